@@ -1,0 +1,133 @@
+"""Declare a fine-tuning job once in typed Python, train it anywhere, and get the same report from every place.
+
+    import ftkit as ft
+
+    task  = ft.Task("Extract the visit record.", input="{note}", output=Visit)
+    data  = ft.Dataset.load("visits.jsonl", task, target="record")
+    train, test = data.split(test=0.2, seed=7)
+    run   = ft.train(ft.SFT(adapter=ft.QLoRA()), train, backend="local:smollm2-135m").wait()
+    print(ft.compare(ft.evaluate(ft.Model("local:smollm2-135m", task), test), ft.evaluate(run.model, test)))
+
+Names are imported on first use, so ``import ftkit`` itself loads none of the heavy packages.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ftkit import runs
+    from ftkit.backends import Answer, Request, Sampling
+    from ftkit.data import Dataset, Row
+    from ftkit.errors import (
+        ConfigError,
+        DataError,
+        FormatError,
+        FtkitError,
+        MissingExtraError,
+        ModelError,
+        OutputError,
+        RefusedError,
+        ReportError,
+        RunCancelledError,
+        RunError,
+        RunFailedError,
+        RunNotFoundError,
+        TrainingError,
+    )
+    from ftkit.evaluation import Comparison, Report, compare, evaluate
+    from ftkit.model import Model
+    from ftkit.recipe import SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, load_recipe
+    from ftkit.runs import Run, train
+    from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
+    from ftkit.task import Task
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ftkit.backends": ("Answer", "Request", "Sampling"),
+    "ftkit.data": ("Dataset", "Row"),
+    "ftkit.errors": (
+        "ConfigError",
+        "DataError",
+        "FormatError",
+        "FtkitError",
+        "MissingExtraError",
+        "ModelError",
+        "OutputError",
+        "RefusedError",
+        "ReportError",
+        "RunCancelledError",
+        "RunError",
+        "RunFailedError",
+        "RunNotFoundError",
+        "TrainingError",
+    ),
+    "ftkit.evaluation": ("Comparison", "Report", "compare", "evaluate"),
+    "ftkit.model": ("Model",),
+    "ftkit.recipe": ("SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "load_recipe"),
+    "ftkit.runs": ("Run", "train"),
+    "ftkit.schema": ("ChoiceOutput", "JsonOutput", "Output", "TextOutput"),
+    "ftkit.task": ("Task",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "SFT",
+    "AdaLoRA",
+    "Answer",
+    "ChoiceOutput",
+    "Comparison",
+    "ConfigError",
+    "DataError",
+    "Dataset",
+    "DoRA",
+    "FormatError",
+    "FtkitError",
+    "Full",
+    "JsonOutput",
+    "LoRA",
+    "MissingExtraError",
+    "Model",
+    "ModelError",
+    "Output",
+    "OutputError",
+    "QLoRA",
+    "RefusedError",
+    "Report",
+    "ReportError",
+    "Request",
+    "Row",
+    "Run",
+    "RunCancelledError",
+    "RunError",
+    "RunFailedError",
+    "RunNotFoundError",
+    "Sampling",
+    "Task",
+    "TextOutput",
+    "TrainingError",
+    "__version__",
+    "compare",
+    "evaluate",
+    "load_recipe",
+    "runs",
+    "train",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "runs":
+        return importlib.import_module("ftkit.runs")
+    try:
+        home = _HOME_OF[name]
+    except KeyError:
+        raise AttributeError(f"module 'ftkit' has no attribute {name!r}") from None
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
