@@ -1,0 +1,80 @@
+"""What every place that answers takes and gives back: requests, sampling options, answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ftkit.task import Message
+
+__all__ = ["Answer", "Answerer", "FinishReason", "OnAnswer", "Request", "Sampling"]
+
+FinishReason = Literal["stop", "length", "tool_calls", "error"]
+"""Why an answer ended: the model ended its turn, ran into the token limit, called a tool, or could not be asked."""
+
+
+class Sampling(BaseModel):
+    """How answers are drawn. The default is greedy, so that the same model gives the same answer twice."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_output_tokens: int = Field(default=512, ge=1, description="the longest answer, in tokens of the model")
+    temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="0 takes the likeliest token each time")
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0, description="nucleus sampling: the mass of tokens drawn from")
+    seed: int = Field(default=0, ge=0, description="of the random draws; without effect at temperature 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One thing to ask: the conversation so far, and the tools the model may call (OpenAI's ``tools`` form)."""
+
+    messages: Sequence[Message]
+    tools: Sequence[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back.
+
+    Attributes:
+        text: the assistant's text, special tokens removed.
+        finish_reason: see :data:`FinishReason`.
+        input_tokens: tokens of the request, as the place that answered counts them.
+        output_tokens: tokens of the answer, the end of turn included.
+        cached_tokens: how many of ``input_tokens`` were not computed again, because requests share a beginning.
+        latency_s: seconds from the start of the call (or of its batch) until this answer was complete.
+        cost_usd: what the call cost, in US dollars; ``None`` when no price is known.
+        error: one sentence, when ``finish_reason`` is ``"error"``.
+        tool_calls: the calls the model made, in OpenAI's form.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    input_tokens: int
+    output_tokens: int
+    latency_s: float
+    cached_tokens: int = 0
+    cost_usd: float | None = None
+    error: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+
+
+OnAnswer = Callable[[int, Answer], None]
+"""Called as ``on_answer(index, answer)`` when the answer to ``requests[index]`` is there, in any order."""
+
+
+class Answerer(Protocol):
+    """A model that can be asked."""
+
+    def answer_many(
+        self, requests: Sequence[Request], sampling: Sampling, on_answer: OnAnswer | None = None
+    ) -> list[Answer]:
+        """Answer each request; the result has the order of ``requests``. May be called from several threads."""
+        ...
+
+    def about(self) -> dict[str, Any]:
+        """What answers, for the record: versions, device, precision, template hash. Plain JSON values, no secrets."""
+        ...
