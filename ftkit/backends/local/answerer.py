@@ -1,0 +1,116 @@
+"""Answers from a model in this process."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ftkit.backends.answer import Answer, OnAnswer, Request, Sampling
+from ftkit.engine.artefact import RECORD, versions
+from ftkit.engine.generation import Generated, generate
+from ftkit.engine.machine import about_machine, device, fast_bf16
+from ftkit.engine.pretrained import Pretrained, Source, find_source
+from ftkit.engine.serving import load_for_answers
+from ftkit.errors import ModelError
+
+__all__ = ["LocalAnswerer"]
+
+
+class LocalAnswerer:
+    """A model on this machine, loaded at the first question and kept. Questions from several threads take turns.
+
+    Args:
+        name: see :func:`ftkit.engine.pretrained.find_source`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loaded: Pretrained | None = None
+
+    def answer_many(
+        self, requests: Sequence[Request], sampling: Sampling, on_answer: OnAnswer | None = None
+    ) -> list[Answer]:
+        """See :class:`~ftkit.backends.Answerer`.
+
+        Raises:
+            ModelError: the model cannot be loaded, or a conversation is longer than it takes.
+        """
+        with self._lock:
+            pretrained = self._model()
+            renderer = pretrained.renderer
+            prompts = [renderer.prompt(request.messages, request.tools) for request in requests]
+            limit = pretrained.max_length
+            for number, prompt in enumerate(prompts):
+                if limit is not None and len(prompt) + sampling.max_output_tokens > limit:
+                    raise ModelError(
+                        f"request {number + 1} has {len(prompt)} tokens; with max_output_tokens="
+                        f"{sampling.max_output_tokens} that is above the model's {limit}"
+                    )
+
+            def answer(number: int, one: Generated) -> Answer:
+                return Answer(
+                    text=renderer.decode(one.ids),
+                    finish_reason="stop" if one.stopped else "length",
+                    input_tokens=len(prompts[number]),
+                    output_tokens=len(one.ids),
+                    cached_tokens=one.cached,
+                    latency_s=one.seconds,
+                )
+
+            def done(number: int, one: Generated) -> None:
+                if on_answer is not None:
+                    on_answer(number, answer(number, one))
+
+            generated = generate(
+                pretrained,
+                prompts,
+                max_new_tokens=sampling.max_output_tokens,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                seed=sampling.seed,
+                on_done=done,
+            )
+            return [answer(number, one) for number, one in enumerate(generated)]
+
+    def about(self) -> dict[str, Any]:
+        """See :class:`~ftkit.backends.Answerer`."""
+        with self._lock:
+            pretrained = self._model()
+        source, where = pretrained.source, pretrained.model.device
+        return {
+            "model": source.name,
+            "base": Path(source.base).name if Path(source.base).is_dir() else source.base,
+            "adapter": None if source.adapter is None else str(source.adapter),
+            "precision": pretrained.precision,
+            "quantisation": None if source.quantisation is None else source.quantisation.quant_type,
+            "template_hash": pretrained.renderer.template_hash,
+            "parameters": pretrained.model.num_parameters(),
+            **about_machine(where),
+            "versions": versions(),
+        }
+
+    def _model(self) -> Pretrained:
+        if self._loaded is None:
+            source = find_source(self._name)
+            where = device()
+            record = _record(source)
+            precision = record.get("precision") or ("bf16" if fast_bf16(where) else "fp32")
+            self._loaded = load_for_answers(source, precision=precision, device=where)
+            expected = record.get("template_hash")
+            if expected is not None and expected != self._loaded.renderer.template_hash:
+                raise ModelError(
+                    f"the chat template beside {source.name!r} is not the one the model was trained with (its hash is "
+                    f"not the {RECORD}'s template_hash); put the original chat_template.jinja back"
+                )
+        return self._loaded
+
+
+def _record(source: Source) -> dict[str, Any]:
+    folder = source.adapter or Path(source.base)
+    file = folder / RECORD
+    known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return known

@@ -1,0 +1,177 @@
+"""The local backend: one worker process a run, found again by its process id."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ftkit.backends.answer import Answerer
+from ftkit.backends.protocol import TrainingJob
+from ftkit.data import Dataset
+from ftkit.errors import RunError
+from ftkit.extras import require
+from ftkit.files import write_atomically
+from ftkit.recipe import Recipe
+from ftkit.store import OPEN_STATES, RunRecord, Store
+from ftkit.task import Task
+
+__all__ = ["LocalBackend"]
+
+_PATIENCE_S = 60.0
+"""How long a cancelled worker may take to finish its step before it is killed."""
+_NEEDED = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
+
+
+class LocalBackend:
+    """Trains and answers on this machine, on its first CUDA device or its CPU.
+
+    Args:
+        model: ``"smollm2-135m"`` (embedded), a folder, a hub id, or the id of an earlier run.
+    """
+
+    name = "local"
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self._answerer: Answerer | None = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"LocalBackend({self.model!r})"
+
+    def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
+        """See :class:`~ftkit.backends.Backend`. Reads no weights."""
+        for package in _NEEDED:
+            require(package, extra="local", needed_for="training on this machine")
+        from ftkit.engine.pretrained import load_config
+        from ftkit.engine.training import check_recipe
+
+        load_config(check_recipe(recipe, self._source_name(), len(data)))
+
+    def submit(self, job: TrainingJob, store: Store) -> None:
+        """See :class:`~ftkit.backends.Backend`. The worker outlives the process that started it."""
+        folder = store.run_folder(job.run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        spec: dict[str, Any] = {
+            "model": self._source_name(),
+            "recipe": job.recipe.model_dump(mode="json"),
+            "data": job.data.to_spec(folder / "data"),
+            "validation": None if job.validation is None else job.validation.to_spec(folder / "validation"),
+        }
+        write_atomically(folder / "job.json", json.dumps(spec, ensure_ascii=False))
+        with (folder / "log.txt").open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "ftkit.backends.local.worker", job.run_id],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "FTKIT_HOME": str(store.folder), "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,  # a Ctrl-C in the caller's terminal is not for the worker
+            )
+        store.update(job.run_id, handle=_handle(worker.pid))
+        # Waiting for it in a thread keeps it from staying a zombie while the caller lives.
+        threading.Thread(target=worker.wait, name=f"ftkit-{job.run_id}", daemon=True).start()
+
+    def refresh(self, record: RunRecord, store: Store) -> None:
+        """See :class:`~ftkit.backends.Backend`. Finds out when a worker has died without a word."""
+        if record.state not in OPEN_STATES or not record.handle or _alive(record.handle):
+            return
+        log = store.run_folder(record.id) / "log.txt"
+        reason = (
+            f"the worker process (pid {record.handle.get('pid')}) died without a word: it was killed, or the machine "
+            f"ran out of memory or was switched off. Its log is {log}{_tail(log)}"
+        )
+        # The worker may have ended properly between the two looks; then the store says so and this changes nothing.
+        changed = store.update(
+            record.id, expect=OPEN_STATES, reason=reason, state="failed", error=reason, finished_at=time.time()
+        )
+        if changed.error == reason:
+            store.append(record.id, "error", {"message": reason})
+
+    def cancel(self, record: RunRecord, store: Store) -> None:
+        """See :class:`~ftkit.backends.Backend`. The worker finishes its step; after a minute it is killed."""
+        process = _process(record.handle)
+        if process is not None:
+            process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + _PATIENCE_S
+            while _alive(record.handle) and store.get(record.id).state in OPEN_STATES:
+                if time.monotonic() > deadline:
+                    process.kill()
+                    break
+                time.sleep(0.1)
+        store.update(
+            record.id, expect=OPEN_STATES, reason="cancelled by the user", state="cancelled", finished_at=time.time()
+        )
+
+    def tuned_model(self, record: RunRecord, store: Store) -> str:
+        """See :class:`~ftkit.backends.Backend`: the run's id, which this backend takes as a model's name."""
+        if not (store.run_folder(record.id) / "model").is_dir():
+            raise RunError(f"the model of run {record.id} is gone from {store.run_folder(record.id)}")
+        return record.id
+
+    def answerer(self) -> Answerer:
+        """See :class:`~ftkit.backends.Backend`. The weights are loaded at the first question."""
+        with self._lock:
+            if self._answerer is None:
+                for package in _NEEDED:
+                    require(package, extra="local", needed_for="answering on this machine")
+                from ftkit.backends.local.answerer import LocalAnswerer
+
+                self._answerer = LocalAnswerer(self._source_name())
+            return self._answerer
+
+    def known_task(self) -> Task | None:
+        """See :class:`~ftkit.backends.Backend`: that of the run which made the model."""
+        record = Path(self._source_name()) / "ftkit.json"
+        if not record.is_file():
+            return None
+        known = json.loads(record.read_text(encoding="utf-8")).get("task")
+        return None if known is None else Task.model_validate(known)
+
+    def _source_name(self) -> str:
+        """The model's name for the engine; a run's id becomes the folder of its model."""
+        made = Store().run_folder(self.model) / "model"
+        is_run = not Path(self.model).is_absolute() and made.is_dir()
+        return str(made) if is_run else self.model
+
+
+def _handle(pid: int) -> dict[str, Any]:
+    import psutil
+
+    # The start time tells this process from a later one that happens to get the same id.
+    try:
+        return {"pid": pid, "started": psutil.Process(pid).create_time()}
+    except psutil.NoSuchProcess:  # gone already; refresh will say so
+        return {"pid": pid, "started": 0.0}
+
+
+def _process(handle: dict[str, Any]) -> Any:
+    """The worker of a handle, or ``None`` when it is not running any more."""
+    import psutil
+
+    try:
+        process = psutil.Process(handle["pid"])
+        same = abs(process.create_time() - handle["started"]) < 1.0
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except (psutil.NoSuchProcess, KeyError):
+        return None
+
+
+def _alive(handle: dict[str, Any]) -> bool:
+    return _process(handle) is not None
+
+
+def _tail(log: Path, lines: int = 5) -> str:
+    """The last lines of a log, to be put at the end of a message."""
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-lines:]
+    except OSError:
+        return ""
+    return "; it ends: " + " | ".join(line.strip() for line in text) if text else " (empty)"

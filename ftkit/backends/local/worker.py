@@ -1,0 +1,90 @@
+"""The process that trains: ``python -m ftkit.backends.local.worker RUN_ID``. Started by the local backend."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from typing import Any
+
+from ftkit.errors import FtkitError
+from ftkit.store import OPEN_STATES, Store
+
+__all__ = ["main"]
+
+
+def main(run_id: str) -> int:
+    """Train the run of that id and say in the store what became of it. Returns the exit status."""
+    asked_to_stop: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: asked_to_stop.append(number))
+    store = Store()
+    if store.update(run_id, expect=("queued",), state="running").state != "running":
+        return 0  # cancelled before it began
+    try:
+        summary = _train(run_id, store, asked_to_stop)
+    except FtkitError as error:
+        return _failed(store, run_id, str(error))
+    except MemoryError:
+        return _failed(store, run_id, "out of memory; use a smaller max_batch_tokens, or gradient_checkpointing")
+    except Exception as error:  # a worker must never end without a word
+        traceback.print_exc()
+        message = f"{type(error).__name__}: {error} (traceback in {store.run_folder(run_id) / 'log.txt'})"
+        if "out of memory" in str(error).lower():
+            message += "; use a smaller max_batch_tokens, or gradient_checkpointing"
+        return _failed(store, run_id, message)
+    if summary is None:
+        store.update(run_id, expect=OPEN_STATES, state="cancelled", finished_at=time.time())
+        return 0
+    store.update(run_id, expect=OPEN_STATES, state="succeeded", summary=summary, finished_at=time.time())
+    return 0
+
+
+def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any] | None:
+    """The run's summary, or ``None`` when it was asked to stop."""
+    from ftkit.data import Dataset
+    from ftkit.engine.loop import Stopped
+    from ftkit.engine.training import Job, train
+    from ftkit.recipe import Recipe
+
+    folder = store.run_folder(run_id)
+    spec = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    record = store.get(run_id)
+    data = Dataset.from_spec(spec["data"])
+    job = Job(
+        recipe=Recipe.kinds[spec["recipe"]["kind"]].model_validate(spec["recipe"]),
+        data=data,
+        validation=None if spec["validation"] is None else Dataset.from_spec(spec["validation"]),
+        model=spec["model"],
+        output=folder / "model",
+        record={
+            "run_id": run_id,
+            "task": record.task,
+            "task_fingerprint": data.task.fingerprint,
+            "data_fingerprint": record.data_fingerprint,
+            "rows": record.rows,
+        },
+    )
+
+    def emit(kind: Any, data: dict[str, Any]) -> None:
+        store.append(run_id, kind, data)
+        print(time.strftime("%H:%M:%S"), kind, json.dumps(data, ensure_ascii=False), flush=True)  # noqa: T201
+
+    try:
+        return train(job, emit, should_stop=lambda: bool(asked_to_stop))
+    except Stopped:
+        return None
+
+
+def _failed(store: Store, run_id: str, message: str) -> int:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201
+    store.append(run_id, "error", {"message": message})
+    store.update(run_id, expect=OPEN_STATES, state="failed", error=message, finished_at=time.time())
+    return 1
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.exit(main(sys.argv[1]))

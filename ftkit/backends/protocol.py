@@ -1,0 +1,67 @@
+"""What a place that trains and answers must offer. Small on purpose: everything else is built on top."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from ftkit.backends.answer import Answerer
+from ftkit.data import Dataset
+from ftkit.recipe import Recipe
+from ftkit.store import RunRecord, Store
+from ftkit.task import Task
+
+__all__ = ["Backend", "TrainingJob"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """What to train, under the id of a run that the store knows already."""
+
+    run_id: str
+    recipe: Recipe
+    data: Dataset
+    validation: Dataset | None
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A place that trains and answers, bound to one model there."""
+
+    name: str
+    """The backend's name, the part before the colon of ``"local:smollm2-135m"``."""
+    model: str
+    """The model's name there, the part after it."""
+
+    def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
+        """Refuse what this place cannot honour, before anything is started or paid.
+
+        Raises:
+            RefusedError: names the fields of the recipe.
+            MissingExtraError, ModelError, DataError: what else can be known beforehand.
+        """
+        ...
+
+    def submit(self, job: TrainingJob, store: Store) -> None:
+        """Start the job and leave in the run's ``handle`` what is needed to find it again."""
+        ...
+
+    def refresh(self, record: RunRecord, store: Store) -> None:
+        """Bring the store up to date with what has become of the job."""
+        ...
+
+    def cancel(self, record: RunRecord, store: Store) -> None:
+        """End the job; the run is ``cancelled`` afterwards unless it ended before."""
+        ...
+
+    def tuned_model(self, record: RunRecord, store: Store) -> str:
+        """Name, on this backend, of the model that a succeeded run made."""
+        ...
+
+    def answerer(self) -> Answerer:
+        """The model, ready to be asked. Loads lazily; made once and shared by all who ask."""
+        ...
+
+    def known_task(self) -> Task | None:
+        """The task this model was tuned for, when this place knows it."""
+        ...

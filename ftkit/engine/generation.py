@@ -1,0 +1,168 @@
+"""Answers from a loaded model: prompts of like length together, the beginning they share computed once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ftkit.engine.cache import RoomyCache
+from ftkit.engine.pretrained import Pretrained
+from ftkit.engine.rendered import Ints
+from ftkit.engine.tree import shared_length
+
+__all__ = ["Generated", "generate"]
+
+BATCH = 32
+"""Prompts answered together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """One answer in tokens.
+
+    Attributes:
+        ids: the new tokens, the end of turn included when it came.
+        stopped: whether the model ended its turn (else the token limit did).
+        cached: leading tokens of the prompt that were computed for several prompts at once.
+        seconds: from the start of the prompt's batch until the answer was complete.
+    """
+
+    ids: tuple[int, ...]
+    stopped: bool
+    cached: int
+    seconds: float
+
+
+@torch.inference_mode()
+def generate(
+    pretrained: Pretrained,
+    prompts: Sequence[Ints],
+    *,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    on_done: Callable[[int, Generated], None] | None = None,
+) -> list[Generated]:
+    """Continue each prompt (token ids) until the model ends its turn.
+
+    A prompt's answer does not depend on the prompts beside it, but for rounding; at ``temperature`` above 0 each prompt
+    draws from its own generator, seeded by ``seed`` and its number.
+    """
+    common = _common_beginning(prompts)
+    model = pretrained.model
+    layers = model.config.get_text_config().num_hidden_layers
+    beginning = RoomyCache(layers, max(common, 1))
+    if common:
+        ids = torch.tensor(np.asarray(prompts[0][:common], dtype=np.int64), device=model.device).unsqueeze(0)
+        model(input_ids=ids, past_key_values=beginning, use_cache=True, logits_to_keep=1)
+    results: dict[int, Generated] = {}
+    by_length = sorted(range(len(prompts)), key=lambda number: (len(prompts[number]), number))
+    for start in range(0, len(by_length), BATCH):
+        numbers = by_length[start : start + BATCH]
+        batch = _Batch(pretrained, prompts, numbers, common, beginning, max_new_tokens, temperature, top_p, seed)
+        for number, done in batch.run():
+            results[number] = done
+            if on_done is not None:
+                on_done(number, done)
+    return [results[number] for number in range(len(prompts))]
+
+
+def _common_beginning(prompts: Sequence[Ints]) -> int:
+    """Tokens that all prompts begin with, leaving each at least one of its own; 0 for a single prompt."""
+    if len(prompts) < 2:
+        return 0
+    common = min(len(one) for one in prompts) - 1
+    for one in prompts[1:]:
+        common = min(common, shared_length(prompts[0], one))
+    return common
+
+
+class _Batch:
+    """Some prompts, padded on the left to one length after their common beginning."""
+
+    def __init__(
+        self,
+        pretrained: Pretrained,
+        prompts: Sequence[Ints],
+        numbers: list[int],
+        common: int,
+        beginning: RoomyCache,
+        max_new_tokens: int,
+        temperature: float,
+        top_p: float,
+        seed: int,
+    ) -> None:
+        self.model = pretrained.model
+        self.stops = set(pretrained.renderer.stop_ids)
+        self.numbers = numbers
+        self.common = common
+        self.limit = max_new_tokens
+        self.temperature, self.top_p = temperature, top_p
+        self.draws = [torch.Generator().manual_seed(hash((seed, number))) for number in numbers]
+        rests = [prompts[number][common:] for number in numbers]
+        width = max(len(rest) for rest in rests)
+        device = self.model.device
+        self.ids = torch.zeros((len(rests), width), dtype=torch.long)
+        # The mask covers the beginning, the padded rest and every token to come.
+        self.mask = torch.ones((len(rests), common + width + max_new_tokens), dtype=torch.long)
+        for row, rest in enumerate(rests):
+            self.ids[row, width - len(rest) :] = torch.from_numpy(np.asarray(rest, dtype=np.int64))
+            self.mask[row, common : common + width - len(rest)] = 0
+        self.ids, self.mask = self.ids.to(device), self.mask.to(device)
+        self.positions = self.mask.cumsum(dim=1) - 1
+        self.cache = beginning.repeated(len(rests), common + width + max_new_tokens)
+        self.width = width
+
+    def run(self) -> list[tuple[int, Generated]]:
+        began = time.monotonic()
+        answers: list[list[int]] = [[] for _ in self.numbers]
+        done: list[tuple[int, Generated]] = []
+        rows = list(range(len(self.numbers)))  # which of the batch are still open, in the cache's order
+        seen, end = self.common, self.common + self.width
+        ids = self.ids
+        for count in range(1, self.limit + 1):
+            logits = self.model(
+                input_ids=ids,
+                attention_mask=self.mask[:, :end],
+                position_ids=self.positions[:, seen:end],
+                past_key_values=self.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
+            chosen = self.choose(logits.float(), rows)
+            open_rows = []
+            for at, (row, token) in enumerate(zip(rows, chosen, strict=True)):
+                answers[row].append(token)
+                stopped = token in self.stops
+                if stopped or count == self.limit:
+                    seconds = time.monotonic() - began
+                    done.append((self.numbers[row], Generated(tuple(answers[row]), stopped, self.common, seconds)))
+                else:
+                    open_rows.append(at)
+            if not open_rows:
+                break
+            if len(open_rows) < len(rows):
+                keep = torch.tensor(open_rows, device=ids.device)
+                self.cache.keep(keep)
+                self.mask, self.positions = self.mask[keep], self.positions[keep]
+                rows = [rows[at] for at in open_rows]
+            ids = torch.tensor([[answers[row][-1]] for row in rows], device=ids.device)
+            seen, end = end, end + 1
+        return done
+
+    def choose(self, logits: torch.Tensor, rows: list[int]) -> list[int]:
+        """Next token of each open row."""
+        if self.temperature == 0:
+            return [int(token) for token in logits.argmax(dim=-1)]
+        chosen = []
+        for row, own in zip(rows, (logits / self.temperature).softmax(dim=-1).cpu(), strict=True):
+            likely, tokens = own.sort(descending=True)
+            # The smallest set of tokens whose mass reaches top_p; the likeliest is always in it.
+            likely[(likely.cumsum(dim=0) - likely) >= self.top_p] = 0
+            chosen.append(int(tokens[torch.multinomial(likely, 1, generator=self.draws[row])]))
+        return chosen

@@ -1,0 +1,50 @@
+"""Attention for generation with grouped key-value heads, without copying keys and values for each query head.
+
+The G query heads that share a key-value head are laid side by side as queries of that head, so keys and values stay as
+they are: [B, H, L, D] × [B, H/G, T, D] becomes [B, H/G, G·L, D] × [B, H/G, T, D].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import sdpa_mask
+
+__all__ = ["GROUPED_ATTENTION"]
+
+GROUPED_ATTENTION = "ftkit_grouped"
+"""Name of this attention among transformers' attention implementations."""
+
+Tensor = torch.Tensor
+
+
+def attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """query [B, H, L, D], key and value [B, H/G, T, D], mask [B, 1, L, T]; the result is [B, L, H, D]."""
+    batch, heads, length, size = query.shape
+    groups = heads // key.shape[1]
+    causal = attention_mask is None and length > 1
+    if groups == 1 or causal:
+        out = torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=attention_mask, is_causal=causal, scale=scaling, enable_gqa=groups > 1
+        )
+        return out.transpose(1, 2).contiguous(), None
+    if attention_mask is not None:
+        attention_mask = attention_mask.repeat(1, 1, groups, 1)
+    folded = query.reshape(batch, heads // groups, groups * length, size)
+    out = torch.nn.functional.scaled_dot_product_attention(folded, key, value, attn_mask=attention_mask, scale=scaling)
+    return out.reshape(batch, heads, length, size).transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(GROUPED_ATTENTION, attend)
+AttentionMaskInterface.register(GROUPED_ATTENTION, sdpa_mask)

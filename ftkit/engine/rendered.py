@@ -1,0 +1,27 @@
+"""A row as the model sees it: token ids, and which of them it must learn to give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Bools", "Ints", "Rendered"]
+
+Ints = NDArray[np.integer[Any]]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One conversation in tokens.
+
+    Attributes:
+        ids: token ids, int32 [T].
+        supervised: which of them carry loss, bool [T]; never the first.
+    """
+
+    ids: Ints
+    supervised: Bools

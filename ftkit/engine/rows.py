@@ -1,0 +1,74 @@
+"""The rows of a training run in tokens, and the order in which they are seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ftkit.data import Row
+from ftkit.engine.rendered import Rendered
+from ftkit.engine.rendering import Renderer
+from ftkit.errors import DataError
+
+__all__ = ["TokenRows", "render_rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRows:
+    """Rendered rows. A row is more than one sequence where its template rewrites history.
+
+    Attributes:
+        rows: the sequences of each row.
+        tokens: tokens in all.
+        supervised: tokens that carry loss.
+        longest: tokens of the longest sequence.
+    """
+
+    rows: list[list[Rendered]]
+    tokens: int
+    supervised: int
+    longest: int
+
+    def batches(self, epoch: int, batch_size: int, seed: int) -> Iterator[list[Rendered]]:
+        """The sequences of each optimiser step of an epoch (from 0), rows shuffled anew by ``seed`` and ``epoch``."""
+        order = np.random.default_rng([seed, epoch]).permutation(len(self.rows))
+        for start in range(0, len(order), batch_size):
+            yield [one for row in order[start : start + batch_size] for one in self.rows[row]]
+
+    def sequences(self) -> list[Rendered]:
+        """All sequences, in the order of the rows."""
+        return [one for row in self.rows for one in row]
+
+
+def render_rows(rows: Iterable[Row], renderer: Renderer, limit: int | None) -> TokenRows:
+    """Render every row; nothing is ever cut.
+
+    Args:
+        limit: longest sequence allowed, in tokens.
+
+    Raises:
+        DataError: a row without an answer, without a supervised token, or longer than ``limit``; names the place.
+    """
+    rendered: list[list[Rendered]] = []
+    tokens = supervised = longest = 0
+    for row in rows:
+        if row.completion is None:
+            raise DataError("the row has no answer to learn from", place=row.place)
+        sequences = renderer.examples(row.messages, row.tools, row.place)
+        for one in sequences:
+            length = len(one.ids)
+            if limit is not None and length > limit:
+                raise DataError(
+                    f"the row has {length} tokens, and the limit is {limit}; shorten or drop it, or raise max_length "
+                    "if the model takes more (ftkit never cuts a row)",
+                    place=row.place,
+                )
+            tokens += length
+            supervised += int(one.supervised.sum())
+            longest = max(longest, length)
+        rendered.append(sequences)
+    if not rendered:
+        raise DataError("there are no rows to train on")
+    return TokenRows(rendered, tokens, supervised, longest)

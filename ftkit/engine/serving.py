@@ -1,0 +1,38 @@
+"""Loading a model to ask it: base and adapter made one where that changes nothing."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from peft import PeftModel
+
+from ftkit.engine.grouped import GROUPED_ATTENTION
+from ftkit.engine.pretrained import Pretrained, Source, load_pretrained
+from ftkit.errors import ModelError
+
+__all__ = ["load_for_answers"]
+
+
+def load_for_answers(source: Source, *, precision: Literal["bf16", "fp32"], device: torch.device) -> Pretrained:
+    """Load ``source`` with its adapter, ready for :func:`ftkit.engine.generation.generate`.
+
+    The base is held as it was in training, so that the adapter meets the weights it was made for. On CPU, 4-bit weights
+    are then expanded (the same values, without expanding them again for every token), and in float32 the adapter is
+    added into the weights; in bfloat16 it stays beside them, because adding would round it away.
+    """
+    pretrained = load_pretrained(
+        source, precision=precision, device=device, quantisation=source.quantisation, attention=GROUPED_ATTENTION
+    )
+    expand = source.quantisation is not None and device.type == "cpu"
+    if expand:
+        pretrained.model = pretrained.model.dequantize()
+    if source.adapter is not None:
+        try:
+            adapted = PeftModel.from_pretrained(pretrained.model, str(source.adapter))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ModelError(f"cannot load the adapter {source.adapter}: {error}") from error
+        merge = precision == "fp32" and (expand or source.quantisation is None)
+        pretrained.model = adapted.merge_and_unload() if merge else adapted.base_model.model
+    pretrained.model.eval()
+    return pretrained

@@ -1,0 +1,123 @@
+"""A training job: from a recipe and rows to an artefact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ftkit.data import Dataset
+from ftkit.engine.adapting import adapt
+from ftkit.engine.artefact import save_artefact
+from ftkit.engine.loop import Emit, Loop
+from ftkit.engine.machine import about_machine, device, fast_bf16
+from ftkit.engine.pretrained import Quantisation, Source, find_source, load_pretrained
+from ftkit.engine.rows import render_rows
+from ftkit.errors import RefusedError
+from ftkit.recipe import Recipe, RecipeFacts
+
+__all__ = ["Job", "check_recipe", "facts", "train"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to train.
+
+    Attributes:
+        recipe: as the user wrote it; ``"auto"`` values are resolved here.
+        data: training rows.
+        validation: rows whose loss is watched, if any.
+        model: name of the base model, see :func:`ftkit.engine.pretrained.find_source`.
+        output: folder for the result.
+        record: what else goes into the result's ``ftkit.json``: run id, fingerprints.
+    """
+
+    recipe: Recipe
+    data: Dataset
+    validation: Dataset | None
+    model: str
+    output: Path
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def facts(rows: int) -> RecipeFacts:
+    """What this machine knows for resolving a recipe."""
+    where = device()
+    return RecipeFacts(rows=rows, fast_bf16=fast_bf16(where), device="cuda" if where.type == "cuda" else "cpu")
+
+
+def train(job: Job, emit: Emit, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+    """Train and save to ``job.output``.
+
+    Args:
+        emit: told of everything that happens.
+        should_stop: asked before each step.
+
+    Returns:
+        A summary: steps, tokens, final losses, seconds.
+
+    Raises:
+        Stopped: ``should_stop`` said so; nothing is saved.
+        TrainingError: the loss is not finite, or part of the model never changes.
+        DataError, ModelError, RefusedError: see there.
+    """
+    where = device()
+    emit("log", {"message": "loading the model", "model": job.model})
+    source = check_recipe(job.recipe, job.model, len(job.data))
+    recipe = job.recipe.resolve(facts(len(job.data)))
+    pretrained = load_pretrained(
+        source,
+        precision="bf16" if recipe.precision == "bf16" else "fp32",
+        device=where,
+        quantisation=Quantisation.of(recipe.adapter),
+    )
+    limit = recipe.max_length or pretrained.max_length
+    rows = render_rows(job.data, pretrained.renderer, limit)
+    held_out = render_rows(job.validation, pretrained.renderer, limit) if job.validation is not None else None
+    total = recipe.total_steps(len(rows.rows))
+    adapted = adapt(pretrained.model, recipe.adapter, total_steps=total, seed=recipe.seed)
+    loop = Loop(recipe, adapted, where, rows, held_out, emit, should_stop, total)
+    emit(
+        "log",
+        {
+            "message": "training",
+            "recipe": recipe.model_dump(mode="json"),
+            "steps": total,
+            "rows": len(rows.rows),
+            "tokens": rows.tokens,
+            "supervised_tokens": rows.supervised,
+            "longest_row": rows.longest,
+            "trainable_parameters": sum(p.numel() for p in adapted.parameters.values()),
+            **about_machine(where),
+        },
+    )
+    summary = loop.run()
+    save_artefact(job.output, pretrained, adapted, recipe, {**job.record, "summary": summary})
+    return summary
+
+
+def check_recipe(recipe: Recipe, model: str, rows: int) -> Source:
+    """Refuse what this machine cannot do with ``model``; returns where the model is.
+
+    Raises:
+        RefusedError: names the fields.
+        ConfigError: the recipe cannot be resolved for so many rows.
+        ModelError: there is no such model.
+    """
+    resolved = recipe.resolve(facts(rows))
+    if resolved.kind != "sft":
+        raise RefusedError(f"the local engine does not train {resolved.kind!r}", backend="local", fields=("kind",))
+    if resolved.optimizer == "paged_adamw_8bit" and device().type != "cuda":
+        raise RefusedError(
+            'optimizer: "paged_adamw_8bit" pages between GPU and CPU memory, and this machine has no CUDA GPU; use '
+            '"auto" or "adamw"',
+            backend="local",
+            fields=("optimizer",),
+        )
+    source = find_source(model)
+    if source.adapter is not None:
+        raise RefusedError(
+            f"{model!r} is an adapter; the local engine trains from a base model", backend="local", fields=("model",)
+        )
+    return source

@@ -1,0 +1,126 @@
+"""A model asked one task: the same prompt, the same schema, typed answers, wherever it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, overload
+
+from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
+from ftkit.errors import ConfigError, ModelError, OutputError
+from ftkit.task import Task
+
+__all__ = ["Model"]
+
+
+class Model:
+    """What answers a task: a base or tuned model, hosted or local.
+
+    Args:
+        name: ``"backend:model"``, e.g. ``"local:smollm2-135m"``, ``"local:./my-model"`` or ``"local:<id of a run>"``;
+            or a backend object.
+        task: what to ask of it. A model tuned by ftkit knows its task, so it can be left out there.
+        sampling: how answers are drawn; greedy by default.
+        other_task: allow a task other than the one the model was tuned for.
+
+    Raises:
+        ConfigError: no task given and none known; or another task than the model was tuned for. Training and asking
+            with different prompts is the commonest reason for a good model to answer badly.
+    """
+
+    def __init__(
+        self,
+        name: str | Backend,
+        task: Task | None = None,
+        *,
+        sampling: Sampling | None = None,
+        other_task: bool = False,
+    ) -> None:
+        self._backend = backend_of(name)
+        self.sampling = sampling or Sampling()
+        known = self._backend.known_task()
+        if task is None:
+            if known is None:
+                raise ConfigError(f"which task should {self.name} do? Give it: ft.Model({self.name!r}, task)")
+            task = known
+        elif known is not None and known.fingerprint != task.fingerprint and not other_task:
+            raise ConfigError(
+                f"{self.name} was tuned for another task (instructions, input template, schema or show_schema "
+                "differ), so this one's prompt is not what it learnt. Leave the task out to use its own, or "
+                "pass other_task=True"
+            )
+        self.task = task
+
+    @property
+    def name(self) -> str:
+        """``"backend:model"``."""
+        return f"{self._backend.name}:{self._backend.model}"
+
+    @property
+    def backend_name(self) -> str:
+        """The part of the name before the colon."""
+        return self._backend.name
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r})"
+
+    def predict(self, **columns: Any) -> Any:
+        """Answer for one row, given as the columns the task's template reads.
+
+        Returns:
+            The typed value: the task's pydantic object when its class is known, else plain JSON values or text.
+
+        Raises:
+            OutputError: the model's text is not a valid answer; ``error.text`` has it.
+            ModelError: the model could not be asked.
+        """
+        return self.predict_many([columns])[0]
+
+    async def apredict(self, **columns: Any) -> Any:
+        """As :meth:`predict`, without blocking the event loop."""
+        return await asyncio.to_thread(self.predict, **columns)
+
+    @overload
+    def predict_many(self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise"] = ...) -> list[Any]: ...
+    @overload
+    def predict_many(
+        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["return"]
+    ) -> list[Any | OutputError]: ...
+    def predict_many(
+        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise", "return"] = "raise"
+    ) -> list[Any]:
+        """Answer for many rows at once, in their order; much faster than one by one.
+
+        Args:
+            on_error: ``"raise"`` the first :class:`~ftkit.OutputError`, or ``"return"`` each in its row's place.
+        """
+        answers = self.answer_many([Request(self.task.prompt(columns)) for columns in rows])
+        values: list[Any] = []
+        for answer in answers:
+            if answer.finish_reason == "error":
+                raise ModelError(f"{self.name} gave no answer: {answer.error}")
+            try:
+                values.append(self.task.parse(answer.text))
+            except OutputError as error:
+                if on_error == "raise":
+                    raise
+                values.append(error)
+        return values
+
+    async def apredict_many(
+        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise", "return"] = "raise"
+    ) -> list[Any]:
+        """As :meth:`predict_many`, without blocking the event loop."""
+        if on_error == "raise":
+            return await asyncio.to_thread(self.predict_many, rows)
+        return await asyncio.to_thread(self.predict_many, rows, on_error="return")
+
+    def answer_many(
+        self, requests: Sequence[Request], sampling: Sampling | None = None, on_answer: OnAnswer | None = None
+    ) -> list[Answer]:
+        """Raw answers with their tokens and times; what evaluation asks for."""
+        return self._backend.answerer().answer_many(requests, sampling or self.sampling, on_answer)
+
+    def about(self) -> dict[str, Any]:
+        """What answers, for the record: versions, device, precision, hash of the chat template."""
+        return self._backend.answerer().about()

@@ -1,0 +1,62 @@
+"""Starting runs."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from ftkit.backends import Backend, TrainingJob, backend_of
+from ftkit.data import Dataset
+from ftkit.errors import DataError
+from ftkit.recipe import Recipe
+from ftkit.runs.run import Run
+from ftkit.store import OPEN_STATES, RunRecord, Store
+
+__all__ = ["train"]
+
+
+def train(recipe: Recipe, data: Dataset, *, backend: str | Backend, validation: Dataset | None = None) -> Run:
+    """Start training and come back at once with a durable :class:`Run`.
+
+    Args:
+        recipe: what to train, e.g. ``ft.SFT(epochs=2, adapter=ft.QLoRA())``.
+        data: the training rows with their task.
+        backend: where, as ``"name:model"`` or a backend object. The only argument that differs between places.
+        validation: rows whose loss is watched during training.
+
+    Raises:
+        RefusedError: the backend cannot honour a field of the recipe; nothing was started.
+        DataError: a row that cannot be trained on; names the file and line.
+        ModelError, MissingExtraError: what the backend needs is not there.
+    """
+    where = backend_of(backend)
+    if validation is not None and validation.task.fingerprint != data.task.fingerprint:
+        raise DataError("the validation rows have another task than the training rows")
+    if not len(data):
+        raise DataError("there are no rows to train on")
+    where.check(recipe, data, validation)
+    store = Store()
+    record = RunRecord(
+        id=new_run_id(),
+        backend=where.name,
+        model=where.model,
+        created_at=time.time(),
+        recipe=recipe.model_dump(mode="json"),
+        task=data.task.model_dump(mode="json"),
+        rows=len(data),
+        data_fingerprint=data.fingerprint,
+    )
+    # The run is in the store before anything starts, so that nothing started can be lost.
+    store.create(record)
+    try:
+        where.submit(TrainingJob(record.id, recipe, data, validation), store)
+    except BaseException as error:
+        reason = f"could not be started: {error or type(error).__name__}"
+        store.update(record.id, expect=OPEN_STATES, state="failed", error=reason, finished_at=time.time())
+        raise
+    return Run(store.get(record.id), store, where, data.task)
+
+
+def new_run_id() -> str:
+    """A name for a run that sorts by time and is short enough to type: ``20261123-141530-7f3a``."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
