@@ -1,0 +1,16 @@
+"""What an answer looks like: one JSON value, one of a few choices, or text.
+
+An :class:`Output` is plain data. It words itself for the prompt, writes the wanted answer in one canonical form, and
+reads a model's text strictly: what is not a valid answer is an :class:`~ftkit.errors.OutputError` with its JSON path.
+"""
+
+from __future__ import annotations
+
+from ftkit.schema.choice_output import ChoiceOutput
+from ftkit.schema.json_output import JsonOutput
+from ftkit.schema.output import Output
+from ftkit.schema.spec import AnyOutput, output_of
+from ftkit.schema.text_output import TextOutput
+from ftkit.schema.user_class import load_class
+
+__all__ = ["AnyOutput", "ChoiceOutput", "JsonOutput", "Output", "TextOutput", "load_class", "output_of"]

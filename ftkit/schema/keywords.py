@@ -1,0 +1,62 @@
+"""The keywords of JSON Schema: which hold further schemas, and the one order ftkit writes them in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+__all__ = ["ANNOTATIONS", "in_keyword_order", "map_subschemas", "subschemas"]
+
+ANNOTATIONS = frozenset(
+    {"$comment", "$schema", "default", "deprecated", "description", "examples", "readOnly", "title", "writeOnly"}
+)
+"""Keywords that never make a value invalid."""
+
+_ONE = (
+    *("additionalProperties", "contains", "contentSchema", "else", "if", "items", "not", "propertyNames", "then"),
+    *("unevaluatedItems", "unevaluatedProperties"),
+)
+_LIST = ("allOf", "anyOf", "oneOf", "prefixItems")
+_NAMED = ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
+
+_FIRST = (
+    *("$schema", "$id", "$ref", "title", "description", "type", "format", "const", "enum", "pattern"),
+    *("minLength", "maxLength", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "multipleOf"),
+    *("prefixItems", "items", "minItems", "maxItems", "uniqueItems"),
+    *("properties", "required", "additionalProperties", "anyOf", "oneOf", "allOf", "default"),
+)
+_RANK = {keyword: rank for rank, keyword in enumerate(_FIRST)} | {"definitions": 998, "$defs": 999}
+
+
+def map_subschemas(schema: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    """A copy of ``schema`` with ``change`` applied to each schema directly in it; the other keywords stay."""
+    copy = dict(schema)
+    for keyword, value in schema.items():
+        if keyword in _ONE:
+            copy[keyword] = change(value)
+        elif keyword in _LIST and isinstance(value, list):
+            copy[keyword] = [change(item) for item in value]
+        elif keyword in _NAMED and isinstance(value, dict):
+            copy[keyword] = {name: change(item) for name, item in value.items()}
+    return copy
+
+
+def subschemas(schema: Any) -> Iterator[dict[str, Any]]:
+    """``schema`` and every schema inside it, outermost first; references are not followed."""
+    pending = [schema]
+    while pending:
+        found = pending.pop()
+        if isinstance(found, dict):
+            yield found
+            map_subschemas(found, pending.append)
+
+
+def in_keyword_order(schema: Any) -> Any:
+    """``schema`` with its keywords in ftkit's order, at every level. The order of properties has a meaning, and stays.
+
+    Two schemas that differ only in the order of keywords become the same text, and so the same fingerprint and prompt.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    ordered = dict(sorted(schema.items(), key=lambda item: (_RANK.get(item[0], 500), item[0])))
+    return map_subschemas(ordered, in_keyword_order)

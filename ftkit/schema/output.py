@@ -1,0 +1,64 @@
+"""The base of all kinds of output."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ftkit.errors import OutputError
+from ftkit.schema.refusal import config_error
+
+__all__ = ["Output"]
+
+
+class Output(BaseModel, ABC):
+    """What a valid answer is. Frozen plain data, told apart by ``kind``.
+
+    Raises:
+        ConfigError: the fields make no usable output.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: str
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise config_error(error, type(self)) from error
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The wording for the prompt: says to the model what to answer. Empty when there is nothing to say."""
+
+    @abstractmethod
+    def format(self, value: Any) -> str:
+        """The canonical text of a wanted answer.
+
+        Raises:
+            OutputError: ``value`` is not a valid answer.
+        """
+
+    @abstractmethod
+    def problems(self, text: str) -> list[OutputError]:
+        """Everything that is wrong with a model's text; empty when it is a valid answer."""
+
+    @abstractmethod
+    def parse(self, text: str) -> Any:
+        """The plain value of a model's text.
+
+        Raises:
+            OutputError: the first of :meth:`problems`.
+        """
+
+    def fields(self) -> dict[str, dict[str, Any]]:
+        """The top-level keys of the answer with their JSON Schemas; empty unless the answer is a JSON object."""
+        return {}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed, validated like a new object (pydantic's own copy would not be)."""
+        return type(self)(**{**self.model_dump(), **(update or {})})

@@ -1,0 +1,111 @@
+"""The JSON Schema of a Python type, as targets and prompts want it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from pydantic import PydanticUserError, TypeAdapter
+from pydantic.errors import PydanticSchemaGenerationError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
+from pydantic_core import core_schema, to_jsonable_python
+
+from ftkit.errors import ConfigError
+from ftkit.schema.keywords import subschemas
+from ftkit.schema.references import inlined
+
+__all__ = ["json_schema_of"]
+
+_CLEARED = object()
+
+
+def json_schema_of(kind: Any) -> dict[str, Any]:
+    """The schema of a pydantic class, dataclass, TypedDict or any other type that pydantic knows.
+
+    Objects allow no other keys, unless their class says ``extra="allow"``. References are written out, except recursive
+    ones. Generated titles and the docstrings of classes are left out, as they are written for programmers; the
+    descriptions of fields stay.
+
+    Raises:
+        ConfigError: pydantic cannot describe the type, or a default differs from one call to the next.
+    """
+    try:
+        schema = TypeAdapter(kind).json_schema(schema_generator=_Generator)
+    except PydanticSchemaGenerationError as error:
+        raise ConfigError(f"{_name(kind)} is no type that pydantic can describe: {_first_line(error)}") from error
+    except PydanticUserError as error:
+        raise ConfigError(f"{_name(kind)} has no JSON Schema: {_first_line(error)}") from error
+    return inlined(schema)
+
+
+class _Generator(GenerateJsonSchema):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._enums: list[type] = []
+
+    def generate(self, schema: core_schema.CoreSchema, mode: JsonSchemaMode = "validation") -> JsonSchemaValue:
+        found = super().generate(schema, mode)
+        # Pydantic puts the name and docstring of an enum on it only after `enum_schema` has returned.
+        for part in subschemas(found):
+            for cls in self._enums if "enum" in part or "const" in part else ():
+                _bare(part, cls)
+        return found
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        return _bare(super().model_schema(schema), schema["cls"])
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
+        return _bare(super().dataclass_schema(schema), schema["cls"])
+
+    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> JsonSchemaValue:
+        return _bare(super().typed_dict_schema(schema), schema.get("cls"))
+
+    def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
+        self._enums.append(schema["cls"])
+        return super().enum_schema(schema)
+
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
+        found = super().tagged_union_schema(schema)
+        found.pop("discriminator", None)  # OpenAPI's, and it points to definitions that are written out
+        return found
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        factory: Any = schema.get("default_factory")
+        if factory is None:
+            return super().default_schema(schema)
+        try:
+            first, second = to_jsonable_python(factory()), to_jsonable_python(factory())
+        except Exception as error:
+            raise ConfigError(
+                f"a default_factory ({_name(factory)}) gives no value without the other fields ({error}), so targets "
+                "cannot be filled in from it; give the field a plain default"
+            ) from error
+        if first != second:
+            raise ConfigError(
+                f"a default_factory ({_name(factory)}) gives another value each time ({first!r}, {second!r}), so no "
+                "target could be made twice; give the field a plain default such as None"
+            )
+        return {**self.generate_inner(schema["schema"]), "default": first}
+
+
+def _bare(schema: JsonSchemaValue, cls: type | None) -> JsonSchemaValue:
+    """``schema`` without the class's name and docstring, and closed to other keys unless it says otherwise."""
+    if cls is not None and schema.get("title") == cls.__name__:
+        del schema["title"]
+    documented = inspect.cleandoc(cls.__doc__) if cls is not None and cls.__doc__ else _CLEARED
+    if schema.get("description", None) == documented:
+        del schema["description"]
+    if schema.get("type") == "object":
+        schema.setdefault("additionalProperties", False)
+    return schema
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _name(kind: Any) -> str:
+    return getattr(kind, "__name__", None) or repr(kind)

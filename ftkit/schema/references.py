@@ -1,0 +1,130 @@
+"""``$ref`` inside a schema: checking it, following it, and writing what it points to in its place."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ftkit.errors import ConfigError
+from ftkit.schema.keywords import ANNOTATIONS, map_subschemas, subschemas
+
+__all__ = ["check_references", "inlined", "resolve"]
+
+_MOST_NODES = 5000
+_IN_PLACE = ("allOf", "anyOf", "oneOf", "if", "then", "else", "not")
+
+
+def resolve(reference: str, root: dict[str, Any]) -> Any:
+    """The schema that ``reference`` (``#``, ``#/$defs/Node``) points to inside ``root``.
+
+    Raises:
+        ConfigError: it points nowhere, or out of the schema: ftkit fetches nothing.
+    """
+    if reference == "#":
+        return root
+    if not reference.startswith("#/"):
+        raise ConfigError(
+            f'"$ref": "{reference}" points out of the schema; copy what it means into "$defs" and write "#/$defs/Name"'
+        )
+    found: Any = root
+    for step in reference[2:].split("/"):
+        key = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, dict) and key in found:
+            found = found[key]
+        elif isinstance(found, list) and re.fullmatch(r"[0-9]{1,6}", key) and int(key) < len(found):
+            found = found[int(key)]
+        else:
+            raise ConfigError(f'"$ref": "{reference}" points nowhere: there is no "{key}"')
+    if not isinstance(found, dict | bool):
+        raise ConfigError(f'"$ref": "{reference}" points to something that is no schema')
+    return found
+
+
+def check_references(root: dict[str, Any]) -> None:
+    """Refuse references that point nowhere, out of ``root``, or back to themselves without a step into the value.
+
+    Raises:
+        ConfigError: naming the reference.
+    """
+    for schema in subschemas(root):
+        for keyword in ("$dynamicRef", "$recursiveRef"):
+            if keyword in schema:
+                raise ConfigError(f'"{keyword}" is not supported; use "$ref"')
+        if "$id" in schema and schema is not root:
+            raise ConfigError('"$id" inside a schema changes what "$ref" means and is not supported; take it out')
+        if "$ref" in schema:
+            _refuse_loop(schema, root, ())
+
+
+def _refuse_loop(schema: Any, root: dict[str, Any], seen: tuple[str, ...]) -> None:
+    if not isinstance(schema, dict):
+        return
+    if "$ref" in schema:
+        reference = schema["$ref"]
+        if reference in seen:
+            raise ConfigError(f'"$ref": "{reference}" leads back to itself')
+        _refuse_loop(resolve(reference, root), root, (*seen, reference))
+    for keyword in _IN_PLACE:
+        inside = schema.get(keyword, [])
+        for item in inside if isinstance(inside, list) else [inside]:
+            _refuse_loop(item, root, seen)
+
+
+class _TooLargeError(Exception):
+    """The schema grows beyond what is worth writing out."""
+
+
+def inlined(root: dict[str, Any]) -> dict[str, Any]:
+    """``root`` with what each ``$ref`` points to in its place; what refers to itself stays in ``$defs``.
+
+    A schema that would grow beyond 5,000 parts comes back as it was.
+    """
+    references = {schema["$ref"] for schema in subschemas(root) if "$ref" in schema}
+    recursive = {reference for reference in references if _reaches_itself(reference, root)}
+    budget = _MOST_NODES
+
+    def expand(schema: Any) -> Any:
+        nonlocal budget
+        if not isinstance(schema, dict):
+            return schema
+        budget -= 1
+        if budget < 0:
+            raise _TooLargeError
+        if "$ref" not in schema or schema["$ref"] in recursive:
+            return map_subschemas(schema, expand)
+        target = expand(resolve(schema["$ref"], root))
+        beside = map_subschemas({key: value for key, value in schema.items() if key != "$ref"}, expand)
+        if isinstance(target, dict) and (ANNOTATIONS.issuperset(beside) or not target):
+            return {**target, **beside}
+        return {"allOf": [target], **beside} if beside else target
+
+    try:
+        body = expand({key: value for key, value in root.items() if key not in ("$defs", "definitions")})
+        if not isinstance(body, dict):  # the root was a reference to true or false
+            return root
+        for place in ("$defs", "definitions"):
+            kept = {name: part for name, part in root.get(place, {}).items() if f"#/{place}/{name}" in recursive}
+            if kept:
+                body[place] = {name: expand(part) for name, part in kept.items()}
+    except _TooLargeError:
+        return root
+    left = {schema["$ref"] for schema in subschemas(body) if "$ref" in schema}
+    try:
+        for reference in left:
+            resolve(reference, body)
+    except ConfigError:  # a recursive reference to elsewhere than $defs, whose target has moved
+        return root
+    return body
+
+
+def _reaches_itself(reference: str, root: dict[str, Any]) -> bool:
+    pending, seen = [reference], set[str]()
+    while pending:
+        for schema in subschemas(resolve(pending.pop(), root)):
+            found = schema.get("$ref")
+            if found == reference:
+                return True
+            if isinstance(found, str) and found not in seen:
+                seen.add(found)
+                pending.append(found)
+    return False

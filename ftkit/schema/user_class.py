@@ -1,0 +1,97 @@
+"""Finding a user's class by its name, for the command line."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ftkit.errors import ConfigError
+
+__all__ = ["load_class"]
+
+
+def load_class(name: str) -> Any:
+    """The class (or other output type) that ``name`` means: ``package.module:Visit`` or ``path/to/file.py:Visit``.
+
+    Runs the module, like an import does. Modules are looked for where Python looks, then in the working folder; a file
+    may import its neighbours. The same file is run once in a process.
+
+    Raises:
+        ConfigError: no such file, module or class, or the module raised an exception.
+    """
+    home, colon, attribute = name.rpartition(":")
+    if not (home and colon and attribute) or "/" in attribute or "\\" in attribute:
+        raise ConfigError(f'"{name}" names no class; write package.module:Visit or path/to/file.py:Visit')
+    try:
+        module = _from_file(Path(home)) if home.endswith(".py") else _from_path(home)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f'"{name}": importing {home} failed: {type(error).__name__}: {error}') from error
+    found: Any = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            own = {key: value for key, value in vars(module).items() if isinstance(value, type)}
+            classes = sorted(key for key, value in own.items() if value.__module__ == module.__name__)
+            there = f"; its classes are {', '.join(classes)}" if classes else "; it defines no classes"
+            raise ConfigError(f'"{name}": {home} has no "{attribute}"{there}')
+        found = getattr(found, part)
+    return found
+
+
+def _from_path(name: str) -> ModuleType:
+    with _also_importable(os.getcwd()):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
+                raise
+            raise ConfigError(
+                f'there is no module "{name}" to import, here or in the Python path; '
+                "for a file write its path with .py: path/to/file.py:Visit"
+            ) from error
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f'there is no file "{path}"')
+    resolved = path.resolve()
+    # The name is unique to the path: two files called schema.py must not become one module.
+    name = f"_ftkit_user_{resolved.stem}_{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, resolved)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f'"{path}" is not a Python file')
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pydantic and dataclasses look their classes' module up while it runs
+    try:
+        with _also_importable(str(resolved.parent)):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+@contextmanager
+def _also_importable(folder: str) -> Iterator[None]:
+    """Let imports find ``folder``, last, so that nothing in it hides an installed package."""
+    if folder in sys.path:
+        yield
+        return
+    importlib.invalidate_caches()  # the file may be younger than what Python remembers of the folder
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)

@@ -1,0 +1,212 @@
+"""A schema in words, for the prompt: short, the same for equal schemas, and readable by a small model."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ftkit.schema.keywords import ANNOTATIONS
+
+__all__ = ["worded"]
+
+_UNDERSTOOD = ANNOTATIONS | {
+    *("type", "const", "enum", "format", "pattern", "minLength", "maxLength", "minimum", "maximum", "multipleOf"),
+    *("exclusiveMinimum", "exclusiveMaximum", "items", "prefixItems", "minItems", "maxItems", "uniqueItems"),
+    *("properties", "required", "additionalProperties", "anyOf", "oneOf"),
+}
+_FORMATS = {"date": "date, YYYY-MM-DD", "date-time": "date and time, ISO 8601", "time": "time, HH:MM:SS"}
+
+
+class _UnwordableError(Exception):
+    """The shape is beyond this wording; the schema itself has to do."""
+
+
+class _Phrase:
+    """What one value is: a phrase that goes on a line, and the lines below it that list an object's keys."""
+
+    def __init__(self, line: str, below: list[str] | None = None) -> None:
+        self.line = line
+        self.below = below or []
+
+
+def worded(schema: dict[str, Any], *, an_object: bool, defaults_filled: bool) -> str:
+    """The instruction to answer with a value that ``schema`` allows.
+
+    Args:
+        schema: references written out, where they can be.
+        an_object: whether every answer is a JSON object.
+        defaults_filled: keys with a default are in every target, so they are not worded as optional.
+
+    Objects, arrays, enums, bounds, formats and unions of simple types are put in words. For anything else (recursion,
+    conditions, unions of several objects) the text holds the schema as JSON.
+    """
+    try:
+        phrase = _phrase(schema, defaults_filled)
+    except _UnwordableError:
+        what = "object" if an_object else "value"
+        return f"Answer with one JSON {what} that fits this JSON Schema:\n" + json.dumps(schema, ensure_ascii=False)
+    if phrase.line.startswith(("object with", "array")):
+        start = f"Answer with one JSON {phrase.line}"
+    else:
+        start = f"Answer with one JSON value: {phrase.line}"
+    return "\n".join([start, *phrase.below])
+
+
+def _phrase(schema: Any, filled: bool) -> _Phrase:
+    if schema is True or schema == {}:
+        return _Phrase("any JSON value")
+    if not isinstance(schema, dict) or not _UNDERSTOOD.issuperset(schema):
+        raise _UnwordableError
+    rules = set(schema) - ANNOTATIONS
+    if rules & {"const", "enum"} and not rules <= {"type", "const", "enum"}:
+        raise _UnwordableError
+    if "const" in schema:
+        return _Phrase(_json(schema["const"]))
+    if "enum" in schema:
+        return _enum(schema["enum"])
+    alternatives = schema.get("anyOf") or schema.get("oneOf")
+    if alternatives:
+        if len(rules) > 1:
+            raise _UnwordableError
+        return _either([_phrase(item, filled) for item in alternatives])
+    types = schema.get("type")
+    if types is None:
+        raise _UnwordableError
+    return _either([_typed(kind, schema, filled) for kind in ([types] if isinstance(types, str) else types)])
+
+
+def _either(phrases: list[_Phrase]) -> _Phrase:
+    with_keys = [phrase for phrase in phrases if phrase.below]
+    if len(with_keys) > 1:
+        raise _UnwordableError
+    lines = list(dict.fromkeys(phrase.line for phrase in phrases if not phrase.below))
+    if not with_keys:
+        return _Phrase(" or ".join(lines))
+    return _Phrase(" or ".join([*lines, with_keys[0].line]), with_keys[0].below)
+
+
+def _enum(values: list[Any]) -> _Phrase:
+    if not values or any(isinstance(value, dict | list) for value in values):
+        raise _UnwordableError
+    named = ", ".join(_json(value) for value in values if value is not None)
+    line = named if len(values) == 1 else f"one of {named}"
+    return _Phrase(f"{line} or null" if None in values else line)
+
+
+def _typed(kind: str, schema: dict[str, Any], filled: bool) -> _Phrase:
+    match kind:
+        case "null":
+            return _Phrase("null")
+        case "boolean":
+            return _Phrase("true or false")
+        case "integer" | "number":
+            return _Phrase(kind + _number_bounds(schema))
+        case "string":
+            return _Phrase("string" + _string_bounds(schema))
+        case "array":
+            return _array(schema, filled)
+    return _object(schema, filled)
+
+
+def _number_bounds(schema: dict[str, Any]) -> str:
+    bounds = []
+    if "minimum" in schema and "maximum" in schema:
+        bounds.append(f"from {_json(schema['minimum'])} to {_json(schema['maximum'])}")
+    else:
+        bounds += [f"at least {_json(schema[key])}" for key in ("minimum",) if key in schema]
+        bounds += [f"at most {_json(schema[key])}" for key in ("maximum",) if key in schema]
+    bounds += [f"greater than {_json(schema[key])}" for key in ("exclusiveMinimum",) if key in schema]
+    bounds += [f"less than {_json(schema[key])}" for key in ("exclusiveMaximum",) if key in schema]
+    bounds += [f"a multiple of {_json(schema[key])}" for key in ("multipleOf",) if key in schema]
+    text = ", ".join(bounds)
+    return f" {text}" if text.startswith("from") else f", {text}" if text else ""
+
+
+def _string_bounds(schema: dict[str, Any]) -> str:
+    notes = []
+    if "format" in schema:
+        notes.append(_FORMATS.get(schema["format"], schema["format"]))
+    if "pattern" in schema:
+        notes.append(f"matching {schema['pattern']}")
+    length = _amount(schema.get("minLength"), schema.get("maxLength"), "character")
+    notes += [length] if length else []
+    return f" ({'; '.join(notes)})" if notes else ""
+
+
+def _amount(least: int | None, most: int | None, what: str) -> str:
+    least = least or None
+    if least is None and most is None:
+        return ""
+    if least == most:
+        return f"exactly {_counted(most or 0, what)}"
+    if least is None:
+        return f"at most {_counted(most or 0, what)}"
+    if most is None:
+        return f"at least {_counted(least, what)}"
+    return f"{least} to {_counted(most, what)}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _array(schema: dict[str, Any], filled: bool) -> _Phrase:
+    amount = _amount(schema.get("minItems"), schema.get("maxItems"), "item")
+    if "prefixItems" in schema:
+        items = [_phrase(item, filled) for item in schema["prefixItems"]]
+        exact = len(items) == schema.get("minItems") and (
+            schema.get("maxItems") == len(items) or schema.get("items") is False
+        )
+        if not exact or any(item.below for item in items):
+            raise _UnwordableError
+        return _Phrase(f"array of exactly [{', '.join(item.line for item in items)}]")
+    notes = [note for note in (amount, "no repeats" if schema.get("uniqueItems") else "") if note]
+    size = f" ({', '.join(notes)})" if notes else ""
+    item = _phrase(schema.get("items", True), filled)
+    if item.below:
+        # The keys are listed below; the size has to come before them.
+        return _Phrase(f"array{size} of {item.line.replace('object with', 'objects, each with', 1)}", item.below)
+    return _Phrase(f"array of {_each(item.line)}{size}")
+
+
+def _each(line: str) -> str:
+    return {"string": "strings", "integer": "integers", "number": "numbers"}.get(line, f"items, each {line}")
+
+
+def _object(schema: dict[str, Any], filled: bool) -> _Phrase:
+    properties, others = schema.get("properties", {}), schema.get("additionalProperties", False)
+    required = schema.get("required", [])
+    if not set(required).issubset(properties):
+        raise _UnwordableError
+    if not properties:
+        if others is False and "additionalProperties" in schema:
+            return _Phrase("empty object {}")
+        if others in (False, True, {}):
+            return _Phrase("object with any keys")
+        value = _phrase(others, filled)
+        if value.below:
+            raise _UnwordableError
+        return _Phrase(f"object with any keys, each value: {value.line}")
+    below = []
+    for name, part in properties.items():
+        phrase = _phrase(part, filled)
+        optional = name not in required and not (filled and isinstance(part, dict) and "default" in part)
+        shown = name if name.isidentifier() else _json(name)
+        description = " ".join(part.get("description", "").split()) if isinstance(part, dict) else ""
+        line = f"- {shown}: {phrase.line}{', may be left out' if optional else ''}"
+        if phrase.below:  # the line ends in a colon that the nested keys hang from
+            line = f"- {shown}: {phrase.line.removesuffix(':')}"
+            line += f"{', may be left out' if optional else ''}{f' — {description}' if description else ''}:"
+        elif description:
+            line += f" — {description}"
+        below += [line, *(f"  {nested}" for nested in phrase.below)]
+    keys = "this key" if len(properties) == 1 else "these keys, in this order"
+    if others is False:
+        return _Phrase(f"object with {keys}:", below)
+    if others in (True, {}):
+        return _Phrase(f"object with {keys}, then any others:", below)
+    raise _UnwordableError
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

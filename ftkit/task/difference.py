@@ -1,0 +1,35 @@
+"""Where two schemas differ, for the error that says so."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+__all__ = ["first_difference"]
+
+
+def first_difference(one: Any, other: Any, path: str = "") -> str | None:
+    """``"properties.age.type: "integer" and "string""`` at the first place; None when equal, order of keys included."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in [*one, *(key for key in other if key not in one)]:
+            here = f"{path}.{key}" if path else key
+            if key not in one:
+                return f"{here}: nothing and {_short(other[key])}"
+            if key not in other:
+                return f"{here}: {_short(one[key])} and nothing"
+            if found := first_difference(one[key], other[key], here):
+                return found
+        if list(one) != list(other):
+            return f"{path or 'the schema'}: the order {', '.join(one)} and the order {', '.join(other)}"
+        return None
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return next((found for index, pair in pairs if (found := first_difference(*pair, f"{path}[{index}]"))), None)
+    return (
+        None if json.dumps(one) == json.dumps(other) else f"{path or 'the schema'}: {_short(one)} and {_short(other)}"
+    )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:80] + "…"

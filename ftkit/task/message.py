@@ -1,0 +1,27 @@
+"""One turn of a conversation."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+__all__ = ["Message"]
+
+
+class Message(TypedDict, total=False):
+    """A message in OpenAI's chat shape; a plain dict everywhere between ftkit's layers.
+
+    Attributes:
+        role: ``system``, ``developer``, ``user``, ``assistant`` or ``tool``.
+        content: the text; a list of parts where a host allows it; None beside ``tool_calls``.
+        name: who speaks, among several of one role.
+        tool_calls: the calls that an assistant turn makes.
+        tool_call_id: the call that a tool turn answers.
+        weight: 0 keeps an assistant turn out of training, 1 is the same as none.
+    """
+
+    role: str
+    content: Any
+    name: str
+    tool_calls: list[dict[str, Any]]
+    tool_call_id: str
+    weight: float

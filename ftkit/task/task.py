@@ -1,0 +1,217 @@
+"""What a model is asked to do: the only place where a row becomes messages and a text becomes a value."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator
+
+from ftkit.errors import ConfigError
+from ftkit.files import canonical_digest, write_atomically
+from ftkit.schema import AnyOutput, ChoiceOutput, JsonOutput, TextOutput, output_of
+from ftkit.schema.refusal import config_error
+from ftkit.task.difference import first_difference
+from ftkit.task.message import Message
+from ftkit.task.template import Template
+from ftkit.task.typed import typed
+from ftkit.task.yaml_text import read_yaml, write_yaml
+
+__all__ = ["Task"]
+
+
+class Task(BaseModel):
+    """Instructions, an input template and an output. Frozen; equal tasks have equal fingerprints.
+
+        task = Task("Extract the visit record.", input="{note}", output=Visit)
+
+    Attributes:
+        instructions: what the system message says; may be given by position. None or empty: nothing.
+        input: template of the user message over the columns of a row, ``"{note}"``. None: rows already hold messages.
+        output: what a valid answer is. Given as a pydantic class, a JSON Schema, ``Literal[...]`` or anything else that
+            :func:`ftkit.schema.output_of` takes; text when not given.
+        show_schema: the output's wording ends the system message. On by default: a model learns from the words, and an
+            untuned one has a chance.
+
+    The Python class given as ``output`` is remembered for :meth:`parse`, and is no part of the dump, of equality or
+    of the fingerprint: see :meth:`bind`.
+
+    Raises:
+        ConfigError: a field that makes no sense, named.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    instructions: str | None = None
+    input: str | None = None
+    output: AnyOutput = TextOutput()
+    show_schema: bool = True
+
+    _answer_type: Any = PrivateAttr(None)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            instructions: str | None = None,
+            *,
+            input: str | None = None,  # noqa: A002
+            output: Any = None,
+            show_schema: bool = True,
+        ) -> None: ...
+
+    else:
+
+        def __init__(self, instructions: str | None = None, **fields: Any) -> None:
+            answer_type = None
+            try:
+                if "output" in fields:
+                    fields["output"], answer_type = output_of(fields["output"])
+                super().__init__(instructions=instructions, **fields)
+            except ValidationError as error:
+                raise config_error(error, type(self)) from error
+            except ConfigError as error:
+                raise ConfigError(f"Task: output: {error}") from error
+            self._answer_type = answer_type
+
+    @field_validator("input")
+    @classmethod
+    def _readable(cls, source: str | None) -> str | None:
+        if source is not None:
+            Template.of(source)
+        return source
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Task):
+            return NotImplemented
+        return self._canonical() == other._canonical()
+
+    def __hash__(self) -> int:
+        return hash(self._canonical())
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed, validated like a new task. The Python class stays with its output."""
+        changes = dict(update or {})
+        copied = type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
+        if "output" not in changes:
+            copied._answer_type = self._answer_type
+        return copied
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the input template reads, in its order; none when rows hold messages."""
+        return () if self.input is None else Template.of(self.input).columns
+
+    def prompt(self, columns: Mapping[str, Any]) -> list[Message]:
+        """What the model is asked about one row: a system message, unless it would be empty, and a user message.
+
+        Without an input template the ``messages`` of ``columns`` are the prompt, as they are.
+
+        Raises:
+            ConfigError: a column is not there (it is named, with those that are), or there is neither an input
+                template nor ``messages``.
+        """
+        if self.input is None:
+            messages = columns.get("messages")
+            if not isinstance(messages, list | tuple) or not messages:
+                raise ConfigError(
+                    'the task has no input template, so it needs "messages", a list of chat messages; '
+                    'or give the task an input such as "{note}"'
+                )
+            return cast(list[Message], list(messages))
+        wording = self.output.describe() if self.show_schema else ""
+        system = "\n\n".join(part for part in (self.instructions, wording) if part)
+        asked = Message(role="user", content=Template.of(self.input).render(columns))
+        return [Message(role="system", content=system), asked] if system else [asked]
+
+    def target(self, value: Any) -> str:
+        """The canonical text of the wanted answer, which :meth:`parse` reads back.
+
+        Args:
+            value: a plain value, an object of the Python class, or for JSON its text.
+
+        Raises:
+            OutputError: the output does not allow it, or a validator of the Python class refuses it.
+        """
+        text = self.output.format(value)
+        if self._answer_type is not None:
+            typed(self._answer_type, json.loads(text) if isinstance(self.output, JsonOutput) else text, text)
+        return text
+
+    def parse(self, text: str) -> Any:
+        """The value of a model's text: an object of the Python class when the task knows it, else a plain value.
+
+        Raises:
+            OutputError: what is wrong with the text, and at which JSON path.
+        """
+        value = self.output.parse(text)
+        return value if self._answer_type is None else typed(self._answer_type, value, text)
+
+    @property
+    def fingerprint(self) -> str:
+        """``"sha256:…"`` over the dumped task: the same for equal tasks, in any process and on any machine."""
+        return canonical_digest(self._canonical())
+
+    def bind(self, cls: Any) -> Self:
+        """This task, for instance one loaded from YAML, with its Python class: :meth:`parse` gives its objects.
+
+        Raises:
+            ConfigError: the class's schema is not the task's; names the first difference.
+        """
+        output, answer_type = output_of(cls)
+        if isinstance(output, JsonOutput) and isinstance(self.output, JsonOutput):
+            difference = first_difference(self.output.json_schema, output.json_schema)
+        elif isinstance(output, ChoiceOutput) and isinstance(self.output, ChoiceOutput):
+            difference = first_difference(list(self.output.choices), list(output.choices))
+        else:
+            difference = None if output.kind == self.output.kind else f"kind: {self.output.kind} and {output.kind}"
+        if difference is not None:
+            name = getattr(cls, "__name__", repr(cls))
+            raise ConfigError(
+                f"{name} is not this task's output; the task's schema and {name}'s differ at {difference}"
+            )
+        bound = self.model_copy()
+        bound._answer_type = answer_type
+        return bound
+
+    def to_yaml(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The dumped task as YAML, also written to ``path`` when given."""
+        text = write_yaml(self.model_dump(mode="json"))
+        if path is not None:
+            write_atomically(path, text)
+        return text
+
+    @classmethod
+    def from_yaml(cls, source: str | os.PathLike[str]) -> Self:
+        """The task that a YAML file or text holds.
+
+        Args:
+            source: a path, or the YAML itself: a string of several lines, or with a ``:`` and a space in it.
+
+        Raises:
+            ConfigError: no such file, not YAML, or a field that makes no sense; names the file and the field.
+        """
+        name = "task"
+        if not isinstance(source, str) or not ("\n" in source or ": " in source):
+            name = os.fspath(source)
+            try:
+                source = Path(source).read_text(encoding="utf-8-sig")
+            except (OSError, UnicodeDecodeError) as error:
+                why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+                raise ConfigError(f"{name}: cannot be read: {why}") from error
+        data = read_yaml(source, name)
+        unknown = [str(key) for key in data if key not in cls.model_fields]
+        if unknown:
+            fields = ", ".join(cls.model_fields)
+            raise ConfigError(f"{name}: {', '.join(unknown)}: there is no such field; a task has {fields}")
+        try:
+            return cls(**data)
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error}") from error
+
+    def _canonical(self) -> str:
+        # Keys are not sorted: pydantic dumps fields in their order, and in a schema the order of properties counts.
+        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"))
