@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["atomic_writer", "canonical_digest", "write_atomically"]
+__all__ = ["atomic_writer", "canonical_digest", "home", "write_atomically"]
 
 
 @contextlib.contextmanager
@@ -47,3 +47,19 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
 def canonical_digest(data: bytes | str) -> str:
     """``"sha256:<64 hex digits>"`` of ``data`` (text as UTF-8): the form of every fingerprint in ftkit."""
     return "sha256:" + hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+def home() -> Path:
+    """The folder where ftkit keeps what it must find again: ``$FTKIT_HOME``, else the platform's data folder.
+
+    It is made when missing, readable by its owner only: rows and answers of private data lie in it.
+    """
+    chosen = os.environ.get("FTKIT_HOME")
+    if chosen:
+        folder = Path(chosen).expanduser().absolute()
+    else:
+        import platformdirs
+
+        folder = Path(platformdirs.user_data_dir("ftkit", appauthor=False))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,310 @@
+"""The dataset: rows on disk, seen through a task."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from operator import lt
+from pathlib import Path
+from typing import Any, overload
+
+from ftkit.data import fingerprint, spec, writers
+from ftkit.data.opening import open_reading, options_of
+from ftkit.data.reading import Reading, key_text, named, text_content
+from ftkit.data.row import Row
+from ftkit.data.sources import MAX_LINE_BYTES, Corpus, Source, open_source
+from ftkit.data.split import Keys, Side, divide, rank, wanted_rows
+from ftkit.data.spool import spool
+from ftkit.errors import ConfigError, DataError, Place
+from ftkit.task import Task
+
+__all__ = ["Dataset"]
+
+Rows = range | array  # type: ignore[type-arg]  # array[int], which cannot be subscripted at run time
+By = str | Callable[[Row], object]
+"""What rows are grouped or classed by: a column, a dotted path into one, or a function of the row."""
+
+
+class Dataset:
+    """An immutable sequence of :class:`~ftkit.data.Row`, read from disk when asked for.
+
+    A dataset holds paths and row numbers, never rows: a million rows take a few dozen bytes each. Slices, shuffles,
+    filters and splits are views of the same files. Make one with :meth:`load` or :meth:`from_rows`.
+    """
+
+    def __init__(self, corpus: Corpus, reading: Reading, rows: Rows) -> None:
+        self._corpus = corpus
+        self._reading = reading
+        self._rows = rows
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        task: Task | None = None,
+        *,
+        target: str | None = None,
+        format: str = "auto",  # noqa: A002
+        columns: Mapping[str, str] | None = None,
+        id: str | None = None,  # noqa: A002
+        group: str | None = None,
+        max_line_bytes: int = MAX_LINE_BYTES,
+    ) -> Dataset:
+        """Open files of rows: ``.jsonl``, ``.ndjson``, ``.json`` (also one array), ``.csv``, ``.tsv``, ``.parquet``.
+
+        Args:
+            path: a file, or several that are read one after the other.
+            task: makes the question from the row's columns and says what a valid answer is. Without one, the rows
+                must be whole conversations, and answers are texts.
+            target: the column that holds the wanted answer: an object, a JSON text, or a text. A dotted path names a
+                key inside a column. Without it a table has no answers, and conversations end with their own.
+            format: ``"auto"`` tells it from the first 100 rows; or ``table``, ``openai``, ``trl_messages``,
+                ``prompt_completion``, ``alpaca``, ``sharegpt``.
+            columns: which column of the file is read for each column of the task or format: ``{"note": "text"}``.
+            id: the column that identifies a row; by default ``id`` where there is one, else a hash of the content.
+            group: the column of what a split must not tear apart.
+            max_line_bytes: the longest row that is accepted.
+
+        Raises:
+            DataError: a file cannot be read, holds no rows, or lacks a named column. Faults of single rows are raised
+                when they are read; :meth:`check` lists them all.
+            FormatError: the rows fit no format, or several.
+            ConfigError: arguments that make no sense together.
+            MissingExtraError: a Parquet file, and pyarrow is not installed.
+        """
+        paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+        if not paths:
+            raise ConfigError("load needs at least one path.")
+        sources = [open_source(item, max_line_bytes=max_line_bytes) for item in paths]
+        task = Task() if task is None else task
+        options = options_of(task, format=format, target=target, columns=columns, id=id, group=group)
+        return cls._over(Corpus(sources), open_reading(Corpus(sources), task, options))
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Iterable[Mapping[str, Any]],
+        task: Task | None = None,
+        *,
+        target: str | None = None,
+        format: str = "auto",  # noqa: A002
+        columns: Mapping[str, str] | None = None,
+        id: str | None = None,  # noqa: A002
+        group: str | None = None,
+        name: str = "rows",
+    ) -> Dataset:
+        """Take rows from a list, a generator, or a ``datasets.Dataset``; the other arguments are as in :meth:`load`.
+
+        The rows are written once to ``datasets/`` in ftkit's home folder (``$FTKIT_HOME``), under a name made of their
+        content and readable by their owner only: a training process can open them, and they need not fit in memory.
+
+        Args:
+            rows: mappings from column to value; see :func:`ftkit.data.plain.plain` for the values.
+            name: what errors call the place of a row: ``rows:12``.
+
+        Raises:
+            DataError: a row is not a mapping or holds what JSON cannot; and as :meth:`load`.
+        """
+        path = spool(rows, name)
+        from_arrow = type(rows).__module__.partition(".")[0] == "datasets"
+        source = open_source(path, name=name, nulls_are_absent=from_arrow)
+        task = Task() if task is None else task
+        options = options_of(task, format=format, target=target, columns=columns, id=id, group=group)
+        return cls._over(Corpus([source]), open_reading(Corpus([source]), task, options))
+
+    @classmethod
+    def _over(cls, corpus: Corpus, reading: Reading) -> Dataset:
+        return cls(corpus, reading, range(len(corpus)))
+
+    @property
+    def task(self) -> Task:
+        """What the rows are seen through."""
+        return self._reading.task
+
+    @property
+    def format(self) -> str:
+        """The format of the files: ``"table"``, ``"openai"``, …"""
+        return self._reading.format.name
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Absolute paths of the files."""
+        return tuple(source.path for source in self._corpus.sources)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """``sha256:…`` over the contents of the rows, in order: equal for equal rows, whatever file they come from."""
+        return fingerprint.of_rows(columns for _, _, columns in self._sweep())
+
+    def with_task(self, task: Task) -> Dataset:
+        """The same rows seen through another task; the format is told again unless it was named."""
+        return Dataset(self._corpus, open_reading(self._corpus, task, self._reading.options), self._rows)
+
+    def __repr__(self) -> str:
+        names = [source.name if len(source.name) <= 40 else Path(source.name).name for source in self._corpus.sources]
+        shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        count = f"{len(self):,}" if len(self) == len(self._corpus) else f"{len(self):,} of {len(self._corpus):,}"
+        target = self._reading.options.target
+        return f"Dataset({shown}: {count} rows, {self.format}{f', target={target!r}' if target else ''})"
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        row = self._reading.row
+        return (row(source, place, columns) for source, place, columns in self._sweep())
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> Dataset: ...
+    def __getitem__(self, at: int | slice) -> Row | Dataset:
+        if isinstance(at, slice):
+            return self._view(self._rows[at])
+        try:
+            number = self._rows[at]
+        except IndexError:
+            raise IndexError(f"row {at} of a dataset of {len(self)} rows") from None
+        with self._corpus.open(sweep=False) as reader:
+            return self._reading.row(*reader.read(number))
+
+    def take(self, count: int) -> Dataset:
+        """The first ``count`` rows, or all if there are fewer."""
+        if count < 0:
+            raise ConfigError(f"take({count}): the number of rows must not be negative.")
+        return self[:count]
+
+    def shuffle(self, seed: int = 0) -> Dataset:
+        """The same rows in an order that depends on ``seed`` alone, the same on every machine."""
+        order = sorted(range(len(self)), key=[rank(seed, str(at)) for at in range(len(self))].__getitem__)
+        return self._view(array("q", (self._rows[at] for at in order)))
+
+    def filter(self, predicate: Callable[[Row], object]) -> Dataset:
+        """The rows for which ``predicate`` is true. They are all read once, now."""
+        return self._view(array("q", (number for number, row in zip(self._rows, self, strict=True) if predicate(row))))
+
+    def split(
+        self,
+        test: float | None = None,
+        *,
+        validation: float | None = None,
+        group_by: By | None = None,
+        stratify_by: By | None = None,
+        seed: int = 0,
+    ) -> tuple[Dataset, ...]:
+        """Divide the rows: ``(train, test)``, ``(train, validation)`` or ``(train, validation, test)``.
+
+        Which side a row falls on depends on ``seed`` and its content (or group), not on its position. Each side keeps
+        the order of the rows. One pass over the data.
+
+        Args:
+            test: share of the rows (0 to 1), or their number. Exact without groups: ``round(len * test)``.
+            validation: likewise.
+            group_by: rows with the same value never fall on two sides; by default the column that ``group=`` named.
+            stratify_by: a column, ``"target"``, or a function; each side gets each of its values in the same share,
+                within one row, as far as groups allow. A value that only one row has stays in training.
+            seed: another seed gives another split.
+
+        Raises:
+            DataError: a side would be empty, or a row lacks the column.
+            ConfigError: sizes that make no sense.
+        """
+        total = len(self)
+        asked = [("test", test), ("validation", validation)]
+        sides = [Side(name, wanted_rows(name, size, total)) for name, size in asked if size is not None]
+        if not sides:
+            raise ConfigError("split needs a size: split(test=0.2), or split(test=0.1, validation=0.1).")
+        group_by = group_by or self._reading.options.group
+        *cut, train = divide(self._keys(group_by, stratify_by, seed), sides, grouped=group_by is not None)
+        parts = [train, *reversed(cut)]
+        return tuple(self._view(array("q", (self._rows[at] for at in part))) for part in parts)
+
+    def check(self) -> list[DataError]:
+        """Read every row; the problem of each one that cannot be used, in order. Empty when all is well."""
+        problems = []
+        with self._corpus.open(sweep=self._ascending) as reader:
+            for number in self._rows:
+                try:
+                    self._reading.row(*reader.read(number))
+                except DataError as error:
+                    problems.append(error)
+        return problems
+
+    def write_openai(self, path: str | os.PathLike[str]) -> None:
+        """Write OpenAI chat JSONL: ``messages`` with weights, ``tools``, ``parallel_tool_calls``; no other column.
+
+        Raises:
+            DataError: a row has no answer. The file is then left as it was.
+        """
+        writers.write_openai(self, path)
+
+    def write_trl(self, path: str | os.PathLike[str], *, form: writers.TrlForm = "prompt_completion") -> None:
+        """Write JSONL for TRL's ``SFTTrainer``: ``prompt`` and ``completion`` or ``messages``, and ``tools``.
+
+        Args:
+            path: of the file.
+            form: ``"prompt_completion"`` learns the last assistant turn only; ``"messages"`` learns whatever TRL is
+                told to. Neither can hold a weight for each message.
+
+        Raises:
+            DataError: the form cannot say what the row says (an earlier turn that is learned, a turn that is not), or
+                the row has no answer. The file is then left as it was.
+        """
+        writers.write_trl(self, path, form)
+
+    def to_spec(self, folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+        """A few kilobytes of plain data from which :meth:`from_spec`, in any process here, opens the same rows.
+
+        Args:
+            folder: where a long selection of rows is written, as a small binary file; by default ftkit's home.
+        """
+        return spec.to_spec(self._corpus, self._reading, self._rows, folder)
+
+    @classmethod
+    def from_spec(cls, given: Mapping[str, Any]) -> Dataset:
+        """Open what :meth:`to_spec` described.
+
+        Raises:
+            DataError: a file is gone, or has changed since.
+        """
+        return cls(*spec.from_spec(given))
+
+    @cached_property
+    def _ascending(self) -> bool:
+        rows = self._rows
+        return rows.step > 0 if isinstance(rows, range) else all(map(lt, rows, islice(rows, 1, None)))
+
+    def _view(self, rows: Rows) -> Dataset:
+        return Dataset(self._corpus, self._reading, rows)
+
+    def _sweep(self) -> Iterator[tuple[Source, Place, dict[str, Any]]]:
+        with self._corpus.open(sweep=self._ascending) as reader:
+            for number in self._rows:
+                yield reader.read(number)
+
+    def _keys(self, group_by: By | None, stratify_by: By | None, seed: int) -> Keys:
+        keys = Keys()
+        for source, place, columns in self._sweep():
+            if group_by is None:
+                group = self._reading.identity(columns, place)
+            else:
+                group = self._key(group_by, source, place, columns)
+            label = "" if stratify_by is None else self._key(stratify_by, source, place, columns)
+            keys.add(rank(seed, group), label)
+        return keys
+
+    def _key(self, by: By, source: Source, place: Place, columns: dict[str, Any]) -> str:
+        if by == "target" and self._reading.options.target is not None:
+            by = self._reading.options.target
+        if by == "target" and "target" not in columns:
+            row = self._reading.row(source, place, columns)
+            if row.completion is None:
+                raise DataError("stratify_by: the row has no answer", place=place)
+            return text_content(row.completion) or ""
+        if isinstance(by, str):
+            return key_text(named(columns, by, place))
+        value = by(self._reading.row(source, place, columns))
+        return value if isinstance(value, str) else repr(value)

@@ -1,0 +1,27 @@
+"""The forms that rows come in, and which one a file is written in.
+
+A format is a small class (see :class:`ftkit.data.formats.base.Format`); a new one is added to :data:`FORMATS`.
+"""
+
+from __future__ import annotations
+
+from ftkit.data.formats.alpaca import Alpaca
+from ftkit.data.formats.base import Conversation, Format, RawRow
+from ftkit.data.formats.detection import FORMATS, choose_format
+from ftkit.data.formats.openai import OpenAI
+from ftkit.data.formats.prompt_completion import PromptCompletion
+from ftkit.data.formats.sharegpt import ShareGPT
+from ftkit.data.formats.table import Table
+
+__all__ = [
+    "FORMATS",
+    "Alpaca",
+    "Conversation",
+    "Format",
+    "OpenAI",
+    "PromptCompletion",
+    "RawRow",
+    "ShareGPT",
+    "Table",
+    "choose_format",
+]

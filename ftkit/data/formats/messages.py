@@ -1,0 +1,186 @@
+"""Messages in OpenAI's chat shape: what a list of them must be, and how near relatives are brought into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from ftkit.data.strict_json import parse
+from ftkit.errors import DataError, Place
+from ftkit.task import Message
+
+__all__ = ["read_messages", "read_tools"]
+
+_ROLES = ("system", "developer", "user", "assistant", "tool")
+_ROLE_HINTS = {
+    "function": 'the old form; write role "tool" with the tool_call_id of the call',
+    "human": 'write "user"',
+    "gpt": 'write "assistant"',
+    "model": 'write "assistant"',
+    "bot": 'write "assistant"',
+}
+
+
+def read_messages(value: list[Any], place: Place, field: str, *, calls: int = 0) -> list[Message]:
+    """The messages that ``value`` holds, checked, in one form.
+
+    Null entries are dropped, arguments of tool calls become JSON texts, and calls without an ``id`` (TRL's form) get
+    ``call_1``, ``call_2``, … with the tool messages that answer them.
+
+    Args:
+        value: the list as read.
+        place: of the row.
+        field: of the list in the row, for errors, e.g. ``"messages"``.
+        calls: how many calls without an id came before this list.
+
+    Raises:
+        DataError: a wrong role or order of roles, an empty assistant turn, a bad weight, a tool message without its
+            call, or a value of the wrong type; the field is e.g. ``messages[2].role``.
+    """
+    reader = _Reader(place, calls)
+    messages = [reader.message(item, f"{field}[{number}]", number) for number, item in enumerate(value)]
+    if not messages:
+        raise DataError("empty; a conversation needs at least one message", place=place, field=field)
+    return messages
+
+
+def read_tools(value: Any, place: Place, field: str, *, nulls_are_absent: bool) -> list[dict[str, Any]] | None:
+    """The functions a row offers, in OpenAI's form; a text is read as JSON; None and an empty list are none."""
+    if isinstance(value, str):
+        value = parse(value, place, field) if value.strip() else None
+    if value is None or value == []:
+        return None
+    if not isinstance(value, list):
+        raise DataError("must be a list of tools", place=place, field=field)
+    tools = []
+    for number, tool in enumerate(value):
+        at = f"{field}[{number}]"
+        function = tool.get("function") if isinstance(tool, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise DataError('must be {"type": "function", "function": {"name": …}}', place=place, field=at)
+        tools.append(_without_nulls(tool) if nulls_are_absent else dict(tool))
+    return tools
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+class _Reader:
+    """Reads the messages of one list in order; remembers which tool calls wait for their answers."""
+
+    def __init__(self, place: Place, calls: int) -> None:
+        self._place = place
+        self._unnamed = calls
+        self._waiting: list[str] = []
+        self._after_call = False
+
+    def _error(self, message: str, field: str) -> DataError:
+        return DataError(message, place=self._place, field=field)
+
+    def message(self, item: Any, field: str, number: int) -> Message:
+        if not isinstance(item, Mapping):
+            raise self._error(f"must be an object with role and content, this is a {type(item).__name__}", field)
+        message = {key: value for key, value in item.items() if value is not None}
+        role = message.get("role")
+        if role not in _ROLES:
+            hint = _ROLE_HINTS.get(role, f"it must be one of {', '.join(_ROLES)}") if isinstance(role, str) else ""
+            shown = "missing" if role is None else f"{role!r} is no role"
+            raise self._error(f"{shown}; {hint or 'it must be one of ' + ', '.join(_ROLES)}", f"{field}.role")
+        if role in ("system", "developer") and number:
+            raise self._error(f"a {role} message can only be the first one", f"{field}.role")
+        if "function_call" in message:
+            raise self._error("the old form of a call is not read; write tool_calls", f"{field}.function_call")
+        self._check_weight(message, field)
+        self._check_content(message, field)
+        if "name" in message and not isinstance(message["name"], str):
+            raise self._error("must be a text", f"{field}.name")
+        if role == "assistant":
+            self._assistant(message, field)
+        elif "tool_calls" in message:
+            raise self._error(f"only the assistant calls tools, not {role}", f"{field}.tool_calls")
+        if role == "tool":
+            self._tool(message, field)
+        elif role != "assistant":
+            self._after_call = False
+        return cast(Message, message)
+
+    def _check_weight(self, message: dict[str, Any], field: str) -> None:
+        if "weight" not in message:
+            return
+        weight = message["weight"]
+        if message["role"] != "assistant":
+            raise self._error("only assistant messages have a weight", f"{field}.weight")
+        if isinstance(weight, bool) or weight not in (0, 1):
+            raise self._error(f"must be 0 (not learned) or 1 (learned), this is {weight!r}", f"{field}.weight")
+        message["weight"] = int(weight)
+
+    def _check_content(self, message: dict[str, Any], field: str) -> None:
+        content = message.get("content")
+        if content is None:
+            if message["role"] != "assistant":
+                raise self._error("missing", f"{field}.content")
+        elif isinstance(content, list):
+            for number, part in enumerate(content):
+                at = f"{field}.content[{number}]"
+                if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
+                    raise self._error('a part must be an object such as {"type": "text", "text": …}', at)
+                if part["type"] == "text" and not isinstance(part.get("text"), str):
+                    raise self._error("must be a text", f"{at}.text")
+            message["content"] = _without_nulls(content)
+        elif not isinstance(content, str):
+            raise self._error(
+                f"must be a text or a list of parts, this is a {type(content).__name__}", f"{field}.content"
+            )
+
+    def _assistant(self, message: dict[str, Any], field: str) -> None:
+        calls = message.get("tool_calls")
+        if calls == []:
+            del message["tool_calls"]
+            calls = None
+        content = message.get("content")
+        if calls is None:
+            if content is None or not (content.strip() if isinstance(content, str) else content):
+                raise self._error("an empty assistant turn: it has neither content nor tool_calls", field)
+            self._after_call = False
+            return
+        if not isinstance(calls, list):
+            raise self._error("must be a list of calls", f"{field}.tool_calls")
+        message["tool_calls"] = [self._call(call, f"{field}.tool_calls[{n}]") for n, call in enumerate(calls)]
+        self._waiting = [call["id"] for call in message["tool_calls"]]
+        if len(set(self._waiting)) != len(self._waiting):
+            raise self._error("two calls have the same id", f"{field}.tool_calls")
+        self._after_call = True
+
+    def _call(self, call: Any, field: str) -> dict[str, Any]:
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise self._error('must be {"id": …, "type": "function", "function": {"name": …, "arguments": …}}', field)
+        arguments = function.get("arguments")
+        if isinstance(arguments, Mapping):
+            arguments = json.dumps(_without_nulls(arguments), ensure_ascii=False)
+        if not isinstance(arguments, str):
+            raise self._error("must be the arguments as a JSON text or an object", f"{field}.function.arguments")
+        identity = call.get("id")
+        if identity is None:
+            self._unnamed += 1
+            identity = f"call_{self._unnamed}"
+        elif not isinstance(identity, str):
+            raise self._error("must be a text", f"{field}.id")
+        return {"id": identity, "type": "function", "function": {"name": function["name"], "arguments": arguments}}
+
+    def _tool(self, message: dict[str, Any], field: str) -> None:
+        if not self._after_call:
+            raise self._error("a tool message must follow the assistant turn that calls the tool", f"{field}.role")
+        identity = message.get("tool_call_id")
+        if identity is None and self._waiting:
+            identity = message["tool_call_id"] = self._waiting[0]
+        if identity not in self._waiting:
+            waiting = ", ".join(self._waiting) or "none: each is answered"
+            raise self._error(f"{identity!r} is no call that waits for an answer ({waiting})", f"{field}.tool_call_id")
+        self._waiting.remove(identity)

@@ -1,0 +1,87 @@
+"""ShareGPT: ``conversations`` of ``from`` and ``value``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ftkit.data.formats.base import Conversation, RawRow, list_of
+from ftkit.data.formats.messages import read_messages, read_tools
+from ftkit.data.strict_json import parse
+from ftkit.errors import DataError, Place
+
+__all__ = ["ShareGPT"]
+
+_ROLES = {
+    "system": "system",
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "tool": "tool",
+    "observation": "tool",
+    "function_call": "assistant",
+}
+
+
+class ShareGPT:
+    """``function_call`` turns hold ``{"name": …, "arguments": …}`` as JSON (or a list of such); ``observation`` and
+    ``tool`` turns answer the calls in their order. ``system`` and ``tools`` may stand beside the conversation.
+    """
+
+    name: ClassVar[str] = "sharegpt"
+    needs: ClassVar[str] = "conversations"
+    reads = ("conversations", "system", "tools")
+
+    def recognises(self, columns: Mapping[str, Any]) -> bool:
+        return "conversations" in columns
+
+    def conversation(self, row: RawRow) -> Conversation:
+        columns, place = row.columns, row.place
+        turns = list_of(row, "conversations")
+        messages = [self._message(turn, place, f"conversations[{number}]") for number, turn in enumerate(turns)]
+        beside = columns.get("system")
+        if beside:
+            if messages and messages[0].get("role") == "system":
+                raise DataError("the conversation begins with a system turn of its own", place=place, field="system")
+            messages.insert(0, {"role": "system", "content": beside})
+        tools = read_tools(_wrapped(columns.get("tools"), place), place, "tools", nulls_are_absent=row.nulls_are_absent)
+        checked = read_messages(messages, place, "conversations")
+        return Conversation(checked, tools)
+
+    def _message(self, turn: Any, place: Place, field: str) -> dict[str, Any]:
+        if not isinstance(turn, Mapping) or "from" not in turn or "value" not in turn:
+            raise DataError("must be an object with from and value", place=place, field=field)
+        role = _ROLES.get(turn["from"]) if isinstance(turn["from"], str) else None
+        if role is None:
+            known = ", ".join(_ROLES)
+            raise DataError(
+                f"{turn['from']!r} is no role; it must be one of {known}", place=place, field=f"{field}.from"
+            )
+        message: dict[str, Any] = {"role": role, "content": turn["value"]}
+        if turn["from"] == "function_call":
+            message = {"role": role, "tool_calls": self._calls(turn["value"], place, f"{field}.value")}
+        if turn.get("weight") is not None:
+            message["weight"] = turn["weight"]
+        return message
+
+    def _calls(self, value: Any, place: Place, field: str) -> list[dict[str, Any]]:
+        calls = parse(value, place, field) if isinstance(value, str) else value
+        made = []
+        for call in calls if isinstance(calls, list) else [calls]:
+            if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
+                raise DataError('must be {"name": …, "arguments": …} as JSON', place=place, field=field)
+            made.append({"function": {"name": call["name"], "arguments": call.get("arguments", {})}})
+        return made
+
+
+def _wrapped(tools: Any, place: Place) -> Any:
+    """LLaMA-Factory lists bare functions, as a JSON text; OpenAI wraps each one."""
+    if isinstance(tools, str):
+        tools = parse(tools, place, "tools") if tools.strip() else None
+    if not isinstance(tools, list):
+        return tools
+    return [
+        {"type": "function", "function": tool} if isinstance(tool, Mapping) and "function" not in tool else tool
+        for tool in tools
+    ]

@@ -1,0 +1,89 @@
+"""From paths and options to a corpus and a way of reading it, checked on the first rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from ftkit.data.formats import FORMATS, Format, choose_format
+from ftkit.data.reading import Options, Reading, lookup
+from ftkit.data.sources import Corpus
+from ftkit.errors import ConfigError, DataError, Place
+from ftkit.task import Task
+
+__all__ = ["open_reading", "options_of"]
+
+_SAMPLE = 100
+"""Rows at the beginning of each file that must agree on a format."""
+
+
+def options_of(
+    task: Task,
+    *,
+    format: str,  # noqa: A002
+    target: str | None,
+    columns: Mapping[str, str] | None,
+    id: str | None,  # noqa: A002
+    group: str | None,
+) -> Options:
+    """The options as one value.
+
+    Raises:
+        ConfigError: ``columns`` names something that neither the task nor a format reads.
+    """
+    given = dict(columns or {})
+    known = task.columns if task.input is not None else tuple(name for item in FORMATS for name in item.reads)
+    for name in given:
+        if name not in known:
+            who = "the task reads" if task.input is not None else "the formats read"
+            raise ConfigError(
+                f"columns= has {name!r}, but {who} {', '.join(dict.fromkeys(known)) or 'no column'}. "
+                'It maps those names to columns of the file: columns={"note": "text"}.'
+            )
+    return Options(format=format, target=target, columns=tuple(given.items()), id=id, group=group)
+
+
+def open_reading(corpus: Corpus, task: Task, options: Options) -> Reading:
+    """Choose the format, and see that the columns the options name exist.
+
+    Raises:
+        DataError: there are no rows, none of the first ones is readable, or a named column is in none of them.
+        FormatError: see :func:`ftkit.data.formats.choose_format`.
+    """
+    samples = _samples(corpus)
+    viewed = [(place, options.view(columns)) for place, columns in samples]
+    format_: Format = choose_format(options.format, viewed, task)
+    for what, name in options.named().items():
+        if not any(_has(columns, name) for _, columns in samples):
+            have = ", ".join(dict.fromkeys(column for _, columns in samples for column in columns))
+            raise DataError(f"there is no column {name!r}; the columns are {have}", place=samples[0][0], field=what)
+    return Reading(task, format_, options)
+
+
+def _has(columns: Mapping[str, Any], name: str) -> bool:
+    try:
+        lookup(columns, name)
+    except KeyError:
+        return False
+    return True
+
+
+def _samples(corpus: Corpus) -> list[tuple[Place, dict[str, Any]]]:
+    """The first rows of each file. A broken row is left out: it is reported when it is read, with all the others."""
+    samples = []
+    trouble: DataError | None = None
+    for number, source in enumerate(corpus.sources):
+        if not len(source):
+            raise DataError(f"{source.name} holds no rows.")
+        with corpus.open(sweep=True) as reader:
+            for row in islice(range(*corpus.bounds[number : number + 2]), _SAMPLE):
+                try:
+                    _, place, columns = reader.read(row)
+                except DataError as error:
+                    trouble = trouble or error
+                else:
+                    samples.append((place, columns))
+    if not samples:
+        raise trouble or DataError("there are no rows.")
+    return samples

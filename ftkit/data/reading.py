@@ -1,0 +1,178 @@
+"""How a dataset's files become rows: the task, the format, and which columns mean what."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ftkit.data.formats import Conversation, Format, RawRow
+from ftkit.data.row import Row
+from ftkit.data.sources import Source
+from ftkit.data.strict_json import canonical
+from ftkit.errors import DataError, OutputError, Place
+from ftkit.task import Message, Task
+
+__all__ = ["Options", "Reading", "key_text", "lookup", "named", "text_content"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the caller said about the columns; the arguments of :meth:`ftkit.data.Dataset.load`."""
+
+    format: str = "auto"
+    target: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    id: str | None = None
+    group: str | None = None
+
+    def view(self, columns: dict[str, Any]) -> dict[str, Any]:
+        """``columns``, and once more under the names that the options give them."""
+        if not self.columns:
+            return columns
+        extra = {name: columns[theirs] for name, theirs in self.columns if theirs in columns}
+        return {**columns, **extra}
+
+    def named(self) -> dict[str, str]:
+        """Each column of the file that the options name, by what it is named for."""
+        single = {"target": self.target, "id": self.id, "group": self.group}
+        return {
+            **{f"columns[{task_name!r}]": name for task_name, name in self.columns},
+            **{key: name for key, name in single.items() if name is not None},
+        }
+
+
+def lookup(columns: Mapping[str, Any], path: str) -> Any:
+    """The value of a column, or of a key inside one: ``"patient"``, ``"patient.id"``.
+
+    Raises:
+        KeyError: there is none.
+    """
+    if path in columns:
+        return columns[path]
+    value: Any = columns
+    for key in path.split("."):
+        if not isinstance(value, Mapping) or key not in value:
+            raise KeyError(path)
+        value = value[key]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Makes rows. Holds no file and no state."""
+
+    task: Task
+    format: Format
+    options: Options
+
+    def row(self, source: Source, place: Place, columns: dict[str, Any]) -> Row:
+        """The row that ``columns`` are.
+
+        Raises:
+            DataError: the row breaks its format, lacks a named column, or its answer is not valid for the task.
+        """
+        view = self.options.view(columns)
+        conversation = self.format.conversation(RawRow(view, place, source.nulls_are_absent))
+        prompt, completion, target = self._answer(conversation, columns, place)
+        group = self.options.group
+        return Row(
+            id=self.identity(columns, place),
+            place=place,
+            columns=columns,
+            prompt=prompt,
+            target=target,
+            completion=completion,
+            tools=conversation.tools,
+            group=None if group is None else key_text(named(columns, group, place)),
+        )
+
+    def identity(self, columns: Mapping[str, Any], place: Place) -> str:
+        """The id of a row: of the column that holds it, else a hash over the content."""
+        if self.options.id is not None:
+            return key_text(named(columns, self.options.id, place))
+        given = columns.get("id")
+        if isinstance(given, str | int) and not isinstance(given, bool) and given != "":
+            return str(given)
+        return hashlib.blake2b(canonical(columns).encode(), digest_size=8).hexdigest()
+
+    def _answer(
+        self, conversation: Conversation, columns: Mapping[str, Any], place: Place
+    ) -> tuple[list[Message], Message | None, Any]:
+        messages = conversation.messages
+        answered = messages[-1]["role"] == "assistant"
+        column = self.options.target
+        if column is not None:
+            if answered:
+                raise DataError(
+                    "the conversation ends with an answer of its own, so target= must not name another",
+                    place=place,
+                    field=column,
+                )
+            value, text = self._target(named(columns, column, place), place, column)
+            return messages, {"role": "assistant", "content": text}, value
+        if not answered:
+            if self.format.name != "table" and not any(message["role"] == "assistant" for message in messages):
+                raise DataError(
+                    "no assistant turn: nothing to learn. Add the answer as the last message, or name its column "
+                    "with target=",
+                    place=place,
+                    field="messages",
+                )
+            return messages, None, None
+        said = text_content(messages[-1])
+        return messages[:-1], messages[-1], None if said is None else self._parsed(said, place)
+
+    def _target(self, value: Any, place: Place, field: str) -> tuple[Any, str]:
+        """The wanted answer that a column holds, as a plain value and as its canonical text."""
+        if value is None:
+            raise DataError("null, but it is the wanted answer; leave the row out", place=place, field=field)
+        json = self.task.output.kind == "json"
+        if not json and not isinstance(value, str):
+            raise DataError(
+                f"the task's output is {self.task.output.kind}, so the answer must be a text; "
+                f"this is a {type(value).__name__}",
+                place=place,
+                field=field,
+            )
+        try:
+            if json and isinstance(value, str):
+                value = self.task.output.parse(value)
+            text = self.task.target(value)
+        except OutputError as error:
+            raise DataError(f"not a valid answer for the task: {error}", place=place, field=field) from error
+        return value if json else text, text
+
+    def _parsed(self, text: str, place: Place) -> Any:
+        """The plain value of an answer that stands in a conversation."""
+        try:
+            value = self.task.output.parse(text)
+            if self.task.output.kind == "json":
+                self.task.target(value)  # also asks the validators of the task's Python class
+        except OutputError as error:
+            field = "completion" if self.format.name == "prompt_completion" else "the last message"
+            raise DataError(f"not a valid answer for the task: {error}", place=place, field=field) from error
+        return value
+
+
+def named(columns: Mapping[str, Any], path: str, place: Place) -> Any:
+    """:func:`lookup`, with an error that says where and what there is instead."""
+    try:
+        return lookup(columns, path)
+    except KeyError:
+        have = ", ".join(columns) or "none"
+        raise DataError(f"missing; the row has the columns {have}", place=place, field=path) from None
+
+
+def key_text(value: Any) -> str:
+    """A text that is equal for equal values: a text itself, everything else its JSON."""
+    return value if isinstance(value, str) else canonical(value)
+
+
+def text_content(message: Message) -> str | None:
+    """The text of a message; None when it has none, as a turn that only calls tools."""
+    content: Any = message.get("content")
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if part["type"] == "text")
+    return content if isinstance(content, str) else None

@@ -1,0 +1,156 @@
+"""CSV and TSV: a header, then one record a row; quoted cells may hold line breaks."""
+
+from __future__ import annotations
+
+import csv
+import io
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ftkit.data.sources.base import SWEEP_BUFFER, Source
+from ftkit.data.sources.text import SpanReader, begin, too_long
+from ftkit.data.strict_json import decode
+from ftkit.errors import DataError, Place
+
+__all__ = ["Csv"]
+
+_LONGEST_NAME = 200
+"""Characters of a column's name; a longer first line is a row."""
+
+
+class Csv(Source):
+    """A table as text. Every cell is read as text; an empty cell is the empty text."""
+
+    def __init__(self, path: Path, name: str, *, max_line_bytes: int, nulls_are_absent: bool = False) -> None:
+        super().__init__(path, name, max_line_bytes=max_line_bytes, nulls_are_absent=nulls_are_absent)
+        self.delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+        # The limit is one for the whole process and guards against what max_line_bytes guards against: only raise it.
+        csv.field_size_limit(max(csv.field_size_limit(), max_line_bytes))
+        self._starts = array("q")
+        self._lines = array("q")
+        with self.path.open("rb", buffering=SWEEP_BUFFER) as file:
+            self._index(file)
+        self.header = self._read_header()
+
+    def _index(self, file: BinaryIO) -> None:
+        counter = _Counter(file, begin(file, self.name), self.name, self.max_line_bytes)
+        # Only where records begin matters here, so the bytes are taken as Latin-1, which never fails; a cell that is
+        # malformed is found when its row is read, with its own place.
+        records = csv.reader(counter, delimiter=self.delimiter)
+        while True:
+            start, line = counter.begin_record()
+            try:
+                record = next(records, None)
+            except csv.Error:
+                raise DataError(
+                    "a carriage return that ends no line; save the file with LF or CRLF line ends, and quote cells "
+                    "that hold line breaks",
+                    place=Place(self.name, line),
+                ) from None
+            if record is None:
+                break
+            if record:
+                self._starts.append(start)
+                self._lines.append(line)
+        self._end = counter.position
+
+    def _read_header(self) -> list[str]:
+        if not self._starts:
+            raise DataError(f"{self.name} is empty; the first line must name the columns.")
+        place = Place(self.name, self._lines[0])
+        with _Reader(self, self._starts, self._end, sweep=False) as reader:
+            header = reader.cells(0, place)
+        for number, column in enumerate(header, start=1):
+            if not column.strip():
+                raise DataError(
+                    f"column {number} of the header has no name (pandas writes such a one; use to_csv(index=False))",
+                    place=place,
+                )
+            if len(column) > _LONGEST_NAME or "\n" in column:
+                raise DataError(
+                    f"the header is missing: {column[:40]!r}… looks like a row; the first line must name the columns",
+                    place=place,
+                )
+            if header.index(column) != number - 1:
+                raise DataError(f"two columns of the header are called {column!r}", place=place, field=column)
+        if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+            raise DataError(
+                f"the header is one column, {header[0]!r}; cells must be separated by "
+                f"{'tabs' if self.delimiter != ',' else 'commas (in a file called .tsv: tabs)'}",
+                place=place,
+            )
+        return header
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def line(self, row: int) -> int:
+        return self._lines[row + 1]
+
+    def _open(self, sweep: bool) -> _Reader:
+        return _Reader(self, self._starts, self._end, sweep)
+
+
+class _Counter:
+    """Gives the lines of a file to ``csv.reader`` and knows the offset and number of the next one."""
+
+    def __init__(self, file: BinaryIO, position: int, name: str, limit: int) -> None:
+        self._file = file
+        self._name = name
+        self._limit = limit
+        self.position = position
+        self._line = 1
+        self._record = (position, 1)
+
+    def begin_record(self) -> tuple[int, int]:
+        self._record = (self.position, self._line)
+        return self._record
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(self._limit + 2)
+        if not line:
+            raise StopIteration
+        self.position += len(line)
+        self._line += 1
+        start, number = self._record
+        if self.position - start > self._limit + 2:
+            hint = " Is a quotation mark left open?"
+            raise too_long(Place(self._name, number), self.position - start, self._limit, hint)
+        return line.decode("latin-1")
+
+
+class _Reader(SpanReader):
+    """Reads records of a CSV file."""
+
+    def __init__(self, source: Csv, starts: array[int], end: int, sweep: bool) -> None:
+        super().__init__(str(source.path), starts, end, sweep)
+        self._source = source
+
+    def cells(self, record: int, place: Place) -> list[str]:
+        """The cells of record ``record``; 0 is the header."""
+        text = decode(self.span(record), place, self._starts[record])
+        try:
+            return next(csv.reader(io.StringIO(text, newline=""), delimiter=self._source.delimiter, strict=True))
+        except csv.Error as error:
+            trouble = {
+                "unexpected end of data": "a quotation mark is opened and never closed",
+            }.get(
+                str(error), f"a quoted cell goes on after its closing quotation mark ({error}); double the marks inside"
+            )
+            raise DataError(trouble, place=place) from None
+
+    def read(self, row: int, place: Place) -> dict[str, Any]:
+        source = self._source
+        cells = self.cells(row + 1, place)
+        if len(cells) != len(source.header):
+            raise DataError(
+                f"{len(cells)} cells, but the header names {len(source.header)} columns; "
+                "a cell that holds a separator or a line break must stand in quotation marks",
+                place=place,
+            )
+        return dict(zip(source.header, cells, strict=True))

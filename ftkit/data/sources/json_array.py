@@ -1,0 +1,108 @@
+"""One JSON array of objects, as Alpaca and ShareGPT files come: indexed without being parsed as a whole."""
+
+from __future__ import annotations
+
+import mmap
+import re
+from array import array
+from pathlib import Path
+from typing import Any
+
+from ftkit.data.sources.base import Source
+from ftkit.data.sources.text import SpanReader, begin, too_long
+from ftkit.data.strict_json import parse_object
+from ftkit.errors import DataError, Place
+
+__all__ = ["JsonArray", "is_array"]
+
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},\n]', re.DOTALL)
+_SPACE = re.compile(rb"[ \t\r\n]*")
+
+
+def is_array(path: Path, name: str) -> bool:
+    """Whether the first character of the file opens an array."""
+    with path.open("rb") as file:
+        begin(file, name)
+        while block := file.read(4096):
+            if text := block.lstrip():
+                return text.startswith(b"[")
+    return False
+
+
+class JsonArray(Source):
+    """A file that is one array, its elements the rows."""
+
+    def __init__(self, path: Path, name: str, *, max_line_bytes: int, nulls_are_absent: bool = False) -> None:
+        super().__init__(path, name, max_line_bytes=max_line_bytes, nulls_are_absent=nulls_are_absent)
+        self._starts = array("q")
+        self._ends = array("q")
+        self._lines = array("q")
+        with self.path.open("rb") as file:
+            start = begin(file, self.name)
+            # re reads a memory map in place: the file is never in memory as a whole.
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+                self._index(text, start)
+
+    def _index(self, text: mmap.mmap, start: int) -> None:
+        line, depth, closed = 1, 0, -1
+        for match in _TOKEN.finditer(text, start):
+            token = match[0]
+            if token == b"\n":
+                line += 1
+            elif token == b",":
+                if depth == 1:
+                    self._finish(match.start())
+                    self._begin(text, match.end(), line)
+            elif token in b"[{":
+                depth += 1
+                if depth == 1:
+                    self._begin(text, match.end(), line)
+            elif token in b"]}":
+                depth -= 1
+                if depth == 0:
+                    closed = match.end()
+                    self._finish(match.start())
+                    break
+            else:
+                line += token.count(b"\n")
+        if closed < 0:
+            raise DataError("the array that begins the file is never closed; the file was cut off", place=self._last())
+        if (rest := _SPACE.match(text, closed)) and rest.end() != len(text):
+            raise DataError("something follows the array that begins the file", place=Place(self.name, line))
+        if len(self) == 1 and not text[self._starts[0] : self._ends[0]].strip():
+            del self._starts[:], self._ends[:], self._lines[:]
+
+    def _begin(self, text: mmap.mmap, position: int, line: int) -> None:
+        space = _SPACE.match(text, position)
+        skipped = space[0] if space else b""
+        self._starts.append(position + len(skipped))
+        self._lines.append(line + skipped.count(b"\n"))
+
+    def _finish(self, position: int) -> None:
+        self._ends.append(position)
+        size = position - self._starts[-1]
+        if size > self.max_line_bytes:
+            raise too_long(self._last(), size, self.max_line_bytes)
+
+    def _last(self) -> Place:
+        return Place(self.name, self._lines[-1] if self._lines else 1)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def line(self, row: int) -> int:
+        return self._lines[row]
+
+    def _open(self, sweep: bool) -> _Reader:
+        return _Reader(self, self._starts, self._ends, sweep)
+
+
+class _Reader(SpanReader):
+    def __init__(self, source: JsonArray, starts: array[int], ends: array[int], sweep: bool) -> None:
+        super().__init__(str(source.path), starts, source.stamp[0], sweep)
+        self._ends = ends
+
+    def read(self, row: int, place: Place) -> dict[str, Any]:
+        start = self._starts[row]
+        raw = self.span(row)[: self._ends[row] - start]
+        return parse_object(raw, place, start)

@@ -1,0 +1,137 @@
+"""JSON as rows need it: what Python's parser lets through in silence (keys twice, NaN, lone surrogates) is an error.
+
+Also the canonical text of a row, from which ids and fingerprints are made.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from ftkit.errors import DataError, Place
+
+__all__ = ["canonical", "decode", "parse", "parse_object"]
+
+
+class _RefusedError(ValueError):
+    """What a hook of the decoder found; becomes a :class:`DataError` that names the place."""
+
+    def __init__(self, message: str, key: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.key = key
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _RefusedError("this key is twice in one object; keep one of them", key)
+            seen.add(key)
+    return made
+
+
+def _constant(name: str) -> Any:
+    raise _RefusedError(f"{name} is not JSON; write null or leave the key out")
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _RefusedError(f"the number {text[:40]} is too large for a 64-bit float")
+    return number
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def canonical(value: Any) -> str:
+    """One text for equal values: sorted keys, no spaces, characters as themselves."""
+    return _ENCODER.encode(value)
+
+
+def decode(raw: bytes, place: Place, offset: int) -> str:
+    """``raw`` as UTF-8.
+
+    Args:
+        raw: the bytes of one row.
+        place: of the row, for the error.
+        offset: of the first byte of ``raw`` in its file, from 0.
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        bad = error.start
+        raise DataError(
+            f"not UTF-8: byte 0x{raw[bad]:02x} at byte {bad + 1} of the row (offset {offset + bad} of the file). "
+            "Save the file as UTF-8.",
+            place=place,
+        ) from None
+
+
+def parse(text: str, place: Place, field: str | None = None) -> Any:
+    """The one JSON value that ``text`` is.
+
+    Raises:
+        DataError: it is not JSON, or holds a key twice, NaN, an infinite number or half of a surrogate pair.
+    """
+    try:
+        value = _DECODER.decode(text)
+    except _RefusedError as refused:
+        key = refused.key if field is None or refused.key is None else f"{field}.{refused.key}"
+        raise DataError(refused.message, place=place, field=key or field) from None
+    except json.JSONDecodeError as error:
+        raise DataError(_explain(text, error), place=place, field=field) from None
+    except ValueError:  # int() refuses numbers of thousands of digits
+        raise DataError("a number with too many digits", place=place, field=field) from None
+    except RecursionError:
+        raise DataError("nested too deeply to be read", place=place, field=field) from None
+    if "\\u" in text:
+        _refuse_surrogates(value, place, field)
+    return value
+
+
+def parse_object(raw: bytes, place: Place, offset: int) -> dict[str, Any]:
+    """The JSON object that the bytes of a row are; ``offset`` as in :func:`decode`."""
+    value = parse(decode(raw, place, offset), place)
+    if not isinstance(value, dict):
+        raise DataError(f"a row must be a JSON object, this is {_kind(value)}", place=place)
+    return value
+
+
+def _refuse_surrogates(value: Any, place: Place, field: str | None) -> None:
+    try:
+        canonical(value).encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise DataError(
+            f"{half} is half of a surrogate pair and no character; the text was cut in the middle of one",
+            place=place,
+            field=field,
+        ) from None
+
+
+def _explain(text: str, error: json.JSONDecodeError) -> str:
+    at = f"character {error.pos + 1}"
+    if not text.strip():
+        return "empty, but JSON was expected"
+    if "\0" in text:
+        return f"not JSON: a NUL byte at character {text.index(chr(0)) + 1}; the file was cut off or is UTF-16"
+    if error.msg == "Extra data":
+        return f"more than one JSON value in the row (the second begins at {at}); write one object a line"
+    if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
+        return (
+            f"not JSON: it ends too early ({error.msg} at {at}); the row was cut off, or is spread over several lines"
+        )
+    return f"not JSON: {error.msg} at {at}, near {text[max(0, error.pos - 10) : error.pos + 20]!r}"
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
+    return names.get(type(value), type(value).__name__)

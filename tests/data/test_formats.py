@@ -1,0 +1,245 @@
+"""Every format, and how a file's format is told."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel
+
+from ftkit import ConfigError, DataError, Dataset, FormatError, Task
+
+USER = {"role": "user", "content": "q"}
+ANSWER = {"role": "assistant", "content": "a"}
+CHAT = {"messages": [USER, ANSWER]}
+PAIR = {"prompt": "q", "completion": "a"}
+ALPACA = {"instruction": "q", "input": "", "output": "a"}
+SHAREGPT = {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}
+
+
+class Visit(BaseModel):
+    name: str
+    age: int | None
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        (CHAT, "openai"),
+        (PAIR, "prompt_completion"),
+        ({"prompt": [USER], "completion": [ANSWER]}, "prompt_completion"),
+        (ALPACA, "alpaca"),
+        ({"instruction": "q", "output": "a"}, "alpaca"),
+        (SHAREGPT, "sharegpt"),
+        ({**CHAT, "prompt": "q"}, "openai"),  # as UltraChat has it
+    ],
+)
+def test_format_is_told_and_gives_the_same_conversation(write_rows, row, name):
+    data = Dataset.load(write_rows([row]))
+    assert data.format == name
+    assert data[0].prompt == [USER]
+    assert data[0].completion == ANSWER
+    assert data[0].target == "a"
+
+
+def test_a_list_prompt_learns_the_completion_only(write_rows):
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    rest = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c1", "content": "r"}, ANSWER]
+    row = Dataset.load(write_rows([{"prompt": [USER, ANSWER, USER], "completion": rest}]))[0]
+    assert row.messages == [USER, {**ANSWER, "weight": 0}, USER, *rest]
+
+
+def test_alpaca_with_input_system_and_history(write_rows):
+    row = {"instruction": "i", "input": "x", "output": "a", "system": "s", "history": [["h", "b"]]}
+    assert Dataset.load(write_rows([row]))[0].messages == [
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "h"},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "i\n\nx"},
+        ANSWER,
+    ]
+
+
+def test_sharegpt_with_tools(write_rows):
+    row = {
+        "system": "s",
+        "tools": '[{"name": "f", "parameters": {}}]',
+        "conversations": [
+            {"from": "human", "value": "q"},
+            {"from": "function_call", "value": '{"name": "f", "arguments": {"x": 1}}'},
+            {"from": "observation", "value": "r"},
+            {"from": "gpt", "value": "a", "weight": 0},
+        ],
+    }
+    read = Dataset.load(write_rows([row]))[0]
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+    assert read.messages == [
+        {"role": "system", "content": "s"},
+        USER,
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "content": "r", "tool_call_id": "call_1"},
+        {**ANSWER, "weight": 0},
+    ]
+    assert read.tools == [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ({"prompt": "q", "completion": " "}, "completion"),
+        ({"prompt": 3, "completion": "a"}, "prompt"),
+        ({"prompt": [USER], "completion": []}, "completion"),
+        ({"prompt": [USER], "completion": [USER]}, "completion[0].role"),
+        ({"prompt": [USER], "completion": [ANSWER, {"role": "x"}]}, "completion[1].role"),
+        ({"prompt": [{"role": "x"}], "completion": [ANSWER]}, "prompt[0].role"),
+        ({**ALPACA, "output": ""}, "output"),
+        ({**ALPACA, "output": None}, "output"),
+        ({**ALPACA, "input": 3}, "input"),
+        ({**ALPACA, "history": [["h"]]}, "history[0]"),
+        ({"conversations": [{"from": "alien", "value": "q"}]}, "conversations[0].from"),
+        ({"conversations": [{"role": "user", "content": "q"}]}, "conversations[0]"),
+        ({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": ""}]}, "conversations[1]"),
+        ({"conversations": [{"from": "function_call", "value": "f()"}]}, "conversations[0].value"),
+        ({"conversations": [{"from": "function_call", "value": "[1]"}]}, "conversations[0].value"),
+        ({"system": "s", "conversations": [{"from": "system", "value": "t"}]}, "system"),
+    ],
+)
+def test_faults_name_the_field(write_rows, row, field):
+    (error,) = Dataset.load(write_rows([row])).check()
+    assert error.field == field
+
+
+def test_table_with_targets_of_three_kinds(write_rows):
+    task = Task("Extract.", input="{note}", output=Visit)
+    rows = [{"note": "n", "r": {"age": 3, "name": "A"}}, {"note": "n", "r": '{"name": "A", "age": 3}'}]
+    for row in Dataset.load(write_rows(rows), task, target="r"):
+        assert row.prompt == task.prompt({"note": "n"})
+        assert row.target == {"name": "A", "age": 3}
+        assert row.completion == {"role": "assistant", "content": '{"name": "A", "age": 3}'}
+    label = Dataset.load(
+        write_rows([{"note": "n", "l": "yes"}]), Task(input="{note}", output=Literal["yes", "no"]), target="l"
+    )
+    assert label[0].target == "yes"
+    assert label[0].completion == {"role": "assistant", "content": "yes"}
+
+
+def test_table_wins_when_the_tasks_columns_are_there(write_rows):
+    data = Dataset.load(write_rows([PAIR]), Task("Say it.", input="{prompt}"), target="completion")
+    assert data.format == "table"
+    assert data[0].prompt == [{"role": "system", "content": "Say it."}, USER]
+    assert data[0].target == "a"
+
+
+def test_table_without_target_has_no_answers(write_rows):
+    row = Dataset.load(write_rows([{"note": "n", "r": 1}]), Task(input="{note}"))[0]
+    assert (row.target, row.completion, row.messages) == (None, None, [{"role": "user", "content": "n"}])
+
+
+def test_columns_are_renamed_for_tables_and_formats(write_rows):
+    row = Dataset.load(
+        write_rows([{"text": "q", "y": "a"}]), Task(input="{note}"), target="y", columns={"note": "text"}
+    )[0]
+    assert row.prompt == [USER]
+    assert row.columns == {"text": "q", "y": "a"}
+    pair = Dataset.load(
+        write_rows([{"question": "q", "answer": "a"}]), columns={"prompt": "question", "completion": "answer"}
+    )
+    assert pair[0].messages == [USER, ANSWER]
+    with pytest.raises(ConfigError, match="columns= has 'nte', but the task reads note"):
+        Dataset.load(write_rows([{"text": "q"}]), Task(input="{note}"), columns={"nte": "text"})
+
+
+def test_target_in_a_nested_column_and_beside_a_chat(write_rows):
+    data = Dataset.load(write_rows([{"messages": [USER], "gold": {"answer": "a"}}]), target="gold.answer")
+    assert data[0].messages == [USER, ANSWER]
+    (error,) = Dataset.load(write_rows([{**CHAT, "gold": "b"}]), target="gold").check()
+    assert "ends with an answer of its own" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null, but it is the wanted answer"),
+        ({"name": "A"}, "age"),
+        ("{", "not JSON"),
+        ({"name": "A", "age": "3"}, "$.age"),
+    ],
+)
+def test_targets_that_break_the_task(write_rows, value, text):
+    task = Task(input="{note}", output=Visit)
+    (error,) = Dataset.load(write_rows([{"note": "n", "r": value}]), task, target="r").check()
+    assert str(error).startswith("rows.jsonl:1: r: ")
+    assert text in str(error)
+
+
+def test_a_label_must_be_a_text_of_the_task(write_rows):
+    task = Task(input="{note}", output=Literal["yes", "no"])
+    data = Dataset.load(write_rows([{"note": "n", "l": 1}, {"note": "n", "l": "maybe"}]), task, target="l")
+    first, second = data.check()
+    assert "must be a text; this is a int" in str(first)
+    assert "rows.jsonl:2: l: not a valid answer for the task" in str(second)
+
+
+def test_a_chats_answer_is_read_by_the_task(write_rows):
+    good = {"messages": [USER, {"role": "assistant", "content": '{"name": "A", "age": null}'}]}
+    data = Dataset.load(write_rows([good, CHAT]), Task(output=Visit))
+    assert data[0].target == {"name": "A", "age": None}
+    (error,) = data.check()
+    assert "rows.jsonl:2: the last message: not a valid answer for the task" in str(error)
+
+
+def test_a_row_without_the_tasks_column_is_named(write_rows):
+    (error,) = Dataset.load(write_rows([{"note": "n"}, {"nte": "n"}]), Task(input="{note}")).check()
+    assert str(error) == "rows.jsonl:2: note: the task reads this column, and the row has: nte"
+
+
+def test_mixed_formats_name_both_lines(write_rows):
+    with pytest.raises(FormatError, match=r"rows\.jsonl:2: sharegpt here, but openai at rows\.jsonl:1"):
+        Dataset.load(write_rows([CHAT, SHAREGPT]))
+    with pytest.raises(FormatError, match=r"b\.jsonl:1: prompt_completion here, but openai at a\.jsonl:1"):
+        Dataset.load([write_rows([CHAT], "a.jsonl"), write_rows([PAIR], "b.jsonl")])
+
+
+def test_what_fits_two_formats_is_asked(write_rows):
+    name = write_rows([{**CHAT, **PAIR}])
+    with pytest.raises(FormatError, match='format="openai" or format="prompt_completion"'):
+        Dataset.load(name)
+    assert Dataset.load(name, format="prompt_completion").format == "prompt_completion"
+    assert Dataset.load(name, format="trl_messages").format == "openai"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"input": {}, "preferred_output": [], "non_preferred_output": []},
+        {"prompt": "q", "chosen": "a", "rejected": "b"},
+    ],
+)
+def test_preference_data_is_refused_by_name(write_rows, row):
+    with pytest.raises(FormatError, match=r"preference data \((openai|trl)_preference: .* is not readable yet"):
+        Dataset.load(write_rows([row]))
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "text"),
+    [
+        (None, {}, "fit no known format"),
+        (Task(input="{nte}"), {}, r'the task reads nte, and the columns are note, x\. .*columns=\{"nte": "<column>"\}'),
+        (
+            Task(input="{note}"),
+            {"target": "y"},
+            r"rows\.jsonl:1: target: there is no column 'y'; the columns are note, x",
+        ),
+        (Task(input="{note}"), {"group": "y"}, "group: there is no column 'y'"),
+        (Task(input="{note}"), {"id": "y"}, "id: there is no column 'y'"),
+        (Task(input="{note}"), {"columns": {"note": "y"}}, r"there is no column 'y'"),
+        (None, {"format": "table"}, "needs a task whose input template"),
+        (None, {"format": "chat"}, "format='chat' is not known"),
+        (None, {"format": "trl_preference"}, "is not readable yet"),
+        (Task(input="{note}"), {"format": "openai"}, "the task has a template of its own"),
+        (Task("Do."), {"format": "openai"}, "instructions would never be seen"),
+    ],
+)
+def test_arguments_that_do_not_fit_the_file(write_rows, task, options, text):
+    with pytest.raises((ConfigError, DataError), match=text):
+        Dataset.load(write_rows([{"note": "n", "x": 1}]), task, **options)
