@@ -11,12 +11,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core import core_schema, to_jsonable_python
 
 from ftkit.errors import ConfigError
-from ftkit.schema.keywords import subschemas
+from ftkit.schema.keywords import ANNOTATIONS, subschemas
 from ftkit.schema.references import inlined
 
 __all__ = ["json_schema_of"]
-
-_CLEARED = object()
 
 
 def json_schema_of(kind: Any) -> dict[str, Any]:
@@ -41,30 +39,31 @@ def json_schema_of(kind: Any) -> dict[str, Any]:
 class _Generator(GenerateJsonSchema):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._enums: list[type] = []
+        self._classes: list[type] = []
 
     def generate(self, schema: core_schema.CoreSchema, mode: JsonSchemaMode = "validation") -> JsonSchemaValue:
         found = super().generate(schema, mode)
-        # Pydantic puts the name and docstring of an enum on it only after `enum_schema` has returned.
+        # Only here, as pydantic puts names and docstrings on after the methods for single classes have returned.
         for part in subschemas(found):
-            for cls in self._enums if "enum" in part or "const" in part else ():
-                _bare(part, cls)
+            for cls in self._classes:
+                _forget_notes(part, cls)
+            _say_once(part)
         return found
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        return _bare(super().model_schema(schema), schema["cls"])
+        return self._closed(super().model_schema(schema), schema["cls"])
 
     def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
-        return _bare(super().dataclass_schema(schema), schema["cls"])
+        return self._closed(super().dataclass_schema(schema), schema["cls"])
 
     def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> JsonSchemaValue:
-        return _bare(super().typed_dict_schema(schema), schema.get("cls"))
+        return self._closed(super().typed_dict_schema(schema), schema.get("cls"))
 
     def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
-        self._enums.append(schema["cls"])
+        self._classes.append(schema["cls"])
         return super().enum_schema(schema)
 
     def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
@@ -90,17 +89,32 @@ class _Generator(GenerateJsonSchema):
             )
         return {**self.generate_inner(schema["schema"]), "default": first}
 
+    def _closed(self, schema: JsonSchemaValue, cls: type | None) -> JsonSchemaValue:
+        """``schema`` of ``cls`` with other keys refused, unless it says otherwise."""
+        if cls is not None:
+            self._classes.append(cls)
+        if schema.get("type") == "object":
+            schema.setdefault("additionalProperties", False)
+        return schema
 
-def _bare(schema: JsonSchemaValue, cls: type | None) -> JsonSchemaValue:
-    """``schema`` without the class's name and docstring, and closed to other keys unless it says otherwise."""
-    if cls is not None and schema.get("title") == cls.__name__:
-        del schema["title"]
-    documented = inspect.cleandoc(cls.__doc__) if cls is not None and cls.__doc__ else _CLEARED
-    if schema.get("description", None) == documented:
+
+def _forget_notes(schema: JsonSchemaValue, cls: type) -> None:
+    """Take the name and docstring of ``cls`` off its own schema."""
+    if schema.get("title") != cls.__name__:
+        return
+    del schema["title"]
+    if cls.__doc__ and schema.get("description") == inspect.cleandoc(cls.__doc__):
         del schema["description"]
-    if schema.get("type") == "object":
-        schema.setdefault("additionalProperties", False)
-    return schema
+
+
+def _say_once(schema: JsonSchemaValue) -> None:
+    """Write what older releases of pydantic wrap or say twice as newer ones do, so that fingerprints agree."""
+    if "const" in schema and schema.get("enum") == [schema["const"]]:
+        del schema["enum"]
+    if len(schema.get("allOf", [])) == 1 and ANNOTATIONS.issuperset(schema.keys() - {"allOf", "$defs"}):
+        (wrapped,) = schema.pop("allOf")
+        for keyword, value in wrapped.items():
+            schema.setdefault(keyword, value)
 
 
 def _first_line(error: Exception) -> str:

@@ -98,6 +98,8 @@ class Rules:
         return self._ordered(value, self.root)
 
     def _ordered(self, value: Any, schema: Any) -> Any:
+        if not isinstance(value, dict | list | float):
+            return value
         parts = list(self._parts(schema, value))
         if isinstance(value, dict):
             named: dict[str, list[Any]] = {}
