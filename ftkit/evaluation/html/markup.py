@@ -1,0 +1,68 @@
+"""Building HTML so that nothing from a model or a file can become markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+__all__ = ["Markup", "document", "element", "joined", "table"]
+
+
+class Markup(str):
+    """A piece of finished HTML. Plain strings are text and get escaped when they go into an element."""
+
+    __slots__ = ()
+
+
+Piece = str | Markup | None
+
+
+def element(name: str, *content: Piece, **attributes: str | bool | None) -> Markup:
+    """``<name …>content</name>``; ``None`` content and false attributes are left out.
+
+    Attributes: ``_`` becomes ``-``, and ``class_`` is ``class``.
+    """
+    written = "".join(_attribute(key, value) for key, value in attributes.items() if value is not None)
+    inside = joined(content)
+    return Markup(f"<{name}{written}>{inside}</{name}>")
+
+
+def joined(pieces: Iterable[Piece]) -> Markup:
+    """The pieces one after the other, text escaped."""
+    return Markup("".join(str(p) if isinstance(p, Markup) else escape(p, quote=False) for p in pieces if p is not None))
+
+
+def table(header: Sequence[Piece], rows: Iterable[Sequence[Piece]], class_: str) -> Markup:
+    """A table that scrolls sideways by itself where the screen is narrow; the first cell of a row is its head."""
+    head = element("tr", *(element("th", cell, scope="col") for cell in header))
+    body = [
+        element("tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:])) for row in rows
+    ]
+    whole = element("table", element("thead", head), element("tbody", *body), class_=class_)
+    return element("div", whole, class_="scroll", tabindex="0")
+
+
+def document(title: str, *body: Piece) -> str:
+    """A whole page with ftkit's style and script in it. Its policy lets it load nothing and run that script only."""
+    import base64
+    import hashlib
+    from importlib.resources import files
+
+    folder = files("ftkit.evaluation.html")
+    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    head = (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
+    )
+    return f"{head}<body>\n<main>\n{joined(body)}\n</main>\n<script>{script}</script>\n</body>\n</html>\n"
+
+
+def _attribute(key: str, value: str | bool | None) -> str:
+    name = key.rstrip("_").replace("_", "-")
+    if value is True:
+        return f" {name}"
+    return "" if value is False or value is None else f' {name}="{escape(value)}"'

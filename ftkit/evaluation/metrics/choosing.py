@@ -1,0 +1,77 @@
+"""Which metrics a report has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ftkit.errors import ConfigError
+from ftkit.evaluation.metrics.classification import choice_metrics
+from ftkit.evaluation.metrics.metric import REGISTERED, Metric, ScoreFunction, row_metric
+from ftkit.evaluation.metrics.structured import structured_metrics
+from ftkit.evaluation.metrics.text import text_metrics
+from ftkit.evaluation.row import RowResult
+from ftkit.schema import ChoiceOutput, JsonOutput, Output
+
+__all__ = ["Metrics", "chosen_metrics", "default_metrics", "headline"]
+
+Metrics = str | Metric | ScoreFunction | Sequence[str | Metric | ScoreFunction]
+"""``"auto"``, a name, a metric, a function of one row, or several of these."""
+
+_HEADLINES = ("record_exact", "accuracy", "tool_calls_match", "exact_match")
+
+
+def default_metrics(output: Output, rows: tuple[RowResult, ...]) -> tuple[Metric, ...]:
+    """What ``metrics="auto"`` stands for: the metrics of the output's kind."""
+    if isinstance(output, JsonOutput):
+        return structured_metrics(output)
+    if isinstance(output, ChoiceOutput):
+        return choice_metrics(output)
+    return text_metrics(rows)
+
+
+def chosen_metrics(metrics: Metrics, output: Output, rows: tuple[RowResult, ...]) -> tuple[Metric, ...]:
+    """The metrics that ``metrics`` asks for, in order, each once.
+
+    Raises:
+        ConfigError: an unknown name, a function without one, or two metrics of the same name.
+    """
+    built_in = default_metrics(output, rows)
+    known = {**REGISTERED, **{metric.name: metric for metric in built_in}}
+    asked = [metrics] if isinstance(metrics, str | Metric) or callable(metrics) else list(metrics)
+    found: dict[str, Metric] = {}
+    for item in asked:
+        for metric in _named(item, built_in, known):
+            if found.setdefault(metric.name, metric) is not metric:
+                raise ConfigError(f'metrics: two different metrics are called "{metric.name}"; rename one')
+    if not found:
+        raise ConfigError('metrics: none given; use "auto" for the metrics of the task')
+    return tuple(found.values())
+
+
+def headline(metrics: Sequence[Metric], primary: str | None = None) -> str:
+    """The name of the metric that a report leads with: ``primary``, else the output's accuracy, else the first."""
+    names = [metric.name for metric in metrics]
+    if primary is not None:
+        if primary not in names:
+            raise ConfigError(f'primary: no metric "{primary}" among {", ".join(names)}')
+        return primary
+    return next((name for name in _HEADLINES if name in names), names[0])
+
+
+def _named(
+    item: str | Metric | ScoreFunction, built_in: tuple[Metric, ...], known: dict[str, Metric]
+) -> tuple[Metric, ...]:
+    if isinstance(item, Metric):
+        return (item,)
+    if item == "auto":
+        return built_in
+    if isinstance(item, str):
+        if item not in known:
+            raise ConfigError(f'metrics: no metric "{item}"; known are: auto, {", ".join(known)}')
+        return (known[item],)
+    if not callable(item):
+        raise ConfigError(f"metrics: {item!r} is neither a name nor a function of one row")
+    name = getattr(item, "__name__", "<lambda>")
+    if name == "<lambda>":
+        raise ConfigError('metrics: a lambda has no name; write @metric("name") over a function')
+    return (row_metric(item, name),)

@@ -1,0 +1,217 @@
+"""What was measured on one model, complete in itself: it can be read, scored again and compared years later."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from ftkit.backends import Sampling
+from ftkit.errors import ReportError
+from ftkit.evaluation.notes import notes_on
+from ftkit.evaluation.plain import canonical
+from ftkit.evaluation.row import RowResult
+from ftkit.evaluation.saving import save
+from ftkit.evaluation.scoring import MetricResult
+from ftkit.files import canonical_digest
+from ftkit.schema import AnyOutput, Output
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["Cost", "Report", "Timing", "Usage"]
+
+SCHEMA_VERSION = 1
+
+
+class Usage(BaseModel):
+    """Tokens of all rows together."""
+
+    model_config = ConfigDict(frozen=True)
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    """How many of the input tokens were not computed again."""
+
+
+class Timing(BaseModel):
+    """How long it took. Times in seconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    wall_s: float
+    """From the first request to the last answer."""
+    latency_p50_s: float | None
+    """Median over the rows that were answered; ``None`` when none was."""
+    latency_p95_s: float | None
+    output_tokens_per_s: float | None
+    """All output tokens over ``wall_s``."""
+
+
+class Cost(BaseModel):
+    """What the answers cost, in US dollars; all ``None`` when that is not known."""
+
+    model_config = ConfigDict(frozen=True)
+
+    total_usd: float | None
+    per_1000_usd: float | None
+    """A thousand rows like these."""
+    per_success_usd: float | None
+    """Total over the rows that are right by the headline metric; ``None`` when no row is."""
+    source: str
+    """Where the price comes from, or why there is none."""
+
+
+class Report(BaseModel):
+    """What was measured on one model; made by :func:`ftkit.evaluate`.
+
+    ``print(report)`` shows the metrics; ``report.save("x.json")`` keeps everything, ``.html`` and ``.md`` are to read.
+    """
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    kind: Literal["ftkit.report"] = "ftkit.report"
+    schema_version: Literal[1] = 1
+    label: str
+    """What the report is called in tables; the model's name unless another was given."""
+    model: str
+    about: dict[str, Any]
+    """What answered, in the backend's words: versions, device, precision, template."""
+    task: dict[str, Any]
+    """The dumped task."""
+    task_fingerprint: str
+    dataset_fingerprint: str
+    """Over the rows that were asked, in order."""
+    sources: tuple[str, ...]
+    sampling: Sampling
+    created_at: str
+    """ISO 8601, UTC."""
+    ftkit_version: str
+    confidence: float
+    seed: int
+    """Of the bootstrap."""
+    primary: str
+    """The metric that the report leads with."""
+    metrics: tuple[MetricResult, ...]
+    usage: Usage
+    timing: Timing
+    cost: Cost
+    rows: tuple[RowResult, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """``sha256:…`` over everything in the report; stored in the file and checked when it is loaded."""
+        return _digest(self.model_dump(mode="json"))
+
+    def __getitem__(self, name: str) -> MetricResult:
+        """The metric called ``name``.
+
+        Raises:
+            ReportError: the report has no such metric.
+        """
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        raise ReportError(f'no metric "{name}" in this report; it has {", ".join(m.name for m in self.metrics)}')
+
+    @cached_property
+    def output(self) -> Output:
+        """What a valid answer was, from the task."""
+        output: Output = TypeAdapter(AnyOutput).validate_python(self.task["output"])
+        return output
+
+    @property
+    def headline(self) -> MetricResult:
+        """The metric that the report leads with."""
+        return self[self.primary]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the numbers must know: rows that were not asked, answers that were cut off, …"""
+        return notes_on(self.rows, self.sampling.max_output_tokens)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the report; the suffix says how: ``.json`` (complete, can be loaded), ``.html`` or ``.md``.
+
+        Raises:
+            ReportError: another suffix, or the file cannot be written.
+        """
+        return save(path, json=self._to_json, html=self._to_html, markdown=self._to_markdown)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a report that was saved as ``.json``.
+
+        Raises:
+            ReportError: no such file, not a report, from a newer ftkit, or altered after it was saved.
+        """
+        source = Path(path)
+        try:
+            content = json.loads(source.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ReportError(f"{source}: cannot be read: {error.strerror or error}") from None
+        except (ValueError, RecursionError) as error:
+            raise ReportError(f"{source}: not a report: not JSON ({error}). Save it with report.save(…json)") from None
+        if not isinstance(content, dict) or content.get("kind") != "ftkit.report":
+            raise ReportError(f'{source}: not a report: "kind" is not "ftkit.report". Save it with report.save(…json)')
+        version = content.get("schema_version")
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise ReportError(
+                f"{source}: written by ftkit {content.get('ftkit_version')} in form {version}; this ftkit reads up to "
+                f"form {SCHEMA_VERSION}. Upgrade ftkit."
+            )
+        stored = content.pop("digest", None)
+        if stored is None:
+            raise ReportError(f"{source}: the digest is missing, so the report was altered after it was saved")
+        if _digest(content) != stored:
+            raise ReportError(
+                f"{source}: the report was altered after it was saved: its content does not have the digest {stored}. "
+                "Take the original file, or evaluate again."
+            )
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ReportError(f"{source}: not a report of this ftkit: {where}: {first['msg']}") from None
+
+    def _to_json(self) -> str:
+        content = {**self.model_dump(mode="json"), "digest": self.digest}
+        return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+    def _to_html(self) -> str:
+        from ftkit.evaluation.html import report_page
+
+        return report_page(self)
+
+    def _to_markdown(self) -> str:
+        from ftkit.evaluation.markdown import report_markdown
+
+        return report_markdown(self)
+
+    def __str__(self) -> str:
+        from ftkit.evaluation.tables import report_text
+
+        return report_text(self)
+
+    def __rich__(self) -> RenderableType:
+        from ftkit.evaluation.tables import report_table
+
+        return report_table(self)
+
+    def _repr_html_(self) -> str:
+        from ftkit.evaluation.html import report_fragment
+
+        return report_fragment(self)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    try:
+        return canonical_digest(canonical(content))
+    except ValueError:  # NaN, or half a surrogate pair: nothing that a report was ever saved with
+        return ""

@@ -1,0 +1,171 @@
+"""From scored rows to metrics with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from ftkit.evaluation.metrics import Metric, RatioMetric, RowMetric, Unit
+from ftkit.evaluation.row import RowResult
+from ftkit.evaluation.statistics import (
+    bca_interval,
+    cluster_sums,
+    critical_value,
+    effective_rows,
+    resample,
+    wilson_interval,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Method", "MetricResult", "Tallied", "clusters_of", "measure", "score_rows", "tallied"]
+
+Method = Literal["wilson", "wilson-clustered", "bootstrap", "score", "score-clustered", "none"]
+"""How an interval was made. ``wilson`` and ``score``: for rates and their changes; ``-clustered``: with the effective
+number of rows; ``bootstrap``: BCa; ``none``: there is nothing to make one from."""
+
+
+class MetricResult(BaseModel):
+    """One number of a report."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    name: str
+    description: str
+    value: float | None
+    """``None`` when no row counts (e.g. the precision of a choice that was never answered)."""
+    low: float | None
+    """Lower end of the interval at the report's confidence; ``None`` when there is none."""
+    high: float | None
+    n: int
+    """Rows in the denominator."""
+    method: Method
+    unit: Unit
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Tallied:
+    """A metric's tallies over all rows, and what they make."""
+
+    metric: Metric
+    tallies: NDArray[np.float64]
+    """Shape (rows, k)."""
+    sums: NDArray[np.float64]
+    """By cluster, shape (clusters, k)."""
+
+    @property
+    def value(self) -> float | None:
+        number = float(self.metric.combine(self.sums.sum(axis=0)))
+        return None if number != number else number
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """Which rows add to the metric's denominator."""
+        whole = self.tallies[:, -1] if self.is_ratio else self.tallies.any(axis=1)
+        return whole.astype(bool)
+
+    @property
+    def is_ratio(self) -> bool:
+        return isinstance(self.metric, RatioMetric)
+
+    @property
+    def is_right_or_wrong(self) -> bool:
+        """Whether each row adds 0 or 1 of 1 (or nothing), so that the metric is a share of rows."""
+        return self.is_ratio and self.metric.unit == "rate" and bool(((self.tallies == 0) | (self.tallies == 1)).all())
+
+    def left_out(self) -> NDArray[np.float64]:
+        """The metric without each cluster in turn."""
+        return self.metric.combine(self.sums.sum(axis=0) - self.sums)
+
+
+def clusters_of(rows: Sequence[RowResult]) -> NDArray[np.int64]:
+    """Each row's cluster, numbered from 0: rows of the same group share one, a row without group has its own."""
+    import numpy as np
+
+    numbers: dict[object, int] = {}
+    keys = ((row.group, None) if row.group is not None else (None, index) for index, row in enumerate(rows))
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
+
+def score_rows(rows: Sequence[RowResult], metrics: Sequence[Metric]) -> tuple[RowResult, ...]:
+    """The rows with the scores of those metrics that score single rows."""
+    single = [metric for metric in metrics if isinstance(metric, RowMetric)]
+    return tuple(row.model_copy(update={"scores": {metric.name: metric.of(row) for metric in single}}) for row in rows)
+
+
+def tallied(metric: Metric, rows: Sequence[RowResult], clusters: NDArray[np.int64]) -> Tallied:
+    """Tally ``metric`` over ``rows``."""
+    import numpy as np
+
+    tallies = np.array([metric.tally(row) for row in rows], dtype=np.float64)
+    return Tallied(metric, tallies, cluster_sums(tallies, clusters))
+
+
+def measure(
+    rows: Sequence[RowResult], metrics: Sequence[Metric], *, confidence: float, seed: int
+) -> tuple[MetricResult, ...]:
+    """Every metric over ``rows`` with its interval.
+
+    Shares of rows get Wilson's score interval, with the effective number of rows when groups repeat; all else the BCa
+    bootstrap over groups. A rate without any spread, where the bootstrap has no width, gets Wilson's interval too,
+    each group counted as one row.
+    """
+    import numpy as np
+
+    clusters = clusters_of(rows)
+    found = [tallied(metric, rows, clusters) for metric in metrics]
+    drawn_for = [item for item in found if not item.is_right_or_wrong and item.value is not None]
+    drawn: dict[str, NDArray[np.float64]] = {}
+    if drawn_for:
+        totals = resample(np.concatenate([item.sums for item in drawn_for], axis=1), seed=seed)
+        edges = np.cumsum([item.sums.shape[1] for item in drawn_for])[:-1]
+        for item, part in zip(drawn_for, np.split(totals, edges, axis=1), strict=True):
+            drawn[item.metric.name] = item.metric.combine(part)
+    return tuple(_result(item, clusters, drawn.get(item.metric.name), confidence) for item in found)
+
+
+def _result(
+    item: Tallied, clusters: NDArray[np.int64], drawn: NDArray[np.float64] | None, confidence: float
+) -> MetricResult:
+    value, metric = item.value, item.metric
+    low, high, method = _interval(item, clusters, drawn, confidence)
+    return MetricResult(
+        name=metric.name,
+        description=metric.description,
+        value=value,
+        low=low,
+        high=high,
+        n=int(item.counted.sum()),
+        method=method,
+        unit=metric.unit,
+        higher_is_better=metric.higher_is_better,
+    )
+
+
+def _interval(
+    item: Tallied, clusters: NDArray[np.int64], drawn: NDArray[np.float64] | None, confidence: float
+) -> tuple[float | None, float | None, Method]:
+    import numpy as np
+
+    value = item.value
+    if value is None:
+        return None, None, "none"
+    counted = item.counted
+    _, own = np.unique(clusters[counted], return_inverse=True)
+    groups = int(own.max()) + 1
+    clustered = groups < len(own)
+    critical = critical_value(confidence, groups if clustered else None)
+    if drawn is None:
+        rows = effective_rows(item.tallies[counted, 0], own)
+        return *wilson_interval(value * rows, rows, critical), "wilson-clustered" if clustered else "wilson"
+    if float(np.nanmax(drawn) - np.nanmin(drawn)) > 1e-12:
+        return *bca_interval(value, drawn, item.left_out(), confidence), "bootstrap"
+    if item.metric.unit == "rate":
+        return *wilson_interval(value * groups, groups, critical), "wilson-clustered" if clustered else "wilson"
+    return None, None, "none"

@@ -1,0 +1,163 @@
+"""Intervals and tests, against scipy, against definitions, and against their own promise in simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from ftkit.evaluation.statistics import (
+    bca_interval,
+    cluster_sums,
+    critical_value,
+    effective_rows,
+    holm,
+    mcnemar_exact,
+    paired_interval,
+    quantile,
+    resample,
+    rows_for_margin,
+    rows_for_zero_change,
+    sign_flip,
+    wilson_interval,
+)
+
+Z = critical_value(0.95)
+
+
+@pytest.mark.parametrize(("right", "rows"), [(0, 1), (0, 40), (1, 40), (33, 40), (40, 40), (517, 1120)])
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+def test_wilson_agrees_with_scipy(right: int, rows: int, confidence: float) -> None:
+    expected = stats.binomtest(right, rows).proportion_ci(confidence, method="wilson")
+    assert wilson_interval(right, rows, critical_value(confidence)) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize(("fixed", "regressed"), [(0, 0), (1, 0), (5, 0), (3, 12), (7, 7), (40, 21)])
+def test_mcnemar_agrees_with_scipys_binomial_test(fixed: int, regressed: int) -> None:
+    expected = stats.binomtest(min(fixed, regressed), fixed + regressed).pvalue if fixed + regressed else 1.0
+    assert mcnemar_exact(fixed, regressed) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("fixed", "regressed", "rows"), [(12, 2, 50), (9, 3, 44), (1, 0, 14), (0, 5, 30), (3, 3, 60)])
+def test_ends_of_the_paired_interval_are_where_the_score_test_rejects(fixed: int, regressed: int, rows: int) -> None:
+    """The nuisance share is found by maximising the likelihood, not by Tango's closed form."""
+
+    def score(change: float) -> float:
+        def loss(share: float) -> float:
+            cells = (regressed, share), (fixed, share + change), (rows - fixed - regressed, 1 - 2 * share - change)
+            return -sum(count * math.log(max(chance, 1e-300)) for count, chance in cells if count)
+
+        found = optimize.minimize_scalar(
+            loss, bounds=(max(0, -change), (1 - change) / 2), method="bounded", options={"xatol": 1e-12}
+        )
+        variance = (2 * found.x + change * (1 - change)) / rows
+        return ((fixed - regressed) / rows - change) / math.sqrt(variance)
+
+    low, high = paired_interval(fixed, regressed, rows, Z)
+    assert low < (fixed - regressed) / rows < high
+    assert score(low) == pytest.approx(Z, abs=1e-3)
+    assert score(high) == pytest.approx(-Z, abs=1e-3)
+
+
+def test_the_paired_interval_has_width_when_no_row_changed() -> None:
+    low, high = paired_interval(0, 0, 40, Z)
+    assert high == pytest.approx(Z**2 / (40 + Z**2))
+    assert low == pytest.approx(-high)
+
+
+def test_the_paired_interval_turns_with_the_sides() -> None:
+    low, high = paired_interval(11, 4, 70, Z)
+    assert paired_interval(4, 11, 70, Z) == pytest.approx((-high, -low))
+    assert paired_interval(70, 0, 70, Z)[1] == pytest.approx(1.0)
+
+
+def test_effective_rows_falls_to_the_number_of_groups_when_groups_are_of_one_mind() -> None:
+    values = np.repeat([1.0, 0.0, 1.0, 1.0, 0.0, 1.0], 5)
+    clusters = np.repeat(np.arange(6), 5)
+    assert effective_rows(values, clusters) == pytest.approx(30 / (6 / 5 * 5), rel=1e-9)
+    assert effective_rows(values, np.arange(30)) == 30
+    assert effective_rows(np.ones(30), clusters) == 6
+
+
+def test_bootstrap_is_seeded_and_leaves_numpys_generator_alone() -> None:
+    sums = np.random.default_rng(1).random((25, 2))
+    np.random.seed(5)
+    expected = np.random.random()
+    np.random.seed(5)
+    first, second = resample(sums, seed=3, draws=500), resample(sums, seed=3, draws=500)
+    assert np.random.random() == expected
+    assert (first == second).all()
+    assert (first != resample(sums, seed=4, draws=500)).any()
+    assert first.mean(axis=0) == pytest.approx(sums.sum(axis=0), rel=0.05)
+
+
+def test_bca_agrees_with_scipy() -> None:
+    values = np.random.default_rng(2).gamma(1.5, size=60)
+    tallies = np.stack([values, np.ones(60)], axis=1)
+    drawn = resample(tallies, seed=0)
+    left_out = tallies.sum(axis=0) - tallies
+    low, high = bca_interval(float(values.mean()), drawn[:, 0] / drawn[:, 1], left_out[:, 0] / left_out[:, 1], 0.95)
+    expected = stats.bootstrap((values,), np.mean, n_resamples=10_000, rng=np.random.default_rng(0))
+    assert low == pytest.approx(expected.confidence_interval.low, rel=0.02)
+    assert high == pytest.approx(expected.confidence_interval.high, rel=0.02)
+
+
+def test_cluster_sums_add_rows_of_one_cluster() -> None:
+    sums = cluster_sums(np.array([[1.0, 1.0], [2.0, 1.0], [4.0, 1.0]]), np.array([0, 1, 0]))
+    assert sums.tolist() == [[5.0, 2.0], [2.0, 1.0]]
+
+
+def test_sign_flip_agrees_with_mcnemar_on_single_rows() -> None:
+    moved = np.array([1.0] * 14 + [-1.0] * 5 + [0.0] * 30)
+    assert sign_flip(moved, seed=0) == pytest.approx(mcnemar_exact(14, 5), abs=0.01)
+    assert sign_flip(np.zeros(9), seed=0) == 1.0
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+
+
+def test_rows_for_margin_follows_the_planning_rule() -> None:
+    # (1.960 + 0.842)² is 7.85: a tenth of the rows discordant, five points.
+    assert rows_for_margin(0.10, 0.05, 0.95) == math.ceil((Z + stats.norm.ppf(0.8)) ** 2 * 0.10 / 0.05**2)
+    assert rows_for_margin(0.10, 0.05, 0.95) == 314
+
+
+def test_rows_for_zero_change_is_the_first_that_suffices() -> None:
+    rows = rows_for_zero_change(0.02, 0.95)
+    assert paired_interval(0, 0, rows, Z)[0] > -0.02
+    assert paired_interval(0, 0, rows - 1, Z)[0] <= -0.02
+
+
+def test_quantile_agrees_with_numpy() -> None:
+    values = [0.3, 0.1, 2.5, 0.7, 0.2]
+    assert quantile(values, 0.95) == pytest.approx(np.quantile(values, 0.95))
+    assert quantile([1.5], 0.5) == 1.5
+    assert quantile([], 0.5) is None
+
+
+def test_intervals_of_clustered_rates_cover() -> None:
+    """400 samples of 40 groups that disagree among each other."""
+    generator = np.random.default_rng(11)
+    covered = 0
+    for _ in range(400):
+        shares = generator.beta(4.2, 1.8, size=40)  # mean 0.7
+        clusters = np.repeat(np.arange(40), generator.integers(1, 8, size=40))
+        values = (generator.random(len(clusters)) < shares[clusters]).astype(float)
+        rows = effective_rows(values, clusters)
+        low, high = wilson_interval(values.mean() * rows, rows, critical_value(0.95, 40))
+        covered += low <= 0.7 <= high
+    assert 0.92 <= covered / 400 <= 0.98
+
+
+def test_paired_intervals_cover() -> None:
+    generator = np.random.default_rng(12)
+    draws = generator.multinomial(60, [0.08, 0.04, 0.88], size=400)
+    covered = 0
+    for fixed, regressed, _ in draws:
+        low, high = paired_interval(fixed, regressed, 60, Z)
+        covered += low <= 0.04 <= high
+    assert 0.92 <= covered / 400 <= 0.98
