@@ -32,6 +32,9 @@ class Answering(Protocol):
     @property
     def task(self) -> Task: ...
 
+    @property
+    def sampling(self) -> Sampling: ...
+
     def answer_many(
         self, requests: Sequence[Request], sampling: Sampling | None = None, on_answer: OnAnswer | None = None
     ) -> list[Answer]: ...
@@ -64,7 +67,7 @@ def evaluate(
         metrics: ``"auto"`` for those of the task's kind of output, names of registered metrics, functions of one
             :class:`RowResult`, or a list of these (``["auto", my_metric]``).
         primary: the metric that the report leads with; the output's accuracy when left out.
-        sampling: how answers are drawn; greedy and at most 512 tokens when left out.
+        sampling: how answers are drawn; the model's own way when left out.
         confidence: of every interval.
         seed: of the bootstrap; the same answers and seed give the same report.
         label: what tables call the report; the model's name when left out.
@@ -85,7 +88,7 @@ def evaluate(
     rows = list(rows_of)
     if not rows:
         raise ConfigError("the data has no rows to evaluate")
-    drawing = sampling or Sampling()
+    drawing = sampling or model.sampling
     started = time.perf_counter()
     answers = _ask(model, rows, drawing, progress)
     wall_s = time.perf_counter() - started

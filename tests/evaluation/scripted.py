@@ -33,6 +33,7 @@ class ScriptedModel:
     def __init__(self, task: Task, answers: Mapping[str, str | Answer], name: str = "scripted") -> None:
         self.task = task
         self.name = name
+        self.sampling = Sampling()
         self.asked: list[Request] = []
         self._answers = answers
 

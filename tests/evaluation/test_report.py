@@ -157,6 +157,14 @@ def test_notes_say_what_the_numbers_hide(tmp_path: Path) -> None:
     )
 
 
+def test_answers_are_drawn_the_models_way_unless_told(tmp_path: Path) -> None:
+    model = ScriptedModel(ECHO, answers(["a"]))
+    model.sampling = Sampling(temperature=0.7)
+    data = dataset(tmp_path, ECHO, ["a"])
+    assert evaluate(model, data).sampling.temperature == 0.7
+    assert evaluate(model, data, sampling=Sampling()).sampling.temperature == 0
+
+
 def test_rows_without_a_wanted_answer_count_only_where_none_is_needed(tmp_path: Path) -> None:
     path = tmp_path / "notes.jsonl"
     path.write_text("".join(json.dumps({"note": f"note {index}"}) + "\n" for index in range(4)))
