@@ -123,6 +123,16 @@ def test_table_with_targets_of_three_kinds(write_rows):
     assert label[0].completion == {"role": "assistant", "content": "yes"}
 
 
+def test_the_target_is_what_a_perfect_answer_is_read_as(write_rows):
+    class Dose(BaseModel):
+        drug: str
+        unit: str = "mg"
+
+    task = Task(input="{note}", output=Dose)
+    row = Dataset.load(write_rows([{"note": "n", "r": {"drug": "a"}}]), task, target="r")[0]
+    assert row.target == task.output.parse(row.completion["content"]) == {"drug": "a", "unit": "mg"}
+
+
 def test_table_wins_when_the_tasks_columns_are_there(write_rows):
     data = Dataset.load(write_rows([PAIR]), Task("Say it.", input="{prompt}"), target="completion")
     assert data.format == "table"
@@ -176,7 +186,7 @@ def test_a_label_must_be_a_text_of_the_task(write_rows):
     task = Task(input="{note}", output=Literal["yes", "no"])
     data = Dataset.load(write_rows([{"note": "n", "l": 1}, {"note": "n", "l": "maybe"}]), task, target="l")
     first, second = data.check()
-    assert "must be a text; this is a int" in str(first)
+    assert "rows.jsonl:1: l: not a valid answer for the task" in str(first)
     assert "rows.jsonl:2: l: not a valid answer for the task" in str(second)
 
 
