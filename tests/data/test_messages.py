@@ -65,11 +65,11 @@ def test_null_entries_are_dropped(write_rows):
 
 
 def test_trl_calls_get_ids_and_argument_texts(write_rows):
-    messages = [USER, calls(call(None, {"x": "ü"}), call(None, {})), result(None), result(None), ANSWER]
+    messages = [USER, calls(call(None, {"x": "ü", "y": None}), call(None, {})), result(None), result(None), ANSWER]
     row = read(write_rows, messages)
     assert row.messages == [
         USER,
-        calls(call("call_1", '{"x": "ü"}'), call("call_2", "{}")),
+        calls(call("call_1", '{"x": "ü", "y": null}'), call("call_2", "{}")),
         result("call_1"),
         result("call_2"),
         ANSWER,

@@ -60,6 +60,15 @@ def test_nulls_that_arrow_fills_in_are_absent_keys(tmp_path):
     assert row.tools == tools
 
 
+def test_nulls_inside_arguments_that_arrow_fills_in(tmp_path):
+    def call(**arguments):
+        calls = [{"function": {"name": "f", "arguments": arguments}}]
+        return {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "tool_calls": calls}]}
+
+    data = Dataset.load(write_parquet(tmp_path / "a.parquet", [call(x=1), call(y=2)]))
+    assert [row.completion["tool_calls"][0]["function"]["arguments"] for row in data] == ['{"x": 1}', '{"y": 2}']
+
+
 def test_not_parquet(write):
     with pytest.raises(DataError, match="not a readable Parquet file"):
         Dataset.load(write("a.parquet", "a,b\n"), TASK)

@@ -22,23 +22,23 @@ _ROLE_HINTS = {
 }
 
 
-def read_messages(value: list[Any], place: Place, field: str, *, calls: int = 0) -> list[Message]:
+def read_messages(value: list[Any], place: Place, field: str, *, nulls_are_absent: bool = False) -> list[Message]:
     """The messages that ``value`` holds, checked, in one form.
 
-    Null entries are dropped, arguments of tool calls become JSON texts, and calls without an ``id`` (TRL's form) get
-    ``call_1``, ``call_2``, … with the tool messages that answer them.
+    Null entries of a message are dropped, arguments of tool calls become JSON texts, and calls without an ``id``
+    (TRL's form) get ``call_1``, ``call_2``, …, and so do the tool messages that answer them.
 
     Args:
         value: the list as read.
         place: of the row.
         field: of the list in the row, for errors, e.g. ``"messages"``.
-        calls: how many calls without an id came before this list.
+        nulls_are_absent: nulls inside arguments and parts say nothing, and are dropped as well.
 
     Raises:
         DataError: a wrong role or order of roles, an empty assistant turn, a bad weight, a tool message without its
             call, or a value of the wrong type; the field is e.g. ``messages[2].role``.
     """
-    reader = _Reader(place, calls)
+    reader = _Reader(place, nulls_are_absent)
     messages = [reader.message(item, f"{field}[{number}]", number) for number, item in enumerate(value)]
     if not messages:
         raise DataError("empty; a conversation needs at least one message", place=place, field=field)
@@ -74,9 +74,10 @@ def _without_nulls(value: Any) -> Any:
 class _Reader:
     """Reads the messages of one list in order; remembers which tool calls wait for their answers."""
 
-    def __init__(self, place: Place, calls: int) -> None:
+    def __init__(self, place: Place, nulls_are_absent: bool) -> None:
         self._place = place
-        self._unnamed = calls
+        self._nulls_are_absent = nulls_are_absent
+        self._unnamed = 0
         self._waiting: list[str] = []
         self._after_call = False
 
@@ -132,7 +133,8 @@ class _Reader:
                     raise self._error('a part must be an object such as {"type": "text", "text": …}', at)
                 if part["type"] == "text" and not isinstance(part.get("text"), str):
                     raise self._error("must be a text", f"{at}.text")
-            message["content"] = _without_nulls(content)
+            if self._nulls_are_absent:
+                message["content"] = _without_nulls(content)
         elif not isinstance(content, str):
             raise self._error(
                 f"must be a text or a list of parts, this is a {type(content).__name__}", f"{field}.content"
@@ -163,7 +165,8 @@ class _Reader:
             raise self._error('must be {"id": …, "type": "function", "function": {"name": …, "arguments": …}}', field)
         arguments = function.get("arguments")
         if isinstance(arguments, Mapping):
-            arguments = json.dumps(_without_nulls(arguments), ensure_ascii=False)
+            given = _without_nulls(arguments) if self._nulls_are_absent else arguments
+            arguments = json.dumps(given, ensure_ascii=False)
         if not isinstance(arguments, str):
             raise self._error("must be the arguments as a JSON text or an object", f"{field}.function.arguments")
         identity = call.get("id")

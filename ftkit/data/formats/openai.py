@@ -30,6 +30,6 @@ class OpenAI:
         parallel = columns.get("parallel_tool_calls")
         if parallel is not None and not isinstance(parallel, bool):
             raise DataError("must be true or false", place=place, field="parallel_tool_calls")
-        messages = read_messages(list_of(row, "messages"), place, "messages")
+        messages = read_messages(list_of(row, "messages"), place, "messages", nulls_are_absent=row.nulls_are_absent)
         tools = read_tools(columns.get("tools"), place, "tools", nulls_are_absent=row.nulls_are_absent)
         return Conversation(messages, tools)

@@ -38,7 +38,7 @@ class PromptCompletion:
         if not second:
             raise DataError("empty; it must hold the assistant's turn", place=place, field="completion")
         try:
-            messages = read_messages([*first, *second], place, "prompt")
+            messages = read_messages([*first, *second], place, "prompt", nulls_are_absent=row.nulls_are_absent)
         except DataError as error:
             raise _renamed(error, len(first)) from None
         if messages[-1]["role"] != "assistant":
