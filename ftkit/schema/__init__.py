@@ -7,10 +7,11 @@ reads a model's text strictly: what is not a valid answer is an :class:`~ftkit.e
 from __future__ import annotations
 
 from ftkit.schema.choice_output import ChoiceOutput
+from ftkit.schema.inference import infer_output
 from ftkit.schema.json_output import JsonOutput
 from ftkit.schema.output import Output
 from ftkit.schema.spec import AnyOutput, output_of
 from ftkit.schema.text_output import TextOutput
 from ftkit.schema.user_class import load_class
 
-__all__ = ["AnyOutput", "ChoiceOutput", "JsonOutput", "Output", "TextOutput", "load_class", "output_of"]
+__all__ = ["AnyOutput", "ChoiceOutput", "JsonOutput", "Output", "TextOutput", "infer_output", "load_class", "output_of"]
