@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from peft import AdaLoraConfig, LoraConfig, get_peft_model
 
+from ftkit.engine.quiet import quiet
 from ftkit.errors import RefusedError
 from ftkit.recipe import AdaLoRA, Adapter, DoRA, Full, LoRA, QLoRA
 
@@ -30,6 +30,16 @@ class Adapted:
     causal: Any
     parameters: dict[str, torch.nn.Parameter]
     ada: Any = None
+
+    def dropout(self, *, on: bool) -> None:
+        """Switch the adapter's dropout on for training or off for looking at a loss.
+
+        The model stays in training mode all the while: in evaluation mode bitsandbytes (0.50, ``Linear4bit.forward``)
+        repacks 4-bit weights, on CPUs with AVX-512 BF16, into a form that no gradient passes, and never unpacks them.
+        """
+        for module in self.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.train(on)
 
     def penalty(self) -> torch.Tensor | None:
         """AdaLoRA's orthogonality term, γ · mean(‖PᵀP − I‖_F, ‖QQᵀ − I‖_F) over its matrices (paper, eq. 4)."""
@@ -72,6 +82,7 @@ def adapt(causal: Any, adapter: Adapter, *, total_steps: int, seed: int) -> Adap
     Raises:
         RefusedError: the adapter names layers the model has not, or would wrap the output layer.
     """
+    causal.train()
     for module in causal.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -80,8 +91,7 @@ def adapt(causal: Any, adapter: Adapter, *, total_steps: int, seed: int) -> Adap
         causal.requires_grad_(requires_grad=True)
         return Adapted(causal, causal, dict(causal.named_parameters()))
     torch.manual_seed(seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PEFT warns of options that ftkit sets on purpose
+    with quiet():  # PEFT warns of options that ftkit sets on purpose
         try:
             model = get_peft_model(causal, _config(adapter, total_steps))
         except ValueError as error:

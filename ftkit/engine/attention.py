@@ -35,7 +35,8 @@ class Tree:
     """What attention needs to know of a pack.
 
     Attributes:
-        spans: ``(query start, query end, key start, key end, causal)``, one for each call of the kernel.
+        spans: ``(query start, query end, key start, key end, causal)``, one for each call of the kernel; the causal
+            ones, which come first, cover each token once.
         block_mask: FlexAttention's form of the same mask, on CUDA.
     """
 
@@ -46,12 +47,10 @@ class Tree:
     def of(cls, pack: Pack, device: torch.device) -> Tree:
         if device.type == "cuda":
             return cls((), _block_mask(torch.from_numpy(pack.reach).to(device)))
-        spans: list[Span] = []
-        for segment in pack.segments:
-            spans.append((segment.start, segment.end, segment.start, segment.end, True))
-            if segment.reach > segment.end:
-                spans.append((segment.end, segment.reach, segment.start, segment.end, False))
-        return cls(tuple(spans))
+        # Every token's own segment first: it begins the sums that its ancestors are then joined to.
+        own = [(one.start, one.end, one.start, one.end, True) for one in pack.segments]
+        ancestors = [(one.end, one.reach, one.start, one.end, False) for one in pack.segments if one.reach > one.end]
+        return cls((*own, *ancestors))
 
 
 class _JoinedAttention(torch.autograd.Function):
@@ -61,16 +60,16 @@ class _JoinedAttention(torch.autograd.Function):
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, spans: tuple[Span, ...]) -> Tensor:
         flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         heads, length = query.shape[1:3]
-        joined = torch.zeros(query.shape, dtype=torch.float32)
-        total = torch.full((1, heads, length), -torch.inf)
+        joined = torch.empty(query.shape, dtype=torch.float32)
+        total = torch.empty((1, heads, length))
         for q0, q1, k0, k1, causal in spans:
             part, lse = flash(query[:, :, q0:q1], key[:, :, k0:k1], value[:, :, k0:k1], is_causal=causal, scale=scale)
-            old = total[:, :, q0:q1]
-            new = torch.logaddexp(old, lse)
-            joined[:, :, q0:q1] = joined[:, :, q0:q1] * (old - new).exp().unsqueeze(-1) + part * (
-                lse - new
-            ).exp().unsqueeze(-1)
-            total[:, :, q0:q1] = new
+            if causal:
+                joined[:, :, q0:q1], total[:, :, q0:q1] = part, lse
+                continue
+            share = torch.sigmoid(lse - total[:, :, q0:q1]).unsqueeze(-1)  # exp(lse − new total)
+            joined[:, :, q0:q1].lerp_(part.float(), share)
+            total[:, :, q0:q1] = torch.logaddexp(total[:, :, q0:q1], lse)
         result = joined.to(query.dtype)
         ctx.save_for_backward(query, key, value, result, total)
         ctx.scale, ctx.spans = scale, spans
@@ -82,7 +81,7 @@ class _JoinedAttention(torch.autograd.Function):
         gradient = gradients[0]
         query, key, value, result, total = ctx.saved_tensors
         # Sums over many spans are kept in float32, whatever the model computes in.
-        d_query, d_key, d_value = (torch.zeros(x.shape, dtype=torch.float32) for x in (query, key, value))
+        d_query, d_key, d_value = (torch.empty(x.shape, dtype=torch.float32) for x in (query, key, value))
         for q0, q1, k0, k1, causal in ctx.spans:
             dq, dk, dv = flash_backward(
                 gradient[:, :, q0:q1],
@@ -95,6 +94,9 @@ class _JoinedAttention(torch.autograd.Function):
                 causal,
                 scale=ctx.scale,
             )
+            if causal:
+                d_query[:, :, q0:q1], d_key[:, :, k0:k1], d_value[:, :, k0:k1] = dq, dk, dv
+                continue
             d_query[:, :, q0:q1] += dq
             d_key[:, :, k0:k1] += dk
             d_value[:, :, k0:k1] += dv

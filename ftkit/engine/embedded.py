@@ -61,8 +61,11 @@ def _expand(weights: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from ftkit.engine.quiet import quiet
+
     where, name = str(weights.parent), weights.name
-    loaded = AutoModelForCausalLM.from_pretrained(where, gguf_file=name, dtype=torch.float32)
+    with quiet():
+        loaded = AutoModelForCausalLM.from_pretrained(where, gguf_file=name, dtype=torch.float32)
     settings = loaded.config.to_dict()
     # transformers marks the expanded weights as quantised and then will not save them; they are plain tensors by now.
     settings.pop("quantization_config", None)
@@ -70,5 +73,6 @@ def _expand(weights: Path, folder: Path) -> None:
     model = type(loaded)(type(loaded.config)(**settings))
     model.load_state_dict(loaded.state_dict())
     model.generation_config = loaded.generation_config
-    model.to(torch.bfloat16).save_pretrained(folder)
+    with quiet():
+        model.to(torch.bfloat16).save_pretrained(folder)
     AutoTokenizer.from_pretrained(where, gguf_file=name).save_pretrained(folder)

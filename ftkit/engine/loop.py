@@ -61,7 +61,9 @@ class Loop:
         self.total = total
         self.parameters = list(adapted.parameters.values())
         self.optimizer = _optimizer(self.recipe, self.parameters)
+        adapted.dropout(on=False)
         reason = why_not_shared(adapted.causal, where, rows.sequences()) if recipe.shared_prefix else None
+        adapted.dropout(on=True)
         if reason is not None:
             emit("warning", {"message": f"rows are computed one by one, because of the model: {reason}"})
         self.shared = reason is None
@@ -71,11 +73,9 @@ class Loop:
 
     def run(self) -> dict[str, Any]:
         torch.manual_seed(self.recipe.seed)
-        model = self.adapted.model
         if self.recipe.gradient_checkpointing:
             self.adapted.causal.gradient_checkpointing_enable({"use_reentrant": False})
         first = {"validation_loss_before": self.validate(0)} if self.held_out else {}
-        model.train()
         began = time.monotonic()
         step, last, losses = 0, 0.0, []
         for epoch in range(self.recipe.epochs):
@@ -153,14 +153,15 @@ class Loop:
 
     def learning_rate(self, step: int) -> float:
         """Rate of ``step`` (from 1): a linear climb, then the recipe's fall to 0 after the last step."""
-        peak: float = self.recipe.learning_rate
+        peak = float(self.recipe.learning_rate)
         warmup = math.ceil(self.recipe.warmup_ratio * self.total)
         if step <= warmup:
             return peak * step / warmup
         if self.recipe.lr_scheduler_type == "constant":
             return peak
         done = (step - 1 - warmup) / max(1, self.total - warmup)
-        return peak * (1 - done if self.recipe.lr_scheduler_type == "linear" else 0.5 * (1 + math.cos(math.pi * done)))
+        left = 1 - done if self.recipe.lr_scheduler_type == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+        return float(peak * left)
 
     def check_alive(self, step: int) -> None:
         """By the second step every trainable tensor must have had a gradient.
@@ -184,13 +185,12 @@ class Loop:
         """Mean loss of the supervised tokens of the validation rows."""
         assert self.held_out is not None  # noqa: S101  (callers check)
         began = time.monotonic()
-        model = self.adapted.model
-        model.eval()
+        self.adapted.dropout(on=False)
         total = count = 0.0
         for one in self.packs(self.held_out.sequences()):
             total += float(self.forward.loss(one)[0])
             count += float(one.weights.sum())
-        model.train()
+        self.adapted.dropout(on=True)
         loss = total / count
         self.emit("validation", {"step": step, "loss": loss, "seconds": round(time.monotonic() - began, 3)})
         return loss

@@ -21,7 +21,7 @@ def fast_bf16(where: torch.device) -> bool:
     A CPU with AVX-512 alone computes bfloat16, but in trials on a 135M model slower than float32.
     """
     if where.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_amx_tile_supported())
 
 

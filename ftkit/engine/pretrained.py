@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-from transformers.utils import logging as transformers_logging
 
 from ftkit.engine.attention import TREE_ATTENTION
 from ftkit.engine.embedded import EMBEDDED, embedded_folder
 from ftkit.engine.machine import torch_dtype
+from ftkit.engine.quiet import quiet
 from ftkit.engine.rendering import Renderer
 from ftkit.errors import ModelError
 from ftkit.recipe import QLoRA
@@ -137,7 +136,6 @@ def load_pretrained(
     Raises:
         ModelError: files missing or unreadable, the hub out of reach, or an architecture that generates no text.
     """
-    quiet()
     dtype = torch_dtype(precision)
     extra: dict[str, Any] = {}
     if quantisation is not None:
@@ -148,10 +146,11 @@ def load_pretrained(
             bnb_4bit_compute_dtype=dtype,
         )
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            source.base, dtype=dtype, attn_implementation=attention, device_map={"": device}, **extra
-        )
-        tokenizer = AutoTokenizer.from_pretrained(source.adapter or source.base)
+        with quiet():
+            model = AutoModelForCausalLM.from_pretrained(
+                source.base, dtype=dtype, attn_implementation=attention, device_map={"": device}, **extra
+            )
+            tokenizer = AutoTokenizer.from_pretrained(source.adapter or source.base)
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise _not_loaded(source, error) from error
     model.eval()
@@ -162,13 +161,6 @@ def stop_ids(generation_config: Any) -> tuple[int, ...]:
     """Token ids at which the model's own generation config stops."""
     eos = getattr(generation_config, "eos_token_id", None)
     return () if eos is None else (int(eos),) if isinstance(eos, int) else tuple(int(one) for one in eos)
-
-
-def quiet() -> None:
-    """Keep the libraries' progress bars and notices out of the caller's terminal; errors still raise."""
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def _not_loaded(source: Source, error: Exception) -> ModelError:

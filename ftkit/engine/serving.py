@@ -9,6 +9,7 @@ from peft import PeftModel
 
 from ftkit.engine.grouped import GROUPED_ATTENTION
 from ftkit.engine.pretrained import Pretrained, Source, load_pretrained
+from ftkit.engine.quiet import quiet
 from ftkit.errors import ModelError
 
 __all__ = ["load_for_answers"]
@@ -29,7 +30,8 @@ def load_for_answers(source: Source, *, precision: Literal["bf16", "fp32"], devi
         pretrained.model = pretrained.model.dequantize()
     if source.adapter is not None:
         try:
-            adapted = PeftModel.from_pretrained(pretrained.model, str(source.adapter))
+            with quiet():
+                adapted = PeftModel.from_pretrained(pretrained.model, str(source.adapter))
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"cannot load the adapter {source.adapter}: {error}") from error
         merge = precision == "fp32" and (expand or source.quantisation is None)

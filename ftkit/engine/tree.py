@@ -86,7 +86,9 @@ class _Layout:
         end = len(last) if len(group) == 1 else shared_length(group[0].ids, last)
         start, number = self.size, len(self.segments)
         self.segments.append(Segment(start, start, start))
-        weights = np.sum([one.supervised[begin:end] for one in group], axis=0, dtype=np.float32)
+        weights: NDArray[np.float32] = np.stack([one.supervised[begin:end] for one in group]).sum(
+            axis=0, dtype=np.float32
+        )
         asked = np.flatnonzero(weights)
         at = start + asked - 1
         at[asked == 0] = before

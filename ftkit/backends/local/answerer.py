@@ -98,8 +98,8 @@ class LocalAnswerer:
             source = find_source(self._name)
             where = device()
             record = _record(source)
-            precision = record.get("precision") or ("bf16" if fast_bf16(where) else "fp32")
-            self._loaded = load_for_answers(source, precision=precision, device=where)
+            narrow = record["precision"] == "bf16" if "precision" in record else fast_bf16(where)
+            self._loaded = load_for_answers(source, precision="bf16" if narrow else "fp32", device=where)
             expected = record.get("template_hash")
             if expected is not None and expected != self._loaded.renderer.template_hash:
                 raise ModelError(
