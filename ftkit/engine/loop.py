@@ -156,7 +156,7 @@ class Loop:
         peak = float(self.recipe.learning_rate)
         warmup = math.ceil(self.recipe.warmup_ratio * self.total)
         if step <= warmup:
-            return peak * step / warmup
+            return float(peak * step / warmup)
         if self.recipe.lr_scheduler_type == "constant":
             return peak
         done = (step - 1 - warmup) / max(1, self.total - warmup)
