@@ -1,0 +1,7 @@
+"""``python -m ftkit.cli``: the same as ``ftkit``, where the script is not on the path."""
+
+from __future__ import annotations
+
+from ftkit.cli import main
+
+main()

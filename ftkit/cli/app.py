@@ -1,0 +1,54 @@
+"""All commands, under one name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ftkit import __version__
+from ftkit.cli.compare import compare
+from ftkit.cli.data import data
+from ftkit.cli.evaluate import evaluate
+from ftkit.cli.failure import Guarded
+from ftkit.cli.predict import predict
+from ftkit.cli.report import report
+from ftkit.cli.runs import runs
+from ftkit.cli.task import task
+from ftkit.cli.train import train
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    cls=Guarded,
+    no_args_is_help=True,
+    # Help drawn by rich takes three times as long to appear.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ftkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _ftkit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Fine-tune a language model: say once what it must do, train it anywhere, measure it the same way everywhere."""
+
+
+app.command()(task)
+app.add_typer(data, name="data")
+app.command()(train)
+app.command()(evaluate)
+app.command()(compare)
+app.command()(report)
+app.command()(predict)
+app.add_typer(runs, name="runs")

@@ -1,0 +1,75 @@
+"""``ftkit evaluate``: ask a model every row, and report how good its answers are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ftkit.cli.asking import MaxOutputTokens, ModelName, OtherTask, model_of, sampling_of
+from ftkit.cli.data_options import (
+    ColumnNames,
+    Columns,
+    DataFiles,
+    FormatName,
+    GroupColumn,
+    IdColumn,
+    TargetColumn,
+    TaskFile,
+)
+from ftkit.cli.saving import ResultFiles, check_result_files, save_result
+from ftkit.cli.screen import show
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    model: ModelName,
+    *,
+    data: DataFiles,
+    task: TaskFile = None,
+    target: TargetColumn = None,
+    output: ResultFiles = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Ask only the first N rows.")] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What tables call the report [default: the model's name]")
+    ] = None,
+    primary: Annotated[
+        str | None, typer.Option(metavar="METRIC", help="The metric to lead with [default: the output's accuracy]")
+    ] = None,
+    max_output_tokens: MaxOutputTokens = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(metavar="T", min=0, max=2, help="0 takes the likeliest token each time [default: 0]"),
+    ] = None,
+    gpu_hour_usd: Annotated[
+        float | None, typer.Option(metavar="USD", min=0, help="What an hour of this machine costs, for the cost.")
+    ] = None,
+    confidence: Annotated[float, typer.Option(help="Of every interval.")] = 0.95,
+    other_task: OtherTask = False,
+    format_: FormatName = "auto",
+    columns: ColumnNames = None,
+    id_: IdColumn = None,
+    group: GroupColumn = None,
+) -> None:
+    """Ask a model every row and measure its answers.
+
+    A model tuned by ftkit knows its task; any other needs --task. A report saved as .json keeps every answer, so that
+    it can be compared when the model is gone.
+    """
+    paths = check_result_files(output)
+    from ftkit.evaluation import evaluate as measure
+
+    asked = model_of(model, task, other_task, sampling_of(max_output_tokens, temperature))
+    rows = Columns(target, format_, columns, id_, group).load(data, asked.task)
+    found = measure(
+        asked,
+        rows,
+        primary=primary,
+        confidence=confidence,
+        label=label,
+        limit=limit,
+        gpu_hour_usd=gpu_hour_usd,
+    )
+    save_result(found, paths)
+    show(found)

@@ -1,0 +1,183 @@
+"""``ftkit runs``: find runs again, watch them, end them, forget them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ftkit.cli.screen import aligned, duration, json_line, json_text, note, stamp
+
+if TYPE_CHECKING:
+    from ftkit.runs import Run
+    from ftkit.store import Event, RunRecord
+
+__all__ = ["runs"]
+
+runs = typer.Typer(help="Find runs again: list them, wait, cancel, read their logs. Alone it lists them.")
+
+RunId = Annotated[str, typer.Argument(metavar="ID", help="Id of the run, or the beginning of one.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")]
+
+_COLOURS = {"queued": "yellow", "running": "cyan", "succeeded": "green", "failed": "red", "cancelled": "yellow"}
+
+
+@runs.callback(invoke_without_command=True)
+def _runs(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_()
+
+
+@runs.command("list")
+def list_(*, json: AsJson = False) -> None:
+    """All runs, the newest first."""
+    from ftkit.runs import all as every
+
+    records = [run.record for run in every()]
+    if json:
+        typer.echo(json_text([record.model_dump(mode="json") for record in records]))
+        return
+    if not records:
+        note("there are no runs yet; `ftkit train` starts one")
+        return
+    header = ("ID", "STATE", "MODEL", "ADAPTER", "ROWS", "STARTED", "TOOK")
+    head, *lines = aligned([header, *map(_cells, records)])
+    typer.echo(head)
+    for record, line in zip(records, lines, strict=True):
+        typer.echo(line.replace(record.state, typer.style(record.state, fg=_COLOURS[record.state]), 1))
+
+
+def _cells(record: RunRecord) -> tuple[str, ...]:
+    return (
+        record.id,
+        record.state,
+        f"{record.backend}:{record.model}",
+        str(record.recipe.get("adapter", {}).get("kind", "")),
+        f"{record.rows:,}",
+        stamp(record.created_at),
+        "" if record.finished_at is None else duration(record.finished_at - record.created_at),
+    )
+
+
+@runs.command()
+def show(run_id: RunId, *, json: AsJson = False) -> None:
+    """Everything that is known of a run."""
+    run = _get(run_id)
+    record = run.record
+    steps = run.metrics
+    if json:
+        more: dict[str, Any] = {"folder": str(run.folder), "last_step": steps[-1] if steps else None}
+        typer.echo(json_text(record.model_dump(mode="json") | more))
+        return
+    lines = _about(run, record, steps)
+    for line in aligned([(f"{name}:", text) for name, text in lines.items() if text]):
+        typer.echo(line)
+
+
+def _about(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[str, str]:
+    last = steps[-1] if steps else None
+    looks = [event.data["loss"] for event in run.events() if event.kind == "validation"]
+    took = "" if record.finished_at is None else f" ({duration(record.finished_at - record.created_at)})"
+    return {
+        "run": record.id,
+        "state": record.state + took,
+        "error": record.error or "",
+        "base model": f"{record.backend}:{record.model}",
+        "tuned model": run.model.name if record.state == "succeeded" else "",
+        "started": stamp(record.created_at),
+        "progress": "" if last is None else f"step {last['step']} of {last.get('steps', '?')}",
+        "loss": _course([step["loss"] for step in steps]),
+        "validation loss": _course(looks),
+        "rows": f"{record.rows:,} ({record.data_fingerprint[:19]}…)",
+        "task": run.task.instructions or "(the rows hold whole conversations)",
+        "recipe": json_line(_changed(run)),
+        "folder": str(run.folder),
+    }
+
+
+def _course(losses: list[float]) -> str:
+    """The first and the last."""
+    return " → ".join(f"{loss:.4f}" for loss in dict.fromkeys([*losses[:1], *losses[-1:]]))
+
+
+def _changed(run: Run) -> dict[str, Any]:
+    """The recipe's fields that are not at their defaults."""
+    recipe = run.recipe
+    found: dict[str, Any] = recipe.model_dump(mode="json", exclude_defaults=True)
+    adapter = recipe.adapter.model_dump(mode="json", exclude_defaults=True)
+    return {"kind": recipe.kind, **found, "adapter": {"kind": recipe.adapter.kind, **adapter}}
+
+
+@runs.command()
+def wait(run_id: RunId) -> None:
+    """Wait until a run has ended, with its progress. Ctrl-C ends the waiting, not the run."""
+    from ftkit.cli.waiting import wait_for
+
+    wait_for(_get(run_id))
+
+
+@runs.command()
+def cancel(run_id: RunId) -> None:
+    """End a run. It finishes its step; what has been learnt so far is not kept."""
+    run = _get(run_id)
+    if run.state not in ("queued", "running"):
+        note(f"run {run.id} had ended already: {run.state}")
+        return
+    note(f"run {run.id} is {run.cancel().state}")
+
+
+@runs.command()
+def log(run_id: RunId) -> None:
+    """What the run's process on this machine has written."""
+    text = _get(run_id).log()
+    if text:
+        typer.echo(text, nl=not text.endswith("\n"))
+    else:
+        note("the log is empty")
+
+
+@runs.command()
+def events(run_id: RunId, *, json: AsJson = False, follow: Follow = False) -> None:
+    """What has happened in a run, the oldest first. --json gives one JSON object a line."""
+    run = _get(run_id)
+    for event in run.follow() if follow else run.events():
+        typer.echo(event.model_dump_json() if json else _line(event))
+
+
+def _line(event: Event) -> str:
+    figures = (f"{value:.4g}" if isinstance(value, float) else value for value in event.data.values())
+    shown = (
+        f"{name}={value if isinstance(value, str | int) else json_line(value)}"
+        for name, value in zip(event.data, figures, strict=True)
+    )
+    return f"{stamp(event.at)}  {event.kind:<10}  {' '.join(shown)}"
+
+
+@runs.command()
+def delete(
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="The whole id of the run.", show_default=False)],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Forget a run, and remove its model and files.
+
+    The run must have ended. There is no way back.
+    """
+    from ftkit.errors import ConfigError
+    from ftkit.runs import delete as forget
+
+    run = _get(run_id)
+    if run.id != run_id:
+        raise ConfigError(f"to delete a run, give its whole id: {run.id}")
+    if not yes and sys.stdin.isatty():
+        typer.confirm(f"Delete run {run.id} ({run.state}) and {run.folder}?", abort=True, err=True)
+    forget(run.id)
+    note(f"deleted run {run.id}")
+
+
+def _get(run_id: str) -> Run:
+    from ftkit.runs import get
+
+    return get(run_id)

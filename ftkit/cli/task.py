@@ -1,0 +1,155 @@
+"""``ftkit task``: write a task, its output inferred from rows where it is not given."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ftkit.cli.data_options import ColumnNames, Columns, FormatName, TargetColumn
+from ftkit.cli.screen import note
+
+if TYPE_CHECKING:
+    from ftkit.schema import Output
+
+__all__ = ["task"]
+
+
+def task(
+    *,
+    instructions: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What the model is told to do, in the system message.")
+    ] = None,
+    input_: Annotated[
+        str | None,
+        typer.Option(
+            "--input", metavar="TEMPLATE", help='The user message, e.g. "{note}". None: rows hold conversations.'
+        ),
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", metavar="FILE", help="Rows to infer the output from. May be given often."),
+    ] = None,
+    target: TargetColumn = None,
+    schema: Annotated[Path | None, typer.Option(metavar="FILE", help="A JSON Schema of the output.")] = None,
+    class_: Annotated[
+        str | None,
+        typer.Option(
+            "--class",
+            metavar="NAME",
+            help="A Python class of the output: package.module:Visit or file.py:Visit. Runs that module.",
+        ),
+    ] = None,
+    choices: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="The answers to choose from, with commas between.")
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="The output is free text.")] = False,
+    show_schema: Annotated[
+        bool, typer.Option(help="Whether the prompt says in words what a valid answer looks like.")
+    ] = True,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write it.")] = None,
+    format_: FormatName = "auto",
+    columns: ColumnNames = None,
+) -> None:
+    """Write a task: what the model is asked, and answers.
+
+    A task is instructions, an input template, and an output: a JSON object, one of a few choices, or text. Without
+    --schema, --class, --choices or --text the output is inferred from the wanted answers in --data: objects give a JSON
+    Schema, few distinct texts give choices.
+    """
+    from ftkit.task import Task
+
+    given = [name for name, value in _outputs(schema, class_, choices, text).items() if value]
+    if len(given) > 1:
+        raise typer.BadParameter(f"{' and '.join(given)} contradict each other; give one", param_hint="output")
+    if not given and not data:
+        raise typer.BadParameter(
+            "say what a valid answer is: --data to infer it from rows, or --schema, --class, --choices or --text"
+        )
+    reading = Columns(target, format_, columns, None, None)
+    found = _given_output(schema, class_, choices) if given else _inferred(reading, data or [], input_)
+    made = Task(instructions, input=input_, output=found, show_schema=show_schema)
+    if data and given:
+        reading.load(data, made)  # the files must have the columns that the task reads
+    if output is None:
+        typer.echo(made.to_yaml(), nl=False)
+    else:
+        made.to_yaml(output)
+        note(f"wrote {output}")
+
+
+def _outputs(schema: Path | None, class_: str | None, choices: str | None, text: bool) -> dict[str, object]:
+    return {"--schema": schema, "--class": class_, "--choices": choices, "--text": text}
+
+
+def _given_output(schema: Path | None, class_: str | None, choices: str | None) -> Output:
+    from ftkit.schema import ChoiceOutput, TextOutput, load_class, output_of
+
+    if schema is not None:
+        return _from_schema(schema)
+    if class_ is not None:
+        return output_of(load_class(class_))[0]
+    if choices is not None:
+        return ChoiceOutput(choices=tuple(choice.strip() for choice in choices.split(",")))
+    return TextOutput()
+
+
+def _from_schema(path: Path) -> Output:
+    from ftkit.errors import ConfigError
+    from ftkit.schema import output_of
+
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise ConfigError(f"{path}: not a JSON Schema: not JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: not a JSON Schema: expected an object, got {type(content).__name__}")
+    try:
+        return output_of(content)[0]
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _inferred(reading: Columns, paths: list[Path], template: str | None) -> Output:
+    from ftkit.schema import infer_output
+
+    if template is not None and reading.target is None:
+        raise typer.BadParameter("name the column that holds the wanted answers", param_hint="--target")
+    # Its last part, for a target inside a column; a name that no output can have stays the default.
+    name = (reading.target or "").rpartition(".")[2]
+    found = infer_output(
+        _wanted_answers(reading, paths, template),
+        **({"name": name} if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) else {}),
+    )
+    note(f"output inferred from the rows: {_in_words(found)}")
+    return found
+
+
+def _wanted_answers(reading: Columns, paths: list[Path], template: str | None) -> Iterator[Any]:
+    """Each row's answer as it was read; nothing is known yet that could refuse one."""
+    from ftkit.data.reading import named
+    from ftkit.errors import DataError
+    from ftkit.task import Task
+
+    target = reading.target
+    as_text = Columns(None, reading.format, reading.columns, None, None).load(paths, Task(input=template))
+    for row in as_text:
+        value = row.target if target is None else named(row.columns, target, row.place)
+        if value is None:
+            raise DataError("null, but it is the wanted answer; leave the row out", place=row.place, field=target)
+        yield value
+
+
+def _in_words(output: Output) -> str:
+    from ftkit.schema import ChoiceOutput, JsonOutput
+
+    if isinstance(output, ChoiceOutput):
+        return f"one of {len(output.choices)} choices: {', '.join(output.choices)}"
+    if isinstance(output, JsonOutput):
+        fields = output.fields()
+        return f"a JSON object with {len(fields)} keys: {', '.join(fields)}" if fields else "a JSON value"
+    return "text"

@@ -1,0 +1,96 @@
+"""``ftkit train``: start a run, and watch it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ftkit.cli.data_options import (
+    ColumnNames,
+    Columns,
+    DataFiles,
+    FormatName,
+    GroupColumn,
+    IdColumn,
+    TargetColumn,
+    TaskFile,
+    read_task,
+)
+from ftkit.cli.screen import note
+
+if TYPE_CHECKING:
+    from ftkit.data import Dataset
+
+__all__ = ["train"]
+
+_SHOWN_PROBLEMS = 5
+
+
+def train(
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(metavar="RECIPE", help="The recipe (YAML); supervised fine-tuning with LoRA when left out."),
+    ] = None,
+    *,
+    data: DataFiles,
+    backend: Annotated[
+        str, typer.Option(metavar="NAME:MODEL", help="Where to train which model, e.g. local:smollm2-135m.")
+    ],
+    task: TaskFile = None,
+    target: TargetColumn = None,
+    validation: Annotated[
+        list[Path] | None,
+        typer.Option("--validation", metavar="FILE", help="Rows whose loss is watched. May be given often."),
+    ] = None,
+    adapter: Annotated[
+        str | None, typer.Option(metavar="KIND", help="lora, qlora, dora, adalora or full instead of the recipe's.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="Change a field of the recipe, e.g. adapter.rank=8. Repeatable."
+        ),
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Come back at once; the run goes on.")] = False,
+    format_: FormatName = "auto",
+    columns: ColumnNames = None,
+    id_: IdColumn = None,
+    group: GroupColumn = None,
+) -> None:
+    """Train a model, with its progress.
+
+    Prints the id of the run, and nothing else, to standard output. The run is a process of its own: after Ctrl-C it
+    goes on, and `ftkit runs wait ID` finds it again.
+    """
+    from ftkit.cli.overrides import overridden
+    from ftkit.cli.waiting import wait_for
+    from ftkit.recipe import SFT, load_recipe
+    from ftkit.runs import train as start
+
+    chosen = overridden(SFT() if recipe is None else load_recipe(recipe), assignments or [], adapter)
+    known = read_task(task)
+    reading = Columns(target, format_, columns, id_, group)
+    rows = _checked(reading.load(data, known))
+    watched = _checked(reading.load(validation, known)) if validation else None
+    run = start(chosen, rows, backend=backend, validation=watched)
+    typer.echo(run.id)
+    if detach:
+        note(f"run {run.id} goes on by itself; watch it with `ftkit runs wait {run.id}`")
+    else:
+        wait_for(run)
+
+
+def _checked(rows: Dataset) -> Dataset:
+    """The rows, each of which can be used: known now, before a worker has loaded a model for them."""
+    from ftkit.errors import DataError
+
+    problems = rows.check()
+    if not problems:
+        return rows
+    more = len(problems) - _SHOWN_PROBLEMS
+    lines = [f"{len(problems):,} of {len(rows):,} rows cannot be used"]
+    lines += [f"  {problem}" for problem in problems[:_SHOWN_PROBLEMS]]
+    lines += [f"  … and {more:,} more; `ftkit data check` lists them all"] if more > 0 else []
+    raise DataError("\n".join(lines))

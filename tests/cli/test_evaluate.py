@@ -1,0 +1,146 @@
+"""``ftkit evaluate``, ``compare`` and ``report``: the way from a model to a verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import ftkit as ft
+
+
+@pytest.fixture
+def measured(ftkit, texts, task, trained):
+    """Two reports: base.json, where everything is wrong, and tuned.json."""
+    asked = ("--data", texts, "--target", "gold")
+    base = ftkit("evaluate", "toy:base", "--task", task, *asked, "-o", "base.json", "--label", "base")
+    tuned = ftkit("evaluate", f"toy:{trained}", *asked, "-o", "tuned.json", "-o", "pages/tuned.html")
+    assert (base.exit_code, tuned.exit_code) == (0, 0), base.stderr + tuned.stderr
+    return base, tuned
+
+
+def test_a_report_is_shown_and_saved_in_every_form_asked_for(measured, trained):
+    _, tuned = measured
+    report = ft.Report.load("tuned.json")
+    assert tuned.stdout == f"{report}\n"
+    assert report.model == f"toy:{trained}"
+    assert report["record_exact"].value == 0.8
+    assert tuned.stderr == "wrote tuned.json\nwrote pages/tuned.html\n"
+    assert Path("pages/tuned.html").read_text().lower().startswith("<!doctype html>")
+
+
+def test_a_base_model_needs_a_task(ftkit, texts):
+    failed = ftkit("evaluate", "toy:base", "--data", texts, "--target", "gold")
+    assert failed.exit_code == 2
+    assert "give one with --task FILE" in failed.stderr
+
+
+def test_a_tuned_model_does_another_task_only_when_told_to(ftkit, texts, task, trained):
+    ftkit("task", "--data", texts, "--input", "Read: {text}", "--target", "gold", "-o", "other.yaml")
+    words = ("evaluate", f"toy:{trained}", "--data", texts, "--target", "gold", "--task")
+    assert ftkit(*words, task).exit_code == 0
+    failed = ftkit(*words, "other.yaml")
+    assert failed.exit_code == 2
+    assert "was tuned for another task than other.yaml" in failed.stderr
+    done = ftkit(*words, "other.yaml", "--other-task")
+    assert done.exit_code == 0, done.stderr
+
+
+def test_a_run_can_be_named_by_its_id_alone(ftkit, texts, trained):
+    done = ftkit("evaluate", trained, "--data", texts, "--target", "gold")
+    assert done.stdout.startswith(f"toy:{trained}: 5 rows")
+
+
+def test_a_run_without_a_model_says_why(ftkit, texts, task):
+    words = ("train", "--data", texts, "--task", task, "--target", "gold", "--detach", "--backend")
+    for model, why in {"slow": "is still running", "weak": "failed: it is too weak"}.items():
+        run_id = ftkit(*words, f"toy:{model}").stdout.strip()
+        failed = ftkit("evaluate", f"toy:{run_id}", "--data", texts, "--target", "gold")
+        assert failed.exit_code == 1
+        assert why in failed.stderr
+    failed = ftkit("evaluate", "toy:20200101-000000-abcd", "--data", texts, "--target", "gold")
+    assert failed.exit_code == 1
+    assert "no run '20200101-000000-abcd'" in failed.stderr
+
+
+def test_options_reach_the_report(ftkit, texts, trained):
+    done = ftkit(
+        *("evaluate", f"toy:{trained}", "--data", texts, "--target", "gold", "-o", "r.json", "--limit", 3),
+        *("--max-output-tokens", 40, "--temperature", 0.5, "--gpu-hour-usd", 2, "--label", "mine"),
+        *("--primary", "schema_valid_rate", "--confidence", 0.9),
+    )
+    assert done.exit_code == 0, done.stderr
+    report = ft.Report.load("r.json")
+    assert (len(report.rows), report.label, report.primary, report.confidence) == (3, "mine", "schema_valid_rate", 0.9)
+    assert (report.sampling.max_output_tokens, report.sampling.temperature) == (40, 0.5)
+    assert report.cost.total_usd is not None
+
+
+@pytest.mark.parametrize("path", ["report.txt", "report", "there.json"])
+def test_where_nothing_can_be_written_nothing_is_asked(ftkit, texts, task, path):
+    Path("there.json").mkdir()
+    failed = ftkit("evaluate", "toy:broken", "--task", task, "--data", texts, "--target", "gold", "-o", path)
+    assert failed.exit_code == 2
+    assert f"Invalid value for -o: {path}" in failed.stderr
+
+
+def test_a_comparison_is_shown_and_saved(ftkit, measured):
+    done = ftkit("compare", "base.json", "tuned.json", "-o", "c.html", "-o", "c.json")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == f"{ft.compare(ft.Report.load('base.json'), ft.Report.load('tuned.json'))}\n"
+    assert json.loads(Path("c.json").read_text())["verdict"] == "inconclusive"
+    assert Path("c.html").exists()
+
+
+@pytest.fixture
+def verdicts(ftkit, trained):
+    """Reports on forty rows: wrong in all, right in all."""
+    lines = [json.dumps({"text": f"row {n}", "gold": {"first": "row", "words": 2}}) for n in range(40)]
+    Path("many.jsonl").write_text("\n".join(lines))
+    for name, model in {"wrong": "toy:base", "right": f"toy:{trained}"}.items():
+        words = ("evaluate", model, "--task", "task.yaml", "--data", "many.jsonl", "--target", "gold")
+        assert ftkit(*words, "-o", f"{name}.json").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "margin", "verdict", "meets"),
+    [
+        ("wrong", "right", None, "better", {"better", "non-inferior", "not-worse"}),
+        ("right", "wrong", 0.1, "worse", set()),
+        ("right", "right", 0.2, "non-inferior", {"non-inferior", "not-worse"}),
+        ("right", "right", 0.001, "inconclusive", {"not-worse"}),
+    ],
+)
+def test_a_demand_decides_the_status(ftkit, verdicts, before, after, margin, verdict, meets):
+    words = ["compare", f"{before}.json", f"{after}.json"] + (["--margin", margin] if margin else [])
+    shown = ftkit(*words)
+    assert shown.exit_code == 0
+    assert shown.stdout.startswith(f"{verdict.upper()}. ")
+    for demand in ("better", "non-inferior", "not-worse"):
+        if demand == "non-inferior" and margin is None:
+            continue
+        done = ftkit(*words, "--require", demand)
+        assert done.exit_code == (0 if demand in meets else 1)
+        complaint = "" if demand in meets else f"error: --require {demand} is not met: the verdict is {verdict}\n"
+        assert done.stderr == complaint
+
+
+def test_a_demand_that_cannot_be_met_without_a_margin_is_refused(ftkit, measured):
+    failed = ftkit("compare", "base.json", "tuned.json", "--require", "non-inferior")
+    assert failed.exit_code == 2
+    assert "non-inferior needs --margin" in failed.stderr
+
+
+def test_reports_that_cannot_be_compared_say_why(ftkit, texts, task, measured):
+    ftkit("evaluate", "toy:base", "--task", task, "--data", texts, "--target", "gold", "-o", "few.json", "--limit", 2)
+    failed = ftkit("compare", "few.json", "tuned.json")
+    assert failed.exit_code == 1
+    assert failed.stderr.startswith("error: ")
+
+
+def test_a_report_is_shown_or_written_in_another_form(ftkit, measured):
+    assert ftkit("report", "tuned.json").stdout == measured[1].stdout
+    done = ftkit("report", "tuned.json", "-o", "tuned.md")
+    assert (done.stdout, done.stderr) == ("", "wrote tuned.md\n")
+    assert Path("tuned.md").read_text().startswith("## toy:")
