@@ -72,7 +72,10 @@ def main() -> None:
     print(f"the report with every note: {(chosen.out / 'comparison.html').resolve()}")
 
     note = test[0].columns["note"]
-    print(f"\n{note}\n-> {run.model.predict(note=note)!r}")
+    try:
+        print(f"\n{note}\n-> {run.model.predict(note=note)!r}")
+    except ft.OutputError as error:  # the model's answer was no valid record, as the report counts it
+        print(f"\n{note}\n-> {error}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.engine.adapting import Adapted
-from ftkit.engine.pretrained import Pretrained, Quantisation
+from ftkit.engine.pretrained import Pretrained
+from ftkit.engine.source import Quantisation
 from ftkit.errors import TrainingError
 from ftkit.recipe import Full, Recipe
 

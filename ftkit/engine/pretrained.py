@@ -1,54 +1,28 @@
-"""Finding and loading models: the embedded one, a local folder, a hub id, or what an earlier run produced."""
+"""Loading models and their tokenizers."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
 
 from ftkit.engine.attention import TREE_ATTENTION
-from ftkit.engine.embedded import EMBEDDED, embedded_folder
+from ftkit.engine.embedded import EMBEDDED, expand_embedded, is_embedded
 from ftkit.engine.machine import torch_dtype
 from ftkit.engine.quiet import quiet
 from ftkit.engine.rendering import Renderer
+from ftkit.engine.source import Quantisation, Source
 from ftkit.errors import ModelError
-from ftkit.recipe import QLoRA
 
-__all__ = ["Pretrained", "Quantisation", "Source", "find_source", "load_config", "load_pretrained"]
-
-
-@dataclass(frozen=True, slots=True)
-class Quantisation:
-    """How frozen weights are held in 4 bits."""
-
-    quant_type: Literal["nf4", "fp4"]
-    double_quant: bool
-
-    @classmethod
-    def of(cls, adapter: object) -> Quantisation | None:
-        """That of an adapter; ``None`` unless it is :class:`~ftkit.recipe.QLoRA`."""
-        return cls(adapter.quant_type, adapter.double_quant) if isinstance(adapter, QLoRA) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a model's files are.
-
-    Attributes:
-        name: as the user wrote it.
-        base: folder or hub id of the (base) model.
-        adapter: folder of a PEFT adapter on top of it, if any.
-        quantisation: how the base was held when the adapter was trained.
-    """
-
-    name: str
-    base: str
-    adapter: Path | None = None
-    quantisation: Quantisation | None = None
+__all__ = ["Pretrained", "load_config", "load_pretrained"]
 
 
 @dataclass(slots=True)
@@ -76,40 +50,6 @@ def context_length(config: Any) -> int | None:
     return None
 
 
-def find_source(name: str) -> Source:
-    """Where the model ``name`` is: the embedded model, a folder (plain or one made by ftkit), else a hub id.
-
-    Raises:
-        ModelError: a path that holds no model, or weights that are not installed.
-    """
-    if name == EMBEDDED:
-        return Source(name, str(embedded_folder()))
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return _folder_source(name, folder.resolve())
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ModelError(f"no folder {name!r}; a local model is a folder with a config.json")
-    return Source(name, name)
-
-
-def _folder_source(name: str, folder: Path) -> Source:
-    settings = folder / "adapter_config.json"
-    if settings.is_file():
-        adapter = json.loads(settings.read_text(encoding="utf-8"))
-        record = folder / "ftkit.json"
-        known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-        base = adapter.get("base_model_name_or_path")
-        if known.get("base_name"):
-            base = find_source(known["base_name"]).base
-        if not base:
-            raise ModelError(f"{settings}: base_model_name_or_path is empty, so the base model is not known")
-        held = known.get("quantisation")
-        return Source(name, base, folder, Quantisation(**held) if held else None)
-    if (folder / "config.json").is_file():
-        return Source(name, str(folder))
-    raise ModelError(f"{folder} holds no model: neither config.json nor adapter_config.json is there")
-
-
 def load_config(source: Source) -> Any:
     """The base model's config, without loading any weights."""
     try:
@@ -131,11 +71,14 @@ def load_pretrained(
     Args:
         precision: type of the weights, or of the arithmetic when they are held in 4 bits.
         quantisation: hold the linear layers in 4 bits.
-        attention: name of the attention implementation, see :mod:`ftkit.engine.attention`.
+        attention: name of the attention implementation, see :mod:`ftkit.engine.attention`; architectures that need
+            another keep the one transformers chooses.
 
     Raises:
         ModelError: files missing or unreadable, the hub out of reach, or an architecture that generates no text.
     """
+    if is_embedded(source.base):
+        expand_embedded()
     dtype = torch_dtype(precision)
     extra: dict[str, Any] = {}
     if quantisation is not None:
@@ -147,14 +90,24 @@ def load_pretrained(
         )
     try:
         with quiet():
+            implementation = attention if _plain_attention(load_config(source)) else None
             model = AutoModelForCausalLM.from_pretrained(
-                source.base, dtype=dtype, attn_implementation=attention, device_map={"": device}, **extra
+                source.base, dtype=dtype, attn_implementation=implementation, device_map={"": device}, **extra
             )
             tokenizer = AutoTokenizer.from_pretrained(source.adapter or source.base)
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise _not_loaded(source, error) from error
     model.eval()
     return Pretrained(source, model, tokenizer, Renderer(tokenizer, stop_ids(model.generation_config)), precision)
+
+
+def _plain_attention(config: Any) -> bool:
+    """Whether the architecture calls its attention from outside and needs no more of it than scaled dot products.
+
+    Soft-capped logits (Gemma 2), attention sinks (gpt-oss) and older implementations (GPT-J) are left alone.
+    """
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    return kind is not None and kind._supports_attention_backend and kind._supports_sdpa
 
 
 def stop_ids(generation_config: Any) -> tuple[int, ...]:

@@ -8,8 +8,9 @@ import torch
 from peft import PeftModel
 
 from ftkit.engine.grouped import GROUPED_ATTENTION
-from ftkit.engine.pretrained import Pretrained, Source, load_pretrained
+from ftkit.engine.pretrained import Pretrained, load_pretrained
 from ftkit.engine.quiet import quiet
+from ftkit.engine.source import Source
 from ftkit.errors import ModelError
 
 __all__ = ["load_for_answers"]

@@ -10,14 +10,15 @@ from typing import Any
 from ftkit.data import Dataset
 from ftkit.engine.adapting import adapt
 from ftkit.engine.artefact import save_artefact
+from ftkit.engine.checking import check_recipe
 from ftkit.engine.loop import Emit, Loop
 from ftkit.engine.machine import about_machine, device, fast_bf16
-from ftkit.engine.pretrained import Quantisation, Source, find_source, load_pretrained
+from ftkit.engine.pretrained import load_pretrained
 from ftkit.engine.rows import render_rows
-from ftkit.errors import RefusedError
+from ftkit.engine.source import Quantisation
 from ftkit.recipe import Recipe, RecipeFacts
 
-__all__ = ["Job", "check_recipe", "facts", "train"]
+__all__ = ["Job", "facts", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,29 +96,3 @@ def train(job: Job, emit: Emit, should_stop: Callable[[], bool] = lambda: False)
     summary = loop.run()
     save_artefact(job.output, pretrained, adapted, recipe, {**job.record, "summary": summary})
     return summary
-
-
-def check_recipe(recipe: Recipe, model: str, rows: int) -> Source:
-    """Refuse what this machine cannot do with ``model``; returns where the model is.
-
-    Raises:
-        RefusedError: names the fields.
-        ConfigError: the recipe cannot be resolved for so many rows.
-        ModelError: there is no such model.
-    """
-    resolved = recipe.resolve(facts(rows))
-    if resolved.kind != "sft":
-        raise RefusedError(f"the local engine does not train {resolved.kind!r}", backend="local", fields=("kind",))
-    if resolved.optimizer == "paged_adamw_8bit" and device().type != "cuda":
-        raise RefusedError(
-            'optimizer: "paged_adamw_8bit" pages between GPU and CPU memory, and this machine has no CUDA GPU; use '
-            '"auto" or "adamw"',
-            backend="local",
-            fields=("optimizer",),
-        )
-    source = find_source(model)
-    if source.adapter is not None:
-        raise RefusedError(
-            f"{model!r} is an adapter; the local engine trains from a base model", backend="local", fields=("model",)
-        )
-    return source

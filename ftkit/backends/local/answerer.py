@@ -12,8 +12,9 @@ from ftkit.backends.answer import Answer, OnAnswer, Request, Sampling
 from ftkit.engine.artefact import RECORD, versions
 from ftkit.engine.generation import Generated, generate
 from ftkit.engine.machine import about_machine, device, fast_bf16
-from ftkit.engine.pretrained import Pretrained, Source, find_source
+from ftkit.engine.pretrained import Pretrained
 from ftkit.engine.serving import load_for_answers
+from ftkit.engine.source import Source, find_source
 from ftkit.errors import ModelError
 
 __all__ = ["LocalAnswerer"]
@@ -99,13 +100,14 @@ class LocalAnswerer:
             where = device()
             record = _record(source)
             narrow = record["precision"] == "bf16" if "precision" in record else fast_bf16(where)
-            self._loaded = load_for_answers(source, precision="bf16" if narrow else "fp32", device=where)
+            loaded = load_for_answers(source, precision="bf16" if narrow else "fp32", device=where)
             expected = record.get("template_hash")
-            if expected is not None and expected != self._loaded.renderer.template_hash:
+            if expected is not None and expected != loaded.renderer.template_hash:
                 raise ModelError(
                     f"the chat template beside {source.name!r} is not the one the model was trained with (its hash is "
                     f"not the {RECORD}'s template_hash); put the original chat_template.jinja back"
                 )
+            self._loaded = loaded
         return self._loaded
 
 

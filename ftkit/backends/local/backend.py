@@ -16,7 +16,7 @@ from ftkit.backends.answer import Answerer
 from ftkit.backends.protocol import TrainingJob
 from ftkit.data import Dataset
 from ftkit.errors import RunError
-from ftkit.extras import require
+from ftkit.extras import check_installed, require
 from ftkit.files import write_atomically
 from ftkit.recipe import Recipe
 from ftkit.store import OPEN_STATES, RunRecord, Store
@@ -26,7 +26,7 @@ __all__ = ["LocalBackend"]
 
 _PATIENCE_S = 60.0
 """How long a cancelled worker may take to finish its step before it is killed."""
-_NEEDED = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
+_NEEDED = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "psutil")
 
 
 class LocalBackend:
@@ -48,12 +48,10 @@ class LocalBackend:
 
     def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
         """See :class:`~ftkit.backends.Backend`. Reads no weights."""
-        for package in _NEEDED:
-            require(package, extra="local", needed_for="training on this machine")
-        from ftkit.engine.pretrained import load_config
-        from ftkit.engine.training import check_recipe
+        _check_installed("training on this machine")
+        from ftkit.engine.checking import check_recipe
 
-        load_config(check_recipe(recipe, self._source_name(), len(data)))
+        check_recipe(recipe, self._source_name(), len(data))
 
     def submit(self, job: TrainingJob, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. The worker outlives the process that started it."""
@@ -120,8 +118,7 @@ class LocalBackend:
         """See :class:`~ftkit.backends.Backend`. The weights are loaded at the first question."""
         with self._lock:
             if self._answerer is None:
-                for package in _NEEDED:
-                    require(package, extra="local", needed_for="answering on this machine")
+                _check_installed("answering on this machine")
                 from ftkit.backends.local.answerer import LocalAnswerer
 
                 self._answerer = LocalAnswerer(self._source_name())
@@ -142,9 +139,13 @@ class LocalBackend:
         return str(made) if is_run else self.model
 
 
-def _handle(pid: int) -> dict[str, Any]:
-    import psutil
+def _check_installed(needed_for: str) -> None:
+    for package in _NEEDED:
+        check_installed(package, extra="local", needed_for=needed_for)
 
+
+def _handle(pid: int) -> dict[str, Any]:
+    psutil = _psutil()
     # The start time tells this process from a later one that happens to get the same id.
     try:
         return {"pid": pid, "started": psutil.Process(pid).create_time()}
@@ -154,14 +155,17 @@ def _handle(pid: int) -> dict[str, Any]:
 
 def _process(handle: dict[str, Any]) -> Any:
     """The worker of a handle, or ``None`` when it is not running any more."""
-    import psutil
-
+    psutil = _psutil()
     try:
         process = psutil.Process(handle["pid"])
         same = abs(process.create_time() - handle["started"]) < 1.0
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (psutil.NoSuchProcess, KeyError):
         return None
+
+
+def _psutil() -> Any:
+    return require("psutil", extra="local", needed_for="looking after runs on this machine")
 
 
 def _alive(handle: dict[str, Any]) -> bool:

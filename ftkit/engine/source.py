@@ -1,0 +1,81 @@
+"""Where models are: the embedded one, a local folder, a hub id, or what an earlier run produced."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ftkit.engine.embedded import EMBEDDED, embedded_folder
+from ftkit.errors import ModelError
+from ftkit.recipe import QLoRA
+
+__all__ = ["Quantisation", "Source", "find_source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantisation:
+    """How frozen weights are held in 4 bits."""
+
+    quant_type: Literal["nf4", "fp4"]
+    double_quant: bool
+
+    @classmethod
+    def of(cls, adapter: object) -> Quantisation | None:
+        """That of an adapter; ``None`` unless it is :class:`~ftkit.recipe.QLoRA`."""
+        return cls(adapter.quant_type, adapter.double_quant) if isinstance(adapter, QLoRA) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model's files are.
+
+    Attributes:
+        name: as the user wrote it.
+        base: folder or hub id of the (base) model.
+        adapter: folder of a PEFT adapter on top of it, if any.
+        quantisation: how the base was held when the adapter was trained.
+    """
+
+    name: str
+    base: str
+    adapter: Path | None = None
+    quantisation: Quantisation | None = None
+
+
+def find_source(name: str) -> Source:
+    """Where the model ``name`` is: the embedded model, a folder (plain or one made by ftkit), else a hub id.
+
+    Reads no weights and imports no heavy library, so it is quick. The embedded model's folder may not be there yet:
+    :func:`~ftkit.engine.embedded.expand_embedded` makes it.
+
+    Raises:
+        ModelError: a path that holds no model, or weights that are not installed.
+    """
+    if name == EMBEDDED:
+        return Source(name, str(embedded_folder()))
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _folder_source(name, folder.resolve())
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(f"no folder {name!r}; a local model is a folder with a config.json")
+    return Source(name, name)
+
+
+def _folder_source(name: str, folder: Path) -> Source:
+    settings = folder / "adapter_config.json"
+    if settings.is_file():
+        adapter = json.loads(settings.read_text(encoding="utf-8"))
+        record = folder / "ftkit.json"
+        known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        base = adapter.get("base_model_name_or_path")
+        if known.get("base_name"):
+            base = find_source(known["base_name"]).base
+        if not base:
+            raise ModelError(f"{settings}: base_model_name_or_path is empty, so the base model is not known")
+        held = known.get("quantisation")
+        return Source(name, base, folder, Quantisation(**held) if held else None)
+    if (folder / "config.json").is_file():
+        return Source(name, str(folder))
+    raise ModelError(f"{folder} holds no model: neither config.json nor adapter_config.json is there")

@@ -1,0 +1,63 @@
+"""Each recipe that ftkit comes with does its job: on rows of the example it is for, through the whole engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+import ftkit as ft
+
+ROOT = Path(__file__).parents[2]
+
+VISIT = {
+    "type": "object",
+    "properties": {
+        "patient_name": {"type": "string"},
+        "age": {"type": "integer"},
+        "diagnosis": {"type": "string"},
+        "medication": {"type": ["string", "null"]},
+        "follow_up_days": {"type": ["integer", "null"]},
+    },
+    "required": ["patient_name", "age", "diagnosis", "medication", "follow_up_days"],
+    "additionalProperties": False,
+}
+Queue = Literal["billing", "bug", "how_to", "cancellation", "lost_property", "praise"]
+
+JOBS = {
+    "extract-json": ("visits/visits.jsonl", "record", ft.Task("Extract the visit.", input="{note}", output=VISIT)),
+    "full-small": ("visits/visits.jsonl", "record", ft.Task("Extract the visit.", input="{note}", output=VISIT)),
+    "classify": ("triage/messages.jsonl", "label", ft.Task("Sort the message.", input="{message}", output=Queue)),
+    "tone": ("tone/replies.jsonl", "reply", ft.Task("Say it in the house's tone.", input="{draft}")),
+}
+
+
+@pytest.mark.parametrize("name", sorted(JOBS))
+def test_a_recipe_trains_on_its_example(name: str, tiny_model: str, tmp_path: Path) -> None:
+    from ftkit.engine.training import Job, train
+
+    file, target, task = JOBS[name]
+    recipe = ft.load_recipe(ROOT / "recipes" / f"{name}.yaml").model_copy(update={"epochs": 2})
+    rows = ft.Dataset.load(ROOT / "examples" / file, task, target=target).take(16)
+    events: list[tuple[str, dict[str, Any]]] = []
+    train(Job(recipe, rows, None, tiny_model, tmp_path / "model"), lambda kind, data: events.append((kind, data)))
+
+    losses = [data["loss"] for kind, data in events if kind == "step"]
+    assert len(losses) == 4
+    assert losses[-1] < losses[0]
+    # What came out answers through the same door as any other model, and knows its task's shape of prompt.
+    model = ft.Model(f"local:{tmp_path / 'model'}", task, sampling=ft.Sampling(max_output_tokens=4))
+    report = ft.evaluate(model, rows.take(2), progress=False)
+    assert [row.finish_reason in ("stop", "length") for row in report.rows] == [True, True]
+    assert [row.input_tokens for row in report.rows] == [len(_prompt(tiny_model, row.prompt)) for row in report.rows]
+
+
+def _prompt(folder: str, messages: Any) -> list[int]:
+    """Token ids as transformers itself renders the prompt."""
+    from transformers import AutoTokenizer
+
+    ids: list[int] = AutoTokenizer.from_pretrained(folder).apply_chat_template(
+        list(messages), add_generation_prompt=True, return_dict=False
+    )
+    return ids
