@@ -64,8 +64,7 @@ class Renderer:
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None = None) -> Ints:
         """Token ids [T] of the conversation so far, up to where the assistant's next turn begins."""
-        pieces = self._pieces(messages, tools, answer_next=True)
-        return np.concatenate([self._encode(piece.text) for piece in pieces])
+        return np.concatenate([self._encode(piece.text) for piece in self._prompt(messages, tools)])
 
     def examples(
         self,
@@ -135,15 +134,22 @@ class Renderer:
             done = len(after)
         return [piece for piece in (*pieces, _Piece(whole[done:], None)) if piece.text]
 
+    def _prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> list[_Piece]:
+        try:
+            return self._pieces(messages, tools, answer_next=True)
+        except _HistoryRewrittenError:
+            return [_Piece(self._text(messages, tools, answer_next=True), None)]
+
     def _last_turn(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> list[_Piece]:
-        before = self._text(messages[:-1], tools, answer_next=True)
+        pieces = [_Piece(piece.text, None) for piece in self._prompt(messages[:-1], tools)]
+        before = "".join(piece.text for piece in pieces)
         whole = self._text(messages, tools)
         if not whole.startswith(before):
             raise ModelError(
                 "the chat template does not begin an assistant turn the way it asks for one (its generation prompt "
                 f"is no beginning of the rendered turn: {before[-60:]!r}, {whole[-60:]!r}); use another template"
             )
-        return [_Piece(before, None), _Piece(whole[len(before) :], len(messages) - 1)]
+        return [*pieces, _Piece(whole[len(before) :], len(messages) - 1)]
 
     def _text(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None, *, answer_next: bool = False
@@ -186,7 +192,7 @@ class Renderer:
 
     def _end_of_turn(self) -> int:
         turn: list[Message] = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-        ids = self._encode(self._last_turn(turn, None)[1].text).tolist()
+        ids = self._encode(self._last_turn(turn, None)[-1].text).tolist()
         ends = [token for token in ids if token in self._special]
         if not ends:
             raise ModelError("the model's chat template puts no special token at the end of an assistant turn")
