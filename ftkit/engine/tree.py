@@ -146,15 +146,23 @@ def pack(sequences: Sequence[Rendered], *, share: bool = True) -> Pack:
 
 def packs_within(sequences: Sequence[Rendered], max_tokens: int, *, share: bool = True) -> Iterator[Pack]:
     """Pack ``sequences`` into trees of at most ``max_tokens`` tokens; a longer sequence gets a tree of its own."""
-    chosen: list[Rendered] = []
+    rest = _sorted(sequences)
+    while rest:
+        count = _most(rest, max_tokens, share=share)
+        one = pack(rest[:count], share=share)
+        while count > 1 and len(one.ids) > max_tokens:
+            count -= 1
+            one = pack(rest[:count], share=share)
+        yield one
+        rest = rest[count:]
+
+
+def _most(sequences: Sequence[Rendered], max_tokens: int, *, share: bool) -> int:
+    """How many sorted sequences fit if all that neighbours have in common is shared: at least those that do fit."""
     used = 0
-    for one in _sorted(sequences):
-        common = shared_length(chosen[-1].ids, one.ids) if chosen and share else 0
-        new = len(one.ids) - (common if common >= MIN_SHARED else 0)
-        if chosen and used + new > max_tokens:
-            yield pack(chosen, share=share)
-            chosen, used, new = [], 0, len(one.ids)
-        chosen.append(one)
-        used += new
-    if chosen:
-        yield pack(chosen, share=share)
+    for number, one in enumerate(sequences):
+        common = shared_length(sequences[number - 1].ids, one.ids) if number and share else 0
+        used += len(one.ids) - (common if common >= MIN_SHARED else 0)
+        if number and used > max_tokens:
+            return number
+    return len(sequences)
