@@ -86,6 +86,8 @@ def adapt(causal: Any, adapter: Adapter, *, total_steps: int, seed: int) -> Adap
     for module in causal.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0
     if isinstance(adapter, Full):
         causal.float()  # AdamW's small steps are lost in bfloat16 weights
         causal.requires_grad_(requires_grad=True)

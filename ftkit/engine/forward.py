@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import torch
 
-from ftkit.engine.attention import Tree
+from ftkit.engine.attention import TREE_ATTENTION, Tree
 from ftkit.engine.loss import linear_cross_entropy
 from ftkit.engine.rendered import Rendered
-from ftkit.engine.tree import Pack, pack
+from ftkit.engine.tree import Pack, pack, shared_length
 
 __all__ = ["Forward", "why_not_shared"]
 
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
 """Largest mean difference of a token's loss (nats) that rounding may cause; a wrong mask causes far more."""
+
+_LOOKED_AT = 100
+"""Rows among which two are sought to try the model with."""
 
 
 class Forward:
@@ -66,9 +70,9 @@ def why_not_shared(causal: Any, device: torch.device, sequences: list[Rendered])
     kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
     if kinds:
         return f"it has layers of kind {', '.join(sorted(kinds))}, which cannot follow a tree of rows"
-    if not causal._supports_attention_backend:
-        return "its implementation in transformers takes no attention function from outside"
-    pair = [sequences[0], min(sequences, key=lambda one: len(one.ids))]
+    if config._attn_implementation != TREE_ATTENTION:
+        return "its implementation in transformers does not take ftkit's attention"
+    pair = _telling_pair(sequences[:_LOOKED_AT])
     together = pack(pair)
     alone = Forward(causal, device, shared=False)
     with torch.no_grad():
@@ -81,3 +85,14 @@ def why_not_shared(causal: Any, device: torch.device, sequences: list[Rendered])
     if not abs(found - expected) <= allowed:
         return f"its loss on two packed rows is {found:.4f}, on the same rows alone {expected:.4f}"
     return None
+
+
+def _telling_pair(sequences: list[Rendered]) -> tuple[Rendered, Rendered]:
+    """The two rows that part latest. A row that begins another parts from it nowhere, and shows nothing."""
+    by_ids = sorted(sequences, key=lambda one: one.ids.tolist())
+    best, latest = (by_ids[0], by_ids[0]), -1
+    for first, second in itertools.pairwise(by_ids):
+        shared = shared_length(first.ids, second.ids)
+        if latest < shared < len(first.ids):
+            best, latest = (first, second), shared
+    return best

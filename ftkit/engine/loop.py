@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ftkit.engine.adapting import Adapted
+from ftkit.engine.attention import TREE_ATTENTION
 from ftkit.engine.forward import Forward, why_not_shared
 from ftkit.engine.rendered import Rendered
 from ftkit.engine.rows import TokenRows
@@ -62,9 +63,11 @@ class Loop:
         self.parameters = list(adapted.parameters.values())
         self.optimizer = _optimizer(self.recipe, self.parameters)
         adapted.dropout(on=False)
-        reason = why_not_shared(adapted.causal, where, rows.sequences()) if recipe.shared_prefix else None
+        reason = why_not_shared(adapted.causal, where, rows.sequences() + (held_out.sequences() if held_out else []))
         adapted.dropout(on=True)
         if reason is not None:
+            if adapted.causal.config._attn_implementation == TREE_ATTENTION:
+                adapted.causal.set_attn_implementation("sdpa")  # which makes the masks that the model asks for
             emit("warning", {"message": f"rows are computed one by one, because of the model: {reason}"})
         self.shared = reason is None
         self.forward = Forward(adapted.causal, where, shared=self.shared)
