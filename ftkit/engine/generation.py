@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from transformers import DynamicCache
 
 from ftkit.engine.cache import RoomyCache
 from ftkit.engine.pretrained import Pretrained
@@ -53,18 +55,27 @@ def generate(
     A prompt's answer does not depend on the prompts beside it, but for rounding; at ``temperature`` above 0 each prompt
     draws from its own generator, seeded by ``seed`` and its number.
     """
-    common = _common_beginning(prompts)
     model = pretrained.model
-    layers = model.config.get_text_config().num_hidden_layers
+    config = model.config.get_text_config()
+    # Layers that carry a state along (linear attention) can skip no padding: those prompts are answered one by one.
+    padded = not set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+    window = getattr(config, "sliding_window", None)
+    # Padding lies between the common beginning and the rest, where an attention window would count it.
+    slides = window is not None and max((len(one) for one in prompts), default=0) + max_new_tokens > window
+    common = _common_beginning(prompts) if padded and not slides else 0
+    layers = config.num_hidden_layers
     beginning = RoomyCache(layers, max(common, 1))
     if common:
         ids = torch.tensor(np.asarray(prompts[0][:common], dtype=np.int64), device=model.device).unsqueeze(0)
         model(input_ids=ids, past_key_values=beginning, use_cache=True, logits_to_keep=1)
     results: dict[int, Generated] = {}
     by_length = sorted(range(len(prompts)), key=lambda number: (len(prompts[number]), number))
-    for start in range(0, len(by_length), BATCH):
-        numbers = by_length[start : start + BATCH]
+    size = BATCH if padded else 1
+    for start in range(0, len(by_length), size):
+        numbers = by_length[start : start + size]
         batch = _Batch(pretrained, prompts, numbers, common, beginning, max_new_tokens, temperature, top_p, seed)
+        if not padded:
+            batch.cache = DynamicCache(config=model.config)
         for number, done in batch.run():
             results[number] = done
             if on_done is not None:
@@ -114,8 +125,8 @@ class _Batch:
             self.ids[row, width - len(rest) :] = torch.from_numpy(np.asarray(rest, dtype=np.int64))
             self.mask[row, common : common + width - len(rest)] = 0
         self.ids, self.mask = self.ids.to(device), self.mask.to(device)
-        self.positions = self.mask.cumsum(dim=1) - 1
-        self.cache = beginning.repeated(len(rests), common + width + max_new_tokens)
+        self.positions = (self.mask.cumsum(dim=1) - 1).clamp(min=0)
+        self.cache: Any = beginning.repeated(len(rests), common + width + max_new_tokens)
         self.width = width
 
     def run(self) -> list[tuple[int, Generated]]:
