@@ -154,7 +154,7 @@ def load_recipe(path: str | os.PathLike[str]) -> Recipe:
     if not isinstance(data, dict):
         raise ConfigError(f"{source}: a recipe is a mapping of fields, not {type(data).__name__}")
     kind = data.get("kind")
-    if kind not in Recipe.kinds:
+    if not isinstance(kind, str) or kind not in Recipe.kinds:
         raise ConfigError(f"{source}: kind: {kind!r} is no recipe; known are {', '.join(sorted(Recipe.kinds))}")
     try:
         return Recipe.kinds[kind].model_validate(data)
