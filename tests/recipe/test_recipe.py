@@ -1,0 +1,100 @@
+"""Recipes: frozen, resolved to numbers, the same thing as YAML, precise about what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+import ftkit as ft
+from ftkit.recipe import RecipeFacts
+
+ADAPTERS = [ft.LoRA(rank=4), ft.QLoRA(quant_type="fp4"), ft.DoRA(use_rslora=True), ft.AdaLoRA(), ft.Full()]
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.kind)
+def test_yaml_is_the_object(adapter: ft.LoRA, tmp_path: Path) -> None:
+    recipe = ft.SFT(epochs=2, learning_rate=3e-4, adapter=adapter)
+    recipe.to_yaml(tmp_path / "r.yaml")
+    again = ft.load_recipe(tmp_path / "r.yaml")
+    assert again == recipe
+    assert again.fingerprint == recipe.fingerprint
+    assert again.to_yaml().startswith("kind: sft\n")
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.kind)
+@pytest.mark.parametrize("rows", [100, 5_000, 50_000])
+def test_auto_becomes_numbers(adapter: ft.LoRA, rows: int) -> None:
+    resolved = ft.SFT(adapter=adapter).resolve(RecipeFacts(rows=rows))
+    assert "auto" not in resolved.to_yaml()
+    assert resolved.resolve(RecipeFacts(rows=rows)) == resolved
+
+
+def test_full_learns_at_a_tenth_of_an_adapters_rate() -> None:
+    facts = RecipeFacts(rows=100)
+    adapter, full = (ft.SFT(adapter=one).resolve(facts).learning_rate for one in (ft.LoRA(), ft.Full()))
+    assert adapter == pytest.approx(10 * full)
+
+
+def test_paged_optimiser_only_for_qlora_on_cuda() -> None:
+    def optimizer(adapter: ft.LoRA | ft.QLoRA, device: str) -> str:
+        facts = RecipeFacts(rows=100, device=device)
+        return ft.SFT(adapter=adapter).resolve(facts).optimizer
+
+    assert optimizer(ft.QLoRA(), "cuda") == "paged_adamw_8bit"
+    assert optimizer(ft.LoRA(), "cuda") == "adamw"
+    assert optimizer(ft.QLoRA(), "cpu") == "adamw"
+
+
+def test_steps_count_the_last_small_batch() -> None:
+    assert ft.SFT(epochs=3, batch_size=8).total_steps(17) == 9
+    with pytest.raises(ft.ConfigError, match="resolve"):
+        ft.SFT().total_steps(17)
+
+
+def test_adalora_needs_room_to_move_ranks() -> None:
+    with pytest.raises(ft.ConfigError, match=r"the run has 2 in all.*use LoRA"):
+        ft.SFT(adapter=ft.AdaLoRA(), epochs=1).resolve(RecipeFacts(rows=10))
+
+
+def test_recipes_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        ft.SFT().epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"learning_rate": 2.0}, "learning_rate must be between 0 and 1"),
+        ({"warmup_ratio": 1.0}, "less than 1"),
+        ({"learning_rte": 1e-4}, "Extra inputs"),
+        ({"adapter": {"kind": "lora", "target_modules": []}}, "nothing would be trained"),
+        ({"adapter": {"kind": "adalora", "init_rank": 4, "target_rank": 8}}, "ranks only fall"),
+        ({"adapter": {"kind": "ia3"}}, "does not match any of the expected tags"),
+    ],
+)
+def test_a_wrong_value_is_named(wrong: dict[str, object], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        ft.SFT.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("kind: sft\nadapter: {kind: lora, rank: 0}\n", r"r\.yaml: adapter\.lora\.rank: .*greater than or equal to 1"),
+        ("kind: ppo\n", r"r\.yaml: kind: 'ppo' is no recipe; known are .*sft"),
+        ("- 1\n", "a recipe is a mapping of fields, not list"),
+        ("kind: [\n", "not valid YAML"),
+    ],
+)
+def test_a_wrong_file_is_named(text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(ft.ConfigError, match=says):
+        ft.load_recipe(tmp_path / "r.yaml")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ft.ConfigError, match=r"nowhere\.yaml: cannot read the recipe"):
+        ft.load_recipe(tmp_path / "nowhere.yaml")
