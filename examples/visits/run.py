@@ -53,14 +53,16 @@ def main() -> None:
     print(f"{len(train)} notes to learn from, {len(test)} held out, none unreadable, no patient on both sides")
 
     # Small batches: with a few hundred rows, many small steps teach a small model more than few large ones.
-    recipe = ft.SFT(epochs=chosen.epochs, batch_size=4, learning_rate=1e-3, adapter=ADAPTERS[chosen.adapter])
+    # All weights together bear only a small rate; "auto" knows it.
+    rate = "auto" if chosen.adapter == "full" else 1e-3
+    recipe = ft.SFT(epochs=chosen.epochs, batch_size=4, learning_rate=rate, adapter=ADAPTERS[chosen.adapter])
     run = ft.train(recipe, train, backend=chosen.backend)
     print(f"run {run.id}: training goes on even if this script is stopped; `ftkit runs wait {run.id}` finds it again")
     run.wait()
     first, last = run.metrics[0], run.metrics[-1]
     print(f"trained: loss {first['loss']:.3f} at step 1, {last['loss']:.3f} at step {last['step']}")
 
-    sampling = ft.Sampling(max_output_tokens=80)
+    sampling = ft.Sampling(max_output_tokens=72)
     before = ft.evaluate(ft.Model(chosen.backend, task), test, sampling=sampling, label="base")
     after = ft.evaluate(run.model, test, sampling=sampling, label="tuned")
     comparison = ft.compare(before, after)
