@@ -28,7 +28,8 @@ def load_for_answers(source: Source, *, precision: Literal["bf16", "fp32"], devi
     )
     expand = source.quantisation is not None and device.type == "cpu"
     if expand:
-        pretrained.model = pretrained.model.dequantize()
+        with quiet():
+            pretrained.model = pretrained.model.dequantize()
     if source.adapter is not None:
         try:
             with quiet():
