@@ -40,9 +40,10 @@ def split_files(
     corpus = Corpus([open_source(file) for file in files])
     sides = [Side(name, wanted_rows(name, size, len(corpus))) for name, size in sizes.items()]
     parts = divide(_keys(corpus, group_by, stratify_by, seed), sides, grouped=group_by is not None)
-    for name, part in zip([*sizes, "train"], parts, strict=True):
-        _write(corpus, part, paths[name])
-    return {name: len(part) for name, part in zip([*sizes, "train"], parts, strict=True)}
+    by_name = dict(zip([*sizes, "train"], parts, strict=True))
+    for name, path in paths.items():
+        _write(corpus, by_name[name], path)
+    return {name: len(by_name[name]) for name in paths}
 
 
 def _keys(corpus: Corpus, group_by: str | None, stratify_by: str | None, seed: int) -> Keys:
