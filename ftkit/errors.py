@@ -71,7 +71,9 @@ class MissingExtraError(FtkitError, ImportError):
 
     def __init__(self, extra: str, needed_for: str, cause: str = "") -> None:
         because = f" ({cause})" if cause else ""
-        super().__init__(f'{needed_for} needs the extra "{extra}"{because}. Install it with: pip install "ftkit[{extra}]"')
+        super().__init__(
+            f'{needed_for} needs the extra "{extra}"{because}. Install it with: pip install "ftkit[{extra}]"'
+        )
         self._arguments = (extra, needed_for, cause)
         self.extra = extra
 

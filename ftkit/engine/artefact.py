@@ -14,14 +14,12 @@ from typing import Any
 
 from ftkit.engine.adapting import Adapted
 from ftkit.engine.pretrained import Pretrained
-from ftkit.engine.source import Quantisation
+from ftkit.engine.quiet import quiet
+from ftkit.engine.source import RECORD, Quantisation
 from ftkit.errors import TrainingError
 from ftkit.recipe import Full, Recipe
 
-__all__ = ["RECORD", "save_artefact"]
-
-RECORD = "ftkit.json"
-"""Name of the run record in the artefact's folder."""
+__all__ = ["save_artefact", "versions"]
 
 _PACKAGES = ("ftkit", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "numpy")
 
@@ -37,7 +35,8 @@ def save_artefact(
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        adapted.model.save_pretrained(aside)
+        with quiet():  # PEFT takes layers that AdaLoRA gave no rank for torn ones
+            adapted.model.save_pretrained(aside)
         pretrained.tokenizer.save_pretrained(aside)
         pretrained.model.generation_config.save_pretrained(aside)
         quantisation = Quantisation.of(recipe.adapter)

@@ -11,7 +11,7 @@ import torch
 from ftkit.engine.attention import TREE_ATTENTION, Tree
 from ftkit.engine.loss import linear_cross_entropy
 from ftkit.engine.rendered import Rendered
-from ftkit.engine.tree import Pack, pack, shared_length
+from ftkit.engine.tree import Pack, pack, shared_length, sort_key
 
 __all__ = ["Forward", "why_not_shared"]
 
@@ -89,7 +89,7 @@ def why_not_shared(causal: Any, device: torch.device, sequences: list[Rendered])
 
 def _telling_pair(sequences: list[Rendered]) -> tuple[Rendered, Rendered]:
     """The two rows that part latest. A row that begins another parts from it nowhere, and shows nothing."""
-    by_ids = sorted(sequences, key=lambda one: one.ids.tolist())
+    by_ids = sorted(sequences, key=sort_key)
     best, latest = (by_ids[0], by_ids[0]), -1
     for first, second in itertools.pairwise(by_ids):
         shared = shared_length(first.ids, second.ids)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
@@ -18,8 +19,8 @@ from ftkit.engine.attention import TREE_ATTENTION
 from ftkit.engine.embedded import EMBEDDED, expand_embedded, is_embedded
 from ftkit.engine.machine import torch_dtype
 from ftkit.engine.quiet import quiet
-from ftkit.engine.rendering import Renderer
-from ftkit.engine.source import Quantisation, Source
+from ftkit.engine.rendering import Renderer, template_hash
+from ftkit.engine.source import RECORD, Quantisation, Source
 from ftkit.errors import ModelError
 
 __all__ = ["Pretrained", "load_config", "load_pretrained"]
@@ -75,7 +76,8 @@ def load_pretrained(
             another keep the one transformers chooses.
 
     Raises:
-        ModelError: files missing or unreadable, the hub out of reach, or an architecture that generates no text.
+        ModelError: files missing or unreadable, the hub out of reach, an architecture that generates no text, or a chat
+            template that is not the one the model was trained with.
     """
     if is_embedded(source.base):
         expand_embedded()
@@ -95,10 +97,19 @@ def load_pretrained(
                 source.base, dtype=dtype, attn_implementation=implementation, device_map={"": device}, **extra
             )
             tokenizer = AutoTokenizer.from_pretrained(source.adapter or source.base)
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise _not_loaded(source, error) from error
     model.eval()
+    _check_template(source, tokenizer)
     return Pretrained(source, model, tokenizer, Renderer(tokenizer, stop_ids(model.generation_config)), precision)
+
+
+def _check_template(source: Source, tokenizer: Any) -> None:
+    if source.template_hash not in (None, template_hash(tokenizer)):
+        raise ModelError(
+            f"the chat template beside {source.name!r} is not the one the model was trained with (its hash is "
+            f"not the {RECORD}'s template_hash); put the original chat_template.jinja back"
+        )
 
 
 def _plain_attention(config: Any) -> bool:

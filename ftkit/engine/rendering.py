@@ -7,7 +7,6 @@ the same places, so what the model is asked later is token for token what it was
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +16,10 @@ import numpy as np
 
 from ftkit.engine.rendered import Bools, Ints, Rendered
 from ftkit.errors import DataError, ModelError, Place
+from ftkit.files import canonical_digest
 from ftkit.task import Message
 
-__all__ = ["PLAIN_TEMPLATE", "Renderer"]
+__all__ = ["PLAIN_TEMPLATE", "Renderer", "template_hash"]
 
 PLAIN_TEMPLATE = (
     "{%- for message in messages -%}"
@@ -28,6 +28,11 @@ PLAIN_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{ '### assistant\n' }}{%- endif -%}"
 )
 """Given to tokenizers that bring no chat template (plain base models); saved with the tuned model like any other."""
+
+
+def template_hash(tokenizer: Any) -> str:
+    """``sha256:…`` of a tokenizer's chat template; training and serving must agree on it."""
+    return canonical_digest(str(tokenizer.chat_template))
 
 
 class _HistoryRewrittenError(Exception):
@@ -59,8 +64,8 @@ class Renderer:
 
     @property
     def template_hash(self) -> str:
-        """``sha256:…`` of the chat template; training and serving must agree on it."""
-        return "sha256:" + hashlib.sha256(str(self.tokenizer.chat_template).encode()).hexdigest()
+        """See :func:`template_hash`."""
+        return template_hash(self.tokenizer)
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None = None) -> Ints:
         """Token ids [T] of the conversation so far, up to where the assistant's next turn begins."""

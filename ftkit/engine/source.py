@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ftkit.engine.embedded import EMBEDDED, embedded_folder
 from ftkit.errors import ModelError
 from ftkit.recipe import QLoRA
 
-__all__ = ["Quantisation", "Source", "find_source"]
+__all__ = ["RECORD", "Quantisation", "Source", "find_source"]
+
+RECORD = "ftkit.json"
+"""Name of the run record in the folder of a model that ftkit made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,16 @@ class Source:
         base: folder or hub id of the (base) model.
         adapter: folder of a PEFT adapter on top of it, if any.
         quantisation: how the base was held when the adapter was trained.
+        precision: that of the training, when ftkit made the model.
+        template_hash: of the chat template it was trained with, when ftkit made it.
     """
 
     name: str
     base: str
     adapter: Path | None = None
     quantisation: Quantisation | None = None
+    precision: Literal["bf16", "fp32"] | None = None
+    template_hash: str | None = None
 
 
 def find_source(name: str) -> Source:
@@ -64,18 +71,28 @@ def find_source(name: str) -> Source:
 
 
 def _folder_source(name: str, folder: Path) -> Source:
-    settings = folder / "adapter_config.json"
+    settings, record = folder / "adapter_config.json", folder / RECORD
+    known = _read(record) if record.is_file() else {}
+    made = {key: known.get(key) for key in ("precision", "template_hash")}
     if settings.is_file():
-        adapter = json.loads(settings.read_text(encoding="utf-8"))
-        record = folder / "ftkit.json"
-        known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        adapter = _read(settings)
         base = adapter.get("base_model_name_or_path")
         if known.get("base_name"):
             base = find_source(known["base_name"]).base
         if not base:
             raise ModelError(f"{settings}: base_model_name_or_path is empty, so the base model is not known")
         held = known.get("quantisation")
-        return Source(name, base, folder, Quantisation(**held) if held else None)
+        return Source(name, base, folder, Quantisation(**held) if held else None, **made)
     if (folder / "config.json").is_file():
-        return Source(name, str(folder))
+        return Source(name, str(folder), **made)
     raise ModelError(f"{folder} holds no model: neither config.json nor adapter_config.json is there")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{file} holds no JSON object")
+    return found

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ftkit.engine.rendered import Ints, Rendered
 
-__all__ = ["Pack", "Segment", "pack", "packs_within", "shared_length"]
+__all__ = ["Pack", "Segment", "pack", "packs_within", "shared_length", "sort_key"]
 
 MIN_SHARED = 16
 """Beginnings shorter than this are not worth a segment of their own."""
@@ -119,8 +119,9 @@ def _branches(group: Sequence[Rendered], begin: int, *, share: bool) -> Iterator
         rest = rest[size:]
 
 
-def _sorted(sequences: Sequence[Rendered]) -> list[Rendered]:
-    return sorted(sequences, key=lambda one: one.ids.tolist())
+def sort_key(one: Rendered) -> tuple[bytes, bytes]:
+    """Sorts sequences by their tokens, then by what is supervised. Big-endian bytes compare as the numbers do."""
+    return one.ids.astype(">u4").tobytes(), one.supervised.tobytes()
 
 
 def pack(sequences: Sequence[Rendered], *, share: bool = True) -> Pack:
@@ -129,7 +130,7 @@ def pack(sequences: Sequence[Rendered], *, share: bool = True) -> Pack:
     With ``share`` off every sequence is a root of its own and nothing is shared.
     """
     layout = _Layout()
-    for group in _branches(_sorted(sequences), 0, share=share):
+    for group in _branches(sorted(sequences, key=sort_key), 0, share=share):
         layout.place(group, 0, -1, share=share)
     ids, positions, at, targets, weights = (np.concatenate(column) for column in zip(*layout.columns, strict=True))
     return Pack(
@@ -146,7 +147,7 @@ def pack(sequences: Sequence[Rendered], *, share: bool = True) -> Pack:
 
 def packs_within(sequences: Sequence[Rendered], max_tokens: int, *, share: bool = True) -> Iterator[Pack]:
     """Pack ``sequences`` into trees of at most ``max_tokens`` tokens; a longer sequence gets a tree of its own."""
-    rest = _sorted(sequences)
+    rest = sorted(sequences, key=sort_key)
     while rest:
         count = _most(rest, max_tokens, share=share)
         one = pack(rest[:count], share=share)

@@ -111,6 +111,12 @@ class AdaLoRA(Adapter):
     def _check(self) -> AdaLoRA:
         if self.target_rank > self.init_rank:
             raise ValueError(f"target_rank {self.target_rank} is above init_rank {self.init_rank}: ranks only fall")
+        for name, least in (("warmup_steps", 0), ("final_steps", 0), ("interval_steps", 1)):
+            value = getattr(self, name)
+            if value != "auto" and value < least:
+                raise ValueError(f'{name} must be at least {least} or "auto", not {value}')
+        if self.lora_alpha != "auto" and self.lora_alpha <= 0:
+            raise ValueError(f"lora_alpha must be above 0, not {self.lora_alpha}")
         return self
 
     def resolve(self, *, total_steps: int) -> Adapter:

@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = tmp_path / "home"
+    home = tmp_path / "own-home"  # not made yet
     monkeypatch.setenv("FTKIT_HOME", str(home))
     return home
 

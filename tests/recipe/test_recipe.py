@@ -72,6 +72,8 @@ def test_recipes_are_frozen() -> None:
         ({"learning_rte": 1e-4}, "Extra inputs"),
         ({"adapter": {"kind": "lora", "target_modules": []}}, "nothing would be trained"),
         ({"adapter": {"kind": "adalora", "init_rank": 4, "target_rank": 8}}, "ranks only fall"),
+        ({"adapter": {"kind": "adalora", "interval_steps": 0}}, "interval_steps must be at least 1"),
+        ({"adapter": {"kind": "adalora", "warmup_steps": -1}}, "warmup_steps must be at least 0"),
         ({"adapter": {"kind": "ia3"}}, "does not match any of the expected tags"),
     ],
 )
@@ -85,6 +87,7 @@ def test_a_wrong_value_is_named(wrong: dict[str, object], says: str) -> None:
     [
         ("kind: sft\nadapter: {kind: lora, rank: 0}\n", r"r\.yaml: adapter\.lora\.rank: .*greater than or equal to 1"),
         ("kind: ppo\n", r"r\.yaml: kind: 'ppo' is no recipe; known are .*sft"),
+        ("kind: [sft]\n", r"r\.yaml: kind: \['sft'\] is no recipe"),
         ("- 1\n", "a recipe is a mapping of fields, not list"),
         ("kind: [\n", "not valid YAML"),
     ],

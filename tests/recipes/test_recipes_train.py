@@ -45,7 +45,7 @@ def test_a_recipe_trains_on_its_example(name: str, tiny_model: str, tmp_path: Pa
 
     losses = [data["loss"] for kind, data in events if kind == "step"]
     assert len(losses) == 4
-    assert losses[-1] < losses[0]
+    assert sum(losses[2:]) < sum(losses[:2])  # the same rows, an epoch later
     # What came out answers through the same door as any other model, and knows its task's shape of prompt.
     model = ft.Model(f"local:{tmp_path / 'model'}", task, sampling=ft.Sampling(max_output_tokens=4))
     report = ft.evaluate(model, rows.take(2), progress=False)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ftkit.backends.answer import Answer, OnAnswer, Request, Sampling
-from ftkit.engine.artefact import RECORD, versions
+from ftkit.engine.artefact import versions
 from ftkit.engine.generation import Generated, generate
 from ftkit.engine.machine import about_machine, device, fast_bf16
 from ftkit.engine.pretrained import Pretrained
 from ftkit.engine.serving import load_for_answers
-from ftkit.engine.source import Source, find_source
+from ftkit.engine.source import find_source
 from ftkit.errors import ModelError
 
 __all__ = ["LocalAnswerer"]
@@ -98,21 +97,6 @@ class LocalAnswerer:
         if self._loaded is None:
             source = find_source(self._name)
             where = device()
-            record = _record(source)
-            narrow = record["precision"] == "bf16" if "precision" in record else fast_bf16(where)
-            loaded = load_for_answers(source, precision="bf16" if narrow else "fp32", device=where)
-            expected = record.get("template_hash")
-            if expected is not None and expected != loaded.renderer.template_hash:
-                raise ModelError(
-                    f"the chat template beside {source.name!r} is not the one the model was trained with (its hash is "
-                    f"not the {RECORD}'s template_hash); put the original chat_template.jinja back"
-                )
-            self._loaded = loaded
+            precision = source.precision or ("bf16" if fast_bf16(where) else "fp32")
+            self._loaded = load_for_answers(source, precision=precision, device=where)
         return self._loaded
-
-
-def _record(source: Source) -> dict[str, Any]:
-    folder = source.adapter or Path(source.base)
-    file = folder / RECORD
-    known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return known

@@ -126,7 +126,9 @@ class LocalBackend:
 
     def known_task(self) -> Task | None:
         """See :class:`~ftkit.backends.Backend`: that of the run which made the model."""
-        record = Path(self._source_name()) / "ftkit.json"
+        from ftkit.engine.source import RECORD
+
+        record = Path(self._source_name()) / RECORD
         if not record.is_file():
             return None
         known = json.loads(record.read_text(encoding="utf-8")).get("task")

@@ -1,0 +1,70 @@
+"""Files are whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from ftkit.errors import MissingExtraError
+from ftkit.extras import check_installed, require
+from ftkit.files import atomic_writer, canonical_digest, home, write_atomically
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "file.txt"
+    write_atomically(target, "größer")
+    assert target.read_bytes() == "größer".encode()
+    with atomic_writer(target) as file:
+        file.write(b"new")
+        assert target.read_bytes() == "größer".encode()
+    assert target.read_bytes() == b"new"
+    assert [one.name for one in target.parent.iterdir()] == ["file.txt"]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    write_atomically(target, b"old")
+
+    def fail() -> None:
+        with atomic_writer(target) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert target.read_bytes() == b"old"
+    assert [one.name for one in tmp_path.iterdir() if one.is_file()] == ["file.txt"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX rights")
+def test_files_have_ordinary_rights_and_the_home_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = os.umask(0o022)
+    try:
+        write_atomically(tmp_path / "file.txt", "a")
+        monkeypatch.setenv("FTKIT_HOME", str(tmp_path / "a" / "new home"))
+        assert home() == tmp_path / "a" / "new home"
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file.txt").stat().st_mode) == 0o644
+    assert stat.S_IMODE(home().stat().st_mode) == 0o700
+
+
+def test_a_digest_says_how_it_was_made() -> None:
+    assert canonical_digest("é") == canonical_digest("é".encode())
+    assert canonical_digest("a") == "sha256:" + hashlib.sha256(b"a").hexdigest()
+
+
+def test_a_package_that_is_broken_is_not_called_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_extra.py").write_text("import a_part_it_lacks\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(MissingExtraError, match=r"importing broken_extra failed: No module named 'a_part_it_lacks'"):
+        require("broken_extra", extra="local", needed_for="training")
+    check_installed("broken_extra", extra="local", needed_for="training")
+    with pytest.raises(MissingExtraError, match=r'^training needs the extra "local" \(absent_extra is not installed\)'):
+        check_installed("absent_extra", extra="local", needed_for="training")
+    assert require("json", extra="local", needed_for="training").__name__ == "json"
