@@ -13,6 +13,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    GenerationConfig,
 )
 
 from ftkit.engine.attention import TREE_ATTENTION
@@ -23,7 +24,7 @@ from ftkit.engine.rendering import Renderer, template_hash
 from ftkit.engine.source import RECORD, Quantisation, Source
 from ftkit.errors import ModelError
 
-__all__ = ["Pretrained", "load_config", "load_pretrained"]
+__all__ = ["Pretrained", "context_length", "load_config", "load_pretrained", "load_renderer"]
 
 
 @dataclass(slots=True)
@@ -57,6 +58,24 @@ def load_config(source: Source) -> Any:
         return AutoConfig.from_pretrained(source.base)
     except (OSError, ValueError) as error:
         raise _not_loaded(source, error) from error
+
+
+def load_renderer(source: Source) -> Renderer:
+    """The base model's tokenizer and chat template as training uses them, without loading any weights.
+
+    Raises:
+        ModelError: files missing or unreadable.
+    """
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(source.base)
+            try:
+                generation = GenerationConfig.from_pretrained(source.base)
+            except OSError:  # without a file of its own it follows from the model's config
+                generation = GenerationConfig.from_model_config(load_config(source))
+    except (OSError, ValueError, ImportError) as error:
+        raise _not_loaded(source, error) from error
+    return Renderer(tokenizer, stop_ids(generation))
 
 
 def load_pretrained(

@@ -183,6 +183,7 @@ def _decoder(
     size = config.number("head_dim", head_dim or d // heads)
     bias = config.flag("attention_bias", False)
     mlp = config.flag("mlp_bias", False)
+    linears: tuple[Linear, ...]
     if fused:
         linears = (
             Linear("qkv_proj", d, (heads + 2 * kv) * size, "attention_norm"),

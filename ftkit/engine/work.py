@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ftkit.engine.rendered import Rendered
     from ftkit.engine.rows import TokenRows
 
-__all__ = ["PackSize", "Step", "steps_of"]
+__all__ = ["PackSize", "Step", "look_of", "steps_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,11 @@ def steps_of(rows: TokenRows, recipe: Recipe, *, shared: bool) -> list[Step]:
     """
     batch_size, seed = int(recipe.batch_size), recipe.seed
     return [_step(batch, recipe, shared=shared) for batch in rows.batches(0, batch_size, seed)]
+
+
+def look_of(rows: TokenRows, recipe: Recipe, *, shared: bool) -> Step:
+    """The packs of one look at the loss of validation rows."""
+    return _step(rows.sequences(), recipe, shared=shared)
 
 
 def _step(sequences: list[Rendered], recipe: Recipe, *, shared: bool) -> Step:
