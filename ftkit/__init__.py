@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from ftkit.evaluation import Comparison, Report, compare, evaluate
     from ftkit.model import Model
+    from ftkit.planning import Plan, plan
     from ftkit.recipe import SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, load_recipe
     from ftkit.runs import Run, train
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
@@ -66,6 +67,7 @@ _HOMES = {
     ),
     "ftkit.evaluation": ("Comparison", "Report", "compare", "evaluate"),
     "ftkit.model": ("Model",),
+    "ftkit.planning": ("Plan", "plan"),
     "ftkit.recipe": ("SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "load_recipe"),
     "ftkit.runs": ("Run", "train"),
     "ftkit.schema": ("ChoiceOutput", "JsonOutput", "Output", "TextOutput"),
@@ -93,6 +95,7 @@ __all__ = [
     "ModelError",
     "Output",
     "OutputError",
+    "Plan",
     "QLoRA",
     "RefusedError",
     "Report",
@@ -112,6 +115,7 @@ __all__ = [
     "compare",
     "evaluate",
     "load_recipe",
+    "plan",
     "runs",
     "train",
 ]

@@ -11,6 +11,7 @@ from ftkit.cli.compare import compare
 from ftkit.cli.data import data
 from ftkit.cli.evaluate import evaluate
 from ftkit.cli.failure import Guarded
+from ftkit.cli.plan import plan
 from ftkit.cli.predict import predict
 from ftkit.cli.report import report
 from ftkit.cli.runs import runs
@@ -46,6 +47,7 @@ def _ftkit(
 
 app.command()(task)
 app.add_typer(data, name="data")
+app.command()(plan)
 app.command()(train)
 app.command()(evaluate)
 app.command()(compare)
