@@ -45,7 +45,12 @@ def test_qwen2_has_biases_on_queries_keys_and_values() -> None:
     import transformers
 
     config = transformers.Qwen2Config(
-        hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, vocab_size=97
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=97,
     )
     model = transformers.Qwen2ForCausalLM(config)
     assert shape_of(config.to_dict()).parameters == count(model.parameters())
