@@ -7,7 +7,7 @@ from datetime import date
 from importlib.resources import files
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ftkit.errors import ConfigError
 from ftkit.files import home
@@ -58,9 +58,10 @@ def _text(file: Path) -> str:
 
 def _read(text: str, where: str) -> dict[str, Gpu]:
     try:
-        return {name.lower(): Gpu.model_validate(facts) for name, facts in tomllib.loads(text).items()}
+        known = TypeAdapter(dict[str, Gpu]).validate_python(tomllib.loads(text))
+        return {name.lower(): gpu for name, gpu in known.items()}
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: not valid TOML: {error}") from None
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, item['loc'])) or 'GPU'}: {item['msg']}" for item in error.errors()]
+        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise ConfigError(f"{where}: " + "; ".join(lines)) from None

@@ -125,5 +125,5 @@ def test_a_larger_gpu_is_quicker_and_the_ceiling_is_kept() -> None:
     assert l4.seconds_per_step > 4 * h100.seconds_per_step
     # 4 operations a weight and token with a frozen base, at the rated 989 TFLOP/s.
     least = 4 * 7e9 * 8 * 2048 / 989e12
-    assert 1.5 * least < h100.seconds_per_step < 5 * least
+    assert 1.5 * least < h100.seconds_per_step < 7 * least
     assert any("data sheet" in note for note in h100.notes)
