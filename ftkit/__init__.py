@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ftkit.errors import (
         ConfigError,
         DataError,
+        ExportError,
         FormatError,
         FtkitError,
         MissingExtraError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from ftkit.evaluation import Comparison, Report, compare, evaluate
+    from ftkit.exporting import Export, export
     from ftkit.model import Model
     from ftkit.recipe import SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, load_recipe
     from ftkit.runs import Run, train
@@ -51,6 +53,7 @@ _HOMES = {
     "ftkit.errors": (
         "ConfigError",
         "DataError",
+        "ExportError",
         "FormatError",
         "FtkitError",
         "MissingExtraError",
@@ -65,6 +68,7 @@ _HOMES = {
         "TrainingError",
     ),
     "ftkit.evaluation": ("Comparison", "Report", "compare", "evaluate"),
+    "ftkit.exporting": ("Export", "export"),
     "ftkit.model": ("Model",),
     "ftkit.recipe": ("SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "load_recipe"),
     "ftkit.runs": ("Run", "train"),
@@ -83,6 +87,8 @@ __all__ = [
     "DataError",
     "Dataset",
     "DoRA",
+    "Export",
+    "ExportError",
     "FormatError",
     "FtkitError",
     "Full",
@@ -111,6 +117,7 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
+    "export",
     "load_recipe",
     "runs",
     "train",

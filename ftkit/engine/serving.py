@@ -8,12 +8,25 @@ import torch
 from peft import PeftModel
 
 from ftkit.engine.grouped import GROUPED_ATTENTION
+from ftkit.engine.machine import device as this_device
+from ftkit.engine.machine import fast_bf16
 from ftkit.engine.pretrained import Pretrained, load_pretrained
 from ftkit.engine.quiet import quiet
-from ftkit.engine.source import Source
+from ftkit.engine.source import Source, find_source
 from ftkit.errors import ModelError
 
-__all__ = ["load_for_answers"]
+__all__ = ["load_for_answers", "load_served"]
+
+
+def load_served(name: str) -> Pretrained:
+    """The model ``name`` as it answers on this machine: on its first device, in the precision of its training.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be loaded.
+    """
+    source, where = find_source(name), this_device()
+    precision = source.precision or ("bf16" if fast_bf16(where) else "fp32")
+    return load_for_answers(source, precision=precision, device=where)
 
 
 def load_for_answers(source: Source, *, precision: Literal["bf16", "fp32"], device: torch.device) -> Pretrained:
