@@ -16,7 +16,7 @@ from ftkit.engine.generation import generate
 from ftkit.engine.pretrained import Pretrained, stop_ids
 from ftkit.engine.quiet import quiet
 from ftkit.engine.rendered import Ints
-from ftkit.engine.rendering import Renderer
+from ftkit.engine.rendering import Renderer, template_hash
 from ftkit.errors import ConfigError, ExportError
 from ftkit.task import Message
 
@@ -94,6 +94,8 @@ def check_settings(recording: Recording, served: Any, exported: Exported) -> Non
         raise ExportError(
             f"the exported model stops at the tokens {sorted(stops)}, the served one at {sorted(recording.stop_ids)}"
         )
+    if template_hash(exported.tokenizer) != template_hash(served):
+        raise ExportError("the exported chat template is not the served model's")
     renderer = Renderer(exported.tokenizer, tuple(stops))
     for conversation, prompt, answer in zip(recording.conversations, recording.prompts, recording.answers, strict=True):
         # A server tokenises the whole text at once; ftkit cuts it at the assistant's turns.
