@@ -59,6 +59,12 @@ def export(
         float | None,
         typer.Option(metavar="NATS", min=0, help="The largest mean drift a token that passes [default: 0.01]"),
     ] = None,
+    max_clear_changes: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE", min=0, max=1, help="Share of clear tokens at which another may be the likeliest."
+        ),
+    ] = 0.0,
     max_output_tokens: Annotated[
         int, typer.Option(metavar="N", min=1, help="Replayed answers are cut there, in tokens.")
     ] = 128,
@@ -90,6 +96,7 @@ def export(
         dtype=cast("Dtype", dtype),
         base=cast("Base", base),
         max_kl=MAX_KL if max_kl is None else max_kl,
+        max_clear_changes=max_clear_changes,
         max_output_tokens=max_output_tokens,
         overwrite=force,
         progress=note,

@@ -49,10 +49,10 @@ def merged(source: Source, *, base: Literal["quantised", "original"], dtype: Lit
         if source.adapter is not None:
             try:
                 adapted = PeftModel.from_pretrained(model, str(source.adapter))
+                # PEFT also unties the embeddings in the config where the adapter brings one of them along.
                 model = adapted.merge_and_unload(safe_merge=True)
             except (OSError, ValueError, RuntimeError, SafetensorError) as error:
                 raise ModelError(f"cannot add the adapter {source.adapter} to its base: {error}") from error
-    _part_embeddings(model)
     model = model.to(DTYPES[dtype])
     for name, weight in model.named_parameters():
         if not bool(torch.isfinite(weight).all()):
@@ -60,25 +60,17 @@ def merged(source: Source, *, base: Literal["quantised", "original"], dtype: Lit
     return model
 
 
-def _part_embeddings(model: Any) -> None:
-    """Say in the config that input and output embeddings differ, where an adapter has changed one of a tied pair.
-
-    Left as tied, one of them would be dropped at saving and the other loaded in its place.
-    """
-    inside, outside = model.get_input_embeddings(), model.get_output_embeddings()
-    tied = getattr(model.config.get_text_config(), "tie_word_embeddings", False)
-    if not tied or outside is None or outside.weight is inside.weight:
-        return
-    if torch.equal(inside.weight, outside.weight):
-        outside.weight = inside.weight
-        return
-    model.config.tie_word_embeddings = model.config.get_text_config().tie_word_embeddings = False
-
-
 def save_merged(model: Any, folder: Path) -> None:
-    """Write the model's config and weights (safetensors) to ``folder``."""
-    with quiet():
-        model.save_pretrained(folder)
+    """Write the model's config and weights (safetensors) to ``folder``.
+
+    Raises:
+        ExportError: the disk does not take them.
+    """
+    try:
+        with quiet():
+            model.save_pretrained(folder)
+    except SafetensorError as error:  # as which a full disk is told of
+        raise ExportError(f"could not write the weights to {folder.parent}: {error}") from error
 
 
 def save_settings(folder: Path, tokenizer: Any, generation_config: Any, stop_ids: tuple[int, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ftkit.exporting.result import Export
@@ -17,6 +18,8 @@ def card(export: Export, record: Mapping[str, Any], base: str) -> str:
         record: the model's ``ftkit.json``.
         base: the base model's name, or the exported model's own when it was not tuned.
     """
+    # Of the place where it was made, only the folder's own name goes along with the folder.
+    told = export.model_copy(update={"folder": Path(export.folder.name)})
     name = str(record.get("run_id") or export.model.removeprefix("local:"))
     whole = export.form != "adapter"
     known = {
@@ -29,5 +32,5 @@ def card(export: Export, record: Mapping[str, Any], base: str) -> str:
     lines += ["tags:", "- ftkit", f"- {export.adapter}", "---", "", f"# {name}", ""]
     lines += [f"`{base}` ({export.adapter}), exported by ftkit. Ask it with temperature 0: so it was measured.", ""]
     lines += [f"- {title}: `{value}`" for title, value in known.items() if value]
-    lines += ["", "```text", str(export), "```", ""]
+    lines += ["", "```text", str(told), "```", ""]
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from ftkit.exporting.building import MODELFILE, Plan, Settings, build, load, wri
 from ftkit.exporting.limits import CLEAR_MARGIN, MAX_KL, objection
 from ftkit.exporting.modelfile import template_of
 from ftkit.exporting.ollama import go_template, prove
-from ftkit.exporting.origin import Origin
+from ftkit.exporting.origin import Origin, read_object
 from ftkit.exporting.replay_rows import rows_to_replay
 from ftkit.exporting.result import Base, Dtype, Export, Form
 from ftkit.exporting.servers import servers_for
@@ -45,6 +45,7 @@ def export(
     dtype: Dtype = "bf16",
     base: Base = "quantised",
     max_kl: float = MAX_KL,
+    max_clear_changes: float = 0.0,
     max_output_tokens: int = 128,
     overwrite: bool = False,
     progress: Progress = lambda step: None,
@@ -69,6 +70,7 @@ def export(
         base: for a QLoRA model: ``"quantised"`` stands on the 4-bit weights that training saw (expanded, when merged);
             ``"original"`` on the weights from which those were made, which differ from them and so cost drift.
         max_kl: limit of the mean KL, in nats a token.
+        max_clear_changes: share of the tokens with a clear lead at which another may become the likeliest.
         max_output_tokens: replayed answers are cut there.
         overwrite: replace an earlier export in ``folder``.
         progress: told what is done next, in a few words.
@@ -79,7 +81,7 @@ def export(
         ModelError, DataError, MissingExtraError: see there.
     """
     target = Path(folder).expanduser().absolute()
-    _check_arguments(form, dtype, base, replay_rows, max_output_tokens, max_kl)
+    _check_arguments(form, dtype, base, replay_rows, max_output_tokens, max_kl, max_clear_changes)
     _check_target(target, overwrite)
     asked = Model(model) if isinstance(model, str) else model
     if asked.backend_name != "local":
@@ -101,7 +103,7 @@ def export(
             progress("writing the adapter" if form == "adapter" else f"writing the whole model in {dtype}")
             build(plan, aside, recording, settings)
             progress("replaying from the files")
-            drift = _replayed(plan, aside, recording, renderer, max_kl)
+            drift = _replayed(plan, aside, recording, renderer, max_kl, max_clear_changes)
         made = Export(
             folder=target,
             form=form,
@@ -112,6 +114,7 @@ def export(
             replayed=whose,
             measurements=drift,
             max_kl=max_kl,
+            max_clear_changes=max_clear_changes,
             servers=servers_for(form, adapter=origin.adapter, dtype=dtype, traits=origin.traits),
             notes=(*_notes(plan), *notes),
         )
@@ -128,13 +131,23 @@ def export(
     return made
 
 
-def _check_arguments(form: str, dtype: str, base: str, replay_rows: int, max_output_tokens: int, max_kl: float) -> None:
+def _check_arguments(
+    form: str,
+    dtype: str,
+    base: str,
+    replay_rows: int,
+    max_output_tokens: int,
+    max_kl: float,
+    max_clear_changes: float,
+) -> None:
     for name, value, known in (("form", form, Form), ("dtype", dtype, Dtype), ("base", base, Base)):
         if value not in get_args(known):
             raise ConfigError(f"{name}: {value!r} is none of {', '.join(get_args(known))}")
     for name, number in (("replay_rows", replay_rows), ("max_output_tokens", max_output_tokens)):
         if number < 1:
             raise ConfigError(f"{name} must be at least 1, not {number}")
+    if not 0 <= max_clear_changes <= 1:
+        raise ConfigError(f"max_clear_changes is a share from 0 to 1, not {max_clear_changes}")
     if not max_kl > 0:
         raise ConfigError(f"max_kl must be above 0, not {max_kl}: rounding alone costs something")
 
@@ -142,14 +155,12 @@ def _check_arguments(form: str, dtype: str, base: str, replay_rows: int, max_out
 def _check_target(target: Path, overwrite: bool) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise ConfigError(f"{target} is in the way: it is no folder")
-    if not target.exists():
-        return
-    if not any(target.iterdir()):
+    if not target.exists() or not any(target.iterdir()):
         return
     if not overwrite:
         raise ConfigError(f"{target} is there already; choose another folder, or overwrite it")
-    if not (target / RECORD).is_file():
-        raise ConfigError(f"{target} holds no {RECORD}, so it is no export of ftkit, and is not overwritten")
+    if "export" not in read_object(target / RECORD):
+        raise ConfigError(f"{target} is no earlier export (its {RECORD} would say so), and is not overwritten")
 
 
 def _served(
@@ -177,7 +188,9 @@ def _template(plan: Plan, renderer: Renderer, conversations: list[Conversation])
     return found.source, (told, *found.notes)
 
 
-def _replayed(plan: Plan, folder: Path, recording: Recording, renderer: Renderer, max_kl: float) -> Drift:
+def _replayed(
+    plan: Plan, folder: Path, recording: Recording, renderer: Renderer, max_kl: float, max_clear_changes: float
+) -> Drift:
     """How far the files' answers are from the recording.
 
     Raises:
@@ -190,7 +203,7 @@ def _replayed(plan: Plan, folder: Path, recording: Recording, renderer: Renderer
     if plan.form == "ollama":
         prove(template_of((folder / MODELFILE).read_text(encoding="utf-8")), recording.conversations, renderer)
     drift = replay(recording, exported, clear_margin=CLEAR_MARGIN)
-    problem = objection(drift, max_kl, [one.place for one in recording.conversations])
+    problem = objection(drift, max_kl, max_clear_changes, [one.place for one in recording.conversations])
     if problem is not None:
         raise ExportError(f"the exported model is not the one that ftkit serves: {problem}. {_advice(plan)}")
     return drift
@@ -198,7 +211,10 @@ def _replayed(plan: Plan, folder: Path, recording: Recording, renderer: Renderer
 
 def _advice(plan: Plan) -> str:
     if plan.base == "original":
-        return 'The original weights are not those that training saw; export with base="quantised"'
+        return (
+            'The original weights are not those that training saw; export with base="quantised", or accept the '
+            "difference with max_kl and max_clear_changes"
+        )
     if plan.dtype != "fp32":
         return 'If it is rounding, dtype="fp32" shows it; if it is not, the files are not what was trained'
     return "Nothing was left in the folder"

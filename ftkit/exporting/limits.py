@@ -14,23 +14,28 @@ CLEAR_MARGIN = 1.0
 for e times as likely as the next."""
 
 
-def objection(drift: Drift, max_kl: float, places: list[str]) -> str | None:
+def objection(drift: Drift, max_kl: float, max_clear_changes: float, places: list[str]) -> str | None:
     """What speaks against an export, or ``None``.
 
     Args:
+        max_kl: limit of the mean KL, in nats a token.
+        max_clear_changes: share of the clear tokens that may change.
         places: where each replayed row came from.
     """
+    changed, change = "", drift.first_clear_change
+    if change is not None:
+        changed = (
+            f"{drift.clear_changes} of {drift.clear_tokens:,} clear tokens changed; the first at {places[change.row]}, "
+            f"token {change.token} of the answer: {change.served!r} became {change.exported!r} although it led by "
+            f"{change.margin:.1f}"
+        )
     # Written so that a KL that is not a number does not pass.
     if not drift.mean_kl <= max_kl:
-        return (
+        found = (
             f"mean KL is {drift.mean_kl:.2g} nats a token over {drift.tokens:,} tokens of {drift.rows} rows, above the "
             f"limit of {max_kl:g}"
         )
-    if drift.first_clear_change is not None:
-        change = drift.first_clear_change
-        return (
-            f"{drift.clear_changes} of {drift.clear_tokens:,} clear tokens changed; the first at "
-            f"{places[change.row]}, token {change.token} of the answer: {change.served!r} became {change.exported!r} "
-            f"although it led by {change.margin:.1f}"
-        )
+        return f"{found}, and {changed}" if changed else found
+    if drift.clear_changes > max_clear_changes * drift.clear_tokens:
+        return f"{changed} (mean KL is {drift.mean_kl:.2g} nats a token)"
     return None

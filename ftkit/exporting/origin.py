@@ -13,7 +13,7 @@ from ftkit.errors import ModelError, RunNotFoundError
 from ftkit.exporting.result import Base
 from ftkit.runs import get
 
-__all__ = ["Origin"]
+__all__ = ["Origin", "read_object"]
 
 _COMMON_RANK = 16
 """Servers set room aside for adapters of this rank unless they are told of a higher one."""
@@ -42,7 +42,9 @@ class Origin:
         """
         source = find_source(_folder_of_run(name) or name)
         folder = source.adapter or Path(source.base)
-        return cls(source, _read(folder / RECORD), _read(folder / "adapter_config.json") if source.adapter else {})
+        return cls(
+            source, read_object(folder / RECORD), read_object(folder / "adapter_config.json") if source.adapter else {}
+        )
 
     @property
     def adapter(self) -> str:
@@ -91,7 +93,12 @@ def _folder_of_run(name: str) -> str | None:
     return str(run.folder / "model") if run.id == name else None
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_object(file: Path) -> dict[str, Any]:
+    """The JSON object in ``file``; empty when there is no such file.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
     if not file.is_file():
         return {}
     try:

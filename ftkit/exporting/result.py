@@ -31,6 +31,7 @@ class Export(BaseModel):
         replayed: whose prompts were replayed.
         measurements: how far the files' answers are from the served model's.
         max_kl: the limit that its mean KL was held to, in nats a token.
+        max_clear_changes: the share of clear tokens that might change.
         servers: who takes it, by what their documents say.
         notes: what to know before use.
     """
@@ -46,6 +47,7 @@ class Export(BaseModel):
     replayed: str
     measurements: Drift
     max_kl: float
+    max_clear_changes: float = 0.0
     servers: tuple[Server, ...]
     notes: tuple[str, ...] = ()
 
