@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     )
     from ftkit.evaluation import Comparison, Report, compare, evaluate
     from ftkit.model import Model
-    from ftkit.recipe import SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, load_recipe
+    from ftkit.recipe import DPO, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
     from ftkit.runs import Run, train
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
     from ftkit.task import Task
@@ -66,7 +66,7 @@ _HOMES = {
     ),
     "ftkit.evaluation": ("Comparison", "Report", "compare", "evaluate"),
     "ftkit.model": ("Model",),
-    "ftkit.recipe": ("SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "load_recipe"),
+    "ftkit.recipe": ("DPO", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
     "ftkit.runs": ("Run", "train"),
     "ftkit.schema": ("ChoiceOutput", "JsonOutput", "Output", "TextOutput"),
     "ftkit.task": ("Task",),
@@ -74,6 +74,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "DPO",
     "SFT",
     "AdaLoRA",
     "Answer",
@@ -98,6 +99,7 @@ __all__ = [
     "Report",
     "ReportError",
     "Request",
+    "RewardModel",
     "Row",
     "Run",
     "RunCancelledError",

@@ -51,7 +51,7 @@ class LocalBackend:
         _check_installed("training on this machine")
         from ftkit.engine.checking import check_recipe
 
-        check_recipe(recipe, self._source_name(), len(data))
+        check_recipe(recipe, self._source_name(), data, validation)
 
     def submit(self, job: TrainingJob, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. The worker outlives the process that started it."""
@@ -64,18 +64,19 @@ class LocalBackend:
             "validation": None if job.validation is None else job.validation.to_spec(folder / "validation"),
         }
         write_atomically(folder / "job.json", json.dumps(spec, ensure_ascii=False))
-        with (folder / "log.txt").open("ab") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "ftkit.backends.local.worker", job.run_id],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "FTKIT_HOME": str(store.folder), "PYTHONUNBUFFERED": "1"},
-                start_new_session=True,  # a Ctrl-C in the caller's terminal is not for the worker
-            )
-        store.update(job.run_id, handle=_handle(worker.pid))
-        # Waiting for it in a thread keeps it from staying a zombie while the caller lives.
-        threading.Thread(target=worker.wait, name=f"ftkit-{job.run_id}", daemon=True).start()
+        _start_worker(job.run_id, store)
+
+    def resume(self, record: RunRecord, store: Store) -> None:
+        """See :class:`~ftkit.backends.Backend`. A new worker goes on from the newest whole checkpoint, or begins again."""
+        if not (store.run_folder(record.id) / "job.json").is_file():
+            raise RunError(f"run {record.id} cannot be resumed: its job is gone from {store.run_folder(record.id)}")
+        _check_installed("training on this machine")
+        closed = ("failed", "cancelled")
+        found = store.update(
+            record.id, expect=closed, reason="resumed", state="queued", error=None, finished_at=None, handle={}
+        )
+        if found.state == "queued" and not found.handle:
+            _start_worker(record.id, store)
 
     def refresh(self, record: RunRecord, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. Finds out when a worker has died without a word."""
@@ -139,6 +140,21 @@ class LocalBackend:
         made = Store().run_folder(self.model) / "model"
         is_run = not Path(self.model).is_absolute() and made.is_dir()
         return str(made) if is_run else self.model
+
+
+def _start_worker(run_id: str, store: Store) -> None:
+    with (store.run_folder(run_id) / "log.txt").open("ab") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "ftkit.backends.local.worker", run_id],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "FTKIT_HOME": str(store.folder), "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,  # a Ctrl-C in the caller's terminal is not for the worker
+        )
+    store.update(run_id, handle=_handle(worker.pid))
+    # Waiting for it in a thread keeps it from staying a zombie while the caller lives.
+    threading.Thread(target=worker.wait, name=f"ftkit-{run_id}", daemon=True).start()
 
 
 def _check_installed(needed_for: str) -> None:
