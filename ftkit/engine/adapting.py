@@ -65,7 +65,8 @@ class Adapted:
             self.ada.update_and_allocate(step)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold besides the trained tensors: AdaLoRA's sensitivities and the ranks it has chosen."""
+        """What a checkpoint must hold besides the trained tensors: AdaLoRA's sensitivities and the ranks it has
+        chosen."""
         if self.ada is None:
             return {}
         allocator, chosen = self.ada.rankallocator, self.ada.peft_config[self.ada.trainable_adapter_name]
@@ -146,7 +147,8 @@ def adapt(
 
 
 def _begin_with(model: Any, folder: Path) -> None:
-    """Put the values of a saved adapter into a fresh one of the same shape; a score layer it has none for stays as it is."""
+    """Put the values of a saved adapter into a fresh one of the same shape; a score layer it has none for stays as it
+    is."""
     values = load_peft_weights(str(folder), device="cpu")
     found = set_peft_model_state_dict(model, values)
     if found.unexpected_keys:

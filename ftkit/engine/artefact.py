@@ -64,7 +64,7 @@ def save_artefact(
         os.rename(aside, folder)
     except NOT_WRITTEN as error:
         raise TrainingError(
-            f"could not save the model to {folder}: {error}. Once there is room, the run can be resumed from its checkpoint"
+            f"could not save the model to {folder}: {error}. Once there is room, the run can be resumed"
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -27,8 +27,8 @@ def check_recipe(recipe: Recipe, model: str, data: Dataset, validation: Dataset 
         for rows in (data, validation):
             if rows is not None and rows.kind != "preferences":
                 raise _refused(
-                    f"{type(recipe).__name__} learns from pairs, and {rows!r} has demonstrations; name the columns with "
-                    'chosen="…" and rejected="…", or train with SFT',
+                    f"{type(recipe).__name__} learns from pairs, and {rows!r} has demonstrations; name the columns "
+                    'with chosen="…" and rejected="…", or train with SFT',
                     "kind",
                 )
     if recipe.early_stopping_patience is not None and validation is None:
@@ -52,7 +52,8 @@ def _check_beginning(recipe: Recipe, source: Source) -> None:
         raise _refused(f"{source.name!r} is an adapter that ftkit did not make; merge it into its base first", "model")
     if isinstance(recipe.adapter, AdaLoRA | Full):
         raise _refused(
-            f"training cannot go on from {source.name!r} with {recipe.adapter.kind}; export it merged, and begin from that",
+            f"training cannot go on from {source.name!r} with {recipe.adapter.kind}; export it merged, and begin "
+            "from that",
             "adapter",
         )
     asked = recipe.adapter.resolve(total_steps=1).model_dump(mode="json")

@@ -1,9 +1,9 @@
 """Checkpoints of a run: written so that what is found later is whole, or is not taken for one.
 
-A checkpoint is a folder ``step-000120``: ``trainable.safetensors`` (the trained tensors), ``state.pt`` (optimiser, random
-numbers, counters) and ``COMPLETE``, which names the other files with their sizes and digests. All is written aside and
-synced to disk, ``COMPLETE`` last; then the folder gets its name. So a crash, a full disk or a kill at any moment leaves
-the checkpoints of before, and a torn one is passed over.
+A checkpoint is a folder ``step-000120``: ``trainable.safetensors`` (the trained tensors), ``state.pt`` (optimiser,
+random numbers, counters) and ``COMPLETE``, which names the other files with their sizes and digests. All is written
+aside and synced to disk, ``COMPLETE`` last; then the folder gets its name. So a crash, a full disk or a kill at any
+moment leaves the checkpoints of before, and a torn one is passed over.
 """
 
 from __future__ import annotations

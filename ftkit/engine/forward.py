@@ -16,7 +16,8 @@ from ftkit.engine.tree import Pack, pack, shared_length, sort_key
 __all__ = ["Forward", "why_not_shared"]
 
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
-"""Largest mean difference of a token's loss (nats), or of a score, that rounding may cause; a wrong mask causes far more."""
+"""Largest mean difference of a token's loss (nats), or of a score, that rounding may cause; a wrong mask causes far
+more."""
 
 _LOOKED_AT = 100
 """Rows among which two are sought to try the model with."""

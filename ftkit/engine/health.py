@@ -64,14 +64,14 @@ class Health:
         began, now = _mean(self.first), sorted(self.recent)[len(self.recent) // 2]
         if step > 2 * _FIRST and now > _EXPLODED * began + 0.5:
             raise TrainingError(
-                f"step {step}: the loss has risen from {began:.3g} (first {_FIRST} steps) to {now:.3g} (last {_FIRST}), so "
-                f"the run is given up. A learning_rate below {self.recipe.learning_rate:.2g} or a larger warmup_ratio usually "
-                "cures it"
+                f"step {step}: the loss has risen from {began:.3g} (first {_FIRST} steps) to {now:.3g} (last "
+                f"{_FIRST}), so the run is given up. A learning_rate below {self.recipe.learning_rate:.2g} or a larger "
+                "warmup_ratio usually cures it"
             )
         if isinstance(self.recipe, SFT) and epoch and self.lowest is None and max(self.recent) < _MEMORISED:
             self._warn(
-                f"step {step}: on rows seen {epoch} times before, the loss is {_mean(self.recent):.3f}: they are known by "
-                "heart. Fewer epochs may do; validation rows would tell"
+                f"step {step}: on rows seen {epoch} times before, the loss is {_mean(self.recent):.3f}: they are known "
+                "by heart. Fewer epochs may do; validation rows would tell"
             )
 
     def validation(self, step: int, loss: float) -> None:
@@ -79,8 +79,9 @@ class Health:
         now = _mean(self.recent) if self.recent else loss
         if self.lowest is not None and loss > _RISEN * self.lowest and now < loss / 2:
             self._warn(
-                f"step {step}: memorisation has set in: the validation loss has risen from {self.lowest:.3f} to {loss:.3f}, "
-                f"while the training loss is {now:.3f}. Fewer epochs or early_stopping_patience would stop before that"
+                f"step {step}: memorisation has set in: the validation loss has risen from {self.lowest:.3f} to "
+                f"{loss:.3f}, while the training loss is {now:.3f}. Fewer epochs or early_stopping_patience would stop "
+                "before that"
             )
         self.lowest = loss if self.lowest is None else min(self.lowest, loss)
 

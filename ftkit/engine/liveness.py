@@ -16,7 +16,8 @@ move, before B has moved."""
 
 
 class Liveness:
-    """Watches the first steps. Of each tensor it looks at the element with the largest gradient, which moves if any does.
+    """Watches the first steps. Of each tensor it looks at the element with the largest gradient, which moves if any
+    does.
 
     Args:
         parameters: what is trained, by name.
@@ -53,6 +54,6 @@ class Liveness:
             names = list(self._still)
             more = "…" if len(names) > 3 else ""
             raise TrainingError(
-                f"{len(names)} of {len(self._parameters)} trainable tensors have not changed after {step} steps, so they "
-                f"never would: {', '.join(names[:3])}{more}"
+                f"{len(names)} of {len(self._parameters)} trainable tensors have not changed after {step} steps, so "
+                f"they never would: {', '.join(names[:3])}{more}"
             )

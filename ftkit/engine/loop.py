@@ -168,7 +168,8 @@ class Loop:
     def compute(
         self, packs: Sequence[Packed], size: float, each: Callable[[torch.Tensor], object]
     ) -> tuple[float, dict[str, float]]:
-        """Mean loss and figures over packs whose examples have ``size`` in all; ``each`` pack's part goes to a function."""
+        """Mean loss and figures over packs whose examples have ``size`` in all; ``each`` pack's part goes to a
+        function."""
         loss = 0.0
         figures: dict[str, float] = {}
         for one, examples in packs:

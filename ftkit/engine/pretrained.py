@@ -76,8 +76,8 @@ def load_pretrained(
         quantisation: hold the linear layers in 4 bits.
         attention: name of the attention implementation, see :mod:`ftkit.engine.attention`; architectures that need
             another keep the one transformers chooses.
-        scores: load it to score (one number, read off the last token), not to write. A base model's score layer is drawn
-            at random, always alike.
+        scores: load it to score (one number, read off the last token), not to write. A base model's score layer is
+            drawn at random, always alike.
 
     Raises:
         ModelError: files missing or unreadable, the hub out of reach, an architecture that generates no text, or a chat
@@ -129,7 +129,11 @@ def _prepare_scores(model: Any, renderer: Renderer, *, fresh: bool) -> None:
     # tokenizers, that would be another token than the one that was trained.
     tokenizer = renderer.tokenizer
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in renderer.stop_ids:
-        others = [token for token in tokenizer.all_special_tokens if tokenizer.convert_tokens_to_ids(token) not in renderer.stop_ids]
+        others = [
+            token
+            for token in tokenizer.all_special_tokens
+            if tokenizer.convert_tokens_to_ids(token) not in renderer.stop_ids
+        ]
         if others:
             tokenizer.pad_token = others[-1]
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id

@@ -13,9 +13,9 @@ def learning_rate(recipe: Any, step: int, total: int) -> float:
     peak = float(recipe.learning_rate)
     warmup = math.ceil(recipe.warmup_ratio * total)
     if step <= warmup:
-        return peak * step / warmup
+        return float(peak * step / warmup)
     if recipe.lr_scheduler_type == "constant":
         return peak
     done = (step - 1 - warmup) / max(1, total - warmup)
     left = 1 - done if recipe.lr_scheduler_type == "linear" else 0.5 * (1 + math.cos(math.pi * done))
-    return peak * left
+    return float(peak * left)

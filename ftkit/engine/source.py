@@ -98,7 +98,7 @@ def _folder_source(name: str, folder: Path) -> Source:
         if not base:
             raise ModelError(f"{settings}: base_model_name_or_path is empty, so the base model is not known")
         held = known.get("quantisation")
-        return Source(name, base, folder, Quantisation(**held) if held else None, base_name, known)
+        return Source(name, base, folder, Quantisation(**held) if held else None, base_name or base, known)
     if (folder / "config.json").is_file():
         return Source(name, str(folder), base_name=name, record=known)
     raise ModelError(f"{folder} holds no model: neither config.json nor adapter_config.json is there")

@@ -51,8 +51,8 @@ class Recipe(BaseModel):
     """Rows an optimiser step; ``"auto"`` is 8 below 1,000 rows, 16 below 10,000, else 32. How many are computed at once
     is the matter of ``max_batch_tokens``, and changes no number."""
     learning_rate: float | Auto = Field(default="auto")
-    """Peak learning rate; ``"auto"`` is the recipe's :attr:`adapter_rate` for adapters and a tenth of it for ``Full``, as
-    "LoRA Without Regret" (Schulman et al. 2025) found."""
+    """Peak learning rate; ``"auto"`` is the recipe's :attr:`adapter_rate` for adapters and a tenth of it for ``Full``,
+    as "LoRA Without Regret" (Schulman et al. 2025) found."""
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
     """How the rate falls after the warm-up: to 0 in a line, to 0 along a cosine, or not at all."""
     warmup_ratio: float = Field(default=0.05, ge=0.0, lt=1.0)

@@ -27,8 +27,8 @@ class DPO(Recipe):
     loss_type: Literal["sigmoid", "sigmoid_norm", "ipo", "robust"] = "sigmoid"
     """``sigmoid``: −log σ(β·Δ). ``sigmoid_norm``: the same with log-probabilities averaged over each answer's tokens,
     so that length earns nothing. ``ipo``: (Δ − 1/2β)² of averaged log-probabilities (Azar et al. 2023, arXiv
-    2310.12036). ``robust``: unbiased when a share ``label_smoothing`` of the pairs is the wrong way round (Chowdhury et al.
-    2024, arXiv 2403.00409)."""
+    2310.12036). ``robust``: unbiased when a share ``label_smoothing`` of the pairs is the wrong way round (Chowdhury et
+    al. 2024, arXiv 2403.00409)."""
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=0.5)
     """Share ε of pairs taken to be the wrong way round. For the sigmoid losses: (1−ε)·loss(Δ) + ε·loss(−Δ), the
     conservative form (Mitchell 2023)."""

@@ -14,9 +14,9 @@ __all__ = ["RewardModel"]
 class RewardModel(Recipe):
     """A model that scores answers, learnt from pairs (Bradley and Terry 1952; Ouyang et al. 2022, arXiv 2203.02155).
 
-    The mean loss over pairs is −log σ(r(chosen) − r(rejected) − margin), with the ``margin`` of each row (0 without one;
-    Touvron et al. 2023, arXiv 2307.09288, section 3.2.2). The score r is read off the last token of an answer by a linear
-    layer that is trained along with the adapter.
+    The mean loss over pairs is −log σ(r(chosen) − r(rejected) − margin), with the ``margin`` of each row (0 without
+    one; Touvron et al. 2023, arXiv 2307.09288, section 3.2.2). The score r is read off the last token of an answer by a
+    linear layer that is trained along with the adapter.
     """
 
     kind: Literal["reward"] = "reward"

@@ -19,7 +19,7 @@ from ftkit.errors import RunError
 from ftkit.extras import check_installed, require
 from ftkit.files import write_atomically
 from ftkit.recipe import Recipe
-from ftkit.store import OPEN_STATES, RunRecord, Store
+from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
 from ftkit.task import Task
 
 __all__ = ["LocalBackend"]
@@ -67,14 +67,14 @@ class LocalBackend:
         _start_worker(job.run_id, store)
 
     def resume(self, record: RunRecord, store: Store) -> None:
-        """See :class:`~ftkit.backends.Backend`. A new worker goes on from the newest whole checkpoint, or begins again."""
+        """See :class:`~ftkit.backends.Backend`. A new worker goes on from the newest whole checkpoint, or begins
+        again."""
         if not (store.run_folder(record.id) / "job.json").is_file():
             raise RunError(f"run {record.id} cannot be resumed: its job is gone from {store.run_folder(record.id)}")
         _check_installed("training on this machine")
-        closed = ("failed", "cancelled")
-        found = store.update(
-            record.id, expect=closed, reason="resumed", state="queued", error=None, finished_at=None, handle={}
-        )
+        ended: tuple[RunState, ...] = ("failed", "cancelled")
+        again: dict[str, Any] = {"state": "queued", "error": None, "finished_at": None, "handle": {}}
+        found = store.update(record.id, expect=ended, reason="resumed", **again)
         if found.state == "queued" and not found.handle:
             _start_worker(record.id, store)
 
