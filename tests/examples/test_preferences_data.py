@@ -58,9 +58,7 @@ def test_no_text_appears_twice_here_or_in_the_tone_examples(replies):
     texts = [row[column] for row in replies for column in ("draft", "chosen", "rejected")]
     texts += [json.loads(line)[column] for line in tone for column in ("draft", "reply")]
     seen = [" ".join(re.findall(r"\w+", text.lower())) for text in texts]
-    # p002 and p032 reject a reply for its exclamation marks alone, and p016 and the like for its full stops.
-    assert len(set(seen)) >= len(seen) - 4
-    assert len({" ".join(row["draft"].lower().split()) for row in replies}) == len(replies)
+    assert len(set(seen)) == len(seen) - 2  # p002 and p032 are rejected for their exclamation marks alone
 
 
 def test_every_chosen_reply_keeps_the_rules(replies):
