@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ftkit.data.formats import Conversation, Format, RawRow, margin_of, text_content
+from ftkit.data.formats import Conversation, Format, RawRow, learn_answers_only, margin_of, text_content
 from ftkit.data.row import Row
 from ftkit.data.sources import Source
 from ftkit.data.strict_json import canonical
@@ -129,6 +129,8 @@ class Reading:
                     place=place,
                     field=column,
                 )
+            if self.options.chosen is not None:
+                learn_answers_only(messages, place, lambda at: f"messages[{at}]")
             value, text = self._target(named(columns, column, place), place, column)
             return messages, {"role": "assistant", "content": text}, value
         if not answered:

@@ -242,6 +242,12 @@ def test_answers_beside_a_conversation(write_rows):
     assert (data.format, data.kind, data[0].rejected_messages) == ("openai", "preferences", [USER, BAD])
     data = Dataset.load(write_rows([{"messages": [USER, GOOD], "a": "good", "b": "bad"}]), chosen="a", rejected="b")
     assert "so chosen= must not name another" in str(data.check()[0])
+    turns = [USER, GOOD, {"role": "user", "content": "again"}]
+    data = Dataset.load(write_rows([{"messages": turns, "a": "good", "b": "bad"}]), chosen="a", rejected="b")
+    assert data[0].prompt == [USER, {**GOOD, "weight": 0}, turns[-1]]
+    turns[1] = {**GOOD, "weight": 1}
+    data = Dataset.load(write_rows([{"messages": turns, "a": "good", "b": "bad"}]), chosen="a", rejected="b")
+    assert str(data.check()[0]).startswith("rows.jsonl:1: messages[1].weight: must be 0 or left out")
 
 
 def test_preferences_from_csv_and_from_python(write):

@@ -11,6 +11,7 @@ from ftkit.data.formats.detection import FORMATS, choose_format
 from ftkit.data.formats.messages import text_content
 from ftkit.data.formats.openai import OpenAI
 from ftkit.data.formats.openai_preference import OpenAIPreference
+from ftkit.data.formats.preference import learn_answers_only
 from ftkit.data.formats.prompt_completion import PromptCompletion
 from ftkit.data.formats.sharegpt import ShareGPT
 from ftkit.data.formats.table import Table
@@ -29,6 +30,7 @@ __all__ = [
     "TRLPreference",
     "Table",
     "choose_format",
+    "learn_answers_only",
     "margin_of",
     "text_content",
 ]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ftkit.data.formats.base import RawRow
 from ftkit.data.formats.messages import read_parts
-from ftkit.errors import DataError
+from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
-__all__ = ["Part", "read_pair"]
+__all__ = ["Part", "learn_answers_only", "read_pair"]
 
 Part = tuple[str, list[Any]]
 """A list of messages as read, and the field that it stands in."""
@@ -46,6 +46,23 @@ def read_pair(row: RawRow, prompt: Part, chosen: Part, rejected: Part) -> tuple[
     return better, worse[-1]
 
 
+def learn_answers_only(prompt: Sequence[Message], place: Place, field: Callable[[int], str]) -> None:
+    """Give the assistant's turns of a preference's prompt ``weight`` 0; ``field`` says where each one stands.
+
+    Raises:
+        DataError: one has weight 1, which a preference cannot honour.
+    """
+    for at, message in enumerate(prompt):
+        if message["role"] == "assistant":
+            if message.get("weight", 0):
+                raise DataError(
+                    "must be 0 or left out: of a preference only the last turn is learned",
+                    place=place,
+                    field=f"{field(at)}.weight",
+                )
+            message["weight"] = 0
+
+
 def _turns(row: RawRow, parts: Sequence[Part]) -> list[Message]:
     """The prompt with one of its answers."""
     field, given = parts[-1]
@@ -59,15 +76,7 @@ def _turns(row: RawRow, parts: Sequence[Part]) -> list[Message]:
         raise DataError(
             "must not be 0: of a preference both answers are learned from", place=row.place, field=f"{last}.weight"
         )
-    for at, message in enumerate(messages[:-1]):
-        if message["role"] == "assistant":
-            if message.get("weight", 0):
-                raise DataError(
-                    "must be 0 or left out: of a preference only the last turn is learned",
-                    place=row.place,
-                    field=f"{_field(parts, at)}.weight",
-                )
-            message["weight"] = 0
+    learn_answers_only(messages[:-1], row.place, lambda at: _field(parts, at))
     if len(messages) == 1:
         raise DataError("nothing is asked: there is no message before the answer", place=row.place, field=field)
     if messages[-2]["role"] == "assistant":
