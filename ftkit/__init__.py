@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from ftkit.evaluation import Comparison, Report, compare, evaluate
-    from ftkit.model import Model
+    from ftkit.model import Model, Scorer
     from ftkit.recipe import DPO, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
     from ftkit.runs import Run, train
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
@@ -65,7 +65,7 @@ _HOMES = {
         "TrainingError",
     ),
     "ftkit.evaluation": ("Comparison", "Report", "compare", "evaluate"),
-    "ftkit.model": ("Model",),
+    "ftkit.model": ("Model", "Scorer"),
     "ftkit.recipe": ("DPO", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
     "ftkit.runs": ("Run", "train"),
     "ftkit.schema": ("ChoiceOutput", "JsonOutput", "Output", "TextOutput"),
@@ -107,6 +107,7 @@ __all__ = [
     "RunFailedError",
     "RunNotFoundError",
     "Sampling",
+    "Scorer",
     "Task",
     "TextOutput",
     "TrainingError",

@@ -24,7 +24,7 @@ from ftkit.engine.rendering import Renderer, template_hash
 from ftkit.engine.source import RECORD, Quantisation, Source
 from ftkit.errors import ModelError
 
-__all__ = ["Pretrained", "load_config", "load_pretrained"]
+__all__ = ["Pretrained", "check_template", "load_config", "load_pretrained", "stop_ids"]
 
 
 @dataclass(slots=True)
@@ -112,8 +112,8 @@ def load_pretrained(
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise _not_loaded(source, error) from error
     model.eval()
-    _check_template(source, tokenizer)
-    renderer = Renderer(tokenizer, stop_ids(model.generation_config))
+    check_template(source, tokenizer)
+    renderer = Renderer(tokenizer, stop_ids(getattr(model, "generation_config", None)))
     if scores:
         _prepare_scores(model, renderer, fresh="score.weight" in loading["missing_keys"])
     return Pretrained(source, model, tokenizer, renderer, precision)
@@ -139,7 +139,8 @@ def _prepare_scores(model: Any, renderer: Renderer, *, fresh: bool) -> None:
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
 
 
-def _check_template(source: Source, tokenizer: Any) -> None:
+def check_template(source: Source, tokenizer: Any) -> None:
+    """Refuse a chat template that is not the one ``source`` was trained with."""
     if source.template_hash not in (None, template_hash(tokenizer)):
         raise ModelError(
             f"the chat template beside {source.name!r} is not the one the model was trained with (its hash is "

@@ -9,11 +9,11 @@ from typing import Any
 from transformers import AutoTokenizer, GenerationConfig
 
 from ftkit.engine.embedded import expand_embedded, is_embedded
-from ftkit.engine.pretrained import load_config, stop_ids
+from ftkit.engine.pretrained import check_template, load_config, stop_ids
 from ftkit.engine.quiet import quiet
 from ftkit.engine.rendered import Rendered
 from ftkit.engine.rendering import Renderer
-from ftkit.engine.source import RECORD, Source
+from ftkit.engine.source import Source
 from ftkit.errors import ModelError
 
 __all__ = ["ShownToken", "load_renderer", "shown_tokens"]
@@ -53,13 +53,8 @@ def load_renderer(source: Source) -> Renderer:
             generation = GenerationConfig.from_pretrained(source.base)
         except OSError:  # a model without that file says it in its config, which is what loading its weights reads
             generation = GenerationConfig.from_model_config(config)
-    renderer = Renderer(tokenizer, stop_ids(generation))
-    if source.template_hash not in (None, renderer.template_hash):
-        raise ModelError(
-            f"the chat template beside {source.name!r} is not the one the model was trained with (see the {RECORD}'s "
-            "template_hash); put the original chat_template.jinja back"
-        )
-    return renderer
+    check_template(source, tokenizer)
+    return Renderer(tokenizer, stop_ids(generation))
 
 
 def shown_tokens(renderer: Renderer, rendered: Rendered) -> Iterator[ShownToken]:

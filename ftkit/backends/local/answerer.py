@@ -97,6 +97,8 @@ class LocalAnswerer:
         if self._loaded is None:
             source = find_source(self._name)
             where = device()
+            if source.scores:
+                raise ModelError(f"{source.name!r} is a reward model: it scores answers (ft.Scorer) and writes none")
             precision = source.precision or ("bf16" if fast_bf16(where) else "fp32")
             self._loaded = load_for_answers(source, precision=precision, device=where)
         return self._loaded

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ftkit.extras import check_installed, require
 from ftkit.files import write_atomically
 from ftkit.recipe import Recipe
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
-from ftkit.task import Task
+from ftkit.task import Message, Task
 
 __all__ = ["LocalBackend"]
 
@@ -41,6 +42,7 @@ class LocalBackend:
     def __init__(self, model: str) -> None:
         self.model = model
         self._answerer: Answerer | None = None
+        self._scoring: Any = None
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -124,6 +126,26 @@ class LocalBackend:
 
                 self._answerer = LocalAnswerer(self._source_name())
             return self._answerer
+
+    def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
+        """The score of each conversation, by a reward model trained here; loaded at the first call, and kept.
+
+        Raises:
+            ModelError: this is no reward model.
+            DataError: a conversation that cannot be scored.
+        """
+        _check_installed("scoring on this machine")
+        from ftkit.engine.machine import device, fast_bf16
+        from ftkit.engine.scoring import score
+        from ftkit.engine.serving import load_for_scores
+        from ftkit.engine.source import find_source
+
+        with self._lock:
+            if self._scoring is None:
+                source, where = find_source(self._source_name()), device()
+                precision = source.precision or ("bf16" if fast_bf16(where) else "fp32")
+                self._scoring = load_for_scores(source, precision=precision, device=where)
+            return score(self._scoring, conversations)
 
     def known_task(self) -> Task | None:
         """See :class:`~ftkit.backends.Backend`: that of the run which made the model."""
