@@ -30,11 +30,10 @@ def main() -> None:
     recipe = ft.DPO(epochs=chosen.epochs, adapter=first.recipe.adapter)
     second = ft.train(recipe, train, backend=f"local:{first.id}", validation=test).wait()
     for look in (event.data for event in second.events() if event.kind == "validation"):
-        print(
+        share = f"{look['rewards_accuracy']:.0%}"
+        print(f"step {look['step']:>3}: on held-out pairs the better reply has become the likelier one in {share}")
     draft = test[0].columns["draft"]
     print(f"\n{draft}\n-> {second.model.predict(draft=draft)}")
-        )
-    print(f"\n{test[0].columns['draft']}\n-> {second.model.predict(draft=test[0].columns['draft'])}")
 
     scored = ft.train(ft.RewardModel(epochs=chosen.epochs), train, backend=chosen.backend).wait()
     scorer = ft.Scorer(f"local:{scored.id}")
