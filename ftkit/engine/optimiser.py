@@ -36,7 +36,8 @@ class Movement:
 
     def __init__(self, parameters: Sequence[torch.nn.Parameter]) -> None:
         total = sum(p.numel() for p in parameters)
-        every = max(1, -(-total // _SAMPLE))
+        # An odd stride: adapters come in pairs, and A and B must both be seen.
+        every = -(-total // _SAMPLE) | 1
         self._watched = list(parameters[::every]) or list(parameters)
         self._before: list[torch.Tensor] = []
 

@@ -426,3 +426,21 @@ def test_gradients_of_an_adapter_are_those_of_peft_alone(kind):
     for name, parameter in mine.parameters.items():
         wanted = theirs.parameters[name].grad
         assert float((parameter.grad - wanted).norm()) <= 1e-5 * float(wanted.norm()) + 1e-6, name
+
+
+def test_the_movement_of_a_sample_is_about_that_of_all(monkeypatch):
+    """Both matrices of each pair are in the sample: at first only one of the two moves."""
+    from ftkit.engine import optimiser
+
+    monkeypatch.setattr(optimiser, "_SAMPLE", 20_000)
+    parameters = [torch.nn.Parameter(torch.ones(100, 10)) for _ in range(60)]
+    movement = optimiser.Movement(parameters)
+    movement.before()
+    for parameter in parameters[1::2]:
+        parameter.data += 0.1
+    assert movement.ratio() == pytest.approx(0.1 / 2**0.5, rel=0.15)
+
+
+def test_each_step_says_how_far_the_weights_moved(run):
+    ratios = [step["update_ratio"] for step in run().of("step")]
+    assert all(0 < ratio < 1 for ratio in ratios)
