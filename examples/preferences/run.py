@@ -33,7 +33,8 @@ def main() -> None:
         share = f"{look['rewards_accuracy']:.0%}"
         print(f"step {look['step']:>3}: on held-out pairs the better reply has become the likelier one in {share}")
     draft = test[0].columns["draft"]
-    print(f"\n{draft}\n-> {second.model.predict(draft=draft)}")
+    model = ft.Model(second.model.name, sampling=ft.Sampling(max_output_tokens=160))
+    print(f"\n{draft}\n-> {model.predict(draft=draft)}")
 
     scored = ft.train(ft.RewardModel(epochs=chosen.epochs), train, backend=chosen.backend).wait()
     scorer = ft.Scorer(f"local:{scored.id}")
