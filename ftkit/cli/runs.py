@@ -134,7 +134,10 @@ def resume(
     *,
     detach: Annotated[bool, typer.Option("--detach", help="Come back at once; the run goes on.")] = False,
 ) -> None:
-    """Go on with a run that was cancelled, failed or died, from its newest checkpoint."""
+    """Go on with a run that was cancelled or has failed.
+
+    It goes on from its newest checkpoint, and begins again when there is none.
+    """
     from ftkit.cli.waiting import wait_for
 
     run = _get(run_id).resume()
