@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     )
     from ftkit.evaluation import Comparison, Report, compare, evaluate
     from ftkit.exporting import Export, export
-    from ftkit.model import Model
-    from ftkit.recipe import SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, load_recipe
+    from ftkit.model import Model, Scorer
+    from ftkit.recipe import DPO, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
     from ftkit.runs import Run, train
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
     from ftkit.task import Task
@@ -69,8 +69,8 @@ _HOMES = {
     ),
     "ftkit.evaluation": ("Comparison", "Report", "compare", "evaluate"),
     "ftkit.exporting": ("Export", "export"),
-    "ftkit.model": ("Model",),
-    "ftkit.recipe": ("SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "load_recipe"),
+    "ftkit.model": ("Model", "Scorer"),
+    "ftkit.recipe": ("DPO", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
     "ftkit.runs": ("Run", "train"),
     "ftkit.schema": ("ChoiceOutput", "JsonOutput", "Output", "TextOutput"),
     "ftkit.task": ("Task",),
@@ -78,6 +78,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "DPO",
     "SFT",
     "AdaLoRA",
     "Answer",
@@ -104,6 +105,7 @@ __all__ = [
     "Report",
     "ReportError",
     "Request",
+    "RewardModel",
     "Row",
     "Run",
     "RunCancelledError",
@@ -111,6 +113,7 @@ __all__ = [
     "RunFailedError",
     "RunNotFoundError",
     "Sampling",
+    "Scorer",
     "Task",
     "TextOutput",
     "TrainingError",

@@ -40,7 +40,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--backend", default="local:smollm2-135m", help='where and what, as "name:model"')
     options.add_argument("--adapter", default="qlora", choices=sorted(ADAPTERS))
-    options.add_argument("--epochs", type=int, default=2)
+    options.add_argument("--epochs", type=int, default=3)
     options.add_argument("--out", type=Path, default=Path("demo-output"))
     chosen = options.parse_args()
 

@@ -86,7 +86,8 @@ def export(
     from ftkit.exporting.limits import MAX_KL
 
     asked = model_of(model, task, other_task, None)
-    rows = Columns(target, format_, columns, id_, group).load(data, asked.task) if data else None
+    reading = Columns(target=target, format=format_, columns=columns, id=id_, group=group)
+    rows = reading.load(data, asked.task) if data else None
     made = write(
         asked,
         output,
