@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import AdaLoraConfig, LoraConfig, get_peft_model, set_peft_model_state_dict
+from peft import AdaLoraConfig, LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.utils import load_peft_weights
 
 from ftkit.engine.quiet import quiet
@@ -83,6 +83,16 @@ class Adapted:
         if state["rank_pattern"]:
             self.ada.peft_config[self.ada.trainable_adapter_name].rank_pattern = dict(state["rank_pattern"])
 
+    def settle(self) -> None:
+        """After other values were put into the trained tensors: let the ranks that are saved be those in them."""
+        if self.ada is not None:
+            chosen = self.ada.peft_config[self.ada.trainable_adapter_name]
+            chosen.rank_pattern = {
+                name.removeprefix("base_model.model."): (parameter != 0).view(-1).tolist()
+                for name, parameter in self.parameters.items()
+                if ".lora_E." in name
+            }
+
     def ranks(self) -> dict[str, int] | None:
         """Rank of each layer that AdaLoRA still uses; ``None`` for other adapters."""
         if self.ada is None:
@@ -149,7 +159,7 @@ def adapt(
 def _begin_with(model: Any, folder: Path) -> None:
     """Put the values of a saved adapter into a fresh one of the same shape; a score layer it has none for stays as it
     is."""
-    values = load_peft_weights(str(folder), device="cpu")
+    values = {**get_peft_model_state_dict(model), **load_peft_weights(str(folder), device="cpu")}
     found = set_peft_model_state_dict(model, values)
     if found.unexpected_keys:
         raise ModelError(f"the adapter {folder} does not fit the recipe's: {', '.join(found.unexpected_keys[:3])}")

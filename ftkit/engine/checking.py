@@ -40,6 +40,8 @@ def check_recipe(recipe: Recipe, model: str, data: Dataset, validation: Dataset 
             "optimizer",
         )
     source = find_source(model)
+    if source.scores and not isinstance(recipe, RewardModel):
+        raise _refused(f"{source.name!r} is a reward model; {type(recipe).__name__} trains one that writes", "model")
     if source.adapter is not None:
         _check_beginning(recipe, source)
     return source

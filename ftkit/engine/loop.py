@@ -269,6 +269,7 @@ class Loop:
             self.warn(f"the model of step {done.best_step}, the best one, is not there any more; the last one is taken")
             return None
         self.take(found.tensors())
+        self.adapted.settle()
         return done.best_step
 
     def refer(self) -> None:

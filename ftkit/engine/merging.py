@@ -10,9 +10,9 @@ from peft import PeftModel
 from safetensors import SafetensorError
 
 from ftkit.engine.machine import device as this_device
-from ftkit.engine.machine import fast_bf16
 from ftkit.engine.pretrained import load_pretrained
 from ftkit.engine.quiet import quiet
+from ftkit.engine.serving import own_precision
 from ftkit.engine.source import Source
 from ftkit.errors import ExportError, ModelError
 
@@ -40,7 +40,7 @@ def merged(source: Source, *, base: Literal["quantised", "original"], dtype: Lit
     if source.adapter is not None and source.quantisation is not None and base == "original":
         precision: Literal["bf16", "fp32"] = "fp32"  # the files' own values, none of them rounded on the way
     else:
-        precision = source.precision or ("bf16" if fast_bf16(where) else "fp32")
+        precision = own_precision(source, where)
     model = load_pretrained(source, precision=precision, device=where, quantisation=held, attention="sdpa").model
     with quiet():
         if held is not None:

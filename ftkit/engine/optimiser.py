@@ -31,7 +31,7 @@ def make_optimizer(recipe: Any, parameters: Sequence[torch.nn.Parameter]) -> Any
 class Movement:
     """The update-to-weight ratio ‖Δθ‖/‖θ‖ of a step, over the trained weights or an even sample of their tensors.
 
-    About 1e-3 is healthy for whole models; adapters begin at zero and move faster.
+    About 1e-3 is a rule of thumb for whole models; adapters begin at zero and move faster.
     """
 
     def __init__(self, parameters: Sequence[torch.nn.Parameter]) -> None:

@@ -16,7 +16,7 @@ from ftkit.engine.quiet import quiet
 from ftkit.engine.source import Source, find_source
 from ftkit.errors import ModelError
 
-__all__ = ["load_for_answers", "load_for_scores", "load_served"]
+__all__ = ["load_for_answers", "load_for_scores", "load_served", "own_precision"]
 
 
 def load_served(name: str) -> Pretrained:
@@ -28,8 +28,12 @@ def load_served(name: str) -> Pretrained:
     source, where = find_source(name), this_device()
     if source.scores:
         raise ModelError(f"{source.name!r} is a reward model: it scores answers (ft.Scorer) and writes none")
-    precision = source.precision or ("bf16" if fast_bf16(where) else "fp32")
-    return load_for_answers(source, precision=precision, device=where)
+    return load_for_answers(source, precision=own_precision(source, where), device=where)
+
+
+def own_precision(source: Source, where: torch.device) -> Literal["bf16", "fp32"]:
+    """The precision of a model's training; of a base model, the one that is fast here."""
+    return source.precision or ("bf16" if fast_bf16(where) else "fp32")
 
 
 def load_for_answers(source: Source, *, precision: Literal["bf16", "fp32"], device: torch.device) -> Pretrained:
@@ -54,17 +58,19 @@ def load_for_answers(source: Source, *, precision: Literal["bf16", "fp32"], devi
     return pretrained
 
 
-def load_for_scores(source: Source, *, precision: Literal["bf16", "fp32"], device: torch.device) -> Pretrained:
-    """Load a reward model that ftkit made, ready for :func:`ftkit.engine.scoring.score`.
+def load_for_scores(name: str) -> Pretrained:
+    """The reward model ``name``, which ftkit made, ready for :func:`ftkit.engine.scoring.score`.
 
     Raises:
         ModelError: it is no reward model, or cannot be loaded.
     """
+    source, where = find_source(name), this_device()
     if not source.scores:
         raise ModelError(f"{source.name!r} is no reward model that ftkit made, so it gives no scores")
     held = source.quantisation
-    pretrained = load_pretrained(source, precision=precision, device=device, quantisation=held, scores=True)
-    if held is not None and device.type == "cpu":
+    precision = own_precision(source, where)
+    pretrained = load_pretrained(source, precision=precision, device=where, quantisation=held, scores=True)
+    if held is not None and where.type == "cpu":
         with quiet():
             pretrained.model = pretrained.model.dequantize()
     if source.adapter is not None:

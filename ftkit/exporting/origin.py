@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ftkit.engine.source import RECORD, Source, find_source
-from ftkit.errors import ModelError, RunNotFoundError
+from ftkit.backends.local import LocalBackend
+from ftkit.engine.source import Source, find_source
+from ftkit.errors import ModelError
 from ftkit.exporting.result import Base
-from ftkit.runs import get
 
 __all__ = ["Origin", "read_object"]
 
@@ -25,12 +25,10 @@ class Origin:
 
     Attributes:
         source: where base and adapter are.
-        record: its ``ftkit.json``; empty when ftkit did not make it.
         settings: its ``adapter_config.json``; empty for a whole model.
     """
 
     source: Source
-    record: Mapping[str, Any]
     settings: Mapping[str, Any]
 
     @classmethod
@@ -40,11 +38,13 @@ class Origin:
         Raises:
             ModelError: there is none, or its files cannot be read.
         """
-        source = find_source(_folder_of_run(name) or name)
-        folder = source.adapter or Path(source.base)
-        return cls(
-            source, read_object(folder / RECORD), read_object(folder / "adapter_config.json") if source.adapter else {}
-        )
+        source = find_source(LocalBackend(name).source_name())
+        return cls(source, read_object(source.adapter / "adapter_config.json") if source.adapter else {})
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """Its ``ftkit.json``; empty when ftkit did not make it."""
+        return self.source.record
 
     @property
     def adapter(self) -> str:
@@ -83,14 +83,6 @@ class Origin:
     def standing_on(self, base: Base) -> Base | None:
         """``base``, or ``None`` where the question does not arise because nothing was held in 4 bits."""
         return None if self.source.quantisation is None else base
-
-
-def _folder_of_run(name: str) -> str | None:
-    try:
-        run = get(name)
-    except RunNotFoundError:
-        return None
-    return str(run.folder / "model") if run.id == name else None
 
 
 def read_object(file: Path) -> dict[str, Any]:

@@ -42,7 +42,8 @@ class Recipe(BaseModel):
     adapter_rate: ClassVar[float] = 5e-4
     """What ``learning_rate="auto"`` means for adapters; ``Full`` takes a tenth."""
     usual_rates: ClassVar[tuple[float, float]] = (1e-5, 2e-3)
-    """Between which rates adapters are usually trained, by published recipes; ``Full`` a tenth."""
+    """Rates of adapters outside of this are warned of; ``Full`` a tenth. A judgement, from TRL's defaults and "LoRA
+    Without Regret"."""
 
     kind: str
     epochs: int | Auto = Field(default="auto")

@@ -145,7 +145,7 @@ class Run:
         return self
 
     def resume(self) -> Run:
-        """Go on with a run that was cancelled, failed or died, from its newest checkpoint. Raises where it cannot.
+        """Go on with a run that was cancelled, failed or died, from its newest checkpoint.
 
         On this machine's CPU the result is, bit for bit, that of a run that was never interrupted.
 

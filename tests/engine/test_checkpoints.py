@@ -13,10 +13,13 @@ import pytest
 import torch
 
 import ftkit as ft
+from ftkit.engine import training
 from ftkit.engine.checkpoint import Checkpoints
 from ftkit.engine.loop import Stopped
+from ftkit.engine.serving import load_for_answers
+from ftkit.engine.source import find_source
 from ftkit.engine.training import Job, train
-from tests.engine.test_training import ADAPTERS, recipe, rows
+from tests.engine.test_training import ADAPTERS, logits_of, recipe, rows
 
 WATCHED = {"epochs": 3, "save_steps": 2, "eval_steps": 2}
 ADALORA = {"epochs": 6, "learning_rate": 5e-2, "save_steps": 2, "eval_steps": 3}
@@ -159,6 +162,8 @@ def test_only_the_newest_are_kept(tmp_path):
 
 FULL_DISK = """
 import json, resource, signal, sys
+from ftkit.engine.serving import load_for_answers
+from ftkit.engine.source import find_source
 from ftkit.engine.training import Job, train
 from tests.engine.test_training import recipe, rows
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -202,6 +207,26 @@ def test_the_result_is_the_model_of_the_lowest_validation_loss(runner):
     again = runner(recipe(epochs=1, learning_rate=2e-5, eval_steps=1))
     again.job = Job(again.job.recipe, rows(), rows(4, first=40), str(best.job.output), again.job.output)
     assert again.go()["validation_loss_before"] == pytest.approx(looks[lowest], rel=1e-3)
+
+
+def test_the_best_adalora_is_saved_with_the_ranks_it_had(runner, monkeypatch):
+    kept: list[torch.Tensor] = []
+    save = training.save_artefact
+
+    def look_and_save(folder: Path, pretrained: Any, adapted: Any, *rest: Any) -> None:
+        kept.append(logits_of(adapted.inner))
+        save(folder, pretrained, adapted, *rest)
+
+    monkeypatch.setattr(training, "save_artefact", look_and_save)
+    chosen = recipe(
+        ADAPTERS["adalora"], epochs=10, learning_rate=0.3, lr_scheduler_type="constant", eval_steps=1, warmup_ratio=0
+    )
+    done = runner(chosen)
+    summary = done.go()
+    total = summary["steps"]
+    assert summary["best_step"] < total - 3 * total // 10  # before the ranks were final
+    served = load_for_answers(find_source(str(done.job.output)), precision="fp32", device=torch.device("cpu"))
+    torch.testing.assert_close(logits_of(served.model), kept[0], rtol=1e-3, atol=1e-3)
 
 
 def test_a_run_ends_early_when_the_validation_loss_no_longer_falls(runner):

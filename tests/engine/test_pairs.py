@@ -117,6 +117,16 @@ def test_preferences_follow_on_demonstrations(tiny_model, tmp_path):
     )
 
 
+def test_a_reward_model_begins_with_what_demonstrations_taught(tiny_model, tmp_path):
+    first = Trained(recipe(epochs=2), tiny_model, tmp_path / "sft", pairs())
+    fresh = Trained(reward(epochs=1, batch_size=12), tiny_model, tmp_path / "fresh", pairs())
+    second = Trained(reward(), str(first.folder), tmp_path / "rm", pairs())
+    assert second.steps[0]["loss"] != pytest.approx(fresh.steps[0]["loss"], rel=1e-6)
+    assert ft.Scorer(f"local:{second.folder}").accuracy(pairs()) > 0.9
+    with pytest.raises(ft.RefusedError, match="is a reward model"):
+        Trained(dpo(), str(second.folder), tmp_path / "dpo", pairs())
+
+
 @pytest.mark.parametrize("kind", sorted(ADAPTERS))
 def test_a_reward_model_tells_good_from_bad(kind, tiny_model, tmp_path):
     rate = {"adalora": 5e-2, "full": 1e-3}.get(kind, 1e-2)

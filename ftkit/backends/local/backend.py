@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -53,14 +54,14 @@ class LocalBackend:
         _check_installed("training on this machine")
         from ftkit.engine.checking import check_recipe
 
-        check_recipe(recipe, self._source_name(), data, validation)
+        check_recipe(recipe, self.source_name(), data, validation)
 
     def submit(self, job: TrainingJob, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. The worker outlives the process that started it."""
         folder = store.run_folder(job.run_id)
         folder.mkdir(parents=True, exist_ok=True)
         spec: dict[str, Any] = {
-            "model": self._source_name(),
+            "model": self.source_name(),
             "recipe": job.recipe.model_dump(mode="json"),
             "data": job.data.to_spec(folder / "data"),
             "validation": None if job.validation is None else job.validation.to_spec(folder / "validation"),
@@ -75,14 +76,14 @@ class LocalBackend:
             raise RunError(f"run {record.id} cannot be resumed: its job is gone from {store.run_folder(record.id)}")
         _check_installed("training on this machine")
         ended: tuple[RunState, ...] = ("failed", "cancelled")
-        again: dict[str, Any] = {"state": "queued", "error": None, "finished_at": None, "handle": {}}
-        found = store.update(record.id, expect=ended, reason="resumed", **again)
-        if found.state == "queued" and not found.handle:
+        claim = {"claim": secrets.token_hex(8)}  # of two who resume a run at once, one starts a worker
+        again: dict[str, Any] = {"state": "queued", "error": None, "finished_at": None, "handle": claim}
+        if store.update(record.id, expect=ended, reason="resumed", **again).handle == claim:
             _start_worker(record.id, store)
 
     def refresh(self, record: RunRecord, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. Finds out when a worker has died without a word."""
-        if record.state not in OPEN_STATES or not record.handle or _alive(record.handle):
+        if record.state not in OPEN_STATES or "pid" not in record.handle or _alive(record.handle):
             return
         log = store.run_folder(record.id) / "log.txt"
         reason = (
@@ -124,7 +125,7 @@ class LocalBackend:
                 _check_installed("answering on this machine")
                 from ftkit.backends.local.answerer import LocalAnswerer
 
-                self._answerer = LocalAnswerer(self._source_name())
+                self._answerer = LocalAnswerer(self.source_name())
             return self._answerer
 
     def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
@@ -135,29 +136,25 @@ class LocalBackend:
             DataError: a conversation that cannot be scored.
         """
         _check_installed("scoring on this machine")
-        from ftkit.engine.machine import device, fast_bf16
         from ftkit.engine.scoring import score
         from ftkit.engine.serving import load_for_scores
-        from ftkit.engine.source import find_source
 
         with self._lock:
             if self._scoring is None:
-                source, where = find_source(self._source_name()), device()
-                precision = source.precision or ("bf16" if fast_bf16(where) else "fp32")
-                self._scoring = load_for_scores(source, precision=precision, device=where)
+                self._scoring = load_for_scores(self.source_name())
             return score(self._scoring, conversations)
 
     def known_task(self) -> Task | None:
         """See :class:`~ftkit.backends.Backend`: that of the run which made the model."""
         from ftkit.engine.source import RECORD
 
-        record = Path(self._source_name()) / RECORD
+        record = Path(self.source_name()) / RECORD
         if not record.is_file():
             return None
         known = json.loads(record.read_text(encoding="utf-8")).get("task")
         return None if known is None else Task.model_validate(known)
 
-    def _source_name(self) -> str:
+    def source_name(self) -> str:
         """The model's name for the engine; a run's id becomes the folder of its model."""
         made = Store().run_folder(self.model) / "model"
         is_run = not Path(self.model).is_absolute() and made.is_dir()
