@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from ftkit.cli.data_options import (
+    ChosenColumn,
     ColumnNames,
     Columns,
     DataFiles,
     FormatName,
     GroupColumn,
     IdColumn,
+    MarginColumn,
+    RejectedColumn,
     TargetColumn,
     TaskFile,
     read_task,
@@ -35,6 +38,9 @@ def plan(
     ],
     task: TaskFile = None,
     target: TargetColumn = None,
+    chosen: ChosenColumn = None,
+    rejected: RejectedColumn = None,
+    margin: MarginColumn = None,
     validation: Annotated[
         list[Path] | None,
         typer.Option("--validation", metavar="FILE", help="Rows whose loss would be watched. May be given often."),
@@ -66,12 +72,12 @@ def plan(
     from ftkit.planning import plan as make
     from ftkit.recipe import SFT, load_recipe
 
-    chosen = overridden(SFT() if recipe is None else load_recipe(recipe), assignments or [], adapter)
+    changed = overridden(SFT() if recipe is None else load_recipe(recipe), assignments or [], adapter)
     known = read_task(task)
-    reading = Columns(target, format_, columns, id_, group)
+    reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
     rows = reading.load(data, known)
     watched = reading.load(validation, known) if validation else None
-    found = make(chosen, rows, backend, validation=watched, device=device)
+    found = make(changed, rows, backend, validation=watched, device=device)
     if json_:
         typer.echo(found.model_dump_json(indent=2))
     else:

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ftkit.engine.memory import trainable_parameters
+from ftkit.engine.memory import compute_precision, trainable_parameters
 from ftkit.engine.shape import Linear, Shape
 from ftkit.engine.work import PackSize, Step
 from ftkit.recipe import AdaLoRA, DoRA, Full, QLoRA, Recipe
 
-__all__ = ["Speed", "forward_seconds", "step_seconds"]
+__all__ = ["Speed", "passes_seconds", "step_seconds"]
 
 BACKWARD_BYTES = 2.0
 """Bytes moved backward for each one moved forward: each of two inputs gets a gradient. By reasoning, not fitted."""
@@ -71,9 +71,14 @@ def step_seconds(shape: Shape, recipe: Recipe, steps: Sequence[Step], speed: Spe
     return packs / len(steps) + _optimizer_seconds(shape, recipe, speed)
 
 
-def forward_seconds(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed, *, shared: bool = True) -> float:
-    """Seconds of a look at the loss of ``pack``, without gradients."""
-    return _layers_forward(shape, recipe, pack, speed) + _head_seconds(shape, recipe, pack, speed, 2, shared=shared)
+def passes_seconds(
+    shape: Shape, recipe: Recipe, packs: Sequence[PackSize], speed: Speed, *, shared: bool = True
+) -> float:
+    """Seconds of computing ``packs`` without gradients."""
+    return sum(
+        _layers_forward(shape, recipe, pack, speed) + _head_seconds(shape, recipe, pack, speed, 2, shared=shared)
+        for pack in packs
+    )
 
 
 def _pack_seconds(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed, *, shared: bool) -> float:
@@ -111,11 +116,10 @@ def _layers_backward(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed)
 def _head_seconds(
     shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed, operations: int, *, shared: bool
 ) -> float:
-    rows = pack.supervised if shared else pack.tokens
-    head = Linear("lm_head", shape.hidden, shape.vocabulary, "mlp")
+    rows = pack.predictions if shared else pack.tokens
     # The softmax: its largest term, the exponentials and their sum, the gradient and its scaling.
-    moved = rows * shape.vocabulary * 4 * (10 if operations > 2 else 5)
-    return operations * rows * head.weights / speed.product(head) + moved / speed.bytes_moved
+    moved = rows * shape.outputs * 4 * (10 if operations > 2 else 5)
+    return operations * rows * shape.head.weights / speed.product(shape.head) + moved / speed.bytes_moved
 
 
 def _adapter_weights(shape: Shape, recipe: Recipe) -> int:
@@ -125,7 +129,7 @@ def _adapter_weights(shape: Shape, recipe: Recipe) -> int:
 def _moved_forward(shape: Shape, recipe: Recipe) -> float:
     """Bytes read and written for a token of one layer, going forward, by what is not a product of matrices."""
     adapter = recipe.adapter
-    size = 2 if recipe.precision == "bf16" and not isinstance(adapter, Full) else 4
+    size = 2 if compute_precision(recipe) == "bf16" else 4
     d, f, queries, keys = (
         shape.hidden,
         shape.intermediate,

@@ -6,17 +6,24 @@ ftkit's attention and loss leave it; the tests compare it with what autograd rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from ftkit.engine.shape import Linear, Shape
-from ftkit.engine.work import PackSize, Step
+from ftkit.engine.work import PackSize, Work
 from ftkit.errors import ConfigError
 from ftkit.recipe import AdaLoRA, DoRA, Full, LoRA, QLoRA, Recipe
 
-__all__ = ["Memory", "adapter_parameters", "kept_by_a_pack", "kept_by_the_head", "memory_of", "trainable_parameters"]
+__all__ = [
+    "Memory",
+    "adapter_parameters",
+    "compute_precision",
+    "kept_by_a_pack",
+    "kept_by_the_head",
+    "memory_of",
+    "trainable_parameters",
+]
 
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 """Bits a weight with double quantisation: a scale of 8 bits a block of 64, and of 32 bits a block of 256 scales
@@ -61,6 +68,9 @@ class Memory(BaseModel):
     """Python, torch and the libraries (CPU), or the CUDA context."""
     loading: int
     """The peak while the weights are read."""
+    looking: int
+    """The peak of passes without gradients: trying the model with two rows, the reference of preferences, looks at the
+    validation loss."""
     peak: int
     """The most at any one time, ``process`` included."""
 
@@ -68,7 +78,7 @@ class Memory(BaseModel):
 def memory_of(
     shape: Shape,
     recipe: Recipe,
-    steps: Sequence[Step],
+    work: Work,
     *,
     device: Literal["cpu", "cuda"],
     shared: bool = True,
@@ -78,7 +88,7 @@ def memory_of(
 
     Args:
         recipe: resolved, without ``"auto"``.
-        steps: the packs of some of its steps, the largest among them.
+        work: what it computes.
         device: where it runs.
         shared: whether rows share computation; row by row every token has logits.
         process: bytes that are taken before any model is.
@@ -89,20 +99,24 @@ def memory_of(
     adapters = 0 if isinstance(recipe.adapter, Full) else 4 * trained
     gradients = 4 * trained
     optimizer = _optimizer(recipe, trained)
-    packs = [pack for step in steps for pack in step]
+    packs = [pack for step in work.steps for pack in step]
     largest = max(packs, key=lambda one: one.tokens)
     activations = kept_by_a_pack(shape, recipe, largest, device=device)
     logits = max(kept_by_the_head(shape, recipe, pack, shared=shared) for pack in packs)
     workspace = _workspace(shape, recipe, largest)
     allocator = _allocator(shape, largest, activations, device=device)
-    work = activations + allocator + max(logits, workspace)
+    flowing = activations + allocator + max(logits, workspace)
     # In the backward pass of a step's only pack, gradients take the place of activations; a later pack finds those of
     # the packs before it.
-    passing = gradients + work if any(len(step) > 1 for step in steps) else max(gradients + workspace, work)
+    passing = gradients + flowing if any(len(step) > 1 for step in work.steps) else max(gradients + workspace, flowing)
     held = weights + adapters + optimizer
     # Files of 16-bit weights are mapped into memory while they are copied to another type or to the device.
     mapped = 2 * shape.parameters if device == "cpu" and size == 4 else 0
     loading = process + weights + mapped
+    # The two rows are computed alone first, with the logits of all their tokens.
+    tried = 0 if shape.scores else work.longest * shape.outputs * size
+    passes = (_looked_at(shape, recipe, pack, device=device, shared=shared) for pack in work.passes)
+    looking = max(loading, process + weights + adapters + tried, process + held + max(passes, default=0))
     return Memory(
         weights=weights,
         adapters=adapters,
@@ -114,7 +128,8 @@ def memory_of(
         allocator=allocator,
         process=process,
         loading=loading,
-        peak=max(loading, process + held + passing),
+        looking=looking,
+        peak=max(loading, looking, process + held + passing),
     )
 
 
@@ -137,7 +152,8 @@ def trainable_parameters(shape: Shape, recipe: Recipe) -> int:
     adapter = recipe.adapter
     if isinstance(adapter, Full):
         return shape.parameters
-    return shape.layers * sum(adapter_parameters(one, adapter) for one in shape.targets(adapter.target_modules))
+    each = sum(adapter_parameters(one, adapter) for one in shape.targets(adapter.target_modules))
+    return shape.layers * each + (shape.head.weights if shape.scores else 0)
 
 
 def kept_by_a_pack(shape: Shape, recipe: Recipe, pack: PackSize, *, device: Literal["cpu", "cuda"] = "cpu") -> int:
@@ -155,20 +171,25 @@ def kept_by_a_pack(shape: Shape, recipe: Recipe, pack: PackSize, *, device: Lite
 
 def kept_by_the_head(shape: Shape, recipe: Recipe, pack: PackSize, *, shared: bool = True) -> int:
     """Bytes of the output layer and the loss at their fullest."""
-    size, rows = _compute_bytes(recipe), min(pack.supervised, CHUNK)
+    size, rows = _compute_bytes(recipe), min(pack.predictions, CHUNK)
     narrow = 0 if size == 4 else 2 * size  # 16-bit logits and their gradient, beside those in float32
     if shared:
         # The logits, their gradient and, once there is a chunk before this one, what is still held of it.
-        held = 2 if pack.supervised <= CHUNK else 3
-        logits = rows * shape.vocabulary * (4 * held + narrow) + pack.supervised * shape.hidden * size
+        held = 2 if pack.predictions <= CHUNK else 3
+        logits = rows * shape.outputs * (4 * held + narrow) + pack.predictions * shape.hidden * size
     else:
-        logits = pack.tokens * shape.vocabulary * 2 * size + pack.supervised * shape.vocabulary * (8 + size)
+        logits = pack.tokens * shape.outputs * 2 * size + pack.predictions * shape.outputs * (8 + size)
     # A trained output layer: its gradient as it is summed, and one chunk's.
-    return logits + (2 * 4 * shape.head_weights if isinstance(recipe.adapter, Full) else 0)
+    return logits + (2 * 4 * shape.head.weights if isinstance(recipe.adapter, Full) else 0)
+
+
+def compute_precision(recipe: Recipe) -> Literal["bf16", "fp32"]:
+    """What the layers compute in: a resolved recipe's precision, but for whole models, which train in float32."""
+    return "bf16" if recipe.precision == "bf16" and not isinstance(recipe.adapter, Full) else "fp32"
 
 
 def _compute_bytes(recipe: Recipe) -> int:
-    return 2 if recipe.precision == "bf16" and not isinstance(recipe.adapter, Full) else 4
+    return 2 if compute_precision(recipe) == "bf16" else 4
 
 
 def _weights(shape: Shape, recipe: Recipe) -> int:
@@ -247,6 +268,16 @@ def _workspace(shape: Shape, recipe: Recipe, pack: PackSize) -> int:
     if isinstance(adapter, DoRA):
         flowing += 4 * (largest.inputs**2 + 4 * largest.weights)  # B·A by way of the identity, and W + B·A
     return flowing
+
+
+def _looked_at(shape: Shape, recipe: Recipe, pack: PackSize, *, device: str, shared: bool) -> int:
+    """Bytes of a pack that is computed without gradients: one layer's tensors, and one chunk of logits."""
+    size = _compute_bytes(recipe)
+    layer = round(_kept_by_a_layer(shape, recipe, device) * pack.tokens)
+    rows = min(pack.predictions, CHUNK) if shared else pack.tokens
+    logits = rows * shape.outputs * (8 if size == 4 else 10)
+    hidden = 2 * pack.tokens * shape.hidden * size
+    return hidden + max(layer + _allocator(shape, pack, layer, device=device), logits)
 
 
 def _allocator(shape: Shape, pack: PackSize, activations: int, *, device: str) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from ftkit.data import Dataset
 from ftkit.engine.checking import check_recipe
 from ftkit.engine.embedded import expand_embedded, is_embedded
-from ftkit.engine.estimate import Estimate, estimate_run
-from ftkit.engine.pretrained import context_length, load_config, load_renderer
+from ftkit.engine.estimate import Estimate, estimate
+from ftkit.engine.methods import method_of
+from ftkit.engine.pretrained import context_length, load_config
 from ftkit.engine.rows import TokenRows, render_rows
-from ftkit.engine.source import Source, find_source
+from ftkit.engine.shape import shape_of
 from ftkit.engine.target import named_gpu, this_machine
-from ftkit.errors import RefusedError
+from ftkit.engine.tokenizing import load_renderer
+from ftkit.engine.work import work_of
 from ftkit.recipe import Recipe, RecipeFacts
 
 __all__ = ["SAMPLE", "predict"]
@@ -30,38 +32,36 @@ def predict(
         device: a GPU by name, e.g. ``"h100-80gb"``; ``None`` is this machine.
 
     Raises:
-        RefusedError: this machine cannot train so, or the model is an adapter.
+        RefusedError: the recipe cannot be trained so there.
         ModelError: there is no such model, or its layers are not known.
         DataError: a row that cannot be trained on.
         ConfigError: no such GPU.
     """
     target = this_machine() if device is None else named_gpu(device)
-    source = check_recipe(recipe, model, len(data)) if device is None else _base(model)
+    source = check_recipe(recipe, model, data, validation, has_cuda=target.device == "cuda")
     if is_embedded(source.base):
         expand_embedded()
     resolved = recipe.resolve(RecipeFacts(rows=len(data), fast_bf16=target.fast_bf16, device=target.device))
+    method = method_of(resolved)
     config = load_config(source)
+    shape = shape_of(config.to_dict(), scores=method.scores)
     renderer = load_renderer(source)
     limit = resolved.max_length or context_length(config)
 
     def rendered(rows: Dataset) -> TokenRows:
-        return render_rows(rows if len(rows) <= SAMPLE else rows.shuffle(0).take(SAMPLE), renderer, limit)
+        part = rows if len(rows) <= SAMPLE else rows.shuffle(0).take(SAMPLE)
+        return render_rows(part, renderer, method, limit)
 
-    return estimate_run(
+    known, held_out = rendered(data), None if validation is None else rendered(validation)
+    longest = max(known.longest, held_out.longest if held_out else 0)
+    shared = shape.window is None or shape.window >= longest
+    work = work_of(
+        known,
         resolved,
-        config.to_dict(),
-        rendered(data),
-        target,
+        method,
+        shared=shared,
         of_rows=len(data),
-        held_out=None if validation is None else rendered(validation),
+        held_out=held_out,
         of_held_out=None if validation is None else len(validation),
     )
-
-
-def _base(model: str) -> Source:
-    source = find_source(model)
-    if source.adapter is not None:
-        raise RefusedError(
-            f"{model!r} is an adapter; the local engine trains from a base model", backend="local", fields=("model",)
-        )
-    return source
+    return estimate(resolved, shape, work, target, shared=shared)

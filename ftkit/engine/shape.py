@@ -7,7 +7,7 @@ same name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ftkit.errors import ModelError
@@ -46,6 +46,7 @@ class Shape:
     Attributes:
         family: ``model_type`` of its config.
         vocabulary: rows of the embedding, V.
+        outputs: rows of the output layer: V, or 1 where the model scores.
         hidden: width of the residual stream, d.
         intermediate: width inside the MLP, f.
         layers: number of layers, L.
@@ -65,6 +66,7 @@ class Shape:
 
     family: str
     vocabulary: int
+    outputs: int
     hidden: int
     intermediate: int
     layers: int
@@ -87,9 +89,14 @@ class Shape:
         return self.heads * self.head_dim
 
     @property
-    def head_weights(self) -> int:
-        """Parameters of the output layer, shared with the embedding or not."""
-        return self.vocabulary * self.hidden
+    def scores(self) -> bool:
+        """Whether it ends in a score, not in a vocabulary."""
+        return self.outputs == 1
+
+    @property
+    def head(self) -> Linear:
+        """The output layer, shared with the embedding or not."""
+        return Linear("lm_head", self.hidden, self.outputs, "mlp")
 
     @property
     def linear_weights(self) -> int:
@@ -104,8 +111,8 @@ class Shape:
     @property
     def parameters(self) -> int:
         """All parameters, a shared output layer counted once."""
-        heads = self.head_weights * (1 if self.tied_head else 2)
-        return self.linear_weights + self.biases + self.layers * self.norms + self.outside + heads
+        ends = self.vocabulary * self.hidden + (0 if self.tied_head else self.head.weights)
+        return self.linear_weights + self.biases + self.layers * self.norms + self.outside + ends
 
     def targets(self, modules: Literal["all-linear"] | tuple[str, ...]) -> tuple[Linear, ...]:
         """The linear maps of one layer that get an adapter.
@@ -142,11 +149,12 @@ class _Config:
         return default if value is None else bool(value)
 
 
-def shape_of(config: Mapping[str, Any]) -> Shape:
+def shape_of(config: Mapping[str, Any], *, scores: bool = False) -> Shape:
     """The shape that a model's ``config.json`` describes.
 
     Args:
         config: the parsed file, or a transformers config's ``to_dict()``.
+        scores: the form of the model that gives one score, not a vocabulary's logits.
 
     Raises:
         ModelError: a family whose layers are not known here, or a size that is missing.
@@ -157,7 +165,8 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
         raise ModelError(
             f"the layers of model_type {family!r} are not known; sizes can be worked out for {', '.join(_FAMILIES)}"
         )
-    return build(str(family), _Config(config))
+    shape = build(str(family), _Config(config))
+    return replace(shape, outputs=1, tied_head=False) if scores else shape
 
 
 def _decoder(
@@ -205,6 +214,7 @@ def _decoder(
     return Shape(
         family=family,
         vocabulary=config.number("vocab_size"),
+        outputs=config.number("vocab_size"),
         hidden=d,
         intermediate=f,
         layers=config.number("num_hidden_layers"),
@@ -230,6 +240,7 @@ def _gpt2(family: str, config: _Config) -> Shape:
     return Shape(
         family=family,
         vocabulary=config.number("vocab_size"),
+        outputs=config.number("vocab_size"),
         hidden=d,
         intermediate=f,
         layers=config.number("n_layer"),

@@ -17,7 +17,7 @@ from ftkit.engine.memory import kept_by_a_pack, kept_by_the_head, memory_of
 from ftkit.engine.rendered import Rendered
 from ftkit.engine.shape import shape_of
 from ftkit.engine.tree import pack
-from ftkit.engine.work import PackSize
+from ftkit.engine.work import PackSize, Step, Work
 from tests.tiny import tiny_causal, tiny_config
 
 TOKENS = 300
@@ -28,6 +28,10 @@ ADAPTERS = {
     "adalora": ft.AdaLoRA(init_rank=4, target_rank=2),
     "full": ft.Full(),
 }
+
+
+def work_of_steps(*steps: Step) -> Work:
+    return Work(rows=9, counted=9, tokens=900, longest=100, steps=steps)
 
 
 def kept_by_autograd(family: str, chosen: Any, dtype: torch.dtype, layers: int) -> int:
@@ -105,7 +109,7 @@ def test_held_bytes_are_those_of_the_tensors(tmp_path: Any, tokenizer: Any) -> N
     adapted = adapt(loaded.model, ft.QLoRA(rank=4).resolve(total_steps=9), total_steps=9, seed=0)
     recipe = ft.SFT(adapter=ft.QLoRA(rank=4), precision="fp32", optimizer="adamw")
     shape = shape_of(loaded.model.config.to_dict())
-    found = memory_of(shape, recipe, [(PackSize(100, 10, 5050),)], device="cpu")
+    found = memory_of(shape, recipe, work_of_steps((PackSize(100, 10, 5050),)), device="cpu")
     frozen = [one for one in adapted.model.parameters() if not one.requires_grad]
     constants = sum(
         state.absmax.nbytes + state.state2.absmax.nbytes
@@ -122,6 +126,6 @@ def test_a_second_pack_finds_the_gradients_of_the_first() -> None:
     shape = shape_of(tiny_config("llama").to_dict())
     recipe = ft.SFT(adapter=ft.Full(), precision="fp32", optimizer="adamw")
     one = PackSize(2000, 100, 0)
-    once, twice = (memory_of(shape, recipe, [step], device="cpu") for step in ((one,), (one, one)))
+    once, twice = (memory_of(shape, recipe, work_of_steps(step), device="cpu") for step in ((one,), (one, one)))
     assert twice.peak - once.peak == once.gradients
     assert once.weights + once.gradients + once.optimizer == 16 * shape.parameters

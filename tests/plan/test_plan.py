@@ -36,8 +36,25 @@ class Silent:
     name, model = "silent", "one"
 
 
-def test_the_plan_is_what_the_run_then_reports(tiny_model: str, tmp_path: Path) -> None:
-    data, chosen = rows(), recipe()
+def pairs(count: int = 12) -> ft.Dataset:
+    lines = [
+        {"note": f"a patient of {30 + n} years", "good": f"{30 + n}", "bad": f"{n} years or more"} for n in range(count)
+    ]
+    return ft.Dataset.from_rows(lines, TASK, chosen="good", rejected="bad")
+
+
+RECIPES: dict[str, tuple[Any, ft.Recipe]] = {
+    "sft": (rows, recipe()),
+    "dpo": (pairs, ft.DPO(epochs=2, batch_size=5, adapter=ft.DoRA(rank=4), precision="fp32")),
+    "reward": (pairs, ft.RewardModel(epochs=2, batch_size=5, adapter=ft.LoRA(rank=4), precision="fp32")),
+    "reward, full": (pairs, ft.RewardModel(epochs=2, batch_size=5, adapter=ft.Full(), precision="fp32")),
+}
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_the_plan_is_what_the_run_then_reports(kind: str, tiny_model: str, tmp_path: Path) -> None:
+    make, chosen = RECIPES[kind]
+    data = make()
     found = ft.plan(chosen, data, f"local:{tiny_model}")[f"local:{tiny_model}"]
     events: list[tuple[str, dict[str, Any]]] = []
     train(Job(chosen, data, None, tiny_model, tmp_path / "out"), lambda kind, data: events.append((kind, data)))
@@ -176,24 +193,3 @@ def test_from_the_command_line(tiny_model: str, tmp_path: Path) -> None:
     assert typed("--device", "h100").exit_code == 2
     nowhere = CliRunner().invoke(app, [*map(str, words[:-1]), "local:./nowhere"])
     assert (nowhere.exit_code, "no estimate" in nowhere.stdout) == (1, True)
-
-
-def test_a_prediction_for_the_runs_own_log(tiny_model: str) -> None:
-    from ftkit.engine.estimate import predicted
-    from ftkit.engine.pretrained import load_config, load_renderer
-    from ftkit.engine.rows import render_rows
-    from ftkit.engine.source import find_source
-    from ftkit.engine.target import this_machine
-    from ftkit.engine.training import facts
-
-    source = find_source(tiny_model)
-    rendered = render_rows(rows(), load_renderer(source), None)
-    chosen = recipe().resolve(facts(12))
-    said = predicted(chosen, load_config(source).to_dict(), rendered, this_machine())
-    assert said["message"] == "predicted"
-    expected = ft.plan(recipe(), rows(), f"local:{tiny_model}").entries[0].estimate
-    assert said["predicted_peak_bytes"] == expected.memory.peak
-    assert said["predicted_seconds_per_step"] == pytest.approx(expected.seconds_per_step, abs=1e-4)
-    unknown = predicted(chosen, {"model_type": "mamba"}, rendered, this_machine())
-    assert unknown["message"] == "not predicted"
-    assert "mamba" in unknown["reason"]

@@ -12,7 +12,7 @@ from ftkit.engine.estimate import Estimate, estimate
 from ftkit.engine.memory import NF4_BITS, SINGLE_BITS, trainable_parameters
 from ftkit.engine.shape import Linear, Shape, shape_of
 from ftkit.engine.target import named_gpu
-from ftkit.engine.work import PackSize
+from ftkit.engine.work import PackSize, Work
 from ftkit.recipe import RecipeFacts
 
 LLAMA_65B = {
@@ -46,15 +46,8 @@ def planned(config: dict[str, Any], recipe: ft.SFT, device: str, tokens: int, pa
     """An epoch of 1,000 rows on a GPU; each step has ``packs`` packs of one row of ``tokens`` tokens."""
     resolved = recipe.resolve(RecipeFacts(rows=1000, fast_bf16=True, device="cuda"))
     step = (PackSize(tokens, tokens // 4, tokens * (tokens + 1) // 2),) * packs
-    return estimate(
-        resolved,
-        shape_of(config),
-        [step],
-        rows=1000,
-        tokens_per_epoch=1000 * tokens,
-        target=named_gpu(device),
-        longest=tokens,
-    )
+    work = Work(rows=1000, counted=16, tokens=16 * tokens, longest=tokens, steps=[step])
+    return estimate(resolved, shape_of(config), work, named_gpu(device))
 
 
 def test_llama_65b_is_tuned_on_one_48_gb_gpu_with_qlora_and_takes_780_gb_without() -> None:

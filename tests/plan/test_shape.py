@@ -41,6 +41,18 @@ def test_parameters_are_those_of_the_model(family: str, variant: str) -> None:
     assert shape_of(config.to_dict()).parameters == count(model.parameters())
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_that_scores_has_one_output(family: str) -> None:
+    import transformers
+
+    config = tiny_config(family, tie_word_embeddings=False, num_labels=1)
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    shape = shape_of(config.to_dict(), scores=True)
+    assert shape.parameters == count(model.parameters())
+    adapted = adapt(model, ft.LoRA(rank=4).resolve(total_steps=20), total_steps=20, seed=0, scores=True)
+    assert trainable_parameters(shape, ft.RewardModel(adapter=ft.LoRA(rank=4))) == count(adapted.parameters.values())
+
+
 def test_qwen2_has_biases_on_queries_keys_and_values() -> None:
     import transformers
 

@@ -1,0 +1,44 @@
+"""Rows, and recipes for them, that the comparisons share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+import ftkit as ft
+from ftkit.engine.methods import method_of
+from ftkit.engine.pretrained import load_pretrained
+from ftkit.engine.rows import TokenRows, render_rows
+from ftkit.engine.source import find_source
+
+__all__ = ["of_different_lengths", "recipe", "tokens_of"]
+
+_TASK = ft.Task("Read the age and the bed from the note; answer with both, the age first.", input="{note}")
+
+
+def of_different_lengths(count: int) -> ft.Dataset:
+    """Short notes with one instruction; in a padded batch much is padding."""
+    return ft.Dataset.from_rows(
+        [
+            {
+                "note": f"bed {n % 7}: a patient of {30 + n} years" + " sleeps well" * (n % 5),
+                "gold": f"{30 + n} in {n % 7}" + ", asleep" * (n % 3),
+            }
+            for n in range(count)
+        ],
+        _TASK,
+        target="gold",
+    )
+
+
+def recipe(adapter: Any, **changes: Any) -> ft.SFT:
+    """One epoch in float32."""
+    plain = {"epochs": 1, "learning_rate": 1e-3, "precision": "fp32", "seed": 3}
+    return ft.SFT(adapter=adapter, **(plain | changes))
+
+
+def tokens_of(data: ft.Dataset, model: str) -> TokenRows:
+    """The rows in tokens, as a job renders them."""
+    pretrained = load_pretrained(find_source(model), precision="fp32", device=torch.device("cpu"))
+    return render_rows(data, pretrained.renderer, method_of(ft.SFT()), None)

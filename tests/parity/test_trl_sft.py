@@ -1,0 +1,94 @@
+"""ftkit's supervised fine-tuning beside TRL's: the same rows, weights and settings give the same numbers in float32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import ftkit as ft
+from ftkit.engine.adapting import Adapted
+from ftkit.engine.rows import TokenRows
+from tests.parity import trl_side
+from tests.parity.ftkit_side import Ran, run_job
+from tests.parity.rows import of_different_lengths, recipe, tokens_of
+from tests.parity.trl_side import Found
+
+ADAPTERS = {"lora": ft.LoRA(rank=4), "dora": ft.DoRA(rank=4), "full": ft.Full()}
+
+
+def stir(adapted: Adapted) -> None:
+    """LoRA's B is zero at first, which would hide a wrong gradient of A."""
+    torch.manual_seed(0)
+    for parameter in adapted.parameters.values():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+
+
+def by_transformers(folder: str, ran: Ran, found: TokenRows) -> Found:
+    """Mean loss of the supervised tokens, each row alone through the model's own forward."""
+    from peft import get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    if ran.config is not None:
+        model = get_peft_model(model, ran.config)
+    trainable = {name: one for name, one in model.named_parameters() if one.requires_grad}
+    for name, one in ran.weights.items():
+        trainable[name].data.copy_(one)
+    total = torch.zeros(())
+    for row in found.sequences():
+        ids = torch.from_numpy(row.ids).long().unsqueeze(0)
+        labels = ids.masked_fill(~torch.from_numpy(row.supervised), -100)
+        total = total + model(input_ids=ids, labels=labels, num_items_in_batch=found.supervised).loss
+    total.backward()
+    return Found(float(total.detach()), {name: one.grad for name, one in trainable.items()})
+
+
+def same(mine: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    assert mine.keys() == theirs.keys()
+    for name, gradient in theirs.items():
+        assert float((mine[name] - gradient).norm()) <= 1e-5 * float(gradient.norm()), name
+
+
+@pytest.mark.parametrize("kind", sorted(ADAPTERS))
+def test_loss_and_gradients_of_a_batch_are_those_of_trl_and_of_transformers_alone(
+    kind: str, tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    data = of_different_lengths(9)
+    for budget in (4096, 100):  # in one pack, and in several
+        ran = run_job(
+            monkeypatch, recipe(ADAPTERS[kind], batch_size=9, max_batch_tokens=budget), data, tiny_model,
+            tmp_path / f"ftkit-{budget}", before=stir,
+        )  # fmt: skip
+        [loss] = ran.steps("loss")
+        found = tokens_of(data, tiny_model)
+        for theirs in (
+            trl_side.sft(tiny_model, ran.config, ran.weights, found.sequences(), tmp_path / "trl"),
+            by_transformers(tiny_model, ran, found),
+        ):
+            assert loss == pytest.approx(theirs.loss, rel=1e-5)
+            same(ran.first_gradients, theirs.gradients)
+        assert ran.summary["shared_prefix"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["lora", pytest.param("dora", marks=pytest.mark.slow), pytest.param("full", marks=pytest.mark.slow)]
+)
+def test_fifty_steps_in_the_same_order_have_the_same_losses(
+    kind: str, tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    chosen = recipe(ADAPTERS[kind], epochs=5, batch_size=2)
+    data = of_different_lengths(20)
+    ran = run_job(monkeypatch, chosen, data, tiny_model, tmp_path / "ftkit")
+    found = tokens_of(data, tiny_model)
+    order = [one.sequences[0] for epoch in range(5) for batch in found.batches(epoch, 2, chosen.seed) for one in batch]
+    theirs = trl_side.sft_losses(
+        tiny_model, ran.config, ran.weights, order, tmp_path / "trl",
+        batch_size=2, rates=ran.steps("learning_rate"), max_grad_norm=chosen.max_grad_norm,
+    )  # fmt: skip
+    mine = ran.steps("loss")
+    assert len(mine) == len(theirs) == 50
+    assert mine[-1] < mine[0] - 0.1
+    assert mine == pytest.approx(theirs, abs=2e-5)

@@ -1,0 +1,213 @@
+"""What TRL makes of rows of token ids: loss and gradients of one batch, and a run's losses. Its public API only.
+
+Every function takes the folder of a base model, a PEFT config (``None``: all weights are trained) and the weights of
+the trainable tensors by name, so that both sides stand at the same point. Names are those of ``named_parameters()``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+import transformers
+from peft import PeftConfig
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
+from trl.trainer.dpo_trainer import DataCollatorForPreference as PairCollator
+from trl.trainer.reward_trainer import DataCollatorForPreference as RewardCollator
+
+from ftkit.engine.rendered import Rendered
+
+__all__ = ["Found", "PreferencePair", "dpo", "reward", "sft", "sft_losses"]
+
+datasets.disable_progress_bars()
+transformers.utils.logging.set_verbosity_error()
+
+Weights = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Loss of a batch, and the gradient of each trainable tensor that has one."""
+
+    loss: float
+    gradients: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencePair:
+    """One prompt with two completions, in token ids, and by how much the chosen one is better (for reward models)."""
+
+    prompt: list[int]
+    chosen: list[int]
+    rejected: list[int]
+    margin: float = 0.0
+
+
+def sft(folder: str, config: PeftConfig | None, weights: Weights, rows: Sequence[Rendered], output: Path) -> Found:
+    """``SFTTrainer.compute_loss`` on one padded batch of ``rows``, and its gradients."""
+    settings = SFTConfig(**_plainly(output, len(rows)), max_length=None)
+    trainer = SFTTrainer(
+        _causal(folder), settings, train_dataset=_supervised(rows), processing_class=_tokenizer(folder),
+        peft_config=config,
+    )  # fmt: skip
+    _put(weights, trainer.model)
+    return _backward(trainer, next(iter(trainer.get_train_dataloader())))
+
+
+def sft_losses(
+    folder: str,
+    config: PeftConfig | None,
+    weights: Weights,
+    rows: Sequence[Rendered],
+    output: Path,
+    *,
+    batch_size: int,
+    rates: Sequence[float],
+    max_grad_norm: float,
+) -> list[float]:
+    """Loss of each step of ``SFTTrainer.train()`` over ``rows`` in their order.
+
+    Args:
+        rates: learning rate of each step; AdamW without weight decay.
+    """
+    model = _causal(folder)
+    if config is not None:
+        from peft import get_peft_model
+
+        model = get_peft_model(model, config)
+    _put(weights, model)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1.0, weight_decay=0.0)
+    settings = SFTConfig(
+        **_plainly(output, batch_size), max_length=None, train_sampling_strategy="sequential", max_steps=len(rates),
+        max_grad_norm=max_grad_norm,
+    )  # fmt: skip
+    trainer = SFTTrainer(
+        model, settings, train_dataset=_supervised(rows), processing_class=_tokenizer(folder),
+        optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: rates[min(n, len(rates) - 1)])),
+    )  # fmt: skip
+    trainer.train()
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+def dpo(
+    folder: str,
+    config: PeftConfig | None,
+    weights: Weights,
+    pairs: Sequence[PreferencePair],
+    output: Path,
+    *,
+    loss_type: str = "sigmoid",
+    beta: float = 0.1,
+    label_smoothing: float = 0.0,
+) -> Found:
+    """``DPOTrainer.compute_loss`` on one batch of ``pairs``; the reference is the base model of ``folder``.
+
+    Args:
+        loss_type: as TRL names them: ``"sigmoid"`` (which heeds no label smoothing), ``"robust"``, ``"ipo"``
+            (log-probabilities averaged over tokens), ``"sigmoid_norm"`` (the same average under the sigmoid), …
+            ``"aot"`` on a single pair is the sigmoid loss with conservative label smoothing,
+            (1−ε)·ℓ(βΔ) + ε·ℓ(−βΔ).
+    """
+    placeholder = datasets.Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}])
+    settings = DPOConfig(
+        **_plainly(output, 1), max_length=None, loss_type=[loss_type], beta=beta, label_smoothing=label_smoothing
+    )
+    trainer = DPOTrainer(
+        _causal(folder), None if config is not None else _causal(folder).requires_grad_(requires_grad=False), settings,
+        train_dataset=placeholder, processing_class=_tokenizer(folder), peft_config=config,
+    )  # fmt: skip
+    _put(weights, trainer.model)
+    collate = PairCollator(pad_token_id=_pad(folder))
+    batch = collate([{"prompt_ids": p.prompt, "chosen_ids": p.chosen, "rejected_ids": p.rejected} for p in pairs])
+    return _backward(trainer, batch)
+
+
+def reward(
+    folder: str,
+    config: PeftConfig | None,
+    weights: Weights,
+    pairs: Sequence[PreferencePair],
+    output: Path,
+    *,
+    margins: bool = True,
+    center_rewards_coefficient: float | None = None,
+) -> Found:
+    """``RewardTrainer.compute_loss`` (Bradley-Terry) on one batch of ``pairs``, prompt and completion together.
+
+    The model is a sequence classifier of one label, whose head ``score.weight`` [1, d] reads each sequence's last
+    token. ``weights`` must hold it: it is in no causal model's folder.
+    """
+    examples = [
+        {"chosen_ids": p.prompt + p.chosen, "rejected_ids": p.prompt + p.rejected}
+        | ({"margin": p.margin} if margins else {})
+        for p in pairs
+    ]
+    settings = RewardConfig(
+        **_plainly(output, len(pairs)), max_length=None, center_rewards_coefficient=center_rewards_coefficient
+    )
+    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32)
+    trainer = RewardTrainer(
+        model, settings, train_dataset=datasets.Dataset.from_list(examples), processing_class=_tokenizer(folder),
+        peft_config=config,
+    )  # fmt: skip
+    _put(weights, trainer.model)
+    return _backward(trainer, RewardCollator(pad_token_id=_pad(folder))(examples))
+
+
+def _plainly(output: Path, batch_size: int) -> dict[str, Any]:
+    """Float32, nothing saved, nothing reported; TRL's own choices would be bfloat16 and gradient checkpointing."""
+    return {
+        "output_dir": str(output),
+        "per_device_train_batch_size": batch_size,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "use_cpu": True,
+        "report_to": "none",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+        "logging_steps": 1,
+    }
+
+
+def _supervised(rows: Sequence[Rendered]) -> datasets.Dataset:
+    ids = [row.ids.tolist() for row in rows]
+    labels = [np.where(row.supervised, row.ids, -100).tolist() for row in rows]
+    return datasets.Dataset.from_dict({"input_ids": ids, "labels": labels})
+
+
+def _causal(folder: str) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+def _tokenizer(folder: str) -> Any:
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def _pad(folder: str) -> int:
+    return int(_tokenizer(folder).pad_token_id)
+
+
+def _put(weights: Weights, model: Any) -> None:
+    mine = {name: one for name, one in model.named_parameters() if one.requires_grad}
+    missing = weights.keys() ^ mine.keys()
+    if missing:
+        raise KeyError(f"trainable on one side only: {sorted(missing)}")
+    for name, one in weights.items():
+        mine[name].data.copy_(one)
+
+
+def _backward(trainer: Any, batch: dict[str, Any]) -> Found:
+    trainer.model.train()
+    loss = trainer.compute_loss(trainer.model, batch)
+    loss.backward()
+    return Found(
+        float(loss.detach()),
+        {name: one.grad.clone() for name, one in trainer.model.named_parameters() if one.grad is not None},
+    )
