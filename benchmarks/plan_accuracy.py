@@ -44,30 +44,43 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "DoRA": {"adapter": "dora"},
     "AdaLoRA": {"adapter": "adalora"},
+    "DPO": {"kind": "dpo"},
+    "DPO, QLoRA, validation": {"kind": "dpo", "adapter": "qlora", "held_out": 20},
+    "Reward model": {"kind": "reward"},
     "Full, 34M": {"adapter": "full", "model": "small"},
     "Full, 34M, checkpointing": {"adapter": "full", "model": "small", "recipe": {"gradient_checkpointing": True}},
 }
 
 
-def dataset(setting: dict[str, Any], steps: int) -> Any:
-    """Random notes with random answers: as many rows as ``steps`` steps take."""
+def dataset(setting: dict[str, Any], count: int, seed: int = 7) -> Any:
+    """Random notes with random answers, or pairs of them."""
     import ftkit as ft
 
-    draw, words = random.Random(7), WORDS.split()
-    count = setting.get("batch", 4) * steps
+    draw, words = random.Random(seed), WORDS.split()
     rows = [
-        {"note": " ".join(draw.choices(words, k=setting.get("words", 60))), "gold": " ".join(draw.choices(words, k=20))}
+        {
+            "note": " ".join(draw.choices(words, k=setting.get("words", 60))),
+            "gold": " ".join(draw.choices(words, k=20)),
+            "worse": " ".join(draw.choices(words, k=20)),
+        }
         for _ in range(count)
     ]
-    return ft.Dataset.from_rows(rows, ft.Task("Extract the visit record.", input="{note}"), target="gold")
+    pairs = setting.get("kind", "sft") != "sft"
+    columns = {"chosen": "gold", "rejected": "worse"} if pairs else {"target": "gold"}
+    return ft.Dataset.from_rows(rows, ft.Task("Extract the visit record.", input="{note}"), **columns)
 
 
-def recipe_of(setting: dict[str, Any]) -> Any:
+def run_of(setting: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """Recipe, training rows for :data:`STEPS` steps, and validation rows."""
     import ftkit as ft
 
-    kinds = {"lora": ft.LoRA, "qlora": ft.QLoRA, "dora": ft.DoRA, "adalora": ft.AdaLoRA, "full": ft.Full}
-    chosen = {"precision": "fp32", "epochs": 1, "batch_size": setting.get("batch", 4), **setting.get("recipe", {})}
-    return ft.SFT(adapter=kinds[setting.get("adapter", "lora")](), **chosen)
+    kinds = {"sft": ft.SFT, "dpo": ft.DPO, "reward": ft.RewardModel}
+    adapters = {"lora": ft.LoRA, "qlora": ft.QLoRA, "dora": ft.DoRA, "adalora": ft.AdaLoRA, "full": ft.Full}
+    batch = setting.get("batch", 4)
+    chosen = {"precision": "fp32", "epochs": 1, "batch_size": batch, **setting.get("recipe", {})}
+    recipe = kinds[setting.get("kind", "sft")](adapter=adapters[setting.get("adapter", "lora")](), **chosen)
+    held_out = dataset(setting, setting["held_out"], seed=8) if "held_out" in setting else None
+    return recipe, dataset(setting, batch * STEPS), held_out
 
 
 def small_model(folder: Path) -> None:
@@ -105,7 +118,8 @@ def train(setting: dict[str, Any], model: str) -> dict[str, float]:
         clock[0] = now
 
     with tempfile.TemporaryDirectory() as folder:
-        run(Job(recipe_of(setting), dataset(setting, STEPS), None, model, Path(folder) / "model"), emit)
+        recipe, rows, held_out = run_of(setting)
+        run(Job(recipe, rows, held_out, model, Path(folder) / "model"), emit)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "peak": peak,
@@ -117,7 +131,8 @@ def train(setting: dict[str, Any], model: str) -> dict[str, float]:
 def predict(setting: dict[str, Any], model: str) -> dict[str, float]:
     from ftkit.engine.prediction import predict as estimate
 
-    found = estimate(recipe_of(setting), model, dataset(setting, STEPS))
+    recipe, rows, held_out = run_of(setting)
+    found = estimate(recipe, model, rows, held_out)
     parts = found.memory.model_dump()
     return {"peak": found.memory.peak, "seconds": found.seconds_per_step, **{f"m_{k}": v for k, v in parts.items()}}
 
