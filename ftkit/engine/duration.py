@@ -9,9 +9,8 @@ here needs torch.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ftkit.engine.memory import compute_precision, trainable_parameters
@@ -19,10 +18,11 @@ from ftkit.engine.shape import Linear, Shape
 from ftkit.engine.work import PackSize, Step
 from ftkit.recipe import AdaLoRA, DoRA, Full, QLoRA, Recipe
 
-__all__ = ["Speed", "passes_seconds", "step_seconds"]
+__all__ = ["Speed", "passes_seconds", "product_name", "step_seconds"]
 
 BACKWARD_BYTES = 2.0
-"""Bytes moved backward for each one moved forward: each of two inputs gets a gradient. By reasoning, not fitted."""
+"""Bytes moved backward for each one moved forward: each of two inputs gets a gradient. By reasoning; the rate is
+measured over both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,9 @@ class Speed:
     """How fast a machine computes, in one precision.
 
     Attributes:
-        products: ``(width, operations a second)`` of matrix products with square weights of that width, in rising
-            order; between the widths the rate is interpolated.
+        dense: operations a second of large products of matrices.
+        products: the same with a model's own weights, by :func:`product_name`; what is not there is
+            as fast as ``dense``.
         thin: operations a second of products with an adapter's rank as one side.
         attention: operations a second of the attention kernel.
         bytes_moved: bytes a second, read or written, of element by element work.
@@ -40,23 +41,23 @@ class Speed:
         basis: where the numbers come from.
     """
 
-    products: tuple[tuple[int, float], ...]
+    dense: float
     thin: float
     attention: float
     bytes_moved: float
     dequantised: float
     call: float
     basis: Literal["measured", "data sheet"]
+    products: Mapping[str, float] = field(default_factory=dict)
 
     def product(self, linear: Linear) -> float:
         """Operations a second of products with the weights of ``linear``."""
-        width = math.sqrt(linear.weights)
-        below = [one for one in self.products if one[0] <= width] or [self.products[0]]
-        above = [one for one in self.products if one[0] >= width] or [self.products[-1]]
-        (low, slow), (high, fast) = below[-1], above[0]
-        if low == high:
-            return slow
-        return slow + (fast - slow) * math.log(width / low) / math.log(high / low)
+        return self.products.get(product_name(linear), self.dense)
+
+
+def product_name(linear: Linear) -> str:
+    """What products with ``linear``'s weights are known by."""
+    return f"{linear.inputs} x {linear.outputs}"
 
 
 def step_seconds(shape: Shape, recipe: Recipe, steps: Sequence[Step], speed: Speed, *, shared: bool = True) -> float:

@@ -70,7 +70,7 @@ def estimate(recipe: Recipe, shape: Shape, work: Work, target: Target, *, shared
         notes.append(f"tokens counted on {work.counted:,} of {work.rows:,} rows")
     if not shared:
         notes.append(f"rows are computed one by one: attention slides over {shape.window} tokens")
-    speed = target.speed(compute_precision(recipe))
+    speed = target.speed(compute_precision(recipe), (*shape.linears, shape.head))
     if speed.basis == "data sheet":
         notes.append(f"seconds rest on the data sheet of the {target.name} and assumed shares of it")
     memory = memory_of(shape, recipe, work, device=target.device, shared=shared, process=target.process)

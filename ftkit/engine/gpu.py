@@ -6,13 +6,14 @@ import tomllib
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ftkit.errors import ConfigError
 from ftkit.files import home
 
-__all__ = ["Gpu", "gpu_named"]
+__all__ = ["Gpu", "gpu_named", "gpu_reported_as"]
 
 FILE = "gpus.toml"
 
@@ -25,9 +26,15 @@ class Gpu(BaseModel):
     name: str
     memory_gib: float = Field(gt=0)
     bf16_tflops: float = Field(gt=0, description="dense, with sums in float32")
+    fp32_tflops: float = Field(gt=0, description="without TF32, which PyTorch does not use unless asked")
     bandwidth_gb_per_s: float = Field(gt=0)
+    reported_as: tuple[str, ...] = Field(default=(), description="how its driver names it")
     source: str
     as_of: date
+
+    def rate(self, precision: Literal["bf16", "fp32"]) -> float:
+        """Rated operations a second of products of matrices."""
+        return 1e12 * (self.bf16_tflops if precision == "bf16" else self.fp32_tflops)
 
 
 def gpu_named(name: str) -> Gpu:
@@ -36,17 +43,29 @@ def gpu_named(name: str) -> Gpu:
     Raises:
         ConfigError: there is none, or the file in ftkit's home cannot be used.
     """
-    known = _read(files("ftkit.engine").joinpath(FILE).read_text(encoding="utf-8"), FILE)
-    mine = home() / FILE
-    if mine.is_file():
-        known |= _read(_text(mine), str(mine))
+    known = _known()
     try:
         return known[name.lower()]
     except KeyError:
         raise ConfigError(
-            f"there is no GPU {name!r}; known are {', '.join(sorted(known))}. Others can be added in {mine}, in the "
-            "form of ftkit's own gpus.toml"
+            f"there is no GPU {name!r}; known are {', '.join(sorted(known))}. Others can be added in "
+            f"{home() / FILE}, in the form of ftkit's own gpus.toml"
         ) from None
+
+
+def gpu_reported_as(name: str) -> Gpu | None:
+    """The GPU that its driver calls ``name``, if it is known.
+
+    Raises:
+        ConfigError: the file in ftkit's home cannot be used.
+    """
+    return next((gpu for gpu in _known().values() if name in gpu.reported_as), None)
+
+
+def _known() -> dict[str, Gpu]:
+    known = _read(files("ftkit.engine").joinpath(FILE).read_text(encoding="utf-8"), FILE)
+    mine = home() / FILE
+    return known | _read(_text(mine), str(mine)) if mine.is_file() else known
 
 
 def _text(file: Path) -> str:

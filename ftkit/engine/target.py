@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ftkit.engine.duration import Speed
 from ftkit.engine.gpu import Gpu, gpu_named
+from ftkit.engine.shape import Linear
 
 __all__ = ["Target", "named_gpu", "this_machine"]
 
-PROCESS = 450_000_000
-"""Bytes of Python with torch, transformers, PEFT and bitsandbytes before a model is loaded. Measured: 433 MiB resident
-with torch 2.13 for CPU."""
+PROCESS = 490_000_000
+"""Bytes of Python with torch, transformers, PEFT and bitsandbytes. Measured with torch 2.13 for CPU: 437 MiB resident
+once they are imported, and 26 MiB more of their code once a step has been made."""
 CUDA_CONTEXT = 700_000_000
 """Bytes that CUDA and its libraries take of a GPU's memory; assumed, not measured."""
 
@@ -32,7 +33,7 @@ class Target:
         memory: its bytes.
         process: bytes of them that are taken before a model is loaded.
         fast_bf16: whether it computes in bfloat16 at least as fast as in float32.
-        speed: how fast it is in a precision.
+        speed: how fast it is in a precision, the products with some weights above all.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Target:
     memory: int
     process: int
     fast_bf16: bool
-    speed: Callable[[Literal["bf16", "fp32"]], Speed]
+    speed: Callable[[Literal["bf16", "fp32"], Iterable[Linear]], Speed]
 
 
 def this_machine() -> Target:
@@ -69,15 +70,14 @@ def named_gpu(name: str) -> Target:
     """
     gpu = gpu_named(name)
     memory = round(gpu.memory_gib * 2**30)
-    return Target(gpu.name, "cuda", memory, CUDA_CONTEXT, True, lambda precision: _rated(gpu, precision))
+    return Target(gpu.name, "cuda", memory, CUDA_CONTEXT, True, lambda precision, _: _rated(gpu, precision))
 
 
 def _rated(gpu: Gpu, precision: Literal["bf16", "fp32"]) -> Speed:
-    # Products in float32 are left to TF32's half rate at best; PyTorch does not use it unless asked: an eighth.
-    rate = gpu.bf16_tflops * 1e12 * (1 if precision == "bf16" else 1 / 8)
+    rate = gpu.rate(precision)
     moved = gpu.bandwidth_gb_per_s * 1e9 * BANDWIDTH
     return Speed(
-        products=((1024, PRODUCTS * rate),),
+        dense=PRODUCTS * rate,
         thin=THIN * rate,
         attention=ATTENTION * rate,
         bytes_moved=moved,

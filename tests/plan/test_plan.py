@@ -148,7 +148,7 @@ def test_wrong_arguments_raise() -> None:
 def test_gpus_of_ones_own(tiny_model: str, ftkit_home: Path) -> None:
     file = ftkit_home / "gpus.toml"
     file.write_text(
-        '[mine]\nname = "A small one"\nmemory_gib = 0.5\nbf16_tflops = 1\nbandwidth_gb_per_s = 10\n'
+        '[mine]\nname = "A small one"\nmemory_gib = 0.5\nbf16_tflops = 1\nfp32_tflops = 1\nbandwidth_gb_per_s = 10\n'
         'source = "me"\nas_of = 2026-11-24\n'
     )
     plan = ft.plan(recipe(), rows(), f"local:{tiny_model}", device="mine")
@@ -167,7 +167,7 @@ def test_the_speed_is_measured_once(tiny_model: str, ftkit_home: Path) -> None:
     assert file.read_text() == first
     known = json.loads(first)
     assert len(known) == 1
-    file.write_text(json.dumps({key: {"written": "by another version"} for key in known}))
+    file.write_text(json.dumps({key: {"written by": "another version"} for key in known}))
     ft.plan(recipe(), rows(), f"local:{tiny_model}")
     assert json.loads(file.read_text()).keys() == known.keys()
     file.write_text("not JSON")
