@@ -1,11 +1,12 @@
 """Memory and seconds that `ft.plan` predicts, beside those of short runs.
 
-    python benchmarks/plan_accuracy.py [--threads 1] [--repeat 3] [--only NAME …]
+    python benchmarks/plan_accuracy.py [--threads 1] [--repeat 1] [--only NAME …]
 
 Each setting trains a few steps in a process of its own, as a run's worker does. Memory is the process's peak resident
-set, everything in it, against the predicted peak with the constant for Python and its libraries. Seconds are the median
-of the steps after the first two; the settings take turns, and each counts its fastest turn. The speed of the machine
-is measured anew before each turn, and the fastest of those counts too.
+set, everything in it, against the predicted peak with the constant for Python and its libraries. Seconds are those of
+the fastest step after the first two, because the plan's are for a machine that is free; each setting is planned
+and trained `--repeat` times, the machine's speed measured anew, and the fastest counts on both sides. A setting takes
+about half a minute.
 
 With one thread the seconds of a step are those that the process computed, which other work on the machine leaves alone
 but for caches and memory; the seconds that passed stand beside them. With more they are the seconds that passed.
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 WORDS = "patient reports seen today with mild severe pain cough fever since days given aspirin 100 mg twice daily"
-STEPS = 5
+STEPS = 4
 SETTINGS: dict[str, dict[str, Any]] = {
     "LoRA": {"words": 60},
     "LoRA, bf16": {"recipe": {"precision": "bf16"}},
@@ -123,8 +124,8 @@ def train(setting: dict[str, Any], model: str) -> dict[str, float]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "peak": peak,
-        "passed": statistics.median(step["seconds"] for step in steps[2:]),
-        "computed": statistics.median(step["computed"] for step in steps[2:]),
+        "passed": min(step["seconds"] for step in steps[2:]),
+        "computed": min(step["computed"] for step in steps[2:]),
     }
 
 
@@ -133,8 +134,7 @@ def predict(setting: dict[str, Any], model: str) -> dict[str, float]:
 
     recipe, rows, held_out = run_of(setting)
     found = estimate(recipe, model, rows, held_out)
-    parts = found.memory.model_dump()
-    return {"peak": found.memory.peak, "seconds": found.seconds_per_step, **{f"m_{k}": v for k, v in parts.items()}}
+    return {"peak": found.memory.peak, "seconds": found.seconds_per_step}
 
 
 def apart(job: str, setting: dict[str, Any], model: str, home: Path, threads: int) -> dict[str, float]:
@@ -147,20 +147,21 @@ def apart(job: str, setting: dict[str, Any], model: str, home: Path, threads: in
     return figures
 
 
-def row(name: str, guess: dict[str, float], found: dict[str, float]) -> str:
-    memory, seconds = (guess[key] / found[key] - 1 for key in ("peak", "seconds"))
+def row(name: str, guesses: list[dict[str, float]], taken: list[dict[str, float]], clock: str) -> str:
+    guessed, found = (min(one[key] for one in runs) for runs, key in ((guesses, "seconds"), (taken, clock)))
+    peaks = statistics.median(one["peak"] for one in guesses), statistics.median(one["peak"] for one in taken)
+    passed = min(one["passed"] for one in taken)
     return (
-        f"{name:28}{guess['peak'] / 1e6:9,.0f}{found['peak'] / 1e6:9,.0f}{memory:+8.0%}"
-        f"{guess['seconds']:10.2f}{found['seconds']:9.2f}{seconds:+8.0%}{found['passed']:9.2f}"
+        f"{name:28}{peaks[0] / 1e6:9,.0f}{peaks[1] / 1e6:9,.0f}{peaks[0] / peaks[1] - 1:+8.0%}"
+        f"{guessed:10.2f}{found:9.2f}{guessed / found - 1:+8.0%}{passed:9.2f}"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--raw", type=Path, help="write every figure to this file")
     parser.add_argument("--job", choices=("train", "predict"), help=argparse.SUPPRESS)
     parser.add_argument("--setting", help=argparse.SUPPRESS)
     parser.add_argument("--model", help=argparse.SUPPRESS)
@@ -172,35 +173,22 @@ def main() -> None:
     from ftkit.engine.embedded import EMBEDDED, expand_embedded
 
     embedded = expand_embedded()
+    clock = "computed" if options.threads == 1 else "passed"
+    print(f"{platform.machine()}, {options.threads} threads, best of {options.repeat}, {os.cpu_count()} cores")
+    print(f"{'':28}{'peak MB':>9}{'':9}{'':8}{'s a step':>10}")
+    print(f"{'':28}{'guessed':>9}{'found':>9}{'off':>8}{'guessed':>10}{'found':>9}{'off':>8}{'passed':>9}")
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         (home / "models").mkdir()
         (home / "models" / embedded.name).symlink_to(embedded)
         small_model(home / "small")
-        guesses: dict[str, list[dict[str, float]]] = {one: [] for one in options.only}
-        taken: dict[str, list[dict[str, float]]] = {one: [] for one in options.only}
-        loads = []
-        for _ in range(options.repeat):
-            for one in options.only:
-                setting = SETTINGS[one]
-                model = str(home / "small") if setting.get("model") == "small" else EMBEDDED
-                for job, kept in (("predict", guesses), ("train", taken)):
-                    kept[one].append(apart(job, setting, model, home, options.threads))
-                loads.append(os.getloadavg()[0])
-    print(
-        f"{platform.machine()}, {options.threads} threads, best of {options.repeat}; load average "
-        f"{min(loads):.1f} to {max(loads):.1f} on {os.cpu_count()} cores"
-    )
-    print(f"{'':28}{'peak MB':>9}{'':9}{'':8}{'s a step':>10}")
-    print(f"{'':28}{'guessed':>9}{'found':>9}{'off':>8}{'guessed':>10}{'found':>9}{'off':>8}{'passed':>9}")
-    clock = "computed" if options.threads == 1 else "passed"
-    for one in options.only:
-        guess = {"peak": guesses[one][0]["peak"], "seconds": min(figure["seconds"] for figure in guesses[one])}
-        found = {key: min(figure[key] for figure in taken[one]) for key in ("passed", "computed")}
-        found |= {"peak": statistics.median(figure["peak"] for figure in taken[one]), "seconds": found[clock]}
-        print(row(one, guess, found))
-    if options.raw:
-        options.raw.write_text(json.dumps({"guesses": guesses, "taken": taken}))
+        for one in options.only:
+            model = str(home / "small") if SETTINGS[one].get("model") == "small" else EMBEDDED
+            guesses, taken = (
+                [apart(work, SETTINGS[one], model, home, options.threads) for _ in range(options.repeat)]
+                for work in ("predict", "train")
+            )
+            print(row(one, guesses, taken, clock), flush=True)
 
 
 if __name__ == "__main__":

@@ -141,14 +141,17 @@ class _Bench:
     def product(self, linear: Linear) -> float:
         """Operations a second of products with the weights of ``linear``, forward and backward."""
         inputs, outputs = (min(4 * WIDTH, width) for width in (linear.inputs, linear.outputs))
-        tokens, gradients = self.random(TOKENS, inputs), self.random(TOKENS, outputs)
-        weights = self.several(outputs, inputs)
+        weights = [one.mul_(inputs**-0.5) for one in self.several(outputs, inputs)]  # so that values keep their size
+        values, results = self.several(TOKENS, inputs), self.several(TOKENS, outputs)
 
-        def both(weight: torch.Tensor) -> None:
-            torch.nn.functional.linear(tokens, weight)
-            gradients.mm(weight)
+        def both(number: int) -> None:
+            value, result = values[number % len(values)], results[number % len(results)]
+            weight = weights[number % len(weights)]
+            torch.mm(value, weight.t(), out=result)
+            torch.mm(result, weight, out=values[number % len(values) - 1])
 
-        return 4 * TOKENS * inputs * outputs / self.seconds([partial(both, one) for one in weights])
+        count = max(map(len, (weights, values, results)))
+        return 4 * TOKENS * inputs * outputs / self.seconds([partial(both, number) for number in range(count)])
 
     @torch.no_grad()
     def thin(self) -> float:

@@ -117,7 +117,8 @@ def test_the_log(ftkit, three):
 
 def test_events_for_people_and_for_programs(ftkit, three):
     lines = ftkit("runs", "events", "20260102-1").stdout.splitlines()
-    assert lines[1].endswith("step        step=1 steps=2 loss=1 seconds=0.1235")
+    figures = "seconds=0.1235 tokens_per_second=1001 mfu=0.25 peak_memory_bytes=2345000000"
+    assert lines[1].endswith(f"step        step=1 steps=2 loss=1 {figures}")
     assert lines[-1].endswith('log         message=loading recipe={"kind": "sft"}')
     events = [json.loads(line) for line in ftkit("runs", "events", "20260102-1", "--json").stdout.splitlines()]
     assert [event["kind"] for event in events] == ["state", "step", "step", "validation", "log"]
