@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ftkit.engine.memory import compute_precision, trainable_parameters
+from ftkit.engine.memory import HEAP_BLOCK, compute_precision, trainable_parameters
 from ftkit.engine.shape import Linear, Shape
 from ftkit.engine.work import PackSize, Step
 from ftkit.recipe import AdaLoRA, DoRA, Full, QLoRA, Recipe
@@ -36,6 +36,7 @@ class Speed:
         thin: operations a second of products with an adapter's rank as one side.
         attention: operations a second of the attention kernel.
         bytes_moved: bytes a second, read or written, of element by element work.
+        fresh: bytes a second written to a block that was just asked for, too large for the heap of a CPU's C library.
         dequantised: 4-bit weights expanded a second.
         call: seconds of a call that computes next to nothing.
         basis: where the numbers come from.
@@ -45,6 +46,7 @@ class Speed:
     thin: float
     attention: float
     bytes_moved: float
+    fresh: float
     dequantised: float
     call: float
     basis: Literal["measured", "data sheet"]
@@ -120,7 +122,13 @@ def _head_seconds(
     rows = pack.predictions if shared else pack.tokens
     # The softmax: its largest term, the exponentials and their sum, the gradient and its scaling.
     moved = rows * shape.outputs * 4 * (10 if operations > 2 else 5)
-    return operations * rows * shape.head.weights / speed.product(shape.head) + moved / speed.bytes_moved
+    seconds = operations * rows * shape.head.weights / speed.product(shape.head) + moved / speed.bytes_moved
+    if operations > 4:
+        # The matrix's gradient: set to zero, formed, added, scaled, joined with the embedding's. Four of these write to
+        # a new block.
+        each = 4 * shape.head.weights
+        seconds += 7 * each / speed.bytes_moved + 4 * each / (speed.fresh if each > HEAP_BLOCK else speed.bytes_moved)
+    return seconds
 
 
 def _adapter_weights(shape: Shape, recipe: Recipe) -> int:

@@ -34,9 +34,11 @@ CHUNK = 256
 """Rows of logits held at a time; that of :mod:`ftkit.engine.loss`, which needs torch to be imported."""
 HEAP = 1.6
 """How much more than what a pack's tensors need the C library's heap takes from the system, on CPU. Measured, not
-reasoned: with glibc 2.36 the settings of docs/plan.md gave 1.3 to 1.8. torch asks for aligned blocks, and that glibc
-does not reuse a freed one for another of the same size. Blocks of more than 32 MiB are outside the heap, and exact."""
+reasoned: with glibc 2.36 the settings of docs/plan.md gave 1.3 to 1.8, and as much beside what is computed again. torch
+asks for aligned blocks, and that glibc does not reuse a freed one for another of the same size. Blocks of more than
+32 MiB are outside the heap, and exact."""
 HEAP_BLOCK = 32 * 2**20
+"""Largest block that glibc takes from its heap (its manual, M_MMAP_THRESHOLD)."""
 CUDA_HEAP = 1.1
 """The same for torch's allocator on CUDA; assumed, not measured."""
 
@@ -105,7 +107,7 @@ def memory_of(
     activations = kept_by_a_pack(shape, recipe, largest, device=device)
     logits = max(kept_by_the_head(shape, recipe, pack, shared=shared) for pack in packs)
     workspace = _workspace(shape, recipe, largest)
-    allocator = _allocator(shape, largest, activations, device=device)
+    allocator = _allocator(shape, recipe, largest, device=device)
     flowing = activations + allocator + max(logits, workspace)
     # In the backward pass of a step's only pack, gradients take the place of activations; a later pack finds those of
     # the packs before it.
@@ -278,12 +280,14 @@ def _looked_at(shape: Shape, recipe: Recipe, pack: PackSize, *, device: str, sha
     rows = min(pack.predictions, CHUNK) if shared else pack.tokens
     logits = rows * shape.outputs * (8 if size == 4 else 10)
     hidden = 2 * pack.tokens * shape.hidden * size
-    return hidden + max(layer + _allocator(shape, pack, layer, device=device), logits)
+    return hidden + max(layer, logits)
 
 
-def _allocator(shape: Shape, pack: PackSize, activations: int, *, device: str) -> int:
+def _allocator(shape: Shape, recipe: Recipe, pack: PackSize, *, device: Literal["cpu", "cuda"]) -> int:
     if device == "cuda":
-        return round((CUDA_HEAP - 1) * activations)
-    # Blocks are as wide as the MLP at most.
-    in_heap = 4 * pack.tokens * shape.intermediate <= HEAP_BLOCK
-    return round((HEAP - 1) * activations) if in_heap else 0
+        return round((CUDA_HEAP - 1) * kept_by_a_pack(shape, recipe, pack, device=device))
+    if 4 * pack.tokens * shape.intermediate > HEAP_BLOCK:  # the widest blocks
+        return 0
+    # Holes are left by what passes through between two tensors that stay, be it kept or computed again.
+    through = kept_by_a_pack(shape, recipe.model_copy(update={"gradient_checkpointing": False}), pack)
+    return round((HEAP - 1) * through)

@@ -17,6 +17,7 @@ import torch
 
 from ftkit.engine.duration import BACKWARD_BYTES, Speed, product_name
 from ftkit.engine.machine import about_machine, device, torch_dtype
+from ftkit.engine.memory import HEAP_BLOCK
 from ftkit.engine.shape import Linear
 from ftkit.files import home, write_atomically
 
@@ -50,6 +51,7 @@ def measured_speed(precision: Literal["bf16", "fp32"], linears: Iterable[Linear]
             thin=notes.of("thin", bench.thin),
             attention=notes.of("attention", bench.attention),
             bytes_moved=notes.of("bytes_moved", bench.bytes_moved),
+            fresh=notes.of("fresh", bench.fresh),
             dequantised=notes.of("dequantised", bench.dequantised),
             call=notes.of("call", bench.call),
             basis="measured",
@@ -183,6 +185,11 @@ class _Bench:
         inputs = [one.requires_grad_() for one in self.several(TOKENS, WIDTH)]
         each = self.seconds([partial(layer, one) for one in inputs])
         return (1 + BACKWARD_BYTES) * 24 * inputs[0].nbytes / each
+
+    def fresh(self) -> float:
+        """Bytes a second written to a block that was just asked for."""
+        size = 2 * HEAP_BLOCK
+        return size / self.seconds([lambda: torch.empty(size, dtype=torch.uint8, device=self.where).fill_(1)])
 
     @torch.no_grad()
     def dequantised(self) -> float:

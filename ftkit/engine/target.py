@@ -81,6 +81,7 @@ def _rated(gpu: Gpu, precision: Literal["bf16", "fp32"]) -> Speed:
         thin=THIN * rate,
         attention=ATTENTION * rate,
         bytes_moved=moved,
+        fresh=moved,
         dequantised=moved / 2.5,  # half a byte read and two written for each weight
         call=CALL,
         basis="data sheet",
