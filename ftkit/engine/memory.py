@@ -32,9 +32,9 @@ SINGLE_BITS = 4 + 32 / 64
 """Bits a weight without it: a scale of 32 bits a block of 64."""
 CHUNK = 256
 """Rows of logits held at a time; that of :mod:`ftkit.engine.loss`, which needs torch to be imported."""
-HEAP = 1.6
+HEAP = 1.7
 """How much more than what a pack's tensors need the C library's heap takes from the system, on CPU. Measured, not
-reasoned: with glibc 2.36 the settings of docs/plan.md gave 1.3 to 1.8, and as much beside what is computed again. torch
+reasoned: with glibc 2.36 the settings of docs/plan.md gave 1.3 to 1.9, and as much beside what is computed again. torch
 asks for aligned blocks, and that glibc does not reuse a freed one for another of the same size. Blocks of more than
 32 MiB are outside the heap, and exact."""
 HEAP_BLOCK = 32 * 2**20
