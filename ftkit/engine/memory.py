@@ -37,6 +37,9 @@ HEAP = 1.7
 reasoned: with glibc 2.36 the settings of docs/plan.md gave 1.3 to 1.9, and as much beside what is computed again. torch
 asks for aligned blocks, and that glibc does not reuse a freed one for another of the same size. Blocks of more than
 32 MiB are outside the heap, and exact."""
+LEFT_BY_QUANTISING = 1.7
+"""Bytes of the heap, for each weight that was quantised on CPU, where its 16-bit copy was: freed in pieces between the
+4-bit weights, and of little use later. Measured with one model, the embedded one."""
 HEAP_BLOCK = 32 * 2**20
 """Largest block that glibc takes from its heap (its manual, M_MMAP_THRESHOLD)."""
 CUDA_HEAP = 1.1
@@ -107,7 +110,8 @@ def memory_of(
     activations = kept_by_a_pack(shape, recipe, largest, device=device)
     logits = max(kept_by_the_head(shape, recipe, pack, shared=shared) for pack in packs)
     workspace = _workspace(shape, recipe, largest)
-    allocator = _allocator(shape, recipe, largest, device=device)
+    left = _left_by_loading(shape, recipe, device=device)
+    allocator = left + _allocator(shape, recipe, largest, device=device)
     flowing = activations + allocator + max(logits, workspace)
     # In the backward pass of a step's only pack, gradients take the place of activations; a later pack finds those of
     # the packs before it.
@@ -115,11 +119,11 @@ def memory_of(
     held = weights + adapters + optimizer
     # Files of 16-bit weights are mapped into memory while they are copied to another type or to the device.
     mapped = 2 * shape.parameters if device == "cpu" and size == 4 else 0
-    loading = process + weights + mapped
+    loading = process + weights + mapped + left
     # The two rows are computed alone first, with the logits of all their tokens.
     tried = 0 if shape.scores else work.longest * shape.outputs * size
     passes = (_looked_at(shape, recipe, pack, device=device, shared=shared) for pack in work.passes)
-    looking = max(loading, process + weights + adapters + tried, process + held + max(passes, default=0))
+    looking = max(loading, process + weights + adapters + tried, process + held + left + max(passes, default=0))
     return Memory(
         weights=weights,
         adapters=adapters,
@@ -281,6 +285,13 @@ def _looked_at(shape: Shape, recipe: Recipe, pack: PackSize, *, device: str, sha
     logits = rows * shape.outputs * (8 if size == 4 else 10)
     hidden = 2 * pack.tokens * shape.hidden * size
     return hidden + max(layer, logits)
+
+
+def _left_by_loading(shape: Shape, recipe: Recipe, *, device: str) -> int:
+    if device == "cuda" or not isinstance(recipe.adapter, QLoRA):
+        return 0
+    in_heap = sum(one.weights for one in shape.linears if 2 * one.weights <= HEAP_BLOCK)
+    return round(LEFT_BY_QUANTISING * shape.layers * in_heap)
 
 
 def _allocator(shape: Shape, recipe: Recipe, pack: PackSize, *, device: Literal["cpu", "cuda"]) -> int:
