@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -129,3 +130,13 @@ def test_a_second_pack_finds_the_gradients_of_the_first() -> None:
     once, twice = (memory_of(shape, recipe, work_of_steps(step), device="cpu") for step in ((one,), (one, one)))
     assert twice.peak - once.peak == once.gradients
     assert once.weights + once.gradients + once.optimizer == 16 * shape.parameters
+
+
+def test_looking_at_many_rows_can_take_more_than_training_on_few() -> None:
+    shape = shape_of(tiny_config("llama", vocab_size=5_000).to_dict())
+    step = (PackSize(50, 5, 0),)
+    trained = memory_of(shape, ft.SFT(precision="fp32"), work_of_steps(step), device="cpu")
+    watched = replace(work_of_steps(step), look=(PackSize(4000, 400, 0),))
+    found = memory_of(shape, ft.SFT(precision="fp32"), watched, device="cpu")
+    assert found.peak == found.looking > trained.peak
+    assert found.looking - trained.looking > 256 * 5_000 * 8
