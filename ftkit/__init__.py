@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ftkit.errors import (
         ConfigError,
         DataError,
+        ExportError,
         FormatError,
         FtkitError,
         MissingExtraError,
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from ftkit.evaluation import Comparison, Report, compare, evaluate
-    from ftkit.model import Model
-    from ftkit.recipe import SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, load_recipe
+    from ftkit.exporting import Export, export
+    from ftkit.model import Model, Scorer
+    from ftkit.recipe import DPO, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
     from ftkit.runs import Run, train
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
     from ftkit.task import Task
@@ -51,6 +53,7 @@ _HOMES = {
     "ftkit.errors": (
         "ConfigError",
         "DataError",
+        "ExportError",
         "FormatError",
         "FtkitError",
         "MissingExtraError",
@@ -65,8 +68,9 @@ _HOMES = {
         "TrainingError",
     ),
     "ftkit.evaluation": ("Comparison", "Report", "compare", "evaluate"),
-    "ftkit.model": ("Model",),
-    "ftkit.recipe": ("SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "load_recipe"),
+    "ftkit.exporting": ("Export", "export"),
+    "ftkit.model": ("Model", "Scorer"),
+    "ftkit.recipe": ("DPO", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
     "ftkit.runs": ("Run", "train"),
     "ftkit.schema": ("ChoiceOutput", "JsonOutput", "Output", "TextOutput"),
     "ftkit.task": ("Task",),
@@ -74,6 +78,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "DPO",
     "SFT",
     "AdaLoRA",
     "Answer",
@@ -83,6 +88,8 @@ __all__ = [
     "DataError",
     "Dataset",
     "DoRA",
+    "Export",
+    "ExportError",
     "FormatError",
     "FtkitError",
     "Full",
@@ -98,6 +105,7 @@ __all__ = [
     "Report",
     "ReportError",
     "Request",
+    "RewardModel",
     "Row",
     "Run",
     "RunCancelledError",
@@ -105,12 +113,14 @@ __all__ = [
     "RunFailedError",
     "RunNotFoundError",
     "Sampling",
+    "Scorer",
     "Task",
     "TextOutput",
     "TrainingError",
     "__version__",
     "compare",
     "evaluate",
+    "export",
     "load_recipe",
     "runs",
     "train",

@@ -13,6 +13,7 @@
     │   ├── RunFailedError                  training ended without a model
     │   └── RunCancelledError
     ├── TrainingError                       the engine stopped itself (non-finite loss, dead parameters)
+    ├── ExportError                         an exported model is not the one that ftkit serves; nothing was left
     └── ReportError          (ValueError)   reports that cannot be read or compared
 
 Each message says what was wrong, where, and what to do. Catch :class:`FtkitError` to catch them all. Every class
@@ -27,6 +28,7 @@ from typing import Literal
 __all__ = [
     "ConfigError",
     "DataError",
+    "ExportError",
     "FormatError",
     "FtkitError",
     "MissingExtraError",
@@ -180,6 +182,13 @@ class RunCancelledError(RunError):
 
 class TrainingError(FtkitError):
     """The engine stopped itself, with a diagnosis: a loss that is not finite, parameters that never change."""
+
+
+class ExportError(FtkitError):
+    """An exported model answers otherwise than ftkit serves it, or the form cannot say what the model needs.
+
+    The folder is not there afterwards: what was built of it is removed.
+    """
 
 
 class ReportError(FtkitError, ValueError):

@@ -40,7 +40,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--backend", default="local:smollm2-135m", help='where and what, as "name:model"')
     options.add_argument("--adapter", default="qlora", choices=sorted(ADAPTERS))
-    options.add_argument("--epochs", type=int, default=2)
+    options.add_argument("--epochs", type=int, default=3)
     options.add_argument("--out", type=Path, default=Path("demo-output"))
     chosen = options.parse_args()
 
@@ -52,10 +52,10 @@ def main() -> None:
     train, test = data.split(test=0.2, group_by="patient_id", seed=7)
     print(f"{len(train)} notes to learn from, {len(test)} held out, none unreadable, no patient on both sides")
 
-    # Small batches: with a few hundred rows, many small steps teach a small model more than few large ones.
+    # A high rate: with a few hundred rows there are few steps to learn in.
     # All weights together bear only a small rate; "auto" knows it.
-    rate = "auto" if chosen.adapter == "full" else 1e-3
-    recipe = ft.SFT(epochs=chosen.epochs, batch_size=4, learning_rate=rate, adapter=ADAPTERS[chosen.adapter])
+    rate = "auto" if chosen.adapter == "full" else 2e-3
+    recipe = ft.SFT(epochs=chosen.epochs, batch_size=8, learning_rate=rate, adapter=ADAPTERS[chosen.adapter])
     run = ft.train(recipe, train, backend=chosen.backend)
     print(f"run {run.id}: training goes on even if this script is stopped; `ftkit runs wait {run.id}` finds it again")
     run.wait()

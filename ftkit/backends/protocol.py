@@ -46,6 +46,14 @@ class Backend(Protocol):
         """Start the job and leave in the run's ``handle`` what is needed to find it again."""
         ...
 
+    def resume(self, record: RunRecord, store: Store) -> None:
+        """Go on with a job that was stopped or has died, from where it can; the run is ``queued`` again.
+
+        Raises:
+            RunError: this place cannot.
+        """
+        ...
+
     def refresh(self, record: RunRecord, store: Store) -> None:
         """Bring the store up to date with what has become of the job."""
         ...

@@ -10,6 +10,7 @@ from ftkit import __version__
 from ftkit.cli.compare import compare
 from ftkit.cli.data import data
 from ftkit.cli.evaluate import evaluate
+from ftkit.cli.export import export
 from ftkit.cli.failure import Guarded
 from ftkit.cli.predict import predict
 from ftkit.cli.report import report
@@ -51,4 +52,5 @@ app.command()(evaluate)
 app.command()(compare)
 app.command()(report)
 app.command()(predict)
+app.command()(export)
 app.add_typer(runs, name="runs")

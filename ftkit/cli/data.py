@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ftkit.cli.data_mask import mask
 from ftkit.cli.data_options import (
+    ChosenColumn,
     ColumnNames,
     Columns,
+    Files,
     FormatName,
     GroupColumn,
     IdColumn,
+    MarginColumn,
+    RejectedColumn,
     TargetColumn,
     TaskFile,
     read_task,
@@ -22,12 +27,11 @@ from ftkit.cli.screen import fail, note
 
 if TYPE_CHECKING:
     from ftkit.data import Dataset, Row
+    from ftkit.task import Message
 
 __all__ = ["data"]
 
-data = typer.Typer(no_args_is_help=True, help="Check rows, and divide them.")
-
-Files = Annotated[list[Path], typer.Argument(metavar="FILE", show_default=False)]
+data = typer.Typer(no_args_is_help=True, help="Check rows, see what is learned of them, and divide them.")
 
 
 @data.command()
@@ -36,6 +40,9 @@ def check(
     *,
     task: TaskFile = None,
     target: TargetColumn = None,
+    chosen: ChosenColumn = None,
+    rejected: RejectedColumn = None,
+    margin: MarginColumn = None,
     show: Annotated[int, typer.Option(metavar="N", min=0, help="Print the first N rows as the model sees them.")] = 0,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
@@ -46,7 +53,8 @@ def check(
 
     Each faulty row is a line with its file and line; the exit status is then 1. Without faults, counts are printed.
     """
-    rows = Columns(target, format_, columns, id_, group).load(files, read_task(task))
+    reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
+    rows = reading.load(files, read_task(task))
     problems = rows.check()
     for problem in problems:
         typer.echo(problem)
@@ -62,6 +70,7 @@ def check(
 def _counts(rows: Dataset) -> list[str]:
     """How many rows of what kind there are, once they are known to be readable."""
     answers: Counter[str] = Counter()
+    margins: list[float] = []
     groups: set[str] = set()
     ids: set[str] = set()
     answered = 0
@@ -69,11 +78,16 @@ def _counts(rows: Dataset) -> list[str]:
     for row in rows:
         answered += row.completion is not None
         ids.add(row.id)
+        if row.margin is not None:
+            margins.append(row.margin)
         if row.group is not None:
             groups.add(row.group)
         if choices and row.target is not None:
             answers[row.target] += 1
-    lines = [f"{len(rows):,} rows, format {rows.format}, {answered:,} with a wanted answer"]
+    what = "a chosen and a rejected answer" if rows.kind == "preferences" else "a wanted answer"
+    lines = [f"{len(rows):,} rows, format {rows.format}, {answered:,} with {what}"]
+    if margins:
+        lines.append(f"{len(margins):,} margins, from {min(margins):g} to {max(margins):g}")
     again = len(rows) - len(ids)
     if again:
         lines.append(f"{again:,} rows have the id or the content of an earlier one")
@@ -85,16 +99,28 @@ def _counts(rows: Dataset) -> list[str]:
 
 def _shown(row: Row) -> str:
     """A row as the model sees it, its turns under their roles."""
-    from ftkit.cli.screen import json_line
-
+    learned = "the wanted answer" if row.rejected is None else "the chosen answer"
     parts = [f"--- {row.place}  id {row.id}"]
     for message in row.messages:
-        learned = message is row.completion
-        parts.append(f"[{message['role']}]{' (the wanted answer)' if learned else ''}")
-        content = message.get("content")
-        parts += [content if isinstance(content, str) else json_line(content)] if content is not None else []
-        parts += [json_line(call) for call in message.get("tool_calls") or []]
+        parts += _turn(message, learned if message is row.completion else "")
+    if row.rejected is not None:
+        parts += _turn(row.rejected, "the rejected answer")
+    if row.margin is not None:
+        parts.append(f"(margin {row.margin:g})")
     return "\n".join(parts)
+
+
+def _turn(message: Message, what: str) -> list[str]:
+    """A turn under its role, with ``what`` beside the role."""
+    from ftkit.cli.screen import json_line
+
+    content = message.get("content")
+    parts = [f"[{message['role']}]{f' ({what})' if what else ''}"]
+    parts += [content if isinstance(content, str) else json_line(content)] if content is not None else []
+    return parts + [json_line(call) for call in message.get("tool_calls") or []]
+
+
+data.command()(mask)
 
 
 @data.command()

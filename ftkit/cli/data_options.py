@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from ftkit.task import Task
 
 __all__ = [
+    "ChosenColumn",
     "ColumnNames",
     "Columns",
     "DataFiles",
+    "Files",
     "FormatName",
     "GroupColumn",
     "IdColumn",
+    "MarginColumn",
+    "RejectedColumn",
     "TargetColumn",
     "TaskFile",
     "read_task",
@@ -29,18 +33,30 @@ DataFiles = Annotated[
     list[Path],
     typer.Option("--data", metavar="FILE", help="Rows: .jsonl, .json, .csv, .tsv or .parquet. May be given often."),
 ]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", show_default=False)]
 TaskFile = Annotated[
     Path | None, typer.Option("--task", metavar="FILE", help="The task, as `ftkit task` writes it (YAML).")
 ]
 TargetColumn = Annotated[
     str | None, typer.Option("--target", metavar="COLUMN", help="The column that holds the wanted answer.")
 ]
+ChosenColumn = Annotated[
+    str | None,
+    typer.Option("--chosen", metavar="COLUMN", help="Of preferences: the column that holds the better answer."),
+]
+RejectedColumn = Annotated[
+    str | None, typer.Option("--rejected", metavar="COLUMN", help="Of preferences: that of the worse one.")
+]
+MarginColumn = Annotated[
+    str | None, typer.Option("--margin", metavar="COLUMN", help="Of preferences: by how much one is better.")
+]
 FormatName = Annotated[
     str,
     typer.Option(
         "--format",
         metavar="NAME",
-        help="auto, table, openai, trl_messages, prompt_completion, alpaca or sharegpt.",
+        help="auto, table, openai, trl_messages, prompt_completion, alpaca, sharegpt, openai_preference or "
+        "trl_preference.",
         show_default=True,
     ),
 ]
@@ -63,11 +79,14 @@ GroupColumn = Annotated[
 class Columns:
     """What the options say of the columns."""
 
-    target: str | None
-    format: str
-    columns: Sequence[str] | None
-    id: str | None
-    group: str | None
+    target: str | None = None
+    chosen: str | None = None
+    rejected: str | None = None
+    margin: str | None = None
+    format: str = "auto"
+    columns: Sequence[str] | None = None
+    id: str | None = None
+    group: str | None = None
 
     def load(self, paths: Sequence[Path], task: Task | None) -> Dataset:
         """The rows of the files, seen through ``task``.
@@ -81,6 +100,9 @@ class Columns:
             list(paths),
             task,
             target=self.target,
+            chosen=self.chosen,
+            rejected=self.rejected,
+            margin=self.margin,
             format=self.format,
             columns=self._mapping(),
             id=self.id,

@@ -8,12 +8,15 @@ import typer
 
 from ftkit.cli.asking import MaxOutputTokens, ModelName, OtherTask, model_of, sampling_of
 from ftkit.cli.data_options import (
+    ChosenColumn,
     ColumnNames,
     Columns,
     DataFiles,
     FormatName,
     GroupColumn,
     IdColumn,
+    MarginColumn,
+    RejectedColumn,
     TargetColumn,
     TaskFile,
 )
@@ -29,6 +32,9 @@ def evaluate(
     data: DataFiles,
     task: TaskFile = None,
     target: TargetColumn = None,
+    chosen: ChosenColumn = None,
+    rejected: RejectedColumn = None,
+    margin: MarginColumn = None,
     output: ResultFiles = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Ask only the first N rows.")] = None,
     label: Annotated[
@@ -54,14 +60,14 @@ def evaluate(
 ) -> None:
     """Ask a model every row and measure its answers.
 
-    A model tuned by ftkit knows its task; any other needs --task. A report saved as .json keeps every answer, so that
-    it can be compared when the model is gone.
+    A model tuned by ftkit knows its task; any other needs --task. Of preferences the chosen answer is the wanted one.
+    A report saved as .json keeps every answer, so that it can be compared when the model is gone.
     """
     paths = check_result_files(output)
     from ftkit.evaluation import evaluate as measure
 
     asked = model_of(model, task, other_task, sampling_of(max_output_tokens, temperature))
-    rows = Columns(target, format_, columns, id_, group).load(data, asked.task)
+    rows = Columns(target, chosen, rejected, margin, format_, columns, id_, group).load(data, asked.task)
     found = measure(
         asked,
         rows,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["runs"]
 
-runs = typer.Typer(help="Find runs again: list them, wait, cancel, read their logs. Alone it lists them.")
+runs = typer.Typer(help="Find runs again: list them, wait, cancel, resume, read their logs. Alone it lists them.")
 
 RunId = Annotated[str, typer.Argument(metavar="ID", help="Id of the run, or the beginning of one.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -120,12 +120,31 @@ def wait(run_id: RunId) -> None:
 
 @runs.command()
 def cancel(run_id: RunId) -> None:
-    """End a run. It finishes its step; what has been learnt so far is not kept."""
+    """End a run. It finishes its step and keeps a checkpoint, from which `ftkit runs resume` goes on."""
     run = _get(run_id)
     if run.state not in ("queued", "running"):
         note(f"run {run.id} had ended already: {run.state}")
         return
     note(f"run {run.id} is {run.cancel().state}")
+
+
+@runs.command()
+def resume(
+    run_id: RunId,
+    *,
+    detach: Annotated[bool, typer.Option("--detach", help="Come back at once; the run goes on.")] = False,
+) -> None:
+    """Go on with a run that was cancelled or has failed.
+
+    It goes on from its newest checkpoint, and begins again when there is none.
+    """
+    from ftkit.cli.waiting import wait_for
+
+    run = _get(run_id).resume()
+    if detach:
+        note(f"run {run.id} goes on by itself; watch it with `ftkit runs wait {run.id}`")
+    else:
+        wait_for(run)
 
 
 @runs.command()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ftkit.cli.data_options import ColumnNames, Columns, FormatName, TargetColumn
+from ftkit.cli.data_options import ChosenColumn, ColumnNames, Columns, FormatName, TargetColumn
 from ftkit.cli.screen import note
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def task(
         typer.Option("--data", metavar="FILE", help="Rows to infer the output from. May be given often."),
     ] = None,
     target: TargetColumn = None,
+    chosen: ChosenColumn = None,
     schema: Annotated[Path | None, typer.Option(metavar="FILE", help="A JSON Schema of the output.")] = None,
     class_: Annotated[
         str | None,
@@ -59,7 +61,7 @@ def task(
 
     A task is instructions, an input template, and an output: a JSON object, one of a few choices, or text. Without
     --schema, --class, --choices or --text the output is inferred from the wanted answers in --data: objects give a JSON
-    Schema, few distinct texts give choices.
+    Schema, few distinct texts give choices. Of preferences the answers are those of --chosen.
     """
     from ftkit.task import Task
 
@@ -70,7 +72,9 @@ def task(
         raise typer.BadParameter(
             "say what a valid answer is: --data to infer it from rows, or --schema, --class, --choices or --text"
         )
-    reading = Columns(target, format_, columns, None, None)
+    if target is not None and chosen is not None:
+        raise typer.BadParameter("--target and --chosen both name the wanted answer; give one", param_hint="--target")
+    reading = Columns(target=target or chosen, format=format_, columns=columns)
     found = _given_output(schema, class_, choices) if given else _inferred(reading, data or [], input_)
     made = Task(instructions, input=input_, output=found, show_schema=show_schema)
     if data and given:
@@ -136,7 +140,7 @@ def _wanted_answers(reading: Columns, paths: list[Path], template: str | None) -
     from ftkit.task import Task
 
     target = reading.target
-    as_text = Columns(None, reading.format, reading.columns, None, None).load(paths, Task(input=template))
+    as_text = replace(reading, target=None).load(paths, Task(input=template))
     for row in as_text:
         value = row.target if target is None else named(row.columns, target, row.place)
         if value is None:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ftkit.cli.data_options import (
+    ChosenColumn,
     ColumnNames,
     Columns,
     DataFiles,
     FormatName,
     GroupColumn,
     IdColumn,
+    MarginColumn,
+    RejectedColumn,
     TargetColumn,
     TaskFile,
     read_task,
@@ -40,6 +43,9 @@ def train(
     ],
     task: TaskFile = None,
     target: TargetColumn = None,
+    chosen: ChosenColumn = None,
+    rejected: RejectedColumn = None,
+    margin: MarginColumn = None,
     validation: Annotated[
         list[Path] | None,
         typer.Option("--validation", metavar="FILE", help="Rows whose loss is watched. May be given often."),
@@ -69,12 +75,12 @@ def train(
     from ftkit.recipe import SFT, load_recipe
     from ftkit.runs import train as start
 
-    chosen = overridden(SFT() if recipe is None else load_recipe(recipe), assignments or [], adapter)
+    changed = overridden(SFT() if recipe is None else load_recipe(recipe), assignments or [], adapter)
     known = read_task(task)
-    reading = Columns(target, format_, columns, id_, group)
+    reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
     rows = _checked(reading.load(data, known))
     watched = _checked(reading.load(validation, known)) if validation else None
-    run = start(chosen, rows, backend=backend, validation=watched)
+    run = start(changed, rows, backend=backend, validation=watched)
     typer.echo(run.id)
     if detach:
         note(f"run {run.id} goes on by itself; watch it with `ftkit runs wait {run.id}`")

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, overload
 
 from ftkit.data import fingerprint, spec, writers
+from ftkit.data.formats import text_content
 from ftkit.data.opening import open_reading, options_of
-from ftkit.data.reading import Reading, key_text, named, text_content
+from ftkit.data.reading import Kind, Reading, key_text, named
 from ftkit.data.row import Row
 from ftkit.data.sources import MAX_LINE_BYTES, Corpus, Source, open_source
 from ftkit.data.split import Keys, Side, divide, rank, wanted_rows
@@ -47,6 +48,9 @@ class Dataset:
         task: Task | None = None,
         *,
         target: str | None = None,
+        chosen: str | None = None,
+        rejected: str | None = None,
+        margin: str | None = None,
         format: str = "auto",  # noqa: A002
         columns: Mapping[str, str] | None = None,
         id: str | None = None,  # noqa: A002
@@ -61,8 +65,12 @@ class Dataset:
                 must be whole conversations, and answers are texts.
             target: the column that holds the wanted answer: an object, a JSON text, or a text. A dotted path names a
                 key inside a column. Without it a table has no answers, and conversations end with their own.
+            chosen: the column that holds the better of two answers, for preferences; read as ``target`` is.
+            rejected: the column that holds the worse one. It may break the task's schema. A text is taken as it is,
+                another value is written as a valid answer would be.
+            margin: the column that holds by how much ``chosen`` is better: a number, or null.
             format: ``"auto"`` tells it from the first 100 rows; or ``table``, ``openai``, ``trl_messages``,
-                ``prompt_completion``, ``alpaca``, ``sharegpt``.
+                ``prompt_completion``, ``alpaca``, ``sharegpt``, ``openai_preference``, ``trl_preference``.
             columns: which column of the file is read for each column of the task or format: ``{"note": "text"}``.
             id: the column that identifies a row; by default ``id`` where there is one, else a hash of the content.
             group: the column of what a split must not tear apart.
@@ -80,7 +88,17 @@ class Dataset:
             raise ConfigError("load needs at least one path.")
         sources = [open_source(item, max_line_bytes=max_line_bytes) for item in paths]
         task = Task() if task is None else task
-        options = options_of(task, format=format, target=target, columns=columns, id=id, group=group)
+        options = options_of(
+            task,
+            format=format,
+            target=target,
+            chosen=chosen,
+            rejected=rejected,
+            margin=margin,
+            columns=columns,
+            id=id,
+            group=group,
+        )
         return cls._over(Corpus(sources), open_reading(Corpus(sources), task, options))
 
     @classmethod
@@ -90,6 +108,9 @@ class Dataset:
         task: Task | None = None,
         *,
         target: str | None = None,
+        chosen: str | None = None,
+        rejected: str | None = None,
+        margin: str | None = None,
         format: str = "auto",  # noqa: A002
         columns: Mapping[str, str] | None = None,
         id: str | None = None,  # noqa: A002
@@ -112,7 +133,17 @@ class Dataset:
         from_arrow = type(rows).__module__.partition(".")[0] == "datasets"
         source = open_source(path, name=name, nulls_are_absent=from_arrow)
         task = Task() if task is None else task
-        options = options_of(task, format=format, target=target, columns=columns, id=id, group=group)
+        options = options_of(
+            task,
+            format=format,
+            target=target,
+            chosen=chosen,
+            rejected=rejected,
+            margin=margin,
+            columns=columns,
+            id=id,
+            group=group,
+        )
         return cls._over(Corpus([source]), open_reading(Corpus([source]), task, options))
 
     @classmethod
@@ -128,6 +159,11 @@ class Dataset:
     def format(self) -> str:
         """The format of the files: ``"table"``, ``"openai"``, …"""
         return self._reading.format.name
+
+    @property
+    def kind(self) -> Kind:
+        """``"preferences"`` when each row has a better and a worse answer, else ``"demonstrations"``. Reads no row."""
+        return self._reading.kind
 
     @property
     def sources(self) -> tuple[Path, ...]:
@@ -147,8 +183,10 @@ class Dataset:
         names = [source.name if len(source.name) <= 40 else Path(source.name).name for source in self._corpus.sources]
         shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
         count = f"{len(self):,}" if len(self) == len(self._corpus) else f"{len(self):,} of {len(self._corpus):,}"
-        target = self._reading.options.target
-        return f"Dataset({shown}: {count} rows, {self.format}{f', target={target!r}' if target else ''})"
+        options = self._reading.options
+        answers = {"target": options.target, "chosen": options.chosen, "rejected": options.rejected}
+        told = "".join(f", {name}={column!r}" for name, column in answers.items() if column is not None)
+        return f"Dataset({shown}: {count} rows, {self.format}{told})"
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -204,8 +242,9 @@ class Dataset:
             test: share of the rows (0 to 1), or their number. Exact without groups: ``round(len * test)``.
             validation: likewise.
             group_by: rows with the same value never fall on two sides; by default the column that ``group=`` named.
-            stratify_by: a column, ``"target"``, or a function; each side gets each of its values in the same share,
-                within one row, as far as groups allow. A value that only one row has stays in training.
+            stratify_by: a column, ``"target"`` (of preferences the chosen answer), or a function; each side gets each
+                of its values in the same share, within one row, as far as groups allow. A value that only one row has
+                stays in training.
             seed: another seed gives another split.
 
         Raises:
@@ -234,26 +273,33 @@ class Dataset:
         return problems
 
     def write_openai(self, path: str | os.PathLike[str]) -> None:
-        """Write OpenAI chat JSONL: ``messages`` with weights, ``tools``, ``parallel_tool_calls``; no other column.
+        """Write OpenAI JSONL; no column but those named here.
+
+        Demonstrations become ``messages`` with weights, ``tools``, ``parallel_tool_calls``; preferences ``input``
+        (which holds these), ``preferred_output`` and ``non_preferred_output``.
 
         Raises:
-            DataError: a row has no answer. The file is then left as it was.
+            DataError: a row has no answer, or a margin, which OpenAI's form cannot say. The file is then left as it
+                was.
         """
-        writers.write_openai(self, path)
+        writers.write_openai(self, self.kind, path)
 
-    def write_trl(self, path: str | os.PathLike[str], *, form: writers.TrlForm = "prompt_completion") -> None:
-        """Write JSONL for TRL's ``SFTTrainer``: ``prompt`` and ``completion`` or ``messages``, and ``tools``.
+    def write_trl(self, path: str | os.PathLike[str], *, form: writers.TrlForm | None = None) -> None:
+        """Write JSONL for TRL's trainers, with the rows' ``tools``.
 
         Args:
             path: of the file.
-            form: ``"prompt_completion"`` learns the last assistant turn only; ``"messages"`` learns whatever TRL is
-                told to. Neither can hold a weight for each message.
+            form: ``"preference"`` is ``prompt``, ``chosen``, ``rejected`` and ``margin``, and what preferences are
+                written as by default. ``"prompt_completion"``, the default for demonstrations, learns the last
+                assistant turn only; ``"messages"`` learns whatever TRL is told to. None can hold a weight for each
+                message.
 
         Raises:
+            ConfigError: there is no such form, or it is not one for rows of this kind.
             DataError: the form cannot say what the row says (an earlier turn that is learned, a turn that is not), or
                 the row has no answer. The file is then left as it was.
         """
-        writers.write_trl(self, path, form)
+        writers.write_trl(self, self.kind, path, form)
 
     def to_spec(self, folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         """A few kilobytes of plain data from which :meth:`from_spec`, in any process here, opens the same rows.
@@ -297,8 +343,9 @@ class Dataset:
         return keys
 
     def _key(self, by: By, source: Source, place: Place, columns: dict[str, Any]) -> str:
-        if by == "target" and self._reading.options.target is not None:
-            by = self._reading.options.target
+        answer = self._reading.options.target or self._reading.options.chosen
+        if by == "target" and answer is not None:
+            by = answer
         if by == "target" and "target" not in columns:
             row = self._reading.row(source, place, columns)
             if row.completion is None:

@@ -23,6 +23,9 @@ def options_of(
     *,
     format: str,  # noqa: A002
     target: str | None,
+    chosen: str | None,
+    rejected: str | None,
+    margin: str | None,
     columns: Mapping[str, str] | None,
     id: str | None,  # noqa: A002
     group: str | None,
@@ -30,18 +33,26 @@ def options_of(
     """The options as one value.
 
     Raises:
-        ConfigError: ``columns`` names something that neither the task nor a format reads.
+        ConfigError: ``columns`` names something that neither the task nor a format reads, or the answer's columns
+            contradict each other.
     """
-    given = dict(columns or {})
+    if target is not None and (chosen is not None or rejected is not None):
+        raise ConfigError(
+            "target= is the answer of a demonstration, chosen= and rejected= are those of a preference; name one kind."
+        )
+    if (chosen is None) != (rejected is None):
+        given, lacking = ("chosen", "rejected") if rejected is None else ("rejected", "chosen")
+        raise ConfigError(f"a preference has two answers: {given}= needs {lacking}= beside it.")
+    mapping = dict(columns or {})
     known = task.columns if task.input is not None else tuple(name for item in FORMATS for name in item.reads)
-    for name in given:
+    for name in mapping:
         if name not in known:
             who = "the task reads" if task.input is not None else "the formats read"
             raise ConfigError(
                 f"columns= has {name!r}, but {who} {', '.join(dict.fromkeys(known)) or 'no column'}. "
                 'It maps those names to columns of the file: columns={"note": "text"}.'
             )
-    return Options(format=format, target=target, columns=tuple(given.items()), id=id, group=group)
+    return Options(format, target, chosen, rejected, margin, tuple(mapping.items()), id, group)
 
 
 def open_reading(corpus: Corpus, task: Task, options: Options) -> Reading:
@@ -50,6 +61,8 @@ def open_reading(corpus: Corpus, task: Task, options: Options) -> Reading:
     Raises:
         DataError: there are no rows, none of the first ones is readable, or a named column is in none of them.
         FormatError: see :func:`ftkit.data.formats.choose_format`.
+        ConfigError: the options name answers that rows of this format have themselves, or a margin without a
+            preference.
     """
     samples = _samples(corpus)
     viewed = [(place, options.view(columns)) for place, columns in samples]
@@ -58,7 +71,21 @@ def open_reading(corpus: Corpus, task: Task, options: Options) -> Reading:
         if not any(_has(columns, name) for _, columns in samples):
             have = ", ".join(dict.fromkeys(column for _, columns in samples for column in columns))
             raise DataError(f"there is no column {name!r}; the columns are {have}", place=samples[0][0], field=what)
-    return Reading(task, format_, options)
+    reading = Reading(task, format_, options)
+    _check_answers(reading)
+    return reading
+
+
+def _check_answers(reading: Reading) -> None:
+    format_, options = reading.format, reading.options
+    named = "target" if options.target is not None else "chosen" if options.chosen is not None else None
+    if named is not None and format_.rejected is not None:
+        raise ConfigError(
+            f"the rows are preferences already ({format_.name}: {format_.answer} and {format_.rejected}), so {named}= "
+            f"must not name another answer. Leave it out, or say with format= or a task how else to read them."
+        )
+    if options.margin is not None and reading.kind != "preferences":
+        raise ConfigError("margin= is by how much the chosen answer is better; it needs chosen= and rejected=.")
 
 
 def _has(columns: Mapping[str, Any], name: str) -> bool:

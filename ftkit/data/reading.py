@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from ftkit.data.formats import Conversation, Format, RawRow
+from ftkit.data.formats import Conversation, Format, RawRow, learn_answers_only, margin_of, text_content
 from ftkit.data.row import Row
 from ftkit.data.sources import Source
 from ftkit.data.strict_json import canonical
 from ftkit.errors import DataError, OutputError, Place
 from ftkit.task import Message, Task
 
-__all__ = ["Options", "Reading", "key_text", "lookup", "named", "text_content"]
+__all__ = ["Kind", "Options", "Reading", "key_text", "lookup", "named"]
+
+Kind = Literal["demonstrations", "preferences"]
+"""What each row is: a question with the answer to learn, or with a better and a worse answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,9 @@ class Options:
 
     format: str = "auto"
     target: str | None = None
+    chosen: str | None = None
+    rejected: str | None = None
+    margin: str | None = None
     columns: tuple[tuple[str, str], ...] = ()
     id: str | None = None
     group: str | None = None
@@ -36,7 +43,8 @@ class Options:
 
     def named(self) -> dict[str, str]:
         """Each column of the file that the options name, by what it is named for."""
-        single = {"target": self.target, "id": self.id, "group": self.group}
+        names = ("target", "chosen", "rejected", "margin", "id", "group")
+        single = {name: getattr(self, name) for name in names}
         return {
             **{f"columns[{task_name!r}]": name for task_name, name in self.columns},
             **{key: name for key, name in single.items() if name is not None},
@@ -67,15 +75,22 @@ class Reading:
     format: Format
     options: Options
 
+    @property
+    def kind(self) -> Kind:
+        """What every row is."""
+        return "demonstrations" if self.options.rejected is None and self.format.rejected is None else "preferences"
+
     def row(self, source: Source, place: Place, columns: dict[str, Any]) -> Row:
         """The row that ``columns`` are.
 
         Raises:
-            DataError: the row breaks its format, lacks a named column, or its answer is not valid for the task.
+            DataError: the row breaks its format, lacks a named column, its answer is not valid for the task, or it
+                prefers an answer to the same one.
         """
         view = self.options.view(columns)
         conversation = self.format.conversation(RawRow(view, place, source.nulls_are_absent))
         prompt, completion, target = self._answer(conversation, columns, place)
+        rejected = self._rejected(conversation, completion, columns, place)
         group = self.options.group
         return Row(
             id=self.identity(columns, place),
@@ -86,6 +101,9 @@ class Reading:
             completion=completion,
             tools=conversation.tools,
             group=None if group is None else key_text(named(columns, group, place)),
+            parallel_tool_calls=conversation.parallel_tool_calls,
+            rejected=rejected,
+            margin=self._margin(conversation, columns, place),
         )
 
     def identity(self, columns: Mapping[str, Any], place: Place) -> str:
@@ -102,14 +120,17 @@ class Reading:
     ) -> tuple[list[Message], Message | None, Any]:
         messages = conversation.messages
         answered = messages[-1]["role"] == "assistant"
-        column = self.options.target
+        option = "target" if self.options.chosen is None else "chosen"
+        column = self.options.target or self.options.chosen
         if column is not None:
             if answered:
                 raise DataError(
-                    "the conversation ends with an answer of its own, so target= must not name another",
+                    f"the conversation ends with an answer of its own, so {option}= must not name another",
                     place=place,
                     field=column,
                 )
+            if self.options.chosen is not None:
+                learn_answers_only(messages, place, lambda at: f"messages[{at}]")
             value, text = self._target(named(columns, column, place), place, column)
             return messages, {"role": "assistant", "content": text}, value
         if not answered:
@@ -123,6 +144,39 @@ class Reading:
             return messages, None, None
         said = text_content(messages[-1])
         return messages[:-1], messages[-1], None if said is None else self._parsed(said, place)
+
+    def _rejected(
+        self, conversation: Conversation, completion: Message | None, columns: Mapping[str, Any], place: Place
+    ) -> Message | None:
+        """The worse answer of a preference, which may break the task's schema: that may be what is wrong with it."""
+        rejected, chosen, worse = conversation.rejected, self.format.answer, self.format.rejected
+        if self.options.rejected is not None:
+            chosen, worse = self.options.chosen or chosen, self.options.rejected
+            text = self._any_answer(named(columns, worse, place), place, worse)
+            rejected = {"role": "assistant", "content": text}
+        if rejected is not None and completion is not None and _said(rejected) == _said(completion):
+            raise DataError(
+                f"the same as {chosen}, so nothing can be learned from the pair; leave the row out",
+                place=place,
+                field=worse,
+            )
+        return rejected
+
+    def _any_answer(self, value: Any, place: Place, field: str) -> str:
+        """The text of an answer that need not be valid: texts as they are, other values as a valid one is written."""
+        if value is None or (isinstance(value, str) and not value.strip()):
+            what = "null" if value is None else "empty"
+            raise DataError(f"{what}, but it is the rejected answer; leave the row out", place=place, field=field)
+        if isinstance(value, str):
+            return value
+        try:
+            return self.task.output.format(value)
+        except OutputError:
+            return json.dumps(value, ensure_ascii=False)
+
+    def _margin(self, conversation: Conversation, columns: Mapping[str, Any], place: Place) -> float | None:
+        column = self.options.margin
+        return conversation.margin if column is None else margin_of(named(columns, column, place), place, column)
 
     def _target(self, value: Any, place: Place, field: str) -> tuple[Any, str]:
         """The wanted answer that a column holds, as a plain value and as its canonical text."""
@@ -142,8 +196,9 @@ class Reading:
             if self.task.output.kind == "json":
                 self.task.target(value)  # also asks the validators of the task's Python class
         except OutputError as error:
-            field = "completion" if self.format.name == "prompt_completion" else "the last message"
-            raise DataError(f"not a valid answer for the task: {error}", place=place, field=field) from error
+            raise DataError(
+                f"not a valid answer for the task: {error}", place=place, field=self.format.answer
+            ) from error
         return value
 
 
@@ -161,9 +216,10 @@ def key_text(value: Any) -> str:
     return value if isinstance(value, str) else canonical(value)
 
 
-def text_content(message: Message) -> str | None:
-    """The text of a message; None when it has none, as a turn that only calls tools."""
-    content: Any = message.get("content")
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content if part["type"] == "text")
-    return content if isinstance(content, str) else None
+def _said(message: Message) -> tuple[str, list[tuple[str, str]]]:
+    """What tells one answer from another: its text without blanks around it, and the functions it calls."""
+    calls = [(call["function"]["name"], call["function"]["arguments"]) for call in message.get("tool_calls") or ()]
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    other = [part for part in parts if part["type"] != "text"]
+    return (text_content(message) or "").strip() + (canonical(other) if other else ""), calls

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ftkit.errors import Place
+from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
 __all__ = ["Row"]
@@ -14,7 +14,7 @@ __all__ = ["Row"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A question to a model and, where the data has one, the wanted answer."""
+    """A question to a model and, where the data has one, the wanted answer; of a preference also a worse one."""
 
     id: str
     """The value of the ``id`` column when there is one, else 16 hex digits over the row's content."""
@@ -32,8 +32,25 @@ class Row:
     """The functions the model may call, in OpenAI's form."""
     group: str | None
     """What must not be torn apart by a split (a patient, a document), from the ``group`` column."""
+    parallel_tool_calls: bool | None = None
+    """Whether one turn may call several functions; None when the row does not say."""
+    rejected: Message | None = None
+    """The worse answer to the prompt, of a preference; ``completion`` is the better one. None for a demonstration."""
+    margin: float | None = None
+    """By how much ``completion`` is better than ``rejected``, on the scale of whoever judged; None when not said."""
 
     @property
     def messages(self) -> list[Message]:
         """Prompt and completion: what training sees. Earlier assistant turns keep their ``weight``."""
         return self.prompt if self.completion is None else [*self.prompt, self.completion]
+
+    @property
+    def rejected_messages(self) -> list[Message]:
+        """Prompt and the worse answer.
+
+        Raises:
+            DataError: the row is a demonstration: it has no worse answer.
+        """
+        if self.rejected is None:
+            raise DataError("the row is a demonstration, not a preference: it has no rejected answer", place=self.place)
+        return [*self.prompt, self.rejected]

@@ -48,7 +48,11 @@ def spool(rows: Iterable[Any], name: str) -> Path:
             file.flush()
             os.fsync(file.fileno())
         target = folder / f"{digest}.jsonl"
-        os.replace(aside, target)
+        # The same rows again: the file stays, for a dataset or a run that was made of it would find it changed.
+        if target.exists() and target.stat().st_size == Path(aside).stat().st_size:
+            os.unlink(aside)
+        else:
+            os.replace(aside, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(aside)

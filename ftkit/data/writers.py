@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from ftkit.data.reading import Kind
 from ftkit.data.row import Row
 from ftkit.data.strict_json import parse
 from ftkit.errors import ConfigError, DataError
@@ -15,21 +16,26 @@ from ftkit.task import Message
 
 __all__ = ["TrlForm", "write_openai", "write_trl"]
 
-TrlForm = Literal["prompt_completion", "messages"]
-"""The two ways in which TRL reads a conversation."""
+TrlForm = Literal["prompt_completion", "messages", "preference"]
+"""The ways in which TRL reads a conversation."""
 
 
-def write_openai(rows: Iterable[Row], path: str | os.PathLike[str]) -> None:
+def write_openai(rows: Iterable[Row], kind: Kind, path: str | os.PathLike[str]) -> None:
     """See :meth:`ftkit.data.Dataset.write_openai`."""
-    _write((_openai(row) for row in rows), path)
+    line = _openai_preference if kind == "preferences" else _openai
+    _write((line(row) for row in rows), path)
 
 
-def write_trl(rows: Iterable[Row], path: str | os.PathLike[str], form: TrlForm) -> None:
+def write_trl(rows: Iterable[Row], kind: Kind, path: str | os.PathLike[str], form: TrlForm | None) -> None:
     """See :meth:`ftkit.data.Dataset.write_trl`."""
-    forms = {"prompt_completion": _trl_prompt_completion, "messages": _trl_messages}
-    if form not in forms:
-        raise ConfigError(f"form={form!r} is not known; it must be {' or '.join(forms)}.")
-    _write((forms[form](row) for row in rows), path)
+    forms = _TRL_FORMS[kind]
+    chosen: str = form or next(iter(forms))
+    if chosen not in forms:
+        known = [name for some in _TRL_FORMS.values() for name in some]
+        if chosen not in known:
+            raise ConfigError(f"form={form!r} is not known; it must be {' or '.join(known)}.")
+        raise ConfigError(f"form={form!r} cannot hold {kind}; write form={' or '.join(map(repr, forms))}.")
+    _write((forms[chosen](row) for row in rows), path)
 
 
 def _write(lines: Iterable[dict[str, Any]], path: str | os.PathLike[str]) -> None:
@@ -40,12 +46,30 @@ def _write(lines: Iterable[dict[str, Any]], path: str | os.PathLike[str]) -> Non
 
 def _openai(row: Row) -> dict[str, Any]:
     _answer(row)
-    line: dict[str, Any] = {"messages": row.messages}
+    return _asked(row, row.messages)
+
+
+def _openai_preference(row: Row) -> dict[str, Any]:
+    if row.margin is not None:
+        raise DataError(
+            "OpenAI's preferences have no margin. Leave margin= out, or write TRL's form",
+            place=row.place,
+            field="margin",
+        )
+    return {
+        "input": _asked(row, [_without_weight(message) for message in row.prompt]),
+        "preferred_output": [row.completion],
+        "non_preferred_output": [row.rejected],
+    }
+
+
+def _asked(row: Row, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """``messages`` with what OpenAI lays beside them."""
+    line: dict[str, Any] = {"messages": messages}
     if row.tools:
         line["tools"] = row.tools
-    parallel = row.columns.get("parallel_tool_calls")
-    if isinstance(parallel, bool):
-        line["parallel_tool_calls"] = parallel
+    if row.parallel_tool_calls is not None:
+        line["parallel_tool_calls"] = row.parallel_tool_calls
     return line
 
 
@@ -86,6 +110,25 @@ def _trl_messages(row: Row) -> dict[str, Any]:
     return {**line, "tools": row.tools} if row.tools else line
 
 
+def _trl_preference(row: Row) -> dict[str, Any]:
+    at = len(row.prompt)
+    line: dict[str, Any] = {
+        "prompt": [_trl(message, row, number) for number, message in enumerate(row.prompt)],
+        "chosen": [_trl(row.messages[-1], row, at)],
+        "rejected": [_trl(row.rejected_messages[-1], row, at)],
+    }
+    if row.margin is not None:
+        line["margin"] = row.margin
+    return {**line, "tools": row.tools} if row.tools else line
+
+
+_TRL_FORMS: dict[Kind, dict[str, Callable[[Row], dict[str, Any]]]] = {
+    "demonstrations": {"prompt_completion": _trl_prompt_completion, "messages": _trl_messages},
+    "preferences": {"preference": _trl_preference},
+}
+"""By what rows are; the first is the default."""
+
+
 def _answer(row: Row) -> Message:
     if row.completion is None:
         raise DataError(
@@ -94,9 +137,13 @@ def _answer(row: Row) -> Message:
     return row.completion
 
 
+def _without_weight(message: Message) -> dict[str, Any]:
+    return {key: value for key, value in message.items() if key != "weight"}
+
+
 def _trl(message: Message, row: Row, number: int) -> dict[str, Any]:
     """``message`` without its weight, which the form says, and with arguments as objects, as templates want them."""
-    made: dict[str, Any] = {key: value for key, value in message.items() if key != "weight"}
+    made = _without_weight(message)
     if "tool_calls" in made:
         made["tool_calls"] = [
             _call(call, row, f"messages[{number}].tool_calls[{n}]") for n, call in enumerate(made["tool_calls"])

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from peft import AdaLoraConfig, LoraConfig, get_peft_model
+from peft import AdaLoraConfig, LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.utils import load_peft_weights
 
 from ftkit.engine.quiet import quiet
-from ftkit.errors import RefusedError
+from ftkit.errors import ModelError, RefusedError
 from ftkit.recipe import AdaLoRA, Adapter, DoRA, Full, LoRA, QLoRA
 
 __all__ = ["Adapted", "adapt"]
+
+
+_SENSITIVITIES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
+"""What PEFT's rank allocator remembers from step to step."""
 
 
 @dataclass(slots=True)
@@ -21,13 +27,13 @@ class Adapted:
 
     Attributes:
         model: the PEFT model, or the plain one for ``Full``.
-        causal: the transformers model inside it, whose layers now hold the adapters.
+        inner: the transformers model inside it, whose layers now hold the adapters.
         parameters: trainable tensors by name.
         ada: AdaLoRA's model, which moves ranks after each step.
     """
 
     model: Any
-    causal: Any
+    inner: Any
     parameters: dict[str, torch.nn.Parameter]
     ada: Any = None
 
@@ -58,6 +64,35 @@ class Adapted:
         if self.ada is not None:
             self.ada.update_and_allocate(step)
 
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold besides the trained tensors: AdaLoRA's sensitivities and the ranks it has
+        chosen."""
+        if self.ada is None:
+            return {}
+        allocator, chosen = self.ada.rankallocator, self.ada.peft_config[self.ada.trainable_adapter_name]
+        kept: dict[str, Any] = {name: dict(getattr(allocator, name)) for name in _SENSITIVITIES}
+        return kept | {"rank_pattern": dict(chosen.rank_pattern or {})}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        if self.ada is None:
+            return
+        where = next(iter(self.parameters.values())).device
+        for name in _SENSITIVITIES:
+            setattr(self.ada.rankallocator, name, {key: one.to(where) for key, one in state[name].items()})
+        if state["rank_pattern"]:
+            self.ada.peft_config[self.ada.trainable_adapter_name].rank_pattern = dict(state["rank_pattern"])
+
+    def settle(self) -> None:
+        """After other values were put into the trained tensors: let the ranks that are saved be those in them."""
+        if self.ada is not None:
+            chosen = self.ada.peft_config[self.ada.trainable_adapter_name]
+            chosen.rank_pattern = {
+                name.removeprefix("base_model.model."): (parameter != 0).view(-1).tolist()
+                for name, parameter in self.parameters.items()
+                if ".lora_E." in name
+            }
+
     def ranks(self) -> dict[str, int] | None:
         """Rank of each layer that AdaLoRA still uses; ``None`` for other adapters."""
         if self.ada is None:
@@ -69,8 +104,10 @@ class Adapted:
         }
 
 
-def adapt(causal: Any, adapter: Adapter, *, total_steps: int, seed: int) -> Adapted:
-    """Make ``causal`` trainable as ``adapter`` says; everything else is frozen.
+def adapt(
+    inner: Any, adapter: Adapter, *, total_steps: int, seed: int, begin: Path | None = None, scores: bool = False
+) -> Adapted:
+    """Make ``inner`` trainable as ``adapter`` says; everything else is frozen.
 
     The model's own dropout is switched off, because packed rows share their computation; the adapter's is honoured.
 
@@ -78,36 +115,54 @@ def adapt(causal: Any, adapter: Adapter, *, total_steps: int, seed: int) -> Adap
         adapter: resolved, without ``"auto"``.
         total_steps: optimiser steps of the run (AdaLoRA plans its ranks over them).
         seed: of the adapter's first values.
+        begin: folder of an adapter of the same shape whose values are the first ones.
+        scores: ``inner`` ends in a score; its layer is trained too.
 
     Raises:
         RefusedError: the adapter names layers the model has not, or would wrap the output layer.
     """
-    causal.train()
-    for module in causal.modules():
+    inner.train()
+    for module in inner.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
         if isinstance(getattr(module, "attention_dropout", None), float):
             module.attention_dropout = 0.0
     if isinstance(adapter, Full):
-        causal.float()  # AdamW's small steps are lost in bfloat16 weights
-        causal.requires_grad_(requires_grad=True)
-        return Adapted(causal, causal, dict(causal.named_parameters()))
+        inner.float()  # AdamW's small steps are lost in bfloat16 weights
+        inner.requires_grad_(requires_grad=True)
+        return Adapted(inner, inner, dict(inner.named_parameters()))
     torch.manual_seed(seed)
+    settings = _config(adapter, total_steps)
+    settings.task_type = "SEQ_CLS" if scores else "CAUSAL_LM"
     with quiet():  # PEFT warns of options that ftkit sets on purpose
         try:
-            model = get_peft_model(causal, _config(adapter, total_steps))
+            model = get_peft_model(inner, settings)
         except ValueError as error:
             raise RefusedError(
                 f"adapter.target_modules: {error}", backend="local", fields=("adapter.target_modules",)
             ) from None
-    if any("lora_" in name for name, _ in causal.get_output_embeddings().named_parameters()):
+    head = None if scores else inner.get_output_embeddings()
+    if head is not None and any("lora_" in name for name, _ in head.named_parameters()):
         raise RefusedError(
             "adapter.target_modules names the output layer; the local engine trains adapters on inner layers only",
             backend="local",
             fields=("adapter.target_modules",),
         )
+    if begin is not None:
+        _begin_with(model, begin)
     parameters = {name: one for name, one in model.named_parameters() if one.requires_grad}
-    return Adapted(model, causal, parameters, model.base_model if isinstance(adapter, AdaLoRA) else None)
+    for parameter in parameters.values():
+        parameter.data = parameter.data.float()
+    return Adapted(model, inner, parameters, model.base_model if isinstance(adapter, AdaLoRA) else None)
+
+
+def _begin_with(model: Any, folder: Path) -> None:
+    """Put the values of a saved adapter into a fresh one of the same shape; a score layer it has none for stays as it
+    is."""
+    values = {**get_peft_model_state_dict(model), **load_peft_weights(str(folder), device="cpu")}
+    found = set_peft_model_state_dict(model, values)
+    if found.unexpected_keys:
+        raise ModelError(f"the adapter {folder} does not fit the recipe's: {', '.join(found.unexpected_keys[:3])}")
 
 
 def _config(adapter: Adapter, total_steps: int) -> LoraConfig:
@@ -125,7 +180,6 @@ def _config(adapter: Adapter, total_steps: int) -> LoraConfig:
             beta2=adapter.beta2,
             orth_reg_weight=adapter.orth_reg_weight,
             total_step=total_steps,
-            task_type="CAUSAL_LM",
         )
     if isinstance(adapter, LoRA | QLoRA | DoRA):
         return LoraConfig(
@@ -135,7 +189,6 @@ def _config(adapter: Adapter, total_steps: int) -> LoraConfig:
             target_modules=_targets(adapter.target_modules),
             use_rslora=adapter.use_rslora,
             use_dora=isinstance(adapter, DoRA),
-            task_type="CAUSAL_LM",
         )
     raise RefusedError(
         f"the local engine does not know the adapter {adapter.kind!r}", backend="local", fields=("adapter",)

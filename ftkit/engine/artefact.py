@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.engine.adapting import Adapted
+from ftkit.engine.checkpoint import NOT_WRITTEN
 from ftkit.engine.pretrained import Pretrained
 from ftkit.engine.quiet import quiet
 from ftkit.engine.source import RECORD, Quantisation
@@ -38,12 +39,13 @@ def save_artefact(
         with quiet():  # PEFT takes layers that AdaLoRA gave no rank for torn ones
             adapted.model.save_pretrained(aside)
         pretrained.tokenizer.save_pretrained(aside)
-        pretrained.model.generation_config.save_pretrained(aside)
+        if pretrained.model.can_generate():
+            pretrained.model.generation_config.save_pretrained(aside)
         quantisation = Quantisation.of(recipe.adapter)
         whole: dict[str, Any] = {
             **record,
             "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "base_name": None if isinstance(recipe.adapter, Full) else pretrained.source.name,
+            "base_name": None if isinstance(recipe.adapter, Full) else pretrained.source.base_name,
             "trained_from": pretrained.source.name,
             "recipe": recipe.model_dump(mode="json"),
             "recipe_fingerprint": recipe.fingerprint,
@@ -60,8 +62,10 @@ def save_artefact(
         if folder.exists():
             shutil.rmtree(folder)
         os.rename(aside, folder)
-    except OSError as error:
-        raise TrainingError(f"could not save the model to {folder}: {error.strerror or error}") from error
+    except NOT_WRITTEN as error:
+        raise TrainingError(
+            f"could not save the model to {folder}: {error}. Once there is room, the run can be resumed"
+        ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

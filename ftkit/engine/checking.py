@@ -2,40 +2,79 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ftkit.data import Dataset
 from ftkit.engine.source import Source, find_source
 from ftkit.errors import RefusedError
-from ftkit.recipe import Recipe, RecipeFacts
+from ftkit.recipe import DPO, SFT, AdaLoRA, Full, Recipe, RecipeFacts, RewardModel
 
 __all__ = ["check_recipe"]
 
 
-def check_recipe(recipe: Recipe, model: str, rows: int) -> Source:
-    """Refuse what this machine cannot do with ``model``; returns where the model is. Reads no weights.
+def check_recipe(recipe: Recipe, model: str, data: Dataset, validation: Dataset | None = None) -> Source:
+    """Refuse what this machine cannot do with ``model``; returns where the model is. Reads no weights and no rows.
 
     Raises:
         RefusedError: names the fields.
         ConfigError: the recipe cannot be resolved for so many rows.
         ModelError: there is no such model.
     """
-    recipe.resolve(RecipeFacts(rows=rows))
-    if recipe.kind != "sft":
-        raise RefusedError(f"the local engine does not train {recipe.kind!r}", backend="local", fields=("kind",))
+    recipe.resolve(RecipeFacts(rows=len(data)))
+    if not isinstance(recipe, SFT | DPO | RewardModel):
+        raise _refused(f"the local engine does not train {recipe.kind!r}", "kind")
+    if not isinstance(recipe, SFT):
+        for rows in (data, validation):
+            if rows is not None and rows.kind != "preferences":
+                raise _refused(
+                    f"{type(recipe).__name__} learns from pairs, and {rows!r} has demonstrations; name the columns "
+                    'with chosen="…" and rejected="…", or train with SFT',
+                    "kind",
+                )
+    if recipe.early_stopping_patience is not None and validation is None:
+        raise _refused("early_stopping_patience needs validation rows to look at", "early_stopping_patience")
     if recipe.optimizer == "paged_adamw_8bit" and not _has_cuda():
-        raise RefusedError(
+        raise _refused(
             'optimizer: "paged_adamw_8bit" pages between GPU and CPU memory, and this machine has no CUDA GPU; use '
             '"auto" or "adamw"',
-            backend="local",
-            fields=("optimizer",),
+            "optimizer",
         )
     source = find_source(model)
+    if source.scores and not isinstance(recipe, RewardModel):
+        raise _refused(f"{source.name!r} is a reward model; {type(recipe).__name__} trains one that writes", "model")
     if source.adapter is not None:
-        raise RefusedError(
-            f"{model!r} is an adapter; the local engine trains from a base model", backend="local", fields=("model",)
-        )
+        _check_beginning(recipe, source)
     return source
+
+
+def _check_beginning(recipe: Recipe, source: Source) -> None:
+    """Training that begins with an adapter goes on with that adapter, so it must be the recipe's."""
+    there = source.record.get("recipe", {}).get("adapter")
+    if there is None:
+        raise _refused(f"{source.name!r} is an adapter that ftkit did not make; merge it into its base first", "model")
+    if isinstance(recipe.adapter, AdaLoRA | Full):
+        raise _refused(
+            f"training cannot go on from {source.name!r} with {recipe.adapter.kind}; export it merged, and begin "
+            "from that",
+            "adapter",
+        )
+    asked = recipe.adapter.resolve(total_steps=1).model_dump(mode="json")
+    if asked != there:
+        differ = {name: there.get(name) for name in {*asked, *there} if asked.get(name) != there.get(name)}
+        listed = ", ".join(f"{name}={value!r}" for name, value in sorted(differ.items()))
+        raise _refused(
+            f"training goes on with the adapter of {source.name!r}, and the recipe's is another. It would have to have "
+            f"{listed}",
+            *(f"adapter.{name}" for name in sorted(differ)),
+        )
+
+
+def _refused(message: str, *fields: str) -> RefusedError:
+    return RefusedError(message, backend="local", fields=fields)
 
 
 def _has_cuda() -> bool:
     from ftkit.engine.machine import device
 
-    return device().type == "cuda"
+    where: Any = device()
+    return bool(where.type == "cuda")

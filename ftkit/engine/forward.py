@@ -1,4 +1,4 @@
-"""A model's loss on packs: shared beginnings computed once where that is exact, row by row where it is not."""
+"""A model on packs: shared beginnings computed once where that is exact, row by row where it is not."""
 
 from __future__ import annotations
 
@@ -9,60 +9,108 @@ import numpy as np
 import torch
 
 from ftkit.engine.attention import TREE_ATTENTION, Tree
-from ftkit.engine.loss import linear_cross_entropy
-from ftkit.engine.rendered import Rendered
+from ftkit.engine.loss import linear_cross_entropy, token_losses
+from ftkit.engine.rendered import Ints, Rendered
 from ftkit.engine.tree import Pack, pack, shared_length, sort_key
 
 __all__ = ["Forward", "why_not_shared"]
 
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
-"""Largest mean difference of a token's loss (nats) that rounding may cause; a wrong mask causes far more."""
+"""Largest mean difference of a token's loss (nats), or of a score, that rounding may cause; a wrong mask causes far
+more."""
 
 _LOOKED_AT = 100
 """Rows among which two are sought to try the model with."""
 
+Tensor = torch.Tensor
+
 
 class Forward:
-    """Computes losses of packs with a transformers causal language model.
+    """Computes packs with a transformers model.
 
     Args:
-        causal: the model.
+        model: a causal language model, or one for sequence classification with a single label, which scores.
         device: where it is.
-        shared: whether sequences may share computation; see :func:`why_not_shared`.
+        shared: whether sequences may share computation; see :func:`why_not_shared`. Where they may not, packs must have
+            been made without sharing, and each of their sequences is computed alone.
     """
 
-    def __init__(self, causal: Any, device: torch.device, *, shared: bool) -> None:
-        self.causal = causal
+    def __init__(self, model: Any, device: torch.device, *, shared: bool) -> None:
+        self.model = model
         self.device = device
         self.shared = shared
 
-    def loss(self, one: Pack) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss(self, one: Pack) -> tuple[Tensor, Tensor]:
         """Weighted sum of the pack's token losses (call ``backward`` on it), and each prediction's own loss [S]."""
-        ids, positions, at, targets = (
-            torch.from_numpy(np.asarray(x)).to(self.device) for x in (one.ids, one.positions, one.at, one.targets)
-        )
         weights = torch.from_numpy(one.weights).to(self.device)
         if not self.shared:
-            logits = self.causal(input_ids=ids.unsqueeze(0), use_cache=False).logits[0, at]
-            losses = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+            losses = self._own_losses(one)
             return (losses * weights).sum(), losses.detach()
-        hidden = self.causal.get_decoder()(
+        head = self.model.get_output_embeddings()
+        at, targets = self._here(one.at), self._here(one.targets)
+        return linear_cross_entropy(self._hidden(one)[at], head.weight, targets, weights, getattr(head, "bias", None))
+
+    def log_probabilities(self, one: Pack) -> Tensor:
+        """Log-probability of each sequence's supervised tokens, added up, float32 [N]; can be differentiated."""
+        if self.shared:
+            head = self.model.get_output_embeddings()
+            hidden = self._hidden(one)[self._here(one.at)]
+            losses = token_losses(hidden, head.weight, self._here(one.targets), getattr(head, "bias", None))
+        else:
+            losses = self._own_losses(one)
+        sums = torch.zeros(one.sequences, device=self.device)
+        return sums.index_add(0, self._here(one.askers), -losses[self._here(one.predictions)])
+
+    def scores(self, one: Pack) -> Tensor:
+        """The score of each sequence, read off its last token, float32 [N]; can be differentiated."""
+        hidden = self._hidden(one)[self._here(one.ends)]
+        layer = self.model.score
+        scores: Tensor = layer(hidden.to(next(layer.parameters()).dtype)).squeeze(-1).float()
+        return scores
+
+    def _hidden(self, one: Pack) -> Tensor:
+        """Final hidden states [T, d]."""
+        decoder = self.model.get_decoder()
+        ids = self._here(one.ids)
+        if not self.shared:
+            alone = [
+                decoder(input_ids=ids[root.start : root.end].unsqueeze(0), use_cache=False).last_hidden_state[0]
+                for root in one.segments
+            ]
+            return torch.cat(alone)
+        found: Tensor = decoder(
             input_ids=ids.unsqueeze(0),
-            position_ids=positions.unsqueeze(0),
+            position_ids=self._here(one.positions).unsqueeze(0),
             use_cache=False,
             tree=Tree.of(one, self.device),
         ).last_hidden_state[0]
-        head = self.causal.get_output_embeddings()
-        return linear_cross_entropy(hidden[at], head.weight, targets, weights, getattr(head, "bias", None))
+        return found
+
+    def _own_losses(self, one: Pack) -> Tensor:
+        """Losses [S] from the logits that the model itself makes of each sequence, whatever it does to them."""
+        ids, at, targets = (self._here(x) for x in (one.ids, one.at, one.targets))
+        losses = torch.empty(len(at), device=self.device)
+        for root in one.segments:
+            asked = torch.nonzero((at >= root.start) & (at < root.end)).squeeze(1)
+            if len(asked):
+                logits = self.model(input_ids=ids[root.start : root.end].unsqueeze(0), use_cache=False).logits[0]
+                logits = logits[at[asked] - root.start].float()
+                losses = losses.index_copy(
+                    0, asked, torch.nn.functional.cross_entropy(logits, targets[asked], reduction="none")
+                )
+        return losses
+
+    def _here(self, array: Ints) -> Tensor:
+        return torch.from_numpy(np.asarray(array)).to(self.device)
 
 
-def why_not_shared(causal: Any, device: torch.device, sequences: list[Rendered]) -> str | None:
+def why_not_shared(model: Any, device: torch.device, sequences: list[Rendered]) -> str | None:
     """Why this model must compute its rows one by one, or ``None`` when sharing is exact.
 
     What the config tells is asked first (sliding windows, linear attention, …); then the model itself: two rows, packed
-    and alone, must have the same losses.
+    and alone, must have the same losses (or scores, if it scores).
     """
-    config = causal.config.get_text_config()
+    config = model.config.get_text_config()
     longest = max(len(one.ids) for one in sequences)
     window = getattr(config, "sliding_window", None)
     if window is not None and getattr(config, "use_sliding_window", True) and window < longest:
@@ -74,17 +122,22 @@ def why_not_shared(causal: Any, device: torch.device, sequences: list[Rendered])
         return "its implementation in transformers does not take ftkit's attention"
     pair = _telling_pair(sequences[:_LOOKED_AT])
     together = pack(pair)
-    alone = Forward(causal, device, shared=False)
+    scores = model.get_output_embeddings() is None
     with torch.no_grad():
-        expected = sum(float(alone.loss(pack([one]))[0]) for one in pair)
+        expected = sum(_sum(Forward(model, device, shared=False), pack([one]), scores=scores) for one in pair)
         try:
-            found = float(Forward(causal, device, shared=True).loss(together)[0])
+            found = _sum(Forward(model, device, shared=True), together, scores=scores)
         except (TypeError, AttributeError, RuntimeError) as error:
             return f"its implementation does not take a tree of rows ({type(error).__name__}: {error})"
-    allowed = _TOLERANCE.get(causal.dtype, 2e-2) * float(together.weights.sum())
+    allowed = _TOLERANCE.get(model.dtype, 2e-2) * (2 if scores else float(together.weights.sum()))
     if not abs(found - expected) <= allowed:
-        return f"its loss on two packed rows is {found:.4f}, on the same rows alone {expected:.4f}"
+        what = "score" if scores else "loss"
+        return f"its {what} on two packed rows is {found:.4f}, on the same rows alone {expected:.4f}"
     return None
+
+
+def _sum(forward: Forward, one: Pack, *, scores: bool) -> float:
+    return float(forward.scores(one).sum() if scores else forward.loss(one)[0])
 
 
 def _telling_pair(sequences: list[Rendered]) -> tuple[Rendered, Rendered]:

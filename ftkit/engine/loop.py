@@ -1,19 +1,28 @@
-"""The training loop. There is one; a recipe decides what each step computes."""
+"""The training loop. There is one; a recipe's method decides what each step computes."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 
 from ftkit.engine.adapting import Adapted
 from ftkit.engine.attention import TREE_ATTENTION
+from ftkit.engine.checkpoint import NOT_WRITTEN, Checkpoints
 from ftkit.engine.forward import Forward, why_not_shared
-from ftkit.engine.rendered import Rendered
+from ftkit.engine.health import Health
+from ftkit.engine.liveness import Liveness
+from ftkit.engine.machine import peak_memory_bytes
+from ftkit.engine.methods import Method
+from ftkit.engine.optimiser import Movement, make_optimizer
+from ftkit.engine.reference import give_reference, log_probabilities
+from ftkit.engine.rendered import Example
 from ftkit.engine.rows import TokenRows
+from ftkit.engine.schedule import learning_rate
 from ftkit.engine.tree import Pack, packs_within
 from ftkit.errors import TrainingError
 from ftkit.recipe import Recipe
@@ -24,8 +33,36 @@ Emit = Callable[[str, dict[str, Any]], None]
 """Takes an event's kind and its data, see :class:`ftkit.store.Event`."""
 
 
+Packed = tuple[Pack, list[Example]]
+
+
 class Stopped(Exception):  # noqa: N818  (a request that was honoured, not an error)
-    """Training ended early because it was asked to."""
+    """Training ended early because it was asked to; ``args[0]`` is the step from which it can go on."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run has come: all that a checkpoint must bring back besides tensors.
+
+    Attributes:
+        step: optimiser steps done.
+        tokens: tokens seen, shared ones counted for each row.
+        seconds: spent in training.
+        losses: of the latest steps.
+        validations: what the validation losses were.
+        best_step: step of the lowest validation loss; 0 when there is none.
+        best_loss: that loss.
+        idle: looks since then.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    validations: list[float] = field(default_factory=list)
+    best_step: int = 0
+    best_loss: float = math.inf
+    idle: int = 0
 
 
 class Loop:
@@ -33,18 +70,20 @@ class Loop:
 
     Args:
         recipe: without any ``"auto"``.
+        method: what a step computes.
         adapted: the model and its trainable part.
         where: the device.
-        rows: training rows.
-        held_out: rows whose loss is watched, if any.
+        rows: training rows; and ``held_out``, rows whose loss is watched, if any.
         emit: told of every step.
         should_stop: asked before each step.
         total: steps of the whole run.
+        checkpoints: where progress is kept.
     """
 
     def __init__(
         self,
         recipe: Recipe,
+        method: Method,
         adapted: Adapted,
         where: torch.device,
         rows: TokenRows,
@@ -52,74 +91,105 @@ class Loop:
         emit: Emit,
         should_stop: Callable[[], bool],
         total: int,
+        checkpoints: Checkpoints,
     ) -> None:
         self.recipe: Any = recipe  # resolved: no field is "auto" any more
+        self.method = method
         self.adapted = adapted
+        self.where = where
         self.rows = rows
         self.held_out = held_out
         self.emit = emit
         self.should_stop = should_stop
         self.total = total
+        self.checkpoints = checkpoints
         self.parameters = list(adapted.parameters.values())
-        self.optimizer = _optimizer(self.recipe, self.parameters)
+        self.optimizer = make_optimizer(self.recipe, self.parameters)
+        self.progress = Progress()
+        self.health = Health(recipe, self.warn)
+        self.liveness = Liveness(adapted.parameters)
+        self.movement = Movement(self.parameters)
         adapted.dropout(on=False)
-        reason = why_not_shared(adapted.causal, where, rows.sequences() + (held_out.sequences() if held_out else []))
+        reason = why_not_shared(adapted.inner, where, rows.sequences() + (held_out.sequences() if held_out else []))
         adapted.dropout(on=True)
         if reason is not None:
-            if adapted.causal.config._attn_implementation == TREE_ATTENTION:
-                adapted.causal.set_attn_implementation("sdpa")  # which makes the masks that the model asks for
-            emit("warning", {"message": f"rows are computed one by one, because of the model: {reason}"})
+            if adapted.inner.config._attn_implementation == TREE_ATTENTION:
+                adapted.inner.set_attn_implementation("sdpa")  # which makes the masks that the model asks for
+            self.warn(f"rows are computed one by one, because of the model: {reason}")
         self.shared = reason is None
-        self.forward = Forward(adapted.causal, where, shared=self.shared)
-        self.tokens_done = 0
-        self.alive: set[int] = set()
+        self.forward = Forward(adapted.inner, where, shared=self.shared)
 
     def run(self) -> dict[str, Any]:
+        """All steps that are still to be done; the summary of the run."""
         torch.manual_seed(self.recipe.seed)
         if self.recipe.gradient_checkpointing:
-            self.adapted.causal.gradient_checkpointing_enable({"use_reentrant": False})
-        first = {"validation_loss_before": self.validate(0)} if self.held_out else {}
-        began = time.monotonic()
-        step, last, losses = 0, 0.0, []
+            self.adapted.inner.gradient_checkpointing_enable({"use_reentrant": False})
+        if self.method.refers:
+            self.refer()
+        self.restore()
+        if self.held_out and not self.progress.validations:
+            self.progress.validations.append(self.validate(0))
+        early = self.steps()
+        best = self.take_best()
+        return self.summary(early=early, best=best)
+
+    def steps(self) -> bool:
+        """Train to the end; true when early stopping ended it."""
+        done = self.progress
+        step = 0
         for epoch in range(self.recipe.epochs):
             for batch in self.rows.batches(epoch, self.recipe.batch_size, self.recipe.seed):
-                if self.should_stop():
-                    raise Stopped
                 step += 1
-                last = self.step(step, epoch, batch)
-                losses.append(last)
+                if step <= done.step:
+                    continue
+                if self.should_stop():
+                    self.save()
+                    raise Stopped(done.step)
+                began = time.monotonic()
+                loss = self.step(step, epoch, batch)
+                done.step = step
+                done.losses = [*done.losses, loss][-max(1, self.total // 10) :]
                 if self.held_out and (step % self.recipe.eval_steps == 0 or step == self.total):
-                    first["validation_loss"] = self.validate(step)
-        seconds = time.monotonic() - began
-        recent = losses[-max(1, len(losses) // 10) :]
-        ranks = self.adapted.ranks()
-        return {
-            "steps": step,
-            "tokens": self.tokens_done,
-            "training_seconds": round(seconds, 3),
-            "train_loss": sum(recent) / len(recent),
-            "shared_prefix": self.shared and bool(self.recipe.shared_prefix),
-            **first,
-            **({"adalora_ranks": ranks} if ranks else {}),
-        }
+                    self.look(step)
+                done.seconds += time.monotonic() - began
+                patience = self.recipe.early_stopping_patience
+                if patience is not None and done.idle >= patience:
+                    self.emit("log", {"message": f"no lower validation loss in {done.idle} looks: training ends early"})
+                    return step < self.total
+                if step % self.recipe.save_steps == 0 and step < self.total:
+                    self.save()
+        return False
 
-    def packs(self, sequences: list[Rendered]) -> list[Pack]:
+    def packs(self, examples: Sequence[Example]) -> list[Packed]:
+        """Examples in trees of bearable size."""
         budget = self.recipe.max_batch_tokens if self.shared else 1
-        return list(packs_within(sequences, budget, share=self.shared and self.recipe.shared_prefix))
+        return list(packs_within(examples, budget, share=self.shared and self.recipe.shared_prefix))
 
-    def step(self, step: int, epoch: int, batch: list[Rendered]) -> float:
-        """One optimiser step; returns the mean loss of the batch's supervised tokens."""
+    def compute(
+        self, packs: Sequence[Packed], size: float, each: Callable[[torch.Tensor], object]
+    ) -> tuple[float, dict[str, float]]:
+        """Mean loss and figures over packs whose examples have ``size`` in all; ``each`` pack's part goes to a
+        function."""
+        loss = 0.0
+        figures: dict[str, float] = {}
+        for one, examples in packs:
+            outcome = self.method.loss(self.forward, one, examples)
+            part = outcome.total / size
+            each(part)
+            loss += float(part.detach())
+            for name, value in outcome.figures.items():
+                figures[name] = figures.get(name, 0.0) + value / size
+        return loss, figures
+
+    def step(self, step: int, epoch: int, batch: list[Example]) -> float:
+        """One optimiser step; returns the batch's mean loss."""
         began = time.monotonic()
         packs = self.packs(batch)
-        supervised = float(sum(one.weights.sum() for one in packs))
-        rate = self.learning_rate(step)
+        size = self.method.size(batch)
+        rate = learning_rate(self.recipe, step, self.total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = 0.0
-        for one in packs:
-            total, _ = self.forward.loss(one)
-            (total / supervised).backward()  # type: ignore[no-untyped-call]
-            loss += float(total.detach()) / supervised
+        loss, figures = self.compute(packs, size, lambda total: total.backward())  # type: ignore[no-untyped-call]
         penalty = self.adapted.penalty()
         if penalty is not None:
             penalty.backward()  # type: ignore[no-untyped-call]
@@ -129,12 +199,17 @@ class Loop:
                 f"step {step}: the loss is {loss} and the gradient's norm {norm}; the weights of before this step were "
                 f'fine. A lower learning_rate (now {rate:.2g}) or precision="fp32" usually cures it'
             )
-        self.check_alive(step)
+        self.health.step(step, epoch, loss)
+        self.liveness.before(step)
+        self.movement.before()
         self.optimizer.step()
+        ratio = self.movement.ratio()
+        self.liveness.after(step)
         self.adapted.after_step(step)
         self.optimizer.zero_grad(set_to_none=True)
-        tokens = sum(one.unpacked_tokens for one in packs)
-        self.tokens_done += tokens
+        tokens = sum(one.unpacked_tokens for one, _ in packs)
+        computed = sum(len(one.ids) for one, _ in packs)
+        self.progress.tokens += tokens
         seconds = time.monotonic() - began
         self.emit(
             "step",
@@ -143,71 +218,146 @@ class Loop:
                 "steps": self.total,
                 "epoch": epoch + 1,
                 "loss": loss,
+                **figures,
                 "learning_rate": rate,
                 "grad_norm": norm,
+                "update_ratio": ratio,
                 "tokens": tokens,
-                "computed_tokens": sum(len(one.ids) for one in packs),
-                "supervised_tokens": int(supervised),
+                "computed_tokens": computed,
+                "supervised_tokens": sum(len(one.predictions) for one, _ in packs),
                 "seconds": round(seconds, 4),
                 "tokens_per_second": round(tokens / seconds, 1),
+                "peak_memory_bytes": peak_memory_bytes(self.where),
             },
         )
         return loss
 
-    def learning_rate(self, step: int) -> float:
-        """Rate of ``step`` (from 1): a linear climb, then the recipe's fall to 0 after the last step."""
-        peak = float(self.recipe.learning_rate)
-        warmup = math.ceil(self.recipe.warmup_ratio * self.total)
-        if step <= warmup:
-            return float(peak * step / warmup)
-        if self.recipe.lr_scheduler_type == "constant":
-            return peak
-        done = (step - 1 - warmup) / max(1, self.total - warmup)
-        left = 1 - done if self.recipe.lr_scheduler_type == "linear" else 0.5 * (1 + math.cos(math.pi * done))
-        return float(peak * left)
-
-    def check_alive(self, step: int) -> None:
-        """By the second step every trainable tensor must have had a gradient.
-
-        Not by the first: LoRA's B begins at zero, so A gets none until B has moved.
-        """
-        if step > 2:
-            return
-        self.alive |= {
-            number for number, p in enumerate(self.parameters) if p.grad is not None and bool(p.grad.count_nonzero())
-        }
-        dead = [name for number, name in enumerate(self.adapted.parameters) if number not in self.alive]
-        if step == 2 and dead:
-            raise TrainingError(
-                f"{len(dead)} of {len(self.parameters)} trainable tensors have had no gradient after two steps, so "
-                f"they would never change: {', '.join(dead[:3])}…"
-            )
-
     @torch.no_grad()
     def validate(self, step: int) -> float:
-        """Mean loss of the supervised tokens of the validation rows."""
+        """Mean loss of the validation rows."""
         assert self.held_out is not None  # noqa: S101  (callers check)
         began = time.monotonic()
+        examples = self.held_out.examples()
+        size = self.method.size(examples)
         self.adapted.dropout(on=False)
-        total = count = 0.0
-        for one in self.packs(self.held_out.sequences()):
-            total += float(self.forward.loss(one)[0])
-            count += float(one.weights.sum())
+        loss, figures = self.compute(self.packs(examples), size, lambda total: None)
         self.adapted.dropout(on=True)
-        loss = total / count
-        self.emit("validation", {"step": step, "loss": loss, "seconds": round(time.monotonic() - began, 3)})
+        seconds = round(time.monotonic() - began, 3)
+        self.emit("validation", {"step": step, "loss": loss, **figures, "seconds": seconds})
         return loss
 
+    def look(self, step: int) -> None:
+        """Look at the validation loss, and keep the model when it is the best so far."""
+        done = self.progress
+        loss = self.validate(step)
+        done.validations.append(loss)
+        self.health.validation(step, loss)
+        if loss >= done.best_loss:
+            done.idle += 1
+            return
+        done.best_step, done.best_loss, done.idle = step, loss, 0
+        if self.recipe.load_best_model_at_end and step < self.total:
+            self.write(lambda: self.checkpoints.save_best(step, dict(self.adapted.parameters)), "the best model so far")
 
-def _optimizer(recipe: Any, parameters: list[torch.nn.Parameter]) -> Any:
-    # Decay pulls weights to zero, which makes no sense for norms and biases.
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if recipe.optimizer == "paged_adamw_8bit":
-        from bitsandbytes.optim import PagedAdamW8bit
+    def take_best(self) -> int | None:
+        """Put the weights of the lowest validation loss in place; the step they are of, when it is not the last one."""
+        done = self.progress
+        if not (self.recipe.load_best_model_at_end and done.best_step and done.best_step != done.step):
+            return None
+        found = self.checkpoints.best(done.best_step)
+        if found is None:
+            self.warn(f"the model of step {done.best_step}, the best one, is not there any more; the last one is taken")
+            return None
+        self.take(found.tensors())
+        self.adapted.settle()
+        return done.best_step
 
-        return PagedAdamW8bit(groups, lr=recipe.learning_rate)
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+    def refer(self) -> None:
+        """Give each example its ``reference``, kept with the checkpoints so that a resumed run has the same numbers."""
+        parts = [self.rows] + ([self.held_out] if self.held_out else [])
+        known = self.checkpoints.reference()
+        if known is None:
+            began = time.monotonic()
+            self.adapted.dropout(on=False)
+            found = torch.cat([log_probabilities(self.forward, part, self.packs) for part in parts])
+            self.adapted.dropout(on=True)
+            self.write(lambda: self.checkpoints.save_reference(found), "the reference's log-probabilities")
+            seconds = round(time.monotonic() - began, 3)
+            self.emit("log", {"message": "the reference's log-probabilities are known", "seconds": seconds})
+            known = found
+        give_reference(parts, known)
+
+    def save(self) -> None:
+        """Write a checkpoint; a disk that is full costs the checkpoint, not the run."""
+        state = {
+            "progress": asdict(self.progress),
+            "health": self.health.state(),
+            "optimizer": self.optimizer.state_dict(),
+            "adapter": self.adapted.state(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if self.where.type == "cuda" else [],
+        }
+        step = self.progress.step
+        if self.write(lambda: self.checkpoints.save(step, dict(self.adapted.parameters), state), "a checkpoint"):
+            self.emit("checkpoint", {"step": step})
+
+    def restore(self) -> None:
+        """Go on from the newest whole checkpoint, if there is one."""
+        found, passed = self.checkpoints.newest()
+        for fault in passed:
+            self.warn(f"a checkpoint was passed over: {fault}")
+        if found is None:
+            return
+        state = found.state()
+        self.take(found.tensors())
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.adapted.restore(state["adapter"])
+        self.progress = Progress(**state["progress"])
+        self.health.restore(state["health"])
+        torch.set_rng_state(state["random"])
+        if self.where.type == "cuda":
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+        self.emit("log", {"message": f"going on from the checkpoint of step {found.step}", "step": found.step})
+
+    @torch.no_grad()
+    def take(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Put values into the trained tensors."""
+        for name, parameter in self.adapted.parameters.items():
+            parameter.copy_(tensors[name])
+
+    def write(self, action: Callable[[], None], what: str) -> bool:
+        """Whether ``action`` could write; if not, the run goes on with a warning."""
+        try:
+            action()
+        except NOT_WRITTEN as error:
+            self.warn(f"step {self.progress.step}: {what} could not be written to {self.checkpoints.folder}: {error}")
+            return False
+        return True
+
+    def warn(self, message: str) -> None:
+        """Emit a warning."""
+        self.emit("warning", {"message": message})
+
+    def summary(self, *, early: bool, best: int | None) -> dict[str, Any]:
+        """What came out."""
+        done = self.progress
+        validations = done.validations
+        ranks = self.adapted.ranks()
+        found: dict[str, Any] = {
+            "steps": done.step,
+            "tokens": done.tokens,
+            "training_seconds": round(done.seconds, 3),
+            "train_loss": sum(done.losses) / len(done.losses),
+            "shared_prefix": self.shared and bool(self.recipe.shared_prefix),
+            "peak_memory_bytes": peak_memory_bytes(self.where),
+        }
+        if validations:
+            found["validation_loss_before"] = validations[0]
+            found["validation_loss"] = done.best_loss if best else validations[-1]
+        if best:
+            found["best_step"] = best
+        if early:
+            found["stopped_early"] = True
+        if ranks:
+            found["adalora_ranks"] = ranks
+        return found

@@ -1,8 +1,13 @@
 """Cross-entropy of the output layer, without ever holding a logit for every token.
 
 For hidden state h and output matrix W, the loss −log softmax(W·h)[y] has the gradients (p − 1_y)ᵀW for h and
-(p − 1_y)hᵀ for W. Both are formed chunk by chunk while the logits are there, in the forward pass: nothing is computed
+(p − 1_y)hᵀ for W. They are formed chunk by chunk while the logits are there, in the forward pass: nothing is computed
 twice, and no more than ``CHUNK`` rows of logits exist at a time. (The idea: Liger, arXiv 2410.10989, section 3.)
+
+A prediction's gradient for its own h does not depend on what is done with the loss later, but for a factor. So a loss
+that is a function of many predictions' losses (DPO's) has it formed in the forward pass too. The gradient for W adds
+predictions up, so their factors must be known: where they are not, it is formed in the backward pass, from the logits
+computed again.
 """
 
 from __future__ import annotations
@@ -11,12 +16,48 @@ from typing import Any
 
 import torch
 
-__all__ = ["linear_cross_entropy"]
+__all__ = ["linear_cross_entropy", "token_losses"]
 
 CHUNK = 256
 """Rows of logits held at a time."""
 
 Tensor = torch.Tensor
+
+
+def _chunk(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, *, slopes: bool) -> Any:
+    """Losses [c] of a chunk and, when asked for, p − 1_y as float32 [c, V]."""
+    logits = torch.nn.functional.linear(hidden, weight, bias).float()
+    lse = logits.logsumexp(dim=-1, keepdim=True)
+    target = targets.unsqueeze(1)
+    losses = (lse - logits.gather(1, target)).squeeze(1)
+    if not slopes:
+        return losses, None
+    slope = logits.sub_(lse).exp_()
+    slope.scatter_add_(1, target, torch.full_like(target, -1, dtype=slope.dtype))
+    return losses, slope
+
+
+class _Matrix:
+    """The gradient for the output layer, added up over chunks in float32."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, wanted: tuple[bool, bool]) -> None:
+        self.like = weight, bias
+        self.weight = torch.zeros_like(weight, dtype=torch.float32) if wanted[0] else None
+        self.bias = torch.zeros_like(bias, dtype=torch.float32) if wanted[1] and bias is not None else None
+
+    def add(self, slope: Tensor, hidden: Tensor, factors: Tensor) -> None:
+        """Add a chunk: slope [c, V], hidden [c, d], the factor of each prediction [c]."""
+        if self.weight is not None:
+            self.weight += (slope.to(hidden.dtype).t() @ (hidden * factors.to(hidden.dtype).unsqueeze(1))).float()
+        if self.bias is not None:
+            self.bias += factors @ slope
+
+    def found(self) -> tuple[Tensor | None, Tensor | None]:
+        weight, bias = self.like
+        return (
+            None if self.weight is None else self.weight.to(weight.dtype),
+            None if self.bias is None or bias is None else self.bias.to(bias.dtype),
+        )
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -25,33 +66,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor]:
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+        slopes = wants_hidden or wants_weight or wants_bias
         losses = torch.empty(targets.shape, dtype=torch.float32, device=hidden.device)
         d_hidden = torch.empty_like(hidden) if wants_hidden else None
-        d_weight = torch.zeros_like(weight, dtype=torch.float32) if wants_weight else None
-        d_bias = torch.zeros_like(bias, dtype=torch.float32) if wants_bias and bias is not None else None
+        matrix = _Matrix(weight, bias, (wants_weight, wants_bias))
         for start in range(0, len(targets), CHUNK):
             rows = slice(start, start + CHUNK)
-            logits = torch.nn.functional.linear(hidden[rows], weight, bias).float()
-            lse = logits.logsumexp(dim=-1, keepdim=True)
-            target = targets[rows].unsqueeze(1)
-            losses[rows] = (lse - logits.gather(1, target)).squeeze(1)
-            if not (wants_hidden or wants_weight or wants_bias):
-                continue
-            gradient = (logits - lse).exp_()
-            gradient.scatter_add_(1, target, torch.full_like(target, -1, dtype=gradient.dtype))
-            gradient *= weights[rows].unsqueeze(1)
-            narrow = gradient.to(hidden.dtype)
+            losses[rows], slope = _chunk(hidden[rows], weight, bias, targets[rows], slopes=slopes)
             if d_hidden is not None:
-                d_hidden[rows] = narrow @ weight
-            if d_weight is not None:
-                d_weight += (narrow.t() @ hidden[rows]).float()
-            if d_bias is not None:
-                d_bias += gradient.sum(dim=0)
-        ctx.gradients = (
-            d_hidden,
-            None if d_weight is None else d_weight.to(weight.dtype),
-            None if d_bias is None or bias is None else d_bias.to(bias.dtype),
-        )
+                d_hidden[rows] = (slope.to(hidden.dtype) @ weight) * weights[rows].to(hidden.dtype).unsqueeze(1)
+            if slopes:
+                matrix.add(slope, hidden[rows], weights[rows])
+        ctx.gradients = (d_hidden, *matrix.found())
         ctx.mark_non_differentiable(losses)
         return (losses * weights).sum(), losses
 
@@ -60,6 +86,38 @@ class _LinearCrossEntropy(torch.autograd.Function):
         scale = gradients[0]
         d_hidden, d_weight, d_bias = (None if g is None else g * scale.to(g.dtype) for g in ctx.gradients)
         return d_hidden, d_weight, d_bias, None, None
+
+
+class _TokenLosses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+        wants_hidden, *wants_matrix = ctx.needs_input_grad[:3]
+        losses = torch.empty(targets.shape, dtype=torch.float32, device=hidden.device)
+        d_hidden = torch.empty_like(hidden) if wants_hidden else None
+        for start in range(0, len(targets), CHUNK):
+            rows = slice(start, start + CHUNK)
+            losses[rows], slope = _chunk(hidden[rows], weight, bias, targets[rows], slopes=wants_hidden)
+            if d_hidden is not None:
+                d_hidden[rows] = slope.to(hidden.dtype) @ weight
+        ctx.d_hidden = d_hidden
+        ctx.wanted = tuple(wants_matrix)
+        if any(wants_matrix):
+            ctx.save_for_backward(hidden, weight, bias, targets)
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        factors = gradients[0]
+        d_hidden = None if ctx.d_hidden is None else ctx.d_hidden * factors.to(ctx.d_hidden.dtype).unsqueeze(1)
+        if not any(ctx.wanted):
+            return d_hidden, None, None, None
+        hidden, weight, bias, targets = ctx.saved_tensors
+        matrix = _Matrix(weight, bias, ctx.wanted)
+        for start in range(0, len(targets), CHUNK):
+            rows = slice(start, start + CHUNK)
+            _, slope = _chunk(hidden[rows], weight, bias, targets[rows], slopes=True)
+            matrix.add(slope, hidden[rows], factors[rows])
+        return d_hidden, *matrix.found(), None
 
 
 def linear_cross_entropy(
@@ -79,3 +137,12 @@ def linear_cross_entropy(
     """
     total, losses = _LinearCrossEntropy.apply(hidden, weight, bias, targets, weights)  # type: ignore[no-untyped-call]
     return total, losses
+
+
+def token_losses(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The negative log-likelihood of each target, float32 [S], to be put into any function and differentiated.
+
+    Arguments are those of :func:`linear_cross_entropy`.
+    """
+    losses: Tensor = _TokenLosses.apply(hidden, weight, bias, targets)  # type: ignore[no-untyped-call]
+    return losses

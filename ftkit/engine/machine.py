@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+import resource
+import sys
 from typing import Literal
 
 import torch
 
-__all__ = ["about_machine", "device", "fast_bf16", "torch_dtype"]
+__all__ = ["about_machine", "device", "fast_bf16", "peak_memory_bytes", "torch_dtype"]
 
 
 def device() -> torch.device:
@@ -28,6 +30,14 @@ def fast_bf16(where: torch.device) -> bool:
 def torch_dtype(precision: Literal["bf16", "fp32"]) -> torch.dtype:
     """The torch type of a recipe's precision."""
     return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def peak_memory_bytes(where: torch.device) -> int:
+    """The most memory held so far: by tensors on a GPU, by the whole process on a CPU."""
+    if where.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(where))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes on Linux
 
 
 def about_machine(where: torch.device) -> dict[str, str | int]:

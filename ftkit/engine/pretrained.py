@@ -11,6 +11,7 @@ from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     BitsAndBytesConfig,
 )
@@ -23,7 +24,7 @@ from ftkit.engine.rendering import Renderer, template_hash
 from ftkit.engine.source import RECORD, Quantisation, Source
 from ftkit.errors import ModelError
 
-__all__ = ["Pretrained", "load_config", "load_pretrained"]
+__all__ = ["Pretrained", "check_template", "load_config", "load_pretrained", "stop_ids"]
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ def load_pretrained(
     device: torch.device,
     quantisation: Quantisation | None = None,
     attention: str = TREE_ATTENTION,
+    scores: bool = False,
 ) -> Pretrained:
     """Load the base model of ``source`` (not its adapter) with its tokenizer.
 
@@ -74,6 +76,8 @@ def load_pretrained(
         quantisation: hold the linear layers in 4 bits.
         attention: name of the attention implementation, see :mod:`ftkit.engine.attention`; architectures that need
             another keep the one transformers chooses.
+        scores: load it to score (one number, read off the last token), not to write. A base model's score layer is
+            drawn at random, always alike.
 
     Raises:
         ModelError: files missing or unreadable, the hub out of reach, an architecture that generates no text, or a chat
@@ -90,21 +94,53 @@ def load_pretrained(
             bnb_4bit_use_double_quant=quantisation.double_quant,
             bnb_4bit_compute_dtype=dtype,
         )
+    kind: Any = AutoModelForCausalLM
+    if scores:
+        kind, extra["num_labels"] = AutoModelForSequenceClassification, 1
     try:
         with quiet():
             implementation = attention if _plain_attention(load_config(source)) else None
-            model = AutoModelForCausalLM.from_pretrained(
-                source.base, dtype=dtype, attn_implementation=implementation, device_map={"": device}, **extra
+            model, loading = kind.from_pretrained(
+                source.base,
+                dtype=dtype,
+                attn_implementation=implementation,
+                device_map={"": device},
+                output_loading_info=True,
+                **extra,
             )
             tokenizer = AutoTokenizer.from_pretrained(source.adapter or source.base)
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise _not_loaded(source, error) from error
     model.eval()
-    _check_template(source, tokenizer)
-    return Pretrained(source, model, tokenizer, Renderer(tokenizer, stop_ids(model.generation_config)), precision)
+    check_template(source, tokenizer)
+    renderer = Renderer(tokenizer, stop_ids(getattr(model, "generation_config", None)))
+    if scores:
+        _prepare_scores(model, renderer, fresh="score.weight" in loading["missing_keys"])
+    return Pretrained(source, model, tokenizer, renderer, precision)
 
 
-def _check_template(source: Source, tokenizer: Any) -> None:
+def _prepare_scores(model: Any, renderer: Renderer, *, fresh: bool) -> None:
+    if fresh:
+        draw = torch.Generator().manual_seed(0)
+        first = torch.empty(model.score.weight.shape).normal_(std=model.config.initializer_range, generator=draw)
+        with torch.no_grad():
+            model.score.weight.copy_(first)
+    # transformers reads a score off the last token that is no padding. Where padding is the end of turn, as in many
+    # tokenizers, that would be another token than the one that was trained.
+    tokenizer = renderer.tokenizer
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id in renderer.stop_ids:
+        others = [
+            token
+            for token in tokenizer.all_special_tokens
+            if tokenizer.convert_tokens_to_ids(token) not in renderer.stop_ids
+        ]
+        if others:
+            tokenizer.pad_token = others[-1]
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+
+
+def check_template(source: Source, tokenizer: Any) -> None:
+    """Refuse a chat template that is not the one ``source`` was trained with."""
     if source.template_hash not in (None, template_hash(tokenizer)):
         raise ModelError(
             f"the chat template beside {source.name!r} is not the one the model was trained with (its hash is "

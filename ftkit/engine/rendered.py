@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bools", "Ints", "Rendered"]
+__all__ = ["Bools", "Example", "Ints", "Rendered"]
 
 Ints = NDArray[np.integer[Any]]
 Bools = NDArray[np.bool_]
@@ -25,3 +25,18 @@ class Rendered:
 
     ids: Ints
     supervised: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Sequences whose loss is computed together: one for a demonstration; chosen, then rejected for a preference.
+
+    Attributes:
+        sequences: the conversations.
+        margin: by how much the chosen answer should win, for reward models.
+        reference: log-probability of each sequence under the model that training began with, once it is known.
+    """
+
+    sequences: tuple[Rendered, ...]
+    margin: float = 0.0
+    reference: tuple[float, ...] | None = None

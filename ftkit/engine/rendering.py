@@ -96,6 +96,30 @@ class Renderer:
         except _HistoryRewrittenError:
             return [self._example(self._last_turn(messages[: i + 1], tools), {i}, place) for i in asked]
 
+    def text(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]] | None = None,
+        *,
+        answer_next: bool = False,
+    ) -> str:
+        """What the chat template makes of a conversation; with ``answer_next`` up to where the next answer begins.
+
+        Raises:
+            ModelError: the template refuses the conversation.
+        """
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    [_for_template(message) for message in messages],
+                    tools=list(tools) if tools else None,
+                    tokenize=False,
+                    add_generation_prompt=answer_next,
+                )
+            )
+        except Exception as error:  # templates are programs of their own and raise whatever they like
+            raise ModelError(f"the model's chat template cannot render this conversation: {error}") from error
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of an answer, without its special tokens."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
@@ -125,14 +149,14 @@ class Renderer:
     def _pieces(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None, *, answer_next: bool = False
     ) -> list[_Piece]:
-        whole = self._text(messages, tools, answer_next=answer_next)
+        whole = self.text(messages, tools, answer_next=answer_next)
         pieces: list[_Piece] = []
         done = 0
         for index, message in enumerate(messages):
             if message.get("role") != "assistant":
                 continue
-            before = self._text(messages[:index], tools, answer_next=True)
-            after = self._text(messages[: index + 1], tools)
+            before = self.text(messages[:index], tools, answer_next=True)
+            after = self.text(messages[: index + 1], tools)
             if not (whole.startswith(after) and after.startswith(before) and len(before) >= done):
                 raise _HistoryRewrittenError
             pieces += [_Piece(whole[done : len(before)], None), _Piece(whole[len(before) : len(after)], index)]
@@ -143,33 +167,18 @@ class Renderer:
         try:
             return self._pieces(messages, tools, answer_next=True)
         except _HistoryRewrittenError:
-            return [_Piece(self._text(messages, tools, answer_next=True), None)]
+            return [_Piece(self.text(messages, tools, answer_next=True), None)]
 
     def _last_turn(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> list[_Piece]:
         pieces = [_Piece(piece.text, None) for piece in self._prompt(messages[:-1], tools)]
         before = "".join(piece.text for piece in pieces)
-        whole = self._text(messages, tools)
+        whole = self.text(messages, tools)
         if not whole.startswith(before):
             raise ModelError(
                 "the chat template does not begin an assistant turn the way it asks for one (its generation prompt "
                 f"is no beginning of the rendered turn: {before[-60:]!r}, {whole[-60:]!r}); use another template"
             )
         return [*pieces, _Piece(whole[len(before) :], len(messages) - 1)]
-
-    def _text(
-        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None, *, answer_next: bool = False
-    ) -> str:
-        try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    [_for_template(message) for message in messages],
-                    tools=list(tools) if tools else None,
-                    tokenize=False,
-                    add_generation_prompt=answer_next,
-                )
-            )
-        except Exception as error:  # templates are programs of their own and raise whatever they like
-            raise ModelError(f"the model's chat template cannot render this conversation: {error}") from error
 
     def _encode(self, text: str) -> Ints:
         # Templates write their own beginning-of-sequence token; adding the tokenizer's would double it.
@@ -180,15 +189,15 @@ class Renderer:
     ) -> None:
         if not tools and not any(message.get("tool_calls") for message in messages):
             return
-        whole = self._text(messages, tools)
-        if tools and whole == self._text(messages, None):
+        whole = self.text(messages, tools)
+        if tools and whole == self.text(messages, None):
             raise DataError("the model's chat template leaves out the tools", place=place, field="tools")
         for index, message in enumerate(messages):
             if not message.get("tool_calls"):
                 continue
             without: list[Any] = [dict(m) for m in messages]
             del without[index]["tool_calls"]
-            if whole == self._text(without, tools):
+            if whole == self.text(without, tools):
                 raise DataError(
                     "the model's chat template leaves out tool calls, so they could not be learnt",
                     place=place,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ftkit.data import Row
-from ftkit.engine.rendered import Rendered
+from ftkit.engine.methods import Method
+from ftkit.engine.rendered import Example, Rendered
 from ftkit.engine.rendering import Renderer
 from ftkit.errors import DataError
 
@@ -17,47 +18,51 @@ __all__ = ["TokenRows", "render_rows"]
 
 @dataclass(frozen=True, slots=True)
 class TokenRows:
-    """Rendered rows. A row is more than one sequence where its template rewrites history.
+    """Rendered rows. A row is more than one example where its template rewrites history.
 
     Attributes:
-        rows: the sequences of each row.
+        rows: the examples of each row.
         tokens: tokens in all.
         supervised: tokens that carry loss.
         longest: tokens of the longest sequence.
     """
 
-    rows: list[list[Rendered]]
+    rows: list[list[Example]]
     tokens: int
     supervised: int
     longest: int
 
-    def batches(self, epoch: int, batch_size: int, seed: int) -> Iterator[list[Rendered]]:
-        """The sequences of each optimiser step of an epoch (from 0), rows shuffled anew by ``seed`` and ``epoch``."""
+    def batches(self, epoch: int, batch_size: int, seed: int) -> Iterator[list[Example]]:
+        """The examples of each optimiser step of an epoch (from 0), rows shuffled anew by ``seed`` and ``epoch``."""
         order = np.random.default_rng([seed, epoch]).permutation(len(self.rows))
         for start in range(0, len(order), batch_size):
             yield [one for row in order[start : start + batch_size] for one in self.rows[row]]
 
-    def sequences(self) -> list[Rendered]:
-        """All sequences, in the order of the rows."""
+    def examples(self) -> list[Example]:
+        """All examples, in the order of the rows."""
         return [one for row in self.rows for one in row]
 
+    def sequences(self) -> list[Rendered]:
+        """All sequences, in the order of the rows."""
+        return [sequence for one in self.examples() for sequence in one.sequences]
 
-def render_rows(rows: Iterable[Row], renderer: Renderer, limit: int | None) -> TokenRows:
+
+def render_rows(rows: Iterable[Row], renderer: Renderer, method: Method, limit: int | None) -> TokenRows:
     """Render every row; nothing is ever cut.
 
     Args:
+        method: makes examples of a row.
         limit: longest sequence allowed, in tokens.
 
     Raises:
-        DataError: a row without an answer, without a supervised token, or longer than ``limit``; names the place.
+        DataError: a row that is not of the kind that the method learns from, has no supervised token, or is longer than
+            ``limit``; names the place.
     """
-    rendered: list[list[Rendered]] = []
+    rendered: list[list[Example]] = []
     tokens = supervised = longest = 0
     for row in rows:
-        if row.completion is None:
-            raise DataError("the row has no answer to learn from", place=row.place)
-        sequences = renderer.examples(row.messages, row.tools, row.place)
-        for one in sequences:
+        examples = method.render(row, renderer)
+        for one in (sequence for example in examples for sequence in example.sequences):
             length = len(one.ids)
             if limit is not None and length > limit:
                 raise DataError(
@@ -68,7 +73,7 @@ def render_rows(rows: Iterable[Row], renderer: Renderer, limit: int | None) -> T
             tokens += length
             supervised += int(one.supervised.sum())
             longest = max(longest, length)
-        rendered.append(sequences)
+        rendered.append(examples)
     if not rendered:
         raise DataError("there are no rows to train on")
     return TokenRows(rendered, tokens, supervised, longest)

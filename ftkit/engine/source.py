@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,16 +40,31 @@ class Source:
         base: folder or hub id of the (base) model.
         adapter: folder of a PEFT adapter on top of it, if any.
         quantisation: how the base was held when the adapter was trained.
-        precision: that of the training, when ftkit made the model.
-        template_hash: of the chat template it was trained with, when ftkit made it.
+        base_name: the base as the user would write it.
+        record: what ftkit wrote beside the model when it made it, see :mod:`ftkit.engine.artefact`; else empty.
     """
 
     name: str
     base: str
     adapter: Path | None = None
     quantisation: Quantisation | None = None
-    precision: Literal["bf16", "fp32"] | None = None
-    template_hash: str | None = None
+    base_name: str = ""
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def precision(self) -> Literal["bf16", "fp32"] | None:
+        """That of the training, when ftkit made the model."""
+        return self.record.get("precision")
+
+    @property
+    def template_hash(self) -> str | None:
+        """Of the chat template it was trained with, when ftkit made it."""
+        return self.record.get("template_hash")
+
+    @property
+    def scores(self) -> bool:
+        """Whether it is a reward model of ftkit's."""
+        return bool(self.record.get("recipe", {}).get("kind") == "reward")
 
 
 def find_source(name: str) -> Source:
@@ -61,30 +77,30 @@ def find_source(name: str) -> Source:
         ModelError: a path that holds no model, or weights that are not installed.
     """
     if name == EMBEDDED:
-        return Source(name, str(embedded_folder()))
+        return Source(name, str(embedded_folder()), base_name=name)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _folder_source(name, folder.resolve())
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(f"no folder {name!r}; a local model is a folder with a config.json")
-    return Source(name, name)
+    return Source(name, name, base_name=name)
 
 
 def _folder_source(name: str, folder: Path) -> Source:
     settings, record = folder / "adapter_config.json", folder / RECORD
     known = _read(record) if record.is_file() else {}
-    made = {key: known.get(key) for key in ("precision", "template_hash")}
     if settings.is_file():
         adapter = _read(settings)
-        base = adapter.get("base_model_name_or_path")
+        base = base_name = adapter.get("base_model_name_or_path")
         if known.get("base_name"):
-            base = find_source(known["base_name"]).base
+            base_name = known["base_name"]
+            base = find_source(base_name).base
         if not base:
             raise ModelError(f"{settings}: base_model_name_or_path is empty, so the base model is not known")
         held = known.get("quantisation")
-        return Source(name, base, folder, Quantisation(**held) if held else None, **made)
+        return Source(name, base, folder, Quantisation(**held) if held else None, base_name or base, known)
     if (folder / "config.json").is_file():
-        return Source(name, str(folder), **made)
+        return Source(name, str(folder), base_name=name, record=known)
     raise ModelError(f"{folder} holds no model: neither config.json nor adapter_config.json is there")
 
 

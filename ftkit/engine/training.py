@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +12,15 @@ from ftkit.data import Dataset
 from ftkit.engine.adapting import adapt
 from ftkit.engine.artefact import save_artefact
 from ftkit.engine.checking import check_recipe
+from ftkit.engine.checkpoint import Checkpoints
+from ftkit.engine.health import rate_warning
 from ftkit.engine.loop import Emit, Loop
 from ftkit.engine.machine import about_machine, device, fast_bf16
+from ftkit.engine.methods import method_of
 from ftkit.engine.pretrained import load_pretrained
 from ftkit.engine.rows import render_rows
 from ftkit.engine.source import Quantisation
+from ftkit.files import canonical_digest
 from ftkit.recipe import Recipe, RecipeFacts
 
 __all__ = ["Job", "facts", "train"]
@@ -41,6 +46,16 @@ class Job:
     output: Path
     record: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints, beside the result. A job that finds some there goes on from them."""
+        return self.output.with_name(f"{self.output.name}-checkpoints")
+
+    def digest(self, template_hash: str) -> str:
+        """What a checkpoint must agree with to be gone on from: recipe, rows, model and chat template."""
+        rows = [self.data.fingerprint, None if self.validation is None else self.validation.fingerprint]
+        return canonical_digest(json.dumps([self.recipe.fingerprint, *rows, self.model, template_hash]))
+
 
 def facts(rows: int) -> RecipeFacts:
     """What this machine knows for resolving a recipe."""
@@ -59,26 +74,39 @@ def train(job: Job, emit: Emit, should_stop: Callable[[], bool] = lambda: False)
         A summary: steps, tokens, final losses, seconds.
 
     Raises:
-        Stopped: ``should_stop`` said so; nothing is saved.
+        Stopped: ``should_stop`` said so; a checkpoint is kept, and the same job goes on from it.
         TrainingError: the loss is not finite, or part of the model never changes.
         DataError, ModelError, RefusedError: see there.
     """
     where = device()
     emit("log", {"message": "loading the model", "model": job.model})
-    source = check_recipe(job.recipe, job.model, len(job.data))
+    source = check_recipe(job.recipe, job.model, job.data, job.validation)
     recipe = job.recipe.resolve(facts(len(job.data)))
+    method = method_of(recipe)
+    warning = rate_warning(recipe)
+    if warning is not None:
+        emit("warning", {"message": warning})
     pretrained = load_pretrained(
         source,
         precision="bf16" if recipe.precision == "bf16" else "fp32",
         device=where,
         quantisation=Quantisation.of(recipe.adapter),
+        scores=method.scores,
     )
     limit = recipe.max_length or pretrained.max_length
-    rows = render_rows(job.data, pretrained.renderer, limit)
-    held_out = render_rows(job.validation, pretrained.renderer, limit) if job.validation is not None else None
+    rows = render_rows(job.data, pretrained.renderer, method, limit)
+    held_out = render_rows(job.validation, pretrained.renderer, method, limit) if job.validation is not None else None
     total = recipe.total_steps(len(rows.rows))
-    adapted = adapt(pretrained.model, recipe.adapter, total_steps=total, seed=recipe.seed)
-    loop = Loop(recipe, adapted, where, rows, held_out, emit, should_stop, total)
+    adapted = adapt(
+        pretrained.model,
+        recipe.adapter,
+        total_steps=total,
+        seed=recipe.seed,
+        begin=source.adapter,
+        scores=method.scores,
+    )
+    checkpoints = Checkpoints(job.checkpoints, job.digest(pretrained.renderer.template_hash), recipe.save_total_limit)
+    loop = Loop(recipe, method, adapted, where, rows, held_out, emit, should_stop, total, checkpoints)
     emit(
         "log",
         {
@@ -95,4 +123,5 @@ def train(job: Job, emit: Emit, should_stop: Callable[[], bool] = lambda: False)
     )
     summary = loop.run()
     save_artefact(job.output, pretrained, adapted, recipe, {**job.record, "summary": summary})
+    checkpoints.clear()
     return summary

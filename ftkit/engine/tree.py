@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ftkit.engine.rendered import Ints, Rendered
+from ftkit.engine.rendered import Example, Ints, Rendered
 
 __all__ = ["Pack", "Segment", "pack", "packs_within", "shared_length", "sort_key"]
 
@@ -37,7 +37,9 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """One tree of sequences, ready to be computed. T tokens, S supervised predictions.
+    """One tree of N sequences, ready to be computed. T tokens, S supervised predictions.
+
+    A prediction that several sequences share is made once; ``predictions`` and ``askers`` say whose it is.
 
     Attributes:
         ids: token ids, int64 [T].
@@ -45,8 +47,9 @@ class Pack:
         segments: the segments in layout order.
         at: where each prediction is made, an index into the pack, int64 [S].
         targets: the token that should follow there, int64 [S].
-        weights: how many sequences ask for that prediction, float32 [S].
-        sequences: how many sequences are in the pack.
+        predictions: a prediction, for each sequence that asks for it, int64 [A].
+        askers: the number of that sequence, in the order in which they were given, int64 [A].
+        ends: index in the pack of each sequence's last token, int64 [N].
         unpacked_tokens: tokens of all sequences added up, before sharing.
     """
 
@@ -55,9 +58,20 @@ class Pack:
     segments: tuple[Segment, ...]
     at: Ints
     targets: Ints
-    weights: NDArray[np.float32]
-    sequences: int
+    predictions: Ints
+    askers: Ints
+    ends: Ints
     unpacked_tokens: int
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences are in the pack."""
+        return len(self.ends)
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """How many sequences ask for each prediction, float32 [S]."""
+        return np.bincount(self.predictions, minlength=len(self.at)).astype(np.float32)
 
     @property
     def reach(self) -> Ints:
@@ -69,35 +83,68 @@ class Pack:
 
 
 class _Layout:
-    """Grows a pack, segment by segment."""
+    """Grows a pack, segment by segment. Sequences go by their numbers."""
 
-    def __init__(self) -> None:
+    def __init__(self, sequences: Sequence[Rendered], *, share: bool) -> None:
+        self.sequences = sequences
+        self.share = share
         self.segments: list[Segment] = []
-        self.columns: list[tuple[Ints, Ints, Ints, Ints, NDArray[np.float32]]] = []
-        self.size = 0
+        self.columns: list[tuple[Ints, ...]] = []
+        self.ends = np.zeros(len(sequences), dtype=np.int64)
+        self.size = self.asked = 0
+        order = sorted(range(len(sequences)), key=lambda number: sort_key(sequences[number]))
+        for group in self.branches(order, 0):
+            self.place(group, 0, -1)
 
-    def place(self, group: Sequence[Rendered], begin: int, before: int, *, share: bool) -> None:
+    def place(self, group: Sequence[int], begin: int, before: int) -> None:
         """Lay out ``group``, sorted and equal up to position ``begin``, from there on.
 
         Args:
             before: index in the pack of the token at position ``begin - 1``.
         """
-        last = group[-1].ids
-        end = len(last) if len(group) == 1 else shared_length(group[0].ids, last)
-        start, number = self.size, len(self.segments)
+        members = [self.sequences[number] for number in group]
+        last = members[-1].ids
+        end = len(last) if len(group) == 1 else shared_length(members[0].ids, last)
+        start, segment = self.size, len(self.segments)
         self.segments.append(Segment(start, start, start))
-        weights: NDArray[np.float32] = np.stack([one.supervised[begin:end] for one in group]).sum(
-            axis=0, dtype=np.float32
-        )
-        asked = np.flatnonzero(weights)
+        supervised = np.stack([one.supervised[begin:end] for one in members])
+        asked = np.flatnonzero(supervised.any(axis=0))
+        who, which = np.nonzero(supervised[:, asked])
         at = start + asked - 1
         at[asked == 0] = before
         tokens = last[begin:end]
-        self.columns.append((tokens, np.arange(begin, end), at, tokens[asked], weights[asked]))
+        askers = np.asarray(group, dtype=np.int64)[who]
+        self.columns.append((tokens, np.arange(begin, end), at, tokens[asked], self.asked + which, askers))
+        self.asked += len(asked)
         self.size += end - begin
-        for branch in _branches(group, end, share=share):
-            self.place(branch, end, start + end - begin - 1, share=share)
-        self.segments[number] = Segment(start, start + end - begin, self.size)
+        for number, one in zip(group, members, strict=True):
+            if len(one.ids) == end:
+                self.ends[number] = self.size - 1
+        after = self.size - 1
+        for branch in self.branches(group, end):
+            self.place(branch, end, after)
+        self.segments[segment] = Segment(start, after + 1, self.size)
+
+    def branches(self, group: Sequence[int], begin: int) -> Iterator[Sequence[int]]:
+        """Cut a sorted group, equal up to ``begin``, into the groups that go on together for a while."""
+        ids = [self.sequences[number].ids for number in group]
+        first = next((n for n, one in enumerate(ids) if len(one) > begin), len(ids))
+        while first < len(ids):
+            size = 1
+            # The group is sorted, so what is shared with its first member only gets shorter.
+            while (
+                self.share
+                and first + size < len(ids)
+                and shared_length(ids[first], ids[first + size]) - begin >= MIN_SHARED
+            ):
+                size += 1
+            yield group[first : first + size]
+            first += size
+
+
+def sort_key(one: Rendered) -> tuple[bytes, bytes]:
+    """Sorts sequences by their tokens, then by what is supervised. Big-endian bytes compare as the numbers do."""
+    return one.ids.astype(">u4").tobytes(), one.supervised.tobytes()
 
 
 def shared_length(first: Ints, second: Ints) -> int:
@@ -107,63 +154,60 @@ def shared_length(first: Ints, second: Ints) -> int:
     return int(differ[0]) if len(differ) else length
 
 
-def _branches(group: Sequence[Rendered], begin: int, *, share: bool) -> Iterator[Sequence[Rendered]]:
-    """Cut a sorted group, equal up to ``begin``, into the groups that go on together for a while."""
-    rest = [one for one in group if len(one.ids) > begin]
-    while rest:
-        size = 1
-        # The group is sorted, so what is shared with its first member only gets shorter.
-        while share and size < len(rest) and shared_length(rest[0].ids, rest[size].ids) - begin >= MIN_SHARED:
-            size += 1
-        yield rest[:size]
-        rest = rest[size:]
-
-
-def sort_key(one: Rendered) -> tuple[bytes, bytes]:
-    """Sorts sequences by their tokens, then by what is supervised. Big-endian bytes compare as the numbers do."""
-    return one.ids.astype(">u4").tobytes(), one.supervised.tobytes()
-
-
 def pack(sequences: Sequence[Rendered], *, share: bool = True) -> Pack:
-    """Lay out ``sequences`` as one tree; the result does not depend on their order.
+    """Lay out ``sequences`` as one tree; the layout does not depend on their order.
 
     With ``share`` off every sequence is a root of its own and nothing is shared.
     """
-    layout = _Layout()
-    for group in _branches(sorted(sequences, key=sort_key), 0, share=share):
-        layout.place(group, 0, -1, share=share)
-    ids, positions, at, targets, weights = (np.concatenate(column) for column in zip(*layout.columns, strict=True))
+    layout = _Layout(sequences, share=share)
+    columns = (np.concatenate(column).astype(np.int64) for column in zip(*layout.columns, strict=True))
+    ids, positions, at, targets, predictions, askers = columns
     return Pack(
-        ids=ids.astype(np.int64),
-        positions=positions.astype(np.int64),
+        ids=ids,
+        positions=positions,
         segments=tuple(layout.segments),
-        at=at.astype(np.int64),
-        targets=targets.astype(np.int64),
-        weights=weights.astype(np.float32),
-        sequences=len(sequences),
+        at=at,
+        targets=targets,
+        predictions=predictions,
+        askers=askers,
+        ends=layout.ends,
         unpacked_tokens=sum(len(one.ids) for one in sequences),
     )
 
 
-def packs_within(sequences: Sequence[Rendered], max_tokens: int, *, share: bool = True) -> Iterator[Pack]:
-    """Pack ``sequences`` into trees of at most ``max_tokens`` tokens; a longer sequence gets a tree of its own."""
-    rest = sorted(sequences, key=sort_key)
+def packs_within(
+    examples: Sequence[Example], max_tokens: int, *, share: bool = True
+) -> Iterator[tuple[Pack, list[Example]]]:
+    """Pack ``examples`` into trees of at most ``max_tokens`` tokens; a longer example gets a tree of its own.
+
+    Yields each pack with the examples in it: its sequences are theirs, in their order.
+    """
+    rest = sorted(examples, key=lambda one: sort_key(one.sequences[0]))
     while rest:
         count = _most(rest, max_tokens, share=share)
-        one = pack(rest[:count], share=share)
+        one = _pack(rest[:count], share=share)
         while count > 1 and len(one.ids) > max_tokens:
             count -= 1
-            one = pack(rest[:count], share=share)
-        yield one
+            one = _pack(rest[:count], share=share)
+        yield one, rest[:count]
         rest = rest[count:]
 
 
-def _most(sequences: Sequence[Rendered], max_tokens: int, *, share: bool) -> int:
-    """How many sorted sequences fit if all that neighbours have in common is shared: at least those that do fit."""
+def _pack(examples: Sequence[Example], *, share: bool) -> Pack:
+    return pack([sequence for one in examples for sequence in one.sequences], share=share)
+
+
+def _most(examples: Sequence[Example], max_tokens: int, *, share: bool) -> int:
+    """How many sorted examples fit if all that neighbours have in common is shared: about those that do fit."""
     used = 0
-    for number, one in enumerate(sequences):
-        common = shared_length(sequences[number - 1].ids, one.ids) if number and share else 0
-        used += len(one.ids) - (common if common >= MIN_SHARED else 0)
+    before: list[Ints] = []
+    for number, example in enumerate(examples):
+        these: list[Ints] = []
+        for one in example.sequences:
+            common = max((shared_length(one.ids, other) for other in (*before, *these)), default=0) if share else 0
+            used += len(one.ids) - (common if common >= MIN_SHARED else 0)
+            these.append(one.ids)
         if number and used > max_tokens:
             return number
-    return len(sequences)
+        before = these
+    return len(examples)

@@ -1,5 +1,6 @@
-"""Model: a task asked of a model, wherever it runs."""
+"""Models: a task asked of a model, typed answers; and scores from reward models."""
 
 from ftkit.model.model import Model
+from ftkit.model.scorer import Scorer
 
-__all__ = ["Model"]
+__all__ = ["Model", "Scorer"]

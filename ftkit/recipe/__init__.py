@@ -2,9 +2,12 @@
 
 from ftkit.recipe.adapters import AdaLoRA, Adapter, AnyAdapter, DoRA, Full, LoRA, QLoRA
 from ftkit.recipe.base import Recipe, RecipeFacts, load_recipe
+from ftkit.recipe.dpo import DPO
+from ftkit.recipe.reward import RewardModel
 from ftkit.recipe.sft import SFT
 
 __all__ = [
+    "DPO",
     "SFT",
     "AdaLoRA",
     "Adapter",
@@ -15,5 +18,6 @@ __all__ = [
     "QLoRA",
     "Recipe",
     "RecipeFacts",
+    "RewardModel",
     "load_recipe",
 ]

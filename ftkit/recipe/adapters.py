@@ -109,8 +109,10 @@ class AdaLoRA(Adapter):
 
     @model_validator(mode="after")
     def _check(self) -> AdaLoRA:
-        if self.target_rank > self.init_rank:
-            raise ValueError(f"target_rank {self.target_rank} is above init_rank {self.init_rank}: ranks only fall")
+        if self.target_rank >= self.init_rank:
+            raise ValueError(
+                f"target_rank {self.target_rank} must be below init_rank {self.init_rank}: ranks only fall"
+            )
         for name, least in (("warmup_steps", 0), ("final_steps", 0), ("interval_steps", 1)):
             value = getattr(self, name)
             if value != "auto" and value < least:

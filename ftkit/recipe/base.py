@@ -39,6 +39,11 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kinds: ClassVar[dict[str, type[Recipe]]] = {}
+    adapter_rate: ClassVar[float] = 5e-4
+    """What ``learning_rate="auto"`` means for adapters; ``Full`` takes a tenth."""
+    usual_rates: ClassVar[tuple[float, float]] = (1e-5, 2e-3)
+    """Rates of adapters outside of this are warned of; ``Full`` a tenth. A judgement, from TRL's defaults and "LoRA
+    Without Regret"."""
 
     kind: str
     epochs: int | Auto = Field(default="auto")
@@ -47,8 +52,8 @@ class Recipe(BaseModel):
     """Rows an optimiser step; ``"auto"`` is 8 below 1,000 rows, 16 below 10,000, else 32. How many are computed at once
     is the matter of ``max_batch_tokens``, and changes no number."""
     learning_rate: float | Auto = Field(default="auto")
-    """Peak learning rate; ``"auto"`` is 5e-4 for adapters and 5e-5 for ``Full``: a tenth, as "LoRA Without Regret"
-    (Schulman et al. 2025) found."""
+    """Peak learning rate; ``"auto"`` is the recipe's :attr:`adapter_rate` for adapters and a tenth of it for ``Full``,
+    as "LoRA Without Regret" (Schulman et al. 2025) found."""
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
     """How the rate falls after the warm-up: to 0 in a line, to 0 along a cosine, or not at all."""
     warmup_ratio: float = Field(default=0.05, ge=0.0, lt=1.0)
@@ -73,6 +78,14 @@ class Recipe(BaseModel):
     """Compute activations again in the backward pass instead of keeping them: less memory, about a third slower."""
     eval_steps: int | Auto = Field(default="auto")
     """Steps between two looks at the validation loss; ``"auto"`` is ten looks a run. Needs validation rows."""
+    load_best_model_at_end: bool = True
+    """With validation rows: the result is the model at its lowest validation loss, not the last one."""
+    early_stopping_patience: int | None = Field(default=None, ge=1)
+    """End the run after so many looks without a lower validation loss; ``None`` goes on to the end."""
+    save_steps: int | Auto = Field(default="auto")
+    """Steps between two checkpoints, from which a run that was killed goes on; ``"auto"`` is ten a run."""
+    save_total_limit: int = Field(default=2, ge=1)
+    """Checkpoints kept while the run goes on: the newest ones. They are removed when it has succeeded."""
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     """Of the adapter's first values, of the order of rows and of dropout."""
 
@@ -81,7 +94,7 @@ class Recipe(BaseModel):
         Recipe.kinds[str(cls.model_fields["kind"].default)] = cls
 
     def model_post_init(self, context: Any) -> None:
-        for name in ("epochs", "batch_size", "max_batch_tokens", "eval_steps"):
+        for name in ("epochs", "batch_size", "max_batch_tokens", "eval_steps", "save_steps"):
             value = getattr(self, name)
             if value != "auto" and value < 1:
                 raise ValueError(f'{name} must be at least 1 or "auto", not {value}')
@@ -106,7 +119,7 @@ class Recipe(BaseModel):
         if self.batch_size == "auto":
             update["batch_size"] = 8 if rows < 1_000 else 16 if rows < 10_000 else 32
         if self.learning_rate == "auto":
-            update["learning_rate"] = 5e-5 if isinstance(self.adapter, Full) else 5e-4
+            update["learning_rate"] = self.auto_rate()
         if self.max_batch_tokens == "auto":
             update["max_batch_tokens"] = 16_384 if facts.device == "cuda" else 4_096
         if self.precision == "auto":
@@ -116,13 +129,18 @@ class Recipe(BaseModel):
             update["optimizer"] = "paged_adamw_8bit" if paged else "adamw"
         known = self.model_copy(update=update)
         total = known.total_steps(rows)
-        if self.eval_steps == "auto":
-            update["eval_steps"] = max(1, total // 10)
+        for name in ("eval_steps", "save_steps"):
+            if getattr(self, name) == "auto":
+                update[name] = max(1, total // 10)
         try:
             update["adapter"] = self.adapter.resolve(total_steps=total)
         except ValueError as error:
             raise ConfigError(str(error)) from None
         return self.model_copy(update=update)
+
+    def auto_rate(self) -> float:
+        """What ``learning_rate="auto"`` stands for."""
+        return self.adapter_rate / 10 if isinstance(self.adapter, Full) else self.adapter_rate
 
     def total_steps(self, rows: int) -> int:
         """Optimiser steps of a resolved recipe over ``rows`` rows; the last batch of an epoch may be smaller."""

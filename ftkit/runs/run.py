@@ -68,8 +68,9 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The steps so far: loss, learning rate, gradient norm, tokens, seconds."""
-        return [event.data for event in self.events() if event.kind == "step"]
+        """The steps so far: loss, learning rate, gradient norm, tokens, seconds. A step done again counts once."""
+        steps = {event.data["step"]: event.data for event in self.events() if event.kind == "step"}
+        return [steps[number] for number in sorted(steps)]
 
     @property
     def model(self) -> Model:
@@ -137,10 +138,24 @@ class Run:
                 raise
 
     def cancel(self) -> Run:
-        """End the run. A run that has ended already stays as it is."""
+        """End the run, keeping what :meth:`resume` needs. A run that has ended already stays as it is."""
         record = self.record
         if record.state in OPEN_STATES:
             self._bound().cancel(record, self._store)
+        return self
+
+    def resume(self) -> Run:
+        """Go on with a run that was cancelled, failed or died, from its newest checkpoint.
+
+        On this machine's CPU the result is, bit for bit, that of a run that was never interrupted.
+
+        Raises:
+            RunError: it goes on already, has succeeded, or its backend cannot resume.
+        """
+        record = self.record
+        if record.state in OPEN_STATES or record.state == "succeeded":
+            raise RunError(f"run {self.id} is {record.state}; only a run that was cancelled or failed can be resumed")
+        self._bound().resume(record, self._store)
         return self
 
     def log(self) -> str:

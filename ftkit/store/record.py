@@ -23,7 +23,8 @@ class Event(BaseModel):
 
     - ``state``: ``state``, and ``reason`` when it is not plain.
     - ``step``: ``step``, ``steps``, ``epoch``, ``loss``, ``learning_rate``, ``grad_norm``, ``tokens``, ``seconds``, …
-    - ``validation``: ``step``, ``loss``.
+    - ``validation``: ``step``, ``loss``, …
+    - ``checkpoint``: ``step``, from which the run could now go on.
     - ``warning``, ``log``, ``error``: ``message``, and what belongs to it.
     """
 

@@ -73,6 +73,132 @@ def test_a_conversation_with_tools_and_parts_can_be_shown(ftkit):
     assert json.dumps(call) in shown.stdout
 
 
+PREFERENCES = [
+    {"text": "one", "good": {"first": "one", "words": 1}, "bad": "one, I think", "by": 0.5},
+    {"text": "two words", "good": {"first": "two", "words": 2}, "bad": {"first": "two", "words": 3}, "by": 2},
+]
+ANSWERS = ("--chosen", "good", "--rejected", "bad")
+
+
+def test_check_reads_preferences_and_shows_both_answers(ftkit, task):
+    write_rows("p.jsonl", PREFERENCES)
+    done = ftkit("data", "check", "p.jsonl", "--task", task, *ANSWERS, "--margin", "by", "--show", 1)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines()[:2] == [
+        "2 rows, format table, 2 with a chosen and a rejected answer",
+        "2 margins, from 0.5 to 2",
+    ]
+    assert done.stdout.endswith(
+        '[user]\none\n[assistant] (the chosen answer)\n{"first": "one", "words": 1}\n'
+        "[assistant] (the rejected answer)\none, I think\n(margin 0.5)\n"
+    )
+    done = ftkit("data", "check", write_rows("t.jsonl", [{"prompt": "q", "chosen": "a", "rejected": "b"}]))
+    assert done.stdout == "1 rows, format trl_preference, 1 with a chosen and a rejected answer\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["--chosen", "good"], 2, "chosen= needs rejected= beside it"),
+        ([*ANSWERS, "--target", "good"], 2, "name one kind"),
+        (["--target", "good", "--margin", "by"], 2, "it needs chosen= and rejected="),
+        (["--chosen", "good", "--rejected", "worse"], 1, "p.jsonl:1: rejected: there is no column 'worse'"),
+        (["--chosen", "bad", "--rejected", "good"], 1, "1 of 2 rows cannot be used"),
+    ],
+)
+def test_preferences_that_make_no_sense(ftkit, task, options, status, message):
+    write_rows("p.jsonl", PREFERENCES)
+    failed = ftkit("data", "check", "p.jsonl", "--task", task, *options)
+    assert failed.exit_code == status
+    assert message in failed.stderr
+
+
+def test_a_preferences_output_is_inferred_from_the_chosen_answers(ftkit, task):
+    write_rows("p.jsonl", PREFERENCES)
+    done = ftkit("task", "--data", "p.jsonl", "--input", "{text}", "--chosen", "good")
+    assert ft.Task.from_yaml(done.stdout).output == ft.Task.from_yaml(Path(task)).output.model_copy(
+        update={"name": "good"}
+    )
+    both = ftkit("task", "--data", "p.jsonl", "--input", "{text}", "--chosen", "good", "--target", "good")
+    assert both.exit_code == 2
+    assert "give one" in both.stderr
+
+
+def mask_of(ftkit, *arguments) -> str:
+    done = ftkit("data", "mask", *arguments)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_mask_shows_the_tokens_that_are_learned(ftkit, texts, task, tiny_model, tokenizer):
+    shown = mask_of(ftkit, texts, "--task", task, "--target", "gold", "--model", tiny_model, "--rows", 2)
+    first, second = shown.split("\n\n")
+    place, counts, *lines = first.splitlines()
+    learned = tokenizer('{"first": "one", "words": 1}<|im_end|>')["input_ids"]
+    assert place == "--- texts.jsonl:1  id t0"
+    assert lines[0] == "<|im_start|>·system·⏎"
+    assert lines[-1] == "⟦" + "·".join(tokenizer.decode([token]) for token in learned) + "⟧"
+    assert first.count("⟦") == 1
+    tokens = sum(line.count("·") + 1 for line in lines)
+    assert counts == f"{tokens} tokens, {len(learned)} supervised"
+    assert second.startswith("--- texts.jsonl:2  id t1")
+
+
+def test_mask_shows_both_answers_of_a_preference(ftkit, task, tiny_model):
+    write_rows("p.jsonl", PREFERENCES)
+    lines = mask_of(ftkit, "p.jsonl", "--task", task, *ANSWERS, "--model", tiny_model, "--rows", 1).splitlines()
+    headings = [at for at, line in enumerate(lines) if line.endswith("supervised")]
+    assert [lines[at].partition(":")[0] for at in headings] == ["chosen", "rejected"]
+    chosen, rejected = (line for line in lines if "⟦" in line)
+    assert chosen.replace("·", "") == '⟦{"first": "one", "words": 1}<|im_end|>⟧'
+    assert rejected.replace("·", "") == "⟦one, I think<|im_end|>⟧"
+    begin, middle = headings
+    assert lines[begin + 1 : middle - 1] == lines[middle + 1 : -1]  # the same prompt
+
+
+def test_mask_shows_what_cannot_be_seen(ftkit, tiny_model):
+    turns = [
+        {"role": "user", "content": "a\n\nb\x1b[31m 日本"},
+        {"role": "assistant", "content": "not learned", "weight": 0},
+        {"role": "user", "content": "c"},
+        {"role": "assistant", "content": "d"},
+    ]
+    write_rows("chat.jsonl", [{"messages": turns}])
+    shown = mask_of(ftkit, "chat.jsonl", "--model", tiny_model).replace("·", "")
+    assert "a⏎\n⏎\nb\\x1b[31m 日本<|im_end|>⏎" in shown
+    assert "assistant⏎\nnot learned<|im_end|>" in shown
+    assert shown.endswith("⟦d<|im_end|>⟧\n")
+
+
+def test_mask_in_a_terminal_is_coloured():
+    from ftkit.cli.data_mask import marked
+    from ftkit.engine.tokenizing import ShownToken
+
+    tokens = [ShownToken("a", 1, False), ShownToken("b", 1, True), ShownToken("c", 1, True)]
+    assert marked(tokens, coloured=True) == "\x1b[2ma\x1b[0m\x1b[32mb·c\x1b[0m"
+    assert marked(tokens, coloured=False) == "a⟦b·c⟧"
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("./nowhere", "no folder './nowhere'"),
+        ("owner/not-there", "cannot load the model 'owner/not-there'"),
+    ],
+)
+def test_mask_without_a_model(ftkit, model, message):
+    write_rows("chat.jsonl", [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}])
+    failed = ftkit("data", "mask", "chat.jsonl", "--model", model)
+    assert failed.exit_code == 1
+    assert message in failed.stderr
+
+
+def test_mask_names_a_row_without_an_answer(ftkit, texts, task, tiny_model):
+    failed = ftkit("data", "mask", texts, "--task", task, "--model", tiny_model)
+    assert failed.exit_code == 1
+    assert "texts.jsonl:1: no assistant turn to learn from" in failed.stderr
+
+
 def test_split_writes_whole_rows_as_python_would_divide_them(ftkit):
     rows = [{"text": f"ünï {n}", "who": f"p{n % 17}", "gold": {"n": n, "x": [1.5, None]}} for n in range(100)]
     write_rows("rows.jsonl", rows)

@@ -12,7 +12,9 @@ HEAVY = {
 }
 
 
-@pytest.mark.parametrize("command", [[], ["task"], ["data", "check"], ["train"], ["evaluate"], ["runs", "list"]])
+@pytest.mark.parametrize(
+    "command", [[], ["task"], ["data", "check"], ["data", "mask"], ["train"], ["evaluate"], ["runs", "list"]]
+)
 def test_help_loads_nothing_heavy(command):
     code = (
         "import sys, json\n"

@@ -218,16 +218,12 @@ def test_what_fits_two_formats_is_asked(write_rows):
     assert Dataset.load(name, format="trl_messages").format == "openai"
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"input": {}, "preferred_output": [], "non_preferred_output": []},
-        {"prompt": "q", "chosen": "a", "rejected": "b"},
-    ],
-)
-def test_preference_data_is_refused_by_name(write_rows, row):
-    with pytest.raises(FormatError, match=r"preference data \((openai|trl)_preference: .* is not readable yet"):
-        Dataset.load(write_rows([row]))
+def test_a_row_of_no_format_is_found_with_the_other_faults(write_rows):
+    data = Dataset.load(write_rows([CHAT, {"mesages": []}, {"messages": []}]))
+    assert [str(problem) for problem in data.check()] == [
+        "rows.jsonl:2: messages: missing",
+        "rows.jsonl:3: messages: empty; a conversation needs at least one message",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +241,6 @@ def test_preference_data_is_refused_by_name(write_rows, row):
         (Task(input="{note}"), {"columns": {"note": "y"}}, r"there is no column 'y'"),
         (None, {"format": "table"}, "needs a task whose input template"),
         (None, {"format": "chat"}, "format='chat' is not known"),
-        (None, {"format": "trl_preference"}, "is not readable yet"),
         (Task(input="{note}"), {"format": "openai"}, "the task has a template of its own"),
         (Task("Do."), {"format": "openai"}, "instructions would never be seen"),
     ],

@@ -91,3 +91,10 @@ def test_a_hugging_face_dataset(monkeypatch, tmp_path):
     assert [row.messages for row in data] == messages
     with pytest.raises(ConfigError, match="DatasetDict"):
         Dataset.from_rows(datasets.DatasetDict({"train": datasets.Dataset.from_list([{"a": 1}])}))
+
+
+def test_the_same_rows_given_again_leave_the_first_dataset_as_it_was():
+    rows = [{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}]
+    first = Dataset.from_rows(rows)
+    assert Dataset.from_rows(rows).fingerprint == first.fingerprint
+    assert len(list(first)) == 1

@@ -59,6 +59,48 @@ def chats(draw):
     return row
 
 
+@st.composite
+def preferences(draw):
+    """OpenAI's form: a chat that ends with the user's turn or a tool's, and two answers to it."""
+    row = draw(chats())
+    asked = [{key: value for key, value in message.items() if key != "weight"} for message in row["messages"]]
+    *asked, chosen = asked
+    said = draw(SAID.filter(lambda text: text.strip() != chosen["content"].strip()))
+    return {
+        "input": {**row, "messages": asked},
+        "preferred_output": [chosen],
+        "non_preferred_output": [{"role": "assistant", "content": said}],
+    }
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(rows=st.lists(preferences(), min_size=1, max_size=4))
+def test_openai_preferences_round_trip(write_rows, rows):
+    data = Dataset.load(write_rows(rows))
+    assert data.check() == []
+    for read, row in zip(data, rows, strict=True):
+        assert (read.completion, read.rejected) == (row["preferred_output"][0], row["non_preferred_output"][0])
+    data.write_openai("out.jsonl")
+    assert [json.loads(line) for line in Path("out.jsonl").read_bytes().splitlines()] == rows
+    assert Dataset.load("out.jsonl").fingerprint == data.fingerprint
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(
+    rows=st.lists(preferences(), min_size=1, max_size=4),
+    margin=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_trl_preferences_round_trip(write_rows, rows, margin):
+    data = Dataset.load(write_rows([{**row, "by": margin} for row in rows]), margin="by")
+    data.write_trl("out.jsonl", form="preference")
+    back = Dataset.load("out.jsonl")
+    for read, row in zip(back, data, strict=True):
+        assert (read.messages, read.rejected_messages) == (row.messages, row.rejected_messages)
+        assert (read.margin, read.tools) == (row.margin, row.tools)
+    back.write_trl("again.jsonl")
+    assert Path("again.jsonl").read_bytes() == Path("out.jsonl").read_bytes()
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(rows=st.lists(chats(), min_size=1, max_size=4))
 def test_openai_round_trip(write_rows, rows):
@@ -137,3 +179,40 @@ def test_refusals_name_the_field(write_rows):
         data.write_trl("out.jsonl")
     with pytest.raises(ConfigError, match="form='chat' is not known"):
         data.write_trl("out.jsonl", form="chat")
+
+
+def test_preferences_as_they_look(write_rows):
+    bad = {"role": "assistant", "content": "b"}
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    earlier = [{"role": "assistant", "tool_calls": [CALL]}, {"role": "tool", "tool_call_id": "c1", "content": "r"}]
+    asked = {"messages": [USER, *earlier], "tools": tools, "parallel_tool_calls": True}
+    row = {"input": asked, "preferred_output": [ANSWER], "non_preferred_output": [bad]}
+    data = Dataset.load(write_rows([{**row, "unread": 1}]))
+    data.write_openai("out.jsonl")
+    assert json.loads(Path("out.jsonl").read_text()) == row
+    data.write_trl("out.jsonl")
+    called = {**CALL, "function": {"name": "f", "arguments": {"x": 1}}}
+    assert json.loads(Path("out.jsonl").read_text()) == {
+        "prompt": [USER, {"role": "assistant", "tool_calls": [called]}, earlier[1]],
+        "chosen": [ANSWER],
+        "rejected": [bad],
+        "tools": tools,
+    }
+
+
+def test_what_a_form_of_preferences_cannot_hold(write_rows, write):
+    task = Task("Say it.", input="{q}")
+    rows = [{"q": "q", "up": "a", "down": "b", "by": None}, {"q": "r", "up": "a", "down": "b", "by": 0.5}]
+    data = Dataset.load(write_rows(rows), task, chosen="up", rejected="down", margin="by")
+    write("out.jsonl", "old")
+    with pytest.raises(DataError, match=r"rows\.jsonl:2: margin: OpenAI's preferences have no margin"):
+        data.write_openai("out.jsonl")
+    for form in ("prompt_completion", "messages"):
+        with pytest.raises(ConfigError, match=f"form='{form}' cannot hold preferences; write form='preference'"):
+            data.write_trl("out.jsonl", form=form)
+    chats = Dataset.load(write_rows([{"messages": [USER, ANSWER]}], "chats.jsonl"))
+    with pytest.raises(ConfigError, match="form='preference' cannot hold demonstrations; write form='prompt_comp"):
+        chats.write_trl("out.jsonl", form="preference")
+    assert Path("out.jsonl").read_text() == "old"
+    data.write_trl("out.jsonl")
+    assert [json.loads(line).get("margin") for line in Path("out.jsonl").read_text().splitlines()] == [None, 0.5]

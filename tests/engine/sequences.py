@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ftkit.engine.rendered import Rendered
+from ftkit.engine.rendered import Example, Rendered
 from ftkit.engine.tree import Pack
 
 
@@ -14,6 +14,16 @@ def rendered(ids: Sequence[int], answer: int | Sequence[bool]) -> Rendered:
     """``ids`` with a mask, or with its last ``answer`` tokens supervised."""
     mask = [number >= len(ids) - answer for number in range(len(ids))] if isinstance(answer, int) else answer
     return Rendered(np.array(ids, dtype=np.int32), np.array(mask, dtype=np.bool_))
+
+
+def alone(sequences: Sequence[Rendered]) -> list[Example]:
+    """Each sequence as an example of its own."""
+    return [Example((one,)) for one in sequences]
+
+
+def in_pairs(sequences: Sequence[Rendered]) -> list[Example]:
+    """Neighbours as chosen and rejected."""
+    return [Example(pair) for pair in zip(sequences[::2], sequences[1::2], strict=True)]
 
 
 def family_of_rows(vocabulary: int = 97, seed: int = 0) -> list[Rendered]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from ftkit.engine.attention import TREE_ATTENTION
 from ftkit.engine.forward import Forward, why_not_shared
 from ftkit.engine.rendered import Rendered
 from ftkit.engine.tree import pack, packs_within
-from tests.engine.sequences import family_of_rows, rows_without_common_beginnings
-from tests.tiny import FAMILIES, tiny_causal
+from tests.engine.sequences import alone, family_of_rows, rows_without_common_beginnings
+from tests.tiny import FAMILIES, tiny_causal, tiny_config
 
 CPU = torch.device("cpu")
 
@@ -64,6 +65,64 @@ def test_packed_loss_and_gradients_are_those_of_the_rows_alone(family):
                 assert difference <= 1e-5 * float(gradient.norm()) + 1e-5, name
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("shared", [True, False])
+def test_log_probabilities_and_their_gradients_are_those_of_each_row_alone(family, shared):
+    packed, plain = pair_of(family)
+    rows = family_of_rows()
+    factors = torch.linspace(-2, 3, len(rows))
+    expected = torch.stack([-loss_alone(plain, [row]) for row in rows])
+    (expected**2 @ factors).backward()
+    if not shared:
+        packed.set_attn_implementation("sdpa")
+    found = Forward(packed, CPU, shared=shared).log_probabilities(pack(rows, share=shared))
+    (found**2 @ factors).backward()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    same_gradients(gradients(packed), gradients(plain))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("shared", [True, False])
+def test_scores_and_their_gradients_are_those_transformers_reads_off_the_last_token(family, shared):
+    packed, plain = scorers(family)
+    rows = family_of_rows()
+    factors = torch.linspace(-2, 3, len(rows))
+    ids = [torch.from_numpy(row.ids.astype(np.int64)).unsqueeze(0) for row in rows]
+    expected = torch.cat([plain(input_ids=one).logits[:, 0] for one in ids])
+    (expected @ factors).backward()
+    if shared:
+        assert why_not_shared(packed, CPU, rows) is None
+    else:
+        packed.set_attn_implementation("sdpa")
+    found = Forward(packed, CPU, shared=shared).scores(pack(rows, share=shared))
+    (found @ factors).backward()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    same_gradients(gradients(packed), gradients(plain))
+
+
+def scorers(family: str) -> tuple[Any, Any]:
+    """As :func:`pair_of`, ending in a score. No token is padding, so the last one is the last one."""
+    from transformers import AutoModelForSequenceClassification
+
+    torch.manual_seed(0)
+    config = tiny_config(family, num_labels=1, initializer_range=0.1)
+    config.pad_token_id = None
+    packed, plain = (
+        AutoModelForSequenceClassification.from_config(deepcopy(config), attn_implementation=attention).eval()
+        for attention in (TREE_ATTENTION, "eager")
+    )
+    plain.load_state_dict(packed.state_dict())
+    return packed, plain
+
+
+def same_gradients(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == wanted.keys()
+    for name, gradient in wanted.items():
+        # Where the true gradient is zero (a key's bias moves no softmax) only rounding is left to compare.
+        scale = float(gradient.norm())
+        assert float((found[name] - gradient).norm()) <= 1e-5 * scale + 1e-4, name
+
+
 def test_losses_of_many_packs_add_up_to_that_of_one():
     packed, _ = pair_of("llama")
     forward, rows = Forward(packed, CPU, shared=True), family_of_rows()
@@ -71,7 +130,7 @@ def test_losses_of_many_packs_add_up_to_that_of_one():
         whole = float(forward.loss(pack(rows))[0])
     for budget in (1, 40, 80):
         with torch.no_grad():
-            parts = [float(forward.loss(one)[0]) for one in packs_within(rows, budget)]
+            parts = [float(forward.loss(one)[0]) for one, _ in packs_within(alone(rows), budget)]
         assert len(parts) > 1
         assert sum(parts) == pytest.approx(whole, rel=1e-5)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ftkit.engine.loss import CHUNK, linear_cross_entropy
+from ftkit.engine.loss import CHUNK, linear_cross_entropy, token_losses
 
 WIDTH, VOCABULARY = 16, 37
 
@@ -39,6 +39,22 @@ def test_value_and_gradients_are_those_of_torch(rows, bias):
     assert not losses.requires_grad
     for mine, theirs in zip(found, wanted, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("rows", [1, CHUNK, 2 * CHUNK + 5])
+def test_losses_can_be_put_into_any_function(rows, bias):
+    tensors = problem(rows, bias=bias)
+    targets = torch.randint(0, VOCABULARY, (rows,))
+    losses = token_losses(targets=targets, **tensors)
+    found = torch.autograd.grad((losses**2).sum().log(), tuple(tensors.values()))
+
+    logits = torch.nn.functional.linear(tensors["hidden"], tensors["weight"], tensors.get("bias"))
+    expected = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    wanted = torch.autograd.grad((expected**2).sum().log(), tuple(tensors.values()))
+    torch.testing.assert_close(losses, expected, rtol=1e-5, atol=1e-5)
+    for mine, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_a_frozen_output_layer_gets_no_gradient():

@@ -68,6 +68,10 @@ class Trained:
         return [data for found, data in self.events if found == kind]
 
     @property
+    def warnings(self) -> list[str]:
+        return [data["message"] for data in self.of("warning")]
+
+    @property
     def losses(self) -> list[float]:
         return [step["loss"] for step in self.of("step")]
 
@@ -115,7 +119,7 @@ def test_every_adapter_learns_and_what_it_learnt_can_be_loaded(kind, run, tiny_m
     save = training.save_artefact
 
     def look_and_save(folder: Path, pretrained: Any, adapted: Any, *rest: Any) -> None:
-        kept.append(logits_of(adapted.causal))
+        kept.append(logits_of(adapted.inner))
         save(folder, pretrained, adapted, *rest)
 
     monkeypatch.setattr(training, "save_artefact", look_and_save)
@@ -207,7 +211,7 @@ def test_looking_at_validation_rows_changes_nothing(run):
 
 def test_validation_loss_is_the_mean_over_supervised_tokens(run):
     held_out = rows(5, first=40)
-    done = run(recipe(epochs=1, learning_rate=1e-9), data=held_out, validation=held_out)
+    done = run(recipe(epochs=1, learning_rate=1e-7), data=held_out, validation=held_out)
     # Nothing has moved, so the mean over the batches (weighted by their tokens) is what validation finds.
     steps = done.of("step")
     mean = sum(s["loss"] * s["supervised_tokens"] for s in steps) / sum(s["supervised_tokens"] for s in steps)
@@ -235,7 +239,7 @@ def test_gradient_checkpointing_computes_twice_and_changes_no_loss(run, monkeypa
     passes = [0]
 
     def count(adapted: Any) -> None:
-        mlp = adapted.causal.model.layers[0].mlp
+        mlp = adapted.inner.model.layers[0].mlp
         # Before, not after: computing again stops as soon as the backward pass has what it needs.
         mlp.register_forward_pre_hook(lambda *_: passes.__setitem__(0, passes[0] + 1))
 
@@ -254,7 +258,7 @@ def test_a_model_with_short_windows_is_trained_row_by_row_as_transformers_comput
     changes = {"sliding_window": 8, "attention_dropout": 0.5}
     folder = save_tiny(tmp_path / "windows", "mistral", tokenizer, **changes)
     done = run(recipe(batch_size=12, epochs=1, shared_prefix=shared_prefix), model=folder)
-    assert "its attention slides over windows of 8 tokens" in done.of("warning")[0]["message"]
+    assert "its attention slides over windows of 8 tokens" in done.warnings[-1]
     assert not done.summary["shared_prefix"]
 
     plain = tiny_causal("mistral", attention="eager", vocab_size=len(tokenizer), **changes).eval()
@@ -280,7 +284,7 @@ def test_a_model_that_brings_its_own_attention_is_trained_row_by_row(run, tokeni
     GPTJForCausalLM(config).save_pretrained(tmp_path / "gptj")
     tokenizer.save_pretrained(tmp_path / "gptj")
     done = run(recipe(), model=str(tmp_path / "gptj"))
-    assert "does not take ftkit's attention" in done.of("warning")[0]["message"]
+    assert "does not take ftkit's attention" in done.warnings[-1]
     assert done.losses[-1] < done.losses[0]
 
 
@@ -292,7 +296,7 @@ def test_a_part_that_would_never_change_stops_the_run(run, monkeypatch):
 
 def test_a_loss_that_is_not_finite_stops_the_run(run, monkeypatch, tmp_path):
     def spoil(adapted: Any) -> None:
-        adapted.causal.model.norm.weight.data[0] = torch.inf
+        adapted.inner.model.norm.weight.data[0] = torch.inf
 
     after_adapting(monkeypatch, spoil)
     with pytest.raises(TrainingError, match=r"^step 1: the loss is nan .*learning_rate \(now 0\.01\)"):
@@ -300,7 +304,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(run, monkeypatch, tmp_path):
     assert not (tmp_path / "model-0").exists()
 
 
-def test_a_run_that_is_asked_to_stop_saves_nothing(tiny_model, tmp_path):
+def test_a_run_that_is_asked_to_stop_leaves_no_model(tiny_model, tmp_path):
     seen: list[str] = []
     job = Job(recipe(), rows(), None, tiny_model, tmp_path / "model")
     with pytest.raises(Stopped):
@@ -348,10 +352,33 @@ def test_only_the_named_layers_are_adapted(run):
     assert len(names) == 2 * 2 * 2
 
 
-def test_an_adapter_is_no_base_to_train_from(run):
+def test_training_goes_on_from_an_earlier_adapter(run, tiny_model):
+    first = run(recipe(epochs=4))
+    more = run(recipe(epochs=1, learning_rate=1e-3), model=str(first.folder))
+    assert more.losses[0] < np.mean(first.losses[-3:]) + 0.2 < first.losses[0]
+    record = json.loads((more.folder / RECORD).read_text(encoding="utf-8"))
+    assert (record["base_name"], record["trained_from"]) == (tiny_model, str(first.folder))
+    # The result is one adapter on the base, not one on top of another.
+    assert (
+        load_file(more.folder / "adapter_model.safetensors").keys()
+        == load_file(first.folder / "adapter_model.safetensors").keys()
+    )
+    load_for_answers(find_source(str(more.folder)), precision="fp32", device=CPU)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "fields"),
+    [
+        (ft.LoRA(rank=8), ("adapter.lora_alpha", "adapter.rank")),
+        (ft.Full(), ("adapter",)),
+        (ft.AdaLoRA(), ("adapter",)),
+    ],
+)
+def test_an_earlier_adapter_of_another_shape_is_refused_by_field(run, adapter, fields):
     done = run()
-    with pytest.raises(RefusedError, match="is an adapter"):
-        run(model=str(done.folder))
+    with pytest.raises(RefusedError, match=r"training (cannot go|goes) on") as caught:
+        run(recipe(adapter, epochs=20), model=str(done.folder))
+    assert caught.value.fields == fields
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
@@ -383,7 +410,7 @@ def test_gradients_of_an_adapter_are_those_of_peft_alone(kind):
         twin.data.copy_(parameter.data)
 
     sequences = family_of_rows()
-    total, _ = Forward(mine.causal, CPU, shared=True).loss(pack(sequences))
+    total, _ = Forward(mine.inner, CPU, shared=True).loss(pack(sequences))
     total.backward()
     penalty = mine.penalty()
     if penalty is not None:
@@ -399,3 +426,21 @@ def test_gradients_of_an_adapter_are_those_of_peft_alone(kind):
     for name, parameter in mine.parameters.items():
         wanted = theirs.parameters[name].grad
         assert float((parameter.grad - wanted).norm()) <= 1e-5 * float(wanted.norm()) + 1e-6, name
+
+
+def test_the_movement_of_a_sample_is_about_that_of_all(monkeypatch):
+    """Both matrices of each pair are in the sample: at first only one of the two moves."""
+    from ftkit.engine import optimiser
+
+    monkeypatch.setattr(optimiser, "_SAMPLE", 20_000)
+    parameters = [torch.nn.Parameter(torch.ones(100, 10)) for _ in range(60)]
+    movement = optimiser.Movement(parameters)
+    movement.before()
+    for parameter in parameters[1::2]:
+        parameter.data += 0.1
+    assert movement.ratio() == pytest.approx(0.1 / 2**0.5, rel=0.15)
+
+
+def test_each_step_says_how_far_the_weights_moved(run):
+    ratios = [step["update_ratio"] for step in run().of("step")]
+    assert all(0 < ratio < 1 for ratio in ratios)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftkit.engine.rendered import Rendered
+from ftkit.engine.rendered import Example, Rendered
 from ftkit.engine.tree import MIN_SHARED, Pack, pack, packs_within, shared_length
-from tests.engine.sequences import family_of_rows, rendered, visible
+from tests.engine.sequences import alone, family_of_rows, in_pairs, rendered, visible
 
 TRUNKS = tuple(np.random.default_rng(5).integers(0, 4, 60).tolist() for _ in range(3))
 
@@ -88,7 +88,7 @@ def test_the_order_of_the_sequences_does_not_matter(sequences, random):
 @settings(max_examples=300)
 @given(many, st.integers(1, 150), st.booleans())
 def test_packs_hold_all_sequences_once_within_the_budget(sequences, budget, share):
-    packs = list(packs_within(sequences, budget, share=share))
+    packs = [one for one, _ in packs_within(alone(sequences), budget, share=share)]
     together: Counter[tuple[tuple[int, int], ...]] = Counter()
     for one in packs:
         together.update(read_back(one))
@@ -101,14 +101,33 @@ def test_packs_hold_all_sequences_once_within_the_budget(sequences, budget, shar
 def test_the_budget_counts_what_is_shared_once():
     beginning = list(range(100))
     sequences = [rendered([*beginning, 200 + n, *range(9)], 3) for n in range(10)]
-    packs = list(packs_within(sequences, 200))
-    assert [len(one.ids) for one in packs] == [200]
-    assert len(list(packs_within(sequences, 200, share=False))) == 10
+    packs = list(packs_within(alone(sequences), 200))
+    assert [len(one.ids) for one, _ in packs] == [200]
+    assert len(list(packs_within(alone(sequences), 200, share=False))) == 10
 
 
 def test_a_sequence_longer_than_the_budget_is_a_pack_of_its_own():
     sequences = [rendered(list(range(50)), 3), rendered([7] * 5, 1), rendered([8] * 5, 1)]
-    assert sorted((len(one.ids), one.sequences) for one in packs_within(sequences, 12)) == [(10, 2), (50, 1)]
+    packs = packs_within(alone(sequences), 12)
+    assert sorted((len(one.ids), one.sequences) for one, _ in packs) == [(10, 2), (50, 1)]
+
+
+@given(many, many, st.integers(1, 150), st.booleans())
+def test_pairs_stay_together_and_know_their_predictions(first, second, budget, share):
+    pairs = in_pairs([one for pair in zip(first, second, strict=False) for one in pair])
+    seen: list[Example] = []
+    for one, examples in packs_within(pairs, budget, share=share):
+        seen += examples
+        sequences = [sequence for example in examples for sequence in example.sequences]
+        assert one.sequences == len(sequences)
+        for number, sequence in enumerate(sequences):
+            assert one.ids[one.ends[number]] == sequence.ids[-1]
+            assert one.positions[one.ends[number]] == len(sequence.ids) - 1
+            mine = one.predictions[one.askers == number]
+            places = np.flatnonzero(sequence.supervised)
+            assert sorted(one.positions[one.at[mine]] + 1) == places.tolist()
+            assert sorted(one.targets[mine]) == sorted(sequence.ids[places])
+    assert sorted(map(id, seen)) == sorted(map(id, pairs))
 
 
 def test_nested_beginnings_are_computed_once():

@@ -60,3 +60,10 @@ def test_the_embedded_model_learns_to_sort_messages(tmp_path: Path) -> None:
     said = run("triage/run.py", "--out", str(tmp_path))
     assert "accuracy" in said
     assert (tmp_path / "triage.html").is_file()
+
+
+@pytest.mark.timeout(1800)
+def test_preferences_follow_on_demonstrations_and_a_reward_model_scores(tiny_model: str) -> None:
+    said = run("preferences/run.py", "--backend", f"local:{tiny_model}", "--epochs", "1")
+    assert "the better reply has become the likelier one" in said
+    assert "of 14 held-out pairs" in said

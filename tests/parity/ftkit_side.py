@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import ftkit as ft
 from ftkit.engine import training
 from ftkit.engine.adapting import Adapted, adapt
+from ftkit.engine.forward import Forward
+from ftkit.engine.methods import method_of
+from ftkit.engine.pretrained import load_pretrained
+from ftkit.engine.reference import give_reference, log_probabilities
+from ftkit.engine.rendered import Example, Rendered
+from ftkit.engine.rows import TokenRows
+from ftkit.engine.source import find_source
 from ftkit.engine.training import Job, train
+from ftkit.engine.tree import Pack, packs_within
+from tests.parity.trl_side import Found, PreferencePair
 
-__all__ = ["Ran", "run_job"]
+__all__ = ["Ran", "pairs_batch", "run_job"]
 
 
 @dataclass(slots=True)
@@ -38,6 +48,42 @@ class Ran:
     def steps(self, name: str) -> list[float]:
         """What each step's event says under ``name``."""
         return [data[name] for kind, data in self.events if kind == "step"]
+
+
+def pairs_batch(
+    recipe: ft.DPO | ft.RewardModel, folder: str, weights: Mapping[str, torch.Tensor], given: Sequence[PreferencePair]
+) -> Found:
+    """Loss and gradients of one batch of pairs, as the loop computes them; the reference is the model of ``folder``."""
+    where, method = torch.device("cpu"), method_of(recipe)
+    loaded = load_pretrained(find_source(folder), precision="fp32", device=where, scores=method.scores)
+    adapter = recipe.adapter.resolve(total_steps=1)
+    adapted = adapt(loaded.model, adapter, total_steps=1, seed=0, scores=method.scores)
+    forward = Forward(adapted.inner, where, shared=True)
+    rows = TokenRows([[_example(pair)] for pair in given], tokens=0, supervised=0, longest=0)
+
+    def packs(examples: Sequence[Example]) -> list[tuple[Pack, list[Example]]]:
+        return list(packs_within(examples, 4096))
+
+    if method.refers:
+        give_reference([rows], log_probabilities(forward, rows, packs))
+    assert weights.keys() == adapted.parameters.keys()
+    for name, value in weights.items():
+        adapted.parameters[name].data.copy_(value)
+    loss = 0.0
+    for one, examples in packs(rows.examples()):
+        assert len(one.ids) < one.unpacked_tokens  # prompts are shared
+        part = method.loss(forward, one, examples).total / method.size(rows.examples())
+        part.backward()
+        loss += float(part.detach())
+    return Found(loss, {name: one.grad for name, one in adapted.parameters.items() if one.grad is not None})
+
+
+def _example(pair: PreferencePair) -> Example:
+    def of(answer: list[int]) -> Rendered:
+        ids = np.array(pair.prompt + answer, dtype=np.int32)
+        return Rendered(ids, np.arange(len(ids)) >= len(pair.prompt))
+
+    return Example((of(pair.chosen), of(pair.rejected)), margin=pair.margin)
 
 
 def run_job(

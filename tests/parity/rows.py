@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 import ftkit as ft
+from ftkit.engine.methods import method_of
 from ftkit.engine.pretrained import load_pretrained
 from ftkit.engine.rows import TokenRows, render_rows
 from ftkit.engine.source import find_source
@@ -40,4 +41,4 @@ def recipe(adapter: Any, **changes: Any) -> ft.SFT:
 def tokens_of(data: ft.Dataset, model: str) -> TokenRows:
     """The rows in tokens, as a job renders them."""
     pretrained = load_pretrained(find_source(model), precision="fp32", device=torch.device("cpu"))
-    return render_rows(data, pretrained.renderer, None)
+    return render_rows(data, pretrained.renderer, method_of(ft.SFT()), None)

@@ -1,4 +1,4 @@
-"""Direct preference optimisation as TRL computes it, beside the papers' formulas on each sequence alone.
+"""Direct preference optimisation as ftkit and TRL compute it, beside the papers' formulas on each sequence alone.
 
 Sources: DPO (Rafailov et al. 2023, arXiv 2305.18290), IPO (Azar et al. 2023, arXiv 2310.12036), robust DPO (Chowdhury
 et al. 2024, arXiv 2403.00409), conservative label smoothing (Mitchell 2023, https://ericmitchell.ai/cdpo.pdf).
@@ -17,7 +17,9 @@ from peft import LoraConfig, get_peft_model
 from torch.nn.functional import logsigmoid
 from transformers import AutoModelForCausalLM
 
+import ftkit as ft
 from tests.parity import trl_side
+from tests.parity.ftkit_side import pairs_batch
 from tests.parity.trl_side import Found, PreferencePair
 
 CONFIG = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
@@ -31,7 +33,7 @@ def pairs() -> list[PreferencePair]:
     def some(count: int) -> list[int]:
         return [int(token) for token in draw.integers(3, 40_000, count)]
 
-    return [PreferencePair(some(9 + n), some(3 + 2 * n), some(6 - n)) for n in range(4)]
+    return [PreferencePair(some(20 + n), some(3 + 2 * n), some(6 - n)) for n in range(4)]
 
 
 def by_formula(folder: str, given: Sequence[PreferencePair], loss_of: Callable[..., Tensor], weights: Any) -> Found:
@@ -85,18 +87,21 @@ def normalised(chosen: Tensor, rejected: Tensor, chosen_length: int, rejected_le
     return -logsigmoid(BETA * (chosen / chosen_length - rejected / rejected_length))
 
 
-LOSSES: dict[str, tuple[Callable[..., Tensor], dict[str, Any]]] = {
-    "sigmoid": (sigmoid, {"loss_type": "sigmoid"}),
-    "label smoothing": (smoothed, {"loss_type": "aot", "label_smoothing": SMOOTHING}),
-    "robust": (robust, {"loss_type": "robust", "label_smoothing": SMOOTHING}),
-    "ipo": (ipo, {"loss_type": "ipo"}),
-    "length-normalised": (normalised, {"loss_type": "sigmoid_norm"}),
-}
+LOSSES: dict[str, tuple[Callable[..., Tensor], dict[str, Any], dict[str, Any]]] = {
+    "sigmoid": (sigmoid, {"loss_type": "sigmoid"}, {}),
+    "label smoothing": (
+        smoothed, {"loss_type": "aot", "label_smoothing": SMOOTHING}, {"label_smoothing": SMOOTHING},
+    ),
+    "robust": (robust, *[{"loss_type": "robust", "label_smoothing": SMOOTHING}] * 2),
+    "ipo": (ipo, *[{"loss_type": "ipo"}] * 2),
+    "length-normalised": (normalised, *[{"loss_type": "sigmoid_norm"}] * 2),
+}  # fmt: skip
+"""Of each loss the formula, TRL's settings and ftkit's."""
 
 
 @pytest.mark.parametrize("kind", LOSSES)
-def test_loss_and_gradients_are_those_of_the_formula(kind: str, tiny_model: str, tmp_path: Path):
-    loss_of, settings = LOSSES[kind]
+def test_loss_and_gradients_are_those_of_trl_and_of_the_formula(kind: str, tiny_model: str, tmp_path: Path):
+    loss_of, settings, ours = LOSSES[kind]
     given = pairs()[:1] if settings["loss_type"] == "aot" else pairs()  # which sorts a batch; of one pair it is plain
     torch.manual_seed(0)
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32), CONFIG)
@@ -105,7 +110,11 @@ def test_loss_and_gradients_are_those_of_the_formula(kind: str, tiny_model: str,
     }
     found = trl_side.dpo(tiny_model, CONFIG, weights, given, tmp_path, beta=BETA, **settings)
     wanted = by_formula(tiny_model, given, loss_of, weights)
-    assert found.loss == pytest.approx(wanted.loss, rel=1e-5)
-    assert found.gradients.keys() == wanted.gradients.keys()
-    for name, gradient in wanted.gradients.items():
-        assert float((found.gradients[name] - gradient).norm()) <= 2e-5 * float(gradient.norm()), name
+    mine = pairs_batch(ft.DPO(beta=BETA, adapter=ft.LoRA(rank=4, lora_alpha=8), **ours), tiny_model, weights, given)
+    for one in (found, mine):
+        assert one.loss == pytest.approx(wanted.loss, rel=1e-5)
+        assert one.gradients.keys() == wanted.gradients.keys()
+        for name, gradient in wanted.gradients.items():
+            assert float((one.gradients[name] - gradient).norm()) <= 2e-5 * float(gradient.norm()), name
+    for name, gradient in found.gradients.items():
+        assert float((mine.gradients[name] - gradient).norm()) <= 2e-5 * float(gradient.norm()), name

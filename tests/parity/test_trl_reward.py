@@ -1,4 +1,4 @@
-"""Reward modelling as TRL computes it, beside Bradley and Terry's formula on each sequence alone.
+"""Reward modelling as ftkit and TRL compute it, beside Bradley and Terry's formula on each sequence alone.
 
 Source: −log σ(r_chosen − r_rejected − margin), Ouyang et al. 2022 (arXiv 2203.02155, eq. 1); the margin is Llama 2's
 (Touvron et al. 2023, arXiv 2307.09288, eq. 2).
@@ -6,6 +6,7 @@ Source: −log σ(r_chosen − r_rejected − margin), Ouyang et al. 2022 (arXiv
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from peft import LoraConfig, get_peft_model
 from torch.nn.functional import logsigmoid
 from transformers import AutoModelForSequenceClassification
 
+import ftkit as ft
 from tests.parity import trl_side
+from tests.parity.ftkit_side import pairs_batch
 from tests.parity.trl_side import PreferencePair
 
 CONFIG = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="SEQ_CLS")
@@ -23,7 +26,7 @@ CONFIG = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="S
 
 @pytest.mark.parametrize("margins", [False, True])
 @pytest.mark.parametrize("center", [None, 0.01])
-def test_loss_and_gradients_are_those_of_the_formula(
+def test_loss_and_gradients_are_those_of_trl_and_of_the_formula(
     margins: bool, center: float | None, tiny_model: str, tmp_path: Path
 ):
     draw = np.random.default_rng(0)
@@ -31,7 +34,7 @@ def test_loss_and_gradients_are_those_of_the_formula(
     def some(count: int) -> list[int]:
         return [int(token) for token in draw.integers(3, 40_000, count)]
 
-    given = [PreferencePair(some(9 + n), some(3 + 2 * n), some(6 - n), margin=n / 4) for n in range(4)]
+    given = [PreferencePair(some(20 + n), some(3 + 2 * n), some(6 - n), margin=n / 4) for n in range(4)]
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_pretrained(tiny_model, num_labels=1, dtype=torch.float32)
     model = get_peft_model(model, CONFIG)
@@ -54,8 +57,11 @@ def test_loss_and_gradients_are_those_of_the_formula(
         losses.append(loss + (0.0 if center is None else center) * (chosen + rejected) ** 2)
     total = torch.stack(losses).mean()
     total.backward()
-    assert found.loss == pytest.approx(float(total.detach()), rel=1e-5)
-    assert found.gradients.keys() == trainable.keys()
-    for name, one in trainable.items():
-        assert one.grad is not None
-        assert float((found.gradients[name] - one.grad).norm()) <= 2e-5 * float(one.grad.norm()), name
+    recipe = ft.RewardModel(adapter=ft.LoRA(rank=4, lora_alpha=8), center_rewards_coefficient=center or 0.0)
+    mine = pairs_batch(recipe, tiny_model, weights, given if margins else [replace(pair, margin=0.0) for pair in given])
+    for side in (found, mine):
+        assert side.loss == pytest.approx(float(total.detach()), rel=1e-5)
+        assert side.gradients.keys() == trainable.keys()
+        for name, one in trainable.items():
+            assert one.grad is not None
+            assert float((side.gradients[name] - one.grad).norm()) <= 2e-5 * float(one.grad.norm()), name

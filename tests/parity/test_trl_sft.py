@@ -83,7 +83,7 @@ def test_fifty_steps_in_the_same_order_have_the_same_losses(
     data = of_different_lengths(20)
     ran = run_job(monkeypatch, chosen, data, tiny_model, tmp_path / "ftkit")
     found = tokens_of(data, tiny_model)
-    order = [one for epoch in range(5) for batch in found.batches(epoch, 2, chosen.seed) for one in batch]
+    order = [one.sequences[0] for epoch in range(5) for batch in found.batches(epoch, 2, chosen.seed) for one in batch]
     theirs = trl_side.sft_losses(
         tiny_model, ran.config, ran.weights, order, tmp_path / "trl",
         batch_size=2, rates=ran.steps("learning_rate"), max_grad_norm=chosen.max_grad_norm,

@@ -14,7 +14,9 @@ FILES = sorted(FOLDER.glob("*.yaml"))
 
 
 def test_there_is_a_recipe_for_each_job():
-    assert {"extract-json", "classify", "tone", "full-small"} <= {file.stem for file in FILES}
+    assert {"extract-json", "classify", "tone", "full-small", "dpo-tone", "reward-tone"} <= {
+        file.stem for file in FILES
+    }
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -25,11 +25,28 @@ VISIT = {
 }
 Queue = Literal["billing", "bug", "how_to", "cancellation", "lost_property", "praise"]
 
-JOBS = {
-    "extract-json": ("visits/visits.jsonl", "record", ft.Task("Extract the visit.", input="{note}", output=VISIT)),
-    "full-small": ("visits/visits.jsonl", "record", ft.Task("Extract the visit.", input="{note}", output=VISIT)),
-    "classify": ("triage/messages.jsonl", "label", ft.Task("Sort the message.", input="{message}", output=Queue)),
-    "tone": ("tone/replies.jsonl", "reply", ft.Task("Say it in the house's tone.", input="{draft}")),
+TONE = ft.Task("Say it in the house's tone.", input="{draft}")
+PAIR = {"chosen": "chosen", "rejected": "rejected"}
+
+JOBS: dict[str, tuple[str, dict[str, str], ft.Task]] = {
+    "extract-json": (
+        "visits/visits.jsonl",
+        {"target": "record"},
+        ft.Task("Extract the visit.", input="{note}", output=VISIT),
+    ),
+    "full-small": (
+        "visits/visits.jsonl",
+        {"target": "record"},
+        ft.Task("Extract the visit.", input="{note}", output=VISIT),
+    ),
+    "classify": (
+        "triage/messages.jsonl",
+        {"target": "label"},
+        ft.Task("Sort the message.", input="{message}", output=Queue),
+    ),
+    "tone": ("tone/replies.jsonl", {"target": "reply"}, TONE),
+    "dpo-tone": ("preferences/replies.jsonl", PAIR, TONE),
+    "reward-tone": ("preferences/replies.jsonl", PAIR, TONE),
 }
 
 
@@ -37,15 +54,18 @@ JOBS = {
 def test_a_recipe_trains_on_its_example(name: str, tiny_model: str, tmp_path: Path) -> None:
     from ftkit.engine.training import Job, train
 
-    file, target, task = JOBS[name]
+    file, answers, task = JOBS[name]
     recipe = ft.load_recipe(ROOT / "recipes" / f"{name}.yaml").model_copy(update={"epochs": 2})
-    rows = ft.Dataset.load(ROOT / "examples" / file, task, target=target).take(16)
+    rows = ft.Dataset.load(ROOT / "examples" / file, task, **answers).take(16)
     events: list[tuple[str, dict[str, Any]]] = []
     train(Job(recipe, rows, None, tiny_model, tmp_path / "model"), lambda kind, data: events.append((kind, data)))
 
     losses = [data["loss"] for kind, data in events if kind == "step"]
     assert len(losses) == 4
     assert sum(losses[2:]) < sum(losses[:2])  # the same rows, an epoch later
+    if recipe.kind == "reward":
+        assert len(ft.Scorer(f"local:{tmp_path / 'model'}").score_many([row.messages for row in rows])) == 16
+        return
     # What came out answers through the same door as any other model, and knows its task's shape of prompt.
     model = ft.Model(f"local:{tmp_path / 'model'}", task, sampling=ft.Sampling(max_output_tokens=4))
     report = ft.evaluate(model, rows.take(2), progress=False)

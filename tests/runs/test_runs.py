@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 import ftkit as ft
+from ftkit.backends.local import LocalBackend
+from ftkit.store import Store
 
 ROWS = [{"q": f"What is {n} plus one?", "a": str(n + 1)} for n in range(24)]
 TASK = ft.Task("Answer with a number.", input="{q}")
@@ -107,6 +110,50 @@ def test_a_cancelled_run_has_no_model(data: ft.Dataset, tiny_model: str) -> None
     with pytest.raises(ft.RunCancelledError):
         _ = run.model
     assert run.cancel().state == "cancelled"
+
+
+def test_a_run_is_resumed_after_a_kill_and_after_a_cancellation(data: ft.Dataset, tiny_model: str) -> None:
+    recipe = ft.SFT(epochs=40, batch_size=8, adapter=ft.LoRA(rank=4), save_steps=1)
+    whole = ft.train(recipe, data, backend=f"local:{tiny_model}").wait(timeout_s=200)
+    run = ft.train(recipe, data, backend=f"local:{tiny_model}")
+    with pytest.raises(ft.RunError, match="only a run that was cancelled or failed"):
+        run.resume()
+    until(lambda: len(run.metrics) > 5)
+    os.kill(run.record.handle["pid"], signal.SIGKILL)
+    until(lambda: run.state == "failed", 20)
+    run.resume()
+    until(lambda: len(run.metrics) > 30)
+    run.cancel()
+    if run.state == "cancelled":
+        assert "goes on from there" in str(run.events()[-1].data)
+        ft.runs.get(run.id).resume()
+    run.wait(timeout_s=200)
+    assert [step["step"] for step in run.metrics] == list(range(1, 121))
+    tuned, expected = (one.folder / "model" / "adapter_model.safetensors" for one in (run, whole))
+    assert tuned.read_bytes() == expected.read_bytes()
+    with pytest.raises(ft.RunError, match="is succeeded"):
+        run.resume()
+
+
+def test_of_two_who_resume_a_run_one_starts_a_worker(data: ft.Dataset, tiny_model: str) -> None:
+    run = ft.train(ft.SFT(epochs=30, batch_size=8, adapter=ft.LoRA(rank=4)), data, backend=f"local:{tiny_model}")
+    until(lambda: run.metrics)
+    record = run.cancel().record
+    assert record.state == "cancelled"
+    backend, store, together = LocalBackend(tiny_model), Store(), threading.Barrier(4)
+
+    def resume() -> None:
+        together.wait()
+        backend.resume(record, store)
+
+    several = [threading.Thread(target=resume) for _ in range(4)]
+    for one in several:
+        one.start()
+    for one in several:
+        one.join()
+    run.wait(timeout_s=200)
+    loaded = [event for event in run.events() if event.data.get("message") == "loading the model"]
+    assert len(loaded) == 2  # by the first worker, and by one more
 
 
 def test_what_only_the_worker_can_know_comes_back_with_its_place(tiny_model: str, tmp_path: Path) -> None:

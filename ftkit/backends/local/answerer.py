@@ -10,10 +10,9 @@ from typing import Any
 from ftkit.backends.answer import Answer, OnAnswer, Request, Sampling
 from ftkit.engine.artefact import versions
 from ftkit.engine.generation import Generated, generate
-from ftkit.engine.machine import about_machine, device, fast_bf16
+from ftkit.engine.machine import about_machine
 from ftkit.engine.pretrained import Pretrained
-from ftkit.engine.serving import load_for_answers
-from ftkit.engine.source import find_source
+from ftkit.engine.serving import load_served
 from ftkit.errors import ModelError
 
 __all__ = ["LocalAnswerer"]
@@ -95,8 +94,5 @@ class LocalAnswerer:
 
     def _model(self) -> Pretrained:
         if self._loaded is None:
-            source = find_source(self._name)
-            where = device()
-            precision = source.precision or ("bf16" if fast_bf16(where) else "fp32")
-            self._loaded = load_for_answers(source, precision=precision, device=where)
+            self._loaded = load_served(self._name)
         return self._loaded

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,8 @@ from ftkit.errors import RunError
 from ftkit.extras import check_installed, require
 from ftkit.files import write_atomically
 from ftkit.recipe import Recipe
-from ftkit.store import OPEN_STATES, RunRecord, Store
-from ftkit.task import Task
+from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
+from ftkit.task import Message, Task
 
 __all__ = ["LocalBackend"]
 
@@ -41,6 +43,7 @@ class LocalBackend:
     def __init__(self, model: str) -> None:
         self.model = model
         self._answerer: Answerer | None = None
+        self._scoring: Any = None
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -51,35 +54,36 @@ class LocalBackend:
         _check_installed("training on this machine")
         from ftkit.engine.checking import check_recipe
 
-        check_recipe(recipe, self._source_name(), len(data))
+        check_recipe(recipe, self.source_name(), data, validation)
 
     def submit(self, job: TrainingJob, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. The worker outlives the process that started it."""
         folder = store.run_folder(job.run_id)
         folder.mkdir(parents=True, exist_ok=True)
         spec: dict[str, Any] = {
-            "model": self._source_name(),
+            "model": self.source_name(),
             "recipe": job.recipe.model_dump(mode="json"),
             "data": job.data.to_spec(folder / "data"),
             "validation": None if job.validation is None else job.validation.to_spec(folder / "validation"),
         }
         write_atomically(folder / "job.json", json.dumps(spec, ensure_ascii=False))
-        with (folder / "log.txt").open("ab") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "ftkit.backends.local.worker", job.run_id],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "FTKIT_HOME": str(store.folder), "PYTHONUNBUFFERED": "1"},
-                start_new_session=True,  # a Ctrl-C in the caller's terminal is not for the worker
-            )
-        store.update(job.run_id, handle=_handle(worker.pid))
-        # Waiting for it in a thread keeps it from staying a zombie while the caller lives.
-        threading.Thread(target=worker.wait, name=f"ftkit-{job.run_id}", daemon=True).start()
+        _start_worker(job.run_id, store)
+
+    def resume(self, record: RunRecord, store: Store) -> None:
+        """See :class:`~ftkit.backends.Backend`. A new worker goes on from the newest whole checkpoint, or begins
+        again."""
+        if not (store.run_folder(record.id) / "job.json").is_file():
+            raise RunError(f"run {record.id} cannot be resumed: its job is gone from {store.run_folder(record.id)}")
+        _check_installed("training on this machine")
+        ended: tuple[RunState, ...] = ("failed", "cancelled")
+        claim = {"claim": secrets.token_hex(8)}  # of two who resume a run at once, one starts a worker
+        again: dict[str, Any] = {"state": "queued", "error": None, "finished_at": None, "handle": claim}
+        if store.update(record.id, expect=ended, reason="resumed", **again).handle == claim:
+            _start_worker(record.id, store)
 
     def refresh(self, record: RunRecord, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. Finds out when a worker has died without a word."""
-        if record.state not in OPEN_STATES or not record.handle or _alive(record.handle):
+        if record.state not in OPEN_STATES or "pid" not in record.handle or _alive(record.handle):
             return
         log = store.run_folder(record.id) / "log.txt"
         reason = (
@@ -121,24 +125,55 @@ class LocalBackend:
                 _check_installed("answering on this machine")
                 from ftkit.backends.local.answerer import LocalAnswerer
 
-                self._answerer = LocalAnswerer(self._source_name())
+                self._answerer = LocalAnswerer(self.source_name())
             return self._answerer
+
+    def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
+        """The score of each conversation, by a reward model trained here; loaded at the first call, and kept.
+
+        Raises:
+            ModelError: this is no reward model.
+            DataError: a conversation that cannot be scored.
+        """
+        _check_installed("scoring on this machine")
+        from ftkit.engine.scoring import score
+        from ftkit.engine.serving import load_for_scores
+
+        with self._lock:
+            if self._scoring is None:
+                self._scoring = load_for_scores(self.source_name())
+            return score(self._scoring, conversations)
 
     def known_task(self) -> Task | None:
         """See :class:`~ftkit.backends.Backend`: that of the run which made the model."""
         from ftkit.engine.source import RECORD
 
-        record = Path(self._source_name()) / RECORD
+        record = Path(self.source_name()) / RECORD
         if not record.is_file():
             return None
         known = json.loads(record.read_text(encoding="utf-8")).get("task")
         return None if known is None else Task.model_validate(known)
 
-    def _source_name(self) -> str:
+    def source_name(self) -> str:
         """The model's name for the engine; a run's id becomes the folder of its model."""
         made = Store().run_folder(self.model) / "model"
         is_run = not Path(self.model).is_absolute() and made.is_dir()
         return str(made) if is_run else self.model
+
+
+def _start_worker(run_id: str, store: Store) -> None:
+    with (store.run_folder(run_id) / "log.txt").open("ab") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "ftkit.backends.local.worker", run_id],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "FTKIT_HOME": str(store.folder), "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,  # a Ctrl-C in the caller's terminal is not for the worker
+        )
+    store.update(run_id, handle=_handle(worker.pid))
+    # Waiting for it in a thread keeps it from staying a zombie while the caller lives.
+    threading.Thread(target=worker.wait, name=f"ftkit-{run_id}", daemon=True).start()
 
 
 def _check_installed(needed_for: str) -> None:

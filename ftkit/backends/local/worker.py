@@ -35,15 +35,16 @@ def main(run_id: str) -> int:
         if "out of memory" in str(error).lower():
             message += "; use a smaller max_batch_tokens, or gradient_checkpointing"
         return _failed(store, run_id, message)
-    if summary is None:
-        store.update(run_id, expect=OPEN_STATES, state="cancelled", finished_at=time.time())
+    if isinstance(summary, int):
+        reason = f"stopped after step {summary}; `ftkit runs resume {run_id}` goes on from there"
+        store.update(run_id, expect=OPEN_STATES, reason=reason, state="cancelled", finished_at=time.time())
         return 0
     store.update(run_id, expect=OPEN_STATES, state="succeeded", summary=summary, finished_at=time.time())
     return 0
 
 
-def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any] | None:
-    """The run's summary, or ``None`` when it was asked to stop."""
+def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any] | int:
+    """The run's summary; or, when it was asked to stop, the steps it had done."""
     from ftkit.data import Dataset
     from ftkit.engine.loop import Stopped
     from ftkit.engine.training import Job, train
@@ -74,8 +75,8 @@ def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any
 
     try:
         return train(job, emit, should_stop=lambda: bool(asked_to_stop))
-    except Stopped:
-        return None
+    except Stopped as stopped:
+        return int(stopped.args[0])
 
 
 def _failed(store: Store, run_id: str, message: str) -> int:

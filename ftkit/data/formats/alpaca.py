@@ -18,6 +18,8 @@ class Alpaca:
 
     name: ClassVar[str] = "alpaca"
     needs: ClassVar[str] = "instruction and output"
+    answer: ClassVar[str] = "output"
+    rejected: ClassVar[str | None] = None
     reads = ("instruction", "input", "output", "system", "history")
 
     def recognises(self, columns: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -10,7 +11,7 @@ from ftkit.data.strict_json import parse
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
-__all__ = ["Conversation", "Format", "RawRow", "list_of", "text_of"]
+__all__ = ["Conversation", "Format", "RawRow", "list_of", "margin_of", "switch_of", "text_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,16 @@ class RawRow:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """All turns of a row, in OpenAI's shape; the answer is the last one when it is the assistant's."""
+    """All turns of a row, in OpenAI's shape; the answer is the last one when it is the assistant's.
+
+    Of a preference the answer is the better one; ``rejected`` is the other, and ``margin`` by how much it is worse.
+    """
 
     messages: list[Message]
     tools: list[dict[str, Any]] | None = None
+    parallel_tool_calls: bool | None = None
+    rejected: Message | None = None
+    margin: float | None = None
 
 
 class Format(Protocol):
@@ -38,6 +45,10 @@ class Format(Protocol):
     name: ClassVar[str]
     needs: ClassVar[str]
     """The columns that make a row one of this format, in words for messages."""
+    answer: ClassVar[str]
+    """Where the wanted answer stands, in words for messages."""
+    rejected: ClassVar[str | None]
+    """Where the worse answer stands; None for a format of demonstrations."""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -75,4 +86,36 @@ def list_of(row: RawRow, column: str) -> list[Any]:
     if not isinstance(value, list):
         what = "missing" if value is None else f"must be a list, this is a {type(value).__name__}"
         raise DataError(what, place=row.place, field=column)
+    return value
+
+
+def margin_of(value: Any, place: Place, field: str) -> float | None:
+    """By how much the chosen answer is better, a finite number; a text is read as one, as CSV files hold only texts.
+
+    None and an empty text are no margin.
+
+    Raises:
+        DataError: it is anything else.
+    """
+    if isinstance(value, str):
+        value = parse(value, place, field) if value.strip() else None
+    if value is None:
+        return None
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # a whole number beyond all floats
+        pass
+    raise DataError(f"must be a finite number, this is {value!r:.60}", place=place, field=field)
+
+
+def switch_of(row: RawRow, column: str) -> bool | None:
+    """True or false; None when the row does not say.
+
+    Raises:
+        DataError: it is anything else.
+    """
+    value = row.columns.get(column)
+    if value is not None and not isinstance(value, bool):
+        raise DataError("must be true or false", place=row.place, field=column)
     return value

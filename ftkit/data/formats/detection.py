@@ -8,25 +8,30 @@ from typing import Any
 from ftkit.data.formats.alpaca import Alpaca
 from ftkit.data.formats.base import Format
 from ftkit.data.formats.openai import OpenAI
+from ftkit.data.formats.openai_preference import OpenAIPreference
 from ftkit.data.formats.prompt_completion import PromptCompletion
 from ftkit.data.formats.sharegpt import ShareGPT
 from ftkit.data.formats.table import Table
+from ftkit.data.formats.trl_preference import TRLPreference
 from ftkit.errors import ConfigError, FormatError, Place
 from ftkit.task import Task
 
 __all__ = ["FORMATS", "Sample", "choose_format"]
 
-FORMATS: tuple[Format, ...] = (OpenAI(), PromptCompletion(), Alpaca(), ShareGPT())
+FORMATS: tuple[Format, ...] = (
+    OpenAI(),
+    PromptCompletion(),
+    Alpaca(),
+    ShareGPT(),
+    OpenAIPreference(),
+    TRLPreference(),
+)
 """The formats that need no task. ``table`` is the one that does."""
 
 Sample = tuple[Place, Mapping[str, Any]]
 """A row that detection looks at: where it is, and its columns."""
 
 _ALIASES = {"trl_messages": "openai"}
-_PREFERENCES = {
-    "openai_preference": ("input", "preferred_output", "non_preferred_output"),
-    "trl_preference": ("chosen", "rejected"),
-}
 
 
 def choose_format(asked: str, samples: Sequence[Sample], task: Task) -> Format:
@@ -39,7 +44,7 @@ def choose_format(asked: str, samples: Sequence[Sample], task: Task) -> Format:
 
     Raises:
         ConfigError: ``asked`` is no format, or ``table`` without a task that has a template.
-        FormatError: the rows fit no format, several, or not all the same one; preference data.
+        FormatError: the rows fit no format, several, or not all the same one.
     """
     table = Table(task)
     first_place, first = samples[0]
@@ -62,7 +67,6 @@ def choose_format(asked: str, samples: Sequence[Sample], task: Task) -> Format:
 
 
 def _asked(asked: str, table: Table, task: Task) -> Format:
-    _refuse_preferences(asked if asked in _PREFERENCES else None, None)
     known = {format_.name: format_ for format_ in (table, *FORMATS)}
     format_ = known.get(_ALIASES.get(asked, asked))
     if format_ is None:
@@ -81,29 +85,20 @@ def _candidates(columns: Mapping[str, Any]) -> list[Format]:
     return [format_ for format_ in FORMATS if format_.recognises(columns)]
 
 
-def _preference(columns: Mapping[str, Any]) -> str | None:
-    return next((name for name, needed in _PREFERENCES.items() if all(key in columns for key in needed)), None)
-
-
 def _same(format_: Format, columns: Mapping[str, Any], table: Table) -> bool:
-    if not format_.recognises(columns):
-        # A table row that lacks one column is a faulty row, found and named when it is read.
-        return format_ is table and not _candidates(columns) and not _preference(columns)
-    return format_ is table or (_candidates(columns) == [format_] and not _preference(columns))
+    """Whether the row is one of ``format_``. One that is of no format at all is a faulty row, found when it is read."""
+    if format_ is table and format_.recognises(columns):
+        return True
+    return _candidates(columns) in ([], [format_])
 
 
 def _name(columns: Mapping[str, Any]) -> str:
-    found = [format_.name for format_ in _candidates(columns)]
-    preference = _preference(columns)
-    if preference:
-        found.append(preference)
-    return " or ".join(found) or f"no known format (columns: {', '.join(columns) or 'none'})"
+    return " or ".join(format_.name for format_ in _candidates(columns))
 
 
 def _detect(place: Place, columns: Mapping[str, Any], table: Table, task: Task) -> Format:
     if table.recognises(columns):
         return table
-    _refuse_preferences(_preference(columns), place)
     found = _candidates(columns)
     have = ", ".join(columns) or "none"
     if task.input is not None:
@@ -126,12 +121,3 @@ def _detect(place: Place, columns: Mapping[str, Any], table: Table, task: Task) 
         f'Task("…", input="{{{next(iter(columns), "text")}}}").',
         place=place,
     )
-
-
-def _refuse_preferences(name: str | None, place: Place | None) -> None:
-    if name is not None:
-        columns = ", ".join(_PREFERENCES[name])
-        raise FormatError(
-            f"preference data ({name}: {columns}) is not readable yet; ftkit reads demonstrations: one answer a row",
-            place=place,
-        )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ftkit.data.strict_json import parse
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
-__all__ = ["read_messages", "read_tools"]
+__all__ = ["read_messages", "read_parts", "read_tools", "text_content"]
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 _ROLE_HINTS = {
@@ -38,11 +38,33 @@ def read_messages(value: list[Any], place: Place, field: str, *, nulls_are_absen
         DataError: a wrong role or order of roles, an empty assistant turn, a bad weight, a tool message without its
             call, or a value of the wrong type; the field is e.g. ``messages[2].role``.
     """
+    return read_parts([(field, value)], place, nulls_are_absent=nulls_are_absent)
+
+
+def read_parts(
+    parts: Sequence[tuple[str, list[Any]]], place: Place, *, nulls_are_absent: bool = False
+) -> list[Message]:
+    """One conversation whose messages stand in several lists, as :func:`read_messages` reads one list.
+
+    Args:
+        parts: the lists in their order, each with its field: an error names the list that the message stands in.
+    """
     reader = _Reader(place, nulls_are_absent)
-    messages = [reader.message(item, f"{field}[{number}]", number) for number, item in enumerate(value)]
+    messages: list[Message] = []
+    for field, value in parts:
+        for number, item in enumerate(value):
+            messages.append(reader.message(item, f"{field}[{number}]", len(messages)))
     if not messages:
-        raise DataError("empty; a conversation needs at least one message", place=place, field=field)
+        raise DataError("empty; a conversation needs at least one message", place=place, field=parts[0][0])
     return messages
+
+
+def text_content(message: Message) -> str | None:
+    """The text of a message; None when it has none, as a turn that only calls tools."""
+    content: Any = message.get("content")
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if part["type"] == "text")
+    return content if isinstance(content, str) else None
 
 
 def read_tools(value: Any, place: Place, field: str, *, nulls_are_absent: bool) -> list[dict[str, Any]] | None:

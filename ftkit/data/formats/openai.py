@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ftkit.data.formats.base import Conversation, RawRow, list_of
+from ftkit.data.formats.base import Conversation, RawRow, list_of, switch_of
 from ftkit.data.formats.messages import read_messages, read_tools
 from ftkit.errors import DataError
 
@@ -17,6 +17,8 @@ class OpenAI:
 
     name: ClassVar[str] = "openai"
     needs: ClassVar[str] = "messages"
+    answer: ClassVar[str] = "the last message"
+    rejected: ClassVar[str | None] = None
     reads = ("messages", "tools", "parallel_tool_calls", "functions", "function_call")
 
     def recognises(self, columns: Mapping[str, Any]) -> bool:
@@ -27,9 +29,6 @@ class OpenAI:
         for old in ("functions", "function_call"):
             if columns.get(old) is not None:
                 raise DataError("the old form of tools is not read; write tools and tool_calls", place=place, field=old)
-        parallel = columns.get("parallel_tool_calls")
-        if parallel is not None and not isinstance(parallel, bool):
-            raise DataError("must be true or false", place=place, field="parallel_tool_calls")
         messages = read_messages(list_of(row, "messages"), place, "messages", nulls_are_absent=row.nulls_are_absent)
         tools = read_tools(columns.get("tools"), place, "tools", nulls_are_absent=row.nulls_are_absent)
-        return Conversation(messages, tools)
+        return Conversation(messages, tools, switch_of(row, "parallel_tool_calls"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ftkit.data.formats.base import Conversation, RawRow, list_of, text_of
-from ftkit.data.formats.messages import read_messages, read_tools
+from ftkit.data.formats.messages import read_parts, read_tools
 from ftkit.errors import DataError
 from ftkit.task import Message
 
@@ -20,6 +20,8 @@ class PromptCompletion:
 
     name: ClassVar[str] = "prompt_completion"
     needs: ClassVar[str] = "prompt and completion"
+    answer: ClassVar[str] = "completion"
+    rejected: ClassVar[str | None] = None
     reads = ("prompt", "completion", "tools")
 
     def recognises(self, columns: Mapping[str, Any]) -> bool:
@@ -37,10 +39,8 @@ class PromptCompletion:
         first, second = list_of(row, "prompt"), list_of(row, "completion")
         if not second:
             raise DataError("empty; it must hold the assistant's turn", place=place, field="completion")
-        try:
-            messages = read_messages([*first, *second], place, "prompt", nulls_are_absent=row.nulls_are_absent)
-        except DataError as error:
-            raise _renamed(error, len(first)) from None
+        parts = [("prompt", first), ("completion", second)]
+        messages = read_parts(parts, place, nulls_are_absent=row.nulls_are_absent)
         if messages[-1]["role"] != "assistant":
             last = f"completion[{len(second) - 1}].role"
             raise DataError("the last message must be the assistant's", place=place, field=last)
@@ -48,11 +48,3 @@ class PromptCompletion:
             if message["role"] == "assistant":
                 message["weight"] = 0
         return Conversation(messages, tools)
-
-
-def _renamed(error: DataError, first: int) -> DataError:
-    """``error`` with ``prompt[5]`` as ``completion[2]``, when the prompt has three messages."""
-    number, bracket, rest = (error.field or "").removeprefix("prompt[").partition("]")
-    if not bracket or int(number) < first:
-        return error
-    return DataError(error.message, place=error.place, field=f"completion[{int(number) - first}]{rest}")

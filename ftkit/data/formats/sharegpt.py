@@ -31,6 +31,8 @@ class ShareGPT:
 
     name: ClassVar[str] = "sharegpt"
     needs: ClassVar[str] = "conversations"
+    answer: ClassVar[str] = "the last turn"
+    rejected: ClassVar[str | None] = None
     reads = ("conversations", "system", "tools")
 
     def recognises(self, columns: Mapping[str, Any]) -> bool:

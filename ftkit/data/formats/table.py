@@ -17,6 +17,8 @@ class Table:
 
     name: ClassVar[str] = "table"
     needs: ClassVar[str] = "the columns of the task's input template"
+    answer: ClassVar[str] = "the target column"
+    rejected: ClassVar[str | None] = None
 
     def __init__(self, task: Task) -> None:
         self._task = task

@@ -1,0 +1,97 @@
+"""Two answers to one prompt: what the formats of preferences have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ftkit.data.formats.base import RawRow
+from ftkit.data.formats.messages import read_parts
+from ftkit.errors import DataError, Place
+from ftkit.task import Message
+
+__all__ = ["Part", "learn_answers_only", "read_pair"]
+
+Part = tuple[str, list[Any]]
+"""A list of messages as read, and the field that it stands in."""
+
+
+def read_pair(row: RawRow, prompt: Part, chosen: Part, rejected: Part) -> tuple[list[Message], Message]:
+    """The conversation with the better answer, and the worse answer.
+
+    Turns that stand in both lists before the answers belong to the prompt: they give both answers the same start, so
+    they say nothing about which is better. Of a preference only the answers are learned, so earlier assistant turns get
+    ``weight`` 0.
+
+    Args:
+        row: whose lists they are.
+        prompt: what is asked; empty when the other two hold whole conversations.
+        chosen: the better answer, last.
+        rejected: the worse one, last.
+
+    Raises:
+        DataError: a list breaks OpenAI's chat shape, does not end with the assistant's turn, or the two differ before
+            their last turns.
+    """
+    better, worse = _turns(row, [prompt, chosen]), _turns(row, [prompt, rejected])
+    apart = next((at for at, pair in enumerate(zip(better, worse, strict=False)) if pair[0] != pair[1]), None)
+    if len(better) != len(worse) or (apart is not None and apart < len(better) - 1):
+        at = min(apart if apart is not None else len(better), len(better) - 1, len(worse) - 1)
+        raise DataError(
+            f"differs from {_field([prompt, chosen], at)}, but {chosen[0]} and {rejected[0]} may differ in one message "
+            f"only, the last ({chosen[0]} has {len(chosen[1])}, {rejected[0]} has {len(rejected[1])})",
+            place=row.place,
+            field=_field([prompt, rejected], at),
+        )
+    return better, worse[-1]
+
+
+def learn_answers_only(prompt: Sequence[Message], place: Place, field: Callable[[int], str]) -> None:
+    """Give the assistant's turns of a preference's prompt ``weight`` 0; ``field`` says where each one stands.
+
+    Raises:
+        DataError: one has weight 1, which a preference cannot honour.
+    """
+    for at, message in enumerate(prompt):
+        if message["role"] == "assistant":
+            if message.get("weight", 0):
+                raise DataError(
+                    "must be 0 or left out: of a preference only the last turn is learned",
+                    place=place,
+                    field=f"{field(at)}.weight",
+                )
+            message["weight"] = 0
+
+
+def _turns(row: RawRow, parts: Sequence[Part]) -> list[Message]:
+    """The prompt with one of its answers."""
+    field, given = parts[-1]
+    if not given:
+        raise DataError("empty; it must hold the assistant's turn", place=row.place, field=field)
+    messages = read_parts(parts, row.place, nulls_are_absent=row.nulls_are_absent)
+    answer, last = messages[-1], f"{field}[{len(given) - 1}]"
+    if answer["role"] != "assistant":
+        raise DataError("the last message must be the assistant's", place=row.place, field=f"{last}.role")
+    if answer.pop("weight", 1) == 0:
+        raise DataError(
+            "must not be 0: of a preference both answers are learned from", place=row.place, field=f"{last}.weight"
+        )
+    learn_answers_only(messages[:-1], row.place, lambda at: _field(parts, at))
+    if len(messages) == 1:
+        raise DataError("nothing is asked: there is no message before the answer", place=row.place, field=field)
+    if messages[-2]["role"] == "assistant":
+        raise DataError(
+            "the assistant's turn just before the answer, which would go on from it; the answer must be a whole turn",
+            place=row.place,
+            field=f"{_field(parts, len(messages) - 2)}.role",
+        )
+    return messages
+
+
+def _field(parts: Sequence[Part], at: int) -> str:
+    """Where message ``at`` of the conversation stands."""
+    for field, given in parts:
+        if at < len(given):
+            return f"{field}[{at}]"
+        at -= len(given)
+    raise IndexError(at)

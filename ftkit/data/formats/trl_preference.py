@@ -1,0 +1,100 @@
+"""``prompt``, ``chosen``, ``rejected``: TRL's form of preferences, of texts or of messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ftkit.data.formats.base import Conversation, RawRow, margin_of
+from ftkit.data.formats.messages import read_tools, text_content
+from ftkit.data.formats.preference import Part, read_pair
+from ftkit.errors import DataError
+from ftkit.task import Message
+
+__all__ = ["TRLPreference"]
+
+
+class TRLPreference:
+    """A text is one turn. Without ``prompt``, ``chosen`` and ``rejected`` are whole conversations that differ in their
+    last turns; beside a text they may be, too, and the text is then one of their user turns.
+
+    Source: https://huggingface.co/docs/trl/dataset_formats.
+    """
+
+    name: ClassVar[str] = "trl_preference"
+    needs: ClassVar[str] = "chosen and rejected"
+    answer: ClassVar[str] = "chosen"
+    rejected: ClassVar[str | None] = "rejected"
+    reads = ("prompt", "chosen", "rejected", "margin", "tools")
+
+    def recognises(self, columns: Mapping[str, Any]) -> bool:
+        return "chosen" in columns and "rejected" in columns
+
+    def conversation(self, row: RawRow) -> Conversation:
+        columns, place = row.columns, row.place
+        given = columns.get("prompt")
+        chosen, rejected = _answer(row, "chosen"), _answer(row, "rejected")
+        if isinstance(given, str) and _is_whole(chosen) and _is_whole(rejected):
+            messages, worse = read_pair(row, ("prompt", []), chosen, rejected)
+            _check_asked(given, messages, row)
+        else:
+            messages, worse = read_pair(row, ("prompt", _prompt(row)), chosen, rejected)
+        return Conversation(
+            messages,
+            read_tools(columns.get("tools"), place, "tools", nulls_are_absent=row.nulls_are_absent),
+            rejected=worse,
+            margin=margin_of(columns.get("margin"), place, "margin"),
+        )
+
+
+def _prompt(row: RawRow) -> list[Any]:
+    given = row.columns.get("prompt")
+    if given is None:
+        return []
+    if isinstance(given, str):
+        return [{"role": "user", "content": given}]
+    if not isinstance(given, list):
+        raise DataError(_kinds(given), place=row.place, field="prompt")
+    if not given:
+        raise DataError("empty; it must hold what is asked", place=row.place, field="prompt")
+    return given
+
+
+def _answer(row: RawRow, column: str) -> Part:
+    given = row.columns.get(column)
+    if given is None:
+        raise DataError("missing", place=row.place, field=column)
+    if isinstance(given, list):
+        return column, given
+    if not isinstance(given, str):
+        raise DataError(_kinds(given), place=row.place, field=column)
+    if row.columns.get("prompt") is None:
+        raise DataError(
+            "a text, and there is no prompt, so where the answer begins cannot be told. Give the prompt a column of "
+            "its own, or write lists of messages",
+            place=row.place,
+            field=column,
+        )
+    if not given.strip():
+        raise DataError("an empty assistant turn", place=row.place, field=column)
+    return column, [{"role": "assistant", "content": given}]
+
+
+def _is_whole(part: Part) -> bool:
+    """Whether the list begins before the assistant's first turn."""
+    first = part[1][0] if part[1] else None
+    return isinstance(first, Mapping) and first.get("role") in ("system", "developer", "user")
+
+
+def _check_asked(text: str, messages: list[Message], row: RawRow) -> None:
+    asked = [text_content(message) for message in messages if message["role"] == "user"]
+    if text not in asked:
+        raise DataError(
+            "no user turn of the conversations in chosen and rejected, which begin with a user's turn of their own",
+            place=row.place,
+            field="prompt",
+        )
+
+
+def _kinds(value: Any) -> str:
+    return f"must be a text or a list of messages, this is a {type(value).__name__}"

@@ -1,0 +1,47 @@
+"""What the loop must know of a way to train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+
+from ftkit.data import Row
+from ftkit.engine.forward import Forward
+from ftkit.engine.rendered import Example
+from ftkit.engine.rendering import Renderer
+from ftkit.engine.tree import Pack
+
+__all__ = ["Method", "Outcome"]
+
+
+class Outcome(NamedTuple):
+    """What a pack gives.
+
+    Attributes:
+        total: loss added up over the pack's examples, a scalar to call ``backward`` on.
+        figures: what else is worth knowing, added up likewise; their means go into the step's event.
+    """
+
+    total: torch.Tensor
+    figures: Mapping[str, float]
+
+
+class Method(NamedTuple):
+    """A way to train, as functions of a batch. None of them keeps anything.
+
+    Attributes:
+        render: a row in tokens, as examples.
+        size: what the loss of a batch is divided by: its supervised tokens, or its pairs. So a batch gives the same
+            gradient however it is cut up for computing.
+        loss: the loss of a pack, given its examples, added up.
+        scores: the model ends in a score, not in a vocabulary.
+        refers: the loss compares with the model that training began with: examples must bring their ``reference``.
+    """
+
+    render: Callable[[Row, Renderer], list[Example]]
+    size: Callable[[Sequence[Example]], float]
+    loss: Callable[[Forward, Pack, Sequence[Example]], Outcome]
+    scores: bool = False
+    refers: bool = False

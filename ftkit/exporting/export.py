@@ -1,0 +1,236 @@
+"""Exporting a model, and replaying prompts through what was exported."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from ftkit.data import Dataset, Row
+from ftkit.engine.source import RECORD
+from ftkit.errors import ConfigError, ExportError
+from ftkit.exporting.building import MODELFILE, Plan, Settings, build, load, write_record
+from ftkit.exporting.limits import CLEAR_MARGIN, MAX_KL, objection
+from ftkit.exporting.modelfile import template_of
+from ftkit.exporting.ollama import go_template, prove
+from ftkit.exporting.origin import Origin, read_object
+from ftkit.exporting.replay_rows import rows_to_replay
+from ftkit.exporting.result import Base, Dtype, Export, Form
+from ftkit.exporting.servers import servers_for
+from ftkit.extras import check_installed
+from ftkit.model import Model
+
+if TYPE_CHECKING:
+    from ftkit.engine.drift import Drift
+    from ftkit.engine.rendering import Renderer
+    from ftkit.engine.replaying import Conversation, Recording
+
+__all__ = ["export"]
+
+_NEEDED = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
+
+Progress = Callable[[str], None]
+
+
+def export(
+    model: Model | str,
+    folder: str | os.PathLike[str],
+    form: Form = "merged",
+    *,
+    replay: Dataset | None = None,
+    replay_rows: int = 16,
+    dtype: Dtype = "bf16",
+    base: Base = "quantised",
+    max_kl: float = MAX_KL,
+    max_clear_changes: float = 0.0,
+    max_output_tokens: int = 128,
+    overwrite: bool = False,
+    progress: Progress = lambda step: None,
+) -> Export:
+    """Write a local model to ``folder`` in a form that other servers take, and prove that it answers the same.
+
+    The files are loaded again by plain transformers, and asked what the model was asked as ftkit serves it: both get
+    the prompt and the served model's own greedy answer. The export fails when the mean KL(served ‖ exported) is above
+    ``max_kl``, when another token becomes the likeliest where the served model's choice led by a logit or more, or
+    when stops, tokens or the prompt's text differ. The folder is then not there: it is built aside and renamed at the
+    end.
+
+    Args:
+        model: an :class:`ftkit.Model` of the local backend, or ``"local:<run id or folder>"`` of a tuned one.
+        folder: where to write; must not be there yet.
+        form: ``"merged"``, a whole model for transformers, vLLM or llama.cpp's converter; ``"adapter"``, PEFT's layout;
+            ``"ollama"``, a whole model with a Modelfile.
+        replay: rows whose prompts are replayed; by default the validation rows of the run that made the model, else its
+            training rows.
+        replay_rows: at most so many of them.
+        dtype: type of the weights; for an adapter, of the base's beside which it is replayed.
+        base: for a QLoRA model: ``"quantised"`` stands on the 4-bit weights that training saw (expanded, when merged);
+            ``"original"`` on the weights from which those were made, which differ from them and so cost drift.
+        max_kl: limit of the mean KL, in nats a token.
+        max_clear_changes: share of the tokens with a clear lead at which another may become the likeliest.
+        max_output_tokens: replayed answers are cut there.
+        overwrite: replace an earlier export in ``folder``.
+        progress: told what is done next, in a few words.
+
+    Raises:
+        ConfigError: arguments that make no sense, a folder in the way, or no rows to replay.
+        ExportError: the export drifts, or its form cannot say what the model needs.
+        ModelError, DataError, MissingExtraError: see there.
+    """
+    target = Path(folder).expanduser().absolute()
+    _check_arguments(form, dtype, base, replay_rows, max_output_tokens, max_kl, max_clear_changes)
+    _check_target(target, overwrite)
+    asked = Model(model) if isinstance(model, str) else model
+    if asked.backend_name != "local":
+        raise ConfigError(f"{asked.name} is not on this machine; only models of the local backend can be exported")
+    for package in _NEEDED:
+        check_installed(package, extra="local", needed_for="exporting a model")
+    origin = Origin.of(asked.name.removeprefix("local:"))
+    if form == "adapter" and origin.source.adapter is None:
+        raise ConfigError(f'{asked.name} is a whole model without an adapter; export it with form="merged"')
+    plan = Plan(origin, form, dtype, origin.standing_on(base))
+    rows, whose = rows_to_replay(replay, asked.task, origin.record, replay_rows)
+    aside: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.replay.") as logits:
+            progress("asking the model as ftkit serves it")
+            recording, renderer, settings, notes = _served(plan, rows, Path(logits), max_output_tokens)
+            progress("writing the adapter" if form == "adapter" else f"writing the whole model in {dtype}")
+            build(plan, aside, recording, settings)
+            progress("replaying from the files")
+            drift = _replayed(plan, aside, recording, renderer, max_kl, max_clear_changes)
+        made = Export(
+            folder=target,
+            form=form,
+            model=asked.name,
+            adapter=origin.adapter,
+            dtype=dtype,
+            base=plan.base,
+            replayed=whose,
+            measurements=drift,
+            max_kl=max_kl,
+            max_clear_changes=max_clear_changes,
+            servers=servers_for(form, adapter=origin.adapter, dtype=dtype, traits=origin.traits),
+            notes=(*_notes(plan), *notes),
+        )
+        write_record(plan, aside, made, renderer.template_hash)
+        os.chmod(aside, 0o755)  # mkdtemp makes it private  # noqa: S103
+        if target.exists():
+            shutil.rmtree(target)
+        os.rename(aside, target)
+    except OSError as error:
+        raise ExportError(f"could not write the export to {target}: {error.strerror or error}") from error
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+    return made
+
+
+def _check_arguments(
+    form: str,
+    dtype: str,
+    base: str,
+    replay_rows: int,
+    max_output_tokens: int,
+    max_kl: float,
+    max_clear_changes: float,
+) -> None:
+    for name, value, known in (("form", form, Form), ("dtype", dtype, Dtype), ("base", base, Base)):
+        if value not in get_args(known):
+            raise ConfigError(f"{name}: {value!r} is none of {', '.join(get_args(known))}")
+    for name, number in (("replay_rows", replay_rows), ("max_output_tokens", max_output_tokens)):
+        if number < 1:
+            raise ConfigError(f"{name} must be at least 1, not {number}")
+    if not 0 <= max_clear_changes <= 1:
+        raise ConfigError(f"max_clear_changes is a share from 0 to 1, not {max_clear_changes}")
+    if not max_kl > 0:
+        raise ConfigError(f"max_kl must be above 0, not {max_kl}: rounding alone costs something")
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise ConfigError(f"{target} is in the way: it is no folder")
+    if not target.exists() or not any(target.iterdir()):
+        return
+    if not overwrite:
+        raise ConfigError(f"{target} is there already; choose another folder, or overwrite it")
+    if "export" not in read_object(target / RECORD):
+        raise ConfigError(f"{target} is no earlier export (its {RECORD} would say so), and is not overwritten")
+
+
+def _served(
+    plan: Plan, rows: list[Row], logits: Path, limit: int
+) -> tuple[Recording, Renderer, Settings, tuple[str, ...]]:
+    """What the served model answers; the model itself is let go."""
+    from ftkit.engine.replaying import Conversation, record
+    from ftkit.engine.serving import load_served
+
+    conversations = [Conversation(str(row.place), row.prompt, row.tools) for row in rows]
+    served = load_served(plan.origin.source.name)
+    template, notes = _template(plan, served.renderer, conversations)
+    recording = record(served, conversations, logits, limit=limit)
+    settings = Settings(served.tokenizer, served.model.generation_config, served.max_length, template)
+    return recording, served.renderer, settings, notes
+
+
+def _template(plan: Plan, renderer: Renderer, conversations: list[Conversation]) -> tuple[str | None, tuple[str, ...]]:
+    """The Go template, seen to say what it must before anything is computed, and what it cannot say."""
+    if plan.form != "ollama":
+        return None, ()
+    found = go_template(renderer)
+    prove(found.source, conversations, renderer)
+    told = "the Modelfile's template says a system turn or none, then user and assistant turns by turns; no tools"
+    return found.source, (told, *found.notes)
+
+
+def _replayed(
+    plan: Plan, folder: Path, recording: Recording, renderer: Renderer, max_kl: float, max_clear_changes: float
+) -> Drift:
+    """How far the files' answers are from the recording.
+
+    Raises:
+        ExportError: too far.
+    """
+    from ftkit.engine.replaying import check_settings, replay
+
+    exported = load(plan, folder)
+    check_settings(recording, renderer.tokenizer, exported)
+    if plan.form == "ollama":
+        prove(template_of((folder / MODELFILE).read_text(encoding="utf-8")), recording.conversations, renderer)
+    drift = replay(recording, exported, clear_margin=CLEAR_MARGIN)
+    problem = objection(drift, max_kl, max_clear_changes, [one.place for one in recording.conversations])
+    if problem is not None:
+        raise ExportError(f"the exported model is not the one that ftkit serves: {problem}. {_advice(plan)}")
+    return drift
+
+
+def _advice(plan: Plan) -> str:
+    if plan.base == "original":
+        return (
+            'The original weights are not those that training saw; export with base="quantised", or accept the '
+            "difference with max_kl and max_clear_changes"
+        )
+    if plan.dtype != "fp32":
+        return 'If it is rounding, dtype="fp32" shows it; if it is not, the files are not what was trained'
+    return "Nothing was left in the folder"
+
+
+def _notes(plan: Plan) -> tuple[str, ...]:
+    origin, notes = plan.origin, []
+    if plan.form == "adapter":
+        if origin.modules_to_save:
+            notes.append(
+                f"the adapter carries whole layers ({', '.join(origin.modules_to_save)}; modules_to_save), which few "
+                "servers take"
+            )
+        if Path(origin.source.base).is_dir():
+            notes.append(f"its base is the folder {origin.source.base}; where that is not, the merged form serves")
+        if plan.base == "quantised" and origin.source.quantisation is not None:
+            kind = origin.source.quantisation.quant_type.upper()
+            notes.append(f"it was measured beside a base held in 4 bits ({kind}); a server must hold it so too")
+    return tuple(notes)

@@ -1,0 +1,89 @@
+"""The prompt as Ollama will write it, proved against the chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ftkit.errors import ExportError
+from ftkit.exporting.go_expansion import expand
+from ftkit.exporting.go_template import GoTemplate, Render, derive
+
+if TYPE_CHECKING:
+    from ftkit.engine.rendering import Renderer
+    from ftkit.engine.replaying import Conversation
+
+__all__ = ["bos_added", "context_for", "go_template", "prove"]
+
+_ROLES = ("system", "user", "assistant")
+_AROUND = 40
+
+
+def go_template(renderer: Renderer) -> GoTemplate:
+    """The Go template of the renderer's chat template.
+
+    Raises:
+        ExportError: it cannot be said in Go.
+    """
+    if "strftime_now" in str(renderer.tokenizer.chat_template):
+        raise ExportError("the chat template writes the date, in a form that a Go template cannot; export merged")
+    return derive(render_of(renderer), bos=bos_added(renderer.tokenizer))
+
+
+def render_of(renderer: Renderer) -> Render:
+    """The chat template as a function of a conversation."""
+    return lambda messages, answer_next: renderer.text(messages, answer_next=answer_next)
+
+
+def bos_added(tokenizer: Any) -> str:
+    """The beginning-of-sequence token that the tokenizer, and so a server, puts before each text; else ""."""
+    with_it, without = (tokenizer("a", add_special_tokens=added)["input_ids"] for added in (True, False))
+    added = list(with_it) != list(without) and with_it[0] == tokenizer.bos_token_id
+    return str(tokenizer.bos_token) if added else ""
+
+
+def prove(template: str, conversations: Sequence[Conversation], renderer: Renderer) -> None:
+    """See that the Go template says of every conversation what the chat template says, character by character.
+
+    Raises:
+        ExportError: it does not; names the conversation and the first difference.
+    """
+    bos = bos_added(renderer.tokenizer)
+    for one in conversations:
+        _check_sayable(one)
+        wanted = renderer.text(one.messages, answer_next=True).removeprefix(bos)
+        said = expand(template, one.messages)
+        if said != wanted:
+            at = next((i for i, (a, b) in enumerate(zip(said, wanted, strict=False)) if a != b), None)
+            at = min(len(said), len(wanted)) if at is None else at
+            shown = slice(max(0, at - _AROUND), at + _AROUND)
+            raise ExportError(
+                f"{one.place}: the chat template cannot be said in Go; from character {at} of the prompt on it says "
+                f"{wanted[shown]!r}, the Go template {said[shown]!r}; export merged"
+            )
+
+
+def _check_sayable(conversation: Conversation) -> None:
+    problem = "tools" if conversation.tools else ""
+    for number, message in enumerate(conversation.messages):
+        if message.get("tool_calls") or message["role"] == "tool":
+            problem = problem or f"tool calls (messages[{number}])"
+        elif message["role"] not in _ROLES:
+            problem = problem or f"the role {message['role']!r} (messages[{number}])"
+        elif not isinstance(message.get("content"), str):
+            problem = problem or f"content in parts (messages[{number}])"
+    if problem:
+        raise ExportError(f"{conversation.place}: has {problem}, which the Go template cannot say; export merged")
+
+
+def context_for(longest: int, limit: int | None) -> int:
+    """Tokens to set aside: a power of two with room for twice the longest replayed prompt and answer, at least 4,096.
+
+    Args:
+        longest: replayed prompt and answer, in tokens.
+        limit: what the model takes.
+    """
+    room = 4096
+    while room < 2 * longest:
+        room *= 2
+    return room if limit is None else min(room, limit)

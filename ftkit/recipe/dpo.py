@@ -1,0 +1,39 @@
+"""Direct preference optimisation."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ftkit.recipe.base import Recipe
+
+__all__ = ["DPO"]
+
+
+class DPO(Recipe):
+    """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290): of two answers, the better one likelier.
+
+    With Δ the change of log π(chosen) − log π(rejected) since the start of the run, the mean loss over pairs falls as
+    β·Δ grows. The reference is the model as it was before the first step: the base model, or what an earlier run made
+    when training starts from one.
+    """
+
+    kind: Literal["dpo"] = "dpo"
+    adapter_rate: ClassVar[float] = 5e-5
+    usual_rates: ClassVar[tuple[float, float]] = (5e-7, 5e-4)
+    beta: float = Field(default=0.1, gt=0.0)
+    """How dearly leaving the reference is paid for; smaller lets the model move further. τ of the paper for ``ipo``."""
+    loss_type: Literal["sigmoid", "sigmoid_norm", "ipo", "robust"] = "sigmoid"
+    """``sigmoid``: −log σ(β·Δ). ``sigmoid_norm``: the same with log-probabilities averaged over each answer's tokens,
+    so that length earns nothing. ``ipo``: (Δ − 1/2β)² of averaged log-probabilities (Azar et al. 2023, arXiv
+    2310.12036). ``robust``: unbiased when a share ``label_smoothing`` of the pairs is the wrong way round (Chowdhury et
+    al. 2024, arXiv 2403.00409)."""
+    label_smoothing: float = Field(default=0.0, ge=0.0, lt=0.5)
+    """Share ε of pairs taken to be the wrong way round. For the sigmoid losses: (1−ε)·loss(Δ) + ε·loss(−Δ), the
+    conservative form (Mitchell 2023)."""
+
+    def model_post_init(self, context: Any) -> None:
+        super().model_post_init(context)
+        if self.loss_type == "ipo" and self.label_smoothing:
+            raise ValueError("label_smoothing has no meaning for loss_type ipo; leave it at 0")
