@@ -56,16 +56,22 @@ class Contest:
     Attributes:
         task: an ``ftkit.Task``.
         rows: columns of each row.
-        target: the column with the wanted answer.
+        columns: which column is the answer: ``{"target": …}``, or of pairs ``{"chosen": …, "rejected": …}``.
         recipe: an ``ftkit`` recipe whose precision, batch size and adapter are numbers, not ``"auto"``.
         contenders: the first is what the others are compared with.
     """
 
     task: Any
     rows: Sequence[Mapping[str, Any]]
-    target: str
+    columns: Mapping[str, str]
     recipe: Any
     contenders: Sequence[Contender]
+
+    def data(self) -> Any:
+        """The rows as an ``ftkit.Dataset``."""
+        import ftkit as ft
+
+        return ft.Dataset.from_rows(self.rows, self.task, **self.columns)
 
 
 def clock() -> tuple[float, float]:
@@ -91,7 +97,7 @@ def with_ftkit(folder: Path, settings: dict[str, Any]) -> str:
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     plain = job["recipe"]
     recipe = Recipe.kinds[plain["kind"]].model_validate({**plain, **settings})
-    data = ft.Dataset.from_rows(job["rows"], ft.Task.from_yaml(job["task"]), target=job["target"])
+    data = ft.Dataset.from_rows(job["rows"], ft.Task.from_yaml(job["task"]), **job["columns"])
     times: dict[str, tuple[float, float]] = {}
     losses: list[float] = []
 
@@ -111,31 +117,27 @@ def with_ftkit(folder: Path, settings: dict[str, Any]) -> str:
 def prepare(contest: Contest, folder: Path) -> dict[str, int]:
     """Write the job, and its rows in tokens in the order of training; tells how many tokens there are, and how many
     the longest row has."""
-    import ftkit as ft
     from ftkit.engine.embedded import EMBEDDED, expand_embedded
-    from ftkit.engine.pretrained import load_pretrained
+    from ftkit.engine.methods import method_of
     from ftkit.engine.rows import render_rows
     from ftkit.engine.source import find_source
+    from ftkit.engine.tokenizing import load_renderer
 
-    data = ft.Dataset.from_rows(contest.rows, contest.task, target=contest.target)
     where = expand_embedded()
-    import torch
-
-    pretrained = load_pretrained(find_source(EMBEDDED), precision="bf16", device=torch.device("cpu"))
-    found = render_rows(data, pretrained.renderer, None)
     recipe = contest.recipe
+    found = render_rows(contest.data(), load_renderer(find_source(EMBEDDED)), method_of(recipe), None)
     order = [
-        [one.ids.tolist(), one.supervised.tolist()]
+        [[one.ids.tolist(), one.supervised.tolist()] for one in example.sequences]
         for epoch in range(recipe.epochs)
         for batch in found.batches(epoch, recipe.batch_size, recipe.seed)
-        for one in batch
+        for example in batch
     ]
     job = {
         "model": EMBEDDED,
         "folder": str(where),
         "task": contest.task.to_yaml(),
         "rows": [dict(row) for row in contest.rows],
-        "target": contest.target,
+        "columns": dict(contest.columns),
         "recipe": recipe.model_dump(mode="json"),
     }
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")

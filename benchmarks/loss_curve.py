@@ -25,7 +25,7 @@ def main() -> None:
     contest = Contest(
         task=ft.Task("Extract the visit record from the clinic note.", input="{note}"),
         rows=[{"note": row["note"], "answer": json.dumps(row["record"], ensure_ascii=False)} for row in rows],
-        target="answer",
+        columns={"target": "answer"},
         recipe=ft.SFT(
             epochs=1, batch_size=4, learning_rate=5e-4, lr_scheduler_type="constant", warmup_ratio=0.0,
             precision=chosen.precision, adapter={"kind": chosen.adapter, "rank": 16, "lora_alpha": 32.0},

@@ -62,7 +62,7 @@ def main() -> None:
     contest = Contest(
         task=ft.Task(INSTRUCTIONS, input="{note}", output=Visit),
         rows=[{"note": row["note"], "record": row["record"]} for row in rows],
-        target="record",
+        columns={"target": "record"},
         recipe=ft.SFT(
             epochs=1, batch_size=8, learning_rate=5e-4, lr_scheduler_type="constant", warmup_ratio=0.0,
             precision=chosen.precision, adapter={"kind": chosen.adapter, "rank": 16, "lora_alpha": 32.0},

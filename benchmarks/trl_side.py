@@ -16,8 +16,14 @@ import torch
 import transformers
 from contest import clock, figures
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerCallback
-from trl import SFTConfig, SFTTrainer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    TrainerCallback,
+)
+from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 
 datasets.disable_progress_bars()
 transformers.utils.logging.set_verbosity_error()
@@ -38,7 +44,8 @@ def with_trl(folder: Path, settings: dict[str, Any]) -> str:
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     tokens = json.loads((folder / "tokens.json").read_text(encoding="utf-8"))
     watch = Stopwatch()
-    trainer = {"sft": sft}[job["recipe"]["kind"]](job, tokens, settings, watch, folder)
+    make = {"sft": sft, "dpo": dpo, "reward": reward_model}[job["recipe"]["kind"]]
+    trainer = make(job, tokens, settings, watch, folder)
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return figures(watch.began, watch.ended, len(tokens), losses)
@@ -47,8 +54,8 @@ def with_trl(folder: Path, settings: dict[str, Any]) -> str:
 def sft(job: dict[str, Any], tokens: list[Any], settings: dict[str, Any], watch: Stopwatch, folder: Path) -> SFTTrainer:
     rows = datasets.Dataset.from_dict(
         {
-            "input_ids": [ids for ids, _ in tokens],
-            "labels": [[t if asked else -100 for t, asked in zip(*row, strict=True)] for row in tokens],
+            "input_ids": [ids for [(ids, _)] in tokens],
+            "labels": [[t if asked else -100 for t, asked in zip(*row, strict=True)] for [row] in tokens],
         }
     )
     config = SFTConfig(**{**plain(job["recipe"], folder), "max_length": None, **settings})
@@ -56,6 +63,54 @@ def sft(job: dict[str, Any], tokens: list[Any], settings: dict[str, Any], watch:
         model(job), config, train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(job["folder"]),
         peft_config=adapter(job["recipe"]["adapter"]), callbacks=[watch],
     )  # fmt: skip
+
+
+def dpo(job: dict[str, Any], tokens: list[Any], settings: dict[str, Any], watch: Stopwatch, folder: Path) -> DPOTrainer:
+    """The trainer tokenises what it is made with, so it gets the token ids afterwards."""
+    recipe = job["recipe"]
+    config = DPOConfig(
+        **{**plain(recipe, folder), "max_length": None, "beta": recipe["beta"], **settings},
+        loss_type=[recipe["loss_type"]],
+    )
+    trainer = DPOTrainer(
+        model(job), None, config, processing_class=AutoTokenizer.from_pretrained(job["folder"]),
+        train_dataset=datasets.Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}]),
+        peft_config=adapter(recipe["adapter"]), callbacks=[watch],
+    )  # fmt: skip
+    trainer.train_dataset = datasets.Dataset.from_list([answers(chosen, rejected) for chosen, rejected in tokens])
+    return trainer
+
+
+def answers(chosen: list[Any], rejected: list[Any]) -> dict[str, list[int]]:
+    """A pair as prompt and two completions: what is supervised is the completion."""
+    (ids, asked), (others, _) = chosen, rejected
+    begin = asked.index(True)
+    return {"prompt_ids": ids[:begin], "chosen_ids": ids[begin:], "rejected_ids": others[begin:]}
+
+
+def reward_model(
+    job: dict[str, Any], tokens: list[Any], settings: dict[str, Any], watch: Stopwatch, folder: Path
+) -> RewardTrainer:
+    rows = [{"chosen_ids": chosen, "rejected_ids": rejected} for (chosen, _), (rejected, _) in tokens]
+    tokenizer = AutoTokenizer.from_pretrained(job["folder"])
+    tokenizer.pad_token = "<|endoftext|>"  # the model's own is its end of turn, where the score is read
+    found = scorer(job)
+    found.config.pad_token_id = tokenizer.pad_token_id
+    return RewardTrainer(
+        found, RewardConfig(**{**plain(job["recipe"], folder), "max_length": None, **settings}),
+        train_dataset=datasets.Dataset.from_list(rows), processing_class=tokenizer,
+        peft_config=adapter(job["recipe"]["adapter"], "SEQ_CLS"), callbacks=[watch],
+    )  # fmt: skip
+
+
+def scorer(job: dict[str, Any]) -> Any:
+    """The model with a score layer, whose first values are ftkit's."""
+    found = model(job, AutoModelForSequenceClassification, num_labels=1)
+    draw = torch.Generator().manual_seed(0)
+    first = torch.empty(found.score.weight.shape).normal_(std=found.config.initializer_range, generator=draw)
+    with torch.no_grad():
+        found.score.weight.copy_(first)
+    return found
 
 
 def plain(recipe: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -82,10 +137,9 @@ def plain(recipe: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def model(job: dict[str, Any]) -> Any:
+def model(job: dict[str, Any], kind: Any = AutoModelForCausalLM, **extra: Any) -> Any:
     recipe = job["recipe"]
     dtype = torch.bfloat16 if recipe["precision"] == "bf16" else torch.float32
-    extra: dict[str, Any] = {}
     if recipe["adapter"]["kind"] == "qlora":
         extra["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
@@ -94,10 +148,10 @@ def model(job: dict[str, Any]) -> Any:
             bnb_4bit_compute_dtype=dtype,
         )
     where = "cuda" if torch.cuda.is_available() else "cpu"
-    return AutoModelForCausalLM.from_pretrained(job["folder"], dtype=dtype, device_map={"": where}, **extra)
+    return kind.from_pretrained(job["folder"], dtype=dtype, device_map={"": where}, **extra)
 
 
-def adapter(chosen: dict[str, Any]) -> LoraConfig:
+def adapter(chosen: dict[str, Any], task_type: str = "CAUSAL_LM") -> LoraConfig:
     return LoraConfig(
         r=chosen["rank"],
         lora_alpha=chosen["lora_alpha"],
@@ -105,5 +159,5 @@ def adapter(chosen: dict[str, Any]) -> LoraConfig:
         target_modules=chosen["target_modules"],
         use_rslora=chosen["use_rslora"],
         use_dora=chosen["kind"] == "dora",
-        task_type="CAUSAL_LM",
+        task_type=task_type,
     )
