@@ -83,9 +83,7 @@ def figures(began: tuple[float, float], ended: tuple[float, float], examples: in
     """What a contender's process prints when it is done."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     wall, processor = (end - begin for begin, end in zip(began, ended, strict=True))
-    return json.dumps(
-        {"seconds": wall, "processor": processor, "examples": examples, "peak": peak, "losses": losses}
-    )
+    return json.dumps({"seconds": wall, "processor": processor, "examples": examples, "peak": peak, "losses": losses})
 
 
 def with_ftkit(folder: Path, settings: dict[str, Any]) -> str:
@@ -149,7 +147,7 @@ def run(contender: Contender, folder: Path) -> dict[str, Any]:
     """One run of a contender; on failure its last words under ``"failed"``."""
     command = [sys.executable, __file__, "--side", contender.side, "--folder", str(folder)]
     command += ["--settings", json.dumps(dict(contender.settings))]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         return {"failed": next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "killed")}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -187,7 +185,8 @@ def about(contest: Contest, told: Mapping[str, int], repeat: int) -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "peft", "trl"))
     return (
         f"{rows} rows, {told['tokens'] / rows:.0f} tokens a row ({told['supervised'] / rows:.0f} of them supervised, "
-        f"the longest row {told['longest']}); {recipe.adapter.kind}, batch size {recipe.batch_size}, {recipe.precision}\n"
+        f"the longest row {told['longest']}); {recipe.adapter.kind}, batch size {recipe.batch_size}, "
+        f"{recipe.precision}\n"
         f"best of {repeat}; {threads} threads, Python {platform.python_version()}, {packages}"
     )
 

@@ -2,8 +2,9 @@
 
     python benchmarks/dpo.py [--rows 24] [--repeat 3] [--precision fp32] [--adapter lora]
 
-Pairs of replies under rules of style, which all prompts begin with. The reference is the model without its adapter. ftkit
-computes it once before the first step, TRL anew in each step; with one epoch that is the same work, and both are timed.
+Pairs of replies under rules of style, which all prompts begin with. The reference is the model without its adapter.
+ftkit computes it once before the first step, TRL anew in each step; with one epoch that is the same work, and both are
+timed.
 """
 
 from __future__ import annotations

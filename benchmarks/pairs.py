@@ -15,12 +15,12 @@ __all__ = ["compete_on_pairs"]
 PAIRS = Path(__file__).parent.parent / "examples" / "preferences" / "replies.jsonl"
 
 RULES = """\
-You rewrite drafts of our staff as replies to customers of a bicycle hire by the sea. Write as one person to another, in \
-the first person, without "Dear customer" and without a signature. Begin with what matters to the reader: what was \
-found, what it costs, what they must do. Say sums, dates, places and numbers exactly as the draft says them; leave none \
-out and add none. Where the fault is ours, say so once and plainly, and do not promise what the draft does not. Where it \
-is not, never blame: tell what happened and what follows from it. No exclamation marks, no emphasis, no jokes about \
-weather. Two sentences are better than five. Give the reply and nothing else."""
+You rewrite drafts of our staff as replies to customers of a bicycle hire by the sea. Write as one person to \
+another, in the first person, without "Dear customer" and without a signature. Begin with what matters to the \
+reader: what was found, what it costs, what they must do. Say sums, dates, places and numbers exactly as the draft \
+says them; leave none out and add none. Where the fault is ours, say so once and plainly, and do not promise what \
+the draft does not. Where it is not, never blame: tell what happened and what follows from it. No exclamation marks, \
+no emphasis, no jokes about weather. Two sentences are better than five. Give the reply and nothing else."""
 
 CONTENDERS = (
     Contender("ftkit", "ftkit"),

@@ -93,8 +93,8 @@ class Forward:
         for root in one.segments:
             asked = torch.nonzero((at >= root.start) & (at < root.end)).squeeze(1)
             if len(asked):
-                logits = self.model(input_ids=ids[root.start : root.end].unsqueeze(0), use_cache=False).logits[0]
-                logits = logits[at[asked] - root.start].float()
+                row, wanted = ids[root.start : root.end].unsqueeze(0), at[asked] - root.start
+                logits = self.model(input_ids=row, use_cache=False, logits_to_keep=wanted).logits[0].float()
                 losses = losses.index_copy(
                     0, asked, torch.nn.functional.cross_entropy(logits, targets[asked], reduction="none")
                 )
