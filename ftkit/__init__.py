@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from ftkit.evaluation import Comparison, Report, compare, evaluate
     from ftkit.exporting import Export, export
+    from ftkit.linting import LintReport, lint, lint_rule
     from ftkit.model import Model, Scorer
     from ftkit.recipe import DPO, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
     from ftkit.runs import Run, train
@@ -69,6 +70,7 @@ _HOMES = {
     ),
     "ftkit.evaluation": ("Comparison", "Report", "compare", "evaluate"),
     "ftkit.exporting": ("Export", "export"),
+    "ftkit.linting": ("LintReport", "lint", "lint_rule"),
     "ftkit.model": ("Model", "Scorer"),
     "ftkit.recipe": ("DPO", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
     "ftkit.runs": ("Run", "train"),
@@ -94,6 +96,7 @@ __all__ = [
     "FtkitError",
     "Full",
     "JsonOutput",
+    "LintReport",
     "LoRA",
     "MissingExtraError",
     "Model",
@@ -121,6 +124,8 @@ __all__ = [
     "compare",
     "evaluate",
     "export",
+    "lint",
+    "lint_rule",
     "load_recipe",
     "runs",
     "train",
