@@ -12,6 +12,7 @@ from ftkit.cli.data import data
 from ftkit.cli.evaluate import evaluate
 from ftkit.cli.export import export
 from ftkit.cli.failure import Guarded
+from ftkit.cli.lint import lint
 from ftkit.cli.predict import predict
 from ftkit.cli.report import report
 from ftkit.cli.runs import runs
@@ -47,6 +48,7 @@ def _ftkit(
 
 app.command()(task)
 app.add_typer(data, name="data")
+app.command()(lint)
 app.command()(train)
 app.command()(evaluate)
 app.command()(compare)

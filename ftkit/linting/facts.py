@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ftkit.linting.seen import Seen
+from ftkit.linting.seen import INSTRUCTIONS, Seen
 from ftkit.linting.words import key, shingles
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _BLOCK = 2_000
 MIN_WORDS = 8
 """A text with fewer words has no sketch: there, one word more or less is another text."""
 
-_COLUMNS = ("whole", "input", "answer", "normal_input", "normal_answer", "rejected", "id", "group")
+_COLUMNS = ("whole", "system", "input", "answer", "normal_input", "normal_answer", "rejected", "id", "group")
 
 
 class Facts:
@@ -33,8 +33,10 @@ class Facts:
 
     Attributes:
         whole: hash of all that training sees of the row.
+        system: of the instructions, the tools, and the calls in the prompt.
         input, answer, rejected: of the texts, without blanks around them.
-        normal_input, normal_answer: of the texts without case, punctuation and spacing.
+        normal_input, normal_answer: of the texts without case, punctuation and spacing; of the input together with
+            ``system``, as it is.
         id, group: of the row's id and group.
         asked, answered: characters of input and answer.
         sketches: [rows, WIDTH] MinHash values of the input's shingles, zero where it is too short; None when not asked.
@@ -42,6 +44,7 @@ class Facts:
 
     def __init__(self, columns: dict[str, Hashes], lengths: dict[str, NDArray[np.uint32]], sketches: Any) -> None:
         self.whole = columns["whole"]
+        self.system = columns["system"]
         self.input = columns["input"]
         self.answer = columns["answer"]
         self.normal_input = columns["normal_input"]
@@ -94,16 +97,19 @@ class FactsBuilder:
             for lengths in self._lengths.values():
                 lengths.append(0)
         else:
-            turns = "\x1e".join(f"{turn['role']}\x1f{_said(turn)}" for turn in row.prompt)
+            turns = "\x1e".join([f"{turn['role']}\x1f{_said(turn)}" for turn in row.prompt])
             answer = _said(row.completion) if row.completion is not None else ""
             rejected = _said(row.rejected) if row.rejected is not None else ""
             tools = repr(row.tools) if row.tools else ""
             asked = key("\x1d".join((turns, tools)))
+            beside = "\x1e".join([_said(turn) for turn in row.prompt if is_beside(turn)]) + tools
+            columns["system"].append(key(beside))
             columns["input"].append(asked)
             columns["answer"].append(key(answer.strip()) if answer else 0)
             columns["whole"].append(key("\x1d".join((turns, answer, rejected, tools))))
             columns["rejected"].append(key(rejected.strip()) if rejected else 0)
-            columns["normal_input"].append(key(seen.normalised_input) if seen.normalised_input else asked)
+            normal = seen.normalised_input
+            columns["normal_input"].append(key(f"{normal}\x1d{beside}") if normal else asked)
             words = seen.answer_words
             columns["normal_answer"].append(key(" ".join(words)) if words else columns["answer"][-1])
             columns["id"].append(key(row.id))
@@ -139,6 +145,11 @@ class FactsBuilder:
             block[long] = rensa.RMinHash.digest_matrix_from_token_sets(given, WIDTH, _SEED).to_rows()
         self._pending.clear()
         return block
+
+
+def is_beside(turn: Message) -> bool:
+    """Whether a turn of the prompt is instructions or calls tools: such turns are compared letter by letter."""
+    return turn["role"] in INSTRUCTIONS or "tool_calls" in turn
 
 
 def _said(turn: Message) -> str:

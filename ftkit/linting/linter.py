@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -20,6 +21,7 @@ from ftkit.linting.registry import chosen_rules
 from ftkit.linting.report import LintReport, RuleCount
 from ftkit.linting.rule import Rule, TallyRule, WholeRule
 from ftkit.linting.rules.duplicates import EVAL_WORDS
+from ftkit.linting.rules.safety import hidden
 from ftkit.linting.setting import Setting
 from ftkit.linting.sweeping import Stretch, see
 from ftkit.linting.tally import Tally
@@ -189,8 +191,6 @@ class _Collected:
         return any(row in rows and code.startswith(beginning) for beginning, rows in self._ignored)
 
     def report(self, skipped: Sequence[str]) -> LintReport:
-        from ftkit import __version__
-
         whole = self._whole
         order = list(self._rules)
         numbered = [
@@ -205,7 +205,7 @@ class _Collected:
         graver = [self._rows[count.code] for count in counts if count.severity != "info"]
         training = next(iter(whole.setting.rows.values()))
         return LintReport(
-            ftkit_version=__version__,
+            ftkit_version=_version(),
             created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             sources=whole.sources,
             rows=dict(whole.setting.rows),
@@ -240,6 +240,8 @@ class _Collected:
                 about["row"] = seen.row.id
                 if shown is None:
                     shown = excerpt(f"{seen.input} → {seen.answer}" if len(seen.input) < 60 else seen.input, width=100)
+            if shown is not None and found.row in self._rows.get("S001", ()):
+                shown = hidden(shown)
         return Finding.model_validate(
             {
                 "code": rule.code,
@@ -253,6 +255,13 @@ class _Collected:
                 **about,
             }
         )
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("ftkit")
+    except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
+        return "unknown"
 
 
 def _numbers(rows: set[int]) -> NDArray[np.int64]:

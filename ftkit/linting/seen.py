@@ -15,9 +15,9 @@ from ftkit.linting.words import normalised, words_of
 from ftkit.schema.json_path import json_path
 from ftkit.task import Message, Task
 
-__all__ = ["Seen"]
+__all__ = ["INSTRUCTIONS", "Seen"]
 
-_INSTRUCTIONS = ("system", "developer")
+INSTRUCTIONS = ("system", "developer")
 
 
 class Seen:
@@ -68,7 +68,7 @@ class Seen:
         """What is asked, without the instructions: all turns of the prompt but the system's, one a paragraph."""
         if self.row is None:
             return ""
-        asked = [text_content(turn) or "" for turn in self.row.prompt if turn["role"] not in _INSTRUCTIONS]
+        asked = [text_content(turn) or "" for turn in self.row.prompt if turn["role"] not in INSTRUCTIONS]
         return asked[0] if len(asked) == 1 else "\n".join(asked)
 
     @cached_property
@@ -134,6 +134,15 @@ class Seen:
     def leaves(self) -> list[tuple[str, Any]]:
         """Every value of :attr:`value` that is neither object nor list, with its path; list items share ``[*]``."""
         return [] if self.value is None else list(_leaves(self.value, ()))
+
+    @cached_property
+    def all_text(self) -> str:
+        """All of :meth:`texts`, one a line: to see quickly that there is nothing to look for."""
+        return "\n".join(text for _, text in self.texts())
+
+    @cached_property
+    def all_text_lowered(self) -> str:
+        return self.all_text.lower()
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Every text of the row with the place in it: the turns, the worse answer, and arguments of calls."""

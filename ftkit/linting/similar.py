@@ -60,6 +60,8 @@ def similar_pairs(whole: Whole) -> list[Pair]:
     shown: dict[int, frozenset[str]] = {}
     read = 0
     for first, second in candidates:
+        if whole.facts.system[first] != whole.facts.system[second]:
+            continue
         likely = float(np.mean(sketches[first] == sketches[second]))
         if likely < _PROMISING:
             continue

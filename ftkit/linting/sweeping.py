@@ -15,7 +15,7 @@ from ftkit.linting.seen import Seen
 from ftkit.linting.setting import Setting
 from ftkit.linting.tally import Tally
 
-__all__ = ["Stretch", "Swept", "see", "sweep"]
+__all__ = ["Stretch", "Swept", "ignored_codes", "see", "sweep"]
 
 IGNORE = "ftkit_ignore"
 """Column of a row that holds codes (a list, or a text with commas) of rules that shall not look at it."""
@@ -69,7 +69,7 @@ def sweep(stretch: Stretch, rules: Sequence[Rule], setting: Setting, *, keep: in
         (rule, swept.tallies.setdefault(rule.code, Tally())) for rule in rules if isinstance(rule, TallyRule)
     ]
     for seen in _all(stretch):
-        ignored = _ignored(seen.columns)
+        ignored = ignored_codes(seen.columns)
         if ignored:
             swept.ignores[seen.number] = ignored
         for rule, found, flagged in row_rules:
@@ -108,7 +108,8 @@ def _numbered(found: Found, number: int) -> Found:
     return Found(found.message, found.path, found.excerpt, number, found.others, found.severity)
 
 
-def _ignored(columns: Mapping[str, Any]) -> tuple[str, ...]:
+def ignored_codes(columns: Mapping[str, Any]) -> tuple[str, ...]:
+    """Codes that the row itself says are not for it, in its column :data:`IGNORE`."""
     given = columns.get(IGNORE)
     if not given:
         return ()

@@ -13,10 +13,11 @@ from ftkit.linting.seen import Seen
 from ftkit.linting.setting import Setting
 from ftkit.linting.words import excerpt
 
-__all__ = ["HARMLESS", "InvisibleCharacters", "ModerationRisk", "PersonalData", "PromptInjection", "Secret"]
+__all__ = ["HARMLESS", "InvisibleCharacters", "ModerationRisk", "PersonalData", "PromptInjection", "Secret", "hidden"]
 
-# Every secret that the detectors know has a run of sixteen such characters, or one of these words.
-_MAYBE_SECRET = re.compile(r"[A-Za-z0-9+/_=.:-]{16}|PRIVATE KEY|://")
+_MAYBE_SECRET = 16
+"""Characters without a blank that every secret has; else it has a scheme or says that it is a private key."""
+_LONG = re.compile(r"[A-Za-z0-9+/_=.:@-]{16,}")
 _NOT_SECRETS = ("Public IP (ipv4)",)
 
 
@@ -36,7 +37,8 @@ class Secret(RowRule):
     anyone; a host stores the file.
 
     Found by the patterns of detect-secrets (AWS, Azure, GitHub, GitLab, OpenAI, Slack, Stripe, JWT, private keys, …).
-    Revoke the secret, then put a placeholder in its place. The excerpt hides the middle of it.
+    Revoke the secret, then put a placeholder in its place. Excerpts of the row hide all of it
+    but its first letters.
     """
 
     code = "S001"
@@ -47,20 +49,22 @@ class Secret(RowRule):
         return not_installed("detect_secrets")
 
     def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
+        every = seen.all_text
+        longest = max(map(len, every.split()), default=0)
+        if longest < _MAYBE_SECRET and "://" not in every and "PRIVATE KEY" not in every:
+            return
         for where, text in seen.texts():
-            if not _MAYBE_SECRET.search(text):
-                continue
             for detector in _detectors():
                 for secret in detector.analyze_string(text):
                     if secret:
-                        yield Found(f"looks like a secret: {detector.secret_type}", where, _hidden(text, secret))
+                        shown = excerpt(text, max(0, text.find(secret)))
+                        yield Found(f"looks like a secret: {detector.secret_type}", where, shown)
                         break
 
 
-def _hidden(text: str, secret: str) -> str:
-    at = text.find(secret)
-    masked = text.replace(secret, f"{secret[:4]}…{secret[-2:]}" if len(secret) >= 16 else "…")
-    return excerpt(masked, max(at, 0))
+def hidden(text: str) -> str:
+    """``text`` with the middle of everything left out that is long enough to be a secret."""
+    return _LONG.sub(lambda run: f"{run[0][:4]}…", text)
 
 
 _PERSONAL = (
@@ -73,7 +77,7 @@ _PERSONAL = (
         r"|\(\d{3}\) ?\d{3}-\d{4}|\d{3}[.-]\d{3}[.-]\d{4})(?![\w-])"
     )),
 )  # fmt: skip
-_MAYBE_PERSONAL = re.compile(r"@|\d{3}-|\d{4}[ -]?\d{3}|[A-Z]{2}\d{2}|\+\d|\) ?\d|\d{3}\.\d{3}")
+_FIVE_DIGITS = re.compile(r"\d[ ().-]*\d[ ().-]*\d[ ().-]*\d[ ().-]*\d")
 
 
 class PersonalData(RowRule):
@@ -89,9 +93,9 @@ class PersonalData(RowRule):
     severity = "info"
 
     def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
+        if "@" not in seen.all_text and not _FIVE_DIGITS.search(seen.all_text):
+            return
         for where, text in seen.texts():
-            if not _MAYBE_PERSONAL.search(text):
-                continue
             for what, pattern in _PERSONAL:
                 for match in pattern.finditer(text):
                     if _is_personal(what, match[0]):
@@ -118,8 +122,9 @@ _INJECTION = re.compile(
     r"|<\|(?:im_start|im_end|system|endoftext|eot_id|begin_of_text)\|>|\[/?INST\]|<</?SYS>>",
     re.IGNORECASE,
 )
-_MAYBE_INJECTION = re.compile(
-    r"ignore|disregard|forget|reveal|prompt|instructions|you are now|anything now|<\||\[/?INST|<<", re.I
+_MAYBE_INJECTION = (
+    *("previous", "prior", "above", "earlier", "preceding", "prompt", "instructions", "you are now", "anything now"),
+    *("<|", "inst]", "sys>>"),
 )
 
 
@@ -136,23 +141,26 @@ class PromptInjection(RowRule):
     summary = "A text tries to overrule instructions, or holds control tokens."
 
     def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
+        lowered = seen.all_text_lowered
+        if not any(word in lowered for word in _MAYBE_INJECTION):
+            return
         for where, text in seen.texts():
-            if not _MAYBE_INJECTION.search(text):
-                continue
             match = _INJECTION.search(text)
             if match is not None:
                 what = "holds a control token" if match[0][:1] in "<[" else "tries to overrule instructions"
                 yield Found(what, where, excerpt(text, match.start(), match.end()))
 
 
-_RISKS = (
-    ("self-harm", r"kill (?:myself|yourself)|commit suicide|suicide methods?|cut myself|end my life|self-harm"),
-    ("violence", r"how to (?:make|build) a (?:pipe )?bomb|mass shooting|behead(?:ing|ed)?|torture (?:him|her|them)"),
-    ("sexual content", r"porn(?:ography)?|explicit sex|child porn|nude (?:photo|picture)s? of"),
-    ("hate", r"ethnic cleansing|white power|gas the|subhuman"),
-    ("illicit", r"cook meth|credit card dump|ransomware payload|counterfeit money"),
-)
-_RISK = re.compile(r"\b(?:" + "|".join(f"(?P<r{at}>{words})" for at, (_, words) in enumerate(_RISKS)) + r")\b", re.I)
+_RISKS = {
+    "self-harm": (
+        *("kill myself", "kill yourself", "commit suicide", "suicide method", "cut myself", "end my life", "self-harm"),
+    ),
+    "violence": ("make a bomb", "build a bomb", "pipe bomb", "mass shooting", "beheading", "beheaded"),
+    "sexual content": ("porn", "explicit sex", "nude photo", "nude picture"),
+    "hate": ("ethnic cleansing", "white power", "subhuman"),
+    "illicit": ("cook meth", "credit card dump", "ransomware payload", "counterfeit money"),
+}
+_RISKY = {phrase: kind for kind, phrases in _RISKS.items() for phrase in phrases}
 
 
 class ModerationRisk(RowRule):
@@ -169,13 +177,15 @@ class ModerationRisk(RowRule):
     severity = "info"
 
     def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        for where, text in seen.texts():
-            match = _RISK.search(text)
-            if match is not None:
-                kind = next(_RISKS[int(name[1:])][0] for name, value in match.groupdict().items() if value)
-                yield Found(
-                    f"words that moderation may refuse ({kind})", where, excerpt(text, match.start(), match.end())
-                )
+        lowered = seen.all_text_lowered
+        found = [phrase for phrase in _RISKY if phrase in lowered]
+        for where, text in seen.texts() if found else ():
+            for phrase in found:
+                at = text.lower().find(phrase)
+                if at >= 0:
+                    shown = excerpt(text, at, at + len(phrase))
+                    yield Found(f"words that moderation may refuse ({_RISKY[phrase]})", where, shown)
+                    break
 
 
 HARMLESS = "\u200b\u2060\ufeff\u00ad"
@@ -202,7 +212,9 @@ class InvisibleCharacters(RowRule):
     fixable = True
 
     def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
+        if not _INVISIBLE.search(seen.all_text):
+            return
         for where, text in seen.texts():
-            match = None if text.isascii() and text.isprintable() else _INVISIBLE.search(text)
+            match = _INVISIBLE.search(text)
             if match is not None:
                 yield Found(f"holds the invisible character U+{ord(match[0]):04X}", where, excerpt(text, match.start()))

@@ -133,14 +133,14 @@ class TextAround(_AroundJson):
 
 _LEAST_CHARACTERS = 60
 _SURE = 0.9
-_MOST_LOOKED_AT = 100_000
+_MOST_LOOKED_AT = 50_000
 
 
 class MixedLanguages(TallyRule):
     """The answer is in another language than most answers and than the row's own question. Often a leftover of
     translation, or an assistant that slipped.
 
-    Looked at: answers in plain text of 60 characters or more, by py3langid, where it is 90 % sure; of more than 100,000
+    Looked at: answers in plain text of 60 characters or more, by py3langid, where it is 90 % sure; of more than 50,000
     rows every second, third, … one.
     """
 
@@ -219,7 +219,7 @@ class StyleDrift(TallyRule):
 
     def judge(self, tally: Tally, whole: Whole) -> Iterator[Found]:
         for subject, ways in tally:
-            usual, few = rare(ways, share=0.03, least=50)
+            _, few = rare(ways, share=0.03, least=50)
             for way in few:
                 for row in tally.rows(subject, way):
                     yield Found(f"the answer {way}, as only {ways[way]:,} of {sum(ways.values()):,} do", "$", row=row)
