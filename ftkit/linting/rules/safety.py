@@ -71,7 +71,7 @@ _PERSONAL = (
     ("an e-mail address", re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.-]*[A-Za-z]\b")),
     ("a US social security number", re.compile(r"\b(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}\b")),
     ("an IBAN", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")),
-    ("a card number", re.compile(r"\b(?:\d[ -]?){13,19}\b")),
+    ("a card number", re.compile(r"(?<!\d)(?=((?:\d{4}[ -]){3}\d{1,7}|\d{13,19})(?!\d))")),
     ("a phone number", re.compile(
         r"(?<![\w.-])(?:\+\d{1,3}[ .-]?(?:\(?\d{1,4}\)?[ .-]?){2,5}\d{2,4}"
         r"|\(\d{3}\) ?\d{3}-\d{4}|\d{3}[.-]\d{3}[.-]\d{4})(?![\w-])"
@@ -98,8 +98,10 @@ class PersonalData(RowRule):
         for where, text in seen.texts():
             for what, pattern in _PERSONAL:
                 for match in pattern.finditer(text):
-                    if _is_personal(what, match[0]):
-                        yield Found(f"holds {what}", where, excerpt(text, match.start(), match.end()))
+                    said = match[0] or match[1]  # a look-ahead, so that digits before a card number hide none of it
+                    if _is_personal(what, said):
+                        shown = excerpt(text, match.start(), match.start() + len(said))
+                        yield Found(f"holds {what}", where, shown)
                         break
 
 

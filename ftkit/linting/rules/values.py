@@ -215,11 +215,11 @@ class Whitespace(RowRule):
             where = "before" if written[0].isspace() else "after"
             yield Found(f"blanks {where} the answer", "$", excerpt(written, 0 if where == "before" else len(written)))
         for path, value in seen.leaves:
-            if not isinstance(value, str) or value in seen.input:
+            if not isinstance(value, str):
                 continue
             if value != value.strip():
                 yield Found("blanks around the value", path, repr(value)[:80])
-            elif "  " in value:
+            elif "  " in value and value not in seen.input:
                 yield Found("two blanks in a row", path, repr(value)[:80])
 
 
