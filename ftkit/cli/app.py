@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ftkit import __version__
+from ftkit.cli.catalog import catalog
 from ftkit.cli.compare import compare
 from ftkit.cli.data import data
 from ftkit.cli.evaluate import evaluate
@@ -56,3 +57,4 @@ app.command()(report)
 app.command()(predict)
 app.command()(export)
 app.add_typer(runs, name="runs")
+app.command()(catalog)

@@ -193,6 +193,11 @@ class Dataset:
         """The files as they were named."""
         return tuple(source.name for source in self._corpus.sources)
 
+    @property
+    def rows_in_sources(self) -> int:
+        """How many rows the files hold, of which this may be a part."""
+        return len(self._corpus)
+
     def place(self, at: int) -> Place:
         """File and line of row ``at``, without reading it."""
         return self._corpus.place(self._rows[at])

@@ -73,6 +73,12 @@ class Whole:
         return self._data[split].place(number - self._bounds[split])
 
     @property
+    def training_bytes(self) -> int:
+        """About how large the training rows are: their share of the files that they stand in."""
+        data = self._data[0]
+        return sum(path.stat().st_size for path in data.sources) * len(data) // max(1, data.rows_in_sources)
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """Names of all files, as they were given."""
         return tuple(dict.fromkeys(name for rows in self._data for name in rows.source_names))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ftkit.linting.rule import Rule
 from ftkit.linting.rules import (
     duplicates,
+    hosts,
     knowledge,
     labels,
     preferences,
@@ -38,7 +39,7 @@ FAMILIES = {
     "P": "preferences",
     "H": "hosts",
 }
-_MODULES = (shape, schema, style, values, labels, duplicates, knowledge, tokens, volume, safety, preferences)
+_MODULES = (shape, schema, style, values, labels, duplicates, knowledge, tokens, volume, safety, preferences, hosts)
 
 
 def _rules() -> Iterator[Rule]:

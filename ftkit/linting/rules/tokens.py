@@ -38,15 +38,13 @@ def renderer_of(model: str) -> tuple[Renderer, int | None]:
         ModelError, MissingExtraError: it cannot be loaded.
     """
     check_installed("transformers", extra="local", needed_for="counting a model's tokens")
-    from ftkit.engine.pretrained import load_config
+    from ftkit.engine.pretrained import context_length, load_config
     from ftkit.engine.source import find_source
     from ftkit.engine.tokenizing import load_renderer
 
     source = find_source(model)
     renderer = load_renderer(source)
-    config: Any = load_config(source)
-    limit = getattr(config, "max_position_embeddings", None)
-    return renderer, int(limit) if limit else None
+    return renderer, context_length(load_config(source))
 
 
 def sequences(seen: Seen, renderer: Renderer) -> list[Rendered] | DataError:

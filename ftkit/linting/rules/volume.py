@@ -19,7 +19,7 @@ class TooFewRows(WholeRule):
     """There are fewer than ten usable training rows. Hosts refuse such files (OpenAI:
     https://platform.openai.com/docs/guides/supervised-fine-tuning, "at least 10"), and nothing general is learned.
 
-    An error when a hosted backend is named.
+    With a hosted backend named, H001 says it as an error.
     """
 
     code = "V001"
@@ -29,9 +29,7 @@ class TooFewRows(WholeRule):
     def check(self, whole: Whole) -> Iterator[Found]:
         usable = int(whole.readable[whole.training].sum())
         if usable < 10:
-            yield Found(
-                f"{usable} usable training rows; ten is the least", severity="error" if whole.setting.hosted else None
-            )
+            yield Found(f"{usable} usable training rows; ten is the least")
 
 
 class FewRows(WholeRule):
