@@ -55,6 +55,9 @@ def lint(
     ] = None,
     select: Annotated[Codes, typer.Option(metavar="CODES", help="Only these rules: U, C001,D, key-order.")] = None,
     ignore: Annotated[Codes, typer.Option(metavar="CODES", help="Not these rules.")] = None,
+    gradients: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Compare the gradients of the first N rows in a local: model.")
+    ] = 0,
     fix: Annotated[bool, typer.Option("--fix", help="Write NAME.fixed.jsonl with what can be mended safely.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show what --fix would change; write nothing.")] = False,
     statistics: Annotated[bool, typer.Option("--statistics", help="Only counts, rule by rule.")] = False,
@@ -124,6 +127,7 @@ def lint(
         select=chosen_codes,
         ignore=left_out,
         ignore_rows=known.ignore_rows,
+        gradients=gradients,
     )
     _print(report, format_, statistics)
     for path in output or ():

@@ -45,6 +45,7 @@ def lint(
     ignore: Sequence[str] = (),
     ignore_rows: Mapping[str, Sequence[str]] | None = None,
     severity: Literal["error", "warning", "info"] = "info",
+    gradients: int = 0,
     keep: int = KEEP,
     workers: Workers = "auto",
 ) -> LintReport:
@@ -63,6 +64,9 @@ def lint(
         ignore: likewise, rules to leave out.
         ignore_rows: by row id, codes (or beginnings, or ``"ALL"``) that shall not be reported for that row.
         severity: the least severity to look for: ``"error"`` runs only the rules whose findings are errors.
+        gradients: of how many rows the gradients are compared (rule G001), in the ``local:`` models of ``backends``.
+        This
+            loads the weights and takes a forward and a backward pass a row.
         keep: findings of each rule that the report holds; further ones are only counted.
         workers: processes; ``"auto"`` is one a core where there are rows enough.
 
@@ -79,6 +83,7 @@ def lint(
         rows={name: len(rows) for name, rows in data},
         backends=(backends,) if isinstance(backends, str) else tuple(backends),
         recipe=recipe,
+        gradients=gradients,
     )
     rules, skipped = _able(chosen_rules(select, ignore), setting, severity)
     if test is not None and any(rule.code == "U007" for rule in rules):

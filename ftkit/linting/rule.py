@@ -85,10 +85,10 @@ class WholeRule(Rule):
         """What is wrong."""
 
 
-def not_installed(module: str) -> str | None:
+def not_installed(module: str, extra: str = "lint") -> str | None:
     """Why a rule that stands on ``module`` cannot look; None when it is installed."""
     try:
-        check_installed(module, extra="lint", needed_for="the rule")
+        check_installed(module, extra=extra, needed_for="the rule")
     except MissingExtraError as error:
         return str(error)
     return None

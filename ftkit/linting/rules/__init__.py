@@ -1,7 +1,7 @@
 """The rules, one module a family: the first letter of a code.
 
 ``D`` shape · ``J`` schema · ``C`` consistency · ``L`` labels · ``U`` duplicates · ``K`` knowledge · ``T`` tokens ·
-``V`` volume · ``S`` safety · ``P`` preferences · ``H`` hosts
+``V`` volume · ``S`` safety · ``P`` preferences · ``H`` hosts · ``G`` gradients
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ftkit.linting.rule import Rule
 from ftkit.linting.rules import (
     duplicates,
+    gradients,
     hosts,
     knowledge,
     labels,
@@ -38,8 +39,23 @@ FAMILIES = {
     "S": "safety",
     "P": "preferences",
     "H": "hosts",
+    "G": "gradients",
 }
-_MODULES = (shape, schema, style, values, labels, duplicates, knowledge, tokens, volume, safety, preferences, hosts)
+_MODULES = (
+    shape,
+    schema,
+    style,
+    values,
+    labels,
+    duplicates,
+    knowledge,
+    tokens,
+    volume,
+    safety,
+    preferences,
+    hosts,
+    gradients,
+)
 
 
 def _rules() -> Iterator[Rule]:

@@ -129,7 +129,8 @@ class HostImages(RowRule):
             if model is not None and "image" not in model.inputs:
                 yield Found(f"{images} images, and {name} is tuned on text alone ({model.source})")
             elif limits is not None and limits.max_images_per_row is not None and images > limits.max_images_per_row:
-                yield Found(f"{images} images, and {name} takes {limits.max_images_per_row} a row (see `ftkit catalog`)")
+                most = limits.max_images_per_row
+                yield Found(f"{images} images, and {name} takes {most} a row (see `ftkit catalog`)")
 
 
 class HostMethod(WholeRule):
