@@ -221,7 +221,6 @@ class LikelyMislabel(WholeRule):
     name = "likely-mislabel"
     summary = "A classifier trained on the other rows is sure of another label."
     severity = "info"
-    hurts = "agreeing"
 
     def wants(self, setting: Setting) -> str | None:
         return not_installed("sklearn") if has_labels(setting) else ""
