@@ -19,6 +19,7 @@ from ftkit.engine.adapting import adapt
 from ftkit.engine.forward import Forward
 from ftkit.engine.machine import device
 from ftkit.engine.pretrained import load_pretrained
+from ftkit.engine.rendered import Rendered
 from ftkit.engine.source import find_source
 from ftkit.engine.tree import pack
 from ftkit.errors import DataError
@@ -54,7 +55,7 @@ def gradient_sketches(
     """
     where = device()
     pretrained = load_pretrained(find_source(model), precision="fp32", device=where)
-    adapter = LoRA(rank=rank, alpha=2 * rank, dropout=0.0)
+    adapter = LoRA(rank=rank, lora_alpha=2.0 * rank)
     adapted = adapt(pretrained.model, adapter, total_steps=1, seed=seed)
     looked_at = [value for name, value in adapted.parameters.items() if "lora_B" in name]
     mixing = [_Mixing(value.numel(), seed + number, where) for number, value in enumerate(looked_at)]
@@ -77,7 +78,7 @@ class _Mixing:
 
 def _sketch(
     row: Row,
-    render: Callable[..., list[object]],
+    render: Callable[..., list[Rendered]],
     forward: Forward,
     looked_at: list[torch.nn.Parameter],
     mixing: list[_Mixing],
@@ -88,7 +89,7 @@ def _sketch(
         sequences = render(row.messages, row.tools, row.place)
     except DataError:
         return np.zeros(SIZE, dtype=np.float32)
-    forward.loss(pack(sequences, share=False))[0].backward()
+    forward.loss(pack(sequences, share=False))[0].backward()  # type: ignore[no-untyped-call]
     sketch = torch.zeros(SIZE, device=looked_at[0].device)
     for value, mix in zip(looked_at, mixing, strict=True):
         if value.grad is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from ftkit.linting.sweeping import ignored_codes
 __all__ = ["Change", "Fixed", "fix"]
 
 _KINDS = (".jsonl", ".ndjson")
+_LOOSE = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s')
+"""A row with a blank after its first colon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,5 +133,5 @@ def _pairs(path: Path, here: Mapping[int, dict[str, Any]]) -> Iterator[tuple[byt
 def _written(columns: Mapping[str, Any], before: str) -> str:
     """The row as JSON in the manner of the line that it replaces."""
     escaped = before.isascii() and "\\u" in before
-    tight = '": ' not in before
+    tight = _LOOSE.match(before) is None
     return json.dumps(columns, ensure_ascii=escaped, separators=(",", ":") if tight else None)
