@@ -86,7 +86,7 @@ def lint(
     Exits with 1 when something as grave as --fail-on was found. Defaults come from [tool.ftkit.lint] in pyproject.toml.
     """
     if explain is not None or rules:
-        _tell(explain)
+        _tell(explain, format_)
         return
     if not files:
         raise typer.BadParameter("name the files to lint", param_hint="FILE")
@@ -137,18 +137,17 @@ def lint(
         raise typer.Exit(1)
 
 
-def _tell(code: str | None) -> None:
+def _tell(code: str | None, form: str) -> None:
     from ftkit.linting import known_rules, rule_of
+    from ftkit.linting.forms.rules import explained, rules_list, rules_page
 
-    if code is None:
-        for rule in known_rules().values():
-            typer.echo(
-                f"{rule.code}  {rule.severity:7}  {'[*]' if rule.fixable else '   '}  {rule.name}: {rule.summary}"
-            )
-        return
-    rule = rule_of(code)
-    mended = ", can be mended by --fix" if rule.fixable else ""
-    typer.echo(f"{rule.code} {rule.name} ({rule.severity}{mended})\n\n{rule.summary}\n\n{rule.explanation}")
+    if code is not None:
+        typer.echo(explained(rule_of(code)))
+    elif form == "markdown":
+        typer.echo(rules_page(known_rules().values()), nl=False)
+    else:
+        for line in rules_list(known_rules().values()):
+            typer.echo(line)
 
 
 def _opened(given: Columns, files: Sequence[Path], task: Task | None) -> Dataset:

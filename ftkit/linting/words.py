@@ -6,7 +6,7 @@ import hashlib
 import re
 import unicodedata
 
-__all__ = ["SHINGLE", "excerpt", "key", "normalised", "shingles", "words_of"]
+__all__ = ["SHINGLE", "counted", "excerpt", "key", "normalised", "shingles", "words_of"]
 
 SHINGLE = 3
 """Words in a shingle. With three, one word changed in a text of n words leaves a Jaccard similarity of (n−5)/(n+1)."""
@@ -54,3 +54,8 @@ def excerpt(text: str, at: int = 0, end: int | None = None, width: int = 80) -> 
 
 def _escaped(character: str) -> str:
     return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character) or f"\\u{ord(character):04x}"
+
+
+def counted(number: int, what: str) -> str:
+    """``1 row``, ``1,200 rows``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ftkit.linting.words import counted
+
 if TYPE_CHECKING:
     from ftkit.linting.report import LintReport, RuleCount
 
-__all__ = ["counted", "density_lines", "headline", "message_of", "statistics_cells"]
-
-
-def counted(number: int, what: str) -> str:
-    """``1 row``, ``1,200 rows``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+__all__ = ["density_lines", "headline", "message_of", "statistics_cells"]
 
 
 def headline(report: LintReport) -> str:
@@ -43,7 +40,7 @@ def density_lines(report: LintReport) -> list[str]:
     )
     return [
         f"Signal density {found.score:.0f} of 100 ({parts}).",
-        f"{found.rows:,} training rows count as {found.effective:,.0f} examples.",
+        f"{counted(found.rows, 'training row')} count as {counted(round(found.effective), 'example')}.",
     ]
 
 

@@ -23,9 +23,9 @@ class FactsNotInInput(TallyRule):
     well and facts badly: a model trained to say what it cannot know from its input learns to make things up (Z. Gekhman
     et al., https://arxiv.org/abs/2405.05904). Facts belong into the prompt, by retrieval.
 
-    Reported as the share of such rows, with some of them, when it is a tenth or more. Of JSON answers numbers and texts
-    are looked at, of other answers numbers and capitalised words inside sentences. Derived values (a sum, "six weeks"
-    as 42) count as absent too: look at the rows before you believe the share.
+    Reported as the share of such rows, with some of them, when it is a tenth or more of at least ten. Of JSON answers
+    numbers and texts are looked at, of other answers numbers and capitalised words inside sentences. Derived values (a
+    sum, "six weeks" as 42) count as absent too: look at the rows before you believe the share.
     """
 
     code = "K001"
@@ -44,7 +44,7 @@ class FactsNotInInput(TallyRule):
     def judge(self, tally: Tally, whole: Whole) -> Iterator[Found]:
         for subject, ways in tally:
             absent, total = ways.get("absent", 0), sum(ways.values())
-            if absent < 0.1 * total or not absent:
+            if total < 10 or absent < 0.1 * total:
                 continue
             rows = tally.rows(subject, "absent")
             facts = [(row, absent_fact(whole.seen(row))) for row in rows[:3]]

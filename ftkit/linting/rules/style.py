@@ -103,8 +103,8 @@ class _AroundJson(RowRule, TallyRule):
 
 
 class MarkdownFence(_AroundJson):
-    """The JSON is wrapped in a Markdown fence (```` ```json ````). A program that reads the answer as JSON fails, and
-    the model learns to write fences now and then.
+    """The JSON is wrapped in a Markdown fence (three backquotes around it). A program that reads the answer
+    as JSON fails, and the model learns to write fences now and then.
 
     ``--fix`` takes the fence away.
     """

@@ -8,6 +8,7 @@ from ftkit.linting.finding import Found
 from ftkit.linting.rule import WholeRule
 from ftkit.linting.setting import Setting
 from ftkit.linting.whole import Whole
+from ftkit.linting.words import counted
 
 __all__ = ["FewRows", "TooFewRows", "TooManyEpochs"]
 
@@ -29,7 +30,7 @@ class TooFewRows(WholeRule):
     def check(self, whole: Whole) -> Iterator[Found]:
         usable = int(whole.readable[whole.training].sum())
         if usable < 10:
-            yield Found(f"{usable} usable training rows; ten is the least")
+            yield Found(f"{counted(usable, 'usable training row')}; ten is the least")
 
 
 class FewRows(WholeRule):
