@@ -23,7 +23,7 @@ from ftkit.linting.rule import Rule, TallyRule, WholeRule
 from ftkit.linting.rules.duplicates import EVAL_WORDS
 from ftkit.linting.rules.safety import hidden
 from ftkit.linting.setting import Setting
-from ftkit.linting.sweeping import Stretch, see
+from ftkit.linting.sweeping import Stretch, rows_of
 from ftkit.linting.tally import Tally
 from ftkit.linting.whole import Whole
 from ftkit.linting.words import excerpt, key
@@ -41,8 +41,8 @@ def lint(
     *,
     backends: str | Sequence[str] = (),
     recipe: Recipe | None = None,
-    select: Sequence[str] = (),
-    ignore: Sequence[str] = (),
+    select: str | Sequence[str] = (),
+    ignore: str | Sequence[str] = (),
     ignore_rows: Mapping[str, Sequence[str]] | None = None,
     severity: Literal["error", "warning", "info"] = "info",
     gradients: int = 0,
@@ -85,7 +85,7 @@ def lint(
         recipe=recipe,
         gradients=gradients,
     )
-    rules, skipped = _able(chosen_rules(select, ignore), setting, severity)
+    rules, skipped = _able(chosen_rules(_codes(select), _codes(ignore)), setting, severity)
     if test is not None and any(rule.code == "U007" for rule in rules):
         setting = replace(setting, eval_texts=_eval_texts(test, len(train)))
     sketches = any(isinstance(rule, WholeRule) and rule.needs_sketches for rule in rules)
@@ -113,6 +113,10 @@ def lint(
     return collected.report(skipped)
 
 
+def _codes(given: str | Sequence[str]) -> list[str]:
+    return [code.strip() for code in given.split(",")] if isinstance(given, str) else list(given)
+
+
 def _able(rules: Sequence[Rule], setting: Setting, severity: str) -> tuple[list[Rule], list[str]]:
     """The rules that can look, and those that cannot, with why."""
     able, skipped = [], []
@@ -131,11 +135,10 @@ def _able(rules: Sequence[Rule], setting: Setting, severity: str) -> tuple[list[
 def _eval_texts(test: Dataset, first: int) -> dict[str, list[tuple[int, str]]]:
     """By their first words, the test rows' inputs."""
     found: dict[str, list[tuple[int, str]]] = {}
-    for at in range(len(test)):
-        seen = see(test, at, first + at, "test")
+    for seen in rows_of(Stretch(test, "test", 0, len(test), first)):
         words = seen.input_words
         if len(words) >= EVAL_WORDS:
-            found.setdefault(" ".join(words[:EVAL_WORDS]), []).append((first + at, " ".join(words)))
+            found.setdefault(" ".join(words[:EVAL_WORDS]), []).append((seen.number, " ".join(words)))
     return found
 
 

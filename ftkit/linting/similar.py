@@ -55,28 +55,31 @@ def similar_pairs(whole: Whole) -> list[Pair]:
     # Rows with one and the same normalised input have the same sketch: one of them stands for all.
     _, firsts = np.unique(whole.facts.normal_input[rows], return_index=True)
     rows = rows[np.sort(firsts)]
-    candidates = _candidates(sketches, rows)
     pairs = []
     shown: dict[int, frozenset[str]] = {}
-    read = 0
-    for first, second in candidates:
-        if whole.facts.system[first] != whole.facts.system[second]:
-            continue
-        likely = float(np.mean(sketches[first] == sketches[second]))
-        if likely < _PROMISING:
-            continue
+    for read, (first, second, likely) in enumerate(_promising(whole, sketches, _candidates(sketches, rows))):
+        similarity = likely
         if read < _MAX_READ:
-            read += 1
             similarity = _jaccard(_shingles(whole, first, shown), _shingles(whole, second, shown))
-        else:
-            similarity = likely
         if similarity >= THRESHOLD:
             pairs.append(Pair(first, second, similarity))
     return _one_each(pairs)
 
 
-def _candidates(sketches: NDArray[np.uint32], rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Pairs of rows that share a band, each once, sorted."""
+def _promising(
+    whole: Whole, sketches: NDArray[np.uint32], pairs: NDArray[np.int64]
+) -> Iterator[tuple[int, int, float]]:
+    """The pairs whose sketches are alike and whose instructions are the same, with the likely similarity."""
+    system = whole.facts.system
+    for start in range(0, len(pairs), 50_000):
+        first, second = pairs[start : start + 50_000].T
+        likely = np.mean(sketches[first] == sketches[second], axis=1)
+        for at in np.flatnonzero((likely >= _PROMISING) & (system[first] == system[second])).tolist():
+            yield int(first[at]), int(second[at]), float(likely[at])
+
+
+def _candidates(sketches: NDArray[np.uint32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[pairs, 2] rows that share a band, each pair once, sorted."""
     found: list[NDArray[np.int64]] = []
     for band in range(_BANDS):
         part = sketches[rows, band * _DEPTH : (band + 1) * _DEPTH].astype(np.uint64)
@@ -92,8 +95,7 @@ def _candidates(sketches: NDArray[np.uint32], rows: NDArray[np.int64]) -> Iterat
         pairs = np.stack([rows[leader], rows[order]], axis=1)[~new]
         found.append(np.sort(pairs, axis=1))
     joined = np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
-    unique = np.unique(joined, axis=0)
-    return ((int(first), int(second)) for first, second in unique)
+    return np.unique(joined, axis=0)
 
 
 def _shingles(whole: Whole, number: int, shown: dict[int, frozenset[str]]) -> frozenset[str]:

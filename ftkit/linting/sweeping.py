@@ -15,7 +15,7 @@ from ftkit.linting.seen import Seen
 from ftkit.linting.setting import Setting
 from ftkit.linting.tally import Tally
 
-__all__ = ["Stretch", "Swept", "ignored_codes", "see", "sweep"]
+__all__ = ["Stretch", "Swept", "ignored_codes", "rows_of", "see", "sweep"]
 
 IGNORE = "ftkit_ignore"
 """Column of a row that holds codes (a list, or a text with commas) of rules that shall not look at it."""
@@ -68,7 +68,7 @@ def sweep(stretch: Stretch, rules: Sequence[Rule], setting: Setting, *, keep: in
     tally_rules = [
         (rule, swept.tallies.setdefault(rule.code, Tally())) for rule in rules if isinstance(rule, TallyRule)
     ]
-    for seen in _all(stretch):
+    for seen in rows_of(stretch):
         ignored = ignored_codes(seen.columns)
         if ignored:
             swept.ignores[seen.number] = ignored
@@ -93,10 +93,11 @@ def sweep(stretch: Stretch, rules: Sequence[Rule], setting: Setting, *, keep: in
 
 def see(data: Dataset, at: int, number: int, split: str) -> Seen:
     """Row ``at`` of ``data`` by itself."""
-    return next(_all(Stretch(data, split, at, at + 1, number)))
+    return next(rows_of(Stretch(data, split, at, at + 1, number)))
 
 
-def _all(stretch: Stretch) -> Iterator[Seen]:
+def rows_of(stretch: Stretch) -> Iterator[Seen]:
+    """Every row of a stretch, in the files' order."""
     data = stretch.data
     numbered = enumerate(data[stretch.start : stretch.stop].attempts(), start=stretch.first)
     for number, (place, columns, outcome) in numbered:

@@ -57,9 +57,15 @@ class ConflictingTargets(WholeRule):
             counts = Counter(facts.normal_answer[rows].tolist())
             if len(counts) < 2:
                 continue
-            for row in rows.tolist():
-                theirs = [other for other in rows.tolist() if facts.normal_answer[other] != facts.normal_answer[row]]
-                many = f"{len(counts)} different answers" if len(counts) > 2 else "another answer"
+            answers = facts.normal_answer[rows].tolist()
+            # The first row of each of a few answers is enough to name rows that want another one.
+            firsts: dict[int, int] = {}
+            for row, answer in zip(rows.tolist(), answers, strict=True):
+                if len(firsts) < 4:
+                    firsts.setdefault(answer, row)
+            many = f"{len(counts)} different answers" if len(counts) > 2 else "another answer"
+            for row, answer in zip(rows.tolist(), answers, strict=True):
+                theirs = [first for other, first in firsts.items() if other != answer]
                 yield Found(f"the same input has {many} elsewhere", row=row, others=tuple(theirs[:3]))
 
 

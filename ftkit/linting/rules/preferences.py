@@ -110,14 +110,11 @@ class ReversedPair(WholeRule):
     def check(self, whole: Whole) -> Iterator[Found]:
         facts = whole.facts
         for rows in same(facts.normal_input, np.flatnonzero(facts.rejected != 0)):
-            numbers = rows.tolist()
-            for row in numbers:
-                against = [
-                    other
-                    for other in numbers
-                    if facts.answer[other] == facts.rejected[row] and facts.rejected[other] == facts.answer[row]
-                ]
-                if against:
-                    yield Found(
-                        "another row prefers the answer that this one rejects", row=row, others=tuple(against[:3])
-                    )
+            firsts: dict[tuple[int, int], int] = {}
+            pairs = list(zip(facts.answer[rows].tolist(), facts.rejected[rows].tolist(), strict=True))
+            for row, pair in zip(rows.tolist(), pairs, strict=True):
+                firsts.setdefault(pair, row)
+            for row, (better, worse) in zip(rows.tolist(), pairs, strict=True):
+                if (worse, better) in firsts:
+                    other = firsts[worse, better]
+                    yield Found("another row prefers the answer that this one rejects", row=row, others=(other,))

@@ -63,19 +63,24 @@ def sequences(seen: Seen, renderer: Renderer) -> list[Rendered] | DataError:
     return found
 
 
+def _why_not(setting: Setting) -> str | None:
+    """Why there are no tokens to look at."""
+    models = local_models(setting)
+    if not models:
+        return ""
+    try:
+        for model in models:
+            renderer_of(model)
+    except FtkitError as error:
+        return str(error)
+    return None
+
+
 class _TokenRule(RowRule):
     """A rule that needs a model's tokenizer."""
 
     def wants(self, setting: Setting) -> str | None:
-        models = local_models(setting)
-        if not models:
-            return ""
-        try:
-            for model in models:
-                renderer_of(model)
-        except FtkitError as error:
-            return str(error)
-        return None
+        return _why_not(setting)
 
     def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
         if seen.row is None or seen.row.completion is None:
@@ -173,7 +178,7 @@ class SupervisedShare(TallyRule):
     severity = "info"
 
     def wants(self, setting: Setting) -> str | None:
-        return _TokenRule.wants(self, setting)  # type: ignore[arg-type]
+        return _why_not(setting)
 
     def observe(self, seen: Seen, setting: Setting) -> Iterator[tuple[str, str]]:
         if seen.row is None or seen.row.completion is None:
