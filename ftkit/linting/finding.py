@@ -28,6 +28,7 @@ class Found:
             finding about the data as a whole.
         others: numbers of rows that have to do with it.
         severity: instead of the rule's own.
+        fixable: whether this one can be mended, of a rule whose findings can.
     """
 
     message: str
@@ -36,6 +37,7 @@ class Found:
     row: int | None = None
     others: tuple[int, ...] = ()
     severity: Severity | None = None
+    fixable: bool = True
 
 
 class Finding(BaseModel):

@@ -259,7 +259,7 @@ class _Collected:
                 "path": found.path,
                 "excerpt": shown,
                 "related": tuple(str(whole.place(number)) for number in found.others),
-                "fixable": rule.fixable,
+                "fixable": rule.fixable and found.fixable,
                 **about,
             }
         )

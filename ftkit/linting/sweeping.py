@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ftkit.data import Dataset
@@ -106,7 +106,7 @@ def rows_of(stretch: Stretch) -> Iterator[Seen]:
 
 
 def _numbered(found: Found, number: int) -> Found:
-    return Found(found.message, found.path, found.excerpt, number, found.others, found.severity)
+    return replace(found, row=number)
 
 
 def ignored_codes(columns: Mapping[str, Any]) -> tuple[str, ...]:

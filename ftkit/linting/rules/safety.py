@@ -216,7 +216,10 @@ class InvisibleCharacters(RowRule):
     def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
         if not _INVISIBLE.search(seen.all_text):
             return
+        last = f"messages[{len(seen.messages) - 1}].content"
         for where, text in seen.texts():
             match = _INVISIBLE.search(text)
             if match is not None:
-                yield Found(f"holds the invisible character U+{ord(match[0]):04X}", where, excerpt(text, match.start()))
+                shown = excerpt(text, match.start())
+                mendable = where == last and match[0] in HARMLESS
+                yield Found(f"holds the invisible character U+{ord(match[0]):04X}", where, shown, fixable=mendable)

@@ -60,7 +60,12 @@ class KeyOrder(RowRule, TallyRule):
             usual, few = rare(ways, share=0.2, least=10)
             for way in few:
                 for row in tally.rows(subject, way):
-                    yield Found(f"the keys stand as {way}; most rows have {usual}", subject.split("\x1f")[0], row=row)
+                    yield Found(
+                        f"the keys stand as {way}; most rows have {usual}",
+                        subject.split("\x1f")[0],
+                        row=row,
+                        fixable=False,
+                    )
 
 
 def key_orders(value: Any, path: str = "$") -> dict[str, list[str]]:

@@ -218,9 +218,9 @@ class Whitespace(RowRule):
             if not isinstance(value, str):
                 continue
             if value != value.strip():
-                yield Found("blanks around the value", path, repr(value)[:80])
+                yield Found("blanks around the value", path, repr(value)[:80], fixable=False)
             elif "  " in value and value not in seen.input:
-                yield Found("two blanks in a row", path, repr(value)[:80])
+                yield Found("two blanks in a row", path, repr(value)[:80], fixable=False)
 
 
 _NOTHING = {
