@@ -42,7 +42,8 @@ class Catalog(BaseModel):
 
     def providers(self) -> tuple[str, ...]:
         """Names of the providers of which something is known, in the files' order."""
-        return tuple(dict.fromkeys(row.provider for row in (*self.model_rows, *self.limit_rows)))
+        named = [row.provider for row in self.model_rows] + [row.provider for row in self.limit_rows]
+        return tuple(dict.fromkeys(named))
 
     def models(self, provider: str) -> list[HostedModel]:
         """The models of a provider."""
