@@ -17,11 +17,10 @@ from ftkit.linting.whole import Whole
 __all__ = ["GradientConflict"]
 
 _NEIGHBOURS = 5
-_ALIKE = 0.3
-"""Cosine of TF-IDF vectors from which on two inputs are alike."""
-_OPPOSED = -0.1
-"""Cosine of two gradients from which on they oppose each other. Of unrelated rows it is mostly positive: all rows
-teach the format."""
+_ALIKE, _OPPOSED = 0.3, -0.3
+"""Inputs whose TF-IDF vectors have at least the first cosine, and gradients that have at most the second."""
+_SAME, _APART = 0.8, 0.5
+"""Likewise, for inputs that are nearly the same. With the same answer their gradients have 0.9 and more."""
 
 
 class GradientConflict(WholeRule):
@@ -30,8 +29,10 @@ class GradientConflict(WholeRule):
     no comparison of texts can: answers that are worded alike and pull apart.
 
     For each row the gradient by a LoRA adapter's matrices is computed once (a forward and a backward pass) and mixed
-    into 2,048 numbers that keep its direction. Of the five rows with the most similar inputs (TF-IDF over pieces of
-    words, cosine 0.3 or more) those are reported whose gradients have a cosine of −0.1 or less, the most opposed first.
+    into 2,048 numbers that keep its direction. What all rows have in common (they all teach the format) is subtracted.
+    Of the five rows with the most similar inputs (TF-IDF over pieces of words) those are reported whose gradients have
+    a cosine of −0.3 or less, where the inputs' is 0.3 or more; and of 0.5 or less, where the inputs' is 0.8 or more.
+    The most opposed come first.
 
     Only with ``gradients=`` or ``--gradients N``, a ``local:`` backend, and for the first N rows: half a second a row
     for 135 million weights on two CPU cores.
@@ -55,24 +56,30 @@ class GradientConflict(WholeRule):
         seen = [whole.seen(int(number)) for number in able]
         if len(seen) < 2:
             return
-        pairs = _alike([one.input for one in seen])
+        pairs, likeness = _alike([one.input for one in seen])
         for model in local_models(whole.setting):
-            sketches = gradient_sketches(model, (cast(Row, one.row) for one in seen))
-            cosines = np.sum(sketches[pairs[:, 0]] * sketches[pairs[:, 1]], axis=1)
+            cosines = _cosines(gradient_sketches(model, (cast(Row, one.row) for one in seen)), pairs)
+            opposed = ((likeness >= _ALIKE) & (cosines <= _OPPOSED)) | ((likeness >= _SAME) & (cosines <= _APART))
             for at in np.argsort(cosines):
-                if cosines[at] > _OPPOSED:
-                    break
-                first, second = pairs[at]
-                said = f"cosine {cosines[at]:.2f} in {model}"
-                yield Found(
-                    f"the gradients of two rows with similar inputs oppose each other: {said}",
-                    row=int(able[second]),
-                    others=(int(able[first]),),
-                )
+                if opposed[at]:
+                    first, second = pairs[at]
+                    yield Found(
+                        f"the gradients of two rows pull apart in {model}: cosine {cosines[at]:.2f}, "
+                        f"that of the inputs is {likeness[at]:.2f}",
+                        row=int(able[second]),
+                        others=(int(able[first]),),
+                    )
 
 
-def _alike(texts: list[str]) -> Any:
-    """[pairs, 2] numbers of texts that are neighbours, each pair once, the earlier text first."""
+def _cosines(sketches: Any, pairs: Any) -> Any:
+    """Of each pair the cosine of the two gradients, without what all have in common."""
+    own = sketches - sketches.mean(axis=0)
+    own /= np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-12)
+    return np.sum(own[pairs[:, 0]] * own[pairs[:, 1]], axis=1)
+
+
+def _alike(texts: list[str]) -> tuple[Any, Any]:
+    """[pairs, 2] numbers of texts that are neighbours, each pair once, the earlier text first; and their cosines."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.neighbors import NearestNeighbors
 
@@ -80,9 +87,9 @@ def _alike(texts: list[str]) -> Any:
     count = min(_NEIGHBOURS + 1, len(texts))
     distances, neighbours = NearestNeighbors(n_neighbors=count, metric="cosine").fit(vectors).kneighbors(vectors)
     found = {
-        (min(row, int(other)), max(row, int(other)))
+        (min(row, int(other)), max(row, int(other))): 1 - float(distance)
         for row in range(len(texts))
         for distance, other in zip(distances[row], neighbours[row], strict=True)
         if other != row and distance <= 1 - _ALIKE
     }
-    return np.array(sorted(found), dtype=np.int64).reshape(-1, 2)
+    return np.array(list(found), dtype=np.int64).reshape(-1, 2), np.array(list(found.values()))
