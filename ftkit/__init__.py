@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from ftkit.evaluation import Comparison, Report, compare, evaluate
     from ftkit.exporting import Export, export
+    from ftkit.linting import LintReport, lint, lint_rule
     from ftkit.model import Model, Scorer
     from ftkit.planning import Plan, plan
     from ftkit.recipe import DPO, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
@@ -70,6 +71,7 @@ _HOMES = {
     ),
     "ftkit.evaluation": ("Comparison", "Report", "compare", "evaluate"),
     "ftkit.exporting": ("Export", "export"),
+    "ftkit.linting": ("LintReport", "lint", "lint_rule"),
     "ftkit.model": ("Model", "Scorer"),
     "ftkit.planning": ("Plan", "plan"),
     "ftkit.recipe": ("DPO", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
@@ -96,6 +98,7 @@ __all__ = [
     "FtkitError",
     "Full",
     "JsonOutput",
+    "LintReport",
     "LoRA",
     "MissingExtraError",
     "Model",
@@ -124,6 +127,8 @@ __all__ = [
     "compare",
     "evaluate",
     "export",
+    "lint",
+    "lint_rule",
     "load_recipe",
     "plan",
     "runs",

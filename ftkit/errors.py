@@ -28,6 +28,7 @@ from typing import Literal
 __all__ = [
     "ConfigError",
     "DataError",
+    "DataProblem",
     "ExportError",
     "FormatError",
     "FtkitError",
@@ -97,28 +98,47 @@ class Place:
         return f"{self.source}:{self.line}"
 
 
+DataProblem = Literal["role", "empty_answer", "no_answer", "same_answers", "prompts_differ"]
+"""What can be wrong with a row that is whole and of its format.
+
+``role``: a turn that may not stand where it does. ``empty_answer`` / ``no_answer``: nothing to learn.
+``same_answers`` / ``prompts_differ``: a preference whose two answers are one, or answer two questions.
+"""
+
+
 class DataError(FtkitError, ValueError):
     """A file or a row that cannot be used.
 
     Attributes:
         place: the file and line, when one row is to blame.
         field: the column or message field to blame, e.g. ``"messages[2].role"``.
+        problem: what kind of fault, see :data:`DataProblem`; None for all others.
     """
 
-    def __init__(self, message: str, *, place: Place | None = None, field: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        place: Place | None = None,
+        field: str | None = None,
+        problem: DataProblem | None = None,
+    ) -> None:
         where = f"{place}: " if place else ""
         what = f"{field}: " if field else ""
         super().__init__(f"{where}{what}{message}")
         self.message = message
         self.place = place
         self.field = field
+        self.problem: DataProblem | None = problem
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_data_error, (type(self), self.message, self.place, self.field))
+        return (_data_error, (type(self), self.message, self.place, self.field, self.problem))
 
 
-def _data_error(kind: type[DataError], message: str, place: Place | None, field: str | None) -> DataError:
-    return kind(message, place=place, field=field)
+def _data_error(
+    kind: type[DataError], message: str, place: Place | None, field: str | None, problem: DataProblem | None
+) -> DataError:
+    return kind(message, place=place, field=field, problem=problem)
 
 
 class FormatError(DataError):

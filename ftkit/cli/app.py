@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 from ftkit import __version__
+from ftkit.cli.catalog import catalog
 from ftkit.cli.compare import compare
 from ftkit.cli.data import data
 from ftkit.cli.evaluate import evaluate
 from ftkit.cli.export import export
 from ftkit.cli.failure import Guarded
+from ftkit.cli.lint import lint
 from ftkit.cli.plan import plan
 from ftkit.cli.predict import predict
 from ftkit.cli.report import report
@@ -48,6 +50,7 @@ def _ftkit(
 
 app.command()(task)
 app.add_typer(data, name="data")
+app.command()(lint)
 app.command()(plan)
 app.command()(train)
 app.command()(evaluate)
@@ -56,3 +59,4 @@ app.command()(report)
 app.command()(predict)
 app.command()(export)
 app.add_typer(runs, name="runs")
+app.command()(catalog)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -23,12 +23,7 @@ from ftkit.cli.data_options import (
 )
 from ftkit.cli.screen import note
 
-if TYPE_CHECKING:
-    from ftkit.data import Dataset
-
 __all__ = ["train"]
-
-_SHOWN_PROBLEMS = 5
 
 
 def train(
@@ -59,6 +54,9 @@ def train(
             "--set", metavar="FIELD=VALUE", help="Change a field of the recipe, e.g. adapter.rank=8. Repeatable."
         ),
     ] = None,
+    lint: Annotated[
+        bool, typer.Option("--lint/--no-lint", help="Refuse rows in which `ftkit lint` finds errors.")
+    ] = True,
     detach: Annotated[bool, typer.Option("--detach", help="Come back at once; the run goes on.")] = False,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
@@ -78,25 +76,11 @@ def train(
     changed = overridden(SFT() if recipe is None else load_recipe(recipe), assignments or [], adapter)
     known = read_task(task)
     reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
-    rows = _checked(reading.load(data, known))
-    watched = _checked(reading.load(validation, known)) if validation else None
-    run = start(changed, rows, backend=backend, validation=watched)
+    rows = reading.load(data, known)
+    watched = reading.load(validation, known) if validation else None
+    run = start(changed, rows, backend=backend, validation=watched, lint=lint)
     typer.echo(run.id)
     if detach:
         note(f"run {run.id} goes on by itself; watch it with `ftkit runs wait {run.id}`")
     else:
         wait_for(run)
-
-
-def _checked(rows: Dataset) -> Dataset:
-    """The rows, each of which can be used: known now, before a worker has loaded a model for them."""
-    from ftkit.errors import DataError
-
-    problems = rows.check()
-    if not problems:
-        return rows
-    more = len(problems) - _SHOWN_PROBLEMS
-    lines = [f"{len(problems):,} of {len(rows):,} rows cannot be used"]
-    lines += [f"  {problem}" for problem in problems[:_SHOWN_PROBLEMS]]
-    lines += [f"  … and {more:,} more; `ftkit data check` lists them all"] if more > 0 else []
-    raise DataError("\n".join(lines))

@@ -14,7 +14,7 @@ from typing import Any, overload
 from ftkit.data import fingerprint, spec, writers
 from ftkit.data.formats import text_content
 from ftkit.data.opening import open_reading, options_of
-from ftkit.data.reading import Kind, Reading, key_text, named
+from ftkit.data.reading import Kind, Options, Reading, key_text, named
 from ftkit.data.row import Row
 from ftkit.data.sources import MAX_LINE_BYTES, Corpus, Source, open_source
 from ftkit.data.split import Keys, Side, divide, rank, wanted_rows
@@ -188,6 +188,25 @@ class Dataset:
         told = "".join(f", {name}={column!r}" for name, column in answers.items() if column is not None)
         return f"Dataset({shown}: {count} rows, {self.format}{told})"
 
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """The files as they were named."""
+        return tuple(source.name for source in self._corpus.sources)
+
+    @property
+    def rows_in_sources(self) -> int:
+        """How many rows the files hold, of which this may be a part."""
+        return len(self._corpus)
+
+    def place(self, at: int) -> Place:
+        """File and line of row ``at``, without reading it."""
+        return self._corpus.place(self._rows[at])
+
+    @property
+    def options(self) -> Options:
+        """Which columns mean what."""
+        return self._reading.options
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -263,14 +282,19 @@ class Dataset:
 
     def check(self) -> list[DataError]:
         """Read every row; the problem of each one that cannot be used, in order. Empty when all is well."""
-        problems = []
+        return [outcome for _, _, outcome in self.attempts() if isinstance(outcome, DataError)]
+
+    def attempts(self) -> Iterator[tuple[Place, Mapping[str, Any], Row | DataError]]:
+        """Each row's place, its columns as read (none, when even that failed), and the row or why it cannot be used."""
         with self._corpus.open(sweep=self._ascending) as reader:
             for number in self._rows:
+                columns: dict[str, Any] = {}
                 try:
-                    self._reading.row(*reader.read(number))
+                    source, place, columns = reader.read(number)
+                    outcome: Row | DataError = self._reading.row(source, place, columns)
                 except DataError as error:
-                    problems.append(error)
-        return problems
+                    place, outcome = self._corpus.place(number), error
+                yield place, columns, outcome
 
     def write_openai(self, path: str | os.PathLike[str]) -> None:
         """Write OpenAI JSONL; no column but those named here.

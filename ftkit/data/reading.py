@@ -140,6 +140,7 @@ class Reading:
                     "with target=",
                     place=place,
                     field="messages",
+                    problem="no_answer",
                 )
             return messages, None, None
         said = text_content(messages[-1])
@@ -159,6 +160,7 @@ class Reading:
                 f"the same as {chosen}, so nothing can be learned from the pair; leave the row out",
                 place=place,
                 field=worse,
+                problem="same_answers",
             )
         return rejected
 
@@ -166,7 +168,12 @@ class Reading:
         """The text of an answer that need not be valid: texts as they are, other values as a valid one is written."""
         if value is None or (isinstance(value, str) and not value.strip()):
             what = "null" if value is None else "empty"
-            raise DataError(f"{what}, but it is the rejected answer; leave the row out", place=place, field=field)
+            raise DataError(
+                f"{what}, but it is the rejected answer; leave the row out",
+                place=place,
+                field=field,
+                problem="empty_answer",
+            )
         if isinstance(value, str):
             return value
         try:
@@ -181,7 +188,12 @@ class Reading:
     def _target(self, value: Any, place: Place, field: str) -> tuple[Any, str]:
         """The wanted answer that a column holds, as a plain value and as its canonical text."""
         if value is None:
-            raise DataError("null, but it is the wanted answer; leave the row out", place=place, field=field)
+            raise DataError(
+                "null, but it is the wanted answer; leave the row out",
+                place=place,
+                field=field,
+                problem="empty_answer",
+            )
         try:
             text = self.task.target(value)
             # Read back, so that it is what a perfect answer is read as: with defaults filled in, without blanks around.

@@ -12,6 +12,7 @@ from ftkit.data import Dataset
 from ftkit.engine.estimate import Estimate
 from ftkit.engine.gpu import gpu_named
 from ftkit.errors import ConfigError, DataError, FtkitError
+from ftkit.linting.refusing import refuse_errors
 from ftkit.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def plan(
     *,
     validation: Dataset | None = None,
     device: str | None = None,
+    lint: bool = True,
 ) -> Plan:
     """What training would take on each backend: parameters, memory, tokens, steps, time. Loads no weights.
 
@@ -89,6 +91,7 @@ def plan(
         validation: rows whose loss would be watched.
         device: a GPU by name to plan local training for, e.g. ``"h100-80gb"`` (see :mod:`ftkit.engine.gpu`); ``None``
             is this machine.
+        lint: look at all rows first, as :func:`ftkit.train` does; errors are each entry's ``problem``.
 
     Raises:
         ConfigError: no such backend or GPU.
@@ -103,16 +106,20 @@ def plan(
         raise ConfigError('backends: name at least one, e.g. "local:smollm2-135m"')
     return Plan(
         rows=len(data),
-        entries=tuple(_entry(backend_of(one), recipe, data, validation, device) for one in asked),
+        entries=tuple(_entry(backend_of(one), recipe, data, validation, device, lint=lint) for one in asked),
     )
 
 
-def _entry(where: Backend, recipe: Recipe, data: Dataset, validation: Dataset | None, device: str | None) -> PlanEntry:
+def _entry(
+    where: Backend, recipe: Recipe, data: Dataset, validation: Dataset | None, device: str | None, *, lint: bool
+) -> PlanEntry:
     name = f"{where.name}:{where.model}"
     # Backends that plug in may be older than this method.
     if not hasattr(where, "estimate"):
         return PlanEntry(backend=name, problem=f"the backend {where.name!r} makes no estimates")
     try:
+        if lint:
+            refuse_errors(data, validation, backend=name)
         return PlanEntry(backend=name, estimate=where.estimate(recipe, data, validation, device=device))
     except FtkitError as error:
         return PlanEntry(backend=name, problem=str(error))

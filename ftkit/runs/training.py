@@ -8,6 +8,7 @@ import time
 from ftkit.backends import Backend, TrainingJob, backend_of
 from ftkit.data import Dataset
 from ftkit.errors import DataError
+from ftkit.linting.refusing import refuse_errors
 from ftkit.recipe import Recipe
 from ftkit.runs.run import Run
 from ftkit.store import OPEN_STATES, RunRecord, Store
@@ -15,7 +16,14 @@ from ftkit.store import OPEN_STATES, RunRecord, Store
 __all__ = ["train"]
 
 
-def train(recipe: Recipe, data: Dataset, *, backend: str | Backend, validation: Dataset | None = None) -> Run:
+def train(
+    recipe: Recipe,
+    data: Dataset,
+    *,
+    backend: str | Backend,
+    validation: Dataset | None = None,
+    lint: bool = True,
+) -> Run:
     """Start training and come back at once with a durable :class:`Run`.
 
     Args:
@@ -23,10 +31,13 @@ def train(recipe: Recipe, data: Dataset, *, backend: str | Backend, validation: 
         data: the training rows with their task.
         backend: where, as ``"name:model"`` or a backend object. The only argument that differs between places.
         validation: rows whose loss is watched during training.
+        lint: look at all rows first, by the rules of :func:`ftkit.lint` whose findings are errors, and refuse when
+        there
+            are any. ``False`` starts anyway, and leaves it to the backend.
 
     Raises:
         RefusedError: the backend cannot honour a field of the recipe; nothing was started.
-        DataError: a row that cannot be trained on; names the file and line.
+        DataError: rows that cannot be trained on; names the files and lines.
         ModelError, MissingExtraError: what the backend needs is not there.
     """
     where = backend_of(backend)
@@ -35,6 +46,8 @@ def train(recipe: Recipe, data: Dataset, *, backend: str | Backend, validation: 
     if not len(data):
         raise DataError("there are no rows to train on")
     where.check(recipe, data, validation)
+    if lint:
+        refuse_errors(data, validation, backend=f"{where.name}:{where.model}")
     store = Store()
     record = RunRecord(
         id=new_run_id(),

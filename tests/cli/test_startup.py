@@ -14,7 +14,7 @@ HEAVY = {
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["task"], ["data", "check"], ["data", "mask"], ["plan"], ["train"], ["evaluate"], ["runs", "list"]],
+    [[], ["task"], ["data", "check"], ["data", "mask"], ["lint"], ["plan"], ["train"], ["evaluate"], ["runs", "list"]],
 )
 def test_help_loads_nothing_heavy(command):
     code = (

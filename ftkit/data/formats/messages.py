@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ftkit.data.strict_json import parse
-from ftkit.errors import DataError, Place
+from ftkit.errors import DataError, DataProblem, Place
 from ftkit.task import Message
 
 __all__ = ["read_messages", "read_parts", "read_tools", "text_content"]
@@ -103,8 +103,8 @@ class _Reader:
         self._waiting: list[str] = []
         self._after_call = False
 
-    def _error(self, message: str, field: str) -> DataError:
-        return DataError(message, place=self._place, field=field)
+    def _error(self, message: str, field: str, problem: DataProblem | None = None) -> DataError:
+        return DataError(message, place=self._place, field=field, problem=problem)
 
     def message(self, item: Any, field: str, number: int) -> Message:
         if not isinstance(item, Mapping):
@@ -114,9 +114,9 @@ class _Reader:
         if role not in _ROLES:
             hint = _ROLE_HINTS.get(role, f"it must be one of {', '.join(_ROLES)}") if isinstance(role, str) else ""
             shown = "missing" if role is None else f"{role!r} is no role"
-            raise self._error(f"{shown}; {hint or 'it must be one of ' + ', '.join(_ROLES)}", f"{field}.role")
+            raise self._error(f"{shown}; {hint or 'it must be one of ' + ', '.join(_ROLES)}", f"{field}.role", "role")
         if role in ("system", "developer") and number:
-            raise self._error(f"a {role} message can only be the first one", f"{field}.role")
+            raise self._error(f"a {role} message can only be the first one", f"{field}.role", "role")
         if "function_call" in message:
             raise self._error("the old form of a call is not read; write tool_calls", f"{field}.function_call")
         self._check_weight(message, field)
@@ -170,7 +170,9 @@ class _Reader:
         content = message.get("content")
         if calls is None:
             if content is None or not (content.strip() if isinstance(content, str) else content):
-                raise self._error("an empty assistant turn: it has neither content nor tool_calls", field)
+                raise self._error(
+                    "an empty assistant turn: it has neither content nor tool_calls", field, "empty_answer"
+                )
             self._after_call = False
             return
         if not isinstance(calls, list):
@@ -201,7 +203,9 @@ class _Reader:
 
     def _tool(self, message: dict[str, Any], field: str) -> None:
         if not self._after_call:
-            raise self._error("a tool message must follow the assistant turn that calls the tool", f"{field}.role")
+            raise self._error(
+                "a tool message must follow the assistant turn that calls the tool", f"{field}.role", "role"
+            )
         identity = message.get("tool_call_id")
         if identity is None and self._waiting:
             identity = message["tool_call_id"] = self._waiting[0]

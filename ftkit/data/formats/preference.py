@@ -42,6 +42,7 @@ def read_pair(row: RawRow, prompt: Part, chosen: Part, rejected: Part) -> tuple[
             f"only, the last ({chosen[0]} has {len(chosen[1])}, {rejected[0]} has {len(rejected[1])})",
             place=row.place,
             field=_field([prompt, rejected], at),
+            problem="prompts_differ",
         )
     return better, worse[-1]
 

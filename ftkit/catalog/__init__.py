@@ -1,0 +1,32 @@
+"""Dated facts about places that train and answer: models, limits, prices, dates, GPUs. Code holds none of them."""
+
+from ftkit.catalog.catalog import Catalog
+from ftkit.catalog.reading import OVERRIDE, load_catalog
+from ftkit.catalog.rows import (
+    STALE_AFTER_DAYS,
+    Deadline,
+    Fact,
+    Gpu,
+    HostedModel,
+    HostingPrice,
+    InferencePrice,
+    Limits,
+    TrainingPrice,
+    days_until,
+)
+
+__all__ = [
+    "OVERRIDE",
+    "STALE_AFTER_DAYS",
+    "Catalog",
+    "Deadline",
+    "Fact",
+    "Gpu",
+    "HostedModel",
+    "HostingPrice",
+    "InferencePrice",
+    "Limits",
+    "TrainingPrice",
+    "days_until",
+    "load_catalog",
+]

@@ -1,0 +1,100 @@
+"""A report in a terminal, in the manner of ruff: ``file:line: CODE message``, an excerpt, a summary by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ftkit.linting.finding import Finding
+from ftkit.linting.forms.summary import density_lines, headline, message_of, statistics_cells
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ftkit.linting.report import LintReport
+
+__all__ = ["coloured", "statistics_lines", "text"]
+
+SHOWN = 5
+"""Findings of each rule that are shown."""
+
+_COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
+
+
+def text(report: LintReport, shown: int = SHOWN) -> str:
+    """The report as lines of text."""
+    lines: list[str] = []
+    for finding in _shown(report, shown):
+        lines += [f"{finding.place}: {finding.code} {_said(finding)}", *_below(finding)]
+    if lines:
+        lines += [*_hidden(report, shown), ""]
+    lines += statistics_lines(report)
+    return "\n".join([*lines, *([""] if report.counts else []), *_end(report)]) + "\n"
+
+
+def coloured(report: LintReport, shown: int = SHOWN) -> RenderableType:
+    """The report for a rich console."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    for finding in _shown(report, shown):
+        line = Text(f"{finding.place}: ", style="bold")
+        line.append(finding.code, style=f"bold {_COLOURS[finding.severity]}")
+        line.append(f" {_said(finding)}", style="default")
+        parts += [line, *(Text(below, style="dim") for below in _below(finding))]
+    if parts:
+        parts += [*(Text(line, style="dim") for line in _hidden(report, shown)), Text("")]
+    parts += [Text(line) for line in statistics_lines(report)]
+    end = _end(report)
+    return Group(*parts, *([Text("")] if report.counts else []), Text(end[0], style="bold"), *map(Text, end[1:]))
+
+
+def statistics_lines(report: LintReport) -> list[str]:
+    """One line a rule: how often, which, what it says."""
+    cells = [statistics_cells(count) for count in report.counts]
+    if not cells:
+        return []
+    widths = [max(len(row[at]) for row in cells) for at in range(5)]
+    return [
+        "  ".join(
+            [
+                row[0].rjust(widths[0]),
+                *(cell.ljust(width) for cell, width in zip(row[1:5], widths[1:], strict=True)),
+                row[5],
+            ]
+        )
+        for row in cells
+    ]
+
+
+def _shown(report: LintReport, most: int) -> Iterator[Finding]:
+    seen: dict[str, int] = {}
+    for finding in report.findings:
+        seen[finding.code] = seen.get(finding.code, 0) + 1
+        if seen[finding.code] <= most:
+            yield finding
+
+
+def _hidden(report: LintReport, shown: int) -> list[str]:
+    more = [f"{count.count - shown:,} {count.code}" for count in report.counts if count.count > shown]
+    return [f"… and more: {', '.join(more)}"] if more else []
+
+
+def _said(finding: Finding) -> str:
+    mark = "[*] " if finding.fixable else ""
+    named = f" (row {finding.row})" if finding.row is not None else ""
+    return f"{mark}{message_of(finding.message, finding.path)}{named}"
+
+
+def _below(finding: Finding) -> list[str]:
+    lines = [f"    | {finding.excerpt}"] if finding.excerpt else []
+    return lines + ([f"    = see {', '.join(finding.related)}"] if finding.related else [])
+
+
+def _end(report: LintReport) -> list[str]:
+    lines = [headline(report), *density_lines(report)]
+    fixable = sum(count.count for count in report.counts if count.fixable)
+    if fixable:
+        lines.append("[*] can often be mended by --fix.")
+    return lines + [f"Not run: {line}" for line in report.skipped]

@@ -1,0 +1,222 @@
+"""T: rows in a model's own tokens. Without a backend only lengths in characters are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from ftkit.data import Row
+from ftkit.errors import DataError, FtkitError
+from ftkit.extras import check_installed
+from ftkit.linting.finding import Found
+from ftkit.linting.rule import RowRule, TallyRule, WholeRule
+from ftkit.linting.seen import Seen
+from ftkit.linting.setting import Setting
+from ftkit.linting.tally import Tally
+from ftkit.linting.whole import Whole
+
+if TYPE_CHECKING:
+    from ftkit.engine.rendered import Rendered
+    from ftkit.engine.rendering import Renderer
+
+__all__ = ["EndOfTurn", "LengthOutlier", "NoSupervisedToken", "SupervisedShare", "TooLong"]
+
+
+def local_models(setting: Setting) -> tuple[str, ...]:
+    """The models of this machine that the rows are for."""
+    return tuple(name.partition(":")[2] for name in setting.backends if name.startswith("local:"))
+
+
+@cache
+def renderer_of(model: str) -> tuple[Renderer, int | None]:
+    """A model's way of writing conversations, and the most tokens that it can read; loads no weights.
+
+    Raises:
+        ModelError, MissingExtraError: it cannot be loaded.
+    """
+    check_installed("transformers", extra="local", needed_for="counting a model's tokens")
+    from ftkit.engine.pretrained import context_length, load_config
+    from ftkit.engine.source import find_source
+    from ftkit.engine.tokenizing import load_renderer
+
+    source = find_source(model)
+    renderer = load_renderer(source)
+    return renderer, context_length(load_config(source))
+
+
+def sequences(seen: Seen, renderer: Renderer) -> list[Rendered] | DataError:
+    """The row as training sequences, kept at the row: several rules ask for them."""
+    kept: dict[int, Any] = seen.__dict__.setdefault("_sequences", {})
+    if id(renderer) not in kept:
+        row = cast(Row, seen.row)
+        try:
+            made = renderer.examples(row.messages, row.tools, row.place)
+            if row.rejected is not None:
+                made = [*made, *renderer.examples(row.rejected_messages, row.tools, row.place)]
+            kept[id(renderer)] = made
+        except DataError as error:
+            kept[id(renderer)] = error
+    found: list[Rendered] | DataError = kept[id(renderer)]
+    return found
+
+
+def _why_not(setting: Setting) -> str | None:
+    """Why there are no tokens to look at."""
+    models = local_models(setting)
+    if not models:
+        return ""
+    try:
+        for model in models:
+            renderer_of(model)
+    except FtkitError as error:
+        return str(error)
+    return None
+
+
+class _TokenRule(RowRule):
+    """A rule that needs a model's tokenizer."""
+
+    def wants(self, setting: Setting) -> str | None:
+        return _why_not(setting)
+
+    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
+        if seen.row is None or seen.row.completion is None:
+            return
+        for model in local_models(setting):
+            renderer, limit = renderer_of(model)
+            yield from self.look(sequences(seen, renderer), renderer, limit, model)
+
+    def look(
+        self, made: list[Rendered] | DataError, renderer: Renderer, limit: int | None, model: str
+    ) -> Iterator[Found]:
+        raise NotImplementedError
+
+
+class TooLong(_TokenRule):
+    """The row has more tokens, by the model's own tokenizer and chat template, than the model can read. ftkit never
+    cuts a row, so training would stop at it; others cut it, and the answer at its end is what is lost.
+
+    Shorten the row or drop it.
+    """
+
+    code = "T001"
+    name = "too-long"
+    summary = "The row has more tokens than the model can read."
+    severity = "error"
+
+    def look(
+        self, made: list[Rendered] | DataError, renderer: Renderer, limit: int | None, model: str
+    ) -> Iterator[Found]:
+        if isinstance(made, DataError) or limit is None:
+            return
+        longest = max(len(one.ids) for one in made)
+        if longest > limit:
+            yield Found(f"{longest:,} tokens, and {model} reads {limit:,}")
+
+
+class NoSupervisedToken(_TokenRule):
+    """In the model's tokens nothing of the row is learned: all turns have weight 0, or the chat template leaves out
+    what was to be learned (tool calls, mostly).
+
+    The message is what the engine would say.
+    """
+
+    code = "T002"
+    name = "no-supervised-token"
+    summary = "In the model's tokens nothing of the row is learned."
+    severity = "error"
+
+    def look(
+        self, made: list[Rendered] | DataError, renderer: Renderer, limit: int | None, model: str
+    ) -> Iterator[Found]:
+        if isinstance(made, DataError):
+            if "end-of-turn" not in made.message:
+                yield Found(f"{model}: {made.message}", made.field)
+        elif not any(one.supervised.any() for one in made):
+            yield Found(f"{model}: no token of the row is learned")
+
+
+class EndOfTurn(_TokenRule):
+    """The end of the answer is not learned: the model would never learn to stop. The chat template puts no special
+    token after the assistant's turn, or the loss mask leaves it out.
+
+    Use another template; ftkit's engine refuses this one.
+    """
+
+    code = "T003"
+    name = "end-of-turn-unsupervised"
+    summary = "The token that ends the answer is not learned."
+    severity = "error"
+
+    def look(
+        self, made: list[Rendered] | DataError, renderer: Renderer, limit: int | None, model: str
+    ) -> Iterator[Found]:
+        if isinstance(made, DataError):
+            if "end-of-turn" in made.message:
+                yield Found(f"{model}: {made.message}", made.field)
+            return
+        for one in made:
+            learned = np.flatnonzero(one.supervised)
+            if len(learned) and int(one.ids[learned[-1]]) not in renderer.stop_ids:
+                yield Found(f"{model}: the last learned token does not end the turn")
+                return
+
+
+class SupervisedShare(TallyRule):
+    """Of all tokens only a few are learned: the rest is prompt, which is paid and computed in every epoch. Not wrong,
+    but worth knowing: a shorter prompt costs less, and ftkit's engine computes a shared beginning once.
+
+    Reported below 5 % of the tokens.
+    """
+
+    code = "T004"
+    name = "supervised-share"
+    summary = "Few of the tokens are learned."
+    severity = "info"
+
+    def wants(self, setting: Setting) -> str | None:
+        return _why_not(setting)
+
+    def observe(self, seen: Seen, setting: Setting) -> Iterator[tuple[str, str]]:
+        if seen.row is None or seen.row.completion is None:
+            return
+        for model in local_models(setting):
+            made = sequences(seen, renderer_of(model)[0])
+            if not isinstance(made, DataError):
+                learned = sum(int(one.supervised.sum()) for one in made) / max(1, sum(len(one.ids) for one in made))
+                yield model, f"{min(99, int(learned * 100)):02d}"
+
+    def judge(self, tally: Tally, whole: Whole) -> Iterator[Found]:
+        for model, ways in tally:
+            total = sum(ways.values())
+            share = sum((int(way) + 0.5) * count for way, count in ways.items()) / total
+            if share < 5:
+                yield Found(f"{model}: of a row's tokens {share:.1f} % are learned, on average")
+
+
+class LengthOutlier(WholeRule):
+    """The answer is many times as long as is usual here. Often two records in one, a pasted document, or a template
+    that was not filled in.
+
+    Looked at in characters: at least 50 rows; reported above the upper quartile by ten times the distance between the
+    quartiles, and at least five times the median.
+    """
+
+    code = "T005"
+    name = "length-outlier"
+    summary = "The answer is many times as long as usual."
+    severity = "info"
+
+    def check(self, whole: Whole) -> Iterator[Found]:
+        numbers = np.flatnonzero(whole.facts.answered > 0)
+        if len(numbers) < 50:
+            return
+        lengths = whole.facts.answered[numbers].astype(np.float64)
+        low, middle, high = np.percentile(lengths, (25, 50, 75))
+        limit = max(high + 10 * (high - low), 5 * middle)
+        for row in numbers[lengths > limit].tolist():
+            length = int(whole.facts.answered[row])
+            yield Found(f"the answer has {length:,} characters; the median is {middle:,.0f}", row=row)

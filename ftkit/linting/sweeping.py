@@ -1,0 +1,118 @@
+"""One pass over a stretch of rows: every rule on each row, and what is kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ftkit.data import Dataset
+from ftkit.errors import DataError
+from ftkit.linting.facts import Facts, FactsBuilder
+from ftkit.linting.finding import Found
+from ftkit.linting.rule import RowRule, Rule, TallyRule
+from ftkit.linting.seen import Seen
+from ftkit.linting.setting import Setting
+from ftkit.linting.tally import Tally
+
+__all__ = ["Stretch", "Swept", "ignored_codes", "rows_of", "see", "sweep"]
+
+IGNORE = "ftkit_ignore"
+"""Column of a row that holds codes (a list, or a text with commas) of rules that shall not look at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Rows to sweep: ``start`` to ``stop`` of a dataset, numbered from ``first`` in the whole."""
+
+    data: Dataset
+    split: str
+    start: int
+    stop: int
+    first: int
+
+
+@dataclass(slots=True)
+class Swept:
+    """What a sweep gives.
+
+    Attributes:
+        found: of each rule, what it found; at most ``keep`` of it.
+        flagged: of each rule, the numbers of all rows that it found something in.
+        tallies: counts of the tally rules.
+        facts: of every row.
+        ignores: codes that rows say are not for them.
+    """
+
+    found: dict[str, list[Found]] = field(default_factory=dict)
+    flagged: dict[str, list[int]] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    facts: Facts | None = None
+    ignores: dict[int, tuple[str, ...]] = field(default_factory=dict)
+
+
+def sweep(stretch: Stretch, rules: Sequence[Rule], setting: Setting, *, keep: int, sketches: bool | None) -> Swept:
+    """Look at every row of a stretch.
+
+    Args:
+        stretch: the rows.
+        rules: those that look at single rows, and those that count.
+        setting: what they are linted for.
+        keep: how many findings of each rule are kept whole; of further ones only the row's number is.
+        sketches: whether facts hold sketches; None: no facts are needed.
+    """
+    swept = Swept()
+    builder = None if sketches is None else FactsBuilder(sketches=sketches)
+    row_rules = [(rule, swept.found.setdefault(rule.code, []), swept.flagged.setdefault(rule.code, []))
+                 for rule in rules if isinstance(rule, RowRule)]  # fmt: skip
+    tally_rules = [
+        (rule, swept.tallies.setdefault(rule.code, Tally())) for rule in rules if isinstance(rule, TallyRule)
+    ]
+    for seen in rows_of(stretch):
+        ignored = ignored_codes(seen.columns)
+        if ignored:
+            swept.ignores[seen.number] = ignored
+        for rule, found, flagged in row_rules:
+            some = False
+            for one in rule.check(seen, setting):
+                some = True
+                if len(found) < keep:
+                    found.append(_numbered(one, seen.number))
+            if some:
+                flagged.append(seen.number)
+        if seen.row is not None:
+            for counting, tally in tally_rules:
+                for subject, way in counting.observe(seen, setting):
+                    tally.add(subject, way, seen.number)
+        if builder is not None:
+            builder.add(seen)
+    if builder is not None:
+        swept.facts = builder.done()
+    return swept
+
+
+def see(data: Dataset, at: int, number: int, split: str) -> Seen:
+    """Row ``at`` of ``data`` by itself."""
+    return next(rows_of(Stretch(data, split, at, at + 1, number)))
+
+
+def rows_of(stretch: Stretch) -> Iterator[Seen]:
+    """Every row of a stretch, in the files' order."""
+    data = stretch.data
+    numbered = enumerate(data[stretch.start : stretch.stop].attempts(), start=stretch.first)
+    for number, (place, columns, outcome) in numbered:
+        row, error = (None, outcome) if isinstance(outcome, DataError) else (outcome, None)
+        yield Seen(number, stretch.split, place, columns, row, error, data.task, data.options)
+
+
+def _numbered(found: Found, number: int) -> Found:
+    return replace(found, row=number)
+
+
+def ignored_codes(columns: Mapping[str, Any]) -> tuple[str, ...]:
+    """Codes that the row itself says are not for it, in its column :data:`IGNORE`."""
+    given = columns.get(IGNORE)
+    if not given:
+        return ()
+    codes = given.split(",") if isinstance(given, str) else given if isinstance(given, list) else []
+    return tuple(code.strip() for code in codes if isinstance(code, str) and code.strip())

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ftkit as ft
+from ftkit.errors import OutputError
+from ftkit.linting.fixing import MENDS, fix, mended
+from ftkit.linting.rules.safety import HARMLESS
+
+RECORD = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "kind": {"enum": ["bug", "Praise"]}, "n": {"type": ["number", "null"]}},
+    "required": ["name"],
+    "additionalProperties": False,
+}
+TASKS = [ft.Task(output=RECORD), ft.Task(output=Literal["bug", "Praise"]), ft.Task()]
+
+texts = st.text(st.characters(codec="utf-8") | st.sampled_from(HARMLESS + " \n`{}"), max_size=30)
+values = st.fixed_dictionaries(
+    {"name": texts}, optional={"n": st.none() | st.floats(allow_nan=False, allow_infinity=False),
+                               "kind": st.sampled_from(["bug", "BUG", " praise", "Praise", "other"])}
+)  # fmt: skip
+jsons = st.builds(
+    lambda value, reverse, around: around.replace("@", json.dumps(dict(list(value.items())[:: -1 if reverse else 1]))),
+    values, st.booleans(), st.sampled_from(["@", " @\n", "```json\n@\n```", "~~~\n@\n~~~", "Here: @", "\ufeff@"]),
+)  # fmt: skip
+answers = texts | jsons | st.sampled_from(["BUG", " praise ", "Bug\u200b", "prai\u00adse"])
+
+
+def said(text: str, task: ft.Task) -> object:
+    """What a reader takes from an answer: its value, without what mends may change."""
+    plain = text.translate({ord(one): None for one in HARMLESS}).strip()
+    while plain.startswith(("```", "~~~")) and plain.endswith(("```", "~~~")) and "{" in plain:
+        inner = plain[3:-3].strip().removeprefix("json").strip()
+        try:
+            json.loads(inner)
+        except ValueError:
+            break
+        plain = inner
+    try:
+        value = json.loads(plain)
+    except ValueError:
+        return plain.strip().casefold()
+    if isinstance(value, dict):
+        made = {key: item.translate({ord(one): None for one in HARMLESS}) if isinstance(item, str) else item
+                for key, item in value.items()}  # fmt: skip
+        if isinstance(made.get("kind"), str):
+            made["kind"] = made["kind"].strip().casefold()
+        return made
+    return plain.casefold()
+
+
+@given(answers, st.sampled_from(TASKS), st.sets(st.sampled_from(sorted(MENDS))))
+def test_a_mended_answer_says_the_same_and_mending_again_changes_nothing(text, task, codes):
+    once = mended(text, task, codes)
+    assert mended(once, task, codes) == once
+    assert said(once, task) == said(text, task)
+    try:
+        before = task.output.parse(text)
+    except OutputError:
+        return
+    after = task.output.parse(once)
+    assert said(_text(after), task) == said(_text(before), task)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@given(answers)
+def test_nothing_is_mended_that_was_not_asked_for(text):
+    assert mended(text, TASKS[0], ()) == text
+
+
+def _line(name: str, asked: str, answer: str, **style: Any) -> str:
+    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+    return json.dumps({"id": name, "messages": turns}, **{"ensure_ascii": False, **style})
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        _line("a", "é", ' {"n": 1, "name": "x"}'),
+        "",
+        _line("b", "é", '```\n{"name": "y"}\n```', ensure_ascii=True, separators=(",", ":")),
+        _line("c", "q", '{"name": "z"}').replace(": [", ":  ["),
+        "not json",
+        _line("d", "q", '{"name": "", "kind": "BUG"}').replace('{"id"', '{"ftkit_ignore": "J007", "id"'),
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes("\r\n".join(lines).encode())
+    return path
+
+
+def test_a_new_file_has_the_mended_lines_and_all_others_byte_for_byte(file):
+    before = file.read_bytes()
+    shown = []
+    data = ft.Dataset.load("rows.jsonl", TASKS[0], format="openai")
+    (done,) = fix(data, on_change=lambda name, change: shown.append((name, change.line)))
+    assert file.read_bytes() == before
+    assert (done.target, done.changes) == (Path("rows.fixed.jsonl"), 2)
+    assert shown == [("rows.jsonl", 1), ("rows.jsonl", 3)]
+    old, new = before.split(b"\r\n"), Path("rows.fixed.jsonl").read_bytes().split(b"\r\n")
+    assert [new[at] for at in (1, 3, 4, 5)] == [old[at] for at in (1, 3, 4, 5)]
+    assert json.loads(new[0])["messages"][-1]["content"] == '{"name": "x", "n": 1}'
+    assert "é".encode() in new[0]
+    assert b'"content":"\\u00e9"' in new[2]  # as tight, and as escaped, as it was
+
+
+def test_fixing_the_fixed_file_writes_nothing(file):
+    fix(ft.Dataset.load("rows.jsonl", TASKS[0], format="openai"))
+    (again,) = fix(ft.Dataset.load("rows.fixed.jsonl", TASKS[0], format="openai"))
+    assert (again.target, again.changes) == (None, 0)
+    assert not Path("rows.fixed.fixed.jsonl").exists()
+
+
+def test_looking_only_writes_nothing(file):
+    (done,) = fix(ft.Dataset.load("rows.jsonl", TASKS[0], format="openai"), write=False)
+    assert done.changes
+    assert list(file.parent.glob("*.fixed.jsonl")) == []
+
+
+def test_answers_in_columns_are_mended_where_they_stand(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"q": "a", "r": {"kind": "BUG", "name": "x\u200b"}}, {"q": "b", "r": {"name": "y"}}]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = ft.Dataset.load("rows.jsonl", ft.Task("x", input="{q}", output=RECORD), target="r")
+    assert [found.code for found in ft.lint(data, select=["J007"]).errors] == ["J007"]
+    fix(data)
+    lines = Path("rows.fixed.jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["r"] == {"kind": "bug", "name": "x"}
+    assert json.loads(lines[1]) == rows[1]

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import ftkit as ft
+from ftkit.linting import known_rules, registry
+from ftkit.linting.opening import open_anyway
+
+CONFLICT = [("a question", "yes"), ("A question!", "no"), ("another one", "yes")]
+
+
+def test_a_finding_names_file_line_row_and_the_rows_it_has_to_do_with(chats):
+    report = ft.lint(chats(*CONFLICT), select=["L001"])
+    first, second = report.findings
+    assert (first.line, second.line) == (1, 2)
+    assert first.file.endswith("rows.jsonl")
+    assert first.row == chats(*CONFLICT)[0].id
+    assert first.related == (second.place,)
+    assert not report.ok
+
+
+def test_rows_with_other_instructions_do_not_contradict_each_other(chats):
+    def row(system, answer):
+        return {"messages": [{"role": "system", "content": system}, {"role": "user", "content": "the same text"},
+                             {"role": "assistant", "content": answer}]}  # fmt: skip
+
+    assert ft.lint(chats(row("Translate.", "x"), row("Classify.", "y")), select=["L001"]).ok
+
+
+def test_rules_are_chosen_by_code_beginning_and_name(chats):
+    rows = chats(*CONFLICT, ("q", "w "))
+    codes = lambda **options: {count.code for count in ft.lint(rows, **options).counts}  # noqa: E731
+    assert codes(select=["L"]) == {"L001"}
+    assert codes(select=["whitespace", "L001"]) == {"C006", "L001"}
+    assert "L001" not in codes(ignore=["L"])
+    assert codes(select=["L001"], ignore=["L"]) == {"L001"}
+    with pytest.raises(ft.ConfigError, match="'Z' fits no rule"):
+        ft.lint(rows, select=["Z"])
+
+
+def test_findings_are_ignored_by_row_id_and_in_the_row_itself(chats):
+    def row(name, answer, **more):
+        messages = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": answer}]
+        return {"id": name, "messages": messages, **more}
+
+    rows = [row("one", "yes"), row("two", "no")]
+    assert len(ft.lint(chats(*rows), select=["L"]).findings) == 2
+    assert [found.row for found in ft.lint(chats(*rows), select=["L"], ignore_rows={"one": ["L"]}).findings] == ["two"]
+    inline = [row("one", "yes", ftkit_ignore="L001, U"), row("two", "no", ftkit_ignore=["ALL"])]
+    assert ft.lint(chats(*inline), select=["L"]).ok
+
+
+def test_several_processes_find_what_one_finds(chats):
+    rows = [
+        (f"the question number {n % 40} is put here in a sentence of its own", f"answer {n % 3} ") for n in range(90)
+    ]
+    data = chats(*rows, "no json", {"messages": []})
+    one, two = (ft.lint(data, workers=count) for count in (1, 2))
+    assert one.model_copy(update={"created_at": ""}) == two.model_copy(update={"created_at": ""})
+    assert {"D001", "L001", "C006"} <= {count.code for count in one.counts}
+
+
+def test_of_very_many_findings_some_are_kept_and_all_are_counted(chats):
+    report = ft.lint(chats(*((f"q{n}", "a ") for n in range(50))), select=["C006"], keep=3)
+    assert len(report.findings) == 3
+    assert (report.counts[0].count, report.counts[0].rows, report.flagged_rows) == (50, 50, 50)
+
+
+def test_errors_only_runs_the_rules_whose_findings_are_errors(chats):
+    report = ft.lint(chats(*CONFLICT, "{"), severity="error")
+    assert [count.code for count in report.counts] == ["D001"]
+
+
+def test_density_counts_what_repeats_once_and_what_contradicts_not(chats):
+    same = [("what is the capital of the country named here", "Oslo")] * 3
+    report = ft.lint(chats(*same, ("x", "1"), ("x", "2"), ("y", "3"), "broken"))
+    density = report.density
+    assert density.rows == 7
+    assert density.effective == 2  # Oslo and y; the two answers to x cancel out
+    assert density.usable == pytest.approx(6 / 7, abs=1e-4)
+    assert density.unique == pytest.approx(4 / 6, abs=1e-4)
+    assert density.agreeing == pytest.approx(4 / 6, abs=1e-4)
+    assert density.score == pytest.approx(100 * 6 / 7 * (4 / 6) ** 2, abs=0.1)
+
+
+def test_a_function_becomes_a_rule(chats, monkeypatch):
+    monkeypatch.setattr(registry, "_declared", {})
+
+    @ft.lint_rule("X001", "no-shouting", severity="error")
+    def no_shouting(row):
+        """Answers are not shouted."""
+        return "the answer is shouted" if row.target.isupper() else None
+
+    assert known_rules()["X001"].summary == "Answers are not shouted."
+    report = ft.lint(chats(("a", "HELP"), ("b", "help")))
+    assert [(found.line, found.severity) for found in report["X001"]] == [(1, "error")]
+    with pytest.raises(ft.ConfigError, match="another rule has this code"):
+        ft.lint_rule("D001", "mine")(no_shouting)
+    with pytest.raises(ft.ConfigError, match="capital letters and three digits"):
+        ft.lint_rule("x1", "mine")
+
+
+def test_rules_are_plugged_in_by_entry_point(chats, tmp_path, monkeypatch):
+    package = tmp_path / "my_rules-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: my-rules\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[ftkit.lint_rules]\nmine = my_rules:Mine\n")
+    (tmp_path / "my_rules.py").write_text(
+        "from ftkit.linting import Found, RowRule\n"
+        "class Mine(RowRule):\n"
+        "    code, name, summary = 'Q001', 'no-foo', 'There is no foo.'\n"
+        "    def check(self, seen, setting):\n"
+        "        if 'foo' in seen.input: yield Found('foo is here')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._plugged_in.cache_clear()
+    try:
+        report = ft.lint(chats(("a foo", "x"), ("a bar", "y")), select=["Q"], workers=2)
+        assert [(found.code, found.line) for found in report.findings] == [("Q001", 1)]
+    finally:
+        monkeypatch.undo()
+        registry._plugged_in.cache_clear()
+        sys.modules.pop("my_rules", None)
+
+
+def test_files_of_several_formats_are_opened_in_the_commonest(tmp_path: Path):
+    chat = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
+    rows = [{"instruction": "i", "output": "o"}, chat, chat, chat]
+    path = tmp_path / "mixed.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = ft.lint(open_anyway(lambda form: ft.Dataset.load(path, format=form), "auto"), select=["D"])
+    assert [(found.code, found.line) for found in report.findings] == [("D006", 1)]
+
+
+def test_a_secret_is_shown_by_no_rule(chats):
+    token = "ghp_" + "a1B2" * 9
+    report = ft.lint(chats((f"mail joe@acme.com, use {token}", "x"), (f"mail joe@acme.com, use {token}", "y")))
+    assert {"S001", "S002", "L001"} <= {count.code for count in report.counts}
+    assert token not in report.form("json")
+
+
+def test_hosts_are_told_by_the_catalogue(chats):
+    pairs = [{"prompt": f"q{n}", "chosen": "a", "rejected": "b"} for n in range(4)]
+    few = ft.lint(chats(*pairs, format="trl_preference"), backends="openai:gpt-4.1-mini", select=["H"])
+    assert any("takes 10 rows or more" in found.message for found in few["H001"])
+    schema = {"type": "object", "properties": {"age": {"type": "integer", "minimum": 0}}, "required": ["age"]}
+    task = ft.Task("x", input="{q}", output=schema)
+    rows = ft.Dataset.from_rows([{"q": "a", "r": {"age": 3}}], task, target="r")
+    strict = ft.lint(rows, backends="openai:gpt-4.1-mini", select=["J008"])
+    assert [found.path for found in strict.findings] == ["$.age"]
+    assert ft.lint(rows, select=["J008", "H"]).ok
+
+
+def test_tokens_are_the_models_own(chats, tiny_model):
+    long = "word " * 3_000
+    report = ft.lint(chats((long, "yes"), ("short", "no")), backends=f"local:{tiny_model}", select=["T"])
+    assert [(found.code, found.line) for found in report.errors] == [("T001", 1)]
+    assert "tokens" in report.errors[0].message
+
+
+def test_a_model_that_cannot_be_loaded_is_said_and_stops_nothing(chats):
+    report = ft.lint(chats(*CONFLICT), backends="local:/no/such/model", select=["T001", "L001"])
+    assert any("T001" in line and "/no/such/model" in line for line in report.skipped)
+    assert report["L001"]
+
+
+def test_gradients_of_rows_that_contradict_each_other_oppose(chats, tiny_model):
+    rows = [("Is the bicycle hire open on Sunday morning", "yes yes yes yes"),
+            ("Is the bicycle hire open on Sunday mornings", "no no no no no"),
+            ("Is the bicycle hire open on a Sunday morning", "yes yes yes yes")]  # fmt: skip
+    from ftkit.engine.gradients import gradient_sketches
+
+    sketches = gradient_sketches(tiny_model, chats(*rows))
+    cosines = sketches @ sketches.T
+    assert cosines[0, 0] == pytest.approx(1, abs=1e-5)
+    assert cosines[0, 2] > 0.8  # the same answer to nearly the same question
+    assert cosines[0, 1] < 0.6
+    report = ft.lint(chats(*rows), backends=f"local:{tiny_model}", select=["G001"], gradients=3)
+    assert not report.skipped
+    assert ft.lint(chats(*rows), select=["G001"], gradients=3).skipped

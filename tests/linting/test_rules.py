@@ -1,0 +1,92 @@
+"""Rules on the data as a whole, which cannot be planted row by row."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import ftkit as ft
+
+
+def codes(report: ft.LintReport, *wanted: str) -> list[tuple[str, str | None, int | None]]:
+    return [(found.code, found.split, found.line) for found in report.findings if found.code in wanted]
+
+
+def test_a_group_on_both_sides_is_a_leak() -> None:
+    task = ft.Task("x", input="{note}")
+
+    def load(name: str, *rows: tuple[str, str]) -> ft.Dataset:
+        made = [{"note": note, "record": "r", "patient": who} for note, who in rows]
+        return ft.Dataset.from_rows(made, task, target="record", group="patient", name=name)
+
+    report = ft.lint(load("train", ("a", "p1"), ("b", "p2")), load("test", ("c", "p2"), ("d", "p3")))
+    assert codes(report, "U006") == [("U006", "test", 1)]
+    assert report["U006"][0].related == ("train:2",)
+
+
+def test_a_test_row_inside_a_longer_training_row_is_found(chats: Any) -> None:
+    asked = "Where do I lock the bicycle when the station is full"
+    train = chats((f"A customer wrote: “{asked}?” Summarise it.", "x"), ("Something else", "y"), name="train.jsonl")
+    report = ft.lint(train, chats((asked, "there"), ("short one", "y"), name="test.jsonl"))
+    assert codes(report, "U007", "U004") == [("U007", "train", 1)]
+    assert report["U007"][0].related[0].endswith("test.jsonl:1")
+
+
+def test_classes_that_are_rare_or_missing_are_told() -> None:
+    task = ft.Task("x", input="{q}", output=Literal["often", "seldom", "never"])
+    rows = [{"q": f"question {n}", "a": "often" if n < 60 else "seldom"} for n in range(62)]
+    report = ft.lint(ft.Dataset.from_rows(rows, task, target="a"), select=["L003", "L004"])
+    assert [found.message for found in report["L003"]] == ["'often' has 60 of 62 rows, 'seldom' has 2"]
+    assert {found.message for found in report["L004"]} == {
+        "the class 'seldom' has 2 rows",
+        "the class 'never' has no row",
+    }
+
+
+def test_a_value_in_another_field_than_everywhere_is_asked_about() -> None:
+    task = ft.Task("x", input="{q}", output={"type": "object", "properties": {"city": {}, "state": {}}})
+    rows = [{"q": f"q{n}", "r": {"city": f"town {n}", "state": "Ohio"}} for n in range(30)]
+    rows.append({"q": "odd", "r": {"city": "Ohio", "state": None}})
+    report = ft.lint(ft.Dataset.from_rows(rows, task, target="r"), select=["L006"])
+    assert [(found.line, found.path) for found in report.findings] == [(31, "$.city")]
+
+
+def test_facts_that_the_input_lacks_are_a_share(chats: Any) -> None:
+    rows = [
+        (f"Tell me about the mountain number {n}", f"It was climbed by Edmund Hillary in {1900 + n}.")
+        for n in range(12)
+    ]
+    (found,) = ft.lint(chats(*rows, *(("Say 7", "7") for _ in range(12))), select=["K001"]).findings
+    assert found.message.startswith("50 % of the answers (12 rows)")
+    assert found.severity == "info"
+    assert len(found.related) == 3
+
+
+def test_few_rows_and_many_epochs_are_told(chats: Any) -> None:
+    few = ft.lint(chats(*((f"q{n}", "a") for n in range(5))), recipe=ft.SFT(epochs=12), select=["V"])
+    assert [found.code for found in few.findings] == ["V001", "V003"]
+    more = ft.lint(chats(*((f"q{n}", "a") for n in range(20))), recipe=ft.SFT(epochs=3), select=["V"])
+    assert [found.code for found in more.findings] == ["V002"]
+
+
+def test_an_answer_many_times_as_long_as_usual_is_an_outlier(chats: Any) -> None:
+    rows = [(f"q{n}", "a fairly short answer" + "!" * (n % 5)) for n in range(60)]
+    report = ft.lint(chats(*rows, ("odd", "long " * 400)), select=["T005"])
+    assert codes(report, "T005") == [("T005", "train", 61)]
+
+
+def test_length_bias_and_different_prompts_of_preferences(chats: Any) -> None:
+    pairs = [{"prompt": f"q{n}", "chosen": "a long and winding answer", "rejected": "short"} for n in range(25)]
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    other = [{"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}]
+    report = ft.lint(chats(*pairs, {"chosen": turns, "rejected": other}, format="trl_preference"), select=["P"])
+    assert codes(report, "P002") == [("P002", "train", 26)]
+    assert report["P003"][0].message.startswith("the chosen answer is the longer one in 100 %")
+
+
+def test_copied_values_are_never_called_inconsistent() -> None:
+    task = ft.Task("x", input="{q}", output={"type": "object", "properties": {"city": {}}})
+    names = ["CHICAGO", "Chicago"]
+    rows = [{"q": f"{n} Main St {names[n % 8 == 0]}", "r": {"city": names[n % 8 == 0]}} for n in range(40)]
+    assert not ft.lint(ft.Dataset.from_rows(rows, task, target="r"), select=["C"]).findings
+    invented = [{**row, "q": str(n)} for n, row in enumerate(rows)]
+    assert len(ft.lint(ft.Dataset.from_rows(invented, task, target="r"), select=["C005"]).findings) == 5
