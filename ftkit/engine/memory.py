@@ -96,7 +96,7 @@ def memory_of(
         recipe: resolved, without ``"auto"``.
         work: what it computes.
         device: where it runs.
-        shared: whether rows share computation; row by row every token has logits.
+        shared: whether rows share computation; row by row the logits are the model's own, all of a row at once.
         process: bytes that are taken before any model is.
     """
     size = _compute_bytes(recipe)
@@ -120,8 +120,9 @@ def memory_of(
     # Files of 16-bit weights are mapped into memory while they are copied to another type or to the device.
     mapped = 2 * shape.parameters if device == "cpu" and size == 4 else 0
     loading = process + weights + mapped + left
-    # The two rows are computed alone first, with the logits of all their tokens.
-    tried = 0 if shape.scores else work.longest * shape.outputs * size
+    # The two rows are computed alone first, with the logits of all that they ask for.
+    asked = min(work.longest, max(pack.predictions for pack in packs))
+    tried = 0 if shape.scores else asked * shape.outputs * size
     passes = (_looked_at(shape, recipe, pack, device=device, shared=shared) for pack in work.passes)
     looking = max(loading, process + weights + adapters + tried, process + held + left + max(passes, default=0))
     return Memory(
@@ -185,7 +186,7 @@ def kept_by_the_head(shape: Shape, recipe: Recipe, pack: PackSize, *, shared: bo
         held = 2 if pack.predictions <= CHUNK else 3
         logits = rows * shape.outputs * (4 * held + narrow) + pack.predictions * shape.hidden * size
     else:
-        logits = pack.tokens * shape.outputs * 2 * size + pack.predictions * shape.outputs * (8 + size)
+        logits = pack.predictions * shape.outputs * (8 + 3 * size)
     # A trained output layer: its gradient as it is summed, and one chunk's.
     return logits + (2 * 4 * shape.head.weights if isinstance(recipe.adapter, Full) else 0)
 
@@ -281,7 +282,7 @@ def _looked_at(shape: Shape, recipe: Recipe, pack: PackSize, *, device: str, sha
     """Bytes of a pack that is computed without gradients: one layer's tensors, and one chunk of logits."""
     size = _compute_bytes(recipe)
     layer = round(_kept_by_a_layer(shape, recipe, device) * pack.tokens)
-    rows = min(pack.predictions, CHUNK) if shared else pack.tokens
+    rows = min(pack.predictions, CHUNK) if shared else pack.predictions
     logits = rows * shape.outputs * (8 if size == 4 else 10)
     hidden = 2 * pack.tokens * shape.hidden * size
     return hidden + max(layer, logits)
