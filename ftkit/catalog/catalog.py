@@ -42,7 +42,8 @@ class Catalog(BaseModel):
 
     def providers(self) -> tuple[str, ...]:
         """Names of the providers of which something is known, in the files' order."""
-        return tuple(dict.fromkeys(row.provider for row in (*self.model_rows, *self.limit_rows)))
+        named = [row.provider for row in self.model_rows] + [row.provider for row in self.limit_rows]
+        return tuple(dict.fromkeys(named))
 
     def models(self, provider: str) -> list[HostedModel]:
         """The models of a provider."""
@@ -93,7 +94,7 @@ class Catalog(BaseModel):
         rows = [price for price in self.hosting_prices if price.provider == provider]
         return [price for price in rows if price.model in names] or [price for price in rows if price.model == "*"]
 
-    def limits(self, provider: str, method: Method) -> Limits | None:
+    def limits(self, provider: str, method: str) -> Limits | None:
         """What the provider takes for that method: its general row with what the method's own row says otherwise."""
         general, own = (
             next((row for row in self.limit_rows if (row.provider, row.method) == (provider, which)), None)

@@ -7,7 +7,7 @@ import time
 
 from ftkit.backends import Backend, TrainingJob, backend_of
 from ftkit.data import Dataset
-from ftkit.errors import DataError
+from ftkit.errors import DataError, RefusedError
 from ftkit.recipe import Recipe
 from ftkit.runs.run import Run
 from ftkit.store import OPEN_STATES, RunRecord, Store
@@ -15,7 +15,14 @@ from ftkit.store import OPEN_STATES, RunRecord, Store
 __all__ = ["train"]
 
 
-def train(recipe: Recipe, data: Dataset, *, backend: str | Backend, validation: Dataset | None = None) -> Run:
+def train(
+    recipe: Recipe,
+    data: Dataset,
+    *,
+    backend: str | Backend,
+    validation: Dataset | None = None,
+    max_cost: float | None = None,
+) -> Run:
     """Start training and come back at once with a durable :class:`Run`.
 
     Args:
@@ -23,9 +30,12 @@ def train(recipe: Recipe, data: Dataset, *, backend: str | Backend, validation: 
         data: the training rows with their task.
         backend: where, as ``"name:model"`` or a backend object. The only argument that differs between places.
         validation: rows whose loss is watched during training.
+        max_cost: the most that training may cost, in US dollars, by the catalogue's prices. Training on this machine
+            costs nothing.
 
     Raises:
-        RefusedError: the backend cannot honour a field of the recipe; nothing was started.
+        RefusedError: the backend cannot honour a field of the recipe, or training would cost more than ``max_cost``,
+            or its price is not known; nothing was started.
         DataError: a row that cannot be trained on; names the file and line.
         ModelError, MissingExtraError: what the backend needs is not there.
     """
@@ -35,6 +45,8 @@ def train(recipe: Recipe, data: Dataset, *, backend: str | Backend, validation: 
     if not len(data):
         raise DataError("there are no rows to train on")
     where.check(recipe, data, validation)
+    if max_cost is not None:
+        _check_cost(where, recipe, data, validation, max_cost)
     store = Store()
     record = RunRecord(
         id=new_run_id(),
@@ -51,10 +63,31 @@ def train(recipe: Recipe, data: Dataset, *, backend: str | Backend, validation: 
     try:
         where.submit(TrainingJob(record.id, recipe, data, validation), store)
     except BaseException as error:
+        if not isinstance(error, Exception) and store.get(record.id).handle:
+            raise  # cut off half-way: whoever looks next finds out what became of it
         reason = f"could not be started: {error or type(error).__name__}"
         store.update(record.id, expect=OPEN_STATES, state="failed", error=reason, finished_at=time.time())
         raise
     return Run(store.get(record.id), store, where, data.task)
+
+
+def _check_cost(where: Backend, recipe: Recipe, data: Dataset, validation: Dataset | None, max_cost: float) -> None:
+    """Refuse what costs too much; only places that charge have a ``quote``."""
+    ask = getattr(where, "quote", None)
+    if ask is None:
+        return
+    quote = ask(recipe, data, validation)
+    cost = quote.training_usd
+    if cost is None:
+        reason = "the price of training there is not known"
+    elif cost > max_cost:
+        reason = (
+            f"training would cost ${cost:,.2f}: {quote.tokens_per_epoch:,} tokens × {quote.epochs} epochs, at the "
+            f"price of {quote.price_source}, read {quote.price_as_of}"
+        )
+    else:
+        return
+    raise RefusedError(f"{where.name}:{where.model}: max_cost is ${max_cost:,.2f}, and {reason}", backend=where.name)
 
 
 def new_run_id() -> str:
