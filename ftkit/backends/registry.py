@@ -17,6 +17,8 @@ GROUP = "ftkit.backends"
 
 _BUILT_IN = {
     "local": "ftkit.backends.local:LocalBackend",
+    "together": "ftkit.backends.together:Together",
+    "fireworks": "ftkit.backends.fireworks:Fireworks",
     **{
         name: f"ftkit.backends.openai_jobs:{name.replace('-', '_')}"
         for name in ("openai", "azure", "nebius", "crusoe", "bedrock-mantle", "litellm", "compatible")

@@ -28,6 +28,8 @@ from ftkit.task import Task
 
 __all__ = ["HostedBackend"]
 
+_BEGIN_S = 10.0
+"""How long a run may be in the store before its submission has begun."""
 _FILE_POLL_S = 1.0
 _FILE_WAIT_S = 1800.0
 
@@ -113,11 +115,12 @@ class HostedBackend:
         with submitting(folder) as mine:
             if not mine:
                 raise RunError(f"run {job.run_id} is being submitted already")
-            key = f"ftkit-{job.run_id}-{secrets.token_hex(4)}"
-            store.update(job.run_id, handle={"key": key, "phase": "uploading", "url": self.host().url})
             self._write_rows(job.data, folder / "training.jsonl")
             if job.validation is not None:
                 self._write_rows(job.validation, folder / "validation.jsonl")
+            # From here on the run can be gone on with by whoever finds it.
+            key = f"ftkit-{job.run_id}-{secrets.token_hex(4)}"
+            store.update(job.run_id, handle={"key": key, "phase": "uploading", "url": self.host().url})
             self._submit(store.get(job.run_id), store)
 
     def resume(self, record: RunRecord, store: Store) -> None:
@@ -144,7 +147,10 @@ class HostedBackend:
 
     def refresh(self, record: RunRecord, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. Looks seldom, and an outage of the host changes nothing."""
-        if record.state not in OPEN_STATES or "key" not in record.handle:
+        if record.state not in OPEN_STATES:
+            return
+        if "key" not in record.handle:
+            self._fail_if_abandoned(record, store)
             return
         now = time.monotonic()
         due, failures = self._looks.get(record.id, (0.0, 0))
@@ -359,6 +365,15 @@ class HostedBackend:
                 )
                 self._end(record.id, store, "failed", reason)
         return None
+
+    def _fail_if_abandoned(self, record: RunRecord, store: Store) -> None:
+        """A run without a key was never sent; when nobody is at it any more, say so."""
+        if time.time() - record.created_at < _BEGIN_S:
+            return
+        with submitting(store.run_folder(record.id)) as mine:
+            if mine and "key" not in store.get(record.id).handle:
+                reason = "it was cut off before anything was sent, so nothing was charged; start it again with ft.train"
+                self._end(record.id, store, "failed", reason)
 
     def _may_appear(self, record: RunRecord) -> bool:
         """Whether a request for the job may still be under way."""
