@@ -13,6 +13,7 @@ from ftkit.cli.data import data
 from ftkit.cli.evaluate import evaluate
 from ftkit.cli.export import export
 from ftkit.cli.failure import Guarded
+from ftkit.cli.importing import import_
 from ftkit.cli.predict import predict
 from ftkit.cli.report import report
 from ftkit.cli.runs import runs
@@ -56,3 +57,4 @@ app.command()(predict)
 app.command()(export)
 app.add_typer(runs, name="runs")
 app.command()(catalog)
+app.command("import")(import_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .chat import completion
 from .serving import Call, Fake, Reply, form
 
 _LIFE = ("CREATING", "PENDING", "VALIDATING", "RUNNING", "RUNNING", "WRITING_RESULTS", "COMPLETED")
@@ -22,6 +23,8 @@ class FireworksFake(Fake):
     def answer(self, call: Call) -> Reply:
         if call.headers.get("authorization") != f"Bearer {self.key}":
             return _error(401, "UNAUTHENTICATED", "bad key")
+        if call.path == "/inference/v1/chat/completions":
+            return 200, completion(call.json(), self.answers), {}
         path = call.path.removeprefix("/v1/accounts/acme/")
         collection, _, rest = path.partition("/")
         name, _, action = rest.partition(":")

@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from .chat import completion
 from .serving import Call, Fake, Reply, form
 
 SPECS = "FTKIT_OPENAPI_SPECS"
@@ -44,7 +45,6 @@ class OpenAIFake(Fake):
 
     Attributes:
         closed: the organisation may not create jobs.
-        answers: from the last message's text to the answer's text.
     """
 
     def __init__(self) -> None:
@@ -55,11 +55,11 @@ class OpenAIFake(Fake):
         self.looks: dict[str, int] = {}
         self.events: dict[str, list[dict[str, Any]]] = {}
         self.uploads: dict[str, dict[str, Any]] = {}
+        self.models: list[dict[str, Any]] = []
         self.closed = False
         self.fails = ""
         self.file_status = ["processed"]
         self.filters = True
-        self.answers: Any = lambda text: text
         self.rejects: dict[str, str] = {}
         self.count = 0
 
@@ -98,6 +98,8 @@ class OpenAIFake(Fake):
                 return self._page(self.events[job_id][::-1], call)
             case ("GET", "fine_tuning", "jobs", job_id, "checkpoints"):
                 return self._page([], call)
+            case ("GET", "models"):
+                return 200, {"object": "list", "data": self.models}, {}
             case ("POST", "chat", "completions"):
                 return self._chat(call)
         return _error(404, f"no such path {path}", None)
@@ -255,31 +257,7 @@ class OpenAIFake(Fake):
         for name, why in self.rejects.items():
             if name in asked:
                 return _error(400, f"Unsupported parameter: '{name}' {why}", "unsupported_parameter")
-        text = self.answers(asked["messages"][-1]["content"])
-        return (
-            200,
-            {
-                "id": self._id("chatcmpl-"),
-                "object": "chat.completion",
-                "created": 1,
-                "model": asked["model"],
-                "choices": [
-                    {
-                        "index": 0,
-                        "finish_reason": "stop",
-                        "logprobs": None,
-                        "message": {"role": "assistant", "content": text, "refusal": None},
-                    }
-                ],
-                "usage": {
-                    "prompt_tokens": 100,
-                    "completion_tokens": 10,
-                    "total_tokens": 110,
-                    "prompt_tokens_details": {"cached_tokens": 40},
-                },
-            },
-            {},
-        )
+        return 200, completion(asked, self.answers), {}
 
 
 def _error(status: int, message: str, code: str | None) -> Reply:

@@ -41,6 +41,7 @@ class Fake:
         self.calls: list[Call] = []
         self.fault: Callable[[Call], Fault | None] = lambda call: None
         self.url = ""
+        self.answers: Callable[[str], str] = lambda text: text
 
     def answer(self, call: Call) -> Reply:
         raise NotImplementedError

@@ -7,9 +7,11 @@ import logging
 
 import openai
 import pytest
+from typer.testing import CliRunner
 
 import ftkit as ft
 from ftkit.backends.openai_jobs import OpenAIJobs
+from ftkit.cli.app import app
 from ftkit.errors import ConfigError, DataError, HostError, ModelError, RefusedError, RunCancelledError, RunFailedError
 from ftkit.store import Store
 
@@ -251,6 +253,27 @@ def test_a_quote_prices_a_known_file_to_the_cent_and_knows_the_days_left(openai_
     assert str(found.stops_answering) == "2027-01-14"
     assert found.replacement == "gpt-6-luna"
     assert found.usd_per_1000_predictions is not None
+
+
+def test_an_accounts_jobs_come_home(openai_fake, openai_jobs, notes, tmp_path, monkeypatch):
+    ft.train(ft.SFT(epochs=2, batch_size=4), notes, backend=openai_jobs, validation=notes.take(10)).wait(progress=False)
+    (job_id,) = openai_fake.jobs
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{openai_fake.url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", openai_fake.key)
+    listed = CliRunner().invoke(app, ["import", "openai"]).stdout
+    assert job_id in listed
+    assert "2027-01-14" in listed
+    name = openai_fake.jobs[job_id]["fine_tuned_model"]
+    openai_fake.models = [
+        {"id": name, "object": "model", "created": 1, "owned_by": "acme", "shutdown_date": "2027-02-03"}
+    ]
+    assert "2027-02-03" in CliRunner().invoke(app, ["import", "openai"]).stdout
+    done = CliRunner().invoke(app, ["import", "openai", job_id, "-o", str(tmp_path / "home-made")])
+    assert done.exit_code == 0, done.output
+    recipe = ft.load_recipe(tmp_path / "home-made" / "recipe.yaml")
+    assert (recipe.kind, recipe.epochs, recipe.batch_size) == ("sft", 2, 4)
+    task = ft.Task.from_yaml(tmp_path / "home-made" / "task.yaml")
+    assert len(ft.Dataset.load(tmp_path / "home-made" / "training.jsonl", task)) == 12
 
 
 def _asked(where, notes):

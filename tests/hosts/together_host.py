@@ -14,6 +14,7 @@ import jsonschema
 import yaml
 import zstandard
 
+from .chat import completion
 from .openai_host import SPECS
 from .serving import Call, Fake, Reply
 
@@ -106,6 +107,8 @@ class TogetherFake(Fake):
             case ("POST", "fine-tunes", job_id, "cancel"):
                 self.jobs[job_id]["status"] = "cancelled"
                 return 200, self.jobs[job_id], {}
+            case ("POST", "chat", "completions"):
+                return 200, completion(call.json(), self.answers), {}
             case ("GET", "finetune", "download"):
                 return 302, b"", {"location": f"{self.url}/signed/weights"}
         return 404, {"error": {"message": f"no {call.path}"}}, {}

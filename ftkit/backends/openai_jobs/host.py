@@ -178,9 +178,13 @@ class OpenAIHost:
 
     def results(self, file_id: str) -> list[dict[str, float]]:
         """The rows of a result file."""
+        return read_results(self.content(file_id))
+
+    def content(self, file_id: str) -> bytes:
+        """What a file holds, as the host gives it."""
         client = self.sdk.client
-        content = self.sdk.call("reading the results", lambda: client.files.content(file_id))
-        return read_results(content.read())
+        content: bytes = self.sdk.call("reading a file", lambda: client.files.content(file_id)).read()
+        return content
 
     def models(self) -> list[dict[str, Any]]:
         """The models the key may use, with ``shutdown_date`` where the host says it."""
