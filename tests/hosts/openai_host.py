@@ -204,7 +204,12 @@ class OpenAIFake(Fake):
                     self._event(job, self.fails, level="error")
                     return 200, job, {}
                 step = self.looks[job_id] - 1
-                data = {"step": step, "total_steps": 2, "train_loss": 1.0 / step, "valid_loss": None}
+                data = {
+                    "step": step,
+                    "total_steps": 2,
+                    "train_loss": 1.0 / step,
+                    "valid_loss": None if step < 2 else 0.75,
+                }
                 self._event(job, f"Step {step}/2: training loss={1 / step:.2f}", sort="metrics", data=data)
             elif job["status"] == "succeeded":
                 results = self._keep(

@@ -11,12 +11,14 @@ from typer.testing import CliRunner
 
 import ftkit as ft
 from ftkit.backends.openai_jobs import OpenAIJobs
+from ftkit.backends.openai_jobs.azure import deploy
 from ftkit.cli.app import app
 from ftkit.errors import ConfigError, DataError, HostError, ModelError, RefusedError, RunCancelledError, RunFailedError
 from ftkit.store import Store
 
 from .conftest import QUICK
 from .openai_host import rows
+from .serving import Fake, serving
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +33,7 @@ def test_a_run_there_has_the_life_of_a_run_here(openai_fake, openai_jobs, notes)
     assert run.record.summary["cost_usd"] == pytest.approx(0.05)
     assert [step["loss"] for step in run.metrics] == [1.0, 0.5]
     kinds = [event.kind for event in run.events()]
+    assert [event.data for event in run.events() if event.kind == "validation"] == [{"step": 2, "loss": 0.75}]
     assert kinds[0] == "state"
     assert kinds[-1] == "state"
     (job,) = openai_fake.jobs.values()
@@ -135,6 +138,23 @@ def test_azure_gets_a_byte_order_mark_and_waits_for_the_file(openai_fake, notes)
     (job,) = openai_fake.jobs.values()
     assert job["trainingType"] == "GlobalStandard"
     assert openai_fake.contents[job["training_file"]].startswith(b"\xef\xbb\xbf{")
+
+
+def test_azure_deploys_with_a_token_of_the_users(home):
+    class Control(Fake):
+        def answer(self, call):
+            assert call.headers["authorization"] == f"Bearer {self.key}"
+            return 201, {"properties": {"provisioningState": "Creating"}}, {}
+
+    with serving(Control()) as fake:
+        deploy(
+            "gpt-4.1-mini-2025-04-14.ft-0abc", "triage", subscription="s", resource_group="g", account="a",
+            token=fake.key, url=fake.url,
+        )  # fmt: skip
+        (call,) = fake.calls
+    assert (call.method, call.query) == ("PUT", {"api-version": "2024-10-21"})
+    assert call.path.endswith("/resourceGroups/g/providers/Microsoft.CognitiveServices/accounts/a/deployments/triage")
+    assert call.json()["properties"]["model"]["name"] == "gpt-4.1-mini-2025-04-14.ft-0abc"
 
 
 def test_hosts_without_metadata_carry_the_key_in_the_suffix(openai_fake, notes):

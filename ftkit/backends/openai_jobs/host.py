@@ -152,7 +152,7 @@ class OpenAIHost:
             event_id = str(event.get("id") or f"{job_id}-{event.get('created_at')}-{event.get('message')}-{number}")
             if event_id in seen:
                 break  # they come newest first
-            found.append(_event(event_id, event))
+            found += [_event(event_id, event), *_validation(event_id, event)][::-1]
         return found[::-1]
 
     def cancel(self, job_id: str) -> RemoteJob:
@@ -264,6 +264,17 @@ def _event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
             return RemoteEvent(event_id, at, "checkpoint", {"step": int(number[0]), "message": message})
     more = {"type": event["type"]} if event.get("type") not in (None, "message", "metrics") else {}
     return RemoteEvent(event_id, at, kind, {"message": message} | more)
+
+
+def _validation(event_id: str, event: dict[str, Any]) -> list[RemoteEvent]:
+    """The look at the validation rows that metrics hold; that on all of them goes before that on a part."""
+    data = event.get("data") if isinstance(event.get("data"), dict) else {}
+    held = data or {}
+    loss = held["full_valid_loss"] if held.get("full_valid_loss") is not None else held.get("valid_loss")
+    if not isinstance(loss, int | float) or not math.isfinite(loss) or held.get("step") is None:
+        return []
+    at = float(event.get("created_at") or 0)
+    return [RemoteEvent(f"{event_id}-validation", at, "validation", {"step": held["step"], "loss": loss})]
 
 
 _NAMES = {"train_loss": "loss", "total_steps": "steps", "train_mean_token_accuracy": "token_accuracy"}
