@@ -30,7 +30,7 @@ def import_(
     if job:
         for path in import_job(backend, job, output):
             typer.echo(str(path))
-        note(f"run it elsewhere: ftkit train --recipe {output / 'recipe.yaml'} …, see ftkit train --help")
+        note(f"run it elsewhere: ftkit train {output}/recipe.yaml --data {output}/training.jsonl --backend NAME:MODEL")
         return
     found = tuned_models(backend)
     if not found:

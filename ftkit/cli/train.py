@@ -59,6 +59,10 @@ def train(
             "--set", metavar="FIELD=VALUE", help="Change a field of the recipe, e.g. adapter.rank=8. Repeatable."
         ),
     ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(metavar="USD", help="Refuse training that would cost more, or whose price is not known."),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Come back at once; the run goes on.")] = False,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
@@ -80,7 +84,7 @@ def train(
     reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
     rows = _checked(reading.load(data, known))
     watched = _checked(reading.load(validation, known)) if validation else None
-    run = start(changed, rows, backend=backend, validation=watched)
+    run = start(changed, rows, backend=backend, validation=watched, max_cost=max_cost)
     typer.echo(run.id)
     if detach:
         note(f"run {run.id} goes on by itself; watch it with `ftkit runs wait {run.id}`")
