@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ftkit as ft
+from ftkit.backends import registry
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.backends.openai_jobs.azure import deploy
 from ftkit.cli.app import app
@@ -294,6 +295,16 @@ def test_an_accounts_jobs_come_home(openai_fake, openai_jobs, notes, tmp_path, m
     assert (recipe.kind, recipe.epochs, recipe.batch_size) == ("sft", 2, 4)
     task = ft.Task.from_yaml(tmp_path / "home-made" / "task.yaml")
     assert len(ft.Dataset.load(tmp_path / "home-made" / "training.jsonl", task)) == 12
+
+
+def test_runs_are_listed_without_the_key_too(openai_fake, openai_jobs, notes, monkeypatch):
+    run = ft.train(ft.SFT(), notes, backend=openai_jobs)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    registry._make.cache_clear()
+    listed = CliRunner().invoke(app, ["runs"])
+    assert listed.exit_code == 0
+    assert run.id in listed.stdout
+    assert "OPENAI_API_KEY" in listed.stderr
 
 
 def _asked(where, notes):
