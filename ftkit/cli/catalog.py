@@ -21,7 +21,7 @@ def catalog(
     gpus: Annotated[bool, typer.Option("--gpus", help="GPUs with their memory and hourly price.")] = False,
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """What is known of models elsewhere: how they can be tuned, prices, and the days on which doors close.
+    """Models of other places: tuning, prices and deadlines.
 
     Every fact has a source and the day it was read. Your own rows in catalog.toml, in ftkit's home, go before these.
     """

@@ -18,7 +18,10 @@ def import_(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for a job's files.")] = Path("imported"),
 ) -> None:
-    """The tuned models of an account with the days they have left; or one job, ready to run elsewhere."""
+    """Bring the jobs of an account elsewhere home.
+
+    Lists its tuned models with the days they have left; or writes what one job needs to run elsewhere.
+    """
     from ftkit.backends.openai_jobs import PROFILES, OpenAIJobs
     from ftkit.backends.openai_jobs.importing import import_job, tuned_models
     from ftkit.catalog import days_until
