@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ftkit.evaluation import Comparison, Report, compare, evaluate
     from ftkit.exporting import Export, export
     from ftkit.model import Model, Scorer
+    from ftkit.planning import Plan, plan
     from ftkit.recipe import DPO, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
     from ftkit.runs import Run, train
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
@@ -72,6 +73,7 @@ _HOMES = {
     "ftkit.evaluation": ("Comparison", "Report", "compare", "evaluate"),
     "ftkit.exporting": ("Export", "export"),
     "ftkit.model": ("Model", "Scorer"),
+    "ftkit.planning": ("Plan", "plan"),
     "ftkit.recipe": ("DPO", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
     "ftkit.runs": ("Run", "train"),
     "ftkit.schema": ("ChoiceOutput", "JsonOutput", "Output", "TextOutput"),
@@ -103,6 +105,7 @@ __all__ = [
     "ModelError",
     "Output",
     "OutputError",
+    "Plan",
     "QLoRA",
     "RefusedError",
     "Report",
@@ -125,6 +128,7 @@ __all__ = [
     "evaluate",
     "export",
     "load_recipe",
+    "plan",
     "runs",
     "train",
 ]

@@ -51,7 +51,7 @@ def test_every_option_on_the_page_exists(ftkit):
     helps = "".join(
         ftkit(*words.split(), "--help").stdout
         for words in (
-            *("task", "train", "evaluate", "compare", "report", "predict", "export", "catalog", "import"),
+            *("task", "plan", "train", "evaluate", "compare", "report", "predict", "export", "catalog", "import"),
             *("data check", "data mask", "data split"),
             *("runs list", "runs show", "runs events", "runs delete", ""),
         )

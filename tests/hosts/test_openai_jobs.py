@@ -307,6 +307,17 @@ def test_runs_are_listed_without_the_key_too(openai_fake, openai_jobs, notes, mo
     assert "OPENAI_API_KEY" in listed.stderr
 
 
+def test_plans_show_hosts_beside_each_other(openai_jobs, notes):
+    made = ft.plan(ft.SFT(epochs=3), notes, [openai_jobs, "together:Qwen/Qwen3.5-9B", "openai:gpt-4.1-nano"])
+    text = str(made)
+    assert "2027-01-06 (" in text
+    assert "$4.00" in text  # Together's least charge
+    assert "openai:gpt-4.1-nano: no estimate: openai:gpt-4.1-nano takes no training jobs since 2026-10-23" in text
+    quote = made.entries[0].quote
+    assert quote is not None
+    assert quote.exact
+
+
 def _asked(where, notes):
     try:
         return ft.Model(where, notes.task).answer_many([ft.Request([{"role": "user", "content": "x"}])])
