@@ -83,7 +83,9 @@ def figures(began: tuple[float, float], ended: tuple[float, float], examples: in
     """What a contender's process prints when it is done."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     wall, processor = (end - begin for begin, end in zip(began, ended, strict=True))
-    return json.dumps({"seconds": wall, "processor": processor, "examples": examples, "peak": peak, "losses": losses})
+    return json.dumps(
+        {"seconds": wall, "processor": processor, "examples": examples, "peak": peak, "losses": losses}
+    )
 
 
 def with_ftkit(folder: Path, settings: dict[str, Any]) -> str:

@@ -36,7 +36,9 @@ CONTENDERS = (
     Contender("ftkit, 1,024 tokens a pass", "ftkit", {"max_batch_tokens": 1024}),
     Contender("TRL, 8 rows a pass", "trl"),
     Contender("TRL, 8 rows, checkpointing", "trl", {"gradient_checkpointing": True}),
-    Contender("TRL, 1 row a pass", "trl", {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8}),
+    Contender(
+        "TRL, 1 row a pass", "trl", {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8}
+    ),
     Contender("TRL, padding-free", "trl", {"padding_free": True}),
 )
 
