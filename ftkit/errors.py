@@ -8,6 +8,7 @@
     │   └── FormatError                     the kind of file could not be told, or was told wrongly
     ├── OutputError          (ValueError)   a model's text is not a valid answer; names the JSON path
     ├── ModelError                          a model could not be found, loaded or asked
+    ├── HostError                           a hosted API refused a call, or could not be reached
     ├── RunError                            a run that cannot go on
     │   ├── RunNotFoundError (KeyError)
     │   ├── RunFailedError                  training ended without a model
@@ -32,6 +33,7 @@ __all__ = [
     "ExportError",
     "FormatError",
     "FtkitError",
+    "HostError",
     "MissingExtraError",
     "ModelError",
     "OutputError",
@@ -179,6 +181,35 @@ def _output_error(message: str, problem: OutputProblem, path: str, text: str) ->
 
 class ModelError(FtkitError):
     """A model could not be found, loaded or asked."""
+
+
+class HostError(FtkitError):
+    """A hosted API refused a call, or could not be reached. The message never holds a key.
+
+    Attributes:
+        status: the HTTP status, when there was an answer.
+        code: the API's own word for it, e.g. ``"training_not_available"``.
+        passing: trying again later may help.
+        unsure: the call may have been carried out all the same.
+        retry_after_s: seconds to wait, when the API named them.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        passing: bool = False,
+        unsure: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.passing = passing
+        self.unsure = unsure
+        self.retry_after_s = retry_after_s
 
 
 class RunError(FtkitError):

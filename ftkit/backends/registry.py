@@ -15,7 +15,15 @@ __all__ = ["backend_of"]
 GROUP = "ftkit.backends"
 """Entry points of this group are callables that take a model's name and return a :class:`Backend`."""
 
-_BUILT_IN = {"local": "ftkit.backends.local:LocalBackend"}
+_BUILT_IN = {
+    "local": "ftkit.backends.local:LocalBackend",
+    "together": "ftkit.backends.together:Together",
+    "fireworks": "ftkit.backends.fireworks:Fireworks",
+    **{
+        name: f"ftkit.backends.openai_jobs:{name.replace('-', '_')}"
+        for name in ("openai", "azure", "nebius", "crusoe", "bedrock-mantle", "litellm", "compatible")
+    },
+}
 
 
 def backend_of(spec: str | Backend) -> Backend:

@@ -94,7 +94,7 @@ class Catalog(BaseModel):
         rows = [price for price in self.hosting_prices if price.provider == provider]
         return [price for price in rows if price.model in names] or [price for price in rows if price.model == "*"]
 
-    def limits(self, provider: str, method: Method) -> Limits | None:
+    def limits(self, provider: str, method: str) -> Limits | None:
         """What the provider takes for that method: its general row with what the method's own row says otherwise."""
         general, own = (
             next((row for row in self.limit_rows if (row.provider, row.method) == (provider, which)), None)

@@ -13,6 +13,7 @@ from ftkit.cli.data import data
 from ftkit.cli.evaluate import evaluate
 from ftkit.cli.export import export
 from ftkit.cli.failure import Guarded
+from ftkit.cli.importing import import_
 from ftkit.cli.lint import lint
 from ftkit.cli.plan import plan
 from ftkit.cli.predict import predict
@@ -60,3 +61,4 @@ app.command()(predict)
 app.command()(export)
 app.add_typer(runs, name="runs")
 app.command()(catalog)
+app.command("import")(import_)

@@ -36,7 +36,7 @@ def list_(*, json: AsJson = False) -> None:
     """All runs, the newest first."""
     from ftkit.runs import all as every
 
-    records = [run.record for run in every()]
+    records = [_record(run) for run in every()]
     if json:
         typer.echo(json_text([record.model_dump(mode="json") for record in records]))
         return
@@ -48,6 +48,18 @@ def list_(*, json: AsJson = False) -> None:
     typer.echo(head)
     for record, line in zip(records, lines, strict=True):
         typer.echo(line.replace(record.state, typer.style(record.state, fg=_COLOURS[record.state]), 1))
+
+
+def _record(run: Run) -> RunRecord:
+    """What is known of a run; when its host cannot be asked (no key here), what was known last."""
+    from ftkit.errors import FtkitError
+    from ftkit.store import Store
+
+    try:
+        return run.record
+    except FtkitError as error:
+        note(f"run {run.id} may be further than is shown: {error}")
+        return Store().get(run.id)
 
 
 def _cells(record: RunRecord) -> tuple[str, ...]:

@@ -57,6 +57,10 @@ def train(
     lint: Annotated[
         bool, typer.Option("--lint/--no-lint", help="Refuse rows in which `ftkit lint` finds errors.")
     ] = True,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(metavar="USD", help="Refuse training that would cost more, or whose price is not known."),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Come back at once; the run goes on.")] = False,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
@@ -78,7 +82,7 @@ def train(
     reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
     rows = reading.load(data, known)
     watched = reading.load(validation, known) if validation else None
-    run = start(changed, rows, backend=backend, validation=watched, lint=lint)
+    run = start(changed, rows, backend=backend, validation=watched, lint=lint, max_cost=max_cost)
     typer.echo(run.id)
     if detach:
         note(f"run {run.id} goes on by itself; watch it with `ftkit runs wait {run.id}`")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, overload
 
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
@@ -118,8 +119,10 @@ class Model:
     def answer_many(
         self, requests: Sequence[Request], sampling: Sampling | None = None, on_answer: OnAnswer | None = None
     ) -> list[Answer]:
-        """Raw answers with their tokens and times; what evaluation asks for."""
-        return self._backend.answerer().answer_many(requests, sampling or self.sampling, on_answer)
+        """Raw answers with their tokens and times; what evaluation asks for. Requests that name no output are held to
+        the task's, by backends that can."""
+        held = [replace(one, output=self.task.output) if one.output is None else one for one in requests]
+        return self._backend.answerer().answer_many(held, sampling or self.sampling, on_answer)
 
     def about(self) -> dict[str, Any]:
         """What answers, for the record: versions, device, precision, hash of the chat template."""

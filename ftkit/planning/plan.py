@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from ftkit.backends import Backend, backend_of
+from ftkit.backends.hosted import Quote
 from ftkit.data import Dataset
 from ftkit.engine.estimate import Estimate
 from ftkit.engine.gpu import gpu_named
@@ -30,6 +31,8 @@ class PlanEntry(BaseModel):
     """As ``"name:model"``."""
     estimate: Estimate | None = None
     """What the run would take there; ``None`` when it cannot be said."""
+    quote: Quote | None = None
+    """What it would charge, of a place that charges."""
     problem: str | None = None
     """Why not."""
 
@@ -114,6 +117,12 @@ def _entry(
     where: Backend, recipe: Recipe, data: Dataset, validation: Dataset | None, device: str | None, *, lint: bool
 ) -> PlanEntry:
     name = f"{where.name}:{where.model}"
+    ask = getattr(where, "quote", None)
+    if ask is not None:
+        try:
+            return PlanEntry(backend=name, quote=ask(recipe, data, validation))
+        except FtkitError as error:
+            return PlanEntry(backend=name, problem=str(error))
     # Backends that plug in may be older than this method.
     if not hasattr(where, "estimate"):
         return PlanEntry(backend=name, problem=f"the backend {where.name!r} makes no estimates")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import TYPE_CHECKING
 
+from ftkit.backends.hosted import Quote
 from ftkit.engine.estimate import Estimate
 from ftkit.planning.plan import Plan
 
@@ -20,8 +22,7 @@ _PARTS = ("weights", "adapters", "gradients", "optimizer", "activations", "logit
 def plan_text(plan: Plan) -> str:
     """The plan as lines of text."""
     lines = [f"{plan.rows:,} rows"]
-    rows = _rows(plan)
-    if rows:
+    for rows in filter(None, (_rows(plan), _quotes(plan))):
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines += [""]
         lines += [
@@ -45,7 +46,16 @@ def plan_table(plan: Plan) -> RenderableType:
         lead = row[0] in ("peak memory", "time in all")
         table.add_row(*map(Text, row), style="bold" if lead else None)
     below = [Text(line, style="yellow") for line in _below(plan)]
-    return Group(Text(f"{plan.rows:,} rows", style="bold"), table, *below)
+    shown = [table] if len(table.columns) > 1 else []
+    quotes = _quotes(plan)
+    if quotes:
+        charged = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for name in quotes[0]:
+            charged.add_column(Text(name), overflow="fold")
+        for row in quotes[1:]:
+            charged.add_row(*map(Text, row), style="bold" if row[0] == "training" else None)
+        shown.append(charged)
+    return Group(Text(f"{plan.rows:,} rows", style="bold"), *shown, *below)
 
 
 def _rows(plan: Plan) -> list[list[str]]:
@@ -57,6 +67,33 @@ def _rows(plan: Plan) -> list[list[str]]:
     for label, cell in _quantities():
         rows.append([label, *(cell(estimate) for _, estimate in known)])
     return rows
+
+
+def _quotes(plan: Plan) -> list[list[str]]:
+    """As :func:`_rows`, for places that charge."""
+    known = [(entry.backend, entry.quote) for entry in plan.entries if entry.quote is not None]
+    if not known:
+        return []
+    cells: list[tuple[str, Callable[[Quote], str]]] = [
+        ("epochs", lambda one: f"{one.epochs:,}"),
+        ("tokens an epoch", lambda one: f"{one.tokens_per_epoch:,}" + ("" if one.exact else " (estimated)")),
+        ("training", lambda one: _usd(one.training_usd)),
+        ("1,000 answers", lambda one: _usd(one.usd_per_1000_predictions)),
+        ("kept ready, an hour", lambda one: _usd(one.hosting_usd_per_hour)),
+        ("training closes", lambda one: _until(one.training_closes, one.training_days_left)),
+        ("stops answering", lambda one: _until(one.stops_answering, one.answering_days_left)),
+        ("replacement", lambda one: one.replacement or "–"),
+        ("price read", lambda one: "–" if one.price_as_of is None else str(one.price_as_of)),
+    ]
+    return [["", *(name for name, _ in known)], *([label, *(cell(one) for _, one in known)] for label, cell in cells)]
+
+
+def _usd(amount: float | None) -> str:
+    return "–" if amount is None else f"${amount:,.2f}"
+
+
+def _until(day: date | None, left: int | None) -> str:
+    return "–" if day is None else f"{day} ({left} days)"
 
 
 def _quantities() -> list[tuple[str, Callable[[Estimate], str]]]:
@@ -80,7 +117,8 @@ def _quantities() -> list[tuple[str, Callable[[Estimate], str]]]:
 
 
 def _below(plan: Plan) -> list[str]:
-    lines = [f"{entry.backend}: no estimate: {entry.problem}" for entry in plan.entries if entry.estimate is None]
+    lines = [f"{entry.backend}: no estimate: {entry.problem}" for entry in plan.entries if entry.problem is not None]
+    lines += [f"{entry.backend}: {note}" for entry in plan.entries if entry.quote for note in entry.quote.notes]
     notes = {
         f"{entry.backend}: {note}": None for entry in plan.entries if entry.estimate for note in entry.estimate.notes
     }

@@ -7,7 +7,7 @@ import time
 
 from ftkit.backends import Backend, TrainingJob, backend_of
 from ftkit.data import Dataset
-from ftkit.errors import DataError
+from ftkit.errors import DataError, RefusedError
 from ftkit.linting.refusing import refuse_errors
 from ftkit.recipe import Recipe
 from ftkit.runs.run import Run
@@ -23,6 +23,7 @@ def train(
     backend: str | Backend,
     validation: Dataset | None = None,
     lint: bool = True,
+    max_cost: float | None = None,
 ) -> Run:
     """Start training and come back at once with a durable :class:`Run`.
 
@@ -32,11 +33,13 @@ def train(
         backend: where, as ``"name:model"`` or a backend object. The only argument that differs between places.
         validation: rows whose loss is watched during training.
         lint: look at all rows first, by the rules of :func:`ftkit.lint` whose findings are errors, and refuse when
-        there
-            are any. ``False`` starts anyway, and leaves it to the backend.
+            there are any. ``False`` starts anyway, and leaves it to the backend.
+        max_cost: the most that training may cost, in US dollars, by the catalogue's prices. Training on this machine
+            costs nothing.
 
     Raises:
-        RefusedError: the backend cannot honour a field of the recipe; nothing was started.
+        RefusedError: the backend cannot honour a field of the recipe, or training would cost more than ``max_cost``,
+            or its price is not known; nothing was started.
         DataError: rows that cannot be trained on; names the files and lines.
         ModelError, MissingExtraError: what the backend needs is not there.
     """
@@ -48,6 +51,8 @@ def train(
     where.check(recipe, data, validation)
     if lint:
         refuse_errors(data, validation, backend=f"{where.name}:{where.model}")
+    if max_cost is not None:
+        _check_cost(where, recipe, data, validation, max_cost)
     store = Store()
     record = RunRecord(
         id=new_run_id(),
@@ -64,10 +69,31 @@ def train(
     try:
         where.submit(TrainingJob(record.id, recipe, data, validation), store)
     except BaseException as error:
+        if not isinstance(error, Exception) and store.get(record.id).handle:
+            raise  # cut off half-way: whoever looks next finds out what became of it
         reason = f"could not be started: {error or type(error).__name__}"
         store.update(record.id, expect=OPEN_STATES, state="failed", error=reason, finished_at=time.time())
         raise
     return Run(store.get(record.id), store, where, data.task)
+
+
+def _check_cost(where: Backend, recipe: Recipe, data: Dataset, validation: Dataset | None, max_cost: float) -> None:
+    """Refuse what costs too much; only places that charge have a ``quote``."""
+    ask = getattr(where, "quote", None)
+    if ask is None:
+        return
+    quote = ask(recipe, data, validation)
+    cost = quote.training_usd
+    if cost is None:
+        reason = "the price of training there is not known"
+    elif cost > max_cost:
+        reason = (
+            f"training would cost ${cost:,.2f}: {quote.tokens_per_epoch:,} tokens × {quote.epochs} epochs, at the "
+            f"price of {quote.price_source}, read {quote.price_as_of}"
+        )
+    else:
+        return
+    raise RefusedError(f"{where.name}:{where.model}: max_cost is ${max_cost:,.2f}, and {reason}", backend=where.name)
 
 
 def new_run_id() -> str:

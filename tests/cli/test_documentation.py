@@ -52,8 +52,7 @@ def test_every_option_on_the_page_exists(ftkit):
         ftkit(*words.split(), "--help").stdout
         for words in (
             *("task", "plan", "train", "evaluate", "compare", "report", "predict", "export", "catalog", "lint"),
-            *("data check", "data mask"),
-            "data split",
+            *("import", "data check", "data mask", "data split"),
             *("runs list", "runs show", "runs events", "runs delete", ""),
         )
     )

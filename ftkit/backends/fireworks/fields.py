@@ -1,0 +1,84 @@
+"""What becomes of a recipe at Fireworks AI.
+
+Source: Fireworks' API reference, supervisedFineTuningJobs and dpoJobs; https://docs.fireworks.ai.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ftkit.backends.hosted.treatment import Treatment, Treatments
+from ftkit.recipe import DPO, Full, Recipe, RecipeFacts
+
+__all__ = ["MOST_BETA", "TREATMENTS", "loss", "parameters"]
+
+MOST_BETA = 0.5
+"""Betas of DPO must be below."""
+
+_OWN = Treatment("refused", "the host chooses it and takes no word on it")
+_HERE = Treatment("no effect", "says how this machine computes; changes no number")
+
+_COMMON: dict[str, Treatment] = {
+    "epochs": Treatment("honoured", "epochs"),
+    "batch_size": Treatment("honoured", "batchSizeSamples"),
+    "learning_rate": Treatment("honoured", "learningRate"),
+    "lr_scheduler_type": Treatment("honoured", "lrScheduler"),
+    "warmup_ratio": Treatment("translated", "learningRateWarmupSteps, as a number of steps"),
+    "weight_decay": Treatment("honoured", "optimizerWeightDecay"),
+    "max_grad_norm": _OWN,
+    "optimizer": _OWN,
+    "adapter.kind": Treatment(
+        "translated", "LoRA beside 16-bit weights; full is rank 0", takes=("lora", "qlora", "full")
+    ),
+    "adapter.rank": Treatment("honoured", "loraRank"),
+    "adapter.lora_alpha": _OWN,
+    "adapter.lora_dropout": _OWN,
+    "adapter.target_modules": _OWN,
+    "adapter.use_rslora": _OWN,
+    "adapter.quant_type": _HERE,
+    "adapter.double_quant": _HERE,
+    "max_length": Treatment("honoured", "maxContextLength"),
+    "max_batch_tokens": _HERE,
+    "shared_prefix": _HERE,
+    "precision": _OWN,
+    "gradient_checkpointing": _HERE,
+    "eval_steps": _OWN,
+    "load_best_model_at_end": Treatment("no effect", "the host returns its last model"),
+    "early_stopping_patience": Treatment("refused", "the host has given it up"),
+    "save_steps": Treatment("refused", "not offered through this backend"),
+    "save_total_limit": _HERE,
+    "seed": _OWN,
+}
+
+TREATMENTS: dict[str, Treatments] = {
+    "sft": _COMMON,
+    "dpo": _COMMON
+    | {
+        "beta": Treatment("honoured", "lossConfig.dpo.beta, below 0.5"),
+        "loss_type": Treatment("refused", "the host has the sigmoid loss, and ORPO, which is no DPO"),
+        "label_smoothing": Treatment("refused", "the host has none"),
+    },
+}
+"""By the recipe's kind."""
+
+
+def parameters(recipe: Recipe, rows: int) -> dict[str, Any]:
+    """The training part of the request."""
+    resolved = recipe.resolve(RecipeFacts(rows=rows))
+    body: dict[str, Any] = {
+        "epochs": resolved.epochs,
+        "batchSizeSamples": resolved.batch_size,
+        "learningRate": resolved.learning_rate,
+        "lrScheduler": recipe.lr_scheduler_type,
+        "learningRateWarmupSteps": round(recipe.warmup_ratio * resolved.total_steps(rows)),
+        "optimizerWeightDecay": recipe.weight_decay,
+        "loraRank": 0 if isinstance(recipe.adapter, Full) else recipe.adapter.model_dump()["rank"],
+    }
+    if recipe.max_length is not None:
+        body["maxContextLength"] = recipe.max_length
+    return body
+
+
+def loss(recipe: DPO) -> dict[str, Any]:
+    """The loss, said in full because the host's own word on its default is not one."""
+    return {"method": "DPO", "dpo": {"beta": recipe.beta}}

@@ -1,0 +1,504 @@
+"""The life of a training job at a host: submitted once, found again after anything, its events brought home."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ftkit.backends.answer import Answerer
+from ftkit.backends.hosted.host import Host, Order, RemoteFile, RemoteJob
+from ftkit.backends.hosted.patience import Patience
+from ftkit.backends.hosted.quote import Quote, quote
+from ftkit.backends.hosted.submitting import submitting
+from ftkit.backends.hosted.treatment import Treatments, refuse
+from ftkit.backends.protocol import TrainingJob
+from ftkit.catalog import days_until, load_catalog
+from ftkit.data import Dataset
+from ftkit.errors import DataError, HostError, RefusedError, RunError
+from ftkit.files import write_atomically
+from ftkit.recipe import Recipe
+from ftkit.store import OPEN_STATES, RunRecord, Store
+from ftkit.task import Task
+
+__all__ = ["HostedBackend"]
+
+_BEGIN_S = 10.0
+"""How long a run may be in the store before its submission has begun."""
+_FILE_POLL_S = 1.0
+_FILE_WAIT_S = 1800.0
+
+
+class HostedBackend:
+    """Base of the backends that train elsewhere. A subclass says how its host is called and what a recipe means there.
+
+    A run's ``handle`` holds ``key`` (unique, stored before the first call and carried by the job), ``phase``
+    (``uploading``, ``creating``, ``created``), ``files`` (ids, and whether this run uploaded them) and ``job``.
+    """
+
+    name: str
+    model: str
+    treatments: dict[str, Treatments]
+    """What becomes of a recipe's fields, by the recipe's kind; a kind that is missing is refused."""
+    byte_order_mark: bool = False
+    """Whether training files begin with one."""
+
+    def __init__(self, model: str, *, patience: Patience | None = None) -> None:
+        self.model = model
+        self.patience = patience or Patience()
+        self._looks: dict[str, tuple[float, int]] = {}
+        self._lock = threading.Lock()
+        self._made: Host | None = None
+        self._asked: Answerer | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model!r})"
+
+    # What a subclass says.
+
+    def make_host(self) -> Host:
+        """The host, with its key from argument or environment.
+
+        Raises:
+            ConfigError: there is no key.
+        """
+        raise NotImplementedError
+
+    def make_answerer(self) -> Answerer:
+        """What answers there."""
+        raise NotImplementedError
+
+    def body(self, recipe: Recipe, rows: int, files: dict[str, str], key: str) -> dict[str, Any]:
+        """The request that creates the job.
+
+        Args:
+            files: ids of the uploaded files, as ``training`` and perhaps ``validation``.
+        """
+        raise NotImplementedError
+
+    # The protocol.
+
+    def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
+        """See :class:`~ftkit.backends.Backend`. Reads no rows, and calls nobody."""
+        where = f"{self.name}:{self.model}"
+        if recipe.kind not in self.treatments:
+            raise RefusedError(
+                f"{where} takes {' and '.join(sorted(self.treatments))}, not {recipe.kind}; train it locally",
+                backend=self.name,
+                fields=("kind",),
+            )
+        refuse(recipe, self.treatments[recipe.kind], where)
+        wanted = "demonstrations" if recipe.kind == "sft" else "preferences"
+        for rows in (data, validation):
+            if rows is not None and rows.kind != wanted:
+                raise DataError(f"{recipe.kind} learns from {wanted}, and these rows are {rows.kind}")
+        self._check_catalogue(recipe, data, validation)
+        self.host()
+
+    def quote(self, recipe: Recipe, data: Dataset, validation: Dataset | None = None) -> Quote:
+        """What training would cost here and how long the door stays open; see :class:`Quote`. Calls nobody."""
+        self._check_catalogue(recipe, data, validation)
+        if recipe.kind in self.treatments:
+            refuse(recipe, self.treatments[recipe.kind], f"{self.name}:{self.model}")
+        return quote(self.name, self.model, recipe, data)
+
+    def submit(self, job: TrainingJob, store: Store) -> None:
+        """See :class:`~ftkit.backends.Backend`. When the outcome stays in doubt the run stays ``queued``, and whoever
+        looks at it next finds out."""
+        folder = store.run_folder(job.run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        with submitting(folder) as mine:
+            if not mine:
+                raise RunError(f"run {job.run_id} is being submitted already")
+            self._write_rows(job.data, folder / "training.jsonl")
+            if job.validation is not None:
+                self._write_rows(job.validation, folder / "validation.jsonl")
+            # From here on the run can be gone on with by whoever finds it.
+            key = f"ftkit-{job.run_id}-{secrets.token_hex(4)}"
+            store.update(job.run_id, handle={"key": key, "phase": "uploading", "url": self.host().url})
+            self._submit(store.get(job.run_id), store)
+
+    def resume(self, record: RunRecord, store: Store) -> None:
+        """See :class:`~ftkit.backends.Backend`. A job that was never created is created; a paused one goes on."""
+        if "key" not in record.handle:
+            raise RunError(f"run {record.id} never came as far as the host; start it again with ft.train")
+        folder = store.run_folder(record.id)
+        with submitting(folder) as mine:
+            if not mine:
+                raise RunError(f"run {record.id} is being submitted already")
+            self._same_host(record)
+            if record.handle.get("job") is None:
+                if not (folder / "training.jsonl").is_file():
+                    raise RunError(f"run {record.id} cannot be resumed: its rows are gone from {folder}")
+                store.update(record.id, state="queued", error=None, finished_at=None, reason="resumed")
+                try:
+                    self._submit(store.get(record.id), store)
+                except Exception as error:
+                    self._end(record.id, store, "failed", f"could not be started: {error}")
+                    raise
+                return
+            job = self.patience(lambda: self.host().resume(record.handle["job"]))
+            store.update(record.id, state=job.state, error=None, finished_at=None, reason="resumed")
+
+    def refresh(self, record: RunRecord, store: Store) -> None:
+        """See :class:`~ftkit.backends.Backend`. Looks seldom, and an outage of the host changes nothing."""
+        if record.state not in OPEN_STATES:
+            return
+        if "key" not in record.handle:
+            self._fail_if_abandoned(record, store)
+            return
+        now = time.monotonic()
+        due, failures = self._looks.get(record.id, (0.0, 0))
+        if now < due:
+            return
+        try:
+            self._same_host(record)
+            job = self._look(record, store)
+            if job is not None:
+                self._bring_home(store.get(record.id), job, store)
+        except HostError as error:
+            if not failures:
+                store.append(record.id, "warning", {"message": f"{error}; the run goes on, and is looked at again"})
+            wait = min(300.0, self.patience.poll_s[1] * 2 ** min(failures, 4))
+            self._looks[record.id] = (now + max(wait, error.retry_after_s or 0.0), failures + 1)
+            if not error.passing and error.status in (401, 403):
+                raise
+            if error.status == 404 and failures >= 3:
+                self._end(record.id, store, "failed", f"the host knows the job no longer: {error}")
+            return
+        age = time.time() - record.created_at
+        first, later = self.patience.poll_s
+        self._looks[record.id] = (now + min(later, first + age / 60), 0)
+
+    def cancel(self, record: RunRecord, store: Store) -> None:
+        """See :class:`~ftkit.backends.Backend`. A job that may or may not exist is looked for first."""
+        self._same_host(record)
+        host, handle = self.host(), record.handle
+        job_id = handle.get("job")
+        if job_id is None and "key" in handle:
+            found = self.patience(lambda: host.find_job(handle["key"], record.recipe["kind"]))
+            if found is None and self._may_appear(record):
+                raise RunError(f"run {record.id} is just being submitted; cancel it again in a moment")
+            job_id = None if found is None else found.id
+        if job_id is not None:
+            try:
+                job = self.patience(lambda: host.cancel(job_id))
+            except HostError as error:
+                if error.passing:
+                    raise
+                job = self.patience(lambda: host.job(job_id))  # it may have ended in the meantime
+            self._bring_home(store.get(record.id), job, store)
+            if store.get(record.id).state not in OPEN_STATES:
+                return
+        else:
+            self._remove_files(record, store)
+        self._end(record.id, store, "cancelled", None)
+
+    def tuned_model(self, record: RunRecord, store: Store) -> str:
+        """See :class:`~ftkit.backends.Backend`: the name under which the host serves it."""
+        name = record.summary.get("tuned_model")
+        if not name:
+            raise RunError(f"the host named no model for run {record.id}; job {record.handle.get('job')}")
+        return str(name)
+
+    def answerer(self) -> Answerer:
+        """See :class:`~ftkit.backends.Backend`."""
+        with self._lock:
+            if self._asked is None:
+                self._asked = self.make_answerer()
+            return self._asked
+
+    def known_task(self) -> Task | None:
+        """See :class:`~ftkit.backends.Backend`: that of the run in the store which made this model."""
+        for record in Store().all():
+            if record.backend == self.name and record.summary.get("tuned_model") == self.model:
+                return Task.model_validate(record.task)
+        return None
+
+    def host(self) -> Host:
+        """The host, made at the first call."""
+        if self._made is None:
+            self._made = self.make_host()
+        return self._made
+
+    # Submitting.
+
+    def _submit(self, record: RunRecord, store: Store) -> None:
+        """From whatever was done to a job at the host; safe to be cut off at any point and begun again."""
+        run_id, key, kind = record.id, record.handle["key"], record.recipe["kind"]
+        found = None
+        if record.handle["phase"] == "creating":  # a call was begun before: nothing is created before it was looked for
+            found = self.patience(lambda: self.host().find_job(key, kind))
+        if found is None:
+            files = self._upload_all(record, store)
+            recipe = Recipe.kinds[kind].model_validate(record.recipe)
+            order = Order(key, self.body(recipe, record.rows, files, key), kind)
+            self._note(run_id, store, phase="creating", asked_at=time.time())
+            try:
+                found = self._create(order)
+            except HostError:
+                # A clear no: nothing was created, so what was uploaded for it goes.
+                self._note(run_id, store, phase="uploading", asked_at=None)
+                self._remove_files(store.get(run_id), store)
+                raise
+        if found is None:
+            store.append(run_id, "warning", {"message": "the host did not say whether it took the job; looking again"})
+            return
+        self._attach(store.get(run_id), found, store)
+
+    def _create(self, order: Order) -> RemoteJob | None:
+        """Create the job once. ``None``: it may or may not be there, and the host cannot be asked."""
+        asked = False
+
+        def once() -> RemoteJob:
+            nonlocal asked
+            if asked:
+                found = self.host().find_job(order.key, order.kind)
+                if found is not None:
+                    return found
+            try:
+                return self.host().create_job(order)
+            except HostError as error:
+                asked = asked or error.unsure
+                raise
+
+        try:
+            return self.patience(once)
+        except HostError as error:
+            if asked:
+                found = self._sure(lambda: self.host().find_job(order.key, order.kind))
+                if found is not None or error.passing:
+                    return found
+            raise
+
+    def _sure(self, look: Callable[[], RemoteJob | None]) -> RemoteJob | None:
+        """What a look finds; an outage counts as nothing found."""
+        try:
+            return self.patience(look)
+        except HostError as error:
+            if error.passing:
+                return None
+            raise
+
+    def _upload_all(self, record: RunRecord, store: Store) -> dict[str, str]:
+        folder = store.run_folder(record.id)
+        ids: dict[str, str] = {}
+        try:
+            for role in ("training", "validation"):
+                path = folder / f"{role}.jsonl"
+                if path.is_file():
+                    ids[role] = self._upload(record.id, role, path, store)
+        except HostError:
+            self._remove_files(store.get(record.id), store)
+            raise
+        return ids
+
+    def _upload(self, run_id: str, role: str, path: Path, store: Store) -> str:
+        """The id of the file with these contents at the host: that of an earlier upload, or of a new one."""
+        held: dict[str, Any] = {
+            "id": None,
+            "mine": False,
+            "name": f"ftkit-{_digest(path)}.jsonl",
+            "size": path.stat().st_size,
+        }
+        held |= store.get(run_id).handle.get("files", {}).get(role, {})
+
+        def note() -> None:
+            self._note(run_id, store, files=store.get(run_id).handle.get("files", {}) | {role: dict(held)})
+
+        def once() -> RemoteFile:
+            known = self.host().find_file(held["name"], held["size"])
+            if known is not None:
+                return known
+            held["mine"] = True
+            note()  # before the call, so that an upload whose answer is lost is still known to be ours
+            return self.host().upload(path, held["name"])
+
+        file = self.patience(once)
+        held["id"] = file.id
+        note()
+        return self._ready(file)
+
+    def _ready(self, file: RemoteFile) -> str:
+        waited = 0.0
+        while not file.ready and file.problem is None:
+            if waited > _FILE_WAIT_S:
+                raise HostError(f"{self.name}: file {file.id} was not ready after {_FILE_WAIT_S:.0f} s")
+            self.patience.sleep(_FILE_POLL_S)
+            waited += _FILE_POLL_S
+            file = self.patience(functools.partial(self.host().file, file.id))
+        if file.problem is not None:
+            raise HostError(f"{self.name}: the host refused the training file: {file.problem}")
+        return file.id
+
+    def _attach(self, record: RunRecord, job: RemoteJob, store: Store) -> None:
+        self._note(record.id, store, phase="created", job=job.id)
+        if job.state == "running":
+            store.update(record.id, expect=("queued",), state="running")
+
+    # Looking.
+
+    def _look(self, record: RunRecord, store: Store) -> RemoteJob | None:
+        job_id = record.handle.get("job")
+        if job_id is not None:
+            return self.host().job(job_id)
+        with submitting(store.run_folder(record.id)) as mine:
+            if not mine:
+                return None  # somebody is at it
+            record = store.get(record.id)
+            if record.handle.get("job") is not None:
+                return self.host().job(record.handle["job"])
+            found = self.host().find_job(record.handle["key"], record.recipe["kind"])
+            if found is not None:
+                self._attach(record, found, store)
+                return found
+            if not self._may_appear(record):
+                self._remove_files(record, store)
+                reason = (
+                    "its submission was cut off before the host took the job, so nothing was started or charged; "
+                    f"`ftkit runs resume {record.id}` submits it again"
+                )
+                self._end(record.id, store, "failed", reason)
+        return None
+
+    def _fail_if_abandoned(self, record: RunRecord, store: Store) -> None:
+        """A run without a key was never sent; when nobody is at it any more, say so."""
+        if time.time() - record.created_at < _BEGIN_S:
+            return
+        with submitting(store.run_folder(record.id)) as mine:
+            if mine and "key" not in store.get(record.id).handle:
+                reason = "it was cut off before anything was sent, so nothing was charged; start it again with ft.train"
+                self._end(record.id, store, "failed", reason)
+
+    def _may_appear(self, record: RunRecord) -> bool:
+        """Whether a request for the job may still be under way."""
+        asked_at = record.handle.get("asked_at")
+        return asked_at is not None and time.time() - asked_at < self.patience.settle_s
+
+    def _bring_home(self, record: RunRecord, job: RemoteJob, store: Store) -> None:
+        """Write what became of the job into the store; events first, so that the end comes last."""
+        seen = set(record.handle.get("seen", ()))
+        try:
+            events = self.host().events(job.id, seen)
+        except HostError as error:
+            if error.passing:
+                raise
+            events = ()  # some hosts have none; the job has ended or goes on all the same
+        for event in events:
+            if event.id not in seen:
+                seen.add(event.id)
+                store.append(record.id, event.kind, event.data)
+        if events:
+            self._note(record.id, store, seen=sorted(seen))
+        if job.state in OPEN_STATES:
+            if job.state == "running":
+                store.update(record.id, expect=("queued",), state="running")
+            return
+        if job.state == "succeeded":
+            summary = {"tuned_model": job.tuned_model, "job": job.id, "trained_tokens": job.trained_tokens} | job.more
+            summary["cost_usd"] = self._paid(record, job)
+            store.update(record.id, expect=OPEN_STATES, state="succeeded", summary=summary, finished_at=time.time())
+        else:
+            reason = job.error or f"the host says {job.status} and no more"
+            self._end(record.id, store, job.state, reason if job.state == "failed" else None)
+
+    def _paid(self, record: RunRecord, job: RemoteJob) -> float | None:
+        """What training cost: the host's word, else its count of tokens at the catalogue's price."""
+        if job.cost_usd is not None or job.trained_tokens is None:
+            return job.cost_usd
+        adapter: Any = "full" if record.recipe["adapter"]["kind"] == "full" else "lora"
+        price = load_catalog().training_price(self.name, self.model, record.recipe["kind"], adapter)
+        return None if price is None else price.cost(job.trained_tokens)
+
+    # Small things.
+
+    def _end(self, run_id: str, store: Store, state: Any, error: str | None) -> None:
+        changed = store.update(
+            run_id, expect=OPEN_STATES, reason=error, state=state, error=error, finished_at=time.time()
+        )
+        if error is not None and changed.error == error:
+            store.append(run_id, "error", {"message": error})
+
+    def _note(self, run_id: str, store: Store, **changes: Any) -> None:
+        store.update(run_id, handle=store.get(run_id).handle | changes)
+
+    def _remove_files(self, record: RunRecord, store: Store) -> None:
+        """Delete the files this run uploaded, unless another open run names them."""
+        files = record.handle.get("files", {})
+        used = {
+            held["name"]
+            for other in store.all()
+            if other.id != record.id and other.backend == self.name and other.state in OPEN_STATES
+            for held in other.handle.get("files", {}).values()
+        }
+        for held in files.values():
+            if held["mine"] and held["name"] not in used:
+                try:
+                    self.patience(lambda held=held: self._remove(held))  # type: ignore[misc]
+                except HostError as error:
+                    if error.status != 404:
+                        store.append(
+                            record.id, "warning", {"message": f"file {held['name']} stays at the host: {error}"}
+                        )
+        self._note(record.id, store, files={})
+
+    def _remove(self, held: dict[str, Any]) -> None:
+        file_id = held["id"]
+        if file_id is None:  # the upload's answer was lost
+            found = self.host().find_file(held["name"], held["size"])
+            file_id = None if found is None else found.id
+        if file_id is not None:
+            self.host().delete_file(file_id)
+
+    def _same_host(self, record: RunRecord) -> None:
+        at = record.handle.get("url")
+        if at is not None and at != self.host().url:
+            raise RunError(
+                f"run {record.id} was submitted to {at}, and the backend {self.name!r} is now {self.host().url}; "
+                "set the address back to look after it"
+            )
+
+    def _write_rows(self, data: Dataset, path: Path) -> None:
+        data.write_openai(path)
+        if self.byte_order_mark:
+            write_atomically(path, b"\xef\xbb\xbf" + path.read_bytes())
+
+    def _check_catalogue(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
+        known, where, method = load_catalog(), f"{self.name}:{self.model}", recipe.kind
+        if method not in ("sft", "dpo", "rft"):
+            return
+        closes = known.training_closes(self.name, self.model)
+        if closes is not None and days_until(closes.on) <= 0:
+            raise RefusedError(
+                f"{where} takes no training jobs since {closes.on} ({closes.source}, read {closes.as_of}); "
+                "`ftkit catalog` lists what does",
+                backend=self.name,
+                fields=("model",),
+            )
+        row = known.model(self.name, self.model)
+        if row is not None and method not in row.methods:
+            raise RefusedError(
+                f"{where} is not tuned by {method}, only by {', '.join(row.methods) or 'nothing'} ({row.source}, read "
+                f"{row.as_of})",
+                backend=self.name,
+                fields=("kind",),
+            )
+        limits = known.limits(self.name, method)
+        if limits is None:
+            return
+        if limits.min_rows is not None and len(data) < limits.min_rows:
+            raise DataError(f"{where} takes no fewer than {limits.min_rows} rows, and there are {len(data)}")
+        for rows, most in ((data, limits.max_rows), (validation, limits.max_validation_rows)):
+            if rows is not None and most is not None and len(rows) > most:
+                raise DataError(f"{where} takes no more than {most:,} rows, and there are {len(rows):,}")
+
+
+def _digest(path: Path) -> str:
+    """A short name of a file's contents."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:24]

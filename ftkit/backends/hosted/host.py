@@ -1,0 +1,101 @@
+"""What a hosted training API must offer, in words that are not one host's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ftkit.store import EventKind, RunState
+
+__all__ = ["Host", "Order", "RemoteEvent", "RemoteFile", "RemoteJob"]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file at the host."""
+
+    id: str
+    ready: bool = True
+    """Whether a job may name it."""
+    problem: str | None = None
+    """Why it never will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteJob:
+    """A job at the host, as it is now."""
+
+    id: str
+    state: RunState
+    status: str
+    """The host's own word for the state."""
+    tuned_model: str | None = None
+    error: str | None = None
+    trained_tokens: int | None = None
+    cost_usd: float | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+    """What else belongs into the summary of a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteEvent:
+    """Something the host says happened."""
+
+    id: str
+    """The same each time the event is read."""
+    at: float
+    kind: EventKind
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A job to be created."""
+
+    key: str
+    """Unique to the run; the host keeps it with the job."""
+    body: dict[str, Any]
+    """The request in the host's form, files named by their ids."""
+    kind: str
+    """Kind of the recipe: ``"sft"``, ``"dpo"``."""
+
+
+class Host(Protocol):
+    """One hosted API. Every method may raise :class:`~ftkit.errors.HostError`, and makes exactly one attempt."""
+
+    url: str
+    """Where it is, without any secret."""
+
+    def find_file(self, name: str, size: int) -> RemoteFile | None:
+        """The usable file of that name and size, if there is one."""
+        ...
+
+    def upload(self, path: Path, name: str) -> RemoteFile: ...
+
+    def file(self, file_id: str) -> RemoteFile: ...
+
+    def delete_file(self, file_id: str) -> None: ...
+
+    def find_job(self, key: str, kind: str) -> RemoteJob | None:
+        """The job that carries ``key``, if there is one."""
+        ...
+
+    def create_job(self, order: Order) -> RemoteJob: ...
+
+    def job(self, job_id: str) -> RemoteJob: ...
+
+    def events(self, job_id: str, seen: set[str]) -> Sequence[RemoteEvent]:
+        """What happened, oldest first; events in ``seen`` may be left out."""
+        ...
+
+    def cancel(self, job_id: str) -> RemoteJob: ...
+
+    def resume(self, job_id: str) -> RemoteJob:
+        """Go on with a paused job.
+
+        Raises:
+            RunError: this host cannot.
+        """
+        ...

@@ -1,0 +1,100 @@
+"""What a run would cost at a host, and how long its door stays open."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from ftkit.backends.hosted.tokens import TokenCounter
+from ftkit.catalog import days_until, load_catalog
+from ftkit.data import Dataset
+from ftkit.recipe import Full, Recipe, RecipeFacts
+
+__all__ = ["Quote", "quote"]
+
+
+class Quote(BaseModel):
+    """What a host would charge, from the catalogue. ``None`` where no price or date is known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    backend: str
+    """``"name:model"``."""
+    rows: int
+    epochs: int
+    tokens_per_epoch: int
+    """Tokens of the training rows."""
+    longest_row: int
+    """Tokens of the longest of them."""
+    tokenizer: str
+    """What counted them."""
+    exact: bool
+    """Whether that is the model's own tokenizer; else tokens are estimated."""
+    training_usd: float | None
+    usd_per_1000_predictions: float | None
+    """Of answers like the rows' own, by the tuned model."""
+    hosting_usd_per_hour: float | None
+    """For keeping the tuned model ready; ``None``: nothing is charged, or not known."""
+    training_closes: date | None
+    training_days_left: int | None
+    stops_answering: date | None
+    answering_days_left: int | None
+    replacement: str | None
+    price_source: str | None
+    price_as_of: date | None
+    notes: tuple[str, ...] = ()
+
+
+def quote(provider: str, model: str, recipe: Recipe, data: Dataset, *, today: date | None = None) -> Quote:
+    """Work out what training ``recipe`` on ``data`` costs there.
+
+    Raises:
+        DataError: a row that cannot be read.
+    """
+    known = load_catalog()
+    row = known.model(provider, model)
+    counter = TokenCounter(None if row is None else row.tokenizer)
+    tokens = prompts = longest = 0
+    for one in data:
+        asked, answered = counter.messages(one.prompt, one.tools), counter.messages(one.messages[len(one.prompt) :])
+        if one.rejected is not None:
+            answered += counter.messages([one.rejected])
+        tokens += asked + answered
+        prompts += asked
+        longest = max(longest, asked + answered)
+    resolved = recipe.resolve(RecipeFacts(rows=len(data)))
+    epochs = int(resolved.epochs)
+    method: Any = recipe.kind
+    adapter: Any = "full" if isinstance(recipe.adapter, Full) else "lora"
+    training = known.training_price(provider, model, method, adapter)
+    answers = known.inference_price(provider, model, tuned=True)
+    hosting = known.hosting(provider, model)
+    closes, stops = known.training_closes(provider, model), known.stops(provider, model)
+    notes = [] if counter.exact else [f"tokens are estimated: {counter.why}"]
+    if training is not None and training.note:
+        notes.append(f"price of training: {training.note}")
+    notes += [f"{fact.source} was read {fact.as_of}" for fact in (training, answers) if fact and fact.is_stale(today)]
+    return Quote(
+        backend=f"{provider}:{model}",
+        rows=len(data),
+        epochs=epochs,
+        tokens_per_epoch=tokens,
+        longest_row=longest,
+        tokenizer=counter.name,
+        exact=counter.exact,
+        training_usd=None if training is None else training.cost(tokens * epochs),
+        usd_per_1000_predictions=None
+        if answers is None
+        else answers.cost(prompts, tokens - prompts) / max(1, len(data)) * 1000,
+        hosting_usd_per_hour=min((price.per_hour for price in hosting), default=None),
+        training_closes=None if closes is None else closes.on,
+        training_days_left=None if closes is None else days_until(closes.on, today),
+        stops_answering=None if stops is None else stops.on,
+        answering_days_left=None if stops is None else days_until(stops.on, today),
+        replacement=None if row is None else row.replacement,
+        price_source=None if training is None else training.source,
+        price_as_of=None if training is None else training.as_of,
+        notes=tuple(notes),
+    )

@@ -1,0 +1,310 @@
+"""Files, jobs, events and results of OpenAI's jobs API, read leniently: real answers differ from the schema."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import csv
+import io
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ftkit.backends.hosted.host import Order, RemoteEvent, RemoteFile, RemoteJob
+from ftkit.backends.openai_jobs.profiles import Profile
+from ftkit.backends.openai_jobs.sdk import Sdk
+from ftkit.catalog import load_catalog
+from ftkit.errors import HostError
+from ftkit.store import EventKind, RunState
+
+__all__ = ["KEY", "OpenAIHost", "read_results"]
+
+KEY = "ftkit_run"
+"""Name of the metadata that holds a run's key."""
+
+_STATES: dict[str, RunState] = {
+    "validating_files": "queued",
+    "queued": "queued",
+    "pending": "queued",
+    "notrunning": "queued",
+    "created": "queued",
+    "running": "running",
+    "paused": "running",
+    "pausing": "running",
+    "resuming": "running",
+    "succeeded": "succeeded",
+    "completed": "succeeded",
+    "failed": "failed",
+    "error": "failed",
+    "cancelled": "cancelled",
+    "canceled": "cancelled",
+}
+_FILE_ENDS = {"error", "failed", "deleted", "expired"}
+_PAGE = 100
+_STEP = re.compile(r"[Ss]tep (\d+)(?:/(\d+))?: training loss=([-\d.eE]+)")
+
+
+class OpenAIHost:
+    """One host of the family. See :class:`~ftkit.backends.hosted.Host`."""
+
+    def __init__(self, profile: Profile, sdk: Sdk) -> None:
+        self.profile, self.sdk, self.url = profile, sdk, sdk.url
+
+    def find_file(self, name: str, size: int) -> RemoteFile | None:
+        client = self.sdk.client
+        for file in self._pages("listing files", lambda **page: client.files.list(purpose="fine-tune", **page)):
+            if file.get("filename") == name and file.get("bytes") in (size, None):
+                found = self._file(file)
+                if found.problem is None:
+                    return found
+        return None
+
+    def upload(self, path: Path, name: str) -> RemoteFile:
+        limits = load_catalog().limits(self.profile.name, "sft")
+        most = limits.max_file_bytes if limits else None
+        size = path.stat().st_size
+        client = self.sdk.client
+        if most is not None and size > most:
+            return self._upload_in_parts(path, name, size)
+        with path.open("rb") as file:
+            made = self.sdk.call(
+                "uploading the rows", lambda: client.files.create(file=(name, file), purpose="fine-tune")
+            )
+        return self._file(_plain(made))
+
+    def _upload_in_parts(self, path: Path, name: str, size: int) -> RemoteFile:
+        limits = load_catalog().limits(self.profile.name, "sft")
+        if limits is None or limits.max_upload_bytes is None or size > limits.max_upload_bytes:
+            raise HostError(f"{self.profile.name}: the rows have {size:,} bytes, more than it takes")
+        client, part_bytes = self.sdk.client, limits.max_part_bytes or 64_000_000
+        begun = _plain(
+            self.sdk.call(
+                "beginning an upload in parts",
+                lambda: client.uploads.create(filename=name, purpose="fine-tune", bytes=size, mime_type="text/jsonl"),
+            )
+        )
+        parts = []
+        try:
+            with path.open("rb") as file:
+                while data := file.read(part_bytes):
+                    part = self.sdk.call(
+                        "uploading a part",
+                        lambda data=data: client.uploads.parts.create(begun["id"], data=data),  # type: ignore[misc]
+                    )
+                    parts.append(_plain(part)["id"])
+            done = self.sdk.call("completing the upload", lambda: client.uploads.complete(begun["id"], part_ids=parts))
+        except HostError:
+            # The parts are tried again from the first; the host drops what is left after an hour anyway.
+            with contextlib.suppress(HostError):
+                self.sdk.call("giving up an upload", lambda: client.uploads.cancel(begun["id"]))
+            raise
+        return self._file(_plain(done).get("file") or {"id": None})
+
+    def file(self, file_id: str) -> RemoteFile:
+        client = self.sdk.client
+        return self._file(_plain(self.sdk.call("looking at a file", lambda: client.files.retrieve(file_id))))
+
+    def delete_file(self, file_id: str) -> None:
+        client = self.sdk.client
+        self.sdk.call("deleting a file", lambda: client.files.delete(file_id))
+
+    def find_job(self, key: str, kind: str) -> RemoteJob | None:
+        client = self.sdk.client
+        if self.profile.key_in == "metadata":
+            pages = self._pages(
+                "looking for the job", lambda **page: client.fine_tuning.jobs.list(metadata={KEY: key}, **page)
+            )
+            for job in pages:
+                if (job.get("metadata") or {}).get(KEY) == key:
+                    return self._job(job)
+            if self.profile.name == "openai":
+                return None
+        # Hosts that know no filter answer it with whatever they like, so the list itself is looked through too.
+        for job in self._pages("looking for the job", lambda **page: client.fine_tuning.jobs.list(**page)):
+            marks = ((job.get("metadata") or {}).get(KEY), job.get("suffix"), job.get("user_provided_suffix"))
+            if key in marks or key in str(job.get("fine_tuned_model") or ""):
+                return self._job(job)
+        return None
+
+    def create_job(self, order: Order) -> RemoteJob:
+        client = self.sdk.client
+        job = self.sdk.call("creating the job", lambda: client.fine_tuning.jobs.create(**order.body))
+        return self._job(_plain(job))
+
+    def job(self, job_id: str) -> RemoteJob:
+        client = self.sdk.client
+        job = _plain(self.sdk.call("looking at the job", lambda: client.fine_tuning.jobs.retrieve(job_id)))
+        found = self._job(job)
+        if found.state == "succeeded" and job.get("result_files") and not self.profile.checkpoints:
+            found.more["result_files"] = job["result_files"]
+        return found
+
+    def events(self, job_id: str, seen: set[str]) -> Sequence[RemoteEvent]:
+        client = self.sdk.client
+        found: list[RemoteEvent] = []
+        if self.profile.name == "litellm":  # the proxy passes on neither events nor checkpoints
+            return found
+        pages = self._pages("reading events", lambda **page: client.fine_tuning.jobs.list_events(job_id, **page))
+        for number, event in enumerate(pages):
+            event_id = str(event.get("id") or f"{job_id}-{event.get('created_at')}-{event.get('message')}-{number}")
+            if event_id in seen:
+                break  # they come newest first
+            found += [_event(event_id, event), *_validation(event_id, event)][::-1]
+        return found[::-1]
+
+    def cancel(self, job_id: str) -> RemoteJob:
+        client = self.sdk.client
+        return self._job(_plain(self.sdk.call("cancelling the job", lambda: client.fine_tuning.jobs.cancel(job_id))))
+
+    def resume(self, job_id: str) -> RemoteJob:
+        client = self.sdk.client
+        return self._job(_plain(self.sdk.call("resuming the job", lambda: client.fine_tuning.jobs.resume(job_id))))
+
+    def pause(self, job_id: str) -> RemoteJob:
+        """Stop the job where it is; :meth:`resume` goes on."""
+        client = self.sdk.client
+        return self._job(_plain(self.sdk.call("pausing the job", lambda: client.fine_tuning.jobs.pause(job_id))))
+
+    def checkpoints(self, job_id: str) -> list[dict[str, Any]]:
+        """Checkpoints as the host lists them: ``fine_tuned_model_checkpoint``, ``step_number``, ``metrics``."""
+        client = self.sdk.client
+        pages = self._pages(
+            "listing checkpoints", lambda **page: client.fine_tuning.jobs.checkpoints.list(job_id, **page)
+        )
+        return list(pages)
+
+    def results(self, file_id: str) -> list[dict[str, float]]:
+        """The rows of a result file."""
+        return read_results(self.content(file_id))
+
+    def content(self, file_id: str) -> bytes:
+        """What a file holds, as the host gives it."""
+        client = self.sdk.client
+        content: bytes = self.sdk.call("reading a file", lambda: client.files.content(file_id)).read()
+        return content
+
+    def models(self) -> list[dict[str, Any]]:
+        """The models the key may use, with ``shutdown_date`` where the host says it."""
+        client = self.sdk.client
+        return list(self._pages("listing models", lambda **page: client.models.list()))
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """All jobs of the account, newest first, as the host lists them."""
+        client = self.sdk.client
+        return list(self._pages("listing jobs", lambda **page: client.fine_tuning.jobs.list(**page)))
+
+    def _pages(self, doing: str, page: Any) -> Iterator[dict[str, Any]]:
+        after: str | None = None
+        before: set[str] = set()
+        while True:
+            options = {"limit": _PAGE} | ({"after": after} if after else {})
+            answer = self.sdk.call(doing, lambda options=options: page(**options))  # type: ignore[misc]
+            items = [_plain(item) for item in (getattr(answer, "data", None) or [])]
+            yield from items
+            last = str(items[-1].get("id")) if items else None
+            # Hosts that do not page say has_more all the same, or send the same page again.
+            if not getattr(answer, "has_more", False) or last is None or last in before:
+                return
+            before.add(last)
+            after = last
+
+    def _file(self, file: dict[str, Any]) -> RemoteFile:
+        file_id, status = file.get("id"), str(file.get("status") or "processed").lower()
+        if not file_id:
+            raise HostError(f"{self.profile.name}: the file has no id", passing=True, unsure=True)
+        if status in _FILE_ENDS:
+            return RemoteFile(str(file_id), False, str(file.get("status_details") or status))
+        return RemoteFile(str(file_id), status == "processed" or not self.profile.wait_for_file)
+
+    def _job(self, job: dict[str, Any]) -> RemoteJob:
+        if not job.get("id"):
+            raise HostError(f"{self.profile.name}: the job has no id", passing=True, unsure=True)
+        status = str(job.get("status") or "queued").lower()
+        # The error object is there, empty, when nothing is wrong.
+        error = job.get("error") or {}
+        message = error.get("message") if isinstance(error, dict) else str(error)
+        tokens = job.get("trained_tokens")
+        return RemoteJob(
+            id=str(job["id"]),
+            state=_STATES.get(status, "running"),
+            status=status,
+            tuned_model=job.get("fine_tuned_model") or None,
+            error=message or None,
+            trained_tokens=int(tokens) if tokens else None,
+        )
+
+
+def _event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
+    """The host's event in ftkit's kinds; metrics become steps, whatever is missing."""
+    at = float(event.get("created_at") or 0)
+    data = event.get("data") if isinstance(event.get("data"), dict) else {}
+    message = str(event.get("message") or "")
+    level = str(event.get("level") or "info")
+    said = _STEP.search(message)
+    figures = {
+        name: value for name, value in (data or {}).items() if not isinstance(value, float) or math.isfinite(value)
+    }
+    if figures.get("step") is not None and (event.get("type") == "metrics" or "train_loss" in figures):
+        renamed = {_NAMES.get(name, name): value for name, value in figures.items() if value is not None}
+        if "loss" in renamed:
+            return RemoteEvent(event_id, at, "step", renamed)
+        if "train_mean_reward" in renamed:
+            return RemoteEvent(event_id, at, "log", {"message": message} | renamed)
+    if said:
+        step = {"step": int(said[1]), "loss": float(said[3])} | ({"steps": int(said[2])} if said[2] else {})
+        return RemoteEvent(event_id, at, "step", step)
+    kinds: dict[str, EventKind] = {"warn": "warning", "warning": "warning", "error": "error"}
+    kind: EventKind = kinds.get(level, "log")
+    if kind == "log" and message.startswith("Checkpoint created"):
+        number = re.search(r"\d+", message)
+        if number:
+            return RemoteEvent(event_id, at, "checkpoint", {"step": int(number[0]), "message": message})
+    more = {"type": event["type"]} if event.get("type") not in (None, "message", "metrics") else {}
+    return RemoteEvent(event_id, at, kind, {"message": message} | more)
+
+
+def _validation(event_id: str, event: dict[str, Any]) -> list[RemoteEvent]:
+    """The look at the validation rows that metrics hold; that on all of them goes before that on a part."""
+    data = event.get("data") if isinstance(event.get("data"), dict) else {}
+    held = data or {}
+    loss = held["full_valid_loss"] if held.get("full_valid_loss") is not None else held.get("valid_loss")
+    if not isinstance(loss, int | float) or not math.isfinite(loss) or held.get("step") is None:
+        return []
+    at = float(event.get("created_at") or 0)
+    return [RemoteEvent(f"{event_id}-validation", at, "validation", {"step": held["step"], "loss": loss})]
+
+
+_NAMES = {"train_loss": "loss", "total_steps": "steps", "train_mean_token_accuracy": "token_accuracy"}
+
+
+def read_results(content: bytes) -> list[dict[str, float]]:
+    """The rows of a result file: CSV, or CSV in base64, as the host pleases. Empty cells are left out."""
+    text = content.decode("utf-8-sig", errors="replace")
+    if not text.lstrip().lower().startswith("step"):
+        try:
+            text = base64.b64decode(content, validate=False).decode("utf-8-sig")
+        except (binascii.Error, UnicodeDecodeError):
+            return []
+    rows: list[dict[str, float]] = []
+    for row in csv.DictReader(io.StringIO(text)):
+        numbers: dict[str, float] = {}
+        for name, value in row.items():
+            try:
+                numbers[str(name)] = float(value)
+            except (TypeError, ValueError):
+                continue
+        rows.append(numbers)
+    return rows
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    """An object of the SDK as plain data, extra fields included."""
+    if isinstance(found, dict):
+        return found
+    if not hasattr(found, "to_dict"):
+        raise HostError("the host sent no JSON object", passing=True, unsure=True)
+    plain: dict[str, Any] = found.to_dict(mode="json")
+    return plain

@@ -1,0 +1,103 @@
+"""What each host of OpenAI's jobs API does otherwise.
+
+Sources: OpenAI's API reference and guides; Microsoft Learn, "Customize a model with fine-tuning" (v1 API); Nebius Token
+Factory cookbook; Crusoe Intelligence Foundry documents; AWS user guide, "Fine-tune with OpenAI-compatible APIs".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["PROFILES", "Profile"]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A host of OpenAI's jobs API.
+
+    Attributes:
+        name: of the backend.
+        url: base URL; ``{}`` is filled from ``url_variable``.
+        url_variable: environment variable with the base URL, or the part of it that varies.
+        key_variables: environment variables that may hold the key, the first that is set.
+        kinds: recipes that are taken.
+        parameters: where hyperparameters go: ``"method"`` or the request's ``"top"`` level.
+        adapters: whether adapters can be described (rank, alpha, dropout) and a learning rate given.
+        key_in: where the run's key is kept: the job's ``"metadata"``, or its ``"suffix"``.
+        wait_for_file: files must be processed before a job may name them.
+        byte_order_mark: training files begin with one.
+        checkpoints: whether the host lists them.
+        answers_at: base URL for answers, where it is another.
+        token_limit: the name of the parameter that limits an answer.
+        strict_schemas: whether ``strict`` structured outputs are offered.
+    """
+
+    name: str
+    url: str
+    url_variable: str
+    key_variables: tuple[str, ...]
+    kinds: tuple[str, ...] = ("sft", "dpo")
+    parameters: Literal["method", "top"] = "method"
+    adapters: bool = False
+    key_in: Literal["metadata", "suffix"] = "metadata"
+    wait_for_file: bool = False
+    byte_order_mark: bool = False
+    checkpoints: bool = True
+    answers_at: str | None = None
+    token_limit: Literal["max_completion_tokens", "max_tokens"] = "max_tokens"  # noqa: S105
+    strict_schemas: bool = False
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "openai",
+            "https://api.openai.com/v1",
+            "OPENAI_BASE_URL",
+            ("OPENAI_API_KEY",),
+            token_limit="max_completion_tokens",  # noqa: S106  (no password)
+            strict_schemas=True,
+        ),
+        Profile(
+            "azure",
+            "",
+            "AZURE_OPENAI_ENDPOINT",
+            ("AZURE_OPENAI_API_KEY",),
+            wait_for_file=True,
+            byte_order_mark=True,
+            token_limit="max_completion_tokens",  # noqa: S106
+            strict_schemas=True,
+        ),
+        Profile(
+            "nebius",
+            "https://api.tokenfactory.nebius.com/v1",
+            "NEBIUS_BASE_URL",
+            ("NEBIUS_API_KEY",),
+            kinds=("sft",),
+            parameters="top",
+            adapters=True,
+            key_in="suffix",
+        ),
+        Profile(
+            "crusoe",
+            "https://api.intelligence.crusoecloud.com/v1",
+            "CRUSOE_BASE_URL",
+            ("CRUSOE_API_KEY",),
+            kinds=("sft",),
+            adapters=True,
+            key_in="suffix",
+            answers_at="https://api.inference.crusoecloud.com/v1",
+        ),
+        Profile(
+            "bedrock-mantle",
+            "https://bedrock-mantle.{}.api.aws/v1",
+            "AWS_REGION",
+            ("AWS_BEARER_TOKEN_BEDROCK",),
+            kinds=(),
+        ),
+        Profile("litellm", "", "LITELLM_BASE_URL", ("LITELLM_API_KEY",), checkpoints=False),
+        Profile("compatible", "", "COMPATIBLE_BASE_URL", ("COMPATIBLE_API_KEY",)),
+    )
+}

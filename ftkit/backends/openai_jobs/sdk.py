@@ -1,0 +1,87 @@
+"""Calls through the official SDK: one attempt each, every failure as a :class:`~ftkit.errors.HostError`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from ftkit.backends.hosted.failure import broken, refused
+from ftkit.errors import HostError
+from ftkit.extras import require
+
+__all__ = ["Sdk"]
+
+Found = TypeVar("Found")
+
+
+class Sdk:
+    """The SDK's clients for one host, with retries off.
+
+    Args:
+        name: of the host, to begin messages with.
+        url: base URL.
+        key: goes into requests only.
+        timeout_s: for one call.
+    """
+
+    def __init__(self, name: str, url: str, key: str, timeout_s: float = 120.0) -> None:
+        openai = require("openai", extra="openai", needed_for=f"the backend {name}")
+        self.name, self.url = name, url
+        self._key = key
+        self._openai: Any = openai
+        # The SDK's own retries would create a job twice.
+        options = {"api_key": key, "base_url": url, "max_retries": 0, "timeout": timeout_s}
+        self.client: Any = openai.OpenAI(**options)
+        self.async_client: Any = openai.AsyncOpenAI(**options)
+
+    def __repr__(self) -> str:
+        return f"Sdk({self.name!r}, {self.url!r})"
+
+    def call(self, doing: str, call: Callable[[], Found]) -> Found:
+        """What ``call`` returns.
+
+        Raises:
+            HostError: it failed; says whether that may pass, and whether the host may have acted all the same.
+        """
+        try:
+            return _whole(call())
+        except Exception as error:
+            told = self._told(doing, error)
+        raise told  # out here, because the original holds the request, key included, and must not be its context
+
+    async def acall(self, doing: str, call: Callable[[], Awaitable[Found]]) -> Found:
+        """As :meth:`call`."""
+        try:
+            return _whole(await call())
+        except Exception as error:
+            told = self._told(doing, error)
+        raise told
+
+    def _told(self, doing: str, error: Exception) -> Exception:
+        openai = self._openai
+        if isinstance(error, HostError):
+            return error
+        if isinstance(error, openai.APIStatusError):
+            body = error.body if error.body is not None else error.response.text
+            return refused(doing, error.status_code, body, error.response.headers, host=self.name, secret=self._key)
+        if isinstance(error, openai.APITimeoutError):
+            return broken(doing, "it took too long", host=self.name, secret=self._key)
+        if isinstance(error, openai.APIConnectionError):
+            cause = error.__cause__
+            return broken(doing, str(cause or error), host=self.name, secret=self._key)
+        if isinstance(error, openai.OpenAIError | json.JSONDecodeError | _NotWholeError):
+            return broken(doing, f"{type(error).__name__}: {error}", host=self.name, secret=self._key)
+        if type(error).__module__.split(".")[0] in ("httpx", "httpcore", "httpx2", "httpcore2"):
+            return broken(doing, f"{type(error).__name__}: {error}", host=self.name, secret=self._key)
+        return error
+
+
+class _NotWholeError(Exception):
+    """An answer that is no object."""
+
+
+def _whole(found: Found) -> Found:
+    if isinstance(found, str) or found is None:  # what the SDK makes of a body that is no JSON
+        raise _NotWholeError("the answer is no JSON object")
+    return found

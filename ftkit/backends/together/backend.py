@@ -1,0 +1,117 @@
+"""The backend for Together AI."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ftkit.backends.answer import Answerer
+from ftkit.backends.hosted.backend import HostedBackend
+from ftkit.backends.hosted.http import Http
+from ftkit.backends.hosted.patience import Patience
+from ftkit.backends.together.fields import TREATMENTS, parameters
+from ftkit.backends.together.host import TogetherHost
+from ftkit.catalog import load_catalog
+from ftkit.data import Dataset
+from ftkit.errors import ConfigError, RefusedError, RunError
+from ftkit.extras import require
+from ftkit.recipe import Recipe
+from ftkit.store import RunRecord
+
+__all__ = ["Together"]
+
+
+class Together(HostedBackend):
+    """Trains at Together AI. A tuned model answers from a dedicated endpoint, or here after :meth:`download`.
+
+    Args:
+        model: e.g. ``"Qwen/Qwen3.5-9B"``.
+        api_key: ``TOGETHER_API_KEY`` by default; kept in memory only.
+        base_url: ``TOGETHER_BASE_URL`` by default, else ``https://api.together.ai/v1``.
+        concurrency: questions asked at once.
+    """
+
+    name = "together"
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        concurrency: int = 8,
+        patience: Patience | None = None,
+    ) -> None:
+        super().__init__(model, patience=patience)
+        self.treatments = TREATMENTS
+        self._api_key, self._base_url, self._concurrency = api_key, base_url, concurrency
+
+    def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
+        super().check(recipe, data, validation)
+        known = load_catalog().model(self.name, self.model)
+        rank = getattr(recipe.adapter, "rank", None)
+        if known is not None and known.max_rank is not None and rank is not None and rank > known.max_rank:
+            raise RefusedError(
+                f"together:{self.model} takes adapters up to rank {known.max_rank}, not {rank} ({known.source})",
+                backend=self.name,
+                fields=("adapter.rank",),
+            )
+
+    def body(self, recipe: Recipe, rows: int, files: dict[str, str], key: str) -> dict[str, Any]:
+        body = {"model": self.model, "training_file": files["training"], "suffix": key}
+        if "validation" in files:
+            body["validation_file"] = files["validation"]
+        return body | parameters(recipe, rows, validated="validation" in files)
+
+    def make_host(self) -> TogetherHost:
+        return TogetherHost(Http(self.name, self._url(), self._key()))
+
+    def make_answerer(self) -> Answerer:
+        from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
+        from ftkit.backends.openai_jobs.profiles import Profile
+        from ftkit.backends.openai_jobs.sdk import Sdk
+
+        profile = Profile(self.name, self._url(), "TOGETHER_BASE_URL", ("TOGETHER_API_KEY",))
+        sdk = Sdk(self.name, self._url(), self._key())
+        return OpenAIAnswerer(profile, sdk, self.model, self.patience, self._concurrency)
+
+    def download(self, record: RunRecord, folder: Path, *, merged: bool = False) -> Path:
+        """Fetch the weights of a succeeded run and unpack them, e.g. to serve them as ``"local:<folder>"``.
+
+        Args:
+            folder: a new or empty folder.
+            merged: the whole model in the place of the adapter.
+
+        Raises:
+            RunError: the run has no job there.
+            HostError: the host cannot be asked.
+        """
+        job = record.handle.get("job")
+        if job is None:
+            raise RunError(f"run {record.id} has no job at together")
+        zstandard = require("zstandard", extra="openai", needed_for="unpacking weights")
+        host = self.host()
+        assert isinstance(host, TogetherHost)  # noqa: S101  (make_host makes no other)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as aside:
+            packed = Path(aside) / "weights.tar.zst"
+            self.patience(lambda: host.download(job, packed, merged=merged))
+            with (
+                packed.open("rb") as file,
+                zstandard.ZstdDecompressor().stream_reader(file) as stream,
+                tarfile.open(fileobj=stream, mode="r|") as archive,
+            ):
+                archive.extractall(folder, filter="data")
+        return folder
+
+    def _url(self) -> str:
+        return (self._base_url or os.environ.get("TOGETHER_BASE_URL") or "https://api.together.ai/v1").rstrip("/")
+
+    def _key(self) -> str:
+        key = self._api_key or os.environ.get("TOGETHER_API_KEY", "")
+        if not key:
+            raise ConfigError("together needs a key: set TOGETHER_API_KEY, or pass api_key=")
+        return key

@@ -1,0 +1,275 @@
+"""A fake of OpenAI's files, uploads, fine-tuning jobs and chat completions, with the deviations of the real one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from .chat import completion
+from .serving import Call, Fake, Reply, form
+
+SPECS = "FTKIT_OPENAPI_SPECS"
+"""Names a folder with openai-finetuning-openapi.yaml; requests are validated against it when it is set."""
+
+_LIFE = ("validating_files", "queued", "running", "running", "succeeded")
+
+
+@cache
+def _spec() -> dict[str, Any] | None:
+    folder = os.environ.get(SPECS)
+    if not folder:
+        return None
+    text = (Path(folder) / "openai-finetuning-openapi.yaml").read_text(encoding="utf-8")
+    found: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
+    return found
+
+
+def validate(path: str, body: Any) -> None:
+    """Hold a request's body to the OpenAPI file."""
+    spec = _spec()
+    if spec is None:
+        return
+    schema = spec["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    jsonschema.Draft202012Validator({**schema, "components": spec["components"]}).validate(body)
+
+
+class OpenAIFake(Fake):
+    """One account. Jobs move on by one state each time they are looked at.
+
+    Attributes:
+        closed: the organisation may not create jobs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: dict[str, dict[str, Any]] = {}
+        self.contents: dict[str, bytes] = {}
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.looks: dict[str, int] = {}
+        self.events: dict[str, list[dict[str, Any]]] = {}
+        self.uploads: dict[str, dict[str, Any]] = {}
+        self.models: list[dict[str, Any]] = []
+        self.closed = False
+        self.fails = ""
+        self.file_status = ["processed"]
+        self.filters = True
+        self.rejects: dict[str, str] = {}
+        self.count = 0
+
+    def answer(self, call: Call) -> Reply:
+        if call.headers.get("authorization") != f"Bearer {self.key}":
+            return _error(401, f"Incorrect API key provided: {call.headers.get('authorization')}", "invalid_api_key")
+        path = call.path.removeprefix("/v1")
+        parts = path.strip("/").split("/")
+        match (call.method, *parts):
+            case ("POST", "files"):
+                return self._upload(form(call))
+            case ("GET", "files"):
+                wanted = [
+                    one for one in self.files.values() if one["purpose"] == call.query.get("purpose", one["purpose"])
+                ]
+                return self._page(wanted[::-1], call)
+            case ("GET", "files", file_id):
+                return self._file(file_id)
+            case ("GET", "files", file_id, "content"):
+                return 200, self.contents[file_id], {"content-type": "application/octet-stream"}
+            case ("DELETE", "files", file_id):
+                if self.files.pop(file_id, None) is None:
+                    return _error(404, "No such File object", None)
+                return 200, {"id": file_id, "object": "file", "deleted": True}, {}
+            case ("POST", "uploads", *rest):
+                return self._parts(rest, call)
+            case ("POST", "fine_tuning", "jobs"):
+                return self._create(call)
+            case ("GET", "fine_tuning", "jobs"):
+                return self._list(call)
+            case ("GET", "fine_tuning", "jobs", job_id):
+                return self._look(job_id)
+            case ("POST", "fine_tuning", "jobs", job_id, action):
+                return self._act(job_id, action)
+            case ("GET", "fine_tuning", "jobs", job_id, "events"):
+                return self._page(self.events[job_id][::-1], call)
+            case ("GET", "fine_tuning", "jobs", job_id, "checkpoints"):
+                return self._page([], call)
+            case ("GET", "models"):
+                return 200, {"object": "list", "data": self.models}, {}
+            case ("POST", "chat", "completions"):
+                return self._chat(call)
+        return _error(404, f"no such path {path}", None)
+
+    def _id(self, begin: str) -> str:
+        self.count += 1
+        return f"{begin}{self.count:06d}"
+
+    def _keep(self, name: str, content: bytes, purpose: str) -> dict[str, Any]:
+        file = {
+            "id": self._id("file-"),
+            "object": "file",
+            "bytes": len(content),
+            "created_at": 1_790_000_000 + self.count,
+            "filename": name,
+            "purpose": purpose,
+            "status": self.file_status[0],
+        }
+        self.files[file["id"]] = file
+        self.contents[file["id"]] = content
+        return file
+
+    def _upload(self, parts: dict[str, tuple[str | None, bytes]]) -> Reply:
+        name, content = parts["file"]
+        return 200, self._keep(str(name), content, parts["purpose"][1].decode()), {}
+
+    def _parts(self, rest: list[str], call: Call) -> Reply:
+        match rest:
+            case []:
+                asked = call.json()
+                validate("/uploads", asked)
+                upload = {"id": self._id("upload_"), "object": "upload", "status": "pending", **asked, "parts": {}}
+                self.uploads[upload["id"]] = upload
+            case [upload_id, "parts"]:
+                part = self._id("part_")
+                self.uploads[upload_id]["parts"][part] = form(call)["data"][1]
+                return 200, {"id": part, "object": "upload.part", "upload_id": upload_id, "created_at": 1}, {}
+            case [upload_id, "complete"]:
+                upload = self.uploads[upload_id]
+                content = b"".join(upload["parts"][part] for part in call.json()["part_ids"])
+                assert len(content) == upload["bytes"]
+                file = self._keep(upload["filename"], content, upload["purpose"])
+                upload |= {"status": "completed", "file": file}
+            case [upload_id, "cancel"]:
+                upload = self.uploads[upload_id]
+                upload["status"] = "cancelled"
+        return 200, {name: held for name, held in upload.items() if name != "parts"}, {}
+
+    def _file(self, file_id: str) -> Reply:
+        if file_id not in self.files:
+            return _error(404, "No such File object", None)
+        if len(self.file_status) > 1:
+            self.file_status.pop(0)
+        self.files[file_id]["status"] = self.file_status[0]
+        return 200, self.files[file_id], {}
+
+    def _create(self, call: Call) -> Reply:
+        if self.closed:
+            return _error(403, "Your organization can no longer create fine-tuning jobs.", "training_not_available")
+        asked = call.json()
+        validate("/fine_tuning/jobs", asked)
+        if asked["training_file"] not in self.files:
+            return _error(400, "invalid training_file", "invalid_file")
+        if self.files[asked["training_file"]]["status"] not in ("processed", "uploaded"):
+            return _error(400, "file is not ready", "file_not_ready")
+        job: dict[str, Any] = {
+            "id": self._id("ftjob-"),
+            "object": "fine_tuning.job",
+            "created_at": 1_790_000_000 + self.count,
+            "fine_tuned_model": None,
+            "status": _LIFE[0],
+            "error": {},  # there, and empty, when nothing is wrong
+            "result_files": [],
+            "organization_id": "org-1",
+            "user_provided_suffix": asked.get("suffix"),
+            **asked,
+        }
+        job.pop("suffix", None)
+        self.jobs[job["id"]] = job
+        self.looks[job["id"]] = 0
+        self.events[job["id"]] = []
+        self._event(job, f"Created fine-tuning job: {job['id']}")
+        return 200, job, {}
+
+    def _list(self, call: Call) -> Reply:
+        jobs = list(self.jobs.values())[::-1]
+        wanted = {name[9:-1]: value for name, value in call.query.items() if name.startswith("metadata[")}
+        if wanted and self.filters:
+            jobs = [job for job in jobs if wanted.items() <= (job.get("metadata") or {}).items()]
+        return self._page(jobs, call)
+
+    def _look(self, job_id: str) -> Reply:
+        if job_id not in self.jobs:
+            return _error(404, "Could not find fine tune", "fine_tune_not_found")
+        job = self.jobs[job_id]
+        if job["status"] not in ("succeeded", "failed", "cancelled", "paused"):
+            self.looks[job_id] += 1
+            job["status"] = _LIFE[min(self.looks[job_id], len(_LIFE) - 1)]
+            if job["status"] == "running":
+                if self.fails:
+                    job |= {"status": "failed", "error": {"code": "x", "message": self.fails, "param": None}}
+                    self._event(job, self.fails, level="error")
+                    return 200, job, {}
+                step = self.looks[job_id] - 1
+                data = {
+                    "step": step,
+                    "total_steps": 2,
+                    "train_loss": 1.0 / step,
+                    "valid_loss": None if step < 2 else 0.75,
+                }
+                self._event(job, f"Step {step}/2: training loss={1 / step:.2f}", sort="metrics", data=data)
+            elif job["status"] == "succeeded":
+                results = self._keep(
+                    "results.csv",
+                    base64.b64encode(b"step,train_loss,valid_loss\n1,1.0,\n2,0.5,0.7\n"),
+                    "fine-tune-results",
+                )
+                job |= {
+                    "error": {"code": None, "message": None, "param": None},
+                    "fine_tuned_model": f"ft:{job['model']}:acme::{job_id[-6:]}",
+                    "trained_tokens": 10_000,
+                    "result_files": [results["id"]],
+                    "finished_at": 1_790_009_999,
+                }
+                self._event(job, f"New fine-tuned model created: {job['fine_tuned_model']}")
+        return 200, job, {}
+
+    def _act(self, job_id: str, action: str) -> Reply:
+        job = self.jobs[job_id]
+        ended = job["status"] in ("succeeded", "failed", "cancelled")
+        if ended:
+            return _error(400, f"Job is {job['status']}", "invalid_state")
+        job["status"] = {"cancel": "cancelled", "pause": "paused", "resume": "running"}[action]
+        return 200, job, {}
+
+    def _event(
+        self, job: dict[str, Any], message: str, *, level: str = "info", sort: str = "message", data: Any = None
+    ) -> None:
+        event = {
+            "id": self._id("ftevent-"),
+            "object": "fine_tuning.job.event",
+            "created_at": 1_790_000_000,
+            "level": level,
+            "message": message,
+            "type": sort,
+            "data": data,
+        }
+        self.events[job["id"]].append(event)
+
+    def _page(self, items: list[dict[str, Any]], call: Call) -> Reply:
+        limit, after = int(call.query.get("limit", 20)), call.query.get("after")
+        ids = [item["id"] for item in items]
+        start = ids.index(after) + 1 if after in ids else 0
+        page = items[start : start + limit]
+        return 200, {"object": "list", "data": page, "has_more": start + limit < len(items)}, {}
+
+    def _chat(self, call: Call) -> Reply:
+        asked = call.json()
+        validate("/chat/completions", asked)
+        for name, why in self.rejects.items():
+            if name in asked:
+                return _error(400, f"Unsupported parameter: '{name}' {why}", "unsupported_parameter")
+        return 200, completion(asked, self.answers), {}
+
+
+def _error(status: int, message: str, code: str | None) -> Reply:
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+    return status, {"error": error}, {"x-request-id": "req_1"}
+
+
+def rows(content: bytes) -> list[dict[str, Any]]:
+    """The rows of an uploaded file."""
+    return [json.loads(line) for line in content.decode("utf-8-sig").splitlines()]

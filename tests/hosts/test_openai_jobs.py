@@ -1,0 +1,337 @@
+"""A job's life at a host of OpenAI's kind: the same words as a run here, read leniently, and no key anywhere."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import openai
+import pytest
+from typer.testing import CliRunner
+
+import ftkit as ft
+from ftkit.backends import registry
+from ftkit.backends.openai_jobs import OpenAIJobs
+from ftkit.backends.openai_jobs.azure import deploy
+from ftkit.cli.app import app
+from ftkit.errors import ConfigError, DataError, HostError, ModelError, RefusedError, RunCancelledError, RunFailedError
+from ftkit.store import Store
+
+from .conftest import QUICK
+from .openai_host import rows
+from .serving import Fake, serving
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr("ftkit.runs.run._POLL_S", 0.0)
+
+
+def test_a_run_there_has_the_life_of_a_run_here(openai_fake, openai_jobs, notes):
+    run = ft.train(ft.SFT(epochs=2), notes, backend=openai_jobs).wait(progress=False)
+    assert run.state == "succeeded"
+    assert run.record.summary["tuned_model"].startswith("ft:gpt-4.1-mini-2025-04-14:acme")
+    assert run.record.summary["cost_usd"] == pytest.approx(0.05)
+    assert [step["loss"] for step in run.metrics] == [1.0, 0.5]
+    kinds = [event.kind for event in run.events()]
+    assert [event.data for event in run.events() if event.kind == "validation"] == [{"step": 2, "loss": 0.75}]
+    assert kinds[0] == "state"
+    assert kinds[-1] == "state"
+    (job,) = openai_fake.jobs.values()
+    assert job["method"] == {
+        "type": "supervised",
+        "supervised": {"hyperparameters": {"n_epochs": 2, "batch_size": "auto"}},
+    }
+    uploaded = rows(openai_fake.contents[job["training_file"]])
+    assert uploaded[1]["messages"][-1] == {"role": "assistant", "content": "blue"}
+    assert len(uploaded) == 12
+
+
+def test_the_fake_is_one_that_the_official_sdk_understands(openai_fake):
+    client = openai.OpenAI(base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key)
+    file = client.files.create(file=("a.jsonl", io.BytesIO(b"{}\n")), purpose="fine-tune")
+    job = client.fine_tuning.jobs.create(model="gpt-4.1-mini", training_file=file.id, metadata={"a": "b"})
+    assert [one.id for one in client.fine_tuning.jobs.list(metadata={"a": "b"})] == [job.id]
+    assert [one.id for one in client.fine_tuning.jobs.list(metadata={"a": "c"})] == []
+    while client.fine_tuning.jobs.retrieve(job.id).status != "succeeded":
+        pass
+    assert client.fine_tuning.jobs.list_events(job.id, limit=2).has_more
+    assert len(list(client.fine_tuning.jobs.list_events(job.id, limit=2))) == len(openai_fake.events[job.id])
+
+
+def test_files_with_the_same_rows_are_sent_once(openai_fake, openai_jobs, notes):
+    for _ in range(2):
+        ft.train(ft.SFT(), notes, backend=openai_jobs, validation=notes.take(10)).wait(progress=False)
+    sent = [file for file in openai_fake.files.values() if file["purpose"] == "fine-tune"]
+    assert len(sent) == 2
+    assert len(openai_fake.jobs) == 2
+
+
+def test_a_run_is_found_again_by_another_process(openai_fake, notes, monkeypatch, home):
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{openai_fake.url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", openai_fake.key)
+    run = ft.train(ft.SFT(), notes, backend=OpenAIJobs("gpt-4.1-mini", patience=QUICK))
+    again = ft.runs.get(run.id)
+    again._backend = OpenAIJobs("gpt-4.1-mini", patience=QUICK)
+    assert again.wait(progress=False).state == "succeeded"
+    assert again.model.name == f"openai:{again.record.summary['tuned_model']}"
+    assert again.model.task.fingerprint == notes.task.fingerprint
+
+
+def test_cancelling_pausing_and_failing(openai_fake, openai_jobs, notes):
+    run = ft.train(ft.SFT(), notes, backend=openai_jobs)
+    (job_id,) = openai_fake.jobs
+    openai_jobs.openai_host().pause(job_id)
+    assert run.state in ("queued", "running")
+    assert run.cancel().state == "cancelled"
+    assert openai_fake.jobs[job_id]["status"] == "cancelled"
+    with pytest.raises(RunCancelledError):
+        run.wait(progress=False)
+    openai_fake.fails = "The job failed due to a moderation block"
+    with pytest.raises(RunFailedError, match="moderation block"):
+        ft.train(ft.SFT(), notes, backend=openai_jobs).wait(progress=False)
+
+
+def test_an_organisation_that_may_not_train_is_told_so_and_leaves_no_file(openai_fake, openai_jobs, notes):
+    openai_fake.closed = True
+    with pytest.raises(HostError, match="no longer takes training jobs") as caught:
+        ft.train(ft.SFT(), notes, backend=openai_jobs)
+    assert caught.value.code == "training_not_available"
+    assert openai_fake.files == {}
+    assert ft.runs.all()[0].state == "failed"
+
+
+def test_what_it_cannot_honour_is_refused_by_name_before_any_call(openai_fake, openai_jobs, notes):
+    recipe = ft.SFT(learning_rate=1e-4, warmup_ratio=0.2, adapter=ft.LoRA(rank=8))
+    with pytest.raises(RefusedError) as caught:
+        ft.train(recipe, notes, backend=openai_jobs)
+    assert set(caught.value.fields) == {"learning_rate", "warmup_ratio", "adapter.rank"}
+    with pytest.raises(RefusedError, match="epochs=51"):
+        ft.train(ft.SFT(epochs=51), notes, backend=openai_jobs)
+    with pytest.raises(RefusedError, match="not reward"):
+        ft.train(ft.RewardModel(), notes, backend=openai_jobs)
+    with pytest.raises(DataError, match="no fewer than 10"):
+        ft.train(ft.SFT(), notes.take(9), backend=openai_jobs)
+    gone = OpenAIJobs("gpt-4.1-nano", base_url=openai_fake.url, api_key="x")
+    with pytest.raises(RefusedError, match="2026-10-23"):
+        ft.train(ft.SFT(), notes, backend=gone)
+    assert openai_fake.calls == []
+    assert ft.runs.all() == []
+
+
+def test_a_wait_survives_an_outage(openai_fake, openai_jobs, notes):
+    run = ft.train(ft.SFT(), notes, backend=openai_jobs)
+    down = iter(range(25))
+    openai_fake.fault = lambda call: "503_text" if next(down, None) is not None else None
+    assert run.wait(progress=False).state == "succeeded"
+    warnings = [event for event in run.events() if event.kind == "warning"]
+    assert len(warnings) == 1
+    assert "503" in warnings[0].data["message"]
+
+
+def test_azure_gets_a_byte_order_mark_and_waits_for_the_file(openai_fake, notes):
+    openai_fake.file_status = ["pending", "running", "processed"]
+    where = OpenAIJobs(
+        "gpt-4.1-mini", profile="azure", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key,
+        extra={"trainingType": "GlobalStandard"}, patience=QUICK,
+    )  # fmt: skip
+    assert ft.train(ft.SFT(), notes, backend=where).wait(progress=False).state == "succeeded"
+    (job,) = openai_fake.jobs.values()
+    assert job["trainingType"] == "GlobalStandard"
+    assert openai_fake.contents[job["training_file"]].startswith(b"\xef\xbb\xbf{")
+
+
+def test_azure_deploys_with_a_token_of_the_users(home):
+    class Control(Fake):
+        def answer(self, call):
+            assert call.headers["authorization"] == f"Bearer {self.key}"
+            return 201, {"properties": {"provisioningState": "Creating"}}, {}
+
+    with serving(Control()) as fake:
+        deploy(
+            "gpt-4.1-mini-2025-04-14.ft-0abc", "triage", subscription="s", resource_group="g", account="a",
+            token=fake.key, url=fake.url,
+        )  # fmt: skip
+        (call,) = fake.calls
+    assert (call.method, call.query) == ("PUT", {"api-version": "2024-10-21"})
+    assert call.path.endswith("/resourceGroups/g/providers/Microsoft.CognitiveServices/accounts/a/deployments/triage")
+    assert call.json()["properties"]["model"]["name"] == "gpt-4.1-mini-2025-04-14.ft-0abc"
+
+
+def test_hosts_without_metadata_carry_the_key_in_the_suffix(openai_fake, notes):
+    openai_fake.filters = False
+    where = OpenAIJobs(
+        "meta-llama/Llama-3.1-8B-Instruct", profile="nebius", base_url=f"{openai_fake.url}/v1",
+        api_key=openai_fake.key, patience=QUICK,
+    )  # fmt: skip
+    lost = iter(["drop_after"])
+    openai_fake.fault = lambda call: next(lost, None) if _creates(call) else None
+    ft.train(ft.SFT(adapter=ft.QLoRA(rank=8), learning_rate=2e-4), notes, backend=where).wait(progress=False)
+    (job,) = openai_fake.jobs.values()
+    assert job["hyperparameters"]["lora_r"] == 8
+    assert job["hyperparameters"]["learning_rate"] == 2e-4
+
+
+def test_large_files_go_up_in_parts(openai_fake, openai_jobs, notes, home):
+    home.mkdir(exist_ok=True)
+    (home / "catalog.toml").write_text(
+        '[[limits]]\nprovider = "openai"\nmax_file_bytes = 500\nmax_part_bytes = 300\n'
+        'source = "https://example.com"\nas_of = 2026-11-01\n'
+    )
+    ft.train(ft.SFT(), notes, backend=openai_jobs).wait(progress=False)
+    (upload,) = openai_fake.uploads.values()
+    assert upload["status"] == "completed"
+    assert len(upload["parts"]) > 2
+    (job,) = openai_fake.jobs.values()
+    assert len(rows(openai_fake.contents[job["training_file"]])) == 12
+
+
+def test_result_files_are_read_in_base64_too(openai_fake, openai_jobs, notes):
+    ft.train(ft.SFT(), notes, backend=openai_jobs).wait(progress=False)
+    (job,) = openai_fake.jobs.values()
+    assert openai_jobs.openai_host().results(job["result_files"][0]) == [
+        {"step": 1.0, "train_loss": 1.0},
+        {"step": 2.0, "train_loss": 0.5, "valid_loss": 0.7},
+    ]
+
+
+def test_answers_are_typed_priced_and_held_to_the_schema(openai_fake, home):
+    task = ft.Task("Read.", input="{text}", output=ft.JsonOutput(name="visit", json_schema=_VISIT))
+    openai_fake.answers = lambda text: '{"age": 39}'
+    where = OpenAIJobs(
+        "ft:gpt-4.1-mini-2025-04-14:acme::abc",
+        base_url=f"{openai_fake.url}/v1",
+        api_key=openai_fake.key,
+        patience=QUICK,
+    )
+    model = ft.Model(where, task)
+    busy = iter(["429", "drop_before", "500_before"])
+    openai_fake.fault = lambda call: next(busy, None)
+    openai_fake.rejects = {"seed": "is not supported"}
+    assert model.predict_many([{"text": "a"}, {"text": "b"}]) == [{"age": 39}, {"age": 39}]
+    asked = openai_fake.calls[-1].json()
+    assert asked["response_format"]["json_schema"]["strict"] is True
+    assert "seed" not in asked
+    (answer,) = model.answer_many([ft.Request(task.prompt({"text": "a"}))])
+    assert answer.cost_usd == pytest.approx((60 * 0.8 + 40 * 0.2 + 10 * 3.2) / 1e6)
+    assert model.about()["parameters_not_taken"] == ["seed"]
+
+
+def test_answers_come_on_the_event_loop_too(openai_fake, openai_jobs, notes):
+    import asyncio
+
+    openai_fake.answers = lambda text: "red"
+    model = ft.Model(openai_jobs, notes.task)
+    found = asyncio.run(model.apredict_many([{"text": str(number)} for number in range(20)]))
+    assert found == ["red"] * 20
+
+
+def test_what_fails_for_one_request_is_its_answer_and_a_wrong_key_stops_all(openai_fake, openai_jobs, notes):
+    openai_fake.rejects = {"messages": "too long"}
+    (answer,) = ft.Model(openai_jobs, notes.task).answer_many([ft.Request([{"role": "user", "content": "x"}])])
+    assert answer.finish_reason == "error"
+    assert answer.retry_after_s is None
+    wrong = OpenAIJobs("gpt-4.1-mini", base_url=f"{openai_fake.url}/v1", api_key="wrong-key-1234567890")
+    with pytest.raises(ModelError, match="401"):
+        ft.Model(wrong, notes.task).predict(text="x")
+
+
+@pytest.mark.parametrize("fault", ["drop_before", "500_before", "429", "not_json", "truncate", "503_text", None])
+def test_keys_are_nowhere(openai_fake, openai_jobs, notes, home, caplog, fault):
+    caplog.set_level(logging.DEBUG, logger="ftkit")
+    told = [repr(openai_jobs)]
+    openai_fake.fault = lambda call: fault
+    openai_fake.closed = True
+    try:
+        ft.train(ft.SFT(), notes, backend=openai_jobs).wait(progress=False, timeout_s=0.2)
+    except Exception as error:
+        told += [str(error), repr(error), repr(error.__cause__), repr(error.__context__)]
+    (answer,) = _asked(openai_jobs, notes)
+    told += [repr(answer), caplog.text, repr([event for run in ft.runs.all() for event in Store().events(run.id)])]
+    assert openai_fake.key not in " ".join(told)
+    for file in home.rglob("*"):
+        if file.is_file():
+            assert openai_fake.key.encode() not in file.read_bytes(), file
+
+
+def test_a_missing_key_is_named(monkeypatch, notes):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
+        ft.train(ft.SFT(), notes, backend="openai:gpt-4.1-mini")
+
+
+def test_max_cost_refuses_before_anything_is_sent(openai_fake, openai_jobs, notes):
+    with pytest.raises(RefusedError, match="max_cost"):
+        ft.train(ft.SFT(), notes, backend=openai_jobs, max_cost=0.0001)
+    assert openai_fake.calls == []
+    assert ft.train(ft.SFT(), notes, backend=openai_jobs, max_cost=1.0).wait(progress=False).state == "succeeded"
+
+
+def test_a_quote_prices_a_known_file_to_the_cent_and_knows_the_days_left(openai_jobs, notes, monkeypatch):
+    found = openai_jobs.quote(ft.SFT(epochs=3), notes)
+    assert found.training_usd == pytest.approx(found.tokens_per_epoch * 3 * 5.0 / 1e6)
+    assert str(found.training_closes) == "2027-01-06"
+    assert str(found.stops_answering) == "2027-01-14"
+    assert found.replacement == "gpt-6-luna"
+    assert found.usd_per_1000_predictions is not None
+
+
+def test_an_accounts_jobs_come_home(openai_fake, openai_jobs, notes, tmp_path, monkeypatch):
+    ft.train(ft.SFT(epochs=2, batch_size=4), notes, backend=openai_jobs, validation=notes.take(10)).wait(progress=False)
+    (job_id,) = openai_fake.jobs
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{openai_fake.url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", openai_fake.key)
+    listed = CliRunner().invoke(app, ["import", "openai"]).stdout
+    assert job_id in listed
+    assert "2027-01-14" in listed
+    name = openai_fake.jobs[job_id]["fine_tuned_model"]
+    openai_fake.models = [
+        {"id": name, "object": "model", "created": 1, "owned_by": "acme", "shutdown_date": "2027-02-03"}
+    ]
+    assert "2027-02-03" in CliRunner().invoke(app, ["import", "openai"]).stdout
+    done = CliRunner().invoke(app, ["import", "openai", job_id, "-o", str(tmp_path / "home-made")])
+    assert done.exit_code == 0, done.output
+    recipe = ft.load_recipe(tmp_path / "home-made" / "recipe.yaml")
+    assert (recipe.kind, recipe.epochs, recipe.batch_size) == ("sft", 2, 4)
+    task = ft.Task.from_yaml(tmp_path / "home-made" / "task.yaml")
+    assert len(ft.Dataset.load(tmp_path / "home-made" / "training.jsonl", task)) == 12
+
+
+def test_runs_are_listed_without_the_key_too(openai_fake, openai_jobs, notes, monkeypatch):
+    run = ft.train(ft.SFT(), notes, backend=openai_jobs)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    registry._make.cache_clear()
+    listed = CliRunner().invoke(app, ["runs"])
+    assert listed.exit_code == 0
+    assert run.id in listed.stdout
+    assert "OPENAI_API_KEY" in listed.stderr
+
+
+def test_plans_show_hosts_beside_each_other(openai_jobs, notes):
+    made = ft.plan(ft.SFT(epochs=3), notes, [openai_jobs, "together:Qwen/Qwen3.5-9B", "openai:gpt-4.1-nano"])
+    text = str(made)
+    assert "2027-01-06 (" in text
+    assert "$4.00" in text  # Together's least charge
+    assert "openai:gpt-4.1-nano: no estimate: openai:gpt-4.1-nano takes no training jobs since 2026-10-23" in text
+    quote = made.entries[0].quote
+    assert quote is not None
+    assert quote.exact
+
+
+def _asked(where, notes):
+    try:
+        return ft.Model(where, notes.task).answer_many([ft.Request([{"role": "user", "content": "x"}])])
+    except ModelError as error:
+        return [error]
+
+
+def _creates(call):
+    return call.method == "POST" and call.path == "/v1/fine_tuning/jobs"
+
+
+_VISIT = {
+    "type": "object",
+    "properties": {"age": {"type": "integer", "default": 1}},
+    "required": ["age"],
+    "additionalProperties": False,
+}

@@ -1,0 +1,120 @@
+"""Together and Fireworks: the same life of a run, their own words on the wire."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+import pytest
+
+import ftkit as ft
+from ftkit.backends.fireworks import Fireworks
+from ftkit.backends.together import Together
+from ftkit.errors import HostError, RefusedError
+
+from .conftest import QUICK
+from .fireworks_host import FireworksFake
+from .serving import Fault, serving
+from .together_host import TogetherFake
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr("ftkit.runs.run._POLL_S", 0.0)
+
+
+@pytest.fixture
+def together(home):
+    with serving(TogetherFake()) as fake:
+        yield fake, Together("Qwen/Qwen3.5-9B", base_url=f"{fake.url}/v1", api_key=fake.key, patience=QUICK)
+
+
+@pytest.fixture
+def fireworks(home):
+    with serving(FireworksFake()) as fake:
+        yield fake, Fireworks("qwen3-8b", account="acme", base_url=fake.url, api_key=fake.key, patience=QUICK)
+
+
+@pytest.fixture
+def pairs():
+    task = ft.Task("Be kind.", input="{text}")
+    rows = [{"text": f"case {number}", "good": "Gladly.", "bad": "No."} for number in range(12)]
+    return ft.Dataset.from_rows(rows, task, chosen="good", rejected="bad")
+
+
+def test_together_trains_and_gives_the_weights_out(together, notes, tmp_path):
+    fake, where = together
+    run = ft.train(ft.SFT(epochs=2, adapter=ft.QLoRA(rank=8)), notes, backend=where).wait(progress=False)
+    (job,) = fake.jobs.values()
+    assert job["training_type"] == {
+        "type": "Lora", "lora_r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "lora_trainable_modules": "all-linear",
+    }  # fmt: skip
+    assert [step["loss"] for step in run.metrics] == [1.0, 0.5]
+    assert run.record.summary["tuned_model"] == job["model_output_name"]
+    assert run.record.summary["cost_usd"] == pytest.approx(20 * 0.34)
+    folder = where.download(run.record, tmp_path / "weights")
+    assert {file.name for file in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+
+
+def test_together_takes_preferences(together, pairs):
+    fake, where = together
+    ft.train(ft.DPO(beta=0.2, loss_type="sigmoid_norm"), pairs, backend=where).wait(progress=False)
+    (job,) = fake.jobs.values()
+    assert job["training_method"] == {
+        "method": "dpo", "dpo_beta": 0.2, "dpo_normalize_logratios_by_length": True,
+    }  # fmt: skip
+
+
+def test_rows_that_together_refuses_end_the_run_and_are_removed(together, notes):
+    fake, where = together
+    fake.invalid = "line 3: no messages"
+    with pytest.raises(HostError, match="line 3: no messages"):
+        ft.train(ft.SFT(), notes, backend=where)
+    assert fake.files == {}
+    assert ft.runs.all()[0].state == "failed"
+
+
+def test_ranks_above_the_models_limit_are_refused(together, notes):
+    with pytest.raises(RefusedError, match="up to rank 64"):
+        ft.train(ft.SFT(adapter=ft.LoRA(rank=128)), notes, backend=together[1])
+
+
+def test_fireworks_trains(fireworks, notes, pairs):
+    fake, where = fireworks
+    run = ft.train(ft.SFT(epochs=2, warmup_ratio=0.5), notes, backend=where).wait(progress=False)
+    assert run.record.summary["tuned_model"].startswith("accounts/acme/models/ftkit-")
+    assert run.record.summary["cost_usd"] == 3.25
+    (job,) = fake.jobs.values()
+    assert job["baseModel"] == "accounts/fireworks/models/qwen3-8b"
+    assert job["learningRateWarmupSteps"] == 2
+    ft.train(ft.DPO(beta=0.2), pairs, backend=where).wait(progress=False)
+    preferences = next(job for name, job in fake.jobs.items() if "dpoJobs" in name)
+    assert preferences["lossConfig"] == {"method": "DPO", "dpo": {"beta": 0.2}}
+    with pytest.raises(RefusedError, match="a beta below"):
+        ft.train(ft.DPO(beta=0.5), pairs, backend=where)
+
+
+@pytest.mark.parametrize("place", ["together", "fireworks"])
+@pytest.mark.parametrize("fault", get_args(Fault))
+def test_jobs_are_created_once_whatever_fails(place, fault, request, notes):
+    fake, where = request.getfixturevalue(place)
+    seen: set[tuple[str, str]] = set()
+
+    def once(call):
+        place = (call.method, re.sub(r"\d+$", "", call.path))  # each try at Together is told another place
+        new = place not in seen
+        seen.add(place)
+        return fault if new else None
+
+    fake.fault = once
+    assert ft.train(ft.SFT(), notes, backend=where).wait(progress=False).state == "succeeded"
+    assert len(fake.jobs) == 1
+
+
+@pytest.mark.parametrize("place", ["together", "fireworks"])
+def test_cancelling(place, request, notes):
+    fake, where = request.getfixturevalue(place)
+    run = ft.train(ft.SFT(), notes, backend=where)
+    assert run.cancel().state == "cancelled"
+    (job,) = fake.jobs.values()
+    assert "cancel" in (job.get("status") or job.get("state")).lower()

@@ -1,0 +1,94 @@
+"""Every field of every recipe on every host: honoured, translated or refused by name, and never dropped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import ftkit as ft
+from ftkit.backends.fireworks import Fireworks
+from ftkit.backends.hosted.treatment import flat, refuse
+from ftkit.backends.openai_jobs import PROFILES, OpenAIJobs
+from ftkit.backends.together import Together
+from ftkit.errors import RefusedError
+from ftkit.recipe import Recipe
+
+from .treatment_table import table
+
+HOSTS = [
+    *(
+        OpenAIJobs("m", profile=name, base_url="http://x", api_key="k")
+        for name, found in PROFILES.items()
+        if found.kinds
+    ),
+    Together("m", api_key="k"),
+    Fireworks("m", account="a", api_key="k"),
+]
+OTHER = {
+    "epochs": 7, "batch_size": 4, "learning_rate": 3e-4, "lr_scheduler_type": "cosine", "warmup_ratio": 0.25,
+    "weight_decay": 0.125, "max_grad_norm": 0.5, "optimizer": "adamw", "max_length": 512, "max_batch_tokens": 999,
+    "shared_prefix": False, "precision": "fp32", "gradient_checkpointing": True, "eval_steps": 3,
+    "load_best_model_at_end": False, "early_stopping_patience": 2, "save_steps": 5, "save_total_limit": 4, "seed": 11,
+    "beta": 0.3, "loss_type": "sigmoid_norm", "label_smoothing": 0.125,
+    "adapter.rank": 4, "adapter.lora_alpha": 12.0, "adapter.lora_dropout": 0.0625,
+    "adapter.target_modules": ("q_proj",),
+    "adapter.use_rslora": True, "adapter.quant_type": "fp4", "adapter.double_quant": False, "adapter.kind": "dora",
+}  # fmt: skip
+"""A value of each field that is not its default."""
+
+
+def _with(kind: str, name: str) -> Recipe:
+    adapter: dict = {"kind": "qlora"}
+    given: dict = {"kind": kind, "adapter": adapter}
+    if name == "adapter.kind":
+        given["adapter"] = {"kind": OTHER[name]}
+    elif name.startswith("adapter."):
+        adapter[name.removeprefix("adapter.")] = OTHER[name]
+    elif name:
+        given[name] = OTHER[name]
+    return Recipe.kinds[kind].model_validate(given)
+
+
+CASES = [
+    (host, kind, name) for host in HOSTS for kind in host.treatments for name in flat(_with(kind, "")) if name in OTHER
+]
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
+def test_no_field_is_without_a_word(host):
+    for kind, treatments in host.treatments.items():
+        for adapter in ("lora", "qlora", "full"):
+            recipe = Recipe.kinds[kind].model_validate({"kind": kind, "adapter": {"kind": adapter}})
+            assert set(flat(recipe)) <= set(treatments)
+        assert set(flat(_with(kind, ""))) <= set(OTHER)
+
+
+@pytest.mark.parametrize(("host", "kind", "name"), CASES, ids=lambda part: getattr(part, "name", part))
+def test_a_field_that_is_set_is_refused_or_reaches_the_host(host, kind, name):
+    changed, plain = _with(kind, name), _with(kind, "")
+    treatment = host.treatments[kind][name]
+    try:
+        refuse(changed, host.treatments[kind], host.name)
+    except RefusedError as error:
+        refused = error.fields
+    else:
+        refused = ()
+    if refused:
+        assert refused == (name,)
+        return
+    assert treatment.how != "refused"
+    files = {"training": "file-1"}
+    sent = [host.body(recipe, 100, files, "key") for recipe in (changed, plain)]
+    assert (sent[0] != sent[1]) == (treatment.how != "no effect")
+
+
+def test_reward_models_are_refused_by_every_host():
+    for host in HOSTS:
+        assert "reward" not in host.treatments
+        assert "reward" in ft.RewardModel().kind
+
+
+def test_the_table_in_the_documents_is_what_the_code_does():
+    page = (Path(__file__).parents[2] / "docs" / "hosted.md").read_text(encoding="utf-8")
+    assert table(HOSTS) in page

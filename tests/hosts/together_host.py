@@ -1,0 +1,166 @@
+"""A fake of Together's files, fine-tunes and weights, as its public specification describes them."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import jsonschema
+import yaml
+import zstandard
+
+from .chat import completion
+from .openai_host import SPECS
+from .serving import Call, Fake, Reply
+
+_LIFE = ("pending", "queued", "running", "running", "compressing", "uploading", "completed")
+
+
+@cache
+def _schema() -> dict[str, Any] | None:
+    folder = os.environ.get(SPECS)
+    if not folder:
+        return None
+    spec = yaml.load((Path(folder) / "together-openapi.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    body = spec["paths"]["/fine-tunes"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    return {**body, "components": spec["components"]}
+
+
+class TogetherFake(Fake):
+    """One account. Jobs move on by one state each time they are looked at; files by one when asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: dict[str, dict[str, Any]] = {}
+        self.contents: dict[str, bytes] = {}
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.looks: dict[str, int] = {}
+        self.invalid = ""
+        self.count = 0
+
+    def answer(self, call: Call) -> Reply:
+        if call.path.startswith("/signed/"):
+            assert "authorization" not in call.headers, "a signed address was shown the key"
+            if call.method == "PUT":
+                self.contents[call.path.rpartition("/")[2]] = call.body
+                return 200, b"", {}
+            return 200, _packed(), {"content-type": "application/zstd"}
+        if call.headers.get("authorization") != f"Bearer {self.key}":
+            return 401, {"error": {"message": "Invalid API key provided", "code": "invalid_api_key"}}, {}
+        match (call.method, *call.path.removeprefix("/v1/").split("/")):
+            case ("POST", "files"):
+                asked = {name: held[0] for name, held in parse_qs(call.body.decode()).items()}
+                known = [
+                    one
+                    for one in self.files.values()
+                    if one["checksum"] == asked["checksum"] and one["id"] in self.contents
+                ]
+                if known:
+                    return 409, {"id": known[0]["id"], "message": "duplicate"}, {}
+                self.count += 1
+                file_id = f"file-{self.count}"
+                self.files[file_id] = {
+                    "id": file_id,
+                    "object": "file",
+                    "filename": asked["file_name"],
+                    "checksum": asked["checksum"],
+                    "bytes": 0,
+                    "processing_status": "PENDING",
+                }
+                return 302, b"", {"location": f"{self.url}/signed/{file_id}", "x-together-file-id": file_id}
+            case ("GET", "files"):
+                return 200, {"data": [one for one in self.files.values() if one["id"] in self.contents]}, {}
+            case ("POST", "files", file_id, "preprocess"):
+                self.files[file_id] |= {"processing_status": "QUEUED", "bytes": len(self.contents[file_id])}
+                return 200, self.files[file_id], {}
+            case ("GET", "files", file_id):
+                file = self.files[file_id]
+                following = {"PENDING": "QUEUED", "QUEUED": "RUNNING", "RUNNING": "COMPLETED"}
+                file["processing_status"] = following.get(file["processing_status"], file["processing_status"])
+                if self.invalid:
+                    file |= {"processing_status": "INVALID_FORMAT", "validation_report": self.invalid}
+                return 200, file, {}
+            case ("DELETE", "files", file_id):
+                self.contents.pop(file_id, None)
+                found = self.files.pop(file_id, None)
+                return (200, {"id": file_id, "deleted": True}, {}) if found else (404, {"error": "no such file"}, {})
+            case ("POST", "fine-tunes"):
+                return self._create(call.json())
+            case ("GET", "fine-tunes"):
+                return 200, {"data": list(self.jobs.values())}, {}
+            case ("GET", "fine-tunes", job_id):
+                return self._look(self.jobs[job_id])
+            case ("GET", "fine-tunes", job_id, "events"):
+                return 200, {"data": self.jobs[job_id]["events"]}, {}
+            case ("GET", "fine-tunes", job_id, "metrics"):
+                steps = min(2, max(0, self.looks[job_id] - 1))
+                return (
+                    200,
+                    {"metrics": [{"global_step": step, "train/loss": 1 / step} for step in range(1, steps + 1)]},
+                    {},
+                )
+            case ("POST", "fine-tunes", job_id, "cancel"):
+                self.jobs[job_id]["status"] = "cancelled"
+                return 200, self.jobs[job_id], {}
+            case ("POST", "chat", "completions"):
+                return 200, completion(call.json(), self.answers), {}
+            case ("GET", "finetune", "download"):
+                return 302, b"", {"location": f"{self.url}/signed/weights"}
+        return 404, {"error": {"message": f"no {call.path}"}}, {}
+
+    def _create(self, asked: dict[str, Any]) -> Reply:
+        if schema := _schema():
+            jsonschema.Draft202012Validator(schema).validate(asked)
+        assert len(asked["suffix"]) <= 40
+        if self.files.get(asked["training_file"], {}).get("processing_status") != "COMPLETED":
+            return 400, {"error": {"message": "the file is not ready"}}, {}
+        self.count += 1
+        job_id = f"ft-{self.count}"
+        name = f"acme/{asked['model'].rpartition('/')[2]}-{asked['suffix']}-{self.count:08x}"
+        self.jobs[job_id] = {
+            "id": job_id,
+            **asked,
+            "status": "pending",
+            "model_output_name": name,
+            "created_at": "2026-11-24T00:00:00Z",
+            "updated_at": "2026-11-24T00:00:00Z",
+            "token_count": 0,
+            "total_price": 0,
+            "events": [],
+        }
+        self.looks[job_id] = 0
+        return 200, self.jobs[job_id], {}
+
+    def _look(self, job: dict[str, Any]) -> Reply:
+        if job["status"] not in ("completed", "cancelled", "error"):
+            self.looks[job["id"]] += 1
+            job["status"] = _LIFE[min(self.looks[job["id"]], len(_LIFE) - 1)]
+            sort = {"running": "training_start", "completed": "job_complete"}.get(job["status"], "job_pending")
+            job["events"].append(
+                {
+                    "object": "fine-tune-event",
+                    "type": sort,
+                    "message": f"now {job['status']}",
+                    "created_at": "2026-11-24T00:00:00Z",
+                    "hash": f"h{len(job['events'])}",
+                }
+            )
+            if job["status"] == "completed":
+                job["token_count"] = 20_000_000
+        return 200, job, {}
+
+
+def _packed() -> bytes:
+    """Weights as the host packs them."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as archive:
+        for name, content in {"adapter_config.json": b"{}", "adapter_model.safetensors": b"\0" * 8}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return zstandard.ZstdCompressor().compress(raw.getvalue())
