@@ -49,6 +49,10 @@ class Answer:
         cost_usd: what the call cost, in US dollars; ``None`` when no price is known.
         error: one sentence, when ``finish_reason`` is ``"error"``.
         tool_calls: the calls the model made, in OpenAI's form.
+        logprob: natural logarithm of the probability that the model gave to this answer, all its tokens together (at
+            temperature 1, whatever it was drawn at); ``None`` where the place does not say.
+        retry_after_s: of an error that may pass (a rate limit, a fault of the server): seconds to wait before asking
+            again, 0 when that was not said; ``None`` when asking again is no use.
     """
 
     text: str
@@ -60,6 +64,8 @@ class Answer:
     cost_usd: float | None = None
     error: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
+    logprob: float | None = None
+    retry_after_s: float | None = None
 
 
 OnAnswer = Callable[[int, Answer], None]

@@ -31,12 +31,14 @@ class Generated:
         stopped: whether the model ended its turn (else the token limit did).
         cached: leading tokens of the prompt that were computed for several prompts at once.
         seconds: from the start of the prompt's batch until the answer was complete.
+        logprob: logarithm of the probability of ``ids``, at temperature 1 whatever they were drawn at.
     """
 
     ids: tuple[int, ...]
     stopped: bool
     cached: int
     seconds: float
+    logprob: float
 
 
 @torch.inference_mode()
@@ -132,6 +134,7 @@ class _Batch:
     def run(self) -> list[tuple[int, Generated]]:
         began = time.monotonic()
         answers: list[list[int]] = [[] for _ in self.numbers]
+        logprobs = [0.0] * len(self.numbers)
         done: list[tuple[int, Generated]] = []
         rows = list(range(len(self.numbers)))  # which of the batch are still open, in the cache's order
         seen, end = self.common, self.common + self.width
@@ -145,14 +148,19 @@ class _Batch:
                 use_cache=True,
                 logits_to_keep=1,
             ).logits[:, -1]
-            chosen = self.choose(logits.float(), rows)
+            logits = logits.float()
+            chosen = self.choose(logits, rows)
+            picked = logits.gather(1, torch.tensor(chosen, device=logits.device).unsqueeze(1)).squeeze(1)
+            gained = (picked - logits.logsumexp(dim=-1)).tolist()
             open_rows = []
             for at, (row, token) in enumerate(zip(rows, chosen, strict=True)):
                 answers[row].append(token)
+                logprobs[row] += gained[at]
                 stopped = token in self.stops
                 if stopped or count == self.limit:
                     seconds = time.monotonic() - began
-                    done.append((self.numbers[row], Generated(tuple(answers[row]), stopped, self.common, seconds)))
+                    one = Generated(tuple(answers[row]), stopped, self.common, seconds, logprobs[row])
+                    done.append((self.numbers[row], one))
                 else:
                     open_rows.append(at)
             if not open_rows:

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ftkit.backends import Sampling
 from ftkit.errors import ReportError
+from ftkit.evaluation.costs import Cost
+from ftkit.evaluation.metrics import AnyComparator
 from ftkit.evaluation.notes import notes_on
 from ftkit.evaluation.plain import canonical
 from ftkit.evaluation.row import RowResult
@@ -23,7 +25,7 @@ from ftkit.schema import AnyOutput, Output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["Cost", "Report", "Timing", "Usage"]
+__all__ = ["Report", "Timing", "Usage"]
 
 SCHEMA_VERSION = 1
 
@@ -51,20 +53,6 @@ class Timing(BaseModel):
     latency_p95_s: float | None
     output_tokens_per_s: float | None
     """All output tokens over ``wall_s``."""
-
-
-class Cost(BaseModel):
-    """What the answers cost, in US dollars; all ``None`` when that is not known."""
-
-    model_config = ConfigDict(frozen=True)
-
-    total_usd: float | None
-    per_1000_usd: float | None
-    """A thousand rows like these."""
-    per_success_usd: float | None
-    """Total over the rows that are right by the headline metric; ``None`` when no row is."""
-    source: str
-    """Where the price comes from, or why there is none."""
 
 
 class Report(BaseModel):
@@ -102,6 +90,12 @@ class Report(BaseModel):
     timing: Timing
     cost: Cost
     rows: tuple[RowResult, ...]
+    comparators: dict[str, AnyComparator] = {}
+    """How fields were compared that need more than equality."""
+    samples: int = 1
+    """Answers drawn for each row."""
+    shots: tuple[dict[str, Any], ...] = ()
+    """Messages with examples that stood before each question; they are not in the rows' prompts."""
 
     @cached_property
     def digest(self) -> str:
@@ -133,7 +127,7 @@ class Report(BaseModel):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers must know: rows that were not asked, answers that were cut off, …"""
-        return notes_on(self.rows, self.sampling.max_output_tokens)
+        return notes_on(self.rows, self.sampling.max_output_tokens, self.shots)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the report; the suffix says how: ``.json`` (complete, can be loaded), ``.html`` or ``.md``.

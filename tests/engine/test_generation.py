@@ -117,6 +117,14 @@ def test_answers_keep_their_order_over_several_batches():
     assert alone[0].ids == answers[-1].ids
 
 
+def test_answers_say_how_likely_they_were():
+    model, prompts = pretrained(), mixed(12)
+    for prompt, one in zip(prompts, generate(model, prompts, max_new_tokens=NEW, temperature=1.3), strict=True):
+        ids = torch.tensor([[*prompt.tolist(), *one.ids]])
+        told = model.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].log_softmax(dim=-1)
+        assert one.logprob == pytest.approx(float(told.gather(1, ids[0, len(prompt) :, None]).sum()), abs=1e-3)
+
+
 def test_no_prompts_no_answers():
     assert generate(pretrained(), [], max_new_tokens=4) == []
 

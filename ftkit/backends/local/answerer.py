@@ -58,6 +58,7 @@ class LocalAnswerer:
                     output_tokens=len(one.ids),
                     cached_tokens=one.cached,
                     latency_s=one.seconds,
+                    logprob=one.logprob,
                 )
 
             def done(number: int, one: Generated) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from ftkit.evaluation.comparison import Comparison, kind_of
 from ftkit.evaluation.figures import file_text
 from ftkit.evaluation.html.markup import Markup, element, joined, table
-from ftkit.evaluation.metrics import right_fields
+from ftkit.evaluation.metrics import field_agreements
 from ftkit.evaluation.metrics.comparators import same_value
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.row import RowResult
@@ -101,7 +101,10 @@ def _field_table(answers: Sequence[tuple[str, RowResult]], fields: dict[str, Any
     wanted = answers[0][1]
     target = wanted.target if isinstance(wanted.target, dict) else {}
     extra = [key for _, row in answers if isinstance(row.value, dict) for key in row.value if key not in fields]
-    marks = [right_fields(row, fields) if row.has_target else {} for _, row in answers]
+    marks = [
+        {name: share >= 1 for name, share in field_agreements(row, fields, {}).items()} if row.has_target else {}
+        for _, row in answers
+    ]
     lines: list[list[str | Markup]] = []
     for name in [*fields, *dict.fromkeys(extra)]:
         cells = [_cell(row, name, right.get(name)) for (_, row), right in zip(answers, marks, strict=True)]
