@@ -18,6 +18,8 @@ from ftkit.evaluation.metrics import (
     SetOf,
     metric,
 )
+from ftkit.evaluation.probes.canaries import Canary, make_canaries
+from ftkit.evaluation.probes.request import Probes
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.row import Problem, RowResult
 from ftkit.evaluation.scoring import MetricResult
@@ -26,6 +28,7 @@ __all__ = [
     "Aligned",
     "Asking",
     "BreakEven",
+    "Canary",
     "Comparison",
     "Cost",
     "Date",
@@ -38,6 +41,7 @@ __all__ = [
     "Numeric",
     "Preference",
     "Prices",
+    "Probes",
     "Problem",
     "Report",
     "RowMetric",
@@ -47,5 +51,6 @@ __all__ = [
     "evaluate",
     "judge",
     "judge_pairs",
+    "make_canaries",
     "metric",
 ]

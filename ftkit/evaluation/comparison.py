@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation.change import MetricChange, changes
+from ftkit.evaluation.costs import BreakEven, break_even
+from ftkit.evaluation.forgetting import Forgetting, forgetting_between
 from ftkit.evaluation.metrics import Unit
 from ftkit.evaluation.pairing import Pair, paired_rows
 from ftkit.evaluation.report import Report
@@ -65,6 +67,10 @@ class Comparison(BaseModel):
     metrics: tuple[MetricChange, ...]
     before: Report
     after: Report
+    forgetting: Forgetting | None = None
+    """What the second model lost beside the task, when both reports have probes."""
+    break_even: BreakEven | None = None
+    """When the second model has paid for its training; ``None`` where a price is missing."""
 
     def __getitem__(self, name: str) -> MetricChange:
         """The change of the metric called ``name``.
@@ -97,7 +103,8 @@ class Comparison(BaseModel):
             found.append("the two were sampled with different options")
         if self.before.task_fingerprint != self.after.task_fingerprint:
             found.append("the tasks differ, though prompts and outputs are the same")
-        return tuple(found)
+        flags = () if self.forgetting is None else self.forgetting.flags
+        return (*flags, *found)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the comparison; the suffix says how: ``.html``, ``.md`` or ``.json`` (with both reports in it).
@@ -134,6 +141,10 @@ class Comparison(BaseModel):
         from ftkit.evaluation.html import comparison_fragment
 
         return comparison_fragment(self)
+
+
+Forgetting.model_rebuild(_types_namespace={"Comparison": Comparison})
+Comparison.model_rebuild()
 
 
 def compare(
@@ -200,6 +211,8 @@ def compare(
         metrics=found,
         before=before,
         after=after,
+        forgetting=forgetting_between(before, after, confidence=confidence, seed=seed),
+        break_even=break_even(before, after),
     )
 
 

@@ -14,7 +14,7 @@ from ftkit.evaluation.row import RowResult
 if TYPE_CHECKING:
     from ftkit.evaluation.report import Report
 
-__all__ = ["BreakEven", "Cost", "Prices", "break_even", "cost_of"]
+__all__ = ["BreakEven", "Cost", "Prices", "break_even", "cost_of", "right_answers"]
 
 RIGHT = 1 - 1e-9  # an answer is right when its score reaches this
 
@@ -104,7 +104,7 @@ def cost_of(
         source = f"{source} ({prices.source}, {prices.as_of.isoformat()})"
     elif gpu_hour_usd is not None:
         source = f"{source} (given by the caller)"
-    right = sum(_right_answers(row, primary) for row in rows)
+    right = sum(right_answers(row, primary) for row in rows)
     return Cost(
         total_usd=total,
         per_1000_usd=None if total is None else total / len(answers) * 1000,
@@ -115,7 +115,8 @@ def cost_of(
     )
 
 
-def _right_answers(row: RowResult, primary: str) -> int:
+def right_answers(row: RowResult, primary: str) -> int:
+    """How many of the answers to ``row`` are right by the metric ``primary``."""
     others = [answer.scores.get(primary) or 0.0 for answer in row.others]
     first = (row.scores.get(primary) or 0.0) * len(row.answers) - sum(others)  # the row's score is the mean of all
     return sum(score >= RIGHT for score in (first, *others))
@@ -144,5 +145,5 @@ def break_even(before: Report, after: Report) -> BreakEven | None:
     return BreakEven(
         training_usd=training,
         saved_per_1000_usd=saved,
-        predictions=math.ceil(training / saved * 1000) if saved > 0 else None,
+        predictions=math.ceil(training / saved * 1000 - 1e-6) if saved > 0 else None,
     )

@@ -200,8 +200,8 @@ def _verdicts(
     found: list[dict[str, Any] | None] = []
     for answer in ask(model, requests, model.sampling, asking, progress=False) if requests else []:
         try:
-            said: dict[str, Any] = task.output.parse(answer.text)
-            found.append(said)
+            said = task.output.parse(answer.text)
+            found.append(said if isinstance(said, dict) else None)
         except OutputError:
             found.append(None)
     return found

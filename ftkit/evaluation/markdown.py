@@ -17,8 +17,10 @@ from ftkit.evaluation.row import RowResult
 from ftkit.evaluation.summary import (
     change_cells,
     change_header,
+    comparison_lines,
     metric_cells,
     metric_header,
+    probe_lines,
     resource_lines,
     resource_rows,
 )
@@ -40,6 +42,7 @@ def report_markdown(report: Report) -> str:
         f"model {_escaped(report.model)}.",
         _table(metric_header(report), cells),
         _list(resource_lines(report)),
+        _list(probe_lines(report)),
         _list(report.notes),
         _confusion(report),
         _made(report),
@@ -58,6 +61,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         _table(change_header(comparison), cells),
         _table(["fixed", "regressed", "both right", "both wrong"], tally),
         _table(["", *comparison.labels], resource_rows(comparison)),
+        _list(comparison_lines(comparison)),
         _list(comparison.notes),
         _rows(comparison, "regressed", "Rows that got worse"),
         _rows(comparison, "fixed", "Rows that got better"),

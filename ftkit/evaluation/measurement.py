@@ -15,6 +15,7 @@ from ftkit.evaluation.costs import Prices, cost_of
 from ftkit.evaluation.journal import Journal
 from ftkit.evaluation.metrics import Comparators, Metrics, chosen_metrics, comparators_of, headline
 from ftkit.evaluation.plain import plain
+from ftkit.evaluation.probes.request import Probes
 from ftkit.evaluation.report import Report, Timing, Usage
 from ftkit.evaluation.row import RowResult
 from ftkit.evaluation.scoring import measure, score_rows
@@ -44,6 +45,7 @@ def evaluate(
     gpu_hour_usd: float | None = None,
     training_usd: float | None = None,
     asking: Asking | None = None,
+    probes: Probes | None = None,
     progress: bool = True,
 ) -> Report:
     """Ask ``model`` every row of ``data`` and measure its answers.
@@ -73,6 +75,7 @@ def evaluate(
         gpu_hour_usd: what an hour of the machine costs, in US dollars; with it the cost is the time taken times this.
         training_usd: what making the model cost, for the break-even of comparisons.
         asking: how many questions at once, how fast, and whether an evaluation that was cut off is taken up.
+        probes: what to ask beside the task, to see whether the model forgot or learnt by heart; nothing when left out.
         progress: show a progress bar, when standard error is a terminal.
 
     Raises:
@@ -114,7 +117,7 @@ def evaluate(
         raise
     _close(journals, done=True)
     every = [answer for row in results for answer in row.answers]
-    return Report(
+    report = Report(
         label=label or model.name,
         model=model.name,
         about=about,
@@ -141,6 +144,11 @@ def evaluate(
         samples=samples,
         shots=tuple(plain(message) for message in before),
     )
+    if probes is None:
+        return report
+    from ftkit.evaluation.probes.probing import probe  # which evaluates, too
+
+    return report.model_copy(update={"probes": probe(model, report, probes, asking=how, progress=progress)})
 
 
 def _row(answers: Sequence[RowResult]) -> RowResult:

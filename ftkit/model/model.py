@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
 from ftkit.errors import ConfigError, ModelError, OutputError
-from ftkit.task import Task
+from ftkit.task import Message, Task
 
 __all__ = ["Model"]
 
@@ -120,6 +120,22 @@ class Model:
     ) -> list[Answer]:
         """Raw answers with their tokens and times; what evaluation asks for."""
         return self._backend.answerer().answer_many(requests, sampling or self.sampling, on_answer)
+
+    def text_losses(self, texts: Sequence[str]) -> list[tuple[float, int]] | None:
+        """Negative log-likelihood of each text in nats, and its tokens; ``None`` where the backend does not say."""
+        found = getattr(self._backend.answerer(), "text_losses", None)
+        return None if found is None else list(found(texts))
+
+    def divergence_from(
+        self, base: Model, conversations: Sequence[Sequence[Message]]
+    ) -> list[tuple[float, int]] | None:
+        """KL(base ‖ this model) over the last turn of each conversation in nats, and its tokens.
+
+        ``None`` unless both models run in this process.
+        """
+        own, other = self._backend.answerer(), base._backend.answerer()
+        found = getattr(own, "divergence_from", None)
+        return None if found is None or type(own) is not type(other) else list(found(other, conversations))
 
     def about(self) -> dict[str, Any]:
         """What answers, for the record: versions, device, precision, hash of the chat template."""
