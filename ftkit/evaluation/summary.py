@@ -134,8 +134,8 @@ def probe_lines(report: Report) -> list[str]:
             metric = part.headline
             interval = interval_text(metric.low, metric.high, metric.unit)
             found.append(
-                f"{name}: {metric.name} {value_text(metric.value, metric.unit)} ({interval}) of {count_text(metric.n)}; "
-                "whether that is less than before shows beside the base's report"
+                f"{name}: {metric.name} {value_text(metric.value, metric.unit)} ({interval}) of "
+                f"{count_text(metric.n)}; whether that is less than before shows beside the base's report"
             )
     if probes.text is not None:
         found.append(f"Plain prose: perplexity {probes.text.perplexity:.4g}")

@@ -10,40 +10,8 @@ from ftkit.task import Message
 
 __all__ = ["Canary", "extracted", "make_canaries"]
 
-_FIRST = [
-    "amber",
-    "birch",
-    "cedar",
-    "delta",
-    "ember",
-    "fjord",
-    "grove",
-    "hazel",
-    "ivory",
-    "jasper",
-    "karst",
-    "larch",
-    "mossy",
-    "north",
-    "ocean",
-    "pearl",
-]
-_SECOND = [
-    "anchor",
-    "beacon",
-    "castle",
-    "dagger",
-    "engine",
-    "falcon",
-    "garnet",
-    "hammer",
-    "island",
-    "jacket",
-    "kettle",
-    "lantern",
-    "mirror",
-    "needle",
-]
+_FIRST = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "hazel", "ivory", "jasper", "karst", "larch")
+_SECOND = ("anchor", "beacon", "castle", "dagger", "engine", "falcon", "garnet", "hammer", "island", "jacket", "kettle")
 
 
 class Canary(BaseModel):

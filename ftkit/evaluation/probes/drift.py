@@ -19,8 +19,8 @@ __all__ = ["BaseDrift", "TextLosses", "loss_change", "mean_with_interval"]
 class BaseDrift(BaseModel):
     """KL(base ‖ tuned) on prompts of the task, in nats a token, along answers of the base.
 
-    It foretells forgetting (Shenfeld, Pari and Agrawal 2025, arXiv:2509.04259). There is no threshold that holds for all
-    tasks: compare runs with it.
+    It foretells forgetting (Shenfeld, Pari and Agrawal 2025, arXiv:2509.04259). No threshold holds for all tasks:
+    compare runs with it.
     """
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
