@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         RunNotFoundError,
         TrainingError,
     )
-    from ftkit.evaluation import Comparison, Prices, Probes, Report, compare, evaluate
+    from ftkit.evaluation import Comparison, Prices, Probes, Report, compare, evaluate, overview
     from ftkit.exporting import Export, export
     from ftkit.model import Model, Scorer
     from ftkit.recipe import DPO, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
@@ -67,7 +67,7 @@ _HOMES = {
         "RunNotFoundError",
         "TrainingError",
     ),
-    "ftkit.evaluation": ("Comparison", "Prices", "Probes", "Report", "compare", "evaluate"),
+    "ftkit.evaluation": ("Comparison", "Prices", "Probes", "Report", "compare", "evaluate", "overview"),
     "ftkit.exporting": ("Export", "export"),
     "ftkit.model": ("Model", "Scorer"),
     "ftkit.recipe": ("DPO", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
@@ -124,6 +124,7 @@ __all__ = [
     "evaluate",
     "export",
     "load_recipe",
+    "overview",
     "runs",
     "train",
 ]

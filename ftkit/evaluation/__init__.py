@@ -23,6 +23,7 @@ from ftkit.evaluation.probes.request import Probes
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.row import Problem, RowResult
 from ftkit.evaluation.scoring import MetricResult
+from ftkit.evaluation.standings import Overview, overview
 
 __all__ = [
     "Aligned",
@@ -39,6 +40,7 @@ __all__ = [
     "NormalisedText",
     "NullAgreement",
     "Numeric",
+    "Overview",
     "Preference",
     "Prices",
     "Probes",
@@ -53,4 +55,5 @@ __all__ = [
     "judge_pairs",
     "make_canaries",
     "metric",
+    "overview",
 ]

@@ -14,6 +14,8 @@ from ftkit.evaluation.metrics.classification import INVALID
 from ftkit.evaluation.pairing import Pair
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.row import RowResult
+from ftkit.evaluation.standings import HEADER as OVERVIEW_HEADER
+from ftkit.evaluation.standings import Overview
 from ftkit.evaluation.summary import (
     change_cells,
     change_header,
@@ -25,7 +27,7 @@ from ftkit.evaluation.summary import (
     resource_rows,
 )
 
-__all__ = ["comparison_markdown", "report_markdown"]
+__all__ = ["comparison_markdown", "overview_markdown", "report_markdown"]
 
 MOST_ROWS = 10  # listed one by one
 MOST_TEXT = 300  # characters of an answer
@@ -69,6 +71,15 @@ def comparison_markdown(comparison: Comparison) -> str:
         _made(comparison.after),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def overview_markdown(overview: Overview) -> str:
+    """The table of all reports."""
+    parts = [
+        f"## {_escaped(overview.primary)} of {len(overview.reports)} reports",
+        _table(OVERVIEW_HEADER, overview.cells),
+    ]
+    return "\n\n".join([*parts, *map(_made, overview.reports)]) + "\n"
 
 
 def _rows(comparison: Comparison, kind: str, title: str) -> str:

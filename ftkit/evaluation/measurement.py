@@ -21,6 +21,7 @@ from ftkit.evaluation.row import RowResult
 from ftkit.evaluation.scoring import measure, score_rows
 from ftkit.evaluation.shots import shot_messages, with_shots
 from ftkit.evaluation.statistics import quantile
+from ftkit.evaluation.training_curve import training_curve
 from ftkit.task import Task
 
 __all__ = ["evaluate"]
@@ -142,6 +143,7 @@ def evaluate(
         rows=results,
         comparators=fields,
         samples=samples,
+        training=training_curve(model.name),
         shots=tuple(plain(message) for message in before),
     )
     if probes is None:

@@ -21,6 +21,7 @@ from ftkit.evaluation.probes.overfitting import Overfitting
 from ftkit.evaluation.row import RowResult
 from ftkit.evaluation.saving import save
 from ftkit.evaluation.scoring import MetricResult
+from ftkit.evaluation.training_curve import TrainingCurve
 from ftkit.files import canonical_digest
 from ftkit.schema import AnyOutput, Output
 
@@ -98,6 +99,8 @@ class Report(BaseModel):
     """Answers drawn for each row."""
     shots: tuple[dict[str, Any], ...] = ()
     """Messages with examples that stood before each question; they are not in the rows' prompts."""
+    training: TrainingCurve | None = None
+    """Losses of the run that made the model, when this machine's store knows it."""
     probes: Probed | None = None
     """What was asked beside the task, to see whether tuning did harm."""
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from ftkit.evaluation.comparison import Comparison
 from ftkit.evaluation.figures import count_text, file_text, margin_text, percent_text
 from ftkit.evaluation.report import Report
+from ftkit.evaluation.standings import HEADER as OVERVIEW_HEADER
+from ftkit.evaluation.standings import Overview
 from ftkit.evaluation.summary import (
     change_cells,
     change_header,
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-__all__ = ["comparison_table", "comparison_text", "report_table", "report_text"]
+__all__ = ["comparison_table", "comparison_text", "overview_text", "report_table", "report_text"]
 
 Cells = Sequence[str]
 
@@ -50,6 +52,16 @@ def comparison_text(comparison: Comparison) -> str:
     more = comparison_lines(comparison)
     lines += ["", *more] if more else []
     return "\n".join([*lines, *(f"Note: {note}." for note in comparison.notes)])
+
+
+def overview_text(overview: Overview) -> str:
+    """The reports as lines of text."""
+    margin = ""
+    if overview.margin is not None:
+        unit = overview.reports[0][overview.primary].unit
+        margin = f", margin {margin_text(overview.margin, unit)}"
+    head = f"{overview.primary} on {count_text(len(overview.reports[0].rows))} rows, paired with the first{margin}"
+    return "\n".join([head, "", *_aligned(OVERVIEW_HEADER, overview.cells)])
 
 
 def report_table(report: Report) -> RenderableType:
