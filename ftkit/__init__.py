@@ -37,7 +37,18 @@ if TYPE_CHECKING:
         RunNotFoundError,
         TrainingError,
     )
-    from ftkit.evaluation import Comparison, Prices, Probes, Report, compare, evaluate, overview
+    from ftkit.evaluation import (
+        Comparison,
+        Prices,
+        Probes,
+        Report,
+        baselines,
+        compare,
+        diagnose,
+        evaluate,
+        learning_curve,
+        overview,
+    )
     from ftkit.exporting import Export, export
     from ftkit.model import Model, Scorer
     from ftkit.recipe import DPO, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
@@ -67,7 +78,18 @@ _HOMES = {
         "RunNotFoundError",
         "TrainingError",
     ),
-    "ftkit.evaluation": ("Comparison", "Prices", "Probes", "Report", "compare", "evaluate", "overview"),
+    "ftkit.evaluation": (
+        "Comparison",
+        "Prices",
+        "Probes",
+        "Report",
+        "baselines",
+        "compare",
+        "diagnose",
+        "evaluate",
+        "learning_curve",
+        "overview",
+    ),
     "ftkit.exporting": ("Export", "export"),
     "ftkit.model": ("Model", "Scorer"),
     "ftkit.recipe": ("DPO", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
@@ -120,9 +142,12 @@ __all__ = [
     "TextOutput",
     "TrainingError",
     "__version__",
+    "baselines",
     "compare",
+    "diagnose",
     "evaluate",
     "export",
+    "learning_curve",
     "load_recipe",
     "overview",
     "runs",

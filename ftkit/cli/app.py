@@ -12,6 +12,7 @@ from ftkit.cli.data import data
 from ftkit.cli.evaluate import evaluate
 from ftkit.cli.export import export
 from ftkit.cli.failure import Guarded
+from ftkit.cli.overview import overview
 from ftkit.cli.predict import predict
 from ftkit.cli.report import report
 from ftkit.cli.runs import runs
@@ -50,6 +51,7 @@ app.add_typer(data, name="data")
 app.command()(train)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(overview)
 app.command()(report)
 app.command()(predict)
 app.command()(export)

@@ -4,6 +4,8 @@ from ftkit.evaluation.asking import Asking
 from ftkit.evaluation.change import MetricChange
 from ftkit.evaluation.comparison import Comparison, compare
 from ftkit.evaluation.costs import BreakEven, Cost, Prices
+from ftkit.evaluation.diagnosis import Diagnosis, diagnose
+from ftkit.evaluation.few_shot import baselines
 from ftkit.evaluation.judging import Preference, judge, judge_pairs
 from ftkit.evaluation.measurement import evaluate
 from ftkit.evaluation.metrics import (
@@ -22,6 +24,7 @@ from ftkit.evaluation.probes.canaries import Canary, make_canaries
 from ftkit.evaluation.probes.request import Probes
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.row import Problem, RowResult
+from ftkit.evaluation.scaling import LearningCurve, fit_curve, learning_curve
 from ftkit.evaluation.scoring import MetricResult
 from ftkit.evaluation.standings import Overview, overview
 
@@ -33,7 +36,9 @@ __all__ = [
     "Comparison",
     "Cost",
     "Date",
+    "Diagnosis",
     "Exact",
+    "LearningCurve",
     "Metric",
     "MetricChange",
     "MetricResult",
@@ -49,10 +54,14 @@ __all__ = [
     "RowMetric",
     "RowResult",
     "SetOf",
+    "baselines",
     "compare",
+    "diagnose",
     "evaluate",
+    "fit_curve",
     "judge",
     "judge_pairs",
+    "learning_curve",
     "make_canaries",
     "metric",
     "overview",

@@ -107,12 +107,12 @@ class Comparison(BaseModel):
         return (*flags, *found)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the comparison; the suffix says how: ``.html``, ``.md`` or ``.json`` (with both reports in it).
+        """Write the comparison; the suffix says how: ``.html``, ``.md``, ``.json`` (complete) or ``.xml`` (JUnit).
 
         Raises:
             ReportError: another suffix, or the file cannot be written.
         """
-        return save(path, json=self._to_json, html=self._to_html, markdown=self._to_markdown)
+        return save(path, json=self._to_json, html=self._to_html, markdown=self._to_markdown, junit=self._to_junit)
 
     def _to_json(self) -> str:
         return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
@@ -121,6 +121,11 @@ class Comparison(BaseModel):
         from ftkit.evaluation.html import comparison_page
 
         return comparison_page(self)
+
+    def _to_junit(self) -> str:
+        from ftkit.evaluation.junit import junit
+
+        return junit(self)
 
     def _to_markdown(self) -> str:
         from ftkit.evaluation.markdown import comparison_markdown

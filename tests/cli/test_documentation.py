@@ -51,7 +51,18 @@ def test_every_option_on_the_page_exists(ftkit):
     helps = "".join(
         ftkit(*words.split(), "--help").stdout
         for words in (
-            *("task", "train", "evaluate", "compare", "report", "predict", "export", "data check", "data mask"),
+            *(
+                "task",
+                "train",
+                "evaluate",
+                "compare",
+                "overview",
+                "report",
+                "predict",
+                "export",
+                "data check",
+                "data mask",
+            ),
             "data split",
             *("runs list", "runs show", "runs events", "runs delete", ""),
         )

@@ -230,9 +230,13 @@ def _distinct(values: list[Any], normalised: bool) -> Counter[str]:
     """Each different element once; numbers by their size (``3`` is ``3.0``)."""
     from ftkit.evaluation.metrics.comparators import normalised as loosened
 
-    def key(value: Any) -> str:
+    def alike(value: Any) -> Any:
         if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        return canonical(loosened(value) if normalised and isinstance(value, str) else value)
+            return int(value)
+        if isinstance(value, str):
+            return loosened(value) if normalised else value
+        if isinstance(value, list):
+            return [alike(item) for item in value]
+        return {key: alike(item) for key, item in value.items()} if isinstance(value, dict) else value
 
-    return Counter({key(value): 1 for value in values})
+    return Counter({canonical(alike(value)): 1 for value in values})
