@@ -80,9 +80,8 @@ def main() -> None:
     seconds = time.perf_counter() - started
     others, slower = plain(chosen.model.partition(":")[2], [row.prompt for row in rows], chosen.max_output_tokens)
     same = sum(one.text.strip() == other.strip() for one, other in zip(own, others, strict=True))
-    print(
-        f"{len(rows)} notes, batch {BATCH}, at most {chosen.max_output_tokens} tokens, {torch.get_num_threads()} threads"
-    )
+    limits = f"batch {BATCH}, at most {chosen.max_output_tokens} tokens, {torch.get_num_threads()} threads"
+    print(f"{len(rows)} notes, {limits}")
     print(f"{'ftkit':22}{seconds:7.1f} s {len(rows) / seconds:6.2f} examples/s")
     print(f"{'plain padded generate':22}{slower:7.1f} s {len(rows) / slower:6.2f} examples/s")
     print(f"ftkit is {slower / seconds:.2f}x as fast; {same} of {len(rows)} answers are the same text")
