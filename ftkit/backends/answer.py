@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ftkit.schema import Output
 from ftkit.task import Message
 
 __all__ = ["Answer", "Answerer", "FinishReason", "OnAnswer", "Request", "Sampling"]
@@ -25,14 +26,24 @@ class Sampling(BaseModel):
     temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="0 takes the likeliest token each time")
     top_p: float = Field(default=1.0, gt=0.0, le=1.0, description="nucleus sampling: the mass of tokens drawn from")
     seed: int = Field(default=0, ge=0, description="of the random draws; without effect at temperature 0")
+    constrained: bool = Field(
+        default=False, description="local models: hold answers to the output's schema, token by token; for text nothing"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One thing to ask: the conversation so far, and the tools the model may call (OpenAI's ``tools`` form)."""
+    """One thing to ask.
+
+    Attributes:
+        messages: the conversation so far.
+        tools: the tools the model may call (OpenAI's ``tools`` form).
+        output: what the answer must look like; places that can hold a model to it do, and none needs to.
+    """
 
     messages: Sequence[Message]
     tools: Sequence[dict[str, Any]] | None = None
+    output: Output | None = None
 
 
 @dataclass(frozen=True, slots=True)

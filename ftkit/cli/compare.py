@@ -68,6 +68,7 @@ def compare(
     floors = [_floor(one) for one in fail_below or ()]
     from ftkit.evaluation import Report
     from ftkit.evaluation import compare as pair
+    from ftkit.evaluation.figures import value_text
 
     found = pair(Report.load(before), Report.load(after), margin=margin, confidence=confidence, primary=primary)
     low = [(name, value, found[name or found.primary].after) for name, value in floors]
@@ -75,9 +76,9 @@ def compare(
     show(found)
     failed = [(name or found.primary, floor, value) for name, floor, value in low if value is None or value < floor]
     for name, floor, value in failed:
-        fail(
-            f"--fail-below is not met: {name} of {after} is {'not defined' if value is None else value}, below {floor}"
-        )
+        unit = found[name].unit
+        reached, wanted = value_text(value, unit), f"{floor * 100:g} %" if unit == "rate" else f"{floor:g}"
+        fail(f"--fail-below is not met: {name} of {after} is {reached}, below {wanted}")
     if failed:
         raise typer.Exit(1)
     if require is not None and found.verdict not in _MET_BY[require]:

@@ -25,6 +25,7 @@ from ftkit.cli.evaluation_options import (
     BaseModel,
     ComparatorNames,
     Concurrency,
+    Constrained,
     ExampleFile,
     InputUsd,
     MetricNames,
@@ -80,6 +81,7 @@ def evaluate(
     metric: MetricNames = None,
     comparator: ComparatorNames = None,
     samples: Samples = 1,
+    constrained: Constrained = False,
     shots: Shots = 0,
     examples: ExampleFile = None,
     concurrency: Concurrency = None,
@@ -102,7 +104,7 @@ def evaluate(
     paths = check_result_files(output)
     from ftkit.evaluation import evaluate as measure
 
-    asked = model_of(model, task, other_task, sampling_of(max_output_tokens, temperature))
+    asked = model_of(model, task, other_task, sampling_of(max_output_tokens, temperature, constrained))
     fields = comparators_of(comparator)
     prices = prices_of(input_usd, output_usd, price_source, price_date)
     named = Columns(target, chosen, rejected, margin, format_, columns, id_, group)

@@ -20,6 +20,7 @@ __all__ = [
     "BaseModel",
     "ComparatorNames",
     "Concurrency",
+    "Constrained",
     "ExampleFile",
     "InputUsd",
     "MetricNames",
@@ -64,6 +65,7 @@ AsOf = Annotated[
 TrainingUsd = Annotated[
     float | None, typer.Option(metavar="USD", min=0, help="What making the model cost, for the break-even.")
 ]
+Constrained = Annotated[bool, typer.Option("--constrained", help="Hold answers to the schema, token by token.")]
 Concurrency = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Calls open at once; answers are kept, so that it can be taken up again."),

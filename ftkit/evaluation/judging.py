@@ -196,7 +196,7 @@ def _verdicts(
     model: Answering, task: Task, columns: Sequence[dict[str, str]], asking: Asking
 ) -> list[dict[str, Any] | None]:
     """What the judge said about each, ``None`` where that cannot be read."""
-    requests = [Request(task.prompt(one)) for one in columns]
+    requests = [Request(task.prompt(one), output=task.output) for one in columns]
     found: list[dict[str, Any] | None] = []
     for answer in ask(model, requests, model.sampling, asking, progress=False) if requests else []:
         try:

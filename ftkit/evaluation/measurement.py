@@ -22,6 +22,7 @@ from ftkit.evaluation.scoring import measure, score_rows
 from ftkit.evaluation.shots import shot_messages, with_shots
 from ftkit.evaluation.statistics import quantile
 from ftkit.evaluation.training_curve import training_curve
+from ftkit.schema import TextOutput
 from ftkit.task import Task
 
 __all__ = ["evaluate"]
@@ -94,7 +95,9 @@ def evaluate(
     if not rows:
         raise ConfigError("the data has no rows to evaluate")
     before = shot_messages(shots, None if examples is None else _for_task(examples, model.task), rows, seed)
-    requests = [Request(messages=with_shots(row.prompt, before), tools=row.tools) for row in rows]
+    # Free unless asked otherwise, at every place: what holds an answer to its schema hides what the model learnt.
+    held = model.task.output if drawing.constrained else TextOutput()
+    requests = [Request(messages=with_shots(row.prompt, before), tools=row.tools, output=held) for row in rows]
     about = plain(model.about())
     drawings = [drawing.model_copy(update={"seed": drawing.seed + number}) for number in range(samples)]
     resume = how.concurrency is not None if how.resume is None else how.resume

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ftkit.backends import Sampling
 from ftkit.evaluation.row import RowResult
 
 __all__ = ["FEW_ROWS", "notes_on"]
@@ -13,9 +14,11 @@ FEW_ROWS = 30
 """Below this, every interval is so wide that a note says so."""
 
 
-def notes_on(rows: Sequence[RowResult], max_output_tokens: int, shots: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+def notes_on(rows: Sequence[RowResult], sampling: Sampling, shots: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Sentences about rows that were not asked, cut off or have no wanted answer, about groups and too few rows."""
     found = []
+    if sampling.constrained:
+        found.append("answers were held to the schema where the place can: rates of form say nothing about the model")
     if shots:
         count = sum(message.get("role") == "assistant" for message in shots)
         found.append(f"asked with {count} {'example' if count == 1 else 'examples'} before each question")
@@ -31,7 +34,7 @@ def notes_on(rows: Sequence[RowResult], max_output_tokens: int, shots: Sequence[
         )
     cut = [row for row in answers if row.finish_reason == "length"]
     if cut:
-        found.append(f"{_share(cut, answers, what)} cut off at max_output_tokens={max_output_tokens}")
+        found.append(f"{_share(cut, answers, what)} cut off at max_output_tokens={sampling.max_output_tokens}")
     aimless = [row for row in rows if not row.has_target]
     if aimless:
         found.append(f"{_share(aimless, rows, 'rows')} without a wanted answer; accuracies leave them out")

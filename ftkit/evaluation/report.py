@@ -134,7 +134,7 @@ class Report(BaseModel):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers must know: rows that were not asked, answers that were cut off, …"""
-        notes = notes_on(self.rows, self.sampling.max_output_tokens, self.shots)
+        notes = notes_on(self.rows, self.sampling, self.shots)
         overfitting = None if self.probes is None else self.probes.overfitting
         return notes if overfitting is None else (*overfitting.flags, *notes)
 

@@ -152,7 +152,7 @@ def test_a_floor_decides_the_status(ftkit, verdicts):
     assert Path("gate.xml").read_text().startswith("<?xml")
     failed = ftkit("compare", "right.json", "wrong.json", "--fail-below", "parse_rate=0.5")
     assert failed.exit_code == 1
-    assert "--fail-below is not met: parse_rate of wrong.json is 0, below 0.5" in failed.stderr
+    assert "--fail-below is not met: parse_rate of wrong.json is 0.0 %, below 50 %" in failed.stderr
     assert ftkit("compare", "right.json", "wrong.json", "--fail-below", "much").exit_code == 2
     assert ftkit("report", "right.json", "-o", "r.xml").exit_code == 2
 

@@ -10,6 +10,7 @@ from typing import Any
 from ftkit.backends.answer import Answer, OnAnswer, Request, Sampling
 from ftkit.engine.artefact import versions
 from ftkit.engine.generation import Generated, generate
+from ftkit.engine.grammar import grammars_of
 from ftkit.engine.likelihood import divergences, text_losses
 from ftkit.engine.machine import about_machine
 from ftkit.engine.pretrained import Pretrained
@@ -74,6 +75,7 @@ class LocalAnswerer:
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 seed=sampling.seed,
+                grammars=grammars_of([one.output for one in requests], pretrained) if sampling.constrained else None,
                 on_done=done,
             )
             return [answer(number, one) for number, one in enumerate(generated)]

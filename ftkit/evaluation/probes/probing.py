@@ -16,6 +16,7 @@ from ftkit.evaluation.probes.general import GENERAL_TASK, general_metrics, gener
 from ftkit.evaluation.probes.overfitting import Overfitting, gap_between, memory_metric
 from ftkit.evaluation.probes.request import Probes
 from ftkit.evaluation.report import Probed, Report
+from ftkit.schema import TextOutput
 from ftkit.task import Message, Task
 
 __all__ = ["probe"]
@@ -81,7 +82,9 @@ def _drift(
     prompts: list[list[Message]] = [
         [cast("Message", message) for message in row.prompt] for row in report.rows[::step][:rows]
     ]
-    answers = ask(base, [Request(one) for one in prompts], report.sampling, asking, progress=progress)
+    answers = ask(
+        base, [Request(one, output=TextOutput()) for one in prompts], report.sampling, asking, progress=progress
+    )
     talks: list[list[Message]] = [
         [*prompt, {"role": "assistant", "content": answer.text}]
         for prompt, answer in zip(prompts, answers, strict=True)
@@ -124,7 +127,7 @@ def _train_gap(model: Answering, report: Report, train: Dataset, most: int, how:
 def _canaries(
     model: Answering, canaries: Sequence[Canary], asking: Asking, progress: bool
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    requests = [Request(canary.messages[:1]) for canary in canaries]
+    requests = [Request(canary.messages[:1], output=TextOutput()) for canary in canaries]
     answers = ask(model, requests, Sampling(max_output_tokens=24), asking, progress=progress)
     said = [extracted(canary, answer.text) for canary, answer in zip(canaries, answers, strict=True)]
 
