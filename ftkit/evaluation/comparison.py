@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation.change import MetricChange, changes
-from ftkit.evaluation.costs import BreakEven, break_even
+from ftkit.evaluation.costs import RIGHT, BreakEven, break_even
 from ftkit.evaluation.forgetting import Forgetting, forgetting_between
 from ftkit.evaluation.metrics import Unit
 from ftkit.evaluation.pairing import Pair, paired_rows
@@ -27,9 +27,6 @@ __all__ = ["Comparison", "Counts", "Kind", "compare", "kind_of"]
 
 Kind = Literal["fixed", "regressed", "both_right", "both_wrong", "uncounted"]
 """What became of a row, by the headline metric; ``uncounted`` when it does not count the row."""
-
-RIGHT = 1 - 1e-9  # a row is right when its score reaches this
-
 
 class Counts(BaseModel):
     """Rows by what became of them."""

@@ -14,9 +14,10 @@ from ftkit.evaluation.row import RowResult
 if TYPE_CHECKING:
     from ftkit.evaluation.report import Report
 
-__all__ = ["BreakEven", "Cost", "Prices", "break_even", "cost_of", "right_answers"]
+__all__ = ["RIGHT", "BreakEven", "Cost", "Prices", "break_even", "cost_of", "right_answers"]
 
-RIGHT = 1 - 1e-9  # an answer is right when its score reaches this
+RIGHT = 1 - 1e-9
+"""An answer is right when its score reaches this."""
 
 
 class Prices(BaseModel):

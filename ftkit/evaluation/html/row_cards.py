@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ftkit.evaluation.comparison import Comparison, kind_of
+from ftkit.evaluation.costs import RIGHT
 from ftkit.evaluation.figures import file_text
 from ftkit.evaluation.html.markup import Markup, element, joined, table
 from ftkit.evaluation.metrics import Comparator, field_agreements
@@ -49,7 +50,7 @@ def report_rows(report: Report) -> Markup:
     cards, kinds, fields = [], [], report.output.fields()
     for row in report.rows:
         score = row.scores.get(report.primary)
-        kind = "uncounted" if score is None else "right" if score >= 1 - 1e-9 else "wrong"
+        kind = "uncounted" if score is None else "right" if score >= RIGHT else "wrong"
         found = kind if row.readable else f"{kind} unreadable"
         kinds.append(found)
         cards.append(_card([(report.label, row)], kind, found, fields, report.comparators))
@@ -80,7 +81,7 @@ def overview_rows(overview: Overview) -> Markup:
     cards, kinds, fields = [], [], first.output.fields()
     for rows in zip(*every, strict=True):
         scores = [row.scores.get(overview.primary) for row in rows]
-        right = [score is not None and score >= 1 - 1e-9 for score in scores]
+        right = [score is not None and score >= RIGHT for score in scores]
         kind = "uncounted" if None in scores else "all_right" if all(right) else "split" if any(right) else "none_right"
         kinds.append(kind)
         cards.append(_card(list(zip(labels, rows, strict=True)), kind, kind, fields, first.comparators))
