@@ -28,6 +28,7 @@ __all__ = ["Comparison", "Counts", "Kind", "compare", "kind_of"]
 Kind = Literal["fixed", "regressed", "both_right", "both_wrong", "uncounted"]
 """What became of a row, by the headline metric; ``uncounted`` when it does not count the row."""
 
+
 class Counts(BaseModel):
     """Rows by what became of them."""
 

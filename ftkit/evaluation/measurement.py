@@ -153,7 +153,7 @@ def evaluate(
         return report
     from ftkit.evaluation.probes.probing import probe  # which evaluates, too
 
-    return report.model_copy(update={"probes": probe(model, report, probes, asking=how, progress=progress)})
+    return report.model_copy(update={"probes": probe(model, report, probes, chosen, asking=how, progress=progress)})
 
 
 def _row(answers: Sequence[RowResult]) -> RowResult:

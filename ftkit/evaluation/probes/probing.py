@@ -9,7 +9,7 @@ from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.data import Dataset
 from ftkit.evaluation.asking import Answering, Asking, ask
 from ftkit.evaluation.measurement import evaluate
-from ftkit.evaluation.metrics import RowMetric, chosen_metrics
+from ftkit.evaluation.metrics import Metric, RowMetric
 from ftkit.evaluation.probes.canaries import Canary, extracted
 from ftkit.evaluation.probes.drift import BaseDrift, TextLosses, mean_with_interval
 from ftkit.evaluation.probes.general import GENERAL_TASK, general_metrics, general_set, passages
@@ -43,8 +43,16 @@ class _Other:
         return self._model.about()
 
 
-def probe(model: Answering, report: Report, probes: Probes, *, asking: Asking, progress: bool) -> Probed:
-    """Run ``probes`` on ``model``, whose answers to the held-out rows are in ``report``."""
+def probe(
+    model: Answering,
+    report: Report,
+    probes: Probes,
+    metrics: Sequence[Metric],
+    *,
+    asking: Asking,
+    progress: bool,
+) -> Probed:
+    """Run ``probes`` on ``model``, whose answers to the held-out rows, measured by ``metrics``, are in ``report``."""
     how: dict[str, Any] = {"confidence": report.confidence, "seed": report.seed, "asking": asking, "progress": progress}
     general = retention = None
     if probes.general:
@@ -59,7 +67,7 @@ def probe(model: Answering, report: Report, probes: Probes, *, asking: Asking, p
         retention=retention,
         text=_text(model),
         drift=None if probes.base is None else _drift(model, probes.base, report, probes.base_rows, asking, progress),
-        overfitting=_overfitting(model, report, probes, how),
+        overfitting=_overfitting(model, report, probes, metrics, how),
     )
 
 
@@ -98,21 +106,24 @@ def _drift(
     return BaseDrift(base=base.name, mean_kl=mean, low=low, high=high, prompts=len(found), tokens=int(tokens.sum()))
 
 
-def _overfitting(model: Answering, report: Report, probes: Probes, how: dict[str, Any]) -> Overfitting | None:
+def _overfitting(
+    model: Answering, report: Report, probes: Probes, metrics: Sequence[Metric], how: dict[str, Any]
+) -> Overfitting | None:
     found = Overfitting(train_rows=0)
     if probes.train is not None:
-        found = _train_gap(model, report, probes.train, probes.train_rows, how)
+        found = _train_gap(model, report, probes.train, probes.train_rows, metrics, how)
     if probes.canaries:
         planted, controls = _canaries(model, probes.canaries, how["asking"], how["progress"])
         found = found.model_copy(update={"planted": planted, "controls": controls})
     return found if probes.train is not None or probes.canaries else None
 
 
-def _train_gap(model: Answering, report: Report, train: Dataset, most: int, how: dict[str, Any]) -> Overfitting:
+def _train_gap(
+    model: Answering, report: Report, train: Dataset, most: int, metrics: Sequence[Metric], how: dict[str, Any]
+) -> Overfitting:
     chosen = train.shuffle(report.seed).take(most) if len(train) > most else train
-    asked = evaluate(model, chosen, sampling=report.sampling, comparators=report.comparators, **how)
-    metrics = chosen_metrics("auto", report.output, asked.rows, report.comparators)
-    lead = next((metric for metric in metrics if metric.name == report.primary), metrics[0])
+    lead = next(metric for metric in metrics if metric.name == report.primary)
+    asked = evaluate(model, chosen, metrics=lead, sampling=report.sampling, comparators=report.comparators, **how)
     both = (*asked.rows, *report.rows)
     level, seed = report.confidence, report.seed
     gaps = [
