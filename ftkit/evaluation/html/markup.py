@@ -54,7 +54,11 @@ def document(title: str, *body: Piece) -> str:
     folder = files("ftkit.evaluation.html")
     style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     inside = joined(body)
-    library = chart_library() if '<div class="chart"' in inside else None
+    drawn = '<div class="chart"' in inside
+    library = chart_library() if drawn else None
+    if drawn and library is None:
+        note = element("p", 'Charts take plotly: pip install "ftkit[report]".', class_="quiet")
+        inside = joined([inside, note])
     scripts = [script] if library is None else [library, script]
     digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts]
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
