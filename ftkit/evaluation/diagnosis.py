@@ -26,6 +26,8 @@ CONFLICTS = 0.02
 """Share of rows in conflict from which on the data comes first."""
 ABSENT = 0.5
 """Share of rows with facts that the prompt does not hold, from which on the task is knowledge."""
+LOOKED_AT = 5_000
+"""Rows that are read at most for what the data itself tells."""
 FEW = 50
 """Rows below which tuning rarely pays."""
 
@@ -97,7 +99,7 @@ def diagnose(
     data = data.with_task(task)
     if len(data) < 2 * shots + 4:
         raise ConfigError(f"diagnose needs at least {2 * shots + 4} rows for shots={shots}, and there are {len(data)}")
-    whole = list(data)
+    whole = list(data if len(data) <= LOOKED_AT else data.shuffle(seed).take(LOOKED_AT))
     share = min(0.5, rows / len(data))
     examples, asked = data.split(test=share, seed=seed)
     zero, few = baselines(model, asked, examples=examples, shots=(0, shots), seed=seed, **options)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from ftkit.errors import ConfigError
+from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation import Report, compare, evaluate
 from ftkit.evaluation.metrics import Aligned, Comparator, Date, Exact, NormalisedText, NullAgreement, Numeric, SetOf
 from ftkit.task import Task
@@ -115,6 +115,8 @@ def test_fields_count_as_right_by_their_comparator(tmp_path: Path) -> None:
     loaded = Report.load(report.save(tmp_path / "one.json"))
     assert loaded == report
     other = evaluate(ScriptedModel(ORDERS, answers(WANTED)), data, comparators=comparators, label="two")
+    with pytest.raises(ReportError, match="the fields day, total, lines were compared in different ways"):
+        compare(loaded, other.rescore(comparators={}))
     assert compare(loaded, other)["record_match"].difference == 0.5
 
 
