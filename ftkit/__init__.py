@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     )
     from ftkit.exporting import Export, export
     from ftkit.model import Model, Scorer
+    from ftkit.planning import Plan, plan
     from ftkit.recipe import DPO, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
     from ftkit.runs import Run, train
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
@@ -92,6 +93,7 @@ _HOMES = {
     ),
     "ftkit.exporting": ("Export", "export"),
     "ftkit.model": ("Model", "Scorer"),
+    "ftkit.planning": ("Plan", "plan"),
     "ftkit.recipe": ("DPO", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
     "ftkit.runs": ("Run", "train"),
     "ftkit.schema": ("ChoiceOutput", "JsonOutput", "Output", "TextOutput"),
@@ -122,6 +124,7 @@ __all__ = [
     "ModelError",
     "Output",
     "OutputError",
+    "Plan",
     "Prices",
     "Probes",
     "QLoRA",
@@ -150,6 +153,7 @@ __all__ = [
     "learning_curve",
     "load_recipe",
     "overview",
+    "plan",
     "runs",
     "train",
 ]

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from ftkit.backends.answer import Answerer
 from ftkit.data import Dataset
+from ftkit.engine.estimate import Estimate
 from ftkit.recipe import Recipe
 from ftkit.store import RunRecord, Store
 from ftkit.task import Task
@@ -39,6 +40,20 @@ class Backend(Protocol):
         Raises:
             RefusedError: names the fields of the recipe.
             MissingExtraError, ModelError, DataError: what else can be known beforehand.
+        """
+        ...
+
+    def estimate(
+        self, recipe: Recipe, data: Dataset, validation: Dataset | None, *, device: str | None = None
+    ) -> Estimate:
+        """What the run would take here, before anything is started.
+
+        Args:
+            device: a GPU to plan for in the place of this machine; places that choose their own ignore it.
+
+        Raises:
+            RefusedError: this place makes no estimates, or cannot honour the recipe.
+            MissingExtraError, ModelError, DataError: as for :meth:`check`.
         """
         ...
 

@@ -13,6 +13,7 @@ from ftkit.cli.evaluate import evaluate
 from ftkit.cli.export import export
 from ftkit.cli.failure import Guarded
 from ftkit.cli.overview import overview
+from ftkit.cli.plan import plan
 from ftkit.cli.predict import predict
 from ftkit.cli.report import report
 from ftkit.cli.runs import runs
@@ -48,6 +49,7 @@ def _ftkit(
 
 app.command()(task)
 app.add_typer(data, name="data")
+app.command()(plan)
 app.command()(train)
 app.command()(evaluate)
 app.command()(compare)

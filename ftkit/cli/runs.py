@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,11 +91,29 @@ def _about(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[str
         "progress": "" if last is None else f"step {last['step']} of {last.get('steps', '?')}",
         "loss": _course([step["loss"] for step in steps]),
         "validation loss": _course(looks),
+        "speed": _speed(steps),
         "rows": f"{record.rows:,} ({record.data_fingerprint[:19]}…)",
         "task": run.task.instructions or "(the rows hold whole conversations)",
         "recipe": json_line(_changed(run)),
         "folder": str(run.folder),
     }
+
+
+def _speed(steps: list[dict[str, Any]]) -> str:
+    """The median of the steps' speeds and MFUs, and the peak of memory, as far as the run has said them."""
+
+    def middle(name: str) -> float | None:
+        found = [step[name] for step in steps if step.get(name) is not None]
+        return statistics.median(found) if found else None
+
+    tokens, mfu = middle("tokens_per_second"), middle("mfu")
+    memory = steps[-1].get("peak_memory_bytes") if steps else None
+    parts = [
+        "" if tokens is None else f"{tokens:,.0f} tokens/s",
+        "" if mfu is None else f"MFU {mfu:.0%}",
+        "" if memory is None else f"peak memory {memory / 1e9:.2f} GB",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _course(losses: list[float]) -> str:

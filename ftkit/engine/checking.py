@@ -12,8 +12,13 @@ from ftkit.recipe import DPO, SFT, AdaLoRA, Full, Recipe, RecipeFacts, RewardMod
 __all__ = ["check_recipe"]
 
 
-def check_recipe(recipe: Recipe, model: str, data: Dataset, validation: Dataset | None = None) -> Source:
-    """Refuse what this machine cannot do with ``model``; returns where the model is. Reads no weights and no rows.
+def check_recipe(
+    recipe: Recipe, model: str, data: Dataset, validation: Dataset | None = None, *, has_cuda: bool | None = None
+) -> Source:
+    """Refuse what a machine cannot do with ``model``; returns where the model is. Reads no weights and no rows.
+
+    Args:
+        has_cuda: whether the machine has a CUDA GPU; ``None`` asks this one.
 
     Raises:
         RefusedError: names the fields.
@@ -33,7 +38,7 @@ def check_recipe(recipe: Recipe, model: str, data: Dataset, validation: Dataset 
                 )
     if recipe.early_stopping_patience is not None and validation is None:
         raise _refused("early_stopping_patience needs validation rows to look at", "early_stopping_patience")
-    if recipe.optimizer == "paged_adamw_8bit" and not _has_cuda():
+    if recipe.optimizer == "paged_adamw_8bit" and not (_has_cuda() if has_cuda is None else has_cuda):
         raise _refused(
             'optimizer: "paged_adamw_8bit" pages between GPU and CPU memory, and this machine has no CUDA GPU; use '
             '"auto" or "adamw"',

@@ -24,6 +24,7 @@ from ftkit.engine.rendered import Example
 from ftkit.engine.rows import TokenRows
 from ftkit.engine.schedule import learning_rate
 from ftkit.engine.tree import Pack, packs_within
+from ftkit.engine.utilisation import Utilisation
 from ftkit.errors import TrainingError
 from ftkit.recipe import Recipe
 
@@ -109,6 +110,7 @@ class Loop:
         self.health = Health(recipe, self.warn)
         self.liveness = Liveness(adapted.parameters)
         self.movement = Movement(self.parameters)
+        self.utilisation = Utilisation(recipe, adapted.inner.config, where, scores=method.scores)
         adapted.dropout(on=False)
         reason = why_not_shared(adapted.inner, where, rows.sequences() + (held_out.sequences() if held_out else []))
         adapted.dropout(on=True)
@@ -227,6 +229,7 @@ class Loop:
                 "supervised_tokens": sum(len(one.predictions) for one, _ in packs),
                 "seconds": round(seconds, 4),
                 "tokens_per_second": round(tokens / seconds, 1),
+                "mfu": self.utilisation.of(computed, sum(len(one.at) for one, _ in packs), seconds),
                 "peak_memory_bytes": peak_memory_bytes(self.where),
             },
         )

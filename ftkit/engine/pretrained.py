@@ -24,7 +24,7 @@ from ftkit.engine.rendering import Renderer, template_hash
 from ftkit.engine.source import RECORD, Quantisation, Source
 from ftkit.errors import ModelError
 
-__all__ = ["Pretrained", "check_template", "load_config", "load_pretrained", "stop_ids"]
+__all__ = ["Pretrained", "check_template", "context_length", "load_config", "load_pretrained", "stop_ids"]
 
 
 @dataclass(slots=True)

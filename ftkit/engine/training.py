@@ -119,6 +119,7 @@ def train(job: Job, emit: Emit, should_stop: Callable[[], bool] = lambda: False)
             "longest_row": rows.longest,
             "trainable_parameters": sum(p.numel() for p in adapted.parameters.values()),
             **about_machine(where),
+            **loop.utilisation.about(),
         },
     )
     summary = loop.run()

@@ -51,18 +51,8 @@ def test_every_option_on_the_page_exists(ftkit):
     helps = "".join(
         ftkit(*words.split(), "--help").stdout
         for words in (
-            *(
-                "task",
-                "train",
-                "evaluate",
-                "compare",
-                "overview",
-                "report",
-                "predict",
-                "export",
-                "data check",
-                "data mask",
-            ),
+            *("task", "plan", "train", "evaluate", "compare", "overview", "report", "predict", "export"),
+            *("data check", "data mask"),
             "data split",
             *("runs list", "runs show", "runs events", "runs delete", ""),
         )

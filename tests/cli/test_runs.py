@@ -32,7 +32,8 @@ def three():
     create("20260102-000000-bbbb", state="running", created_at=at + 10)
     store = create("20260102-111111-cccc", state="succeeded", created_at=at + 20, finished_at=at + 120)
     for step in (1, 2):
-        store.append("20260102-111111-cccc", "step", {"step": step, "steps": 2, "loss": 1 / step, "seconds": 0.123456})
+        data = {"step": step, "steps": 2, "loss": 1 / step, "seconds": 0.123456, "tokens_per_second": 1000.0 + step}
+        store.append("20260102-111111-cccc", "step", {**data, "mfu": 0.25 * step, "peak_memory_bytes": 2_345_000_000})
     store.append("20260102-111111-cccc", "validation", {"step": 2, "loss": 0.75})
     store.append("20260102-111111-cccc", "log", {"message": "loading", "recipe": {"kind": "sft"}})
     folder = store.run_folder("20260102-111111-cccc")
@@ -76,6 +77,7 @@ def test_a_run_is_shown_by_the_beginning_of_its_id(ftkit, three):
     assert shown["progress"] == "step 2 of 2"
     assert shown["loss"] == "1.0000 → 0.5000"
     assert shown["validation loss"] == "0.7500"
+    assert shown["speed"] == "1,002 tokens/s, MFU 38%, peak memory 2.35 GB"
     assert shown["task"] == "Count the words."
     assert json.loads(shown["recipe"]) == {"kind": "sft", "epochs": 2, "adapter": {"kind": "qlora", "rank": 4}}
     failed = ftkit("runs", "show", "20260101").stdout
@@ -115,7 +117,8 @@ def test_the_log(ftkit, three):
 
 def test_events_for_people_and_for_programs(ftkit, three):
     lines = ftkit("runs", "events", "20260102-1").stdout.splitlines()
-    assert lines[1].endswith("step        step=1 steps=2 loss=1 seconds=0.1235")
+    figures = "seconds=0.1235 tokens_per_second=1001 mfu=0.25 peak_memory_bytes=2345000000"
+    assert lines[1].endswith(f"step        step=1 steps=2 loss=1 {figures}")
     assert lines[-1].endswith('log         message=loading recipe={"kind": "sft"}')
     events = [json.loads(line) for line in ftkit("runs", "events", "20260102-1", "--json").stdout.splitlines()]
     assert [event["kind"] for event in events] == ["state", "step", "step", "validation", "log"]

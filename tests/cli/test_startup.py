@@ -13,7 +13,8 @@ HEAVY = {
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["task"], ["data", "check"], ["data", "mask"], ["train"], ["evaluate"], ["runs", "list"]]
+    "command",
+    [[], ["task"], ["data", "check"], ["data", "mask"], ["plan"], ["train"], ["evaluate"], ["runs", "list"]],
 )
 def test_help_loads_nothing_heavy(command):
     code = (

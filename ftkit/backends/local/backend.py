@@ -17,6 +17,7 @@ from typing import Any
 from ftkit.backends.answer import Answerer
 from ftkit.backends.protocol import TrainingJob
 from ftkit.data import Dataset
+from ftkit.engine.estimate import Estimate
 from ftkit.errors import RunError
 from ftkit.extras import check_installed, require
 from ftkit.files import write_atomically
@@ -55,6 +56,15 @@ class LocalBackend:
         from ftkit.engine.checking import check_recipe
 
         check_recipe(recipe, self.source_name(), data, validation)
+
+    def estimate(
+        self, recipe: Recipe, data: Dataset, validation: Dataset | None, *, device: str | None = None
+    ) -> Estimate:
+        """See :class:`~ftkit.backends.Backend`. Reads the config and the tokenizer, no weights."""
+        _check_installed("estimating a run on this machine")
+        from ftkit.engine.prediction import predict
+
+        return predict(recipe, self.source_name(), data, validation, device=device)
 
     def submit(self, job: TrainingJob, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. The worker outlives the process that started it."""

@@ -1,0 +1,86 @@
+"""``ftkit plan``: what a run would take, before it is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ftkit.cli.data_options import (
+    ChosenColumn,
+    ColumnNames,
+    Columns,
+    DataFiles,
+    FormatName,
+    GroupColumn,
+    IdColumn,
+    MarginColumn,
+    RejectedColumn,
+    TargetColumn,
+    TaskFile,
+    read_task,
+)
+from ftkit.cli.screen import show
+
+__all__ = ["plan"]
+
+
+def plan(
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(metavar="RECIPE", help="The recipe (YAML); supervised fine-tuning with LoRA when left out."),
+    ] = None,
+    *,
+    data: DataFiles,
+    backend: Annotated[
+        list[str], typer.Option("--backend", metavar="NAME:MODEL", help="Where to train which model. Repeatable.")
+    ],
+    task: TaskFile = None,
+    target: TargetColumn = None,
+    chosen: ChosenColumn = None,
+    rejected: RejectedColumn = None,
+    margin: MarginColumn = None,
+    validation: Annotated[
+        list[Path] | None,
+        typer.Option("--validation", metavar="FILE", help="Rows whose loss would be watched. May be given often."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="GPU", help="Plan for this GPU, e.g. h100-80gb, not for this machine.")
+    ] = None,
+    adapter: Annotated[
+        str | None, typer.Option(metavar="KIND", help="lora, qlora, dora, adalora or full instead of the recipe's.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="Change a field of the recipe, e.g. adapter.rank=8. Repeatable."
+        ),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="All of it, for programs.")] = False,
+    format_: FormatName = "auto",
+    columns: ColumnNames = None,
+    id_: IdColumn = None,
+    group: GroupColumn = None,
+) -> None:
+    """Say what a run would take: memory, time, tokens.
+
+    Reads the rows, the model's config and its tokenizer, never its weights. The status is 1 when there is no backend on
+    which the run would fit.
+    """
+    from ftkit.cli.overrides import overridden
+    from ftkit.planning import plan as make
+    from ftkit.recipe import SFT, load_recipe
+
+    changed = overridden(SFT() if recipe is None else load_recipe(recipe), assignments or [], adapter)
+    known = read_task(task)
+    reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
+    rows = reading.load(data, known)
+    watched = reading.load(validation, known) if validation else None
+    found = make(changed, rows, backend, validation=watched, device=device)
+    if json_:
+        typer.echo(found.model_dump_json(indent=2))
+    else:
+        show(found)
+    if not found.fits:
+        raise typer.Exit(1)

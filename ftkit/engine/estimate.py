@@ -1,0 +1,103 @@
+"""What a run will take: parameters, memory, tokens, steps and seconds, before any weights are loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from ftkit.engine.duration import passes_seconds, step_seconds
+from ftkit.engine.memory import Memory, compute_precision, memory_of, trainable_parameters
+from ftkit.engine.shape import Shape
+from ftkit.engine.work import Work
+from ftkit.recipe import Recipe
+
+if TYPE_CHECKING:
+    from ftkit.engine.target import Target
+
+__all__ = ["Estimate", "estimate"]
+
+
+class Estimate(BaseModel):
+    """What one place would need for one run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    recipe: dict[str, Any]
+    """The recipe with a number in the place of every ``"auto"``."""
+    device: str
+    """What it would run on."""
+    parameters: int
+    """All parameters of the base model."""
+    trainable_parameters: int
+    """Those that change."""
+    memory: Memory
+    """Bytes, by what they are for."""
+    device_memory: int
+    """Bytes that the device has."""
+    fits: bool
+    """Whether the peak is below that."""
+    tokens_per_epoch: int
+    """Tokens of all rows."""
+    computed_tokens_per_epoch: int
+    """Tokens that are computed, shared beginnings once a pass."""
+    steps: int
+    """Optimiser steps of the whole run."""
+    seconds_per_step: float
+    """Mean over the steps, the machine free for it."""
+    seconds: float
+    """Of the whole run, with its looks at the validation loss and the reference of preferences; loading and saving are
+    not in it."""
+    notes: tuple[str, ...] = ()
+    """What the numbers rest on, where it is not the machine itself."""
+
+
+def estimate(recipe: Recipe, shape: Shape, work: Work, target: Target, *, shared: bool = True) -> Estimate:
+    """The formula.
+
+    Args:
+        recipe: resolved, without ``"auto"``.
+        shape: of the base model; of its scoring form for reward models.
+        work: what is computed.
+        target: where the run would take place.
+        shared: whether rows share computation.
+
+    Raises:
+        ModelError: ``target_modules`` names layers that the model has not.
+    """
+    notes = []
+    if work.counted < work.rows:
+        notes.append(f"tokens counted on {work.counted:,} of {work.rows:,} rows")
+    if not shared:
+        notes.append(f"rows are computed one by one: attention slides over {shape.window} tokens")
+    speed = target.speed(compute_precision(recipe), (*shape.linears, shape.head))
+    if speed.basis == "data sheet":
+        notes.append(f"seconds rest on the data sheet of the {target.name} and assumed shares of it")
+    memory = memory_of(shape, recipe, work, device=target.device, shared=shared, process=target.process)
+    total = recipe.total_steps(work.rows)
+    each = step_seconds(shape, recipe, work.steps, speed, shared=shared)
+    look, reference = (
+        passes_seconds(shape, recipe, packs, speed, shared=shared) for packs in (work.look, work.reference)
+    )
+    share = work.rows / work.counted
+    return Estimate(
+        recipe=recipe.model_dump(mode="json"),
+        device=target.name,
+        parameters=shape.parameters,
+        trainable_parameters=trainable_parameters(shape, recipe),
+        memory=memory,
+        device_memory=target.memory,
+        fits=memory.peak < target.memory,
+        tokens_per_epoch=round(work.tokens * share),
+        computed_tokens_per_epoch=round(sum(pack.tokens for step in work.steps for pack in step) * share),
+        steps=total,
+        seconds_per_step=each,
+        seconds=total * each + _looks(recipe, total) * work.looked * look + share * reference,
+        notes=tuple(notes),
+    )
+
+
+def _looks(recipe: Recipe, total: int) -> int:
+    """Looks at the validation loss: before the first step, every ``eval_steps``, after the last."""
+    every = int(recipe.eval_steps)
+    return 1 + total // every + (1 if total % every else 0)

@@ -1,0 +1,277 @@
+"""A model's shape, read from its config: how many parameters of which kind. Needs neither weights nor torch.
+
+The families whose layers are known are those of ``_FAMILIES``; the counts are those of the transformers classes of the
+same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from ftkit.errors import ModelError
+
+__all__ = ["Linear", "Shape", "shape_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A linear map inside a layer.
+
+    Attributes:
+        name: as adapters' ``target_modules`` name it, e.g. ``"q_proj"``.
+        inputs: width of what it takes.
+        outputs: width of what it gives.
+        reads: what it takes, shared by the maps that read the same.
+        bias: whether it adds one.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    reads: Literal["attention_norm", "attention", "mlp_norm", "mlp"]
+    bias: bool = False
+
+    @property
+    def weights(self) -> int:
+        """Parameters of the matrix, without the bias."""
+        return self.inputs * self.outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A decoder-only transformer.
+
+    Attributes:
+        family: ``model_type`` of its config.
+        vocabulary: rows of the embedding, V.
+        outputs: rows of the output layer: V, or 1 where the model scores.
+        hidden: width of the residual stream, d.
+        intermediate: width inside the MLP, f.
+        layers: number of layers, L.
+        heads: query heads, H.
+        kv_heads: heads of keys and values, which divide H.
+        head_dim: width of a head.
+        linears: linear maps of one layer.
+        norm: kind of its norms.
+        norms: their parameters in one layer.
+        head_norms: whether queries and keys have a norm of their own.
+        mlp_kept: tensors of width f that the MLP keeps for its backward pass beside the input of its last map.
+        rotary: whether positions are turned into queries and keys (else they are learnt).
+        outside: parameters outside the layers, without embedding and output layer: last norm, learnt positions.
+        tied_head: whether the output layer is the embedding.
+        window: tokens that attention looks back, when fewer than all.
+    """
+
+    family: str
+    vocabulary: int
+    outputs: int
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    linears: tuple[Linear, ...]
+    norm: Literal["rms", "layer"]
+    norms: int
+    head_norms: bool
+    mlp_kept: int
+    rotary: bool
+    outside: int
+    tied_head: bool
+    window: int | None
+
+    @property
+    def attention_width(self) -> int:
+        """Width of all query heads together."""
+        return self.heads * self.head_dim
+
+    @property
+    def scores(self) -> bool:
+        """Whether it ends in a score, not in a vocabulary."""
+        return self.outputs == 1
+
+    @property
+    def head(self) -> Linear:
+        """The output layer, shared with the embedding or not."""
+        return Linear("lm_head", self.hidden, self.outputs, "mlp")
+
+    @property
+    def linear_weights(self) -> int:
+        """Parameters of all layers' matrices: what is multiplied for every token, and what QLoRA holds in 4 bits."""
+        return self.layers * sum(one.weights for one in self.linears)
+
+    @property
+    def biases(self) -> int:
+        """Biases of all layers' linear maps."""
+        return self.layers * sum(one.outputs for one in self.linears if one.bias)
+
+    @property
+    def parameters(self) -> int:
+        """All parameters, a shared output layer counted once."""
+        ends = self.vocabulary * self.hidden + (0 if self.tied_head else self.head.weights)
+        return self.linear_weights + self.biases + self.layers * self.norms + self.outside + ends
+
+    def targets(self, modules: Literal["all-linear"] | tuple[str, ...]) -> tuple[Linear, ...]:
+        """The linear maps of one layer that get an adapter.
+
+        Raises:
+            ModelError: ``modules`` names one that is not there.
+        """
+        if modules == "all-linear":
+            return self.linears
+        found = tuple(one for one in self.linears if one.name in modules)
+        unknown = set(modules) - {one.name for one in found}
+        if unknown:
+            known = ", ".join(one.name for one in self.linears)
+            raise ModelError(f"{', '.join(sorted(unknown))}: no such layer in a {self.family} model; it has {known}")
+        return found
+
+
+class _Config:
+    """A config's numbers, each asked for by name."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values = values
+
+    def number(self, name: str, default: int | None = None) -> int:
+        value = self.values.get(name)
+        if value is None:
+            value = default
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ModelError(f"the model's config has no usable {name} ({value!r}), so its size cannot be worked out")
+        return value
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self.values.get(name)
+        return default if value is None else bool(value)
+
+
+def shape_of(config: Mapping[str, Any], *, scores: bool = False) -> Shape:
+    """The shape that a model's ``config.json`` describes.
+
+    Args:
+        config: the parsed file, or a transformers config's ``to_dict()``.
+        scores: the form of the model that gives one score, not a vocabulary's logits.
+
+    Raises:
+        ModelError: a family whose layers are not known here, or a size that is missing.
+    """
+    family = config.get("model_type")
+    build = _FAMILIES.get(str(family))
+    if build is None:
+        raise ModelError(
+            f"the layers of model_type {family!r} are not known; sizes can be worked out for {', '.join(_FAMILIES)}"
+        )
+    shape = build(str(family), _Config(config))
+    return replace(shape, outputs=1, tied_head=False) if scores else shape
+
+
+def _decoder(
+    family: str,
+    config: _Config,
+    *,
+    head_dim: int | None = None,
+    fused: bool = False,
+    head_norms: bool = False,
+    query_bias: bool = False,
+    tied: bool = False,
+) -> Shape:
+    """RMS norms, rotary positions and a gated MLP: Llama and what descends from it.
+
+    Args:
+        head_dim: when the config names none; else the hidden size is divided among the heads.
+        fused: queries, keys and values are one map, and so are the two branches of the MLP.
+        query_bias: biases of the maps to queries, keys and values, where the config does not decide.
+        tied: what a config means that does not say whether the output layer is the embedding.
+    """
+    d, f, heads = (config.number(name) for name in ("hidden_size", "intermediate_size", "num_attention_heads"))
+    kv = config.number("num_key_value_heads", heads)
+    size = config.number("head_dim", head_dim or d // heads)
+    bias = config.flag("attention_bias", False)
+    mlp = config.flag("mlp_bias", False)
+    linears: tuple[Linear, ...]
+    if fused:
+        linears = (
+            Linear("qkv_proj", d, (heads + 2 * kv) * size, "attention_norm"),
+            Linear("o_proj", heads * size, d, "attention"),
+            Linear("gate_up_proj", d, 2 * f, "mlp_norm"),
+            Linear("down_proj", f, d, "mlp"),
+        )
+    else:
+        linears = (
+            Linear("q_proj", d, heads * size, "attention_norm", bias or query_bias),
+            Linear("k_proj", d, kv * size, "attention_norm", bias or query_bias),
+            Linear("v_proj", d, kv * size, "attention_norm", bias or query_bias),
+            Linear("o_proj", heads * size, d, "attention", bias),
+            Linear("gate_proj", d, f, "mlp_norm", mlp),
+            Linear("up_proj", d, f, "mlp_norm", mlp),
+            Linear("down_proj", f, d, "mlp", mlp),
+        )
+    slides = config.values.get("sliding_window") is not None and config.flag("use_sliding_window", True)
+    return Shape(
+        family=family,
+        vocabulary=config.number("vocab_size"),
+        outputs=config.number("vocab_size"),
+        hidden=d,
+        intermediate=f,
+        layers=config.number("num_hidden_layers"),
+        heads=heads,
+        kv_heads=kv,
+        head_dim=size,
+        linears=linears,
+        norm="rms",
+        norms=2 * d + (2 * size if head_norms else 0),
+        head_norms=head_norms,
+        mlp_kept=3,  # the gate, the gate after its activation, and the other branch
+        rotary=True,
+        outside=d,
+        tied_head=config.flag("tie_word_embeddings", tied),
+        window=config.number("sliding_window") if slides else None,
+    )
+
+
+def _gpt2(family: str, config: _Config) -> Shape:
+    d = config.number("n_embd")
+    heads = config.number("n_head")
+    f = config.number("n_inner", 4 * d)
+    return Shape(
+        family=family,
+        vocabulary=config.number("vocab_size"),
+        outputs=config.number("vocab_size"),
+        hidden=d,
+        intermediate=f,
+        layers=config.number("n_layer"),
+        heads=heads,
+        kv_heads=heads,
+        head_dim=d // heads,
+        linears=(
+            Linear("c_attn", d, 3 * d, "attention_norm", bias=True),
+            # Both of these are called c_proj, in the attention and in the MLP.
+            Linear("c_proj", d, d, "attention", bias=True),
+            Linear("c_fc", d, f, "mlp_norm", bias=True),
+            Linear("c_proj", f, d, "mlp", bias=True),
+        ),
+        norm="layer",
+        norms=4 * d,
+        head_norms=False,
+        # transformers writes GPT-2's own GELU as a formula, which keeps its input, a power, a tanh and a product.
+        mlp_kept=4 if config.values.get("activation_function", "gelu_new") == "gelu_new" else 1,
+        rotary=False,
+        outside=2 * d + config.number("n_positions") * d,
+        tied_head=config.flag("tie_word_embeddings", True),
+        window=None,
+    )
+
+
+_FAMILIES: dict[str, Callable[[str, _Config], Shape]] = {
+    "llama": _decoder,
+    "mistral": _decoder,
+    "qwen2": lambda family, config: _decoder(family, config, query_bias=True),
+    "qwen3": lambda family, config: _decoder(family, config, head_dim=128, head_norms=True),
+    "phi3": lambda family, config: _decoder(family, config, fused=True),
+    "gemma": lambda family, config: _decoder(family, config, head_dim=256, tied=True),
+    "gpt2": _gpt2,
+}

@@ -1,0 +1,5 @@
+"""What a run would take, before anything is started: ``plan`` asks each backend and lays the answers side by side."""
+
+from ftkit.planning.plan import Plan, PlanEntry, plan
+
+__all__ = ["Plan", "PlanEntry", "plan"]

@@ -1,0 +1,118 @@
+"""A recipe and rows, planned for one or more backends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from ftkit.backends import Backend, backend_of
+from ftkit.data import Dataset
+from ftkit.engine.estimate import Estimate
+from ftkit.engine.gpu import gpu_named
+from ftkit.errors import ConfigError, DataError, FtkitError
+from ftkit.recipe import Recipe
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["Plan", "PlanEntry", "plan"]
+
+
+class PlanEntry(BaseModel):
+    """What one backend says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    backend: str
+    """As ``"name:model"``."""
+    estimate: Estimate | None = None
+    """What the run would take there; ``None`` when it cannot be said."""
+    problem: str | None = None
+    """Why not."""
+
+
+class Plan(BaseModel):
+    """What a run would take on each backend. ``print`` shows it as a table; ``model_dump_json`` gives all of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    rows: int
+    """Training rows."""
+    entries: tuple[PlanEntry, ...]
+    """One for each backend, in the order asked for."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is a backend that has the memory."""
+        return any(entry.estimate is not None and entry.estimate.fits for entry in self.entries)
+
+    def __getitem__(self, backend: str) -> Estimate:
+        """The estimate of ``backend``.
+
+        Raises:
+            ConfigError: it was not asked, or it could not say; with its reason.
+        """
+        for entry in self.entries:
+            if entry.backend == backend:
+                if entry.estimate is None:
+                    raise ConfigError(f"{backend}: {entry.problem}")
+                return entry.estimate
+        raise ConfigError(f"{backend!r} is not in the plan; it has {', '.join(one.backend for one in self.entries)}")
+
+    def __str__(self) -> str:
+        from ftkit.planning.table import plan_text
+
+        return plan_text(self)
+
+    def __rich__(self) -> RenderableType:
+        from ftkit.planning.table import plan_table
+
+        return plan_table(self)
+
+
+def plan(
+    recipe: Recipe,
+    data: Dataset,
+    backends: str | Backend | Iterable[str | Backend],
+    *,
+    validation: Dataset | None = None,
+    device: str | None = None,
+) -> Plan:
+    """What training would take on each backend: parameters, memory, tokens, steps, time. Loads no weights.
+
+    Args:
+        recipe: what to train.
+        data: the training rows with their task.
+        backends: one or more, as ``"name:model"`` or backend objects.
+        validation: rows whose loss would be watched.
+        device: a GPU by name to plan local training for, e.g. ``"h100-80gb"`` (see :mod:`ftkit.engine.gpu`); ``None``
+            is this machine.
+
+    Raises:
+        ConfigError: no such backend or GPU.
+        DataError: no rows. What else a backend objects to is its entry's ``problem``.
+    """
+    if device is not None:
+        gpu_named(device)
+    if not len(data):
+        raise DataError("there are no rows to train on")
+    asked = list(backends) if isinstance(backends, Iterable) and not isinstance(backends, str) else [backends]
+    if not asked:
+        raise ConfigError('backends: name at least one, e.g. "local:smollm2-135m"')
+    return Plan(
+        rows=len(data),
+        entries=tuple(_entry(backend_of(one), recipe, data, validation, device) for one in asked),
+    )
+
+
+def _entry(where: Backend, recipe: Recipe, data: Dataset, validation: Dataset | None, device: str | None) -> PlanEntry:
+    name = f"{where.name}:{where.model}"
+    # Backends that plug in may be older than this method.
+    if not hasattr(where, "estimate"):
+        return PlanEntry(backend=name, problem=f"the backend {where.name!r} makes no estimates")
+    try:
+        return PlanEntry(backend=name, estimate=where.estimate(recipe, data, validation, device=device))
+    except FtkitError as error:
+        return PlanEntry(backend=name, problem=str(error))

@@ -1,0 +1,195 @@
+"""``ft.plan`` and ``ftkit plan``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import ftkit as ft
+from ftkit.backends import backend_of
+from ftkit.cli.app import app
+from ftkit.engine.training import Job, train
+from tests.tiny import save_tiny
+
+TASK = ft.Task("Read the age from the note.", input="{note}")
+
+
+def rows(count: int = 12) -> ft.Dataset:
+    return ft.Dataset.from_rows(
+        [{"note": f"a patient of {30 + n} years" + " sleeps" * (n % 3), "gold": f"{30 + n}"} for n in range(count)],
+        TASK,
+        target="gold",
+    )
+
+
+def recipe(**changes: Any) -> ft.SFT:
+    return ft.SFT(**{"epochs": 2, "batch_size": 5, "adapter": ft.LoRA(rank=4), "precision": "fp32", **changes})
+
+
+class Silent:
+    """A backend that cannot say, as an older plug-in."""
+
+    name, model = "silent", "one"
+
+
+def pairs(count: int = 12) -> ft.Dataset:
+    lines = [
+        {"note": f"a patient of {30 + n} years", "good": f"{30 + n}", "bad": f"{n} years or more"} for n in range(count)
+    ]
+    return ft.Dataset.from_rows(lines, TASK, chosen="good", rejected="bad")
+
+
+RECIPES: dict[str, tuple[Any, ft.Recipe]] = {
+    "sft": (rows, recipe()),
+    "dpo": (pairs, ft.DPO(epochs=2, batch_size=5, adapter=ft.DoRA(rank=4), precision="fp32")),
+    "reward": (pairs, ft.RewardModel(epochs=2, batch_size=5, adapter=ft.LoRA(rank=4), precision="fp32")),
+    "reward, full": (pairs, ft.RewardModel(epochs=2, batch_size=5, adapter=ft.Full(), precision="fp32")),
+}
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_the_plan_is_what_the_run_then_reports(kind: str, tiny_model: str, tmp_path: Path) -> None:
+    make, chosen = RECIPES[kind]
+    data = make()
+    found = ft.plan(chosen, data, f"local:{tiny_model}")[f"local:{tiny_model}"]
+    events: list[tuple[str, dict[str, Any]]] = []
+    train(Job(chosen, data, None, tiny_model, tmp_path / "out"), lambda kind, data: events.append((kind, data)))
+    said = next(data for kind, data in events if data.get("message") == "training")
+    steps = [data for kind, data in events if kind == "step"]
+    assert found.recipe == said["recipe"]
+    assert found.steps == said["steps"] == len(steps) == 6
+    assert found.trainable_parameters == said["trainable_parameters"]
+    assert found.tokens_per_epoch == said["tokens"] == sum(step["tokens"] for step in steps[:3])
+    assert found.computed_tokens_per_epoch == sum(step["computed_tokens"] for step in steps[:3])
+    assert found.fits
+    assert 0 < found.seconds_per_step < 60
+    assert found.memory.peak > found.memory.weights == 4 * found.parameters
+
+
+def test_a_larger_budget_takes_more_memory_and_checkpointing_less(tiny_model: str) -> None:
+    def peak(**changes: Any) -> int:
+        return ft.plan(recipe(**changes), rows(60), f"local:{tiny_model}").entries[0].estimate.memory.activations
+
+    small, large = peak(batch_size=60, max_batch_tokens=200), peak(batch_size=60)
+    assert small < large / 2
+    assert peak(batch_size=60, gradient_checkpointing=True) < large
+
+
+def test_validation_takes_time_and_no_steps(tiny_model: str) -> None:
+    without, watched = (
+        ft.plan(recipe(eval_steps=1), rows(), f"local:{tiny_model}", validation=one).entries[0].estimate
+        for one in (None, rows(30))
+    )
+    assert watched.steps == without.steps
+    assert watched.seconds > 1.2 * watched.seconds_per_step * watched.steps
+
+
+def test_each_backend_answers_for_itself(tiny_model: str, tokenizer: Any, tmp_path: Path) -> None:
+    other = save_tiny(tmp_path / "gemma3", "gemma3", tokenizer)
+    plan = ft.plan(recipe(), rows(), [f"local:{tiny_model}", Silent(), f"local:{other}", "local:./nowhere"])
+    assert [entry.estimate is not None for entry in plan.entries] == [True, False, False, False]
+    assert plan.entries[1].problem == "the backend 'silent' makes no estimates"
+    assert "model_type 'gemma3_text' are not known" in str(plan.entries[2].problem)
+    assert "no folder './nowhere'" in str(plan.entries[3].problem)
+    with pytest.raises(ft.ConfigError, match="silent:one: the backend 'silent' makes no estimates"):
+        plan["silent:one"]
+    text = str(plan)
+    assert "silent:one: no estimate: the backend" in text
+    assert "peak memory" in text
+    assert ft.Plan.model_validate_json(plan.model_dump_json()) == plan
+
+
+def test_what_the_backend_refuses_is_its_problem(tiny_model: str) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    paged = recipe(optimizer="paged_adamw_8bit")
+    assert "no CUDA GPU" in str(ft.plan(paged, rows(), f"local:{tiny_model}").entries[0].problem)
+    elsewhere = ft.plan(paged, rows(), f"local:{tiny_model}", device="a100-80gb").entries[0].estimate
+    assert elsewhere.device == "NVIDIA A100 SXM"
+    assert elsewhere.device_memory == 80 * 2**30
+
+
+def test_windows_of_attention_are_computed_row_by_row(tokenizer: Any, tmp_path: Path) -> None:
+    name = save_tiny(tmp_path / "mistral", "mistral", tokenizer, sliding_window=8)
+    found = ft.plan(recipe(), rows(), f"local:{name}").entries[0].estimate
+    assert found.computed_tokens_per_epoch == found.tokens_per_epoch
+    assert any("one by one" in note for note in found.notes)
+
+
+def test_many_rows_are_sampled_and_that_is_said(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ftkit.engine import prediction
+
+    whole = ft.plan(recipe(), rows(100), f"local:{tiny_model}").entries[0].estimate
+    monkeypatch.setattr(prediction, "SAMPLE", 40)
+    part = ft.plan(recipe(), rows(100), f"local:{tiny_model}").entries[0].estimate
+    assert part.notes == ("tokens counted on 40 of 100 rows",)
+    assert part.steps == whole.steps
+    assert part.tokens_per_epoch == pytest.approx(whole.tokens_per_epoch, rel=0.05)
+    assert part.computed_tokens_per_epoch == pytest.approx(whole.computed_tokens_per_epoch, rel=0.1)
+
+
+def test_wrong_arguments_raise() -> None:
+    with pytest.raises(ft.ConfigError, match="no GPU 'h100'; known are a100-80gb"):
+        ft.plan(recipe(), rows(), "local:smollm2-135m", device="h100")
+    with pytest.raises(ft.ConfigError, match="there is no backend 'nowhere'"):
+        ft.plan(recipe(), rows(), "nowhere:model")
+    with pytest.raises(ft.ConfigError, match="name at least one"):
+        ft.plan(recipe(), rows(), [])
+    with pytest.raises(ft.DataError, match="no rows"):
+        ft.plan(recipe(), rows().take(0), "local:smollm2-135m")
+
+
+def test_gpus_of_ones_own(tiny_model: str, ftkit_home: Path) -> None:
+    file = ftkit_home / "gpus.toml"
+    file.write_text(
+        '[mine]\nname = "A small one"\nmemory_gib = 0.5\nbf16_tflops = 1\nfp32_tflops = 1\nbandwidth_gb_per_s = 10\n'
+        'source = "me"\nas_of = 2026-11-24\n'
+    )
+    plan = ft.plan(recipe(), rows(), f"local:{tiny_model}", device="mine")
+    assert not plan.fits
+    assert "does NOT fit" in str(plan)
+    file.write_text("[mine]\nname = 3\n")
+    with pytest.raises(ft.ConfigError, match=r"gpus\.toml: mine\.name"):
+        ft.plan(recipe(), rows(), f"local:{tiny_model}", device="mine")
+
+
+def test_the_speed_is_measured_once(tiny_model: str, ftkit_home: Path) -> None:
+    ft.plan(recipe(), rows(), f"local:{tiny_model}")
+    file = ftkit_home / "speed.json"
+    first = file.read_text()
+    ft.plan(recipe(), rows(), f"local:{tiny_model}")
+    assert file.read_text() == first
+    known = json.loads(first)
+    assert len(known) == 1
+    file.write_text(json.dumps({key: {"written by": "another version"} for key in known}))
+    ft.plan(recipe(), rows(), f"local:{tiny_model}")
+    assert json.loads(file.read_text()).keys() == known.keys()
+    file.write_text("not JSON")
+    assert backend_of(f"local:{tiny_model}").estimate(recipe(), rows(), None).seconds_per_step > 0
+
+
+def test_from_the_command_line(tiny_model: str, tmp_path: Path) -> None:
+    file, task = tmp_path / "rows.jsonl", tmp_path / "task.yaml"
+    file.write_text("".join(json.dumps({"note": f"{n} years", "gold": str(n)}) + "\n" for n in range(12)))
+    TASK.to_yaml(task)
+    words = ["plan", "--data", file, "--task", task, "--target", "gold", "--backend", f"local:{tiny_model}"]
+
+    def typed(*more: str) -> Any:
+        return CliRunner().invoke(app, [*map(str, words), *more])
+
+    shown = typed("--set", "epochs=2", "--adapter", "dora", "--validation", str(file))
+    assert shown.exit_code == 0, shown.stderr
+    assert "12 rows" in shown.stdout
+    assert "dora" in shown.stdout
+    whole = json.loads(typed("--json", "--device", "h100-80gb", "--backend", "local:./nowhere").stdout)
+    assert whole["entries"][0]["estimate"]["device"] == "NVIDIA H100 SXM"
+    assert "nowhere" in whole["entries"][1]["problem"]
+    assert typed("--device", "h100").exit_code == 2
+    nowhere = CliRunner().invoke(app, [*map(str, words[:-1]), "local:./nowhere"])
+    assert (nowhere.exit_code, "no estimate" in nowhere.stdout) == (1, True)

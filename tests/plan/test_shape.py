@@ -1,0 +1,119 @@
+"""Parameter counts from a config alone, against the models that transformers and PEFT build from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import ftkit as ft
+from ftkit.engine.adapting import adapt
+from ftkit.engine.attention import TREE_ATTENTION
+from ftkit.engine.memory import trainable_parameters
+from ftkit.engine.shape import shape_of
+from ftkit.errors import ModelError
+from tests.tiny import FAMILIES, tiny_causal, tiny_config
+
+ADAPTERS = {
+    "lora": ft.LoRA(rank=4),
+    "dora": ft.DoRA(rank=3),
+    "adalora": ft.AdaLoRA(init_rank=5, target_rank=2),
+    "full": ft.Full(),
+}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "tied": {},
+    "untied": {"tie_word_embeddings": False},
+    "biases": {"attention_bias": True, "mlp_bias": True},
+}
+
+
+def count(parameters: Any) -> int:
+    return sum(one.numel() for one in parameters)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_parameters_are_those_of_the_model(family: str, variant: str) -> None:
+    if variant == "biases" and family != "llama":
+        pytest.skip("these options are Llama's")
+    config = tiny_config(family, **VARIANTS[variant])
+    model = tiny_causal(family, attention="sdpa", **VARIANTS[variant])
+    assert shape_of(config.to_dict()).parameters == count(model.parameters())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_that_scores_has_one_output(family: str) -> None:
+    import transformers
+
+    config = tiny_config(family, tie_word_embeddings=False, num_labels=1)
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    shape = shape_of(config.to_dict(), scores=True)
+    assert shape.parameters == count(model.parameters())
+    adapted = adapt(model, ft.LoRA(rank=4).resolve(total_steps=20), total_steps=20, seed=0, scores=True)
+    assert trainable_parameters(shape, ft.RewardModel(adapter=ft.LoRA(rank=4))) == count(adapted.parameters.values())
+
+
+def test_qwen2_has_biases_on_queries_keys_and_values() -> None:
+    import transformers
+
+    config = transformers.Qwen2Config(
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=97,
+    )
+    model = transformers.Qwen2ForCausalLM(config)
+    assert shape_of(config.to_dict()).parameters == count(model.parameters())
+
+
+@pytest.mark.parametrize("kind", ADAPTERS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_trainable_parameters_are_those_of_the_adapter(family: str, kind: str) -> None:
+    chosen = ADAPTERS[kind].resolve(total_steps=20)
+    adapted = adapt(tiny_causal(family, attention=TREE_ATTENTION), chosen, total_steps=20, seed=0)
+    found = trainable_parameters(shape_of(tiny_config(family).to_dict()), ft.SFT(adapter=chosen))
+    assert found == count(adapted.parameters.values())
+
+
+def test_qlora_trains_what_lora_does_beside_four_bit_weights() -> None:
+    shape = shape_of(tiny_config("llama").to_dict())
+    lora, qlora = (trainable_parameters(shape, ft.SFT(adapter=one(rank=4))) for one in (ft.LoRA, ft.QLoRA))
+    assert lora == qlora
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_only_named_layers_are_counted(family: str) -> None:
+    modules = {"llama": ("q_proj", "v_proj"), "gpt2": ("c_proj",)}[family]
+    chosen = ft.LoRA(rank=4, target_modules=modules).resolve(total_steps=20)
+    adapted = adapt(tiny_causal(family, attention=TREE_ATTENTION), chosen, total_steps=20, seed=0)
+    found = trainable_parameters(shape_of(tiny_config(family).to_dict()), ft.SFT(adapter=chosen))
+    assert found == count(adapted.parameters.values())
+
+
+def test_a_layer_that_is_not_there_is_named() -> None:
+    shape = shape_of(tiny_config("phi3").to_dict())
+    with pytest.raises(ModelError, match="q_proj: no such layer in a phi3 model; it has qkv_proj, o_proj"):
+        shape.targets(("q_proj",))
+
+
+def test_old_configs_without_later_fields_are_read() -> None:
+    # As LLaMA's first release wrote them: no key-value heads, no head size.
+    old = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4}
+    shape = shape_of({**old, "num_hidden_layers": 2, "vocab_size": 97})
+    assert (shape.kv_heads, shape.head_dim, shape.tied_head) == (4, 16, False)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "mamba"}, "model_type 'mamba' are not known; .* llama"),
+        ({}, "model_type None"),
+        ({"model_type": "llama", "hidden_size": "wide"}, r"no usable hidden_size \('wide'\)"),
+        ({"model_type": "gpt2", "n_embd": 8}, r"no usable n_head \(None\)"),
+    ],
+)
+def test_what_cannot_be_worked_out_is_said(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        shape_of(config)
