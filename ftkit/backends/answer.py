@@ -26,6 +26,9 @@ class Sampling(BaseModel):
     temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="0 takes the likeliest token each time")
     top_p: float = Field(default=1.0, gt=0.0, le=1.0, description="nucleus sampling: the mass of tokens drawn from")
     seed: int = Field(default=0, ge=0, description="of the random draws; without effect at temperature 0")
+    constrained: bool = Field(
+        default=False, description="local models: hold answers to the output's schema, token by token; for text nothing"
+    )
 
 
 @dataclass(frozen=True, slots=True)

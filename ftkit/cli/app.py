@@ -15,6 +15,7 @@ from ftkit.cli.export import export
 from ftkit.cli.failure import Guarded
 from ftkit.cli.importing import import_
 from ftkit.cli.lint import lint
+from ftkit.cli.overview import overview
 from ftkit.cli.plan import plan
 from ftkit.cli.predict import predict
 from ftkit.cli.report import report
@@ -56,6 +57,7 @@ app.command()(plan)
 app.command()(train)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(overview)
 app.command()(report)
 app.command()(predict)
 app.command()(export)

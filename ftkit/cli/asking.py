@@ -70,10 +70,12 @@ def _tuned(name: str) -> str:
     return found
 
 
-def sampling_of(max_output_tokens: int | None, temperature: float | None = None) -> Sampling | None:
+def sampling_of(
+    max_output_tokens: int | None, temperature: float | None = None, constrained: bool | None = None
+) -> Sampling | None:
     """How answers are drawn; ``None`` when nothing was said of it."""
     from ftkit.backends import Sampling
 
-    given = {"max_output_tokens": max_output_tokens, "temperature": temperature}
+    given = {"max_output_tokens": max_output_tokens, "temperature": temperature, "constrained": constrained or None}
     said = {name: value for name, value in given.items() if value is not None}
     return Sampling.model_validate(said) if said else None

@@ -45,6 +45,13 @@ def compare(
     primary: Annotated[
         str | None, typer.Option(metavar="METRIC", help="The metric of the verdict [default: that of BEFORE]")
     ] = None,
+    fail_below: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[METRIC=]VALUE",
+            help="End with status 1 when AFTER is below this: 0.9 for the headline, field:age=0.95. Repeatable.",
+        ),
+    ] = None,
     confidence: Annotated[float, typer.Option(help="Of the intervals, and of the verdict.")] = 0.95,
 ) -> None:
     """Compare two reports on the same rows, with a verdict.
@@ -53,16 +60,37 @@ def compare(
 
     --require makes it a gate for scripts. "better": a gain beyond chance. "non-inferior": that, or any loss is smaller
     than --margin. "not-worse": anything but a loss beyond chance; this also lets pass what too few rows cannot tell.
+    --fail-below is a gate on the value itself. A file that ends in .xml is JUnit's form, for a CI's own display.
     """
     if require is Demand.NON_INFERIOR and margin is None:
         raise typer.BadParameter("non-inferior needs --margin: the loss that would still be acceptable")
-    paths = check_result_files(output)
+    paths = check_result_files(output, junit=True)
+    floors = [_floor(one) for one in fail_below or ()]
     from ftkit.evaluation import Report
     from ftkit.evaluation import compare as pair
+    from ftkit.evaluation.figures import value_text
 
     found = pair(Report.load(before), Report.load(after), margin=margin, confidence=confidence, primary=primary)
+    low = [(name, value, found[name or found.primary].after) for name, value in floors]
     save_result(found, paths)
     show(found)
+    failed = [(name or found.primary, floor, value) for name, floor, value in low if value is None or value < floor]
+    for name, floor, value in failed:
+        unit = found[name].unit
+        reached, wanted = value_text(value, unit), f"{floor * 100:g} %" if unit == "rate" else f"{floor:g}"
+        fail(f"--fail-below is not met: {name} of {after} is {reached}, below {wanted}")
+    if failed:
+        raise typer.Exit(1)
     if require is not None and found.verdict not in _MET_BY[require]:
         fail(f"--require {require.value} is not met: the verdict is {found.verdict}")
         raise typer.Exit(1)
+
+
+def _floor(given: str) -> tuple[str | None, float]:
+    name, _, value = given.rpartition("=")
+    try:
+        return name or None, float(value)
+    except ValueError:
+        raise typer.BadParameter(
+            f'"{given}" is no value, like 0.9 or field:age=0.9', param_hint="--fail-below"
+        ) from None

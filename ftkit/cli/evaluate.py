@@ -20,6 +20,28 @@ from ftkit.cli.data_options import (
     TargetColumn,
     TaskFile,
 )
+from ftkit.cli.evaluation_options import (
+    AsOf,
+    BaseModel,
+    ComparatorNames,
+    Concurrency,
+    Constrained,
+    ExampleFile,
+    InputUsd,
+    MetricNames,
+    OutputUsd,
+    PriceSource,
+    ProbeGeneral,
+    RequestsPerMinute,
+    Samples,
+    Shots,
+    TrainFile,
+    TrainingUsd,
+    asking_of,
+    comparators_of,
+    prices_of,
+    probes_of,
+)
 from ftkit.cli.saving import ResultFiles, check_result_files, save_result
 from ftkit.cli.screen import show
 
@@ -51,6 +73,22 @@ def evaluate(
     gpu_hour_usd: Annotated[
         float | None, typer.Option(metavar="USD", min=0, help="What an hour of this machine costs, for the cost.")
     ] = None,
+    input_usd: InputUsd = None,
+    output_usd: OutputUsd = None,
+    price_source: PriceSource = None,
+    price_date: AsOf = None,
+    training_usd: TrainingUsd = None,
+    metric: MetricNames = None,
+    comparator: ComparatorNames = None,
+    samples: Samples = 1,
+    constrained: Constrained = False,
+    shots: Shots = 0,
+    examples: ExampleFile = None,
+    concurrency: Concurrency = None,
+    requests_per_minute: RequestsPerMinute = None,
+    probe_general: ProbeGeneral = None,
+    train_data: TrainFile = None,
+    base: BaseModel = None,
     confidence: Annotated[float, typer.Option(help="Of every interval.")] = 0.95,
     other_task: OtherTask = False,
     format_: FormatName = "auto",
@@ -66,12 +104,25 @@ def evaluate(
     paths = check_result_files(output)
     from ftkit.evaluation import evaluate as measure
 
-    asked = model_of(model, task, other_task, sampling_of(max_output_tokens, temperature))
-    rows = Columns(target, chosen, rejected, margin, format_, columns, id_, group).load(data, asked.task)
+    asked = model_of(model, task, other_task, sampling_of(max_output_tokens, temperature, constrained))
+    fields = comparators_of(comparator)
+    prices = prices_of(input_usd, output_usd, price_source, price_date)
+    named = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
+    rows = named.load(data, asked.task)
+    train = None if train_data is None else named.load([train_data], asked.task)
     found = measure(
         asked,
         rows,
+        metrics=["auto", *(metric or ())],
+        comparators=fields,
         primary=primary,
+        samples=samples,
+        shots=shots,
+        examples=None if examples is None else named.load([examples], asked.task),
+        prices=prices,
+        training_usd=training_usd,
+        asking=asking_of(concurrency, requests_per_minute),
+        probes=probes_of(probe_general, train, base, asked),
         confidence=confidence,
         label=label,
         limit=limit,

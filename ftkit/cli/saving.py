@@ -11,7 +11,7 @@ import typer
 from ftkit.cli.screen import note
 
 if TYPE_CHECKING:
-    from ftkit.evaluation import Comparison, Report
+    from ftkit.evaluation import Comparison, Overview, Report
 
 __all__ = ["ResultFiles", "check_result_files", "save_result"]
 
@@ -25,11 +25,12 @@ ResultFiles = Annotated[
 ]
 
 
-def check_result_files(paths: Sequence[Path] | None) -> list[Path]:
-    """The paths, seen to be writable in a known form now, not after an hour of work."""
+def check_result_files(paths: Sequence[Path] | None, *, junit: bool = False) -> list[Path]:
+    """The paths, seen to be writable in a known form now, not after an hour of work; ``junit`` allows .xml too."""
+    suffixes = (*_SUFFIXES, ".xml") if junit else _SUFFIXES
     for path in paths or ():
-        if path.suffix.lower() not in _SUFFIXES:
-            raise typer.BadParameter(f"{path}: must end in {', '.join(_SUFFIXES)}", param_hint="-o")
+        if path.suffix.lower() not in suffixes:
+            raise typer.BadParameter(f"{path}: must end in {', '.join(suffixes)}", param_hint="-o")
         if path.is_dir() or not _folder(path).is_dir():
             raise typer.BadParameter(f"{path}: no file can be written there", param_hint="-o")
     return list(paths or ())
@@ -40,7 +41,7 @@ def _folder(path: Path) -> Path:
     return next(folder for folder in path.absolute().parents if folder.exists())
 
 
-def save_result(found: Report | Comparison, paths: Sequence[Path]) -> None:
+def save_result(found: Report | Comparison | Overview, paths: Sequence[Path]) -> None:
     """Write the report or comparison to each path."""
     for path in paths:
         found.save(path)

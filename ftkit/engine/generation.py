@@ -12,6 +12,7 @@ import torch
 from transformers import DynamicCache
 
 from ftkit.engine.cache import RoomyCache
+from ftkit.engine.grammar import Grammar, Held
 from ftkit.engine.pretrained import Pretrained
 from ftkit.engine.rendered import Ints
 from ftkit.engine.tree import shared_length
@@ -31,12 +32,14 @@ class Generated:
         stopped: whether the model ended its turn (else the token limit did).
         cached: leading tokens of the prompt that were computed for several prompts at once.
         seconds: from the start of the prompt's batch until the answer was complete.
+        logprob: logarithm of the probability of ``ids``, at temperature 1 and free, whatever they were drawn at.
     """
 
     ids: tuple[int, ...]
     stopped: bool
     cached: int
     seconds: float
+    logprob: float
 
 
 @torch.inference_mode()
@@ -48,9 +51,10 @@ def generate(
     temperature: float = 0.0,
     top_p: float = 1.0,
     seed: int = 0,
+    grammars: Sequence[Grammar | None] | None = None,
     on_done: Callable[[int, Generated], None] | None = None,
 ) -> list[Generated]:
-    """Continue each prompt (token ids) until the model ends its turn.
+    """Continue each prompt (token ids) until the model ends its turn, each held to its grammar where it has one.
 
     A prompt's answer does not depend on the prompts beside it, but for rounding; at ``temperature`` above 0 each prompt
     draws from its own generator, seeded by ``seed`` and its number.
@@ -74,6 +78,8 @@ def generate(
     for start in range(0, len(by_length), size):
         numbers = by_length[start : start + size]
         batch = _Batch(pretrained, prompts, numbers, common, beginning, max_new_tokens, temperature, top_p, seed)
+        if grammars is not None:
+            batch.held = [None if (one := grammars[number]) is None else one.start() for number in numbers]
         if not padded:
             batch.cache = DynamicCache(config=model.config)
         for number, done in batch.run():
@@ -128,10 +134,12 @@ class _Batch:
         self.positions = (self.mask.cumsum(dim=1) - 1).clamp(min=0)
         self.cache: Any = beginning.repeated(len(rests), common + width + max_new_tokens)
         self.width = width
+        self.held: list[Held | None] = [None] * len(rests)
 
     def run(self) -> list[tuple[int, Generated]]:
         began = time.monotonic()
         answers: list[list[int]] = [[] for _ in self.numbers]
+        logprobs = [0.0] * len(self.numbers)
         done: list[tuple[int, Generated]] = []
         rows = list(range(len(self.numbers)))  # which of the batch are still open, in the cache's order
         seen, end = self.common, self.common + self.width
@@ -145,14 +153,21 @@ class _Batch:
                 use_cache=True,
                 logits_to_keep=1,
             ).logits[:, -1]
-            chosen = self.choose(logits.float(), rows)
+            logits = logits.float()
+            chosen = self.choose(self.permitted(logits, rows), rows)
+            picked = logits.gather(1, torch.tensor(chosen, device=logits.device).unsqueeze(1)).squeeze(1)
+            gained = (picked - logits.logsumexp(dim=-1)).tolist()
             open_rows = []
             for at, (row, token) in enumerate(zip(rows, chosen, strict=True)):
                 answers[row].append(token)
+                if (held := self.held[row]) is not None:
+                    held.take(token)
+                logprobs[row] += gained[at]
                 stopped = token in self.stops
                 if stopped or count == self.limit:
                     seconds = time.monotonic() - began
-                    done.append((self.numbers[row], Generated(tuple(answers[row]), stopped, self.common, seconds)))
+                    one = Generated(tuple(answers[row]), stopped, self.common, seconds, logprobs[row])
+                    done.append((self.numbers[row], one))
                 else:
                     open_rows.append(at)
             if not open_rows:
@@ -165,6 +180,14 @@ class _Batch:
             ids = torch.tensor([[answers[row][-1]] for row in rows], device=ids.device)
             seen, end = end, end + 1
         return done
+
+    def permitted(self, logits: torch.Tensor, rows: list[int]) -> torch.Tensor:
+        """The logits without those tokens that a row's grammar forbids."""
+        if all(self.held[row] is None for row in rows):
+            return logits
+        free = torch.ones(logits.shape[-1], dtype=torch.bool)
+        allowed = [free if (held := self.held[row]) is None else held.allowed(logits.shape[-1]) for row in rows]
+        return logits.masked_fill(~torch.stack(allowed).to(logits.device), float("-inf"))
 
     def choose(self, logits: torch.Tensor, rows: list[int]) -> list[int]:
         """Next token of each open row."""

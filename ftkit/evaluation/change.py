@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MetricChange", "changes"]
+__all__ = ["MetricChange", "change_of", "changes"]
 
 
 class MetricChange(BaseModel):
@@ -115,7 +115,7 @@ def changes(
     import numpy as np
 
     shared = [metric for metric in before.metrics if any(metric.name == other.name for other in after.metrics)]
-    known = {metric.name: metric for metric in default_metrics(before.output, before.rows)}
+    known = {metric.name: metric for metric in default_metrics(before.output, before.rows, before.comparators)}
     clusters = clusters_of([pair[0] for pair in pairs])
     paired: dict[str, _Paired] = {}
     for result in shared:
@@ -163,6 +163,15 @@ def _kept(metric: Metric, pairs: Sequence[Pair]) -> list[int]:
     return [index for index, (one, two) in enumerate(pairs) if counts(one) and counts(two)]
 
 
+def change_of(
+    metric: Metric, sides: tuple[Tallied, Tallied], clusters: NDArray[np.int64], *, confidence: float, seed: int
+) -> MetricChange:
+    """The change of one metric between tallies of the same rows, with its own verdict (no margin)."""
+    item = _Paired(*sides, clusters)
+    change = _change(metric, item, _drawn({metric.name: item}, seed).get(metric.name), confidence, seed)
+    return _judged([change], confidence)[0]
+
+
 def _drawn(paired: dict[str, _Paired], seed: int) -> dict[str, NDArray[np.float64]]:
     """Bootstrapped changes of the metrics that are not right/wrong. Both sides are drawn alike: that is the pairing.
 
@@ -186,7 +195,7 @@ def _drawn(paired: dict[str, _Paired], seed: int) -> dict[str, NDArray[np.float6
 
 
 def _change(
-    result: MetricResult, item: _Paired, drawn: NDArray[np.float64] | None, confidence: float, seed: int
+    result: MetricResult | Metric, item: _Paired, drawn: NDArray[np.float64] | None, confidence: float, seed: int
 ) -> MetricChange:
     before, after = item.before.value, item.after.value
     difference = None if before is None or after is None else after - before

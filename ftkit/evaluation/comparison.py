@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation.change import MetricChange, changes
+from ftkit.evaluation.costs import RIGHT, BreakEven, break_even
+from ftkit.evaluation.forgetting import Forgetting, forgetting_between
 from ftkit.evaluation.metrics import Unit
 from ftkit.evaluation.pairing import Pair, paired_rows
 from ftkit.evaluation.report import Report
@@ -25,8 +27,6 @@ __all__ = ["Comparison", "Counts", "Kind", "compare", "kind_of"]
 
 Kind = Literal["fixed", "regressed", "both_right", "both_wrong", "uncounted"]
 """What became of a row, by the headline metric; ``uncounted`` when it does not count the row."""
-
-RIGHT = 1 - 1e-9  # a row is right when its score reaches this
 
 
 class Counts(BaseModel):
@@ -65,6 +65,10 @@ class Comparison(BaseModel):
     metrics: tuple[MetricChange, ...]
     before: Report
     after: Report
+    forgetting: Forgetting | None = None
+    """What the second model lost beside the task, when both reports have probes."""
+    break_even: BreakEven | None = None
+    """When the second model has paid for its training; ``None`` where a price is missing."""
 
     def __getitem__(self, name: str) -> MetricChange:
         """The change of the metric called ``name``.
@@ -97,15 +101,16 @@ class Comparison(BaseModel):
             found.append("the two were sampled with different options")
         if self.before.task_fingerprint != self.after.task_fingerprint:
             found.append("the tasks differ, though prompts and outputs are the same")
-        return tuple(found)
+        flags = () if self.forgetting is None else self.forgetting.flags
+        return (*flags, *found)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the comparison; the suffix says how: ``.html``, ``.md`` or ``.json`` (with both reports in it).
+        """Write the comparison; the suffix says how: ``.html``, ``.md``, ``.json`` (complete) or ``.xml`` (JUnit).
 
         Raises:
             ReportError: another suffix, or the file cannot be written.
         """
-        return save(path, json=self._to_json, html=self._to_html, markdown=self._to_markdown)
+        return save(path, json=self._to_json, html=self._to_html, markdown=self._to_markdown, junit=self._to_junit)
 
     def _to_json(self) -> str:
         return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
@@ -114,6 +119,11 @@ class Comparison(BaseModel):
         from ftkit.evaluation.html import comparison_page
 
         return comparison_page(self)
+
+    def _to_junit(self) -> str:
+        from ftkit.evaluation.junit import junit
+
+        return junit(self)
 
     def _to_markdown(self) -> str:
         from ftkit.evaluation.markdown import comparison_markdown
@@ -134,6 +144,10 @@ class Comparison(BaseModel):
         from ftkit.evaluation.html import comparison_fragment
 
         return comparison_fragment(self)
+
+
+Forgetting.model_rebuild(_types_namespace={"Comparison": Comparison})
+Comparison.model_rebuild()
 
 
 def compare(
@@ -200,6 +214,8 @@ def compare(
         metrics=found,
         before=before,
         after=after,
+        forgetting=forgetting_between(before, after, confidence=confidence, seed=seed),
+        break_even=break_even(before, after),
     )
 
 

@@ -14,16 +14,20 @@ from ftkit.evaluation.metrics.classification import INVALID
 from ftkit.evaluation.pairing import Pair
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.row import RowResult
+from ftkit.evaluation.standings import HEADER as OVERVIEW_HEADER
+from ftkit.evaluation.standings import Overview
 from ftkit.evaluation.summary import (
     change_cells,
     change_header,
+    comparison_lines,
     metric_cells,
     metric_header,
+    probe_lines,
     resource_lines,
     resource_rows,
 )
 
-__all__ = ["comparison_markdown", "report_markdown"]
+__all__ = ["comparison_markdown", "overview_markdown", "report_markdown"]
 
 MOST_ROWS = 10  # listed one by one
 MOST_TEXT = 300  # characters of an answer
@@ -40,6 +44,7 @@ def report_markdown(report: Report) -> str:
         f"model {_escaped(report.model)}.",
         _table(metric_header(report), cells),
         _list(resource_lines(report)),
+        _list(probe_lines(report)),
         _list(report.notes),
         _confusion(report),
         _made(report),
@@ -58,6 +63,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         _table(change_header(comparison), cells),
         _table(["fixed", "regressed", "both right", "both wrong"], tally),
         _table(["", *comparison.labels], resource_rows(comparison)),
+        _list(comparison_lines(comparison)),
         _list(comparison.notes),
         _rows(comparison, "regressed", "Rows that got worse"),
         _rows(comparison, "fixed", "Rows that got better"),
@@ -65,6 +71,15 @@ def comparison_markdown(comparison: Comparison) -> str:
         _made(comparison.after),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def overview_markdown(overview: Overview) -> str:
+    """The table of all reports."""
+    parts = [
+        f"## {_escaped(overview.primary)} of {len(overview.reports)} reports",
+        _table(OVERVIEW_HEADER, overview.cells),
+    ]
+    return "\n\n".join([*parts, *map(_made, overview.reports)]) + "\n"
 
 
 def _rows(comparison: Comparison, kind: str, title: str) -> str:

@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
 
 from ftkit import __version__
-from ftkit.backends import Answer, OnAnswer, Request, Sampling
-from ftkit.data import Dataset, Row
-from ftkit.errors import ConfigError, ModelError
-from ftkit.evaluation.metrics import Metrics, chosen_metrics, headline
+from ftkit.backends import Request, Sampling
+from ftkit.data import Dataset
+from ftkit.errors import ConfigError
+from ftkit.evaluation.asking import Answering, Asking, ask
+from ftkit.evaluation.costs import Prices, cost_of
+from ftkit.evaluation.journal import Journal
+from ftkit.evaluation.metrics import Comparators, Metrics, chosen_metrics, comparators_of, headline
 from ftkit.evaluation.plain import plain
-from ftkit.evaluation.report import Cost, Report, Timing, Usage
+from ftkit.evaluation.probes.request import Probes
+from ftkit.evaluation.report import Report, Timing, Usage
 from ftkit.evaluation.row import RowResult
 from ftkit.evaluation.scoring import measure, score_rows
+from ftkit.evaluation.shots import shot_messages, with_shots
 from ftkit.evaluation.statistics import quantile
+from ftkit.evaluation.training_curve import training_curve
+from ftkit.schema import TextOutput
 from ftkit.task import Task
 
-__all__ = ["Answering", "evaluate"]
-
-
-class Answering(Protocol):
-    """What can be evaluated: :class:`ftkit.Model`, or any object that answers requests for a task."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def task(self) -> Task: ...
-
-    @property
-    def sampling(self) -> Sampling: ...
-
-    def answer_many(
-        self, requests: Sequence[Request], sampling: Sampling | None = None, on_answer: OnAnswer | None = None
-    ) -> list[Answer]: ...
-
-    def about(self) -> dict[str, Any]: ...
+__all__ = ["evaluate"]
 
 
 def evaluate(
@@ -47,13 +33,21 @@ def evaluate(
     data: Dataset,
     *,
     metrics: Metrics = "auto",
+    comparators: Comparators | None = None,
     primary: str | None = None,
     sampling: Sampling | None = None,
+    samples: int = 1,
+    shots: int = 0,
+    examples: Dataset | None = None,
     confidence: float = 0.95,
     seed: int = 0,
     label: str | None = None,
     limit: int | None = None,
+    prices: Prices | None = None,
     gpu_hour_usd: float | None = None,
+    training_usd: float | None = None,
+    asking: Asking | None = None,
+    probes: Probes | None = None,
     progress: bool = True,
 ) -> Report:
     """Ask ``model`` every row of ``data`` and measure its answers.
@@ -66,14 +60,24 @@ def evaluate(
             that need none.
         metrics: ``"auto"`` for those of the task's kind of output, names of registered metrics, functions of one
             :class:`RowResult`, or a list of these (``["auto", my_metric]``).
+        comparators: for fields of a JSON output that need more than equality: ``{"age": Numeric(absolute=1), "day":
+            "date"}``, from :mod:`ftkit.evaluation`. With them ``record_match`` leads the report.
         primary: the metric that the report leads with; the output's accuracy when left out.
         sampling: how answers are drawn; the model's own way when left out.
+        samples: answers drawn for each row, with seeds from ``sampling.seed`` on. They are averaged before anything is
+            measured or paired, so they narrow intervals without pretending to be more rows. Above 1 it takes a
+            temperature above 0.
+        shots: examples from ``examples`` that stand before each question, the same for all (few-shot prompting).
+        examples: rows to take them from, of the same task: the training split.
         confidence: of every interval.
-        seed: of the bootstrap; the same answers and seed give the same report.
+        seed: of the bootstrap and of the choice of examples; the same answers and seed give the same report.
         label: what tables call the report; the model's name when left out.
         limit: ask only this many rows, from the first.
-        gpu_hour_usd: what an hour of the machine costs, in US dollars; with it the cost is the time taken times this,
-            whatever the backend charges.
+        prices: what the model costs, with source and date; goes before what the backend charges.
+        gpu_hour_usd: what an hour of the machine costs, in US dollars; with it the cost is the time taken times this.
+        training_usd: what making the model cost, for the break-even of comparisons.
+        asking: how many questions at once, how fast, and whether an evaluation that was cut off is taken up.
+        probes: what to ask beside the task, to see whether the model forgot or learnt by heart; nothing when left out.
         progress: show a progress bar, when standard error is a terminal.
 
     Raises:
@@ -81,26 +85,46 @@ def evaluate(
         DataError: a row cannot be read; names the place.
         ModelError: the model cannot answer at all.
     """
-    _check(confidence, limit, gpu_hour_usd)
+    drawing, how = sampling or model.sampling, asking or Asking()
+    _check(confidence, limit, gpu_hour_usd, samples, drawing)
+    fields = comparators_of(comparators, model.task.output.fields())
     rows_of = _for_task(data, model.task)
     if limit is not None:
         rows_of = rows_of.take(limit)
     rows = list(rows_of)
     if not rows:
         raise ConfigError("the data has no rows to evaluate")
-    drawing = sampling or model.sampling
+    before = shot_messages(shots, None if examples is None else _for_task(examples, model.task), rows, seed)
+    # Free unless asked otherwise, at every place: what holds an answer to its schema hides what the model learnt.
+    held = model.task.output if drawing.constrained else TextOutput()
+    requests = [Request(messages=with_shots(row.prompt, before), tools=row.tools, output=held) for row in rows]
+    about = plain(model.about())
+    drawings = [drawing.model_copy(update={"seed": drawing.seed + number}) for number in range(samples)]
+    resume = how.concurrency is not None if how.resume is None else how.resume
+    journals = [Journal(model.name, about, requests, each) if resume else None for each in drawings]
     started = time.perf_counter()
-    answers = _ask(model, rows, drawing, progress)
-    wall_s = time.perf_counter() - started
-    output = model.task.output
-    unscored = tuple(RowResult.of(row, answer, output) for row, answer in zip(rows, answers, strict=True))
-    chosen = chosen_metrics(metrics, output, unscored)
-    lead = headline(chosen, primary)
-    results = score_rows(unscored, chosen)
-    return Report(
+    try:
+        drawn = [
+            ask(model, requests, each, how, journal, progress=progress)
+            for each, journal in zip(drawings, journals, strict=True)
+        ]
+        wall_s = time.perf_counter() - started
+        output = model.task.output
+        unscored = tuple(
+            _row([RowResult.of(row, answers[index], output) for answers in drawn]) for index, row in enumerate(rows)
+        )
+        chosen = chosen_metrics(metrics, output, unscored, fields)
+        lead = headline(chosen, primary)
+        results = score_rows(unscored, chosen)
+    except BaseException:
+        _close(journals, done=False)
+        raise
+    _close(journals, done=True)
+    every = [answer for row in results for answer in row.answers]
+    report = Report(
         label=label or model.name,
         model=model.name,
-        about=plain(model.about()),
+        about=about,
         task=plain(model.task.model_dump(mode="json")),
         task_fingerprint=model.task.fingerprint,
         dataset_fingerprint=rows_of.fingerprint,
@@ -113,23 +137,50 @@ def evaluate(
         primary=lead,
         metrics=measure(results, chosen, confidence=confidence, seed=seed),
         usage=Usage(
-            input_tokens=sum(row.input_tokens for row in results),
-            output_tokens=sum(row.output_tokens for row in results),
-            cached_tokens=sum(row.cached_tokens for row in results),
+            input_tokens=sum(answer.input_tokens for answer in every),
+            output_tokens=sum(answer.output_tokens for answer in every),
+            cached_tokens=sum(answer.cached_tokens for answer in every),
         ),
-        timing=_timing(results, wall_s),
-        cost=_cost(results, lead, wall_s, gpu_hour_usd),
+        timing=_timing(every, wall_s),
+        cost=cost_of(results, lead, wall_s, prices=prices, gpu_hour_usd=gpu_hour_usd, training_usd=training_usd),
         rows=results,
+        comparators=fields,
+        samples=samples,
+        training=training_curve(model.name),
+        shots=tuple(plain(message) for message in before),
     )
+    if probes is None:
+        return report
+    from ftkit.evaluation.probes.probing import probe  # which evaluates, too
+
+    return report.model_copy(update={"probes": probe(model, report, probes, chosen, asking=how, progress=progress)})
 
 
-def _check(confidence: float, limit: int | None, gpu_hour_usd: float | None) -> None:
+def _row(answers: Sequence[RowResult]) -> RowResult:
+    first, *others = answers
+    return first.model_copy(update={"others": tuple(others)})
+
+
+def _close(journals: Sequence[Journal | None], *, done: bool) -> None:
+    for journal in journals:
+        if journal is not None:
+            journal.close(done=done)
+
+
+def _check(confidence: float, limit: int | None, gpu_hour_usd: float | None, samples: int, sampling: Sampling) -> None:
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence must lie between 0 and 1 (e.g. 0.95), not {confidence}")
     if limit is not None and limit < 1:
         raise ConfigError(f"limit must be at least 1 row, not {limit}")
     if gpu_hour_usd is not None and not gpu_hour_usd >= 0:
         raise ConfigError(f"gpu_hour_usd must be a price in US dollars, not {gpu_hour_usd}")
+    if samples < 1:
+        raise ConfigError(f"samples must be at least 1 answer a row, not {samples}")
+    if samples > 1 and sampling.temperature == 0:
+        raise ConfigError(
+            f"samples={samples} at temperature 0 would ask for the same answer again; give "
+            "sampling=ft.Sampling(temperature=…) above 0"
+        )
 
 
 def _for_task(data: Dataset, task: Task) -> Dataset:
@@ -145,27 +196,6 @@ def _for_task(data: Dataset, task: Task) -> Dataset:
     return data.with_task(task)
 
 
-def _ask(model: Answering, rows: Sequence[Row], sampling: Sampling, progress: bool) -> list[Answer]:
-    requests = [Request(messages=row.prompt, tools=row.tools) for row in rows]
-    if progress and sys.stderr.isatty():
-        answers = _ask_with_bar(model, requests, sampling)
-    else:
-        answers = model.answer_many(requests, sampling)
-    if len(answers) != len(requests):
-        raise ModelError(f"{model.name} gave {len(answers)} answers to {len(requests)} requests")
-    return answers
-
-
-def _ask_with_bar(model: Answering, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        shown = bar.add_task(f"asking {model.name}".replace("[", "\\["), total=len(requests))
-        return model.answer_many(requests, sampling, lambda index, answer: bar.advance(shown))
-
-
 def _timing(rows: Sequence[RowResult], wall_s: float) -> Timing:
     latencies = [row.latency_s for row in rows if row.finish_reason != "error"]
     output_tokens = sum(row.output_tokens for row in rows)
@@ -174,27 +204,4 @@ def _timing(rows: Sequence[RowResult], wall_s: float) -> Timing:
         latency_p50_s=quantile(latencies, 0.5),
         latency_p95_s=quantile(latencies, 0.95),
         output_tokens_per_s=output_tokens / wall_s if wall_s > 0 and latencies else None,
-    )
-
-
-def _cost(rows: Sequence[RowResult], primary: str, wall_s: float, gpu_hour_usd: float | None) -> Cost:
-    answered = [row for row in rows if row.finish_reason != "error"]
-    priced = [row.cost_usd for row in answered if row.cost_usd is not None]
-    total: float | None = None
-    if gpu_hour_usd is not None:
-        total, source = wall_s / 3600 * gpu_hour_usd, f"time taken at ${gpu_hour_usd:g} an hour"
-    elif not answered:
-        source = "no row was answered"
-    elif not priced:
-        source = "no price is known for this model; for your own machine pass gpu_hour_usd"
-    elif len(priced) < len(answered):
-        source = f"{len(answered) - len(priced)} of {len(answered)} answers came without a price"
-    else:
-        total, source = sum(priced), "summed over the answers, as the backend priced them"
-    right = sum((row.scores.get(primary) or 0.0) >= 1 - 1e-9 for row in rows)
-    return Cost(
-        total_usd=total,
-        per_1000_usd=None if total is None else total / len(rows) * 1000,
-        per_success_usd=None if total is None or right == 0 else total / right,
-        source=source,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from ftkit.backends import Sampling
 from ftkit.evaluation.row import RowResult
 
 __all__ = ["FEW_ROWS", "notes_on"]
@@ -12,19 +14,30 @@ FEW_ROWS = 30
 """Below this, every interval is so wide that a note says so."""
 
 
-def notes_on(rows: Sequence[RowResult], max_output_tokens: int) -> tuple[str, ...]:
+def notes_on(rows: Sequence[RowResult], sampling: Sampling, shots: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Sentences about rows that were not asked, cut off or have no wanted answer, about groups and too few rows."""
     found = []
-    failed = [row for row in rows if row.finish_reason == "error"]
+    if sampling.constrained:
+        found.append("answers were held to the schema where the place can: rates of form say nothing about the model")
+    if shots:
+        count = sum(message.get("role") == "assistant" for message in shots)
+        found.append(f"asked with {count} {'example' if count == 1 else 'examples'} before each question")
+    if rows[0].others:
+        found.append(f"{len(rows[0].answers)} answers a row, averaged; the tables show the first")
+    answers = [answer for row in rows for answer in row.answers]
+    what = "rows" if len(answers) == len(rows) else "answers"
+    failed = [row for row in answers if row.finish_reason == "error"]
     if failed:
         cause = next((row.error for row in failed if row.error), "no reason was given")
-        found.append(f"{_rows(failed, rows)} could not be asked and {_count_as(failed)} wrong; first cause: {cause}")
-    cut = [row for row in rows if row.finish_reason == "length"]
+        found.append(
+            f"{_share(failed, answers, what)} could not be asked and {_count_as(failed)} wrong; first cause: {cause}"
+        )
+    cut = [row for row in answers if row.finish_reason == "length"]
     if cut:
-        found.append(f"{_rows(cut, rows)} cut off at max_output_tokens={max_output_tokens}")
+        found.append(f"{_share(cut, answers, what)} cut off at max_output_tokens={sampling.max_output_tokens}")
     aimless = [row for row in rows if not row.has_target]
     if aimless:
-        found.append(f"{_rows(aimless, rows)} without a wanted answer; accuracies leave them out")
+        found.append(f"{_share(aimless, rows, 'rows')} without a wanted answer; accuracies leave them out")
     groups = {row.group for row in rows if row.group is not None}
     grouped = sum(row.group is not None for row in rows)
     if len(groups) < grouped:
@@ -34,8 +47,8 @@ def notes_on(rows: Sequence[RowResult], max_output_tokens: int) -> tuple[str, ..
     return tuple(found)
 
 
-def _rows(some: Sequence[RowResult], rows: Sequence[RowResult]) -> str:
-    return f"{len(some)} of {len(rows)} rows"
+def _share(some: Sequence[RowResult], among: Sequence[RowResult], what: str) -> str:
+    return f"{len(some)} of {len(among)} {what}"
 
 
 def _count_as(rows: Sequence[RowResult]) -> str:

@@ -23,9 +23,10 @@ def paired_rows(before: Report, after: Report) -> tuple[Pair, ...]:
     """The rows of both reports, matched by id (and by occurrence, where an id repeats), in the order of ``before``.
 
     Raises:
-        ReportError: outputs, rows, prompts or wanted answers differ; names the first few.
+        ReportError: outputs, comparators, rows, prompts or wanted answers differ; names the first few.
     """
     _same_output(before, after)
+    _same_comparators(before, after)
     first, second = _by_key(before.rows), _by_key(after.rows)
     reasons = []
     for own, other, label in ((first, second, before.label), (second, first, after.label)):
@@ -61,6 +62,16 @@ def _same_output(before: Report, after: Report) -> None:
     raise ReportError(
         f"the tasks' outputs differ ({how}), so the numbers do not mean the same. Evaluate both models with one task."
     )
+
+
+def _same_comparators(before: Report, after: Report) -> None:
+    one, two = before.comparators, after.comparators
+    differ = [name for name in {**one, **two} if one.get(name) != two.get(name)]
+    if differ:
+        raise ReportError(
+            f"the fields {', '.join(differ)} were compared in different ways, so right does not mean the same. "
+            "Score one report again: before.rescore(comparators=after.comparators)."
+        )
 
 
 def _by_key(rows: Sequence[RowResult]) -> dict[tuple[str, int], RowResult]:

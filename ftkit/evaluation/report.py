@@ -12,18 +12,23 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ftkit.backends import Sampling
 from ftkit.errors import ReportError
+from ftkit.evaluation.costs import Cost
+from ftkit.evaluation.metrics import AnyComparator, Comparators, Metrics
 from ftkit.evaluation.notes import notes_on
 from ftkit.evaluation.plain import canonical
+from ftkit.evaluation.probes.drift import BaseDrift, TextLosses
+from ftkit.evaluation.probes.overfitting import Overfitting
 from ftkit.evaluation.row import RowResult
 from ftkit.evaluation.saving import save
 from ftkit.evaluation.scoring import MetricResult
+from ftkit.evaluation.training_curve import TrainingCurve
 from ftkit.files import canonical_digest
 from ftkit.schema import AnyOutput, Output
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["Cost", "Report", "Timing", "Usage"]
+__all__ = ["Probed", "Report", "Timing", "Usage"]
 
 SCHEMA_VERSION = 1
 
@@ -51,20 +56,6 @@ class Timing(BaseModel):
     latency_p95_s: float | None
     output_tokens_per_s: float | None
     """All output tokens over ``wall_s``."""
-
-
-class Cost(BaseModel):
-    """What the answers cost, in US dollars; all ``None`` when that is not known."""
-
-    model_config = ConfigDict(frozen=True)
-
-    total_usd: float | None
-    per_1000_usd: float | None
-    """A thousand rows like these."""
-    per_success_usd: float | None
-    """Total over the rows that are right by the headline metric; ``None`` when no row is."""
-    source: str
-    """Where the price comes from, or why there is none."""
 
 
 class Report(BaseModel):
@@ -102,6 +93,16 @@ class Report(BaseModel):
     timing: Timing
     cost: Cost
     rows: tuple[RowResult, ...]
+    comparators: dict[str, AnyComparator] = {}
+    """How fields were compared that need more than equality."""
+    samples: int = 1
+    """Answers drawn for each row."""
+    shots: tuple[dict[str, Any], ...] = ()
+    """Messages with examples that stood before each question; they are not in the rows' prompts."""
+    training: TrainingCurve | None = None
+    """Losses of the run that made the model, when this machine's store knows it."""
+    probes: Probed | None = None
+    """What was asked beside the task, to see whether tuning did harm."""
 
     @cached_property
     def digest(self) -> str:
@@ -133,7 +134,34 @@ class Report(BaseModel):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers must know: rows that were not asked, answers that were cut off, …"""
-        return notes_on(self.rows, self.sampling.max_output_tokens)
+        notes = notes_on(self.rows, self.sampling, self.shots)
+        overfitting = None if self.probes is None else self.probes.overfitting
+        return notes if overfitting is None else (*overfitting.flags, *notes)
+
+    def rescore(
+        self,
+        metrics: Metrics = "auto",
+        *,
+        comparators: Comparators | None = None,
+        primary: str | None = None,
+        confidence: float | None = None,
+        seed: int | None = None,
+    ) -> Report:
+        """The same answers under other metrics: a model that is gone can still be held to a new standard.
+
+        Args:
+            metrics: as for :func:`ftkit.evaluate`.
+            comparators: as for :func:`ftkit.evaluate`; those of the report when left out.
+            primary: the metric to lead with; the output's accuracy when left out.
+            confidence: of the intervals; the report's when left out.
+            seed: of the bootstrap; the report's when left out.
+
+        Raises:
+            ConfigError: an unknown metric or field.
+        """
+        from ftkit.evaluation.rescoring import rescored
+
+        return rescored(self, metrics, comparators=comparators, primary=primary, confidence=confidence, seed=seed)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the report; the suffix says how: ``.json`` (complete, can be loaded), ``.html`` or ``.md``.
@@ -208,6 +236,25 @@ class Report(BaseModel):
         from ftkit.evaluation.html import report_fragment
 
         return report_fragment(self)
+
+
+class Probed(BaseModel):
+    """What probes found about one model. Forgetting shows only beside the base: :attr:`Comparison.forgetting`."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    general: Report | None = None
+    """Answers to ftkit's general set."""
+    retention: Report | None = None
+    """Answers to the user's own set of what must not be lost."""
+    text: TextLosses | None = None
+    """Losses on plain prose, where the backend gives probabilities."""
+    drift: BaseDrift | None = None
+    """Divergence from the base on the task's prompts, where both give probabilities."""
+    overfitting: Overfitting | None = None
+
+
+Report.model_rebuild()
 
 
 def _digest(content: dict[str, Any]) -> str:

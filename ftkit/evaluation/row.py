@@ -67,8 +67,17 @@ class RowResult(BaseModel):
     cached_tokens: int
     latency_s: float
     cost_usd: float | None
+    logprob: float | None = None
+    """Logarithm of the probability that the model gave to its answer, where the place says it."""
     scores: dict[str, float | None] = {}
-    """By metric; ``None`` where the metric does not count the row."""
+    """By metric; ``None`` where the metric does not count the row. With several answers: the mean of theirs."""
+    others: tuple[RowResult, ...] = ()
+    """Further answers to the same prompt, each with its own scores, when several samples were drawn."""
+
+    @property
+    def answers(self) -> tuple[RowResult, ...]:
+        """Every answer to this prompt, the first of them this row's own."""
+        return (self, *self.others)
 
     @property
     def valid(self) -> bool:
@@ -104,6 +113,7 @@ class RowResult(BaseModel):
             cached_tokens=answer.cached_tokens,
             latency_s=answer.latency_s,
             cost_usd=answer.cost_usd,
+            logprob=answer.logprob,
         )
 
 

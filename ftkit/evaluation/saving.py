@@ -13,15 +13,23 @@ __all__ = ["save"]
 
 
 def save(
-    path: str | os.PathLike[str], *, json: Callable[[], str], html: Callable[[], str], markdown: Callable[[], str]
+    path: str | os.PathLike[str],
+    *,
+    json: Callable[[], str],
+    html: Callable[[], str],
+    markdown: Callable[[], str],
+    junit: Callable[[], str] | None = None,
 ) -> Path:
     """Write to ``path`` what the function for its suffix gives.
 
     Raises:
-        ReportError: another suffix than ``.json``, ``.html`` or ``.md``, or the file cannot be written.
+        ReportError: another suffix than ``.json``, ``.html``, ``.md`` (and ``.xml`` with ``junit``), or the file cannot
+            be written.
     """
     target = Path(path)
     forms = {".json": json, ".html": html, ".md": markdown}
+    if junit is not None:
+        forms[".xml"] = junit
     form = forms.get(target.suffix.lower())
     if form is None:
         raise ReportError(f'{target}: the suffix "{target.suffix}" says no form; use {", ".join(forms)}')

@@ -94,16 +94,36 @@ def clusters_of(rows: Sequence[RowResult]) -> NDArray[np.int64]:
 
 
 def score_rows(rows: Sequence[RowResult], metrics: Sequence[Metric]) -> tuple[RowResult, ...]:
-    """The rows with the scores of those metrics that score single rows."""
+    """The rows with the scores of those metrics that score single rows; of several answers to a row, their mean."""
     single = [metric for metric in metrics if isinstance(metric, RowMetric)]
-    return tuple(row.model_copy(update={"scores": {metric.name: metric.of(row) for metric in single}}) for row in rows)
+    bare = [row.model_copy(update={"scores": {}, "others": ()}) for row in rows]
+    own = {metric.name: metric.scores(bare) for metric in single}
+    first = [{name: scores[index] for name, scores in own.items()} for index in range(len(rows))]
+    if not any(row.others for row in rows):
+        return tuple(row.model_copy(update={"scores": scores}) for row, scores in zip(bare, first, strict=True))
+    others = iter(score_rows([other for row in rows for other in row.others], metrics))
+    found = []
+    for row, scores in zip(rows, first, strict=True):
+        mine = tuple(next(others) for _ in row.others)
+        mean = {name: _mean([score, *(other.scores[name] for other in mine)]) for name, score in scores.items()}
+        found.append(row.model_copy(update={"scores": mean, "others": mine}))
+    return tuple(found)
+
+
+def _mean(scores: Sequence[float | None]) -> float | None:
+    counted = [score for score in scores if score is not None]
+    return sum(counted) / len(counted) if counted else None
 
 
 def tallied(metric: Metric, rows: Sequence[RowResult], clusters: NDArray[np.int64]) -> Tallied:
-    """Tally ``metric`` over ``rows``."""
+    """Tally ``metric`` over ``rows``; the answers to one row are averaged first, so that each row weighs the same."""
     import numpy as np
 
-    tallies = np.array([metric.tally(row) for row in rows], dtype=np.float64)
+    if isinstance(metric, RowMetric):
+        each = [metric.tally(row) for row in rows]
+    else:
+        each = [tuple(np.mean([metric.tally(answer) for answer in row.answers], axis=0)) for row in rows]
+    tallies = np.array(each, dtype=np.float64)
     return Tallied(metric, tallies, cluster_sums(tallies, clusters))
 
 

@@ -23,8 +23,10 @@ from ftkit.evaluation.scoring import MetricResult
 __all__ = [
     "change_cells",
     "change_header",
+    "comparison_lines",
     "metric_cells",
     "metric_header",
+    "probe_lines",
     "resource_lines",
     "resource_rows",
     "shown_metrics",
@@ -119,6 +121,41 @@ def resource_rows(comparison: Comparison) -> list[list[str]]:
         row("cost per 1,000 rows", [usd_text(side.cost.per_1000_usd) for side in sides]),
         row("cost per right row", [usd_text(side.cost.per_success_usd) for side in sides]),
     ]
+
+
+def probe_lines(report: Report) -> list[str]:
+    """What the probes of one model found, in sentences; nothing when there were none."""
+    probes = report.probes
+    if probes is None:
+        return []
+    found = []
+    for name, part in (("General set", probes.general), ("Retention set", probes.retention)):
+        if part is not None:
+            metric = part.headline
+            interval = interval_text(metric.low, metric.high, metric.unit)
+            found.append(
+                f"{name}: {metric.name} {value_text(metric.value, metric.unit)} ({interval}) of "
+                f"{count_text(metric.n)}; whether that is less than before shows beside the base's report"
+            )
+    if probes.text is not None:
+        found.append(f"Plain prose: perplexity {probes.text.perplexity:.4g}")
+    if probes.drift is not None:
+        found.append(f"Drift from {probes.drift.base}: KL {probes.drift.mean_kl:.3g} nats a token")
+    return [*found, *(() if probes.overfitting is None else probes.overfitting.lines)]
+
+
+def comparison_lines(comparison: Comparison) -> list[str]:
+    """What became of abilities beside the task, and when the second model has paid for itself, in sentences."""
+    found = [] if comparison.forgetting is None else list(comparison.forgetting.lines)
+    even = comparison.break_even
+    if even is not None:
+        saved = f"{usd_text(abs(even.saved_per_1000_usd))} per 1,000 predictions"
+        cost = f"training cost {usd_text(even.training_usd)}"
+        if even.predictions is None:
+            found.append(f"Break-even: never; {cost}, and it costs {saved} more")
+        else:
+            found.append(f"Break-even: after {count_text(even.predictions)} predictions; {cost}, and it saves {saved}")
+    return found
 
 
 def _pace(report: Report) -> str:

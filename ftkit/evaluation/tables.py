@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 from ftkit.evaluation.comparison import Comparison
 from ftkit.evaluation.figures import count_text, file_text, margin_text, percent_text
 from ftkit.evaluation.report import Report
+from ftkit.evaluation.standings import HEADER as OVERVIEW_HEADER
+from ftkit.evaluation.standings import Overview
 from ftkit.evaluation.summary import (
     change_cells,
     change_header,
+    comparison_lines,
     metric_cells,
     metric_header,
+    probe_lines,
     resource_lines,
     resource_rows,
     shown_metrics,
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-__all__ = ["comparison_table", "comparison_text", "report_table", "report_text"]
+__all__ = ["comparison_table", "comparison_text", "overview_text", "report_table", "report_text"]
 
 Cells = Sequence[str]
 
@@ -34,6 +38,7 @@ def report_text(report: Report) -> str:
     metrics, hidden = shown_metrics(report.metrics)
     cells = [metric_cells(metric, lead=metric.name == report.primary) for metric in metrics]
     lines = [_title(report), "", *_aligned(metric_header(report), cells), *_hidden(hidden), "", *resource_lines(report)]
+    lines += probe_lines(report)
     return "\n".join([*lines, *(f"Note: {note}." for note in report.notes)])
 
 
@@ -44,7 +49,19 @@ def comparison_text(comparison: Comparison) -> str:
     lines = [f"{comparison.verdict.upper()}. {comparison.sentence}", "", _rows(comparison), ""]
     lines += [*_aligned(change_header(comparison), cells), *_hidden(hidden), ""]
     lines += _aligned(["", *comparison.labels], resource_rows(comparison))
+    more = comparison_lines(comparison)
+    lines += ["", *more] if more else []
     return "\n".join([*lines, *(f"Note: {note}." for note in comparison.notes)])
+
+
+def overview_text(overview: Overview) -> str:
+    """The reports as lines of text."""
+    margin = ""
+    if overview.margin is not None:
+        unit = overview.reports[0][overview.primary].unit
+        margin = f", margin {margin_text(overview.margin, unit)}"
+    head = f"{overview.primary} on {count_text(len(overview.reports[0].rows))} rows, paired with the first{margin}"
+    return "\n".join([head, "", *_aligned(OVERVIEW_HEADER, overview.cells)])
 
 
 def report_table(report: Report) -> RenderableType:
@@ -58,7 +75,7 @@ def report_table(report: Report) -> RenderableType:
         lead = metric.name == report.primary
         table.add_row(*map(Text, metric_cells(metric, lead=lead)), style="bold" if lead else None)
     notes = [Text(f"Note: {note}.", style="yellow") for note in report.notes]
-    below = [Text(line) for line in (*_hidden(hidden), *resource_lines(report))]
+    below = [Text(line) for line in (*_hidden(hidden), *resource_lines(report), *probe_lines(report))]
     return Group(Text(_title(report), style="bold"), table, *below, *notes)
 
 
@@ -80,7 +97,8 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     head = Text(f"{comparison.verdict.upper()}. ", style=f"bold {_COLOURS[comparison.verdict]}")
     head.append(comparison.sentence, style="default")
     notes = [Text(f"Note: {note}.", style="yellow") for note in comparison.notes]
-    return Group(head, Text(_rows(comparison)), table, *map(Text, _hidden(hidden)), resources, *notes)
+    more = map(Text, comparison_lines(comparison))
+    return Group(head, Text(_rows(comparison)), table, *map(Text, _hidden(hidden)), resources, *more, *notes)
 
 
 def _title(report: Report) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
 from ftkit.errors import ConfigError, ModelError, OutputError
-from ftkit.task import Task
+from ftkit.task import Message, Task
 
 __all__ = ["Model"]
 
@@ -123,6 +123,22 @@ class Model:
         the task's, by backends that can."""
         held = [replace(one, output=self.task.output) if one.output is None else one for one in requests]
         return self._backend.answerer().answer_many(held, sampling or self.sampling, on_answer)
+
+    def text_losses(self, texts: Sequence[str]) -> list[tuple[float, int]] | None:
+        """Negative log-likelihood of each text in nats, and its tokens; ``None`` where the backend does not say."""
+        found = getattr(self._backend.answerer(), "text_losses", None)
+        return None if found is None else list(found(texts))
+
+    def divergence_from(
+        self, base: Model, conversations: Sequence[Sequence[Message]]
+    ) -> list[tuple[float, int]] | None:
+        """KL(base ‖ this model) over the last turn of each conversation in nats, and its tokens.
+
+        ``None`` unless both models run in this process.
+        """
+        own, other = self._backend.answerer(), base._backend.answerer()
+        found = getattr(own, "divergence_from", None)
+        return None if found is None or type(own) is not type(other) else list(found(other, conversations))
 
     def about(self) -> dict[str, Any]:
         """What answers, for the record: versions, device, precision, hash of the chat template."""

@@ -51,8 +51,8 @@ def test_every_option_on_the_page_exists(ftkit):
     helps = "".join(
         ftkit(*words.split(), "--help").stdout
         for words in (
-            *("task", "plan", "train", "evaluate", "compare", "report", "predict", "export", "catalog", "lint"),
-            *("import", "data check", "data mask", "data split"),
+            *("task", "plan", "train", "evaluate", "compare", "overview", "report", "predict", "export", "catalog"),
+            *("lint", "import", "data check", "data mask", "data split"),
             *("runs list", "runs show", "runs events", "runs delete", ""),
         )
     )

@@ -144,3 +144,54 @@ def test_a_report_is_shown_or_written_in_another_form(ftkit, measured):
     done = ftkit("report", "tuned.json", "-o", "tuned.md")
     assert (done.stdout, done.stderr) == ("", "wrote tuned.md\n")
     assert Path("tuned.md").read_text().startswith("## toy:")
+
+
+def test_a_floor_decides_the_status(ftkit, verdicts):
+    words = ("compare", "wrong.json", "right.json", "-o", "gate.xml")
+    assert ftkit(*words, "--fail-below", 0.9, "--fail-below", "field:first=1").exit_code == 0
+    assert Path("gate.xml").read_text().startswith("<?xml")
+    failed = ftkit("compare", "right.json", "wrong.json", "--fail-below", "parse_rate=0.5")
+    assert failed.exit_code == 1
+    assert "--fail-below is not met: parse_rate of wrong.json is 0.0 %, below 50 %" in failed.stderr
+    assert ftkit("compare", "right.json", "wrong.json", "--fail-below", "much").exit_code == 2
+    assert ftkit("report", "right.json", "-o", "r.xml").exit_code == 2
+
+
+def test_many_reports_are_put_side_by_side(ftkit, verdicts):
+    done = ftkit("overview", "wrong.json", "right.json", "wrong.json", "-o", "o.html")
+    assert done.exit_code == 0, done.stderr
+    assert "better" in done.stdout
+    assert Path("o.html").exists()
+
+
+def test_how_to_ask_compare_and_price_is_said_by_options(ftkit, texts, trained):
+    done = ftkit(
+        *("evaluate", f"toy:{trained}", "--data", texts, "--target", "gold", "-o", "r.json"),
+        *("--comparator", "words=numeric:1", "--comparator", "first=normalised", "--concurrency", 2),
+        *("--input-usd", 1, "--output-usd", 2, "--price-source", "a page", "--price-date", "2026-11-24"),
+        *("--train-data", texts, "--probe-general", 6, "--training-usd", 5, "--shots", 0),
+    )
+    assert done.exit_code == 0, done.stderr
+    report = ft.Report.load("r.json")
+    assert report.primary == "record_match"
+    assert report.cost.source == "tokens at $1 in and $2 out per million (a page, 2026-11-24)"
+    assert report.cost.training_usd == 5
+    assert len(report.probes.general.rows) == 6
+    assert report.probes.overfitting.train_rows == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--comparator", "words"), "is no FIELD=KIND"),
+        (("--comparator", "words=numeric:much"), "after the colon"),
+        (("--comparator", "words=nearly"), '"nearly" for words is none'),
+        (("--input-usd", 1), "prices take --input-usd, --output-usd and --price-source together"),
+        (("--samples", 3), "at temperature 0"),
+        (("--shots", 2), "needs examples="),
+    ],
+)
+def test_options_that_make_no_sense_together(ftkit, texts, trained, words, why):
+    failed = ftkit("evaluate", f"toy:{trained}", "--data", texts, "--target", "gold", *words)
+    assert failed.exit_code == 2
+    assert why in failed.stderr

@@ -10,9 +10,13 @@ import pytest
 import torch
 
 from ftkit.engine.generation import BATCH, Generated, generate
+from ftkit.engine.grammar import grammars_of
 from ftkit.engine.grouped import GROUPED_ATTENTION
 from ftkit.engine.pretrained import Pretrained, Source
 from ftkit.engine.rendered import Ints
+from ftkit.engine.serving import load_served
+from ftkit.errors import ConfigError
+from ftkit.schema import ChoiceOutput, JsonOutput, TextOutput
 from tests.tiny import FAMILIES, tiny_causal
 
 NEW = 12
@@ -117,6 +121,14 @@ def test_answers_keep_their_order_over_several_batches():
     assert alone[0].ids == answers[-1].ids
 
 
+def test_answers_say_how_likely_they_were():
+    model, prompts = pretrained(), mixed(12)
+    for prompt, one in zip(prompts, generate(model, prompts, max_new_tokens=NEW, temperature=1.3), strict=True):
+        ids = torch.tensor([[*prompt.tolist(), *one.ids]])
+        told = model.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].detach().log_softmax(dim=-1)
+        assert one.logprob == pytest.approx(float(told.gather(1, ids[0, len(prompt) :, None]).sum()), abs=1e-3)
+
+
 def test_no_prompts_no_answers():
     assert generate(pretrained(), [], max_new_tokens=4) == []
 
@@ -156,3 +168,35 @@ def test_a_tiny_nucleus_is_greedy():
     model, prompts = pretrained(), mixed(0)
     narrow = generate(model, prompts, max_new_tokens=NEW, temperature=1.0, top_p=1e-6)
     assert ids_of(narrow) == ids_of(generate(model, prompts, max_new_tokens=NEW))
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"drug": {"enum": ["aspirin", None]}, "days": {"type": "integer", "minimum": 0, "maximum": 99}},
+    "required": ["drug", "days"],
+    "additionalProperties": False,
+}
+
+
+def test_answers_are_held_to_their_output(tiny_model):
+    served = load_served(tiny_model)
+    outputs = [JsonOutput(name="visit", json_schema=SCHEMA), ChoiceOutput(choices=("a.b", "no")), None, TextOutput()]
+    prompts = [served.renderer.prompt([{"role": "user", "content": f"note {n}"}]) for n in range(4)]
+    grammars = grammars_of(outputs, served)
+    free = generate(served, prompts, max_new_tokens=30)
+    for temperature in (0.0, 1.5):
+        held = generate(served, prompts, max_new_tokens=30, temperature=temperature, grammars=grammars)
+        texts = [served.renderer.decode(one.ids) for one in held]
+        assert outputs[0].problems(texts[0]) == []
+        assert outputs[0].format(outputs[0].parse(texts[0])) == texts[0]
+        assert texts[1] in ("a.b", "no")
+        assert held[0].stopped
+        assert held[1].stopped
+    assert ids_of(generate(served, prompts, max_new_tokens=30, grammars=grammars))[2:] == ids_of(free)[2:]
+
+
+def test_a_schema_that_nothing_can_hold_is_refused(tiny_model):
+    served = load_served(tiny_model)
+    odd = JsonOutput(name="odd", json_schema={"type": "object", "properties": {"a": {"not": {"type": "integer"}}}})
+    with pytest.raises(ConfigError, match="cannot be held to the schema"):
+        grammars_of([odd], served)

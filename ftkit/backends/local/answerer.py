@@ -10,10 +10,13 @@ from typing import Any
 from ftkit.backends.answer import Answer, OnAnswer, Request, Sampling
 from ftkit.engine.artefact import versions
 from ftkit.engine.generation import Generated, generate
+from ftkit.engine.grammar import grammars_of
+from ftkit.engine.likelihood import divergences, text_losses
 from ftkit.engine.machine import about_machine
 from ftkit.engine.pretrained import Pretrained
 from ftkit.engine.serving import load_served
 from ftkit.errors import ModelError
+from ftkit.task import Message
 
 __all__ = ["LocalAnswerer"]
 
@@ -58,6 +61,7 @@ class LocalAnswerer:
                     output_tokens=len(one.ids),
                     cached_tokens=one.cached,
                     latency_s=one.seconds,
+                    logprob=one.logprob,
                 )
 
             def done(number: int, one: Generated) -> None:
@@ -71,6 +75,7 @@ class LocalAnswerer:
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 seed=sampling.seed,
+                grammars=grammars_of([one.output for one in requests], pretrained) if sampling.constrained else None,
                 on_done=done,
             )
             return [answer(number, one) for number, one in enumerate(generated)]
@@ -91,6 +96,20 @@ class LocalAnswerer:
             **about_machine(where),
             "versions": versions(),
         }
+
+    def text_losses(self, texts: Sequence[str]) -> list[tuple[float, int]]:
+        """Negative log-likelihood of each text in nats, and its tokens; see :mod:`ftkit.engine.likelihood`."""
+        with self._lock:
+            return text_losses(self._model(), texts)
+
+    def divergence_from(
+        self, base: LocalAnswerer, conversations: Sequence[Sequence[Message]]
+    ) -> list[tuple[float, int]]:
+        """KL(base ‖ this model) over the last turn of each conversation in nats, and its tokens."""
+        with base._lock:
+            first = base._model()
+        with self._lock:
+            return divergences(first, self._model(), conversations)
 
     def _model(self) -> Pretrained:
         if self._loaded is None:

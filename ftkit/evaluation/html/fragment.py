@@ -6,16 +6,20 @@ from ftkit.evaluation.comparison import Comparison
 from ftkit.evaluation.html.markup import element, joined, table
 from ftkit.evaluation.html.pages import report_headline
 from ftkit.evaluation.report import Report
+from ftkit.evaluation.standings import HEADER as OVERVIEW_HEADER
+from ftkit.evaluation.standings import Overview
 from ftkit.evaluation.summary import (
     change_cells,
     change_header,
+    comparison_lines,
     metric_cells,
     metric_header,
+    probe_lines,
     resource_lines,
     resource_rows,
 )
 
-__all__ = ["comparison_fragment", "report_fragment"]
+__all__ = ["comparison_fragment", "overview_fragment", "report_fragment"]
 
 
 def report_fragment(report: Report) -> str:
@@ -25,10 +29,15 @@ def report_fragment(report: Report) -> str:
         [
             element("p", element("b", report.label), f": {report_headline(report)}"),
             table(metric_header(report), rows, "ftkit"),
-            *(element("div", element("small", line)) for line in resource_lines(report)),
+            *(element("div", element("small", line)) for line in (*resource_lines(report), *probe_lines(report))),
             *(element("div", element("small", f"Note: {note}.")) for note in report.notes),
         ]
     )
+
+
+def overview_fragment(overview: Overview) -> str:
+    """The table of several reports."""
+    return joined([element("p", element("b", overview.primary)), table(OVERVIEW_HEADER, overview.cells, "ftkit")])
 
 
 def comparison_fragment(comparison: Comparison) -> str:
@@ -39,6 +48,7 @@ def comparison_fragment(comparison: Comparison) -> str:
             element("p", element("b", comparison.verdict.upper()), f". {comparison.sentence}"),
             table(change_header(comparison), rows, "ftkit"),
             table(["", *comparison.labels], resource_rows(comparison), "ftkit"),
+            *(element("div", element("small", line)) for line in comparison_lines(comparison)),
             *(element("div", element("small", f"Note: {note}.")) for note in comparison.notes),
         ]
     )

@@ -1,5 +1,5 @@
 "use strict";
-// Filters and search over the rows. The page reads well without it: everything is then shown.
+// Filters, search and keys over the rows. The page reads well without it: everything is then shown.
 (() => {
   const rows = [...document.querySelectorAll("#rows > article")];
   const buttons = [...document.querySelectorAll("button[data-filter]")];
@@ -21,6 +21,14 @@
     buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.filter === filter)));
   }
 
+  function step(by) {
+    const visible = rows.filter((row) => !row.hidden);
+    const at = visible.indexOf(document.activeElement?.closest?.("article"));
+    const next = visible[Math.min(Math.max(at + by, 0), visible.length - 1)];
+    next?.focus({ preventScroll: true });
+    next?.scrollIntoView({ block: "start" });
+  }
+
   buttons.forEach((button) =>
     button.addEventListener("click", () => {
       filter = button.dataset.filter;
@@ -28,4 +36,47 @@
     }),
   );
   search.addEventListener("input", update);
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches("input")) {
+      if (event.key === "Escape") event.target.blur();
+    } else if (event.key === "/") {
+      event.preventDefault();
+      search.focus();
+    } else if (event.key === "j" || event.key === "k") {
+      step(event.key === "j" ? 1 : -1);
+    }
+  });
+})();
+
+// Charts in the colours of the page, drawn again when day turns into night, and by day for paper.
+(() => {
+  const charts = [...document.querySelectorAll(".chart")].map((place) => {
+    const held = place.querySelector("script");
+    held.remove();
+    return [place, held.textContent];
+  });
+  if (typeof Plotly === "undefined") {
+    document.body.classList.add("bare");
+    return;
+  }
+
+  function draw() {
+    const style = getComputedStyle(document.documentElement);
+    const coloured = (text) => text.replace(/var\((--[\w-]+)\)/g, (_, name) => style.getPropertyValue(name).trim());
+    for (const [place, text] of charts) {
+      const { data, layout } = JSON.parse(coloured(text));
+      Plotly.react(place, data, { ...layout, width: place.clientWidth }, { displayModeBar: false });
+    }
+  }
+
+  draw();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  let waiting;
+  addEventListener("resize", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(draw, 100);
+  });
+  addEventListener("beforeprint", draw);
+  addEventListener("afterprint", draw);
 })();

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ftkit.evaluation.comparison import Comparison
 from ftkit.evaluation.figures import count_text, interval_text, percent_text, value_text
-from ftkit.evaluation.html.markup import Markup, document, element
+from ftkit.evaluation.html.charts import latency_chart, loss_chart, metric_chart, plane_chart
+from ftkit.evaluation.html.markup import Markup, document, element, table
 from ftkit.evaluation.html.panels import (
     change_panel,
+    chart_panel,
     confusion_panel,
     made_panel,
     metric_panel,
     notes_panel,
     resource_panel,
 )
-from ftkit.evaluation.html.row_cards import comparison_rows, report_rows
+from ftkit.evaluation.html.probe_panels import forgetting_panel, overfitting_panel, retention_panel
+from ftkit.evaluation.html.row_cards import comparison_rows, overview_rows, report_rows
+from ftkit.evaluation.pareto import places
 from ftkit.evaluation.report import Report
+from ftkit.evaluation.standings import HEADER as OVERVIEW_HEADER
+from ftkit.evaluation.standings import Overview
 
-__all__ = ["comparison_page", "report_headline", "report_page"]
+__all__ = ["comparison_page", "overview_page", "report_headline", "report_page"]
 
 
 def report_page(report: Report) -> str:
@@ -27,8 +35,13 @@ def report_page(report: Report) -> str:
         element("h1", report.label),
         element("p", report_headline(report), class_="headline"),
         notes_panel(report.notes),
-        metric_panel(report),
+        chart_panel("Quality", metric_chart([(report.label, report.metrics)]), "metrics with their intervals"),
         confusion_panel(report),
+        retention_panel(report),
+        overfitting_panel([(report.label, report)]),
+        chart_panel("Training", loss_chart([(report.label, report)]), "loss by step"),
+        chart_panel("Latency", latency_chart([(report.label, report)]), "share of answers by latency"),
+        metric_panel(report),
         resource_panel(report),
         report_rows(report),
         made_panel(report),
@@ -38,6 +51,7 @@ def report_page(report: Report) -> str:
 def comparison_page(comparison: Comparison) -> str:
     """Two reports as one page."""
     before, after = comparison.labels
+    labelled = list(zip(comparison.labels, (comparison.before, comparison.after), strict=True))
     counts = comparison.counts
     tiles = [
         ("fixed", "fixed", counts.fixed),
@@ -56,12 +70,57 @@ def comparison_page(comparison: Comparison) -> str:
         _verdict(comparison),
         element("div", *shown, class_="tiles"),
         notes_panel(comparison.notes),
+        chart_panel(
+            "Quality",
+            metric_chart([(label, report.metrics) for label, report in labelled]),
+            "metrics of both with their intervals",
+        ),
         change_panel(comparison),
         confusion_panel(comparison.before, comparison.after),
+        forgetting_panel(comparison),
+        overfitting_panel(labelled),
+        *_shared_charts(labelled, comparison.primary),
         resource_panel(comparison),
         comparison_rows(comparison),
         made_panel(comparison.before, comparison.after),
     )
+
+
+def overview_page(overview: Overview) -> str:
+    """Several reports as one page."""
+    labelled = overview.labelled
+    rows = [
+        [*cells[:5], element("span", cells[5], class_=f"badge {cells[5]}") if cells[5] != "–" else None, *cells[6:]]
+        for cells in overview.cells
+    ]
+    notes = dict.fromkeys(f"{label}: {note}" for label, report in labelled for note in report.notes)
+    return document(
+        f"{len(labelled)} reports: {overview.primary}",
+        element("p", "ftkit overview", class_="quiet"),
+        element("h1", f"{overview.primary} of {len(labelled)} reports"),
+        element("p", f"Each is compared with {labelled[0][0]}, row by row.", class_="headline"),
+        element("section", table(OVERVIEW_HEADER, rows, "numbers"), class_="panel"),
+        *_shared_charts(labelled, overview.primary),
+        chart_panel(
+            "Quality",
+            metric_chart([(label, report.metrics) for label, report in labelled]),
+            "metrics of all with their intervals",
+        ),
+        confusion_panel(*overview.reports),
+        overfitting_panel(labelled),
+        notes_panel(list(notes)),
+        overview_rows(overview),
+        made_panel(*overview.reports),
+    )
+
+
+def _shared_charts(labelled: Sequence[tuple[str, Report]], primary: str) -> list[Markup | None]:
+    found, dear = places(labelled)
+    return [
+        chart_panel("Quality and cost", plane_chart(found, primary, dear), "quality against cost"),
+        chart_panel("Training", loss_chart(labelled), "loss by step"),
+        chart_panel("Latency", latency_chart(labelled), "share of answers by latency"),
+    ]
 
 
 def report_headline(report: Report) -> str:

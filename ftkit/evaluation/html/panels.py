@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ftkit.evaluation.comparison import Comparison
 from ftkit.evaluation.figures import margin_text
+from ftkit.evaluation.html.charts import Figure, chart
 from ftkit.evaluation.html.markup import Markup, element, joined, table
 from ftkit.evaluation.html.pictures import change_bar, change_reach, metric_bar, two_values
 from ftkit.evaluation.metrics import confusion
@@ -15,13 +16,23 @@ from ftkit.evaluation.report import Report
 from ftkit.evaluation.summary import (
     change_cells,
     change_header,
+    comparison_lines,
     metric_cells,
     metric_header,
+    probe_lines,
     resource_lines,
     resource_rows,
 )
 
-__all__ = ["change_panel", "confusion_panel", "made_panel", "metric_panel", "notes_panel", "resource_panel"]
+__all__ = [
+    "change_panel",
+    "chart_panel",
+    "confusion_panel",
+    "made_panel",
+    "metric_panel",
+    "notes_panel",
+    "resource_panel",
+]
 
 
 def metric_panel(report: Report) -> Markup:
@@ -32,6 +43,12 @@ def metric_panel(report: Report) -> Markup:
         rows.append([_named(name, metric.description, name == report.primary), metric_bar(metric), *cells])
     name, *header = metric_header(report)
     return _panel("Metrics", table([name, "0 – 100 %", *header], rows, "numbers"))
+
+
+def chart_panel(title: str, figure: Figure | None, label: str) -> Markup | None:
+    """A chart under its title; nothing when there is nothing to draw."""
+    drawn = chart(figure, label)
+    return None if drawn is None else _panel(title, drawn)
 
 
 def change_panel(comparison: Comparison) -> Markup:
@@ -60,7 +77,7 @@ def change_panel(comparison: Comparison) -> Markup:
 def resource_panel(reports: Report | Comparison) -> Markup:
     """Tokens, time and cost."""
     if isinstance(reports, Report):
-        lines = [element("li", line) for line in resource_lines(reports)]
+        lines = [element("li", line) for line in (*resource_lines(reports), *probe_lines(reports))]
         return _panel("Tokens, time, cost", element("ul", *lines))
     header = ["", *reports.labels]
     sources = dict.fromkeys(
@@ -68,7 +85,8 @@ def resource_panel(reports: Report | Comparison) -> Markup:
         for label, side in zip(reports.labels, (reports.before, reports.after), strict=True)
     )
     found = table(header, resource_rows(reports), "numbers")
-    return _panel("Tokens, time, cost", found, element("p", f"Cost: {'; '.join(sources)}.", class_="quiet"))
+    even = [element("p", line) for line in comparison_lines(reports) if line.startswith("Break-even")]
+    return _panel("Tokens, time, cost", found, *even, element("p", f"Cost: {'; '.join(sources)}.", class_="quiet"))
 
 
 def notes_panel(notes: Sequence[str]) -> Markup | None:

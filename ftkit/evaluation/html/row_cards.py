@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ftkit.evaluation.comparison import Comparison, kind_of
+from ftkit.evaluation.costs import RIGHT
 from ftkit.evaluation.figures import file_text
 from ftkit.evaluation.html.markup import Markup, element, joined, table
-from ftkit.evaluation.metrics import right_fields
+from ftkit.evaluation.metrics import Comparator, field_agreements
 from ftkit.evaluation.metrics.comparators import same_value
+from ftkit.evaluation.pairing import paired_rows
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.row import RowResult
+from ftkit.evaluation.standings import Overview
 
-__all__ = ["comparison_rows", "report_rows"]
+__all__ = ["comparison_rows", "overview_rows", "report_rows"]
 
 _LIKE_A_VALUE = re.compile(r"\s*|true|false|null|-?\d[\d.eE+-]*")
 
@@ -29,6 +32,9 @@ _WORDS = {
     "uncounted": "not counted",
     "right": "right",
     "wrong": "wrong",
+    "all_right": "right in all",
+    "none_right": "wrong in all",
+    "split": "not alike",
 }
 _FILTERS = {
     "all": "all",
@@ -44,10 +50,10 @@ def report_rows(report: Report) -> Markup:
     cards, kinds, fields = [], [], report.output.fields()
     for row in report.rows:
         score = row.scores.get(report.primary)
-        kind = "uncounted" if score is None else "right" if score >= 1 - 1e-9 else "wrong"
+        kind = "uncounted" if score is None else "right" if score >= RIGHT else "wrong"
         found = kind if row.readable else f"{kind} unreadable"
         kinds.append(found)
-        cards.append(_card([(report.label, row)], kind, found, fields))
+        cards.append(_card([(report.label, row)], kind, found, fields, report.comparators))
     buttons = {"all": "all", "wrong": "wrong", "right": "right", "unreadable": "unreadable"}
     return _rows(cards, buttons, kinds)
 
@@ -60,8 +66,27 @@ def comparison_rows(comparison: Comparison) -> Markup:
         kind = kind_of((one, two), comparison.primary)
         found = f"{kind} changed" if _changed(one, two) else kind
         kinds.append(found)
-        cards.append(_card([(before, one), (after, two)], kind, found, fields))
+        cards.append(_card([(before, one), (after, two)], kind, found, fields, comparison.before.comparators))
     return _rows(cards, _FILTERS, kinds)
+
+
+def overview_rows(overview: Overview) -> Markup:
+    """The rows of all reports."""
+    first, *others = overview.reports
+    every = [
+        [one for one, _ in paired_rows(first, first)],
+        *([two for _, two in paired_rows(first, o)] for o in others),
+    ]
+    labels = [label for label, _ in overview.labelled]
+    cards, kinds, fields = [], [], first.output.fields()
+    for rows in zip(*every, strict=True):
+        scores = [row.scores.get(overview.primary) for row in rows]
+        right = [score is not None and score >= RIGHT for score in scores]
+        kind = "uncounted" if None in scores else "all_right" if all(right) else "split" if any(right) else "none_right"
+        kinds.append(kind)
+        cards.append(_card(list(zip(labels, rows, strict=True)), kind, kind, fields, first.comparators))
+    buttons = {"all": "all", "split": "not alike", "none_right": "wrong in all", "all_right": "right in all"}
+    return _rows(cards, buttons, kinds)
 
 
 def _rows(cards: Sequence[Markup], filters: dict[str, str], kinds: Sequence[str]) -> Markup:
@@ -76,10 +101,20 @@ def _rows(cards: Sequence[Markup], filters: dict[str, str], kinds: Sequence[str]
         )
     search = Markup('<input type="search" id="search" placeholder="Search the rows" aria-label="Search the rows">')
     bar = element("div", *buttons, search, element("output", f"{len(cards)} rows", id="shown"), class_="filters")
+    keys = joined(
+        [element("kbd", "/"), " search, ", element("kbd", "j"), " ", element("kbd", "k"), " next and last row"]
+    )
+    bar = joined([bar, element("p", keys, class_="quiet keys")])
     return element("section", element("h2", "Rows"), bar, element("div", *cards, id="rows"), class_="panel")
 
 
-def _card(answers: Sequence[tuple[str, RowResult]], kind: str, kinds: str, fields: dict[str, Any]) -> Markup:
+def _card(
+    answers: Sequence[tuple[str, RowResult]],
+    kind: str,
+    kinds: str,
+    fields: dict[str, Any],
+    comparators: Mapping[str, Comparator],
+) -> Markup:
     row = answers[0][1]
     head = element(
         "header",
@@ -88,20 +123,27 @@ def _card(answers: Sequence[tuple[str, RowResult]], kind: str, kinds: str, field
         element("span", file_text(row.place) + (f" · group {row.group}" if row.group else ""), class_="quiet"),
     )
     if fields and any(isinstance(item.value, dict) for _, item in answers):
-        body = _field_table(answers, fields)
+        body = _field_table(answers, fields, comparators)
     else:
         lines = [["wanted", _text(row.target) if row.has_target else "–"]]
         lines += [[label, _whole(item)] for label, item in answers]
         body = element("div", table(["", "answer"], lines, "answers"))
     raw = [_raw(label, item) for label, item in answers]
-    return element("article", head, _question(row), body, *raw, class_="row", data_kind=kinds)
+    return element("article", head, _question(row), body, *raw, class_="row", data_kind=kinds, tabindex="-1")
 
 
-def _field_table(answers: Sequence[tuple[str, RowResult]], fields: dict[str, Any]) -> Markup:
+def _field_table(
+    answers: Sequence[tuple[str, RowResult]], fields: dict[str, Any], comparators: Mapping[str, Comparator]
+) -> Markup:
     wanted = answers[0][1]
     target = wanted.target if isinstance(wanted.target, dict) else {}
     extra = [key for _, row in answers if isinstance(row.value, dict) for key in row.value if key not in fields]
-    marks = [right_fields(row, fields) if row.has_target else {} for _, row in answers]
+    marks = [
+        {name: share >= 1 for name, share in field_agreements(row, fields, comparators).items()}
+        if row.has_target
+        else {}
+        for _, row in answers
+    ]
     lines: list[list[str | Markup]] = []
     for name in [*fields, *dict.fromkeys(extra)]:
         cells = [_cell(row, name, right.get(name)) for (_, row), right in zip(answers, marks, strict=True)]

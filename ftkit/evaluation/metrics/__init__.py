@@ -2,22 +2,46 @@
 
 from ftkit.evaluation.metrics.choosing import Metrics, chosen_metrics, default_metrics, headline
 from ftkit.evaluation.metrics.classification import INVALID, confusion
+from ftkit.evaluation.metrics.field_comparators import (
+    Aligned,
+    AnyComparator,
+    Comparator,
+    Comparators,
+    Date,
+    Exact,
+    NormalisedText,
+    NullAgreement,
+    Numeric,
+    SetOf,
+    comparators_of,
+)
 from ftkit.evaluation.metrics.metric import Metric, RatioMetric, RowMetric, ScoreFunction, Unit, metric
-from ftkit.evaluation.metrics.structured import FIELD_PREFIX, right_fields
+from ftkit.evaluation.metrics.structured import FIELD_PREFIX, field_agreements
 
 __all__ = [
     "FIELD_PREFIX",
     "INVALID",
+    "Aligned",
+    "AnyComparator",
+    "Comparator",
+    "Comparators",
+    "Date",
+    "Exact",
     "Metric",
     "Metrics",
+    "NormalisedText",
+    "NullAgreement",
+    "Numeric",
     "RatioMetric",
     "RowMetric",
     "ScoreFunction",
+    "SetOf",
     "Unit",
     "chosen_metrics",
+    "comparators_of",
     "confusion",
     "default_metrics",
+    "field_agreements",
     "headline",
     "metric",
-    "right_fields",
 ]

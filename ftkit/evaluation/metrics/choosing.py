@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ftkit.errors import ConfigError
+from ftkit.evaluation.metrics.calibration import CALIBRATION
 from ftkit.evaluation.metrics.classification import choice_metrics
+from ftkit.evaluation.metrics.field_comparators import Comparator
 from ftkit.evaluation.metrics.metric import REGISTERED, Metric, ScoreFunction, row_metric
+from ftkit.evaluation.metrics.overlap import OVERLAP
 from ftkit.evaluation.metrics.structured import structured_metrics
 from ftkit.evaluation.metrics.text import text_metrics
 from ftkit.evaluation.row import RowResult
@@ -17,26 +20,35 @@ __all__ = ["Metrics", "chosen_metrics", "default_metrics", "headline"]
 Metrics = str | Metric | ScoreFunction | Sequence[str | Metric | ScoreFunction]
 """``"auto"``, a name, a metric, a function of one row, or several of these."""
 
-_HEADLINES = ("record_exact", "accuracy", "tool_calls_match", "exact_match")
+_HEADLINES = ("record_match", "record_exact", "accuracy", "tool_calls_match", "exact_match")
 
 
-def default_metrics(output: Output, rows: tuple[RowResult, ...]) -> tuple[Metric, ...]:
+def default_metrics(
+    output: Output, rows: tuple[RowResult, ...], comparators: Mapping[str, Comparator] | None = None
+) -> tuple[Metric, ...]:
     """What ``metrics="auto"`` stands for: the metrics of the output's kind."""
     if isinstance(output, JsonOutput):
-        return structured_metrics(output)
+        return structured_metrics(output, comparators)
     if isinstance(output, ChoiceOutput):
-        return choice_metrics(output)
+        calibrated = any(row.logprob is not None for row in rows)
+        return (*choice_metrics(output), *(CALIBRATION if calibrated else ()))
     return text_metrics(rows)
 
 
-def chosen_metrics(metrics: Metrics, output: Output, rows: tuple[RowResult, ...]) -> tuple[Metric, ...]:
+def chosen_metrics(
+    metrics: Metrics,
+    output: Output,
+    rows: tuple[RowResult, ...],
+    comparators: Mapping[str, Comparator] | None = None,
+) -> tuple[Metric, ...]:
     """The metrics that ``metrics`` asks for, in order, each once.
 
     Raises:
         ConfigError: an unknown name, a function without one, or two metrics of the same name.
     """
-    built_in = default_metrics(output, rows)
-    known = {**REGISTERED, **{metric.name: metric for metric in built_in}}
+    built_in = default_metrics(output, rows, comparators)
+    named: tuple[Metric, ...] = (*OVERLAP, *CALIBRATION)
+    known = {**REGISTERED, **{metric.name: metric for metric in (*built_in, *named)}}
     asked = [metrics] if isinstance(metrics, str | Metric) or callable(metrics) else list(metrics)
     found: dict[str, Metric] = {}
     for item in asked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -85,6 +85,10 @@ class RowMetric(RatioMetric):
                 f'Register it with @metric("{self.name}", unit="number") if that is meant.'
             )
         return number
+
+    def scores(self, rows: Sequence[RowResult]) -> list[float | None]:
+        """The score of every row, in order. Metrics that do better with all rows at hand at once override this."""
+        return [self.of(row) for row in rows]
 
     def tally(self, row: RowResult) -> tuple[float, ...]:
         score = row.scores[self.name] if self.name in row.scores else self.of(row)

@@ -10,23 +10,28 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ftkit.evaluation.metrics.comparators import same_value, same_value_normalised
+from ftkit.evaluation.metrics.field_comparators import Comparator, Exact
 from ftkit.evaluation.metrics.metric import Metric, RowMetric, ScoreFunction
 from ftkit.evaluation.row import RowResult
 from ftkit.schema import JsonOutput
 
-__all__ = ["FIELD_PREFIX", "right_fields", "structured_metrics"]
+__all__ = ["FIELD_PREFIX", "field_agreements", "structured_metrics"]
 
 FIELD_PREFIX = "field:"
 """Before the field's name in the names of the metrics per field."""
 
 _ABSENT: Any = object()
+_EXACT = Exact()
 
-Comparator = Callable[[Any, Any], bool]
+Same = Callable[[Any, Any], bool]
 
 
-def structured_metrics(output: JsonOutput) -> tuple[Metric, ...]:
-    """The metrics of a JSON output; those per field only when it is an object with known fields."""
-    fields = output.fields()
+def structured_metrics(output: JsonOutput, comparators: Mapping[str, Comparator] | None = None) -> tuple[Metric, ...]:
+    """The metrics of a JSON output; those per field only when it is an object with known fields.
+
+    With ``comparators`` fields count as right by them, and ``record_match`` is the share of answers with all right.
+    """
+    fields, chosen = output.fields(), comparators or {}
     defaults = {name: schema["default"] for name, schema in fields.items() if "default" in schema}
     found: list[Metric] = [
         _rate("parse_rate", "answers that are one JSON value", lambda row: row.readable),
@@ -43,41 +48,71 @@ def structured_metrics(output: JsonOutput) -> tuple[Metric, ...]:
         ),
     ]
     if fields:
-        found.append(_rate("mean_field_accuracy", "mean over the rows of the share of fields right", _mean(fields)))
+        if chosen:
+            kinds = ", ".join(f"{name} {getattr(one, 'kind', 'own')}" for name, one in chosen.items())
+            found.append(_rate("record_match", f"answers with every field right ({kinds})", _all(fields, chosen)))
+        found.append(
+            _rate("mean_field_accuracy", "mean over the rows of the share of fields right", _mean(fields, chosen))
+        )
         found += [
-            _rate(f"{FIELD_PREFIX}{name}", f"answers whose {name} is right", _field(name, fields)) for name in fields
+            _rate(f"{FIELD_PREFIX}{name}", _says(name, chosen.get(name)), _field(name, fields, chosen))
+            for name in fields
         ]
     return tuple(found)
 
 
-def right_fields(row: RowResult, fields: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
-    """Which of the schema's fields the answer has right. A field that neither side has is right.
+def field_agreements(
+    row: RowResult, fields: Mapping[str, Mapping[str, Any]], comparators: Mapping[str, Comparator]
+) -> dict[str, float]:
+    """How right the answer has each of the schema's fields, from 0 to 1. A field that neither side has is right.
 
     A field left out counts as the schema's default for it, where there is one.
     """
-    return {name: _right(row, name, schema) for name, schema in fields.items()}
+    return {name: _agreement(row, name, schema, comparators.get(name)) for name, schema in fields.items()}
 
 
-def _right(row: RowResult, name: str, schema: Mapping[str, Any]) -> bool:
+def _agreement(row: RowResult, name: str, schema: Mapping[str, Any], comparator: Comparator | None) -> float:
     if not row.readable or not isinstance(row.value, dict):
-        return False
+        return 0.0
     default = schema.get("default", _ABSENT)
     wanted = row.target.get(name, default) if isinstance(row.target, dict) else default
     given = row.value.get(name, default)
     if wanted is _ABSENT or given is _ABSENT:
-        return wanted is given
-    return same_value(given, wanted)
+        return float(wanted is given)
+    return (comparator or _EXACT).agreement(given, wanted)
 
 
-def _field(name: str, fields: Mapping[str, Mapping[str, Any]]) -> ScoreFunction:
-    return lambda row: _right(row, name, fields[name]) if row.has_target else None
+def _field(name: str, fields: Mapping[str, Mapping[str, Any]], comparators: Mapping[str, Comparator]) -> ScoreFunction:
+    return lambda row: _agreement(row, name, fields[name], comparators.get(name)) if row.has_target else None
 
 
-def _mean(fields: Mapping[str, Mapping[str, Any]]) -> ScoreFunction:
-    return lambda row: sum(right_fields(row, fields).values()) / len(fields) if row.has_target else None
+def _mean(fields: Mapping[str, Mapping[str, Any]], comparators: Mapping[str, Comparator]) -> ScoreFunction:
+    def score(row: RowResult) -> float | None:
+        return sum(field_agreements(row, fields, comparators).values()) / len(fields) if row.has_target else None
+
+    return score
 
 
-def _record(defaults: Mapping[str, Any], same: Comparator) -> ScoreFunction:
+def _all(fields: Mapping[str, Mapping[str, Any]], comparators: Mapping[str, Comparator]) -> ScoreFunction:
+    def score(row: RowResult) -> bool | None:
+        if not row.has_target:
+            return None
+        whole = isinstance(row.value, dict) and not row.value.keys() - fields.keys()
+        return whole and min(field_agreements(row, fields, comparators).values()) >= 1
+
+    return score
+
+
+def _says(name: str, comparator: Comparator | None) -> str:
+    if comparator is None:
+        return f"answers whose {name} is right"
+    settings = comparator.model_dump(exclude={"kind"}, exclude_defaults=True)
+    said = ", ".join(f"{key}={value}" for key, value in settings.items())
+    kind = getattr(comparator, "kind", "own")
+    return f"answers whose {name} is right by comparator {kind}{f' ({said})' if said else ''}"
+
+
+def _record(defaults: Mapping[str, Any], same: Same) -> ScoreFunction:
     def score(row: RowResult) -> bool | None:
         if not row.has_target:
             return None

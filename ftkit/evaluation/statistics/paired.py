@@ -46,8 +46,10 @@ def sign_flip(differences: NDArray[np.float64], *, seed: int, draws: int = DRAWS
     reached = abs(float(moved.sum())) - 1e-9
     batch, extreme = max(1, _CELLS // len(moved)), 0
     for start in range(0, draws, batch):
-        signs = generator.integers(0, 2, size=(min(batch, draws - start), len(moved))) * 2 - 1
-        extreme += int((np.abs(signs @ moved) >= reached).sum())
+        size = min(batch, draws - start)
+        bits = np.frombuffer(generator.bytes(size * -(-len(moved) // 8)), dtype=np.uint8).reshape(size, -1)
+        kept = np.unpackbits(bits, axis=1, count=len(moved)).astype(np.float64) @ moved
+        extreme += int((np.abs(2 * kept - moved.sum()) >= reached).sum())
     return (extreme + 1) / (draws + 1)
 
 

@@ -1,0 +1,154 @@
+"""Options of ``ftkit evaluate``: how answers are compared, what they cost, how fast to ask, what to probe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ftkit.data import Dataset
+    from ftkit.evaluation import Asking, Prices, Probes
+    from ftkit.evaluation.metrics import Comparator
+    from ftkit.model import Model
+
+__all__ = [
+    "AsOf",
+    "BaseModel",
+    "ComparatorNames",
+    "Concurrency",
+    "Constrained",
+    "ExampleFile",
+    "InputUsd",
+    "MetricNames",
+    "OutputUsd",
+    "PriceSource",
+    "ProbeGeneral",
+    "RequestsPerMinute",
+    "Samples",
+    "Shots",
+    "TrainFile",
+    "TrainingUsd",
+    "asking_of",
+    "comparators_of",
+    "prices_of",
+    "probes_of",
+]
+
+MetricNames = Annotated[
+    list[str] | None,
+    typer.Option("--metric", metavar="NAME", help="A metric besides those of the output: chrf, rouge_l. Repeatable."),
+]
+ComparatorNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--comparator",
+        metavar="FIELD=KIND",
+        help="How to compare a field: exact, normalised, numeric:0.5 (apart at most), numeric:1% (of the wanted one), "
+        "date:2 (days), set, aligned or null. Repeatable.",
+    ),
+]
+Samples = Annotated[int, typer.Option(metavar="N", min=1, help="Answers a row, averaged; needs a --temperature.")]
+Shots = Annotated[int, typer.Option(metavar="K", min=0, help="Examples before each question, from --examples.")]
+ExampleFile = Annotated[
+    Path | None, typer.Option("--examples", metavar="FILE", help="Rows to take examples from: the training split.")
+]
+InputUsd = Annotated[float | None, typer.Option(metavar="USD", min=0, help="Price of a million input tokens.")]
+OutputUsd = Annotated[float | None, typer.Option(metavar="USD", min=0, help="Price of a million output tokens.")]
+PriceSource = Annotated[str | None, typer.Option(metavar="TEXT", help="Where the prices stand; needed with them.")]
+AsOf = Annotated[
+    str | None, typer.Option("--price-date", metavar="DATE", help="When they were read, 2026-11-24 [default: today]")
+]
+TrainingUsd = Annotated[
+    float | None, typer.Option(metavar="USD", min=0, help="What making the model cost, for the break-even.")
+]
+Constrained = Annotated[bool, typer.Option("--constrained", help="Hold answers to the schema, token by token.")]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Calls open at once; answers are kept, so that it can be taken up again."),
+]
+RequestsPerMinute = Annotated[float | None, typer.Option(metavar="N", min=1e-3, help="Calls begin no faster.")]
+ProbeGeneral = Annotated[
+    int | None,
+    typer.Option(
+        "--probe-general", metavar="N", min=0, help="Ask N questions on general abilities too; 0 asks all of them."
+    ),
+]
+TrainFile = Annotated[
+    Path | None,
+    typer.Option("--train-data", metavar="FILE", help="The rows it was tuned on, to see whether it overfits."),
+]
+BaseModel = Annotated[
+    str | None, typer.Option("--base", metavar="MODEL", help="The model before tuning, for the drift; both local.")
+]
+
+
+def comparators_of(given: Sequence[str] | None) -> dict[str, Comparator | str]:
+    """The comparators by field, from ``field=kind`` or ``field=kind:setting``."""
+    from ftkit.evaluation.metrics import Date, Numeric
+
+    found: dict[str, Comparator | str] = {}
+    for one in given or ():
+        field, equals, said = one.partition("=")
+        kind, colon, setting = said.partition(":")
+        if not equals or not kind:
+            raise typer.BadParameter(f'"{one}" is no FIELD=KIND, like age=numeric:1', param_hint="--comparator")
+        try:
+            if not colon:
+                found[field] = kind
+            elif kind == "date":
+                found[field] = Date(days=int(setting))
+            elif kind == "numeric" and setting.endswith("%"):
+                found[field] = Numeric(relative=float(setting[:-1]) / 100)
+            elif kind == "numeric":
+                found[field] = Numeric(absolute=float(setting))
+            else:
+                raise ValueError
+        except ValueError:
+            raise typer.BadParameter(
+                f'"{one}": after the colon stand a number or a percentage for numeric, days for date',
+                param_hint="--comparator",
+            ) from None
+    return found
+
+
+def prices_of(
+    input_usd: float | None, output_usd: float | None, source: str | None, as_of: str | None
+) -> Prices | None:
+    """The prices of tokens; ``None`` when none were given."""
+    if input_usd is None and output_usd is None:
+        return None
+    if input_usd is None or output_usd is None or source is None:
+        raise typer.BadParameter("prices take --input-usd, --output-usd and --price-source together")
+    from ftkit.evaluation import Prices
+
+    try:
+        day = date.today() if as_of is None else date.fromisoformat(as_of)
+    except ValueError:
+        raise typer.BadParameter(f'"{as_of}" is no date like 2026-11-24', param_hint="--price-date") from None
+    return Prices(input_usd=input_usd, output_usd=output_usd, source=source, as_of=day)
+
+
+def asking_of(concurrency: int | None, requests_per_minute: float | None) -> Asking | None:
+    """How the model is asked; ``None`` for all at once."""
+    if concurrency is None and requests_per_minute is None:
+        return None
+    from ftkit.evaluation import Asking
+
+    return Asking(concurrency=concurrency or 1, requests_per_minute=requests_per_minute)
+
+
+def probes_of(general: int | None, train: Dataset | None, base: str | None, model: Model) -> Probes | None:
+    """What to probe; ``None`` when nothing was asked for."""
+    if general is None and train is None and base is None:
+        return None
+    from ftkit.evaluation import Probes
+    from ftkit.model import Model
+
+    asked: dict[str, Any] = {"general": False if general is None else general or True, "train": train}
+    if base is not None:
+        asked["base"] = Model(base, model.task, sampling=model.sampling, other_task=True)
+    return Probes(**asked)

@@ -1,0 +1,201 @@
+"""Asking a model many questions: all at once where it likes that, many at a time where each is a call of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ftkit.backends import Answer, OnAnswer, Request, Sampling
+from ftkit.errors import ModelError
+from ftkit.evaluation.figures import usd_text
+from ftkit.evaluation.journal import Journal
+from ftkit.extras import require
+from ftkit.task import Task
+
+__all__ = ["Answering", "Asking", "ask"]
+
+
+class Answering(Protocol):
+    """What can be evaluated: :class:`ftkit.Model`, or any object that answers requests for a task."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def task(self) -> Task: ...
+
+    @property
+    def sampling(self) -> Sampling: ...
+
+    def answer_many(
+        self, requests: Sequence[Request], sampling: Sampling | None = None, on_answer: OnAnswer | None = None
+    ) -> list[Answer]: ...
+
+    def about(self) -> dict[str, Any]: ...
+
+
+class Asking(BaseModel):
+    """How a model is asked. The defaults suit a local model, which wants all questions at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    concurrency: int | None = Field(
+        default=None,
+        ge=1,
+        description="open calls of one question each; None: all questions in one call",
+    )
+    requests_per_minute: float | None = Field(default=None, gt=0, description="calls are begun no faster than this")
+    tokens_per_minute: float | None = Field(
+        default=None, gt=0, description="calls wait while the tokens of those that ended are above this"
+    )
+    attempts: int = Field(
+        default=6, ge=1, description="how often a question is asked whose answer says that it may be asked again"
+    )
+    resume: bool | None = Field(
+        default=None,
+        description="keep answers on disk until the report is made, and take up those of an evaluation that was cut "
+        "off; None: where concurrency is given. Off for models that may change under their name",
+    )
+
+
+class _Limiter:
+    """Lets calls begin at the pace of the limits; shared by all threads."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._per_request = 60 / asking.requests_per_minute if asking.requests_per_minute else 0.0
+        self._per_token = 60 / asking.tokens_per_minute if asking.tokens_per_minute else 0.0
+        self._next = time.monotonic()
+        self._lock = threading.Lock()
+
+    def wait(self, stopped: threading.Event) -> None:
+        with self._lock:
+            now = time.monotonic()
+            start = max(now, self._next)
+            self._next = start + self._per_request
+        if start > now:
+            stopped.wait(start - now)
+
+    def spent(self, tokens: int) -> None:
+        if self._per_token:
+            with self._lock:
+                self._next = max(self._next, time.monotonic()) + tokens * self._per_token
+
+    def pause(self, seconds: float) -> None:
+        """One call was turned away: the others need not try either."""
+        with self._lock:
+            self._next = max(self._next, time.monotonic() + seconds)
+
+
+def ask(
+    model: Answering,
+    requests: Sequence[Request],
+    sampling: Sampling,
+    asking: Asking,
+    journal: Journal | None = None,
+    *,
+    progress: bool,
+) -> list[Answer]:
+    """Answer every request, in order. Those that ``journal`` holds are not asked again.
+
+    Raises:
+        ModelError: the model cannot answer at all; answers that came before are in the journal.
+    """
+    found: dict[int, Answer] = {} if journal is None else journal.known()
+    left = [index for index in range(len(requests)) if index not in found]
+    if not left:
+        return [found[index] for index in range(len(requests))]
+    with _shown(model.name, len(requests), found.values(), progress) as show:
+
+        def done(position: int, answer: Answer) -> None:
+            if journal is not None:
+                journal.add(left[position], answer)
+            show(answer)
+
+        open_requests = [requests[index] for index in left]
+        if asking.concurrency is None:
+            answers = model.answer_many(open_requests, sampling, done)
+        else:
+            answers = _one_by_one(model, open_requests, sampling, asking, done)
+    if len(answers) != len(left):
+        raise ModelError(f"{model.name} gave {len(answers)} answers to {len(left)} requests")
+    found |= zip(left, answers, strict=True)
+    return [found[index] for index in range(len(requests))]
+
+
+def _one_by_one(
+    model: Answering, requests: Sequence[Request], sampling: Sampling, asking: Asking, done: OnAnswer
+) -> list[Answer]:
+    tenacity = require("tenacity", extra="openai", needed_for="asking many questions at once")
+    limiter, stopped, told = _Limiter(asking), threading.Event(), threading.Lock()
+    spaced = tenacity.wait_random_exponential(multiplier=0.5, max=60)
+
+    def pause(state: Any) -> float:
+        named = state.outcome.result().retry_after_s
+        seconds: float = max(named, spaced(state))
+        if named > 0:
+            limiter.pause(named)
+        return seconds
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_result(lambda answer: answer.retry_after_s is not None and not stopped.is_set()),
+        wait=pause,
+        stop=tenacity.stop_after_attempt(asking.attempts),
+        sleep=stopped.wait,
+        retry_error_callback=lambda state: state.outcome.result(),
+    )
+
+    def once(request: Request) -> Answer:
+        limiter.wait(stopped)
+        if stopped.is_set():
+            raise ModelError("stopped")
+        (answer,) = model.answer_many([request], sampling)
+        limiter.spent(answer.input_tokens + answer.output_tokens)
+        return answer
+
+    def one(index: int) -> Answer:
+        answer: Answer = retrying.copy()(once, requests[index])
+        with told:
+            done(index, answer)
+        return answer
+
+    with ThreadPoolExecutor(min(asking.concurrency or 1, len(requests)), thread_name_prefix="ask") as pool:
+        futures = [pool.submit(one, index) for index in range(len(requests))]
+        try:
+            ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            failed = next((future for future in futures if future in ended and future.exception()), None)
+            if failed is not None:
+                failed.result()
+        finally:  # after a failure or Ctrl-C nothing new begins; calls under way end and are kept
+            stopped.set()
+            for future in futures:
+                future.cancel()
+    return [future.result() for future in futures]
+
+
+@contextlib.contextmanager
+def _shown(name: str, total: int, known: Any, progress: bool) -> Iterator[Callable[[Answer], None]]:
+    """A bar with what the answers cost so far, when standard error is a terminal."""
+    if not (progress and sys.stderr.isatty()):
+        yield lambda answer: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    spent = sum(answer.cost_usd or 0.0 for answer in known)
+    with Progress(*columns, TextColumn("{task.fields[money]}"), console=Console(stderr=True), transient=True) as bar:
+        shown = bar.add_task(f"asking {name}".replace("[", "\\["), total=total, completed=len(known), money="")
+
+        def show(answer: Answer) -> None:
+            nonlocal spent
+            spent += answer.cost_usd or 0.0
+            bar.update(shown, advance=1, money=usd_text(spent) if spent else "")
+
+        yield show

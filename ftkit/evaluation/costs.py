@@ -1,0 +1,150 @@
+"""What answers cost: prices with source and date, cost per row and per right row, break-even between two models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ftkit.evaluation.row import RowResult
+
+if TYPE_CHECKING:
+    from ftkit.evaluation.report import Report
+
+__all__ = ["RIGHT", "BreakEven", "Cost", "Prices", "break_even", "cost_of", "right_answers"]
+
+RIGHT = 1 - 1e-9
+"""An answer is right when its score reaches this."""
+
+
+class Prices(BaseModel):
+    """What a model costs, in US dollars, and who says so.
+
+    Either per million tokens (``input_usd`` and ``output_usd``) or per hour of the machine (``gpu_hour_usd``).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input_usd: float | None = Field(default=None, ge=0, description="per million input tokens")
+    output_usd: float | None = Field(default=None, ge=0, description="per million output tokens")
+    cached_input_usd: float | None = Field(
+        default=None, ge=0, description="per million input tokens that were cached; as input_usd when left out"
+    )
+    gpu_hour_usd: float | None = Field(default=None, ge=0, description="per hour of the machine that answers")
+    source: str = Field(min_length=1, description="where the prices stand, e.g. the address of the page")
+    as_of: date = Field(description="when they were read there")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Prices:
+        by_token = self.input_usd is not None and self.output_usd is not None
+        if by_token == (self.gpu_hour_usd is not None):
+            raise ValueError("give input_usd and output_usd, or gpu_hour_usd")
+        return self
+
+
+class Cost(BaseModel):
+    """What the answers cost, in US dollars; all ``None`` when that is not known."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    total_usd: float | None
+    per_1000_usd: float | None
+    """A thousand predictions like these."""
+    per_success_usd: float | None
+    """Total over the answers that are right by the headline metric; ``None`` when none is."""
+    source: str
+    """Where the price comes from, or why there is none."""
+    as_of: date | None = None
+    """Date of the price."""
+    training_usd: float | None = None
+    """What making the model cost; ``None`` when not said."""
+
+
+class BreakEven(BaseModel):
+    """From how many predictions on the second model is cheaper, its training paid."""
+
+    model_config = ConfigDict(frozen=True)
+
+    training_usd: float
+    saved_per_1000_usd: float
+    predictions: int | None
+    """``None`` when it never is: a prediction costs as much or more than with the first."""
+
+
+def cost_of(
+    rows: Sequence[RowResult],
+    primary: str,
+    wall_s: float,
+    *,
+    prices: Prices | None,
+    gpu_hour_usd: float | None,
+    training_usd: float | None,
+) -> Cost:
+    """The cost of all answers: by ``prices``, else by the hour, else as the backend priced each answer."""
+    answers = [answer for row in rows for answer in row.answers]
+    answered = [answer for answer in answers if answer.finish_reason != "error"]
+    priced = [answer.cost_usd for answer in answered if answer.cost_usd is not None]
+    hourly = gpu_hour_usd if prices is None else prices.gpu_hour_usd
+    total: float | None = None
+    if hourly is not None:
+        total, source = wall_s / 3600 * hourly, f"time taken at ${hourly:g} an hour"
+    elif prices is not None:
+        total, source = sum(_by_token(answer, prices) for answer in answered), _token_prices(prices)
+    elif not answered:
+        source = "no row was answered"
+    elif not priced:
+        source = "no price is known for this model; pass prices=, for your own machine gpu_hour_usd="
+    elif len(priced) < len(answered):
+        source = f"{len(answered) - len(priced)} of {len(answered)} answers came without a price"
+    else:
+        total, source = sum(priced), "summed over the answers, as the backend priced them"
+    if prices is not None:
+        source = f"{source} ({prices.source}, {prices.as_of.isoformat()})"
+    elif gpu_hour_usd is not None:
+        source = f"{source} (given by the caller)"
+    right = sum(right_answers(row, primary) for row in rows)
+    return Cost(
+        total_usd=total,
+        per_1000_usd=None if total is None else total / len(answers) * 1000,
+        per_success_usd=None if total is None or right == 0 else total / right,
+        source=source,
+        as_of=None if prices is None else prices.as_of,
+        training_usd=training_usd,
+    )
+
+
+def right_answers(row: RowResult, primary: str) -> int:
+    """How many of the answers to ``row`` are right by the metric ``primary``."""
+    others = [answer.scores.get(primary) or 0.0 for answer in row.others]
+    first = (row.scores.get(primary) or 0.0) * len(row.answers) - sum(others)  # the row's score is the mean of all
+    return sum(score >= RIGHT for score in (first, *others))
+
+
+def _by_token(answer: RowResult, prices: Prices) -> float:
+    input_usd, output_usd = prices.input_usd or 0.0, prices.output_usd or 0.0
+    cached_usd = input_usd if prices.cached_input_usd is None else prices.cached_input_usd
+    fresh = answer.input_tokens - answer.cached_tokens
+    return (fresh * input_usd + answer.cached_tokens * cached_usd + answer.output_tokens * output_usd) / 1e6
+
+
+def _token_prices(prices: Prices) -> str:
+    return f"tokens at ${prices.input_usd:g} in and ${prices.output_usd:g} out per million"
+
+
+def break_even(before: Report, after: Report) -> BreakEven | None:
+    """When ``after`` has paid for its training; what ``before`` once cost to train is spent either way.
+
+    ``None`` when a price, or the training cost of ``after``, is not known.
+    """
+    old, new, training = before.cost.per_1000_usd, after.cost.per_1000_usd, after.cost.training_usd
+    if old is None or new is None or training is None:
+        return None
+    saved = old - new
+    return BreakEven(
+        training_usd=training,
+        saved_per_1000_usd=saved,
+        predictions=math.ceil(training / saved * 1000 - 1e-6) if saved > 0 else None,
+    )

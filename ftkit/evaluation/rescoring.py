@@ -1,0 +1,43 @@
+"""Scoring a report again: the answers stay, the metrics may be others."""
+
+from __future__ import annotations
+
+from ftkit.evaluation.costs import right_answers
+from ftkit.evaluation.metrics import Comparators, Metrics, chosen_metrics, comparators_of, headline
+from ftkit.evaluation.report import Report
+from ftkit.evaluation.scoring import measure, score_rows
+
+__all__ = ["rescored"]
+
+
+def rescored(
+    report: Report,
+    metrics: Metrics,
+    *,
+    comparators: Comparators | None,
+    primary: str | None,
+    confidence: float | None,
+    seed: int | None,
+) -> Report:
+    """See :meth:`ftkit.Report.rescore`."""
+    fields = report.comparators if comparators is None else comparators_of(comparators, report.output.fields())
+    chosen = chosen_metrics(metrics, report.output, report.rows, fields)
+    lead = headline(chosen, primary)
+    level, start = confidence or report.confidence, report.seed if seed is None else seed
+    rows = score_rows(report.rows, chosen)
+    total, right = report.cost.total_usd, sum(right_answers(row, lead) for row in rows)
+    dumped = {name: getattr(report, name) for name in type(report).model_fields}
+    return Report.model_construct(
+        **{
+            **dumped,
+            "rows": rows,
+            "comparators": fields,
+            "primary": lead,
+            "confidence": level,
+            "seed": start,
+            "metrics": measure(rows, chosen, confidence=level, seed=start),
+            "cost": report.cost.model_copy(
+                update={"per_success_usd": None if total is None or right == 0 else total / right}
+            ),
+        }
+    )

@@ -1,0 +1,85 @@
+"""The forms that other programs read: JSON by its published schema, JUnit, Markdown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+
+from ftkit.errors import ConfigError
+from ftkit.evaluation import Comparison, Overview, Report, compare, evaluate, overview
+from tests.evaluation.scripted import TRIAGE, ScriptedModel, answers, dataset
+
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> list[Report]:
+    data = dataset(tmp_path, TRIAGE, ["soon"] * 40)
+    said = {
+        "<gone>\x01": ["soon"] * 30 + ["later"] * 10,
+        "worse": ["later"] * 40,
+        "alike": ["soon"] * 30 + ["urgent"] * 10,
+    }
+    return [evaluate(ScriptedModel(TRIAGE, answers(each)), data, label=label) for label, each in said.items()]
+
+
+@pytest.mark.parametrize("kind", [Report, Comparison, Overview])
+def test_published_schemas_are_those_of_the_code(kind: type[Report | Comparison | Overview]) -> None:
+    """Write them anew with: python -m tests.evaluation.test_forms"""
+    published = json.loads((SCHEMAS / f"{kind.__name__.lower()}-1.schema.json").read_text(encoding="utf-8"))
+    assert published == schema(kind)
+
+
+def schema(kind: type[Report | Comparison | Overview]) -> dict[str, object]:
+    found = kind.model_json_schema(mode="serialization")
+    if kind is Report:
+        found["$defs"]["Report"]["properties"]["digest"] = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+
+
+def test_saved_files_keep_to_their_schema(reports: list[Report], tmp_path: Path) -> None:
+    found = {
+        "report": reports[0].save(tmp_path / "r.json"),
+        "comparison": compare(*reports[:2]).save(tmp_path / "c.json"),
+        "overview": overview(reports).save(tmp_path / "o.json"),
+    }
+    for name, path in found.items():
+        published = json.loads((SCHEMAS / f"{name}-1.schema.json").read_text(encoding="utf-8"))
+        jsonschema.validate(json.loads(path.read_text(encoding="utf-8")), published)
+
+
+def test_junit_fails_what_got_worse(reports: list[Report], tmp_path: Path) -> None:
+    first, worse, alike = reports
+    suite = ElementTree.parse(compare(first, worse).save(tmp_path / "worse.xml")).getroot()
+    failed = [case.get("name") for case in suite if case.find("failure") is not None]
+    assert suite.get("name") == "<gone>\ufffd → worse"
+    assert "verdict" in failed
+    assert suite.get("failures") == str(len(failed))
+    suite = ElementTree.parse(compare(first, alike).save(tmp_path / "alike.xml")).getroot()
+    assert suite.get("failures") == "0"
+    suite = ElementTree.parse(compare(first, alike, margin=0.01).save(tmp_path / "short.xml")).getroot()
+    failure = suite[0].find("failure")
+    assert failure is not None
+    assert "These rows cannot show" in str(failure.get("message"))
+
+
+def test_an_overview_compares_all_with_the_first(reports: list[Report], tmp_path: Path) -> None:
+    found = overview([*reports, reports[2]])
+    assert [one.verdict for one in found.standings] == [None, "worse", "inconclusive", "inconclusive"]
+    assert [one.label for one in found.standings][2:] == ["alike", "alike #2"]
+    assert "worse" in str(found)
+    assert "| alike |" in found.save(tmp_path / "o.md").read_text(encoding="utf-8")
+    assert Overview.model_validate(json.loads(found.save(tmp_path / "o.json").read_text())) == found
+    with pytest.raises(ConfigError, match="at least two reports"):
+        overview(reports[:1])
+
+
+if __name__ == "__main__":
+    SCHEMAS.mkdir(exist_ok=True)
+    for each in (Report, Comparison, Overview):
+        text = json.dumps(schema(each), indent=1, ensure_ascii=False) + "\n"
+        (SCHEMAS / f"{each.__name__.lower()}-1.schema.json").write_text(text, encoding="utf-8")
