@@ -23,7 +23,7 @@ def overview(
     ] = None,
     output: ResultFiles = None,
 ) -> None:
-    """Put many reports side by side: quality, cost, time, and which of them no other beats."""
+    """Put many reports side by side, and say which no other beats."""
     paths = check_result_files(output)
     from ftkit.evaluation import Report
     from ftkit.evaluation import overview as put

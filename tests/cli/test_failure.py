@@ -18,7 +18,7 @@ def test_an_error_is_one_sentence_and_status_1(ftkit):
 def test_what_makes_no_sense_is_status_2(ftkit, texts):
     failed = ftkit("evaluate", "nobody:base", "--data", texts)
     assert failed.exit_code == 2
-    assert "there is no backend 'nobody'; known are local" in failed.stderr
+    assert "there is no backend 'nobody'; known are azure, " in failed.stderr
 
 
 def test_wrong_usage_is_status_2(ftkit):
