@@ -49,7 +49,7 @@ class Speed:
     fresh: float
     dequantised: float
     call: float
-    basis: Literal["measured", "data sheet"]
+    basis: Literal["measured", "measured on a busy machine", "data sheet"]
     products: Mapping[str, float] = field(default_factory=dict)
 
     def product(self, linear: Linear) -> float:

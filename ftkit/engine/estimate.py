@@ -73,6 +73,8 @@ def estimate(recipe: Recipe, shape: Shape, work: Work, target: Target, *, shared
     speed = target.speed(compute_precision(recipe), (*shape.linears, shape.head))
     if speed.basis == "data sheet":
         notes.append(f"seconds rest on the data sheet of the {target.name} and assumed shares of it")
+    if speed.basis == "measured on a busy machine":
+        notes.append("seconds were measured while the machine did other work; without it a run is quicker")
     memory = memory_of(shape, recipe, work, device=target.device, shared=shared, process=target.process)
     total = recipe.total_steps(work.rows)
     each = step_seconds(shape, recipe, work.steps, speed, shared=shared)
