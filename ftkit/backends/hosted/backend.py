@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import secrets
 import threading
 import time
@@ -12,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.backends.answer import Answerer
-from ftkit.backends.hosted.host import Host, Order, RemoteFile, RemoteJob
+from ftkit.backends.hosted.files import TrainingFiles
+from ftkit.backends.hosted.host import Host, Order, RemoteJob
 from ftkit.backends.hosted.patience import Patience
 from ftkit.backends.hosted.quote import Quote, quote
 from ftkit.backends.hosted.submitting import submitting
@@ -30,8 +29,6 @@ __all__ = ["HostedBackend"]
 
 _BEGIN_S = 10.0
 """How long a run may be in the store before its submission has begun."""
-_FILE_POLL_S = 1.0
-_FILE_WAIT_S = 1800.0
 
 
 class HostedBackend:
@@ -196,7 +193,7 @@ class HostedBackend:
             if store.get(record.id).state not in OPEN_STATES:
                 return
         else:
-            self._remove_files(record, store)
+            self._files(store).remove(record)
         self._end(record.id, store, "cancelled", None)
 
     def tuned_model(self, record: RunRecord, store: Store) -> str:
@@ -235,7 +232,7 @@ class HostedBackend:
         if record.handle["phase"] == "creating":  # a call was begun before: nothing is created before it was looked for
             found = self.patience(lambda: self.host().find_job(key, kind))
         if found is None:
-            files = self._upload_all(record, store)
+            files = self._files(store).upload_all(record)
             recipe = Recipe.kinds[kind].model_validate(record.recipe)
             order = Order(key, self.body(recipe, record.rows, files, key), kind)
             self._note(run_id, store, phase="creating", asked_at=time.time())
@@ -244,7 +241,7 @@ class HostedBackend:
             except HostError:
                 # A clear no: nothing was created, so what was uploaded for it goes.
                 self._note(run_id, store, phase="uploading", asked_at=None)
-                self._remove_files(store.get(run_id), store)
+                self._files(store).remove(store.get(run_id))
                 raise
         if found is None:
             store.append(run_id, "warning", {"message": "the host did not say whether it took the job; looking again"})
@@ -285,57 +282,6 @@ class HostedBackend:
                 return None
             raise
 
-    def _upload_all(self, record: RunRecord, store: Store) -> dict[str, str]:
-        folder = store.run_folder(record.id)
-        ids: dict[str, str] = {}
-        try:
-            for role in ("training", "validation"):
-                path = folder / f"{role}.jsonl"
-                if path.is_file():
-                    ids[role] = self._upload(record.id, role, path, store)
-        except HostError:
-            self._remove_files(store.get(record.id), store)
-            raise
-        return ids
-
-    def _upload(self, run_id: str, role: str, path: Path, store: Store) -> str:
-        """The id of the file with these contents at the host: that of an earlier upload, or of a new one."""
-        held: dict[str, Any] = {
-            "id": None,
-            "mine": False,
-            "name": f"ftkit-{_digest(path)}.jsonl",
-            "size": path.stat().st_size,
-        }
-        held |= store.get(run_id).handle.get("files", {}).get(role, {})
-
-        def note() -> None:
-            self._note(run_id, store, files=store.get(run_id).handle.get("files", {}) | {role: dict(held)})
-
-        def once() -> RemoteFile:
-            known = self.host().find_file(held["name"], held["size"])
-            if known is not None:
-                return known
-            held["mine"] = True
-            note()  # before the call, so that an upload whose answer is lost is still known to be ours
-            return self.host().upload(path, held["name"])
-
-        file = self.patience(once)
-        held["id"] = file.id
-        note()
-        return self._ready(file)
-
-    def _ready(self, file: RemoteFile) -> str:
-        waited = 0.0
-        while not file.ready and file.problem is None:
-            if waited > _FILE_WAIT_S:
-                raise HostError(f"{self.name}: file {file.id} was not ready after {_FILE_WAIT_S:.0f} s")
-            self.patience.sleep(_FILE_POLL_S)
-            waited += _FILE_POLL_S
-            file = self.patience(functools.partial(self.host().file, file.id))
-        if file.problem is not None:
-            raise HostError(f"{self.name}: the host refused the training file: {file.problem}")
-        return file.id
-
     def _attach(self, record: RunRecord, job: RemoteJob, store: Store) -> None:
         self._note(record.id, store, phase="created", job=job.id)
         if job.state == "running":
@@ -358,7 +304,7 @@ class HostedBackend:
                 self._attach(record, found, store)
                 return found
             if not self._may_appear(record):
-                self._remove_files(record, store)
+                self._files(store).remove(record)
                 reason = (
                     "its submission was cut off before the host took the job, so nothing was started or charged; "
                     f"`ftkit runs resume {record.id}` submits it again"
@@ -427,33 +373,8 @@ class HostedBackend:
     def _note(self, run_id: str, store: Store, **changes: Any) -> None:
         store.update(run_id, handle=store.get(run_id).handle | changes)
 
-    def _remove_files(self, record: RunRecord, store: Store) -> None:
-        """Delete the files this run uploaded, unless another open run names them."""
-        files = record.handle.get("files", {})
-        used = {
-            held["name"]
-            for other in store.all()
-            if other.id != record.id and other.backend == self.name and other.state in OPEN_STATES
-            for held in other.handle.get("files", {}).values()
-        }
-        for held in files.values():
-            if held["mine"] and held["name"] not in used:
-                try:
-                    self.patience(lambda held=held: self._remove(held))  # type: ignore[misc]
-                except HostError as error:
-                    if error.status != 404:
-                        store.append(
-                            record.id, "warning", {"message": f"file {held['name']} stays at the host: {error}"}
-                        )
-        self._note(record.id, store, files={})
-
-    def _remove(self, held: dict[str, Any]) -> None:
-        file_id = held["id"]
-        if file_id is None:  # the upload's answer was lost
-            found = self.host().find_file(held["name"], held["size"])
-            file_id = None if found is None else found.id
-        if file_id is not None:
-            self.host().delete_file(file_id)
+    def _files(self, store: Store) -> TrainingFiles:
+        return TrainingFiles(self.host(), self.name, self.patience, store)
 
     def _same_host(self, record: RunRecord) -> None:
         at = record.handle.get("url")
@@ -496,9 +417,3 @@ class HostedBackend:
         for rows, most in ((data, limits.max_rows), (validation, limits.max_validation_rows)):
             if rows is not None and most is not None and len(rows) > most:
                 raise DataError(f"{where} takes no more than {most:,} rows, and there are {len(rows):,}")
-
-
-def _digest(path: Path) -> str:
-    """A short name of a file's contents."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:24]
