@@ -113,7 +113,7 @@ class OpenAIJobs(HostedBackend):
         return OpenAIAnswerer(self.profile, sdk, self._known_as, self.patience, self._concurrency)
 
     def openai_host(self) -> OpenAIHost:
-        """The host, with what only this family has: pause, checkpoints, results, models."""
+        """The host, with what only this family has: pause, contents of files, models, jobs."""
         host = self.host()
         assert isinstance(host, OpenAIHost)  # noqa: S101  (make_host makes no other)
         return host

@@ -168,14 +168,6 @@ class OpenAIHost:
         client = self.sdk.client
         return self._job(_plain(self.sdk.call("pausing the job", lambda: client.fine_tuning.jobs.pause(job_id))))
 
-    def checkpoints(self, job_id: str) -> list[dict[str, Any]]:
-        """Checkpoints as the host lists them: ``fine_tuned_model_checkpoint``, ``step_number``, ``metrics``."""
-        client = self.sdk.client
-        pages = self._pages(
-            "listing checkpoints", lambda **page: client.fine_tuning.jobs.checkpoints.list(job_id, **page)
-        )
-        return list(pages)
-
     def results(self, file_id: str) -> list[dict[str, float]]:
         """The rows of a result file."""
         return read_results(self.content(file_id))
