@@ -127,10 +127,12 @@ def resource_rows(comparison: Comparison) -> list[list[str]]:
 
 
 def probe_lines(report: Report) -> list[str]:
-    """What the probes of one model found, in sentences; nothing when there were none."""
+    """What the probes of one model found, in sentences; or that there were none, and how to have them."""
     probes = report.probes
     if probes is None:
-        return []
+        return [
+            "Not probed for forgetting or overfitting: probes=ft.Probes(train=…), on the command line --probe-general"
+        ]
     found = []
     for name, part in (("General set", probes.general), ("Retention set", probes.retention)):
         if part is not None:
