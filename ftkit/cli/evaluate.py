@@ -73,6 +73,10 @@ def evaluate(
     gpu_hour_usd: Annotated[
         float | None, typer.Option(metavar="USD", min=0, help="What an hour of this machine costs, for the cost.")
     ] = None,
+    gpu: Annotated[
+        str | None,
+        typer.Option(metavar="GPU", help="The machine's GPU, for the cost: an id of `ftkit catalog --gpus`."),
+    ] = None,
     input_usd: InputUsd = None,
     output_usd: OutputUsd = None,
     price_source: PriceSource = None,
@@ -127,6 +131,7 @@ def evaluate(
         label=label,
         limit=limit,
         gpu_hour_usd=gpu_hour_usd,
+        gpu=gpu,
     )
     save_result(found, paths)
     show(found)

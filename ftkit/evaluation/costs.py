@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ftkit.catalog import InferencePrice, load_catalog
+from ftkit.errors import ConfigError
+from ftkit.evaluation.making import training_cost
 from ftkit.evaluation.row import RowResult
 
 if TYPE_CHECKING:
     from ftkit.evaluation.report import Report
 
-__all__ = ["RIGHT", "BreakEven", "Cost", "Prices", "break_even", "cost_of", "right_answers"]
+__all__ = ["RIGHT", "BreakEven", "Cost", "Prices", "break_even", "cost_of", "gpu_price", "right_answers"]
 
 RIGHT = 1 - 1e-9
 """An answer is right when its score reaches this."""
+
+_GIVEN = "given by the caller"
 
 
 class Prices(BaseModel):
@@ -60,7 +65,9 @@ class Cost(BaseModel):
     as_of: date | None = None
     """Date of the price."""
     training_usd: float | None = None
-    """What making the model cost; ``None`` when not said."""
+    """What making the model cost; ``None`` when not known."""
+    training_source: str | None = None
+    """How that is known, with source and date of the price."""
 
 
 class BreakEven(BaseModel):
@@ -74,45 +81,70 @@ class BreakEven(BaseModel):
     """``None`` when it never is: a prediction costs as much or more than with the first."""
 
 
+def gpu_price(gpu: str) -> Prices:
+    """The catalogue's price of an hour of that GPU.
+
+    Raises:
+        ConfigError: the catalogue does not have it.
+    """
+    known = load_catalog()
+    row = known.gpu(gpu)
+    if row is None:
+        raise ConfigError(f'no GPU "{gpu}" in the catalogue; it has {", ".join(one.id for one in known.gpus)}')
+    where = " ".join(filter(None, (row.name, row.note)))
+    return Prices(gpu_hour_usd=row.per_hour, source=f"{where}: {row.source}", as_of=row.as_of)
+
+
 def cost_of(
     rows: Sequence[RowResult],
     primary: str,
     wall_s: float,
     *,
+    model: str,
+    about: Mapping[str, Any],
     prices: Prices | None,
     gpu_hour_usd: float | None,
     training_usd: float | None,
 ) -> Cost:
-    """The cost of all answers: by ``prices``, else by the hour, else as the backend priced each answer."""
+    """The cost of all answers: by ``prices``, else by the hour, else as the backend priced each answer.
+
+    What an answer cost is counted once: ``about`` only tells by which of the catalogue's prices.
+    """
     answers = [answer for row in rows for answer in row.answers]
     answered = [answer for answer in answers if answer.finish_reason != "error"]
-    priced = [answer.cost_usd for answer in answered if answer.cost_usd is not None]
+    priced = [answer.cost_usd for answer in answers if answer.cost_usd is not None]  # refusals are charged, too
+    unpriced = sum(answer.cost_usd is None for answer in answered)
+    listed = None
     hourly = gpu_hour_usd if prices is None else prices.gpu_hour_usd
     total: float | None = None
     if hourly is not None:
         total, source = wall_s / 3600 * hourly, f"time taken at ${hourly:g} an hour"
     elif prices is not None:
-        total, source = sum(_by_token(answer, prices) for answer in answered), _token_prices(prices)
+        total, source = sum(_by_token(answer, prices) for answer in answers), _token_prices(prices)
     elif not answered:
         source = "no row was answered"
     elif not priced:
-        source = "no price is known for this model; pass prices=, for your own machine gpu_hour_usd="
-    elif len(priced) < len(answered):
-        source = f"{len(answered) - len(priced)} of {len(answered)} answers came without a price"
+        source = "no price is known for this model; pass prices=, for a machine of your own gpu= or gpu_hour_usd="
+    elif unpriced:
+        source = f"{unpriced} of {len(answered)} answers came without a price"
     else:
-        total, source = sum(priced), "summed over the answers, as the backend priced them"
-    if prices is not None:
-        source = f"{source} ({prices.source}, {prices.as_of.isoformat()})"
-    elif gpu_hour_usd is not None:
-        source = f"{source} (given by the caller)"
+        total, source, listed = sum(priced), "summed over the answers, as the backend priced them", _listed(about)
+        if listed is not None:
+            source = _token_prices(listed)
+    said = prices or listed
+    whose = _GIVEN if said is None else f"{said.source}, {said.as_of.isoformat()}"
+    if said is not None or hourly is not None:
+        source = f"{source} ({whose})"
+    made = training_cost(model, hourly, whose) if training_usd is None else (training_usd, _GIVEN)
     right = sum(right_answers(row, primary) for row in rows)
     return Cost(
         total_usd=total,
         per_1000_usd=None if total is None else total / len(answers) * 1000,
         per_success_usd=None if total is None or right == 0 else total / right,
         source=source,
-        as_of=None if prices is None else prices.as_of,
-        training_usd=training_usd,
+        as_of=None if said is None else said.as_of,
+        training_usd=None if made is None else made[0],
+        training_source=None if made is None else made[1],
     )
 
 
@@ -130,8 +162,23 @@ def _by_token(answer: RowResult, prices: Prices) -> float:
     return (fresh * input_usd + answer.cached_tokens * cached_usd + answer.output_tokens * output_usd) / 1e6
 
 
+def _listed(about: Mapping[str, Any]) -> Prices | None:
+    """The catalogue's price by which a hosted backend says that it priced its answers."""
+    if not about.get("price"):
+        return None
+    row = InferencePrice.model_validate(about["price"])
+    return Prices(
+        input_usd=row.input,
+        cached_input_usd=row.cached_input,
+        output_usd=row.output,
+        source=row.source,
+        as_of=row.as_of,
+    )
+
+
 def _token_prices(prices: Prices) -> str:
-    return f"tokens at ${prices.input_usd:g} in and ${prices.output_usd:g} out per million"
+    cached = "" if prices.cached_input_usd is None else f" (${prices.cached_input_usd:g} cached)"
+    return f"tokens at ${prices.input_usd:g} in{cached} and ${prices.output_usd:g} out per million"
 
 
 def break_even(before: Report, after: Report) -> BreakEven | None:

@@ -11,7 +11,7 @@ from ftkit.backends import Request, Sampling
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError
 from ftkit.evaluation.asking import Answering, Asking, ask
-from ftkit.evaluation.costs import Prices, cost_of
+from ftkit.evaluation.costs import Prices, cost_of, gpu_price
 from ftkit.evaluation.journal import Journal
 from ftkit.evaluation.metrics import Comparators, Metrics, chosen_metrics, comparators_of, headline
 from ftkit.evaluation.plain import plain
@@ -45,6 +45,7 @@ def evaluate(
     limit: int | None = None,
     prices: Prices | None = None,
     gpu_hour_usd: float | None = None,
+    gpu: str | None = None,
     training_usd: float | None = None,
     asking: Asking | None = None,
     probes: Probes | None = None,
@@ -73,9 +74,13 @@ def evaluate(
         seed: of the bootstrap and of the choice of examples; the same answers and seed give the same report.
         label: what tables call the report; the model's name when left out.
         limit: ask only this many rows, from the first.
-        prices: what the model costs, with source and date; goes before what the backend charges.
+        prices: what the model costs, with source and date; goes before the catalogue's prices, by which hosted
+            backends price their answers.
         gpu_hour_usd: what an hour of the machine costs, in US dollars; with it the cost is the time taken times this.
-        training_usd: what making the model cost, for the break-even of comparisons.
+        gpu: id of a GPU in the catalogue, e.g. ``"l4-24gb"``: its price, with source and date, in place of
+            ``gpu_hour_usd``.
+        training_usd: what making the model cost, for the break-even of comparisons. When left out: what the run that
+            made it recorded, or its training time at the price of the hour.
         asking: how many questions at once, how fast, and whether an evaluation that was cut off is taken up.
         probes: what to ask beside the task, to see whether the model forgot or learnt by heart; nothing when left out.
         progress: show a progress bar, when standard error is a terminal.
@@ -87,6 +92,10 @@ def evaluate(
     """
     drawing, how = sampling or model.sampling, asking or Asking()
     _check(confidence, limit, gpu_hour_usd, samples, drawing)
+    if gpu is not None:
+        if prices is not None or gpu_hour_usd is not None:
+            raise ConfigError("give one of gpu, gpu_hour_usd and prices: each is the price of the same machine")
+        prices = gpu_price(gpu)
     fields = comparators_of(comparators, model.task.output.fields())
     rows_of = _for_task(data, model.task)
     if limit is not None:
@@ -142,7 +151,16 @@ def evaluate(
             cached_tokens=sum(answer.cached_tokens for answer in every),
         ),
         timing=_timing(every, wall_s),
-        cost=cost_of(results, lead, wall_s, prices=prices, gpu_hour_usd=gpu_hour_usd, training_usd=training_usd),
+        cost=cost_of(
+            results,
+            lead,
+            wall_s,
+            model=model.name,
+            about=about,
+            prices=prices,
+            gpu_hour_usd=gpu_hour_usd,
+            training_usd=training_usd,
+        ),
         rows=results,
         comparators=fields,
         samples=samples,

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 LEAD = " *"  # after the name of the headline metric
+_UNTOLD = "source not recorded"  # in reports of older versions
 MOST = 40  # metrics that a terminal shows
 
 Named = TypeVar("Named", MetricResult, MetricChange)
@@ -90,16 +91,18 @@ def change_interval_text(metric: MetricChange) -> str:
 
 
 def resource_lines(report: Report) -> list[str]:
-    """Tokens, time and cost in three lines."""
+    """Tokens, time and cost, a line each."""
     usage, timing, cost = report.usage, report.timing, report.cost
     cached = f" ({count_text(usage.cached_tokens)} cached)" if usage.cached_tokens else ""
     pace = "" if timing.output_tokens_per_s is None else f", {timing.output_tokens_per_s:,.1f} output tokens/s"
+    made = None if cost.training_usd is None else f"{usd_text(cost.training_usd)}; {cost.training_source or _UNTOLD}"
     money = f"not known: {cost.source}" if cost.total_usd is None else f"{_money(report)}; {cost.source}"
     return [
         f"Tokens: {count_text(usage.input_tokens)} in{cached}, {count_text(usage.output_tokens)} out",
         f"Time: {seconds_text(timing.wall_s)} in all; latency p50 {seconds_text(timing.latency_p50_s)}, "
         f"p95 {seconds_text(timing.latency_p95_s)}{pace}",
         f"Cost: {money}",
+        *([] if made is None else [f"Training cost: {made}"]),
     ]
 
 
@@ -124,10 +127,12 @@ def resource_rows(comparison: Comparison) -> list[list[str]]:
 
 
 def probe_lines(report: Report) -> list[str]:
-    """What the probes of one model found, in sentences; nothing when there were none."""
+    """What the probes of one model found, in sentences; or that there were none, and how to have them."""
     probes = report.probes
     if probes is None:
-        return []
+        return [
+            "Not probed for forgetting or overfitting: probes=ft.Probes(train=…), on the command line --probe-general"
+        ]
     found = []
     for name, part in (("General set", probes.general), ("Retention set", probes.retention)):
         if part is not None:

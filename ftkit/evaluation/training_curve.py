@@ -6,9 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ftkit import runs
-from ftkit.errors import FtkitError
-from ftkit.files import home
+from ftkit.evaluation.making import run_that_made
 
 __all__ = ["TrainingCurve", "training_curve"]
 
@@ -26,15 +24,9 @@ class TrainingCurve(BaseModel):
 
 
 def training_curve(name: str) -> TrainingCurve | None:
-    """The curve of the run that ``"backend:<id of a run>"`` names; ``None`` when the store knows no such run."""
-    run_id = name.partition(":")[2]
-    if not run_id or not (home() / "runs.sqlite3").is_file():
-        return None
-    try:
-        run = runs.get(run_id)
-    except FtkitError:
-        return None
-    if run.id != run_id:  # an id may be shortened, a model's name may not
+    """The curve of the run that made the model of that name; ``None`` when the store knows no such run."""
+    run = run_that_made(name)
+    if run is None:
         return None
     validation = [event.data for event in run.events() if event.kind == "validation"]
     losses = _points(run.metrics)

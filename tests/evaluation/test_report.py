@@ -12,9 +12,11 @@ from rich.console import Console
 from scipy import stats
 
 from ftkit.backends import Answer, Sampling
+from ftkit.catalog import load_catalog
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation import Report, compare, evaluate
+from ftkit.store import RunRecord, Store
 from tests.evaluation.scripted import (
     ECHO,
     TRIAGE,
@@ -140,11 +142,50 @@ def test_tokens_time_and_cost(tmp_path: Path) -> None:
     assert report.cost.total_usd == pytest.approx(0.08)
     assert report.cost.per_1000_usd == pytest.approx(20)
     assert report.cost.per_success_usd == pytest.approx(0.04)
+    for text in (str(report), report.save(tmp_path / "report.md").read_text()):
+        assert "Not probed for forgetting or overfitting: probes=ft.Probes(" in text
     by_hour = evaluate(ScriptedModel(ECHO, priced), data, gpu_hour_usd=3.6)
     assert by_hour.cost.total_usd == pytest.approx(by_hour.timing.wall_s / 1000)
     unpriced = evaluate(ScriptedModel(ECHO, answers(["a", "b", "c", "d"])), data)
     assert unpriced.cost.total_usd is None
     assert "gpu_hour_usd" in unpriced.cost.source
+
+
+def test_a_gpu_by_name_has_the_catalogues_price(tmp_path: Path) -> None:
+    data = dataset(tmp_path, ECHO, ["a"])
+    row = load_catalog().gpu("l4-24gb")
+    assert row is not None
+    cost = evaluate(ScriptedModel(ECHO, answers([answered("a", 9.0)])), data, gpu="l4-24gb")
+    assert cost.cost.total_usd == pytest.approx(cost.timing.wall_s / 3600 * row.per_hour)
+    assert row.source in cost.cost.source
+    assert cost.cost.as_of == row.as_of
+    with pytest.raises(ConfigError, match=r'no GPU "l5" in the catalogue; it has .*l4-24gb'):
+        evaluate(ScriptedModel(ECHO, answers(["a"])), data, gpu="l5")
+    with pytest.raises(ConfigError, match="give one of"):
+        evaluate(ScriptedModel(ECHO, answers(["a"])), data, gpu="l4-24gb", gpu_hour_usd=1)
+
+
+def test_training_here_costs_its_seconds_at_the_price_of_the_hour(tmp_path: Path) -> None:
+    data = dataset(tmp_path, ECHO, ["a"])
+    record = RunRecord(
+        id="20261124-120000-abcd",
+        backend="local",
+        model="small",
+        state="succeeded",
+        created_at=0,
+        recipe={},
+        task={},
+        rows=1,
+        data_fingerprint="",
+        summary={"training_seconds": 1800.0},
+    )
+    Store().create(record)
+    model = ScriptedModel(ECHO, answers(["a"]), name=f"local:{record.id}")
+    cost = evaluate(model, data, gpu_hour_usd=3.0).cost
+    assert cost.training_usd == pytest.approx(1.5)
+    assert cost.training_source == "1,800.0 s of training at $3 an hour (given by the caller)"
+    assert evaluate(model, data).cost.training_usd is None
+    assert evaluate(model, data, gpu_hour_usd=3.0, training_usd=7).cost.training_usd == 7
 
 
 def test_notes_say_what_the_numbers_hide(tmp_path: Path) -> None:

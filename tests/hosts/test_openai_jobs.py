@@ -217,6 +217,20 @@ def test_answers_are_typed_priced_and_held_to_the_schema(openai_fake, home):
     assert model.about()["parameters_not_taken"] == ["seed"]
 
 
+def test_a_report_names_the_catalogues_price_and_what_the_run_cost(openai_fake, openai_jobs, notes):
+    run = ft.train(ft.SFT(epochs=2), notes, backend=openai_jobs).wait(progress=False)
+    tuned = OpenAIJobs(run.record.summary["tuned_model"], base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key)
+    report = ft.evaluate(ft.Model(tuned, notes.task), notes, progress=False)
+    answers = [row.cost_usd for row in report.rows]
+    assert None not in answers
+    assert report.cost.total_usd == pytest.approx(sum(answers))
+    assert report.cost.source.startswith("tokens at $0.8 in ($0.2 cached) and $3.2 out per million (https://")
+    assert report.cost.as_of is not None
+    assert report.cost.training_usd == pytest.approx(0.05)
+    assert run.id in report.cost.training_source
+    assert "Training cost: $0.05" in str(report)
+
+
 def test_answers_come_on_the_event_loop_too(openai_fake, openai_jobs, notes):
     import asyncio
 
