@@ -39,13 +39,30 @@ class Plant:
     """A defect: the rule that must find it, and what makes it of clean rows.
 
     Attributes:
-        test: the planted rows are test rows, beside all clean rows to train on.
+        role: what the rows that ``make`` gives are: ``alone``, the rows to train on, and no others; ``test`` rows
+            beside the clean rows to train on; rows to ``train`` on beside the clean rows as test.
+        lint: further arguments of ``ft.lint``.
+        whole: the finding is about the data as a whole; there are no planted rows.
     """
 
     code: str
     bases: tuple[str, ...]
     make: Callable[[list[Row], random.Random], Planted]
-    test: bool = False
+    role: Literal["alone", "test", "train"] = "alone"
+    lint: dict[str, Any] = field(default_factory=dict)
+    whole: bool = False
+
+    def report(self, made: ft.Dataset, clean: ft.Dataset, **options: Any) -> ft.LintReport:
+        """What the linter says of planted rows in their role."""
+        sides = {"alone": (made, None), "test": (clean, made), "train": (made, clean)}[self.role]
+        return ft.lint(*sides, **self.lint, **options)
+
+    def flagged(self, report: ft.LintReport) -> set[int]:
+        """Numbers of the made rows that the rule found something in; of a rule on the whole {0} where it did."""
+        if self.whole:
+            return {0} if report[self.code] else set()
+        split = "test" if self.role == "test" else "train"
+        return {found.line - 1 for found in report[self.code] if found.line is not None and found.split == split}
 
 
 def read(path: Path) -> list[Row]:
@@ -70,8 +87,13 @@ def clean_bases(addresses: Path | None) -> dict[str, Base]:
         }
         for number, row in enumerate(visits)
     ]
+    bounded = copy.deepcopy(record.json_schema)
+    bounded["properties"]["age"] |= {"minimum": 0, "maximum": 120}
+    bounded["properties"]["patient_name"] |= {"pattern": "^\\S", "maxLength": 60}
+    read_visits = {"target": "record", "group": "patient_id"}
     bases = [
-        Base("visits", visits, ft.Task("Extract.", input="{note}", output=record), {"target": "record"}),
+        Base("visits", visits, ft.Task("Extract.", input="{note}", output=record), read_visits),
+        Base("bounds", visits, ft.Task("Extract.", input="{note}", output=bounded), read_visits),
         Base("chats", chats, ft.Task(output=record)),
         Base("plain chats", chats, None),
         Base("triage", triage, ft.Task("Sort.", input="{message}", output=labels), {"target": "label"}),
@@ -352,9 +374,64 @@ def with_dose(fields: Row, draw: random.Random, *, odd: bool) -> Row:
     return {**fields, "record": {**fields["record"], "medication": f"drug {dose}{'' if odd else ' '}mg"}}
 
 
+def out_of_bounds(row: Row, draw: random.Random) -> Row:
+    wrong = draw.choice(({"age": 391}, {"age": -3}, {"patient_name": "x" * 61}, {"patient_name": " Ann"}))
+    return {**row, "record": {**row["record"], **wrong}}
+
+
+def other_notes(rows: list[Row], draw: random.Random) -> Planted:
+    """Test rows with new notes: of patients that are trained on, and of as many others."""
+    chosen = draw.sample(rows, 2 * max(5, round(SHARE * len(rows))))
+    made = [{**row, "note": " ".join(reversed(row["note"].split()))} for row in chosen]
+    half = len(made) // 2
+    strangers = [{**row, "patient_id": f"new-{number}"} for number, row in enumerate(made[half:])]
+    return [*made[:half], *strangers], set(range(half))
+
+
+def quoted(text: str, draw: random.Random) -> str | None:
+    """Inside a longer text; texts of fewer than eight words are not looked for."""
+    return f"A colleague forwarded this: {text} -- what is to be done?" if len(text.split()) >= 10 else None
+
+
+def call_at_the_end(row: Row, draw: random.Random) -> Row:
+    call = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+    return {**row, "messages": [*row["messages"][:2], {"role": "assistant", "tool_calls": [call]}]}
+
+
+def longer_than_the_model_reads(row: Row, draw: random.Random) -> Row:
+    first, asked, last = row["messages"]
+    return {**row, "messages": [first, {**asked, "content": f"{asked['content']} {'and so on ' * 3_000}"}, last]}
+
+
+def every(change: Callable[[Row], Row]) -> Callable[[list[Row], random.Random], Planted]:
+    """Changes all rows, for a rule on the whole."""
+    return lambda rows, draw: ([change(copy.deepcopy(row)) for row in rows], {0})
+
+
+def few(count: int) -> Callable[[list[Row], random.Random], Planted]:
+    """Only the first rows."""
+    return lambda rows, draw: (rows[:count], {0})
+
+
+def two_of(label: str) -> Callable[[list[Row], random.Random], Planted]:
+    """All rows of the other classes, and two of this one, which are what must be found."""
+
+    def make(rows: list[Row], draw: random.Random) -> Planted:
+        others = [row for row in rows if row["label"] != label]
+        return [*[row for row in rows if row["label"] == label][:2], *others], {0}
+
+    return make
+
+
+def long_prompt(row: Row) -> Row:
+    row["messages"][0]["content"] += " Mind what was agreed on." * 150
+    return row
+
+
 GERMAN = "Es tut uns leid, dass Ihr Fahrrad heute nicht bereitstand. Wir haben den Betrag schon zurück überwiesen."
 JSON_DATA, TEXTS = ("visits", "addresses"), ("visits", "triage", "tone", "addresses")
 WITH_SCHEMA = JSON_DATA
+LOCAL: dict[str, Any] = {"backends": "local:smollm2-135m"}
 
 PLANTS: tuple[Plant, ...] = (
     Plant("D001", ("visits", "chats", "addresses"), in_place(broken_line)),
@@ -368,6 +445,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant(
         "J001", ("chats",), in_place(answer(lambda text, draw: draw.choice((text[:-9], "There is none.", text[1:]))))
     ),
+    Plant("J002", ("bounds",), in_place(out_of_bounds)),
     Plant("J003", WITH_SCHEMA, in_place(record(lambda fields, _: {**fields, "remarks": "none"}))),
     Plant("J004", WITH_SCHEMA, in_place(record(lambda fields, _: dict(list(fields.items())[1:])))),
     Plant("J005", WITH_SCHEMA, in_place(changed_text(lambda text: [text]))),
@@ -406,20 +484,39 @@ PLANTS: tuple[Plant, ...] = (
     Plant("C012", ("plain chats",), lambda rows, draw: _few(rows, draw, _with_key)),
     Plant("L001", ("visits", "triage", "addresses"), added(other_answer, both=True)),
     Plant("L002", ("triage",), added(lambda row, draw: _both(row, draw))),
+    Plant("L002", ("visits",), added(lambda row, draw: _other_diagnosis(row, draw))),
+    Plant("L003", ("triage",), two_of("praise"), whole=True),
+    Plant("L004", ("triage",), two_of("praise"), whole=True),
     Plant("L005", ("triage",), in_place(other_label)),
     Plant("U001", (*TEXTS, "preferences"), added(lambda row, _: row)),
     Plant("U002", TEXTS, added(question(other_spacing))),
     Plant("U003", ("visits", "tone"), added(question(one_word_changed))),
-    Plant("U004", TEXTS, alone(lambda row, _: row), test=True),
-    Plant("U004", TEXTS, alone(question(other_spacing)), test=True),
-    Plant("U005", ("visits", "tone"), alone(question(one_word_changed)), test=True),
+    Plant("U004", TEXTS, alone(lambda row, _: row), role="test"),
+    Plant("U004", TEXTS, alone(question(other_spacing)), role="test"),
+    Plant("U005", ("visits", "tone"), alone(question(one_word_changed)), role="test"),
+    Plant("U006", ("visits",), other_notes, role="test"),
+    Plant("U007", ("visits", "triage", "tone"), in_place(question(quoted)), role="train"),
     Plant("U008", ("triage",), in_place(lambda row, draw: {**row, "id": "m001"})),
+    Plant("T001", ("plain chats",), in_place(longer_than_the_model_reads), lint=LOCAL),
+    Plant("T002", ("plain chats",), in_place(call_at_the_end), lint=LOCAL),
+    Plant("T004", ("plain chats",), every(long_prompt), lint=LOCAL, whole=True),
+    Plant("T005", ("tone",), in_place(lambda row, _: {**row, "reply": " ".join([row["reply"]] * 20)})),
+    Plant("V001", ("visits", "tone"), few(9), whole=True),
+    Plant("V002", ("visits", "tone"), few(49), whole=True),
+    Plant("V003", ("visits",), lambda rows, draw: (rows, {0}), lint={"recipe": ft.SFT(epochs=6)}, whole=True),
+    Plant("H001", ("triage",), few(9), lint={"backends": "openai:gpt-4.1-mini"}, whole=True),
     Plant("S001", TEXTS, in_place(question(with_secret))),
     Plant("S002", TEXTS, in_place(question(with_person))),
     Plant("S003", TEXTS, in_place(question(with_injection))),
     Plant("S004", TEXTS, in_place(question(lambda text, _: f"{text} He said he would kill myself or commit suicide."))),
     Plant("S005", TEXTS, in_place(question(with_invisible))),
     Plant("P001", ("preferences",), in_place(lambda row, _: {**row, "rejected": f"{row['chosen']} "})),
+    Plant(
+        "P003",
+        ("preferences",),
+        every(lambda row: {**row, "chosen": f"{row['chosen']} {row['rejected']}"}),
+        whole=True,
+    ),
     Plant(
         "P004",
         ("preferences",),
@@ -443,3 +540,10 @@ def _with_key(row: Row) -> Row:
 def _both(row: Row, draw: random.Random) -> Row | None:
     changed = question(one_word_changed)(row, draw)
     return None if changed is None else other_label(changed, draw)
+
+
+def _other_diagnosis(row: Row, draw: random.Random) -> Row | None:
+    changed = question(one_word_changed)(row, draw)
+    if changed is not None:
+        changed["record"]["diagnosis"] = "scurvy" if changed["record"]["diagnosis"] != "scurvy" else "rickets"
+    return changed

@@ -209,6 +209,15 @@ class Limits(Fact):
     suffix_length: int | None = None
     """Characters of the suffix of the tuned model's name; 0: none is taken."""
 
+    def rows_refused(self, training: int, validation: int = 0) -> str | None:
+        """What the provider takes, and what there is, when a file has too few or too many rows; else ``None``."""
+        if self.min_rows is not None and training < self.min_rows:
+            return f"{self.min_rows:,} rows or more, there are {training:,}"
+        for rows, most, kind in ((training, self.max_rows, ""), (validation, self.max_validation_rows, "validation ")):
+            if most is not None and rows > most:
+                return f"up to {most:,} {kind}rows, there are {rows:,}"
+        return None
+
 
 class Gpu(Fact):
     """A GPU that can be rented."""

@@ -57,6 +57,9 @@ def plan(
             "--set", metavar="FIELD=VALUE", help="Change a field of the recipe, e.g. adapter.rank=8. Repeatable."
         ),
     ] = None,
+    lint: Annotated[
+        bool, typer.Option("--lint/--no-lint", help="Refuse rows in which `ftkit lint` finds errors, as `train` does.")
+    ] = True,
     json_: Annotated[bool, typer.Option("--json", help="All of it, for programs.")] = False,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
@@ -77,7 +80,7 @@ def plan(
     reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
     rows = reading.load(data, known)
     watched = reading.load(validation, known) if validation else None
-    found = make(changed, rows, backend, validation=watched, device=device)
+    found = make(changed, rows, backend, validation=watched, device=device, lint=lint)
     if json_:
         typer.echo(found.model_dump_json(indent=2))
     else:

@@ -118,17 +118,14 @@ def _entry(
 ) -> PlanEntry:
     name = f"{where.name}:{where.model}"
     ask = getattr(where, "quote", None)
-    if ask is not None:
-        try:
-            return PlanEntry(backend=name, quote=ask(recipe, data, validation))
-        except FtkitError as error:
-            return PlanEntry(backend=name, problem=str(error))
     # Backends that plug in may be older than this method.
-    if not hasattr(where, "estimate"):
+    if ask is None and not hasattr(where, "estimate"):
         return PlanEntry(backend=name, problem=f"the backend {where.name!r} makes no estimates")
     try:
         if lint:
             refuse_errors(data, validation, backend=name)
+        if ask is not None:
+            return PlanEntry(backend=name, quote=ask(recipe, data, validation))
         return PlanEntry(backend=name, estimate=where.estimate(recipe, data, validation, device=device))
     except FtkitError as error:
         return PlanEntry(backend=name, problem=str(error))

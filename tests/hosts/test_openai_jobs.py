@@ -110,8 +110,11 @@ def test_what_it_cannot_honour_is_refused_by_name_before_any_call(openai_fake, o
         ft.train(ft.SFT(epochs=51), notes, backend=openai_jobs)
     with pytest.raises(RefusedError, match="not reward"):
         ft.train(ft.RewardModel(), notes, backend=openai_jobs)
-    with pytest.raises(DataError, match="no fewer than 10"):
-        ft.train(ft.SFT(), notes.take(9), backend=openai_jobs)
+    for lint in (True, False):
+        with pytest.raises(DataError, match=r"H001 .* takes 10 rows or more, there are 3 "):
+            ft.train(ft.SFT(), notes.take(3), backend=openai_jobs, lint=lint)
+    (planned,) = ft.plan(ft.SFT(), notes.take(3), openai_jobs).entries
+    assert "H001 openai:gpt-4.1-mini takes 10 rows or more, there are 3" in planned.problem
     gone = OpenAIJobs("gpt-4.1-nano", base_url=openai_fake.url, api_key="x")
     with pytest.raises(RefusedError, match="2026-10-23"):
         ft.train(ft.SFT(), notes, backend=gone)

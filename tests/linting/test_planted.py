@@ -33,15 +33,13 @@ def opened(rows: list[Any], path: Path, base: Any) -> ft.Dataset:
 PLANTS = [plant for plant in planted_defects.PLANTS if plant.bases[0] in BASES]
 
 
-@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: f"{plant.code}-{plant.bases[0]}")
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: f"{plant.code}-{plant.bases[0]}-{plant.role}")
 def test_a_planted_defect_is_found(plant: Any, tmp_path: Path) -> None:
     base = BASES[plant.bases[0]]
     rows, planted = plant.make(base.rows, random.Random(3))
     made = opened(rows, tmp_path / "planted.jsonl", base)
     clean = opened(base.rows, tmp_path / "clean.jsonl", base)
-    report = ft.lint(clean, made, select=[plant.code]) if plant.test else ft.lint(made, select=[plant.code])
-    split = "test" if plant.test else "train"
-    found = {finding.line - 1 for finding in report[plant.code] if finding.split == split and finding.line}
+    found = plant.flagged(plant.report(made, clean, select=[plant.code]))
     if plant.code not in LIKELIHOOD:
         assert len(found & planted) >= 0.95 * len(planted)
         assert found <= planted

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
+import pytest
+
 import ftkit as ft
+from tests.tiny import save_tiny
+
+TURNS = (
+    "{%- for message in messages -%}{{ message['role'] + ': ' + message['content'] + '<|im_end|>' }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ 'assistant: ' }}{%- endif -%}"
+)
+
+
+@pytest.fixture
+def templated(tokenizer: Any, tmp_path: Path) -> Callable[[str | None], str]:
+    """Makes a tiny model with a chat template (none: the tokenizer's own); gives the backend's name."""
+
+    def make(template: str | None) -> str:
+        own = copy.deepcopy(tokenizer)
+        own.chat_template = template or own.chat_template
+        folder = tmp_path / f"model-{len(own.chat_template)}"
+        return f"local:{save_tiny(folder, 'llama', own)}"
+
+    return make
 
 
 def codes(report: ft.LintReport, *wanted: str) -> list[tuple[str, str | None, int | None]]:
@@ -29,6 +53,77 @@ def test_a_test_row_inside_a_longer_training_row_is_found(chats: Any) -> None:
     report = ft.lint(train, chats((asked, "there"), ("short one", "y"), name="test.jsonl"))
     assert codes(report, "U007", "U004") == [("U007", "train", 1)]
     assert report["U007"][0].related[0].endswith("test.jsonl:1")
+
+
+def test_a_value_outside_the_schemas_bounds_is_found_with_its_path() -> None:
+    ages = {"type": "array", "items": {"type": "integer", "minimum": 0}}
+    fields = {"ages": ages, "code": {"type": "string", "pattern": "^[A-Z]{2}$"}, "size": {"enum": ["s", "m"]}}
+    task = ft.Task("x", input="{q}", output={"type": "object", "properties": fields, "required": list(fields)})
+    answers = [
+        {"ages": [3, 4], "code": "AB", "size": "s"},
+        {"ages": [3, -4], "code": "abc", "size": "s"},
+        {"ages": [3], "code": "AB", "size": "xl"},
+    ]
+    rows = [{"q": f"q{n}", "r": answer} for n, answer in enumerate(answers)]
+    report = ft.lint(ft.Dataset.from_rows(rows, task, target="r"), select=["J"])
+    found = [(each.code, each.line, each.path) for each in report.findings]
+    assert found == [("J002", 2, "$.ages[1]"), ("J002", 2, "$.code"), ("J007", 3, "$.size")]
+
+
+def test_of_json_answers_only_what_the_questions_do_not_explain_is_a_contradiction() -> None:
+    task = ft.Task("x", input="{q}", output={"type": "object", "properties": {"team": {}, "place": {}, "count": {}}})
+    asked = "{} says the parcel stood in the yard since Monday morning, wet, and nobody had called the driver"
+    first = {"team": "post", "place": "yard", "count": 1}
+
+    def contradictions(who: str, **changed: Any) -> list[tuple[int | None, str | None]]:
+        pair = [{"q": asked.format("Anna"), "r": first}, {"q": asked.format(who), "r": {**first, **changed}}]
+        return [
+            (each.line, each.path)
+            for each in ft.lint(ft.Dataset.from_rows(pair, task, target="r"), select=["L002"]).findings
+        ]
+
+    assert contradictions("Bert", team="customs") == [(2, "$.team")]
+    assert contradictions("Bert", place="Bert") == []  # the word in which the questions differ
+    assert contradictions("Bert", count=2) == []  # derived values may depend on any word
+    assert contradictions("Bert") == []
+
+
+def test_what_a_template_leaves_out_or_refuses_is_not_learned(chats: Any, templated: Any) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    calling = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "tool_calls": [call]}]}
+    report = ft.lint(chats(("q", "a"), calling), backends=templated(None), select=["T"])
+    assert [(found.code, found.line, found.path) for found in report.errors] == [
+        ("T002", 2, "messages[1].tool_calls"),
+    ]
+    refusing = "{%- if messages[0].role == 'system' -%}{{ raise_exception('no system') }}{%- endif -%}" + TURNS
+    chat = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    system = {"messages": [{"role": "system", "content": "s"}, *chat]}
+    report = ft.lint(chats(("q", "a"), system), backends=templated(refusing), select=["T"])
+    assert [(found.code, found.line) for found in report.errors] == [("T002", 2)]
+    assert "no system" in report.errors[0].message
+
+
+def test_an_answer_that_ends_in_no_stop_token_is_found(chats: Any, templated: Any) -> None:
+    endless = TURNS.replace("<|im_end|>", "")
+    report = ft.lint(chats(("q", "a"), ("r", "b")), backends=templated(endless), select=["T"])
+    assert codes(report, "T002", "T003") == [("T003", "train", 1), ("T003", "train", 2)]
+
+
+def test_a_small_share_of_learned_tokens_is_worth_knowing(chats: Any, tiny_model: str) -> None:
+    long = "word " * 200
+    few = ft.lint(chats((long, "yes"), (f"other {long}", "no")), backends=f"local:{tiny_model}", select=["T004"])
+    assert [found.severity for found in few["T004"]] == ["info"]
+    assert not ft.lint(chats(("short", "yes it is")), backends=f"local:{tiny_model}", select=["T004"]).findings
+
+
+def test_rows_without_a_group_leak_none_and_short_or_equal_inputs_are_not_contained(chats: Any) -> None:
+    task = ft.Task("x", input="{note}")
+    rows = [[{"note": note, "record": "r", "patient": None}] for note in ("a", "b")]
+    train, test = (ft.Dataset.from_rows(each, task, target="record", group="patient") for each in rows)
+    assert not ft.lint(train, test, select=["U006"]).findings
+    equal, short = "Where do I lock the bicycle when the station is full", "Is it open now"
+    train = chats((equal, "x"), (f"He asked: {short}? And left with his bicycle for the lake", "y"), name="train.jsonl")
+    assert not ft.lint(train, chats((equal, "x"), (short, "y"), name="test.jsonl"), select=["U007"]).findings
 
 
 def test_classes_that_are_rare_or_missing_are_told() -> None:

@@ -212,5 +212,11 @@ def test_from_the_command_line(tiny_model: str, tmp_path: Path) -> None:
     assert whole["entries"][0]["estimate"]["device"] == "NVIDIA H100 SXM"
     assert "nowhere" in whole["entries"][1]["problem"]
     assert typed("--device", "h100").exit_code == 2
+    with file.open("a") as more:
+        more.write('{"note": "none", "gold": " "}\n')
+    refused = typed()
+    assert refused.exit_code == 1
+    assert "rows.jsonl:13: D003" in refused.stdout
+    assert typed("--no-lint").stdout != refused.stdout
     nowhere = CliRunner().invoke(app, [*map(str, words[:-1]), "local:./nowhere"])
     assert (nowhere.exit_code, "no estimate" in nowhere.stdout) == (1, True)

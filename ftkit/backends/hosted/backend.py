@@ -412,8 +412,6 @@ class HostedBackend:
         limits = known.limits(self.name, method)
         if limits is None:
             return
-        if limits.min_rows is not None and len(data) < limits.min_rows:
-            raise DataError(f"{where} takes no fewer than {limits.min_rows} rows, and there are {len(data)}")
-        for rows, most in ((data, limits.max_rows), (validation, limits.max_validation_rows)):
-            if rows is not None and most is not None and len(rows) > most:
-                raise DataError(f"{where} takes no more than {most:,} rows, and there are {len(rows):,}")
+        objection = limits.rows_refused(len(data), 0 if validation is None else len(validation))
+        if objection is not None:
+            raise DataError(f"H001 {where} takes {objection} (see `ftkit catalog`)")

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftkit.evaluation.figures import usd_text, value_text
-from ftkit.evaluation.html.markup import Markup, element
 from ftkit.evaluation.pareto import Place, front
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.scoring import MetricResult
+from ftkit.markup import Markup, element
 
 __all__ = [
     "Figure",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ftkit.evaluation.comparison import Comparison
-from ftkit.evaluation.html.markup import element, joined, table
 from ftkit.evaluation.html.pages import report_headline
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.standings import HEADER as OVERVIEW_HEADER
@@ -18,6 +17,7 @@ from ftkit.evaluation.summary import (
     resource_lines,
     resource_rows,
 )
+from ftkit.markup import element, joined, table
 
 __all__ = ["comparison_fragment", "overview_fragment", "report_fragment"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ftkit.evaluation.comparison import Comparison
 from ftkit.evaluation.figures import count_text, interval_text, percent_text, value_text
 from ftkit.evaluation.html.charts import latency_chart, loss_chart, metric_chart, plane_chart
-from ftkit.evaluation.html.markup import Markup, document, element, table
+from ftkit.evaluation.html.document import document
 from ftkit.evaluation.html.panels import (
     change_panel,
     chart_panel,
@@ -23,6 +23,7 @@ from ftkit.evaluation.pareto import places
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.standings import HEADER as OVERVIEW_HEADER
 from ftkit.evaluation.standings import Overview
+from ftkit.markup import Markup, element, table
 
 __all__ = ["comparison_page", "overview_page", "report_headline", "report_page"]
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from ftkit.evaluation.comparison import Comparison
 from ftkit.evaluation.figures import margin_text
 from ftkit.evaluation.html.charts import Figure, chart
-from ftkit.evaluation.html.markup import Markup, element, joined, table
 from ftkit.evaluation.html.pictures import change_bar, change_reach, metric_bar, two_values
 from ftkit.evaluation.metrics import confusion
 from ftkit.evaluation.metrics.classification import INVALID
@@ -23,6 +22,7 @@ from ftkit.evaluation.summary import (
     resource_lines,
     resource_rows,
 )
+from ftkit.markup import Markup, element, joined, table
 
 __all__ = [
     "change_panel",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ftkit.evaluation.change import MetricChange
-from ftkit.evaluation.html.markup import Markup
 from ftkit.evaluation.scoring import MetricResult
+from ftkit.markup import Markup
 
 __all__ = ["change_bar", "change_reach", "metric_bar", "two_values"]
 

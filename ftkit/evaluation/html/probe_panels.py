@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from ftkit.evaluation.comparison import Comparison
 from ftkit.evaluation.html.charts import chart, metric_chart
-from ftkit.evaluation.html.markup import Markup, element
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.scoring import MetricResult
+from ftkit.markup import Markup, element
 
 __all__ = ["forgetting_panel", "overfitting_panel", "retention_panel"]
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from html import escape
 from typing import TYPE_CHECKING
 
+from ftkit import markup
+from ftkit.linting.finding import Finding
 from ftkit.linting.forms.summary import density_lines, headline, message_of
+from ftkit.markup import Markup, element, joined
 
 if TYPE_CHECKING:
-    from ftkit.linting.report import LintReport
+    from ftkit.linting.report import LintReport, RuleCount
 
 __all__ = ["fragment", "page"]
 
@@ -27,38 +28,47 @@ _SHOWN = 100
 
 def page(report: LintReport) -> str:
     """A whole page, with the first hundred findings of each rule. It loads nothing and runs nothing."""
-    title = escape(f"lint: {', '.join(report.sources)}")
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n{_STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-        f"{fragment(report)}\n{''.join(_details(report))}</body>\n</html>\n"
+    title = f"lint: {', '.join(report.sources)}"
+    details = [_details(count, report) for count in report.counts]
+    return markup.page(title, _STYLE, element("h1", title), fragment(report), *details)
+
+
+def fragment(report: LintReport) -> Markup:
+    """Headline, density and the table of rules."""
+    rows = [
+        element(
+            "tr",
+            element("td", f"{count.count:,}"),
+            element("td", _code(count)),
+            element("td", count.severity),
+            element("td", count.summary),
+        )
+        for count in report.counts
+    ]
+    return joined(
+        [
+            element("p", element("b", headline(report))),
+            *(element("div", line) for line in density_lines(report)),
+            element("table", *rows) if rows else None,
+            *(element("div", element("small", f"Not run: {line}"), class_="quiet") for line in report.skipped),
+        ]
     )
 
 
-def fragment(report: LintReport) -> str:
-    """Headline, density and the table of rules."""
-    rows = [
-        f'<tr><td>{count.count:,}</td><td><b class="{count.severity}">{escape(count.code)}</b></td>'
-        f"<td>{escape(count.severity)}</td><td>{escape(count.summary)}</td></tr>"
-        for count in report.counts
-    ]
-    notes = [f'<div class="quiet"><small>Not run: {escape(line)}</small></div>' for line in report.skipped]
-    table = f"<table>{''.join(rows)}</table>" if rows else ""
-    said = "".join(f"<div>{escape(line)}</div>" for line in density_lines(report))
-    return f"<p><b>{escape(headline(report))}</b></p>{said}{table}{''.join(notes)}"
+def _details(count: RuleCount, report: LintReport) -> Markup:
+    items = [_item(finding) for finding in report[count.code][:_SHOWN]]
+    if count.count > _SHOWN:
+        items.append(element("li", f"… and {count.count - _SHOWN:,} more"))
+    head = element("summary", _code(count), f" {count.name}: {count.count:,}")
+    return element("details", head, element("ul", *items))
 
 
-def _details(report: LintReport) -> Iterable[str]:
-    for count in report.counts:
-        items = []
-        for finding in report[count.code][:_SHOWN]:
-            shown = f"<br><code>{escape(finding.excerpt)}</code>" if finding.excerpt else ""
-            also = f' <span class="quiet">see {escape(", ".join(finding.related))}</span>' if finding.related else ""
-            said = escape(message_of(finding.message, finding.path))
-            items.append(f"<li><code>{escape(finding.place)}</code> {said}{also}{shown}</li>")
-        more = f"<li>… and {count.count - _SHOWN:,} more</li>" if count.count > _SHOWN else ""
-        head = f'<b class="{count.severity}">{escape(count.code)}</b> {escape(count.name)}: {count.count:,}'
-        yield f"<details><summary>{head}</summary><ul>{''.join(items)}{more}</ul></details>\n"
+def _code(count: RuleCount) -> Markup:
+    return element("b", count.code, class_=count.severity)
+
+
+def _item(finding: Finding) -> Markup:
+    related = element("span", f" see {', '.join(finding.related)}", class_="quiet") if finding.related else None
+    shown = element("div", element("code", finding.excerpt)) if finding.excerpt else None
+    said = f" {message_of(finding.message, finding.path)}"
+    return element("li", element("code", finding.place), said, related, shown)

@@ -52,12 +52,10 @@ class HostRows(WholeRule):
         return _when_hosted(setting)
 
     def check(self, whole: Whole) -> Iterator[Found]:
-        rows = whole.setting.rows["train"]
         for name, limits, _ in hosts(whole.setting):
-            if limits is not None and limits.min_rows is not None and rows < limits.min_rows:
-                yield Found(f"{name} takes {limits.min_rows:,} rows or more, there are {rows:,} (see `ftkit catalog`)")
-            if limits is not None and limits.max_rows is not None and rows > limits.max_rows:
-                yield Found(f"{name} takes up to {limits.max_rows:,} rows, there are {rows:,} (see `ftkit catalog`)")
+            objection = None if limits is None else limits.rows_refused(whole.setting.rows["train"])
+            if objection is not None:
+                yield Found(f"{name} takes {objection} (see `ftkit catalog`)")
 
 
 class HostFileSize(WholeRule):

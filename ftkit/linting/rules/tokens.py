@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ftkit.data import Row
-from ftkit.errors import DataError, FtkitError
+from ftkit.errors import DataError, FtkitError, ModelError
 from ftkit.extras import check_installed
 from ftkit.linting.finding import Found
 from ftkit.linting.rule import RowRule, TallyRule, WholeRule
@@ -47,7 +47,7 @@ def renderer_of(model: str) -> tuple[Renderer, int | None]:
     return renderer, context_length(load_config(source))
 
 
-def sequences(seen: Seen, renderer: Renderer) -> list[Rendered] | DataError:
+def sequences(seen: Seen, renderer: Renderer) -> list[Rendered] | DataError | ModelError:
     """The row as training sequences, kept at the row: several rules ask for them."""
     kept: dict[int, Any] = seen.__dict__.setdefault("_sequences", {})
     if id(renderer) not in kept:
@@ -57,9 +57,9 @@ def sequences(seen: Seen, renderer: Renderer) -> list[Rendered] | DataError:
             if row.rejected is not None:
                 made = [*made, *renderer.examples(row.rejected_messages, row.tools, row.place)]
             kept[id(renderer)] = made
-        except DataError as error:
+        except (DataError, ModelError) as error:
             kept[id(renderer)] = error
-    found: list[Rendered] | DataError = kept[id(renderer)]
+    found: list[Rendered] | DataError | ModelError = kept[id(renderer)]
     return found
 
 
@@ -90,7 +90,7 @@ class _TokenRule(RowRule):
             yield from self.look(sequences(seen, renderer), renderer, limit, model)
 
     def look(
-        self, made: list[Rendered] | DataError, renderer: Renderer, limit: int | None, model: str
+        self, made: list[Rendered] | DataError | ModelError, renderer: Renderer, limit: int | None, model: str
     ) -> Iterator[Found]:
         raise NotImplementedError
 
@@ -108,9 +108,9 @@ class TooLong(_TokenRule):
     severity = "error"
 
     def look(
-        self, made: list[Rendered] | DataError, renderer: Renderer, limit: int | None, model: str
+        self, made: list[Rendered] | DataError | ModelError, renderer: Renderer, limit: int | None, model: str
     ) -> Iterator[Found]:
-        if isinstance(made, DataError) or limit is None:
+        if isinstance(made, FtkitError) or limit is None:
             return
         longest = max(len(one.ids) for one in made)
         if longest > limit:
@@ -119,7 +119,7 @@ class TooLong(_TokenRule):
 
 class NoSupervisedToken(_TokenRule):
     """In the model's tokens nothing of the row is learned: all turns have weight 0, or the chat template leaves out
-    what was to be learned (tool calls, mostly).
+    what was to be learned (tool calls, mostly), or it cannot write such a conversation at all.
 
     The message is what the engine would say.
     """
@@ -130,9 +130,11 @@ class NoSupervisedToken(_TokenRule):
     severity = "error"
 
     def look(
-        self, made: list[Rendered] | DataError, renderer: Renderer, limit: int | None, model: str
+        self, made: list[Rendered] | DataError | ModelError, renderer: Renderer, limit: int | None, model: str
     ) -> Iterator[Found]:
-        if isinstance(made, DataError):
+        if isinstance(made, ModelError):
+            yield Found(f"{model}: {made}")
+        elif isinstance(made, DataError):
             if "end-of-turn" not in made.message:
                 yield Found(f"{model}: {made.message}", made.field)
         elif not any(one.supervised.any() for one in made):
@@ -152,8 +154,10 @@ class EndOfTurn(_TokenRule):
     severity = "error"
 
     def look(
-        self, made: list[Rendered] | DataError, renderer: Renderer, limit: int | None, model: str
+        self, made: list[Rendered] | DataError | ModelError, renderer: Renderer, limit: int | None, model: str
     ) -> Iterator[Found]:
+        if isinstance(made, ModelError):
+            return
         if isinstance(made, DataError):
             if "end-of-turn" in made.message:
                 yield Found(f"{model}: {made.message}", made.field)
@@ -185,7 +189,7 @@ class SupervisedShare(TallyRule):
             return
         for model in local_models(setting):
             made = sequences(seen, renderer_of(model)[0])
-            if not isinstance(made, DataError):
+            if not isinstance(made, FtkitError):
                 learned = sum(int(one.supervised.sum()) for one in made) / max(1, sum(len(one.ids) for one in made))
                 yield model, f"{min(99, int(learned * 100)):02d}"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["Markup", "document", "element", "joined", "table"]
+__all__ = ["Markup", "Piece", "element", "joined", "page", "table"]
 
 
 class Markup(str):
@@ -42,27 +44,20 @@ def table(header: Sequence[Piece], rows: Iterable[Sequence[Piece]], class_: str)
     return element("div", whole, class_="scroll", tabindex="0")
 
 
-def document(title: str, *body: Piece) -> str:
-    """A whole page with ftkit's style and script in it, and the chart library where it is installed.
+def page(title: str, style: str, *body: Piece, scripts: Sequence[str] = ()) -> str:
+    """A whole page whose policy lets it load nothing and run these scripts only.
 
-    Its policy lets it load nothing and run these scripts only.
+    Args:
+        title: of the window.
+        style: CSS. It and the scripts go in as they are: nothing from a model or a file belongs there.
+        body: what is in the page.
+        scripts: run after the body.
     """
-    import base64
-    import hashlib
-    from importlib.resources import files
-
-    folder = files("ftkit.evaluation.html")
-    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    inside = joined(body)
-    drawn = '<div class="chart"' in inside
-    library = chart_library() if drawn else None
-    if drawn and library is None:
-        note = element("p", 'Charts take plotly: pip install "ftkit[report]".', class_="quiet")
-        inside = joined([inside, note])
-    scripts = [script] if library is None else [library, script]
     digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src {allowed}; img-src data:"
+    allowed = "".join(f" 'sha256-{digest}'" for digest in digests)
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:" + (
+        f"; script-src{allowed}" if allowed else ""
+    )
     head = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -70,20 +65,7 @@ def document(title: str, *body: Piece) -> str:
         f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
     )
     run = "".join(f"<script>{one}</script>\n" for one in scripts)
-    return f"{head}<body>\n<main>\n{inside}\n</main>\n{run}</body>\n</html>\n"
-
-
-def chart_library() -> str | None:
-    """plotly's script, from the installed package; ``None`` without the extra ``report``."""
-    from importlib.util import find_spec
-    from pathlib import Path
-
-    found = find_spec("plotly")
-    if found is None or not found.submodule_search_locations:
-        return None
-    path = Path(next(iter(found.submodule_search_locations))) / "package_data" / "plotly.min.js"
-    # Inside a page nothing may look like the end of the script.
-    return path.read_text(encoding="utf-8").replace("</script", "<\\/script") if path.is_file() else None
+    return f"{head}<body>\n<main>\n{joined(body)}\n</main>\n{run}</body>\n</html>\n"
 
 
 def _attribute(key: str, value: str | bool | None) -> str:
