@@ -91,7 +91,7 @@ class Reading:
         conversation = self.format.conversation(RawRow(view, place, source.nulls_are_absent))
         prompt, completion, target = self._answer(conversation, columns, place)
         rejected = self._rejected(conversation, completion, columns, place)
-        group = self.options.group
+        group = None if self.options.group is None else named(columns, self.options.group, place)
         return Row(
             id=self.identity(columns, place),
             place=place,
@@ -100,7 +100,7 @@ class Reading:
             target=target,
             completion=completion,
             tools=conversation.tools,
-            group=None if group is None else key_text(named(columns, group, place)),
+            group=None if group is None else key_text(group),
             parallel_tool_calls=conversation.parallel_tool_calls,
             rejected=rejected,
             margin=self._margin(conversation, columns, place),

@@ -104,9 +104,13 @@ def test_what_a_template_leaves_out_or_refuses_is_not_learned(chats: Any, templa
 
 
 def test_an_answer_that_ends_in_no_stop_token_is_found(chats: Any, templated: Any) -> None:
-    endless = TURNS.replace("<|im_end|>", "")
-    report = ft.lint(chats(("q", "a"), ("r", "b")), backends=templated(endless), select=["T"])
-    assert codes(report, "T002", "T003") == [("T003", "train", 1), ("T003", "train", 2)]
+    last_only = TURNS.replace("'<|im_end|>'", "('<|im_end|>' if loop.last or message.role == 'user' else '')")
+    twice = {"messages": [{"role": role, "content": "x"} for role in ("user", "assistant", "user", "assistant")]}
+    report = ft.lint(chats(("q", "a"), twice), backends=templated(last_only), select=["T"])
+    assert codes(report, "T002", "T003") == [("T003", "train", 2)]
+    assert report["T003"][0].path == "messages[1]"
+    endless = ft.lint(chats(("q", "a")), backends=templated(TURNS.replace("<|im_end|>", "")), select=["T003"])
+    assert "no special token at the end" in endless.skipped[0]
 
 
 def test_a_small_share_of_learned_tokens_is_worth_knowing(chats: Any, tiny_model: str) -> None:
