@@ -31,7 +31,7 @@ class Row:
     tools: list[dict[str, Any]] | None
     """The functions the model may call, in OpenAI's form."""
     group: str | None
-    """What must not be torn apart by a split (a patient, a document), from the ``group`` column; None where that is null."""
+    """What must not be torn apart by a split (a patient, a document), from the ``group`` column; None for null."""
     parallel_tool_calls: bool | None = None
     """Whether one turn may call several functions; None when the row does not say."""
     rejected: Message | None = None
