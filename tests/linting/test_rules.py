@@ -104,9 +104,8 @@ def test_what_a_template_leaves_out_or_refuses_is_not_learned(chats: Any, templa
 
 
 def test_an_answer_that_ends_in_no_stop_token_is_found(chats: Any, templated: Any) -> None:
-    last_only = TURNS.replace("'<|im_end|>'", "('<|im_end|>' if loop.last or message.role == 'user' else '')")
-    twice = {"messages": [{"role": role, "content": "x"} for role in ("user", "assistant", "user", "assistant")]}
-    report = ft.lint(chats(("q", "a"), twice), backends=templated(last_only), select=["T"])
+    some = TURNS.replace("'<|im_end|>'", "('' if 'stay' in message.content else '<|im_end|>')")
+    report = ft.lint(chats(("q", "a"), ("q", "please stay"), name="some.jsonl"), backends=templated(some), select=["T"])
     assert codes(report, "T002", "T003") == [("T003", "train", 2)]
     assert report["T003"][0].path == "messages[1]"
     endless = ft.lint(chats(("q", "a")), backends=templated(TURNS.replace("<|im_end|>", "")), select=["T003"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tarfile
 import tempfile
 from pathlib import Path
@@ -104,7 +105,7 @@ class Together(HostedBackend):
                 zstandard.ZstdDecompressor().stream_reader(file) as stream,
                 tarfile.open(fileobj=stream, mode="r|") as archive,
             ):
-                archive.extractall(folder, filter="data")
+                _unpack(archive, folder)
         return folder
 
     def _url(self) -> str:
@@ -115,3 +116,18 @@ class Together(HostedBackend):
         if not key:
             raise ConfigError("together needs a key: set TOGETHER_API_KEY, or pass api_key=")
         return key
+
+
+def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
+    """Write the archive's plain files into ``folder``, and nothing outside it. (``extractall(filter="data")`` would do
+    it, but Python 3.11 has that from 3.11.4 on only.)"""
+    root = folder.resolve()
+    for member in archive:
+        target = (root / member.name).resolve()
+        if not member.isfile() or not target.is_relative_to(root):
+            continue
+        content = archive.extractfile(member)
+        assert content is not None  # noqa: S101  (a plain file has content)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            shutil.copyfileobj(content, file)
