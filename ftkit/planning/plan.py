@@ -122,10 +122,12 @@ def _entry(
     if ask is None and not hasattr(where, "estimate"):
         return PlanEntry(backend=name, problem=f"the backend {where.name!r} makes no estimates")
     try:
+        # A host's own refusals (a model that is gone, a field that it has not) come before all rows are looked at.
+        quote = None if ask is None else ask(recipe, data, validation)
         if lint:
             refuse_errors(data, validation, backend=name)
-        if ask is not None:
-            return PlanEntry(backend=name, quote=ask(recipe, data, validation))
+        if quote is not None:
+            return PlanEntry(backend=name, quote=quote)
         return PlanEntry(backend=name, estimate=where.estimate(recipe, data, validation, device=device))
     except FtkitError as error:
         return PlanEntry(backend=name, problem=str(error))
