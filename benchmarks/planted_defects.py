@@ -543,7 +543,13 @@ def _both(row: Row, draw: random.Random) -> Row | None:
 
 
 def _other_diagnosis(row: Row, draw: random.Random) -> Row | None:
+    """L002 takes a value for derived, and right, where a number is among the words that differ."""
+    before = row["note"].split()
     changed = question(one_word_changed)(row, draw)
-    if changed is not None:
-        changed["record"]["diagnosis"] = "scurvy" if changed["record"]["diagnosis"] != "scurvy" else "rickets"
-    return changed
+    if changed is None:
+        return None
+    fields = changed["record"]
+    other = "scurvy" if fields["diagnosis"] != "scurvy" else "rickets"
+    apart = {*before, fields["diagnosis"]} ^ {*changed["note"].split(), other}
+    fields["diagnosis"], numbers = other, any(map(str.isdigit, "".join(apart)))
+    return None if numbers else changed

@@ -74,7 +74,8 @@ class ConflictingTargets(WholeRule):
 class NearConflictingTargets(WholeRule):
     """Rows ask nearly the same (four fifths of the word triples are shared) and want different answers. Of answers that
     are labels every difference counts; of JSON answers those values that differ although the words in which the
-    questions differ have nothing to do with them.
+    questions differ have nothing to do with them; numbers, and texts where a number is among what differs, are left
+    out, as they may be derived.
 
     Often one of the two is a mistake. Where the small difference between the inputs matters, ignore the rows.
     """
@@ -263,7 +264,7 @@ class LikelyMislabel(WholeRule):
 
 
 def _probabilities(texts: list[str], labels: Any) -> tuple[Any, Any]:
-    """[rows, classes] probabilities of each row by classifiers that have not seen its label, and the classes, sorted."""
+    """[rows, classes] probabilities of each row by classifiers that have not seen its label; the classes, sorted."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
