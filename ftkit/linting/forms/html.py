@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ftkit import markup
 from ftkit.linting.finding import Finding
 from ftkit.linting.forms.summary import density_lines, headline, message_of
 from ftkit.markup import Markup, element, joined
+from ftkit.markup import page as whole_page
 
 if TYPE_CHECKING:
     from ftkit.linting.report import LintReport, RuleCount
@@ -30,7 +30,7 @@ def page(report: LintReport) -> str:
     """A whole page, with the first hundred findings of each rule. It loads nothing and runs nothing."""
     title = f"lint: {', '.join(report.sources)}"
     details = [_details(count, report) for count in report.counts]
-    return markup.page(title, _STYLE, element("h1", title), fragment(report), *details)
+    return whole_page(title, _STYLE, element("h1", title), fragment(report), *details)
 
 
 def fragment(report: LintReport) -> Markup:
