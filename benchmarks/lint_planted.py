@@ -9,12 +9,9 @@ FOLDER holds `train.jsonl` with `{"address": …, "parts": {…}}` rows; without
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from planted_defects import PLANTS, Base, Plant, clean_bases
 
@@ -25,19 +22,11 @@ STATISTICAL = {"C010", "C011", "L005", "K001", "L006"}
 """Rules that judge by likelihood; all others are deterministic."""
 
 
-def written(rows: Sequence[Any], path: Path, base: Base) -> ft.Dataset:
-    """The rows, written to ``path`` and opened as their base is read."""
-    lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    form = "auto" if base.task is not None and base.task.input is not None else "openai"
-    return ft.Dataset.load(path, base.task, format=form, **base.options)
-
-
 def measure(plant: Plant, base: Base, folder: Path) -> tuple[int, int, int, int]:
     """Planted rows, those found, rows flagged by the rule in all, and those that it flagged before planting."""
     rows, planted = plant.make(base.rows, random.Random(SEED))
-    clean = written(base.rows, folder / "clean.jsonl", base)
-    made = written(rows, folder / "planted.jsonl", base)
+    clean = base.opened(base.rows, folder / "clean.jsonl")
+    made = base.opened(rows, folder / "planted.jsonl")
     before: set[int] = set()
     if plant.role == "alone" and "recipe" not in plant.lint:  # else what is planted is not in the rows
         before = plant.flagged(plant.report(clean, clean, select=[plant.code]))
@@ -54,7 +43,7 @@ def main() -> None:
         folder = Path(name)
         print("Clean rows: what is flagged without planting\n")
         for base in bases.values():
-            report = ft.lint(written(base.rows, folder / "clean.jsonl", base))
+            report = ft.lint(base.opened(base.rows, folder / "clean.jsonl"))
             counts = ", ".join(f"{count.count} {count.code}" for count in report.counts) or "nothing"
             share = 100 * report.flagged_rows / len(base.rows)
             print(f"{base.name:12}{len(base.rows):>6} rows{report.flagged_rows:>5} flagged ({share:.1f} %)  {counts}")

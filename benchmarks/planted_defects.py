@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,13 @@ class Base:
     rows: list[Row]
     task: ft.Task | None
     options: dict[str, Any] = field(default_factory=dict)
+
+    def opened(self, rows: Sequence[Any], path: Path) -> ft.Dataset:
+        """Rows (a text is a line that is no JSON), written to ``path`` and opened as these are read."""
+        lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        form = "auto" if self.task is not None and self.task.input is not None else "openai"
+        return ft.Dataset.load(path, self.task, format=form, **self.options)
 
 
 @dataclass(frozen=True)
@@ -120,42 +128,39 @@ def _wanted(row: Row) -> str:
     return next(key for key in ("record", "label", "reply", "parts", "chosen") if key in row)
 
 
-def in_place(change: Callable[[Row, random.Random], Any]) -> Callable[[list[Row], random.Random], Planted]:
-    """Plants in rows drawn at random. ``change`` gives the row anew, or None when it has no place for the defect."""
+Change = Callable[[Row, random.Random], Any]
+"""Gives a row anew, or None when it has no place for the defect."""
+Make = Callable[[list[Row], random.Random], Planted]
+
+
+def _count(rows: list[Row]) -> int:
+    return max(5, round(SHARE * len(rows)))
+
+
+def _drawn(rows: list[Row], draw: random.Random, change: Change) -> Iterator[tuple[int, Any]]:
+    """Rows at random, changed, with their numbers: as many as are planted."""
+    order = draw.sample(range(len(rows)), len(rows))
+    changed = ((number, change(copy.deepcopy(rows[number]), draw)) for number in order)
+    return islice(((number, row) for number, row in changed if row is not None), _count(rows))
+
+
+def in_place(change: Change) -> Make:
+    """Plants in rows drawn at random."""
 
     def make(rows: list[Row], draw: random.Random) -> Planted:
-        made: list[Any] = list(rows)
-        planted: set[int] = set()
-        wanted = max(5, round(SHARE * len(rows)))
-        for number in draw.sample(range(len(rows)), len(rows)):
-            if len(planted) == wanted:
-                break
-            changed = change(copy.deepcopy(rows[number]), draw)
-            if changed is not None:
-                made[number] = changed
-                planted.add(number)
-        return made, planted
+        planted = dict(_drawn(rows, draw, change))
+        return [planted.get(number, row) for number, row in enumerate(rows)], set(planted)
 
     return make
 
 
-def added(
-    change: Callable[[Row, random.Random], Any], *, both: bool = False
-) -> Callable[[list[Row], random.Random], Planted]:
+def added(change: Change, *, both: bool = False) -> Make:
     """Plants changed copies of rows at the end; with ``both`` the originals must be found too."""
 
     def make(rows: list[Row], draw: random.Random) -> Planted:
         made: list[Any] = list(rows)
         planted: set[int] = set()
-        wanted = max(5, round(SHARE * len(rows)))
-        count = 0
-        for number in draw.sample(range(len(rows)), len(rows)):
-            if count == wanted:
-                break
-            changed = change(copy.deepcopy(rows[number]), draw)
-            if changed is None:
-                continue
-            count += 1
+        for count, (number, changed) in enumerate(_drawn(rows, draw, change), start=1):
             planted |= {len(made), number} if both else {len(made)}
             made.append({**changed, "id": f"planted-{count}"} if "id" in changed else changed)
         return made, planted
@@ -163,60 +168,47 @@ def added(
     return make
 
 
-def alone(change: Callable[[Row, random.Random], Any]) -> Callable[[list[Row], random.Random], Planted]:
+def alone(change: Change) -> Make:
     """Test rows made of clean ones, among others that are not."""
 
     def make(rows: list[Row], draw: random.Random) -> Planted:
-        wanted = max(5, round(SHARE * len(rows)))
-        made = []
-        for number in draw.sample(range(len(rows)), len(rows)):
-            changed = change(copy.deepcopy(rows[number]), draw)
-            if changed is not None and len(made) < wanted:
-                made.append({**changed, "id": f"test-{number}"} if "id" in changed else changed)
-        planted = set(range(len(made)))
-        fresh = [{**row, _asked(row): " ".join(reversed(row[_asked(row)].split()))} for row in rows[:wanted]]
-        return [*made, *fresh], planted
+        made = [
+            {**changed, "id": f"test-{number}"} if "id" in changed else changed
+            for number, changed in _drawn(rows, draw, change)
+        ]
+        fresh = [{**row, _asked(row): " ".join(reversed(row[_asked(row)].split()))} for row in rows[: _count(rows)]]
+        return [*made, *fresh], set(range(len(made)))
 
     return make
 
 
-def answer(change: Callable[[str, random.Random], str | None]) -> Callable[[Row, random.Random], Row | None]:
+def _inside(place: Callable[[Row], tuple[Row, str]], change: Callable[[Any, random.Random], Any]) -> Change:
+    """Changes the value that stands under a key of a part of the row."""
+
+    def apply(row: Row, draw: random.Random) -> Row | None:
+        part, key = place(row)
+        changed = change(part[key], draw)
+        if changed is None:
+            return None
+        part[key] = changed
+        return row
+
+    return apply
+
+
+def answer(change: Callable[[str, random.Random], str | None]) -> Change:
     """Changes the text of a chat's last turn."""
-
-    def apply(row: Row, draw: random.Random) -> Row | None:
-        changed = change(row["messages"][-1]["content"], draw)
-        if changed is None:
-            return None
-        row["messages"][-1]["content"] = changed
-        return row
-
-    return apply
+    return _inside(lambda row: (row["messages"][-1], "content"), change)
 
 
-def record(change: Callable[[Row, random.Random], Row | None]) -> Callable[[Row, random.Random], Row | None]:
+def record(change: Callable[[Row, random.Random], Row | None]) -> Change:
     """Changes the object that is the answer."""
-
-    def apply(row: Row, draw: random.Random) -> Row | None:
-        changed = change(row[_wanted(row)], draw)
-        if changed is None:
-            return None
-        row[_wanted(row)] = changed
-        return row
-
-    return apply
+    return _inside(lambda row: (row, _wanted(row)), change)
 
 
-def question(change: Callable[[str, random.Random], str | None]) -> Callable[[Row, random.Random], Row | None]:
+def question(change: Callable[[str, random.Random], str | None]) -> Change:
     """Changes the text that is asked."""
-
-    def apply(row: Row, draw: random.Random) -> Row | None:
-        changed = change(row[_asked(row)], draw)
-        if changed is None:
-            return None
-        row[_asked(row)] = changed
-        return row
-
-    return apply
+    return _inside(lambda row: (row, _asked(row)), change)
 
 
 def a_text(fields: Row, draw: random.Random) -> str | None:
@@ -225,7 +217,7 @@ def a_text(fields: Row, draw: random.Random) -> str | None:
     return draw.choice(keys) if keys else None
 
 
-def changed_text(change: Callable[[str], Any]) -> Callable[[Row, random.Random], Row | None]:
+def changed_text(change: Callable[[str], Any]) -> Change:
     """Changes one text value of the answer."""
 
     def apply(fields: Row, draw: random.Random) -> Row | None:
@@ -339,7 +331,7 @@ def shuffled_keys(text: str, draw: random.Random) -> str:
     return json.dumps(dict(items[1:] + items[:1]), ensure_ascii=False)
 
 
-def a_null(way: Any) -> Callable[[Row, random.Random], Row | None]:
+def a_null(way: Any) -> Change:
     def apply(fields: Row, draw: random.Random) -> Row | None:
         key = next((key for key, value in fields.items() if value is None and key != "follow_up_days"), None)
         return None if key is None else {**fields, key: way}
@@ -353,13 +345,11 @@ def dated(row: Row, draw: random.Random, *, odd: bool) -> Row:
     return {**row, "reply": f"{row['reply']} We'll write on {written}."}
 
 
-def in_all(
-    usual: Callable[[Row, random.Random], Row], odd: Callable[[Row, random.Random], Row]
-) -> Callable[[list[Row], random.Random], Planted]:
+def in_all(usual: Change, odd: Change) -> Make:
     """Writes something in every row, and otherwise in the planted ones."""
 
     def make(rows: list[Row], draw: random.Random) -> Planted:
-        planted = set(draw.sample(range(len(rows)), max(5, round(SHARE * len(rows)))))
+        planted = set(draw.sample(range(len(rows)), _count(rows)))
         return [(odd if number in planted else usual)(row, draw) for number, row in enumerate(rows)], planted
 
     return make
@@ -381,7 +371,7 @@ def out_of_bounds(row: Row, draw: random.Random) -> Row:
 
 def other_notes(rows: list[Row], draw: random.Random) -> Planted:
     """Test rows with new notes: of patients that are trained on, and of as many others."""
-    chosen = draw.sample(rows, 2 * max(5, round(SHARE * len(rows))))
+    chosen = draw.sample(rows, 2 * _count(rows))
     made = [{**row, "note": " ".join(reversed(row["note"].split()))} for row in chosen]
     half = len(made) // 2
     strangers = [{**row, "patient_id": f"new-{number}"} for number, row in enumerate(made[half:])]
@@ -403,17 +393,17 @@ def longer_than_the_model_reads(row: Row, draw: random.Random) -> Row:
     return {**row, "messages": [first, {**asked, "content": f"{asked['content']} {'and so on ' * 3_000}"}, last]}
 
 
-def every(change: Callable[[Row], Row]) -> Callable[[list[Row], random.Random], Planted]:
+def every(change: Callable[[Row], Row]) -> Make:
     """Changes all rows, for a rule on the whole."""
     return lambda rows, draw: ([change(copy.deepcopy(row)) for row in rows], {0})
 
 
-def few(count: int) -> Callable[[list[Row], random.Random], Planted]:
+def few(count: int) -> Make:
     """Only the first rows."""
     return lambda rows, draw: (rows[:count], {0})
 
 
-def two_of(label: str) -> Callable[[list[Row], random.Random], Planted]:
+def two_of(label: str) -> Make:
     """All rows of the other classes, and two of this one, which are what must be found."""
 
     def make(rows: list[Row], draw: random.Random) -> Planted:

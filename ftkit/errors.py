@@ -100,11 +100,12 @@ class Place:
         return f"{self.source}:{self.line}"
 
 
-DataProblem = Literal["role", "empty_answer", "no_answer", "same_answers", "prompts_differ"]
+DataProblem = Literal["role", "empty_answer", "no_answer", "same_answers", "prompts_differ", "no_end_of_turn"]
 """What can be wrong with a row that is whole and of its format.
 
 ``role``: a turn that may not stand where it does. ``empty_answer`` / ``no_answer``: nothing to learn.
 ``same_answers`` / ``prompts_differ``: a preference whose two answers are one, or answer two questions.
+``no_end_of_turn``: a model's chat template ends the answer with no token that could be learned.
 """
 
 

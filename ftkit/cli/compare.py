@@ -64,7 +64,7 @@ def compare(
     """
     if require is Demand.NON_INFERIOR and margin is None:
         raise typer.BadParameter("non-inferior needs --margin: the loss that would still be acceptable")
-    paths = check_result_files(output, junit=True)
+    paths = check_result_files(output, more=(".xml",))
     floors = [_floor(one) for one in fail_below or ()]
     from ftkit.evaluation import Report
     from ftkit.evaluation import compare as pair

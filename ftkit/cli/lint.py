@@ -20,6 +20,7 @@ from ftkit.cli.data_options import (
     TaskFile,
     read_task,
 )
+from ftkit.cli.saving import check_result_files, save_result
 from ftkit.cli.screen import note, show
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["lint"]
 
 Codes = list[str] | None
-
-_SUFFIXES = (".json", ".sarif", ".md", ".html", ".txt")
 
 
 def lint(
@@ -66,7 +65,7 @@ def lint(
     ] = "text",
     output: Annotated[
         list[Path] | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Also write it: .json, .sarif, .md, .html. Repeatable."),
+        typer.Option("-o", "--output", metavar="FILE", help="Also write it: .json, .sarif, .md, .html or .txt."),
     ] = None,
     fail_on: Annotated[
         str | None, typer.Option(metavar="SEVERITY", help="error, warning or info. [default: warning]")
@@ -90,7 +89,7 @@ def lint(
         return
     if not files:
         raise typer.BadParameter("name the files to lint", param_hint="FILE")
-    _check_outputs(output or ())
+    paths = check_result_files(output, more=(".sarif", ".txt"))
     from ftkit.linting import lint as look
     from ftkit.linting.configuration import configuration
     from ftkit.linting.forms import FORMS
@@ -112,17 +111,17 @@ def lint(
         group or known.group,
     )
     train, held_out = _opened(given, files, asked), _opened(given, test, asked) if test else None
-    chosen_codes, left_out = _split(select) or list(known.select), _split(ignore) or list(known.ignore)
+    chosen_codes, left_out = _split(select) or known.select, _split(ignore) or known.ignore
     if fix or diff:
-        mended = _mend(train, chosen_codes, left_out, known, write=fix)
-        if not fix:
+        mended = _mend(train, chosen_codes, left_out, known, write=not diff)
+        if diff:
             return
         # What is left to say is said of the mended files.
         train = _opened(given, [mended.get(str(file), file) for file in files], asked)
     report = look(
         train,
         held_out,
-        backends=tuple(backend or known.backends),
+        backends=backend or known.backends,
         recipe=None if recipe is None else load_recipe(recipe),
         select=chosen_codes,
         ignore=left_out,
@@ -130,9 +129,7 @@ def lint(
         gradients=gradients,
     )
     _print(report, format_, statistics)
-    for path in output or ():
-        report.save(path)
-        note(f"wrote {path}")
+    save_result(report, paths)
     if not exit_zero and _found(report, grave):
         raise typer.Exit(1)
 
@@ -160,12 +157,6 @@ def _opened(given: Columns, files: Sequence[Path], task: Task | None) -> Dataset
 
 def _split(codes: Codes) -> list[str]:
     return [code.strip() for item in codes or () for code in item.split(",") if code.strip()]
-
-
-def _check_outputs(paths: Sequence[Path]) -> None:
-    for path in paths:
-        if path.suffix.lower() not in _SUFFIXES:
-            raise typer.BadParameter(f"{path}: must end in {', '.join(_SUFFIXES)}", param_hint="-o")
 
 
 def _severity(name: str) -> str:

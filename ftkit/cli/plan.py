@@ -21,16 +21,14 @@ from ftkit.cli.data_options import (
     TaskFile,
     read_task,
 )
+from ftkit.cli.recipe_options import AdapterKind, Assignments, RecipeFile
 from ftkit.cli.screen import show
 
 __all__ = ["plan"]
 
 
 def plan(
-    recipe: Annotated[
-        Path | None,
-        typer.Argument(metavar="RECIPE", help="The recipe (YAML); supervised fine-tuning with LoRA when left out."),
-    ] = None,
+    recipe: RecipeFile = None,
     *,
     data: DataFiles,
     backend: Annotated[
@@ -48,15 +46,8 @@ def plan(
     device: Annotated[
         str | None, typer.Option(metavar="GPU", help="Plan for this GPU, e.g. h100-80gb, not for this machine.")
     ] = None,
-    adapter: Annotated[
-        str | None, typer.Option(metavar="KIND", help="lora, qlora, dora, adalora or full instead of the recipe's.")
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="FIELD=VALUE", help="Change a field of the recipe, e.g. adapter.rank=8. Repeatable."
-        ),
-    ] = None,
+    adapter: AdapterKind = None,
+    assignments: Assignments = None,
     lint: Annotated[
         bool, typer.Option("--lint/--no-lint", help="Refuse rows in which `ftkit lint` finds errors, as `train` does.")
     ] = True,

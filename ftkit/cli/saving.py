@@ -12,6 +12,7 @@ from ftkit.cli.screen import note
 
 if TYPE_CHECKING:
     from ftkit.evaluation import Comparison, Overview, Report
+    from ftkit.linting import LintReport
 
 __all__ = ["ResultFiles", "check_result_files", "save_result"]
 
@@ -25,9 +26,9 @@ ResultFiles = Annotated[
 ]
 
 
-def check_result_files(paths: Sequence[Path] | None, *, junit: bool = False) -> list[Path]:
-    """The paths, seen to be writable in a known form now, not after an hour of work; ``junit`` allows .xml too."""
-    suffixes = (*_SUFFIXES, ".xml") if junit else _SUFFIXES
+def check_result_files(paths: Sequence[Path] | None, *, more: Sequence[str] = ()) -> list[Path]:
+    """The paths, seen to be writable in a known form now, not after an hour of work; ``more``: further suffixes."""
+    suffixes = (*_SUFFIXES, *more)
     for path in paths or ():
         if path.suffix.lower() not in suffixes:
             raise typer.BadParameter(f"{path}: must end in {', '.join(suffixes)}", param_hint="-o")
@@ -41,8 +42,8 @@ def _folder(path: Path) -> Path:
     return next(folder for folder in path.absolute().parents if folder.exists())
 
 
-def save_result(found: Report | Comparison | Overview, paths: Sequence[Path]) -> None:
-    """Write the report or comparison to each path."""
+def save_result(found: Report | Comparison | Overview | LintReport, paths: Sequence[Path]) -> None:
+    """Write what was found to each path."""
     for path in paths:
         found.save(path)
         note(f"wrote {path}")

@@ -1,7 +1,7 @@
 """In which direction each row would move a model: gradients of single rows, made small.
 
-The gradient of a row's loss by LoRA's B matrices, at their first values (where A has none yet), is mixed into a few
-hundred numbers by a count sketch: each entry is added, with a sign, to one of the numbers, both drawn by the seed.
+The gradient of a row's loss by LoRA's B matrices, at their first values (where A has none yet), is mixed into 2,048
+numbers by a count sketch: each entry is added, with a sign, to one of the numbers, both drawn with a fixed seed.
 Scalar products are kept in expectation (M. Charikar, K. Chen, M. Farach-Colton, "Finding frequent items in data
 streams", 2002), so the cosine of two sketches is about that of the two gradients.
 """
@@ -31,14 +31,7 @@ SIZE = 2_048
 """Numbers of a sketch: the cosine of two unrelated gradients is then off by 0.02."""
 
 
-def gradient_sketches(
-    model: str,
-    rows: Iterable[Row],
-    *,
-    rank: int = 8,
-    seed: int = 0,
-    on_row: Callable[[int], object] = lambda done: None,
-) -> NDArray[np.float32]:
+def gradient_sketches(model: str, rows: Iterable[Row]) -> NDArray[np.float32]:
     """The direction of each row's gradient, [rows, SIZE], each of length 1; zeros for a row that cannot be rendered.
 
     The base of the model is used, not an adapter on top of it. One forward and backward pass a row.
@@ -46,24 +39,17 @@ def gradient_sketches(
     Args:
         model: its name, see :func:`ftkit.engine.source.find_source`.
         rows: demonstrations.
-        rank: of the adapter whose gradient it is.
-        seed: of the adapter's first values and of the sketch.
-        on_row: told how many rows are done.
 
     Raises:
         ModelError: the model cannot be loaded.
     """
     where = device()
     pretrained = load_pretrained(find_source(model), precision="fp32", device=where)
-    adapter = LoRA(rank=rank, lora_alpha=2.0 * rank)
-    adapted = adapt(pretrained.model, adapter, total_steps=1, seed=seed)
+    adapted = adapt(pretrained.model, LoRA(rank=8, lora_alpha=16), total_steps=1, seed=0)
     looked_at = [value for name, value in adapted.parameters.items() if "lora_B" in name]
-    mixing = [_Mixing(value.numel(), seed + number, where) for number, value in enumerate(looked_at)]
+    mixing = [_Mixing(value.numel(), number, where) for number, value in enumerate(looked_at)]
     forward = Forward(adapted.inner, where, shared=False)
-    found = []
-    for number, row in enumerate(rows, start=1):
-        found.append(_sketch(row, pretrained.renderer.examples, forward, looked_at, mixing))
-        on_row(number)
+    found = [_sketch(row, pretrained.renderer.examples, forward, looked_at, mixing) for row in rows]
     return np.stack(found) if found else np.zeros((0, SIZE), dtype=np.float32)
 
 

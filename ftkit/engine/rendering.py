@@ -138,6 +138,7 @@ class Renderer:
                         "so the model would never learn to stop",
                         place=place,
                         field=f"messages[{piece.turn}]",
+                        problem="no_end_of_turn",
                     )
                 mask[: ends[-1] + 1] = True
                 if number == len(pieces) - 1:  # what the template adds after the last turn is never asked for

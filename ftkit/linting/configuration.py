@@ -18,11 +18,11 @@ class Configuration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    select: tuple[str, ...] = ()
-    ignore: tuple[str, ...] = ()
-    ignore_rows: dict[str, tuple[str, ...]] = Field(default={}, alias="ignore-rows")
+    select: list[str] = []
+    ignore: list[str] = []
+    ignore_rows: dict[str, list[str]] = Field(default={}, alias="ignore-rows")
     """By row id, codes (or beginnings, or ``ALL``) that are not reported for that row."""
-    backends: tuple[str, ...] = ()
+    backends: list[str] = []
     fail_on: Literal["error", "warning", "info"] = Field(default="warning", alias="fail-on")
     task: Path | None = None
     """From the folder of ``pyproject.toml``."""
@@ -52,11 +52,17 @@ def configuration(start: Path | None = None) -> Configuration:
         content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error
-    table: Any = content.get("tool", {}).get("ftkit", {}).get("lint", {})
+    table: Any = content
+    for name in ("tool", "ftkit", "lint"):
+        table = table.get(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{file}: {name} must be a table, as in [tool.ftkit.lint]")
     try:
         found = Configuration.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{file}: [tool.ftkit.lint] {where}: {first['msg']}") from None
+        keys = ", ".join(field.alias or name for name, field in Configuration.model_fields.items())
+        what = f"there is no such key; use {keys}" if first["type"] == "extra_forbidden" else first["msg"]
+        raise ConfigError(f"{file}: [tool.ftkit.lint] {where}: {what}") from None
     return found if found.task is None else found.model_copy(update={"task": file.parent / found.task})

@@ -30,7 +30,7 @@ class Density(BaseModel):
     unique: float
     """Rows that no earlier one says already (U001, U002, U003)."""
     agreeing: float
-    """Rows that no other one contradicts (L001, L002, L005, P004)."""
+    """Rows that no other one contradicts (L001, L002, P004)."""
     consistent: float
     """Rows written like the others (C001–C012)."""
     rows: int

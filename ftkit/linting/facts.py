@@ -38,11 +38,11 @@ class Facts:
         normal_input, normal_answer: of the texts without case, punctuation and spacing; of the input together with
             ``system``, as it is.
         id, group: of the row's id and group.
-        asked, answered: characters of input and answer.
+        answered: characters of the answer.
         sketches: [rows, WIDTH] MinHash values of the input's shingles, zero where it is too short; None when not asked.
     """
 
-    def __init__(self, columns: dict[str, Hashes], lengths: dict[str, NDArray[np.uint32]], sketches: Any) -> None:
+    def __init__(self, columns: dict[str, Hashes], answered: NDArray[np.uint32], sketches: Any) -> None:
         self.whole = columns["whole"]
         self.system = columns["system"]
         self.input = columns["input"]
@@ -52,8 +52,7 @@ class Facts:
         self.rejected = columns["rejected"]
         self.id = columns["id"]
         self.group = columns["group"]
-        self.asked = lengths["asked"]
-        self.answered = lengths["answered"]
+        self.answered = answered
         self.sketches: NDArray[np.uint32] | None = sketches
 
     def __len__(self) -> int:
@@ -67,7 +66,7 @@ class Facts:
             columns[name] = np.concatenate([getattr(part, name) for part in parts])
             for part in parts:
                 setattr(part, name, None)
-        lengths = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("asked", "answered")}
+        answered = np.concatenate([part.answered for part in parts])
         sketches = None
         if all(part.sketches is not None for part in parts):
             sketches = np.empty((len(columns["whole"]), WIDTH), dtype=np.uint32)
@@ -77,7 +76,7 @@ class Facts:
                 if block is not None:
                     sketches[at : at + len(block)] = block
                     at += len(block)
-        return cls(columns, lengths, sketches)
+        return cls(columns, answered, sketches)
 
 
 class FactsBuilder:
@@ -85,7 +84,7 @@ class FactsBuilder:
 
     def __init__(self, *, sketches: bool) -> None:
         self._columns = {name: array("Q") for name in _COLUMNS}
-        self._lengths = {"asked": array("I"), "answered": array("I")}
+        self._answered = array("I")
         self._blocks: list[NDArray[np.uint32]] | None = [] if sketches else None
         self._pending: list[list[str]] = []
 
@@ -94,8 +93,7 @@ class FactsBuilder:
         if row is None:
             for values in columns.values():
                 values.append(0)
-            for lengths in self._lengths.values():
-                lengths.append(0)
+            self._answered.append(0)
         else:
             turns = "\x1e".join([f"{turn['role']}\x1f{_said(turn)}" for turn in row.prompt])
             answer = _said(row.completion) if row.completion is not None else ""
@@ -114,8 +112,7 @@ class FactsBuilder:
             columns["normal_answer"].append(key(" ".join(words)) if words else columns["answer"][-1])
             columns["id"].append(key(row.id))
             columns["group"].append(0 if row.group is None else key(row.group))
-            self._lengths["asked"].append(min(len(seen.input), 2**32 - 1))
-            self._lengths["answered"].append(min(len(answer), 2**32 - 1))
+            self._answered.append(min(len(answer), 2**32 - 1))
         if self._blocks is not None:
             words = seen.input_words if row is not None else []
             self._pending.append(shingles(words) if len(words) >= MIN_WORDS else [])
@@ -130,7 +127,7 @@ class FactsBuilder:
             sketches = np.concatenate(self._blocks) if self._blocks else np.empty((0, WIDTH), dtype=np.uint32)
         return Facts(
             {name: np.frombuffer(values, dtype=np.uint64) for name, values in self._columns.items()},
-            {name: np.frombuffer(values, dtype=np.uint32) for name, values in self._lengths.items()},
+            np.frombuffer(self._answered, dtype=np.uint32),
             sketches,
         )
 

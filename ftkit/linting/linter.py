@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftkit.data import Dataset
+from ftkit.errors import ConfigError
 from ftkit.linting.density import density_of
 from ftkit.linting.facts import Facts
 from ftkit.linting.finding import SEVERITIES, Finding, Found
@@ -65,13 +66,13 @@ def lint(
         ignore_rows: by row id, codes (or beginnings, or ``"ALL"``) that shall not be reported for that row.
         severity: the least severity to look for: ``"error"`` runs only the rules whose findings are errors.
         gradients: of how many rows the gradients are compared (rule G001), in the ``local:`` models of ``backends``.
-        This
-            loads the weights and takes a forward and a backward pass a row.
+            This loads the weights and takes a forward and a backward pass a row.
         keep: findings of each rule that the report holds; further ones are only counted.
         workers: processes; ``"auto"`` is one a core where there are rows enough.
 
     Raises:
-        ConfigError: a code that fits no rule, or a plug-in that cannot be loaded.
+        ConfigError: a code that fits no rule, a backend that is no ``"name:model"``, or a plug-in that cannot be
+            loaded.
         DataError: a file has changed since it was loaded.
     """
     data = [("train", train)] + ([("test", test)] if test is not None else [])
@@ -85,6 +86,9 @@ def lint(
         recipe=recipe,
         gradients=gradients,
     )
+    for name in setting.backends:
+        if not all(name.partition(":")):
+            raise ConfigError(f'backend {name!r}: write it as "name:model", e.g. "local:smollm2-135m"')
     rules, skipped = _able(chosen_rules(_codes(select), _codes(ignore)), setting, severity)
     if test is not None and any(rule.code == "U007" for rule in rules):
         setting = replace(setting, eval_texts=_eval_texts(test, len(train)))
@@ -92,7 +96,7 @@ def lint(
     firsts = [0, len(train)]
     stretches = [Stretch(rows, name, 0, len(rows), first) for (name, rows), first in zip(data, firsts, strict=False)]
     swept = sweep_all(stretches, rules, setting, keep=keep, sketches=sketches, workers=workers)
-    facts = Facts.joined([part.facts for part in swept if part.facts is not None])
+    facts = Facts.joined([part.facts for part in swept])
     whole = Whole(data, facts, setting)
     ignored = _ignored(facts, ignore_rows or {}, {row: codes for part in swept for row, codes in part.ignores.items()})
 
@@ -207,7 +211,7 @@ class _Collected:
             for one in found
         ]
         numbered.sort(key=lambda item: item[:2])
-        flagged = {code: np.array(sorted(rows), dtype=np.int64) for code, rows in self._rows.items()}
+        flagged = {code: _numbers(rows) for code, rows in self._rows.items()}
         hurts = {code: rule.hurts for code, rule in self._rules.items() if rule.hurts is not None}
         counts = [self._count(code) for code, count in self._counts.items() if count]
         graver = [self._rows[count.code] for count in counts if count.severity != "info"]

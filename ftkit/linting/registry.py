@@ -34,11 +34,8 @@ class _FunctionRule(RowRule):
         self.name = name  # type: ignore[misc]
         self.summary = summary  # type: ignore[misc]
         self.severity = severity  # type: ignore[misc]
+        self.__doc__ = function.__doc__ or summary
         self._function = function
-
-    @property
-    def explanation(self) -> str:
-        return (self._function.__doc__ or self.summary).strip()
 
     def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
         if seen.row is None:

@@ -42,8 +42,8 @@ class Rule(ABC):
 
     @property
     def explanation(self) -> str:
-        """What ``--explain`` prints: why it matters, what is looked at, what to do. The class's docstring."""
-        return inspect.cleandoc(self.__doc__ or self.summary)
+        """What ``--explain`` prints: why it matters, what is looked at, what to do. The docstring, as Markdown."""
+        return inspect.cleandoc(self.__doc__ or self.summary).replace("``", "`")
 
     def wants(self, setting: Setting) -> str | None:
         """Why the rule cannot look at this data, a sentence for the report; None when it can.

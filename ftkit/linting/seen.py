@@ -30,6 +30,7 @@ class Seen:
         columns: as read; empty when even that failed.
         row: the row, or None when it cannot be used.
         error: why not.
+        in_tokens: what the rules on tokens have worked out, by model.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Seen:
         self.row = row
         self.error = error
         self.task = task
+        self.in_tokens: dict[str, Any] = {}
         self._options = options
 
     @cached_property

@@ -44,14 +44,14 @@ class Swept:
         ignores: codes that rows say are not for them.
     """
 
-    found: dict[str, list[Found]] = field(default_factory=dict)
-    flagged: dict[str, list[int]] = field(default_factory=dict)
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    facts: Facts | None = None
+    found: dict[str, list[Found]]
+    flagged: dict[str, list[int]]
+    tallies: dict[str, Tally]
+    facts: Facts = field(init=False)
     ignores: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
 
-def sweep(stretch: Stretch, rules: Sequence[Rule], setting: Setting, *, keep: int, sketches: bool | None) -> Swept:
+def sweep(stretch: Stretch, rules: Sequence[Rule], setting: Setting, *, keep: int, sketches: bool) -> Swept:
     """Look at every row of a stretch.
 
     Args:
@@ -59,35 +59,36 @@ def sweep(stretch: Stretch, rules: Sequence[Rule], setting: Setting, *, keep: in
         rules: those that look at single rows, and those that count.
         setting: what they are linted for.
         keep: how many findings of each rule are kept whole; of further ones only the row's number is.
-        sketches: whether facts hold sketches; None: no facts are needed.
+        sketches: whether facts hold sketches.
     """
-    swept = Swept()
-    builder = None if sketches is None else FactsBuilder(sketches=sketches)
-    row_rules = [(rule, swept.found.setdefault(rule.code, []), swept.flagged.setdefault(rule.code, []))
-                 for rule in rules if isinstance(rule, RowRule)]  # fmt: skip
-    tally_rules = [
-        (rule, swept.tallies.setdefault(rule.code, Tally())) for rule in rules if isinstance(rule, TallyRule)
-    ]
+    builder = FactsBuilder(sketches=sketches)
+    row_rules = [rule for rule in rules if isinstance(rule, RowRule)]
+    tally_rules = [rule for rule in rules if isinstance(rule, TallyRule)]
+    swept = Swept(
+        found={rule.code: [] for rule in row_rules},
+        flagged={rule.code: [] for rule in row_rules},
+        tallies={rule.code: Tally() for rule in tally_rules},
+    )
     for seen in rows_of(stretch):
         ignored = ignored_codes(seen.columns)
         if ignored:
             swept.ignores[seen.number] = ignored
-        for rule, found, flagged in row_rules:
+        for rule in row_rules:
+            found = swept.found[rule.code]
             some = False
             for one in rule.check(seen, setting):
                 some = True
                 if len(found) < keep:
-                    found.append(_numbered(one, seen.number))
+                    found.append(replace(one, row=seen.number))
             if some:
-                flagged.append(seen.number)
+                swept.flagged[rule.code].append(seen.number)
         if seen.row is not None:
-            for counting, tally in tally_rules:
+            for counting in tally_rules:
+                tally = swept.tallies[counting.code]
                 for subject, way in counting.observe(seen, setting):
                     tally.add(subject, way, seen.number)
-        if builder is not None:
-            builder.add(seen)
-    if builder is not None:
-        swept.facts = builder.done()
+        builder.add(seen)
+    swept.facts = builder.done()
     return swept
 
 
@@ -103,10 +104,6 @@ def rows_of(stretch: Stretch) -> Iterator[Seen]:
     for number, (place, columns, outcome) in numbered:
         row, error = (None, outcome) if isinstance(outcome, DataError) else (outcome, None)
         yield Seen(number, stretch.split, place, columns, row, error, data.task, data.options)
-
-
-def _numbered(found: Found, number: int) -> Found:
-    return replace(found, row=number)
 
 
 def ignored_codes(columns: Mapping[str, Any]) -> tuple[str, ...]:

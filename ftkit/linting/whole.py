@@ -40,9 +40,6 @@ class Whole:
         self.setting = setting
         self.splits = tuple(name for name, _ in data)
 
-    def __len__(self) -> int:
-        return self._bounds[-1]
-
     def split(self, number: int) -> str:
         """The split that a row is in."""
         return self.splits[bisect_right(self._bounds, number) - 1]

@@ -6,7 +6,7 @@ import hashlib
 import re
 import unicodedata
 
-__all__ = ["SHINGLE", "counted", "excerpt", "key", "normalised", "shingles", "words_of"]
+__all__ = ["SHINGLE", "counted", "excerpt", "key", "normalised", "percent", "shingles", "words_of"]
 
 SHINGLE = 3
 """Words in a shingle. With three, one word changed in a text of n words leaves a Jaccard similarity of (n−5)/(n+1)."""
@@ -54,6 +54,11 @@ def excerpt(text: str, at: int = 0, end: int | None = None, width: int = 80) -> 
 
 def _escaped(character: str) -> str:
     return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character) or f"\\u{ord(character):04x}"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """``0.973`` as ``97 %``."""
+    return f"{share:.{digits}%}".replace("%", " %")
 
 
 def counted(number: int, what: str) -> str:

@@ -38,6 +38,7 @@ def test_findings_are_lines_and_decide_the_exit_status(ftkit, rows):
         (["--format", "xml"], "none of text, json, sarif, markdown, html"),
         (["--fail-on", "panic"], "none of error, warning, info"),
         (["-o", "x.pdf"], "must end in .json"),
+        (["--backend", "openai"], 'write it as "name:model"'),
     ],
 )
 def test_wrong_usage_is_told(ftkit, rows, arguments, message):
@@ -62,6 +63,8 @@ def test_fixing_writes_a_new_file_and_shows_the_difference(ftkit, rows):
     assert (shown.exit_code, list(Path().glob("*.fixed.*"))) == (0, [])
     assert "@@ -2 +2 @@" in shown.stdout
     assert shown.stderr == "rows.jsonl: 1 row to mend\n"
+    assert ftkit("lint", rows, "--fix", "--diff").output == shown.output
+    assert not list(Path().glob("*.fixed.*"))
     done = ftkit("lint", rows, "--fix")
     assert Path(rows).read_bytes() == before
     assert "wrote rows.fixed.jsonl: 1 row mended" in done.stderr
@@ -77,10 +80,23 @@ def test_pyproject_says_what_the_options_would(ftkit, rows):
     done = ftkit("lint", rows)
     assert done.exit_code == 0
     assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("rows.jsonl:")] == ["C006", "L001"]
-    Path("pyproject.toml").write_text('[tool.ftkit.lint]\nselekt = ["L"]\n')
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[tool.ftkit.lint]\nselekt = ["L"]', "[tool.ftkit.lint] selekt: there is no such key; use select,"),
+        ('[tool.ftkit.lint]\nselect = "L"', "[tool.ftkit.lint] select: Input should be a valid list"),
+        ("[tool]\nftkit = 3", "ftkit must be a table, as in [tool.ftkit.lint]"),
+        ("a = ", "cannot be read"),
+    ],
+)
+def test_a_pyproject_that_makes_no_sense_is_told(ftkit, rows, text, message):
+    Path("pyproject.toml").write_text(text)
     failed = ftkit("lint", rows)
     assert failed.exit_code == 2
-    assert "[tool.ftkit.lint] selekt: Extra inputs are not permitted" in failed.stderr
+    assert "pyproject.toml" in failed.stderr
+    assert message in failed.stderr
 
 
 def test_rules_are_listed_and_explained(ftkit):

@@ -155,6 +155,58 @@ def test_hosts_are_told_by_the_catalogue(chats):
     assert ft.lint(rows, select=["J008", "H"]).ok
 
 
+def test_a_host_takes_files_of_a_certain_size(chats, ftkit_home):
+    (ftkit_home / "catalog.toml").write_text(
+        '[[limits]]\nprovider = "openai"\nmax_upload_bytes = 1000\nsource = "me"\nas_of = 2026-11-24\n'
+    )
+    small, large = chats(("q", "a"), name="small.jsonl"), chats(("q" * 2_000, "a"), name="large.jsonl")
+    assert not ft.lint(small, backends="openai:gpt-4.1-mini", select=["H002"]).findings
+    (found,) = ft.lint(large, backends="openai:gpt-4.1-mini", select=["H002"]).findings
+    assert found.line is None
+    assert found.message.startswith("openai:gpt-4.1-mini takes up to 0 MB")
+
+
+def test_a_row_twice_as_long_as_the_host_trains_on_is_found(chats):
+    data = chats(("word " * 60_000, "fits"), ("word " * 120_000, "does not"))  # about 75,000 and 150,000 tokens
+    report = ft.lint(data, backends="openai:gpt-4.1-mini", select=["H003"])
+    assert [found.line for found in report.findings] == [2]
+    assert "trains on 65,536" in report.findings[0].message
+    assert not ft.lint(data, backends="local:gpt-4.1-mini", select=["H003"]).findings
+
+
+def test_images_are_found_where_the_host_takes_none_or_fewer(chats):
+    def row(images):
+        image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+        turns = [{"role": "user", "content": [{"type": "text", "text": "what is it"}, *[image] * images]}]
+        return {"messages": [*turns, {"role": "assistant", "content": "a bicycle"}]}
+
+    data = chats(row(0), row(1), row(11))
+    lines = {
+        model: [found.line for found in ft.lint(data, backends=f"openai:{model}", select=["H004"]).errors]
+        for model in ("gpt-4.1-mini", "gpt-4o")
+    }
+    assert lines == {"gpt-4.1-mini": [2, 3], "gpt-4o": [3]}
+
+
+def test_a_model_that_the_host_does_not_tune_so_or_not_any_more_is_found(chats):
+    pairs = chats({"prompt": "q", "chosen": "a", "rejected": "b"}, format="trl_preference")
+
+    def said(backend):
+        return [found.message for found in ft.lint(pairs, backends=backend, select=["H005"]).errors]
+
+    (otherwise,) = said("nebius:meta-llama/Llama-3.3-70B-Instruct")
+    assert "is tuned by sft, not by dpo" in otherwise
+    (closed,) = said("openai:gpt-4.1-nano")
+    assert closed.startswith("openai:gpt-4.1-nano takes no jobs since ")
+    assert said("together:Qwen/Qwen3.5-4B") == []
+
+
+def test_a_backend_is_a_name_and_a_model(chats):
+    for wrong in ("openai", "openai:", ":gpt"):
+        with pytest.raises(ft.ConfigError, match='write it as "name:model"'):
+            ft.lint(chats(("q", "a")), backends=wrong)
+
+
 def test_tokens_are_the_models_own(chats, tiny_model):
     long = "word " * 3_000
     report = ft.lint(chats((long, "yes"), ("short", "no")), backends=f"local:{tiny_model}", select=["T"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import random
 import sys
 from pathlib import Path
@@ -23,13 +22,6 @@ BASES = planted_defects.clean_bases(None)
 LIKELIHOOD = {"L005"}
 
 
-def opened(rows: list[Any], path: Path, base: Any) -> ft.Dataset:
-    lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    form = "auto" if base.task is not None and base.task.input is not None else "openai"
-    return ft.Dataset.load(path, base.task, format=form, **base.options)
-
-
 PLANTS = [plant for plant in planted_defects.PLANTS if plant.bases[0] in BASES]
 
 
@@ -37,8 +29,8 @@ PLANTS = [plant for plant in planted_defects.PLANTS if plant.bases[0] in BASES]
 def test_a_planted_defect_is_found(plant: Any, tmp_path: Path) -> None:
     base = BASES[plant.bases[0]]
     rows, planted = plant.make(base.rows, random.Random(3))
-    made = opened(rows, tmp_path / "planted.jsonl", base)
-    clean = opened(base.rows, tmp_path / "clean.jsonl", base)
+    made = base.opened(rows, tmp_path / "planted.jsonl")
+    clean = base.opened(base.rows, tmp_path / "clean.jsonl")
     found = plant.flagged(plant.report(made, clean, select=[plant.code]))
     if plant.code not in LIKELIHOOD:
         assert len(found & planted) >= 0.95 * len(planted)
@@ -47,7 +39,7 @@ def test_a_planted_defect_is_found(plant: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", BASES)
 def test_clean_rows_are_left_alone(name: str, tmp_path: Path) -> None:
-    report = ft.lint(opened(BASES[name].rows, tmp_path / "clean.jsonl", BASES[name]))
+    report = ft.lint(BASES[name].opened(BASES[name].rows, tmp_path / "clean.jsonl"))
     assert report.ok, str(report)
     assert report.density.score == 100
 

@@ -39,6 +39,6 @@ def rules_page(rules: Iterable[Rule]) -> str:
         lines += ["", f"## {family}: {FAMILIES.get(family, 'plugged in')}"]
         for rule in members:
             mark = " [*]" if rule.fixable else ""
-            text = rule.explanation.replace("``", "`")
-            lines += ["", f"### {rule.code} {rule.name} ({rule.severity}){mark}", "", f"**{rule.summary}**", "", text]
+            head = f"### {rule.code} {rule.name} ({rule.severity}){mark}"
+            lines += ["", head, "", f"**{rule.summary}**", "", rule.explanation]
     return "\n".join(lines) + "\n"

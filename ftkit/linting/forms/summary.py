@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ftkit.linting.words import counted
+from ftkit.linting.words import counted, percent
 
 if TYPE_CHECKING:
-    from ftkit.linting.report import LintReport, RuleCount
+    from ftkit.linting.report import LintReport
 
-__all__ = ["density_lines", "headline", "message_of", "statistics_cells"]
+__all__ = ["density_lines", "headline", "message_of"]
 
 
 def headline(report: LintReport) -> str:
@@ -35,18 +35,12 @@ def density_lines(report: LintReport) -> list[str]:
     """The score with its parts, and the effective number of examples."""
     found = report.density
     parts = ", ".join(
-        f"{name} {getattr(found, name):.1%}".replace("%", " %")
-        for name in ("usable", "unique", "agreeing", "consistent")
+        f"{name} {percent(getattr(found, name), 1)}" for name in ("usable", "unique", "agreeing", "consistent")
     )
     return [
         f"Signal density {found.score:.0f} of 100 ({parts}).",
         f"{counted(found.rows, 'training row')} count as {counted(round(found.effective), 'example')}.",
     ]
-
-
-def statistics_cells(count: RuleCount) -> list[str]:
-    """A rule's line in the statistics."""
-    return [f"{count.count:,}", count.code, count.severity, count.name, "[*]" if count.fixable else "", count.summary]
 
 
 def message_of(message: str, path: str | None) -> str:

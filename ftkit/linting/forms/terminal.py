@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ftkit.linting.finding import Finding
-from ftkit.linting.forms.summary import density_lines, headline, message_of, statistics_cells
+from ftkit.linting.forms.summary import density_lines, headline, message_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -52,7 +52,10 @@ def coloured(report: LintReport, shown: int = SHOWN) -> RenderableType:
 
 def statistics_lines(report: LintReport) -> list[str]:
     """One line a rule: how often, which, what it says."""
-    cells = [statistics_cells(count) for count in report.counts]
+    cells = [
+        (f"{one.count:,}", one.code, one.severity, one.name, "[*]" if one.fixable else "", one.summary)
+        for one in report.counts
+    ]
     if not cells:
         return []
     widths = [max(len(row[at]) for row in cells) for at in range(5)]

@@ -11,6 +11,7 @@ from ftkit.linting.rule import RowRule, WholeRule, not_installed
 from ftkit.linting.seen import Seen
 from ftkit.linting.setting import Setting
 from ftkit.linting.whole import Whole, same
+from ftkit.linting.words import percent
 
 __all__ = [
     "ContainedEval",
@@ -106,9 +107,9 @@ class NearDuplicate(WholeRule):
             if whole.split(pair.first) != whole.split(pair.second):
                 continue
             if facts.normal_answer[pair.first] == facts.normal_answer[pair.second]:
-                similar = f"{pair.similarity:.0%}".replace("%", " %")
+                alike = percent(pair.similarity)
                 yield Found(
-                    f"{similar} the same as an earlier row, with the same answer", row=pair.second, others=(pair.first,)
+                    f"{alike} the same as an earlier row, with the same answer", row=pair.second, others=(pair.first,)
                 )
 
 
@@ -156,8 +157,8 @@ class NearLeakage(WholeRule):
     def check(self, whole: Whole) -> Iterator[Found]:
         for pair in whole.similar:
             if whole.split_of[pair.first] == 0 and whole.split_of[pair.second] != 0:
-                similar = f"{pair.similarity:.0%}".replace("%", " %")
-                yield Found(f"the input is {similar} that of a training row", row=pair.second, others=(pair.first,))
+                alike = percent(pair.similarity)
+                yield Found(f"the input is {alike} that of a training row", row=pair.second, others=(pair.first,))
 
 
 class GroupLeakage(WholeRule):

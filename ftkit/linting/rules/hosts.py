@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ftkit.linting.finding import Found
-from ftkit.linting.rule import RowRule, WholeRule
+from ftkit.linting.rule import RowRule, Rule, WholeRule
 from ftkit.linting.seen import Seen
 from ftkit.linting.setting import Setting
 from ftkit.linting.whole import Whole
+from ftkit.linting.words import counted
 
 if TYPE_CHECKING:
     from ftkit.catalog import HostedModel, Limits
@@ -33,11 +34,14 @@ def hosts(setting: Setting) -> list[tuple[str, Limits | None, HostedModel | None
     return found
 
 
-def _when_hosted(setting: Setting) -> str | None:
-    return None if setting.hosted else ""
+class _OnHosts(Rule):
+    """A rule that has nothing to look at when the rows stay on this machine."""
+
+    def wants(self, setting: Setting) -> str | None:
+        return None if setting.hosted else ""
 
 
-class HostRows(WholeRule):
+class HostRows(_OnHosts, WholeRule):
     """The host takes no file with so few or so many rows, as its documentation says.
 
     The limits, their sources and their dates: ``ftkit catalog``.
@@ -48,9 +52,6 @@ class HostRows(WholeRule):
     summary = "The host takes no file with so few or so many rows."
     severity = "error"
 
-    def wants(self, setting: Setting) -> str | None:
-        return _when_hosted(setting)
-
     def check(self, whole: Whole) -> Iterator[Found]:
         for name, limits, _ in hosts(whole.setting):
             objection = None if limits is None else limits.rows_refused(whole.setting.rows["train"])
@@ -58,7 +59,7 @@ class HostRows(WholeRule):
                 yield Found(f"{name} takes {objection} (see `ftkit catalog`)")
 
 
-class HostFileSize(WholeRule):
+class HostFileSize(_OnHosts, WholeRule):
     """The files are larger than the host takes. What is uploaded is written anew by ftkit, without columns that are not
     sent, so the size is about right and no more.
     """
@@ -66,9 +67,6 @@ class HostFileSize(WholeRule):
     code = "H002"
     name = "host-file-size"
     summary = "The files are larger than the host takes."
-
-    def wants(self, setting: Setting) -> str | None:
-        return _when_hosted(setting)
 
     def check(self, whole: Whole) -> Iterator[Found]:
         size = whole.training_bytes
@@ -80,7 +78,7 @@ class HostFileSize(WholeRule):
                 )
 
 
-class HostContext(RowRule):
+class HostContext(_OnHosts, RowRule):
     """The row is longer than the host trains on: hosts cut such rows, and the answer at the end is what is lost.
     Counted at four characters a token, and reported from twice the limit on, so that no row is blamed for a rough
     count."""
@@ -88,9 +86,6 @@ class HostContext(RowRule):
     code = "H003"
     name = "host-context"
     summary = "The row is longer than the host trains on."
-
-    def wants(self, setting: Setting) -> str | None:
-        return _when_hosted(setting)
 
     def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
         tokens = len(seen.all_text) // _CHARACTERS_A_TOKEN
@@ -103,16 +98,13 @@ class HostContext(RowRule):
                 )
 
 
-class HostImages(RowRule):
+class HostImages(_OnHosts, RowRule):
     """The row holds images, and the model is tuned on text alone, or takes fewer."""
 
     code = "H004"
     name = "host-images"
     summary = "The row holds images that the host does not take."
     severity = "error"
-
-    def wants(self, setting: Setting) -> str | None:
-        return _when_hosted(setting)
 
     def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
         images = sum(
@@ -125,22 +117,19 @@ class HostImages(RowRule):
             return
         for name, limits, model in hosts(setting):
             if model is not None and "image" not in model.inputs:
-                yield Found(f"{images} images, and {name} is tuned on text alone ({model.source})")
+                yield Found(f"{counted(images, 'image')}, and {name} is tuned on text alone ({model.source})")
             elif limits is not None and limits.max_images_per_row is not None and images > limits.max_images_per_row:
                 most = limits.max_images_per_row
                 yield Found(f"{images} images, and {name} takes {most} a row (see `ftkit catalog`)")
 
 
-class HostMethod(WholeRule):
+class HostMethod(_OnHosts, WholeRule):
     """The host does not tune this model on rows of this kind (preferences, mostly), or takes no jobs for it now."""
 
     code = "H005"
     name = "host-method"
     summary = "The host does not tune this model on such rows, or not any more."
     severity = "error"
-
-    def wants(self, setting: Setting) -> str | None:
-        return _when_hosted(setting)
 
     def check(self, whole: Whole) -> Iterator[Found]:
         from ftkit.catalog import days_until, load_catalog

@@ -11,7 +11,7 @@ from ftkit.linting.seen import Seen
 from ftkit.linting.setting import Setting
 from ftkit.linting.tally import Tally
 from ftkit.linting.whole import Whole
-from ftkit.linting.words import words_of
+from ftkit.linting.words import percent, words_of
 
 __all__ = ["FactsNotInInput"]
 
@@ -49,8 +49,7 @@ class FactsNotInInput(TallyRule):
             rows = tally.rows(subject, "absent")
             facts = [(row, absent_fact(whole.seen(row))) for row in rows[:3]]
             shown = "; ".join(f'"{fact}"' for _, fact in facts)
-            share = f"{absent / total:.0%}".replace("%", " %")
-            many = f"{share} of the answers ({absent:,} rows)"
+            many = f"{percent(absent / total)} of the answers ({absent:,} rows)"
             yield Found(
                 f"{many} state a number or a name that their input lacks, e.g. {shown}",
                 others=tuple(row for row, _ in facts),

@@ -15,7 +15,7 @@ from ftkit.linting.seen import Seen
 from ftkit.linting.setting import Setting
 from ftkit.linting.tally import Tally
 from ftkit.linting.whole import Whole, same
-from ftkit.linting.words import words_of
+from ftkit.linting.words import percent, words_of
 
 __all__ = [
     "ClassImbalance",
@@ -97,9 +97,8 @@ class NearConflictingTargets(WholeRule):
             first, second = whole.seen(pair.first), whole.seen(pair.second)
             path = "$" if _are_labels(first, second) else _unexplained(first, second)
             if path is not None:
-                similar = f"{pair.similarity:.0%}".replace("%", " %")
                 yield Found(
-                    f"an input that is {similar} the same has another answer",
+                    f"an input that is {percent(pair.similarity)} the same has another answer",
                     path,
                     row=pair.second,
                     others=(pair.first,),
@@ -257,10 +256,11 @@ class LikelyMislabel(WholeRule):
         given = probabilities[np.arange(len(own)), own]
         likely = confident[np.arange(len(own)), best]
         for at in np.flatnonzero((likely > 0) & (likely >= 3 * given) & (given < usual[own])):
-            message = (
-                f"labelled {labels[at]!r}, which has {given[at]:.0%} here; {classes[best[at]]!r} has {likely[at]:.0%}"
+            own_share, other_share = percent(given[at]), percent(likely[at])
+            yield Found(
+                f"labelled {labels[at]!r}, which has {own_share} here; {classes[best[at]]!r} has {other_share}",
+                row=int(numbers[at]),
             )
-            yield Found(message.replace("%", " %"), row=int(numbers[at]))
 
 
 def _probabilities(texts: list[str], labels: Any) -> tuple[Any, Any]:

@@ -7,20 +7,25 @@ from collections.abc import Iterator
 import numpy as np
 
 from ftkit.linting.finding import Found
-from ftkit.linting.rule import RowRule, TallyRule, WholeRule
+from ftkit.linting.rule import Rule, TallyRule, WholeRule
+from ftkit.linting.rules.faulty import FaultyRow
 from ftkit.linting.seen import Seen
 from ftkit.linting.setting import Setting
 from ftkit.linting.tally import Tally
 from ftkit.linting.whole import Whole, same
+from ftkit.linting.words import percent
 
 __all__ = ["DifferentPrompts", "LengthBias", "ReversedPair", "SameAnswers"]
 
 
-def _on_preferences(setting: Setting) -> str | None:
-    return None if setting.kind == "preferences" else ""
+class _OnPreferences(Rule):
+    """A rule that has nothing to look at in demonstrations."""
+
+    def wants(self, setting: Setting) -> str | None:
+        return None if setting.kind == "preferences" else ""
 
 
-class SameAnswers(RowRule):
+class SameAnswers(_OnPreferences, FaultyRow):
     """The chosen and the rejected answer are the same. The loss of such a pair is a constant: nothing is learned, and
     margins look better or worse than they are.
 
@@ -30,17 +35,10 @@ class SameAnswers(RowRule):
     code = "P001"
     name = "same-answers"
     summary = "The chosen answer is the rejected one."
-    severity = "error"
-
-    def wants(self, setting: Setting) -> str | None:
-        return _on_preferences(setting)
-
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        if seen.error is not None and seen.error.problem == "same_answers":
-            yield Found(seen.error.message, seen.error.field)
+    problems = ("same_answers",)
 
 
-class DifferentPrompts(RowRule):
+class DifferentPrompts(_OnPreferences, FaultyRow):
     """The two answers belong to conversations that differ before the last turn. What is better then is not the answer
     but the conversation, and no host nor ftkit takes such a pair.
 
@@ -50,17 +48,10 @@ class DifferentPrompts(RowRule):
     code = "P002"
     name = "different-prompts"
     summary = "The two conversations differ in more than the last turn."
-    severity = "error"
-
-    def wants(self, setting: Setting) -> str | None:
-        return _on_preferences(setting)
-
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        if seen.error is not None and seen.error.problem == "prompts_differ":
-            yield Found(seen.error.message, seen.error.field)
+    problems = ("prompts_differ",)
 
 
-class LengthBias(TallyRule):
+class LengthBias(_OnPreferences, TallyRule):
     """The better answer is nearly always the longer one (or the shorter). The quickest way to satisfy such pairs is to
     write more, and that is what gets learned.
 
@@ -71,9 +62,6 @@ class LengthBias(TallyRule):
     code = "P003"
     name = "length-bias"
     summary = "The better answer is nearly always the longer one, or the shorter."
-
-    def wants(self, setting: Setting) -> str | None:
-        return _on_preferences(setting)
 
     def observe(self, seen: Seen, setting: Setting) -> Iterator[tuple[str, str]]:
         if seen.row is None or seen.row.rejected is None:
@@ -88,11 +76,11 @@ class LengthBias(TallyRule):
             usual, count = next(iter(ways.items()))
             total = sum(ways.values())
             if total >= 20 and count >= 0.8 * total:
-                share = f"{count / total:.0%}".replace("%", " %")
+                share = percent(count / total)
                 yield Found(f"the chosen answer is the {usual} one in {share} of {total:,} pairs that differ in length")
 
 
-class ReversedPair(WholeRule):
+class ReversedPair(_OnPreferences, WholeRule):
     """Another row prefers, to the same question, the answer that this one rejects. The two cancel out; mostly the
     columns were swapped once.
 
@@ -103,9 +91,6 @@ class ReversedPair(WholeRule):
     name = "reversed-pair"
     summary = "Another row prefers what this one rejects."
     hurts = "agreeing"
-
-    def wants(self, setting: Setting) -> str | None:
-        return _on_preferences(setting)
 
     def check(self, whole: Whole) -> Iterator[Found]:
         facts = whole.facts

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ftkit.data.formats import FORMATS
-from ftkit.errors import DataProblem
 from ftkit.linting.finding import Found
 from ftkit.linting.rule import RowRule
+from ftkit.linting.rules.faulty import FaultyRow
 from ftkit.linting.seen import Seen
 from ftkit.linting.setting import Setting
 from ftkit.linting.words import excerpt
@@ -50,19 +50,7 @@ class UnreadableRow(RowRule):
         yield Found(error.message, error.field, shown)
 
 
-class _Faulty(RowRule):
-    """A row that is read but breaks a rule of conversations, as :class:`~ftkit.errors.DataError` tells it."""
-
-    severity = "error"
-    problems: tuple[DataProblem, ...] = ()
-
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        error = seen.error
-        if error is not None and error.problem in self.problems:
-            yield Found(error.message, error.field)
-
-
-class RoleOrder(_Faulty):
+class RoleOrder(FaultyRow):
     """A turn stands where it may not: an unknown role, instructions that are not the first turn, or a tool's answer
     that no call asked for. Chat templates and hosts refuse such conversations or render them in a way that the model
     never sees again.
@@ -76,7 +64,7 @@ class RoleOrder(_Faulty):
     problems = ("role",)
 
 
-class EmptyTarget(_Faulty):
+class EmptyTarget(FaultyRow):
     """There is nothing to learn: the answer is missing, null, empty or blank. Trained on, it would teach the model to
     say nothing.
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ftkit.data import Row
 from ftkit.errors import DataError, FtkitError, ModelError
 from ftkit.extras import check_installed
 from ftkit.linting.finding import Found
-from ftkit.linting.rule import RowRule, TallyRule, WholeRule
+from ftkit.linting.rule import RowRule, Rule, TallyRule, WholeRule
 from ftkit.linting.seen import Seen
 from ftkit.linting.setting import Setting
 from ftkit.linting.tally import Tally
@@ -21,6 +20,8 @@ from ftkit.linting.whole import Whole
 if TYPE_CHECKING:
     from ftkit.engine.rendered import Rendered
     from ftkit.engine.rendering import Renderer
+
+    Made = list[Rendered] | DataError | ModelError
 
 __all__ = ["EndOfTurn", "LengthOutlier", "NoSupervisedToken", "SupervisedShare", "TooLong"]
 
@@ -47,55 +48,43 @@ def renderer_of(model: str) -> tuple[Renderer, int | None]:
     return renderer, context_length(load_config(source))
 
 
-def sequences(seen: Seen, renderer: Renderer) -> list[Rendered] | DataError | ModelError:
-    """The row as training sequences, kept at the row: several rules ask for them."""
-    kept: dict[int, Any] = seen.__dict__.setdefault("_sequences", {})
-    if id(renderer) not in kept:
-        row = cast(Row, seen.row)
-        try:
-            made = renderer.examples(row.messages, row.tools, row.place)
-            if row.rejected is not None:
-                made = [*made, *renderer.examples(row.rejected_messages, row.tools, row.place)]
-            kept[id(renderer)] = made
-        except (DataError, ModelError) as error:
-            kept[id(renderer)] = error
-    found: list[Rendered] | DataError | ModelError = kept[id(renderer)]
-    return found
+def in_tokens(seen: Seen, setting: Setting) -> Iterator[tuple[str, Made]]:
+    """Of each local model its name, and the row as its training sequences or why there are none.
+
+    They are kept at the row: several rules ask for them.
+    """
+    row = seen.row
+    if row is None or row.completion is None:
+        return
+    for model in local_models(setting):
+        if model not in seen.in_tokens:
+            renderer, _ = renderer_of(model)
+            try:
+                made = renderer.examples(row.messages, row.tools, row.place)
+                if row.rejected is not None:
+                    made = [*made, *renderer.examples(row.rejected_messages, row.tools, row.place)]
+                seen.in_tokens[model] = made
+            except (DataError, ModelError) as error:
+                seen.in_tokens[model] = error
+        yield model, seen.in_tokens[model]
 
 
-def _why_not(setting: Setting) -> str | None:
-    """Why there are no tokens to look at."""
-    models = local_models(setting)
-    if not models:
-        return ""
-    try:
-        for model in models:
-            renderer_of(model)
-    except FtkitError as error:
-        return str(error)
-    return None
-
-
-class _TokenRule(RowRule):
+class _OnTokens(Rule):
     """A rule that needs a model's tokenizer."""
 
     def wants(self, setting: Setting) -> str | None:
-        return _why_not(setting)
-
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        if seen.row is None or seen.row.completion is None:
-            return
-        for model in local_models(setting):
-            renderer, limit = renderer_of(model)
-            yield from self.look(sequences(seen, renderer), renderer, limit, model)
-
-    def look(
-        self, made: list[Rendered] | DataError | ModelError, renderer: Renderer, limit: int | None, model: str
-    ) -> Iterator[Found]:
-        raise NotImplementedError
+        models = local_models(setting)
+        if not models:
+            return ""
+        try:
+            for model in models:
+                renderer_of(model)
+        except FtkitError as error:
+            return str(error)
+        return None
 
 
-class TooLong(_TokenRule):
+class TooLong(_OnTokens, RowRule):
     """The row has more tokens, by the model's own tokenizer and chat template, than the model can read. ftkit never
     cuts a row, so training would stop at it; others cut it, and the answer at its end is what is lost.
 
@@ -107,17 +96,17 @@ class TooLong(_TokenRule):
     summary = "The row has more tokens than the model can read."
     severity = "error"
 
-    def look(
-        self, made: list[Rendered] | DataError | ModelError, renderer: Renderer, limit: int | None, model: str
-    ) -> Iterator[Found]:
-        if isinstance(made, FtkitError) or limit is None:
-            return
-        longest = max(len(one.ids) for one in made)
-        if longest > limit:
-            yield Found(f"{longest:,} tokens, and {model} reads {limit:,}")
+    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
+        for model, made in in_tokens(seen, setting):
+            limit = renderer_of(model)[1]
+            if isinstance(made, FtkitError) or limit is None:
+                continue
+            longest = max(len(one.ids) for one in made)
+            if longest > limit:
+                yield Found(f"{longest:,} tokens, and {model} reads {limit:,}")
 
 
-class NoSupervisedToken(_TokenRule):
+class NoSupervisedToken(_OnTokens, RowRule):
     """In the model's tokens nothing of the row is learned: all turns have weight 0, or the chat template leaves out
     what was to be learned (tool calls, mostly), or it cannot write such a conversation at all.
 
@@ -129,19 +118,18 @@ class NoSupervisedToken(_TokenRule):
     summary = "In the model's tokens nothing of the row is learned."
     severity = "error"
 
-    def look(
-        self, made: list[Rendered] | DataError | ModelError, renderer: Renderer, limit: int | None, model: str
-    ) -> Iterator[Found]:
-        if isinstance(made, ModelError):
-            yield Found(f"{model}: {made}")
-        elif isinstance(made, DataError):
-            if "end-of-turn" not in made.message:
-                yield Found(f"{model}: {made.message}", made.field)
-        elif not any(one.supervised.any() for one in made):
-            yield Found(f"{model}: no token of the row is learned")
+    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
+        for model, made in in_tokens(seen, setting):
+            if isinstance(made, ModelError):
+                yield Found(f"{model}: {made}")
+            elif isinstance(made, DataError):
+                if made.problem != "no_end_of_turn":
+                    yield Found(f"{model}: {made.message}", made.field)
+            elif not any(one.supervised.any() for one in made):
+                yield Found(f"{model}: no token of the row is learned")
 
 
-class EndOfTurn(_TokenRule):
+class EndOfTurn(_OnTokens, RowRule):
     """The end of the answer is not learned: the model would never learn to stop. The chat template puts no special
     token after the assistant's turn, or the loss mask leaves it out.
 
@@ -153,23 +141,22 @@ class EndOfTurn(_TokenRule):
     summary = "The token that ends the answer is not learned."
     severity = "error"
 
-    def look(
-        self, made: list[Rendered] | DataError | ModelError, renderer: Renderer, limit: int | None, model: str
-    ) -> Iterator[Found]:
-        if isinstance(made, ModelError):
-            return
-        if isinstance(made, DataError):
-            if "end-of-turn" in made.message:
+    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
+        for model, made in in_tokens(seen, setting):
+            if isinstance(made, DataError) and made.problem == "no_end_of_turn":
                 yield Found(f"{model}: {made.message}", made.field)
-            return
-        for one in made:
-            learned = np.flatnonzero(one.supervised)
-            if len(learned) and int(one.ids[learned[-1]]) not in renderer.stop_ids:
+            elif not isinstance(made, FtkitError) and any(
+                _ends_elsewhere(one, renderer_of(model)[0].stop_ids) for one in made
+            ):
                 yield Found(f"{model}: the last learned token does not end the turn")
-                return
 
 
-class SupervisedShare(TallyRule):
+def _ends_elsewhere(one: Rendered, stop_ids: Collection[int]) -> bool:
+    learned = np.flatnonzero(one.supervised)
+    return len(learned) > 0 and int(one.ids[learned[-1]]) not in stop_ids
+
+
+class SupervisedShare(_OnTokens, TallyRule):
     """Of all tokens only a few are learned: the rest is prompt, which is paid and computed in every epoch. Not wrong,
     but worth knowing: a shorter prompt costs less, and ftkit's engine computes a shared beginning once.
 
@@ -181,14 +168,8 @@ class SupervisedShare(TallyRule):
     summary = "Few of the tokens are learned."
     severity = "info"
 
-    def wants(self, setting: Setting) -> str | None:
-        return _why_not(setting)
-
     def observe(self, seen: Seen, setting: Setting) -> Iterator[tuple[str, str]]:
-        if seen.row is None or seen.row.completion is None:
-            return
-        for model in local_models(setting):
-            made = sequences(seen, renderer_of(model)[0])
+        for model, made in in_tokens(seen, setting):
             if not isinstance(made, FtkitError):
                 learned = sum(int(one.supervised.sum()) for one in made) / max(1, sum(len(one.ids) for one in made))
                 yield model, f"{min(99, int(learned * 100)):02d}"
