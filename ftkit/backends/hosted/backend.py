@@ -82,10 +82,16 @@ class HostedBackend:
 
     def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
         """See :class:`~ftkit.backends.Backend`. Reads no rows, and calls nobody."""
+        self._check_order(recipe, data, validation)
+        self.host()
+
+    def _check_order(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
+        """Refuse what this place does not take, whoever asks."""
         where = f"{self.name}:{self.model}"
         if recipe.kind not in self.treatments:
+            takes = f"takes {' and '.join(sorted(self.treatments))}" if self.treatments else "trains nothing"
             raise RefusedError(
-                f"{where} takes {' and '.join(sorted(self.treatments))}, not {recipe.kind}; train it locally",
+                f"{where} {takes}, not {recipe.kind}; train it locally",
                 backend=self.name,
                 fields=("kind",),
             )
@@ -95,13 +101,10 @@ class HostedBackend:
             if rows is not None and rows.kind != wanted:
                 raise DataError(f"{recipe.kind} learns from {wanted}, and these rows are {rows.kind}")
         self._check_catalogue(recipe, data, validation)
-        self.host()
 
     def quote(self, recipe: Recipe, data: Dataset, validation: Dataset | None = None) -> Quote:
         """What training would cost here and how long the door stays open; see :class:`Quote`. Calls nobody."""
-        self._check_catalogue(recipe, data, validation)
-        if recipe.kind in self.treatments:
-            refuse(recipe, self.treatments[recipe.kind], f"{self.name}:{self.model}")
+        self._check_order(recipe, data, validation)
         return quote(self.name, self.model, recipe, data)
 
     def submit(self, job: TrainingJob, store: Store) -> None:
