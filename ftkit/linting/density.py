@@ -49,8 +49,8 @@ def density_of(
     """The density of the first ``rows`` rows.
 
     Of rows with the same normalised input, of which the share p has the commonest answer, ``max(0, 2p − 1)`` counts:
-    two that contradict each other count nothing, nine against one count 0.8. A row that nearly repeats another one, or
-    is likely mislabelled, counts nothing.
+    two that contradict each other count nothing, nine against one count 0.8. A row that nearly repeats or contradicts
+    another one, or is likely mislabelled, counts nothing.
 
     Args:
         facts: of all rows.

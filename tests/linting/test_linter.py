@@ -205,6 +205,8 @@ def test_a_backend_is_a_name_and_a_model(chats):
     for wrong in ("openai", "openai:", ":gpt"):
         with pytest.raises(ft.ConfigError, match='write it as "name:model"'):
             ft.lint(chats(("q", "a")), backends=wrong)
+    unknown = ft.lint(chats(("q", "a")), backends="nowhere:gpt", select=["H001"])
+    assert unknown.skipped == ("H001 host-rows: the catalogue knows nothing of nowhere:gpt",)
 
 
 def test_tokens_are_the_models_own(chats, tiny_model):

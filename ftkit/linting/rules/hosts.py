@@ -35,10 +35,13 @@ def hosts(setting: Setting) -> list[tuple[str, Limits | None, HostedModel | None
 
 
 class _OnHosts(Rule):
-    """A rule that has nothing to look at when the rows stay on this machine."""
+    """A rule that has nothing to look at when the rows stay on this machine, or go where nothing is known of."""
 
     def wants(self, setting: Setting) -> str | None:
-        return None if setting.hosted else ""
+        if not setting.hosted:
+            return ""
+        known = any(limits or model for _, limits, model in hosts(setting))
+        return None if known else f"the catalogue knows nothing of {', '.join(setting.hosted)}"
 
 
 class HostRows(_OnHosts, WholeRule):
