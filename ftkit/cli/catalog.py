@@ -110,9 +110,7 @@ def _one(known: Catalog, provider: str, name: str) -> list[str]:
     ]
     lines: list[str] = []
     for fact in dict.fromkeys(fact for fact in wanted if fact is not None):
-        told = fact.model_dump(
-            mode="json", exclude_defaults=True, exclude={"source", "as_of", "trust", "provider", "note"}
-        )
+        told = fact.model_dump(mode="json", exclude_defaults=True, exclude=_APART)
         shown = ", ".join(
             f"{key} {' '.join(value) if isinstance(value, list) else value}" for key, value in told.items()
         )

@@ -55,9 +55,6 @@ class Facts:
         self.answered = answered
         self.sketches: NDArray[np.uint32] | None = sketches
 
-    def __len__(self) -> int:
-        return len(self.whole)
-
     @classmethod
     def joined(cls, parts: list[Facts]) -> Facts:
         """The rows of all parts. Frees each part's columns as it goes, so that the peak is little over one copy."""
