@@ -105,13 +105,15 @@ def _one(known: Catalog, provider: str, name: str) -> list[str]:
             for batch in (False, True)
         ),
         *known.hosting(provider, row.id),
-        *(known.limits(provider, method) for method in row.methods),
+        *(
+            limits
+            for limits in known.limit_rows
+            if limits.provider == provider and limits.method in ("*", *row.methods)
+        ),
     ]
     lines: list[str] = []
     for fact in dict.fromkeys(fact for fact in wanted if fact is not None):
-        told = fact.model_dump(
-            mode="json", exclude_defaults=True, exclude={"source", "as_of", "trust", "provider", "note"}
-        )
+        told = fact.model_dump(mode="json", exclude_defaults=True, exclude=_APART)
         shown = ", ".join(
             f"{key} {' '.join(value) if isinstance(value, list) else value}" for key, value in told.items()
         )

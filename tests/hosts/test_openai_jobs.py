@@ -10,11 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 import ftkit as ft
-from ftkit.backends import registry
+from ftkit.backends import Backend, registry
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.backends.openai_jobs.azure import deploy
+from ftkit.catalog import load_catalog
 from ftkit.cli.app import app
 from ftkit.errors import ConfigError, DataError, HostError, ModelError, RefusedError, RunCancelledError, RunFailedError
+from ftkit.evaluation import Asking
 from ftkit.store import Store
 
 from .conftest import QUICK
@@ -81,8 +83,8 @@ def test_a_run_is_found_again_by_another_process(openai_fake, notes, monkeypatch
 def test_cancelling_pausing_and_failing(openai_fake, openai_jobs, notes):
     run = ft.train(ft.SFT(), notes, backend=openai_jobs)
     (job_id,) = openai_fake.jobs
-    openai_jobs.openai_host().pause(job_id)
-    assert run.state in ("queued", "running")
+    openai_fake.jobs[job_id]["status"] = "paused"  # at the host's own site
+    assert run.state == "running"
     assert run.cancel().state == "cancelled"
     assert openai_fake.jobs[job_id]["status"] == "cancelled"
     with pytest.raises(RunCancelledError):
@@ -189,15 +191,6 @@ def test_large_files_go_up_in_parts(openai_fake, openai_jobs, notes, home):
     assert len(rows(openai_fake.contents[job["training_file"]])) == 12
 
 
-def test_result_files_are_read_in_base64_too(openai_fake, openai_jobs, notes):
-    ft.train(ft.SFT(), notes, backend=openai_jobs).wait(progress=False)
-    (job,) = openai_fake.jobs.values()
-    assert openai_jobs.openai_host().results(job["result_files"][0]) == [
-        {"step": 1.0, "train_loss": 1.0},
-        {"step": 2.0, "train_loss": 0.5, "valid_loss": 0.7},
-    ]
-
-
 def test_answers_are_typed_priced_and_held_to_the_schema(openai_fake, home):
     task = ft.Task("Read.", input="{text}", output=ft.JsonOutput(name="visit", json_schema=_VISIT))
     openai_fake.answers = lambda text: '{"age": 39}'
@@ -217,7 +210,24 @@ def test_answers_are_typed_priced_and_held_to_the_schema(openai_fake, home):
     assert "seed" not in asked
     (answer,) = model.answer_many([ft.Request(task.prompt({"text": "a"}))])
     assert answer.cost_usd == pytest.approx((60 * 0.8 + 40 * 0.2 + 10 * 3.2) / 1e6)
-    assert model.about()["parameters_not_taken"] == ["seed"]
+    assert model.about()["observed"]["parameters_not_taken"] == ["seed"]
+
+
+def test_what_shows_only_while_it_answers_does_not_make_it_another_model(openai_fake, openai_jobs, notes):
+    openai_fake.answers = lambda text: "red"
+    openai_fake.rejects = {"seed": "is not supported"}
+    model = ft.Model(openai_jobs, notes.task)
+
+    def broken(row):
+        return "much"
+
+    with pytest.raises(ConfigError, match="no finite number"):
+        ft.evaluate(model, notes, metrics=broken, asking=Asking(resume=True), progress=False)
+    asked = len(openai_fake.calls)
+    report = ft.evaluate(model, notes, asking=Asking(resume=True), progress=False)
+    assert len(openai_fake.calls) == asked
+    assert report["accuracy"].value == pytest.approx(0.5)
+    assert report.about["observed"] == {"served_as": ["gpt-4.1-mini"], "parameters_not_taken": ["seed"]}
 
 
 def test_a_report_names_the_catalogues_price_and_what_the_run_cost(openai_fake, openai_jobs, notes):
@@ -290,7 +300,30 @@ def test_a_quote_prices_a_known_file_to_the_cent_and_knows_the_days_left(openai_
     assert str(found.training_closes) == "2027-01-06"
     assert str(found.stops_answering) == "2027-01-14"
     assert found.replacement == "gpt-6-luna"
-    assert found.usd_per_1000_predictions is not None
+    # 1,000 answers of the tuned model: what is no answer is input, at $0.80 and $3.20 a million.
+    share = (found.usd_per_1000_predictions * 12 / 1000 * 1e6 / found.tokens_per_epoch - 0.8) / (3.2 - 0.8)
+    assert 0 < share < 0.5
+    assert not [note for note in found.notes if "longest row" in note]
+
+
+def test_a_quote_says_when_a_row_is_longer_than_is_trained_on(openai_jobs, notes, home):
+    home.mkdir(exist_ok=True)
+    (home / "catalog.toml").write_text(
+        '[[model]]\nprovider = "openai"\nid = "gpt-4.1-mini-2025-04-14"\ntraining_context = 5\n'
+    )
+    assert any(
+        "the longest row has" in note and "5 are trained on" in note for note in _quote(openai_jobs, notes).notes
+    )
+
+
+def test_quotes_refuse_what_training_would(openai_jobs, notes):
+    for recipe, said in [(ft.SFT(epochs=51), "epochs=51"), (ft.RewardModel(), "not reward"), (ft.DPO(), "learns from")]:
+        (planned,) = ft.plan(recipe, notes, openai_jobs, lint=False).entries
+        assert planned.quote is None
+        assert said in planned.problem
+    assert isinstance(openai_jobs, Backend)
+    with pytest.raises(RefusedError, match="makes no estimates"):
+        openai_jobs.estimate(ft.SFT(), notes, None)
 
 
 def test_an_accounts_jobs_come_home(openai_fake, openai_jobs, notes, tmp_path, monkeypatch):
@@ -330,9 +363,24 @@ def test_plans_show_hosts_beside_each_other(openai_jobs, notes):
     assert "2027-01-06 (" in text
     assert "$4.00" in text  # Together's least charge
     assert "openai:gpt-4.1-nano: no estimate: openai:gpt-4.1-nano takes no training jobs since 2026-10-23" in text
-    quote = made.entries[0].quote
-    assert quote is not None
-    assert quote.exact
+    assert [entry.quote is not None and entry.quote.exact for entry in made.entries] == [True, False, False]
+
+
+def test_the_catalogue_is_shown_with_whom_a_deadline_is_for_and_what_is_taken(home):
+    shown = CliRunner().invoke(app, ["catalog", "openai", "gpt-4.1-mini"]).stdout
+    assert "applies_to organisations that never ran fine-tuning" in shown
+    assert "max_image_bytes 10000000" in shown
+    assert "suffix_length 64" in shown
+
+
+@pytest.mark.parametrize("provider", ["nebius", "crusoe", "together"])
+def test_the_key_fits_into_the_suffix_of_hosts_that_carry_it_there(openai_fake, openai_jobs, notes, provider):
+    key = ft.train(ft.SFT(), notes, backend=openai_jobs).record.handle["key"]
+    assert len(key) <= load_catalog().limits(provider, "sft").suffix_length
+
+
+def _quote(where, notes):
+    return where.quote(ft.SFT(), notes)
 
 
 def _asked(where, notes):
