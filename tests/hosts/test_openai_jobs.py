@@ -311,9 +311,8 @@ def test_a_quote_says_when_a_row_is_longer_than_is_trained_on(openai_jobs, notes
     (home / "catalog.toml").write_text(
         '[[model]]\nprovider = "openai"\nid = "gpt-4.1-mini-2025-04-14"\ntraining_context = 5\n'
     )
-    assert any(
-        "the longest row has" in note and "5 are trained on" in note for note in _quote(openai_jobs, notes).notes
-    )
+    found = openai_jobs.quote(ft.SFT(), notes)
+    assert [note.rpartition(", ")[2] for note in found.notes if "longest row" in note] == ["and 5 are trained on"]
 
 
 def test_quotes_refuse_what_training_would(openai_jobs, notes):
@@ -377,10 +376,6 @@ def test_the_catalogue_is_shown_with_whom_a_deadline_is_for_and_what_is_taken(ho
 def test_the_key_fits_into_the_suffix_of_hosts_that_carry_it_there(openai_fake, openai_jobs, notes, provider):
     key = ft.train(ft.SFT(), notes, backend=openai_jobs).record.handle["key"]
     assert len(key) <= load_catalog().limits(provider, "sft").suffix_length
-
-
-def _quote(where, notes):
-    return where.quote(ft.SFT(), notes)
 
 
 def _asked(where, notes):
