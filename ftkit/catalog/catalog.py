@@ -12,6 +12,7 @@ from ftkit.catalog.rows import (
     Deadline,
     Fact,
     Gpu,
+    GpuRates,
     HostedModel,
     HostingPrice,
     InferencePrice,
@@ -35,6 +36,7 @@ class Catalog(BaseModel):
     hosting_prices: tuple[HostingPrice, ...] = Field(default=(), alias="hosting_price")
     limit_rows: tuple[Limits, ...] = Field(default=(), alias="limits")
     gpus: tuple[Gpu, ...] = Field(default=(), alias="gpu")
+    rate_rows: tuple[GpuRates, ...] = Field(default=(), alias="gpu_rates")
 
     def facts(self) -> list[Fact]:
         """Every row."""
@@ -126,6 +128,10 @@ class Catalog(BaseModel):
     def gpu(self, name: str) -> Gpu | None:
         """The GPU of that id."""
         return next((row for row in self.gpus if row.id == name), None)
+
+    def gpu_rates(self, name: str) -> GpuRates | None:
+        """How fast a GPU is, by its id or by the name that its driver gives."""
+        return next((row for row in self.rate_rows if name == row.id or name in row.reported_as), None)
 
     def stale(self, today: date | None = None) -> list[Fact]:
         """Rows read longer ago than :data:`~ftkit.catalog.STALE_AFTER_DAYS`."""

@@ -12,6 +12,7 @@ __all__ = [
     "Deadline",
     "Fact",
     "Gpu",
+    "GpuRates",
     "HostedModel",
     "HostingPrice",
     "InferencePrice",
@@ -228,6 +229,27 @@ class Gpu(Fact):
     """Short name, e.g. ``"h100-80gb"``."""
     name: str
     """The maker's name."""
-    memory_gib: int = Field(gt=0)
+    memory_gib: float = Field(gt=0)
     per_hour: float = Field(ge=0)
     """US dollars to rent one for an hour, on demand."""
+
+
+class GpuRates(Fact):
+    """How fast a GPU is, by its maker's data sheet."""
+
+    key_fields = ("id",)
+
+    id: str
+    """That of the GPU's own row."""
+    bf16_tflops: float = Field(gt=0)
+    """Dense, with sums in float32."""
+    fp32_tflops: float = Field(gt=0)
+    """Without TF32, which PyTorch does not use unless asked."""
+    bandwidth_gb_per_s: float = Field(gt=0)
+    """Of its memory."""
+    reported_as: tuple[str, ...] = ()
+    """How its driver names it."""
+
+    def rate(self, precision: Literal["bf16", "fp32"]) -> float:
+        """Rated operations a second of products of matrices."""
+        return 1e12 * (self.bf16_tflops if precision == "bf16" else self.fp32_tflops)

@@ -36,7 +36,8 @@ def catalog(
         return
     if gpus:
         rows = [
-            (gpu.id, gpu.name, f"{gpu.memory_gib} GiB", f"${gpu.per_hour:.2f}/h", f"{gpu.as_of}") for gpu in known.gpus
+            (gpu.id, gpu.name, f"{gpu.memory_gib:g} GiB", f"${gpu.per_hour:.2f}/h", f"{gpu.as_of}")
+            for gpu in known.gpus
         ]
         lines = aligned([("GPU", "NAME", "MEMORY", "PRICE", "AS OF"), *rows])
     elif model:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ftkit.engine.pretrained import Pretrained
-from ftkit.engine.rendered import Ints, Rendered
+from ftkit.engine.rendered import Ints
 from ftkit.errors import ModelError
 from ftkit.task import Message
 
@@ -28,7 +28,7 @@ def text_losses(pretrained: Pretrained, texts: Sequence[str]) -> list[tuple[floa
         ids = ids[: pretrained.max_length]
         loss, count = 0.0, max(0, len(ids) - 1)
         if count:
-            told = _logits(pretrained.model, ids)[:-1].log_softmax(dim=-1)
+            told = _logits(pretrained.model, ids, np.arange(count)).log_softmax(dim=-1)
             loss = -float(told.gather(1, torch.from_numpy(ids[1:])[:, None]).sum())
         found.append((loss, count))
     return found
@@ -47,27 +47,23 @@ def divergences(
     """
     found = []
     for messages in conversations:
-        sequence = _rendered(tuned, messages)
-        places = torch.from_numpy(np.flatnonzero(sequence.supervised) - 1)
-        first = _logits(base.model, sequence.ids)
-        second = _logits(tuned.model, sequence.ids)
+        sequence = tuned.renderer.answer(messages)
+        places = np.flatnonzero(sequence.supervised) - 1
+        first = _logits(base.model, sequence.ids, places)
+        second = _logits(tuned.model, sequence.ids, places)
         if first.shape != second.shape:
             raise ModelError(
                 f"{base.source.name} has a vocabulary of {first.shape[-1]} tokens, {tuned.source.name} one of "
                 f"{second.shape[-1]}: their probabilities cannot be compared"
             )
-        one, two = first[places].log_softmax(dim=-1), second[places].log_softmax(dim=-1)
+        one, two = first.log_softmax(dim=-1), second.log_softmax(dim=-1)
         found.append((float((one.exp() * (one - two)).sum(dim=-1).clamp(min=0).sum()), len(places)))
     return found
 
 
-def _rendered(pretrained: Pretrained, messages: Sequence[Message]) -> Rendered:
-    earlier: list[Message] = [{**one, "weight": 0} if one["role"] == "assistant" else one for one in messages[:-1]]
-    return pretrained.renderer.examples([*earlier, {**messages[-1], "weight": 1}])[-1]
-
-
-def _logits(model: Any, ids: Ints) -> torch.Tensor:
-    """Logits [tokens, vocabulary], float32 on the CPU."""
+def _logits(model: Any, ids: Ints, places: Ints) -> torch.Tensor:
+    """Logits at ``places`` [places, vocabulary], float32 on the CPU."""
     rows = torch.from_numpy(np.asarray(ids, dtype=np.int64)).unsqueeze(0).to(model.device)
-    logits: torch.Tensor = model(input_ids=rows, use_cache=False).logits[0].float().cpu()
+    wanted = torch.from_numpy(np.asarray(places, dtype=np.int64)).to(model.device)
+    logits: torch.Tensor = model(input_ids=rows, use_cache=False, logits_to_keep=wanted).logits[0].float().cpu()
     return logits

@@ -96,6 +96,22 @@ class Renderer:
         except _HistoryRewrittenError:
             return [self._example(self._last_turn(messages[: i + 1], tools), {i}, place) for i in asked]
 
+    def answer(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]] | None = None,
+        place: Place | None = None,
+    ) -> Rendered:
+        """The conversation with its last turn supervised, the answer, and no earlier one.
+
+        Raises:
+            DataError, ModelError: see :meth:`examples`.
+        """
+        earlier = [_unlearnt(message) for message in messages[:-1]]
+        last: Message = {**messages[-1], "weight": 1}
+        [rendered] = self.examples([*earlier, last], tools, place)
+        return rendered
+
     def text(
         self,
         messages: Sequence[Message],
@@ -215,6 +231,10 @@ class Renderer:
     def _eos(self) -> list[int]:
         eos = self.tokenizer.eos_token_id
         return [] if eos is None else [int(eos)]
+
+
+def _unlearnt(message: Message) -> Message:
+    return {**message, "weight": 0} if message.get("role") == "assistant" else message
 
 
 def _for_template(message: Message) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ftkit.catalog import OVERRIDE, GpuRates, load_catalog
 from ftkit.engine.duration import Speed
-from ftkit.engine.gpu import Gpu, gpu_named
 from ftkit.engine.shape import Linear
+from ftkit.errors import ConfigError
 
 __all__ = ["Target", "named_gpu", "this_machine"]
 
@@ -63,19 +64,26 @@ def this_machine() -> Target:
 
 
 def named_gpu(name: str) -> Target:
-    """A GPU by its name in :mod:`ftkit.engine.gpu`, which need not be here.
+    """A GPU by its id in the catalogue, which need not be here.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is none of that name, or its speed is not known.
     """
-    gpu = gpu_named(name)
+    known = load_catalog()
+    gpu, rates = known.gpu(name.lower()), known.gpu_rates(name.lower())
+    if gpu is None or rates is None:
+        names = sorted(row.id for row in known.rate_rows if known.gpu(row.id) is not None)
+        raise ConfigError(
+            f"no GPU {name!r} whose speed is known; known are {', '.join(names)}. Others can be added as [[gpu]] and "
+            f"[[gpu_rates]] to {OVERRIDE} in ftkit's home"
+        )
     memory = round(gpu.memory_gib * 2**30)
-    return Target(gpu.name, "cuda", memory, CUDA_CONTEXT, True, lambda precision, _: _rated(gpu, precision))
+    return Target(gpu.name, "cuda", memory, CUDA_CONTEXT, True, lambda precision, _: _rated(rates, precision))
 
 
-def _rated(gpu: Gpu, precision: Literal["bf16", "fp32"]) -> Speed:
-    rate = gpu.rate(precision)
-    moved = gpu.bandwidth_gb_per_s * 1e9 * BANDWIDTH
+def _rated(rates: GpuRates, precision: Literal["bf16", "fp32"]) -> Speed:
+    rate = rates.rate(precision)
+    moved = rates.bandwidth_gb_per_s * 1e9 * BANDWIDTH
     return Speed(
         dense=PRODUCTS * rate,
         thin=THIN * rate,

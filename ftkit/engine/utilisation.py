@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ftkit.engine.gpu import gpu_reported_as
+from ftkit.catalog import load_catalog
 from ftkit.engine.memory import compute_precision
 from ftkit.engine.shape import Shape, shape_of
 from ftkit.engine.speed import dense_rate
@@ -48,7 +48,7 @@ class Utilisation:
         try:
             self.shape = shape_of(config.get_text_config().to_dict(), scores=scores)
             precision = compute_precision(recipe)
-            gpu = gpu_reported_as(torch.cuda.get_device_name(where)) if where.type == "cuda" else None
+            gpu = load_catalog().gpu_rates(torch.cuda.get_device_name(where)) if where.type == "cuda" else None
             if gpu is None:
                 self.basis = "measured"
             self.peak = dense_rate(precision) if gpu is None else gpu.rate(precision)

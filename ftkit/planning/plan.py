@@ -11,7 +11,7 @@ from ftkit.backends import Backend, backend_of
 from ftkit.backends.hosted import Quote
 from ftkit.data import Dataset
 from ftkit.engine.estimate import Estimate
-from ftkit.engine.gpu import gpu_named
+from ftkit.engine.target import named_gpu
 from ftkit.errors import ConfigError, DataError, FtkitError
 from ftkit.linting.refusing import refuse_errors
 from ftkit.recipe import Recipe
@@ -49,8 +49,8 @@ class Plan(BaseModel):
 
     @property
     def fits(self) -> bool:
-        """Whether there is a backend that has the memory."""
-        return any(entry.estimate is not None and entry.estimate.fits for entry in self.entries)
+        """Whether there is a backend where it could run: one that has the memory, or a host that takes it."""
+        return any(entry.quote or (entry.estimate and entry.estimate.fits) for entry in self.entries)
 
     def __getitem__(self, backend: str) -> Estimate:
         """The estimate of ``backend``.
@@ -92,7 +92,7 @@ def plan(
         data: the training rows with their task.
         backends: one or more, as ``"name:model"`` or backend objects.
         validation: rows whose loss would be watched.
-        device: a GPU by name to plan local training for, e.g. ``"h100-80gb"`` (see :mod:`ftkit.engine.gpu`); ``None``
+        device: a GPU by name to plan local training for, e.g. ``"h100-80gb"`` (see ``ftkit catalog --gpus``); ``None``
             is this machine.
         lint: look at all rows first, as :func:`ftkit.train` does; errors are each entry's ``problem``.
 
@@ -101,7 +101,7 @@ def plan(
         DataError: no rows. What else a backend objects to is its entry's ``problem``.
     """
     if device is not None:
-        gpu_named(device)
+        named_gpu(device)
     if not len(data):
         raise DataError("there are no rows to train on")
     asked = list(backends) if isinstance(backends, Iterable) and not isinstance(backends, str) else [backends]

@@ -115,6 +115,11 @@ def test_what_the_backend_refuses_is_its_problem(tiny_model: str) -> None:
     assert elsewhere.device_memory == 80 * 2**30
 
 
+def test_a_host_that_takes_the_run_is_a_place_where_it_fits() -> None:
+    assert ft.plan(ft.SFT(), rows(), "openai:gpt-4.1-mini-2025-04-14").fits
+    assert not ft.plan(ft.RewardModel(), pairs(), "openai:gpt-4.1-mini-2025-04-14").fits
+
+
 def test_windows_of_attention_are_computed_row_by_row(tokenizer: Any, tmp_path: Path) -> None:
     name = save_tiny(tmp_path / "mistral", "mistral", tokenizer, sliding_window=8)
     found = ft.plan(recipe(), rows(), f"local:{name}").entries[0].estimate
@@ -135,7 +140,7 @@ def test_many_rows_are_sampled_and_that_is_said(tiny_model: str, monkeypatch: py
 
 
 def test_wrong_arguments_raise() -> None:
-    with pytest.raises(ft.ConfigError, match="no GPU 'h100'; known are a100-80gb"):
+    with pytest.raises(ft.ConfigError, match="no GPU 'h100' whose speed is known; known are a100-80gb"):
         ft.plan(recipe(), rows(), "local:smollm2-135m", device="h100")
     with pytest.raises(ft.ConfigError, match="there is no backend 'nowhere'"):
         ft.plan(recipe(), rows(), "nowhere:model")
@@ -146,16 +151,18 @@ def test_wrong_arguments_raise() -> None:
 
 
 def test_gpus_of_ones_own(tiny_model: str, ftkit_home: Path) -> None:
-    file = ftkit_home / "gpus.toml"
+    file = ftkit_home / "catalog.toml"
     file.write_text(
-        '[mine]\nname = "A small one"\nmemory_gib = 0.5\nbf16_tflops = 1\nfp32_tflops = 1\nbandwidth_gb_per_s = 10\n'
+        '[[gpu]]\nid = "mine"\nname = "A small one"\nmemory_gib = 0.5\nper_hour = 0\n'
+        'source = "me"\nas_of = 2026-11-24\n'
+        '[[gpu_rates]]\nid = "mine"\nbf16_tflops = 1\nfp32_tflops = 1\nbandwidth_gb_per_s = 10\n'
         'source = "me"\nas_of = 2026-11-24\n'
     )
     plan = ft.plan(recipe(), rows(), f"local:{tiny_model}", device="mine")
     assert not plan.fits
     assert "does NOT fit" in str(plan)
-    file.write_text("[mine]\nname = 3\n")
-    with pytest.raises(ft.ConfigError, match=r"gpus\.toml: mine\.name"):
+    file.write_text('[[gpu_rates]]\nid = "mine"\nbf16_tflops = 0\n')
+    with pytest.raises(ft.ConfigError, match=r"catalog\.toml: gpu_rates row 1: source"):
         ft.plan(recipe(), rows(), f"local:{tiny_model}", device="mine")
 
 

@@ -26,8 +26,9 @@ def check_recipe(recipe: Recipe, treatments: Mapping[str, Treatments], beyond: M
     """
     name = backend.partition(":")[0]
     if recipe.kind not in treatments:
+        takes = f"takes {' and '.join(sorted(treatments))}" if treatments else "trains nothing"
         raise RefusedError(
-            f"{backend} takes {' and '.join(sorted(treatments)) or 'no recipe'}, not {recipe.kind}; train it locally",
+            f"{backend} {takes}, not {recipe.kind}; train it locally",
             backend=name,
             fields=("kind",),
         )

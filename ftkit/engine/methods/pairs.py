@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ftkit.data import Row
-from ftkit.engine.rendered import Example, Rendered
+from ftkit.engine.rendered import Example
 from ftkit.engine.rendering import Renderer
 from ftkit.errors import DataError
-from ftkit.task import Message
 
 __all__ = ["count", "pair"]
 
@@ -21,7 +20,9 @@ def pair(row: Row, renderer: Renderer) -> Example:
     """
     if row.completion is None or row.rejected is None:
         raise DataError("the row is no preference: it needs a chosen and a rejected answer", place=row.place)
-    chosen, rejected = (_last_turn(renderer, row, answer) for answer in (row.completion, row.rejected))
+    chosen, rejected = (
+        renderer.answer([*row.prompt, answer], row.tools, row.place) for answer in (row.completion, row.rejected)
+    )
     if chosen.ids.tobytes() == rejected.ids.tobytes():
         raise DataError("the chosen and the rejected answer are the same in the model's tokens", place=row.place)
     return Example((chosen, rejected), margin=row.margin or 0.0)
@@ -30,14 +31,3 @@ def pair(row: Row, renderer: Renderer) -> Example:
 def count(examples: Sequence[Example]) -> float:
     """How many pairs there are: what a batch's loss is divided by."""
     return float(len(examples))
-
-
-def _last_turn(renderer: Renderer, row: Row, answer: Message) -> Rendered:
-    earlier: list[Message] = [_unlearnt(message) for message in row.prompt]
-    last: Message = {**answer, "weight": 1}
-    [rendered] = renderer.examples([*earlier, last], row.tools, row.place)
-    return rendered
-
-
-def _unlearnt(message: Message) -> Message:
-    return {**message, "weight": 0} if message.get("role") == "assistant" else message
