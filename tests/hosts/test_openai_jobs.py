@@ -238,7 +238,8 @@ def test_a_report_names_the_catalogues_price_and_what_the_run_cost(openai_fake, 
     assert None not in answers
     assert report.cost.total_usd == pytest.approx(sum(answers))
     assert report.cost.source.startswith("tokens at $0.8 in ($0.2 cached) and $3.2 out per million (https://")
-    assert report.cost.as_of is not None
+    price = load_catalog().inference_price("openai", run.record.summary["tuned_model"], tuned=True)
+    assert report.cost.as_of == price.as_of
     assert report.cost.training_usd == pytest.approx(0.05)
     assert run.id in report.cost.training_source
     assert "Training cost: $0.05" in str(report)
@@ -300,9 +301,8 @@ def test_a_quote_prices_a_known_file_to_the_cent_and_knows_the_days_left(openai_
     assert str(found.training_closes) == "2027-01-06"
     assert str(found.stops_answering) == "2027-01-14"
     assert found.replacement == "gpt-6-luna"
-    # 1,000 answers of the tuned model: what is no answer is input, at $0.80 and $3.20 a million.
-    share = (found.usd_per_1000_predictions * 12 / 1000 * 1e6 / found.tokens_per_epoch - 0.8) / (3.2 - 0.8)
-    assert 0 < share < 0.5
+    per_million = found.usd_per_1000_predictions * len(notes) / 1000 / found.tokens_per_epoch * 1e6
+    assert 0.8 < per_million < (0.8 + 3.2) / 2  # the tuned model's prices, and most tokens are input
     assert not [note for note in found.notes if "longest row" in note]
 
 
