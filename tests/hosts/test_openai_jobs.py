@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from types import SimpleNamespace
 
 import openai
 import pytest
@@ -78,6 +79,13 @@ def test_a_run_is_found_again_by_another_process(openai_fake, notes, monkeypatch
     assert again.wait(progress=False).state == "succeeded"
     assert again.model.name == f"openai:{again.record.summary['tuned_model']}"
     assert again.model.task.fingerprint == notes.task.fingerprint
+
+
+def test_two_runs_of_one_second_have_two_names(openai_jobs, notes, monkeypatch):
+    drawn = iter(["aaaa", "aaaa", "bbbb"])
+    monkeypatch.setattr("ftkit.runs.training.secrets", SimpleNamespace(token_hex=lambda length: next(drawn)))
+    first, second = (ft.train(ft.SFT(), notes, backend=openai_jobs) for _ in range(2))
+    assert first.id != second.id
 
 
 def test_cancelling_pausing_and_failing(openai_fake, openai_jobs, notes):
