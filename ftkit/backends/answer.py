@@ -93,5 +93,8 @@ class Answerer(Protocol):
         ...
 
     def about(self) -> dict[str, Any]:
-        """What answers, for the record: versions, device, precision, template hash. Plain JSON values, no secrets."""
+        """What answers, for the record: versions, device, precision, template hash. Plain JSON values, no secrets.
+
+        What shows only while it answers stands under ``"observed"`` and may grow; all else stays as it is.
+        """
         ...

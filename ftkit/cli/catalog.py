@@ -96,6 +96,7 @@ def _one(known: Catalog, provider: str, name: str) -> list[str]:
     if row is None:
         listed = ", ".join(model.id for model in known.models(provider))
         raise ConfigError(f"the catalogue has no model {name!r} of {provider}; it has {listed}")
+    taken = ("*", *row.methods) if row.methods else ()
     wanted = [
         row,
         *known.deadlines(provider, row.id),
@@ -106,7 +107,7 @@ def _one(known: Catalog, provider: str, name: str) -> list[str]:
             for batch in (False, True)
         ),
         *known.hosting(provider, row.id),
-        *(known.limits(provider, method) for method in row.methods),
+        *(limits for limits in known.limit_rows if limits.provider == provider and limits.method in taken),
     ]
     lines: list[str] = []
     for fact in dict.fromkeys(fact for fact in wanted if fact is not None):

@@ -24,7 +24,9 @@ class Journal:
 
     def __init__(self, model: str, about: dict[str, Any], requests: Sequence[Request], sampling: Sampling) -> None:
         asked = [[request.messages, request.tools] for request in requests]
-        key = canonical_digest(canonical(plain([model, about, sampling.model_dump(), asked])))
+        # What only shows while it answers would make this another model after the first question.
+        known = {name: value for name, value in about.items() if name != "observed"}
+        key = canonical_digest(canonical(plain([model, known, sampling.model_dump(), asked])))
         folder = home() / "evaluations"
         folder.mkdir(mode=0o700, exist_ok=True)
         self._path = folder / f"{key.removeprefix('sha256:')[:32]}.jsonl"

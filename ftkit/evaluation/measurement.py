@@ -118,6 +118,7 @@ def evaluate(
             for each, journal in zip(drawings, journals, strict=True)
         ]
         wall_s = time.perf_counter() - started
+        about = plain(model.about())  # again, for what shows only while it answers
         output = model.task.output
         unscored = tuple(
             _row([RowResult.of(row, answers[index], output) for answers in drawn]) for index, row in enumerate(rows)

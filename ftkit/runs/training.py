@@ -7,7 +7,7 @@ import time
 
 from ftkit.backends import Backend, TrainingJob, backend_of
 from ftkit.data import Dataset
-from ftkit.errors import DataError, RefusedError
+from ftkit.errors import DataError, RefusedError, RunNotFoundError
 from ftkit.linting.refusing import refuse_errors
 from ftkit.recipe import Recipe
 from ftkit.runs.run import Run
@@ -55,7 +55,7 @@ def train(
         _check_cost(where, recipe, data, validation, max_cost)
     store = Store()
     record = RunRecord(
-        id=new_run_id(),
+        id=_new_run_id(store),
         backend=where.name,
         model=where.model,
         created_at=time.time(),
@@ -96,6 +96,11 @@ def _check_cost(where: Backend, recipe: Recipe, data: Dataset, validation: Datas
     raise RefusedError(f"{where.name}:{where.model}: max_cost is ${max_cost:,.2f}, and {reason}", backend=where.name)
 
 
-def new_run_id() -> str:
-    """A name for a run that sorts by time and is short enough to type: ``20261123-141530-7f3a``."""
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+def _new_run_id(store: Store) -> str:
+    """A name no run has, that sorts by time and is short enough to type: ``20261123-141530-7f3a``."""
+    while True:
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        try:
+            store.get(name)
+        except RunNotFoundError:
+            return name

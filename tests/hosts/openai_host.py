@@ -96,8 +96,6 @@ class OpenAIFake(Fake):
                 return self._act(job_id, action)
             case ("GET", "fine_tuning", "jobs", job_id, "events"):
                 return self._page(self.events[job_id][::-1], call)
-            case ("GET", "fine_tuning", "jobs", job_id, "checkpoints"):
-                return self._page([], call)
             case ("GET", "models"):
                 return 200, {"object": "list", "data": self.models}, {}
             case ("POST", "chat", "completions"):

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import logging
+from types import SimpleNamespace
 
 import openai
 import pytest
 from typer.testing import CliRunner
 
 import ftkit as ft
-from ftkit.backends import registry
+from ftkit.backends import Backend, registry
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.backends.openai_jobs.azure import deploy
+from ftkit.catalog import load_catalog
 from ftkit.cli.app import app
 from ftkit.errors import ConfigError, DataError, HostError, ModelError, RefusedError, RunCancelledError, RunFailedError
+from ftkit.evaluation import Asking
 from ftkit.store import Store
 
 from .conftest import QUICK
@@ -78,11 +81,18 @@ def test_a_run_is_found_again_by_another_process(openai_fake, notes, monkeypatch
     assert again.model.task.fingerprint == notes.task.fingerprint
 
 
+def test_two_runs_of_one_second_have_two_names(openai_jobs, notes, monkeypatch):
+    drawn = iter(["aaaa", "aaaa", "bbbb"])
+    monkeypatch.setattr("ftkit.runs.training.secrets", SimpleNamespace(token_hex=lambda length: next(drawn)))
+    first, second = (ft.train(ft.SFT(), notes, backend=openai_jobs) for _ in range(2))
+    assert first.id != second.id
+
+
 def test_cancelling_pausing_and_failing(openai_fake, openai_jobs, notes):
     run = ft.train(ft.SFT(), notes, backend=openai_jobs)
     (job_id,) = openai_fake.jobs
-    openai_jobs.openai_host().pause(job_id)
-    assert run.state in ("queued", "running")
+    openai_fake.jobs[job_id]["status"] = "paused"  # at the host's own site
+    assert run.state == "running"
     assert run.cancel().state == "cancelled"
     assert openai_fake.jobs[job_id]["status"] == "cancelled"
     with pytest.raises(RunCancelledError):
@@ -189,15 +199,6 @@ def test_large_files_go_up_in_parts(openai_fake, openai_jobs, notes, home):
     assert len(rows(openai_fake.contents[job["training_file"]])) == 12
 
 
-def test_result_files_are_read_in_base64_too(openai_fake, openai_jobs, notes):
-    ft.train(ft.SFT(), notes, backend=openai_jobs).wait(progress=False)
-    (job,) = openai_fake.jobs.values()
-    assert openai_jobs.openai_host().results(job["result_files"][0]) == [
-        {"step": 1.0, "train_loss": 1.0},
-        {"step": 2.0, "train_loss": 0.5, "valid_loss": 0.7},
-    ]
-
-
 def test_answers_are_typed_priced_and_held_to_the_schema(openai_fake, home):
     task = ft.Task("Read.", input="{text}", output=ft.JsonOutput(name="visit", json_schema=_VISIT))
     openai_fake.answers = lambda text: '{"age": 39}'
@@ -217,7 +218,24 @@ def test_answers_are_typed_priced_and_held_to_the_schema(openai_fake, home):
     assert "seed" not in asked
     (answer,) = model.answer_many([ft.Request(task.prompt({"text": "a"}))])
     assert answer.cost_usd == pytest.approx((60 * 0.8 + 40 * 0.2 + 10 * 3.2) / 1e6)
-    assert model.about()["parameters_not_taken"] == ["seed"]
+    assert model.about()["observed"]["parameters_not_taken"] == ["seed"]
+
+
+def test_what_shows_only_while_it_answers_does_not_make_it_another_model(openai_fake, openai_jobs, notes):
+    openai_fake.answers = lambda text: "red"
+    openai_fake.rejects = {"seed": "is not supported"}
+    model = ft.Model(openai_jobs, notes.task)
+
+    def broken(row):
+        return "much"
+
+    with pytest.raises(ConfigError, match="no finite number"):
+        ft.evaluate(model, notes, metrics=broken, asking=Asking(resume=True), progress=False)
+    asked = len(openai_fake.calls)
+    report = ft.evaluate(model, notes, asking=Asking(resume=True), progress=False)
+    assert len(openai_fake.calls) == asked
+    assert report["accuracy"].value == pytest.approx(0.5)
+    assert report.about["observed"] == {"served_as": ["gpt-4.1-mini"], "parameters_not_taken": ["seed"]}
 
 
 def test_a_report_names_the_catalogues_price_and_what_the_run_cost(openai_fake, openai_jobs, notes):
@@ -228,7 +246,8 @@ def test_a_report_names_the_catalogues_price_and_what_the_run_cost(openai_fake, 
     assert None not in answers
     assert report.cost.total_usd == pytest.approx(sum(answers))
     assert report.cost.source.startswith("tokens at $0.8 in ($0.2 cached) and $3.2 out per million (https://")
-    assert report.cost.as_of is not None
+    price = load_catalog().inference_price("openai", run.record.summary["tuned_model"], tuned=True)
+    assert report.cost.as_of == price.as_of
     assert report.cost.training_usd == pytest.approx(0.05)
     assert run.id in report.cost.training_source
     assert "Training cost: $0.05" in str(report)
@@ -290,7 +309,28 @@ def test_a_quote_prices_a_known_file_to_the_cent_and_knows_the_days_left(openai_
     assert str(found.training_closes) == "2027-01-06"
     assert str(found.stops_answering) == "2027-01-14"
     assert found.replacement == "gpt-6-luna"
-    assert found.usd_per_1000_predictions is not None
+    per_million = found.usd_per_1000_predictions * len(notes) / 1000 / found.tokens_per_epoch * 1e6
+    assert 0.8 < per_million < (0.8 + 3.2) / 2  # the tuned model's prices, and most tokens are input
+    assert not [note for note in found.notes if "longest row" in note]
+
+
+def test_a_quote_says_when_a_row_is_longer_than_is_trained_on(openai_jobs, notes, home):
+    home.mkdir(exist_ok=True)
+    (home / "catalog.toml").write_text(
+        '[[model]]\nprovider = "openai"\nid = "gpt-4.1-mini-2025-04-14"\ntraining_context = 5\n'
+    )
+    found = openai_jobs.quote(ft.SFT(), notes)
+    assert [note.rpartition(", ")[2] for note in found.notes if "longest row" in note] == ["and 5 are trained on"]
+
+
+def test_quotes_refuse_what_training_would(openai_jobs, notes):
+    for recipe, said in [(ft.SFT(epochs=51), "epochs=51"), (ft.RewardModel(), "not reward"), (ft.DPO(), "learns from")]:
+        (planned,) = ft.plan(recipe, notes, openai_jobs, lint=False).entries
+        assert planned.quote is None
+        assert said in planned.problem
+    assert isinstance(openai_jobs, Backend)
+    with pytest.raises(RefusedError, match="makes no estimates"):
+        openai_jobs.estimate(ft.SFT(), notes, None)
 
 
 def test_an_accounts_jobs_come_home(openai_fake, openai_jobs, notes, tmp_path, monkeypatch):
@@ -330,9 +370,20 @@ def test_plans_show_hosts_beside_each_other(openai_jobs, notes):
     assert "2027-01-06 (" in text
     assert "$4.00" in text  # Together's least charge
     assert "openai:gpt-4.1-nano: no estimate: openai:gpt-4.1-nano takes no training jobs since 2026-10-23" in text
-    quote = made.entries[0].quote
-    assert quote is not None
-    assert quote.exact
+    assert [entry.quote is not None and entry.quote.exact for entry in made.entries] == [True, False, False]
+
+
+def test_the_catalogue_is_shown_with_whom_a_deadline_is_for_and_what_is_taken(home):
+    shown = CliRunner().invoke(app, ["catalog", "openai", "gpt-4.1-mini"]).stdout
+    assert "applies_to organisations that never ran fine-tuning" in shown
+    assert "max_image_bytes 10000000" in shown
+    assert "suffix_length 64" in shown
+
+
+@pytest.mark.parametrize("provider", ["nebius", "crusoe", "together"])
+def test_the_key_fits_into_the_suffix_of_hosts_that_carry_it_there(openai_fake, openai_jobs, notes, provider):
+    key = ft.train(ft.SFT(), notes, backend=openai_jobs).record.handle["key"]
+    assert len(key) <= load_catalog().limits(provider, "sft").suffix_length
 
 
 def _asked(where, notes):

@@ -10,7 +10,7 @@ import pytest
 import ftkit as ft
 from ftkit.backends.fireworks import Fireworks
 from ftkit.backends.together import Together
-from ftkit.errors import HostError, RefusedError
+from ftkit.errors import HostError, RefusedError, RunError
 
 from .conftest import QUICK
 from .fireworks_host import FireworksFake
@@ -109,6 +109,18 @@ def test_jobs_are_created_once_whatever_fails(place, fault, request, notes):
     fake.fault = once
     assert ft.train(ft.SFT(), notes, backend=where).wait(progress=False).state == "succeeded"
     assert len(fake.jobs) == 1
+
+
+def test_what_was_stopped_goes_on_at_fireworks_and_not_at_together(fireworks, together, notes):
+    fake, where = fireworks
+    run = ft.train(ft.SFT(), notes, backend=where)
+    run.cancel()
+    assert run.resume().wait(progress=False).state == "succeeded"
+    assert len(fake.jobs) == 1
+    run = ft.train(ft.SFT(), notes, backend=together[1]).cancel()
+    with pytest.raises(RunError, match="does not resume jobs"):
+        run.resume()
+    assert run.state == "cancelled"
 
 
 @pytest.mark.parametrize("place", ["together", "fireworks"])

@@ -9,17 +9,20 @@ from ftkit.backends.answer import Answerer
 from ftkit.backends.fireworks.fields import MOST_BETA, TREATMENTS, loss, parameters
 from ftkit.backends.fireworks.host import FireworksHost
 from ftkit.backends.hosted.backend import HostedBackend
+from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.http import Http
 from ftkit.backends.hosted.patience import Patience
+from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
 from ftkit.catalog import load_catalog
-from ftkit.data import Dataset
-from ftkit.errors import ConfigError, RefusedError
+from ftkit.errors import ConfigError
 from ftkit.recipe import DPO, Recipe
 
 __all__ = ["Fireworks"]
 
+_ENDPOINT = Endpoint("fireworks", "https://api.fireworks.ai", "FIREWORKS_BASE_URL", ("FIREWORKS_API_KEY",))
 
-class Fireworks(HostedBackend):
+
+class Fireworks(HostedBackend[FireworksHost]):
     """Trains at Fireworks AI. A tuned model answers from a deployment of its own:
     ``"fireworks:accounts/x/models/m#accounts/x/deployments/d"``.
 
@@ -29,9 +32,8 @@ class Fireworks(HostedBackend):
         api_key: ``FIREWORKS_API_KEY`` by default; kept in memory only.
         base_url: ``FIREWORKS_BASE_URL`` by default, else ``https://api.fireworks.ai``.
         concurrency: questions asked at once.
+        patience: how failing calls are tried again.
     """
-
-    name = "fireworks"
 
     def __init__(
         self,
@@ -43,23 +45,24 @@ class Fireworks(HostedBackend):
         concurrency: int = 8,
         patience: Patience | None = None,
     ) -> None:
-        super().__init__(model, patience=patience)
-        self.treatments = TREATMENTS
-        self._account, self._api_key, self._base_url = account, api_key, base_url
-        self._concurrency = concurrency
+        super().__init__(
+            model,
+            _ENDPOINT,
+            TREATMENTS,
+            base_url=base_url,
+            api_key=api_key,
+            concurrency=concurrency,
+            patience=patience,
+        )
+        self._account = account
 
-    def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
-        super().check(recipe, data, validation)
+    def beyond(self, recipe: Recipe) -> dict[str, str]:
         if isinstance(recipe, DPO) and recipe.beta >= MOST_BETA:
-            raise RefusedError(
-                f"fireworks:{self.model} takes a beta below {MOST_BETA}, not {recipe.beta}",
-                backend=self.name,
-                fields=("beta",),
-            )
+            return {"beta": f"the host takes a beta below {MOST_BETA}"}
+        return {}
 
     def body(self, recipe: Recipe, rows: int, files: dict[str, str], key: str) -> dict[str, Any]:
-        known = load_catalog().model(self.name, self.model)
-        training = {"baseModel": self.model if known is None else known.id} | parameters(recipe, rows)
+        training = {"baseModel": self._whole_name()} | parameters(recipe, rows)
         body: dict[str, Any] = {"dataset": files["training"], "displayName": key}
         if "validation" in files:
             body["evaluationDataset"] = files["validation"]
@@ -71,24 +74,12 @@ class Fireworks(HostedBackend):
         account = self._account or os.environ.get("FIREWORKS_ACCOUNT_ID", "")
         if not account:
             raise ConfigError("fireworks needs an account: set FIREWORKS_ACCOUNT_ID, or pass account=")
-        return FireworksHost(Http(self.name, self._url(), self._key()), account)
+        return FireworksHost(Http(self.name, self.url(), self.key()), account)
 
     def make_answerer(self) -> Answerer:
-        from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
-        from ftkit.backends.openai_jobs.profiles import Profile
-        from ftkit.backends.openai_jobs.sdk import Sdk
+        url = f"{self.url()}/inference/v1"
+        return OpenAIAnswerer(self.endpoint, url, self.key(), self._whole_name(), self.patience, self.concurrency)
 
-        url = f"{self._url()}/inference/v1"
-        profile = Profile(self.name, url, "FIREWORKS_BASE_URL", ("FIREWORKS_API_KEY",))
+    def _whole_name(self) -> str:
         known = load_catalog().model(self.name, self.model)
-        model = self.model if known is None else known.id
-        return OpenAIAnswerer(profile, Sdk(self.name, url, self._key()), model, self.patience, self._concurrency)
-
-    def _url(self) -> str:
-        return (self._base_url or os.environ.get("FIREWORKS_BASE_URL") or "https://api.fireworks.ai").rstrip("/")
-
-    def _key(self) -> str:
-        key = self._api_key or os.environ.get("FIREWORKS_API_KEY", "")
-        if not key:
-            raise ConfigError("fireworks needs a key: set FIREWORKS_API_KEY, or pass api_key=")
-        return key
+        return self.model if known is None else known.id

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftkit.backends.hosted.treatment import Treatment, Treatments
+from ftkit.backends.hosted.treatment import HERE_ONLY, HOST_CHOOSES, Treatment, Treatments
 from ftkit.recipe import DPO, Full, Recipe, RecipeFacts
 
 __all__ = ["MOST_BETA", "TREATMENTS", "loss", "parameters"]
 
 MOST_BETA = 0.5
 """Betas of DPO must be below."""
-
-_OWN = Treatment("refused", "the host chooses it and takes no word on it")
-_HERE = Treatment("no effect", "says how this machine computes; changes no number")
 
 _COMMON: dict[str, Treatment] = {
     "epochs": Treatment("honoured", "epochs"),
@@ -25,29 +22,29 @@ _COMMON: dict[str, Treatment] = {
     "lr_scheduler_type": Treatment("honoured", "lrScheduler"),
     "warmup_ratio": Treatment("translated", "learningRateWarmupSteps, as a number of steps"),
     "weight_decay": Treatment("honoured", "optimizerWeightDecay"),
-    "max_grad_norm": _OWN,
-    "optimizer": _OWN,
+    "max_grad_norm": HOST_CHOOSES,
+    "optimizer": HOST_CHOOSES,
     "adapter.kind": Treatment(
         "translated", "LoRA beside 16-bit weights; full is rank 0", takes=("lora", "qlora", "full")
     ),
     "adapter.rank": Treatment("honoured", "loraRank"),
-    "adapter.lora_alpha": _OWN,
-    "adapter.lora_dropout": _OWN,
-    "adapter.target_modules": _OWN,
-    "adapter.use_rslora": _OWN,
-    "adapter.quant_type": _HERE,
-    "adapter.double_quant": _HERE,
+    "adapter.lora_alpha": HOST_CHOOSES,
+    "adapter.lora_dropout": HOST_CHOOSES,
+    "adapter.target_modules": HOST_CHOOSES,
+    "adapter.use_rslora": HOST_CHOOSES,
+    "adapter.quant_type": HERE_ONLY,
+    "adapter.double_quant": HERE_ONLY,
     "max_length": Treatment("honoured", "maxContextLength"),
-    "max_batch_tokens": _HERE,
-    "shared_prefix": _HERE,
-    "precision": _OWN,
-    "gradient_checkpointing": _HERE,
-    "eval_steps": _OWN,
+    "max_batch_tokens": HERE_ONLY,
+    "shared_prefix": HERE_ONLY,
+    "precision": HOST_CHOOSES,
+    "gradient_checkpointing": HERE_ONLY,
+    "eval_steps": HOST_CHOOSES,
     "load_best_model_at_end": Treatment("no effect", "the host returns its last model"),
     "early_stopping_patience": Treatment("refused", "the host has given it up"),
     "save_steps": Treatment("refused", "not offered through this backend"),
-    "save_total_limit": _HERE,
-    "seed": _OWN,
+    "save_total_limit": HERE_ONLY,
+    "seed": HOST_CHOOSES,
 }
 
 TREATMENTS: dict[str, Treatments] = {

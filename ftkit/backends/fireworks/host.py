@@ -106,7 +106,7 @@ class FireworksHost:
             return ()
         mark = f"{progress.get('percent')}-{progress.get('epoch')}"
         data = {"message": f"{progress['percent']} % done", "type": "progress"} | progress
-        return (RemoteEvent(mark, 0.0, "log", data),)
+        return (RemoteEvent(mark, "log", data),)
 
     def cancel(self, job_id: str) -> RemoteJob:
         self.http.send("cancelling the job", "POST", f"/v1/{job_id}:cancel", json={})

@@ -1,12 +1,14 @@
 """What all hosted training APIs share: one life of a job, one way to fail, one way to translate a recipe."""
 
 from ftkit.backends.hosted.backend import HostedBackend
+from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.host import Host, Order, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.patience import Patience
 from ftkit.backends.hosted.quote import Quote
 from ftkit.backends.hosted.treatment import Treatment, Treatments
 
 __all__ = [
+    "Endpoint",
     "Host",
     "HostedBackend",
     "Order",

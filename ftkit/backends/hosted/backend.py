@@ -5,21 +5,25 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ftkit.backends.answer import Answerer
+from ftkit.backends.hosted.admission import check_recipe, check_rows
+from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.files import TrainingFiles
 from ftkit.backends.hosted.host import Host, Order, RemoteJob
+from ftkit.backends.hosted.outcome import end, write_outcome
 from ftkit.backends.hosted.patience import Patience
 from ftkit.backends.hosted.quote import Quote, quote
 from ftkit.backends.hosted.submitting import submitting
-from ftkit.backends.hosted.treatment import Treatments, refuse
+from ftkit.backends.hosted.treatment import Treatments
 from ftkit.backends.protocol import TrainingJob
-from ftkit.catalog import days_until, load_catalog
 from ftkit.data import Dataset
-from ftkit.errors import DataError, HostError, RefusedError, RunError
+from ftkit.engine.estimate import Estimate
+from ftkit.errors import HostError, RefusedError, RunError
 from ftkit.files import write_atomically
 from ftkit.recipe import Recipe
 from ftkit.store import OPEN_STATES, RunRecord, Store
@@ -31,26 +35,44 @@ _BEGIN_S = 10.0
 """How long a run may be in the store before its submission has begun."""
 
 
-class HostedBackend:
+HostType = TypeVar("HostType", bound=Host)
+
+
+class HostedBackend(ABC, Generic[HostType]):
     """Base of the backends that train elsewhere. A subclass says how its host is called and what a recipe means there.
 
     A run's ``handle`` holds ``key`` (unique, stored before the first call and carried by the job), ``phase``
     (``uploading``, ``creating``, ``created``), ``files`` (ids, and whether this run uploaded them) and ``job``.
+
+    Args:
+        treatments: what becomes of a recipe's fields, by the recipe's kind; a kind that is missing is refused.
+        base_url: the host's address, when it is not the endpoint's.
+        api_key: its key; from the environment by default. It is kept nowhere but in memory.
+        concurrency: questions asked at once.
+        patience: how failing calls are tried again.
     """
 
-    name: str
-    model: str
-    treatments: dict[str, Treatments]
-    """What becomes of a recipe's fields, by the recipe's kind; a kind that is missing is refused."""
     byte_order_mark: bool = False
     """Whether training files begin with one."""
 
-    def __init__(self, model: str, *, patience: Patience | None = None) -> None:
-        self.model = model
-        self.patience = patience or Patience()
+    def __init__(
+        self,
+        model: str,
+        endpoint: Endpoint,
+        treatments: dict[str, Treatments],
+        *,
+        base_url: str | None,
+        api_key: str | None,
+        concurrency: int,
+        patience: Patience | None,
+    ) -> None:
+        self.name, self.model = endpoint.name, model
+        self.endpoint, self.treatments = endpoint, treatments
+        self.concurrency, self.patience = concurrency, patience or Patience()
+        self._base_url, self._api_key = base_url, api_key
         self._looks: dict[str, tuple[float, int]] = {}
         self._lock = threading.Lock()
-        self._made: Host | None = None
+        self._made: HostType | None = None
         self._asked: Answerer | None = None
 
     def __repr__(self) -> str:
@@ -58,53 +80,50 @@ class HostedBackend:
 
     # What a subclass says.
 
-    def make_host(self) -> Host:
+    @abstractmethod
+    def make_host(self) -> HostType:
         """The host, with its key from argument or environment.
 
         Raises:
             ConfigError: there is no key.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def make_answerer(self) -> Answerer:
         """What answers there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def body(self, recipe: Recipe, rows: int, files: dict[str, str], key: str) -> dict[str, Any]:
         """The request that creates the job.
 
         Args:
             files: ids of the uploaded files, as ``training`` and perhaps ``validation``.
         """
-        raise NotImplementedError
+
+    def beyond(self, recipe: Recipe) -> dict[str, str]:
+        """Fields whose values are beyond the host's own ranges, by dotted name, each with what it takes."""
+        return {}
 
     # The protocol.
 
     def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
         """See :class:`~ftkit.backends.Backend`. Reads no rows, and calls nobody."""
-        self._check_order(recipe, data, validation)
+        self._refuse(recipe, data, validation)
         self.host()
 
-    def _check_order(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
-        """Refuse what this place does not take, whoever asks."""
-        where = f"{self.name}:{self.model}"
-        if recipe.kind not in self.treatments:
-            takes = f"takes {' and '.join(sorted(self.treatments))}" if self.treatments else "trains nothing"
-            raise RefusedError(
-                f"{where} {takes}, not {recipe.kind}; train it locally",
-                backend=self.name,
-                fields=("kind",),
-            )
-        refuse(recipe, self.treatments[recipe.kind], where)
-        wanted = "demonstrations" if recipe.kind == "sft" else "preferences"
-        for rows in (data, validation):
-            if rows is not None and rows.kind != wanted:
-                raise DataError(f"{recipe.kind} learns from {wanted}, and these rows are {rows.kind}")
-        self._check_catalogue(recipe, data, validation)
+    def estimate(
+        self, recipe: Recipe, data: Dataset, validation: Dataset | None, *, device: str | None = None
+    ) -> Estimate:
+        """See :class:`~ftkit.backends.Backend`. Hosts say nothing of memory and time; :meth:`quote` has the cost."""
+        raise RefusedError(f"{self.name}:{self.model} makes no estimates; its quote says the cost", backend=self.name)
 
     def quote(self, recipe: Recipe, data: Dataset, validation: Dataset | None = None) -> Quote:
-        """What training would cost here and how long the door stays open; see :class:`Quote`. Calls nobody."""
-        self._check_order(recipe, data, validation)
+        """What training would cost here and how long the door stays open; see :class:`Quote`. Calls nobody.
+
+        Raises:
+            RefusedError, DataError: as for :meth:`check`; no key is needed.
+        """
+        self._refuse(recipe, data, validation)
         return quote(self.name, self.model, recipe, data)
 
     def submit(self, job: TrainingJob, store: Store) -> None:
@@ -124,7 +143,8 @@ class HostedBackend:
             self._submit(store.get(job.run_id), store)
 
     def resume(self, record: RunRecord, store: Store) -> None:
-        """See :class:`~ftkit.backends.Backend`. A job that was never created is created; a paused one goes on."""
+        """See :class:`~ftkit.backends.Backend`. A job that was never created is created; one that was
+        stopped goes on where the host can."""
         if "key" not in record.handle:
             raise RunError(f"run {record.id} never came as far as the host; start it again with ft.train")
         folder = store.run_folder(record.id)
@@ -139,7 +159,7 @@ class HostedBackend:
                 try:
                     self._submit(store.get(record.id), store)
                 except Exception as error:
-                    self._end(record.id, store, "failed", f"could not be started: {error}")
+                    end(record.id, store, "failed", f"could not be started: {error}")
                     raise
                 return
             job = self.patience(lambda: self.host().resume(record.handle["job"]))
@@ -169,7 +189,7 @@ class HostedBackend:
             if not error.passing and error.status in (401, 403):
                 raise
             if error.status == 404 and failures >= 3:
-                self._end(record.id, store, "failed", f"the host knows the job no longer: {error}")
+                end(record.id, store, "failed", f"the host knows the job no longer: {error}")
             return
         age = time.time() - record.created_at
         first, later = self.patience.poll_s
@@ -197,7 +217,7 @@ class HostedBackend:
                 return
         else:
             self._files(store).remove(record)
-        self._end(record.id, store, "cancelled", None)
+        end(record.id, store, "cancelled", None)
 
     def tuned_model(self, record: RunRecord, store: Store) -> str:
         """See :class:`~ftkit.backends.Backend`: the name under which the host serves it."""
@@ -220,11 +240,24 @@ class HostedBackend:
                 return Task.model_validate(record.task)
         return None
 
-    def host(self) -> Host:
+    def host(self) -> HostType:
         """The host, made at the first call."""
         if self._made is None:
             self._made = self.make_host()
         return self._made
+
+    def url(self) -> str:
+        """The host's address."""
+        return self.endpoint.address(self._base_url)
+
+    def key(self) -> str:
+        """The host's key."""
+        return self.endpoint.key(self._api_key)
+
+    def _refuse(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
+        where = f"{self.name}:{self.model}"
+        check_recipe(recipe, self.treatments, self.beyond(recipe), where)
+        check_rows(recipe.kind, data, validation, where)
 
     # Submitting.
 
@@ -312,7 +345,7 @@ class HostedBackend:
                     "its submission was cut off before the host took the job, so nothing was started or charged; "
                     f"`ftkit runs resume {record.id}` submits it again"
                 )
-                self._end(record.id, store, "failed", reason)
+                end(record.id, store, "failed", reason)
         return None
 
     def _fail_if_abandoned(self, record: RunRecord, store: Store) -> None:
@@ -322,7 +355,7 @@ class HostedBackend:
         with submitting(store.run_folder(record.id)) as mine:
             if mine and "key" not in store.get(record.id).handle:
                 reason = "it was cut off before anything was sent, so nothing was charged; start it again with ft.train"
-                self._end(record.id, store, "failed", reason)
+                end(record.id, store, "failed", reason)
 
     def _may_appear(self, record: RunRecord) -> bool:
         """Whether a request for the job may still be under way."""
@@ -330,48 +363,15 @@ class HostedBackend:
         return asked_at is not None and time.time() - asked_at < self.patience.settle_s
 
     def _bring_home(self, record: RunRecord, job: RemoteJob, store: Store) -> None:
-        """Write what became of the job into the store; events first, so that the end comes last."""
-        seen = set(record.handle.get("seen", ()))
         try:
-            events = self.host().events(job.id, seen)
+            events = self.host().events(job.id, set(record.handle.get("seen", ())))
         except HostError as error:
             if error.passing:
                 raise
             events = ()  # some hosts have none; the job has ended or goes on all the same
-        for event in events:
-            if event.id not in seen:
-                seen.add(event.id)
-                store.append(record.id, event.kind, event.data)
-        if events:
-            self._note(record.id, store, seen=sorted(seen))
-        if job.state in OPEN_STATES:
-            if job.state == "running":
-                store.update(record.id, expect=("queued",), state="running")
-            return
-        if job.state == "succeeded":
-            summary = {"tuned_model": job.tuned_model, "job": job.id, "trained_tokens": job.trained_tokens} | job.more
-            summary["cost_usd"] = self._paid(record, job)
-            store.update(record.id, expect=OPEN_STATES, state="succeeded", summary=summary, finished_at=time.time())
-        else:
-            reason = job.error or f"the host says {job.status} and no more"
-            self._end(record.id, store, job.state, reason if job.state == "failed" else None)
-
-    def _paid(self, record: RunRecord, job: RemoteJob) -> float | None:
-        """What training cost: the host's word, else its count of tokens at the catalogue's price."""
-        if job.cost_usd is not None or job.trained_tokens is None:
-            return job.cost_usd
-        adapter: Any = "full" if record.recipe["adapter"]["kind"] == "full" else "lora"
-        price = load_catalog().training_price(self.name, self.model, record.recipe["kind"], adapter)
-        return None if price is None else price.cost(job.trained_tokens)
+        write_outcome(record, job, events, store)
 
     # Small things.
-
-    def _end(self, run_id: str, store: Store, state: Any, error: str | None) -> None:
-        changed = store.update(
-            run_id, expect=OPEN_STATES, reason=error, state=state, error=error, finished_at=time.time()
-        )
-        if error is not None and changed.error == error:
-            store.append(run_id, "error", {"message": error})
 
     def _note(self, run_id: str, store: Store, **changes: Any) -> None:
         store.update(run_id, handle=store.get(run_id).handle | changes)
@@ -391,30 +391,3 @@ class HostedBackend:
         data.write_openai(path)
         if self.byte_order_mark:
             write_atomically(path, b"\xef\xbb\xbf" + path.read_bytes())
-
-    def _check_catalogue(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
-        known, where, method = load_catalog(), f"{self.name}:{self.model}", recipe.kind
-        if method not in ("sft", "dpo", "rft"):
-            return
-        closes = known.training_closes(self.name, self.model)
-        if closes is not None and days_until(closes.on) <= 0:
-            raise RefusedError(
-                f"{where} takes no training jobs since {closes.on} ({closes.source}, read {closes.as_of}); "
-                "`ftkit catalog` lists what does",
-                backend=self.name,
-                fields=("model",),
-            )
-        row = known.model(self.name, self.model)
-        if row is not None and method not in row.methods:
-            raise RefusedError(
-                f"{where} is not tuned by {method}, only by {', '.join(row.methods) or 'nothing'} ({row.source}, read "
-                f"{row.as_of})",
-                backend=self.name,
-                fields=("kind",),
-            )
-        limits = known.limits(self.name, method)
-        if limits is None:
-            return
-        objection = limits.rows_refused(len(data), 0 if validation is None else len(validation))
-        if objection is not None:
-            raise DataError(f"H001 {where} takes {objection} (see `ftkit catalog`)")

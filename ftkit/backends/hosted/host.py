@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,8 +35,6 @@ class RemoteJob:
     error: str | None = None
     trained_tokens: int | None = None
     cost_usd: float | None = None
-    more: dict[str, Any] = field(default_factory=dict)
-    """What else belongs into the summary of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,6 @@ class RemoteEvent:
 
     id: str
     """The same each time the event is read."""
-    at: float
     kind: EventKind
     data: dict[str, Any]
 

@@ -26,8 +26,6 @@ class Quote(BaseModel):
     epochs: int
     tokens_per_epoch: int
     """Tokens of the training rows."""
-    longest_row: int
-    """Tokens of the longest of them."""
     tokenizer: str
     """What counted them."""
     exact: bool
@@ -73,6 +71,8 @@ def quote(provider: str, model: str, recipe: Recipe, data: Dataset, *, today: da
     hosting = known.hosting(provider, model)
     closes, stops = known.training_closes(provider, model), known.stops(provider, model)
     notes = [] if counter.exact else [f"tokens are estimated: {counter.why}"]
+    if row is not None and row.training_context is not None and longest > row.training_context:
+        notes.append(f"the longest row has {longest:,} tokens, and {row.training_context:,} are trained on")
     if training is not None and training.note:
         notes.append(f"price of training: {training.note}")
     notes += [f"{fact.source} was read {fact.as_of}" for fact in (training, answers) if fact and fact.is_stale(today)]
@@ -81,7 +81,6 @@ def quote(provider: str, model: str, recipe: Recipe, data: Dataset, *, today: da
         rows=len(data),
         epochs=epochs,
         tokens_per_epoch=tokens,
-        longest_row=longest,
         tokenizer=counter.name,
         exact=counter.exact,
         training_usd=None if training is None else training.cost(tokens * epochs),

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ftkit.errors import RefusedError
 from ftkit.recipe import Recipe
 
-__all__ = ["Treatment", "Treatments", "flat", "refuse"]
+__all__ = ["HERE_ONLY", "HOST_CHOOSES", "Treatment", "Treatments", "flat", "refuse"]
 
 How = Literal["honoured", "translated", "refused", "no effect"]
 
@@ -36,6 +36,9 @@ class Treatment:
             return value in self.takes
         return self.how != "refused" or value == default
 
+
+HOST_CHOOSES = Treatment("refused", "the host chooses it and takes no word on it")
+HERE_ONLY = Treatment("no effect", "says how this machine computes; changes no number")
 
 Treatments = Mapping[str, Treatment]
 """By the field's dotted name, e.g. ``"adapter.rank"``."""

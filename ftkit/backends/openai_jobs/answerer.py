@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Sequence
@@ -11,10 +10,9 @@ from importlib.metadata import version
 from typing import Any
 
 from ftkit.backends.answer import Answer, FinishReason, OnAnswer, Request, Sampling
+from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.patience import Patience
-from ftkit.backends.openai_jobs.host import _plain
-from ftkit.backends.openai_jobs.profiles import Profile
-from ftkit.backends.openai_jobs.sdk import Sdk
+from ftkit.backends.openai_jobs.sdk import Sdk, plain
 from ftkit.backends.openai_jobs.structured import response_format
 from ftkit.catalog import load_catalog
 from ftkit.catalog.catalog import base_of
@@ -38,15 +36,17 @@ class OpenAIAnswerer:
         concurrency: questions asked at once by one call.
     """
 
-    def __init__(self, profile: Profile, sdk: Sdk, model: str, patience: Patience, concurrency: int) -> None:
-        self._profile, self._sdk, self._model = profile, sdk, model
+    def __init__(
+        self, endpoint: Endpoint, url: str, key: str, model: str, patience: Patience, concurrency: int
+    ) -> None:
+        self._endpoint, self._sdk, self._model = endpoint, Sdk(endpoint.name, url, key), model
         self._patience, self._concurrency = patience, concurrency
         self._dropped: set[str] = set()
         self._served: set[str] = set()
         self._lock = threading.Lock()
         known = load_catalog()
         tuned = model.startswith("ft:") or base_of(model) != model
-        self._price = known.inference_price(profile.name, model, tuned=tuned)
+        self._price = known.inference_price(endpoint.name, model, tuned=tuned)
 
     def answer_many(
         self, requests: Sequence[Request], sampling: Sampling, on_answer: OnAnswer | None = None
@@ -74,26 +74,15 @@ class OpenAIAnswerer:
                     call.cancel()
                 raise
 
-    async def aanswer_many(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
-        """As :meth:`answer_many`, on the event loop."""
-        gate = asyncio.Semaphore(self._concurrency)
-
-        async def one(request: Request) -> Answer:
-            async with gate:
-                return await self._aanswer(request, sampling)
-
-        return list(await asyncio.gather(*map(one, requests)))
-
     def about(self) -> dict[str, Any]:
         """See :class:`~ftkit.backends.Answerer`."""
         price = self._price
         return {
             "model": self._model,
             "host": self._sdk.url,
-            "served_as": sorted(self._served),
-            "parameters_not_taken": sorted(self._dropped),
             "price": None if price is None else price.model_dump(mode="json"),
             "versions": {"openai": version("openai")},
+            "observed": {"served_as": sorted(self._served), "parameters_not_taken": sorted(self._dropped)},
         }
 
     def _answer(self, request: Request, sampling: Sampling) -> Answer:
@@ -110,42 +99,20 @@ class OpenAIAnswerer:
                 if not self._drops(error, body):
                     return self._failed(error, started)
 
-    async def _aanswer(self, request: Request, sampling: Sampling) -> Answer:
-        started = time.monotonic()
-        waited = 0.0
-        attempt = 0
-        while True:
-            body = self._body(request, sampling)
-            try:
-                found = await self._sdk.acall(
-                    "asking the model",
-                    lambda body=body: self._sdk.async_client.chat.completions.create(**body),  # type: ignore[misc]
-                )
-                return self._read(found, started)
-            except HostError as error:
-                if self._drops(error, body):
-                    continue
-                if not error.passing or waited >= self._patience.budget_s:
-                    return self._failed(error, started)
-                pause = error.retry_after_s if error.retry_after_s is not None else min(20.0, 0.5 * 2**attempt)
-                waited += max(pause, 0.1)
-                attempt += 1
-                await asyncio.sleep(pause)
-
     def _body(self, request: Request, sampling: Sampling) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._model,
             "messages": [
                 {name: held for name, held in message.items() if name != "weight"} for message in request.messages
             ],
-            self._profile.token_limit: sampling.max_output_tokens,
+            self._endpoint.token_limit: sampling.max_output_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": sampling.seed,
         }
         if request.tools:
             body["tools"] = list(request.tools)
-        held = response_format(request.output, strict=self._profile.strict_schemas)
+        held = response_format(request.output, strict=self._endpoint.strict_schemas)
         if held is not None:
             body["response_format"] = held
         return {name: value for name, value in body.items() if name not in self._dropped}
@@ -169,7 +136,7 @@ class OpenAIAnswerer:
         return Answer("", "error", 0, 0, time.monotonic() - started, error=str(error), retry_after_s=after)
 
     def _read(self, completion: Any, started: float) -> Answer:
-        found = _plain(completion)
+        found = plain(completion)
         choices = found.get("choices") or []
         message = (choices[0].get("message") or {}) if choices else {}
         usage = found.get("usage") or {}

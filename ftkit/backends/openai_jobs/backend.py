@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.backend import HostedBackend
 from ftkit.backends.hosted.patience import Patience
+from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
 from ftkit.backends.openai_jobs.fields import hyperparameters, treatments
 from ftkit.backends.openai_jobs.host import KEY, OpenAIHost
 from ftkit.backends.openai_jobs.profiles import PROFILES
 from ftkit.backends.openai_jobs.sdk import Sdk
 from ftkit.catalog import load_catalog
-from ftkit.data import Dataset
-from ftkit.errors import ConfigError, RefusedError
+from ftkit.errors import ConfigError
 from ftkit.recipe import DPO, Recipe
 
 __all__ = ["OpenAIJobs"]
@@ -23,7 +22,7 @@ _MOST_EPOCHS, _MOST_BATCH, _MOST_BETA = 50, 256, 2.0
 """Ranges in OpenAI's specification of the API."""
 
 
-class OpenAIJobs(HostedBackend):
+class OpenAIJobs(HostedBackend[OpenAIHost]):
     """Trains and answers at OpenAI, or at a host that speaks the same.
 
     Args:
@@ -49,35 +48,32 @@ class OpenAIJobs(HostedBackend):
     ) -> None:
         if profile not in PROFILES:
             raise ConfigError(f"there is no profile {profile!r}; known are {', '.join(PROFILES)}")
-        super().__init__(model, patience=patience)
         self.profile = PROFILES[profile]
-        self.name = profile
+        super().__init__(
+            model,
+            self.profile,
+            treatments(self.profile),
+            base_url=base_url,
+            api_key=api_key,
+            concurrency=concurrency,
+            patience=patience,
+        )
         self.byte_order_mark = self.profile.byte_order_mark
-        self.treatments = treatments(self.profile)
-        self._base_url, self._api_key = base_url, api_key
         self._extra = extra or {}
-        self._concurrency = concurrency
         # The address is part of the name where nothing else says it, so that another process finds the host again.
         self._known_as = model
         if profile == "compatible" and base_url is not None:
             self.model = f"{base_url}#{model}"
 
-    def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
-        super().check(recipe, data, validation)
-        wrong = []
+    def beyond(self, recipe: Recipe) -> dict[str, str]:
+        found = {}
         if recipe.epochs != "auto" and recipe.epochs > _MOST_EPOCHS:
-            wrong.append(("epochs", f"at most {_MOST_EPOCHS}"))
+            found["epochs"] = f"at most {_MOST_EPOCHS}"
         if recipe.batch_size != "auto" and recipe.batch_size > _MOST_BATCH:
-            wrong.append(("batch_size", f"at most {_MOST_BATCH}"))
+            found["batch_size"] = f"at most {_MOST_BATCH}"
         if isinstance(recipe, DPO) and recipe.beta > _MOST_BETA:
-            wrong.append(("beta", f"at most {_MOST_BETA:g}"))
-        if wrong:
-            told = "; ".join(f"{name}={getattr(recipe, name)}: {why}" for name, why in wrong)
-            raise RefusedError(
-                f"{self.name}:{self.model} cannot honour the recipe. {told}",
-                backend=self.name,
-                fields=tuple(name for name, _ in wrong),
-            )
+            found["beta"] = f"at most {_MOST_BETA:g}"
+        return found
 
     def body(self, recipe: Recipe, rows: int, files: dict[str, str], key: str) -> dict[str, Any]:
         known = load_catalog().model(self.name, self._known_as)
@@ -103,38 +99,12 @@ class OpenAIJobs(HostedBackend):
         return body
 
     def make_host(self) -> OpenAIHost:
-        return OpenAIHost(self.profile, Sdk(self.name, self._url(), self._key()))
+        return OpenAIHost(self.profile, Sdk(self.name, self.url(), self.key()))
 
     def make_answerer(self) -> Answerer:
-        from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
+        url = self.url() if self._base_url or not self.profile.answers_at else self.profile.answers_at
+        return OpenAIAnswerer(self.profile, url, self.key(), self._known_as, self.patience, self.concurrency)
 
-        url = self._url() if self._base_url or not self.profile.answers_at else self.profile.answers_at
-        sdk = Sdk(self.name, url, self._key())
-        return OpenAIAnswerer(self.profile, sdk, self._known_as, self.patience, self._concurrency)
-
-    def openai_host(self) -> OpenAIHost:
-        """The host, with what only this family has: pause, contents of files, models, jobs."""
-        host = self.host()
-        assert isinstance(host, OpenAIHost)  # noqa: S101  (make_host makes no other)
-        return host
-
-    def _url(self) -> str:
-        said = self._base_url or os.environ.get(self.profile.url_variable, "")
-        if self._base_url is None and "{}" in self.profile.url and said and "://" not in said:
-            said = self.profile.url.replace("{}", said)
-        url = (said or self.profile.url).rstrip("/")
-        if not url or "{}" in url:
-            raise ConfigError(f"where is {self.name}? Set {self.profile.url_variable}, or pass base_url=")
-        if self.name == "azure" and not url.endswith("/v1"):
-            url += "/openai/v1"
-        return url
-
-    def _key(self) -> str:
-        key = self._api_key or next(
-            (os.environ[name] for name in self.profile.key_variables if os.environ.get(name)), ""
-        )
-        if not key:
-            raise ConfigError(
-                f"{self.name} needs a key: set {' or '.join(self.profile.key_variables)}, or pass api_key="
-            )
-        return key
+    def url(self) -> str:
+        url = super().url()
+        return f"{url}/openai/v1" if self.name == "azure" and not url.endswith("/v1") else url

@@ -4,43 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftkit.backends.hosted.treatment import Treatment, Treatments
+from ftkit.backends.hosted.treatment import HERE_ONLY, HOST_CHOOSES, Treatment, Treatments
 from ftkit.backends.openai_jobs.profiles import Profile
 from ftkit.recipe import DPO, Recipe, RecipeFacts
 
 __all__ = ["hyperparameters", "treatments"]
 
-_OWN = Treatment("refused", "the host chooses it and takes no word on it")
-_HERE = Treatment("no effect", "says how this machine computes; changes no number")
 _LAST = Treatment("no effect", "the host returns its last model, and keeps earlier ones as checkpoints")
 
 _COMMON: dict[str, Treatment] = {
     "epochs": Treatment("honoured", "n_epochs"),
     "batch_size": Treatment("honoured", "batch_size"),
     "learning_rate": Treatment("refused", "the host takes a multiplier of a rate it chooses, not a rate"),
-    "lr_scheduler_type": _OWN,
-    "warmup_ratio": _OWN,
-    "weight_decay": _OWN,
-    "max_grad_norm": _OWN,
-    "optimizer": _OWN,
+    "lr_scheduler_type": HOST_CHOOSES,
+    "warmup_ratio": HOST_CHOOSES,
+    "weight_decay": HOST_CHOOSES,
+    "max_grad_norm": HOST_CHOOSES,
+    "optimizer": HOST_CHOOSES,
     "adapter.kind": Treatment("translated", "the host trains its own kind of adapter", takes=("lora", "qlora")),
-    "adapter.rank": _OWN,
-    "adapter.lora_alpha": _OWN,
-    "adapter.lora_dropout": _OWN,
-    "adapter.target_modules": _OWN,
-    "adapter.use_rslora": _OWN,
-    "adapter.quant_type": _HERE,
-    "adapter.double_quant": _HERE,
-    "max_length": Treatment("refused", "the host cuts long rows at its own limit, which the plan shows"),
-    "max_batch_tokens": _HERE,
-    "shared_prefix": _HERE,
-    "precision": _OWN,
-    "gradient_checkpointing": _HERE,
-    "eval_steps": _OWN,
+    "adapter.rank": HOST_CHOOSES,
+    "adapter.lora_alpha": HOST_CHOOSES,
+    "adapter.lora_dropout": HOST_CHOOSES,
+    "adapter.target_modules": HOST_CHOOSES,
+    "adapter.use_rslora": HOST_CHOOSES,
+    "adapter.quant_type": HERE_ONLY,
+    "adapter.double_quant": HERE_ONLY,
+    "max_length": Treatment("refused", "the host cuts long rows at its own limit, which `ftkit catalog` shows"),
+    "max_batch_tokens": HERE_ONLY,
+    "shared_prefix": HERE_ONLY,
+    "precision": HOST_CHOOSES,
+    "gradient_checkpointing": HERE_ONLY,
+    "eval_steps": HOST_CHOOSES,
     "load_best_model_at_end": _LAST,
     "early_stopping_patience": Treatment("refused", "the host does not stop early"),
-    "save_steps": _OWN,
-    "save_total_limit": _HERE,
+    "save_steps": HOST_CHOOSES,
+    "save_total_limit": HERE_ONLY,
     "seed": Treatment("honoured", "seed"),
 }
 

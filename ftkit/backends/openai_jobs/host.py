@@ -1,12 +1,8 @@
-"""Files, jobs, events and results of OpenAI's jobs API, read leniently: real answers differ from the schema."""
+"""Files, jobs and events of OpenAI's jobs API, read leniently: real answers differ from the schema."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
-import csv
-import io
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -15,12 +11,12 @@ from typing import Any
 
 from ftkit.backends.hosted.host import Order, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.openai_jobs.profiles import Profile
-from ftkit.backends.openai_jobs.sdk import Sdk
+from ftkit.backends.openai_jobs.sdk import Sdk, plain
 from ftkit.catalog import load_catalog
 from ftkit.errors import HostError
 from ftkit.store import EventKind, RunState
 
-__all__ = ["KEY", "OpenAIHost", "read_results"]
+__all__ = ["KEY", "OpenAIHost"]
 
 KEY = "ftkit_run"
 """Name of the metadata that holds a run's key."""
@@ -73,14 +69,14 @@ class OpenAIHost:
             made = self.sdk.call(
                 "uploading the rows", lambda: client.files.create(file=(name, file), purpose="fine-tune")
             )
-        return self._file(_plain(made))
+        return self._file(plain(made))
 
     def _upload_in_parts(self, path: Path, name: str, size: int) -> RemoteFile:
         limits = load_catalog().limits(self.profile.name, "sft")
         if limits is None or limits.max_upload_bytes is None or size > limits.max_upload_bytes:
             raise HostError(f"{self.profile.name}: the rows have {size:,} bytes, more than it takes")
         client, part_bytes = self.sdk.client, limits.max_part_bytes or 64_000_000
-        begun = _plain(
+        begun = plain(
             self.sdk.call(
                 "beginning an upload in parts",
                 lambda: client.uploads.create(filename=name, purpose="fine-tune", bytes=size, mime_type="text/jsonl"),
@@ -94,18 +90,18 @@ class OpenAIHost:
                         "uploading a part",
                         lambda data=data: client.uploads.parts.create(begun["id"], data=data),  # type: ignore[misc]
                     )
-                    parts.append(_plain(part)["id"])
+                    parts.append(plain(part)["id"])
             done = self.sdk.call("completing the upload", lambda: client.uploads.complete(begun["id"], part_ids=parts))
         except HostError:
             # The parts are tried again from the first; the host drops what is left after an hour anyway.
             with contextlib.suppress(HostError):
                 self.sdk.call("giving up an upload", lambda: client.uploads.cancel(begun["id"]))
             raise
-        return self._file(_plain(done).get("file") or {"id": None})
+        return self._file(plain(done).get("file") or {"id": None})
 
     def file(self, file_id: str) -> RemoteFile:
         client = self.sdk.client
-        return self._file(_plain(self.sdk.call("looking at a file", lambda: client.files.retrieve(file_id))))
+        return self._file(plain(self.sdk.call("looking at a file", lambda: client.files.retrieve(file_id))))
 
     def delete_file(self, file_id: str) -> None:
         client = self.sdk.client
@@ -132,20 +128,16 @@ class OpenAIHost:
     def create_job(self, order: Order) -> RemoteJob:
         client = self.sdk.client
         job = self.sdk.call("creating the job", lambda: client.fine_tuning.jobs.create(**order.body))
-        return self._job(_plain(job))
+        return self._job(plain(job))
 
     def job(self, job_id: str) -> RemoteJob:
         client = self.sdk.client
-        job = _plain(self.sdk.call("looking at the job", lambda: client.fine_tuning.jobs.retrieve(job_id)))
-        found = self._job(job)
-        if found.state == "succeeded" and job.get("result_files") and not self.profile.checkpoints:
-            found.more["result_files"] = job["result_files"]
-        return found
+        return self._job(plain(self.sdk.call("looking at the job", lambda: client.fine_tuning.jobs.retrieve(job_id))))
 
     def events(self, job_id: str, seen: set[str]) -> Sequence[RemoteEvent]:
         client = self.sdk.client
         found: list[RemoteEvent] = []
-        if self.profile.name == "litellm":  # the proxy passes on neither events nor checkpoints
+        if not self.profile.events:
             return found
         pages = self._pages("reading events", lambda **page: client.fine_tuning.jobs.list_events(job_id, **page))
         for number, event in enumerate(pages):
@@ -157,20 +149,11 @@ class OpenAIHost:
 
     def cancel(self, job_id: str) -> RemoteJob:
         client = self.sdk.client
-        return self._job(_plain(self.sdk.call("cancelling the job", lambda: client.fine_tuning.jobs.cancel(job_id))))
+        return self._job(plain(self.sdk.call("cancelling the job", lambda: client.fine_tuning.jobs.cancel(job_id))))
 
     def resume(self, job_id: str) -> RemoteJob:
         client = self.sdk.client
-        return self._job(_plain(self.sdk.call("resuming the job", lambda: client.fine_tuning.jobs.resume(job_id))))
-
-    def pause(self, job_id: str) -> RemoteJob:
-        """Stop the job where it is; :meth:`resume` goes on."""
-        client = self.sdk.client
-        return self._job(_plain(self.sdk.call("pausing the job", lambda: client.fine_tuning.jobs.pause(job_id))))
-
-    def results(self, file_id: str) -> list[dict[str, float]]:
-        """The rows of a result file."""
-        return read_results(self.content(file_id))
+        return self._job(plain(self.sdk.call("resuming the job", lambda: client.fine_tuning.jobs.resume(job_id))))
 
     def content(self, file_id: str) -> bytes:
         """What a file holds, as the host gives it."""
@@ -194,7 +177,7 @@ class OpenAIHost:
         while True:
             options = {"limit": _PAGE} | ({"after": after} if after else {})
             answer = self.sdk.call(doing, lambda options=options: page(**options))  # type: ignore[misc]
-            items = [_plain(item) for item in (getattr(answer, "data", None) or [])]
+            items = [plain(item) for item in (getattr(answer, "data", None) or [])]
             yield from items
             last = str(items[-1].get("id")) if items else None
             # Hosts that do not page say has_more all the same, or send the same page again.
@@ -231,7 +214,6 @@ class OpenAIHost:
 
 def _event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
     """The host's event in ftkit's kinds; metrics become steps, whatever is missing."""
-    at = float(event.get("created_at") or 0)
     data = event.get("data") if isinstance(event.get("data"), dict) else {}
     message = str(event.get("message") or "")
     level = str(event.get("level") or "info")
@@ -242,20 +224,20 @@ def _event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
     if figures.get("step") is not None and (event.get("type") == "metrics" or "train_loss" in figures):
         renamed = {_NAMES.get(name, name): value for name, value in figures.items() if value is not None}
         if "loss" in renamed:
-            return RemoteEvent(event_id, at, "step", renamed)
+            return RemoteEvent(event_id, "step", renamed)
         if "train_mean_reward" in renamed:
-            return RemoteEvent(event_id, at, "log", {"message": message} | renamed)
+            return RemoteEvent(event_id, "log", {"message": message} | renamed)
     if said:
         step = {"step": int(said[1]), "loss": float(said[3])} | ({"steps": int(said[2])} if said[2] else {})
-        return RemoteEvent(event_id, at, "step", step)
+        return RemoteEvent(event_id, "step", step)
     kinds: dict[str, EventKind] = {"warn": "warning", "warning": "warning", "error": "error"}
     kind: EventKind = kinds.get(level, "log")
     if kind == "log" and message.startswith("Checkpoint created"):
         number = re.search(r"\d+", message)
         if number:
-            return RemoteEvent(event_id, at, "checkpoint", {"step": int(number[0]), "message": message})
+            return RemoteEvent(event_id, "checkpoint", {"step": int(number[0]), "message": message})
     more = {"type": event["type"]} if event.get("type") not in (None, "message", "metrics") else {}
-    return RemoteEvent(event_id, at, kind, {"message": message} | more)
+    return RemoteEvent(event_id, kind, {"message": message} | more)
 
 
 def _validation(event_id: str, event: dict[str, Any]) -> list[RemoteEvent]:
@@ -265,38 +247,7 @@ def _validation(event_id: str, event: dict[str, Any]) -> list[RemoteEvent]:
     loss = held["full_valid_loss"] if held.get("full_valid_loss") is not None else held.get("valid_loss")
     if not isinstance(loss, int | float) or not math.isfinite(loss) or held.get("step") is None:
         return []
-    at = float(event.get("created_at") or 0)
-    return [RemoteEvent(f"{event_id}-validation", at, "validation", {"step": held["step"], "loss": loss})]
+    return [RemoteEvent(f"{event_id}-validation", "validation", {"step": held["step"], "loss": loss})]
 
 
 _NAMES = {"train_loss": "loss", "total_steps": "steps", "train_mean_token_accuracy": "token_accuracy"}
-
-
-def read_results(content: bytes) -> list[dict[str, float]]:
-    """The rows of a result file: CSV, or CSV in base64, as the host pleases. Empty cells are left out."""
-    text = content.decode("utf-8-sig", errors="replace")
-    if not text.lstrip().lower().startswith("step"):
-        try:
-            text = base64.b64decode(content, validate=False).decode("utf-8-sig")
-        except (binascii.Error, UnicodeDecodeError):
-            return []
-    rows: list[dict[str, float]] = []
-    for row in csv.DictReader(io.StringIO(text)):
-        numbers: dict[str, float] = {}
-        for name, value in row.items():
-            try:
-                numbers[str(name)] = float(value)
-            except (TypeError, ValueError):
-                continue
-        rows.append(numbers)
-    return rows
-
-
-def _plain(found: Any) -> dict[str, Any]:
-    """An object of the SDK as plain data, extra fields included."""
-    if isinstance(found, dict):
-        return found
-    if not hasattr(found, "to_dict"):
-        raise HostError("the host sent no JSON object", passing=True, unsure=True)
-    plain: dict[str, Any] = found.to_dict(mode="json")
-    return plain

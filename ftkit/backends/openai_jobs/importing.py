@@ -43,7 +43,7 @@ def tuned_models(backend: OpenAIJobs) -> list[TunedModel]:
     Raises:
         HostError: the account cannot be read.
     """
-    host, known = backend.openai_host(), load_catalog()
+    host, known = backend.host(), load_catalog()
     said = {str(model.get("id")): model.get("shutdown_date") for model in backend.patience(host.models)}
     found = []
     for job in backend.patience(host.jobs):
@@ -72,7 +72,7 @@ def import_job(backend: OpenAIJobs, job_id: str, folder: Path) -> list[Path]:
         HostError: there is no such job, or its rows were deleted.
         DataError: its rows cannot be read.
     """
-    host = backend.openai_host()
+    host = backend.host()
     job = next((one for one in backend.patience(host.jobs) if one.get("id") == job_id), None)
     if job is None:
         raise HostError(f"{backend.name}: the account has no job {job_id}; `ftkit import {backend.name}` lists them")

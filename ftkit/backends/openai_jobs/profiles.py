@@ -9,44 +9,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ftkit.backends.hosted.endpoint import Endpoint
+
 __all__ = ["PROFILES", "Profile"]
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Endpoint):
     """A host of OpenAI's jobs API.
 
     Attributes:
-        name: of the backend.
-        url: base URL; ``{}`` is filled from ``url_variable``.
-        url_variable: environment variable with the base URL, or the part of it that varies.
-        key_variables: environment variables that may hold the key, the first that is set.
         kinds: recipes that are taken.
         parameters: where hyperparameters go: ``"method"`` or the request's ``"top"`` level.
         adapters: whether adapters can be described (rank, alpha, dropout) and a learning rate given.
         key_in: where the run's key is kept: the job's ``"metadata"``, or its ``"suffix"``.
         wait_for_file: files must be processed before a job may name them.
         byte_order_mark: training files begin with one.
-        checkpoints: whether the host lists them.
+        events: whether the host lists what happens to a job.
         answers_at: base URL for answers, where it is another.
-        token_limit: the name of the parameter that limits an answer.
-        strict_schemas: whether ``strict`` structured outputs are offered.
     """
 
-    name: str
-    url: str
-    url_variable: str
-    key_variables: tuple[str, ...]
     kinds: tuple[str, ...] = ("sft", "dpo")
     parameters: Literal["method", "top"] = "method"
     adapters: bool = False
     key_in: Literal["metadata", "suffix"] = "metadata"
     wait_for_file: bool = False
     byte_order_mark: bool = False
-    checkpoints: bool = True
+    events: bool = True
     answers_at: str | None = None
-    token_limit: Literal["max_completion_tokens", "max_tokens"] = "max_tokens"  # noqa: S105
-    strict_schemas: bool = False
 
 
 PROFILES = {
@@ -97,7 +87,7 @@ PROFILES = {
             ("AWS_BEARER_TOKEN_BEDROCK",),
             kinds=(),
         ),
-        Profile("litellm", "", "LITELLM_BASE_URL", ("LITELLM_API_KEY",), checkpoints=False),
+        Profile("litellm", "", "LITELLM_BASE_URL", ("LITELLM_API_KEY",), events=False),
         Profile("compatible", "", "COMPATIBLE_BASE_URL", ("COMPATIBLE_API_KEY",)),
     )
 }

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ftkit.backends.hosted.failure import broken, refused
 from ftkit.errors import HostError
 from ftkit.extras import require
 
-__all__ = ["Sdk"]
+__all__ = ["Sdk", "plain"]
 
 Found = TypeVar("Found")
 
 
 class Sdk:
-    """The SDK's clients for one host, with retries off.
+    """The SDK's client for one host, with retries off.
 
     Args:
         name: of the host, to begin messages with.
@@ -31,9 +31,7 @@ class Sdk:
         self._key = key
         self._openai: Any = openai
         # The SDK's own retries would create a job twice.
-        options = {"api_key": key, "base_url": url, "max_retries": 0, "timeout": timeout_s}
-        self.client: Any = openai.OpenAI(**options)
-        self.async_client: Any = openai.AsyncOpenAI(**options)
+        self.client: Any = openai.OpenAI(api_key=key, base_url=url, max_retries=0, timeout=timeout_s)
 
     def __repr__(self) -> str:
         return f"Sdk({self.name!r}, {self.url!r})"
@@ -49,14 +47,6 @@ class Sdk:
         except Exception as error:
             told = self._told(doing, error)
         raise told  # out here, because the original holds the request, key included, and must not be its context
-
-    async def acall(self, doing: str, call: Callable[[], Awaitable[Found]]) -> Found:
-        """As :meth:`call`."""
-        try:
-            return _whole(await call())
-        except Exception as error:
-            told = self._told(doing, error)
-        raise told
 
     def _told(self, doing: str, error: Exception) -> Exception:
         openai = self._openai
@@ -85,3 +75,17 @@ def _whole(found: Found) -> Found:
     if isinstance(found, str) or found is None:  # what the SDK makes of a body that is no JSON
         raise _NotWholeError("the answer is no JSON object")
     return found
+
+
+def plain(found: Any) -> dict[str, Any]:
+    """An object of the SDK as plain data, extra fields included.
+
+    Raises:
+        HostError: it is none.
+    """
+    if isinstance(found, dict):
+        return found
+    if not hasattr(found, "to_dict"):
+        raise HostError("the host sent no JSON object", passing=True, unsure=True)
+    data: dict[str, Any] = found.to_dict(mode="json")
+    return data

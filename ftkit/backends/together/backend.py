@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tarfile
 import tempfile
@@ -11,21 +10,24 @@ from typing import Any
 
 from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.backend import HostedBackend
+from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.http import Http
 from ftkit.backends.hosted.patience import Patience
+from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
 from ftkit.backends.together.fields import TREATMENTS, parameters
 from ftkit.backends.together.host import TogetherHost
 from ftkit.catalog import load_catalog
-from ftkit.data import Dataset
-from ftkit.errors import ConfigError, RefusedError, RunError
+from ftkit.errors import RunError
 from ftkit.extras import require
 from ftkit.recipe import Recipe
 from ftkit.store import RunRecord
 
 __all__ = ["Together"]
 
+_ENDPOINT = Endpoint("together", "https://api.together.ai/v1", "TOGETHER_BASE_URL", ("TOGETHER_API_KEY",))
 
-class Together(HostedBackend):
+
+class Together(HostedBackend[TogetherHost]):
     """Trains at Together AI. A tuned model answers from a dedicated endpoint, or here after :meth:`download`.
 
     Args:
@@ -33,9 +35,8 @@ class Together(HostedBackend):
         api_key: ``TOGETHER_API_KEY`` by default; kept in memory only.
         base_url: ``TOGETHER_BASE_URL`` by default, else ``https://api.together.ai/v1``.
         concurrency: questions asked at once.
+        patience: how failing calls are tried again.
     """
-
-    name = "together"
 
     def __init__(
         self,
@@ -46,20 +47,22 @@ class Together(HostedBackend):
         concurrency: int = 8,
         patience: Patience | None = None,
     ) -> None:
-        super().__init__(model, patience=patience)
-        self.treatments = TREATMENTS
-        self._api_key, self._base_url, self._concurrency = api_key, base_url, concurrency
+        super().__init__(
+            model,
+            _ENDPOINT,
+            TREATMENTS,
+            base_url=base_url,
+            api_key=api_key,
+            concurrency=concurrency,
+            patience=patience,
+        )
 
-    def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
-        super().check(recipe, data, validation)
+    def beyond(self, recipe: Recipe) -> dict[str, str]:
         known = load_catalog().model(self.name, self.model)
-        rank = getattr(recipe.adapter, "rank", None)
-        if known is not None and known.max_rank is not None and rank is not None and rank > known.max_rank:
-            raise RefusedError(
-                f"together:{self.model} takes adapters up to rank {known.max_rank}, not {rank} ({known.source})",
-                backend=self.name,
-                fields=("adapter.rank",),
-            )
+        most, rank = None if known is None else known.max_rank, getattr(recipe.adapter, "rank", None)
+        if known is None or most is None or rank is None or rank <= most:
+            return {}
+        return {"adapter.rank": f"the model takes adapters up to rank {most} ({known.source})"}
 
     def body(self, recipe: Recipe, rows: int, files: dict[str, str], key: str) -> dict[str, Any]:
         body = {"model": self.model, "training_file": files["training"], "suffix": key}
@@ -68,16 +71,10 @@ class Together(HostedBackend):
         return body | parameters(recipe, rows, validated="validation" in files)
 
     def make_host(self) -> TogetherHost:
-        return TogetherHost(Http(self.name, self._url(), self._key()))
+        return TogetherHost(Http(self.name, self.url(), self.key()))
 
     def make_answerer(self) -> Answerer:
-        from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
-        from ftkit.backends.openai_jobs.profiles import Profile
-        from ftkit.backends.openai_jobs.sdk import Sdk
-
-        profile = Profile(self.name, self._url(), "TOGETHER_BASE_URL", ("TOGETHER_API_KEY",))
-        sdk = Sdk(self.name, self._url(), self._key())
-        return OpenAIAnswerer(profile, sdk, self.model, self.patience, self._concurrency)
+        return OpenAIAnswerer(self.endpoint, self.url(), self.key(), self.model, self.patience, self.concurrency)
 
     def download(self, record: RunRecord, folder: Path, *, merged: bool = False) -> Path:
         """Fetch the weights of a succeeded run and unpack them, e.g. to serve them as ``"local:<folder>"``.
@@ -94,12 +91,10 @@ class Together(HostedBackend):
         if job is None:
             raise RunError(f"run {record.id} has no job at together")
         zstandard = require("zstandard", extra="openai", needed_for="unpacking weights")
-        host = self.host()
-        assert isinstance(host, TogetherHost)  # noqa: S101  (make_host makes no other)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as aside:
             packed = Path(aside) / "weights.tar.zst"
-            self.patience(lambda: host.download(job, packed, merged=merged))
+            self.patience(lambda: self.host().download(job, packed, merged=merged))
             with (
                 packed.open("rb") as file,
                 zstandard.ZstdDecompressor().stream_reader(file) as stream,
@@ -107,15 +102,6 @@ class Together(HostedBackend):
             ):
                 _unpack(archive, folder)
         return folder
-
-    def _url(self) -> str:
-        return (self._base_url or os.environ.get("TOGETHER_BASE_URL") or "https://api.together.ai/v1").rstrip("/")
-
-    def _key(self) -> str:
-        key = self._api_key or os.environ.get("TOGETHER_API_KEY", "")
-        if not key:
-            raise ConfigError("together needs a key: set TOGETHER_API_KEY, or pass api_key=")
-        return key
 
 
 def _unpack(archive: tarfile.TarFile, folder: Path) -> None:

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftkit.backends.hosted.treatment import Treatment, Treatments
+from ftkit.backends.hosted.treatment import HERE_ONLY, HOST_CHOOSES, Treatment, Treatments
 from ftkit.recipe import DPO, Full, Recipe, RecipeFacts
 
 __all__ = ["TREATMENTS", "parameters"]
-
-_OWN = Treatment("refused", "the host chooses it and takes no word on it")
-_HERE = Treatment("no effect", "says how this machine computes; changes no number")
 
 _COMMON: dict[str, Treatment] = {
     "epochs": Treatment("honoured", "n_epochs"),
@@ -23,7 +20,7 @@ _COMMON: dict[str, Treatment] = {
     "warmup_ratio": Treatment("honoured", "warmup_ratio"),
     "weight_decay": Treatment("honoured", "weight_decay"),
     "max_grad_norm": Treatment("honoured", "max_grad_norm"),
-    "optimizer": _OWN,
+    "optimizer": HOST_CHOOSES,
     "adapter.kind": Treatment(
         "translated", "LoRA beside 16-bit weights, or all weights", takes=("lora", "qlora", "full")
     ),
@@ -32,18 +29,18 @@ _COMMON: dict[str, Treatment] = {
     "adapter.lora_dropout": Treatment("honoured", "training_type.lora_dropout"),
     "adapter.target_modules": Treatment("translated", "training_type.lora_trainable_modules, joined by commas"),
     "adapter.use_rslora": Treatment("refused", "the host scales by alpha/r"),
-    "adapter.quant_type": _HERE,
-    "adapter.double_quant": _HERE,
+    "adapter.quant_type": HERE_ONLY,
+    "adapter.double_quant": HERE_ONLY,
     "max_length": Treatment("honoured", "max_seq_length"),
-    "max_batch_tokens": _HERE,
-    "shared_prefix": _HERE,
-    "precision": _OWN,
-    "gradient_checkpointing": _HERE,
+    "max_batch_tokens": HERE_ONLY,
+    "shared_prefix": HERE_ONLY,
+    "precision": HOST_CHOOSES,
+    "gradient_checkpointing": HERE_ONLY,
     "eval_steps": Treatment("refused", "the host counts looks at the validation rows; it makes ten"),
     "load_best_model_at_end": Treatment("no effect", "the host returns its last model"),
     "early_stopping_patience": Treatment("refused", "not offered through this backend"),
-    "save_steps": _OWN,
-    "save_total_limit": _HERE,
+    "save_steps": HOST_CHOOSES,
+    "save_total_limit": HERE_ONLY,
     "seed": Treatment("honoured", "random_seed"),
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +96,7 @@ class TogetherHost:
             }
             if kind == "checkpoint":
                 data["step"] = int(event.get("step") or 0)
-            found.append(RemoteEvent(event_id, _seconds(event.get("created_at")), kind, data))
+            found.append(RemoteEvent(event_id, kind, data))
         metrics = self.http.json("reading metrics", "GET", f"/fine-tunes/{job_id}/metrics").get("metrics") or []
         for row in metrics:
             step, loss = row.get("global_step", row.get("step")), row.get("train/loss", row.get("train_loss"))
@@ -105,7 +104,7 @@ class TogetherHost:
                 data = {"step": int(step), "loss": float(loss)} | (
                     {"learning_rate": row["train/learning_rate"]} if "train/learning_rate" in row else {}
                 )
-                found.append(RemoteEvent(f"step-{int(step)}", 0.0, "step", data))
+                found.append(RemoteEvent(f"step-{int(step)}", "step", data))
         return found
 
     def cancel(self, job_id: str) -> RemoteJob:
@@ -156,12 +155,3 @@ def _id_of(answer: Any) -> str | None:
         return None
     found = body.get("id") or body.get("file_id") if isinstance(body, dict) else None
     return None if found is None else str(found)
-
-
-def _seconds(value: Any) -> float:
-    if isinstance(value, int | float):
-        return float(value)
-    try:
-        return datetime.fromisoformat(str(value).replace("Z", "+00:00")).timestamp()
-    except ValueError:
-        return 0.0
