@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -89,8 +90,9 @@ def compare(
 def _floor(given: str) -> tuple[str | None, float]:
     name, _, value = given.rpartition("=")
     try:
-        return name or None, float(value)
+        floor = float(value)
     except ValueError:
-        raise typer.BadParameter(
-            f'"{given}" is no value, like 0.9 or field:age=0.9', param_hint="--fail-below"
-        ) from None
+        floor = math.nan
+    if not math.isfinite(floor):  # nothing is below nan: the gate would let everything pass
+        raise typer.BadParameter(f'"{given}" is no value, like 0.9 or field:age=0.9', param_hint="--fail-below")
+    return name or None, floor

@@ -119,7 +119,7 @@ def prices_of(
     input_usd: float | None, output_usd: float | None, source: str | None, as_of: str | None
 ) -> Prices | None:
     """The prices of tokens; ``None`` when none were given."""
-    if input_usd is None and output_usd is None:
+    if input_usd is output_usd is source is as_of is None:
         return None
     if input_usd is None or output_usd is None or source is None:
         raise typer.BadParameter("prices take --input-usd, --output-usd and --price-source together")

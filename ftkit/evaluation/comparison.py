@@ -18,6 +18,7 @@ from ftkit.evaluation.metrics import Unit
 from ftkit.evaluation.pairing import Pair, paired_rows
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.saving import save
+from ftkit.evaluation.statistics import check_confidence
 from ftkit.evaluation.verdict import Verdict, rows_needed, sentence, verdict_of
 
 if TYPE_CHECKING:
@@ -174,8 +175,7 @@ def compare(
         ReportError: the reports differ in output, rows, prompts or wanted answers, or do not share the metric.
         ConfigError: ``margin`` or ``confidence`` out of range.
     """
-    if not 0 < confidence < 1:
-        raise ConfigError(f"confidence must lie between 0 and 1 (e.g. 0.95), not {confidence}")
+    check_confidence(confidence)
     pairs = paired_rows(before, after)
     found = changes(before, after, pairs, confidence=confidence, seed=seed)
     name = before.primary if primary is None else primary

@@ -56,6 +56,7 @@ class Diagnosis(BaseModel):
     evidence: tuple[Evidence, ...]
     """The finding behind the advice first."""
     zero_shot: Report
+    """The baselines that it rests on, for :func:`ftkit.compare` with the tuned model."""
     few_shot: Report
 
     def __str__(self) -> str:

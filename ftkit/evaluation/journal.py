@@ -65,11 +65,14 @@ class Journal:
             self._file.write(line + "\n")
             self._file.flush()
 
-    def close(self, *, done: bool) -> None:
-        """Let go of the file; with ``done`` its answers are in a report, and it goes."""
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Let go of the file; without an error its answers are in a report, and it goes."""
         with self._lock:
             if self._file is not None:
                 self._file.close()
                 self._file = None
-            if done:
+            if kind is None:
                 self._path.unlink(missing_ok=True)

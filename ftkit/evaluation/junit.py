@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree  # only written, never read
 
+from ftkit.evaluation.figures import value_text
+
 if TYPE_CHECKING:
     from ftkit.evaluation.comparison import Comparison
 
@@ -26,11 +28,11 @@ def junit(comparison: Comparison) -> str:
     short = comparison.margin is not None and comparison.verdict == "inconclusive"
     cases.append(("verdict", comparison.sentence if comparison.verdict == "worse" or short else None))
     for change in comparison.metrics:
-        lost = None
-        if change.verdict == "worse" and change.name != comparison.primary:
-            lost = f"{change.name}: {change.before} before, {change.after} after"
-        if change.name != comparison.primary:
-            cases.append((change.name, lost))
+        if change.name == comparison.primary:  # the verdict's
+            continue
+        before_text, after_text = (value_text(value, change.unit) for value in (change.before, change.after))
+        lost = f"{change.name}: {before_text} before, {after_text} after" if change.verdict == "worse" else None
+        cases.append((change.name, lost))
     if comparison.forgetting is not None:
         cases.append(("forgetting", " ".join(comparison.forgetting.flags) or None))
     failed = sum(message is not None for _, message in cases)

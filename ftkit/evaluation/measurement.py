@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from ftkit.evaluation.report import Report, Timing, Usage
 from ftkit.evaluation.row import RowResult
 from ftkit.evaluation.scoring import measure, score_rows
 from ftkit.evaluation.shots import shot_messages, with_shots
-from ftkit.evaluation.statistics import quantile
+from ftkit.evaluation.statistics import check_confidence, quantile
 from ftkit.evaluation.training_curve import training_curve
 from ftkit.schema import TextOutput
 from ftkit.task import Task
@@ -92,9 +93,9 @@ def evaluate(
     """
     drawing, how = sampling or model.sampling, asking or Asking()
     _check(confidence, limit, gpu_hour_usd, samples, drawing)
+    if sum(given is not None for given in (gpu, gpu_hour_usd, prices)) > 1:
+        raise ConfigError("give one of gpu, gpu_hour_usd and prices: each is the price of the same machine")
     if gpu is not None:
-        if prices is not None or gpu_hour_usd is not None:
-            raise ConfigError("give one of gpu, gpu_hour_usd and prices: each is the price of the same machine")
         prices = gpu_price(gpu)
     fields = comparators_of(comparators, model.task.output.fields())
     rows_of = _for_task(data, model.task)
@@ -110,9 +111,11 @@ def evaluate(
     about = plain(model.about())
     drawings = [drawing.model_copy(update={"seed": drawing.seed + number}) for number in range(samples)]
     resume = how.concurrency is not None if how.resume is None else how.resume
-    journals = [Journal(model.name, about, requests, each) if resume else None for each in drawings]
-    started = time.perf_counter()
-    try:
+    with contextlib.ExitStack() as kept:  # until the report is whole, probes and all
+        journals = [
+            kept.enter_context(Journal(model.name, about, requests, each)) if resume else None for each in drawings
+        ]
+        started = time.perf_counter()
         drawn = [
             ask(model, requests, each, how, journal, progress=progress)
             for each, journal in zip(drawings, journals, strict=True)
@@ -126,53 +129,50 @@ def evaluate(
         chosen = chosen_metrics(metrics, output, unscored, fields)
         lead = headline(chosen, primary)
         results = score_rows(unscored, chosen)
-    except BaseException:
-        _close(journals, done=False)
-        raise
-    _close(journals, done=True)
-    every = [answer for row in results for answer in row.answers]
-    report = Report(
-        label=label or model.name,
-        model=model.name,
-        about=about,
-        task=plain(model.task.model_dump(mode="json")),
-        task_fingerprint=model.task.fingerprint,
-        dataset_fingerprint=rows_of.fingerprint,
-        sources=tuple(str(source) for source in rows_of.sources),
-        sampling=drawing,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        ftkit_version=__version__,
-        confidence=confidence,
-        seed=seed,
-        primary=lead,
-        metrics=measure(results, chosen, confidence=confidence, seed=seed),
-        usage=Usage(
-            input_tokens=sum(answer.input_tokens for answer in every),
-            output_tokens=sum(answer.output_tokens for answer in every),
-            cached_tokens=sum(answer.cached_tokens for answer in every),
-        ),
-        timing=_timing(every, wall_s),
-        cost=cost_of(
-            results,
-            lead,
-            wall_s,
+        every = [answer for row in results for answer in row.answers]
+        report = Report(
+            label=label or model.name,
             model=model.name,
             about=about,
-            prices=prices,
-            gpu_hour_usd=gpu_hour_usd,
-            training_usd=training_usd,
-        ),
-        rows=results,
-        comparators=fields,
-        samples=samples,
-        training=training_curve(model.name),
-        shots=tuple(plain(message) for message in before),
-    )
-    if probes is None:
-        return report
-    from ftkit.evaluation.probes.probing import probe  # which evaluates, too
+            task=plain(model.task.model_dump(mode="json")),
+            task_fingerprint=model.task.fingerprint,
+            dataset_fingerprint=rows_of.fingerprint,
+            sources=tuple(str(source) for source in rows_of.sources),
+            sampling=drawing,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            ftkit_version=__version__,
+            confidence=confidence,
+            seed=seed,
+            primary=lead,
+            metrics=measure(results, chosen, confidence=confidence, seed=seed),
+            usage=Usage(
+                input_tokens=sum(answer.input_tokens for answer in every),
+                output_tokens=sum(answer.output_tokens for answer in every),
+                cached_tokens=sum(answer.cached_tokens for answer in every),
+            ),
+            timing=_timing(every, wall_s),
+            cost=cost_of(
+                results,
+                lead,
+                wall_s,
+                model=model.name,
+                about=about,
+                prices=prices,
+                gpu_hour_usd=gpu_hour_usd,
+                training_usd=training_usd,
+            ),
+            rows=results,
+            comparators=fields,
+            samples=samples,
+            training=training_curve(model.name),
+            shots=tuple(plain(message) for message in before),
+        )
+        if probes is not None:
+            from ftkit.evaluation.probes.probing import probe  # which evaluates, too
 
-    return report.model_copy(update={"probes": probe(model, report, probes, chosen, asking=how, progress=progress)})
+            found = probe(model, report, probes, chosen, asking=how, progress=progress)
+            report = report.model_copy(update={"probes": found})
+        return report
 
 
 def _row(answers: Sequence[RowResult]) -> RowResult:
@@ -180,15 +180,8 @@ def _row(answers: Sequence[RowResult]) -> RowResult:
     return first.model_copy(update={"others": tuple(others)})
 
 
-def _close(journals: Sequence[Journal | None], *, done: bool) -> None:
-    for journal in journals:
-        if journal is not None:
-            journal.close(done=done)
-
-
 def _check(confidence: float, limit: int | None, gpu_hour_usd: float | None, samples: int, sampling: Sampling) -> None:
-    if not 0 < confidence < 1:
-        raise ConfigError(f"confidence must lie between 0 and 1 (e.g. 0.95), not {confidence}")
+    check_confidence(confidence)
     if limit is not None and limit < 1:
         raise ConfigError(f"limit must be at least 1 row, not {limit}")
     if gpu_hour_usd is not None and not gpu_hour_usd >= 0:

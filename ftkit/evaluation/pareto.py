@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ftkit.evaluation.report import Report
 
-__all__ = ["Place", "front", "places"]
+__all__ = ["Place", "places"]
 
 
 @dataclass(frozen=True)
@@ -19,34 +19,29 @@ class Place:
     value: float
     low: float
     high: float
+    on_front: bool = False
+    """Whether no other beats it in price without being worse, or in quality without being dearer."""
 
 
-def places(reports: Sequence[tuple[str, Report]]) -> tuple[list[Place], str]:
-    """Where each report lies, and what the price is: dollars per 1,000 predictions, else seconds.
+def places(reports: Sequence[tuple[str, Report]], primary: str) -> tuple[list[Place], str]:
+    """Where each report lies by the metric ``primary``, and what the price is: dollars per 1,000 predictions, else seconds.
 
-    Reports whose headline has no value are left out, as are all when even a latency is missing.
+    Reports whose metric has no value are left out, as are all when even a latency is missing.
     """
     dollars = all(report.cost.per_1000_usd is not None for _, report in reports)
     found = []
     for label, report in reports:
         price = report.cost.per_1000_usd if dollars else report.timing.latency_p50_s
-        metric = report.headline
+        metric = report[primary]
         if price is None or metric.value is None:
             continue
         low, high = (metric.value if end is None else end for end in (metric.low, metric.high))
         found.append(Place(label, price, metric.value, low, high))
+    up = reports[0][1][primary].higher_is_better
+    found = [replace(place, on_front=not any(_beats(other, place, up) for other in found)) for place in found]
     return found, "$ per 1,000 predictions" if dollars else "median latency in seconds (no price is known for some)"
 
 
-def front(found: Sequence[Place]) -> list[Place]:
-    """Those that no other beats in price without being worse, or in quality without being dearer."""
-    return [
-        place
-        for place in found
-        if not any(
-            other.price <= place.price
-            and other.value >= place.value
-            and (other.price < place.price or other.value > place.value)
-            for other in found
-        )
-    ]
+def _beats(one: Place, two: Place, up: bool) -> bool:
+    gain = one.value - two.value if up else two.value - one.value
+    return one.price <= two.price and gain >= 0 and (one.price < two.price or gain > 0)

@@ -157,7 +157,7 @@ class Report(BaseModel):
             seed: of the bootstrap; the report's when left out.
 
         Raises:
-            ConfigError: an unknown metric or field.
+            ConfigError: an unknown metric or field, or ``confidence`` out of range.
         """
         from ftkit.evaluation.rescoring import rescored
 

@@ -6,6 +6,7 @@ from ftkit.evaluation.costs import right_answers
 from ftkit.evaluation.metrics import Comparators, Metrics, chosen_metrics, comparators_of, headline
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.scoring import measure, score_rows
+from ftkit.evaluation.statistics import check_confidence
 
 __all__ = ["rescored"]
 
@@ -20,12 +21,14 @@ def rescored(
     seed: int | None,
 ) -> Report:
     """See :meth:`ftkit.Report.rescore`."""
+    level, start = report.confidence if confidence is None else confidence, report.seed if seed is None else seed
+    check_confidence(level)
     fields = report.comparators if comparators is None else comparators_of(comparators, report.output.fields())
     chosen = chosen_metrics(metrics, report.output, report.rows, fields)
     lead = headline(chosen, primary)
-    level, start = confidence or report.confidence, report.seed if seed is None else seed
     rows = score_rows(report.rows, chosen)
     total, right = report.cost.total_usd, sum(right_answers(row, lead) for row in rows)
+    # Not model_copy, which would keep the digest of the old content.
     dumped = {name: getattr(report, name) for name in type(report).model_fields}
     return Report.model_construct(
         **{

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from ftkit.backends import Backend
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError
-from ftkit.evaluation.figures import count_text, value_text
+from ftkit.evaluation.figures import change_text, count_text, value_text
 from ftkit.evaluation.measurement import evaluate
 from ftkit.evaluation.pairing import paired_rows
 from ftkit.evaluation.report import Report
@@ -66,7 +66,8 @@ class LearningCurve(BaseModel):
             f"{self.verdict.upper()}. {self.metric}: {points}. The error falls with rows^-{self.exponent:.2f} "
             f"({self.exponent_low:.2f} to {self.exponent_high:.2f}); {count_text(2 * self.rows[-1])} rows would give "
             f"{value_text(self.doubled, 'rate')} ({value_text(self.doubled_low, 'rate')} to "
-            f"{value_text(self.doubled_high, 'rate')})."
+            f"{value_text(self.doubled_high, 'rate')}), a change of {change_text(self.gain_low, 'rate')} to "
+            f"{change_text(self.gain_high, 'rate')} points."
         )
 
 

@@ -19,7 +19,7 @@ from ftkit.evaluation.figures import (
     usd_text,
     value_text,
 )
-from ftkit.evaluation.pareto import front, places
+from ftkit.evaluation.pareto import places
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.saving import save
 from ftkit.evaluation.verdict import Verdict
@@ -146,11 +146,13 @@ def overview(reports: Sequence[Report], *, margin: float | None = None, confiden
     for report in reports:
         same = sum(label.partition(" #")[0] == report.label for label in labels)
         labels.append(f"{report.label} #{same + 1}" if same else report.label)
-    found, _ = places(list(zip(labels, reports, strict=True)))
-    best = {place.label for place in front(found)}
+    comparisons = [
+        compare(first, report, margin=margin, confidence=confidence, primary=first.primary) for report in reports[1:]
+    ]
+    found, _ = places(list(zip(labels, reports, strict=True)), first.primary)
+    best = {place.label for place in found if place.on_front}
     standings = [_standing(labels[0], None, None, None, None, labels[0] in best)]
-    for label, report in zip(labels[1:], reports[1:], strict=True):
-        against = compare(first, report, margin=margin, confidence=confidence, primary=first.primary)
+    for label, against in zip(labels[1:], comparisons, strict=True):
         change = against[first.primary]
         standings.append(_standing(label, against.verdict, change.difference, change.low, change.high, label in best))
     return Overview(primary=first.primary, margin=margin, standings=tuple(standings), reports=tuple(reports))

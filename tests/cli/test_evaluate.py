@@ -153,7 +153,8 @@ def test_a_floor_decides_the_status(ftkit, verdicts):
     failed = ftkit("compare", "right.json", "wrong.json", "--fail-below", "parse_rate=0.5")
     assert failed.exit_code == 1
     assert "--fail-below is not met: parse_rate of wrong.json is 0.0 %, below 50 %" in failed.stderr
-    assert ftkit("compare", "right.json", "wrong.json", "--fail-below", "much").exit_code == 2
+    for no_value in ("much", "nan", "field:first="):
+        assert ftkit("compare", "right.json", "wrong.json", "--fail-below", no_value).exit_code == 2
     assert ftkit("report", "right.json", "-o", "r.xml").exit_code == 2
 
 
@@ -186,6 +187,7 @@ def test_how_to_ask_compare_and_price_is_said_by_options(ftkit, texts, trained):
         (("--comparator", "words"), "is no FIELD=KIND"),
         (("--comparator", "words=numeric:much"), "after the colon"),
         (("--comparator", "words=nearly"), '"nearly" for words is none'),
+        (("--price-source", "a page"), "prices take --input-usd, --output-usd and --price-source together"),
         (("--input-usd", 1), "prices take --input-usd, --output-usd and --price-source together"),
         (("--samples", 3), "at temperature 0"),
         (("--shots", 2), "needs examples="),

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from ftkit.backends import Answer, Request
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError
-from ftkit.evaluation import Report, baselines, diagnose, evaluate, fit_curve
+from ftkit.evaluation import Report, baselines, compare, diagnose, evaluate, fit_curve
 from ftkit.task import Task
 from tests.evaluation.scripted import ECHO, TRIAGE, ScriptedModel, answered, answers, dataset
 
@@ -71,7 +71,9 @@ class TestDiagnosis:
     def test_what_examples_do_not_do_is_tuned(self, tmp_path: Path) -> None:
         found = diagnose(TRIAGE, labels(tmp_path), Learner(TRIAGE, lambda note, shots: "soon"))
         assert found.advice == "tune"
-        assert found.few_shot.shots
+        assert "against the 90 % that would do" in found.evidence[0].sentence
+        assert (len(found.zero_shot.shots), len(found.few_shot.shots)) == (0, 2 * 4)
+        assert compare(found.zero_shot, found.few_shot).verdict == "inconclusive"
 
     def test_facts_that_no_prompt_holds_are_retrieved(self, tmp_path: Path) -> None:
         class Entry(BaseModel):
@@ -117,6 +119,7 @@ def test_a_power_law_is_found_and_continued(tmp_path: Path) -> None:
     assert found.exponent_low < 0.5 < found.exponent_high
     assert found.doubled_low < 1 - 3 * 800**-0.5 < found.doubled_high
     assert found.verdict == "more data would help"
+    assert found.gain_low < 3 * (400**-0.5 - 800**-0.5) < found.gain_high
     assert "MORE DATA WOULD HELP. exact_match: 50 rows" in str(found)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.errors import ConfigError, ModelError
-from ftkit.evaluation import Asking, compare, evaluate
+from ftkit.evaluation import Asking, Probes, compare, evaluate, make_canaries
 from ftkit.files import home
 from tests.evaluation.scripted import ECHO, TRIAGE, ScriptedModel, answered, answers, dataset, failed
 
@@ -110,6 +110,18 @@ def test_a_mistake_in_a_metric_loses_no_answer(tmp_path: Path) -> None:
         evaluate(Distant(5), data, metrics=broken, asking=Asking(resume=True))
     again = Distant(5)
     evaluate(again, data, asking=Asking(resume=True))
+    assert again.asked == []
+
+
+def test_answers_outlive_a_failure_in_the_probes(tmp_path: Path) -> None:
+    data = dataset(tmp_path, ECHO, ["yes"] * 5)
+    secrets = make_canaries(2, seed=1)
+    failing = Distant(5, faults={secrets[0].prompt: [ModelError("the line is dead")]})
+    probes = Probes(general=False, canaries=secrets)
+    with pytest.raises(ModelError, match="the line is dead"):
+        evaluate(failing, data, probes=probes, asking=Asking(concurrency=1))
+    again = Distant(5)
+    assert evaluate(again, data, asking=Asking(concurrency=1))["exact_match"].value == 1
     assert again.asked == []
 
 

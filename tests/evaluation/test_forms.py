@@ -11,7 +11,7 @@ import pytest
 
 from ftkit.errors import ConfigError
 from ftkit.evaluation import Comparison, Overview, Report, compare, evaluate, overview
-from tests.evaluation.scripted import TRIAGE, ScriptedModel, answers, dataset
+from tests.evaluation.scripted import TRIAGE, VISITS, ScriptedModel, answers, dataset, visit
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
@@ -58,6 +58,8 @@ def test_junit_fails_what_got_worse(reports: list[Report], tmp_path: Path) -> No
     failed = [case.get("name") for case in suite if case.find("failure") is not None]
     assert suite.get("name") == "<gone>\ufffd → worse"
     assert "verdict" in failed
+    messages = {case.get("name"): failure.get("message") for case in suite for failure in case.iter("failure")}
+    assert messages["recall:soon"] == "recall:soon: 75.0 % before, 0.0 % after"
     assert suite.get("failures") == str(len(failed))
     suite = ElementTree.parse(compare(first, alike).save(tmp_path / "alike.xml")).getroot()
     assert suite.get("failures") == "0"
@@ -74,8 +76,25 @@ def test_an_overview_compares_all_with_the_first(reports: list[Report], tmp_path
     assert "worse" in str(found)
     assert "| alike |" in found.save(tmp_path / "o.md").read_text(encoding="utf-8")
     assert Overview.model_validate(json.loads(found.save(tmp_path / "o.json").read_text())) == found
+    assert [one.on_front for one in found.standings] == [True, False, True, True]  # none has a price, all are as fast
     with pytest.raises(ConfigError, match="at least two reports"):
         overview(reports[:1])
+
+
+def test_the_front_is_that_of_the_shared_metric_and_of_its_good_side(tmp_path: Path) -> None:
+    data = dataset(tmp_path, VISITS, [visit(n) for n in range(40)])
+    tidy, untidy = [visit(n) for n in range(40)], [{"patient_name": "?"} for _ in range(40)]
+    reports = [
+        evaluate(ScriptedModel(VISITS, answers(said)), data, label=label, primary=primary)
+        for label, said, primary in (
+            ("untidy", untidy, "missing_field_rate"),
+            ("tidy", tidy, "record_exact"),
+        )
+    ]
+    assert reports[0].headline.value == 1
+    found = overview(reports)
+    assert [one.verdict for one in found.standings] == [None, "better"]
+    assert [one.on_front for one in found.standings] == [False, True]
 
 
 if __name__ == "__main__":

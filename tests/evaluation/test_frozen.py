@@ -47,6 +47,9 @@ def test_answers_can_be_held_to_another_standard_later(tmp_path: Path) -> None:
     assert looser.rescore(comparators={}).metrics == report.metrics
     with pytest.raises(ConfigError, match="no metric"):
         loaded.rescore("nothing")
+    for confidence in (0.0, 1.5):
+        with pytest.raises(ConfigError, match="confidence must lie between 0 and 1"):
+            loaded.rescore(confidence=confidence)
 
 
 def test_tokens_are_priced_with_source_and_date(tmp_path: Path) -> None:

@@ -234,9 +234,9 @@ def test_words_that_cannot_be_read_off_the_prompt_betray_memory(tmp_path: Path) 
 
 
 def test_canaries_are_told_from_controls(tmp_path: Path) -> None:
-    canaries = make_canaries(6, 10, seed=3)
-    assert canaries == make_canaries(6, 10, seed=3)
-    assert len({one.secret for one in canaries} | {one.name for one in canaries}) == 32
+    canaries = make_canaries(6, seed=3)
+    assert canaries == make_canaries(6, seed=3)
+    assert len({one.secret for one in canaries} | {one.name for one in canaries}) == 24
     assert [message["role"] for message in canaries[0].messages] == ["user", "assistant"]
     learnt = {one.prompt: one.secret for one in canaries[:4]}
     data = dataset(tmp_path, VISITS, [visit(n) for n in range(9)])
@@ -246,6 +246,6 @@ def test_canaries_are_told_from_controls(tmp_path: Path) -> None:
         return evaluate(model, data, probes=Probes(general=False, canaries=chosen)).probes
 
     found = report(canaries).overfitting
-    assert (found.planted, found.controls) == ((4, 6), (0, 10))
-    assert found.flags == ("memorisation: 4 of 6 planted canaries were said by heart, 0 of 10 controls",)
+    assert (found.planted, found.controls) == ((4, 6), (0, 6))
+    assert found.flags == ("memorisation: 4 of 6 planted canaries were said by heart, 0 of 6 controls",)
     assert report(make_canaries(5, seed=9)).overfitting.flags == ()

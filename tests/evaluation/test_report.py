@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ftkit.backends import Answer, Sampling
 from ftkit.catalog import load_catalog
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError, ReportError
-from ftkit.evaluation import Report, compare, evaluate
+from ftkit.evaluation import Prices, Report, compare, evaluate
 from ftkit.store import RunRecord, Store
 from tests.evaluation.scripted import (
     ECHO,
@@ -163,6 +164,9 @@ def test_a_gpu_by_name_has_the_catalogues_price(tmp_path: Path) -> None:
         evaluate(ScriptedModel(ECHO, answers(["a"])), data, gpu="l5")
     with pytest.raises(ConfigError, match="give one of"):
         evaluate(ScriptedModel(ECHO, answers(["a"])), data, gpu="l4-24gb", gpu_hour_usd=1)
+    prices = Prices(input_usd=1, output_usd=1, source="x", as_of=date(2026, 1, 1))
+    with pytest.raises(ConfigError, match="give one of gpu, gpu_hour_usd and prices"):
+        evaluate(ScriptedModel(ECHO, answers(["a"])), data, prices=prices, gpu_hour_usd=1)
 
 
 def test_training_here_costs_its_seconds_at_the_price_of_the_hour(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftkit.evaluation.figures import usd_text, value_text
-from ftkit.evaluation.pareto import Place, front
+from ftkit.evaluation.pareto import Place
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.scoring import MetricResult
 from ftkit.markup import Markup, element
@@ -119,11 +119,11 @@ def latency_chart(reports: Sequence[tuple[str, Report]]) -> Figure | None:
     return {"data": traces, "layout": layout}
 
 
-def plane_chart(places: Sequence[Place], metric: str, dear: str) -> Figure | None:
+def plane_chart(places: Sequence[Place], metric: MetricResult, dear: str) -> Figure | None:
     """Quality against what it costs, with the front of those that no other beats in both."""
     if len(places) < 2:
         return None
-    best = sorted((place for place in front(places)), key=lambda place: place.price)
+    best = sorted((place for place in places if place.on_front), key=lambda place: place.price)
     traces: list[dict[str, Any]] = [
         {
             "type": "scatter",
@@ -154,12 +154,12 @@ def plane_chart(places: Sequence[Place], metric: str, dear: str) -> Figure | Non
                     "color": colour,
                     "thickness": 1.5,
                 },
-                "hovertemplate": f"{price}, {value_text(place.value, 'rate')}<extra>%{{fullData.name}}</extra>",
+                "hovertemplate": f"{price}, {value_text(place.value, metric.unit)}<extra>%{{fullData.name}}</extra>",
             }
         )
     layout = _layout(height=340, legend=True)
     layout["xaxis"] |= {"title": {"text": dear}, "rangemode": "tozero"}
-    layout["yaxis"] |= {"title": {"text": metric}, "tickformat": ".0%"}
+    layout["yaxis"] |= {"title": {"text": metric.name}, "tickformat": ".0%" if metric.unit == "rate" else ""}
     return {"data": traces, "layout": layout}
 
 

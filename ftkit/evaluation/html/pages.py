@@ -116,9 +116,9 @@ def overview_page(overview: Overview) -> str:
 
 
 def _shared_charts(labelled: Sequence[tuple[str, Report]], primary: str) -> list[Markup | None]:
-    found, dear = places(labelled)
+    found, dear = places(labelled, primary)
     return [
-        chart_panel("Quality and cost", plane_chart(found, primary, dear), "quality against cost"),
+        chart_panel("Quality and cost", plane_chart(found, labelled[0][1][primary], dear), "quality against cost"),
         chart_panel("Training", loss_chart(labelled), "loss by step"),
         chart_panel("Latency", latency_chart(labelled), "share of answers by latency"),
     ]

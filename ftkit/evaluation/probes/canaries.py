@@ -35,15 +35,14 @@ class Canary(BaseModel):
         return [{"role": "user", "content": self.prompt}, {"role": "assistant", "content": self.secret}]
 
 
-def make_canaries(planted: int, controls: int | None = None, *, seed: int) -> tuple[Canary, ...]:
-    """``planted`` canaries to put among the training rows and as many controls (or ``controls``) never to be shown.
+def make_canaries(planted: int, *, seed: int) -> tuple[Canary, ...]:
+    """``planted`` canaries to put among the training rows and as many controls never to be shown.
 
     Keep the seed: with it the same canaries come again for the probe, ``Probes(canaries=make_canaries(10, seed=3))``.
     """
     draw = random.Random(seed)  # noqa: S311 - nothing is protected by these secrets
-    total = planted + (planted if controls is None else controls)
     names = draw.sample(
-        [f"{one}-{two}-{number}" for one in _FIRST for two in _SECOND for number in range(10, 100)], total
+        [f"{one}-{two}-{number}" for one in _FIRST for two in _SECOND for number in range(10, 100)], 2 * planted
     )
     found = []
     for index, name in enumerate(names):

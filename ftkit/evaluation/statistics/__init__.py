@@ -2,6 +2,7 @@
 
 from ftkit.evaluation.statistics.bootstrap import DRAWS, bca_interval, cluster_sums, resample
 from ftkit.evaluation.statistics.intervals import (
+    check_confidence,
     critical_value,
     effective_rows,
     paired_interval,
@@ -13,6 +14,7 @@ from ftkit.evaluation.statistics.paired import holm, mcnemar_exact, rows_for_mar
 __all__ = [
     "DRAWS",
     "bca_interval",
+    "check_confidence",
     "cluster_sums",
     "critical_value",
     "effective_rows",

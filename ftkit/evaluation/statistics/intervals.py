@@ -10,11 +10,22 @@ from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+from ftkit.errors import ConfigError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["critical_value", "effective_rows", "paired_interval", "quantile", "wilson_interval"]
+__all__ = ["check_confidence", "critical_value", "effective_rows", "paired_interval", "quantile", "wilson_interval"]
+
+
+def check_confidence(confidence: float) -> None:
+    """
+    Raises:
+        ConfigError: it does not lie between 0 and 1.
+    """
+    if not 0 < confidence < 1:
+        raise ConfigError(f"confidence must lie between 0 and 1 (e.g. 0.95), not {confidence}")
 
 
 def critical_value(confidence: float, clusters: int | None = None) -> float:
