@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from ftkit.linting import LintReport, lint, lint_rule
     from ftkit.model import Model, Scorer
     from ftkit.planning import Plan, plan
-    from ftkit.recipe import DPO, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
+    from ftkit.recipe import DPO, RFT, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
     from ftkit.runs import Run, train
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
     from ftkit.task import Task
@@ -98,7 +98,7 @@ _HOMES = {
     "ftkit.linting": ("LintReport", "lint", "lint_rule"),
     "ftkit.model": ("Model", "Scorer"),
     "ftkit.planning": ("Plan", "plan"),
-    "ftkit.recipe": ("DPO", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
+    "ftkit.recipe": ("DPO", "RFT", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
     "ftkit.runs": ("Run", "train"),
     "ftkit.schema": ("ChoiceOutput", "JsonOutput", "Output", "TextOutput"),
     "ftkit.task": ("Task",),
@@ -134,6 +134,7 @@ __all__ = [
     "Prices",
     "Probes",
     "QLoRA",
+    "RFT",
     "RefusedError",
     "Report",
     "ReportError",
