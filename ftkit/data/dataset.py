@@ -322,9 +322,9 @@ class Dataset:
         Args:
             path: of the file.
             form: ``"preference"`` is ``prompt``, ``chosen``, ``rejected`` and ``margin``, and what preferences are
-                written as by default. ``"prompt"``, that of prompts, is ``prompt`` and what graders read. ``"prompt_completion"``, the default for demonstrations, learns the last
-                assistant turn only; ``"messages"`` learns whatever TRL is told to. None can hold a weight for each
-                message.
+                written as by default. ``"prompt"``, that of prompts, is ``prompt`` and what graders read.
+                ``"prompt_completion"``, the default for demonstrations, learns the last assistant turn only;
+                ``"messages"`` learns whatever TRL is told to. None can hold a weight for each message.
 
         Raises:
             ConfigError: there is no such form, or it is not one for rows of this kind.

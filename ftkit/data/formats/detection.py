@@ -38,13 +38,14 @@ Sample = tuple[Place, Mapping[str, Any]]
 _ALIASES = {"trl_messages": "openai"}
 
 
-def choose_format(asked: str, samples: Sequence[Sample], task: Task) -> Format:
+def choose_format(asked: str, samples: Sequence[Sample], task: Task, *, named: bool = False) -> Format:
     """The format of the rows.
 
     Args:
         asked: ``"auto"``, or the name of a format.
         samples: rows from the beginning of each file. Messages without an answer are prompts when none of these rows
             has one; among rows that have, a row without is faulty.
+        named: columns are named that hold the answers, so that conversations need not end with one.
         task: a task whose template's columns are all there makes the rows a ``table``.
 
     Raises:
@@ -62,7 +63,7 @@ def choose_format(asked: str, samples: Sequence[Sample], task: Task) -> Format:
         )
     if asked != "auto":
         return format_
-    if format_.name == "openai" and all(PROMPTS.recognises(columns) for _, columns in samples):
+    if not named and format_.name == "openai" and all(PROMPTS.recognises(columns) for _, columns in samples):
         return PROMPTS
     for place, columns in samples[1:]:
         if not _same(format_, columns, table):
