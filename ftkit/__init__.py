@@ -107,6 +107,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "DPO",
+    "RFT",
     "SFT",
     "AdaLoRA",
     "Answer",
@@ -134,7 +135,6 @@ __all__ = [
     "Prices",
     "Probes",
     "QLoRA",
-    "RFT",
     "RefusedError",
     "Report",
     "ReportError",

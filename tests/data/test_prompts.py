@@ -15,7 +15,8 @@ ANSWERED = {"messages": [*ASKED["messages"], {"role": "assistant", "content": "4
 def test_messages_without_answers_are_prompts_with_what_graders_read(write_rows):
     data = Dataset.load(write_rows([ASKED, ASKED]))
     assert (data.kind, data.format) == ("prompts", "openai_prompts")
-    assert data[0].prompt == ASKED["messages"] and data[0].completion is None
+    assert data[0].prompt == ASKED["messages"]
+    assert data[0].completion is None
     assert data[0].item == {"reference_answer": "4"}
     assert Dataset.from_spec(data.to_spec()).kind == "prompts"
     assert data.check() == []
@@ -25,7 +26,8 @@ def test_a_row_without_an_answer_among_others_is_a_fault(write_rows):
     data = Dataset.load(write_rows([ANSWERED, ASKED]))
     assert data.kind == "demonstrations"
     [problem] = data.check()
-    assert "no assistant turn" in problem.message and problem.field == "messages"
+    assert "no assistant turn" in problem.message
+    assert problem.field == "messages"
 
 
 def test_a_prompt_with_an_answer_is_a_fault(write_rows):
@@ -64,4 +66,5 @@ def test_demonstrations_can_be_written_as_prompts(write_rows, tmp_path):
     data.write_openai(tmp_path / "rows.jsonl", form="reinforcement")
     written = json.loads((tmp_path / "rows.jsonl").read_text())
     assert written["messages"] == ASKED["messages"]
-    assert written["a"] == "4" and written["target"] == "4"
+    assert written["a"] == "4"
+    assert written["target"] == "4"
