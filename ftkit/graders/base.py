@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from ftkit.errors import ConfigError
 from ftkit.graders.grade import Grade, GradingError, Sample
+from ftkit.graders.limits import Limits
 from ftkit.schema import Output
 from ftkit.schema.refusal import config_error
 from ftkit.task import Message
@@ -67,7 +68,8 @@ class Setting:
         scores: how reward models are asked; None: graders that need one are refused.
         workers: parts of ``multi``, and Python sandboxes, that run at the same time.
         allow_python: whether ``python`` graders may run. Off unless the user says otherwise: it is foreign code.
-        isolation: see :data:`Isolation`.
+        isolation: of Python graders, see :data:`Isolation`.
+        limits: of Python graders: time, memory, disk, output, processes.
     """
 
     ask: Ask | None = None
@@ -75,6 +77,7 @@ class Setting:
     workers: int = 8
     allow_python: bool = False
     isolation: Isolation = "kernel"
+    limits: Limits = field(default_factory=Limits)
 
 
 class Grader(BaseModel, ABC):
@@ -86,10 +89,8 @@ class Grader(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
-    openai: ClassVar[bool] = True
-    """Whether OpenAI's API knows the type; the others run here alone."""
-    unit: ClassVar[Literal["rate", "number"]] = "number"
-    """``rate`` when every grade is between 0 and 1."""
+    own: ClassVar[bool] = False
+    """Whether the type is ftkit's own, which no host knows."""
 
     type: str
     name: str = Field(min_length=1)
@@ -108,9 +109,14 @@ class Grader(BaseModel, ABC):
         return {key: value for key, value in dumped.items() if value is not None}
 
     @property
-    def grades_rates(self) -> bool:
+    def rates(self) -> bool:
         """Whether every grade is between 0 and 1."""
-        return self.unit == "rate"
+        return False
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """The types in it that are ftkit's own and no host takes."""
+        return (self.type,) if self.own else ()
 
     def reads(self) -> frozenset[str]:
         """The columns of a row that the grader is known to read; for Python code it is not known."""

@@ -31,7 +31,7 @@ class FunctionGrader(SingleGrader):
         ConfigError: a lambda, a function inside another, one of the script that is running, or none at all.
     """
 
-    openai: ClassVar[bool] = False
+    own: ClassVar[bool] = True
 
     type: Literal["function"] = "function"
     name: str = "function"

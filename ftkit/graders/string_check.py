@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import field_validator
 
@@ -17,8 +17,6 @@ __all__ = ["StringCheckGrader"]
 class StringCheckGrader(SingleGrader):
     """1 when ``input`` passes the check against ``reference``, else 0
     (https://platform.openai.com/docs/guides/graders#string-check-graders)."""
-
-    unit: ClassVar[Literal["rate", "number"]] = "rate"
 
     type: Literal["string_check"] = "string_check"
     name: str = "string_check"
@@ -34,6 +32,10 @@ class StringCheckGrader(SingleGrader):
     def _is_template(cls, source: str) -> str:
         Template.of(source)
         return source
+
+    @property
+    def rates(self) -> bool:
+        return True
 
     def reads(self) -> frozenset[str]:
         return Template.of(self.input).columns | Template.of(self.reference).columns
