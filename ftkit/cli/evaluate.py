@@ -21,17 +21,20 @@ from ftkit.cli.data_options import (
     TaskFile,
 )
 from ftkit.cli.evaluation_options import (
+    AllowPython,
     AsOf,
     BaseModel,
     ComparatorNames,
     Concurrency,
     Constrained,
     ExampleFile,
+    GraderFiles,
     InputUsd,
     MetricNames,
     OutputUsd,
     PriceSource,
     ProbeGeneral,
+    PythonIsolation,
     RequestsPerMinute,
     Samples,
     Shots,
@@ -39,6 +42,7 @@ from ftkit.cli.evaluation_options import (
     TrainingUsd,
     asking_of,
     comparators_of,
+    graders_of,
     prices_of,
     probes_of,
 )
@@ -83,6 +87,9 @@ def evaluate(
     price_date: AsOf = None,
     training_usd: TrainingUsd = None,
     metric: MetricNames = None,
+    grader: GraderFiles = None,
+    allow_python: AllowPython = False,
+    python_isolation: PythonIsolation = "kernel",
     comparator: ComparatorNames = None,
     samples: Samples = 1,
     constrained: Constrained = False,
@@ -110,6 +117,7 @@ def evaluate(
 
     asked = model_of(model, task, other_task, sampling_of(max_output_tokens, temperature, constrained))
     fields = comparators_of(comparator)
+    graders = graders_of(grader, allow_python, python_isolation)
     prices = prices_of(input_usd, output_usd, price_source, price_date)
     named = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
     rows = named.load(data, asked.task)
@@ -117,7 +125,7 @@ def evaluate(
     found = measure(
         asked,
         rows,
-        metrics=["auto", *(metric or ())],
+        metrics=["auto", *(metric or ()), *graders],
         comparators=fields,
         primary=primary,
         samples=samples,
