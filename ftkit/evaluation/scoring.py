@@ -108,10 +108,10 @@ def score_rows(rows: Sequence[RowResult], metrics: Sequence[Metric]) -> tuple[Ro
         return tuple(row.model_copy(update={"scores": scores}) for row, scores in zip(bare, first, strict=True))
     others = iter(score_rows([other for row in rows for other in row.others], metrics))
     found = []
-    for row, scores in zip(rows, first, strict=True):
+    for row, alone, scores in zip(rows, bare, first, strict=True):
         mine = tuple(next(others) for _ in row.others)
         mean = {name: _mean([score, *(other.scores[name] for other in mine)]) for name, score in scores.items()}
-        found.append(row.model_copy(update={"scores": mean, "others": mine}))
+        found.append(alone.model_copy(update={"scores": mean, "others": mine}))
     return tuple(found)
 
 
