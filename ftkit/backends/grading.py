@@ -1,30 +1,48 @@
-"""What the grader of a run may use: models of every backend, by their names."""
+"""What graders need of the backends: models that answer, reward models that score."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from ftkit.backends.answer import Answer, Request, Sampling
-from ftkit.errors import ModelError
-from ftkit.graders import Setting
+from ftkit.backends.protocol import Backend
+from ftkit.backends.registry import backend_of, known_backends
+from ftkit.errors import ConfigError
+from ftkit.graders import Isolation, Limits, Setting
+from ftkit.recipe import RFT
 from ftkit.schema import Output
 from ftkit.task import Message
 
-if TYPE_CHECKING:
-    from ftkit.backends.protocol import Backend
-    from ftkit.recipe import RFT
+__all__ = ["ask_model", "grading_setting", "score_with", "scores_of", "setting_of"]
 
-__all__ = ["setting_of"]
+
+def grading_setting(
+    *, allow_python: bool = False, isolation: Isolation = "kernel", limits: Limits | None = None, workers: int = 8
+) -> Setting:
+    """A setting in which graders reach every model that :class:`ftkit.Model` and :class:`ftkit.Scorer` reach.
+
+    Args:
+        allow_python: whether ``python`` graders may run.
+        isolation: how they are kept apart.
+        limits: what they may use; OpenAI's limits when left out.
+        workers: graders, and sandboxes, that run at the same time.
+    """
+    return Setting(
+        ask=ask_model,
+        scores=score_with,
+        workers=workers,
+        allow_python=allow_python,
+        isolation=isolation,
+        limits=limits or Limits(),
+    )
 
 
 def setting_of(recipe: RFT) -> Setting:
-    """What ``recipe`` allows its grader. Models are reached by name, ``"backend:model"``, and kept loaded."""
-    return Setting(ask=_ask, scores=_scores, allow_python=recipe.allow_python, isolation=recipe.isolation)
+    """What ``recipe`` allows its grader."""
+    return grading_setting(allow_python=recipe.allow_python, isolation=recipe.isolation)
 
 
-def _ask(
+def ask_model(
     model: str,
     prompts: Sequence[Sequence[Message]],
     *,
@@ -34,27 +52,48 @@ def _ask(
     top_p: float,
     seed: int,
 ) -> list[Answer]:
-    requests = [Request(messages=list(prompt), output=output) for prompt in prompts]
-    sampling = Sampling(
+    """See :class:`ftkit.graders.Ask`. A local model is held to ``output`` token by token, a hosted one where its host
+    can do so.
+
+    Raises:
+        ConfigError: no backend of that name.
+        ModelError: the model cannot answer at all.
+    """
+    prefix = model.partition(":")[0]
+    answerer = backend_of(model if prefix in known_backends() else f"openai:{model}").answerer()
+    drawn = Sampling(
         max_output_tokens=max_output_tokens,
         temperature=temperature,
         top_p=top_p,
         seed=seed,
         constrained=output is not None,
     )
-    return _backend(model).answerer().answer_many(requests, sampling)
+    return answerer.answer_many([Request([_known(one) for one in prompt], output=output) for prompt in prompts], drawn)
 
 
-def _scores(model: str, conversations: Sequence[Sequence[Message]]) -> list[float]:
-    scores = getattr(_backend(model), "scores", None)
+def score_with(model: str, conversations: Sequence[Sequence[Message]]) -> list[float]:
+    """The scores that a reward model gives to the last turn of each conversation.
+
+    Raises:
+        ConfigError: the backend gives no scores.
+        ModelError: this is no reward model.
+        DataError: a conversation does not end with an answer, or is too long.
+    """
+    return scores_of(backend_of(model))(conversations)
+
+
+def scores_of(backend: Backend) -> Callable[[Sequence[Sequence[Message]]], list[float]]:
+    """The backend's function from conversations to scores.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    scores: Callable[[Sequence[Sequence[Message]]], list[float]] | None = getattr(backend, "scores", None)
     if scores is None:
-        raise ModelError(f"{model}: reward models are asked on this machine alone, as local:<run>")
-    found: list[float] = scores(conversations)
-    return found
+        raise ConfigError(f"the backend {backend.name!r} gives no scores; reward models are local")
+    return scores
 
 
-@cache
-def _backend(name: str) -> Backend:
-    from ftkit.backends.registry import backend_of
-
-    return backend_of(name)
+def _known(message: Message) -> Message:
+    """``developer`` is ``system`` to OpenAI's reasoning models, which take both; templates of others lack it."""
+    return {**message, "role": "system"} if message.get("role") == "developer" else message

@@ -21,17 +21,21 @@ from ftkit.cli.data_options import (
     TaskFile,
 )
 from ftkit.cli.evaluation_options import (
+    AllowPython,
     AsOf,
     BaseModel,
     ComparatorNames,
     Concurrency,
     Constrained,
     ExampleFile,
+    GraderFiles,
     InputUsd,
     MetricNames,
+    NoProbes,
     OutputUsd,
     PriceSource,
     ProbeGeneral,
+    PythonIsolation,
     RequestsPerMinute,
     Samples,
     Shots,
@@ -39,6 +43,7 @@ from ftkit.cli.evaluation_options import (
     TrainingUsd,
     asking_of,
     comparators_of,
+    graders_of,
     prices_of,
     probes_of,
 )
@@ -83,6 +88,9 @@ def evaluate(
     price_date: AsOf = None,
     training_usd: TrainingUsd = None,
     metric: MetricNames = None,
+    grader: GraderFiles = None,
+    allow_python: AllowPython = False,
+    python_isolation: PythonIsolation = "kernel",
     comparator: ComparatorNames = None,
     samples: Samples = 1,
     constrained: Constrained = False,
@@ -90,6 +98,7 @@ def evaluate(
     examples: ExampleFile = None,
     concurrency: Concurrency = None,
     requests_per_minute: RequestsPerMinute = None,
+    no_probes: NoProbes = False,
     probe_general: ProbeGeneral = None,
     train_data: TrainFile = None,
     base: BaseModel = None,
@@ -110,6 +119,7 @@ def evaluate(
 
     asked = model_of(model, task, other_task, sampling_of(max_output_tokens, temperature, constrained))
     fields = comparators_of(comparator)
+    graders = graders_of(grader, allow_python, python_isolation)
     prices = prices_of(input_usd, output_usd, price_source, price_date)
     named = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
     rows = named.load(data, asked.task)
@@ -117,7 +127,7 @@ def evaluate(
     found = measure(
         asked,
         rows,
-        metrics=["auto", *(metric or ())],
+        metrics=["auto", *(metric or ()), *graders],
         comparators=fields,
         primary=primary,
         samples=samples,
@@ -126,7 +136,7 @@ def evaluate(
         prices=prices,
         training_usd=training_usd,
         asking=asking_of(concurrency, requests_per_minute),
-        probes=probes_of(probe_general, train, base, asked),
+        probes=probes_of(no_probes, probe_general, train, base, asked),
         confidence=confidence,
         label=label,
         limit=limit,

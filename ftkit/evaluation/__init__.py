@@ -6,6 +6,7 @@ from ftkit.evaluation.comparison import Comparison, compare
 from ftkit.evaluation.costs import BreakEven, Cost, Prices
 from ftkit.evaluation.diagnosis import Diagnosis, diagnose
 from ftkit.evaluation.few_shot import baselines
+from ftkit.evaluation.grading import Grades, grade
 from ftkit.evaluation.judging import Preference, judge, judge_pairs
 from ftkit.evaluation.measurement import evaluate
 from ftkit.evaluation.metrics import (
@@ -18,6 +19,7 @@ from ftkit.evaluation.metrics import (
     Numeric,
     RowMetric,
     SetOf,
+    graded,
     metric,
 )
 from ftkit.evaluation.probes.canaries import Canary, make_canaries
@@ -38,6 +40,7 @@ __all__ = [
     "Date",
     "Diagnosis",
     "Exact",
+    "Grades",
     "LearningCurve",
     "Metric",
     "MetricChange",
@@ -59,6 +62,8 @@ __all__ = [
     "diagnose",
     "evaluate",
     "fit_curve",
+    "grade",
+    "graded",
     "judge",
     "judge_pairs",
     "learning_curve",

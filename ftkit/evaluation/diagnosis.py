@@ -13,11 +13,11 @@ from ftkit.errors import ConfigError
 from ftkit.evaluation.asking import Answering
 from ftkit.evaluation.few_shot import baselines
 from ftkit.evaluation.figures import count_text, file_text, interval_text, percent_text, value_text
-from ftkit.schema.sameness import normalised
 from ftkit.evaluation.plain import canonical, plain
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.statistics import critical_value, wilson_interval
 from ftkit.schema import ChoiceOutput
+from ftkit.schema.sameness import normalised
 from ftkit.task import Task
 
 __all__ = ["Diagnosis", "Evidence", "diagnose"]
@@ -92,7 +92,7 @@ def diagnose(
         rows: how many rows to ask at most.
         good_enough: the headline metric that would do; it is reached when the lower end of its interval is above.
         seed: of the split and the examples.
-        options: as for :func:`ftkit.evaluate`.
+        options: as for :func:`ftkit.evaluate`; without probes unless they are named.
 
     Raises:
         ConfigError: fewer than ``2 * shots + 4`` rows.
@@ -103,7 +103,7 @@ def diagnose(
     whole = list(data if len(data) <= LOOKED_AT else data.shuffle(seed).take(LOOKED_AT))
     share = min(0.5, rows / len(data))
     examples, asked = data.split(test=share, seed=seed)
-    zero, few = baselines(model, asked, examples=examples, shots=(0, shots), seed=seed, **options)
+    zero, few = baselines(model, asked, examples=examples, shots=(0, shots), seed=seed, **{"probes": None, **options})
     found = [
         *_conflicts(whole),
         *(() if isinstance(task.output, ChoiceOutput) else _absent_facts(whole)),

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from ftkit import __version__
 from ftkit.backends import Request, Sampling
@@ -14,7 +15,7 @@ from ftkit.errors import ConfigError
 from ftkit.evaluation.asking import Answering, Asking, ask
 from ftkit.evaluation.costs import Prices, cost_of, gpu_price
 from ftkit.evaluation.journal import Journal
-from ftkit.evaluation.metrics import Comparators, Metrics, chosen_metrics, comparators_of, headline
+from ftkit.evaluation.metrics import Comparators, Metrics, chosen_metrics, columns_read, comparators_of, headline
 from ftkit.evaluation.plain import plain
 from ftkit.evaluation.probes.request import Probes
 from ftkit.evaluation.report import Report, Timing, Usage
@@ -49,7 +50,7 @@ def evaluate(
     gpu: str | None = None,
     training_usd: float | None = None,
     asking: Asking | None = None,
-    probes: Probes | None = None,
+    probes: Probes | Literal["auto"] | None = "auto",
     progress: bool = True,
 ) -> Report:
     """Ask ``model`` every row of ``data`` and measure its answers.
@@ -60,8 +61,9 @@ def evaluate(
         model: what answers.
         data: the rows; they are asked with the model's task. Rows without a wanted answer count only in the metrics
             that need none.
-        metrics: ``"auto"`` for those of the task's kind of output, names of registered metrics, functions of one
-            :class:`RowResult`, or a list of these (``["auto", my_metric]``).
+        metrics: ``"auto"`` for those of the task's kind of output, names of registered metrics, graders, functions of
+            one :class:`RowResult`, or a list of these (``["auto", my_metric]``). A grader that needs permission is
+            given as :func:`ftkit.evaluation.graded`.
         comparators: for fields of a JSON output that need more than equality: ``{"age": Numeric(absolute=1), "day":
             "date"}``, from :mod:`ftkit.evaluation`. With them ``record_match`` leads the report.
         primary: the metric that the report leads with; the output's accuracy when left out.
@@ -83,7 +85,9 @@ def evaluate(
         training_usd: what making the model cost, for the break-even of comparisons. When left out: what the run that
             made it recorded, or its training time at the price of the hour.
         asking: how many questions at once, how fast, and whether an evaluation that was cut off is taken up.
-        probes: what to ask beside the task, to see whether the model forgot or learnt by heart; nothing when left out.
+        probes: what to ask beside the task, to see whether the model forgot or learnt by heart. ``"auto"`` asks a
+            :class:`ftkit.Model` the general set and, when this machine's store knows the run that made it, its training
+            rows and its base, with ``shots`` nothing; ``None`` nothing.
         progress: show a progress bar, when standard error is a terminal.
 
     Raises:
@@ -107,6 +111,7 @@ def evaluate(
     before = shot_messages(shots, None if examples is None else _for_task(examples, model.task), rows, seed)
     # Free unless asked otherwise, at every place: what holds an answer to its schema hides what the model learnt.
     held = model.task.output if drawing.constrained else TextOutput()
+    columns = columns_read(metrics)
     requests = [Request(messages=with_shots(row.prompt, before), tools=row.tools, output=held) for row in rows]
     about = plain(model.about())
     drawings = [drawing.model_copy(update={"seed": drawing.seed + number}) for number in range(samples)]
@@ -124,7 +129,8 @@ def evaluate(
         about = plain(model.about())  # again, for what shows only while it answers
         output = model.task.output
         unscored = tuple(
-            _row([RowResult.of(row, answers[index], output) for answers in drawn]) for index, row in enumerate(rows)
+            _row([RowResult.of(row, answers[index], output, columns) for answers in drawn])
+            for index, row in enumerate(rows)
         )
         chosen = chosen_metrics(metrics, output, unscored, fields)
         lead = headline(chosen, primary)
@@ -167,6 +173,10 @@ def evaluate(
             training=training_curve(model.name),
             shots=tuple(plain(message) for message in before),
         )
+        if probes == "auto":
+            from ftkit.evaluation.probes.usual import usual_probes
+
+            probes = None if shots else usual_probes(model)
         if probes is not None:
             from ftkit.evaluation.probes.probing import probe  # which evaluates, too
 

@@ -6,6 +6,7 @@ from ftkit.graders.grade import Grade, GraderError, Sample
 from ftkit.graders.kinds import AnyGrader
 from ftkit.graders.label_model import LabelModelGrader
 from ftkit.graders.limits import Limits
+from ftkit.graders.loading import grader_of, load_grader
 from ftkit.graders.model_grader import GraderMessage, SamplingParams
 from ftkit.graders.multi import MultiGrader
 from ftkit.graders.python import PythonGrader
@@ -38,4 +39,6 @@ __all__ = [
     "Setting",
     "StringCheckGrader",
     "TextSimilarityGrader",
+    "grader_of",
+    "load_grader",
 ]

@@ -118,8 +118,8 @@ class Grader(BaseModel, ABC):
         """The types in it that are ftkit's own and no host takes."""
         return (self.type,) if self.own else ()
 
-    def reads(self) -> frozenset[str]:
-        """The columns of a row that the grader is known to read; for Python code it is not known."""
+    def reads(self) -> frozenset[str] | None:
+        """The columns of a row that the grader reads; None when only its code knows."""
         return frozenset()
 
     def check(self, setting: Setting) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import functools
 import math
+import warnings
 from collections.abc import Callable, Mapping
 
 from ftkit.errors import ConfigError
@@ -52,7 +53,8 @@ class Expression:
             raise ConfigError(f'"{source}": a power is written ^, as in a^2')
         try:
             # ^ binds loosely in Python; as ** it binds as a power does. There are no strings in which it could stand.
-            tree = ast.parse(source.strip().replace("^", "**"), mode="eval")
+            with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
+                tree = ast.parse(source.strip().replace("^", "**"), mode="eval")
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise ConfigError(f'"{source}" is no formula; write for example 0.5*a + 0.5*b') from None
         self._root = tree.body

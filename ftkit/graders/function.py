@@ -43,6 +43,9 @@ class FunctionGrader(SingleGrader):
     def _named(cls, given: object) -> object:
         return _name_of(given) if callable(given) else given
 
+    def reads(self) -> None:
+        return None
+
     def check(self, setting: Setting) -> None:
         self._load()
 

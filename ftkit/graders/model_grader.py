@@ -39,6 +39,15 @@ class GraderMessage(BaseModel):
     content: str | TextPart | tuple[str | TextPart, ...]
     type: Literal["message"] | None = None
 
+    @field_validator("content", mode="before")
+    @classmethod
+    def _texts_only(cls, content: Any) -> Any:
+        for part in content if isinstance(content, list | tuple) else (content,):
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind not in (None, "input_text", "output_text"):
+                raise ConfigError(f"{kind}: graders here read texts alone; leave the part out")
+        return content
+
     @field_validator("content")
     @classmethod
     def _of_templates(cls, content: Any) -> Any:

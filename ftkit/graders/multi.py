@@ -71,8 +71,14 @@ class MultiGrader(Grader):
     def foreign(self) -> tuple[str, ...]:
         return tuple(word for part in self.graders.values() for word in part.foreign)
 
-    def reads(self) -> frozenset[str]:
-        return frozenset().union(*(part.reads() for part in self.graders.values()))
+    def reads(self) -> frozenset[str] | None:
+        found: frozenset[str] = frozenset()
+        for part in self.graders.values():
+            columns = part.reads()
+            if columns is None:
+                return None
+            found |= columns
+        return found
 
     def check(self, setting: Setting) -> None:
         for part in self.graders.values():

@@ -49,6 +49,9 @@ class PythonGrader(Grader):
             raise ConfigError("the code defines no grade; write def grade(sample: dict, item: dict) -> float")
         return source
 
+    def reads(self) -> None:
+        return None
+
     def check(self, setting: Setting) -> None:
         if not setting.allow_python:
             raise unmet(

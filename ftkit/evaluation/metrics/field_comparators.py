@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ftkit.errors import ConfigError
-from ftkit.schema.sameness import same_value, same_value_normalised
 from ftkit.evaluation.plain import canonical
+from ftkit.schema.sameness import same_value, same_value_normalised
 
 __all__ = [
     "Aligned",
