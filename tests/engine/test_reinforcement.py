@@ -23,6 +23,7 @@ from tests.engine import worth
 from tests.engine.test_training import ADAPTERS, TASK
 
 LETTERS = FunctionGrader(function=worth.worth)
+RARE = FunctionGrader(function=worth.rare)
 
 
 def rft(**changes: Any) -> ft.RFT:
@@ -104,7 +105,7 @@ def test_a_model_learns_what_is_rewarded(tiny_model: str, tmp_path: Path):
     steps = ran.of("step")
     assert [step["step"] for step in steps] == list(range(1, 21))
     first, last = (sum(step["reward"] for step in part) / 4 for part in (steps[:4], steps[-4:]))
-    assert last > 2 * first
+    assert last > 1.5 * first
     assert steps[0]["answers"] == 12
     assert steps[0]["kl"] == pytest.approx(0, abs=1e-6)
     assert steps[-1]["kl"] > steps[1]["kl"]
@@ -145,7 +146,12 @@ def test_the_refusal_can_be_overridden_and_what_fails_is_counted(tiny_model: str
 
 def test_groups_that_tell_nothing_are_replaced(tiny_model: str, tmp_path: Path):
     plain, dynamic = (
-        Ran(rft(epochs=1, max_output_tokens=2, dynamic_sampling=times), tiny_model, tmp_path / str(times), prompts(30))
+        Ran(
+            rft(grader=RARE, epochs=1, max_output_tokens=2, dynamic_sampling=times),
+            tiny_model,
+            tmp_path / str(times),
+            prompts(30),
+        )
         for times in (0, 2)
     )
     mute = [step["no_signal_share"] for step in plain.of("step")]
