@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from ftkit.model import Model, Scorer
     from ftkit.planning import Plan, plan
     from ftkit.recipe import DPO, RFT, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
-    from ftkit.runs import Run, train
+    from ftkit.runs import RewardSignal, Run, reward_signal, train
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
     from ftkit.task import Task
 
@@ -131,7 +131,7 @@ _HOMES = {
     "ftkit.model": ("Model", "Scorer"),
     "ftkit.planning": ("Plan", "plan"),
     "ftkit.recipe": ("DPO", "RFT", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
-    "ftkit.runs": ("Run", "train"),
+    "ftkit.runs": ("RewardSignal", "Run", "reward_signal", "train"),
     "ftkit.schema": ("ChoiceOutput", "JsonOutput", "Output", "TextOutput"),
     "ftkit.task": ("Task",),
 }
@@ -179,6 +179,7 @@ __all__ = [
     "Request",
     "RewardModel",
     "RewardModelGrader",
+    "RewardSignal",
     "Row",
     "Run",
     "RunCancelledError",
@@ -209,6 +210,7 @@ __all__ = [
     "load_recipe",
     "overview",
     "plan",
+    "reward_signal",
     "runs",
     "train",
 ]
