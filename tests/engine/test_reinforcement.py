@@ -20,7 +20,8 @@ from ftkit.errors import RefusedError
 from ftkit.graders import FunctionGrader, Grade
 from ftkit.recipe import RecipeFacts
 from tests.engine import worth
-from tests.engine.test_training import ADAPTERS, TASK
+from tests.engine.test_training import ADAPTERS, TASK, rows
+from tests.engine.test_training import recipe as demonstrated
 
 LETTERS = FunctionGrader(function=worth.worth)
 RARE = FunctionGrader(function=worth.rare)
@@ -110,8 +111,17 @@ def test_the_divergence_is_k3():
     torch.testing.assert_close(slope, 0.5 * torch.tensor([-math.log(2), 0.0]))
 
 
-def test_a_model_learns_what_is_rewarded(tiny_model: str, tmp_path: Path):
-    ran = Ran(rft(epochs=10, eval_steps=5, beta=1e-3), tiny_model, tmp_path / "model", prompts(), prompts(3, 50))
+@pytest.fixture(scope="module")
+def shown(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model that has seen answers such as "31 in 1", so that it says things that can be told apart."""
+    folder = tmp_path_factory.mktemp("shown") / "model"
+    train(Job(demonstrated(epochs=10), rows(), None, tiny_model, folder), lambda kind, data: None)
+    return str(folder)
+
+
+def test_a_model_learns_what_is_rewarded(shown: str, tmp_path: Path):
+    recipe = rft(grader=FunctionGrader(function=worth.threes), epochs=10, eval_steps=5, beta=1e-3)
+    ran = Ran(recipe, shown, tmp_path / "model", prompts(), prompts(3, 50))
     steps = ran.of("step")
     assert [step["step"] for step in steps] == list(range(1, 21))
     first, last = (sum(step["reward"] for step in part) / 4 for part in (steps[:4], steps[-4:]))
