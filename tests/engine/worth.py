@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["broken", "rare", "same", "threes", "worth"]
+__all__ = ["broken", "rare", "same", "worth"]
 
 
 def worth(sample: dict[str, Any], item: dict[str, Any]) -> float:
     text = sample["output_text"].lower()
     return text.count("e") / max(1, len(text))
-
-
-def threes(sample: dict[str, Any], item: dict[str, Any]) -> float:
-    text = sample["output_text"]
-    return text.count("3") / max(1, len(text))
 
 
 def rare(sample: dict[str, Any], item: dict[str, Any]) -> float:
