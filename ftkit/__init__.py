@@ -53,10 +53,12 @@ if TYPE_CHECKING:
     )
     from ftkit.exporting import Export, export
     from ftkit.graders import (
+        EvaluatorGrader,
         FunctionGrader,
         Grade,
         Grader,
         LabelModelGrader,
+        LambdaGrader,
         MultiGrader,
         PythonGrader,
         RewardModelGrader,
@@ -113,10 +115,12 @@ _HOMES = {
     ),
     "ftkit.exporting": ("Export", "export"),
     "ftkit.graders": (
+        "EvaluatorGrader",
         "FunctionGrader",
         "Grade",
         "Grader",
         "LabelModelGrader",
+        "LambdaGrader",
         "MultiGrader",
         "PythonGrader",
         "RewardModelGrader",
@@ -149,6 +153,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "DoRA",
+    "EvaluatorGrader",
     "Export",
     "ExportError",
     "FormatError",
@@ -160,6 +165,7 @@ __all__ = [
     "HostError",
     "JsonOutput",
     "LabelModelGrader",
+    "LambdaGrader",
     "LintReport",
     "LoRA",
     "MissingExtraError",

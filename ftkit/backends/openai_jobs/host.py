@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.backends.hosted.host import Order, RemoteEvent, RemoteFile, RemoteJob
+from ftkit.backends.openai_jobs.grading import grade_of, reward_figures, reward_validation
 from ftkit.backends.openai_jobs.profiles import Profile
 from ftkit.backends.openai_jobs.sdk import Sdk, plain
 from ftkit.catalog import load_catalog
 from ftkit.errors import HostError
+from ftkit.graders import Grade
 from ftkit.store import EventKind, RunState
 
 __all__ = ["KEY", "OpenAIHost"]
@@ -155,6 +157,22 @@ class OpenAIHost:
         client = self.sdk.client
         return self._job(plain(self.sdk.call("resuming the job", lambda: client.fine_tuning.jobs.resume(job_id))))
 
+    def validate_grader(self, form: dict[str, Any]) -> None:
+        """Have a grader's form looked at.
+
+        Raises:
+            HostError: status 400: the host says what is wrong with it.
+        """
+        graders = self.sdk.client.fine_tuning.alpha.graders
+        self.sdk.call("checking the grader", lambda: graders.validate(grader=form))
+
+    def run_grader(self, form: dict[str, Any], item: dict[str, Any], answer: str) -> Grade:
+        """Have an answer graded."""
+        graders = self.sdk.client.fine_tuning.alpha.graders
+        return grade_of(
+            plain(self.sdk.call("grading", lambda: graders.run(grader=form, item=item, model_sample=answer)))
+        )
+
     def content(self, file_id: str) -> bytes:
         """What a file holds, as the host gives it."""
         client = self.sdk.client
@@ -226,7 +244,7 @@ def _event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
         if "loss" in renamed:
             return RemoteEvent(event_id, "step", renamed)
         if "train_mean_reward" in renamed:
-            return RemoteEvent(event_id, "log", {"message": message} | renamed)
+            return RemoteEvent(event_id, "step", reward_figures(renamed))
     if said:
         step = {"step": int(said[1]), "loss": float(said[3])} | ({"steps": int(said[2])} if said[2] else {})
         return RemoteEvent(event_id, "step", step)
@@ -244,6 +262,8 @@ def _validation(event_id: str, event: dict[str, Any]) -> list[RemoteEvent]:
     """The look at the validation rows that metrics hold; that on all of them goes before that on a part."""
     data = event.get("data") if isinstance(event.get("data"), dict) else {}
     held = data or {}
+    if (rewarded := reward_validation(held)) is not None:
+        return [RemoteEvent(f"{event_id}-validation", "validation", rewarded)]
     loss = held["full_valid_loss"] if held.get("full_valid_loss") is not None else held.get("valid_loss")
     if not isinstance(loss, int | float) or not math.isfinite(loss) or held.get("step") is None:
         return []
