@@ -233,7 +233,7 @@ class Rollouts:
         signal = RewardSignal.of(
             [[one.grade for one in group.answers] for group in groups],
             [not one.generated.stopped for group in groups for one in group.answers],
-            rates=self.recipe.grader.grades_rates,
+            rates=self.recipe.grader.rates,
         )
         problem = signal.problem(masks_truncated=self.recipe.mask_truncated_completions)
         if problem is not None:

@@ -1,0 +1,20 @@
+"""A grader for models that write nonsense: how often an answer has the letter that is wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["broken", "same", "worth"]
+
+
+def worth(sample: dict[str, Any], item: dict[str, Any]) -> float:
+    text = sample["output_text"].lower()
+    return text.count("e") / max(1, len(text))
+
+
+def same(sample: dict[str, Any], item: dict[str, Any]) -> float:
+    return 0.5
+
+
+def broken(sample: dict[str, Any], item: dict[str, Any]) -> float:
+    raise ValueError("no such bed")
