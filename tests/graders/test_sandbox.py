@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -130,6 +133,22 @@ def test_a_loop_that_catches_everything_ends() -> None:
             except BaseException: pass
     """
     assert [one.error for one in run(body, seconds=0.5)] == [None, SERVER, None]
+
+
+def test_a_wait_for_it_can_be_interrupted() -> None:
+    code = """
+        import ftkit as ft, sys
+        loop = ft.PythonGrader(source="def grade(sample, item):\\n    while True: pass")
+        print("begun", flush=True)
+        ft.grade(loop, [{}] * 30, ["x"] * 30, allow_python=True)
+    """
+    process = subprocess.Popen([sys.executable, "-c", dedent(code)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"begun\n"
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) != 0
+    process.stdout.close()
 
 
 def test_a_fork_bomb_is_bounded_and_nothing_of_it_is_left() -> None:

@@ -53,8 +53,8 @@ def readable_paths() -> list[str]:
 
 def refusal(isolation: Isolation) -> str | None:
     """Why this machine cannot isolate so, as far as that shows without trying; None when it may."""
-    if os.name != "posix":
-        return "this system has no limits on processes that Python can set; run it under Linux"
+    if not sys.platform.startswith("linux"):
+        return f"the walls and limits are Linux's, and this is {sys.platform}"
     if isolation == "process":
         if os.geteuid() == 0 and not _open_to_all(readable_paths()):
             return (
@@ -62,8 +62,6 @@ def refusal(isolation: Isolation) -> str | None:
                 "another user"
             )
         return None
-    if not sys.platform.startswith("linux"):
-        return f"namespaces are Linux's, and this is {sys.platform}"
     if shutil.which("unshare") is None:
         return "the program unshare (of util-linux) is not installed"
     return None

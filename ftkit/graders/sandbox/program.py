@@ -169,6 +169,8 @@ def _be_runner(job: dict[str, Any], requests: int, results: int, output: int) ->
         _limit(job["limits"])
         closing_off.give_up_privileges(job["uid"], job["kernel"])
         _answer(job["source"], requests, results)
+    except BaseException as error:
+        _write(results, _line(_wrong(error)))
     finally:
         os._exit(0)
 

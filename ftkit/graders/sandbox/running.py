@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +38,7 @@ def check_isolation(isolation: Isolation) -> None:
     why = refusal(isolation)
     if why is None:
         code = "def grade(sample, item): return 1.0"
-        (found,) = _run(code, [({}, {"output_text": ""})], Limits(seconds=_START_S), isolation, 0)
+        (found,) = _run(code, [({}, {"output_text": ""})], Limits(seconds=_START_S), isolation, 0, [])
         if found.error is None:
             return
         why = str(found.detail)
@@ -67,11 +66,20 @@ def run_sandboxed(
     wanted = -(-len(plain) // _WORTH_A_SANDBOX)
     sandboxes = max(1, min(workers, os.cpu_count() or 1, wanted))
     shares = [plain[start::sandboxes] for start in range(sandboxes)]
+    processes: list[subprocess.Popen[bytes]] = []
     with ThreadPoolExecutor(sandboxes, thread_name_prefix="sandbox") as pool:
-        running = [pool.submit(_run, source, share, limits, isolation, number) for number, share in enumerate(shares)]
+        running = [
+            pool.submit(_run, source, share, limits, isolation, number, processes)
+            for number, share in enumerate(shares)
+        ]
         grades: list[Grade] = [Grade(0.0)] * len(plain)
-        for start, one in enumerate(running):
-            grades[start::sandboxes] = one.result()
+        try:
+            for start, one in enumerate(running):
+                grades[start::sandboxes] = one.result()
+        except BaseException:  # Ctrl-C must not wait for foreign code
+            for process in processes:
+                _kill(process)
+            raise
     return grades
 
 
@@ -81,15 +89,16 @@ def _run(
     limits: Limits,
     isolation: Isolation,
     number: int,
+    processes: list[subprocess.Popen[bytes]],
 ) -> list[Grade]:
-    """The grades of one sandbox."""
+    """The grades of one sandbox, whose process is added to ``processes``."""
     if not pairs:
         return []
     uid, kernel = user_to_become(isolation, number), isolation == "kernel"
-    processes = limits.processes + (0 if kernel or uid is not None else _own_processes())
+    allowed = limits.processes + (0 if kernel or uid is not None else _own_processes())
     job = {
         "source": source,
-        "limits": {**limits.model_dump(), "processes": processes},
+        "limits": {**limits.model_dump(), "processes": allowed},
         "kernel": kernel,
         "uid": uid,
         "paths": readable_paths(),
@@ -99,11 +108,13 @@ def _run(
     with tempfile.TemporaryDirectory(prefix="ftkit-grader-", ignore_cleanup_errors=True) as folder:
         if uid is not None and not kernel:
             os.chown(folder, uid, uid)
-        said, trouble = _talk(isolation, folder, sent, _START_S + limits.seconds * (len(pairs) + 1))
+        said, trouble = _talk(isolation, folder, sent, _START_S + limits.seconds * (len(pairs) + 1), processes)
     return _grades(said, trouble, len(pairs))
 
 
-def _talk(isolation: Isolation, folder: str, sent: bytes, seconds: float) -> tuple[bytes, str]:
+def _talk(
+    isolation: Isolation, folder: str, sent: bytes, seconds: float, processes: list[subprocess.Popen[bytes]]
+) -> tuple[bytes, str]:
     """What the sandbox wrote to its output, and what went wrong with it."""
     program = Path(__file__).with_name("program.py")
     inside = "/tmp" if isolation == "kernel" else folder  # noqa: S108 - the sandbox's own
@@ -125,18 +136,23 @@ def _talk(isolation: Isolation, folder: str, sent: bytes, seconds: float) -> tup
         env=environment,
         start_new_session=True,
     )
+    processes.append(process)
     try:
         said, complaints = process.communicate(sent, timeout=seconds)
         trouble = complaints.decode(errors="replace").strip().splitlines()[-1:] or [f"it ended: {process.returncode}"]
         return said, trouble[0]
     except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
         said, _ = process.communicate()
         return said, f"it did not end in {seconds:g} s"
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End all of a sandbox that is in its session; its namespace ends with its first process."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _grades(said: bytes, trouble: str, wanted: int) -> list[Grade]:
@@ -153,8 +169,6 @@ def _grades(said: bytes, trouble: str, wanted: int) -> list[Grade]:
 
 def _own_processes() -> int:
     """Processes and threads of this user, which count against the limit where there is no user namespace."""
-    if not sys.platform.startswith("linux"):
-        return 1024
     count = 0
     for task in Path("/proc").glob("[0-9]*/task"):
         with contextlib.suppress(OSError):
