@@ -6,12 +6,12 @@ import secrets
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.admission import check_recipe, check_rows
+from ftkit.backends.hosted.creating import create_once
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.files import TrainingFiles
 from ftkit.backends.hosted.host import Host, Order, RemoteJob
@@ -273,7 +273,9 @@ class HostedBackend(ABC, Generic[HostType]):
             order = Order(key, self.body(recipe, record.rows, files, key), kind)
             self._note(run_id, store, phase="creating", asked_at=time.time())
             try:
-                found = self._create(order)
+                found = create_once(
+                    self.patience, lambda: self.host().create_job(order), lambda: self.host().find_job(key, kind)
+                )
             except HostError:
                 # A clear no: nothing was created, so what was uploaded for it goes.
                 self._note(run_id, store, phase="uploading", asked_at=None)
@@ -283,40 +285,6 @@ class HostedBackend(ABC, Generic[HostType]):
             store.append(run_id, "warning", {"message": "the host did not say whether it took the job; looking again"})
             return
         self._attach(store.get(run_id), found, store)
-
-    def _create(self, order: Order) -> RemoteJob | None:
-        """Create the job once. ``None``: it may or may not be there, and the host cannot be asked."""
-        asked = False
-
-        def once() -> RemoteJob:
-            nonlocal asked
-            if asked:
-                found = self.host().find_job(order.key, order.kind)
-                if found is not None:
-                    return found
-            try:
-                return self.host().create_job(order)
-            except HostError as error:
-                asked = asked or error.unsure
-                raise
-
-        try:
-            return self.patience(once)
-        except HostError as error:
-            if asked:
-                found = self._sure(lambda: self.host().find_job(order.key, order.kind))
-                if found is not None or error.passing:
-                    return found
-            raise
-
-    def _sure(self, look: Callable[[], RemoteJob | None]) -> RemoteJob | None:
-        """What a look finds; an outage counts as nothing found."""
-        try:
-            return self.patience(look)
-        except HostError as error:
-            if error.passing:
-                return None
-            raise
 
     def _attach(self, record: RunRecord, job: RemoteJob, store: Store) -> None:
         self._note(record.id, store, phase="created", job=job.id)

@@ -103,7 +103,10 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
 
     def make_answerer(self) -> Answerer:
         url = self.url() if self._base_url or not self.profile.answers_at else self.profile.answers_at
-        return OpenAIAnswerer(self.profile, url, self.key(), self._known_as, self.patience, self.concurrency)
+        batches = self.host() if self.profile.batches else None
+        return OpenAIAnswerer(
+            self.profile, url, self.key(), self._known_as, self.patience, self.concurrency, batches=batches
+        )
 
     def url(self) -> str:
         url = super().url()

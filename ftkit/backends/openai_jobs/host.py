@@ -49,29 +49,27 @@ class OpenAIHost:
     def __init__(self, profile: Profile, sdk: Sdk) -> None:
         self.profile, self.sdk, self.url = profile, sdk, sdk.url
 
-    def find_file(self, name: str, size: int) -> RemoteFile | None:
+    def find_file(self, name: str, size: int, purpose: str = "fine-tune") -> RemoteFile | None:
         client = self.sdk.client
-        for file in self._pages("listing files", lambda **page: client.files.list(purpose="fine-tune", **page)):
+        for file in self.pages("listing files", lambda **page: client.files.list(purpose=purpose, **page)):
             if file.get("filename") == name and file.get("bytes") in (size, None):
                 found = self._file(file)
                 if found.problem is None:
                     return found
         return None
 
-    def upload(self, path: Path, name: str) -> RemoteFile:
+    def upload(self, path: Path, name: str, purpose: str = "fine-tune") -> RemoteFile:
         limits = load_catalog().limits(self.profile.name, "sft")
         most = limits.max_file_bytes if limits else None
         size = path.stat().st_size
         client = self.sdk.client
         if most is not None and size > most:
-            return self._upload_in_parts(path, name, size)
+            return self._upload_in_parts(path, name, size, purpose)
         with path.open("rb") as file:
-            made = self.sdk.call(
-                "uploading the rows", lambda: client.files.create(file=(name, file), purpose="fine-tune")
-            )
+            made = self.sdk.call("uploading the rows", lambda: client.files.create(file=(name, file), purpose=purpose))
         return self._file(plain(made))
 
-    def _upload_in_parts(self, path: Path, name: str, size: int) -> RemoteFile:
+    def _upload_in_parts(self, path: Path, name: str, size: int, purpose: str) -> RemoteFile:
         limits = load_catalog().limits(self.profile.name, "sft")
         if limits is None or limits.max_upload_bytes is None or size > limits.max_upload_bytes:
             raise HostError(f"{self.profile.name}: the rows have {size:,} bytes, more than it takes")
@@ -79,7 +77,7 @@ class OpenAIHost:
         begun = plain(
             self.sdk.call(
                 "beginning an upload in parts",
-                lambda: client.uploads.create(filename=name, purpose="fine-tune", bytes=size, mime_type="text/jsonl"),
+                lambda: client.uploads.create(filename=name, purpose=purpose, bytes=size, mime_type="text/jsonl"),
             )
         )
         parts = []
@@ -110,7 +108,7 @@ class OpenAIHost:
     def find_job(self, key: str, kind: str) -> RemoteJob | None:
         client = self.sdk.client
         if self.profile.key_in == "metadata":
-            pages = self._pages(
+            pages = self.pages(
                 "looking for the job", lambda **page: client.fine_tuning.jobs.list(metadata={KEY: key}, **page)
             )
             for job in pages:
@@ -119,7 +117,7 @@ class OpenAIHost:
             if self.profile.name == "openai":
                 return None
         # Hosts that know no filter answer it with whatever they like, so the list itself is looked through too.
-        for job in self._pages("looking for the job", lambda **page: client.fine_tuning.jobs.list(**page)):
+        for job in self.pages("looking for the job", lambda **page: client.fine_tuning.jobs.list(**page)):
             marks = ((job.get("metadata") or {}).get(KEY), job.get("suffix"), job.get("user_provided_suffix"))
             if key in marks or key in str(job.get("fine_tuned_model") or ""):
                 return self._job(job)
@@ -139,7 +137,7 @@ class OpenAIHost:
         found: list[RemoteEvent] = []
         if not self.profile.events:
             return found
-        pages = self._pages("reading events", lambda **page: client.fine_tuning.jobs.list_events(job_id, **page))
+        pages = self.pages("reading events", lambda **page: client.fine_tuning.jobs.list_events(job_id, **page))
         for number, event in enumerate(pages):
             event_id = str(event.get("id") or f"{job_id}-{event.get('created_at')}-{event.get('message')}-{number}")
             if event_id in seen:
@@ -164,14 +162,15 @@ class OpenAIHost:
     def models(self) -> list[dict[str, Any]]:
         """The models the key may use, with ``shutdown_date`` where the host says it."""
         client = self.sdk.client
-        return list(self._pages("listing models", lambda **page: client.models.list()))
+        return list(self.pages("listing models", lambda **page: client.models.list()))
 
     def jobs(self) -> list[dict[str, Any]]:
         """All jobs of the account, newest first, as the host lists them."""
         client = self.sdk.client
-        return list(self._pages("listing jobs", lambda **page: client.fine_tuning.jobs.list(**page)))
+        return list(self.pages("listing jobs", lambda **page: client.fine_tuning.jobs.list(**page)))
 
-    def _pages(self, doing: str, page: Any) -> Iterator[dict[str, Any]]:
+    def pages(self, doing: str, page: Any) -> Iterator[dict[str, Any]]:
+        """All items of a list, page by page; ``page`` asks for one, with ``limit`` and ``after``."""
         after: str | None = None
         before: set[str] = set()
         while True:

@@ -49,6 +49,7 @@ PROFILES = {
             ("OPENAI_API_KEY",),
             token_limit="max_completion_tokens",  # noqa: S106  (no password)
             strict_schemas=True,
+            batches=True,
         ),
         Profile(
             "azure",
@@ -88,6 +89,6 @@ PROFILES = {
             kinds=(),
         ),
         Profile("litellm", "", "LITELLM_BASE_URL", ("LITELLM_API_KEY",), events=False),
-        Profile("compatible", "", "COMPATIBLE_BASE_URL", ("COMPATIBLE_API_KEY",)),
+        Profile("compatible", "", "COMPATIBLE_BASE_URL", ("COMPATIBLE_API_KEY",), batches=True),
     )
 }
