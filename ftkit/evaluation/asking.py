@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.errors import ConfigError, ModelError
@@ -21,6 +21,9 @@ from ftkit.extras import require
 from ftkit.task import Task
 
 __all__ = ["Answering", "Asking", "ask"]
+
+
+_BATCH_ONLY = "a batch has no concurrency and no pace, and is always kept so that it can be taken up"
 
 
 class Answering(Protocol):
@@ -76,8 +79,19 @@ class Asking(BaseModel):
     def _one_way(self) -> Asking:
         paced = self.concurrency or self.requests_per_minute or self.tokens_per_minute
         if self.batch and (paced or self.resume is False):
-            raise ValueError("a batch has no concurrency and no pace, and is always kept so that it can be taken up")
+            raise ValueError(_BATCH_ONLY)
         return self
+
+    def by_batch(self) -> Asking:
+        """The same with ``batch``.
+
+        Raises:
+            ConfigError: it says what a batch has not.
+        """
+        try:
+            return Asking.model_validate(self.model_dump() | {"batch": True})
+        except ValidationError:
+            raise ConfigError(f"batch: {_BATCH_ONLY}") from None
 
     @property
     def keeps(self) -> bool:

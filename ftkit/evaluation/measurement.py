@@ -97,7 +97,7 @@ def evaluate(
     """
     drawing, how = sampling or model.sampling, asking or Asking()
     if batch:
-        how = Asking.model_validate(how.model_dump() | {"batch": True})
+        how = how.by_batch()
     _check(confidence, limit, gpu_hour_usd, samples, drawing)
     if sum(given is not None for given in (gpu, gpu_hour_usd, prices)) > 1:
         raise ConfigError("give one of gpu, gpu_hour_usd and prices: each is the price of the same machine")

@@ -53,7 +53,10 @@ class Patience:
             else:
                 self.sleep(seconds)
 
-        found: Found = await _tenacity().AsyncRetrying(**self._terms(), sleep=sleep)(call)
+        async def once() -> Found:
+            return await call()
+
+        found: Found = await _tenacity().AsyncRetrying(**self._terms(), sleep=sleep)(once)
         return found
 
     def _terms(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -164,8 +164,9 @@ class OpenAIAnswerer:
             batch = Batch(self._batches, self._patience, folder)
             if not batch.ids:
                 batch.begin(self._fitting(requests, sampling))
+            sent = frozenset(_MAY_DROP) - self._dropped
             for line in batch.results(on_count):
-                add(int(line["custom_id"]), self._of_line(line, requests.get(int(line["custom_id"])), sampling))
+                add(int(line["custom_id"]), self._of_line(line, sent))
             for name in batch.ids:
                 if int(name) in requests and int(name) not in found:
                     add(int(name), Answer("", "error", 0, 0, 0.0, error="the batch came without it", retry_after_s=0.0))
@@ -212,8 +213,8 @@ class OpenAIAnswerer:
             chosen.append((str(index), body))
         return chosen
 
-    def _of_line(self, line: dict[str, Any], request: Request | None, sampling: Sampling) -> Answer:
-        """The answer in a line of a batch's files; one whose question was at fault may be asked without the fault."""
+    def _of_line(self, line: dict[str, Any], sent: Container[str]) -> Answer:
+        """The answer in a line of a batch's files; what was refused for a parameter may be asked without it."""
         response, took = line.get("response") or {}, line["seconds"]
         status, body = int(response.get("status_code") or 0), response.get("body")
         if status == 200:
@@ -223,7 +224,7 @@ class OpenAIAnswerer:
                 return self._failed(error, took)
         if status:
             refusal = self._sdk.refused("asking the model in a batch", status, body)
-            if request is not None and self._drops(refusal, self._body(request, sampling)):
+            if self._drops(refusal, sent):
                 return Answer("", "error", 0, 0, took, error=str(refusal), retry_after_s=0.0)
             return self._failed(refusal, took)
         said = line.get("error") or {}
@@ -249,7 +250,7 @@ class OpenAIAnswerer:
             body["response_format"] = held
         return {name: value for name, value in body.items() if name not in self._dropped}
 
-    def _drops(self, error: HostError, sent: dict[str, Any]) -> bool:
+    def _drops(self, error: HostError, sent: Container[str]) -> bool:
         """Whether the host refused a parameter it can do without; it is left out from then on."""
         if error.status != 400:
             return False

@@ -81,12 +81,9 @@ class Batch:
         batch = self._wait(on_count)
         ended_at = batch.get("completed_at") or batch.get("expired_at") or batch.get("cancelled_at") or time.time()
         took = max(0.0, float(ended_at - batch["created_at"]))
-        for kind in ("output_file_id", "error_file_id"):
-            if batch.get(kind):
-                content = self._patience(lambda kind=kind: self._host.content(batch[kind]))  # type: ignore[misc]
-                for line in content.decode("utf-8-sig").split("\n"):
-                    if line.strip():
-                        yield _parsed(line) | {"seconds": took}
+        for file_id in filter(None, (batch.get("output_file_id"), batch.get("error_file_id"))):
+            lines = self._patience(lambda file_id=file_id: _lines(self._host.content(file_id)))  # type: ignore[misc]
+            yield from (line | {"seconds": took} for line in lines)
         if batch["status"] in ("failed", "cancelled"):
             self.forget(batch)
             raise ModelError(_ended(self._host.profile.name, batch))
@@ -190,12 +187,11 @@ def _whole(batch: dict[str, Any]) -> dict[str, Any]:
     return batch
 
 
-def _parsed(line: str) -> dict[str, Any]:
+def _lines(content: bytes) -> list[dict[str, Any]]:
     try:
-        found: dict[str, Any] = dict(json.loads(line))
+        return [dict(json.loads(line)) for line in content.decode("utf-8-sig").split("\n") if line.strip()]
     except (ValueError, TypeError):
-        raise HostError(f"the host's file of answers has a line that cannot be read: {line[:80]!r}") from None
-    return found
+        raise HostError("a file of answers came with a line that cannot be read", passing=True) from None
 
 
 def _ended(name: str, batch: dict[str, Any]) -> str:
