@@ -299,7 +299,7 @@ def test_a_missing_key_is_named(monkeypatch, notes):
 def test_max_cost_refuses_before_anything_is_sent(openai_fake, openai_jobs, notes):
     with pytest.raises(RefusedError, match="max_cost"):
         ft.train(ft.SFT(), notes, backend=openai_jobs, max_cost=0.0001)
-    assert openai_fake.calls == []
+    assert [(call.method, call.path) for call in openai_fake.calls] == [("GET", "/v1/models")]
     assert ft.train(ft.SFT(), notes, backend=openai_jobs, max_cost=1.0).wait(progress=False).state == "succeeded"
 
 
@@ -312,6 +312,30 @@ def test_a_quote_prices_a_known_file_to_the_cent_and_knows_the_days_left(openai_
     per_million = found.usd_per_1000_predictions * len(notes) / 1000 / found.tokens_per_epoch * 1e6
     assert 0.8 < per_million < (0.8 + 3.2) / 2  # the tuned model's prices, and most tokens are input
     assert not [note for note in found.notes if "longest row" in note]
+
+
+def test_the_hosts_own_word_on_the_last_day_goes_before_the_catalogues(openai_fake, openai_jobs, notes):
+    def quoted(day):
+        openai_fake.models = [
+            {"id": "gpt-4.1-mini-2025-04-14", "object": "model", "created": 1, "owned_by": "openai"}
+            | ({} if day == "" else {"shutdown_date": day})
+        ]
+        return openai_jobs.quote(ft.SFT(), notes)
+
+    for nothing in ("", None):
+        assert (str(quoted(nothing).stops_answering), quoted(nothing).notes) == (
+            "2027-01-14",
+            quoted("2027-01-14").notes,
+        )
+    assert quoted("").stops_source.startswith("https://")
+    later = quoted("2027-02-20")
+    assert (str(later.stops_answering), str(later.training_closes)) == ("2027-02-20", "2027-01-06")
+    assert later.stops_source == "GET /models of openai"
+    assert "2027-02-20 by the host's own word, not on 2027-01-14" in "".join(later.notes)
+    assert "2027-02-20 (" in str(ft.plan(ft.SFT(), notes, openai_jobs))
+    assert str(quoted("2026-12-24").training_closes) == "2026-12-24"
+    openai_fake.fault = lambda call: "500_before"
+    assert str(quoted("2026-12-24").stops_answering) == "2027-01-14"
 
 
 def test_a_quote_says_when_a_row_is_longer_than_is_trained_on(openai_jobs, notes, home):

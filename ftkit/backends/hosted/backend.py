@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from abc import ABC, abstractmethod
+from datetime import date
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -104,6 +105,11 @@ class HostedBackend(ABC, Generic[HostType]):
         """Fields whose values are beyond the host's own ranges, by dotted name, each with what it takes."""
         return {}
 
+    def shutdown_date(self) -> date | None:
+        """When the host itself says that the model, or what is tuned from it, stops answering: one quick question.
+        ``None``: it does not say, cannot be asked now, or there is no key to ask with."""
+        return None
+
     # The protocol.
 
     def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
@@ -118,13 +124,16 @@ class HostedBackend(ABC, Generic[HostType]):
         raise RefusedError(f"{self.name}:{self.model} makes no estimates; its quote says the cost", backend=self.name)
 
     def quote(self, recipe: Recipe, data: Dataset, validation: Dataset | None = None) -> Quote:
-        """What training would cost here and how long the door stays open; see :class:`Quote`. Calls nobody.
+        """What training would cost here and how long the door stays open; see :class:`Quote`.
+
+        Sends no rows. Where there is a key, the host is asked for the model's last day, which goes before the
+        catalogue's.
 
         Raises:
             RefusedError, DataError: as for :meth:`check`; no key is needed.
         """
         self._refuse(recipe, data, validation)
-        return quote(self.name, self.model, recipe, data)
+        return quote(self.name, self.model, recipe, data, last_day=self.shutdown_date())
 
     def submit(self, job: TrainingJob, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. When the outcome stays in doubt the run stays ``queued``, and whoever

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from ftkit.backends.answer import Answerer
@@ -13,7 +14,7 @@ from ftkit.backends.openai_jobs.host import KEY, OpenAIHost
 from ftkit.backends.openai_jobs.profiles import PROFILES
 from ftkit.backends.openai_jobs.sdk import Sdk
 from ftkit.catalog import load_catalog
-from ftkit.errors import ConfigError
+from ftkit.errors import ConfigError, HostError
 from ftkit.recipe import DPO, Recipe
 
 __all__ = ["OpenAIJobs"]
@@ -97,6 +98,18 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
         if self._extra:
             body["extra_body"] = dict(self._extra)
         return body
+
+    def shutdown_date(self) -> date | None:
+        known = load_catalog().model(self.name, self._known_as)
+        names = [self._known_as, *(() if known is None else (known.id, *known.aliases))]
+        try:
+            said = self.host().shutdown_dates()
+        except (ConfigError, HostError):  # no key, or it cannot be asked now
+            return None
+        listed = load_catalog().stops(self.name, self._known_as)
+        if listed is not None and listed.ends == "tuned_models":  # the base model's own end says nothing of these
+            names = names[:1] if self._known_as.startswith("ft:") else []
+        return next((said[name] for name in names if name in said), None)
 
     def make_host(self) -> OpenAIHost:
         return OpenAIHost(self.profile, Sdk(self.name, self.url(), self.key()))

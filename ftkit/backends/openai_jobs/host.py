@@ -6,6 +6,7 @@ import contextlib
 import math
 import re
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ _STATES: dict[str, RunState] = {
 }
 _FILE_ENDS = {"error", "failed", "deleted", "expired"}
 _PAGE = 100
+_QUICK_S = 10.0
 _STEP = re.compile(r"[Ss]tep (\d+)(?:/(\d+))?: training loss=([-\d.eE]+)")
 
 
@@ -159,10 +161,14 @@ class OpenAIHost:
         content: bytes = self.sdk.call("reading a file", lambda: client.files.content(file_id)).read()
         return content
 
-    def models(self) -> list[dict[str, Any]]:
-        """The models the key may use, with ``shutdown_date`` where the host says it."""
-        client = self.sdk.client
-        return list(self.pages("listing models", lambda **page: client.models.list()))
+    def shutdown_dates(self) -> dict[str, date]:
+        """When models stop answering, by their ids, as far as the host says it (``shutdown_date`` of GET /models)."""
+        client = self.sdk.client.with_options(timeout=_QUICK_S)
+        found = {}
+        for model in self.pages("listing models", lambda **page: client.models.list()):
+            with contextlib.suppress(ValueError, TypeError):
+                found[str(model["id"])] = date.fromisoformat(model.get("shutdown_date"))  # type: ignore[arg-type]
+        return found
 
     def jobs(self) -> list[dict[str, Any]]:
         """All jobs of the account, newest first, as the host lists them."""
