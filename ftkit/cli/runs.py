@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -176,6 +177,18 @@ def resume(
         note(f"run {run.id} goes on by itself; watch it with `ftkit runs wait {run.id}`")
     else:
         wait_for(run)
+
+
+@runs.command()
+def download(
+    run_id: RunId, folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.", show_default=False)]
+) -> None:
+    """Fetch the weights that a host made, to answer on this machine.
+
+    Together, Fireworks and Nebius give them out.
+    """
+    name = _get(run_id).download(folder).name
+    note(f"its model is {name}; measure it with `ftkit evaluate {name} --data FILE --target COLUMN`")
 
 
 @runs.command()

@@ -6,6 +6,7 @@ from ftkit.evaluation.comparison import Comparison, compare
 from ftkit.evaluation.costs import BreakEven, Cost, Prices
 from ftkit.evaluation.diagnosis import Diagnosis, diagnose
 from ftkit.evaluation.few_shot import baselines
+from ftkit.evaluation.forecast import Forecast, forecast
 from ftkit.evaluation.judging import Preference, judge, judge_pairs
 from ftkit.evaluation.measurement import evaluate
 from ftkit.evaluation.metrics import (
@@ -38,6 +39,7 @@ __all__ = [
     "Date",
     "Diagnosis",
     "Exact",
+    "Forecast",
     "LearningCurve",
     "Metric",
     "MetricChange",
@@ -59,6 +61,7 @@ __all__ = [
     "diagnose",
     "evaluate",
     "fit_curve",
+    "forecast",
     "judge",
     "judge_pairs",
     "learning_curve",

@@ -44,6 +44,7 @@ class OpenAIFake(Fake):
         self.fails = ""
         self.file_status = ["processed"]
         self.filters = True
+        self.checkpoint_files: dict[int, list[str]] = {}
         self.rejects: dict[str, str] = {}
         self.count = 0
         self.batches = Batches(self)
@@ -81,6 +82,8 @@ class OpenAIFake(Fake):
                 return self._act(job_id, action)
             case ("GET", "fine_tuning", "jobs", job_id, "events"):
                 return self.page(self.events[job_id][::-1], call)
+            case ("GET", "fine_tuning", "jobs", job_id, "checkpoints"):
+                return self.page(self._checkpoints(self.jobs[job_id]), call)
             case ("GET", "models"):
                 return 200, {"object": "list", "data": self.models}, {}
             case ("POST", "chat", "completions"):
@@ -211,6 +214,22 @@ class OpenAIFake(Fake):
                 }
                 self._event(job, f"New fine-tuned model created: {job['fine_tuned_model']}")
         return 200, job, {}
+
+    def _checkpoints(self, job: dict[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": f"ftckpt_{step}",
+                "object": "fine_tuning.job.checkpoint",
+                "created_at": 1_790_000_000 + step,
+                "fine_tuning_job_id": job["id"],
+                "step_number": step,
+                "fine_tuned_model_checkpoint": f"{job['fine_tuned_model']}:ckpt-step-{step}",
+                "metrics": {"step": step, "train_loss": 1 / step},
+            }
+            | ({"result_files": self.checkpoint_files[step]} if self.checkpoint_files else {})
+            for step in (2, 1)
+            if job["fine_tuned_model"]
+        ]
 
     def _act(self, job_id: str, action: str) -> Reply:
         job = self.jobs[job_id]

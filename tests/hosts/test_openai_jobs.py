@@ -14,6 +14,7 @@ import ftkit as ft
 from ftkit.backends import Backend, registry
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.backends.openai_jobs.azure import deploy
+from ftkit.backends.openai_jobs.events import of_results
 from ftkit.catalog import load_catalog
 from ftkit.cli.app import app
 from ftkit.errors import ConfigError, DataError, HostError, ModelError, RefusedError, RunCancelledError, RunFailedError
@@ -60,6 +61,27 @@ def test_the_fake_is_one_that_the_official_sdk_understands(openai_fake):
         pass
     assert client.fine_tuning.jobs.list_events(job.id, limit=2).has_more
     assert len(list(client.fine_tuning.jobs.list_events(job.id, limit=2))) == len(openai_fake.events[job.id])
+
+
+def test_result_files_tell_the_steps_where_events_do_not(openai_fake, openai_jobs, notes):
+    where = OpenAIJobs(
+        "m", profile="litellm", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, patience=QUICK
+    )
+    run = ft.train(ft.SFT(), notes, backend=where).wait(progress=False)
+    assert [(step["step"], step["loss"]) for step in run.metrics] == [(1, 1.0), (2, 0.5)]
+    assert [event.data for event in run.events() if event.kind == "validation"] == [{"step": 2, "loss": 0.7}]
+    run = ft.train(ft.SFT(), notes, backend=openai_jobs).wait(progress=False)
+    steps = [event.data["step"] for event in run.events() if event.kind == "step"]
+    assert steps == [1, 2]  # told once, though the file has them too
+    tuned = run.record.summary["tuned_model"]
+    assert run.record.summary["checkpoints"] == [
+        {"step": step, "model": f"{tuned}:ckpt-step-{step}"} for step in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"step,train_loss\n", b"step,train_loss\nx,y\n", b"\xff" * 9])
+def test_a_result_file_that_says_nothing_has_no_steps(content):
+    assert list(of_results(content)) == []
 
 
 def test_files_with_the_same_rows_are_sent_once(openai_fake, openai_jobs, notes):

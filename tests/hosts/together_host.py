@@ -31,6 +31,7 @@ class TogetherFake(Fake):
         self.jobs: dict[str, dict[str, Any]] = {}
         self.looks: dict[str, int] = {}
         self.invalid = ""
+        self.weights = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"\0" * 8}
         self.count = 0
 
     def answer(self, call: Call) -> Reply:
@@ -39,7 +40,7 @@ class TogetherFake(Fake):
             if call.method == "PUT":
                 self.contents[call.path.rpartition("/")[2]] = call.body
                 return 200, b"", {}
-            return 200, _packed(), {"content-type": "application/zstd"}
+            return 200, packed(self.weights), {"content-type": "application/zstd"}
         if call.headers.get("authorization") != f"Bearer {self.key}":
             return 401, {"error": {"message": "Invalid API key provided", "code": "invalid_api_key"}}, {}
         match (call.method, *call.path.removeprefix("/v1/").split("/")):
@@ -143,11 +144,11 @@ class TogetherFake(Fake):
         return 200, job, {}
 
 
-def _packed() -> bytes:
+def packed(files: dict[str, bytes]) -> bytes:
     """Weights as the host packs them."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as archive:
-        for name, content in {"adapter_config.json": b"{}", "adapter_model.safetensors": b"\0" * 8}.items():
+        for name, content in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))

@@ -15,12 +15,13 @@ from ftkit.backends.hosted.admission import check_recipe, check_rows
 from ftkit.backends.hosted.creating import create_once
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.files import TrainingFiles
-from ftkit.backends.hosted.host import Host, Order, RemoteJob
+from ftkit.backends.hosted.host import Host, Leavings, Order, RemoteJob
 from ftkit.backends.hosted.outcome import end, write_outcome
 from ftkit.backends.hosted.patience import Patience
 from ftkit.backends.hosted.quote import Quote, quote
 from ftkit.backends.hosted.submitting import submitting
 from ftkit.backends.hosted.treatment import Treatments
+from ftkit.backends.hosted.weights import fetch_model
 from ftkit.backends.protocol import TrainingJob
 from ftkit.data import Dataset
 from ftkit.engine.estimate import Estimate
@@ -104,6 +105,14 @@ class HostedBackend(ABC, Generic[HostType]):
     def beyond(self, recipe: Recipe) -> dict[str, str]:
         """Fields whose values are beyond the host's own ranges, by dotted name, each with what it takes."""
         return {}
+
+    def fetch_weights(self, record: RunRecord, folder: Path) -> None:
+        """Write the files of a succeeded run's model into ``folder``.
+
+        Raises:
+            RunError: the host gives none out.
+        """
+        raise RunError(f"{self.name} gives no weights out; the model of run {record.id} answers there only")
 
     def shutdown_date(self) -> date | None:
         """When the host itself says that the model, or what is tuned from it, stops answering: one quick question.
@@ -235,6 +244,17 @@ class HostedBackend(ABC, Generic[HostType]):
             raise RunError(f"the host named no model for run {record.id}; job {record.handle.get('job')}")
         return str(name)
 
+    def download(self, record: RunRecord, folder: Path) -> None:
+        """Fetch the weights of a succeeded run, so that ``"local:<folder>"`` is its model.
+
+        Raises:
+            RunError: the host gives none out, or the folder is not empty.
+            HostError: it cannot be asked, or sent no model.
+        """
+        self._same_host(record)
+        kept = {"task": record.task, "run": record.id, "trained_at": self.name, "tuned_from": record.model}
+        fetch_model(folder, kept, lambda aside: self.fetch_weights(record, aside))
+
     def answerer(self) -> Answerer:
         """See :class:`~ftkit.backends.Backend`."""
         with self._lock:
@@ -346,7 +366,16 @@ class HostedBackend(ABC, Generic[HostType]):
             if error.passing:
                 raise
             events = ()  # some hosts have none; the job has ended or goes on all the same
-        write_outcome(record, job, events, store)
+        left = self._leavings(record, job, store) if job.state == "succeeded" else Leavings()
+        write_outcome(record, job, events, left, store)
+
+    def _leavings(self, record: RunRecord, job: RemoteJob, store: Store) -> Leavings:
+        """What the job has left; when it cannot be had, the run ends without it all the same."""
+        try:
+            return self.patience(lambda: self.host().leavings(job.id))
+        except HostError as error:
+            store.append(record.id, "warning", {"message": f"{error}; the run's results and checkpoints are not shown"})
+            return Leavings()
 
     # Small things.
 

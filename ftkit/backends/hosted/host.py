@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ftkit.store import EventKind, RunState
 
-__all__ = ["Host", "Order", "RemoteEvent", "RemoteFile", "RemoteJob"]
+__all__ = ["Host", "Leavings", "Order", "RemoteEvent", "RemoteFile", "RemoteJob"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,16 @@ class RemoteEvent:
     """The same each time the event is read."""
     kind: EventKind
     data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Leavings:
+    """What a job that succeeded has left besides its model."""
+
+    events: Sequence[RemoteEvent] = ()
+    """Of the files it wrote: steps and looks at the validation rows, for hosts whose events do not tell them all."""
+    checkpoints: Sequence[dict[str, Any]] = ()
+    """``{"step": …, "model": …}``, by step: earlier states that answer under names of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,10 @@ class Host(Protocol):
 
     def events(self, job_id: str, seen: set[str]) -> Sequence[RemoteEvent]:
         """What happened, oldest first; events in ``seen`` may be left out."""
+        ...
+
+    def leavings(self, job_id: str) -> Leavings:
+        """What a job that succeeded has left."""
         ...
 
     def cancel(self, job_id: str) -> RemoteJob: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from ftkit.backends.answer import Answerer
@@ -16,6 +17,7 @@ from ftkit.backends.openai_jobs.sdk import Sdk
 from ftkit.catalog import load_catalog
 from ftkit.errors import ConfigError, HostError
 from ftkit.recipe import DPO, Recipe
+from ftkit.store import RunRecord
 
 __all__ = ["OpenAIJobs"]
 
@@ -98,6 +100,11 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
         if self._extra:
             body["extra_body"] = dict(self._extra)
         return body
+
+    def fetch_weights(self, record: RunRecord, folder: Path) -> None:
+        if not self.profile.weights:
+            super().fetch_weights(record, folder)
+        self.patience(lambda: self.host().download(record.handle["job"], folder))
 
     def shutdown_date(self) -> date | None:
         known = load_catalog().model(self.name, self._known_as)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import re
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.hosted.host import Order, RemoteEvent, RemoteFile, RemoteJob
+from ftkit.backends.hosted.host import Leavings, Order, RemoteEvent, RemoteFile, RemoteJob
+from ftkit.backends.hosted.weights import inside
+from ftkit.backends.openai_jobs.events import of_event, of_results
 from ftkit.backends.openai_jobs.profiles import Profile
 from ftkit.backends.openai_jobs.sdk import Sdk, plain
 from ftkit.catalog import load_catalog
 from ftkit.errors import HostError
-from ftkit.store import EventKind, RunState
+from ftkit.store import RunState
 
 __all__ = ["KEY", "OpenAIHost"]
 
@@ -42,7 +42,6 @@ _STATES: dict[str, RunState] = {
 _FILE_ENDS = {"error", "failed", "deleted", "expired"}
 _PAGE = 100
 _QUICK_S = 10.0
-_STEP = re.compile(r"[Ss]tep (\d+)(?:/(\d+))?: training loss=([-\d.eE]+)")
 
 
 class OpenAIHost:
@@ -144,8 +143,32 @@ class OpenAIHost:
             event_id = str(event.get("id") or f"{job_id}-{event.get('created_at')}-{event.get('message')}-{number}")
             if event_id in seen:
                 break  # they come newest first
-            found += [_event(event_id, event), *_validation(event_id, event)][::-1]
+            found += of_event(event_id, event)[::-1]
         return found[::-1]
+
+    def leavings(self, job_id: str) -> Leavings:
+        client = self.sdk.client
+        job = plain(self.sdk.call("looking at the job", lambda: client.fine_tuning.jobs.retrieve(job_id)))
+        events = [event for file_id in job.get("result_files") or () for event in of_results(self.content(file_id))]
+        kept = [
+            {"step": one.get("step_number"), "model": one.get("fine_tuned_model_checkpoint")}
+            for one in self.checkpoints(job_id)
+            if one.get("fine_tuned_model_checkpoint")
+        ]
+        return Leavings(events, sorted(kept, key=lambda one: one["step"] or 0))
+
+    def checkpoints(self, job_id: str) -> list[dict[str, Any]]:
+        """The checkpoints of a job; none where the host lists none."""
+        client = self.sdk.client
+        pages = self.pages(
+            "listing checkpoints", lambda **page: client.fine_tuning.jobs.checkpoints.list(job_id, **page)
+        )
+        try:
+            return list(pages) if self.profile.events else []
+        except HostError as error:
+            if error.status in (404, 405, 501):
+                return []
+            raise
 
     def cancel(self, job_id: str) -> RemoteJob:
         client = self.sdk.client
@@ -154,6 +177,16 @@ class OpenAIHost:
     def resume(self, job_id: str) -> RemoteJob:
         client = self.sdk.client
         return self._job(plain(self.sdk.call("resuming the job", lambda: client.fine_tuning.jobs.resume(job_id))))
+
+    def download(self, job_id: str, folder: Path) -> None:
+        """Write the files that the last checkpoint of a job lists into ``folder``."""
+        client = self.sdk.client
+        last = max(self.checkpoints(job_id), key=lambda one: one.get("step_number") or 0, default={})
+        for file_id in last.get("result_files") or ():
+            held = plain(self.sdk.call("looking at a file", lambda file_id=file_id: client.files.retrieve(file_id)))  # type: ignore[misc]
+            place = inside(folder, str(held.get("filename") or file_id))
+            if place is not None:
+                self.sdk.save(f"downloading {place.name}", client.files.with_streaming_response.content(file_id), place)
 
     def content(self, file_id: str) -> bytes:
         """What a file holds, as the host gives it."""
@@ -215,44 +248,3 @@ class OpenAIHost:
             error=message or None,
             trained_tokens=int(tokens) if tokens else None,
         )
-
-
-def _event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
-    """The host's event in ftkit's kinds; metrics become steps, whatever is missing."""
-    data = event.get("data") if isinstance(event.get("data"), dict) else {}
-    message = str(event.get("message") or "")
-    level = str(event.get("level") or "info")
-    said = _STEP.search(message)
-    figures = {
-        name: value for name, value in (data or {}).items() if not isinstance(value, float) or math.isfinite(value)
-    }
-    if figures.get("step") is not None and (event.get("type") == "metrics" or "train_loss" in figures):
-        renamed = {_NAMES.get(name, name): value for name, value in figures.items() if value is not None}
-        if "loss" in renamed:
-            return RemoteEvent(event_id, "step", renamed)
-        if "train_mean_reward" in renamed:
-            return RemoteEvent(event_id, "log", {"message": message} | renamed)
-    if said:
-        step = {"step": int(said[1]), "loss": float(said[3])} | ({"steps": int(said[2])} if said[2] else {})
-        return RemoteEvent(event_id, "step", step)
-    kinds: dict[str, EventKind] = {"warn": "warning", "warning": "warning", "error": "error"}
-    kind: EventKind = kinds.get(level, "log")
-    if kind == "log" and message.startswith("Checkpoint created"):
-        number = re.search(r"\d+", message)
-        if number:
-            return RemoteEvent(event_id, "checkpoint", {"step": int(number[0]), "message": message})
-    more = {"type": event["type"]} if event.get("type") not in (None, "message", "metrics") else {}
-    return RemoteEvent(event_id, kind, {"message": message} | more)
-
-
-def _validation(event_id: str, event: dict[str, Any]) -> list[RemoteEvent]:
-    """The look at the validation rows that metrics hold; that on all of them goes before that on a part."""
-    data = event.get("data") if isinstance(event.get("data"), dict) else {}
-    held = data or {}
-    loss = held["full_valid_loss"] if held.get("full_valid_loss") is not None else held.get("valid_loss")
-    if not isinstance(loss, int | float) or not math.isfinite(loss) or held.get("step") is None:
-        return []
-    return [RemoteEvent(f"{event_id}-validation", "validation", {"step": held["step"], "loss": loss})]
-
-
-_NAMES = {"train_loss": "loss", "total_steps": "steps", "train_mean_token_accuracy": "token_accuracy"}

@@ -26,6 +26,7 @@ class Profile(Endpoint):
         wait_for_file: files must be processed before a job may name them.
         byte_order_mark: training files begin with one.
         events: whether the host lists what happens to a job.
+        weights: whether its checkpoints list the files of the model.
         answers_at: base URL for answers, where it is another.
     """
 
@@ -36,6 +37,7 @@ class Profile(Endpoint):
     wait_for_file: bool = False
     byte_order_mark: bool = False
     events: bool = True
+    weights: bool = False
     answers_at: str | None = None
 
 
@@ -70,6 +72,7 @@ PROFILES = {
             parameters="top",
             adapters=True,
             key_in="suffix",
+            weights=True,
         ),
         Profile(
             "crusoe",

@@ -7,6 +7,7 @@ import json
 import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ftkit.backends.hosted.failure import broken, refused
@@ -60,6 +61,16 @@ class Sdk:
         except Exception as error:
             told = self._told(doing, error)
         raise told
+
+    def save(self, doing: str, opening: Any, target: Path) -> None:
+        """Write the body of a streamed answer to ``target``, piece by piece."""
+
+        def write() -> bool:
+            with opening as answer:
+                answer.stream_to_file(target)
+            return True
+
+        self.call(doing, write)
 
     def on_this_loop(self, concurrency: int) -> OnLoop:
         """The client of the running event loop, whose connections belong to it."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.hosted.host import Order, RemoteEvent, RemoteFile, RemoteJob
+from ftkit.backends.hosted.host import Leavings, Order, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.http import Http
 from ftkit.errors import HostError, RunError
 from ftkit.store import EventKind, RunState
@@ -107,16 +107,23 @@ class TogetherHost:
                 found.append(RemoteEvent(f"step-{int(step)}", "step", data))
         return found
 
+    def leavings(self, job_id: str) -> Leavings:
+        return Leavings()  # the events tell all
+
     def cancel(self, job_id: str) -> RemoteJob:
         return _job(self.http.json("cancelling the job", "POST", f"/fine-tunes/{job_id}/cancel"))
 
     def resume(self, job_id: str) -> RemoteJob:
         raise RunError(f"together does not resume jobs; start a new run from the checkpoint of {job_id}")
 
-    def download(self, job_id: str, target: Path, *, merged: bool) -> None:
-        """Fetch the weights, a tar.zst file, into ``target``."""
-        which = "merged" if merged else "adapter"
-        self.http.fetch("downloading the weights", "/finetune/download", target, {"ft_id": job_id, "checkpoint": which})
+    def download(self, job_id: str, target: Path, which: str) -> None:
+        """Fetch the weights, a tar.zst file, into ``target``.
+
+        Args:
+            which: ``"adapter"``, or ``"model_output_path"`` of a job that trained all weights.
+        """
+        asked = {"ft_id": job_id, "checkpoint": which}
+        self.http.fetch("downloading the weights", "/finetune/download", target, asked)
 
 
 def _file(file: dict[str, Any]) -> RemoteFile:
