@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from types import SimpleNamespace
 
-import openai
 import pytest
 from typer.testing import CliRunner
 
@@ -49,18 +47,6 @@ def test_a_run_there_has_the_life_of_a_run_here(openai_fake, openai_jobs, notes)
     uploaded = rows(openai_fake.contents[job["training_file"]])
     assert uploaded[1]["messages"][-1] == {"role": "assistant", "content": "blue"}
     assert len(uploaded) == 12
-
-
-def test_the_fake_is_one_that_the_official_sdk_understands(openai_fake):
-    client = openai.OpenAI(base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key)
-    file = client.files.create(file=("a.jsonl", io.BytesIO(b"{}\n")), purpose="fine-tune")
-    job = client.fine_tuning.jobs.create(model="gpt-4.1-mini", training_file=file.id, metadata={"a": "b"})
-    assert [one.id for one in client.fine_tuning.jobs.list(metadata={"a": "b"})] == [job.id]
-    assert [one.id for one in client.fine_tuning.jobs.list(metadata={"a": "c"})] == []
-    while client.fine_tuning.jobs.retrieve(job.id).status != "succeeded":
-        pass
-    assert client.fine_tuning.jobs.list_events(job.id, limit=2).has_more
-    assert len(list(client.fine_tuning.jobs.list_events(job.id, limit=2))) == len(openai_fake.events[job.id])
 
 
 def test_result_files_tell_the_steps_where_events_do_not(openai_fake, openai_jobs, notes):

@@ -87,6 +87,9 @@ class FireworksHost:
                 return None
             raise
 
+    def estimate(self, order: Order) -> float | None:
+        return None  # it says none beforehand
+
     def create_job(self, order: Order) -> RemoteJob:
         collection = TUNING[order.kind]
         path = f"{self._account}/{collection}"

@@ -300,8 +300,9 @@ class HostedBackend(ABC, Generic[HostType]):
             files = self._files(store).upload_all(record)
             recipe = Recipe.kinds[kind].model_validate(record.recipe)
             order = Order(key, self.body(recipe, record.rows, files, key), kind)
-            self._note(run_id, store, phase="creating", asked_at=time.time())
             try:
+                self._estimated(run_id, order, store)
+                self._note(run_id, store, phase="creating", asked_at=time.time())
                 found = create_once(
                     self.patience, lambda: self.host().create_job(order), lambda: self.host().find_job(key, kind)
                 )
@@ -314,6 +315,17 @@ class HostedBackend(ABC, Generic[HostType]):
             store.append(run_id, "warning", {"message": "the host did not say whether it took the job; looking again"})
             return
         self._attach(store.get(run_id), found, store)
+
+    def _estimated(self, run_id: str, order: Order, store: Store) -> None:
+        """Write down what the host expects to charge; a run that it cannot say that of begins all the same."""
+        try:
+            usd = self.patience(lambda: self.host().estimate(order))
+        except HostError as error:
+            if error.status is None and not error.passing:
+                raise  # the account may not
+            return
+        if usd is not None:
+            store.append(run_id, "log", {"message": f"the host estimates ${usd:,.2f}", "estimated_usd": usd})
 
     def _attach(self, record: RunRecord, job: RemoteJob, store: Store) -> None:
         self._note(record.id, store, phase="created", job=job.id)

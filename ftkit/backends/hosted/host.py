@@ -89,6 +89,14 @@ class Host(Protocol):
         """The job that carries ``key``, if there is one."""
         ...
 
+    def estimate(self, order: Order) -> float | None:
+        """What the job will cost in US dollars by the host's own word; ``None`` where it says nothing.
+
+        Raises:
+            HostError: the account may not spend so much.
+        """
+        ...
+
     def create_job(self, order: Order) -> RemoteJob: ...
 
     def job(self, job_id: str) -> RemoteJob: ...

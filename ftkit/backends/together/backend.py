@@ -58,6 +58,11 @@ class Together(HostedBackend[TogetherHost]):
             patience=patience,
         )
 
+    def url(self) -> str:
+        # The official client's variable has no version in it, this backend's default has.
+        url = super().url()
+        return url if url.endswith("/v1") else f"{url}/v1"
+
     def beyond(self, recipe: Recipe) -> dict[str, str]:
         known = load_catalog().model(self.name, self.model)
         most, rank = None if known is None else known.max_rank, getattr(recipe.adapter, "rank", None)
