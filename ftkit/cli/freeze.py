@@ -86,7 +86,7 @@ def freeze(
             backend=asked.backend_name,
         )
     pace = asking_of(concurrency if batch else concurrency or _CONCURRENCY, requests_per_minute, batch)
-    found = evaluate(asked, rows, asking=pace, label=label)
+    found = evaluate(asked, rows, asking=pace, label=label, probes=None)  # whose cost was not said
     save_result(found, [path])
     show(found)
     failed = sum(row.finish_reason == "error" for row in found.rows)
