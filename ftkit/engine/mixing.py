@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ftkit.engine.serving import load_for_answers, own_precision
 from ftkit.engine.source import Source
 from ftkit.errors import ModelError
 
-__all__ = ["Mixed", "held_bytes", "mixes"]
+__all__ = ["Mixed", "held_bytes", "mixes", "release"]
 
 _BASE = "__base__"
 """PEFT's name for a row without an adapter."""
@@ -47,6 +48,13 @@ def held_bytes(model: Any) -> int:
     """Bytes of a model's weights, those shared by two layers counted once."""
     held = {x.data_ptr(): x.numel() * x.element_size() for x in (*model.parameters(), *model.buffers())}
     return sum(held.values())
+
+
+def release() -> None:
+    """Give back the memory of models that nothing uses; those of this module refer to themselves by their hooks."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 class Mixed:

@@ -35,7 +35,7 @@ class Prefixes:
         self._bytes = 0
 
     @property
-    def bytes(self) -> int:
+    def held_bytes(self) -> int:
         """Bytes that are held."""
         return self._bytes
 

@@ -131,13 +131,11 @@ class Stepping:
         elif one in self._open:
             self._close(self._open.index(one))
 
-    def clear(self) -> list[Continuation]:
-        """Drop everything; returns the answers that were on their way."""
-        dropped = [*self._open, *self._waiting]
+    def clear(self) -> None:
+        """Drop every answer on its way, and their memory."""
         self._open.clear()
         self._waiting.clear()
         self._slots.clear()
-        return dropped
 
     @torch.inference_mode()
     def step(self) -> None:

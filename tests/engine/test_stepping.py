@@ -136,7 +136,7 @@ def test_kept_beginnings_stay_within_their_limit():
     for number in range(6):
         answering(batch, prompts(number + 1, (80,))[0])
         finish(batch)
-        assert 0 < batch.prefixes.bytes <= 60_000
+        assert 0 < batch.prefixes.held_bytes <= 60_000
 
 
 def test_short_of_memory_answers_wait_or_begin_again_and_are_the_same():
