@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
+
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from ftkit.server import models
 from ftkit.server.auth import Gate, Keys
 from ftkit.server.errors import HANDLERS
+from ftkit.server.files import routes as files
+from ftkit.server.files import uploads
+from ftkit.server.files.table import Files
+from ftkit.server.jobs import routes as jobs
+from ftkit.server.jobs.foreman import Foreman
+from ftkit.server.jobs.table import Jobs
 from ftkit.server.names import ModelNames
+from ftkit.server.pace import Pace
 from ftkit.server.settings import Settings
 from ftkit.server.state import State
 from ftkit.store import Store
@@ -17,17 +28,34 @@ __all__ = ["create_app"]
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The application, to be run by an ASGI server or :func:`ftkit.server.serving.run`.
+    """The application, to be run by an ASGI server; :func:`ftkit.server.listening.serve` does.
 
-    Its state has ``settings``, ``state`` (the server's tables), ``keys`` and ``names``.
+    Its state has ``settings``, ``state`` (the server's tables), ``keys``, ``names``, ``files``, ``uploads``, ``jobs``
+    and ``foreman``, who runs the jobs from the application's beginning to its end.
     """
     state = State(Store())
     keys = Keys(state)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        foreman: Foreman = app.state.foreman
+        foreman.start()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(foreman.stop)
+
     app = Starlette(
-        routes=[*models.routes],
-        middleware=[Middleware(Gate, keys=keys, loopback=settings.loopback)],
+        routes=[*models.routes, *files.routes, *uploads.routes, *jobs.routes],
+        middleware=[
+            Middleware(Gate, keys=keys, loopback=settings.loopback),
+            Middleware(Pace, patience_s=settings.body_patience_s),
+        ],
         exception_handlers=HANDLERS,
+        lifespan=lifespan,
     )
     app.state.settings, app.state.state, app.state.keys = settings, state, keys
-    app.state.names = ModelNames(settings, state)
+    app.state.names, app.state.files, app.state.jobs = ModelNames(settings, state), Files(state), Jobs(state)
+    app.state.uploads = uploads.Uploads(state, app.state.files)
+    app.state.foreman = Foreman(settings, state, app.state.jobs, app.state.files)
     return app
