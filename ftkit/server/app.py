@@ -20,6 +20,7 @@ from ftkit.server.jobs.foreman import Foreman
 from ftkit.server.jobs.table import Jobs
 from ftkit.server.names import ModelNames
 from ftkit.server.pace import Pace
+from ftkit.server.page import routes as page
 from ftkit.server.settings import Settings
 from ftkit.server.state import State
 from ftkit.store import Store
@@ -46,7 +47,7 @@ def create_app(settings: Settings) -> Starlette:
             await run_in_threadpool(foreman.stop)
 
     app = Starlette(
-        routes=[*models.routes, *files.routes, *uploads.routes, *jobs.routes],
+        routes=[*models.routes, *files.routes, *uploads.routes, *jobs.routes, *page.routes],
         middleware=[
             Middleware(Gate, keys=keys, loopback=settings.loopback),
             Middleware(Pace, patience_s=settings.body_patience_s),

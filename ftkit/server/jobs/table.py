@@ -164,6 +164,17 @@ class Jobs:
         steps = {data["step"]: data for data in (json.loads(row[0]) for row in rows)}
         return [steps[step] for step in sorted(steps)]
 
+    def last_metrics(self, job_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The newest figures of each job that has any."""
+        marks = ", ".join("?" for _ in job_ids)
+        with self._state.connection() as connection:
+            rows = connection.execute(
+                "SELECT job_id, data FROM job_events WHERE seq IN (SELECT max(seq) FROM job_events "
+                f"WHERE type = 'metrics' AND job_id IN ({marks}) GROUP BY job_id)",
+                tuple(job_ids),
+            ).fetchall()
+        return {job_id: json.loads(data) for job_id, data in rows}
+
     def keep_checkpoint(self, job_id: str, step: int, at: float, metrics: dict[str, Any], most: int) -> None:
         """Note a checkpoint, and forget all but the newest ``most``."""
         with self._state.connection() as connection:
