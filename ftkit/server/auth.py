@@ -119,20 +119,18 @@ class Gate:
             await send(message)
 
         try:
-            scope.setdefault("state", {})["project"] = self._project(Headers(scope=scope), scope["path"])
+            scope.setdefault("state", {})["project"] = self._project(
+                Headers(scope=scope), scope["method"], scope["path"]
+            )
         except ApiError as error:
             await error_response(error)(scope, receive, send_marked)
             return
         await self._app(scope, receive, send_marked)
 
-    def _project(self, headers: Headers, path: str) -> str:
-        hosts, origin = headers.getlist("host"), headers.get("origin")
+    def _project(self, headers: Headers, method: str, path: str) -> str:
+        hosts = headers.getlist("host")
         host = hosts[0].lower() if len(hosts) == 1 else ""
-        if origin is not None and urlsplit(origin).netloc.lower() != host:
-            raise ApiError(
-                403, f"Requests from pages of {origin} are refused.", "permission_error", code="wrong_origin"
-            )
-        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        if _foreign(headers, host, method):
             raise ApiError(403, "Requests from pages elsewhere are refused.", "permission_error", code="wrong_origin")
         if path in _OPEN_PATHS:
             return DEFAULT_PROJECT
@@ -175,6 +173,15 @@ def _given(headers: Headers) -> str | None:
         except (binascii.Error, UnicodeDecodeError):
             return None
     return None
+
+
+def _foreign(headers: Headers, host: str, method: str) -> bool:
+    """Whether a page of another origin sent the request. Following a link from there is no such thing."""
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != host:
+        return True
+    followed = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+    return headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not followed
 
 
 def _name(host: str) -> str:

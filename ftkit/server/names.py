@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from ftkit.server.errors import ApiError
 from ftkit.server.settings import Settings
 from ftkit.server.state import State
 
-__all__ = ["ModelNames", "Served"]
+__all__ = ["ModelNames", "Served", "epoch_model"]
 
 _CHECKPOINT = re.compile(r"(ft:.+):ckpt-step-(\d{1,9})")
 
@@ -92,29 +91,29 @@ class ModelNames:
         where = self._settings.models[self._settings.aliases.get(known, known)]
         return self._served(name, LocalBackend(where).source_name(), "ftkit", self._started)
 
-    def _tuned(self, name: str, project: str) -> Served | None:
+    def tuned(self, name: str, project: str) -> tuple[str, int | None] | None:
+        """The job that made a tuned model or checkpoint, and the checkpoint's step; ``None`` when it is neither."""
         at = _CHECKPOINT.fullmatch(name)
         whole, step = (at[1], int(at[2])) if at else (name, None)
         with self._state.connection() as connection:
             row = connection.execute(
-                "SELECT id, record FROM jobs WHERE project = ? AND json_extract(record, '$.tuned_name') = ?",
-                (project, whole),
+                "SELECT id FROM jobs WHERE project = ? AND json_extract(record, '$.tuned_name') = ? AND CASE "
+                "WHEN ? IS NULL THEN json_extract(record, '$.status') = 'succeeded' "
+                "AND NOT json_extract(record, '$.model_deleted') "
+                "ELSE EXISTS (SELECT 1 FROM checkpoints WHERE job_id = jobs.id AND step = ?) END",
+                (project, whole, step, step),
             ).fetchone()
-            if row is not None and step is not None:
-                sought = (row[0], step)
-                found = connection.execute("SELECT 1 FROM checkpoints WHERE job_id = ? AND step = ?", sought).fetchone()
-                if found is None:
-                    return None
-        if row is None:
+        return None if row is None else (row[0], step)
+
+    def _tuned(self, name: str, project: str) -> Served | None:
+        found = self.tuned(name, project)
+        if found is None:
             return None
-        job = json.loads(row[1])
-        if job["model_deleted"] or (step is None and job["status"] != "succeeded"):
+        folder = self._state.store.run_folder(found[0])
+        where = folder / "model" if found[1] is None else epoch_model(folder, found[1])
+        if not where.is_dir():  # deleted with `ftkit runs delete`
             return None
-        folder = self._state.store.run_folder(row[0])
-        where = folder / "model" if step is None else folder / "epochs" / f"step-{step:06d}"
-        if not where.is_dir():
-            return None
-        return self._served(name, str(where), self._settings.organization, job["finished_at"] or job["created_at"])
+        return self._served(name, str(where), self._settings.organization, int(where.stat().st_mtime))
 
     def _tuned_names(self, project: str) -> list[str]:
         with self._state.connection() as connection:
@@ -133,3 +132,8 @@ class ModelNames:
             raise ApiError(503, f"The model {name!r} cannot be used: {error}", "server_error") from None
         base = source.base_name if source.adapter is not None else where
         return Served(name, base or source.base, source.adapter, owned_by, created)
+
+
+def epoch_model(run_folder: Path, step: int) -> Path:
+    """Where a run keeps the model of an epoch's end; see :class:`ftkit.backends.local.LocalBackend`."""
+    return run_folder / "epochs" / f"step-{step:06d}"

@@ -37,12 +37,14 @@ class LocalBackend:
 
     Args:
         model: ``"smollm2-135m"`` (embedded), a folder, a hub id, or the id of an earlier run.
+        epoch_models: how many of the last epochs' models are kept, in the run's folder ``epochs``, besides the result.
     """
 
     name = "local"
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, epoch_models: int = 0) -> None:
         self.model = model
+        self._epoch_models = epoch_models
         self._answerer: Answerer | None = None
         self._scoring: Any = None
         self._lock = threading.Lock()
@@ -75,6 +77,7 @@ class LocalBackend:
             "recipe": job.recipe.model_dump(mode="json"),
             "data": job.data.to_spec(folder / "data"),
             "validation": None if job.validation is None else job.validation.to_spec(folder / "validation"),
+            "epoch_models": self._epoch_models,
         }
         write_atomically(folder / "job.json", json.dumps(spec, ensure_ascii=False))
         _start_worker(job.run_id, store)
@@ -102,7 +105,13 @@ class LocalBackend:
         )
         # The worker may have ended properly between the two looks; then the store says so and this changes nothing.
         changed = store.update(
-            record.id, expect=OPEN_STATES, reason=reason, state="failed", error=reason, finished_at=time.time()
+            record.id,
+            expect=OPEN_STATES,
+            reason=reason,
+            state="failed",
+            error=reason,
+            finished_at=time.time(),
+            handle=record.handle | {"died": True},
         )
         if changed.error == reason:
             store.append(record.id, "error", {"message": reason})
