@@ -36,7 +36,9 @@ class Draw:
         One uniform number picks from the distribution function in the vocabulary's order. So logits that differ by
         rounding, as they do in batches of other sizes, almost never lead to another token.
         """
-        likely = (logits.cpu().double() / self.temperature).softmax(dim=-1)
+        logits = logits.cpu().double()
+        # From the highest, because a tiny temperature would make infinities of all others.
+        likely = ((logits - logits.max()) / self.temperature).softmax(dim=-1)
         if self.top_p < 1:
             likely[~_nucleus(likely, self.top_p)] = 0
         reached = likely.cumsum(dim=0)
@@ -53,6 +55,7 @@ def _nucleus(likely: torch.Tensor, top_p: float) -> torch.Tensor:
         before = ordered.cumsum(dim=0) - ordered
         if bool(before[-1] >= top_p) or most >= len(likely):
             inside[tokens[before < top_p]] = True
+            inside[tokens[0]] = True
             break
     return inside
 

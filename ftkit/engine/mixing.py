@@ -119,7 +119,8 @@ class Mixed:
         """Take an adapter off and free its memory."""
         if self._peft is None:
             raise RuntimeError(f"no adapter {name!r} is on this base")
-        self._peft.delete_adapter(name)
+        with quiet():
+            self._peft.delete_adapter(name)
 
     def logits(self, adapters: Sequence[str | None], last: torch.Tensor, **inputs: Any) -> torch.Tensor:
         """Logits [rows, vocabulary], float32, at token ``last[row]`` of each row of the pass.

@@ -166,7 +166,9 @@ class Pool:
     async def _entered(self, source: Source, mixed: bool) -> tuple[Base, Voice]:
         """The base and the voice on it with a lease on each; what is not there begins to load."""
         precision = own_precision(source, this_device())
-        key: tuple[Any, ...] = (source.base, source.quantisation, precision)
+        where = Path(source.base)
+        weights_at = str(where.resolve()) if where.is_dir() else source.base
+        key: tuple[Any, ...] = (weights_at, source.quantisation, precision)
         folder = source.adapter if mixed else None
         if source.adapter is not None and not mixed:
             key = (source.adapter,)

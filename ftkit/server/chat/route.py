@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -26,6 +27,7 @@ from ftkit.server.chat.reply import DONE, Reply, event
 from ftkit.server.chat.request import ChatRequest
 from ftkit.server.chat.tools import CallReader, call_format
 from ftkit.server.errors import ApiError
+from ftkit.server.names import ModelNames
 from ftkit.serving import Answering, Asked, Event, Failed, Piece, Question, Serving
 
 __all__ = ["routes"]
@@ -160,7 +162,8 @@ async def _answered(request: Request, metrics: Metrics) -> Response:
     began = time.monotonic()
     said = await json_body(request, ChatRequest)
     said.refuse_what_nothing_does()
-    served = request.app.state.names.resolve(said.model, request.state.project)
+    names: ModelNames = request.app.state.names
+    served = await run_in_threadpool(names.resolve, said.model, request.state.project)
     async with AsyncExitStack() as stack:
         conversation, reply = await _unless_gone(request, _begun(request, stack, served.source, said, metrics, began))
         if said.stream:

@@ -14,7 +14,7 @@ from ftkit.server.settings import Settings
 from tests.server.chat.conftest import client_of, running
 from tests.server.chat.test_completions import ask, local, text, wait_for
 
-ROOM = 30 * 2**20
+ROOM = 20 * 2**20
 """For one tiny model, of about 13 MiB, with its caches and some adapters."""
 
 
@@ -57,7 +57,7 @@ def test_models_make_room_for_each_other(settings, tiny_model, other_model):
             [load] = app.state.serving.loads()
             assert load.held_bytes <= ROOM
         # Both asked at once: each waits for its turn, and none waits for ever.
-        names = ["tiny", "other"] * 6
+        names = ["tiny", "other"] * 2
         asked = [pool.submit(ask, client, name) for name in names]
         assert [text(one.result()) for one in asked] == [expected[name] for name in names]
 
