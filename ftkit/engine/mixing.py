@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel
 from peft.tuners.lora import LoraLayer
+from safetensors import SafetensorError
 
 from ftkit.engine.grouped import GROUPED_ATTENTION
 from ftkit.engine.machine import device as this_device
@@ -107,13 +108,17 @@ class Mixed:
                     self._peft = PeftModel.from_pretrained(self.model, str(folder), adapter_name=name)
                 else:
                     self._peft.load_adapter(str(folder), adapter_name=name)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            if self._peft is not None and name in self._peft.peft_config:
+                self.remove(name)
             raise ModelError(f"cannot load the adapter {folder}: {error}") from error
-        self._peft.eval()
-        for layer in self._peft.modules():
-            if isinstance(layer, LoraLayer) and id(layer) not in self._hooked:
-                layer.register_forward_pre_hook(self._with_names, with_kwargs=True)
-                self._hooked.add(id(layer))
+        finally:
+            # Also after a failure, which may leave layers with an adapter that no row must use.
+            self.model.eval()
+            for layer in self.model.modules():
+                if isinstance(layer, LoraLayer) and id(layer) not in self._hooked:
+                    layer.register_forward_pre_hook(self._with_names, with_kwargs=True)
+                    self._hooked.add(id(layer))
 
     def remove(self, name: str) -> None:
         """Take an adapter off and free its memory."""

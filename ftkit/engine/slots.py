@@ -21,6 +21,8 @@ Block = tuple[tuple[Tensor, Tensor], ...]
 _STEP = 128
 """Room grows by so many tokens at a time, where they may be set aside."""
 
+_LEAST = 16
+
 
 class _Window:
     """Which rows and places the pass that is under way writes and reads."""
@@ -105,7 +107,8 @@ class Slots(Cache):  # type: ignore[misc]
         more_rows = rows if rows == self.rows else max(rows, self.rows + self.rows // 2)
         more_room = room if room == self.room else max(room, self.room + self.room // 4, room + _STEP)
         spare = self._spare(more_rows * more_room)
-        self.rows, self.room = (more_rows, more_room) if spare else (rows, room)
+        # Without spare memory room still grows by a few tokens, or every token would copy all the others.
+        self.rows, self.room = (more_rows, more_room) if spare else (rows, -(-room // _LEAST) * _LEAST)
         for layer in self.layers:
             layer.resize(self.rows, self.room)
 

@@ -119,26 +119,31 @@ class Worker:
     def _work(self) -> None:
         """Do what is asked for; with no answer under way, wait for something."""
         idle = not (self.open or self.waiting)
-        try:
-            while not self._stopped:
-                self._todo.get(block=idle)()
-                idle = False
-        except Empty:
-            return
+        while not self._stopped:
+            try:
+                work = self._todo.get(block=idle)
+            except Empty:
+                return
+            idle = False
+            try:
+                work()
+            except Exception as error:
+                self._broken(error)
 
     def _step(self, stepping: Stepping) -> None:
         try:
             stepping.step()
         except Exception as error:
-            # Out of memory, mostly. What was under way is lost; what comes later may be answered.
-            _log.exception("a step failed")
-            said = error if isinstance(error, FtkitError) else ModelError(f"the model failed: {error}")
-            stepping.clear()
-            self._fail(said)
-        else:
-            ended = [key for key, one in self._answers.items() if one.over]
-            for key in ended:
-                del self._answers[key]
+            self._broken(error)
+        for key in [key for key, one in self._answers.items() if one.over]:
+            del self._answers[key]
+
+    def _broken(self, error: Exception) -> None:
+        """Something failed, out of memory mostly. What was under way is lost; what comes later may be answered."""
+        _log.exception("a model failed")
+        if self.stepping is not None:
+            self.stepping.clear()
+        self._fail(error if isinstance(error, FtkitError) else ModelError(f"the model failed: {error}"))
 
     def _fail(self, error: Exception) -> None:
         failed = [*self._answers.values()]

@@ -16,10 +16,11 @@ from ftkit.engine.grouped import GROUPED_ATTENTION
 from ftkit.engine.mixing import Mixed, mixes
 from ftkit.engine.pretrained import Pretrained, Source
 from ftkit.engine.rendered import Ints
+from ftkit.engine.serving import load_served
 from ftkit.engine.source import find_source
 from ftkit.engine.stepping import Continuation, Stepping, Token
 from ftkit.errors import ModelError
-from tests.tiny import FAMILIES, save_adapter, tiny_causal
+from tests.tiny import FAMILIES, save_adapter, save_tiny, tiny_causal
 
 NEW = 12
 PLENTY = 1 << 30
@@ -197,8 +198,6 @@ def test_the_likeliest_tokens_are_told():
 
 
 def test_rows_answer_with_their_own_adapters(tiny_model, tmp_path):
-    from ftkit.engine.serving import load_served
-
     folders = [save_adapter(tmp_path / f"adapter{n}", tiny_model, seed=n) for n in range(3)]
     assert all(mixes(find_source(folder)) for folder in folders)
     prompt = np.arange(100, 140, dtype=np.int32)
@@ -220,3 +219,25 @@ def test_rows_answer_with_their_own_adapters(tiny_model, tmp_path):
     one, other = answering(batch, prompt, adapter="d"), answering(batch, prompt)
     finish(batch)
     assert [tuple(one.ids), tuple(other.ids)] == [expected[2], expected[0]]
+
+
+def test_an_adapter_that_does_not_fit_is_refused_and_changes_no_answer(tiny_model, tokenizer, tmp_path):
+    wide = save_tiny(tmp_path / "wide", "llama", tokenizer, hidden_size=32)
+    wrong, right = (save_adapter(tmp_path / name, base) for name, base in (("wrong", wide), ("right", tiny_model)))
+    prompt = np.arange(100, 140, dtype=np.int32)
+    expected = [generate(load_served(name), [prompt], max_new_tokens=NEW)[0].ids for name in (tiny_model, right)]
+    mixed = Mixed(find_source(tiny_model), quantised_as=find_source(right))
+    with pytest.raises(ModelError, match="cannot load the adapter"):
+        mixed.add("first", find_source(wrong).adapter)
+    mixed.add("a", find_source(right).adapter)
+    with pytest.raises(ModelError, match="cannot load the adapter"):
+        mixed.add("second", find_source(wrong).adapter)
+    batch = Stepping(mixed, rows=8, cache_bytes=PLENTY)
+    answers = [answering(batch, prompt, adapter=name) for name in (None, "a")]
+    finish(batch)
+    assert [tuple(one.ids) for one in answers] == expected
+
+
+@pytest.mark.parametrize("settings", [{"use_dora": True}, {"bias": "lora_only"}, {"modules_to_save": ["norm"]}])
+def test_adapters_of_other_kinds_do_not_mix(settings, tiny_model, tmp_path):
+    assert not mixes(find_source(save_adapter(tmp_path / "adapter", tiny_model, **settings)))
