@@ -74,7 +74,7 @@ def _as_api_error(request: Request, error: Exception) -> ApiError:
         return ApiError(error.status_code, str(error.detail))
     if isinstance(error, ConfigError | DataError):
         return ApiError(400, str(error))
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         _log.error("the disk is full: %s", error)
         return ApiError(507, "The server's disk is full; nothing was kept.", "server_error", code="disk_full")
     if isinstance(error, FtkitError):
