@@ -17,7 +17,7 @@ from openai import AsyncOpenAI
 from ftkit.backends import Request, Sampling
 from ftkit.backends.local.answerer import LocalAnswerer
 from ftkit.schema import JsonOutput
-from tests.hosts.openai_host import valid_answer
+from tests.server.specification import validate_as
 
 NOTE = [{"role": "system", "content": "You read notes."}, {"role": "user", "content": "Aspirin for 3 days."}]
 SCHEMA = {
@@ -76,13 +76,13 @@ def test_every_answer_is_as_the_specification_says(served):
         body = {"model": "tiny", "messages": NOTE, "max_tokens": 5, **options}
         answer = httpx.post(url, json=body, timeout=60)
         assert answer.status_code == 200
-        valid_answer("CreateChatCompletionResponse", answer.json())
+        validate_as("CreateChatCompletionResponse", answer.json())
         with httpx.stream("POST", url, json=body | {"stream": True}, timeout=60) as stream:
             assert stream.headers["content-type"].startswith("text/event-stream")
             lines = [line for line in stream.iter_lines() if line]
         assert lines[-1] == "data: [DONE]"
         for line in lines[:-1]:
-            valid_answer("CreateChatCompletionStreamResponse", json.loads(line.removeprefix("data: ")))
+            validate_as("CreateChatCompletionStreamResponse", json.loads(line.removeprefix("data: ")))
 
 
 def test_streams_give_the_same_text(served):
