@@ -47,6 +47,14 @@ class Settings(BaseModel):
     """Largest part; OpenAI's is 64 MB."""
     max_body_bytes: int = Field(default=8 * 2**20, ge=1024)
     """Largest JSON body."""
+    memory_bytes: int | None = Field(default=None, ge=1)
+    """Memory for all models that answer, with their adapters and caches; three quarters of what is free by default."""
+    cache_bytes: int | None = Field(default=None, ge=1)
+    """Of each base for its answers on their way, and as much again for beginnings; by default a sixteenth of all."""
+    batch_answers: int = Field(default=32, ge=1)
+    """Answers of one base that are computed together."""
+    max_answers: int = Field(default=256, ge=1)
+    """Answers on their way or waiting, all models together; beyond that requests are answered 429."""
     body_patience_s: float = Field(default=30.0, gt=0.0)
     """Seconds a client may take to send a request's head, and for its body beyond one second per 16 KiB."""
     max_connections: int = Field(default=512, ge=1)
