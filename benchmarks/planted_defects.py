@@ -14,7 +14,17 @@ from typing import Any, Literal
 import ftkit as ft
 from ftkit.schema import infer_output
 
-__all__ = ["PLANTS", "Base", "Plant", "clean_bases"]
+__all__ = [
+    "PLANTS",
+    "Base",
+    "Plant",
+    "Row",
+    "clean_bases",
+    "one_word_changed",
+    "other_diagnosis",
+    "other_label",
+    "question",
+]
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SHARE = 0.05
@@ -39,7 +49,7 @@ class Base:
         lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         form = "auto" if self.task is not None and self.task.input is not None else "openai"
-        return ft.Dataset.load(path, self.task, format=form, **self.options)
+        return ft.Dataset.load(path, self.task, **{"format": form, **self.options})
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,14 @@ def clean_bases(addresses: Path | None) -> dict[str, Base]:
         }
         for number, row in enumerate(visits)
     ]
+    preferences = read(EXAMPLES / "preferences" / "replies.jsonl")
+    talks = [
+        {
+            side: [{"role": "user", "content": row["draft"]}, {"role": "assistant", "content": row[side]}]
+            for side in ("chosen", "rejected")
+        }
+        for row in preferences
+    ]
     bounded = copy.deepcopy(record.json_schema)
     bounded["properties"]["age"] |= {"minimum": 0, "maximum": 120}
     bounded["properties"]["patient_name"] |= {"pattern": "^\\S", "maxLength": 60}
@@ -106,12 +124,8 @@ def clean_bases(addresses: Path | None) -> dict[str, Base]:
         Base("plain chats", chats, None),
         Base("triage", triage, ft.Task("Sort.", input="{message}", output=labels), {"target": "label"}),
         Base("tone", read(EXAMPLES / "tone" / "replies.jsonl"), reply, {"target": "reply"}),
-        Base(
-            "preferences",
-            read(EXAMPLES / "preferences" / "replies.jsonl"),
-            reply,
-            {"chosen": "chosen", "rejected": "rejected"},
-        ),
+        Base("preferences", preferences, reply, {"chosen": "chosen", "rejected": "rejected"}),
+        Base("pairs", talks, None, {"format": "trl_preference"}),
     ]
     if addresses is not None and (addresses / "train.jsonl").exists():
         rows = read(addresses / "train.jsonl")
@@ -393,6 +407,11 @@ def longer_than_the_model_reads(row: Row, draw: random.Random) -> Row:
     return {**row, "messages": [first, {**asked, "content": f"{asked['content']} {'and so on ' * 3_000}"}, last]}
 
 
+def other_talk(row: Row, draw: random.Random) -> Row:
+    question, reply = row["rejected"]
+    return {**row, "rejected": [{**question, "content": f"{question['content']} Please."}, reply]}
+
+
 def every(change: Callable[[Row], Row]) -> Make:
     """Changes all rows, for a rule on the whole."""
     return lambda rows, draw: ([change(copy.deepcopy(row)) for row in rows], {0})
@@ -474,7 +493,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant("C012", ("plain chats",), lambda rows, draw: _few(rows, draw, _with_key)),
     Plant("L001", ("visits", "triage", "addresses"), added(other_answer, both=True)),
     Plant("L002", ("triage",), added(lambda row, draw: _both(row, draw))),
-    Plant("L002", ("visits",), added(lambda row, draw: _other_diagnosis(row, draw))),
+    Plant("L002", ("visits",), added(lambda row, draw: other_diagnosis(row, draw))),
     Plant("L003", ("triage",), two_of("praise"), whole=True),
     Plant("L004", ("triage",), two_of("praise"), whole=True),
     Plant("L005", ("triage",), in_place(other_label)),
@@ -501,6 +520,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant("S004", TEXTS, in_place(question(lambda text, _: f"{text} He said he would kill myself or commit suicide."))),
     Plant("S005", TEXTS, in_place(question(with_invisible))),
     Plant("P001", ("preferences",), in_place(lambda row, _: {**row, "rejected": f"{row['chosen']} "})),
+    Plant("P002", ("pairs",), in_place(other_talk)),
     Plant(
         "P003",
         ("preferences",),
@@ -532,7 +552,7 @@ def _both(row: Row, draw: random.Random) -> Row | None:
     return None if changed is None else other_label(changed, draw)
 
 
-def _other_diagnosis(row: Row, draw: random.Random) -> Row | None:
+def other_diagnosis(row: Row, draw: random.Random) -> Row | None:
     """L002 takes a value for derived, and right, where a number is among the words that differ."""
     before = row["note"].split()
     changed = question(one_word_changed)(row, draw)

@@ -165,21 +165,31 @@ class OutputError(FtkitError, ValueError):
         problem: what kind of mistake, see :data:`OutputProblem`.
         path: JSON path of the place, ``$`` for the whole answer, e.g. ``$.items[2].price``.
         text: the model's whole text.
+        allowed: the only values that the schema lists for the place, as JSON; empty where it lists none.
     """
 
-    def __init__(self, message: str, *, problem: OutputProblem, path: str = "$", text: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        problem: OutputProblem,
+        path: str = "$",
+        text: str = "",
+        allowed: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(f"{path}: {message}")
         self.message = message
         self.problem: OutputProblem = problem
         self.path = path
         self.text = text
+        self.allowed = allowed
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_output_error, (self.message, self.problem, self.path, self.text))
+        return (_output_error, (self.message, self.problem, self.path, self.text, self.allowed))
 
 
-def _output_error(message: str, problem: OutputProblem, path: str, text: str) -> OutputError:
-    return OutputError(message, problem=problem, path=path, text=text)
+def _output_error(message: str, problem: OutputProblem, path: str, text: str, allowed: tuple[str, ...]) -> OutputError:
+    return OutputError(message, problem=problem, path=path, text=text, allowed=allowed)
 
 
 class ModelError(FtkitError):

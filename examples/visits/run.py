@@ -63,8 +63,11 @@ def main() -> None:
     print(f"trained: loss {first['loss']:.3f} at step 1, {last['loss']:.3f} at step {last['step']}")
 
     sampling = ft.Sampling(max_output_tokens=72)
-    before = ft.evaluate(ft.Model(chosen.backend, task), test, sampling=sampling, label="base")
-    after = ft.evaluate(run.model, test, sampling=sampling, label="tuned")
+    base = ft.Model(chosen.backend, task)
+    # What tuning may have broken is asked, too; on two slow cores less of it than would be asked without a word.
+    before = ft.evaluate(base, test, sampling=sampling, label="base", probes=ft.Probes(general=60))
+    harm = ft.Probes(general=60, train=train, train_rows=40, base=base, base_rows=8)
+    after = ft.evaluate(run.model, test, sampling=sampling, label="tuned", probes=harm)
     comparison = ft.compare(before, after)
     print(comparison)
 

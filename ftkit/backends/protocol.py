@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from ftkit.backends.answer import Answerer
 from ftkit.data import Dataset
 from ftkit.engine.estimate import Estimate
+from ftkit.files import write_atomically
 from ftkit.recipe import Recipe
 from ftkit.store import RunRecord, Store
 from ftkit.task import Task
@@ -23,6 +26,17 @@ class TrainingJob:
     recipe: Recipe
     data: Dataset
     validation: Dataset | None
+
+    def save(self, folder: Path, **more: str | int) -> None:
+        """Write ``job.json`` into the run's ``folder``: recipe, whence its rows can be read again, and ``more``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        spec = {
+            **more,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "data": self.data.to_spec(folder / "data"),
+            "validation": None if self.validation is None else self.validation.to_spec(folder / "validation"),
+        }
+        write_atomically(folder / "job.json", json.dumps(spec, ensure_ascii=False))
 
 
 @runtime_checkable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -74,15 +74,22 @@ RequestsPerMinute = Annotated[float | None, typer.Option(metavar="N", min=1e-3, 
 ProbeGeneral = Annotated[
     int | None,
     typer.Option(
-        "--probe-general", metavar="N", min=0, help="Ask N questions on general abilities too; 0 asks all of them."
+        "--probe-general",
+        metavar="N",
+        min=1,
+        help="Questions on general abilities that are asked beside the rows [default: all 172]",
     ),
 ]
+NoProbes = Annotated[bool, typer.Option("--no-probes", help="Ask nothing beside the rows.")]
 TrainFile = Annotated[
     Path | None,
-    typer.Option("--train-data", metavar="FILE", help="The rows it was tuned on, to see whether it overfits."),
+    typer.Option(
+        "--train-data", metavar="FILE", help="The rows it was tuned on, to see whether it overfits [default: its run's]"
+    ),
 ]
 BaseModel = Annotated[
-    str | None, typer.Option("--base", metavar="MODEL", help="The model before tuning, for the drift; both local.")
+    str | None,
+    typer.Option("--base", metavar="MODEL", help="The model before tuning, to see what was lost [default: its run's]"),
 ]
 
 
@@ -119,7 +126,7 @@ def prices_of(
     input_usd: float | None, output_usd: float | None, source: str | None, as_of: str | None
 ) -> Prices | None:
     """The prices of tokens; ``None`` when none were given."""
-    if input_usd is output_usd is source is as_of is None:
+    if all(given is None for given in (input_usd, output_usd, source, as_of)):
         return None
     if input_usd is None or output_usd is None or source is None:
         raise typer.BadParameter("prices take --input-usd, --output-usd and --price-source together")
@@ -141,14 +148,22 @@ def asking_of(concurrency: int | None, requests_per_minute: float | None) -> Ask
     return Asking(concurrency=concurrency or 1, requests_per_minute=requests_per_minute)
 
 
-def probes_of(general: int | None, train: Dataset | None, base: str | None, model: Model) -> Probes | None:
-    """What to probe; ``None`` when nothing was asked for."""
-    if general is None and train is None and base is None:
+def probes_of(
+    none: bool, general: int | None, train: Dataset | None, base: str | None, model: Model
+) -> Probes | Literal["auto"] | None:
+    """What to probe: the usual, but for what was named."""
+    if none:
+        if general is not None or train is not None or base is not None:
+            raise typer.BadParameter("--no-probes leaves nothing for --probe-general, --train-data and --base")
         return None
+    if general is None and train is None and base is None:
+        return "auto"
     from ftkit.evaluation import Probes
+    from ftkit.evaluation.probes.usual import usual_probes
     from ftkit.model import Model
 
-    asked: dict[str, Any] = {"general": False if general is None else general or True, "train": train}
+    named: dict[str, Any] = {"general": general, "train": train}
     if base is not None:
-        asked["base"] = Model(base, model.task, sampling=model.sampling, other_task=True)
-    return Probes(**asked)
+        named["base"] = Model(base, model.task, sampling=model.sampling, other_task=True)
+    usual = usual_probes(model) or Probes()
+    return usual.model_copy(update={name: value for name, value in named.items() if value is not None})

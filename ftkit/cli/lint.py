@@ -82,7 +82,8 @@ def lint(
 ) -> None:
     """Find what would make training on rows fail, mislead or waste.
 
-    Exits with 1 when something as grave as --fail-on was found. Defaults come from [tool.ftkit.lint] in pyproject.toml.
+    Exits with 1 when something as grave as --fail-on was found; with --diff, when there is something to mend. Defaults
+    come from [tool.ftkit.lint] in pyproject.toml.
     """
     if explain is not None or rules:
         _tell(explain, format_)
@@ -115,7 +116,7 @@ def lint(
     if fix or diff:
         mended = _mend(train, chosen_codes, left_out, known, write=not diff)
         if diff:
-            return
+            raise typer.Exit(1 if mended and not exit_zero else 0)
         # What is left to say is said of the mended files.
         train = _opened(given, [mended.get(str(file), file) for file in files], asked)
     report = look(
@@ -170,7 +171,7 @@ def _severity(name: str) -> str:
 def _mend(
     rows: Dataset, select: Sequence[str], ignore: Sequence[str], known: Configuration, *, write: bool
 ) -> dict[str, Path]:
-    """Show what is mended; the new files by the names of the old ones."""
+    """Show what is mended; of the files in which something is, the new ones by the names of the old."""
     from ftkit.linting.fixing import Change, fix
     from ftkit.linting.registry import chosen_rules
 

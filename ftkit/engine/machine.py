@@ -7,9 +7,10 @@ import resource
 import sys
 from typing import Literal
 
+import psutil
 import torch
 
-__all__ = ["about_machine", "device", "fast_bf16", "peak_memory_bytes", "torch_dtype"]
+__all__ = ["about_machine", "device", "fast_bf16", "free_memory_bytes", "peak_memory_bytes", "torch_dtype"]
 
 
 def device() -> torch.device:
@@ -38,6 +39,13 @@ def peak_memory_bytes(where: torch.device) -> int:
         return int(torch.cuda.max_memory_allocated(where))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # kilobytes on Linux
+
+
+def free_memory_bytes(where: torch.device) -> int:
+    """What can still be taken: of the GPU's memory, or of the machine's."""
+    if where.type == "cuda":
+        return int(torch.cuda.mem_get_info(where)[0])
+    return int(psutil.virtual_memory().available)
 
 
 def about_machine(where: torch.device) -> dict[str, str | int]:

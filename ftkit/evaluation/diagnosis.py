@@ -92,7 +92,7 @@ def diagnose(
         rows: how many rows to ask at most.
         good_enough: the headline metric that would do; it is reached when the lower end of its interval is above.
         seed: of the split and the examples.
-        options: as for :func:`ftkit.evaluate`.
+        options: as for :func:`ftkit.evaluate`; without probes unless they are named.
 
     Raises:
         ConfigError: fewer than ``2 * shots + 4`` rows.
@@ -103,7 +103,7 @@ def diagnose(
     whole = list(data if len(data) <= LOOKED_AT else data.shuffle(seed).take(LOOKED_AT))
     share = min(0.5, rows / len(data))
     examples, asked = data.split(test=share, seed=seed)
-    zero, few = baselines(model, asked, examples=examples, shots=(0, shots), seed=seed, **options)
+    zero, few = baselines(model, asked, examples=examples, shots=(0, shots), seed=seed, **{"probes": None, **options})
     found = [
         *_conflicts(whole),
         *(() if isinstance(task.output, ChoiceOutput) else _absent_facts(whole)),

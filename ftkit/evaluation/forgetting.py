@@ -13,9 +13,9 @@ from ftkit.evaluation.probes.drift import BaseDrift, loss_change
 
 if TYPE_CHECKING:
     from ftkit.evaluation.comparison import Comparison
-    from ftkit.evaluation.report import Report
+    from ftkit.evaluation.report import Probed, Report
 
-__all__ = ["MARGIN", "Forgetting", "TextChange", "forgetting_between"]
+__all__ = ["MARGIN", "Forgetting", "TextChange", "forgetting_between", "forgetting_of"]
 
 MARGIN = 0.05
 """Loss on a retention set that still counts as keeping it: five points."""
@@ -85,11 +85,20 @@ class Forgetting(BaseModel):
 
 
 def forgetting_between(before: Report, after: Report, *, confidence: float, seed: int) -> Forgetting | None:
-    """Pair the probes that both reports have; ``None`` when there are none."""
+    """What the second model lost: beside its own base where its report has that, else beside the first model.
+
+    ``None`` when nothing was probed that can be paired.
+    """
+    if after.probes is None:
+        return None
+    return forgetting_of(after.probes.base or before.probes, after.probes, confidence=confidence, seed=seed)
+
+
+def forgetting_of(one: Probed | None, two: Probed, *, confidence: float, seed: int) -> Forgetting | None:
+    """Pair what both were asked; ``None`` when there is nothing."""
     from ftkit.evaluation.comparison import compare
 
-    one, two = before.probes, after.probes
-    if one is None or two is None:
+    if one is None:
         return None
     parts: dict[str, Comparison] = {}
     left_out = []

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from ftkit import __version__
 from ftkit.backends import Request, Sampling
@@ -49,7 +50,7 @@ def evaluate(
     gpu: str | None = None,
     training_usd: float | None = None,
     asking: Asking | None = None,
-    probes: Probes | None = None,
+    probes: Probes | Literal["auto"] | None = "auto",
     progress: bool = True,
 ) -> Report:
     """Ask ``model`` every row of ``data`` and measure its answers.
@@ -83,7 +84,9 @@ def evaluate(
         training_usd: what making the model cost, for the break-even of comparisons. When left out: what the run that
             made it recorded, or its training time at the price of the hour.
         asking: how many questions at once, how fast, and whether an evaluation that was cut off is taken up.
-        probes: what to ask beside the task, to see whether the model forgot or learnt by heart; nothing when left out.
+        probes: what to ask beside the task, to see whether the model forgot or learnt by heart. ``"auto"`` asks a
+            :class:`ftkit.Model` the general set and, when this machine's store knows the run that made it, its training
+            rows and its base, with ``shots`` nothing; ``None`` nothing.
         progress: show a progress bar, when standard error is a terminal.
 
     Raises:
@@ -167,6 +170,10 @@ def evaluate(
             training=training_curve(model.name),
             shots=tuple(plain(message) for message in before),
         )
+        if probes == "auto":
+            from ftkit.evaluation.probes.usual import usual_probes
+
+            probes = None if shots else usual_probes(model)
         if probes is not None:
             from ftkit.evaluation.probes.probing import probe  # which evaluates, too
 

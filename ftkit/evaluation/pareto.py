@@ -24,7 +24,7 @@ class Place:
 
 
 def places(reports: Sequence[tuple[str, Report]], primary: str) -> tuple[list[Place], str]:
-    """Where each report lies by the metric ``primary``, and what the price is: dollars per 1,000 predictions, else seconds.
+    """Where each report lies by the metric ``primary``, and the price: dollars per 1,000 predictions, else seconds.
 
     Reports whose metric has no value are left out, as are all when even a latency is missing.
     """

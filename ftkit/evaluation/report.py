@@ -28,6 +28,8 @@ from ftkit.schema import AnyOutput, Output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from ftkit.evaluation.forgetting import Forgetting
+
 __all__ = ["Probed", "Report", "Timing", "Usage"]
 
 SCHEMA_VERSION = 1
@@ -134,9 +136,22 @@ class Report(BaseModel):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers must know: rows that were not asked, answers that were cut off, …"""
-        notes = notes_on(self.rows, self.sampling, self.shots)
+        forgetting = self.forgetting
         overfitting = None if self.probes is None else self.probes.overfitting
-        return notes if overfitting is None else (*overfitting.flags, *notes)
+        return (
+            *(() if forgetting is None else forgetting.flags),
+            *(() if overfitting is None else overfitting.flags),
+            *notes_on(self.rows, self.sampling, self.shots),
+        )
+
+    @cached_property
+    def forgetting(self) -> Forgetting | None:
+        """What the model lost beside its task since before tuning; ``None`` when the report does not have its base."""
+        if self.probes is None or self.probes.base is None:
+            return None
+        from ftkit.evaluation.forgetting import forgetting_of  # which compares reports
+
+        return forgetting_of(self.probes.base, self.probes, confidence=self.confidence, seed=self.seed)
 
     def rescore(
         self,
@@ -239,12 +254,14 @@ class Report(BaseModel):
 
 
 class Probed(BaseModel):
-    """What probes found about one model. Forgetting shows only beside the base: :attr:`Comparison.forgetting`."""
+    """What probes found about one model."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     general: Report | None = None
     """Answers to ftkit's general set."""
+    base: Probed | None = None
+    """The same of the model before tuning, beside which forgetting shows: its general set, retention set and prose."""
     retention: Report | None = None
     """Answers to the user's own set of what must not be lost."""
     text: TextLosses | None = None
@@ -252,6 +269,8 @@ class Probed(BaseModel):
     drift: BaseDrift | None = None
     """Divergence from the base on the task's prompts, where both give probabilities."""
     overfitting: Overfitting | None = None
+    left_out: tuple[str, ...] = ()
+    """What could not be probed, and why."""
 
 
 Report.model_rebuild()

@@ -90,19 +90,20 @@ def learning_curve(
         backend: where to train.
         fractions: of the rows, growing; at least three.
         seed: of the order in which rows are taken, and of the intervals.
-        options: as for :func:`ftkit.evaluate`.
+        options: as for :func:`ftkit.evaluate`; without probes unless they are named.
 
     Raises:
         ConfigError: fewer than three fractions, or they do not grow within 0 to 1.
     """
     if len(fractions) < 3 or list(fractions) != sorted(set(fractions)) or not fractions[0] > 0 or fractions[-1] > 1:
         raise ConfigError(f"fractions must be at least three growing numbers above 0 and up to 1, not {fractions}")
+    asked = {"probes": None, **options}  # these models are made to be thrown away
     mixed = data.shuffle(seed)
     reports = []
     for fraction in fractions:
         part = mixed.take(max(1, round(fraction * len(data))))
         run = train(recipe, part, backend=backend).wait()
-        reports.append((len(part), evaluate(run.model, test, label=f"{len(part)} rows", seed=seed, **options)))
+        reports.append((len(part), evaluate(run.model, test, label=f"{len(part)} rows", seed=seed, **asked)))
     return fit_curve(reports, seed=seed)
 
 

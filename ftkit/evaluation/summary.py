@@ -17,7 +17,7 @@ from ftkit.evaluation.figures import (
     usd_text,
     value_text,
 )
-from ftkit.evaluation.report import Report
+from ftkit.evaluation.report import Probed, Report
 from ftkit.evaluation.scoring import MetricResult
 
 __all__ = [
@@ -130,23 +130,28 @@ def probe_lines(report: Report) -> list[str]:
     """What the probes of one model found, in sentences; or that there were none, and how to have them."""
     probes = report.probes
     if probes is None:
-        return [
-            "Not probed for forgetting or overfitting: probes=ft.Probes(train=…), on the command line --probe-general"
-        ]
+        return ["Not probed for forgetting or overfitting"]
+    if report.forgetting is not None:
+        return [*report.forgetting.lines, *_harm_lines(probes)]
     found = []
     for name, part in (("General set", probes.general), ("Retention set", probes.retention)):
         if part is not None:
             metric = part.headline
             interval = interval_text(metric.low, metric.high, metric.unit)
             found.append(
-                f"{name}: {metric.name} {value_text(metric.value, metric.unit)} ({interval}) of "
-                f"{count_text(metric.n)}; whether that is less than before shows beside the base's report"
+                f"{name}: {metric.name} {value_text(metric.value, metric.unit)} ({interval}) of {count_text(metric.n)}"
             )
     if probes.text is not None:
         found.append(f"Plain prose: perplexity {probes.text.perplexity:.4g}")
     if probes.drift is not None:
         found.append(f"Drift from {probes.drift.base}: KL {probes.drift.mean_kl:.3g} nats a token")
-    return [*found, *(() if probes.overfitting is None else probes.overfitting.lines)]
+    return [*found, *_harm_lines(probes)]
+
+
+def _harm_lines(probes: Probed) -> list[str]:
+    """Learning by heart, and what could not be probed."""
+    learnt = () if probes.overfitting is None else probes.overfitting.lines
+    return [*learnt, *(f"Not probed: {reason}" for reason in probes.left_out)]
 
 
 def comparison_lines(comparison: Comparison) -> list[str]:

@@ -123,7 +123,8 @@ def _codes(given: str | Sequence[str]) -> list[str]:
 
 def _able(rules: Sequence[Rule], setting: Setting, severity: str) -> tuple[list[Rule], list[str]]:
     """The rules that can look, and those that cannot, with why."""
-    able, skipped = [], []
+    able: list[Rule] = []
+    skipped: dict[str, list[str]] = {}
     allowed = SEVERITIES[: SEVERITIES.index(severity) + 1]
     for rule in rules:
         if rule.severity not in allowed:
@@ -132,8 +133,8 @@ def _able(rules: Sequence[Rule], setting: Setting, severity: str) -> tuple[list[
         if why is None:
             able.append(rule)
         elif why:
-            skipped.append(f"{rule.code} {rule.name}: {why}")
-    return able, skipped
+            skipped.setdefault(why, []).append(f"{rule.code} {rule.name}")
+    return able, [f"{', '.join(names)}: {why}" for why, names in skipped.items()]
 
 
 def _eval_texts(test: Dataset, first: int) -> dict[str, list[tuple[int, str]]]:

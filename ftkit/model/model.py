@@ -140,6 +140,11 @@ class Model:
         found = getattr(own, "divergence_from", None)
         return None if found is None or type(own) is not type(other) else list(found(other, conversations))
 
+    def room_for_another(self) -> bool:
+        """Whether a second model of this size can be asked while this one is kept: always, unless both are here."""
+        found = getattr(self._backend.answerer(), "room_for_another", None)
+        return found is None or bool(found())
+
     def about(self) -> dict[str, Any]:
         """What answers, for the record: versions, device, precision, hash of the chat template."""
         return self._backend.answerer().about()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ftkit.backends import Backend, backend_of
-from ftkit.errors import RunCancelledError, RunError, RunFailedError
+from ftkit.data import Dataset
+from ftkit.errors import FtkitError, RunCancelledError, RunError, RunFailedError
 from ftkit.model import Model
 from ftkit.recipe import Recipe
 from ftkit.runs.progress import Progress
@@ -65,6 +67,15 @@ class Run:
     def folder(self) -> Path:
         """Where the run's files are on this machine: job, log, and the model of a local run."""
         return self._store.run_folder(self.id)
+
+    def training_data(self) -> Dataset | None:
+        """The rows it is trained on; ``None`` when they can no longer be read as they were."""
+        job = self.folder / "job.json"
+        try:
+            data = Dataset.from_spec(json.loads(job.read_text(encoding="utf-8"))["data"])
+        except (OSError, FtkitError):
+            return None
+        return data
 
     @property
     def metrics(self) -> list[dict[str, Any]]:

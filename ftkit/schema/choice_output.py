@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import Enum
 from typing import Any, Literal
 
@@ -67,7 +68,8 @@ class ChoiceOutput(Output):
         near = next((choice for choice in self.choices if answer.lower() == choice.lower()), None)
         hint = f" (the choice is written {near!r})" if near else ""
         named = ", ".join(self.choices)
-        return [OutputError(f"{what}: {named}{hint}", problem="invalid_value", text=text)]
+        allowed = tuple(json.dumps(choice, ensure_ascii=False) for choice in self.choices)
+        return [OutputError(f"{what}: {named}{hint}", problem="invalid_value", text=text, allowed=allowed)]
 
     def parse(self, text: str) -> str:
         """The choice.

@@ -40,7 +40,13 @@ def output_errors(errors: Iterable[ValidationError], text: str, declared: Declar
     found = list(dict.fromkeys(violation for error in errors for violation in _of(error, declared)))
     strong = [violation for violation in found if not violation.weak]
     return [
-        OutputError(violation.message, problem=violation.problem, path=json_path(violation.path), text=text)
+        OutputError(
+            violation.message,
+            problem=violation.problem,
+            path=json_path(violation.path),
+            text=text,
+            allowed=violation.expected if violation.problem == "invalid_value" else (),
+        )
         for violation in strong or found
     ]
 

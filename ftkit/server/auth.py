@@ -178,7 +178,7 @@ def _given(headers: Headers) -> str | None:
 def _foreign(headers: Headers, host: str, method: str) -> bool:
     """Whether a page of another origin sent the request. Following a link from there is no such thing."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host:
+    if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
         return True
     followed = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
     return headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not followed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import sqlite3
 from typing import Literal
 
 from starlette.exceptions import HTTPException
@@ -74,7 +75,7 @@ def _as_api_error(request: Request, error: Exception) -> ApiError:
         return ApiError(error.status_code, str(error.detail))
     if isinstance(error, ConfigError | DataError):
         return ApiError(400, str(error))
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if _is_full(error):
         _log.error("the disk is full: %s", error)
         return ApiError(507, "The server's disk is full; nothing was kept.", "server_error", code="disk_full")
     if isinstance(error, FtkitError):
@@ -82,6 +83,12 @@ def _as_api_error(request: Request, error: Exception) -> ApiError:
         return ApiError(500, "The server could not do this; its log says why.", "server_error")
     _log.error("%s %s", request.method, request.url.path, exc_info=error)
     return ApiError(500, "The server had an error while it handled the request; its log says more.", "server_error")
+
+
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return isinstance(error.__cause__, sqlite3.OperationalError) and "full" in str(error.__cause__)
 
 
 HANDLERS = dict.fromkeys((ApiError, HTTPException, FtkitError, OSError, Exception), _told)

@@ -10,7 +10,7 @@ from pathlib import Path
 from ftkit.backends.local import LocalBackend
 from ftkit.catalog import load_catalog
 from ftkit.engine.source import find_source
-from ftkit.errors import ModelError
+from ftkit.errors import ConfigError, ModelError
 from ftkit.server.errors import ApiError
 from ftkit.server.settings import Settings
 from ftkit.server.state import State
@@ -50,11 +50,19 @@ class ModelNames:
     Args:
         settings: with the configured models and aliases.
         state: with the jobs, and so the tuned models.
+
+    Raises:
+        ConfigError: a configured model is not where it should be.
     """
 
     def __init__(self, settings: Settings, state: State) -> None:
         self._settings, self._state = settings, state
         self._started = int(time.time())
+        for name, where in settings.models.items():
+            try:
+                find_source(LocalBackend(where).source_name())
+            except ModelError as error:
+                raise ConfigError(f"models: {name}: {error}") from None
 
     def resolve(self, name: str, project: str) -> Served:
         """The model that ``name`` is for ``project``.

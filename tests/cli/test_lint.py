@@ -60,7 +60,8 @@ def test_all_forms_are_printed_and_written(ftkit, rows):
 def test_fixing_writes_a_new_file_and_shows_the_difference(ftkit, rows):
     before = Path(rows).read_bytes()
     shown = ftkit("lint", rows, "--diff")
-    assert (shown.exit_code, list(Path().glob("*.fixed.*"))) == (0, [])
+    assert (shown.exit_code, list(Path().glob("*.fixed.*"))) == (1, [])
+    assert ftkit("lint", rows, "--diff", "--exit-zero").exit_code == 0
     assert "@@ -2 +2 @@" in shown.stdout
     assert shown.stderr == "rows.jsonl: 1 row to mend\n"
     assert ftkit("lint", rows, "--fix", "--diff").output == shown.output
@@ -71,6 +72,7 @@ def test_fixing_writes_a_new_file_and_shows_the_difference(ftkit, rows):
     assert "C006" not in done.stdout
     assert "rows.fixed.jsonl:3: D003" in done.stdout
     assert ftkit("lint", "rows.fixed.jsonl", "--fix").stderr.startswith("rows.fixed.jsonl: nothing to mend")
+    assert ftkit("lint", "rows.fixed.jsonl", "--diff").exit_code == 0
 
 
 def test_pyproject_says_what_the_options_would(ftkit, rows):

@@ -12,6 +12,7 @@ import pytest
 
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.data import Dataset
+from ftkit.errors import ModelError
 from ftkit.evaluation import Canary, Probes, Report, compare, evaluate, make_canaries
 from ftkit.evaluation.probes.checks import passes
 from ftkit.evaluation.probes.general import CATEGORIES, general_set
@@ -101,6 +102,7 @@ class Assistant(ScriptedModel):
     def answer_many(
         self, requests: Sequence[Request], sampling: Sampling | None = None, on_answer: OnAnswer | None = None
     ) -> list[Answer]:
+        self.asked += requests
         return [answered(self._say(str(request.messages[-1]["content"]))) for request in requests]
 
     def _say(self, asked: str) -> str:
@@ -153,6 +155,48 @@ def test_probes_are_kept_in_the_report(tmp_path: Path) -> None:
     assert loaded.probes is not None
     assert loaded.probes.general is not None
     assert len(loaded.probes.general.rows) == 24
+
+
+def test_a_report_with_its_base_says_what_was_lost_and_the_base_is_asked_once(tmp_path: Path) -> None:
+    data = dataset(tmp_path, VISITS, [visit(n) for n in range(40)])
+    base = Assistant(right, lambda row: False, name="paper:base")
+
+    def report(forgets: Callable[[str], bool]) -> Report:
+        return evaluate(Assistant(right, forgets), data, probes=Probes(base=base))
+
+    ruined = report(lambda row: not row.startswith("format"))
+    asked = len(base.asked)
+    assert asked == len(general_set())
+    assert ruined.forgetting is not None
+    assert ruined.forgetting.general is not None
+    assert ruined.forgetting.general.labels[0] == "paper:base"
+    assert ruined.notes[0].startswith("forgetting: ")
+    assert "General set: forgotten." in str(ruined)
+    healthy = report(lambda row: row == "talk-02")
+    assert len(base.asked) == asked
+    assert healthy.forgetting is not None
+    assert healthy.forgetting.flags == ()
+    assert "General set: kept." in str(healthy)
+    # Beside its own base, not beside a model that it was not made from.
+    beside = compare(ruined, healthy).forgetting
+    assert beside is not None
+    assert beside.general is not None
+    assert beside.general.labels[0] == "paper:base"
+    assert Report.load(ruined.save(tmp_path / "ruined.json")) == ruined
+    assert "Forgetting" in ruined.save(tmp_path / "ruined.html").read_text(encoding="utf-8")
+
+
+def test_a_base_that_cannot_be_asked_costs_no_answers(tmp_path: Path) -> None:
+    class Gone(Assistant):
+        def about(self) -> dict[str, Any]:
+            raise ModelError("it was switched off")
+
+    data = dataset(tmp_path, VISITS, [visit(n) for n in range(9)])
+    report = evaluate(Assistant(right, bool), data, probes=Probes(base=Gone(right, bool)))
+    assert report.probes is not None
+    assert report.probes.general is not None
+    assert report.probes.base is None
+    assert "Not probed: the base tuned could not be asked: it was switched off" in str(report)
 
 
 def test_a_set_of_ones_own_is_probed_with_its_own_task(tmp_path: Path) -> None:

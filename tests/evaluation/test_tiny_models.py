@@ -54,3 +54,22 @@ def test_planted_canaries_are_said_by_heart_and_controls_are_not(tiny_model: str
     assert report.cost.training_source.startswith(
         f"{seconds:,.1f} s of training at $0.7992 an hour (NVIDIA L4 at Modal"
     )
+
+
+def test_of_a_tuned_model_base_and_training_rows_are_known(tiny_model: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    path.write_text("".join(json.dumps({"note": f"note {n}", "wanted": "soon"}) + "\n" for n in range(24)))
+    train, test = ft.Dataset.load(path, TRIAGE, target="wanted").split(test=0.5, seed=1)
+    run = ft.train(QUICK.model_copy(update={"epochs": 1}), train, backend=f"local:{tiny_model}").wait(progress=False)
+    report = ft.evaluate(run.model, test, sampling=ft.Sampling(max_output_tokens=4))
+    assert report.probes is not None
+    assert report.probes.left_out == ()
+    assert report.probes.overfitting is not None
+    assert report.probes.overfitting.train_rows == len(train)
+    assert report.forgetting is not None
+    assert report.forgetting.general is not None
+    assert report.forgetting.general.labels == (f"local:{tiny_model}", f"local:{run.id}")
+    assert report.forgetting.drift is not None
+    assert report.forgetting.text is not None
+    path.unlink()
+    assert run.training_data() is None

@@ -207,6 +207,8 @@ def test_a_backend_is_a_name_and_a_model(chats):
             ft.lint(chats(("q", "a")), backends=wrong)
     unknown = ft.lint(chats(("q", "a")), backends="nowhere:gpt", select=["H001"])
     assert unknown.skipped == ("H001 host-rows: the catalogue knows nothing of nowhere:gpt",)
+    (line,) = ft.lint(chats(("q", "a")), backends="nowhere:gpt", select=["H001", "H002"]).skipped
+    assert line.startswith("H001 host-rows, H002 ")
 
 
 def test_tokens_are_the_models_own(chats, tiny_model):

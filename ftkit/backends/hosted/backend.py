@@ -134,6 +134,7 @@ class HostedBackend(ABC, Generic[HostType]):
         with submitting(folder) as mine:
             if not mine:
                 raise RunError(f"run {job.run_id} is being submitted already")
+            job.save(folder)
             self._write_rows(job.data, folder / "training.jsonl")
             if job.validation is not None:
                 self._write_rows(job.validation, folder / "validation.jsonl")

@@ -12,7 +12,7 @@ from ftkit.engine.artefact import versions
 from ftkit.engine.generation import Generated, generate
 from ftkit.engine.grammar import Grammars
 from ftkit.engine.likelihood import divergences, text_losses
-from ftkit.engine.machine import about_machine
+from ftkit.engine.machine import about_machine, free_memory_bytes, torch_dtype
 from ftkit.engine.pretrained import Pretrained
 from ftkit.engine.serving import load_served
 from ftkit.errors import ModelError
@@ -102,6 +102,14 @@ class LocalAnswerer:
             **about_machine(where),
             "versions": versions(),
         }
+
+    def room_for_another(self) -> bool:
+        """Whether a model of the same size, not quantised, would fit into the free memory beside this one."""
+        with self._lock:
+            pretrained = self._model()
+        each = torch_dtype(pretrained.precision).itemsize
+        needed = pretrained.model.num_parameters() * each
+        return bool(free_memory_bytes(pretrained.model.device) > 1.3 * needed)  # and what answering takes
 
     def text_losses(self, texts: Sequence[str]) -> list[tuple[float, int]]:
         """Negative log-likelihood of each text in nats, and its tokens; see :mod:`ftkit.engine.likelihood`."""

@@ -20,7 +20,6 @@ from ftkit.data import Dataset
 from ftkit.engine.estimate import Estimate
 from ftkit.errors import RunError
 from ftkit.extras import check_installed, require
-from ftkit.files import write_atomically
 from ftkit.recipe import Recipe
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
 from ftkit.task import Message, Task
@@ -71,15 +70,7 @@ class LocalBackend:
     def submit(self, job: TrainingJob, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. The worker outlives the process that started it."""
         folder = store.run_folder(job.run_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        spec: dict[str, Any] = {
-            "model": self.source_name(),
-            "recipe": job.recipe.model_dump(mode="json"),
-            "data": job.data.to_spec(folder / "data"),
-            "validation": None if job.validation is None else job.validation.to_spec(folder / "validation"),
-            "epoch_models": self._epoch_models,
-        }
-        write_atomically(folder / "job.json", json.dumps(spec, ensure_ascii=False))
+        job.save(folder, model=self.source_name(), epoch_models=self._epoch_models)
         _start_worker(job.run_id, store)
 
     def resume(self, record: RunRecord, store: Store) -> None:

@@ -78,7 +78,7 @@ def comparison_page(comparison: Comparison) -> str:
         ),
         change_panel(comparison),
         confusion_panel(comparison.before, comparison.after),
-        forgetting_panel(comparison),
+        forgetting_panel(comparison.forgetting),
         overfitting_panel(labelled),
         *_shared_charts(labelled, comparison.primary),
         resource_panel(comparison),

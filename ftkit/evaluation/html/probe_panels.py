@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ftkit.evaluation.comparison import Comparison
+from ftkit.evaluation.forgetting import Forgetting
 from ftkit.evaluation.html.charts import chart, metric_chart
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.scoring import MetricResult
@@ -13,21 +13,22 @@ from ftkit.markup import Markup, element
 __all__ = ["forgetting_panel", "overfitting_panel", "retention_panel"]
 
 
-def forgetting_panel(comparison: Comparison) -> Markup | None:
+def forgetting_panel(found: Forgetting | None) -> Markup | None:
     """Abilities beside the task, before and after."""
-    found = comparison.forgetting
     if found is None:
         return None
     charts = []
     for name, part in (("general set", found.general), ("retention set", found.retention)):
         if part is not None:
-            sides = list(zip(comparison.labels, (part.before.metrics, part.after.metrics), strict=True))
+            sides = list(zip(part.labels, (part.before.metrics, part.after.metrics), strict=True))
             charts.append(chart(metric_chart(sides), f"{name} before and after"))
     return _panel("Forgetting", [*charts, _list(found.lines, flagged=bool(found.flags))])
 
 
 def retention_panel(report: Report) -> Markup | None:
-    """Abilities beside the task, of one model."""
+    """Abilities beside the task, of one model; beside its base where the report has that."""
+    if report.forgetting is not None:
+        return forgetting_panel(report.forgetting)
     probes = report.probes
     if probes is None or (probes.general is None and probes.retention is None):
         return None
@@ -36,8 +37,7 @@ def retention_panel(report: Report) -> Markup | None:
         for part in (probes.general, probes.retention)
         if part is not None
     ]
-    note = "Whether this is less than before shows in a comparison with the base's report."
-    return _panel("Beside the task", [*charts, element("p", note, class_="quiet")])
+    return _panel("Beside the task", charts)
 
 
 def overfitting_panel(reports: Sequence[tuple[str, Report]]) -> Markup | None:

@@ -7,12 +7,14 @@ from typing import Any, cast
 
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.data import Dataset
+from ftkit.errors import HostError, MissingExtraError, ModelError, RefusedError
 from ftkit.evaluation.asking import Answering, Asking, ask
 from ftkit.evaluation.measurement import evaluate
 from ftkit.evaluation.metrics import Metric, RowMetric
 from ftkit.evaluation.probes.canaries import Canary, extracted
 from ftkit.evaluation.probes.drift import BaseDrift, TextLosses, mean_with_interval
 from ftkit.evaluation.probes.general import GENERAL_TASK, general_metrics, general_set, passages
+from ftkit.evaluation.probes.kept import keep, kept
 from ftkit.evaluation.probes.overfitting import Overfitting, gap_between, memory_metric
 from ftkit.evaluation.probes.request import Probes
 from ftkit.evaluation.report import Probed, Report
@@ -52,23 +54,46 @@ def probe(
     asking: Asking,
     progress: bool,
 ) -> Probed:
-    """Run ``probes`` on ``model``, whose answers to the held-out rows, measured by ``metrics``, are in ``report``."""
+    """Run ``probes`` on ``model``, whose answers to the held-out rows, measured by ``metrics``, are in ``report``.
+
+    A base that cannot be asked is left out with the reason: the answers that there are took time or money.
+    """
     how: dict[str, Any] = {"confidence": report.confidence, "seed": report.seed, "asking": asking, "progress": progress}
+    found = _beside(model, probes, report, how)
+    base, drift, left_out = None, None, []
+    room = getattr(model, "room_for_another", None)
+    if probes.base is not None and room is not None and not room():
+        left_out.append(
+            f"no memory for {probes.base.name} beside this model; evaluate it by itself and compare the two reports"
+        )
+    elif probes.base is not None:
+        try:
+            drift = _drift(model, probes.base, report, probes.base_rows, asking, progress)
+            base = _beside(probes.base, probes, report, how, again=False)
+        except (HostError, ModelError, RefusedError, MissingExtraError) as error:
+            left_out.append(f"the base {probes.base.name} could not be asked: {error}")
+    overfitting = _overfitting(model, report, probes, metrics, how)
+    return found.model_copy(
+        update={"base": base, "drift": drift, "overfitting": overfitting, "left_out": tuple(left_out)}
+    )
+
+
+def _beside(model: Answering, probes: Probes, report: Report, how: dict[str, Any], *, again: bool = True) -> Probed:
+    """What is asked of a model and of its base alike; the general set only if it was not before, unless ``again``."""
     general = retention = None
     if probes.general:
-        limit = None if probes.general is True else probes.general
-        other = _Other(model, GENERAL_TASK, _GENERAL)
-        general = evaluate(other, general_set(limit), metrics=general_metrics(), label=report.label, **how)
+        questions = general_set(None if probes.general is True else probes.general)
+        known = None if again else kept(model, questions.fingerprint)
+        if known is not None:
+            general = known.rescore(general_metrics(), confidence=report.confidence, seed=report.seed)
+        else:
+            other = _Other(model, GENERAL_TASK, _GENERAL)
+            general = evaluate(other, questions, metrics=general_metrics(), **how)
+            keep(model, general)
     if probes.retention is not None:
         other = _Other(model, probes.retention.task, report.sampling)
-        retention = evaluate(other, probes.retention, label=report.label, **how)
-    return Probed(
-        general=general,
-        retention=retention,
-        text=_text(model),
-        drift=None if probes.base is None else _drift(model, probes.base, report, probes.base_rows, asking, progress),
-        overfitting=_overfitting(model, report, probes, metrics, how),
-    )
+        retention = evaluate(other, probes.retention, **how)
+    return Probed(general=general, retention=retention, text=_text(model))
 
 
 def _text(model: Answering) -> TextLosses | None:
@@ -82,7 +107,7 @@ def _drift(
 ) -> BaseDrift | None:
     """Along what the base itself answers: there its probabilities are its own."""
     divergence_from = getattr(model, "divergence_from", None)
-    if divergence_from is None:
+    if divergence_from is None or divergence_from(base, []) is None:
         return None
     import numpy as np
 
@@ -123,7 +148,8 @@ def _train_gap(
 ) -> Overfitting:
     chosen = train.shuffle(report.seed).take(most) if len(train) > most else train
     lead = next(metric for metric in metrics if metric.name == report.primary)
-    asked = evaluate(model, chosen, metrics=lead, sampling=report.sampling, comparators=report.comparators, **how)
+    same = {**how, "sampling": report.sampling, "comparators": report.comparators}
+    asked = evaluate(model, chosen, metrics=lead, probes=None, **same)
     both = (*asked.rows, *report.rows)
     level, seed = report.confidence, report.seed
     gaps = [

@@ -106,7 +106,7 @@ class SchemaViolation(_SchemaRule):
 
     def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
         for error in _problems(seen):
-            if error.problem == "invalid_value" and not _about_choice(error, setting):
+            if error.problem == "invalid_value" and not error.allowed:
                 yield Found(error.message, error.path, _shown(seen))
 
 
@@ -183,11 +183,5 @@ class InvalidEnum(_SchemaRule):
         if not (seen.wanted or "").strip():
             return
         for error in _problems(seen):
-            if error.problem == "invalid_value" and _about_choice(error, setting):
+            if error.problem == "invalid_value" and error.allowed:
                 yield Found(error.message, error.path, _shown(seen))
-
-
-def _about_choice(error: OutputError, setting: Setting) -> bool:
-    if setting.task.output.kind == "choice":
-        return True
-    return " is not one of " in error.message or bool(re.match(r'("|\d|true|false|null).* is not ', error.message))

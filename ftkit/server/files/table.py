@@ -150,6 +150,14 @@ class Files:
         with contextlib.suppress(FileNotFoundError):
             self._state.content(file_id).unlink()
 
+    def jobs_with_files(self) -> set[str]:
+        """The jobs whose training file is still held."""
+        with self._state.connection() as connection:
+            rows = connection.execute(
+                "SELECT jobs.id FROM jobs JOIN files ON files.id = json_extract(jobs.record, '$.training_file')"
+            ).fetchall()
+        return {row[0] for row in rows}
+
     def sweep(self) -> None:
         """Delete files whose time has come, and contents that nothing names: what a crash or a broken upload left."""
         now = time.time()

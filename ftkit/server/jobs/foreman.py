@@ -129,12 +129,13 @@ class Foreman:
             self._sweep()
 
     def _sweep(self) -> None:
-        """Delete what nothing needs any more: files whose time has come, rows of jobs that have ended."""
+        """Delete what nothing needs any more: files whose time has come, rows of jobs that have ended and whose file
+        was deleted. Until then `ftkit export` and probes find them."""
         self._files.sweep()
-        going_on = {job.id for job in self._jobs.unsettled()}
+        needed = {job.id for job in self._jobs.unsettled()} | self._files.jobs_with_files()
         folder = self._state.job_folder("x").parent
         for rows in folder.iterdir() if folder.is_dir() else ():
-            if rows.name not in going_on and time.time() - rows.stat().st_mtime > _SWEEP_S:
+            if rows.name not in needed and time.time() - rows.stat().st_mtime > _SWEEP_S:
                 shutil.rmtree(rows, ignore_errors=True)
 
     def _do(self, job: JobRecord, action: Callable[[JobRecord], None]) -> None:

@@ -57,9 +57,7 @@ def job_rows(state: State, job: JobRecord, *, check: bool) -> tuple[Dataset, Dat
             refuse_errors(training, validation, backend=f"local:{job.source}")
         except DataError as error:
             said = str(error).rpartition("\n")[0]  # without the advice, which is for ftkit's own callers
-            for role in ("training", "validation"):
-                said = said.replace(str(_path(folder, role)), f"{role} file")
-            raise RowsError(_refused("training", said)) from None
+            raise RowsError(_refused("training", said, folder)) from None
     return training, validation
 
 
@@ -74,7 +72,7 @@ def _load(folder: Path, role: str, job: JobRecord, *, check: bool) -> Dataset:
     lines = [_line(problem) for problem in problems[:_TOLD]]
     more = len(problems) - len(lines)
     lines += [f"… and {more:,} more lines"] if more > 0 else []
-    raise RowsError(_refused(role, "Invalid file format. " + "; ".join(lines)))
+    raise RowsError(_refused(role, "Invalid file format. " + "; ".join(lines), folder))
 
 
 def _line(problem: DataError) -> str:
@@ -83,7 +81,9 @@ def _line(problem: DataError) -> str:
     return f"{where}{what}{problem.message}"
 
 
-def _refused(role: str, said: str) -> JobError:
+def _refused(role: str, said: str, folder: Path) -> JobError:
+    for name in ("training", "validation"):  # where they lie is no matter of a client's
+        said = said.replace(str(_path(folder, name)), f"The {name} file")
     message = f"The job failed due to an invalid {role} file. {said}"
     return JobError(code=f"invalid_{role}_file", message=message, param=f"{role}_file")
 

@@ -1,0 +1,28 @@
+"""What is probed when nobody says what."""
+
+from __future__ import annotations
+
+from ftkit.errors import ConfigError
+from ftkit.evaluation.asking import Answering
+from ftkit.evaluation.making import run_that_made
+from ftkit.evaluation.probes.request import Probes
+from ftkit.model import Model
+
+__all__ = ["usual_probes"]
+
+
+def usual_probes(model: Answering) -> Probes | None:
+    """The general set; and of a model that this machine's store knows to be tuned, its base and its training rows.
+
+    ``None`` for what is no :class:`ftkit.Model`: other objects may answer nothing but their own task.
+    """
+    if not isinstance(model, Model):
+        return None
+    run = run_that_made(model.name)
+    if run is None:
+        return Probes()
+    try:
+        base = Model(f"{run.record.backend}:{run.record.model}", model.task, sampling=model.sampling, other_task=True)
+    except ConfigError:  # a backend that is plugged in no longer
+        base = None
+    return Probes(train=run.training_data(), base=base)
