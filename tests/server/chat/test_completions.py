@@ -291,3 +291,44 @@ def test_health_and_metrics(served):
     metrics = httpx.get(f"{served.url}/metrics").text
     for name in ('ftkit_chat_requests_total{status="200"}', "ftkit_model_bytes", "ftkit_chat_seconds_bucket"):
         assert name in metrics
+
+
+ODD: list[Any] = [None, True, 0, -1, 3, 2**70, 0.5, -0.1, 1e308, "", "x", [], ["x"], [None], {}, {"type": "function"}]
+    None,
+    True,
+    0,
+    -1,
+    3,
+    2**70,
+    0.5,
+    -0.1,
+    1e308,
+    "",
+    "x",
+    [],
+    ["x"],
+    [None],
+    {},
+    {"a": 1},
+    {"type": "function"},
+]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("model", "messages", "n", "seed", "stop", "stream", "stream_options", "temperature", "top_p", "tools"),
+        *("max_tokens", "max_completion_tokens", "logprobs", "top_logprobs", "response_format", "tool_choice"),
+        *("parallel_tool_calls", "metadata", "user", "logit_bias", "modalities", "unheard_of"),
+    ],
+)
+def test_nothing_that_is_said_breaks_the_server(served, field):
+    with httpx.Client(timeout=60) as client:
+        for value in ODD:
+            body = {"model": "tiny", "messages": NOTE, "max_tokens": 1, field: value}
+            if field == "messages" and isinstance(value, list | str):
+                body["messages"] = [{"role": "user", "content": value}]
+            answer = client.post(f"{served.url}/v1/chat/completions", json=body)
+            assert answer.status_code in (200, 400, 404), (value, answer.text)
+            if answer.status_code >= 400:
+                assert answer.json()["error"]["message"]
