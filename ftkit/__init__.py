@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ftkit import runs
     from ftkit.backends import Answer, Request, Sampling
+    from ftkit.backends.openai_jobs import OpenAI
     from ftkit.data import Dataset, Row
     from ftkit.errors import (
         ConfigError,
@@ -63,6 +64,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ftkit.backends": ("Answer", "Request", "Sampling"),
+    "ftkit.backends.openai_jobs": ("OpenAI",),
     "ftkit.data": ("Dataset", "Row"),
     "ftkit.errors": (
         "ConfigError",
@@ -128,6 +130,7 @@ __all__ = [
     "MissingExtraError",
     "Model",
     "ModelError",
+    "OpenAI",
     "Output",
     "OutputError",
     "Plan",

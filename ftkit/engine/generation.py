@@ -12,7 +12,8 @@ import torch
 from transformers import DynamicCache
 
 from ftkit.engine.cache import RoomyCache
-from ftkit.engine.grammar import Grammar, Held
+from ftkit.engine.drawing import Draw, choose
+from ftkit.engine.grammar import Grammar, Held, permitted
 from ftkit.engine.pretrained import Pretrained
 from ftkit.engine.rendered import Ints
 from ftkit.engine.tree import shared_length
@@ -119,8 +120,7 @@ class _Batch:
         self.numbers = numbers
         self.common = common
         self.limit = max_new_tokens
-        self.temperature, self.top_p = temperature, top_p
-        self.draws = [torch.Generator().manual_seed(hash((seed, number))) for number in numbers]
+        self.draws = [Draw(temperature, top_p, seed, number) for number in numbers]
         rests = [prompts[number][common:] for number in numbers]
         width = max(len(rest) for rest in rests)
         device = self.model.device
@@ -154,7 +154,7 @@ class _Batch:
                 logits_to_keep=1,
             ).logits[:, -1]
             logits = logits.float()
-            chosen = self.choose(self.permitted(logits, rows), rows)
+            chosen = choose(permitted(logits, [self.held[row] for row in rows]), [self.draws[row] for row in rows])
             picked = logits.gather(1, torch.tensor(chosen, device=logits.device).unsqueeze(1)).squeeze(1)
             gained = (picked - logits.logsumexp(dim=-1)).tolist()
             open_rows = []
@@ -180,23 +180,3 @@ class _Batch:
             ids = torch.tensor([[answers[row][-1]] for row in rows], device=ids.device)
             seen, end = end, end + 1
         return done
-
-    def permitted(self, logits: torch.Tensor, rows: list[int]) -> torch.Tensor:
-        """The logits without those tokens that a row's grammar forbids."""
-        if all(self.held[row] is None for row in rows):
-            return logits
-        free = torch.ones(logits.shape[-1], dtype=torch.bool)
-        allowed = [free if (held := self.held[row]) is None else held.allowed(logits.shape[-1]) for row in rows]
-        return logits.masked_fill(~torch.stack(allowed).to(logits.device), float("-inf"))
-
-    def choose(self, logits: torch.Tensor, rows: list[int]) -> list[int]:
-        """Next token of each open row."""
-        if self.temperature == 0:
-            return [int(token) for token in logits.argmax(dim=-1)]
-        chosen = []
-        for row, own in zip(rows, (logits / self.temperature).softmax(dim=-1).cpu(), strict=True):
-            likely, tokens = own.sort(descending=True)
-            # The smallest set of tokens whose mass reaches top_p; the likeliest is always in it.
-            likely[(likely.cumsum(dim=0) - likely) >= self.top_p] = 0
-            chosen.append(int(tokens[torch.multinomial(likely, 1, generator=self.draws[row])]))
-        return chosen

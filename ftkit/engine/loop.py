@@ -79,6 +79,7 @@ class Loop:
         should_stop: asked before each step.
         total: steps of the whole run.
         checkpoints: where progress is kept.
+        keep_epoch: asked at the end of each epoch, with its step and number, to keep the model; whether it did.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Loop:
         should_stop: Callable[[], bool],
         total: int,
         checkpoints: Checkpoints,
+        keep_epoch: Callable[[int, int], bool],
     ) -> None:
         self.recipe: Any = recipe  # resolved: no field is "auto" any more
         self.method = method
@@ -104,6 +106,7 @@ class Loop:
         self.should_stop = should_stop
         self.total = total
         self.checkpoints = checkpoints
+        self.keep_epoch = keep_epoch
         self.parameters = list(adapted.parameters.values())
         self.optimizer = make_optimizer(self.recipe, self.parameters)
         self.progress = Progress()
@@ -160,6 +163,8 @@ class Loop:
                     return step < self.total
                 if step % self.recipe.save_steps == 0 and step < self.total:
                     self.save()
+            if step == done.step:  # not an epoch of before a resumption
+                self.keep(step, epoch + 1)
         return False
 
     def packs(self, examples: Sequence[Example]) -> list[Packed]:
@@ -303,6 +308,16 @@ class Loop:
         step = self.progress.step
         if self.write(lambda: self.checkpoints.save(step, dict(self.adapted.parameters), state), "a checkpoint"):
             self.emit("checkpoint", {"step": step})
+
+    def keep(self, step: int, epoch: int) -> None:
+        """Keep the model of an epoch's end, where that is wanted; a full disk costs it, not the run."""
+        try:
+            kept = self.keep_epoch(step, epoch)
+        except TrainingError as error:
+            self.warn(f"step {step}: the model of epoch {epoch} was not kept: {error}")
+            return
+        if kept:
+            self.emit("log", {"message": f"kept the model of epoch {epoch}", "step": step, "kept_epoch": epoch})
 
     def restore(self) -> None:
         """Go on from the newest whole checkpoint, if there is one."""
