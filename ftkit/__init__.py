@@ -54,10 +54,12 @@ if TYPE_CHECKING:
     )
     from ftkit.exporting import Export, export
     from ftkit.graders import (
+        EvaluatorGrader,
         FunctionGrader,
         Grade,
         Grader,
         LabelModelGrader,
+        LambdaGrader,
         MultiGrader,
         PythonGrader,
         RewardModelGrader,
@@ -115,10 +117,12 @@ _HOMES = {
     ),
     "ftkit.exporting": ("Export", "export"),
     "ftkit.graders": (
+        "EvaluatorGrader",
         "FunctionGrader",
         "Grade",
         "Grader",
         "LabelModelGrader",
+        "LambdaGrader",
         "MultiGrader",
         "PythonGrader",
         "RewardModelGrader",
@@ -151,6 +155,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "DoRA",
+    "EvaluatorGrader",
     "Export",
     "ExportError",
     "FormatError",
@@ -162,6 +167,7 @@ __all__ = [
     "HostError",
     "JsonOutput",
     "LabelModelGrader",
+    "LambdaGrader",
     "LintReport",
     "LoRA",
     "MissingExtraError",
