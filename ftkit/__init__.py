@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ftkit import runs
     from ftkit.backends import Answer, Request, Sampling
+    from ftkit.backends.openai_jobs import OpenAI
     from ftkit.data import Dataset, Row
     from ftkit.errors import (
         ConfigError,
@@ -73,7 +74,7 @@ if TYPE_CHECKING:
     from ftkit.model import Model, Scorer
     from ftkit.planning import Plan, plan
     from ftkit.recipe import DPO, RFT, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
-    from ftkit.runs import Run, train
+    from ftkit.runs import RewardSignal, Run, reward_signal, train
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
     from ftkit.task import Task
 
@@ -81,6 +82,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ftkit.backends": ("Answer", "Request", "Sampling"),
+    "ftkit.backends.openai_jobs": ("OpenAI",),
     "ftkit.data": ("Dataset", "Row"),
     "ftkit.errors": (
         "ConfigError",
@@ -135,7 +137,7 @@ _HOMES = {
     "ftkit.model": ("Model", "Scorer"),
     "ftkit.planning": ("Plan", "plan"),
     "ftkit.recipe": ("DPO", "RFT", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
-    "ftkit.runs": ("Run", "train"),
+    "ftkit.runs": ("RewardSignal", "Run", "reward_signal", "train"),
     "ftkit.schema": ("ChoiceOutput", "JsonOutput", "Output", "TextOutput"),
     "ftkit.task": ("Task",),
 }
@@ -172,6 +174,7 @@ __all__ = [
     "Model",
     "ModelError",
     "MultiGrader",
+    "OpenAI",
     "Output",
     "OutputError",
     "Plan",
@@ -185,6 +188,7 @@ __all__ = [
     "Request",
     "RewardModel",
     "RewardModelGrader",
+    "RewardSignal",
     "Row",
     "Run",
     "RunCancelledError",
@@ -215,6 +219,7 @@ __all__ = [
     "load_recipe",
     "overview",
     "plan",
+    "reward_signal",
     "runs",
     "train",
 ]

@@ -68,8 +68,8 @@ class Watch:
         if "entropy" in now and now["entropy"] < _COLLAPSED * began["entropy"]:
             self._warn(
                 "entropy",
-                f"step {step}: the entropy has fallen from {began['entropy']:.3f} to {now['entropy']:.3f} nats a token, "
-                "so the model hardly tries anything else any more. beta, a lower learning_rate or a larger "
+                f"step {step}: the entropy has fallen from {began['entropy']:.3f} to {now['entropy']:.3f} nats a "
+                "token, so the model hardly tries anything else any more. beta, a lower learning_rate or a larger "
                 "epsilon_high keep it trying",
             )
         if now["completion_length"] > _LONGER * began["completion_length"]:

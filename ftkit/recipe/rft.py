@@ -57,6 +57,9 @@ class RFT(Recipe):
     beta: float = Field(default=0.0, ge=0.0)
     """Weight of the divergence from the reference, estimated for each token as exp(d) − d − 1 with d = log π_ref −
     log π (the k3 of Schulman 2020, http://joschu.net/blog/kl-approx.html). 0 spares its computation."""
+    use_bias_correction_kl: bool = True
+    """Multiply the divergence by ρ, so that its gradient is that of KL(policy ‖ reference) without bias (DeepSeek-V3.2,
+    arXiv 2512.02556). Off is the plain estimate of GRPO."""
     num_iterations: int = Field(default=1, ge=1)
     """Optimiser steps on the same answers (μ). Above 1 ratios leave 1, and clipping begins to matter."""
     mask_truncated_completions: bool = False

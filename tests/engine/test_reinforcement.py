@@ -23,6 +23,7 @@ from tests.engine import worth
 from tests.engine.test_training import ADAPTERS, TASK
 
 LETTERS = FunctionGrader(function=worth.worth)
+RARE = FunctionGrader(function=worth.rare)
 
 
 def rft(**changes: Any) -> ft.RFT:
@@ -94,9 +95,19 @@ def test_gspo_takes_the_geometric_mean_of_an_answers_ratios():
 
 def test_the_divergence_is_k3():
     now, reference = torch.tensor([0.0, -1.0]), torch.tensor([math.log(2), -1.0])
-    found = policy_losses(now, now, reference, torch.zeros(1), torch.tensor([0, 0]), rft(beta=0.5))
-    torch.testing.assert_close(found.divergence, torch.tensor([2 - math.log(2) - 1, 0.0]))
-    torch.testing.assert_close(found.losses, 0.5 * found.divergence)
+    now.requires_grad_()
+    owners, judged, old = torch.tensor([0, 0]), torch.zeros(1), now.detach()
+    plain = policy_losses(now, old, reference, judged, owners, rft(beta=0.5, use_bias_correction_kl=False))
+    torch.testing.assert_close(plain.divergence, torch.tensor([2 - math.log(2) - 1, 0.0]))
+    torch.testing.assert_close(plain.losses.detach(), 0.5 * plain.divergence)
+    # d/dx (e^d − d − 1) with d = reference − x is 1 − e^d; of ρ times it, at ρ = 1, it is that plus the term itself,
+    # −d: the gradient of KL by the log-derivative.
+    (slope,) = torch.autograd.grad(plain.losses.sum(), now)
+    torch.testing.assert_close(slope, 0.5 * torch.tensor([1 - 2.0, 0.0]))
+    corrected = policy_losses(now, old, reference, judged, owners, rft(beta=0.5))
+    torch.testing.assert_close(corrected.losses, plain.losses)
+    (slope,) = torch.autograd.grad(corrected.losses.sum(), now)
+    torch.testing.assert_close(slope, 0.5 * torch.tensor([-math.log(2), 0.0]))
 
 
 def test_a_model_learns_what_is_rewarded(tiny_model: str, tmp_path: Path):
@@ -104,7 +115,7 @@ def test_a_model_learns_what_is_rewarded(tiny_model: str, tmp_path: Path):
     steps = ran.of("step")
     assert [step["step"] for step in steps] == list(range(1, 21))
     first, last = (sum(step["reward"] for step in part) / 4 for part in (steps[:4], steps[-4:]))
-    assert last > 2 * first
+    assert last > 1.5 * first
     assert steps[0]["answers"] == 12
     assert steps[0]["kl"] == pytest.approx(0, abs=1e-6)
     assert steps[-1]["kl"] > steps[1]["kl"]
@@ -145,7 +156,12 @@ def test_the_refusal_can_be_overridden_and_what_fails_is_counted(tiny_model: str
 
 def test_groups_that_tell_nothing_are_replaced(tiny_model: str, tmp_path: Path):
     plain, dynamic = (
-        Ran(rft(epochs=1, max_output_tokens=2, dynamic_sampling=times), tiny_model, tmp_path / str(times), prompts(30))
+        Ran(
+            rft(grader=RARE, epochs=1, max_output_tokens=2, dynamic_sampling=times),
+            tiny_model,
+            tmp_path / str(times),
+            prompts(30),
+        )
         for times in (0, 2)
     )
     mute = [step["no_signal_share"] for step in plain.of("step")]

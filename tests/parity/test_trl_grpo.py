@@ -36,6 +36,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "gspo": (*[{"loss_type": "grpo", "importance_sampling_level": "sequence", "epsilon": 0.02}] * 2,),
     "divergence": (*[{"loss_type": "dapo", "beta": 0.3}] * 2,),
+    "plain divergence": (*[{"loss_type": "grpo", "beta": 0.3, "use_bias_correction_kl": False}] * 2,),
     "temperature": (*[{"loss_type": "dapo", "temperature": 0.7}] * 2,),
 }  # fmt: skip
 """TRL's settings and ftkit's."""

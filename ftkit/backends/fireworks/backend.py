@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from ftkit.backends.answer import Answerer
@@ -18,6 +19,7 @@ from ftkit.errors import ConfigError
 from ftkit.graders import EvaluatorGrader
 from ftkit.recipe import DPO, RFT, Recipe
 from ftkit.schema import Output
+from ftkit.store import RunRecord
 
 __all__ = ["Fireworks"]
 
@@ -26,7 +28,7 @@ _ENDPOINT = Endpoint("fireworks", "https://api.fireworks.ai", "FIREWORKS_BASE_UR
 
 class Fireworks(HostedBackend[FireworksHost]):
     """Trains at Fireworks AI. A tuned model answers from a deployment of its own:
-    ``"fireworks:accounts/x/models/m#accounts/x/deployments/d"``.
+    ``"fireworks:accounts/x/models/m#accounts/x/deployments/d"``, or here after ``run.download(folder)``.
 
     Args:
         model: e.g. ``"qwen3-8b"``, or a whole name, ``"accounts/fireworks/models/qwen3-8b"``.
@@ -88,6 +90,9 @@ class Fireworks(HostedBackend[FireworksHost]):
     def make_answerer(self) -> Answerer:
         url = f"{self.url()}/inference/v1"
         return OpenAIAnswerer(self.endpoint, url, self.key(), self._whole_name(), self.patience, self.concurrency)
+
+    def fetch_weights(self, record: RunRecord, folder: Path) -> None:
+        self.patience(lambda: self.host().download(str(record.summary["tuned_model"]), folder))
 
     def _whole_name(self) -> str:
         known = load_catalog().model(self.name, self.model)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 from ftkit.backends.answer import Answerer
@@ -19,6 +21,7 @@ from ftkit.errors import ConfigError, HostError, RefusedError
 from ftkit.graders import Grade, Grader
 from ftkit.recipe import DPO, RFT, Recipe
 from ftkit.schema import Output
+from ftkit.store import RunRecord
 
 __all__ = ["OpenAIJobs"]
 
@@ -111,6 +114,23 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
             body["extra_body"] = dict(self._extra)
         return body
 
+    def fetch_weights(self, record: RunRecord, folder: Path) -> None:
+        if not self.profile.weights:
+            super().fetch_weights(record, folder)
+        self.patience(lambda: self.host().download(record.handle["job"], folder))
+
+    def shutdown_date(self) -> date | None:
+        known = load_catalog().model(self.name, self._known_as)
+        names = [self._known_as, *(() if known is None else (known.id, *known.aliases))]
+        try:
+            said = self.host().shutdown_dates()
+        except (ConfigError, HostError):  # no key, or it cannot be asked now
+            return None
+        listed = load_catalog().stops(self.name, self._known_as)
+        if listed is not None and listed.ends == "tuned_models":  # the base model's own end says nothing of these
+            names = names[:1] if self._known_as.startswith("ft:") else []
+        return next((said[name] for name in names if name in said), None)
+
     def validate_grader(self, grader: Grader) -> None:
         """Let the host say whether it takes the grader; nothing is graded or charged.
 
@@ -151,7 +171,10 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
 
     def make_answerer(self) -> Answerer:
         url = self.url() if self._base_url or not self.profile.answers_at else self.profile.answers_at
-        return OpenAIAnswerer(self.profile, url, self.key(), self._known_as, self.patience, self.concurrency)
+        batches = self.host() if self.profile.batches else None
+        return OpenAIAnswerer(
+            self.profile, url, self.key(), self._known_as, self.patience, self.concurrency, batches=batches
+        )
 
     def url(self) -> str:
         url = super().url()

@@ -27,6 +27,7 @@ class Profile(Endpoint):
         wait_for_file: files must be processed before a job may name them.
         byte_order_mark: training files begin with one.
         events: whether the host lists what happens to a job.
+        weights: whether its checkpoints list the files of the model.
         answers_at: base URL for answers, where it is another.
         graders: whether a grader can be validated and run there by itself.
     """
@@ -39,6 +40,7 @@ class Profile(Endpoint):
     wait_for_file: bool = False
     byte_order_mark: bool = False
     events: bool = True
+    weights: bool = False
     answers_at: str | None = None
     graders: bool = False
 
@@ -56,6 +58,7 @@ PROFILES = {
             graders=True,
             token_limit="max_completion_tokens",  # noqa: S106  (no password)
             strict_schemas=True,
+            batches=True,
         ),
         Profile(
             "azure",
@@ -79,6 +82,7 @@ PROFILES = {
             parameters="top",
             adapters=True,
             key_in="suffix",
+            weights=True,
         ),
         Profile(
             "crusoe",
@@ -98,6 +102,6 @@ PROFILES = {
             kinds=("rft",),
         ),
         Profile("litellm", "", "LITELLM_BASE_URL", ("LITELLM_API_KEY",), events=False),
-        Profile("compatible", "", "COMPATIBLE_BASE_URL", ("COMPATIBLE_API_KEY",)),
+        Profile("compatible", "", "COMPATIBLE_BASE_URL", ("COMPATIBLE_API_KEY",), batches=True),
     )
 }

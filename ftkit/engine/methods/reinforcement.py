@@ -132,5 +132,6 @@ def policy_losses(
         apart = reference - now
         divergence = apart.exp() - apart - 1
         if recipe.beta:
-            losses = losses + recipe.beta * divergence
+            corrected = ratio * divergence if recipe.use_bias_correction_kl else divergence
+            losses = losses + recipe.beta * corrected
     return Losses(losses, clipped.float(), None if divergence is None else divergence.detach())
