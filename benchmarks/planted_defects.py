@@ -14,7 +14,17 @@ from typing import Any, Literal
 import ftkit as ft
 from ftkit.schema import infer_output
 
-__all__ = ["PLANTS", "Base", "Plant", "clean_bases"]
+__all__ = [
+    "PLANTS",
+    "Base",
+    "Plant",
+    "Row",
+    "clean_bases",
+    "one_word_changed",
+    "other_diagnosis",
+    "other_label",
+    "question",
+]
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SHARE = 0.05
@@ -483,7 +493,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant("C012", ("plain chats",), lambda rows, draw: _few(rows, draw, _with_key)),
     Plant("L001", ("visits", "triage", "addresses"), added(other_answer, both=True)),
     Plant("L002", ("triage",), added(lambda row, draw: _both(row, draw))),
-    Plant("L002", ("visits",), added(lambda row, draw: _other_diagnosis(row, draw))),
+    Plant("L002", ("visits",), added(lambda row, draw: other_diagnosis(row, draw))),
     Plant("L003", ("triage",), two_of("praise"), whole=True),
     Plant("L004", ("triage",), two_of("praise"), whole=True),
     Plant("L005", ("triage",), in_place(other_label)),
@@ -542,7 +552,7 @@ def _both(row: Row, draw: random.Random) -> Row | None:
     return None if changed is None else other_label(changed, draw)
 
 
-def _other_diagnosis(row: Row, draw: random.Random) -> Row | None:
+def other_diagnosis(row: Row, draw: random.Random) -> Row | None:
     """L002 takes a value for derived, and right, where a number is among the words that differ."""
     before = row["note"].split()
     changed = question(one_word_changed)(row, draw)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ftkit import runs
     from ftkit.backends import Answer, Request, Sampling
+    from ftkit.backends.openai_jobs import OpenAI
     from ftkit.data import Dataset, Row
     from ftkit.errors import (
         ConfigError,
@@ -53,10 +54,12 @@ if TYPE_CHECKING:
     )
     from ftkit.exporting import Export, export
     from ftkit.graders import (
+        EvaluatorGrader,
         FunctionGrader,
         Grade,
         Grader,
         LabelModelGrader,
+        LambdaGrader,
         MultiGrader,
         PythonGrader,
         RewardModelGrader,
@@ -79,6 +82,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ftkit.backends": ("Answer", "Request", "Sampling"),
+    "ftkit.backends.openai_jobs": ("OpenAI",),
     "ftkit.data": ("Dataset", "Row"),
     "ftkit.errors": (
         "ConfigError",
@@ -113,10 +117,12 @@ _HOMES = {
     ),
     "ftkit.exporting": ("Export", "export"),
     "ftkit.graders": (
+        "EvaluatorGrader",
         "FunctionGrader",
         "Grade",
         "Grader",
         "LabelModelGrader",
+        "LambdaGrader",
         "MultiGrader",
         "PythonGrader",
         "RewardModelGrader",
@@ -149,6 +155,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "DoRA",
+    "EvaluatorGrader",
     "Export",
     "ExportError",
     "FormatError",
@@ -160,12 +167,14 @@ __all__ = [
     "HostError",
     "JsonOutput",
     "LabelModelGrader",
+    "LambdaGrader",
     "LintReport",
     "LoRA",
     "MissingExtraError",
     "Model",
     "ModelError",
     "MultiGrader",
+    "OpenAI",
     "Output",
     "OutputError",
     "Plan",

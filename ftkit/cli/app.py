@@ -13,6 +13,7 @@ from ftkit.cli.data import data
 from ftkit.cli.evaluate import evaluate
 from ftkit.cli.export import export
 from ftkit.cli.failure import Guarded
+from ftkit.cli.freeze import freeze
 from ftkit.cli.importing import import_
 from ftkit.cli.lint import lint
 from ftkit.cli.overview import overview
@@ -20,6 +21,7 @@ from ftkit.cli.plan import plan
 from ftkit.cli.predict import predict
 from ftkit.cli.report import report
 from ftkit.cli.runs import runs
+from ftkit.cli.serve import serve
 from ftkit.cli.task import task
 from ftkit.cli.train import train
 
@@ -56,11 +58,13 @@ app.command()(lint)
 app.command()(plan)
 app.command()(train)
 app.command()(evaluate)
+app.command()(freeze)
 app.command()(compare)
 app.command()(overview)
 app.command()(report)
 app.command()(predict)
 app.command()(export)
 app.add_typer(runs, name="runs")
+app.add_typer(serve, name="serve")
 app.command()(catalog)
 app.command("import")(import_)

@@ -20,6 +20,7 @@ __all__ = [
     "AllowPython",
     "AsOf",
     "BaseModel",
+    "Batched",
     "ComparatorNames",
     "Concurrency",
     "Constrained",
@@ -89,6 +90,9 @@ Constrained = Annotated[bool, typer.Option("--constrained", help="Hold answers t
 Concurrency = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Calls open at once; answers are kept, so that it can be taken up again."),
+]
+Batched = Annotated[
+    bool, typer.Option("--batch", help="Send the questions to the host's batch API: cheaper, within 24 hours.")
 ]
 RequestsPerMinute = Annotated[float | None, typer.Option(metavar="N", min=1e-3, help="Calls begin no faster.")]
 ProbeGeneral = Annotated[
@@ -174,12 +178,16 @@ def prices_of(
     return Prices(input_usd=input_usd, output_usd=output_usd, source=source, as_of=day)
 
 
-def asking_of(concurrency: int | None, requests_per_minute: float | None) -> Asking | None:
+def asking_of(concurrency: int | None, requests_per_minute: float | None, batch: bool = False) -> Asking | None:
     """How the model is asked; ``None`` for all at once."""
-    if concurrency is None and requests_per_minute is None:
+    if batch and (concurrency or requests_per_minute):
+        raise typer.BadParameter("--batch sends all questions at once: leave --concurrency and the pace out")
+    if concurrency is None and requests_per_minute is None and not batch:
         return None
     from ftkit.evaluation import Asking
 
+    if batch:
+        return Asking(batch=True)
     return Asking(concurrency=concurrency or 1, requests_per_minute=requests_per_minute)
 
 

@@ -182,6 +182,18 @@ def resume(
 
 
 @runs.command()
+def download(
+    run_id: RunId, folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.", show_default=False)]
+) -> None:
+    """Fetch the weights that a host made, to answer on this machine.
+
+    Together, Fireworks and Nebius give them out.
+    """
+    name = _get(run_id).download(folder).name
+    note(f"its model is {name}; measure it with `ftkit evaluate {name} --data FILE --target COLUMN`")
+
+
+@runs.command()
 def log(run_id: RunId) -> None:
     """What the run's process on this machine has written."""
     text = _get(run_id).log()

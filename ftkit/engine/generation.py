@@ -13,7 +13,8 @@ import torch
 from transformers import DynamicCache
 
 from ftkit.engine.cache import RoomyCache
-from ftkit.engine.grammar import Grammar, Held
+from ftkit.engine.drawing import Draw, choose
+from ftkit.engine.grammar import Grammar, Held, permitted
 from ftkit.engine.pretrained import Pretrained
 from ftkit.engine.rendered import Ints
 from ftkit.engine.tree import shared_length
@@ -122,8 +123,8 @@ class _Batch:
         self.numbers = numbers
         self.common = common
         self.limit = max_new_tokens
-        self.temperature, self.top_p = temperature, top_p
-        self.draws = [torch.Generator().manual_seed(hash((seed, number))) for number in numbers]
+        self.temperature = temperature
+        self.draws = [Draw(temperature, top_p, seed, number) for number in numbers]
         asked: dict[bytes, int] = {}
         self.copies = [asked.setdefault(prompts[number].tobytes(), len(asked)) for number in numbers]
         """Of each row, which of the batch's different prompts it asks."""
@@ -163,7 +164,7 @@ class _Batch:
             if count == 1 and len(rows) > len(logits):
                 logits = self.fan_out(logits)
             logits = logits.float()
-            chosen = self.choose(self.permitted(logits, rows), rows)
+            chosen = choose(permitted(logits, [self.held[row] for row in rows]), [self.draws[row] for row in rows])
             gained = _log_probabilities(logits, chosen)
             warm = self.temperature not in (0, 1)
             at_draw = _log_probabilities(logits / self.temperature, chosen) if warm else gained
@@ -199,32 +200,6 @@ class _Batch:
         self.cache.keep(copies)
         self.mask, self.positions = self.mask[copies], self.positions[copies]
         return logits[copies]
-
-    def permitted(self, logits: torch.Tensor, rows: list[int]) -> torch.Tensor:
-        """The logits without those tokens that a row's grammar forbids."""
-        if all(self.held[row] is None for row in rows):
-            return logits
-        free = torch.ones(logits.shape[-1], dtype=torch.bool)
-        allowed = [free if (held := self.held[row]) is None else held.allowed(logits.shape[-1]) for row in rows]
-        return logits.masked_fill(~torch.stack(allowed).to(logits.device), float("-inf"))
-
-    def choose(self, logits: torch.Tensor, rows: list[int]) -> list[int]:
-        """Next token of each open row."""
-        if self.temperature == 0:
-            return [int(token) for token in logits.argmax(dim=-1)]
-        if self.top_p == 1:
-            # The token at which the summed probabilities first pass a number drawn between 0 and their sum.
-            sums = (logits / self.temperature).softmax(dim=-1).cumsum(dim=-1, dtype=torch.float64)
-            draws = [torch.rand(1, generator=self.draws[row], dtype=torch.float64) for row in rows]
-            found = torch.searchsorted(sums, torch.stack(draws).to(sums.device) * sums[:, -1:], right=True)
-            return [int(token) for token in found.clamp(max=sums.shape[-1] - 1)[:, 0]]
-        chosen = []
-        for row, own in zip(rows, (logits / self.temperature).softmax(dim=-1).cpu(), strict=True):
-            likely, tokens = own.sort(descending=True)
-            # The smallest set of tokens whose mass reaches top_p; the likeliest is always in it.
-            likely[(likely.cumsum(dim=0) - likely) >= self.top_p] = 0
-            chosen.append(int(tokens[torch.multinomial(likely, 1, generator=self.draws[row])]))
-        return chosen
 
 
 def _log_probabilities(logits: torch.Tensor, chosen: list[int]) -> list[float]:

@@ -57,6 +57,7 @@ class Loop:
         should_stop: asked before each step.
         total: steps of the whole run.
         checkpoints: where progress is kept.
+        keep_epoch: asked at the end of each epoch, with its step and number, to keep the model; whether it did.
         rollouts: for a method that learns from the model's own answers: makes the examples of a step out of ``rows``.
     """
 
@@ -72,6 +73,7 @@ class Loop:
         should_stop: Callable[[], bool],
         total: int,
         checkpoints: Checkpoints,
+        keep_epoch: Callable[[int, int], bool],
         rollouts: Rollouts | None = None,
     ) -> None:
         self.recipe: Any = recipe  # resolved: no field is "auto" any more
@@ -84,6 +86,7 @@ class Loop:
         self.should_stop = should_stop
         self.total = total
         self.checkpoints = checkpoints
+        self.keep_epoch = keep_epoch
         self.rollouts = rollouts
         self.watch = Watch(self.warn)
         self.parameters = list(adapted.parameters.values())
@@ -122,7 +125,7 @@ class Loop:
 
     def steps(self) -> bool:
         """Train to the end; true when early stopping ended it."""
-        done = self.progress
+        done, per_epoch = self.progress, self.total // self.recipe.epochs
         for step, (epoch, batch) in enumerate(self.batches(), start=1):
             if step <= done.step:
                 continue
@@ -141,6 +144,8 @@ class Loop:
                 better = "lower validation loss" if self.method.descends else "higher validation reward"
                 self.emit("log", {"message": f"no {better} in {done.idle} looks: training ends early"})
                 return step < self.total
+            if step % per_epoch == 0:
+                self.keep(step, epoch + 1)  # before the checkpoint, which would not go back for it
             if step % self.recipe.save_steps == 0 and step < self.total:
                 self.save()
         return False
@@ -342,6 +347,16 @@ class Loop:
         step = self.progress.step
         if self.write(lambda: self.checkpoints.save(step, dict(self.adapted.parameters), state), "a checkpoint"):
             self.emit("checkpoint", {"step": step})
+
+    def keep(self, step: int, epoch: int) -> None:
+        """Keep the model of an epoch's end, where that is wanted; a full disk costs it, not the run."""
+        try:
+            kept = self.keep_epoch(step, epoch)
+        except TrainingError as error:
+            self.warn(f"step {step}: the model of epoch {epoch} was not kept: {error}")
+            return
+        if kept:
+            self.emit("log", {"message": f"kept the model of epoch {epoch}", "step": step, "kept_epoch": epoch})
 
     def restore(self) -> None:
         """Go on from the newest whole checkpoint, if there is one."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from ftkit.data import Dataset
 from ftkit.engine.adapting import adapt
-from ftkit.engine.artefact import save_artefact
+from ftkit.engine.artefact import EpochModels, save_artefact
 from ftkit.engine.checking import check_recipe
 from ftkit.engine.checkpoint import Checkpoints
 from ftkit.engine.health import rate_warning
@@ -41,6 +41,7 @@ class Job:
         model: name of the base model, see :func:`ftkit.engine.pretrained.find_source`.
         output: folder for the result.
         record: what else goes into the result's ``ftkit.json``: run id, fingerprints.
+        epoch_models: how many of the last epochs' models are kept besides the result.
     """
 
     recipe: Recipe
@@ -49,11 +50,17 @@ class Job:
     model: str
     output: Path
     record: dict[str, Any] = field(default_factory=dict)
+    epoch_models: int = 0
 
     @property
     def checkpoints(self) -> Path:
         """Folder of the checkpoints, beside the result. A job that finds some there goes on from them."""
         return self.output.with_name(f"{self.output.name}-checkpoints")
+
+    @property
+    def epochs(self) -> EpochModels:
+        """The models at the ends of epochs, beside the result."""
+        return EpochModels(self.output.with_name("epochs"), self.epoch_models)
 
     def digest(self, template_hash: str) -> str:
         """What a checkpoint must agree with to be gone on from: recipe, rows, model and chat template."""
@@ -118,6 +125,13 @@ def train(
         scores=method.scores,
     )
     checkpoints = Checkpoints(job.checkpoints, job.digest(pretrained.renderer.template_hash), recipe.save_total_limit)
+
+    def keep(step: int, epoch: int) -> bool:
+        progress = {"step": step, "epoch": epoch}
+        return job.epochs.keep(
+            step, lambda folder: save_artefact(folder, pretrained, adapted, recipe, {**job.record, **progress})
+        )
+
     rollouts = None
     if isinstance(recipe, RFT):
         fresh = source.adapter is None and not isinstance(recipe.adapter, Full)
@@ -132,7 +146,7 @@ def train(
             Before(adapted, fresh=fresh),
             KeptSamples(job.output.with_name(SAMPLES)),
         )
-    loop = Loop(recipe, method, adapted, where, rows, held_out, emit, should_stop, total, checkpoints, rollouts)
+    loop = Loop(recipe, method, adapted, where, rows, held_out, emit, should_stop, total, checkpoints, keep, rollouts)
     emit(
         "log",
         {

@@ -6,6 +6,7 @@ from ftkit.evaluation.comparison import Comparison, compare
 from ftkit.evaluation.costs import BreakEven, Cost, Prices
 from ftkit.evaluation.diagnosis import Diagnosis, diagnose
 from ftkit.evaluation.few_shot import baselines
+from ftkit.evaluation.forecast import Forecast, forecast
 from ftkit.evaluation.grading import Grades, grade
 from ftkit.evaluation.judging import Preference, judge, judge_pairs
 from ftkit.evaluation.measurement import evaluate
@@ -40,6 +41,7 @@ __all__ = [
     "Date",
     "Diagnosis",
     "Exact",
+    "Forecast",
     "Grades",
     "LearningCurve",
     "Metric",
@@ -62,6 +64,7 @@ __all__ = [
     "diagnose",
     "evaluate",
     "fit_curve",
+    "forecast",
     "grade",
     "graded",
     "judge",

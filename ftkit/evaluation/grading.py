@@ -34,7 +34,7 @@ class Grades(Sequence[Grade]):
 
     @property
     def errors(self) -> dict[str, int]:
-        """How many answers could not be graded, by the reason."""
+        """How many answers could not be graded (in full), by the reason."""
         return dict(Counter(one.error for one in self.grades if one.error is not None).most_common())
 
     @property
@@ -50,7 +50,7 @@ class Grades(Sequence[Grade]):
         lines += [f"  {name}: {value:.4g}" for name, value in self.parts.items()]
         for error, count in self.errors.items():
             first = next(one.detail for one in self.grades if one.error == error)
-            lines.append(f"  {error}: {count} answers, which count 0; first: {first}")
+            lines.append(f"  {error} in {count} of {len(self)} answers; first: {first}")
         return "\n".join(lines)
 
 

@@ -57,8 +57,8 @@ def _failed_grades(answers: Sequence[RowResult], what: str) -> list[str]:
         reasons = Counter(failure.partition(":")[0] for failure in failures)
         counted = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
         sentences.append(
-            f"{name} could not grade {len(failures)} of {len(answers)} {what}, which count 0 ({counted}); first: "
-            f"{failures[0]}"
+            f"{name} could not grade {len(failures)} of {len(answers)} {what} ({counted}); what is not graded counts "
+            f"0. First: {failures[0]}"
         )
     return sentences
 

@@ -3,6 +3,7 @@
 from ftkit.graders.base import Ask, Grader, Isolation, Pair, Scores, Setting
 from ftkit.graders.function import FunctionGrader
 from ftkit.graders.grade import Grade, GraderError, Sample
+from ftkit.graders.hosted import EvaluatorGrader, HostGrader, LambdaGrader
 from ftkit.graders.kinds import AnyGrader
 from ftkit.graders.label_model import LabelModelGrader
 from ftkit.graders.limits import Limits
@@ -19,13 +20,16 @@ from ftkit.graders.text_similarity import TextSimilarityGrader
 __all__ = [
     "AnyGrader",
     "Ask",
+    "EvaluatorGrader",
     "FunctionGrader",
     "Grade",
     "Grader",
     "GraderError",
     "GraderMessage",
+    "HostGrader",
     "Isolation",
     "LabelModelGrader",
+    "LambdaGrader",
     "Limits",
     "MultiGrader",
     "Pair",

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ftkit.graders.function import FunctionGrader
+from ftkit.graders.hosted import EvaluatorGrader, LambdaGrader
 from ftkit.graders.label_model import LabelModelGrader
 from ftkit.graders.multi import MultiGrader
 from ftkit.graders.python import PythonGrader
@@ -27,6 +28,8 @@ AnyGrader = Annotated[
     | MultiGrader
     | FunctionGrader
     | SchemaGrader
-    | RewardModelGrader,
+    | RewardModelGrader
+    | LambdaGrader
+    | EvaluatorGrader,
     Field(discriminator="type"),
 ]

@@ -50,7 +50,7 @@ def test_a_grader_is_a_metric(model: ScriptedModel, data: ft.Dataset) -> None:
 def test_what_could_not_be_graded_is_counted_in_a_note(model: ScriptedModel, data: ft.Dataset, tmp_path: Path) -> None:
     report = ft.evaluate(model, data, metrics=[FIELD], progress=False)
     (note,) = [note for note in report.notes if "could not grade" in note]
-    assert note.startswith("field could not grade 2 of 4 rows, which count 0 (invalid_variable_error 2); first: ")
+    assert note.startswith("field could not grade 2 of 4 rows (invalid_variable_error 2); what is not graded counts 0")
     assert report.rows[0].failures["field"].startswith("invalid_variable_error: ")
     loaded = ft.Report.load(report.save(tmp_path / "report.json"))
     assert loaded.rows == report.rows
@@ -72,6 +72,7 @@ def test_a_report_keeps_the_columns_that_graders_read(model: ScriptedModel, data
 def test_python_must_be_allowed(model: ScriptedModel, data: ft.Dataset) -> None:
     with pytest.raises(ConfigError, match="allow"):
         ft.evaluate(model, data, metrics=[PYTHON], progress=False)
+    assert model.asked == []  # it is said before anything is asked and paid
 
 
 def test_several_answers_to_a_row_are_graded_each(data: ft.Dataset) -> None:

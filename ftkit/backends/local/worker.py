@@ -68,6 +68,7 @@ def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any
             "data_fingerprint": record.data_fingerprint,
             "rows": record.rows,
         },
+        epoch_models=spec.get("epoch_models", 0),
     )
 
     def emit(kind: Any, data: dict[str, Any]) -> None:
