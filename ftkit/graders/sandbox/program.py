@@ -62,6 +62,7 @@ class _Runner:
         for theirs in (requests[0], results[1], output[1]):
             os.close(theirs)
         self._requests, self._results, self._output = requests[1], results[0], output[0]
+        os.set_blocking(self._requests, False)
         self._held, self._said = b"", b""
 
     def grade(self, pairs: list[bytes], at: int) -> int:
@@ -74,9 +75,7 @@ class _Runner:
                     _tell(what)
                 return len(pairs)
             while at < len(pairs):
-                with contextlib.suppress(BrokenPipeError):
-                    _write(self._requests, pairs[at])
-                found = self._next()
+                found = self._next(pairs[at])
                 at += 1
                 grade = found.get("grade")
                 if isinstance(grade, int | float) and math.isfinite(grade):
@@ -89,15 +88,21 @@ class _Runner:
         finally:
             self._end()
 
-    def _next(self) -> dict[str, Any]:
-        """What the runner says next, or what it did instead: ``{"instead": …}``."""
+    def _next(self, request: bytes = b"") -> dict[str, Any]:
+        """What the runner says, to ``request`` when there is one, or what it did instead: ``{"instead": …}``."""
         deadline = time.monotonic() + self._limits["seconds"]
-        self._said, written = b"", 0
+        self._said, written, unsent = b"", 0, memoryview(request)
         while b"\n" not in self._held:
             left = deadline - time.monotonic()
-            ready = select.select([self._results, self._output], [], [], left)[0] if left > 0 else []
-            if not ready:
+            heard, takes = [self._results, self._output], [self._requests] if unsent else []
+            ready, takes, _ = select.select(heard, takes, [], left) if left > 0 else ([], [], [])
+            if not ready and not takes:
                 return {"instead": f"took more than {self._limits['seconds']:g} s and was stopped"}
+            if takes:  # a runner that reads no more must not hold the supervisor up
+                try:
+                    unsent = unsent[os.write(self._requests, unsent) :]
+                except BrokenPipeError:
+                    unsent = unsent[:0]
             if self._output in ready:
                 read = os.read(self._output, _LONGEST_LINE)
                 written += len(read)
