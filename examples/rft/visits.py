@@ -1,4 +1,4 @@
-"""Reinforcement after a few demonstrations: 32 notes show the form of a record, a grader of fields teaches the rest.
+"""Reinforcement after a few demonstrations: 20 notes show the form of a record, a grader of fields teaches the rest.
 
 python examples/rft/visits.py
 python examples/rft/visits.py --backend local:/path/to/another/model
@@ -32,7 +32,7 @@ GRADER = ft.SchemaGrader(name="record", json_schema=Visit, reference="{{item.rec
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--backend", default="local:smollm2-135m", help='where and what, as "name:model"')
-    options.add_argument("--shown", type=int, default=32, help="notes whose records are shown")
+    options.add_argument("--shown", type=int, default=20, help="notes whose records are shown")
     options.add_argument("--rows", type=int, default=42, help="notes to be reinforced on; three a step")
     chosen = options.parse_args()
 
