@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from ftkit.errors import ConfigError
 from ftkit.graders.grade import GradingError
 
-__all__ = ["FUNCTIONS", "UNBOUNDED", "Expression", "Interval"]
+__all__ = ["FUNCTIONS", "Expression"]
 
 _MAX_LENGTH = 2_000
 
@@ -38,8 +38,8 @@ _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
 }
 
 
-Interval = tuple[float, float]
-UNBOUNDED: Interval = (-math.inf, math.inf)
+_Interval = tuple[float, float]
+_UNBOUNDED: _Interval = (-math.inf, math.inf)
 
 
 class Expression:
@@ -87,10 +87,10 @@ class Expression:
             shown = ", ".join(f"{name}={value:g}" for name, value in values.items())
             raise GradingError("other_error", f"{self._source} has no value for {shown}: {error}") from None
 
-    def bounds(self, values: Mapping[str, Interval]) -> Interval:
+    def bounds(self, values: Mapping[str, _Interval]) -> _Interval:
         """Between what the value lies when each name lies between its two; (−∞, ∞) where that cannot be told."""
         low, high = _between(self._root, values)
-        return (low, high) if not math.isnan(low + high) else UNBOUNDED
+        return (low, high) if not math.isnan(low + high) else _UNBOUNDED
 
     def _look(self, node: ast.expr, names: set[str]) -> None:
         """Refuse what is no arithmetic; collect the names."""
@@ -137,7 +137,7 @@ def _value(node: ast.expr, values: Mapping[str, float]) -> float:
     raise AssertionError(ast.dump(node))  # refused when the formula was read
 
 
-def _between(node: ast.expr, values: Mapping[str, Interval]) -> Interval:
+def _between(node: ast.expr, values: Mapping[str, _Interval]) -> _Interval:
     match node:
         case ast.Name(id=name):
             return values[name]
@@ -156,22 +156,22 @@ def _between(node: ast.expr, values: Mapping[str, Interval]) -> Interval:
             try:  # every other function rises with each of its values, so its ends are at theirs
                 low, high = (float(FUNCTIONS[name][0](*(end[side] for end in ends))) for side in (0, 1))
             except (ArithmeticError, ValueError):
-                return UNBOUNDED
+                return _UNBOUNDED
             return low, high
     value = _value(node, {})
     return value, value
 
 
-def _combined(operation: ast.operator, left: Interval, right: Interval) -> Interval:
+def _combined(operation: ast.operator, left: _Interval, right: _Interval) -> _Interval:
     if isinstance(operation, ast.Sub):
         return left[0] - right[1], left[1] - right[0]
     if isinstance(operation, ast.Div) and right[0] <= 0 <= right[1]:
-        return UNBOUNDED
+        return _UNBOUNDED
     if isinstance(operation, ast.Pow) and left[0] < 0:
-        return UNBOUNDED
+        return _UNBOUNDED
     try:
         # Each of these rises or falls all along one side, so the ends are among the corners.
         corners = [_OPERATORS[type(operation)](one, other) for one in left for other in right]
     except (ArithmeticError, ValueError):
-        return UNBOUNDED
+        return _UNBOUNDED
     return min(corners), max(corners)

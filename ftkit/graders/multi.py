@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from ftkit.errors import ConfigError
 from ftkit.graders.base import Grader, Pair, Setting, finite
-from ftkit.graders.expression import FUNCTIONS, UNBOUNDED, Expression
+from ftkit.graders.expression import FUNCTIONS, Expression
 from ftkit.graders.function import FunctionGrader
 from ftkit.graders.grade import Grade, GradingError
 from ftkit.graders.label_model import LabelModelGrader
@@ -22,6 +22,9 @@ from ftkit.graders.string_check import StringCheckGrader
 from ftkit.graders.text_similarity import TextSimilarityGrader
 
 __all__ = ["AnyPart", "MultiGrader"]
+
+_DIGITS = 12
+"""Grades are rounded, so that 0.1*a + 0.2*b + 0.7*c of three times 1 is 1, and counts as full success."""
 
 AnyPart = Annotated[
     StringCheckGrader
@@ -68,10 +71,10 @@ class MultiGrader(Grader):
         return self
 
     @property
-    def rates(self) -> bool:
-        ends = {name: (0.0, 1.0) if part.rates else UNBOUNDED for name, part in self.graders.items()}
+    def bounds(self) -> tuple[float, float]:
+        ends = {name: part.bounds for name, part in self.graders.items()}
         low, high = Expression.of(self.calculate_output).bounds(ends)
-        return low >= 0 and high <= 1 + 1e-9
+        return round(low, _DIGITS), round(high, _DIGITS)
 
     @property
     def foreign(self) -> tuple[str, ...]:
@@ -100,8 +103,7 @@ class MultiGrader(Grader):
     def _one(self, grades: Mapping[str, Grade]) -> Grade:
         parts = {name: grade.reward for name, grade in grades.items()}
         try:
-            # Rounded, so that 0.1*a + 0.2*b + 0.7*c of three times 1 is 1, and counts as full success.
-            reward = round(finite(Expression.of(self.calculate_output)(parts)), 12)
+            reward = round(finite(Expression.of(self.calculate_output)(parts)), _DIGITS)
         except GradingError as error:
             return Grade(0.0, parts, error.error, error.detail)
         for name, grade in grades.items():

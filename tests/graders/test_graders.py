@@ -321,6 +321,7 @@ def test_multi_knows_when_it_is_a_rate() -> None:
     assert multi("0.4*a + 0.6*b", a=one, b=one).rates
     assert multi("0.1*a + 0.2*b + 0.7*c", a=one, b=one, c=one).rates  # whatever floating point makes of the sum
     assert not multi("a + b", a=one, b=one).rates
+    assert multi("a/2 + b/20", a=one, b=ft.ScoreModelGrader(model="m", input=JUDGE, range=(0, 10))).rates
     assert not multi("a*b", a=one, b=ft.RewardModelGrader(model="local:r")).rates
     assert multi("a", a=one, b=ft.RewardModelGrader(model="local:r")).rates
 
