@@ -184,6 +184,7 @@ def test_a_wait_for_it_can_be_interrupted() -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=10) != 0
     process.stdout.close()
+    assert leftovers() == []
 
 
 def test_a_fork_bomb_is_bounded_and_nothing_of_it_is_left() -> None:

@@ -42,6 +42,7 @@ def main() -> None:
             raise SystemExit("not the first process of a namespace")
         closing_off.new_root(job["paths"], job["limits"]["disk_bytes"])
     closing_off.own_the_orphans()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # on the way out the runner and all of its ends
     _tell({"ready": True})
     at = 0
     while at < len(pairs):
@@ -167,6 +168,7 @@ def _be_runner(job: dict[str, Any], requests: int, results: int, output: int) ->
     """Give up all that the foreign code may not have, load it, and answer until there are no more questions."""
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for descriptor, stands_for in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(descriptor, stands_for)
@@ -174,6 +176,7 @@ def _be_runner(job: dict[str, Any], requests: int, results: int, output: int) ->
         os.close(output)
         _limit(job["limits"])
         closing_off.give_up_privileges(job["uid"], job["walls"] == "namespaces")
+        closing_off.die_with_the_parent()
         if job["walls"] == "landlock":
             landlock.shut_in(job["paths"], os.getcwd())
         _answer(job["source"], requests, results)
