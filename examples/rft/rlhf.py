@@ -3,8 +3,9 @@
     python examples/rft/rlhf.py
     python examples/rft/rlhf.py --backend local:/path/to/another/model
 
-The pairs are halved: one half makes the reward model that is learned from, the other half one that only judges, so
-that what is measured is not what was rewarded.
+Of two texts for a customer the house prefers its reply to the blunt draft. The pairs are halved: one half makes the
+reward model that is learned from, the other one that only judges, so that what is measured is not what was rewarded.
+The drafts that are answered are of another file.
 """
 
 from __future__ import annotations
@@ -20,15 +21,13 @@ HERE = Path(__file__).parent
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--backend", default="local:smollm2-135m", help='where and what, as "name:model"')
-    options.add_argument("--steps", type=int, default=12, help="steps of reinforcement, of three drafts each")
+    options.add_argument("--steps", type=int, default=10, help="steps of reinforcement, of three drafts each")
     chosen = options.parse_args()
 
     task = ft.Task("Rewrite the draft as a reply to the customer, in the house's tone.", input="{draft}")
-    pairs = ft.Dataset.load(
-        HERE.parent / "preferences" / "replies.jsonl", task, chosen="chosen", rejected="rejected", id="id"
-    )
+    pairs = ft.Dataset.load(HERE.parent / "tone" / "replies.jsonl", task, chosen="reply", rejected="draft")
     learned, judging = pairs.split(test=0.5, seed=5)
-    drafts = ft.Dataset.load(HERE.parent / "tone" / "replies.jsonl", task, target="reply")
+    drafts = ft.Dataset.load(HERE.parent / "preferences" / "replies.jsonl", task, id="id")
     train, test = drafts.split(test=35, seed=5)
 
     # 1. Write replies at all. 2. What is wanted, as a score. 3. Write what scores higher, without leaving 1 far behind.
@@ -52,8 +51,19 @@ def main() -> None:
         ft.evaluate(ft.Model(name, sampling=sampling), test, metrics=judged, label=label, probes=ft.Probes(general=32))
         for name, label in ((first.model.name, "SFT"), (run.model.name, "SFT, then RLHF"))
     )
-    comparison = ft.compare(before, after)
-    print(comparison)
+    print(ft.compare(before, after))
+    scores = [judge_of(judge, report, test) for report in (before, after)]
+    wins = sum(then > now for now, then in zip(*scores, strict=True))
+    print(f"the judge prefers the reply of after RLHF for {wins} of {len(test)} unseen drafts")
+
+
+def judge_of(judge: ft.Run, report: ft.Report, data: ft.Dataset) -> list[float]:
+    """The judge's score of each answer of a report."""
+    conversations = [
+        [*row.prompt, {"role": "assistant", "content": answer.text}]
+        for row, answer in zip(data, report.rows, strict=True)
+    ]
+    return ft.Scorer(f"local:{judge.id}").score_many(conversations)
 
 
 if __name__ == "__main__":
