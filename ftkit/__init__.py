@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ftkit import runs
     from ftkit.backends import Answer, Request, Sampling
+    from ftkit.backends.openai_jobs import OpenAI
     from ftkit.data import Dataset, Row
     from ftkit.errors import (
         ConfigError,
@@ -47,15 +48,33 @@ if TYPE_CHECKING:
         compare,
         diagnose,
         evaluate,
+        grade,
         learning_curve,
         overview,
     )
     from ftkit.exporting import Export, export
+    from ftkit.graders import (
+        EvaluatorGrader,
+        FunctionGrader,
+        Grade,
+        Grader,
+        LabelModelGrader,
+        LambdaGrader,
+        MultiGrader,
+        PythonGrader,
+        RewardModelGrader,
+        Sample,
+        SchemaGrader,
+        ScoreModelGrader,
+        StringCheckGrader,
+        TextSimilarityGrader,
+        load_grader,
+    )
     from ftkit.linting import LintReport, lint, lint_rule
     from ftkit.model import Model, Scorer
     from ftkit.planning import Plan, plan
-    from ftkit.recipe import DPO, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
-    from ftkit.runs import Run, train
+    from ftkit.recipe import DPO, RFT, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
+    from ftkit.runs import RewardSignal, Run, reward_signal, train
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
     from ftkit.task import Task
 
@@ -63,6 +82,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ftkit.backends": ("Answer", "Request", "Sampling"),
+    "ftkit.backends.openai_jobs": ("OpenAI",),
     "ftkit.data": ("Dataset", "Row"),
     "ftkit.errors": (
         "ConfigError",
@@ -91,15 +111,33 @@ _HOMES = {
         "compare",
         "diagnose",
         "evaluate",
+        "grade",
         "learning_curve",
         "overview",
     ),
     "ftkit.exporting": ("Export", "export"),
+    "ftkit.graders": (
+        "EvaluatorGrader",
+        "FunctionGrader",
+        "Grade",
+        "Grader",
+        "LabelModelGrader",
+        "LambdaGrader",
+        "MultiGrader",
+        "PythonGrader",
+        "RewardModelGrader",
+        "Sample",
+        "SchemaGrader",
+        "ScoreModelGrader",
+        "StringCheckGrader",
+        "TextSimilarityGrader",
+        "load_grader",
+    ),
     "ftkit.linting": ("LintReport", "lint", "lint_rule"),
     "ftkit.model": ("Model", "Scorer"),
     "ftkit.planning": ("Plan", "plan"),
-    "ftkit.recipe": ("DPO", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
-    "ftkit.runs": ("Run", "train"),
+    "ftkit.recipe": ("DPO", "RFT", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
+    "ftkit.runs": ("RewardSignal", "Run", "reward_signal", "train"),
     "ftkit.schema": ("ChoiceOutput", "JsonOutput", "Output", "TextOutput"),
     "ftkit.task": ("Task",),
 }
@@ -107,6 +145,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "DPO",
+    "RFT",
     "SFT",
     "AdaLoRA",
     "Answer",
@@ -116,39 +155,55 @@ __all__ = [
     "DataError",
     "Dataset",
     "DoRA",
+    "EvaluatorGrader",
     "Export",
     "ExportError",
     "FormatError",
     "FtkitError",
     "Full",
+    "FunctionGrader",
+    "Grade",
+    "Grader",
     "HostError",
     "JsonOutput",
+    "LabelModelGrader",
+    "LambdaGrader",
     "LintReport",
     "LoRA",
     "MissingExtraError",
     "Model",
     "ModelError",
+    "MultiGrader",
+    "OpenAI",
     "Output",
     "OutputError",
     "Plan",
     "Prices",
     "Probes",
+    "PythonGrader",
     "QLoRA",
     "RefusedError",
     "Report",
     "ReportError",
     "Request",
     "RewardModel",
+    "RewardModelGrader",
+    "RewardSignal",
     "Row",
     "Run",
     "RunCancelledError",
     "RunError",
     "RunFailedError",
     "RunNotFoundError",
+    "Sample",
     "Sampling",
+    "SchemaGrader",
+    "ScoreModelGrader",
     "Scorer",
+    "StringCheckGrader",
     "Task",
     "TextOutput",
+    "TextSimilarityGrader",
     "TrainingError",
     "__version__",
     "baselines",
@@ -156,12 +211,15 @@ __all__ = [
     "diagnose",
     "evaluate",
     "export",
+    "grade",
     "learning_curve",
     "lint",
     "lint_rule",
+    "load_grader",
     "load_recipe",
     "overview",
     "plan",
+    "reward_signal",
     "runs",
     "train",
 ]

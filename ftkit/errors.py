@@ -8,6 +8,7 @@
     │   └── FormatError                     the kind of file could not be told, or was told wrongly
     ├── OutputError          (ValueError)   a model's text is not a valid answer; names the JSON path
     ├── ModelError                          a model could not be found, loaded or asked
+    │   └── BusyError                       too many ask at once; asking again later helps
     ├── HostError                           a hosted API refused a call, or could not be reached
     ├── RunError                            a run that cannot go on
     │   ├── RunNotFoundError (KeyError)
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 __all__ = [
+    "BusyError",
     "ConfigError",
     "DataError",
     "DataProblem",
@@ -192,6 +194,22 @@ def _output_error(message: str, problem: OutputProblem, path: str, text: str, al
 
 class ModelError(FtkitError):
     """A model could not be found, loaded or asked."""
+
+
+class BusyError(ModelError):
+    """Too many ask at once. Nothing was computed; the same question may be answered later.
+
+    Attributes:
+        retry_after_s: seconds after which there is likely to be room.
+    """
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.message, self.retry_after_s))
 
 
 class HostError(FtkitError):

@@ -44,7 +44,7 @@ def table(header: Sequence[Piece], rows: Iterable[Sequence[Piece]], class_: str)
     return element("div", whole, class_="scroll", tabindex="0")
 
 
-def page(title: str, style: str, *body: Piece, scripts: Sequence[str] = ()) -> str:
+def page(title: str, style: str, *body: Piece, scripts: Sequence[str] = (), connects: bool = False) -> str:
     """A whole page whose policy lets it load nothing and run these scripts only.
 
     Args:
@@ -52,12 +52,15 @@ def page(title: str, style: str, *body: Piece, scripts: Sequence[str] = ()) -> s
         style: CSS. It and the scripts go in as they are: nothing from a model or a file belongs there.
         body: what is in the page.
         scripts: run after the body.
+        connects: whether the scripts may ask the server that the page is from.
     """
     digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts]
     allowed = "".join(f" 'sha256-{digest}'" for digest in digests)
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:" + (
         f"; script-src{allowed}" if allowed else ""
     )
+    if connects:
+        policy += "; connect-src 'self'"
     head = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'

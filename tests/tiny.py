@@ -70,6 +70,23 @@ def save_tiny(folder: Path, family: str, tokenizer: Any, **changes: Any) -> str:
     return str(folder)
 
 
+def save_adapter(folder: Path, base: str, *, seed: int = 0, **settings: Any) -> str:
+    """Write a random LoRA adapter for the model ``base`` to ``folder``, strong enough to change answers."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    adapted = get_peft_model(model, LoraConfig(**{"r": 4, "target_modules": "all-linear", **settings}))
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter.data, std=0.3)
+    adapted.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+    return str(folder)
+
+
 def smollm_tokenizer(models: Path) -> Any:
     """SmolLM2's tokenizer, from the expanded model in ``models`` or, slower, from the package that carries it."""
     from transformers import AutoTokenizer

@@ -27,7 +27,7 @@ class TrainingJob:
     data: Dataset
     validation: Dataset | None
 
-    def save(self, folder: Path, **more: str) -> None:
+    def save(self, folder: Path, **more: str | int) -> None:
         """Write ``job.json`` into the run's ``folder``: recipe, whence its rows can be read again, and ``more``."""
         folder.mkdir(parents=True, exist_ok=True)
         spec = {

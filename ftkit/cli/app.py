@@ -21,6 +21,7 @@ from ftkit.cli.plan import plan
 from ftkit.cli.predict import predict
 from ftkit.cli.report import report
 from ftkit.cli.runs import runs
+from ftkit.cli.serve import serve
 from ftkit.cli.task import task
 from ftkit.cli.train import train
 
@@ -64,5 +65,6 @@ app.command()(report)
 app.command()(predict)
 app.command()(export)
 app.add_typer(runs, name="runs")
+app.add_typer(serve, name="serve")
 app.command()(catalog)
 app.command("import")(import_)

@@ -21,6 +21,7 @@ from ftkit.cli.data_options import (
     TaskFile,
 )
 from ftkit.cli.evaluation_options import (
+    AllowPython,
     AsOf,
     BaseModel,
     Batched,
@@ -28,12 +29,14 @@ from ftkit.cli.evaluation_options import (
     Concurrency,
     Constrained,
     ExampleFile,
+    GraderFiles,
     InputUsd,
     MetricNames,
     NoProbes,
     OutputUsd,
     PriceSource,
     ProbeGeneral,
+    PythonIsolation,
     RequestsPerMinute,
     Samples,
     Shots,
@@ -41,6 +44,7 @@ from ftkit.cli.evaluation_options import (
     TrainingUsd,
     asking_of,
     comparators_of,
+    graders_of,
     prices_of,
     probes_of,
 )
@@ -85,6 +89,9 @@ def evaluate(
     price_date: AsOf = None,
     training_usd: TrainingUsd = None,
     metric: MetricNames = None,
+    grader: GraderFiles = None,
+    allow_python: AllowPython = False,
+    python_isolation: PythonIsolation = "kernel",
     comparator: ComparatorNames = None,
     samples: Samples = 1,
     constrained: Constrained = False,
@@ -114,6 +121,7 @@ def evaluate(
 
     asked = model_of(model, task, other_task, sampling_of(max_output_tokens, temperature, constrained))
     fields = comparators_of(comparator)
+    graders = graders_of(grader, allow_python, python_isolation)
     prices = prices_of(input_usd, output_usd, price_source, price_date)
     named = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
     rows = named.load(data, asked.task)
@@ -121,7 +129,7 @@ def evaluate(
     found = measure(
         asked,
         rows,
-        metrics=["auto", *(metric or ())],
+        metrics=["auto", *(metric or ()), *graders],
         comparators=fields,
         primary=primary,
         samples=samples,

@@ -12,10 +12,12 @@ import typer
 if TYPE_CHECKING:
     from ftkit.data import Dataset
     from ftkit.evaluation import Asking, Prices, Probes
-    from ftkit.evaluation.metrics import Comparator
+    from ftkit.evaluation.metrics import Comparator, GraderMetric
+    from ftkit.graders import Isolation
     from ftkit.model import Model
 
 __all__ = [
+    "AllowPython",
     "AsOf",
     "BaseModel",
     "Batched",
@@ -23,11 +25,13 @@ __all__ = [
     "Concurrency",
     "Constrained",
     "ExampleFile",
+    "GraderFiles",
     "InputUsd",
     "MetricNames",
     "OutputUsd",
     "PriceSource",
     "ProbeGeneral",
+    "PythonIsolation",
     "RequestsPerMinute",
     "Samples",
     "Shots",
@@ -35,6 +39,7 @@ __all__ = [
     "TrainingUsd",
     "asking_of",
     "comparators_of",
+    "graders_of",
     "prices_of",
     "probes_of",
 ]
@@ -42,6 +47,21 @@ __all__ = [
 MetricNames = Annotated[
     list[str] | None,
     typer.Option("--metric", metavar="NAME", help="A metric besides those of the output: chrf, rouge_l. Repeatable."),
+]
+GraderFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--grader", metavar="FILE", help="A grader (.json, .yaml) whose grade is a metric too. Repeatable."),
+]
+AllowPython = Annotated[
+    bool, typer.Option("--allow-python", help="Let the Python code of graders run, in a sandbox. It is foreign code.")
+]
+PythonIsolation = Annotated[
+    str,
+    typer.Option(
+        "--python-isolation",
+        metavar="HOW",
+        help="Of that code. kernel: without network and files. process: with limits alone, on machines to be spared.",
+    ),
 ]
 ComparatorNames = Annotated[
     list[str] | None,
@@ -124,6 +144,21 @@ def comparators_of(given: Sequence[str] | None) -> dict[str, Comparator | str]:
                 param_hint="--comparator",
             ) from None
     return found
+
+
+def graders_of(files: Sequence[Path] | None, allow_python: bool, isolation: str) -> list[GraderMetric]:
+    """The metrics of graders in files."""
+    if isolation not in ("kernel", "process"):
+        raise typer.BadParameter(f'"{isolation}" is neither kernel nor process', param_hint="--python-isolation")
+    from ftkit.evaluation import graded
+    from ftkit.graders import load_grader
+
+    walls: Isolation = "kernel" if isolation == "kernel" else "process"
+    return [
+        metric
+        for file in files or ()
+        for metric in graded(load_grader(file), allow_python=allow_python, isolation=walls)
+    ]
 
 
 def prices_of(

@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from ftkit.engine.source import RECORD, Quantisation
 from ftkit.errors import TrainingError
 from ftkit.recipe import Full, Recipe
 
-__all__ = ["save_artefact", "versions"]
+__all__ = ["EpochModels", "save_artefact", "versions"]
 
 _PACKAGES = ("ftkit", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "numpy")
 
@@ -68,6 +69,31 @@ def save_artefact(
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+class EpochModels:
+    """Models of the last epochs of a run, each whole in a folder ``step-000120``.
+
+    Args:
+        folder: where they lie.
+        most: how many are kept; 0 keeps none.
+    """
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self.folder, self.most = folder, most
+
+    def keep(self, step: int, save: Callable[[Path], None]) -> bool:
+        """Let ``save`` write the model of ``step``, then drop the oldest; whether it was kept.
+
+        Raises:
+            TrainingError: it could not be written.
+        """
+        if not self.most:
+            return False
+        save(self.folder / f"step-{step:06d}")
+        for old in sorted(self.folder.glob("step-*"))[: -self.most]:
+            shutil.rmtree(old, ignore_errors=True)
+        return True
 
 
 def versions() -> dict[str, str]:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from ftkit.engine.pretrained import Pretrained
 from ftkit.errors import ConfigError
 from ftkit.extras import require
 from ftkit.schema import ChoiceOutput, JsonOutput, Output
 
-__all__ = ["Grammar", "Held", "grammars_of"]
+__all__ = ["Grammar", "Grammars", "Held", "permitted"]
 
 _WRITTEN = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 """As targets are written: otherwise the model would be led where it was never trained to go."""
+
+_KEPT = 64
+"""Grammars that are kept for the next request."""
 
 
 class Grammar:
@@ -61,23 +64,40 @@ class Held:
         self._matcher.consume_token(token)
 
 
-def grammars_of(outputs: Sequence[Output | None], pretrained: Pretrained) -> list[Grammar | None]:
-    """A grammar for each output, equal outputs sharing one; ``None`` for text, which nothing holds.
+def permitted(logits: torch.Tensor, held: Sequence[Held | None]) -> torch.Tensor:
+    """The logits [rows, vocabulary] without those tokens that a row's grammar forbids."""
+    if all(one is None for one in held):
+        return logits
+    free = torch.ones(logits.shape[-1], dtype=torch.bool)
+    allowed = [free if one is None else one.allowed(logits.shape[-1]) for one in held]
+    return logits.masked_fill(~torch.stack(allowed).to(logits.device), float("-inf"))
 
-    Raises:
-        ConfigError: see :class:`Grammar`.
+
+class Grammars:
+    """Grammars over one tokenizer's tokens. The latest are kept, because requests often ask for the same schema.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        stops: token ids that end a turn.
     """
-    library = require("llguidance.hf", extra="local", needed_for="holding answers to the schema")
-    stops = [int(token) for token in pretrained.renderer.stop_ids]
-    tokens = library.from_tokenizer(pretrained.tokenizer, eos_token=stops or None)
-    made: dict[str, Grammar] = {}
-    found: list[Grammar | None] = []
-    for output in outputs:
+
+    def __init__(self, tokenizer: Any, stops: Sequence[int]) -> None:
+        library = require("llguidance.hf", extra="local", needed_for="holding answers to the schema")
+        self._tokens = library.from_tokenizer(tokenizer, eos_token=[int(token) for token in stops] or None)
+        self._made: OrderedDict[str, Grammar] = OrderedDict()
+
+    def of(self, output: Output | None) -> Grammar | None:
+        """The grammar of an output; ``None`` for text, which nothing holds.
+
+        Raises:
+            ConfigError: see :class:`Grammar`.
+        """
         if not isinstance(output, JsonOutput | ChoiceOutput):
-            found.append(None)
-            continue
+            return None
         key = output.model_dump_json()
-        if key not in made:
-            made[key] = Grammar(output, tokens)
-        found.append(made[key])
-    return found
+        if key not in self._made:
+            self._made[key] = Grammar(output, self._tokens)
+        self._made.move_to_end(key)
+        while len(self._made) > _KEPT:
+            self._made.popitem(last=False)
+        return self._made[key]

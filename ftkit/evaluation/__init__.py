@@ -7,6 +7,7 @@ from ftkit.evaluation.costs import BreakEven, Cost, Prices
 from ftkit.evaluation.diagnosis import Diagnosis, diagnose
 from ftkit.evaluation.few_shot import baselines
 from ftkit.evaluation.forecast import Forecast, forecast
+from ftkit.evaluation.grading import Grades, grade
 from ftkit.evaluation.judging import Preference, judge, judge_pairs
 from ftkit.evaluation.measurement import evaluate
 from ftkit.evaluation.metrics import (
@@ -19,6 +20,7 @@ from ftkit.evaluation.metrics import (
     Numeric,
     RowMetric,
     SetOf,
+    graded,
     metric,
 )
 from ftkit.evaluation.probes.canaries import Canary, make_canaries
@@ -40,6 +42,7 @@ __all__ = [
     "Diagnosis",
     "Exact",
     "Forecast",
+    "Grades",
     "LearningCurve",
     "Metric",
     "MetricChange",
@@ -62,6 +65,8 @@ __all__ = [
     "evaluate",
     "fit_curve",
     "forecast",
+    "grade",
+    "graded",
     "judge",
     "judge_pairs",
     "learning_curve",

@@ -15,7 +15,7 @@ from ftkit.errors import ConfigError
 from ftkit.evaluation.asking import Answering, Asking, ask
 from ftkit.evaluation.costs import Prices, cost_of, gpu_price
 from ftkit.evaluation.journal import Journal
-from ftkit.evaluation.metrics import Comparators, Metrics, chosen_metrics, comparators_of, headline
+from ftkit.evaluation.metrics import Comparators, Metrics, chosen_metrics, columns_read, comparators_of, headline
 from ftkit.evaluation.plain import plain
 from ftkit.evaluation.probes.request import Probes
 from ftkit.evaluation.report import Report, Timing, Usage
@@ -62,8 +62,9 @@ def evaluate(
         model: what answers.
         data: the rows; they are asked with the model's task. Rows without a wanted answer count only in the metrics
             that need none.
-        metrics: ``"auto"`` for those of the task's kind of output, names of registered metrics, functions of one
-            :class:`RowResult`, or a list of these (``["auto", my_metric]``).
+        metrics: ``"auto"`` for those of the task's kind of output, names of registered metrics, graders, functions of
+            one :class:`RowResult`, or a list of these (``["auto", my_metric]``). A grader that needs permission is
+            given as :func:`ftkit.evaluation.graded`.
         comparators: for fields of a JSON output that need more than equality: ``{"age": Numeric(absolute=1), "day":
             "date"}``, from :mod:`ftkit.evaluation`. With them ``record_match`` leads the report.
         primary: the metric that the report leads with; the output's accuracy when left out.
@@ -116,6 +117,7 @@ def evaluate(
     before = shot_messages(shots, None if examples is None else _for_task(examples, model.task), rows, seed)
     # Free unless asked otherwise, at every place: what holds an answer to its schema hides what the model learnt.
     held = model.task.output if drawing.constrained else TextOutput()
+    columns = columns_read(metrics)
     requests = [Request(messages=with_shots(row.prompt, before), tools=row.tools, output=held) for row in rows]
     about = plain(model.about())
     drawings = [drawing.model_copy(update={"seed": drawing.seed + number}) for number in range(samples)]
@@ -132,7 +134,8 @@ def evaluate(
         about = plain(model.about())  # again, for what shows only while it answers
         output = model.task.output
         unscored = tuple(
-            _row([RowResult.of(row, answers[index], output) for answers in drawn]) for index, row in enumerate(rows)
+            _row([RowResult.of(row, answers[index], output, columns) for answers in drawn])
+            for index, row in enumerate(rows)
         )
         chosen = chosen_metrics(metrics, output, unscored, fields)
         lead = headline(chosen, primary)

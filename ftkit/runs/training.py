@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 
 from ftkit.backends import Backend, TrainingJob, backend_of
 from ftkit.data import Dataset
-from ftkit.errors import DataError, RefusedError, RunNotFoundError
+from ftkit.errors import ConfigError, DataError, RefusedError, RunNotFoundError
 from ftkit.linting.refusing import refuse_errors
 from ftkit.recipe import Recipe
 from ftkit.runs.run import Run
@@ -24,6 +25,7 @@ def train(
     validation: Dataset | None = None,
     lint: bool = True,
     max_cost: float | None = None,
+    run_id: str | None = None,
 ) -> Run:
     """Start training and come back at once with a durable :class:`Run`.
 
@@ -36,13 +38,18 @@ def train(
             there are any. ``False`` starts anyway, and leaves it to the backend.
         max_cost: the most that training may cost, in US dollars, by the catalogue's prices. Training on this machine
             costs nothing.
+        run_id: name of the run: letters, digits and ``-``. Drawn from the time by default.
 
     Raises:
         RefusedError: the backend cannot honour a field of the recipe, or training would cost more than ``max_cost``,
             or its price is not known; nothing was started.
         DataError: rows that cannot be trained on; names the files and lines.
         ModelError, MissingExtraError: what the backend needs is not there.
+        ConfigError: ``run_id`` is no name.
+        RunError: there is a run of that name.
     """
+    if run_id is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", run_id):
+        raise ConfigError(f"run_id {run_id!r} is no name for a run: letters, digits and -, at most 64")
     where = backend_of(backend)
     if validation is not None and validation.task.fingerprint != data.task.fingerprint:
         raise DataError("the validation rows have another task than the training rows")
@@ -55,7 +62,7 @@ def train(
         _check_cost(where, recipe, data, validation, max_cost)
     store = Store()
     record = RunRecord(
-        id=_new_run_id(store),
+        id=run_id or _new_run_id(store),
         backend=where.name,
         model=where.model,
         created_at=time.time(),

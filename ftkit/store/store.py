@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ftkit.errors import RunError, RunNotFoundError
 from ftkit.files import home
+from ftkit.store.database import Database
 from ftkit.store.record import Event, EventKind, RunRecord, RunState
 
 __all__ = ["Store"]
@@ -27,7 +26,6 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE INDEX IF NOT EXISTS events_of_run ON events (run_id, seq);
 """
 _VERSION = 1
-_WAIT_S = 30.0
 
 
 class Store:
@@ -40,14 +38,7 @@ class Store:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = home() if folder is None else folder
         self.path = self.folder / "runs.sqlite3"
-        with self._connection() as connection:
-            # Readers go on while a worker writes, and a crash loses nothing that was committed.
-            connection.execute("PRAGMA journal_mode=WAL")
-            found = connection.execute("PRAGMA user_version").fetchone()[0]
-            if found > _VERSION:
-                raise RunError(f"{self.path} was written by a newer ftkit (version {found} of the store); update ftkit")
-            connection.executescript(_SCHEMA)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        self._connection = Database(self.path, _SCHEMA, _VERSION, holds="runs").connection
 
     def run_folder(self, run_id: str) -> Path:
         """The folder of a run's files: its job, log and model."""
@@ -147,16 +138,3 @@ class Store:
             "INSERT INTO events (run_id, at, kind, data) VALUES (?, ?, ?, ?)",
             (run_id, time.time(), kind, json.dumps(data, ensure_ascii=False)),
         )
-
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one transaction; a fresh one each time is safe across threads and forks, and cheap."""
-        connection = sqlite3.connect(self.path, timeout=_WAIT_S)
-        try:
-            connection.execute("PRAGMA foreign_keys = ON")
-            with connection:
-                yield connection
-        except sqlite3.DatabaseError as error:
-            raise RunError(f"the store of runs {self.path} cannot be used: {error}") from error
-        finally:
-            connection.close()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ftkit.engine.generation import BATCH, Generated, generate
-from ftkit.engine.grammar import grammars_of
+from ftkit.engine.grammar import Grammars
 from ftkit.engine.grouped import GROUPED_ATTENTION
 from ftkit.engine.pretrained import Pretrained, Source
 from ftkit.engine.rendered import Ints
@@ -182,7 +182,7 @@ def test_answers_are_held_to_their_output(tiny_model):
     served = load_served(tiny_model)
     outputs = [JsonOutput(name="visit", json_schema=SCHEMA), ChoiceOutput(choices=("a.b", "no")), None, TextOutput()]
     prompts = [served.renderer.prompt([{"role": "user", "content": f"note {n}"}]) for n in range(4)]
-    grammars = grammars_of(outputs, served)
+    grammars = [*map(Grammars(served.tokenizer, served.renderer.stop_ids).of, outputs)]
     free = generate(served, prompts, max_new_tokens=30)
     for temperature in (0.0, 1.5):
         held = generate(served, prompts, max_new_tokens=30, temperature=temperature, grammars=grammars)
@@ -199,4 +199,4 @@ def test_a_schema_that_nothing_can_hold_is_refused(tiny_model):
     served = load_served(tiny_model)
     odd = JsonOutput(name="odd", json_schema={"type": "object", "properties": {"a": {"not": {"type": "integer"}}}})
     with pytest.raises(ConfigError, match="cannot be held to the schema"):
-        grammars_of([odd], served)
+        Grammars(served.tokenizer, served.renderer.stop_ids).of(odd)

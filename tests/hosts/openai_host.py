@@ -84,6 +84,8 @@ class OpenAIFake(Fake):
                 return self.page(self.events[job_id][::-1], call)
             case ("GET", "fine_tuning", "jobs", job_id, "checkpoints"):
                 return self.page(self._checkpoints(self.jobs[job_id]), call)
+            case ("POST", "fine_tuning", "alpha", "graders", action):
+                return self._grade(action, call)
             case ("GET", "models"):
                 return 200, {"object": "list", "data": self.models}, {}
             case ("POST", "chat", "completions"):
@@ -198,7 +200,10 @@ class OpenAIFake(Fake):
                     "train_loss": 1.0 / step,
                     "valid_loss": None if step < 2 else 0.75,
                 }
-                self._event(job, f"Step {step}/2: training loss={1 / step:.2f}", sort="metrics", data=data)
+                said = f"Step {step}/2: training loss={1 / step:.2f}"
+                if (job.get("method") or {}).get("type") == "reinforcement":
+                    data, said = _rewards(step), f"Step {step}/2"
+                self._event(job, said, sort="metrics", data=data)
             elif job["status"] == "succeeded":
                 results = self.keep(
                     "results.csv",
@@ -261,11 +266,63 @@ class OpenAIFake(Fake):
         ends = {"first_id": page[0]["id"] if page else "", "last_id": page[-1]["id"] if page else ""}
         return 200, {"object": "list", "data": page, "has_more": start + limit < len(items), **ends}, {}
 
+    def _grade(self, action: str, call: Call) -> Reply:
+        """Runs the one kind of grader that needs no thought; another has an error of the model that it asks."""
+        asked = call.json()
+        grader = asked["grader"]
+        if grader["name"] == "refused":
+            return _error(400, "Invalid grader: the template names no column", "invalid_grader")
+        if action == "validate":
+            return 200, {"grader": grader}, {}
+        right = grader["type"] == "string_check" and asked["model_sample"] == asked["item"]["team"]
+        asks = grader["type"] == "score_model"
+        errors: dict[str, Any] = dict.fromkeys(_GRADER_ERRORS, False)
+        errors |= {
+            "model_grader_server_error": asks,
+            "model_grader_server_error_details": "overloaded" if asks else None,
+        }
+        metadata = {"name": grader["name"], "type": grader["type"], "errors": errors, "execution_time": 0.1}
+        metadata |= {"scores": {}, "token_usage": {"total_tokens": 3}, "sampled_model_name": None}
+        reward = 1.0 if right else 0.0
+        usage: dict[str, Any] = {}
+        answer = {
+            "reward": reward,
+            "metadata": metadata,
+            "sub_rewards": {},
+            "model_grader_token_usage_per_model": usage,
+        }
+        return 200, answer, {}
+
     def chat(self, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         for name, why in self.rejects.items():
             if name in asked:
                 return _error(400, f"Unsupported parameter: '{name}' {why}", "unsupported_parameter")[:2]
         return 200, completion(asked, self.answers)
+
+
+_GRADER_ERRORS = (
+    *("formula_parse_error", "sample_parse_error", "truncated_observation_error", "unresponsive_reward_error"),
+    *("invalid_variable_error", "other_error", "python_grader_server_error", "python_grader_runtime_error"),
+    *("model_grader_server_error", "model_grader_refusal_error", "model_grader_parse_error"),
+)
+
+
+def _rewards(step: int) -> dict[str, Any]:
+    """The figures of a step of reinforcement, as the guide shows them."""
+    return {
+        "step": step,
+        "total_steps": 2,
+        "train_mean_reward": 0.25 * step,
+        "full_valid_mean_reward": 0.5 if step == 2 else None,
+        "full_valid_mean_parse_error": 0.125 if step == 2 else None,
+        "completion_tokens_mean": 40.0,
+        "reasoning_tokens_mean": 90.0,
+        "scores": {"graders": [{"name": "right", "train_reward_mean": 0.25 * step}], "train_reward_mean": 0.25 * step},
+        "errors": {
+            "graders": [{"name": "right", "train_invalid_variable_error_count": 3, "train_other_error_count": 0}]
+        },
+        "usage": {"graders": [], "samples": {"train_prompt_tokens_mean": 20}},
+    }
 
 
 def _error(status: int, message: str, code: str | None) -> Reply:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.backends.answer import Answerer
-from ftkit.backends.fireworks.fields import MOST_BETA, TREATMENTS, loss, parameters
+from ftkit.backends.fireworks.fields import MOST_BETA, TREATMENTS, loss, parameters, rollouts
 from ftkit.backends.fireworks.host import FireworksHost
 from ftkit.backends.hosted.backend import HostedBackend
 from ftkit.backends.hosted.endpoint import Endpoint
@@ -16,7 +16,9 @@ from ftkit.backends.hosted.patience import Patience
 from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
 from ftkit.catalog import load_catalog
 from ftkit.errors import ConfigError
-from ftkit.recipe import DPO, Recipe
+from ftkit.graders import EvaluatorGrader
+from ftkit.recipe import DPO, RFT, Recipe
+from ftkit.schema import Output
 from ftkit.store import RunRecord
 
 __all__ = ["Fireworks"]
@@ -61,15 +63,22 @@ class Fireworks(HostedBackend[FireworksHost]):
     def beyond(self, recipe: Recipe) -> dict[str, str]:
         if isinstance(recipe, DPO) and recipe.beta >= MOST_BETA:
             return {"beta": f"the host takes a beta below {MOST_BETA}"}
+        if isinstance(recipe, RFT) and not isinstance(recipe.grader, EvaluatorGrader):
+            why = 'the host grades by an evaluator of yours: ft.EvaluatorGrader(evaluator="accounts/…/evaluators/…")'
+            return {"grader": why}
         return {}
 
-    def body(self, recipe: Recipe, rows: int, files: dict[str, str], key: str) -> dict[str, Any]:
+    def body(
+        self, recipe: Recipe, rows: int, files: dict[str, str], key: str, output: Output | None = None
+    ) -> dict[str, Any]:
         training = {"baseModel": self._whole_name()} | parameters(recipe, rows)
         body: dict[str, Any] = {"dataset": files["training"], "displayName": key}
         if "validation" in files:
             body["evaluationDataset"] = files["validation"]
         if isinstance(recipe, DPO):
             return body | {"trainingConfig": training, "lossConfig": loss(recipe)}
+        if isinstance(recipe, RFT):
+            return body | {"trainingConfig": training} | rollouts(recipe)
         return body | training
 
     def make_host(self) -> FireworksHost:

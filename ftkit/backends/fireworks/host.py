@@ -14,7 +14,7 @@ from ftkit.store import RunState
 
 __all__ = ["TUNING", "FireworksHost"]
 
-TUNING = {"sft": "supervisedFineTuningJobs", "dpo": "dpoJobs"}
+TUNING = {"sft": "supervisedFineTuningJobs", "dpo": "dpoJobs", "rft": "reinforcementFineTuningJobs"}
 """The collection of jobs of each kind of recipe."""
 
 _SMALL_BYTES = 100_000_000

@@ -24,10 +24,12 @@ from ftkit.backends.hosted.treatment import Treatments
 from ftkit.backends.hosted.weights import fetch_model
 from ftkit.backends.protocol import TrainingJob
 from ftkit.data import Dataset
+from ftkit.data.writers import OpenAIForm
 from ftkit.engine.estimate import Estimate
 from ftkit.errors import HostError, RefusedError, RunError
 from ftkit.files import write_atomically
 from ftkit.recipe import Recipe
+from ftkit.schema import Output
 from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.task import Task
 
@@ -56,6 +58,8 @@ class HostedBackend(ABC, Generic[HostType]):
 
     byte_order_mark: bool = False
     """Whether training files begin with one."""
+    validation_needed: tuple[str, ...] = ()
+    """Kinds of recipes that the host trains with validation rows alone."""
 
     def __init__(
         self,
@@ -95,11 +99,14 @@ class HostedBackend(ABC, Generic[HostType]):
         """What answers there."""
 
     @abstractmethod
-    def body(self, recipe: Recipe, rows: int, files: dict[str, str], key: str) -> dict[str, Any]:
+    def body(
+        self, recipe: Recipe, rows: int, files: dict[str, str], key: str, output: Output | None = None
+    ) -> dict[str, Any]:
         """The request that creates the job.
 
         Args:
             files: ids of the uploaded files, as ``training`` and perhaps ``validation``.
+            output: what the task's answers look like.
         """
 
     def beyond(self, recipe: Recipe) -> dict[str, str]:
@@ -153,9 +160,10 @@ class HostedBackend(ABC, Generic[HostType]):
             if not mine:
                 raise RunError(f"run {job.run_id} is being submitted already")
             job.save(folder)
-            self._write_rows(job.data, folder / "training.jsonl")
+            form: OpenAIForm | None = "reinforcement" if job.recipe.kind == "rft" else None
+            self._write_rows(job.data, folder / "training.jsonl", form)
             if job.validation is not None:
-                self._write_rows(job.validation, folder / "validation.jsonl")
+                self._write_rows(job.validation, folder / "validation.jsonl", form)
             # From here on the run can be gone on with by whoever finds it.
             key = f"ftkit-{job.run_id}-{secrets.token_hex(4)}"
             store.update(job.run_id, handle={"key": key, "phase": "uploading", "url": self.host().url})
@@ -287,7 +295,8 @@ class HostedBackend(ABC, Generic[HostType]):
     def _refuse(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
         where = f"{self.name}:{self.model}"
         check_recipe(recipe, self.treatments, self.beyond(recipe), where)
-        check_rows(recipe.kind, data, validation, where)
+        needed = recipe.kind in self.validation_needed
+        check_rows(recipe.kind, data, validation, where, validation_needed=needed)
 
     # Submitting.
 
@@ -300,7 +309,8 @@ class HostedBackend(ABC, Generic[HostType]):
         if found is None:
             files = self._files(store).upload_all(record)
             recipe = Recipe.kinds[kind].model_validate(record.recipe)
-            order = Order(key, self.body(recipe, record.rows, files, key), kind)
+            output = Task.model_validate(record.task).output
+            order = Order(key, self.body(recipe, record.rows, files, key, output), kind)
             try:
                 self._estimated(run_id, order, store)
                 self._note(run_id, store, phase="creating", asked_at=time.time())
@@ -406,7 +416,7 @@ class HostedBackend(ABC, Generic[HostType]):
                 "set the address back to look after it"
             )
 
-    def _write_rows(self, data: Dataset, path: Path) -> None:
-        data.write_openai(path)
+    def _write_rows(self, data: Dataset, path: Path, form: OpenAIForm | None) -> None:
+        data.write_openai(path, form=form)
         if self.byte_order_mark:
             write_atomically(path, b"\xef\xbb\xbf" + path.read_bytes())

@@ -10,7 +10,7 @@ from typing import Any
 from ftkit.backends.answer import Answer, OnAnswer, Request, Sampling
 from ftkit.engine.artefact import versions
 from ftkit.engine.generation import Generated, generate
-from ftkit.engine.grammar import grammars_of
+from ftkit.engine.grammar import Grammars
 from ftkit.engine.likelihood import divergences, text_losses
 from ftkit.engine.machine import about_machine, free_memory_bytes, torch_dtype
 from ftkit.engine.pretrained import Pretrained
@@ -32,6 +32,7 @@ class LocalAnswerer:
         self._name = name
         self._lock = threading.Lock()
         self._loaded: Pretrained | None = None
+        self._grammars: Grammars | None = None
 
     def answer_many(
         self, requests: Sequence[Request], sampling: Sampling, on_answer: OnAnswer | None = None
@@ -68,6 +69,11 @@ class LocalAnswerer:
                 if on_answer is not None:
                     on_answer(number, answer(number, one))
 
+            grammars = None
+            if sampling.constrained:
+                if self._grammars is None:
+                    self._grammars = Grammars(pretrained.tokenizer, renderer.stop_ids)
+                grammars = [self._grammars.of(one.output) for one in requests]
             generated = generate(
                 pretrained,
                 prompts,
@@ -75,7 +81,7 @@ class LocalAnswerer:
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 seed=sampling.seed,
-                grammars=grammars_of([one.output for one in requests], pretrained) if sampling.constrained else None,
+                grammars=grammars,
                 on_done=done,
             )
             return [answer(number, one) for number, one in enumerate(generated)]

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.backends.answer import Answerer
+from ftkit.backends.grading import setting_of
 from ftkit.backends.protocol import TrainingJob
 from ftkit.data import Dataset
 from ftkit.engine.estimate import Estimate
 from ftkit.errors import RunError
 from ftkit.extras import check_installed, require
-from ftkit.recipe import Recipe
+from ftkit.recipe import RFT, Recipe
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
 from ftkit.task import Message, Task
 
@@ -36,12 +37,14 @@ class LocalBackend:
 
     Args:
         model: ``"smollm2-135m"`` (embedded), a folder, a hub id, or the id of an earlier run.
+        epoch_models: how many of the last epochs' models are kept, in the run's folder ``epochs``, besides the result.
     """
 
     name = "local"
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, epoch_models: int = 0) -> None:
         self.model = model
+        self._epoch_models = epoch_models
         self._answerer: Answerer | None = None
         self._scoring: Any = None
         self._lock = threading.Lock()
@@ -55,6 +58,8 @@ class LocalBackend:
         from ftkit.engine.checking import check_recipe
 
         check_recipe(recipe, self.source_name(), data, validation)
+        if isinstance(recipe, RFT):
+            recipe.grader.check(setting_of(recipe))
 
     def estimate(
         self, recipe: Recipe, data: Dataset, validation: Dataset | None, *, device: str | None = None
@@ -67,7 +72,8 @@ class LocalBackend:
 
     def submit(self, job: TrainingJob, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. The worker outlives the process that started it."""
-        job.save(store.run_folder(job.run_id), model=self.source_name())
+        folder = store.run_folder(job.run_id)
+        job.save(folder, model=self.source_name(), epoch_models=self._epoch_models)
         _start_worker(job.run_id, store)
 
     def resume(self, record: RunRecord, store: Store) -> None:
@@ -93,7 +99,13 @@ class LocalBackend:
         )
         # The worker may have ended properly between the two looks; then the store says so and this changes nothing.
         changed = store.update(
-            record.id, expect=OPEN_STATES, reason=reason, state="failed", error=reason, finished_at=time.time()
+            record.id,
+            expect=OPEN_STATES,
+            reason=reason,
+            state="failed",
+            error=reason,
+            finished_at=time.time(),
+            handle=record.handle | {"died": True},
         )
         if changed.error == reason:
             store.append(record.id, "error", {"message": reason})

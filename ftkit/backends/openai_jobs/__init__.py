@@ -8,6 +8,7 @@ from ftkit.errors import ConfigError
 
 __all__ = [
     "PROFILES",
+    "OpenAI",
     "OpenAIJobs",
     "Profile",
     "azure",
@@ -18,6 +19,10 @@ __all__ = [
     "nebius",
     "openai",
 ]
+
+
+OpenAI = OpenAIJobs
+"""As ``ft.OpenAI("smollm2-135m", base_url="http://127.0.0.1:8000/v1")`` reads in a script."""
 
 
 def openai(model: str) -> OpenAIJobs:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ftkit.backends.hosted.host import RemoteEvent
+from ftkit.backends.openai_jobs.grading import reward_figures, reward_validation
 from ftkit.store import EventKind
 
 __all__ = ["of_event", "of_results"]
@@ -62,7 +63,7 @@ def _event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
         if "loss" in renamed:
             return RemoteEvent(event_id, "step", renamed)
         if "train_mean_reward" in renamed:
-            return RemoteEvent(event_id, "log", {"message": message} | renamed)
+            return RemoteEvent(event_id, "step", reward_figures(renamed))
     if said:
         step = {"step": int(said[1]), "loss": float(said[3])} | ({"steps": int(said[2])} if said[2] else {})
         return RemoteEvent(event_id, "step", step)
@@ -78,6 +79,8 @@ def _event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
 
 def _validation(event_id: str, held: dict[str, Any]) -> list[RemoteEvent]:
     """The look at the validation rows that metrics hold; that on all of them goes before that on a part."""
+    if (rewarded := reward_validation(held)) is not None:
+        return [RemoteEvent(f"{event_id}-validation", "validation", rewarded)]
     loss = held["full_valid_loss"] if held.get("full_valid_loss") is not None else held.get("valid_loss")
     if not isinstance(loss, int | float) or not math.isfinite(loss) or held.get("step") is None:
         return []

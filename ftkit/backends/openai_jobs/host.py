@@ -11,10 +11,12 @@ from typing import Any
 from ftkit.backends.hosted.host import Leavings, Order, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.weights import inside
 from ftkit.backends.openai_jobs.events import of_event, of_results
+from ftkit.backends.openai_jobs.grading import grade_of
 from ftkit.backends.openai_jobs.profiles import Profile
 from ftkit.backends.openai_jobs.sdk import Sdk, plain
 from ftkit.catalog import load_catalog
 from ftkit.errors import HostError
+from ftkit.graders import Grade
 from ftkit.store import RunState
 
 __all__ = ["KEY", "OpenAIHost"]
@@ -190,6 +192,22 @@ class OpenAIHost:
             place = inside(folder, str(held.get("filename") or file_id))
             if place is not None:
                 self.sdk.save(f"downloading {place.name}", client.files.with_streaming_response.content(file_id), place)
+
+    def validate_grader(self, form: dict[str, Any]) -> None:
+        """Have a grader's form looked at.
+
+        Raises:
+            HostError: status 400: the host says what is wrong with it.
+        """
+        graders = self.sdk.client.fine_tuning.alpha.graders
+        self.sdk.call("checking the grader", lambda: graders.validate(grader=form))
+
+    def run_grader(self, form: dict[str, Any], item: dict[str, Any], answer: str) -> Grade:
+        """Have an answer graded."""
+        graders = self.sdk.client.fine_tuning.alpha.graders
+        return grade_of(
+            plain(self.sdk.call("grading", lambda: graders.run(grader=form, item=item, model_sample=answer)))
+        )
 
     def content(self, file_id: str) -> bytes:
         """What a file holds, as the host gives it."""

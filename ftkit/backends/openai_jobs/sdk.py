@@ -131,5 +131,5 @@ def plain(found: Any) -> dict[str, Any]:
         return found
     if not hasattr(found, "to_dict"):
         raise HostError("the host sent no JSON object", passing=True, unsure=True)
-    data: dict[str, Any] = found.to_dict(mode="json")
+    data: dict[str, Any] = found.to_dict(mode="json", warnings=False)
     return data

@@ -20,6 +20,7 @@ from ftkit.catalog import load_catalog
 from ftkit.errors import HostError
 from ftkit.extras import require
 from ftkit.recipe import Recipe
+from ftkit.schema import Output
 from ftkit.store import RunRecord
 
 __all__ = ["Together"]
@@ -70,7 +71,9 @@ class Together(HostedBackend[TogetherHost]):
             return {}
         return {"adapter.rank": f"the model takes adapters up to rank {most} ({known.source})"}
 
-    def body(self, recipe: Recipe, rows: int, files: dict[str, str], key: str) -> dict[str, Any]:
+    def body(
+        self, recipe: Recipe, rows: int, files: dict[str, str], key: str, output: Output | None = None
+    ) -> dict[str, Any]:
         body = {"model": self.model, "training_file": files["training"], "suffix": key}
         if "validation" in files:
             body["validation_file"] = files["validation"]

@@ -1,0 +1,69 @@
+"""The whole application: its parts, its routes, its beginning and its end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+
+from ftkit.server import chat, models
+from ftkit.server.auth import Gate, Keys
+from ftkit.server.errors import HANDLERS
+from ftkit.server.files import routes as files
+from ftkit.server.files import uploads
+from ftkit.server.files.table import Files
+from ftkit.server.jobs import routes as jobs
+from ftkit.server.jobs.foreman import Foreman
+from ftkit.server.jobs.table import Jobs
+from ftkit.server.names import ModelNames
+from ftkit.server.pace import Pace
+from ftkit.server.page import routes as page
+from ftkit.server.settings import Settings
+from ftkit.server.state import State
+from ftkit.serving import Limits, Serving
+from ftkit.store import Store
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The application, to be run by an ASGI server; :func:`ftkit.server.listening.serve` does.
+
+    Its state has ``settings``, ``state`` (the server's tables), ``keys``, ``names``, ``files``, ``uploads``, ``jobs``,
+    ``foreman``, who runs the jobs from the application's beginning to its end, ``serving``, which answers, and
+    ``metrics``.
+    """
+    state = State(Store())
+    keys = Keys(state)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        foreman: Foreman = app.state.foreman
+        foreman.start()
+        try:
+            yield
+        finally:
+            await app.state.serving.close()
+            await run_in_threadpool(foreman.stop)
+
+    app = Starlette(
+        routes=[*models.routes, *chat.routes, *files.routes, *uploads.routes, *jobs.routes, *page.routes],
+        middleware=[
+            Middleware(Gate, keys=keys, loopback=settings.loopback),
+            Middleware(Pace, patience_s=settings.body_patience_s),
+        ],
+        exception_handlers=HANDLERS,
+        lifespan=lifespan,
+    )
+    app.state.settings, app.state.state, app.state.keys = settings, state, keys
+    app.state.names, app.state.files, app.state.jobs = ModelNames(settings, state), Files(state), Jobs(state)
+    app.state.uploads = uploads.Uploads(state, app.state.files)
+    app.state.foreman = Foreman(settings, state, app.state.jobs, app.state.files)
+    app.state.serving = Serving(
+        Limits(settings.memory_bytes, settings.cache_bytes, batch=settings.batch_answers, queue=settings.max_answers)
+    )
+    app.state.metrics = chat.Metrics(app.state.serving)
+    return app

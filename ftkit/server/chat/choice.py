@@ -1,0 +1,72 @@
+"""One of a request's answers while it grows: its text, its calls, the probabilities of its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ftkit.server.chat.tools import CallReader
+from ftkit.serving import End, Piece
+
+__all__ = ["Choice", "Delta"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What is new: text that is certain, tokens with their probabilities, calls."""
+
+    text: str = ""
+    logprobs: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.text or self.logprobs or self.calls)
+
+
+class Choice:
+    """One answer.
+
+    Args:
+        index: its place in the reply.
+        shown: a token as text.
+        logprobs: whether the probabilities of tokens are wanted.
+        reader: finds tool calls, where there may be any.
+    """
+
+    def __init__(self, index: int, shown: Callable[[int], str], *, logprobs: bool, reader: CallReader | None) -> None:
+        self.index = index
+        self._shown, self._logprobs, self._reader = shown, logprobs, reader
+        self.text = ""
+        self.logprobs: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
+        self.finish_reason: str | None = None
+        self.tokens = self.cached = 0
+
+    def take(self, event: Piece | End) -> Delta:
+        """Add what came; returns what is new."""
+        if isinstance(event, Piece):
+            told = [self._told(event)] if self._logprobs and event.token is not None else []
+            new = Delta(event.text if self._reader is None else self._reader.push(event.text), told)
+        else:
+            rest, calls = ("", []) if self._reader is None else self._reader.end()
+            new = Delta(rest, [], calls)
+            self.finish_reason = "tool_calls" if calls else event.finish_reason
+            self.tokens, self.cached = event.tokens, event.cached
+        self.text += new.text
+        self.logprobs += new.logprobs
+        self.calls += new.calls
+        return new
+
+    def _told(self, event: Piece) -> dict[str, Any]:
+        token = event.token
+        if token is None:
+            raise ValueError("the end of turn is told no probability of")
+        likeliest = [self._token(other, logprob) for other, logprob in token.likeliest]
+        return {**self._token(token.id, token.logprob), "top_logprobs": likeliest}
+
+    def _token(self, token: int, logprob: float) -> dict[str, Any]:
+        text = self._shown(token)
+        # A token that is a part of a character has no text of its own, and its bytes are not known here.
+        whole = "\N{REPLACEMENT CHARACTER}" not in text
+        return {"token": text, "logprob": max(logprob, -9999.0), "bytes": list(text.encode()) if whole else None}

@@ -1,0 +1,1 @@
+"""Fine-tuning jobs: asked for over HTTP, run as runs of ftkit."""

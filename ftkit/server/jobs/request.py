@@ -1,0 +1,111 @@
+"""A request for a job, checked: field by field, then against what this server has."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from ftkit.server.errors import ApiError
+from ftkit.server.jobs.record import Method
+
+__all__ = ["JobRequest", "method_and_hyperparameters", "seed_of"]
+
+_MOST_PAIRS, _MOST_KEY, _MOST_VALUE = 16, 64, 512
+_MOST_SEED = 2**31 - 1
+
+Auto = Literal["auto"]
+
+
+def _metadata(pairs: dict[str, str]) -> dict[str, str]:
+    if len(pairs) > _MOST_PAIRS:
+        raise ValueError(f"at most {_MOST_PAIRS} pairs")
+    for name, value in pairs.items():
+        if len(name) > _MOST_KEY or len(value) > _MOST_VALUE:
+            raise ValueError(f"keys have at most {_MOST_KEY} characters, values {_MOST_VALUE}")
+    return pairs
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Hyperparameters(_Asked):
+    n_epochs: Annotated[int, Field(ge=1, le=50)] | Auto | None = None
+    batch_size: Annotated[int, Field(ge=1, le=256)] | Auto | None = None
+    learning_rate_multiplier: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Auto | None = None
+
+
+class _DPOHyperparameters(_Hyperparameters):
+    beta: Annotated[float, Field(gt=0, le=2)] | Auto | None = None
+
+
+class _Supervised(_Asked):
+    hyperparameters: _Hyperparameters | None = None
+
+
+class _DPO(_Asked):
+    hyperparameters: _DPOHyperparameters | None = None
+
+
+class _MethodAsked(_Asked):
+    type: Literal["supervised", "dpo", "reinforcement"]
+    supervised: _Supervised | None = None
+    dpo: _DPO | None = None
+    reinforcement: dict[str, Any] | None = None
+
+
+class JobRequest(_Asked):
+    """The body of ``POST /v1/fine_tuning/jobs``. Ranges are those of OpenAI's API reference."""
+
+    model: str = Field(min_length=1, max_length=512)
+    training_file: str = Field(min_length=1, max_length=128)
+    validation_file: str | None = Field(default=None, min_length=1, max_length=128)
+    suffix: str | None = Field(default=None, min_length=1, max_length=64)
+    seed: int | None = Field(default=None, ge=0, le=_MOST_SEED)
+    metadata: Annotated[dict[str, str], AfterValidator(_metadata)] | None = None
+    hyperparameters: _Hyperparameters | None = None
+    method: _MethodAsked | None = None
+    integrations: list[dict[str, Any]] | None = None
+
+
+def method_and_hyperparameters(asked: JobRequest) -> tuple[Method, dict[str, Any]]:
+    """What to do and with which numbers; what was not said is ``"auto"``.
+
+    Raises:
+        ApiError: 400: this server cannot do it, or the request contradicts itself.
+    """
+    if asked.integrations:
+        raise ApiError(
+            400,
+            "Integrations are not offered by this server; read the job's events, or its result file.",
+            param="integrations",
+            code="unsupported_parameter",
+        )
+    method = asked.method
+    if method is not None and method.type == "reinforcement":
+        raise ApiError(
+            400,
+            "Reinforcement fine-tuning is not offered by this server; 'supervised' and 'dpo' are.",
+            param="method.type",
+            code="unsupported_method",
+        )
+    kind: Method = "dpo" if method is not None and method.type == "dpo" else "supervised"
+    for other in ("supervised", "dpo", "reinforcement"):
+        if method is not None and other != kind and getattr(method, other) is not None:
+            message = f"'method.{other}' was given, and the method's type is '{kind}'."
+            raise ApiError(400, message, param=f"method.{other}", code="invalid_value")
+    details = None if method is None else method.dpo if kind == "dpo" else method.supervised
+    said = None if details is None else details.hyperparameters
+    if asked.hyperparameters is not None and (said is not None or kind == "dpo"):
+        message = "'hyperparameters' is the old place of 'method.supervised.hyperparameters'; give the latter only."
+        raise ApiError(400, message, param="hyperparameters", code="invalid_value")
+    said = said or asked.hyperparameters
+    names = ("n_epochs", "batch_size", "learning_rate_multiplier") + (("beta",) if kind == "dpo" else ())
+    return kind, {name: getattr(said, name, None) or "auto" for name in names}
+
+
+def seed_of(asked: JobRequest) -> int:
+    """The seed, drawn when none was given."""
+    return secrets.randbelow(_MOST_SEED + 1) if asked.seed is None else asked.seed

@@ -1,0 +1,39 @@
+"""The result file of a job: its figures as CSV."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["RESULTS", "plain_results", "results_csv", "write_results"]
+
+RESULTS = "fine-tune-results"
+"""The purpose of such files."""
+
+_COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
+"""OpenAI's, for supervised jobs (guide "Supervised fine-tuning", result files)."""
+_NAMES = {"train_accuracy": "train_mean_token_accuracy"}
+
+
+def results_csv(metrics: Iterable[dict[str, Any]]) -> str:
+    """A row for each step; what was not measured is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for step in metrics:
+        writer.writerow([step.get(_NAMES.get(name, name), "") for name in _COLUMNS])
+    return text.getvalue()
+
+
+def write_results(path: Path, metrics: Iterable[dict[str, Any]]) -> None:
+    """Write the file as OpenAI's API gives it: the CSV in base64, which code that reads result files decodes."""
+    path.write_bytes(base64.b64encode(results_csv(metrics).encode()))
+
+
+def plain_results(path: Path) -> bytes:
+    """The CSV in a file of :func:`write_results`."""
+    return base64.b64decode(path.read_bytes())

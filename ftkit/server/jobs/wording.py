@@ -1,0 +1,126 @@
+"""A run's events in the words of OpenAI's API.
+
+Order, messages and names of figures: OpenAI's API reference and its guide "Supervised fine-tuning".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ftkit.server.jobs.record import JobRecord
+from ftkit.server.jobs.table import Told
+from ftkit.store import Event
+
+__all__ = ["Account", "account", "numbers"]
+
+_FIGURES = {"token_accuracy": "train_mean_token_accuracy"}
+_VALIDATION_FIGURES = {"token_accuracy": "full_valid_mean_token_accuracy"}
+
+
+@dataclass(slots=True)
+class Account:
+    """What the events of a run mean to the job.
+
+    Attributes:
+        told: to be told to the client.
+        changes: of the job's record.
+        checkpoints: step, time and figures of each model that was kept.
+    """
+
+    told: list[Told] = field(default_factory=list)
+    changes: dict[str, Any] = field(default_factory=dict)
+    checkpoints: list[tuple[int, float, dict[str, Any]]] = field(default_factory=list)
+
+
+def account(job: JobRecord, events: Sequence[Event], known: dict[int, dict[str, Any]], *, ended: bool) -> Account:
+    """Put the run's ``events`` into words.
+
+    A step whose validation loss is still to come is left for the next time, so that both are one event, as in OpenAI's.
+
+    Args:
+        known: figures of earlier steps, by step.
+        ended: no more events will come.
+    """
+    found = Account()
+    steps = dict(known)
+    eval_steps = job.eval_steps
+    for number, event in enumerate(events):
+        data = event.data
+        if event.kind == "step":
+            looked = _look(data["step"], events[number + 1 :])
+            due = job.validation_file is not None and eval_steps is not None
+            due = due and (data["step"] % eval_steps == 0 or data["step"] == data["steps"])
+            if due and looked is None and not ended and not any(one.kind == "step" for one in events[number + 1 :]):
+                break
+            figures = _figures(data, looked)
+            steps[figures["step"]] = figures
+            message = f"Step {figures['step']}/{figures['total_steps']}: training loss={figures['train_loss']:.2f}"
+            if looked is not None:
+                message += f", validation loss={looked['loss']:.2f}"
+            found.told.append(Told(message, data=figures, at=event.at))
+            found.changes["estimated_finish"] = _finish(job, event)
+        elif event.kind == "state" and data["state"] == "running":
+            if job.started_at is None and "started_at" not in found.changes:
+                found.changes["started_at"] = event.at
+                found.told.append(Told("Fine-tuning job started", at=event.at))
+        elif event.kind == "warning":
+            found.told.append(Told(str(data.get("message", "")), "warn", at=event.at))
+        elif event.kind == "log" and "kept_epoch" in data:
+            step = int(data["step"])
+            found.told.append(Told(f"Checkpoint created at step {step}", at=event.at))
+            found.checkpoints.append((step, event.at, _checkpoint_figures(steps.get(step, {"step": step}))))
+        elif event.kind == "log" and "recipe" in data:
+            eval_steps = data["recipe"]["eval_steps"]
+            found.changes |= {"eval_steps": eval_steps, "resolved": numbers(job, data["recipe"])}
+        elif event.kind == "log" and str(data.get("message", "")).startswith("going on from"):
+            found.told.append(Told(f"Going on from step {data['step']}", at=event.at))
+        found.changes["last_seq"] = event.seq
+    return found
+
+
+def numbers(job: JobRecord, recipe: dict[str, Any]) -> dict[str, Any]:
+    """The job's hyperparameters out of a resolved recipe."""
+    said = job.hyperparameters["learning_rate_multiplier"]
+    found = {
+        "n_epochs": recipe["epochs"],
+        "batch_size": recipe["batch_size"],
+        "learning_rate_multiplier": 1.0 if said == "auto" else said,
+    }
+    return found | ({"beta": recipe["beta"]} if job.method == "dpo" else {})
+
+
+def _look(step: int, later: Sequence[Event]) -> dict[str, Any] | None:
+    """The look at the validation rows after ``step``, if it is among ``later``."""
+    for event in later:
+        if event.kind == "step":
+            return None
+        if event.kind == "validation" and event.data["step"] == step:
+            return event.data
+    return None
+
+
+def _figures(data: dict[str, Any], looked: dict[str, Any] | None) -> dict[str, Any]:
+    found = {"step": data["step"], "total_steps": data["steps"], "train_loss": round(data["loss"], 6)}
+    found |= {theirs: data[ours] for ours, theirs in _FIGURES.items() if ours in data}
+    found |= {name: data[name] for name in data if name.startswith("rewards_")}  # DPO's, under ftkit's names
+    if looked is not None:
+        # ftkit looks at all validation rows each time, so both of OpenAI's numbers are the same one.
+        found |= {"valid_loss": round(looked["loss"], 6), "full_valid_loss": round(looked["loss"], 6)}
+        for ours, theirs in _VALIDATION_FIGURES.items():
+            if ours in looked:
+                found |= {theirs: looked[ours], theirs.removeprefix("full_"): looked[ours]}
+    return found
+
+
+def _checkpoint_figures(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in figures.items() if name != "total_steps"}
+
+
+def _finish(job: JobRecord, event: Event) -> int | None:
+    """When the last step will be done at the pace so far, in Unix seconds."""
+    if job.started_at is None:
+        return None
+    a_step = (event.at - job.started_at) / event.data["step"]
+    return int(event.at + a_step * (event.data["steps"] - event.data["step"]))

@@ -1,0 +1,76 @@
+"""The server on a port: uvicorn with limits, and an orderly end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from ftkit.errors import ConfigError
+from ftkit.server.app import create_app
+from ftkit.server.pace import patient_protocol
+from ftkit.server.settings import Settings
+
+__all__ = ["serve"]
+
+_HEAD_BYTES = 64 * 1024
+
+
+def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: None) -> None:
+    """Serve until SIGINT or SIGTERM; then let answers under way end, and leave training to its workers.
+
+    Args:
+        on_ready: told the address once connections are taken.
+
+    Raises:
+        ConfigError: another server uses the same home, the address cannot be listened on, or others can reach it and
+            there are no API keys.
+    """
+    app = create_app(settings)
+    if not settings.loopback and not app.state.keys.required():
+        raise ConfigError(
+            f"others can reach {settings.host}, so the server needs API keys: make one with "
+            "`ftkit serve keys create PROJECT`"
+        )
+    app.state.foreman.claim()
+    listener = _listen(settings)
+    host, port = listener.getsockname()[:2]
+    config = uvicorn.Config(
+        app,
+        http=patient_protocol(settings.body_patience_s),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=settings.max_connections,
+        h11_max_incomplete_event_size=_HEAD_BYTES,
+        timeout_graceful_shutdown=settings.shutdown_patience_s,
+    )
+    shown = f"[{host}]" if ":" in host else host
+    _Server(config, lambda: on_ready(f"http://{shown}:{port}")).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from None
+    return listener

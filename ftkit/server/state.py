@@ -1,0 +1,72 @@
+"""What the server remembers: one SQLite file beside the store of runs, and a folder for the files it was given."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from pathlib import Path
+
+from ftkit.store import Database, Store
+
+__all__ = ["State", "new_id"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS keys (
+    id TEXT PRIMARY KEY, project TEXT NOT NULL, digest TEXT NOT NULL UNIQUE, created_at INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS files (
+    id TEXT PRIMARY KEY, project TEXT NOT NULL, filename TEXT NOT NULL, purpose TEXT NOT NULL, bytes INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, expires_at INTEGER
+);
+CREATE TABLE IF NOT EXISTS uploads (
+    id TEXT PRIMARY KEY, project TEXT NOT NULL, filename TEXT NOT NULL, purpose TEXT NOT NULL, bytes INTEGER NOT NULL,
+    mime_type TEXT NOT NULL, status TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
+    file_id TEXT, file_expires_s INTEGER
+);
+CREATE TABLE IF NOT EXISTS parts (
+    id TEXT PRIMARY KEY, upload_id TEXT NOT NULL REFERENCES uploads(id) ON DELETE CASCADE, bytes INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS jobs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, project TEXT NOT NULL, record TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS job_events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+    job_id TEXT NOT NULL, created_at INTEGER NOT NULL, level TEXT NOT NULL, type TEXT NOT NULL,
+    message TEXT NOT NULL, data TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS events_of_job ON job_events (job_id, seq);
+CREATE TABLE IF NOT EXISTS checkpoints (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, job_id TEXT NOT NULL, step INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, metrics TEXT NOT NULL, UNIQUE (job_id, step)
+);
+"""
+_VERSION = 1
+_LETTERS = string.ascii_letters + string.digits
+
+
+def new_id(begin: str, length: int = 24) -> str:
+    """A name that nobody has and nobody can guess: letters and digits only, so that it may name a file."""
+    return begin + "".join(secrets.choice(_LETTERS) for _ in range(length))
+
+
+class State:
+    """The server's tables, and where its files lie.
+
+    Args:
+        store: of the runs; the server's file and folder are beside it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.folder = store.folder / "server"
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.connection = Database(store.folder / "server.sqlite3", _SCHEMA, _VERSION, holds="the server").connection
+
+    def content(self, thing_id: str) -> Path:
+        """Where the content of a file or of a part lies; ``thing_id`` is one of :func:`new_id`'s, looked up before."""
+        return self.folder / "contents" / thing_id
+
+    def job_folder(self, job_id: str) -> Path:
+        """The folder of a job's rows."""
+        return self.folder / "jobs" / job_id

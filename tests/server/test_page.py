@@ -1,0 +1,80 @@
+"""The pages in a real browser: no error in its console, live curves, by day and on a phone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from .conftest import Running, ended, rows, until, uploaded
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None, reason="chromium and chromium-driver are not here"
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for switch in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+    yield driver
+    driver.quit()
+
+
+def text(browser: Any) -> str:
+    found: str = browser.execute_script("return document.querySelector('main').innerText")
+    return found
+
+
+@needs_browser
+def test_a_job_is_watched_as_it_goes(browser: Any, server: Running) -> None:
+    client = server.client()
+    files = {"training_file": uploaded(client, rows(40)), "validation_file": uploaded(client, rows(4))}
+    method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 4, "batch_size": 2}}}
+    browser.get(server.url)
+    assert "No jobs yet" in text(browser)
+    job = client.fine_tuning.jobs.create(model="tiny", suffix="<b>x", method=method, **files)  # type: ignore[arg-type]
+    until(lambda: text(browser), lambda said: job.id in said, 20)  # the page was not loaded again
+    browser.get(f"{server.url}/jobs/{job.id}")
+    until(lambda: text(browser), lambda said: "Step " in said, 60)
+    done = ended(client, job.id)
+    until(lambda: text(browser), lambda said: done.fine_tuned_model in said and "Step 80/80" in said, 20)
+    drawn, label = browser.execute_script(
+        "const all = [...document.querySelectorAll('polyline')];"
+        "return [all.map((one) => one.points.length), document.querySelector('svg').getAttribute('aria-label')]"
+    )
+    assert drawn[0] == 80
+    assert 8 <= drawn[1] <= 12
+    assert label.startswith("training loss ")
+    for width in (1200, 380):
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        wide, shown = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+        assert wide <= shown
+    browser.find_element("link text", "Try its model").click()
+    chosen = browser.execute_script("return document.getElementById('model').value")
+    assert chosen == done.fine_tuned_model
+    assert browser.get_log("browser") == []
+
+
+def test_results_are_plain_csv_and_a_page_is_no_frame(server: Running) -> None:
+    client = server.client()
+    job = client.fine_tuning.jobs.create(model="tiny", training_file=uploaded(client, b"{}\n"))
+    answer = httpx.get(f"{server.url}/jobs/{job.id}/results.csv")
+    assert answer.text == "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy\n"
+    page = httpx.get(f"{server.url}/jobs/{job.id}")
+    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+    assert "default-src 'none'" in page.text
+    assert httpx.get(f"{server.url}/jobs/ftjob-none").status_code == 404
