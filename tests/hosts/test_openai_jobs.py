@@ -238,9 +238,9 @@ def test_what_shows_only_while_it_answers_does_not_make_it_another_model(openai_
         return "much"
 
     with pytest.raises(ConfigError, match="no finite number"):
-        ft.evaluate(model, notes, metrics=broken, asking=Asking(resume=True), progress=False)
+        ft.evaluate(model, notes, metrics=broken, asking=Asking(resume=True), probes=None, progress=False)
     asked = len(openai_fake.calls)
-    report = ft.evaluate(model, notes, asking=Asking(resume=True), progress=False)
+    report = ft.evaluate(model, notes, asking=Asking(resume=True), probes=None, progress=False)
     assert len(openai_fake.calls) == asked
     assert report["accuracy"].value == pytest.approx(0.5)
     assert report.about["observed"] == {"served_as": ["gpt-4.1-mini"], "parameters_not_taken": ["seed"]}
