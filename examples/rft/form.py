@@ -50,10 +50,15 @@ def main() -> None:
     sampling = ft.Sampling(max_output_tokens=32)
     held_out = test[16:]  # the others chose the best checkpoint
     before = ft.evaluate(
-        ft.Model(chosen.backend, task), held_out, metrics=[GRADER], sampling=sampling, label="base", probes=ft.Probes()
+        ft.Model(chosen.backend, task),
+        held_out,
+        metrics=[GRADER],
+        sampling=sampling,
+        label="base",
+        probes=ft.Probes(general=60),
     )
     after = ft.evaluate(
-        run.model, held_out, metrics=[GRADER], sampling=sampling, label="reinforced", probes=ft.Probes()
+        run.model, held_out, metrics=[GRADER], sampling=sampling, label="reinforced", probes=ft.Probes(general=60)
     )
     print(ft.compare(before, after))
     for row in held_out.take(3):

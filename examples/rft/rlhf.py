@@ -48,7 +48,7 @@ def main() -> None:
     sampling = ft.Sampling(max_output_tokens=80)
     judged = [ft.RewardModelGrader(name="judge", model=f"local:{judge.id}")]
     before, after = (
-        ft.evaluate(ft.Model(name, sampling=sampling), test, metrics=judged, label=label, probes=ft.Probes())
+        ft.evaluate(ft.Model(name, sampling=sampling), test, metrics=judged, label=label, probes=ft.Probes(general=60))
         for name, label in ((first.model.name, "SFT"), (run.model.name, "SFT, then RLHF"))
     )
     comparison = ft.compare(before, after)

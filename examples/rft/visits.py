@@ -53,14 +53,18 @@ def main() -> None:
     sampling = ft.Sampling(max_output_tokens=72)
     held_out = test[16:]  # the others chose the best checkpoint
     before = ft.evaluate(
-        ft.Model(first.model.name, sampling=sampling), held_out, metrics=[GRADER], label="SFT", probes=ft.Probes()
+        ft.Model(first.model.name, sampling=sampling),
+        held_out,
+        metrics=[GRADER],
+        label="SFT",
+        probes=ft.Probes(general=60),
     )
     after = ft.evaluate(
         ft.Model(run.model.name, sampling=sampling),
         held_out,
         metrics=[GRADER],
         label="SFT, then RFT",
-        probes=ft.Probes(),
+        probes=ft.Probes(general=60),
     )
     print(ft.compare(before, after))
 

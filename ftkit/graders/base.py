@@ -38,7 +38,7 @@ class Answerlike(Protocol):
 
 
 class Ask(Protocol):
-    """How a grader reaches a model: :func:`ftkit.model.asking_graders` makes one over all backends."""
+    """How a grader reaches a model: ``ftkit.backends.grading`` has one over all backends."""
 
     def __call__(
         self,

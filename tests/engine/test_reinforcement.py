@@ -176,6 +176,19 @@ def test_a_group_shares_its_prompt(tiny_model: str, tmp_path: Path):
     assert step["computed_tokens"] < 0.6 * step["tokens"]
 
 
+def test_the_same_is_told_without_a_run(tiny_model: str):
+    recipe = rft(num_generations=3)
+    signal = ft.reward_signal(recipe, prompts(), backend=f"local:{tiny_model}", prompts=4)
+    assert (signal.prompts, signal.generations) == (4, 3)
+    assert signal.variance_within > 0
+    assert signal.success_rate is None
+    assert signal.problem() is None
+    mute = ft.reward_signal(
+        rft(grader=FunctionGrader(function=worth.same)), prompts(), backend=f"local:{tiny_model}", prompts=1
+    )
+    assert "rewarded alike" in str(mute.problem())
+
+
 def test_signal_is_summed_up():
     grades = [[Grade(1.0), Grade(0.0)], [Grade(0.0, error="sample_parse_error", detail="no JSON"), Grade(0.0)]]
     found = RewardSignal.of(grades, [False, True, False, False], rates=True)

@@ -72,6 +72,7 @@ def test_a_report_keeps_the_columns_that_graders_read(model: ScriptedModel, data
 def test_python_must_be_allowed(model: ScriptedModel, data: ft.Dataset) -> None:
     with pytest.raises(ConfigError, match="allow"):
         ft.evaluate(model, data, metrics=[PYTHON], progress=False)
+    assert model.asked == []  # it is said before anything is asked and paid
 
 
 def test_several_answers_to_a_row_are_graded_each(data: ft.Dataset) -> None:

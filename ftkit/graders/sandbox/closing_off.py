@@ -79,8 +79,7 @@ def give_up_privileges(uid: int | None, capabilities: bool) -> None:
             _libc.prctl(_DROP_CAPABILITY, number, 0, 0, 0)
         header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
         _call("capset", _libc.syscall(_number(_CAPSET), header, (ctypes.c_uint32 * 6)()))
-    if hasattr(_libc, "prctl"):
-        _call("no_new_privs", _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+    _call("no_new_privs", _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
 
 
 def _bind(path: str, target: str, *, read_only: bool) -> None:

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from ftkit.graders.sandbox import closing_off
+    from ftkit.graders.sandbox import closing_off, landlock
 else:
     sys.path.insert(0, str(Path(__file__).parent))
     import closing_off
+    import landlock
 
     del sys.path[0]
 
@@ -36,7 +37,7 @@ _KEPT_OUTPUT = 300
 def main() -> None:
     job = json.loads(sys.stdin.buffer.readline())
     pairs = sys.stdin.buffer.readlines()
-    if job["kernel"]:
+    if job["walls"] == "namespaces":
         if os.getpid() != 1:  # else "all processes of the sandbox" would be all of the machine
             raise SystemExit("not the first process of a namespace")
         closing_off.new_root(job["paths"], job["limits"]["disk_bytes"])
@@ -51,7 +52,7 @@ class _Runner:
     """One process with the foreign code in it, as the supervisor sees it."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        self._limits, self._alone = job["limits"], job["kernel"]
+        self._limits, self._alone = job["limits"], job["walls"] == "namespaces"
         requests, results, output = os.pipe(), os.pipe(), os.pipe()
         self._process = os.fork()
         if self._process == 0:
@@ -167,8 +168,12 @@ def _be_runner(job: dict[str, Any], requests: int, results: int, output: int) ->
             os.set_inheritable(stands_for, True)
         os.close(output)
         _limit(job["limits"])
-        closing_off.give_up_privileges(job["uid"], job["kernel"])
+        closing_off.give_up_privileges(job["uid"], job["walls"] == "namespaces")
+        if job["walls"] == "landlock":
+            landlock.shut_in(job["paths"], os.getcwd())
         _answer(job["source"], requests, results)
+    except BaseException as error:
+        _write(results, _line(_wrong(error)))
     finally:
         os._exit(0)
 
