@@ -17,7 +17,7 @@ from openai import AsyncOpenAI
 from ftkit.backends import Request, Sampling
 from ftkit.backends.local.answerer import LocalAnswerer
 from ftkit.schema import JsonOutput
-from tests.hosts.openai_host import valid_answer
+from tests.server.specification import validate_as
 
 NOTE = [{"role": "system", "content": "You read notes."}, {"role": "user", "content": "Aspirin for 3 days."}]
 SCHEMA = {
@@ -76,13 +76,13 @@ def test_every_answer_is_as_the_specification_says(served):
         body = {"model": "tiny", "messages": NOTE, "max_tokens": 5, **options}
         answer = httpx.post(url, json=body, timeout=60)
         assert answer.status_code == 200
-        valid_answer("CreateChatCompletionResponse", answer.json())
+        validate_as("CreateChatCompletionResponse", answer.json())
         with httpx.stream("POST", url, json=body | {"stream": True}, timeout=60) as stream:
             assert stream.headers["content-type"].startswith("text/event-stream")
             lines = [line for line in stream.iter_lines() if line]
         assert lines[-1] == "data: [DONE]"
         for line in lines[:-1]:
-            valid_answer("CreateChatCompletionStreamResponse", json.loads(line.removeprefix("data: ")))
+            validate_as("CreateChatCompletionStreamResponse", json.loads(line.removeprefix("data: ")))
 
 
 def test_streams_give_the_same_text(served):
@@ -291,3 +291,26 @@ def test_health_and_metrics(served):
     metrics = httpx.get(f"{served.url}/metrics").text
     for name in ('ftkit_chat_requests_total{status="200"}', "ftkit_model_bytes", "ftkit_chat_seconds_bucket"):
         assert name in metrics
+
+
+ODD: list[Any] = [None, True, 0, -1, 3, 2**70, 0.5, -0.1, 1e308, "", "x", [], ["x"], [None], {}, {"type": "function"}]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("model", "messages", "n", "seed", "stop", "stream", "stream_options", "temperature", "top_p", "tools"),
+        *("max_tokens", "max_completion_tokens", "logprobs", "top_logprobs", "response_format", "tool_choice"),
+        *("parallel_tool_calls", "metadata", "user", "logit_bias", "modalities", "unheard_of"),
+    ],
+)
+def test_nothing_that_is_said_breaks_the_server(served, field):
+    with httpx.Client(timeout=60) as client:
+        for value in ODD:
+            body = {"model": "tiny", "messages": NOTE, "max_tokens": 1, field: value}
+            if field == "messages" and isinstance(value, list | str):
+                body["messages"] = [{"role": "user", "content": value}]
+            answer = client.post(f"{served.url}/v1/chat/completions", json=body)
+            assert answer.status_code in (200, 400, 404), (value, answer.text)
+            if answer.status_code >= 400:
+                assert answer.json()["error"]["message"]
