@@ -21,9 +21,10 @@ PORT = "8000"
 
 def script() -> str:
     """The page's commands as one script, which stops at the first that fails."""
+    run = f'"{sys.executable}" -m ftkit.cli "$@"'
     lines = [
         "set -eu",
-        f'ftkit() {{ "{sys.executable}" -m ftkit.cli "$@"; }}',
+        f'ftkit() {{ if [ "$1" = serve ]; then exec {run}; else {run}; fi; }}',  # so that $! is the server's own
         f'python() {{ "{sys.executable}" "$@"; }}',
     ]
     for block in re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
