@@ -62,7 +62,7 @@ def test_a_job_is_watched_as_it_goes(browser: Any, server: Running) -> None:
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         wide, shown = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
         assert wide <= shown
-    browser.find_element("link text", "Try its model").click()
+    browser.find_element("link text", done.fine_tuned_model).click()
     chosen = browser.execute_script("return document.getElementById('model').value")
     assert chosen == done.fine_tuned_model
     browser.find_element("id", "prompt").send_keys("say 3")
