@@ -227,15 +227,16 @@ class Stepping:
         where = self._mixed.model.device
         places = starts.unsqueeze(1) + torch.arange(ids.shape[1])
         width = int(places.max()) + 1
-        mask = self._mask(places.to(where), width)
-        self._slots.aim(first, places.to(where))
+        # What pads a piece may lie beyond the last position there is.
+        positions = places.clamp(max=(self._mixed.pretrained.max_length or width) - 1).to(where)
+        places = places.to(where)
+        self._slots.aim(first, places, width)
         return self._mixed.logits(
             [one.adapter for one in rows],
             last.to(where),
             input_ids=ids.to(where),
-            attention_mask=mask,
-            # What pads a piece may lie beyond the last position there is.
-            position_ids=places.clamp(max=(self._mixed.pretrained.max_length or width) - 1).to(where),
+            attention_mask=self._mask(places, width),
+            position_ids=positions,
             past_key_values=self._slots,
             use_cache=True,
         )
