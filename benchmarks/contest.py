@@ -79,11 +79,18 @@ def clock() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
 
-def figures(began: tuple[float, float], ended: tuple[float, float], examples: int, losses: list[float]) -> str:
-    """What a contender's process prints when it is done."""
+def figures(
+    began: tuple[float, float],
+    ended: tuple[float, float],
+    examples: int,
+    losses: list[float],
+    lengths: Sequence[float] = (),
+) -> str:
+    """What a contender's process prints when it is done; of reinforcement also how long its answers were, by step."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     wall, processor = (end - begin for begin, end in zip(began, ended, strict=True))
-    return json.dumps({"seconds": wall, "processor": processor, "examples": examples, "peak": peak, "losses": losses})
+    found = {"seconds": wall, "processor": processor, "examples": examples, "peak": peak, "losses": losses}
+    return json.dumps({**found, "lengths": list(lengths)})
 
 
 def with_ftkit(folder: Path, settings: dict[str, Any]) -> str:
@@ -98,6 +105,7 @@ def with_ftkit(folder: Path, settings: dict[str, Any]) -> str:
     data = ft.Dataset.from_rows(job["rows"], ft.Task.from_yaml(job["task"]), **job["columns"])
     times: dict[str, tuple[float, float]] = {}
     losses: list[float] = []
+    lengths: list[float] = []
 
     def emit(kind: str, event: dict[str, Any]) -> None:
         if kind == "warning":
@@ -107,9 +115,11 @@ def with_ftkit(folder: Path, settings: dict[str, Any]) -> str:
         if kind == "step":
             times["ended"] = clock()
             losses.append(event["loss"])
+            if "completion_length" in event:
+                lengths.append(event["completion_length"])
 
     train(Job(recipe, data, None, job["model"], folder / "model"), emit)
-    return figures(times["began"], times["ended"], len(job["rows"]) * int(plain["epochs"]), losses)
+    return figures(times["began"], times["ended"], len(job["rows"]) * int(plain["epochs"]), losses, lengths)
 
 
 def prepare(contest: Contest, folder: Path) -> dict[str, int]:

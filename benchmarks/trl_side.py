@@ -16,6 +16,7 @@ import torch
 import transformers
 from contest import clock, figures
 from peft import LoraConfig
+from rewarding import letters
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -23,7 +24,7 @@ from transformers import (
     BitsAndBytesConfig,
     TrainerCallback,
 )
-from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 
 datasets.disable_progress_bars()
 transformers.utils.logging.set_verbosity_error()
@@ -44,11 +45,13 @@ def with_trl(folder: Path, settings: dict[str, Any]) -> str:
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     tokens = json.loads((folder / "tokens.json").read_text(encoding="utf-8"))
     watch = Stopwatch()
-    make = {"sft": sft, "dpo": dpo, "reward": reward_model}[job["recipe"]["kind"]]
+    make = {"sft": sft, "dpo": dpo, "reward": reward_model, "rft": grpo}[job["recipe"]["kind"]]
     trainer = make(job, tokens, settings, watch, folder)
     trainer.train()
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return figures(watch.began, watch.ended, len(tokens), losses)
+    history = trainer.state.log_history
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    lengths = [entry["completions/mean_length"] for entry in history if "completions/mean_length" in entry]
+    return figures(watch.began, watch.ended, len(tokens), losses, lengths)
 
 
 def sft(job: dict[str, Any], tokens: list[Any], settings: dict[str, Any], watch: Stopwatch, folder: Path) -> SFTTrainer:
@@ -100,6 +103,33 @@ def reward_model(
         found, RewardConfig(**{**plain(job["recipe"], folder), "max_length": None, **settings}),
         train_dataset=datasets.Dataset.from_list(rows), processing_class=tokenizer,
         peft_config=adapter(job["recipe"]["adapter"], "SEQ_CLS"), callbacks=[watch],
+    )  # fmt: skip
+
+
+def grpo(
+    job: dict[str, Any], tokens: list[Any], settings: dict[str, Any], watch: Stopwatch, folder: Path
+) -> GRPOTrainer:
+    """The prompts are texts, special tokens and all; the trainer draws its own answers."""
+    recipe = job["recipe"]
+    tokenizer = AutoTokenizer.from_pretrained(job["folder"])
+    prompts = [tokenizer.decode(ids) for [(ids, _)] in tokens]
+    config = GRPOConfig(
+        **{
+            **plain(recipe, folder),
+            "per_device_train_batch_size": recipe["batch_size"] * recipe["num_generations"],
+            "num_generations": recipe["num_generations"],
+            "max_completion_length": recipe["max_output_tokens"],
+            "loss_type": recipe["loss_type"],
+            "beta": recipe["beta"],
+            "temperature": recipe["temperature"],
+            "shuffle_dataset": False,
+            **settings,
+        }
+    )
+    return GRPOTrainer(
+        model(job), lambda completions, **kwargs: [letters({"output_text": text}, {}) for text in completions],
+        config, train_dataset=datasets.Dataset.from_dict({"prompt": prompts}), processing_class=tokenizer,
+        peft_config=adapter(recipe["adapter"]), callbacks=[watch],
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from ftkit.backends.protocol import Backend
 from ftkit.errors import ConfigError
 
-__all__ = ["backend_of"]
+__all__ = ["backend_of", "known_backends"]
 
 GROUP = "ftkit.backends"
 """Entry points of this group are callables that take a model's name and return a :class:`Backend`."""
@@ -40,6 +40,11 @@ def backend_of(spec: str | Backend) -> Backend:
     return _make(name, model)
 
 
+def known_backends() -> frozenset[str]:
+    """The names that stand before a model's."""
+    return frozenset((*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))))
+
+
 @cache
 def _make(name: str, model: str) -> Backend:
     # One object for one model, so that a loaded model is shared by all who ask it.
@@ -54,8 +59,7 @@ def _factory(name: str) -> Callable[[str], Backend]:
         return built_in
     found = {point.name: point for point in entry_points(group=GROUP)}
     if name not in found:
-        known = ", ".join(sorted({*_BUILT_IN, *found}))
-        raise ConfigError(f"there is no backend {name!r}; known are {known}")
+        raise ConfigError(f"there is no backend {name!r}; known are {', '.join(sorted(known_backends()))}")
     try:
         plugged_in: Callable[[str], Backend] = found[name].load()
     except Exception as error:  # whatever a plug-in's import raises

@@ -207,6 +207,9 @@ class Limits(Fact):
     max_images_per_row: int | None = None
     max_image_bytes: int | None = None
     max_rows_with_images: int | None = None
+    max_batch_rows: int | None = None
+    """Questions in one batch."""
+    max_batch_bytes: int | None = None
     suffix_length: int | None = None
     """Characters of the suffix of the tuned model's name; 0: none is taken."""
 

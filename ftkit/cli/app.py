@@ -13,6 +13,7 @@ from ftkit.cli.data import data
 from ftkit.cli.evaluate import evaluate
 from ftkit.cli.export import export
 from ftkit.cli.failure import Guarded
+from ftkit.cli.freeze import freeze
 from ftkit.cli.importing import import_
 from ftkit.cli.lint import lint
 from ftkit.cli.overview import overview
@@ -57,6 +58,7 @@ app.command()(lint)
 app.command()(plan)
 app.command()(train)
 app.command()(evaluate)
+app.command()(freeze)
 app.command()(compare)
 app.command()(overview)
 app.command()(report)

@@ -31,8 +31,13 @@ MaxOutputTokens = Annotated[
 ]
 
 
-def model_of(name: str, task: Path | None, other_task: bool, sampling: Sampling | None) -> Model:
+def model_of(
+    name: str, task: Path | None, other_task: bool, sampling: Sampling | None, *, conversations: bool = False
+) -> Model:
     """The model called ``name``, with the task in the file, or with the one that it was tuned for.
+
+    Args:
+        conversations: one that knows no task, and is given none, answers rows that hold whole conversations.
 
     Raises:
         ConfigError: it knows no task and none was given, or it knows another.
@@ -41,9 +46,12 @@ def model_of(name: str, task: Path | None, other_task: bool, sampling: Sampling 
     from ftkit.backends import backend_of
     from ftkit.errors import ConfigError
     from ftkit.model import Model
+    from ftkit.task import Task
 
     backend = backend_of(_tuned(name))
     given, known = read_task(task), backend.known_task()
+    if given is None and known is None and conversations:
+        given = Task()
     if given is None and known is None:
         raise ConfigError(f"{name} was not tuned by ftkit, so it knows no task: give one with --task FILE")
     if given is not None and known is not None and given.fingerprint != known.fingerprint and not other_task:

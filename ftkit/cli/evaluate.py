@@ -21,18 +21,22 @@ from ftkit.cli.data_options import (
     TaskFile,
 )
 from ftkit.cli.evaluation_options import (
+    AllowPython,
     AsOf,
     BaseModel,
+    Batched,
     ComparatorNames,
     Concurrency,
     Constrained,
     ExampleFile,
+    GraderFiles,
     InputUsd,
     MetricNames,
     NoProbes,
     OutputUsd,
     PriceSource,
     ProbeGeneral,
+    PythonIsolation,
     RequestsPerMinute,
     Samples,
     Shots,
@@ -40,6 +44,7 @@ from ftkit.cli.evaluation_options import (
     TrainingUsd,
     asking_of,
     comparators_of,
+    graders_of,
     prices_of,
     probes_of,
 )
@@ -84,6 +89,9 @@ def evaluate(
     price_date: AsOf = None,
     training_usd: TrainingUsd = None,
     metric: MetricNames = None,
+    grader: GraderFiles = None,
+    allow_python: AllowPython = False,
+    python_isolation: PythonIsolation = "kernel",
     comparator: ComparatorNames = None,
     samples: Samples = 1,
     constrained: Constrained = False,
@@ -91,6 +99,7 @@ def evaluate(
     examples: ExampleFile = None,
     concurrency: Concurrency = None,
     requests_per_minute: RequestsPerMinute = None,
+    batch: Batched = False,
     no_probes: NoProbes = False,
     probe_general: ProbeGeneral = None,
     train_data: TrainFile = None,
@@ -112,6 +121,7 @@ def evaluate(
 
     asked = model_of(model, task, other_task, sampling_of(max_output_tokens, temperature, constrained))
     fields = comparators_of(comparator)
+    graders = graders_of(grader, allow_python, python_isolation)
     prices = prices_of(input_usd, output_usd, price_source, price_date)
     named = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
     rows = named.load(data, asked.task)
@@ -119,7 +129,7 @@ def evaluate(
     found = measure(
         asked,
         rows,
-        metrics=["auto", *(metric or ())],
+        metrics=["auto", *(metric or ()), *graders],
         comparators=fields,
         primary=primary,
         samples=samples,
@@ -127,7 +137,7 @@ def evaluate(
         examples=None if examples is None else named.load([examples], asked.task),
         prices=prices,
         training_usd=training_usd,
-        asking=asking_of(concurrency, requests_per_minute),
+        asking=asking_of(concurrency, requests_per_minute, batch),
         probes=probes_of(no_probes, probe_general, train, base, asked),
         confidence=confidence,
         label=label,

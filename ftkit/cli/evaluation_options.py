@@ -12,21 +12,26 @@ import typer
 if TYPE_CHECKING:
     from ftkit.data import Dataset
     from ftkit.evaluation import Asking, Prices, Probes
-    from ftkit.evaluation.metrics import Comparator
+    from ftkit.evaluation.metrics import Comparator, GraderMetric
+    from ftkit.graders import Isolation
     from ftkit.model import Model
 
 __all__ = [
+    "AllowPython",
     "AsOf",
     "BaseModel",
+    "Batched",
     "ComparatorNames",
     "Concurrency",
     "Constrained",
     "ExampleFile",
+    "GraderFiles",
     "InputUsd",
     "MetricNames",
     "OutputUsd",
     "PriceSource",
     "ProbeGeneral",
+    "PythonIsolation",
     "RequestsPerMinute",
     "Samples",
     "Shots",
@@ -34,6 +39,7 @@ __all__ = [
     "TrainingUsd",
     "asking_of",
     "comparators_of",
+    "graders_of",
     "prices_of",
     "probes_of",
 ]
@@ -41,6 +47,21 @@ __all__ = [
 MetricNames = Annotated[
     list[str] | None,
     typer.Option("--metric", metavar="NAME", help="A metric besides those of the output: chrf, rouge_l. Repeatable."),
+]
+GraderFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--grader", metavar="FILE", help="A grader (.json, .yaml) whose grade is a metric too. Repeatable."),
+]
+AllowPython = Annotated[
+    bool, typer.Option("--allow-python", help="Let the Python code of graders run, in a sandbox. It is foreign code.")
+]
+PythonIsolation = Annotated[
+    str,
+    typer.Option(
+        "--python-isolation",
+        metavar="HOW",
+        help="Of that code. kernel: without network and files. process: with limits alone, on machines to be spared.",
+    ),
 ]
 ComparatorNames = Annotated[
     list[str] | None,
@@ -69,6 +90,9 @@ Constrained = Annotated[bool, typer.Option("--constrained", help="Hold answers t
 Concurrency = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Calls open at once; answers are kept, so that it can be taken up again."),
+]
+Batched = Annotated[
+    bool, typer.Option("--batch", help="Send the questions to the host's batch API: cheaper, within 24 hours.")
 ]
 RequestsPerMinute = Annotated[float | None, typer.Option(metavar="N", min=1e-3, help="Calls begin no faster.")]
 ProbeGeneral = Annotated[
@@ -122,6 +146,21 @@ def comparators_of(given: Sequence[str] | None) -> dict[str, Comparator | str]:
     return found
 
 
+def graders_of(files: Sequence[Path] | None, allow_python: bool, isolation: str) -> list[GraderMetric]:
+    """The metrics of graders in files."""
+    if isolation not in ("kernel", "process"):
+        raise typer.BadParameter(f'"{isolation}" is neither kernel nor process', param_hint="--python-isolation")
+    from ftkit.evaluation import graded
+    from ftkit.graders import load_grader
+
+    walls: Isolation = "kernel" if isolation == "kernel" else "process"
+    return [
+        metric
+        for file in files or ()
+        for metric in graded(load_grader(file), allow_python=allow_python, isolation=walls)
+    ]
+
+
 def prices_of(
     input_usd: float | None, output_usd: float | None, source: str | None, as_of: str | None
 ) -> Prices | None:
@@ -139,12 +178,16 @@ def prices_of(
     return Prices(input_usd=input_usd, output_usd=output_usd, source=source, as_of=day)
 
 
-def asking_of(concurrency: int | None, requests_per_minute: float | None) -> Asking | None:
+def asking_of(concurrency: int | None, requests_per_minute: float | None, batch: bool = False) -> Asking | None:
     """How the model is asked; ``None`` for all at once."""
-    if concurrency is None and requests_per_minute is None:
+    if batch and (concurrency or requests_per_minute):
+        raise typer.BadParameter("--batch sends all questions at once: leave --concurrency and the pace out")
+    if concurrency is None and requests_per_minute is None and not batch:
         return None
     from ftkit.evaluation import Asking
 
+    if batch:
+        return Asking(batch=True)
     return Asking(concurrency=concurrency or 1, requests_per_minute=requests_per_minute)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -91,7 +92,7 @@ def show(run_id: RunId, *, json: AsJson = False) -> None:
 
 def _about(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[str, str]:
     last = steps[-1] if steps else None
-    looks = [event.data["loss"] for event in run.events() if event.kind == "validation"]
+    looks = [event.data for event in run.events() if event.kind == "validation"]
     took = "" if record.finished_at is None else f" ({duration(record.finished_at - record.created_at)})"
     return {
         "run": record.id,
@@ -101,8 +102,10 @@ def _about(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[str
         "tuned model": run.model.name if record.state == "succeeded" else "",
         "started": stamp(record.created_at),
         "progress": "" if last is None else f"step {last['step']} of {last.get('steps', '?')}",
-        "loss": _course([step["loss"] for step in steps]),
-        "validation loss": _course(looks),
+        "loss": _course([step["loss"] for step in steps if "loss" in step]),
+        "reward": _course([step["reward"] for step in steps if "reward" in step]),
+        "validation loss": _course([look["loss"] for look in looks if "loss" in look]),
+        "validation reward": _course([look["reward"] for look in looks if "reward" in look]),
         "speed": _speed(steps),
         "rows": f"{record.rows:,} ({record.data_fingerprint[:19]}…)",
         "task": run.task.instructions or "(the rows hold whole conversations)",
@@ -179,6 +182,18 @@ def resume(
 
 
 @runs.command()
+def download(
+    run_id: RunId, folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.", show_default=False)]
+) -> None:
+    """Fetch the weights that a host made, to answer on this machine.
+
+    Together, Fireworks and Nebius give them out.
+    """
+    name = _get(run_id).download(folder).name
+    note(f"its model is {name}; measure it with `ftkit evaluate {name} --data FILE --target COLUMN`")
+
+
+@runs.command()
 def log(run_id: RunId) -> None:
     """What the run's process on this machine has written."""
     text = _get(run_id).log()
@@ -203,6 +218,30 @@ def _line(event: Event) -> str:
         for name, value in zip(event.data, figures, strict=True)
     )
     return f"{stamp(event.at)}  {event.kind:<10}  {' '.join(shown)}"
+
+
+@runs.command()
+def samples(
+    run_id: RunId,
+    *,
+    last: Annotated[int, typer.Option("--last", min=1, help="Show the latest steps only, so many.")] = 3,
+    html: Annotated[Path | None, typer.Option("--html", help="Write all steps to a page instead.")] = None,
+    json: AsJson = False,
+) -> None:
+    """The best and the worst answer of each step of a run of reinforcement: what is rewarded, read by yourself."""
+    from ftkit.files import write_atomically
+    from ftkit.runs.samples import samples as kept
+    from ftkit.runs.samples import samples_page, samples_text
+
+    run = _get(run_id)
+    found = kept(run)
+    if html is not None:
+        write_atomically(html, samples_page(run, found))
+        note(f"wrote {html}")
+        return
+    first = found[-1].step - last
+    shown = [one for one in found if one.step > first]
+    typer.echo(json_text([one.model_dump() for one in shown]) if json else samples_text(shown))
 
 
 @runs.command()

@@ -70,7 +70,8 @@ class Dataset:
                 another value is written as a valid answer would be.
             margin: the column that holds by how much ``chosen`` is better: a number, or null.
             format: ``"auto"`` tells it from the first 100 rows; or ``table``, ``openai``, ``trl_messages``,
-                ``prompt_completion``, ``alpaca``, ``sharegpt``, ``openai_preference``, ``trl_preference``.
+                ``prompt_completion``, ``alpaca``, ``sharegpt``, ``openai_preference``, ``trl_preference``,
+                ``openai_prompts``.
             columns: which column of the file is read for each column of the task or format: ``{"note": "text"}``.
             id: the column that identifies a row; by default ``id`` where there is one, else a hash of the content.
             group: the column of what a split must not tear apart.
@@ -162,7 +163,8 @@ class Dataset:
 
     @property
     def kind(self) -> Kind:
-        """``"preferences"`` when each row has a better and a worse answer, else ``"demonstrations"``. Reads no row."""
+        """``"preferences"`` when each row has a better and a worse answer, ``"prompts"`` when none has one, else
+        ``"demonstrations"``. Reads no row."""
         return self._reading.kind
 
     @property
@@ -296,17 +298,23 @@ class Dataset:
                     place, outcome = self._corpus.place(number), error
                 yield place, columns, outcome
 
-    def write_openai(self, path: str | os.PathLike[str]) -> None:
-        """Write OpenAI JSONL; no column but those named here.
+    def write_openai(self, path: str | os.PathLike[str], *, form: writers.OpenAIForm | None = None) -> None:
+        """Write OpenAI JSONL; but for prompts no column but those named here.
 
         Demonstrations become ``messages`` with weights, ``tools``, ``parallel_tool_calls``; preferences ``input``
-        (which holds these), ``preferred_output`` and ``non_preferred_output``.
+        (which holds these), ``preferred_output`` and ``non_preferred_output``; prompts ``messages`` without an answer,
+        and :attr:`Row.item`, which graders read, beside them.
+
+        Args:
+            path: of the file.
+            form: ``"reinforcement"`` writes rows of any kind as prompts.
 
         Raises:
+            ConfigError: there is no such form.
             DataError: a row has no answer, or a margin, which OpenAI's form cannot say. The file is then left as it
                 was.
         """
-        writers.write_openai(self, self.kind, path)
+        writers.write_openai(self, self.kind, path, form)
 
     def write_trl(self, path: str | os.PathLike[str], *, form: writers.TrlForm | None = None) -> None:
         """Write JSONL for TRL's trainers, with the rows' ``tools``.
@@ -314,9 +322,9 @@ class Dataset:
         Args:
             path: of the file.
             form: ``"preference"`` is ``prompt``, ``chosen``, ``rejected`` and ``margin``, and what preferences are
-                written as by default. ``"prompt_completion"``, the default for demonstrations, learns the last
-                assistant turn only; ``"messages"`` learns whatever TRL is told to. None can hold a weight for each
-                message.
+                written as by default. ``"prompt"``, that of prompts, is ``prompt`` and what graders read.
+                ``"prompt_completion"``, the default for demonstrations, learns the last assistant turn only;
+                ``"messages"`` learns whatever TRL is told to. None can hold a weight for each message.
 
         Raises:
             ConfigError: there is no such form, or it is not one for rows of this kind.

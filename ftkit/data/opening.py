@@ -66,7 +66,9 @@ def open_reading(corpus: Corpus, task: Task, options: Options) -> Reading:
     """
     samples = _samples(corpus)
     viewed = [(place, options.view(columns)) for place, columns in samples]
-    format_: Format = choose_format(options.format, viewed, task)
+    format_: Format = choose_format(
+        options.format, viewed, task, named=options.target is not None or options.chosen is not None
+    )
     for what, name in options.named().items():
         if not any(_has(columns, name) for _, columns in samples):
             have = ", ".join(dict.fromkeys(column for _, columns in samples for column in columns))

@@ -17,8 +17,8 @@ from ftkit.task import Message, Task
 
 __all__ = ["Kind", "Options", "Reading", "key_text", "lookup", "named"]
 
-Kind = Literal["demonstrations", "preferences"]
-"""What each row is: a question with the answer to learn, or with a better and a worse answer."""
+Kind = Literal["demonstrations", "preferences", "prompts"]
+"""What each row is: a question with the answer to learn, with a better and a worse answer, or with none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,9 @@ class Reading:
     @property
     def kind(self) -> Kind:
         """What every row is."""
-        return "demonstrations" if self.options.rejected is None and self.format.rejected is None else "preferences"
+        if self.options.rejected is not None or self.format.rejected is not None:
+            return "preferences"
+        return "demonstrations" if self.options.target is not None or self.format.answered else "prompts"
 
     def row(self, source: Source, place: Place, columns: dict[str, Any]) -> Row:
         """The row that ``columns`` are.
@@ -134,7 +136,7 @@ class Reading:
             value, text = self._target(named(columns, column, place), place, column)
             return messages, {"role": "assistant", "content": text}, value
         if not answered:
-            if self.format.name != "table" and not any(message["role"] == "assistant" for message in messages):
+            if self.format.answered and not any(message["role"] == "assistant" for message in messages):
                 raise DataError(
                     "no assistant turn: nothing to learn. Add the answer as the last message, or name its column "
                     "with target=",

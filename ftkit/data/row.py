@@ -11,6 +11,9 @@ from ftkit.task import Message
 
 __all__ = ["Row"]
 
+_CONVERSATION = ("messages", "tools", "parallel_tool_calls")
+"""Columns that are what a model is asked, not what its answer is judged by."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -43,6 +46,13 @@ class Row:
     def messages(self) -> list[Message]:
         """Prompt and completion: what training sees. Earlier assistant turns keep their ``weight``."""
         return self.prompt if self.completion is None else [*self.prompt, self.completion]
+
+    @property
+    def item(self) -> dict[str, Any]:
+        """What graders read of the row: its columns without the conversation, and ``target``, the wanted answer, where
+        there is one and no column is called so."""
+        found = {name: value for name, value in self.columns.items() if name not in _CONVERSATION}
+        return found if self.target is None or "target" in found else {**found, "target": self.target}
 
     @property
     def rejected_messages(self) -> list[Message]:

@@ -14,15 +14,20 @@ from ftkit.errors import ConfigError, DataError
 from ftkit.files import atomic_writer
 from ftkit.task import Message
 
-__all__ = ["TrlForm", "write_openai", "write_trl"]
+__all__ = ["OpenAIForm", "TrlForm", "write_openai", "write_trl"]
 
-TrlForm = Literal["prompt_completion", "messages", "preference"]
+OpenAIForm = Literal["reinforcement"]
+"""The way of writing rows for reinforcement, whatever kind they are."""
+
+TrlForm = Literal["prompt_completion", "messages", "preference", "prompt"]
 """The ways in which TRL reads a conversation."""
 
 
-def write_openai(rows: Iterable[Row], kind: Kind, path: str | os.PathLike[str]) -> None:
+def write_openai(rows: Iterable[Row], kind: Kind, path: str | os.PathLike[str], form: OpenAIForm | None) -> None:
     """See :meth:`ftkit.data.Dataset.write_openai`."""
-    line = _openai_preference if kind == "preferences" else _openai
+    if form not in (None, "reinforcement"):
+        raise ConfigError(f"form={form!r} is not known; it must be 'reinforcement', or None for that of the rows.")
+    line = _openai_prompt if form == "reinforcement" else _OPENAI_FORMS[kind]
     _write((line(row) for row in rows), path)
 
 
@@ -61,6 +66,17 @@ def _openai_preference(row: Row) -> dict[str, Any]:
         "preferred_output": [row.completion],
         "non_preferred_output": [row.rejected],
     }
+
+
+def _openai_prompt(row: Row) -> dict[str, Any]:
+    return {**_asked(row, [_without_weight(message) for message in row.prompt]), **row.item}
+
+
+_OPENAI_FORMS: dict[Kind, Callable[[Row], dict[str, Any]]] = {
+    "demonstrations": _openai,
+    "preferences": _openai_preference,
+    "prompts": _openai_prompt,
+}
 
 
 def _asked(row: Row, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -122,9 +138,15 @@ def _trl_preference(row: Row) -> dict[str, Any]:
     return {**line, "tools": row.tools} if row.tools else line
 
 
+def _trl_prompt(row: Row) -> dict[str, Any]:
+    line = {**row.item, "prompt": [_trl(message, row, number) for number, message in enumerate(row.prompt)]}
+    return {**line, "tools": row.tools} if row.tools else line
+
+
 _TRL_FORMS: dict[Kind, dict[str, Callable[[Row], dict[str, Any]]]] = {
     "demonstrations": {"prompt_completion": _trl_prompt_completion, "messages": _trl_messages},
     "preferences": {"preference": _trl_preference},
+    "prompts": {"prompt": _trl_prompt},
 }
 """By what rows are; the first is the default."""
 

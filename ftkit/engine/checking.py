@@ -7,7 +7,7 @@ from typing import Any
 from ftkit.data import Dataset
 from ftkit.engine.source import Source, find_source
 from ftkit.errors import RefusedError
-from ftkit.recipe import DPO, SFT, AdaLoRA, Full, Recipe, RecipeFacts, RewardModel
+from ftkit.recipe import DPO, RFT, SFT, AdaLoRA, Full, Recipe, RecipeFacts, RewardModel
 
 __all__ = ["check_recipe"]
 
@@ -26,16 +26,11 @@ def check_recipe(
         ModelError: there is no such model.
     """
     recipe.resolve(RecipeFacts(rows=len(data)))
-    if not isinstance(recipe, SFT | DPO | RewardModel):
+    if not isinstance(recipe, SFT | DPO | RewardModel | RFT):
         raise _refused(f"the local engine does not train {recipe.kind!r}", "kind")
-    if not isinstance(recipe, SFT):
-        for rows in (data, validation):
-            if rows is not None and rows.kind != "preferences":
-                raise _refused(
-                    f"{type(recipe).__name__} learns from pairs, and {rows!r} has demonstrations; name the columns "
-                    'with chosen="…" and rejected="…", or train with SFT',
-                    "kind",
-                )
+    for rows in (data, validation):
+        if rows is not None:
+            _check_rows(recipe, rows)
     if recipe.early_stopping_patience is not None and validation is None:
         raise _refused("early_stopping_patience needs validation rows to look at", "early_stopping_patience")
     if recipe.optimizer == "paged_adamw_8bit" and not (_has_cuda() if has_cuda is None else has_cuda):
@@ -50,6 +45,20 @@ def check_recipe(
     if source.adapter is not None:
         _check_beginning(recipe, source)
     return source
+
+
+def _check_rows(recipe: Recipe, rows: Dataset) -> None:
+    """Reinforcement asks for prompts only, which rows of every kind have."""
+    if isinstance(recipe, DPO | RewardModel) and rows.kind != "preferences":
+        raise _refused(
+            f"{type(recipe).__name__} learns from pairs, and {rows!r} has {rows.kind}; name the columns with "
+            'chosen="…" and rejected="…", or train with SFT',
+            "kind",
+        )
+    if isinstance(recipe, SFT) and rows.kind == "prompts":
+        raise _refused(
+            f"SFT learns from answers, and {rows!r} has none; name their column with target=, or train with RFT", "kind"
+        )
 
 
 def _check_beginning(recipe: Recipe, source: Source) -> None:

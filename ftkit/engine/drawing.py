@@ -30,26 +30,14 @@ class Draw:
     def __post_init__(self) -> None:
         self._source.manual_seed(hash((self.seed, self.number)))
 
-    def __call__(self, logits: torch.Tensor) -> int:
-        """Draw from logits [vocabulary], float32; ``temperature`` must be above 0.
-
-        One uniform number picks from the distribution function in the vocabulary's order. So logits that differ by
-        rounding, as they do in batches of other sizes, almost never lead to another token.
-        """
-        logits = logits.cpu().double()
-        # From the highest, because a tiny temperature would make infinities of all others.
-        likely = ((logits - logits.max()) / self.temperature).softmax(dim=-1)
-        if self.top_p < 1:
-            likely[~_nucleus(likely, self.top_p)] = 0
-        reached = likely.cumsum(dim=0)
-        wanted = torch.rand(1, generator=self._source, dtype=torch.float64) * reached[-1]
-        token = int(torch.searchsorted(reached, wanted, right=True))
-        return min(token, int(likely.nonzero()[-1]))
+    def uniform(self) -> torch.Tensor:
+        """The next of its random numbers, [1] in 0 to 1, float64."""
+        return torch.rand(1, generator=self._source, dtype=torch.float64)
 
 
 def _nucleus(likely: torch.Tensor, top_p: float) -> torch.Tensor:
     """The smallest set of tokens whose mass reaches ``top_p``, bool [vocabulary]; the likeliest is always in it."""
-    inside = torch.zeros(likely.shape, dtype=torch.bool)
+    inside = torch.zeros(likely.shape, dtype=torch.bool, device=likely.device)
     for most in (256, len(likely)):  # sorting a whole vocabulary takes longer than all the rest
         ordered, tokens = likely.topk(min(most, len(likely)))
         before = ordered.cumsum(dim=0) - ordered
@@ -61,8 +49,26 @@ def _nucleus(likely: torch.Tensor, top_p: float) -> torch.Tensor:
 
 
 def choose(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
-    """The next token of each row of ``logits`` [rows, vocabulary], float32."""
-    likeliest: list[int] = logits.argmax(dim=-1).tolist()
-    return [
-        token if draw.temperature == 0 else draw(row) for token, row, draw in zip(likeliest, logits, draws, strict=True)
-    ]
+    """The next token of each row of ``logits`` [rows, vocabulary], float32.
+
+    Of a row that is drawn, one uniform number picks from the distribution function in the vocabulary's order. So logits
+    that differ by rounding, as they do in batches of other sizes, almost never lead to another token.
+    """
+    chosen: list[int] = logits.argmax(dim=-1).tolist()
+    drawn = [row for row, draw in enumerate(draws) if draw.temperature > 0]
+    if not drawn:
+        return chosen
+    heat = torch.tensor([draws[row].temperature for row in drawn], device=logits.device, dtype=torch.float64)
+    warm = logits[drawn].double()
+    # From the highest, because a tiny temperature would make infinities of all others.
+    likely = ((warm - warm.amax(dim=-1, keepdim=True)) / heat.unsqueeze(1)).softmax(dim=-1)
+    for own, row in zip(likely, drawn, strict=True):
+        if draws[row].top_p < 1:
+            own[~_nucleus(own, draws[row].top_p)] = 0
+    reached = likely.cumsum(dim=-1)
+    wanted = torch.stack([draws[row].uniform() for row in drawn]).to(reached.device) * reached[:, -1:]
+    for row, own, token in zip(
+        drawn, likely, torch.searchsorted(reached, wanted, right=True)[:, 0].tolist(), strict=True
+    ):
+        chosen[row] = token if token < len(own) else int(own.nonzero()[-1])
+    return chosen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from ftkit.engine.loss import linear_cross_entropy, token_losses
 from ftkit.engine.rendered import Ints, Rendered
 from ftkit.engine.tree import Pack, pack, shared_length, sort_key
 
-__all__ = ["Forward", "why_not_shared"]
+__all__ = ["Forward", "Tokens", "why_not_shared"]
 
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
 """Largest mean difference of a token's loss (nats), or of a score, that rounding may cause; a wrong mask causes far
@@ -23,6 +23,20 @@ _LOOKED_AT = 100
 """Rows among which two are sought to try the model with."""
 
 Tensor = torch.Tensor
+
+
+class Tokens(NamedTuple):
+    """Supervised tokens of a pack, all of its first sequence, then all of its second, …
+
+    Attributes:
+        log_probabilities: of each token, float32 [A].
+        entropies: of the distribution it was drawn from, in nats, float32 [A]; cannot be differentiated.
+        owners: the number of its sequence, int64 [A].
+    """
+
+    log_probabilities: Tensor
+    entropies: Tensor
+    owners: Tensor
 
 
 class Forward:
@@ -61,6 +75,22 @@ class Forward:
         sums = torch.zeros(one.sequences, device=self.device)
         return sums.index_add(0, self._here(one.askers), -losses[self._here(one.predictions)])
 
+    def tokens(self, one: Pack, temperature: float = 1.0) -> Tokens:
+        """Each supervised token of each sequence, sequence by sequence; log-probabilities can be differentiated."""
+        entropies = torch.empty(len(one.at), device=self.device)
+        if self.shared:
+            head = self.model.get_output_embeddings()
+            bias = getattr(head, "bias", None)
+            hidden = self._hidden(one)[self._here(one.at)] / temperature
+            bias = None if bias is None else bias / temperature
+            losses = token_losses(hidden, head.weight, self._here(one.targets), bias, entropies=entropies)
+        else:
+            losses = self._own_losses(one, temperature, entropies)
+        # Of one sequence, predictions stand in the order of its tokens already: a pack is laid out from the root on.
+        order = np.argsort(one.askers, kind="stable")
+        which = self._here(one.predictions[order])
+        return Tokens(-losses[which], entropies[which], self._here(one.askers[order]))
+
     def scores(self, one: Pack) -> Tensor:
         """The score of each sequence, read off its last token, float32 [N]; can be differentiated."""
         hidden = self._hidden(one)[self._here(one.ends)]
@@ -86,7 +116,7 @@ class Forward:
         ).last_hidden_state[0]
         return found
 
-    def _own_losses(self, one: Pack) -> Tensor:
+    def _own_losses(self, one: Pack, temperature: float = 1.0, entropies: Tensor | None = None) -> Tensor:
         """Losses [S] from the logits that the model itself makes of each sequence, whatever it does to them."""
         ids, at, targets = (self._here(x) for x in (one.ids, one.at, one.targets))
         losses = torch.empty(len(at), device=self.device)
@@ -95,6 +125,11 @@ class Forward:
             if len(asked):
                 row, wanted = ids[root.start : root.end].unsqueeze(0), at[asked] - root.start
                 logits = self.model(input_ids=row, use_cache=False, logits_to_keep=wanted).logits[0].float()
+                if temperature != 1:
+                    logits = logits / temperature
+                if entropies is not None:
+                    logs = logits.detach().log_softmax(dim=-1)
+                    entropies[asked] = -torch.linalg.vecdot(logs.exp(), logs)
                 losses = losses.index_copy(
                     0, asked, torch.nn.functional.cross_entropy(logits, targets[asked], reduction="none")
                 )

@@ -1,4 +1,5 @@
-"""Answers from a loaded model: prompts of like length together, the beginning they share computed once."""
+"""Answers from a loaded model: prompts of like length together, the beginning they share computed once, and so is a
+prompt that is asked several times."""
 
 from __future__ import annotations
 
@@ -34,6 +35,7 @@ class Generated:
         cached: leading tokens of the prompt that were computed for several prompts at once.
         seconds: from the start of the prompt's batch until the answer was complete.
         logprob: logarithm of the probability of ``ids``, at temperature 1 and free, whatever they were drawn at.
+        logprobs: that of each of them at the temperature they were drawn at (at 0: at 1), free.
     """
 
     ids: tuple[int, ...]
@@ -41,6 +43,7 @@ class Generated:
     cached: int
     seconds: float
     logprob: float
+    logprobs: tuple[float, ...]
 
 
 @torch.inference_mode()
@@ -120,8 +123,12 @@ class _Batch:
         self.numbers = numbers
         self.common = common
         self.limit = max_new_tokens
+        self.temperature = temperature
         self.draws = [Draw(temperature, top_p, seed, number) for number in numbers]
-        rests = [prompts[number][common:] for number in numbers]
+        asked: dict[bytes, int] = {}
+        self.copies = [asked.setdefault(prompts[number].tobytes(), len(asked)) for number in numbers]
+        """Of each row, which of the batch's different prompts it asks."""
+        rests = [prompts[numbers[self.copies.index(one)]][common:] for one in range(len(asked))]
         width = max(len(rest) for rest in rests)
         device = self.model.device
         self.ids = torch.zeros((len(rests), width), dtype=torch.long)
@@ -134,11 +141,12 @@ class _Batch:
         self.positions = (self.mask.cumsum(dim=1) - 1).clamp(min=0)
         self.cache: Any = beginning.repeated(len(rests), common + width + max_new_tokens)
         self.width = width
-        self.held: list[Held | None] = [None] * len(rests)
+        self.held: list[Held | None] = [None] * len(numbers)
 
     def run(self) -> list[tuple[int, Generated]]:
         began = time.monotonic()
         answers: list[list[int]] = [[] for _ in self.numbers]
+        drawn: list[list[float]] = [[] for _ in self.numbers]
         logprobs = [0.0] * len(self.numbers)
         done: list[tuple[int, Generated]] = []
         rows = list(range(len(self.numbers)))  # which of the batch are still open, in the cache's order
@@ -153,20 +161,25 @@ class _Batch:
                 use_cache=True,
                 logits_to_keep=1,
             ).logits[:, -1]
+            if count == 1 and len(rows) > len(logits):
+                logits = self.fan_out(logits)
             logits = logits.float()
             chosen = choose(permitted(logits, [self.held[row] for row in rows]), [self.draws[row] for row in rows])
-            picked = logits.gather(1, torch.tensor(chosen, device=logits.device).unsqueeze(1)).squeeze(1)
-            gained = (picked - logits.logsumexp(dim=-1)).tolist()
+            gained = _log_probabilities(logits, chosen)
+            warm = self.temperature not in (0, 1)
+            at_draw = _log_probabilities(logits / self.temperature, chosen) if warm else gained
             open_rows = []
             for at, (row, token) in enumerate(zip(rows, chosen, strict=True)):
                 answers[row].append(token)
                 if (held := self.held[row]) is not None:
                     held.take(token)
                 logprobs[row] += gained[at]
+                drawn[row].append(at_draw[at])
                 stopped = token in self.stops
                 if stopped or count == self.limit:
                     seconds = time.monotonic() - began
-                    one = Generated(tuple(answers[row]), stopped, self.common, seconds, logprobs[row])
+                    new, each = tuple(answers[row]), tuple(drawn[row])
+                    one = Generated(new, stopped, self.common, seconds, logprobs[row], each)
                     done.append((self.numbers[row], one))
                 else:
                     open_rows.append(at)
@@ -180,3 +193,17 @@ class _Batch:
             ids = torch.tensor([[answers[row][-1]] for row in rows], device=ids.device)
             seen, end = end, end + 1
         return done
+
+    def fan_out(self, logits: torch.Tensor) -> torch.Tensor:
+        """After the prompts have been computed once each: a row of the batch for every time that one is asked."""
+        copies = torch.tensor(self.copies, device=logits.device)
+        self.cache.keep(copies)
+        self.mask, self.positions = self.mask[copies], self.positions[copies]
+        return logits[copies]
+
+
+def _log_probabilities(logits: torch.Tensor, chosen: list[int]) -> list[float]:
+    """Of each row's chosen token."""
+    picked = logits.gather(1, torch.tensor(chosen, device=logits.device).unsqueeze(1)).squeeze(1)
+    found: list[float] = (picked - logits.logsumexp(dim=-1)).tolist()
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,11 +20,13 @@ from ftkit.engine.machine import peak_memory_bytes
 from ftkit.engine.methods import Method
 from ftkit.engine.optimiser import Movement, make_optimizer
 from ftkit.engine.reference import give_reference, log_probabilities
-from ftkit.engine.rendered import Example
+from ftkit.engine.rendered import Example, Floats, Rendered
+from ftkit.engine.rollouts import Rollouts
 from ftkit.engine.rows import TokenRows
 from ftkit.engine.schedule import learning_rate
 from ftkit.engine.tree import Pack, packs_within
 from ftkit.engine.utilisation import Utilisation
+from ftkit.engine.watching import Watch
 from ftkit.errors import TrainingError
 from ftkit.recipe import Recipe
 
@@ -50,10 +52,11 @@ class Progress:
         tokens: tokens seen, shared ones counted for each row.
         seconds: spent in training.
         losses: of the latest steps.
-        validations: what the validation losses were.
+        validations: what the validation losses were; of reinforcement the mean rewards, negated.
         best_step: step of the lowest validation loss; 0 when there is none.
         best_loss: that loss.
         idle: looks since then.
+        updates: steps that had anything to learn from: all, but for those of reinforcement whose rewards told nothing.
     """
 
     step: int = 0
@@ -64,6 +67,7 @@ class Progress:
     best_step: int = 0
     best_loss: float = math.inf
     idle: int = 0
+    updates: int = 0
 
 
 class Loop:
@@ -80,6 +84,7 @@ class Loop:
         total: steps of the whole run.
         checkpoints: where progress is kept.
         keep_epoch: asked at the end of each epoch, with its step and number, to keep the model; whether it did.
+        rollouts: for a method that learns from the model's own answers: makes the examples of a step out of ``rows``.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class Loop:
         total: int,
         checkpoints: Checkpoints,
         keep_epoch: Callable[[int, int], bool],
+        rollouts: Rollouts | None = None,
     ) -> None:
         self.recipe: Any = recipe  # resolved: no field is "auto" any more
         self.method = method
@@ -107,6 +113,8 @@ class Loop:
         self.total = total
         self.checkpoints = checkpoints
         self.keep_epoch = keep_epoch
+        self.rollouts = rollouts
+        self.watch = Watch(self.warn)
         self.parameters = list(adapted.parameters.values())
         self.optimizer = make_optimizer(self.recipe, self.parameters)
         self.progress = Progress()
@@ -115,7 +123,7 @@ class Loop:
         self.movement = Movement(self.parameters)
         self.utilisation = Utilisation(recipe, adapted.inner.config, where, scores=method.scores)
         adapted.dropout(on=False)
-        reason = why_not_shared(adapted.inner, where, rows.sequences() + (held_out.sequences() if held_out else []))
+        reason = why_not_shared(adapted.inner, where, self.sequences())
         adapted.dropout(on=True)
         if reason is not None:
             if adapted.inner.config._attn_implementation == TREE_ATTENTION:
@@ -132,6 +140,9 @@ class Loop:
         if self.method.refers:
             self.refer()
         self.restore()
+        if self.rollouts is not None and not self.progress.step and self.recipe.probe_prompts:
+            signal = self.rollouts.probe()
+            self.emit("log", {"message": "the grader tells answers apart", **signal.model_dump()})
         if self.held_out and not self.progress.validations:
             self.progress.validations.append(self.validate(0))
         early = self.steps()
@@ -140,32 +151,44 @@ class Loop:
 
     def steps(self) -> bool:
         """Train to the end; true when early stopping ended it."""
-        done = self.progress
-        step = 0
+        done, per_epoch = self.progress, self.total // self.recipe.epochs
+        for step, (epoch, batch) in enumerate(self.batches(), start=1):
+            if step <= done.step:
+                continue
+            if self.should_stop():
+                self.save()
+                raise Stopped(done.step)
+            began = time.monotonic()
+            loss = self.step(step, epoch, batch)
+            done.step = step
+            done.losses = [*done.losses, loss][-max(1, self.total // 10) :]
+            if self.held_out and (step % self.recipe.eval_steps == 0 or step == self.total):
+                self.look(step)
+            done.seconds += time.monotonic() - began
+            patience = self.recipe.early_stopping_patience
+            if patience is not None and done.idle >= patience:
+                better = "lower validation loss" if self.method.descends else "higher validation reward"
+                self.emit("log", {"message": f"no {better} in {done.idle} looks: training ends early"})
+                return step < self.total
+            if step % per_epoch == 0:
+                self.keep(step, epoch + 1)  # before the checkpoint, which would not go back for it
+            if step % self.recipe.save_steps == 0 and step < self.total:
+                self.save()
+        return False
+
+    def batches(self) -> Iterator[tuple[int, list[Example]]]:
+        """The epoch (from 0) and the rows of each step of the whole run."""
+        repeats = 1 if self.rollouts is None else self.rollouts.repeats
         for epoch in range(self.recipe.epochs):
             for batch in self.rows.batches(epoch, self.recipe.batch_size, self.recipe.seed):
-                step += 1
-                if step <= done.step:
-                    continue
-                if self.should_stop():
-                    self.save()
-                    raise Stopped(done.step)
-                began = time.monotonic()
-                loss = self.step(step, epoch, batch)
-                done.step = step
-                done.losses = [*done.losses, loss][-max(1, self.total // 10) :]
-                if self.held_out and (step % self.recipe.eval_steps == 0 or step == self.total):
-                    self.look(step)
-                done.seconds += time.monotonic() - began
-                patience = self.recipe.early_stopping_patience
-                if patience is not None and done.idle >= patience:
-                    self.emit("log", {"message": f"no lower validation loss in {done.idle} looks: training ends early"})
-                    return step < self.total
-                if step % self.recipe.save_steps == 0 and step < self.total:
-                    self.save()
-            if step == done.step:  # not an epoch of before a resumption
-                self.keep(step, epoch + 1)
-        return False
+                for _ in range(repeats):
+                    yield epoch, batch
+
+    def sequences(self) -> list[Rendered]:
+        """What the model will be computed on."""
+        if self.rollouts is not None:
+            return self.rollouts.sequences()
+        return self.rows.sequences() + (self.held_out.sequences() if self.held_out else [])
 
     def packs(self, examples: Sequence[Example]) -> list[Packed]:
         """Examples in trees of bearable size."""
@@ -188,9 +211,26 @@ class Loop:
                 figures[name] = figures.get(name, 0.0) + value / size
         return loss, figures
 
+    @torch.no_grad()
+    def measure(self, examples: Sequence[Example]) -> list[Floats]:
+        """The log-probability of each supervised token of examples of one sequence, under the model as it is."""
+        self.adapted.dropout(on=False)
+        found: dict[int, Floats] = {}
+        for one, packed in self.packs(examples):
+            tokens = self.forward.tokens(one, self.recipe.temperature)
+            counts = torch.bincount(tokens.owners, minlength=len(packed)).tolist()
+            parts = torch.split(tokens.log_probabilities.cpu(), counts)
+            found |= {id(example): part.numpy() for example, part in zip(packed, parts, strict=True)}
+        self.adapted.dropout(on=True)
+        return [found[id(example)] for example in examples]
+
     def step(self, step: int, epoch: int, batch: list[Example]) -> float:
         """One optimiser step; returns the batch's mean loss."""
         began = time.monotonic()
+        told: dict[str, Any] = {}
+        if self.rollouts is not None:
+            batch, told = self.rollouts.draw(step, batch, self.measure)
+        drawn = time.monotonic()
         packs = self.packs(batch)
         size = self.method.size(batch)
         rate = learning_rate(self.recipe, step, self.total)
@@ -198,7 +238,7 @@ class Loop:
             group["lr"] = rate
         loss, figures = self.compute(packs, size, lambda total: total.backward())  # type: ignore[no-untyped-call]
         penalty = self.adapted.penalty()
-        if penalty is not None:
+        if penalty is not None and batch:
             penalty.backward()  # type: ignore[no-untyped-call]
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.max_grad_norm))
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -206,14 +246,11 @@ class Loop:
                 f"step {step}: the loss is {loss} and the gradient's norm {norm}; the weights of before this step were "
                 f'fine. A lower learning_rate (now {rate:.2g}) or precision="fp32" usually cures it'
             )
-        self.health.step(step, epoch, loss)
-        self.liveness.before(step)
-        self.movement.before()
-        self.optimizer.step()
-        ratio = self.movement.ratio()
-        self.liveness.after(step)
-        self.adapted.after_step(step)
-        self.optimizer.zero_grad(set_to_none=True)
+        if self.method.descends:
+            self.health.step(step, epoch, loss)
+        elif told:
+            self.watch.step(step, {**told, **figures})
+        ratio = self.update(step) if batch else 0.0
         tokens = sum(one.unpacked_tokens for one, _ in packs)
         computed = sum(len(one.ids) for one, _ in packs)
         self.progress.tokens += tokens
@@ -225,6 +262,7 @@ class Loop:
                 "steps": self.total,
                 "epoch": epoch + 1,
                 "loss": loss,
+                **told,
                 **figures,
                 "learning_rate": rate,
                 "grad_norm": norm,
@@ -234,17 +272,35 @@ class Loop:
                 "supervised_tokens": sum(len(one.predictions) for one, _ in packs),
                 "seconds": round(seconds, 4),
                 "tokens_per_second": round(tokens / seconds, 1),
-                "mfu": self.utilisation.of(computed, sum(len(one.at) for one, _ in packs), seconds),
+                "mfu": self.utilisation.of(
+                    computed, sum(len(one.at) for one, _ in packs), seconds - (drawn - began) if told else seconds
+                ),
                 "peak_memory_bytes": peak_memory_bytes(self.where),
             },
         )
         return loss
 
+    def update(self, step: int) -> float:
+        """Let the optimiser use the gradients that are there; by what share of their size the weights moved."""
+        self.progress.updates += 1
+        self.liveness.before(self.progress.updates)
+        self.movement.before()
+        self.optimizer.step()
+        ratio = self.movement.ratio()
+        self.liveness.after(self.progress.updates)
+        self.adapted.after_step(step)
+        self.optimizer.zero_grad(set_to_none=True)
+        return ratio
+
     @torch.no_grad()
     def validate(self, step: int) -> float:
-        """Mean loss of the validation rows."""
+        """Mean loss of the validation rows; of reinforcement their mean reward, negated."""
         assert self.held_out is not None  # noqa: S101  (callers check)
         began = time.monotonic()
+        if self.rollouts is not None:
+            told = self.rollouts.look()
+            self.emit("validation", {"step": step, **told, "seconds": round(time.monotonic() - began, 3)})
+            return -float(told["reward"])
         examples = self.held_out.examples()
         size = self.method.size(examples)
         self.adapted.dropout(on=False)
@@ -259,7 +315,8 @@ class Loop:
         done = self.progress
         loss = self.validate(step)
         done.validations.append(loss)
-        self.health.validation(step, loss)
+        if self.method.descends:
+            self.health.validation(step, loss)
         if loss >= done.best_loss:
             done.idle += 1
             return
@@ -302,6 +359,8 @@ class Loop:
             "health": self.health.state(),
             "optimizer": self.optimizer.state_dict(),
             "adapter": self.adapted.state(),
+            "watch": self.watch.state(),
+            "rollouts": [] if self.rollouts is None else self.rollouts.state(self.progress.step),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if self.where.type == "cuda" else [],
         }
@@ -325,6 +384,8 @@ class Loop:
         for fault in passed:
             self.warn(f"a checkpoint was passed over: {fault}")
         if found is None:
+            if self.rollouts is not None:
+                self.rollouts.restore([], 0)
             return
         state = found.state()
         self.take(found.tensors())
@@ -332,6 +393,9 @@ class Loop:
         self.adapted.restore(state["adapter"])
         self.progress = Progress(**state["progress"])
         self.health.restore(state["health"])
+        self.watch.restore(state.get("watch", self.watch.state()))
+        if self.rollouts is not None:
+            self.rollouts.restore(state["rollouts"], found.step)
         torch.set_rng_state(state["random"])
         if self.where.type == "cuda":
             torch.cuda.set_rng_state_all(state["random_cuda"])
@@ -370,8 +434,11 @@ class Loop:
             "peak_memory_bytes": peak_memory_bytes(self.where),
         }
         if validations:
-            found["validation_loss_before"] = validations[0]
-            found["validation_loss"] = done.best_loss if best else validations[-1]
+            last = done.best_loss if best else validations[-1]
+            if self.method.descends:
+                found |= {"validation_loss_before": validations[0], "validation_loss": last}
+            else:
+                found |= {"validation_reward_before": -validations[0], "validation_reward": -last}
         if best:
             found["best_step"] = best
         if early:

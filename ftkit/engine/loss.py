@@ -24,15 +24,28 @@ CHUNK = 256
 Tensor = torch.Tensor
 
 
-def _chunk(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, *, slopes: bool) -> Any:
-    """Losses [c] of a chunk and, when asked for, p − 1_y as float32 [c, V]."""
+def _chunk(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    *,
+    slopes: bool,
+    entropies: Tensor | None = None,
+) -> Any:
+    """Losses [c] of a chunk and, when asked for, p − 1_y as float32 [c, V]; entropies are put into a tensor [c]."""
     logits = torch.nn.functional.linear(hidden, weight, bias).float()
     lse = logits.logsumexp(dim=-1, keepdim=True)
     target = targets.unsqueeze(1)
     losses = (lse - logits.gather(1, target)).squeeze(1)
-    if not slopes:
+    if not slopes and entropies is None:
         return losses, None
-    slope = logits.sub_(lse).exp_()
+    logits.sub_(lse)
+    if entropies is None:
+        slope = logits.exp_()
+    else:
+        slope = logits.exp()
+        entropies.copy_(torch.linalg.vecdot(slope, logits)).neg_()
     slope.scatter_add_(1, target, torch.full_like(target, -1, dtype=slope.dtype))
     return losses, slope
 
@@ -90,13 +103,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 class _TokenLosses(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, entropies: Tensor | None
+    ) -> Tensor:
         wants_hidden, *wants_matrix = ctx.needs_input_grad[:3]
         losses = torch.empty(targets.shape, dtype=torch.float32, device=hidden.device)
         d_hidden = torch.empty_like(hidden) if wants_hidden else None
         for start in range(0, len(targets), CHUNK):
             rows = slice(start, start + CHUNK)
-            losses[rows], slope = _chunk(hidden[rows], weight, bias, targets[rows], slopes=wants_hidden)
+            beside = None if entropies is None else entropies[rows]
+            losses[rows], slope = _chunk(
+                hidden[rows], weight, bias, targets[rows], slopes=wants_hidden, entropies=beside
+            )
             if d_hidden is not None:
                 d_hidden[rows] = slope.to(hidden.dtype) @ weight
         ctx.d_hidden = d_hidden
@@ -110,14 +128,14 @@ class _TokenLosses(torch.autograd.Function):
         factors = gradients[0]
         d_hidden = None if ctx.d_hidden is None else ctx.d_hidden * factors.to(ctx.d_hidden.dtype).unsqueeze(1)
         if not any(ctx.wanted):
-            return d_hidden, None, None, None
+            return d_hidden, None, None, None, None
         hidden, weight, bias, targets = ctx.saved_tensors
         matrix = _Matrix(weight, bias, ctx.wanted)
         for start in range(0, len(targets), CHUNK):
             rows = slice(start, start + CHUNK)
             _, slope = _chunk(hidden[rows], weight, bias, targets[rows], slopes=True)
             matrix.add(slope, hidden[rows], factors[rows])
-        return d_hidden, *matrix.found(), None
+        return d_hidden, *matrix.found(), None, None
 
 
 def linear_cross_entropy(
@@ -139,10 +157,19 @@ def linear_cross_entropy(
     return total, losses
 
 
-def token_losses(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None) -> Tensor:
+def token_losses(
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    bias: Tensor | None = None,
+    *,
+    entropies: Tensor | None = None,
+) -> Tensor:
     """The negative log-likelihood of each target, float32 [S], to be put into any function and differentiated.
 
-    Arguments are those of :func:`linear_cross_entropy`.
+    Args:
+        hidden, weight, targets, bias: those of :func:`linear_cross_entropy`.
+        entropies: where the entropy in nats of each prediction is put, float32 [S].
     """
-    losses: Tensor = _TokenLosses.apply(hidden, weight, bias, targets)  # type: ignore[no-untyped-call]
+    losses: Tensor = _TokenLosses.apply(hidden, weight, bias, targets, entropies)  # type: ignore[no-untyped-call]
     return losses

@@ -13,7 +13,8 @@ from ftkit.engine.shape import shape_of
 from ftkit.engine.target import named_gpu, this_machine
 from ftkit.engine.tokenizing import load_renderer
 from ftkit.engine.work import work_of
-from ftkit.recipe import Recipe, RecipeFacts
+from ftkit.errors import RefusedError
+from ftkit.recipe import RFT, Recipe, RecipeFacts
 
 __all__ = ["SAMPLE", "predict"]
 
@@ -37,6 +38,13 @@ def predict(
         DataError: a row that cannot be trained on.
         ConfigError: no such GPU.
     """
+    if isinstance(recipe, RFT):
+        raise RefusedError(
+            "how long reinforcement takes depends on how long the model's own answers become, which nothing tells "
+            "beforehand; a run of a few prompts does: its steps say draw_seconds and seconds",
+            backend="local",
+            fields=("kind",),
+        )
     target = this_machine() if device is None else named_gpu(device)
     source = check_recipe(recipe, model, data, validation, has_cuda=target.device == "cuda")
     if is_embedded(source.base):

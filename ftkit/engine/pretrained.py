@@ -108,7 +108,7 @@ def load_pretrained(
                 output_loading_info=True,
                 **extra,
             )
-            tokenizer = AutoTokenizer.from_pretrained(source.adapter or source.base)
+            tokenizer = AutoTokenizer.from_pretrained(source.tokenizer)
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise _not_loaded(source, error) from error
     model.eval()

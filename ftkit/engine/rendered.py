@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bools", "Example", "Ints", "Rendered"]
+__all__ = ["Bools", "Example", "Experience", "Floats", "Ints", "Rendered"]
 
 Ints = NDArray[np.integer[Any]]
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,25 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
+class Experience:
+    """What is known of an answer that the model drew itself; arrays are float32 [L], one value a supervised token.
+
+    Attributes:
+        advantage: how much better it was than its siblings (A).
+        weight: of each of its tokens in the loss of its batch.
+        sampled: log-probability of each token when it was drawn, as the sampler computed it.
+        old: the same as the trainer computed it; ``None`` while the model is still that of the draw.
+        reference: under the model that training began with; ``None`` when nothing asks.
+    """
+
+    advantage: float
+    weight: float
+    sampled: Floats
+    old: Floats | None = None
+    reference: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """Sequences whose loss is computed together: one for a demonstration; chosen, then rejected for a preference.
 
@@ -35,8 +55,10 @@ class Example:
         sequences: the conversations.
         margin: by how much the chosen answer should win, for reward models.
         reference: log-probability of each sequence under the model that training began with, once it is known.
+        experience: of an answer that was drawn for reinforcement.
     """
 
     sequences: tuple[Rendered, ...]
     margin: float = 0.0
     reference: tuple[float, ...] | None = None
+    experience: Experience | None = None

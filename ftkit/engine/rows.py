@@ -47,12 +47,15 @@ class TokenRows:
         return [sequence for one in self.examples() for sequence in one.sequences]
 
 
-def render_rows(rows: Iterable[Row], renderer: Renderer, method: Method, limit: int | None) -> TokenRows:
+def render_rows(
+    rows: Iterable[Row], renderer: Renderer, method: Method, limit: int | None, *, reserve: int = 0
+) -> TokenRows:
     """Render every row; nothing is ever cut.
 
     Args:
         method: makes examples of a row.
         limit: longest sequence allowed, in tokens.
+        reserve: tokens that must be left of it, for answers that are still to be written.
 
     Raises:
         DataError: a row that is not of the kind that the method learns from, has no supervised token, or is longer than
@@ -64,10 +67,11 @@ def render_rows(rows: Iterable[Row], renderer: Renderer, method: Method, limit: 
         examples = method.render(row, renderer)
         for one in (sequence for example in examples for sequence in example.sequences):
             length = len(one.ids)
-            if limit is not None and length > limit:
+            if limit is not None and length + reserve > limit:
+                more = f" and needs {reserve} more for its answer" if reserve else ""
                 raise DataError(
-                    f"the row has {length} tokens, and the limit is {limit}; shorten or drop it, or raise max_length "
-                    "if the model takes more (ftkit never cuts a row)",
+                    f"the row has {length} tokens{more}, and the limit is {limit}; shorten or drop it, or raise "
+                    "max_length if the model takes more (ftkit never cuts a row)",
                     place=row.place,
                 )
             tokens += length

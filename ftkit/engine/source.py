@@ -17,6 +17,8 @@ __all__ = ["RECORD", "Quantisation", "Source", "find_source"]
 RECORD = "ftkit.json"
 """Name of the run record in the folder of a model that ftkit made."""
 
+_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json")
+
 
 @dataclass(frozen=True, slots=True)
 class Quantisation:
@@ -50,6 +52,12 @@ class Source:
     quantisation: Quantisation | None = None
     base_name: str = ""
     record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def tokenizer(self) -> str:
+        """Folder or hub id of its tokenizer: beside the adapter where one is, else the base's."""
+        own = self.adapter is not None and any((self.adapter / name).is_file() for name in _TOKENIZERS)
+        return str(self.adapter) if own else self.base
 
     @property
     def precision(self) -> Literal["bf16", "fp32"] | None:

@@ -46,7 +46,7 @@ def load_renderer(source: Source) -> Renderer:
     with quiet():
         config = load_config(source)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(source.adapter or source.base)
+            tokenizer = AutoTokenizer.from_pretrained(source.tokenizer)
         except (OSError, ValueError, ImportError) as error:
             raise ModelError(f"cannot load the tokenizer of {source.name!r}: {error}") from error
         try:

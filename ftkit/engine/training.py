@@ -14,14 +14,18 @@ from ftkit.engine.artefact import EpochModels, save_artefact
 from ftkit.engine.checking import check_recipe
 from ftkit.engine.checkpoint import Checkpoints
 from ftkit.engine.health import rate_warning
+from ftkit.engine.kept import SAMPLES, KeptSamples
 from ftkit.engine.loop import Emit, Loop
 from ftkit.engine.machine import about_machine, device, fast_bf16
 from ftkit.engine.methods import method_of
+from ftkit.engine.placing import Before
 from ftkit.engine.pretrained import load_pretrained
-from ftkit.engine.rows import render_rows
+from ftkit.engine.rollouts import Rollouts
+from ftkit.engine.rows import TokenRows, render_rows
 from ftkit.engine.source import Quantisation
 from ftkit.files import canonical_digest
-from ftkit.recipe import Recipe, RecipeFacts
+from ftkit.graders import Setting
+from ftkit.recipe import RFT, Full, Recipe, RecipeFacts
 
 __all__ = ["Job", "facts", "train"]
 
@@ -70,12 +74,15 @@ def facts(rows: int) -> RecipeFacts:
     return RecipeFacts(rows=rows, fast_bf16=fast_bf16(where), device="cuda" if where.type == "cuda" else "cpu")
 
 
-def train(job: Job, emit: Emit, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+def train(
+    job: Job, emit: Emit, should_stop: Callable[[], bool] = lambda: False, setting: Setting | None = None
+) -> dict[str, Any]:
     """Train and save to ``job.output``.
 
     Args:
         emit: told of everything that happens.
         should_stop: asked before each step.
+        setting: what a grader may use; by default no other model and no foreign code.
 
     Returns:
         A summary: steps, tokens, final losses, seconds.
@@ -101,8 +108,13 @@ def train(job: Job, emit: Emit, should_stop: Callable[[], bool] = lambda: False)
         scores=method.scores,
     )
     limit = recipe.max_length or pretrained.max_length
-    rows = render_rows(job.data, pretrained.renderer, method, limit)
-    held_out = render_rows(job.validation, pretrained.renderer, method, limit) if job.validation is not None else None
+    reserve = recipe.max_output_tokens if isinstance(recipe, RFT) else 0
+
+    def rendered(data: Dataset) -> TokenRows:
+        return render_rows(data, pretrained.renderer, method, limit, reserve=reserve)
+
+    rows = rendered(job.data)
+    held_out = None if job.validation is None else rendered(job.validation)
     total = recipe.total_steps(len(rows.rows))
     adapted = adapt(
         pretrained.model,
@@ -120,7 +132,21 @@ def train(job: Job, emit: Emit, should_stop: Callable[[], bool] = lambda: False)
             step, lambda folder: save_artefact(folder, pretrained, adapted, recipe, {**job.record, **progress})
         )
 
-    loop = Loop(recipe, method, adapted, where, rows, held_out, emit, should_stop, total, checkpoints, keep)
+    rollouts = None
+    if isinstance(recipe, RFT):
+        fresh = source.adapter is None and not isinstance(recipe.adapter, Full)
+        rollouts = Rollouts(
+            recipe,
+            pretrained,
+            adapted,
+            job.data,
+            rows,
+            None if job.validation is None or held_out is None else (job.validation, held_out),
+            setting or Setting(),
+            Before(adapted, fresh=fresh),
+            KeptSamples(job.output.with_name(SAMPLES)),
+        )
+    loop = Loop(recipe, method, adapted, where, rows, held_out, emit, should_stop, total, checkpoints, keep, rollouts)
     emit(
         "log",
         {

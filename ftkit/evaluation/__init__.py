@@ -6,6 +6,8 @@ from ftkit.evaluation.comparison import Comparison, compare
 from ftkit.evaluation.costs import BreakEven, Cost, Prices
 from ftkit.evaluation.diagnosis import Diagnosis, diagnose
 from ftkit.evaluation.few_shot import baselines
+from ftkit.evaluation.forecast import Forecast, forecast
+from ftkit.evaluation.grading import Grades, grade
 from ftkit.evaluation.judging import Preference, judge, judge_pairs
 from ftkit.evaluation.measurement import evaluate
 from ftkit.evaluation.metrics import (
@@ -18,6 +20,7 @@ from ftkit.evaluation.metrics import (
     Numeric,
     RowMetric,
     SetOf,
+    graded,
     metric,
 )
 from ftkit.evaluation.probes.canaries import Canary, make_canaries
@@ -38,6 +41,8 @@ __all__ = [
     "Date",
     "Diagnosis",
     "Exact",
+    "Forecast",
+    "Grades",
     "LearningCurve",
     "Metric",
     "MetricChange",
@@ -59,6 +64,9 @@ __all__ = [
     "diagnose",
     "evaluate",
     "fit_curve",
+    "forecast",
+    "grade",
+    "graded",
     "judge",
     "judge_pairs",
     "learning_curve",

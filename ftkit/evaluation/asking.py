@@ -6,14 +6,15 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
-from ftkit.errors import ModelError
+from ftkit.errors import ConfigError, ModelError
 from ftkit.evaluation.figures import usd_text
 from ftkit.evaluation.journal import Journal
 from ftkit.extras import require
@@ -22,8 +23,14 @@ from ftkit.task import Task
 __all__ = ["Answering", "Asking", "ask"]
 
 
+_BATCH_ONLY = "a batch has no concurrency and no pace, and is always kept so that it can be taken up"
+
+
 class Answering(Protocol):
-    """What can be evaluated: :class:`ftkit.Model`, or any object that answers requests for a task."""
+    """What can be evaluated: :class:`ftkit.Model`, or any object that answers requests for a task.
+
+    One that has ``answer_batch`` too, as :class:`ftkit.Model` has it, can be asked by batch.
+    """
 
     @property
     def name(self) -> str: ...
@@ -61,8 +68,35 @@ class Asking(BaseModel):
     resume: bool | None = Field(
         default=None,
         description="keep answers on disk until the report is made, and take up those of an evaluation that was cut "
-        "off; None: where concurrency is given. Off for models that may change under their name",
+        "off; None: where concurrency or batch is given. Off for models that may change under their name",
     )
+    batch: bool = Field(
+        default=False,
+        description="send the questions to the host's batch API, at its price, and wait until they are answered",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Asking:
+        paced = self.concurrency or self.requests_per_minute or self.tokens_per_minute
+        if self.batch and (paced or self.resume is False):
+            raise ValueError(_BATCH_ONLY)
+        return self
+
+    def by_batch(self) -> Asking:
+        """The same with ``batch``.
+
+        Raises:
+            ConfigError: it says what a batch has not.
+        """
+        try:
+            return Asking.model_validate(self.model_dump() | {"batch": True})
+        except ValidationError:
+            raise ConfigError(f"batch: {_BATCH_ONLY}") from None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether answers are kept on disk until the report is made."""
+        return (self.batch or self.concurrency is not None) if self.resume is None else self.resume
 
 
 class _Limiter:
@@ -111,15 +145,17 @@ def ask(
     left = [index for index in range(len(requests)) if index not in found]
     if not left:
         return [found[index] for index in range(len(requests))]
-    with _shown(model.name, len(requests), found.values(), progress) as show:
+    with _shown(model.name, len(requests), found.values(), progress) as shown:
 
         def done(position: int, answer: Answer) -> None:
             if journal is not None:
                 journal.add(left[position], answer)
-            show(answer)
+            shown.answer(answer)
 
         open_requests = [requests[index] for index in left]
-        if asking.concurrency is None:
+        if asking.batch:
+            answers = _by_batch(model, dict(zip(left, open_requests, strict=True)), sampling, asking, journal, shown)
+        elif asking.concurrency is None:
             answers = model.answer_many(open_requests, sampling, done)
         else:
             answers = _one_by_one(model, open_requests, sampling, asking, done)
@@ -179,11 +215,54 @@ def _one_by_one(
     return [future.result() for future in futures]
 
 
+def _by_batch(
+    model: Answering,
+    requests: Mapping[int, Request],
+    sampling: Sampling,
+    asking: Asking,
+    journal: Journal | None,
+    shown: _Shown,
+) -> list[Answer]:
+    """All answers, batch after batch: what did not fit into one, or expired, goes into the next."""
+    ask_batch = getattr(model, "answer_batch", None)
+    if ask_batch is None or journal is None:
+        raise ConfigError(f"{model.name} cannot be asked by batch")
+    found: dict[int, Answer] = {}
+    tries = dict.fromkeys(requests, 0)
+
+    def done(index: int, answer: Answer) -> None:
+        journal.add(index, answer)
+        tries[index] += 1
+        found[index] = answer
+        if answer.retry_after_s is None:
+            shown.answer(answer)
+
+    while True:
+        open_requests = {
+            index: request
+            for index, request in requests.items()
+            if tries[index] == 0 or (found[index].retry_after_s is not None and tries[index] < asking.attempts)
+        }
+        if not open_requests:
+            return [found[index] for index in requests]
+        ask_batch(open_requests, sampling, done, folder=journal.batch, on_count=shown.count)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A bar, or nothing."""
+
+    answer: Callable[[Answer], None] = lambda answer: None
+    """Shows one answer and what it cost."""
+    count: Callable[[int], None] = lambda count: None
+    """Shows how many of a batch the host has answered."""
+
+
 @contextlib.contextmanager
-def _shown(name: str, total: int, known: Any, progress: bool) -> Iterator[Callable[[Answer], None]]:
+def _shown(name: str, total: int, known: Any, progress: bool) -> Iterator[_Shown]:
     """A bar with what the answers cost so far, when standard error is a terminal."""
     if not (progress and sys.stderr.isatty()):
-        yield lambda answer: None
+        yield _Shown()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -191,11 +270,13 @@ def _shown(name: str, total: int, known: Any, progress: bool) -> Iterator[Callab
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     spent = sum(answer.cost_usd or 0.0 for answer in known)
     with Progress(*columns, TextColumn("{task.fields[money]}"), console=Console(stderr=True), transient=True) as bar:
-        shown = bar.add_task(f"asking {name}".replace("[", "\\["), total=total, completed=len(known), money="")
+        done = len(known)
+        shown = bar.add_task(f"asking {name}".replace("[", "\\["), total=total, completed=done, money="")
 
-        def show(answer: Answer) -> None:
-            nonlocal spent
+        def answered(answer: Answer) -> None:
+            nonlocal spent, done
             spent += answer.cost_usd or 0.0
-            bar.update(shown, advance=1, money=usd_text(spent) if spent else "")
+            done += 1
+            bar.update(shown, completed=done, money=usd_text(spent) if spent else "")
 
-        yield show
+        yield _Shown(answered, lambda count: bar.update(shown, completed=done + count, money="at the host"))

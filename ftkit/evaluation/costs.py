@@ -105,6 +105,7 @@ def cost_of(
     prices: Prices | None,
     gpu_hour_usd: float | None,
     training_usd: float | None,
+    batch: bool,
 ) -> Cost:
     """The cost of all answers: by ``prices``, else by the hour, else as the backend priced each answer.
 
@@ -128,9 +129,10 @@ def cost_of(
     elif unpriced:
         source = f"{unpriced} of {len(answered)} answers came without a price"
     else:
-        total, source, listed = sum(priced), "summed over the answers, as the backend priced them", _listed(about)
+        listed = _listed(about, "batch_price" if batch else "price")
+        total, source = sum(priced), "summed over the answers, as the backend priced them"
         if listed is not None:
-            source = _token_prices(listed)
+            source = _token_prices(listed) + (", through the batch API" if batch else "")
     said = prices or listed
     whose = _GIVEN if said is None else f"{said.source}, {said.as_of.isoformat()}"
     if said is not None or hourly is not None:
@@ -162,11 +164,11 @@ def _by_token(answer: RowResult, prices: Prices) -> float:
     return (fresh * input_usd + answer.cached_tokens * cached_usd + answer.output_tokens * output_usd) / 1e6
 
 
-def _listed(about: Mapping[str, Any]) -> Prices | None:
+def _listed(about: Mapping[str, Any], which: str) -> Prices | None:
     """The catalogue's price by which a hosted backend says that it priced its answers."""
-    if not about.get("price"):
+    if not about.get(which):
         return None
-    row = InferencePrice.model_validate(about["price"])
+    row = InferencePrice.model_validate(about[which])
     return Prices(
         input_usd=row.input,
         cached_input_usd=row.cached_input,

@@ -13,11 +13,11 @@ from ftkit.errors import ConfigError
 from ftkit.evaluation.asking import Answering
 from ftkit.evaluation.few_shot import baselines
 from ftkit.evaluation.figures import count_text, file_text, interval_text, percent_text, value_text
-from ftkit.evaluation.metrics.comparators import normalised
 from ftkit.evaluation.plain import canonical, plain
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.statistics import critical_value, wilson_interval
 from ftkit.schema import ChoiceOutput
+from ftkit.schema.sameness import normalised
 from ftkit.task import Task
 
 __all__ = ["Diagnosis", "Evidence", "diagnose"]

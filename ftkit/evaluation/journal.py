@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import threading
 from collections.abc import Sequence
 from typing import IO, Any
@@ -30,6 +31,8 @@ class Journal:
         folder = home() / "evaluations"
         folder.mkdir(mode=0o700, exist_ok=True)
         self._path = folder / f"{key.removeprefix('sha256:')[:32]}.jsonl"
+        self.batch = self._path.with_suffix(".batch")
+        """Folder for what finds a batch of these questions at a host again."""
         self._count = len(requests)
         self._lock = threading.Lock()
         self._file: IO[str] | None = None
@@ -76,3 +79,4 @@ class Journal:
                 self._file = None
             if kind is None:
                 self._path.unlink(missing_ok=True)
+                shutil.rmtree(self.batch, ignore_errors=True)

@@ -15,7 +15,7 @@ from ftkit.errors import ConfigError
 from ftkit.evaluation.asking import Answering, Asking, ask
 from ftkit.evaluation.costs import Prices, cost_of, gpu_price
 from ftkit.evaluation.journal import Journal
-from ftkit.evaluation.metrics import Comparators, Metrics, chosen_metrics, comparators_of, headline
+from ftkit.evaluation.metrics import Comparators, Metrics, chosen_metrics, columns_read, comparators_of, headline
 from ftkit.evaluation.plain import plain
 from ftkit.evaluation.probes.request import Probes
 from ftkit.evaluation.report import Report, Timing, Usage
@@ -50,6 +50,7 @@ def evaluate(
     gpu: str | None = None,
     training_usd: float | None = None,
     asking: Asking | None = None,
+    batch: bool = False,
     probes: Probes | Literal["auto"] | None = "auto",
     progress: bool = True,
 ) -> Report:
@@ -61,8 +62,9 @@ def evaluate(
         model: what answers.
         data: the rows; they are asked with the model's task. Rows without a wanted answer count only in the metrics
             that need none.
-        metrics: ``"auto"`` for those of the task's kind of output, names of registered metrics, functions of one
-            :class:`RowResult`, or a list of these (``["auto", my_metric]``).
+        metrics: ``"auto"`` for those of the task's kind of output, names of registered metrics, graders, functions of
+            one :class:`RowResult`, or a list of these (``["auto", my_metric]``). A grader that needs permission is
+            given as :func:`ftkit.evaluation.graded`.
         comparators: for fields of a JSON output that need more than equality: ``{"age": Numeric(absolute=1), "day":
             "date"}``, from :mod:`ftkit.evaluation`. With them ``record_match`` leads the report.
         primary: the metric that the report leads with; the output's accuracy when left out.
@@ -84,17 +86,22 @@ def evaluate(
         training_usd: what making the model cost, for the break-even of comparisons. When left out: what the run that
             made it recorded, or its training time at the price of the hour.
         asking: how many questions at once, how fast, and whether an evaluation that was cut off is taken up.
+        batch: send the questions to the host's batch API: cheaper, within 24 hours; the same as ``Asking(batch=True)``.
+            Cut off, it is taken up by the same call and nothing is paid twice. Probes are asked directly, when named.
         probes: what to ask beside the task, to see whether the model forgot or learnt by heart. ``"auto"`` asks a
             :class:`ftkit.Model` the general set and, when this machine's store knows the run that made it, its training
-            rows and its base, with ``shots`` nothing; ``None`` nothing.
+            rows and its base, with ``shots`` or ``batch`` nothing; ``None`` nothing.
         progress: show a progress bar, when standard error is a terminal.
 
     Raises:
         ConfigError: no rows, an argument out of range, an unknown metric, or data of another task than the model's.
         DataError: a row cannot be read; names the place.
-        ModelError: the model cannot answer at all.
+        RefusedError: ``batch`` of a model whose place has no batch API.
+        ModelError, HostError: the model cannot answer at all.
     """
     drawing, how = sampling or model.sampling, asking or Asking()
+    if batch:
+        how = how.by_batch()
     _check(confidence, limit, gpu_hour_usd, samples, drawing)
     if sum(given is not None for given in (gpu, gpu_hour_usd, prices)) > 1:
         raise ConfigError("give one of gpu, gpu_hour_usd and prices: each is the price of the same machine")
@@ -110,13 +117,13 @@ def evaluate(
     before = shot_messages(shots, None if examples is None else _for_task(examples, model.task), rows, seed)
     # Free unless asked otherwise, at every place: what holds an answer to its schema hides what the model learnt.
     held = model.task.output if drawing.constrained else TextOutput()
+    columns = columns_read(metrics)
     requests = [Request(messages=with_shots(row.prompt, before), tools=row.tools, output=held) for row in rows]
     about = plain(model.about())
     drawings = [drawing.model_copy(update={"seed": drawing.seed + number}) for number in range(samples)]
-    resume = how.concurrency is not None if how.resume is None else how.resume
     with contextlib.ExitStack() as kept:  # until the report is whole, probes and all
         journals = [
-            kept.enter_context(Journal(model.name, about, requests, each)) if resume else None for each in drawings
+            kept.enter_context(Journal(model.name, about, requests, each)) if how.keeps else None for each in drawings
         ]
         started = time.perf_counter()
         drawn = [
@@ -127,7 +134,8 @@ def evaluate(
         about = plain(model.about())  # again, for what shows only while it answers
         output = model.task.output
         unscored = tuple(
-            _row([RowResult.of(row, answers[index], output) for answers in drawn]) for index, row in enumerate(rows)
+            _row([RowResult.of(row, answers[index], output, columns) for answers in drawn])
+            for index, row in enumerate(rows)
         )
         chosen = chosen_metrics(metrics, output, unscored, fields)
         lead = headline(chosen, primary)
@@ -163,6 +171,7 @@ def evaluate(
                 prices=prices,
                 gpu_hour_usd=gpu_hour_usd,
                 training_usd=training_usd,
+                batch=how.batch,
             ),
             rows=results,
             comparators=fields,
@@ -173,11 +182,12 @@ def evaluate(
         if probes == "auto":
             from ftkit.evaluation.probes.usual import usual_probes
 
-            probes = None if shots else usual_probes(model)
+            probes = None if shots or how.batch else usual_probes(model)
         if probes is not None:
             from ftkit.evaluation.probes.probing import probe  # which evaluates, too
 
-            found = probe(model, report, probes, chosen, asking=how, progress=progress)
+            direct = how.model_copy(update={"batch": False})
+            found = probe(model, report, probes, chosen, asking=direct, progress=progress)
             report = report.model_copy(update={"probes": found})
         return report
 

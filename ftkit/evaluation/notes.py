@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ def notes_on(rows: Sequence[RowResult], sampling: Sampling, shots: Sequence[Mapp
         found.append(
             f"{_share(failed, answers, what)} could not be asked and {_count_as(failed)} wrong; first cause: {cause}"
         )
+    found += _failed_grades(answers, what)
     cut = [row for row in answers if row.finish_reason == "length"]
     if cut:
         found.append(f"{_share(cut, answers, what)} cut off at max_output_tokens={sampling.max_output_tokens}")
@@ -45,6 +47,20 @@ def notes_on(rows: Sequence[RowResult], sampling: Sampling, shots: Sequence[Mapp
     if len(rows) < FEW_ROWS:
         found.append(f"only {len(rows)} rows: the intervals are wide, read them before the values")
     return tuple(found)
+
+
+def _failed_grades(answers: Sequence[RowResult], what: str) -> list[str]:
+    """For each grader: how many answers it could not grade, by reason, and what the first one was."""
+    sentences = []
+    for name in dict.fromkeys(name for row in answers for name in row.failures):
+        failures = [row.failures[name] for row in answers if name in row.failures]
+        reasons = Counter(failure.partition(":")[0] for failure in failures)
+        counted = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+        sentences.append(
+            f"{name} could not grade {len(failures)} of {len(answers)} {what} ({counted}); what is not graded counts "
+            f"0. First: {failures[0]}"
+        )
+    return sentences
 
 
 def _share(some: Sequence[RowResult], among: Sequence[RowResult], what: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -71,6 +71,10 @@ class RowResult(BaseModel):
     """Logarithm of the probability that the model gave to its answer, where the place says it."""
     scores: dict[str, float | None] = {}
     """By metric; ``None`` where the metric does not count the row. With several answers: the mean of theirs."""
+    failures: dict[str, str] = {}
+    """By metric: why a grader could not grade the answer, which then counts 0."""
+    item: dict[str, Any] = {}
+    """The columns of the row that graders among the metrics read."""
     others: tuple[RowResult, ...] = ()
     """Further answers to the same prompt, each with its own scores, when several samples were drawn."""
 
@@ -85,8 +89,12 @@ class RowResult(BaseModel):
         return self.readable and not self.problems
 
     @classmethod
-    def of(cls, row: Row, answer: Answer, output: Output) -> RowResult:
-        """Read ``answer`` the way ``output`` does and keep it beside its row."""
+    def of(cls, row: Row, answer: Answer, output: Output, columns: Collection[str] | None = ()) -> RowResult:
+        """Read ``answer`` the way ``output`` does and keep it beside its row.
+
+        Args:
+            columns: those that graders read, kept as :attr:`item`; None keeps all.
+        """
         failed = answer.finish_reason == "error"
         text = "" if failed else plain(answer.text)
         errors = [] if failed else output.problems(text)
@@ -114,6 +122,7 @@ class RowResult(BaseModel):
             latency_s=answer.latency_s,
             cost_usd=answer.cost_usd,
             logprob=answer.logprob,
+            item={name: plain(value) for name, value in row.item.items() if columns is None or name in columns},
         )
 
 

@@ -96,17 +96,22 @@ def clusters_of(rows: Sequence[RowResult]) -> NDArray[np.int64]:
 def score_rows(rows: Sequence[RowResult], metrics: Sequence[Metric]) -> tuple[RowResult, ...]:
     """The rows with the scores of those metrics that score single rows; of several answers to a row, their mean."""
     single = [metric for metric in metrics if isinstance(metric, RowMetric)]
-    bare = [row.model_copy(update={"scores": {}, "others": ()}) for row in rows]
+    bare = [row.model_copy(update={"scores": {}, "failures": {}, "others": ()}) for row in rows]
     own = {metric.name: metric.scores(bare) for metric in single}
     first = [{name: scores[index] for name, scores in own.items()} for index in range(len(rows))]
+    why = {metric.name: metric.failures(bare) for metric in single}
+    bare = [
+        row.model_copy(update={"failures": {name: each[index] for name, each in why.items() if each[index]}})
+        for index, row in enumerate(bare)
+    ]
     if not any(row.others for row in rows):
         return tuple(row.model_copy(update={"scores": scores}) for row, scores in zip(bare, first, strict=True))
     others = iter(score_rows([other for row in rows for other in row.others], metrics))
     found = []
-    for row, scores in zip(rows, first, strict=True):
+    for row, alone, scores in zip(rows, bare, first, strict=True):
         mine = tuple(next(others) for _ in row.others)
         mean = {name: _mean([score, *(other.scores[name] for other in mine)]) for name, score in scores.items()}
-        found.append(row.model_copy(update={"scores": mean, "others": mine}))
+        found.append(alone.model_copy(update={"scores": mean, "others": mine}))
     return tuple(found)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, overload
 
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
-from ftkit.errors import ConfigError, ModelError, OutputError
+from ftkit.errors import ConfigError, ModelError, OutputError, RefusedError
 from ftkit.task import Message, Task
 
 __all__ = ["Model"]
@@ -79,7 +80,7 @@ class Model:
 
     async def apredict(self, **columns: Any) -> Any:
         """As :meth:`predict`, without blocking the event loop."""
-        return await asyncio.to_thread(self.predict, **columns)
+        return (await self.apredict_many([columns]))[0]
 
     @overload
     def predict_many(self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise"] = ...) -> list[Any]: ...
@@ -95,34 +96,57 @@ class Model:
         Args:
             on_error: ``"raise"`` the first :class:`~ftkit.OutputError`, or ``"return"`` each in its row's place.
         """
-        answers = self.answer_many([Request(self.task.prompt(columns)) for columns in rows])
-        values: list[Any] = []
-        for answer in answers:
-            if answer.finish_reason == "error":
-                raise ModelError(f"{self.name} gave no answer: {answer.error}")
-            try:
-                values.append(self.task.parse(answer.text))
-            except OutputError as error:
-                if on_error == "raise":
-                    raise
-                values.append(error)
-        return values
+        return self._values(self.answer_many(self._requests(rows)), on_error)
 
     async def apredict_many(
         self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise", "return"] = "raise"
     ) -> list[Any]:
-        """As :meth:`predict_many`, without blocking the event loop."""
-        if on_error == "raise":
-            return await asyncio.to_thread(self.predict_many, rows)
-        return await asyncio.to_thread(self.predict_many, rows, on_error="return")
+        """As :meth:`predict_many`, without blocking the event loop.
+
+        Hosted models are asked on the loop itself; a model on this machine computes in a thread.
+        """
+        answerer, requests = self._backend.answerer(), self._held(self._requests(rows))
+        ask = getattr(answerer, "answer_many_async", None)
+        if ask is None:
+            answers = await asyncio.to_thread(answerer.answer_many, requests, self.sampling)
+        else:
+            answers = await ask(requests, self.sampling)
+        return self._values(answers, on_error)
 
     def answer_many(
         self, requests: Sequence[Request], sampling: Sampling | None = None, on_answer: OnAnswer | None = None
     ) -> list[Answer]:
         """Raw answers with their tokens and times; what evaluation asks for. Requests that name no output are held to
         the task's, by backends that can."""
-        held = [replace(one, output=self.task.output) if one.output is None else one for one in requests]
-        return self._backend.answerer().answer_many(held, sampling or self.sampling, on_answer)
+        return self._backend.answerer().answer_many(self._held(requests), sampling or self.sampling, on_answer)
+
+    def answer_batch(
+        self,
+        requests: Mapping[int, Request],
+        sampling: Sampling,
+        on_answer: OnAnswer,
+        *,
+        folder: Path,
+        on_count: Callable[[int], None],
+    ) -> dict[int, Answer]:
+        """Raw answers through the host's batch API, for as many of ``requests`` as one batch takes.
+
+        Args:
+            folder: where what finds the batch again is kept until it has been read.
+            on_count: hears how many have been answered so far.
+
+        Raises:
+            RefusedError: the model's place has no batch API.
+            HostError, ModelError, RunError: the batch was refused, failed, or another process waits for it.
+        """
+        ask = getattr(self._backend.answerer(), "answer_batch", None)
+        if ask is None:
+            raise RefusedError(
+                f"{self.backend_name} has no batch API; ask without it", backend=self.backend_name, fields=("batch",)
+            )
+        held = dict(zip(requests, self._held(list(requests.values())), strict=True))
+        found: dict[int, Answer] = ask(held, sampling, on_answer, folder=folder, on_count=on_count)
+        return found
 
     def text_losses(self, texts: Sequence[str]) -> list[tuple[float, int]] | None:
         """Negative log-likelihood of each text in nats, and its tokens; ``None`` where the backend does not say."""
@@ -148,3 +172,22 @@ class Model:
     def about(self) -> dict[str, Any]:
         """What answers, for the record: versions, device, precision, hash of the chat template."""
         return self._backend.answerer().about()
+
+    def _requests(self, rows: Sequence[Mapping[str, Any]]) -> list[Request]:
+        return [Request(self.task.prompt(columns)) for columns in rows]
+
+    def _held(self, requests: Sequence[Request]) -> list[Request]:
+        return [replace(one, output=self.task.output) if one.output is None else one for one in requests]
+
+    def _values(self, answers: Sequence[Answer], on_error: Literal["raise", "return"]) -> list[Any]:
+        values: list[Any] = []
+        for answer in answers:
+            if answer.finish_reason == "error":
+                raise ModelError(f"{self.name} gave no answer: {answer.error}")
+            try:
+                values.append(self.task.parse(answer.text))
+            except OutputError as error:
+                if on_error == "raise":
+                    raise
+                values.append(error)
+        return values

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ftkit.backends import Backend, backend_of
+from ftkit.backends.grading import scores_of
 from ftkit.data import Dataset
-from ftkit.errors import ConfigError, DataError
+from ftkit.errors import DataError
 from ftkit.task import Message
 
 __all__ = ["Scorer"]
@@ -27,10 +28,7 @@ class Scorer:
 
     def __init__(self, name: str | Backend) -> None:
         self._backend = backend_of(name)
-        scores = getattr(self._backend, "scores", None)
-        if scores is None:
-            raise ConfigError(f"the backend {self._backend.name!r} gives no scores; reward models are local")
-        self._scores = scores
+        self._scores = scores_of(self._backend)
 
     def __repr__(self) -> str:
         return f"Scorer({self._backend.name}:{self._backend.model!r})"
@@ -42,8 +40,7 @@ class Scorer:
             ModelError: this is no reward model.
             DataError: a conversation that does not end with an assistant turn, or is too long.
         """
-        found: list[float] = self._scores(conversations)
-        return found
+        return self._scores(conversations)
 
     def score(self, messages: Sequence[Message]) -> float:
         """As :meth:`score_many`, for one conversation."""

@@ -4,10 +4,12 @@ from ftkit.recipe.adapters import AdaLoRA, Adapter, AnyAdapter, DoRA, Full, LoRA
 from ftkit.recipe.base import Recipe, RecipeFacts, load_recipe
 from ftkit.recipe.dpo import DPO
 from ftkit.recipe.reward import RewardModel
+from ftkit.recipe.rft import RFT
 from ftkit.recipe.sft import SFT
 
 __all__ = [
     "DPO",
+    "RFT",
     "SFT",
     "AdaLoRA",
     "Adapter",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 
+from ftkit.engine.signal import RewardSignal
 from ftkit.errors import RunError
 from ftkit.runs.run import Run
+from ftkit.runs.signal import reward_signal
 from ftkit.runs.training import train
 from ftkit.store import OPEN_STATES, Store
 
-__all__ = ["Run", "all", "delete", "get", "train"]
+__all__ = ["RewardSignal", "Run", "all", "delete", "get", "reward_signal", "train"]
 
 
 def get(run_id: str) -> Run:

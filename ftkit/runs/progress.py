@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -60,12 +60,12 @@ class Progress:
         """Let an event be seen."""
         data = event.data
         if event.kind == "step":
-            self._figures |= {"loss": f"{data['loss']:.3f}"}
+            self._figures |= _told(data)
             if "tokens_per_second" in data:
                 self._figures["tok/s"] = f"{data['tokens_per_second']:.0f}"
             self._update(completed=data["step"], total=data.get("steps"))
         elif event.kind == "validation":
-            self._figures["val"] = f"{data['loss']:.3f}"
+            self._figures |= {f"val {name}": text for name, text in _told(data).items()}
             self._update()
         elif event.kind == "state":
             self._bars.update(self._bar, description=f"{self._title} {data['state']}")
@@ -75,3 +75,9 @@ class Progress:
     def _update(self, completed: int | None = None, total: int | None = None) -> None:
         figures = " ".join(f"{name} {value}" for name, value in self._figures.items())
         self._bars.update(self._bar, completed=completed, total=total, figures=figures)
+
+
+def _told(data: dict[str, Any]) -> dict[str, str]:
+    """The reward, where there is one; else the loss."""
+    name = "reward" if data.get("reward") is not None else "loss"
+    return {name: f"{data[name]:.3f}"} if data.get(name) is not None else {}

@@ -95,6 +95,26 @@ class Run:
         backend = self._bound()
         return Model(f"{backend.name}:{backend.tuned_model(record, self._store)}", self.task)
 
+    def download(self, folder: str | Path) -> Model:
+        """Fetch the weights that a host made and gives out: the tuned model, answering on this machine.
+
+        Args:
+            folder: new or empty; ``"local:<folder>"`` names the model from then on. An adapter needs its base model,
+                which is looked for where the backend ``local`` looks.
+
+        Raises:
+            RunFailedError, RunCancelledError: there is no model.
+            RunError: the run goes on, its model is here already, its host gives no weights out, or ``folder`` is not
+                empty.
+            HostError: the host cannot be asked, or what it sent is no model.
+        """
+        record = self._ended(self.record)
+        fetch = getattr(self._bound(), "download", None)
+        if fetch is None:
+            raise RunError(f"the model of run {self.id} is on this machine already: run.model")
+        fetch(record, Path(folder))
+        return Model(f"local:{folder}", self.task)
+
     def events(self, after: int = 0) -> list[Event]:
         """What has happened, oldest first; only what came after event number ``after``."""
         self.record  # noqa: B018  (brings the store up to date)

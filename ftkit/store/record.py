@@ -23,7 +23,10 @@ class Event(BaseModel):
 
     - ``state``: ``state``, and ``reason`` when it is not plain.
     - ``step``: ``step``, ``steps``, ``epoch``, ``loss``, ``learning_rate``, ``grad_norm``, ``tokens``, ``seconds``, …
-    - ``validation``: ``step``, ``loss``, …
+      Of reinforcement also ``reward``, ``reward_std``, ``reward_parts``, ``no_signal_share``, ``completion_length``,
+      ``truncated_share``, ``repetition``, ``entropy``, ``kl``, ``clip_share``, ``grader_errors``,
+      ``sampler_difference``, ``sampler_ratio``, as far as the place says them.
+    - ``validation``: ``step``, ``loss``, …; of reinforcement ``reward`` and more, and no ``loss``.
     - ``checkpoint``: ``step``, from which the run could now go on.
     - ``warning``, ``log``, ``error``: ``message``, and what belongs to it.
     """

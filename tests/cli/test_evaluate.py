@@ -197,3 +197,21 @@ def test_options_that_make_no_sense_together(ftkit, texts, trained, words, why):
     failed = ftkit("evaluate", f"toy:{trained}", "--data", texts, "--target", "gold", *words)
     assert failed.exit_code == 2
     assert why in failed.stderr
+
+
+def test_graders_in_files_are_metrics(ftkit, texts, task):
+    grader = {"type": "string_check", "name": "as wanted", "reference": "{{item.gold}}", "operation": "eq"}
+    Path("grader.json").write_text(json.dumps(grader), encoding="utf-8")
+    code = {"type": "python", "name": "long", "source": "def grade(sample, item):\n    return 2.0\n"}
+    Path("code.yaml").write_text(json.dumps(code), encoding="utf-8")
+    asked = ("evaluate", "toy:base", "--task", task, "--data", texts, "--target", "gold")
+    done = ftkit(*asked, "--grader", "grader.json", "-o", "report.json")
+    assert done.exit_code == 0, done.stderr
+    assert ft.Report.load("report.json")["as wanted"].description == "grade by string_check"
+    refused = ftkit(*asked, "--grader", "code.yaml")
+    assert refused.exit_code == 2
+    assert "--allow-python" in refused.stderr
+    misspelt = ftkit(*asked, "--grader", "grader.json", "--python-isolation", "none")
+    assert "neither kernel nor process" in misspelt.stderr
+    missing = ftkit(*asked, "--grader", "none.json")
+    assert "none.json: cannot read the grader" in missing.stderr

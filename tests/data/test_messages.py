@@ -97,7 +97,6 @@ def test_messages_as_json_text_in_a_csv(write):
         ([], "messages", "empty"),
         ("nonsense", "messages", "not JSON"),
         (3, "messages", "must be a list"),
-        ([USER], "messages", "no assistant turn"),
         ([USER, "a"], "messages[1]", "must be an object with role and content"),
         ([{"content": "q"}, ANSWER], "messages[0].role", "missing; it must be one of system, developer, user"),
         ([{"role": "human", "content": "q"}, ANSWER], "messages[0].role", "'human' is no role; write \"user\""),

@@ -2,6 +2,8 @@
 
     python -m tests.engine.killing MODEL OUTPUT ADAPTER SEED KILLS
 
+ADAPTER is that of a run on demonstrations, or "reinforcement".
+
 This process imports torch once and computes nothing, so its children can be forked quickly and safely. The job's data
 come from a fixed list. Prints how often a child was killed.
 """
@@ -16,12 +18,18 @@ import time
 from pathlib import Path
 
 from ftkit.engine.training import Job, train
+from ftkit.recipe import Recipe
+from tests.engine.test_reinforcement import rft as reinforcement
 from tests.engine.test_training import ADAPTERS, recipe, rows
 
 
 def main(model: str, output: str, adapter: str, seed: int, kills: int) -> None:
-    changes = {"epochs": 30, "learning_rate": 5e-2} if adapter == "adalora" else {"epochs": 24}
-    chosen = recipe(ADAPTERS[adapter], save_steps=1, eval_steps=3, **changes)
+    chosen: Recipe
+    if adapter == "reinforcement":  # two steps for each draw, so that some die between them
+        chosen = reinforcement(save_steps=1, eval_steps=4, epochs=6, num_iterations=2, beta=1e-3, dynamic_sampling=1)
+    else:
+        changes = {"epochs": 30, "learning_rate": 5e-2} if adapter == "adalora" else {"epochs": 24}
+        chosen = recipe(ADAPTERS[adapter], save_steps=1, eval_steps=3, **changes)
     job = Job(chosen, rows(), rows(4, first=40), model, Path(output))
     draw, killed = random.Random(seed), 0
     while True:

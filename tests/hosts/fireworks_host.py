@@ -19,8 +19,12 @@ class FireworksFake(Fake):
         self.contents: dict[str, bytes] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
         self.looks: dict[str, int] = {}
+        self.weights = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"\0" * 8}
 
     def answer(self, call: Call) -> Reply:
+        if call.path.startswith("/signed/"):
+            assert "authorization" not in call.headers, "a signed address was shown the key"
+            return 200, self.weights[call.path.removeprefix("/signed/")], {"content-type": "application/octet-stream"}
         if call.headers.get("authorization") != f"Bearer {self.key}":
             return _error(401, "UNAUTHENTICATED", "bad key")
         if call.path == "/inference/v1/chat/completions":
@@ -30,6 +34,10 @@ class FireworksFake(Fake):
         name, _, action = rest.partition(":")
         if collection == "datasets":
             return self._dataset(call, name, action)
+        if collection == "models" and action == "getDownloadEndpoint":
+            if not any(job.get("outputModel") == f"accounts/acme/models/{name}" for job in self.jobs.values()):
+                return _error(404, "NOT_FOUND", "no such model")
+            return 200, {"filenameToSignedUrls": {file: f"{self.url}/signed/{file}" for file in self.weights}}, {}
         return self._job(call, collection, name, action)
 
     def _dataset(self, call: Call, name: str, action: str) -> Reply:

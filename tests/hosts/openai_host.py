@@ -4,40 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import jsonschema
-import yaml
-
+from .batches import Batches
 from .chat import completion
+from .openapi import OpenApi
 from .serving import Call, Fake, Reply, form
-
-SPECS = "FTKIT_OPENAPI_SPECS"
-"""Names a folder with openai-finetuning-openapi.yaml; requests are validated against it when it is set."""
 
 _LIFE = ("validating_files", "queued", "running", "running", "succeeded")
 
 
-@cache
-def _spec() -> dict[str, Any] | None:
-    folder = os.environ.get(SPECS)
-    if not folder:
-        return None
-    text = (Path(folder) / "openai-finetuning-openapi.yaml").read_text(encoding="utf-8")
-    found: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
-    return found
-
-
-def validate(path: str, body: Any) -> None:
-    """Hold a request's body to the OpenAPI file."""
-    spec = _spec()
-    if spec is None:
-        return
-    schema = spec["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    jsonschema.Draft202012Validator({**schema, "components": spec["components"]}).validate(body)
+DEVIATIONS = (
+    r"^\S*\.error: \{",  # there, and empty, when nothing is wrong
+    r"'(finished_at|hyperparameters|trained_tokens)' is a required property",
+    r"^\S*\.data: None is not",  # of an event without metrics
+    r"'paused' is not one of",
+)
+"""How answers of the real API differ from its own specification, by the specification's own examples."""
 
 
 class OpenAIFake(Fake):
@@ -49,6 +32,7 @@ class OpenAIFake(Fake):
 
     def __init__(self) -> None:
         super().__init__()
+        self.spec = OpenApi("openai-finetuning-openapi.yaml", also=frozenset({"trainingType"}), deviations=DEVIATIONS)
         self.files: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
@@ -60,8 +44,10 @@ class OpenAIFake(Fake):
         self.fails = ""
         self.file_status = ["processed"]
         self.filters = True
+        self.checkpoint_files: dict[int, list[str]] = {}
         self.rejects: dict[str, str] = {}
         self.count = 0
+        self.batches = Batches(self)
 
     def answer(self, call: Call) -> Reply:
         if call.headers.get("authorization") != f"Bearer {self.key}":
@@ -75,7 +61,7 @@ class OpenAIFake(Fake):
                 wanted = [
                     one for one in self.files.values() if one["purpose"] == call.query.get("purpose", one["purpose"])
                 ]
-                return self._page(wanted[::-1], call)
+                return self.page(wanted[::-1], call)
             case ("GET", "files", file_id):
                 return self._file(file_id)
             case ("GET", "files", file_id, "content"):
@@ -95,20 +81,27 @@ class OpenAIFake(Fake):
             case ("POST", "fine_tuning", "jobs", job_id, action):
                 return self._act(job_id, action)
             case ("GET", "fine_tuning", "jobs", job_id, "events"):
-                return self._page(self.events[job_id][::-1], call)
+                return self.page(self.events[job_id][::-1], call)
+            case ("GET", "fine_tuning", "jobs", job_id, "checkpoints"):
+                return self.page(self._checkpoints(self.jobs[job_id]), call)
+            case ("POST", "fine_tuning", "alpha", "graders", action):
+                return self._grade(action, call)
             case ("GET", "models"):
                 return 200, {"object": "list", "data": self.models}, {}
             case ("POST", "chat", "completions"):
-                return self._chat(call)
+                status, body = self.chat(call.json())
+                return status, body, {"x-request-id": "req_1"}
+            case (_, "batches", *rest):
+                return self.batches.answer(call, rest)
         return _error(404, f"no such path {path}", None)
 
-    def _id(self, begin: str) -> str:
+    def new_id(self, begin: str) -> str:
         self.count += 1
         return f"{begin}{self.count:06d}"
 
-    def _keep(self, name: str, content: bytes, purpose: str) -> dict[str, Any]:
+    def keep(self, name: str, content: bytes, purpose: str) -> dict[str, Any]:
         file = {
-            "id": self._id("file-"),
+            "id": self.new_id("file-"),
             "object": "file",
             "bytes": len(content),
             "created_at": 1_790_000_000 + self.count,
@@ -122,24 +115,23 @@ class OpenAIFake(Fake):
 
     def _upload(self, parts: dict[str, tuple[str | None, bytes]]) -> Reply:
         name, content = parts["file"]
-        return 200, self._keep(str(name), content, parts["purpose"][1].decode()), {}
+        return 200, self.keep(str(name), content, parts["purpose"][1].decode()), {}
 
     def _parts(self, rest: list[str], call: Call) -> Reply:
         match rest:
             case []:
                 asked = call.json()
-                validate("/uploads", asked)
-                upload = {"id": self._id("upload_"), "object": "upload", "status": "pending", **asked, "parts": {}}
+                upload = {"id": self.new_id("upload_"), "object": "upload", "status": "pending", **asked, "parts": {}}
                 self.uploads[upload["id"]] = upload
             case [upload_id, "parts"]:
-                part = self._id("part_")
+                part = self.new_id("part_")
                 self.uploads[upload_id]["parts"][part] = form(call)["data"][1]
                 return 200, {"id": part, "object": "upload.part", "upload_id": upload_id, "created_at": 1}, {}
             case [upload_id, "complete"]:
                 upload = self.uploads[upload_id]
                 content = b"".join(upload["parts"][part] for part in call.json()["part_ids"])
                 assert len(content) == upload["bytes"]
-                file = self._keep(upload["filename"], content, upload["purpose"])
+                file = self.keep(upload["filename"], content, upload["purpose"])
                 upload |= {"status": "completed", "file": file}
             case [upload_id, "cancel"]:
                 upload = self.uploads[upload_id]
@@ -158,13 +150,12 @@ class OpenAIFake(Fake):
         if self.closed:
             return _error(403, "Your organization can no longer create fine-tuning jobs.", "training_not_available")
         asked = call.json()
-        validate("/fine_tuning/jobs", asked)
         if asked["training_file"] not in self.files:
             return _error(400, "invalid training_file", "invalid_file")
         if self.files[asked["training_file"]]["status"] not in ("processed", "uploaded"):
             return _error(400, "file is not ready", "file_not_ready")
         job: dict[str, Any] = {
-            "id": self._id("ftjob-"),
+            "id": self.new_id("ftjob-"),
             "object": "fine_tuning.job",
             "created_at": 1_790_000_000 + self.count,
             "fine_tuned_model": None,
@@ -173,6 +164,7 @@ class OpenAIFake(Fake):
             "result_files": [],
             "organization_id": "org-1",
             "user_provided_suffix": asked.get("suffix"),
+            "validation_file": None,
             **asked,
         }
         job.pop("suffix", None)
@@ -187,7 +179,7 @@ class OpenAIFake(Fake):
         wanted = {name[9:-1]: value for name, value in call.query.items() if name.startswith("metadata[")}
         if wanted and self.filters:
             jobs = [job for job in jobs if wanted.items() <= (job.get("metadata") or {}).items()]
-        return self._page(jobs, call)
+        return self.page(jobs, call)
 
     def _look(self, job_id: str) -> Reply:
         if job_id not in self.jobs:
@@ -208,9 +200,12 @@ class OpenAIFake(Fake):
                     "train_loss": 1.0 / step,
                     "valid_loss": None if step < 2 else 0.75,
                 }
-                self._event(job, f"Step {step}/2: training loss={1 / step:.2f}", sort="metrics", data=data)
+                said = f"Step {step}/2: training loss={1 / step:.2f}"
+                if (job.get("method") or {}).get("type") == "reinforcement":
+                    data, said = _rewards(step), f"Step {step}/2"
+                self._event(job, said, sort="metrics", data=data)
             elif job["status"] == "succeeded":
-                results = self._keep(
+                results = self.keep(
                     "results.csv",
                     base64.b64encode(b"step,train_loss,valid_loss\n1,1.0,\n2,0.5,0.7\n"),
                     "fine-tune-results",
@@ -225,6 +220,22 @@ class OpenAIFake(Fake):
                 self._event(job, f"New fine-tuned model created: {job['fine_tuned_model']}")
         return 200, job, {}
 
+    def _checkpoints(self, job: dict[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": f"ftckpt_{step}",
+                "object": "fine_tuning.job.checkpoint",
+                "created_at": 1_790_000_000 + step,
+                "fine_tuning_job_id": job["id"],
+                "step_number": step,
+                "fine_tuned_model_checkpoint": f"{job['fine_tuned_model']}:ckpt-step-{step}",
+                "metrics": {"step": step, "train_loss": 1 / step},
+            }
+            | ({"result_files": self.checkpoint_files[step]} if self.checkpoint_files else {})
+            for step in (2, 1)
+            if job["fine_tuned_model"]
+        ]
+
     def _act(self, job_id: str, action: str) -> Reply:
         job = self.jobs[job_id]
         ended = job["status"] in ("succeeded", "failed", "cancelled")
@@ -237,7 +248,7 @@ class OpenAIFake(Fake):
         self, job: dict[str, Any], message: str, *, level: str = "info", sort: str = "message", data: Any = None
     ) -> None:
         event = {
-            "id": self._id("ftevent-"),
+            "id": self.new_id("ftevent-"),
             "object": "fine_tuning.job.event",
             "created_at": 1_790_000_000,
             "level": level,
@@ -247,20 +258,71 @@ class OpenAIFake(Fake):
         }
         self.events[job["id"]].append(event)
 
-    def _page(self, items: list[dict[str, Any]], call: Call) -> Reply:
+    def page(self, items: list[dict[str, Any]], call: Call) -> Reply:
         limit, after = int(call.query.get("limit", 20)), call.query.get("after")
         ids = [item["id"] for item in items]
         start = ids.index(after) + 1 if after in ids else 0
         page = items[start : start + limit]
-        return 200, {"object": "list", "data": page, "has_more": start + limit < len(items)}, {}
+        ends = {"first_id": page[0]["id"] if page else "", "last_id": page[-1]["id"] if page else ""}
+        return 200, {"object": "list", "data": page, "has_more": start + limit < len(items), **ends}, {}
 
-    def _chat(self, call: Call) -> Reply:
+    def _grade(self, action: str, call: Call) -> Reply:
+        """Runs the one kind of grader that needs no thought; another has an error of the model that it asks."""
         asked = call.json()
-        validate("/chat/completions", asked)
+        grader = asked["grader"]
+        if grader["name"] == "refused":
+            return _error(400, "Invalid grader: the template names no column", "invalid_grader")
+        if action == "validate":
+            return 200, {"grader": grader}, {}
+        right = grader["type"] == "string_check" and asked["model_sample"] == asked["item"]["team"]
+        asks = grader["type"] == "score_model"
+        errors: dict[str, Any] = dict.fromkeys(_GRADER_ERRORS, False)
+        errors |= {
+            "model_grader_server_error": asks,
+            "model_grader_server_error_details": "overloaded" if asks else None,
+        }
+        metadata = {"name": grader["name"], "type": grader["type"], "errors": errors, "execution_time": 0.1}
+        metadata |= {"scores": {}, "token_usage": {"total_tokens": 3}, "sampled_model_name": None}
+        reward = 1.0 if right else 0.0
+        usage: dict[str, Any] = {}
+        answer = {
+            "reward": reward,
+            "metadata": metadata,
+            "sub_rewards": {},
+            "model_grader_token_usage_per_model": usage,
+        }
+        return 200, answer, {}
+
+    def chat(self, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         for name, why in self.rejects.items():
             if name in asked:
-                return _error(400, f"Unsupported parameter: '{name}' {why}", "unsupported_parameter")
-        return 200, completion(asked, self.answers), {}
+                return _error(400, f"Unsupported parameter: '{name}' {why}", "unsupported_parameter")[:2]
+        return 200, completion(asked, self.answers)
+
+
+_GRADER_ERRORS = (
+    *("formula_parse_error", "sample_parse_error", "truncated_observation_error", "unresponsive_reward_error"),
+    *("invalid_variable_error", "other_error", "python_grader_server_error", "python_grader_runtime_error"),
+    *("model_grader_server_error", "model_grader_refusal_error", "model_grader_parse_error"),
+)
+
+
+def _rewards(step: int) -> dict[str, Any]:
+    """The figures of a step of reinforcement, as the guide shows them."""
+    return {
+        "step": step,
+        "total_steps": 2,
+        "train_mean_reward": 0.25 * step,
+        "full_valid_mean_reward": 0.5 if step == 2 else None,
+        "full_valid_mean_parse_error": 0.125 if step == 2 else None,
+        "completion_tokens_mean": 40.0,
+        "reasoning_tokens_mean": 90.0,
+        "scores": {"graders": [{"name": "right", "train_reward_mean": 0.25 * step}], "train_reward_mean": 0.25 * step},
+        "errors": {
+            "graders": [{"name": "right", "train_invalid_variable_error_count": 3, "train_other_error_count": 0}]
+        },
+        "usage": {"graders": [], "samples": {"train_prompt_tokens_mean": 20}},
+    }
 
 
 def _error(status: int, message: str, code: str | None) -> Reply:

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
+
+if TYPE_CHECKING:
+    from .openapi import OpenApi
 
 Fault = Literal["drop_before", "drop_after", "500_before", "500_after", "truncate", "429", "503_text", "not_json"]
 """What goes wrong with a call; ``_before`` and ``_after`` say whether the host acted."""
@@ -32,7 +35,10 @@ Reply = tuple[int, Any, dict[str, str]]
 
 
 class Fake:
-    """Base of the fakes: subclasses answer calls; ``fault`` decides which fail."""
+    """Base of the fakes: subclasses answer calls; ``fault`` decides which fail.
+
+    Where there is a ``spec``, all calls and answers are held to it; ``violations`` fail the test in the end.
+    """
 
     key = "planted-key-0123456789abcdef"
 
@@ -41,6 +47,8 @@ class Fake:
         self.calls: list[Call] = []
         self.fault: Callable[[Call], Fault | None] = lambda call: None
         self.url = ""
+        self.spec: OpenApi | None = None
+        self.violations: list[str] = []
         self.answers: Callable[[str], str] = lambda text: text
 
     def answer(self, call: Call) -> Reply:
@@ -49,10 +57,15 @@ class Fake:
     def reply(self, call: Call) -> tuple[Fault | None, Reply]:
         with self.lock:
             self.calls.append(call)
+            if self.spec is not None:
+                self.violations += self.spec.request_problems(call)
             fault = self.fault(call)
             if fault in ("drop_before", "500_before", "429", "503_text"):
                 return fault, (500, {}, {})
-            return fault, self.answer(call)
+            reply = self.answer(call)
+            if self.spec is not None:
+                self.violations += self.spec.answer_problems(call, reply[0], reply[1])
+            return fault, reply
 
 
 @contextmanager
@@ -119,6 +132,7 @@ def serving(fake: Fake) -> Iterator[Fake]:
     finally:
         server.shutdown()
         server.server_close()
+    assert not fake.violations, "\n".join(dict.fromkeys(fake.violations))
 
 
 def form(call: Call) -> dict[str, tuple[str | None, bytes]]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from types import SimpleNamespace
 
-import openai
 import pytest
 from typer.testing import CliRunner
 
@@ -14,6 +12,7 @@ import ftkit as ft
 from ftkit.backends import Backend, registry
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.backends.openai_jobs.azure import deploy
+from ftkit.backends.openai_jobs.events import of_results
 from ftkit.catalog import load_catalog
 from ftkit.cli.app import app
 from ftkit.errors import ConfigError, DataError, HostError, ModelError, RefusedError, RunCancelledError, RunFailedError
@@ -50,16 +49,25 @@ def test_a_run_there_has_the_life_of_a_run_here(openai_fake, openai_jobs, notes)
     assert len(uploaded) == 12
 
 
-def test_the_fake_is_one_that_the_official_sdk_understands(openai_fake):
-    client = openai.OpenAI(base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key)
-    file = client.files.create(file=("a.jsonl", io.BytesIO(b"{}\n")), purpose="fine-tune")
-    job = client.fine_tuning.jobs.create(model="gpt-4.1-mini", training_file=file.id, metadata={"a": "b"})
-    assert [one.id for one in client.fine_tuning.jobs.list(metadata={"a": "b"})] == [job.id]
-    assert [one.id for one in client.fine_tuning.jobs.list(metadata={"a": "c"})] == []
-    while client.fine_tuning.jobs.retrieve(job.id).status != "succeeded":
-        pass
-    assert client.fine_tuning.jobs.list_events(job.id, limit=2).has_more
-    assert len(list(client.fine_tuning.jobs.list_events(job.id, limit=2))) == len(openai_fake.events[job.id])
+def test_result_files_tell_the_steps_where_events_do_not(openai_fake, openai_jobs, notes):
+    where = OpenAIJobs(
+        "m", profile="litellm", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, patience=QUICK
+    )
+    run = ft.train(ft.SFT(), notes, backend=where).wait(progress=False)
+    assert [(step["step"], step["loss"]) for step in run.metrics] == [(1, 1.0), (2, 0.5)]
+    assert [event.data for event in run.events() if event.kind == "validation"] == [{"step": 2, "loss": 0.7}]
+    run = ft.train(ft.SFT(), notes, backend=openai_jobs).wait(progress=False)
+    steps = [event.data["step"] for event in run.events() if event.kind == "step"]
+    assert steps == [1, 2]  # told once, though the file has them too
+    tuned = run.record.summary["tuned_model"]
+    assert run.record.summary["checkpoints"] == [
+        {"step": step, "model": f"{tuned}:ckpt-step-{step}"} for step in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"step,train_loss\n", b"step,train_loss\nx,y\n", b"\xff" * 9])
+def test_a_result_file_that_says_nothing_has_no_steps(content):
+    assert list(of_results(content)) == []
 
 
 def test_files_with_the_same_rows_are_sent_once(openai_fake, openai_jobs, notes):
@@ -299,7 +307,7 @@ def test_a_missing_key_is_named(monkeypatch, notes):
 def test_max_cost_refuses_before_anything_is_sent(openai_fake, openai_jobs, notes):
     with pytest.raises(RefusedError, match="max_cost"):
         ft.train(ft.SFT(), notes, backend=openai_jobs, max_cost=0.0001)
-    assert openai_fake.calls == []
+    assert [(call.method, call.path) for call in openai_fake.calls] == [("GET", "/v1/models")]
     assert ft.train(ft.SFT(), notes, backend=openai_jobs, max_cost=1.0).wait(progress=False).state == "succeeded"
 
 
@@ -312,6 +320,30 @@ def test_a_quote_prices_a_known_file_to_the_cent_and_knows_the_days_left(openai_
     per_million = found.usd_per_1000_predictions * len(notes) / 1000 / found.tokens_per_epoch * 1e6
     assert 0.8 < per_million < (0.8 + 3.2) / 2  # the tuned model's prices, and most tokens are input
     assert not [note for note in found.notes if "longest row" in note]
+
+
+def test_the_hosts_own_word_on_the_last_day_goes_before_the_catalogues(openai_fake, openai_jobs, notes):
+    def quoted(day):
+        openai_fake.models = [
+            {"id": "gpt-4.1-mini-2025-04-14", "object": "model", "created": 1, "owned_by": "openai"}
+            | ({} if day == "" else {"shutdown_date": day})
+        ]
+        return openai_jobs.quote(ft.SFT(), notes)
+
+    for nothing in ("", None):
+        assert (str(quoted(nothing).stops_answering), quoted(nothing).notes) == (
+            "2027-01-14",
+            quoted("2027-01-14").notes,
+        )
+    assert quoted("").stops_source.startswith("https://")
+    later = quoted("2027-02-20")
+    assert (str(later.stops_answering), str(later.training_closes)) == ("2027-02-20", "2027-01-06")
+    assert later.stops_source == "GET /models of openai"
+    assert "2027-02-20 by the host's own word, not on 2027-01-14" in "".join(later.notes)
+    assert "2027-02-20 (" in str(ft.plan(ft.SFT(), notes, openai_jobs))
+    assert str(quoted("2026-12-24").training_closes) == "2026-12-24"
+    openai_fake.fault = lambda call: "500_before"
+    assert str(quoted("2026-12-24").stops_answering) == "2027-01-14"
 
 
 def test_a_quote_says_when_a_row_is_longer_than_is_trained_on(openai_jobs, notes, home):

@@ -50,10 +50,13 @@ def test_together_trains_and_gives_the_weights_out(together, notes, tmp_path):
         "type": "Lora", "lora_r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "lora_trainable_modules": "all-linear",
     }  # fmt: skip
     assert [step["loss"] for step in run.metrics] == [1.0, 0.5]
+    assert [event.data["estimated_usd"] for event in run.events() if "estimated_usd" in event.data] == [6.8]
     assert run.record.summary["tuned_model"] == job["model_output_name"]
     assert run.record.summary["cost_usd"] == pytest.approx(20 * 0.34)
-    folder = where.download(run.record, tmp_path / "weights")
-    assert {file.name for file in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    run.download(tmp_path / "weights")
+    assert {file.name for file in (tmp_path / "weights").iterdir()} == {
+        "adapter_config.json", "adapter_model.safetensors", "ftkit.json",
+    }  # fmt: skip
 
 
 def test_together_takes_preferences(together, pairs):
@@ -72,6 +75,16 @@ def test_rows_that_together_refuses_end_the_run_and_are_removed(together, notes)
         ft.train(ft.SFT(), notes, backend=where)
     assert fake.files == {}
     assert ft.runs.all()[0].state == "failed"
+
+
+def test_what_the_account_may_not_spend_is_refused_before_the_job(together, notes):
+    fake, where = together
+    fake.estimate |= {"allowed_to_proceed": False, "user_limit": 5}
+    with pytest.raises(HostError, match=r"estimated at \$6\.8, and the account may spend \$5; add credit"):
+        ft.train(ft.SFT(), notes, backend=where)
+    assert (fake.files, fake.jobs) == ({}, {})
+    fake.estimate = {"estimation_available": False, "unavailable_reason": "multimodal_dataset"}
+    assert ft.train(ft.SFT(), notes, backend=where).wait(progress=False).state == "succeeded"
 
 
 def test_ranks_above_the_models_limit_are_refused(together, notes):

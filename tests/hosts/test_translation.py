@@ -25,6 +25,14 @@ HOSTS = [
     Together("m", api_key="k"),
     Fireworks("m", account="a", api_key="k"),
 ]
+CHECK = {"type": "string_check", "name": "right", "input": "{{sample.output_text}}", "reference": "{{item.team}}"}
+GRADERS = {
+    "bedrock-mantle": [
+        {"type": "lambda", "function": f"arn:aws:lambda:us-east-1:123456789012:function:{name}"} for name in ("a", "b")
+    ],
+    "fireworks": [{"type": "evaluator", "evaluator": f"accounts/acme/evaluators/{name}"} for name in ("a", "b")],
+}
+"""Two graders that a host takes, where they are others than OpenAI's."""
 OTHER = {
     "epochs": 7, "batch_size": 4, "learning_rate": 3e-4, "lr_scheduler_type": "cosine", "warmup_ratio": 0.25,
     "weight_decay": 0.125, "max_grad_norm": 0.5, "optimizer": "adamw", "max_length": 512, "max_batch_tokens": 999,
@@ -36,11 +44,26 @@ OTHER = {
     "adapter.use_rslora": True, "adapter.quant_type": "fp4", "adapter.double_quant": False, "adapter.kind": "dora",
 }  # fmt: skip
 """A value of each field that is not its default."""
+OTHER_OF_RFT = {
+    "num_generations": 4, "max_output_tokens": 99, "temperature": 0.5, "top_p": 0.9, "advantage": "rloo",
+    "loss_type": "grpo", "importance_sampling_level": "sequence", "epsilon": 0.1, "epsilon_high": 0.3,
+    "num_iterations": 2, "mask_truncated_completions": True, "dynamic_sampling": 1, "eval_generations": 3,
+    "probe_prompts": 0, "allow_python": True, "isolation": "process",
+}  # fmt: skip
+GO_TOGETHER = {"importance_sampling_level": {"loss_type": "grpo"}}
+"""Fields that a recipe takes with others alone."""
 
 
-def _with(kind: str, name: str) -> Recipe:
+def _with(kind: str, name: str, host: str = "openai") -> Recipe:
     adapter: dict = {"kind": "qlora"}
     given: dict = {"kind": kind, "adapter": adapter}
+    if kind == "rft":
+        first, second = GRADERS.get(host, [CHECK, {**CHECK, "operation": "like"}])
+        given |= {"grader": second if name == "grader" else first} | GO_TOGETHER.get(name, {})
+        if name in OTHER_OF_RFT:
+            return Recipe.kinds[kind].model_validate({**given, name: OTHER_OF_RFT[name]})
+        if name == "grader":
+            return Recipe.kinds[kind].model_validate(given)
     if name == "adapter.kind":
         given["adapter"] = {"kind": OTHER[name]}
     elif name.startswith("adapter."):
@@ -50,23 +73,23 @@ def _with(kind: str, name: str) -> Recipe:
     return Recipe.kinds[kind].model_validate(given)
 
 
-CASES = [
-    (host, kind, name) for host in HOSTS for kind in host.treatments for name in flat(_with(kind, "")) if name in OTHER
-]
+CASES = [(host, kind, name) for host in HOSTS for kind in host.treatments for name in flat(_with(kind, ""))]
 
 
 @pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
 def test_no_field_is_without_a_word(host):
     for kind, treatments in host.treatments.items():
         for adapter in ("lora", "qlora", "full"):
-            recipe = Recipe.kinds[kind].model_validate({"kind": kind, "adapter": {"kind": adapter}})
+            more = {"grader": CHECK} if kind == "rft" else {}
+            recipe = Recipe.kinds[kind].model_validate({"kind": kind, "adapter": {"kind": adapter}, **more})
             assert set(flat(recipe)) <= set(treatments)
-        assert set(flat(_with(kind, ""))) <= set(OTHER)
+        assert set(flat(_with(kind, ""))) <= {*OTHER, "adapter.kind", *(OTHER_OF_RFT if kind == "rft" else ()), *more}
 
 
 @pytest.mark.parametrize(("host", "kind", "name"), CASES, ids=lambda part: getattr(part, "name", part))
 def test_a_field_that_is_set_is_refused_or_reaches_the_host(host, kind, name):
-    changed, plain = _with(kind, name), _with(kind, "")
+    changed, plain = _with(kind, name, host.name), _with(kind, "", host.name)
+    assert flat(changed)[name] != flat(plain)[name]
     treatment = host.treatments[kind][name]
     try:
         refuse(changed, host.treatments[kind], host.name)
@@ -75,7 +98,8 @@ def test_a_field_that_is_set_is_refused_or_reaches_the_host(host, kind, name):
     else:
         refused = ()
     if refused:
-        assert refused == (name,)
+        assert name in refused
+        assert set(refused) <= {name, *GO_TOGETHER.get(name, ())}
         return
     assert treatment.how != "refused"
     files = {"training": "file-1"}

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
-from functools import cache
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
-import jsonschema
-import yaml
 import zstandard
 
 from .chat import completion
-from .openai_host import SPECS
-from .serving import Call, Fake, Reply
+from .openapi import OpenApi
+from .serving import Call, Fake, Reply, form
 
 _LIFE = ("pending", "queued", "running", "running", "compressing", "uploading", "completed")
 
 
-@cache
-def _schema() -> dict[str, Any] | None:
-    folder = os.environ.get(SPECS)
-    if not folder:
-        return None
-    spec = yaml.load((Path(folder) / "together-openapi.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    body = spec["paths"]["/fine-tunes"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    return {**body, "components": spec["components"]}
+_LIMITS = {
+    "default_gradient_accumulation_steps": 1, "max_num_epochs": 20, "max_num_evals": 100, "max_num_checkpoints": 10,
+    "max_learning_rate": 1.0, "min_learning_rate": 1e-8, "min_max_seq_length": 128, "max_seq_length_sft": 32768,
+    "max_seq_length_dpo": 16384, "supports_vision": False, "supports_tools": True, "supports_reasoning": False,
+    "supports_full_training": False, "merge_output_lora": True, "full_training": None,
+    "lora_training": {
+        "max_batch_size": 128, "max_batch_size_dpo": 64, "min_batch_size": 8, "default_rank": 16, "max_rank": 64,
+        "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"],
+    },
+}  # fmt: skip
+
+UNLISTED = frozenset({"POST /files", "POST /files/{id}/preprocess", "PUT /signed/{name}", "GET /signed/{name}"})
+"""What the official client calls and the public specification does not have."""
 
 
 class TogetherFake(Fake):
@@ -36,11 +35,17 @@ class TogetherFake(Fake):
 
     def __init__(self) -> None:
         super().__init__()
+        self.spec = OpenApi("together-openapi.yaml", unlisted=UNLISTED)
         self.files: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
         self.looks: dict[str, int] = {}
         self.invalid = ""
+        self.estimate: dict[str, Any] = {
+            "estimation_available": True, "allowed_to_proceed": True, "estimated_total_price": 6.8,
+            "estimated_train_token_count": 20_000_000, "estimated_eval_token_count": 0, "user_limit": 100,
+        }  # fmt: skip
+        self.weights = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"\0" * 8}
         self.count = 0
 
     def answer(self, call: Call) -> Reply:
@@ -49,19 +54,19 @@ class TogetherFake(Fake):
             if call.method == "PUT":
                 self.contents[call.path.rpartition("/")[2]] = call.body
                 return 200, b"", {}
-            return 200, _packed(), {"content-type": "application/zstd"}
+            return 200, packed(self.weights), {"content-type": "application/zstd"}
         if call.headers.get("authorization") != f"Bearer {self.key}":
             return 401, {"error": {"message": "Invalid API key provided", "code": "invalid_api_key"}}, {}
         match (call.method, *call.path.removeprefix("/v1/").split("/")):
             case ("POST", "files"):
-                asked = {name: held[0] for name, held in parse_qs(call.body.decode()).items()}
+                asked = {name: held.decode() for name, (_, held) in form(call).items()}
                 known = [
                     one
                     for one in self.files.values()
                     if one["checksum"] == asked["checksum"] and one["id"] in self.contents
                 ]
                 if known:
-                    return 409, {"id": known[0]["id"], "message": "duplicate"}, {}
+                    return 409, {"file_id": known[0]["id"], "message": "duplicate"}, {}
                 self.count += 1
                 file_id = f"file-{self.count}"
                 self.files[file_id] = {
@@ -70,6 +75,11 @@ class TogetherFake(Fake):
                     "filename": asked["file_name"],
                     "checksum": asked["checksum"],
                     "bytes": 0,
+                    "created_at": 1_790_000_000,
+                    "purpose": asked["purpose"],
+                    "FileType": asked["file_type"],
+                    "Processed": True,
+                    "LineCount": 0,
                     "processing_status": "PENDING",
                 }
                 return 302, b"", {"location": f"{self.url}/signed/{file_id}", "x-together-file-id": file_id}
@@ -83,12 +93,21 @@ class TogetherFake(Fake):
                 following = {"PENDING": "QUEUED", "QUEUED": "RUNNING", "RUNNING": "COMPLETED"}
                 file["processing_status"] = following.get(file["processing_status"], file["processing_status"])
                 if self.invalid:
-                    file |= {"processing_status": "INVALID_FORMAT", "validation_report": self.invalid}
+                    file |= {
+                        "processing_status": "INVALID_FORMAT",
+                        "validation_report": {"valid": False, "error": self.invalid},
+                    }
                 return 200, file, {}
             case ("DELETE", "files", file_id):
                 self.contents.pop(file_id, None)
                 found = self.files.pop(file_id, None)
                 return (200, {"id": file_id, "deleted": True}, {}) if found else (404, {"error": "no such file"}, {})
+            case ("GET", "fine-tunes", "models", "limits"):
+                return 200, _LIMITS | {"model_name": call.query["model_name"]}, {}
+            case ("POST", "fine-tunes", "estimate-price"):
+                return 200, self.estimate, {}
+            case ("GET", "fine-tunes", job_id, "checkpoints"):
+                return 200, {"data": []}, {}
             case ("POST", "fine-tunes"):
                 return self._create(call.json())
             case ("GET", "fine-tunes"):
@@ -114,8 +133,6 @@ class TogetherFake(Fake):
         return 404, {"error": {"message": f"no {call.path}"}}, {}
 
     def _create(self, asked: dict[str, Any]) -> Reply:
-        if schema := _schema():
-            jsonschema.Draft202012Validator(schema).validate(asked)
         assert len(asked["suffix"]) <= 40
         if self.files.get(asked["training_file"], {}).get("processing_status") != "COMPLETED":
             return 400, {"error": {"message": "the file is not ready"}}, {}
@@ -155,11 +172,11 @@ class TogetherFake(Fake):
         return 200, job, {}
 
 
-def _packed() -> bytes:
+def packed(files: dict[str, bytes]) -> bytes:
     """Weights as the host packs them."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as archive:
-        for name, content in {"adapter_config.json": b"{}", "adapter_model.safetensors": b"\0" * 8}.items():
+        for name, content in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))

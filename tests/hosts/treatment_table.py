@@ -11,13 +11,23 @@ SIGNS = {"honoured": "yes", "translated": "translated", "refused": "default only
 
 def table(hosts: Sequence[HostedBackend]) -> str:
     """One row a field, one column a host; in each cell what becomes of a value that is not the default."""
-    shown = {host.name: dict(host.treatments["sft"]) | dict(host.treatments.get("dpo", {})) for host in hosts}
-    fields = list(dict.fromkeys(name for treatments in shown.values() for name in treatments))
-    lines = ["| field | " + " | ".join(shown) + " |", "| --- |" + " --- |" * len(shown)]
+    fields = list(dict.fromkeys(name for host in hosts for held in host.treatments.values() for name in held))
+    lines = ["| field | " + " | ".join(host.name for host in hosts) + " |", "| --- |" + " --- |" * len(hosts)]
     for field in fields:
-        cells = [SIGNS[held[field].how] if field in held else "–" for held in shown.values()]
+        cells = [_cell(host, field) for host in hosts]
         lines.append(f"| `{field}` | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(host: HostedBackend, field: str) -> str:
+    """What becomes of the field, and of which recipes where they differ."""
+    signs = {kind: SIGNS[held[field].how] for kind, held in host.treatments.items() if field in held}
+    kinds: dict[str, list[str]] = {}
+    for kind, sign in signs.items():
+        kinds.setdefault(sign, []).append(kind)
+    if len(kinds) < 2:
+        return next(iter(kinds), "–")
+    return "; ".join(f"{sign} ({', '.join(of)})" for sign, of in kinds.items())
 
 
 if __name__ == "__main__":

@@ -14,18 +14,27 @@ import torch
 import ftkit as ft
 from ftkit.engine import training
 from ftkit.engine.adapting import Adapted, adapt
+from ftkit.engine.answered import Answered, Group
+from ftkit.engine.checkpoint import Checkpoints
 from ftkit.engine.forward import Forward
+from ftkit.engine.generation import Generated
+from ftkit.engine.kept import KeptSamples
+from ftkit.engine.loop import Loop
 from ftkit.engine.methods import method_of
-from ftkit.engine.pretrained import load_pretrained
+from ftkit.engine.placing import Before
+from ftkit.engine.pretrained import Pretrained, load_pretrained
 from ftkit.engine.reference import give_reference, log_probabilities
 from ftkit.engine.rendered import Example, Rendered
+from ftkit.engine.rollouts import Rollouts
 from ftkit.engine.rows import TokenRows
 from ftkit.engine.source import find_source
 from ftkit.engine.training import Job, train
 from ftkit.engine.tree import Pack, packs_within
-from tests.parity.trl_side import Found, PreferencePair
+from ftkit.graders import Grade, Setting
+from ftkit.recipe import RecipeFacts
+from tests.parity.trl_side import DrawnGroup, Found, PreferencePair
 
-__all__ = ["Ran", "pairs_batch", "run_job"]
+__all__ = ["Ran", "drawn_batch", "pairs_batch", "run_job"]
 
 
 @dataclass(slots=True)
@@ -79,11 +88,7 @@ def pairs_batch(
 
 
 def _example(pair: PreferencePair) -> Example:
-    def of(answer: list[int]) -> Rendered:
-        ids = np.array(pair.prompt + answer, dtype=np.int32)
-        return Rendered(ids, np.arange(len(ids)) >= len(pair.prompt))
-
-    return Example((of(pair.chosen), of(pair.rejected)), margin=pair.margin)
+    return Example((_sequence(pair.prompt, pair.chosen), _sequence(pair.prompt, pair.rejected)), margin=pair.margin)
 
 
 def run_job(
@@ -117,3 +122,55 @@ def run_job(
     job = Job(recipe, data, None, model, output)
     ran.summary = train(job, lambda kind, data: ran.events.append((kind, data)))
     return ran
+
+
+def drawn_batch(
+    recipe: ft.RFT,
+    folder: str,
+    drawn: Mapping[str, torch.Tensor],
+    now: Mapping[str, torch.Tensor],
+    groups: Sequence[DrawnGroup],
+) -> Found:
+    """Loss and gradients of one batch of answers, from their rewards on, as a step of the loop computes them."""
+    where, method = torch.device("cpu"), method_of(recipe)
+    resolved = recipe.resolve(RecipeFacts(rows=len(groups)))
+    loaded = load_pretrained(find_source(folder), precision="fp32", device=where)
+    adapted = adapt(loaded.model, resolved.adapter, total_steps=1, seed=0)
+    rows = TokenRows([[Example((_sequence(one.prompt, []),))] for one in groups], tokens=0, supervised=0, longest=0)
+    data = ft.Dataset.from_rows([{"q": "?"}] * len(groups), ft.Task(input="{q}"))
+    before = Before(adapted, fresh=True)
+    kept = KeptSamples(Path(folder) / "none")
+    rollouts = Rollouts(resolved, loaded, adapted, data, rows, None, Setting(), before, kept)
+    totals = {"epochs": 1, "batch_size": len(groups)}
+    loop = Loop(
+        resolved.model_copy(update=totals), method, adapted, where, rows, None, lambda kind, data: None,
+        lambda: False, 1, Checkpoints(Path(folder), "", 1), rollouts,
+    )  # fmt: skip
+    _take(drawn, adapted)
+    examples = rollouts.examples(1, [_group(at, one, loaded) for at, one in enumerate(groups)], loop.measure)
+    _take(now, adapted)
+    loss, _ = loop.compute(loop.packs(examples), method.size(examples), lambda part: part.backward())
+    return Found(loss, {name: one.grad for name, one in adapted.parameters.items() if one.grad is not None})
+
+
+def _take(weights: Mapping[str, torch.Tensor], adapted: Adapted) -> None:
+    assert weights.keys() == adapted.parameters.keys()
+    for name, value in weights.items():
+        adapted.parameters[name].data.copy_(value)
+
+
+def _sequence(prompt: list[int], answer: list[int]) -> Rendered:
+    ids = np.array(prompt + answer, dtype=np.int32)
+    return Rendered(ids, np.arange(len(ids)) >= len(prompt))
+
+
+def _group(number: int, group: DrawnGroup, loaded: Pretrained) -> Group:
+    answers = [
+        Answered(
+            Generated(tuple(ids), ids[-1] in loaded.renderer.stop_ids, 0, 0.0, 0.0, (0.0,) * len(ids)),
+            "",
+            Grade(reward),
+        )
+        for ids, reward in zip(group.completions, group.rewards, strict=True)
+    ]
+    return Group(number, np.array(group.prompt, dtype=np.int32), tuple(answers))

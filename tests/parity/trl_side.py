@@ -17,13 +17,13 @@ import torch
 import transformers
 from peft import PeftConfig
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
-from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference as PairCollator
 from trl.trainer.reward_trainer import DataCollatorForPreference as RewardCollator
 
 from ftkit.engine.rendered import Rendered
 
-__all__ = ["Found", "PreferencePair", "dpo", "reward", "sft", "sft_losses"]
+__all__ = ["DrawnGroup", "Found", "PreferencePair", "dpo", "grpo", "reward", "sft", "sft_losses"]
 
 datasets.disable_progress_bars()
 transformers.utils.logging.set_verbosity_error()
@@ -211,3 +211,56 @@ def _backward(trainer: Any, batch: dict[str, Any]) -> Found:
         float(loss.detach()),
         {name: one.grad.clone() for name, one in trainer.model.named_parameters() if one.grad is not None},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnGroup:
+    """One prompt with the answers that were drawn for it, in token ids, and what each was worth."""
+
+    prompt: list[int]
+    completions: list[list[int]]
+    rewards: list[float]
+
+
+def grpo(
+    folder: str, config: PeftConfig | None, drawn: Weights, now: Weights, groups: Sequence[DrawnGroup], output: Path,
+    **settings: Any,
+) -> Found:  # fmt: skip
+    """``GRPOTrainer.compute_loss`` on one batch of answers, from its rewards on; the reference is the base model.
+
+    Args:
+        drawn: the weights that the answers are taken to have been drawn with.
+        now: the weights of the loss and its gradients.
+        settings: of the ``GRPOConfig``.
+    """
+    count = len(groups[0].completions)
+    flat = [
+        (group.prompt, ids, reward)
+        for group in groups
+        for ids, reward in zip(group.completions, group.rewards, strict=True)
+    ]
+
+    def rollout(prompts: list[str], trainer: Any) -> dict[str, Any]:
+        asked = [flat[int(prompt) * count + at % count] for at, prompt in enumerate(prompts)]
+        ids = [one[1] for one in asked]
+        return {
+            "prompt_ids": [one[0] for one in asked],
+            "completion_ids": ids,
+            "logprobs": [[0.0] * len(one) for one in ids],
+            "worth": [one[2] for one in asked],
+        }
+
+    arguments = GRPOConfig(
+        **_plainly(output, len(flat)), num_generations=count, shuffle_dataset=False, num_iterations=2, **settings
+    )
+    trainer = GRPOTrainer(
+        _causal(folder), lambda prompts, worth, **kwargs: worth, arguments,
+        train_dataset=datasets.Dataset.from_list([{"prompt": str(at)} for at in range(len(groups))]),
+        processing_class=_tokenizer(folder), peft_config=config, rollout_func=rollout,
+    )  # fmt: skip
+    trainer.current_gradient_accumulation_steps = 1
+    _put(drawn, trainer.model)
+    trainer.model.train()
+    batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    _put(now, trainer.model)
+    return _backward(trainer, batch)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from ftkit.backends.answer import Answerer
-from ftkit.backends.fireworks.fields import MOST_BETA, TREATMENTS, loss, parameters
+from ftkit.backends.fireworks.fields import MOST_BETA, TREATMENTS, loss, parameters, rollouts
 from ftkit.backends.fireworks.host import FireworksHost
 from ftkit.backends.hosted.backend import HostedBackend
 from ftkit.backends.hosted.endpoint import Endpoint
@@ -15,7 +16,10 @@ from ftkit.backends.hosted.patience import Patience
 from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
 from ftkit.catalog import load_catalog
 from ftkit.errors import ConfigError
-from ftkit.recipe import DPO, Recipe
+from ftkit.graders import EvaluatorGrader
+from ftkit.recipe import DPO, RFT, Recipe
+from ftkit.schema import Output
+from ftkit.store import RunRecord
 
 __all__ = ["Fireworks"]
 
@@ -24,7 +28,7 @@ _ENDPOINT = Endpoint("fireworks", "https://api.fireworks.ai", "FIREWORKS_BASE_UR
 
 class Fireworks(HostedBackend[FireworksHost]):
     """Trains at Fireworks AI. A tuned model answers from a deployment of its own:
-    ``"fireworks:accounts/x/models/m#accounts/x/deployments/d"``.
+    ``"fireworks:accounts/x/models/m#accounts/x/deployments/d"``, or here after ``run.download(folder)``.
 
     Args:
         model: e.g. ``"qwen3-8b"``, or a whole name, ``"accounts/fireworks/models/qwen3-8b"``.
@@ -59,15 +63,22 @@ class Fireworks(HostedBackend[FireworksHost]):
     def beyond(self, recipe: Recipe) -> dict[str, str]:
         if isinstance(recipe, DPO) and recipe.beta >= MOST_BETA:
             return {"beta": f"the host takes a beta below {MOST_BETA}"}
+        if isinstance(recipe, RFT) and not isinstance(recipe.grader, EvaluatorGrader):
+            why = 'the host grades by an evaluator of yours: ft.EvaluatorGrader(evaluator="accounts/…/evaluators/…")'
+            return {"grader": why}
         return {}
 
-    def body(self, recipe: Recipe, rows: int, files: dict[str, str], key: str) -> dict[str, Any]:
+    def body(
+        self, recipe: Recipe, rows: int, files: dict[str, str], key: str, output: Output | None = None
+    ) -> dict[str, Any]:
         training = {"baseModel": self._whole_name()} | parameters(recipe, rows)
         body: dict[str, Any] = {"dataset": files["training"], "displayName": key}
         if "validation" in files:
             body["evaluationDataset"] = files["validation"]
         if isinstance(recipe, DPO):
             return body | {"trainingConfig": training, "lossConfig": loss(recipe)}
+        if isinstance(recipe, RFT):
+            return body | {"trainingConfig": training} | rollouts(recipe)
         return body | training
 
     def make_host(self) -> FireworksHost:
@@ -79,6 +90,9 @@ class Fireworks(HostedBackend[FireworksHost]):
     def make_answerer(self) -> Answerer:
         url = f"{self.url()}/inference/v1"
         return OpenAIAnswerer(self.endpoint, url, self.key(), self._whole_name(), self.patience, self.concurrency)
+
+    def fetch_weights(self, record: RunRecord, folder: Path) -> None:
+        self.patience(lambda: self.host().download(str(record.summary["tuned_model"]), folder))
 
     def _whole_name(self) -> str:
         known = load_catalog().model(self.name, self.model)

@@ -1,6 +1,6 @@
 """What becomes of a recipe at Fireworks AI.
 
-Source: Fireworks' API reference, supervisedFineTuningJobs and dpoJobs; https://docs.fireworks.ai.
+Source: Fireworks' API reference, supervisedFineTuningJobs, dpoJobs and reinforcementFineTuningJobs; https://docs.fireworks.ai.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from ftkit.backends.hosted.treatment import HERE_ONLY, HOST_CHOOSES, Treatment, Treatments
-from ftkit.recipe import DPO, Full, Recipe, RecipeFacts
+from ftkit.graders import EvaluatorGrader
+from ftkit.recipe import DPO, RFT, Full, Recipe, RecipeFacts
 
-__all__ = ["MOST_BETA", "TREATMENTS", "loss", "parameters"]
+__all__ = ["MOST_BETA", "TREATMENTS", "loss", "parameters", "rollouts"]
 
 MOST_BETA = 0.5
 """Betas of DPO must be below."""
@@ -55,6 +56,27 @@ TREATMENTS: dict[str, Treatments] = {
         "loss_type": Treatment("refused", "the host has the sigmoid loss, and ORPO, which is no DPO"),
         "label_smoothing": Treatment("refused", "the host has none"),
     },
+    "rft": _COMMON
+    | {
+        "grader": Treatment("translated", "evaluator, the name of one of yours"),
+        "num_generations": Treatment("honoured", "inferenceParameters.responseCandidatesCount"),
+        "max_output_tokens": Treatment("honoured", "inferenceParameters.maxOutputTokens"),
+        "temperature": Treatment("honoured", "inferenceParameters.temperature"),
+        "top_p": Treatment("honoured", "inferenceParameters.topP"),
+        "advantage": HOST_CHOOSES,
+        "loss_type": Treatment("translated", "lossConfig.method, GRPO or DAPO", takes=("grpo", "dapo")),
+        "importance_sampling_level": Treatment("translated", "sequence is lossConfig.method GSPO_TOKEN"),
+        "epsilon": HOST_CHOOSES,
+        "epsilon_high": HOST_CHOOSES,
+        "beta": Treatment("honoured", "lossConfig.klBeta"),
+        "num_iterations": HOST_CHOOSES,
+        "mask_truncated_completions": HOST_CHOOSES,
+        "dynamic_sampling": HOST_CHOOSES,
+        "eval_generations": HOST_CHOOSES,
+        "probe_prompts": Treatment("no effect", "answers are looked at beforehand on this machine alone"),
+        "allow_python": Treatment("no effect", "says what this machine may run; the host runs the evaluator"),
+        "isolation": HERE_ONLY,
+    },
 }
 """By the recipe's kind."""
 
@@ -74,6 +96,23 @@ def parameters(recipe: Recipe, rows: int) -> dict[str, Any]:
     if recipe.max_length is not None:
         body["maxContextLength"] = recipe.max_length
     return body
+
+
+def rollouts(recipe: RFT) -> dict[str, Any]:
+    """How answers are drawn, graded and learned from. GSPO-token is GSPO where all tokens of an answer have one
+    advantage, as they have here (Zheng et al. 2025, arXiv 2507.18071, section 4.3)."""
+    method = "GSPO_TOKEN" if recipe.importance_sampling_level == "sequence" else recipe.loss_type.upper()
+    evaluator = recipe.grader.at_host() if isinstance(recipe.grader, EvaluatorGrader) else None
+    return {
+        "evaluator": evaluator,
+        "inferenceParameters": {
+            "responseCandidatesCount": recipe.num_generations,
+            "maxOutputTokens": recipe.max_output_tokens,
+            "temperature": recipe.temperature,
+            "topP": recipe.top_p,
+        },
+        "lossConfig": {"method": method, "klBeta": recipe.beta},
+    }
 
 
 def loss(recipe: DPO) -> dict[str, Any]:

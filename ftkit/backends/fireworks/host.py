@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.hosted.host import Order, RemoteEvent, RemoteFile, RemoteJob
+from ftkit.backends.hosted.host import Leavings, Order, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.http import Http
+from ftkit.backends.hosted.weights import inside
 from ftkit.errors import HostError
 from ftkit.store import RunState
 
 __all__ = ["TUNING", "FireworksHost"]
 
-TUNING = {"sft": "supervisedFineTuningJobs", "dpo": "dpoJobs"}
+TUNING = {"sft": "supervisedFineTuningJobs", "dpo": "dpoJobs", "rft": "reinforcementFineTuningJobs"}
 """The collection of jobs of each kind of recipe."""
 
 _SMALL_BYTES = 100_000_000
@@ -86,6 +87,9 @@ class FireworksHost:
                 return None
             raise
 
+    def estimate(self, order: Order) -> float | None:
+        return None  # it says none beforehand
+
     def create_job(self, order: Order) -> RemoteJob:
         collection = TUNING[order.kind]
         path = f"{self._account}/{collection}"
@@ -108,9 +112,20 @@ class FireworksHost:
         data = {"message": f"{progress['percent']} % done", "type": "progress"} | progress
         return (RemoteEvent(mark, "log", data),)
 
+    def leavings(self, job_id: str) -> Leavings:
+        return Leavings()  # the events tell all
+
     def cancel(self, job_id: str) -> RemoteJob:
         self.http.send("cancelling the job", "POST", f"/v1/{job_id}:cancel", json={})
         return self.job(job_id)
+
+    def download(self, model: str, folder: Path) -> None:
+        """Fetch the files of a tuned model, by its whole resource name, into ``folder``."""
+        told = self.http.json("asking for the weights", "GET", f"/v1/{model}:getDownloadEndpoint")
+        for name, url in (told.get("filenameToSignedUrls") or {}).items():
+            place = inside(folder, str(name))
+            if place is not None:
+                self.http.get_signed(f"downloading {place.name}", str(url), place)
 
     def resume(self, job_id: str) -> RemoteJob:
         self.http.send("resuming the job", "POST", f"/v1/{job_id}:resume", json={})

@@ -12,6 +12,9 @@ from ftkit.recipe import Recipe
 
 __all__ = ["check_recipe", "check_rows"]
 
+_LEARNS_FROM = {"sft": "demonstrations", "dpo": "preferences"}
+"""What other methods learn from are prompts, which every row has."""
+
 
 def check_recipe(recipe: Recipe, treatments: Mapping[str, Treatments], beyond: Mapping[str, str], backend: str) -> None:
     """Refuse a recipe of a kind that is not trained there, and fields that cannot be honoured.
@@ -34,21 +37,28 @@ def check_recipe(recipe: Recipe, treatments: Mapping[str, Treatments], beyond: M
         )
     refuse(recipe, treatments[recipe.kind], backend)
     if beyond:
-        told = "; ".join(f"{field}={flat(recipe)[field]}: {why}" for field, why in beyond.items())
+        told = "; ".join(f"{field}={flat(recipe)[field]!s:.80}: {why}" for field, why in beyond.items())
         raise RefusedError(f"{backend} cannot honour the recipe. {told}", backend=name, fields=tuple(beyond))
 
 
-def check_rows(method: str, data: Dataset, validation: Dataset | None, backend: str) -> None:
+def check_rows(
+    method: str, data: Dataset, validation: Dataset | None, backend: str, *, validation_needed: bool = False
+) -> None:
     """Refuse rows of another kind than ``method`` learns from, and what the catalogue says the host takes no more of.
+
+    Args:
+        validation_needed: whether the host takes no job of ``method`` without validation rows.
 
     Raises:
         RefusedError: the host takes no more jobs for the model, or does not tune it by ``method``.
         DataError: the wrong kind of rows, too few or too many.
     """
-    wanted = "demonstrations" if method == "sft" else "preferences"
+    wanted = _LEARNS_FROM.get(method)
     for rows in (data, validation):
-        if rows is not None and rows.kind != wanted:
+        if rows is not None and wanted is not None and rows.kind != wanted:
             raise DataError(f"{method} learns from {wanted}, and these rows are {rows.kind}")
+    if validation_needed and validation is None:
+        raise DataError(f"{backend} takes no {method} without validation rows; give some of the rows as validation")
     provider, _, model = backend.partition(":")
     known = load_catalog()
     closes = known.training_closes(provider, model)

@@ -6,26 +6,30 @@ import secrets
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.admission import check_recipe, check_rows
+from ftkit.backends.hosted.creating import create_once
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.files import TrainingFiles
-from ftkit.backends.hosted.host import Host, Order, RemoteJob
+from ftkit.backends.hosted.host import Host, Leavings, Order, RemoteJob
 from ftkit.backends.hosted.outcome import end, write_outcome
 from ftkit.backends.hosted.patience import Patience
 from ftkit.backends.hosted.quote import Quote, quote
 from ftkit.backends.hosted.submitting import submitting
 from ftkit.backends.hosted.treatment import Treatments
+from ftkit.backends.hosted.weights import fetch_model
 from ftkit.backends.protocol import TrainingJob
 from ftkit.data import Dataset
+from ftkit.data.writers import OpenAIForm
 from ftkit.engine.estimate import Estimate
 from ftkit.errors import HostError, RefusedError, RunError
 from ftkit.files import write_atomically
 from ftkit.recipe import Recipe
+from ftkit.schema import Output
 from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.task import Task
 
@@ -54,6 +58,8 @@ class HostedBackend(ABC, Generic[HostType]):
 
     byte_order_mark: bool = False
     """Whether training files begin with one."""
+    validation_needed: tuple[str, ...] = ()
+    """Kinds of recipes that the host trains with validation rows alone."""
 
     def __init__(
         self,
@@ -93,16 +99,32 @@ class HostedBackend(ABC, Generic[HostType]):
         """What answers there."""
 
     @abstractmethod
-    def body(self, recipe: Recipe, rows: int, files: dict[str, str], key: str) -> dict[str, Any]:
+    def body(
+        self, recipe: Recipe, rows: int, files: dict[str, str], key: str, output: Output | None = None
+    ) -> dict[str, Any]:
         """The request that creates the job.
 
         Args:
             files: ids of the uploaded files, as ``training`` and perhaps ``validation``.
+            output: what the task's answers look like.
         """
 
     def beyond(self, recipe: Recipe) -> dict[str, str]:
         """Fields whose values are beyond the host's own ranges, by dotted name, each with what it takes."""
         return {}
+
+    def fetch_weights(self, record: RunRecord, folder: Path) -> None:
+        """Write the files of a succeeded run's model into ``folder``.
+
+        Raises:
+            RunError: the host gives none out.
+        """
+        raise RunError(f"{self.name} gives no weights out; the model of run {record.id} answers there only")
+
+    def shutdown_date(self) -> date | None:
+        """When the host itself says that the model, or what is tuned from it, stops answering: one quick question.
+        ``None``: it does not say, cannot be asked now, or there is no key to ask with."""
+        return None
 
     # The protocol.
 
@@ -118,13 +140,16 @@ class HostedBackend(ABC, Generic[HostType]):
         raise RefusedError(f"{self.name}:{self.model} makes no estimates; its quote says the cost", backend=self.name)
 
     def quote(self, recipe: Recipe, data: Dataset, validation: Dataset | None = None) -> Quote:
-        """What training would cost here and how long the door stays open; see :class:`Quote`. Calls nobody.
+        """What training would cost here and how long the door stays open; see :class:`Quote`.
+
+        Sends no rows. Where there is a key, the host is asked for the model's last day, which goes before the
+        catalogue's.
 
         Raises:
             RefusedError, DataError: as for :meth:`check`; no key is needed.
         """
         self._refuse(recipe, data, validation)
-        return quote(self.name, self.model, recipe, data)
+        return quote(self.name, self.model, recipe, data, last_day=self.shutdown_date())
 
     def submit(self, job: TrainingJob, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. When the outcome stays in doubt the run stays ``queued``, and whoever
@@ -135,9 +160,10 @@ class HostedBackend(ABC, Generic[HostType]):
             if not mine:
                 raise RunError(f"run {job.run_id} is being submitted already")
             job.save(folder)
-            self._write_rows(job.data, folder / "training.jsonl")
+            form: OpenAIForm | None = "reinforcement" if job.recipe.kind == "rft" else None
+            self._write_rows(job.data, folder / "training.jsonl", form)
             if job.validation is not None:
-                self._write_rows(job.validation, folder / "validation.jsonl")
+                self._write_rows(job.validation, folder / "validation.jsonl", form)
             # From here on the run can be gone on with by whoever finds it.
             key = f"ftkit-{job.run_id}-{secrets.token_hex(4)}"
             store.update(job.run_id, handle={"key": key, "phase": "uploading", "url": self.host().url})
@@ -227,6 +253,17 @@ class HostedBackend(ABC, Generic[HostType]):
             raise RunError(f"the host named no model for run {record.id}; job {record.handle.get('job')}")
         return str(name)
 
+    def download(self, record: RunRecord, folder: Path) -> None:
+        """Fetch the weights of a succeeded run, so that ``"local:<folder>"`` is its model.
+
+        Raises:
+            RunError: the host gives none out, or the folder is not empty.
+            HostError: it cannot be asked, or sent no model.
+        """
+        self._same_host(record)
+        kept = {"task": record.task, "run": record.id, "trained_at": self.name, "tuned_from": record.model}
+        fetch_model(folder, kept, lambda aside: self.fetch_weights(record, aside))
+
     def answerer(self) -> Answerer:
         """See :class:`~ftkit.backends.Backend`."""
         with self._lock:
@@ -258,7 +295,8 @@ class HostedBackend(ABC, Generic[HostType]):
     def _refuse(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
         where = f"{self.name}:{self.model}"
         check_recipe(recipe, self.treatments, self.beyond(recipe), where)
-        check_rows(recipe.kind, data, validation, where)
+        needed = recipe.kind in self.validation_needed
+        check_rows(recipe.kind, data, validation, where, validation_needed=needed)
 
     # Submitting.
 
@@ -271,10 +309,14 @@ class HostedBackend(ABC, Generic[HostType]):
         if found is None:
             files = self._files(store).upload_all(record)
             recipe = Recipe.kinds[kind].model_validate(record.recipe)
-            order = Order(key, self.body(recipe, record.rows, files, key), kind)
-            self._note(run_id, store, phase="creating", asked_at=time.time())
+            output = Task.model_validate(record.task).output
+            order = Order(key, self.body(recipe, record.rows, files, key, output), kind)
             try:
-                found = self._create(order)
+                self._estimated(run_id, order, store)
+                self._note(run_id, store, phase="creating", asked_at=time.time())
+                found = create_once(
+                    self.patience, lambda: self.host().create_job(order), lambda: self.host().find_job(key, kind)
+                )
             except HostError:
                 # A clear no: nothing was created, so what was uploaded for it goes.
                 self._note(run_id, store, phase="uploading", asked_at=None)
@@ -285,39 +327,16 @@ class HostedBackend(ABC, Generic[HostType]):
             return
         self._attach(store.get(run_id), found, store)
 
-    def _create(self, order: Order) -> RemoteJob | None:
-        """Create the job once. ``None``: it may or may not be there, and the host cannot be asked."""
-        asked = False
-
-        def once() -> RemoteJob:
-            nonlocal asked
-            if asked:
-                found = self.host().find_job(order.key, order.kind)
-                if found is not None:
-                    return found
-            try:
-                return self.host().create_job(order)
-            except HostError as error:
-                asked = asked or error.unsure
-                raise
-
+    def _estimated(self, run_id: str, order: Order, store: Store) -> None:
+        """Write down what the host expects to charge; a run that it cannot say that of begins all the same."""
         try:
-            return self.patience(once)
+            usd = self.patience(lambda: self.host().estimate(order))
         except HostError as error:
-            if asked:
-                found = self._sure(lambda: self.host().find_job(order.key, order.kind))
-                if found is not None or error.passing:
-                    return found
-            raise
-
-    def _sure(self, look: Callable[[], RemoteJob | None]) -> RemoteJob | None:
-        """What a look finds; an outage counts as nothing found."""
-        try:
-            return self.patience(look)
-        except HostError as error:
-            if error.passing:
-                return None
-            raise
+            if error.status is None and not error.passing:
+                raise  # the account may not
+            return
+        if usd is not None:
+            store.append(run_id, "log", {"message": f"the host estimates ${usd:,.2f}", "estimated_usd": usd})
 
     def _attach(self, record: RunRecord, job: RemoteJob, store: Store) -> None:
         self._note(record.id, store, phase="created", job=job.id)
@@ -370,7 +389,16 @@ class HostedBackend(ABC, Generic[HostType]):
             if error.passing:
                 raise
             events = ()  # some hosts have none; the job has ended or goes on all the same
-        write_outcome(record, job, events, store)
+        left = self._leavings(record, job, store) if job.state == "succeeded" else Leavings()
+        write_outcome(record, job, events, left, store)
+
+    def _leavings(self, record: RunRecord, job: RemoteJob, store: Store) -> Leavings:
+        """What the job has left; when it cannot be had, the run ends without it all the same."""
+        try:
+            return self.patience(lambda: self.host().leavings(job.id))
+        except HostError as error:
+            store.append(record.id, "warning", {"message": f"{error}; the run's results and checkpoints are not shown"})
+            return Leavings()
 
     # Small things.
 
@@ -388,7 +416,7 @@ class HostedBackend(ABC, Generic[HostType]):
                 "set the address back to look after it"
             )
 
-    def _write_rows(self, data: Dataset, path: Path) -> None:
-        data.write_openai(path)
+    def _write_rows(self, data: Dataset, path: Path, form: OpenAIForm | None) -> None:
+        data.write_openai(path, form=form)
         if self.byte_order_mark:
             write_atomically(path, b"\xef\xbb\xbf" + path.read_bytes())

@@ -22,6 +22,7 @@ class Endpoint:
         key_variables: environment variables that may hold the key, the first that is set.
         token_limit: the name of the parameter that limits an answer.
         strict_schemas: whether ``strict`` structured outputs are offered.
+        batches: whether questions can be sent as a batch in OpenAI's form.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Endpoint:
     key_variables: tuple[str, ...]
     token_limit: Literal["max_completion_tokens", "max_tokens"] = "max_tokens"  # noqa: S105
     strict_schemas: bool = False
+    batches: bool = False
 
     def address(self, given: str | None) -> str:
         """The base URL: the argument's, the environment's or the default.

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ftkit.store import EventKind, RunState
 
-__all__ = ["Host", "Order", "RemoteEvent", "RemoteFile", "RemoteJob"]
+__all__ = ["Host", "Leavings", "Order", "RemoteEvent", "RemoteFile", "RemoteJob"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,16 @@ class RemoteEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Leavings:
+    """What a job that succeeded has left besides its model."""
+
+    events: Sequence[RemoteEvent] = ()
+    """Of the files it wrote: steps and looks at the validation rows, for hosts whose events do not tell them all."""
+    checkpoints: Sequence[dict[str, Any]] = ()
+    """``{"step": …, "model": …}``, by step: earlier states that answer under names of their own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """A job to be created."""
 
@@ -79,12 +89,24 @@ class Host(Protocol):
         """The job that carries ``key``, if there is one."""
         ...
 
+    def estimate(self, order: Order) -> float | None:
+        """What the job will cost in US dollars by the host's own word; ``None`` where it says nothing.
+
+        Raises:
+            HostError: the account may not spend so much.
+        """
+        ...
+
     def create_job(self, order: Order) -> RemoteJob: ...
 
     def job(self, job_id: str) -> RemoteJob: ...
 
     def events(self, job_id: str, seen: set[str]) -> Sequence[RemoteEvent]:
         """What happened, oldest first; events in ``seen`` may be left out."""
+        ...
+
+    def leavings(self, job_id: str) -> Leavings:
+        """What a job that succeeded has left."""
         ...
 
     def cancel(self, job_id: str) -> RemoteJob: ...

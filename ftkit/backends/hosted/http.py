@@ -12,6 +12,8 @@ from ftkit.extras import require
 
 __all__ = ["Http"]
 
+_MOVED = (301, 302, 303, 307, 308)
+
 
 class Http:
     """Calls to one host, with its key.
@@ -59,18 +61,33 @@ class Http:
 
     def fetch(self, doing: str, path: str, target: Path, params: Mapping[str, str]) -> None:
         """Write what a call answers with to ``target``; redirects to signed addresses are followed without the key."""
-        answer = self.send(doing, "GET", path, params=dict(params), also=(301, 302, 303, 307, 308))
+        answer = self._checked(doing, self._client, "GET", path, _MOVED, {"params": dict(params)}, target)
         if answer.is_redirect:
-            answer = self._checked(doing, self._bare, "GET", answer.headers["location"], (), {})
-        target.write_bytes(answer.content)
+            self.get_signed(doing, answer.headers["location"], target)
+
+    def get_signed(self, doing: str, url: str, target: Path) -> None:
+        """Write what is at a signed address to ``target``."""
+        self._checked(doing, self._bare, "GET", url, (), {"follow_redirects": True}, target)
 
     def _checked(
-        self, doing: str, client: Any, method: str, path: str, also: tuple[int, ...], options: dict[str, Any]
+        self,
+        doing: str,
+        client: Any,
+        method: str,
+        path: str,
+        also: tuple[int, ...],
+        options: dict[str, Any],
+        target: Path | None = None,
     ) -> Any:
+        """The answer; with ``target`` a successful one goes there piece by piece, because weights are large."""
         failure: HostError | None = None
         answer: Any = None
         try:
-            answer = client.request(method, path, **options)
+            if target is None:
+                answer = client.request(method, path, **options)
+            else:
+                with client.stream(method, path, **options) as answer:
+                    _save(answer, target)
         except self._httpx.TimeoutException:
             failure = broken(doing, "it took too long", host=self.name, secret=self._key)
         except self._httpx.HTTPError as error:
@@ -80,3 +97,13 @@ class Http:
         if answer.status_code >= 300 and answer.status_code not in also:
             raise refused(doing, answer.status_code, answer.text, answer.headers, host=self.name, secret=self._key)
         return answer
+
+
+def _save(answer: Any, target: Path) -> None:
+    """Write the body of a success; read that of anything else."""
+    if not answer.is_success:
+        answer.read()
+        return
+    with target.open("wb") as file:
+        for piece in answer.iter_bytes():
+            file.write(piece)

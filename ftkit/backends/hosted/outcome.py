@@ -6,16 +6,25 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ftkit.backends.hosted.host import RemoteEvent, RemoteJob
+from ftkit.backends.hosted.host import Leavings, RemoteEvent, RemoteJob
 from ftkit.catalog import load_catalog
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
 
 __all__ = ["end", "write_outcome"]
 
 
-def write_outcome(record: RunRecord, job: RemoteJob, events: Sequence[RemoteEvent], store: Store) -> None:
-    """Bring a run up to date; events first, so that the end comes last."""
+def write_outcome(
+    record: RunRecord, job: RemoteJob, events: Sequence[RemoteEvent], left: Leavings, store: Store
+) -> None:
+    """Bring a run up to date; events first, so that the end comes last.
+
+    Args:
+        left: what the job has left; steps that its events have told already are not told again.
+    """
     seen = set(record.handle.get("seen", ()))
+    told = {(event.kind, event.data.get("step")) for event in store.events(record.id)} if left.events else set()
+    told |= {(event.kind, event.data.get("step")) for event in events}
+    events = [*events, *(event for event in left.events if (event.kind, event.data["step"]) not in told)]
     for event in events:
         if event.id not in seen:
             seen.add(event.id)
@@ -31,6 +40,8 @@ def write_outcome(record: RunRecord, job: RemoteJob, events: Sequence[RemoteEven
             "trained_tokens": job.trained_tokens,
             "cost_usd": _paid(record, job),
         }
+        if left.checkpoints:
+            summary["checkpoints"] = list(left.checkpoints)
         store.update(record.id, expect=OPEN_STATES, state="succeeded", summary=summary, finished_at=time.time())
     elif job.state not in OPEN_STATES:
         reason = job.error or f"the host says {job.status} and no more"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -40,15 +41,31 @@ class Patience:
         Raises:
             HostError: it will not pass, or the budget is spent.
         """
-        tenacity: Any = require("tenacity", extra="openai", needed_for="calling a hosted API")
-        found: Found = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, HostError) and error.passing),
-            wait=self._wait,
-            stop=lambda state: state.idle_for >= self.budget_s,
-            sleep=self.sleep,
-            reraise=True,
-        )(call)
+        found: Found = _tenacity().Retrying(**self._terms(), sleep=self.sleep)(call)
         return found
+
+    async def call_async(self, call: Callable[[], Awaitable[Found]]) -> Found:
+        """As calling it, for a call that is awaited; waits without a thread."""
+
+        async def sleep(seconds: float) -> None:
+            if self.sleep is time.sleep:
+                await asyncio.sleep(seconds)
+            else:
+                self.sleep(seconds)
+
+        async def once() -> Found:
+            return await call()
+
+        found: Found = await _tenacity().AsyncRetrying(**self._terms(), sleep=sleep)(once)
+        return found
+
+    def _terms(self) -> dict[str, Any]:
+        return {
+            "retry": _tenacity().retry_if_exception(lambda error: isinstance(error, HostError) and error.passing),
+            "wait": self._wait,
+            "stop": lambda state: state.idle_for >= self.budget_s,
+            "reraise": True,
+        }
 
     def _wait(self, state: Any) -> float:
         error = state.outcome.exception()
@@ -57,3 +74,7 @@ class Patience:
             return float(min(named, 2 * self.longest_s)) + random.uniform(0, 0.25)  # noqa: S311  (jitter)
         most = min(self.longest_s, 0.5 * 2 ** (state.attempt_number - 1))
         return random.uniform(most / 2, most)  # noqa: S311
+
+
+def _tenacity() -> Any:
+    return require("tenacity", extra="openai", needed_for="calling a hosted API")

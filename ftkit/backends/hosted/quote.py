@@ -39,14 +39,27 @@ class Quote(BaseModel):
     training_days_left: int | None
     stops_answering: date | None
     answering_days_left: int | None
+    stops_source: str | None
+    """Who says so: a page of the catalogue, or the host itself."""
     replacement: str | None
     price_source: str | None
     price_as_of: date | None
     notes: tuple[str, ...] = ()
 
 
-def quote(provider: str, model: str, recipe: Recipe, data: Dataset, *, today: date | None = None) -> Quote:
+def quote(
+    provider: str,
+    model: str,
+    recipe: Recipe,
+    data: Dataset,
+    *,
+    last_day: date | None = None,
+    today: date | None = None,
+) -> Quote:
     """Work out what training ``recipe`` on ``data`` costs there.
+
+    Args:
+        last_day: when the host itself says that the model stops answering; goes before the catalogue's word.
 
     Raises:
         DataError: a row that cannot be read.
@@ -69,12 +82,20 @@ def quote(provider: str, model: str, recipe: Recipe, data: Dataset, *, today: da
     training = known.training_price(provider, model, method, adapter)
     answers = known.inference_price(provider, model, tuned=True)
     hosting = known.hosting(provider, model)
-    closes, stops = known.training_closes(provider, model), known.stops(provider, model)
+    closing, stopping = known.training_closes(provider, model), known.stops(provider, model)
+    stops, stops_source = (None, None) if stopping is None else (stopping.on, stopping.source)
+    if last_day is not None:
+        stops, stops_source = last_day, f"GET /models of {provider}"
+    closes = min(filter(None, (None if closing is None else closing.on, last_day)), default=None)
     notes = [] if counter.exact else [f"tokens are estimated: {counter.why}"]
     if row is not None and row.training_context is not None and longest > row.training_context:
         notes.append(f"the longest row has {longest:,} tokens, and {row.training_context:,} are trained on")
     if training is not None and training.note:
         notes.append(f"price of training: {training.note}")
+    if last_day is not None and stopping is not None and last_day != stopping.on:
+        notes.append(
+            f"it stops answering on {last_day} by the host's own word, not on {stopping.on} as in the catalogue"
+        )
     notes += [f"{fact.source} was read {fact.as_of}" for fact in (training, answers) if fact and fact.is_stale(today)]
     return Quote(
         backend=f"{provider}:{model}",
@@ -88,10 +109,11 @@ def quote(provider: str, model: str, recipe: Recipe, data: Dataset, *, today: da
         if answers is None
         else answers.cost(prompts, tokens - prompts) / max(1, len(data)) * 1000,
         hosting_usd_per_hour=min((price.per_hour for price in hosting), default=None),
-        training_closes=None if closes is None else closes.on,
-        training_days_left=None if closes is None else days_until(closes.on, today),
-        stops_answering=None if stops is None else stops.on,
-        answering_days_left=None if stops is None else days_until(stops.on, today),
+        training_closes=closes,
+        training_days_left=None if closes is None else days_until(closes, today),
+        stops_answering=stops,
+        answering_days_left=None if stops is None else days_until(stops, today),
+        stops_source=stops_source,
         replacement=None if row is None else row.replacement,
         price_source=None if training is None else training.source,
         price_as_of=None if training is None else training.as_of,

@@ -62,8 +62,10 @@ def refuse(recipe: Recipe, treatments: Treatments, backend: str) -> None:
         RefusedError: names them all.
     """
     values = flat(recipe)
-    # Against the defaults of the same adapter, which are those of the class.
-    defaults = flat(type(recipe).model_validate({"kind": recipe.kind, "adapter": {"kind": recipe.adapter.kind}}))
+    # Against the defaults of the same adapter, which are those of the class; what must be given has none.
+    must = {name: getattr(recipe, name) for name, field in type(recipe).model_fields.items() if field.is_required()}
+    given = {**must, "kind": recipe.kind, "adapter": {"kind": recipe.adapter.kind}}
+    defaults = flat(type(recipe).model_validate(given))
     kind = treatments["adapter.kind"]
     if not kind.allows(values["adapter.kind"], None):
         values = {name: value for name, value in values.items() if not name.startswith("adapter.")} | {

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.backends.answer import Answerer
+from ftkit.backends.grading import setting_of
 from ftkit.backends.protocol import TrainingJob
 from ftkit.data import Dataset
 from ftkit.engine.estimate import Estimate
 from ftkit.errors import RunError
 from ftkit.extras import check_installed, require
-from ftkit.recipe import Recipe
+from ftkit.recipe import RFT, Recipe
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
 from ftkit.task import Message, Task
 
@@ -57,6 +58,8 @@ class LocalBackend:
         from ftkit.engine.checking import check_recipe
 
         check_recipe(recipe, self.source_name(), data, validation)
+        if isinstance(recipe, RFT):
+            recipe.grader.check(setting_of(recipe))
 
     def estimate(
         self, recipe: Recipe, data: Dataset, validation: Dataset | None, *, device: str | None = None

@@ -45,10 +45,11 @@ def main(run_id: str) -> int:
 
 def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any] | int:
     """The run's summary; or, when it was asked to stop, the steps it had done."""
+    from ftkit.backends.grading import setting_of
     from ftkit.data import Dataset
     from ftkit.engine.loop import Stopped
     from ftkit.engine.training import Job, train
-    from ftkit.recipe import Recipe
+    from ftkit.recipe import RFT, Recipe
 
     folder = store.run_folder(run_id)
     spec = json.loads((folder / "job.json").read_text(encoding="utf-8"))
@@ -74,8 +75,9 @@ def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any
         store.append(run_id, kind, data)
         print(time.strftime("%H:%M:%S"), kind, json.dumps(data, ensure_ascii=False), flush=True)  # noqa: T201
 
+    setting = setting_of(job.recipe) if isinstance(job.recipe, RFT) else None
     try:
-        return train(job, emit, should_stop=lambda: bool(asked_to_stop))
+        return train(job, emit, should_stop=lambda: bool(asked_to_stop), setting=setting)
     except Stopped as stopped:
         return int(stopped.args[0])
 

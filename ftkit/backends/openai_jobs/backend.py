@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 from ftkit.backends.answer import Answerer
@@ -11,10 +14,14 @@ from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
 from ftkit.backends.openai_jobs.fields import hyperparameters, treatments
 from ftkit.backends.openai_jobs.host import KEY, OpenAIHost
 from ftkit.backends.openai_jobs.profiles import PROFILES
+from ftkit.backends.openai_jobs.reinforcement import grader_form, grader_refused, reinforcement
 from ftkit.backends.openai_jobs.sdk import Sdk
 from ftkit.catalog import load_catalog
-from ftkit.errors import ConfigError
-from ftkit.recipe import DPO, Recipe
+from ftkit.errors import ConfigError, HostError, RefusedError
+from ftkit.graders import Grade, Grader
+from ftkit.recipe import DPO, RFT, Recipe
+from ftkit.schema import Output
+from ftkit.store import RunRecord
 
 __all__ = ["OpenAIJobs"]
 
@@ -59,6 +66,7 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
             patience=patience,
         )
         self.byte_order_mark = self.profile.byte_order_mark
+        self.validation_needed = self.profile.validation_needed
         self._extra = extra or {}
         # The address is part of the name where nothing else says it, so that another process finds the host again.
         self._known_as = model
@@ -73,9 +81,15 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
             found["batch_size"] = f"at most {_MOST_BATCH}"
         if isinstance(recipe, DPO) and recipe.beta > _MOST_BETA:
             found["beta"] = f"at most {_MOST_BETA:g}"
+        if isinstance(recipe, RFT):
+            refused = grader_refused(recipe.grader, self.profile)
+            if refused is not None:
+                found["grader"] = refused
         return found
 
-    def body(self, recipe: Recipe, rows: int, files: dict[str, str], key: str) -> dict[str, Any]:
+    def body(
+        self, recipe: Recipe, rows: int, files: dict[str, str], key: str, output: Output | None = None
+    ) -> dict[str, Any]:
         known = load_catalog().model(self.name, self._known_as)
         asked = hyperparameters(self.profile, recipe, rows)
         body: dict[str, Any] = {
@@ -89,7 +103,9 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
             body["metadata"] = {KEY: key}
         else:
             body["suffix"] = key
-        if self.profile.parameters == "top":
+        if isinstance(recipe, RFT):
+            body["method"] = reinforcement(recipe, output)
+        elif self.profile.parameters == "top":
             body["hyperparameters"] = asked
         else:
             method = "dpo" if isinstance(recipe, DPO) else "supervised"
@@ -98,12 +114,67 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
             body["extra_body"] = dict(self._extra)
         return body
 
+    def fetch_weights(self, record: RunRecord, folder: Path) -> None:
+        if not self.profile.weights:
+            super().fetch_weights(record, folder)
+        self.patience(lambda: self.host().download(record.handle["job"], folder))
+
+    def shutdown_date(self) -> date | None:
+        known = load_catalog().model(self.name, self._known_as)
+        names = [self._known_as, *(() if known is None else (known.id, *known.aliases))]
+        try:
+            said = self.host().shutdown_dates()
+        except (ConfigError, HostError):  # no key, or it cannot be asked now
+            return None
+        listed = load_catalog().stops(self.name, self._known_as)
+        if listed is not None and listed.ends == "tuned_models":  # the base model's own end says nothing of these
+            names = names[:1] if self._known_as.startswith("ft:") else []
+        return next((said[name] for name in names if name in said), None)
+
+    def validate_grader(self, grader: Grader) -> None:
+        """Let the host say whether it takes the grader; nothing is graded or charged.
+
+        Raises:
+            RefusedError: it does not take such a grader, or says what is wrong with it.
+            HostError: it cannot be asked.
+        """
+        self._check_grader(grader)
+        try:
+            self.patience(lambda: self.host().validate_grader(grader_form(grader)))
+        except HostError as error:
+            if error.status == 400:
+                raise RefusedError(str(error), backend=self.name, fields=("grader",)) from None
+            raise
+
+    def run_grader(self, grader: Grader, item: Mapping[str, Any], answer: str) -> Grade:
+        """Let the host grade one answer, to hold its grade beside that of :func:`ftkit.grade`. Models that it asks are
+        charged.
+
+        Args:
+            item: the row's columns.
+            answer: what a model said.
+
+        Raises:
+            RefusedError: the host does not take such a grader.
+            HostError: it cannot be asked.
+        """
+        self._check_grader(grader)
+        return self.patience(lambda: self.host().run_grader(grader_form(grader), dict(item), answer))
+
+    def _check_grader(self, grader: Grader) -> None:
+        refused = grader_refused(grader, self.profile) if self.profile.graders else "it runs no grader by itself"
+        if refused is not None:
+            raise RefusedError(f"{self.name}: {refused}", backend=self.name, fields=("grader",))
+
     def make_host(self) -> OpenAIHost:
         return OpenAIHost(self.profile, Sdk(self.name, self.url(), self.key()))
 
     def make_answerer(self) -> Answerer:
         url = self.url() if self._base_url or not self.profile.answers_at else self.profile.answers_at
-        return OpenAIAnswerer(self.profile, url, self.key(), self._known_as, self.patience, self.concurrency)
+        batches = self.host() if self.profile.batches else None
+        return OpenAIAnswerer(
+            self.profile, url, self.key(), self._known_as, self.patience, self.concurrency, batches=batches
+        )
 
     def url(self) -> str:
         url = super().url()

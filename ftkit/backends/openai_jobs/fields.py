@@ -6,6 +6,7 @@ from typing import Any
 
 from ftkit.backends.hosted.treatment import HERE_ONLY, HOST_CHOOSES, Treatment, Treatments
 from ftkit.backends.openai_jobs.profiles import Profile
+from ftkit.backends.openai_jobs.reinforcement import REINFORCEMENT
 from ftkit.recipe import DPO, Recipe, RecipeFacts
 
 __all__ = ["hyperparameters", "treatments"]
@@ -69,7 +70,7 @@ def treatments(profile: Profile) -> dict[str, Treatments]:
         else:
             common["lr_scheduler_type"] = Treatment("honoured", "lr_scheduler")
             common["adapter.kind"] = Treatment("translated", "LoRA beside 16-bit weights", takes=("lora", "qlora"))
-    every: dict[str, Treatments] = {"sft": common, "dpo": common | _DPO}
+    every: dict[str, Treatments] = {"sft": common, "dpo": common | _DPO, "rft": common | REINFORCEMENT}
     return {kind: every[kind] for kind in profile.kinds}
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import re
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.hosted.host import Order, RemoteEvent, RemoteFile, RemoteJob
+from ftkit.backends.hosted.host import Leavings, Order, RemoteEvent, RemoteFile, RemoteJob
+from ftkit.backends.hosted.weights import inside
+from ftkit.backends.openai_jobs.events import of_event, of_results
+from ftkit.backends.openai_jobs.grading import grade_of
 from ftkit.backends.openai_jobs.profiles import Profile
 from ftkit.backends.openai_jobs.sdk import Sdk, plain
 from ftkit.catalog import load_catalog
 from ftkit.errors import HostError
-from ftkit.store import EventKind, RunState
+from ftkit.graders import Grade
+from ftkit.store import RunState
 
 __all__ = ["KEY", "OpenAIHost"]
 
@@ -40,7 +43,7 @@ _STATES: dict[str, RunState] = {
 }
 _FILE_ENDS = {"error", "failed", "deleted", "expired"}
 _PAGE = 100
-_STEP = re.compile(r"[Ss]tep (\d+)(?:/(\d+))?: training loss=([-\d.eE]+)")
+_QUICK_S = 10.0
 
 
 class OpenAIHost:
@@ -49,29 +52,27 @@ class OpenAIHost:
     def __init__(self, profile: Profile, sdk: Sdk) -> None:
         self.profile, self.sdk, self.url = profile, sdk, sdk.url
 
-    def find_file(self, name: str, size: int) -> RemoteFile | None:
+    def find_file(self, name: str, size: int, purpose: str = "fine-tune") -> RemoteFile | None:
         client = self.sdk.client
-        for file in self._pages("listing files", lambda **page: client.files.list(purpose="fine-tune", **page)):
+        for file in self.pages("listing files", lambda **page: client.files.list(purpose=purpose, **page)):
             if file.get("filename") == name and file.get("bytes") in (size, None):
                 found = self._file(file)
                 if found.problem is None:
                     return found
         return None
 
-    def upload(self, path: Path, name: str) -> RemoteFile:
+    def upload(self, path: Path, name: str, purpose: str = "fine-tune") -> RemoteFile:
         limits = load_catalog().limits(self.profile.name, "sft")
         most = limits.max_file_bytes if limits else None
         size = path.stat().st_size
         client = self.sdk.client
         if most is not None and size > most:
-            return self._upload_in_parts(path, name, size)
+            return self._upload_in_parts(path, name, size, purpose)
         with path.open("rb") as file:
-            made = self.sdk.call(
-                "uploading the rows", lambda: client.files.create(file=(name, file), purpose="fine-tune")
-            )
+            made = self.sdk.call("uploading the rows", lambda: client.files.create(file=(name, file), purpose=purpose))
         return self._file(plain(made))
 
-    def _upload_in_parts(self, path: Path, name: str, size: int) -> RemoteFile:
+    def _upload_in_parts(self, path: Path, name: str, size: int, purpose: str) -> RemoteFile:
         limits = load_catalog().limits(self.profile.name, "sft")
         if limits is None or limits.max_upload_bytes is None or size > limits.max_upload_bytes:
             raise HostError(f"{self.profile.name}: the rows have {size:,} bytes, more than it takes")
@@ -79,7 +80,7 @@ class OpenAIHost:
         begun = plain(
             self.sdk.call(
                 "beginning an upload in parts",
-                lambda: client.uploads.create(filename=name, purpose="fine-tune", bytes=size, mime_type="text/jsonl"),
+                lambda: client.uploads.create(filename=name, purpose=purpose, bytes=size, mime_type="text/jsonl"),
             )
         )
         parts = []
@@ -110,7 +111,7 @@ class OpenAIHost:
     def find_job(self, key: str, kind: str) -> RemoteJob | None:
         client = self.sdk.client
         if self.profile.key_in == "metadata":
-            pages = self._pages(
+            pages = self.pages(
                 "looking for the job", lambda **page: client.fine_tuning.jobs.list(metadata={KEY: key}, **page)
             )
             for job in pages:
@@ -119,11 +120,14 @@ class OpenAIHost:
             if self.profile.name == "openai":
                 return None
         # Hosts that know no filter answer it with whatever they like, so the list itself is looked through too.
-        for job in self._pages("looking for the job", lambda **page: client.fine_tuning.jobs.list(**page)):
+        for job in self.pages("looking for the job", lambda **page: client.fine_tuning.jobs.list(**page)):
             marks = ((job.get("metadata") or {}).get(KEY), job.get("suffix"), job.get("user_provided_suffix"))
             if key in marks or key in str(job.get("fine_tuned_model") or ""):
                 return self._job(job)
         return None
+
+    def estimate(self, order: Order) -> float | None:
+        return None  # it says none beforehand
 
     def create_job(self, order: Order) -> RemoteJob:
         client = self.sdk.client
@@ -139,13 +143,37 @@ class OpenAIHost:
         found: list[RemoteEvent] = []
         if not self.profile.events:
             return found
-        pages = self._pages("reading events", lambda **page: client.fine_tuning.jobs.list_events(job_id, **page))
+        pages = self.pages("reading events", lambda **page: client.fine_tuning.jobs.list_events(job_id, **page))
         for number, event in enumerate(pages):
             event_id = str(event.get("id") or f"{job_id}-{event.get('created_at')}-{event.get('message')}-{number}")
             if event_id in seen:
                 break  # they come newest first
-            found += [_event(event_id, event), *_validation(event_id, event)][::-1]
+            found += of_event(event_id, event)[::-1]
         return found[::-1]
+
+    def leavings(self, job_id: str) -> Leavings:
+        client = self.sdk.client
+        job = plain(self.sdk.call("looking at the job", lambda: client.fine_tuning.jobs.retrieve(job_id)))
+        events = [event for file_id in job.get("result_files") or () for event in of_results(self.content(file_id))]
+        kept = [
+            {"step": one.get("step_number"), "model": one.get("fine_tuned_model_checkpoint")}
+            for one in self.checkpoints(job_id)
+            if one.get("fine_tuned_model_checkpoint")
+        ]
+        return Leavings(events, sorted(kept, key=lambda one: one["step"] or 0))
+
+    def checkpoints(self, job_id: str) -> list[dict[str, Any]]:
+        """The checkpoints of a job; none where the host lists none."""
+        client = self.sdk.client
+        pages = self.pages(
+            "listing checkpoints", lambda **page: client.fine_tuning.jobs.checkpoints.list(job_id, **page)
+        )
+        try:
+            return list(pages) if self.profile.events else []
+        except HostError as error:
+            if error.status in (404, 405, 501):
+                return []
+            raise
 
     def cancel(self, job_id: str) -> RemoteJob:
         client = self.sdk.client
@@ -155,23 +183,54 @@ class OpenAIHost:
         client = self.sdk.client
         return self._job(plain(self.sdk.call("resuming the job", lambda: client.fine_tuning.jobs.resume(job_id))))
 
+    def download(self, job_id: str, folder: Path) -> None:
+        """Write the files that the last checkpoint of a job lists into ``folder``."""
+        client = self.sdk.client
+        last = max(self.checkpoints(job_id), key=lambda one: one.get("step_number") or 0, default={})
+        for file_id in last.get("result_files") or ():
+            held = plain(self.sdk.call("looking at a file", lambda file_id=file_id: client.files.retrieve(file_id)))  # type: ignore[misc]
+            place = inside(folder, str(held.get("filename") or file_id))
+            if place is not None:
+                self.sdk.save(f"downloading {place.name}", client.files.with_streaming_response.content(file_id), place)
+
+    def validate_grader(self, form: dict[str, Any]) -> None:
+        """Have a grader's form looked at.
+
+        Raises:
+            HostError: status 400: the host says what is wrong with it.
+        """
+        graders = self.sdk.client.fine_tuning.alpha.graders
+        self.sdk.call("checking the grader", lambda: graders.validate(grader=form))
+
+    def run_grader(self, form: dict[str, Any], item: dict[str, Any], answer: str) -> Grade:
+        """Have an answer graded."""
+        graders = self.sdk.client.fine_tuning.alpha.graders
+        return grade_of(
+            plain(self.sdk.call("grading", lambda: graders.run(grader=form, item=item, model_sample=answer)))
+        )
+
     def content(self, file_id: str) -> bytes:
         """What a file holds, as the host gives it."""
         client = self.sdk.client
         content: bytes = self.sdk.call("reading a file", lambda: client.files.content(file_id)).read()
         return content
 
-    def models(self) -> list[dict[str, Any]]:
-        """The models the key may use, with ``shutdown_date`` where the host says it."""
-        client = self.sdk.client
-        return list(self._pages("listing models", lambda **page: client.models.list()))
+    def shutdown_dates(self) -> dict[str, date]:
+        """When models stop answering, by their ids, as far as the host says it (``shutdown_date`` of GET /models)."""
+        client = self.sdk.client.with_options(timeout=_QUICK_S)
+        found = {}
+        for model in self.pages("listing models", lambda **page: client.models.list()):
+            with contextlib.suppress(ValueError, TypeError):
+                found[str(model["id"])] = date.fromisoformat(model.get("shutdown_date"))  # type: ignore[arg-type]
+        return found
 
     def jobs(self) -> list[dict[str, Any]]:
         """All jobs of the account, newest first, as the host lists them."""
         client = self.sdk.client
-        return list(self._pages("listing jobs", lambda **page: client.fine_tuning.jobs.list(**page)))
+        return list(self.pages("listing jobs", lambda **page: client.fine_tuning.jobs.list(**page)))
 
-    def _pages(self, doing: str, page: Any) -> Iterator[dict[str, Any]]:
+    def pages(self, doing: str, page: Any) -> Iterator[dict[str, Any]]:
+        """All items of a list, page by page; ``page`` asks for one, with ``limit`` and ``after``."""
         after: str | None = None
         before: set[str] = set()
         while True:
@@ -210,44 +269,3 @@ class OpenAIHost:
             error=message or None,
             trained_tokens=int(tokens) if tokens else None,
         )
-
-
-def _event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
-    """The host's event in ftkit's kinds; metrics become steps, whatever is missing."""
-    data = event.get("data") if isinstance(event.get("data"), dict) else {}
-    message = str(event.get("message") or "")
-    level = str(event.get("level") or "info")
-    said = _STEP.search(message)
-    figures = {
-        name: value for name, value in (data or {}).items() if not isinstance(value, float) or math.isfinite(value)
-    }
-    if figures.get("step") is not None and (event.get("type") == "metrics" or "train_loss" in figures):
-        renamed = {_NAMES.get(name, name): value for name, value in figures.items() if value is not None}
-        if "loss" in renamed:
-            return RemoteEvent(event_id, "step", renamed)
-        if "train_mean_reward" in renamed:
-            return RemoteEvent(event_id, "log", {"message": message} | renamed)
-    if said:
-        step = {"step": int(said[1]), "loss": float(said[3])} | ({"steps": int(said[2])} if said[2] else {})
-        return RemoteEvent(event_id, "step", step)
-    kinds: dict[str, EventKind] = {"warn": "warning", "warning": "warning", "error": "error"}
-    kind: EventKind = kinds.get(level, "log")
-    if kind == "log" and message.startswith("Checkpoint created"):
-        number = re.search(r"\d+", message)
-        if number:
-            return RemoteEvent(event_id, "checkpoint", {"step": int(number[0]), "message": message})
-    more = {"type": event["type"]} if event.get("type") not in (None, "message", "metrics") else {}
-    return RemoteEvent(event_id, kind, {"message": message} | more)
-
-
-def _validation(event_id: str, event: dict[str, Any]) -> list[RemoteEvent]:
-    """The look at the validation rows that metrics hold; that on all of them goes before that on a part."""
-    data = event.get("data") if isinstance(event.get("data"), dict) else {}
-    held = data or {}
-    loss = held["full_valid_loss"] if held.get("full_valid_loss") is not None else held.get("valid_loss")
-    if not isinstance(loss, int | float) or not math.isfinite(loss) or held.get("step") is None:
-        return []
-    return [RemoteEvent(f"{event_id}-validation", "validation", {"step": held["step"], "loss": loss})]
-
-
-_NAMES = {"train_loss": "loss", "total_steps": "steps", "train_mean_token_accuracy": "token_accuracy"}

@@ -44,15 +44,14 @@ def tuned_models(backend: OpenAIJobs) -> list[TunedModel]:
         HostError: the account cannot be read.
     """
     host, known = backend.host(), load_catalog()
-    said = {str(model.get("id")): model.get("shutdown_date") for model in backend.patience(host.models)}
+    said = backend.patience(host.shutdown_dates)
     found = []
     for job in backend.patience(host.jobs):
         name, base = job.get("fine_tuned_model"), str(job.get("model") or "")
         if not name:
             continue
         deadline = known.stops(backend.name, name)
-        day = said.get(name) or said.get(base)
-        stops = date.fromisoformat(day) if day else None if deadline is None else deadline.on
+        stops = said.get(name) or said.get(base) or (None if deadline is None else deadline.on)
         found.append(TunedModel(str(job["id"]), str(name), base, _method(job), stops))
     return found
 

@@ -20,23 +20,29 @@ class Profile(Endpoint):
 
     Attributes:
         kinds: recipes that are taken.
+        validation_needed: recipes that are taken with validation rows alone.
         parameters: where hyperparameters go: ``"method"`` or the request's ``"top"`` level.
         adapters: whether adapters can be described (rank, alpha, dropout) and a learning rate given.
         key_in: where the run's key is kept: the job's ``"metadata"``, or its ``"suffix"``.
         wait_for_file: files must be processed before a job may name them.
         byte_order_mark: training files begin with one.
         events: whether the host lists what happens to a job.
+        weights: whether its checkpoints list the files of the model.
         answers_at: base URL for answers, where it is another.
+        graders: whether a grader can be validated and run there by itself.
     """
 
     kinds: tuple[str, ...] = ("sft", "dpo")
+    validation_needed: tuple[str, ...] = ()
     parameters: Literal["method", "top"] = "method"
     adapters: bool = False
     key_in: Literal["metadata", "suffix"] = "metadata"
     wait_for_file: bool = False
     byte_order_mark: bool = False
     events: bool = True
+    weights: bool = False
     answers_at: str | None = None
+    graders: bool = False
 
 
 PROFILES = {
@@ -47,14 +53,21 @@ PROFILES = {
             "https://api.openai.com/v1",
             "OPENAI_BASE_URL",
             ("OPENAI_API_KEY",),
+            kinds=("sft", "dpo", "rft"),
+            validation_needed=("rft",),
+            graders=True,
             token_limit="max_completion_tokens",  # noqa: S106  (no password)
             strict_schemas=True,
+            batches=True,
         ),
         Profile(
             "azure",
             "",
             "AZURE_OPENAI_ENDPOINT",
             ("AZURE_OPENAI_API_KEY",),
+            kinds=("sft", "dpo", "rft"),
+            validation_needed=("rft",),
+            graders=True,
             wait_for_file=True,
             byte_order_mark=True,
             token_limit="max_completion_tokens",  # noqa: S106
@@ -69,6 +82,7 @@ PROFILES = {
             parameters="top",
             adapters=True,
             key_in="suffix",
+            weights=True,
         ),
         Profile(
             "crusoe",
@@ -85,9 +99,9 @@ PROFILES = {
             "https://bedrock-mantle.{}.api.aws/v1",
             "AWS_REGION",
             ("AWS_BEARER_TOKEN_BEDROCK",),
-            kinds=(),
+            kinds=("rft",),
         ),
         Profile("litellm", "", "LITELLM_BASE_URL", ("LITELLM_API_KEY",), events=False),
-        Profile("compatible", "", "COMPATIBLE_BASE_URL", ("COMPATIBLE_API_KEY",)),
+        Profile("compatible", "", "COMPATIBLE_BASE_URL", ("COMPATIBLE_API_KEY",), batches=True),
     )
 }

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+import weakref
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ftkit.backends.hosted.failure import broken, refused
 from ftkit.errors import HostError
 from ftkit.extras import require
 
-__all__ = ["Sdk", "plain"]
+__all__ = ["OnLoop", "Sdk", "plain"]
 
 Found = TypeVar("Found")
 
@@ -31,7 +35,9 @@ class Sdk:
         self._key = key
         self._openai: Any = openai
         # The SDK's own retries would create a job twice.
-        self.client: Any = openai.OpenAI(api_key=key, base_url=url, max_retries=0, timeout=timeout_s)
+        self._options: dict[str, Any] = {"api_key": key, "base_url": url, "max_retries": 0, "timeout": timeout_s}
+        self.client: Any = openai.OpenAI(**self._options)
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, OnLoop] = weakref.WeakKeyDictionary()
 
     def __repr__(self) -> str:
         return f"Sdk({self.name!r}, {self.url!r})"
@@ -47,6 +53,35 @@ class Sdk:
         except Exception as error:
             told = self._told(doing, error)
         raise told  # out here, because the original holds the request, key included, and must not be its context
+
+    async def call_async(self, doing: str, call: Awaitable[Found]) -> Found:
+        """As :meth:`call`."""
+        try:
+            return _whole(await call)
+        except Exception as error:
+            told = self._told(doing, error)
+        raise told
+
+    def save(self, doing: str, opening: Any, target: Path) -> None:
+        """Write the body of a streamed answer to ``target``, piece by piece."""
+
+        def write() -> bool:
+            with opening as answer:
+                answer.stream_to_file(target)
+            return True
+
+        self.call(doing, write)
+
+    def on_this_loop(self, concurrency: int) -> OnLoop:
+        """The client of the running event loop, whose connections belong to it."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._loops:
+            self._loops[loop] = OnLoop(self._openai.AsyncOpenAI(**self._options), asyncio.Semaphore(concurrency))
+        return self._loops[loop]
+
+    def refused(self, doing: str, status: int, body: Any) -> HostError:
+        """The error for a refusal that came inside of another answer, as those of a batch do."""
+        return refused(doing, status, body, {}, host=self.name, secret=self._key)
 
     def _told(self, doing: str, error: Exception) -> Exception:
         openai = self._openai
@@ -65,6 +100,15 @@ class Sdk:
         if type(error).__module__.split(".")[0] in ("httpx", "httpcore", "httpx2", "httpcore2"):
             return broken(doing, f"{type(error).__name__}: {error}", host=self.name, secret=self._key)
         return error
+
+
+@dataclass(frozen=True, slots=True)
+class OnLoop:
+    """What calls on one event loop share."""
+
+    client: Any
+    turn: asyncio.Semaphore
+    """Held by who is asking; as many at once as the concurrency."""
 
 
 class _NotWholeError(Exception):
@@ -87,5 +131,5 @@ def plain(found: Any) -> dict[str, Any]:
         return found
     if not hasattr(found, "to_dict"):
         raise HostError("the host sent no JSON object", passing=True, unsure=True)
-    data: dict[str, Any] = found.to_dict(mode="json")
+    data: dict[str, Any] = found.to_dict(mode="json", warnings=False)
     return data

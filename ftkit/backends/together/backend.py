@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,15 @@ from ftkit.backends.hosted.backend import HostedBackend
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.http import Http
 from ftkit.backends.hosted.patience import Patience
+from ftkit.backends.hosted.weights import inside
 from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
 from ftkit.backends.together.fields import TREATMENTS, parameters
 from ftkit.backends.together.host import TogetherHost
 from ftkit.catalog import load_catalog
-from ftkit.errors import RunError
+from ftkit.errors import HostError
 from ftkit.extras import require
 from ftkit.recipe import Recipe
+from ftkit.schema import Output
 from ftkit.store import RunRecord
 
 __all__ = ["Together"]
@@ -28,7 +29,8 @@ _ENDPOINT = Endpoint("together", "https://api.together.ai/v1", "TOGETHER_BASE_UR
 
 
 class Together(HostedBackend[TogetherHost]):
-    """Trains at Together AI. A tuned model answers from a dedicated endpoint, or here after :meth:`download`.
+    """Trains at Together AI. A tuned model answers from a dedicated endpoint, or here after
+    ``run.download(folder)``.
 
     Args:
         model: e.g. ``"Qwen/Qwen3.5-9B"``.
@@ -57,6 +59,11 @@ class Together(HostedBackend[TogetherHost]):
             patience=patience,
         )
 
+    def url(self) -> str:
+        # The official client's variable has no version in it, this backend's default has.
+        url = super().url()
+        return url if url.endswith("/v1") else f"{url}/v1"
+
     def beyond(self, recipe: Recipe) -> dict[str, str]:
         known = load_catalog().model(self.name, self.model)
         most, rank = None if known is None else known.max_rank, getattr(recipe.adapter, "rank", None)
@@ -64,7 +71,9 @@ class Together(HostedBackend[TogetherHost]):
             return {}
         return {"adapter.rank": f"the model takes adapters up to rank {most} ({known.source})"}
 
-    def body(self, recipe: Recipe, rows: int, files: dict[str, str], key: str) -> dict[str, Any]:
+    def body(
+        self, recipe: Recipe, rows: int, files: dict[str, str], key: str, output: Output | None = None
+    ) -> dict[str, Any]:
         body = {"model": self.model, "training_file": files["training"], "suffix": key}
         if "validation" in files:
             body["validation_file"] = files["validation"]
@@ -76,44 +85,29 @@ class Together(HostedBackend[TogetherHost]):
     def make_answerer(self) -> Answerer:
         return OpenAIAnswerer(self.endpoint, self.url(), self.key(), self.model, self.patience, self.concurrency)
 
-    def download(self, record: RunRecord, folder: Path, *, merged: bool = False) -> Path:
-        """Fetch the weights of a succeeded run and unpack them, e.g. to serve them as ``"local:<folder>"``.
-
-        Args:
-            folder: a new or empty folder.
-            merged: the whole model in the place of the adapter.
-
-        Raises:
-            RunError: the run has no job there.
-            HostError: the host cannot be asked.
-        """
-        job = record.handle.get("job")
-        if job is None:
-            raise RunError(f"run {record.id} has no job at together")
+    def fetch_weights(self, record: RunRecord, folder: Path) -> None:
         zstandard = require("zstandard", extra="openai", needed_for="unpacking weights")
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as aside:
-            packed = Path(aside) / "weights.tar.zst"
-            self.patience(lambda: self.host().download(job, packed, merged=merged))
+        packed = folder / "weights.tar.zst"
+        which = "model_output_path" if record.recipe["adapter"]["kind"] == "full" else "adapter"
+        self.patience(lambda: self.host().download(record.handle["job"], packed, which))
+        try:
             with (
                 packed.open("rb") as file,
                 zstandard.ZstdDecompressor().stream_reader(file) as stream,
                 tarfile.open(fileobj=stream, mode="r|") as archive,
             ):
                 _unpack(archive, folder)
-        return folder
+        except (zstandard.ZstdError, tarfile.TarError, EOFError) as error:
+            raise HostError(f"together: the weights came damaged ({error}); fetch them again") from None
+        packed.unlink()
 
 
 def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
     """Write the archive's plain files into ``folder``, and nothing outside it. (``extractall(filter="data")`` would do
     it, but Python 3.11 has that from 3.11.4 on only.)"""
-    root = folder.resolve()
     for member in archive:
-        target = (root / member.name).resolve()
-        if not member.isfile() or not target.is_relative_to(root):
-            continue
-        content = archive.extractfile(member)
-        assert content is not None  # noqa: S101  (a plain file has content)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as file:
-            shutil.copyfileobj(content, file)
+        target = inside(folder, member.name) if member.isfile() else None
+        content = None if target is None else archive.extractfile(member)
+        if target is not None and content is not None:
+            with target.open("wb") as file:
+                shutil.copyfileobj(content, file)

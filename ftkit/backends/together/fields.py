@@ -87,7 +87,12 @@ def parameters(recipe: Recipe, rows: int, *, validated: bool) -> dict[str, Any]:
         "n_evals": 10 if validated else 0,
         "batch_size": "max" if recipe.batch_size == "auto" else recipe.batch_size,
         "learning_rate": resolved.learning_rate,
-        "lr_scheduler": {"lr_scheduler_type": recipe.lr_scheduler_type, "lr_scheduler_args": {"min_lr_ratio": 0.0}},
+        "lr_scheduler": {
+            "lr_scheduler_type": recipe.lr_scheduler_type,
+            # Half a cycle, down to nothing, as here.
+            "lr_scheduler_args": {"min_lr_ratio": 0.0}
+            | ({"num_cycles": 0.5} if recipe.lr_scheduler_type == "cosine" else {}),
+        },
         "warmup_ratio": recipe.warmup_ratio,
         "weight_decay": recipe.weight_decay,
         "max_grad_norm": recipe.max_grad_norm,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.hosted.host import Order, RemoteEvent, RemoteFile, RemoteJob
+from ftkit.backends.hosted.host import Leavings, Order, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.http import Http
 from ftkit.errors import HostError, RunError
 from ftkit.store import EventKind, RunState
@@ -51,8 +51,9 @@ class TogetherHost:
     def upload(self, path: Path, name: str) -> RemoteFile:
         with path.open("rb") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
-        form = {"purpose": "fine-tune", "file_name": name, "file_type": "jsonl", "checksum": checksum}
-        answer = self.http.send("beginning an upload", "POST", "/files", data=form, also=(302, 409))
+        asked = {"purpose": "fine-tune", "file_name": name, "file_type": "jsonl", "checksum": checksum}
+        form = {field: (None, value) for field, value in asked.items()}  # multipart without a file
+        answer = self.http.send("beginning an upload", "POST", "/files", files=form, also=(302, 409))
         if answer.status_code == 409:  # the host has these contents
             known = _id_of(answer)
             if known is None:
@@ -77,6 +78,19 @@ class TogetherHost:
             if key == job.get("suffix") or key in str(job.get("model_output_name") or ""):
                 return _job(job)
         return None
+
+    def estimate(self, order: Order) -> float | None:
+        names = ("training_file", "validation_file", "model", "n_epochs", "n_evals", "training_type", "training_method")
+        asked = {name: order.body[name] for name in names if name in order.body}
+        told = self.http.json("estimating the price", "POST", "/fine-tunes/estimate-price", json=asked)
+        price = told.get("estimated_total_price")
+        if told.get("estimation_available") and told.get("allowed_to_proceed") is False:
+            limit = told.get("user_limit")
+            raise HostError(
+                f"together: the job is estimated at ${price}, and the account may spend "
+                f"{'less' if limit is None else f'${limit}'}; add credit at the host. Nothing was charged"
+            )
+        return None if price is None else float(price)
 
     def create_job(self, order: Order) -> RemoteJob:
         return _job(self.http.json("creating the job", "POST", "/fine-tunes", json=order.body))
@@ -107,16 +121,23 @@ class TogetherHost:
                 found.append(RemoteEvent(f"step-{int(step)}", "step", data))
         return found
 
+    def leavings(self, job_id: str) -> Leavings:
+        return Leavings()  # the events tell all
+
     def cancel(self, job_id: str) -> RemoteJob:
         return _job(self.http.json("cancelling the job", "POST", f"/fine-tunes/{job_id}/cancel"))
 
     def resume(self, job_id: str) -> RemoteJob:
         raise RunError(f"together does not resume jobs; start a new run from the checkpoint of {job_id}")
 
-    def download(self, job_id: str, target: Path, *, merged: bool) -> None:
-        """Fetch the weights, a tar.zst file, into ``target``."""
-        which = "merged" if merged else "adapter"
-        self.http.fetch("downloading the weights", "/finetune/download", target, {"ft_id": job_id, "checkpoint": which})
+    def download(self, job_id: str, target: Path, which: str) -> None:
+        """Fetch the weights, a tar.zst file, into ``target``.
+
+        Args:
+            which: ``"adapter"``, or ``"model_output_path"`` of a job that trained all weights.
+        """
+        asked = {"ft_id": job_id, "checkpoint": which}
+        self.http.fetch("downloading the weights", "/finetune/download", target, asked)
 
 
 def _file(file: dict[str, Any]) -> RemoteFile:
@@ -124,7 +145,9 @@ def _file(file: dict[str, Any]) -> RemoteFile:
         raise HostError("together: the file has no id", passing=True, unsure=True)
     status = str(file.get("processing_status") or ("COMPLETED" if file.get("Processed", True) else "PENDING")).upper()
     if status in ("FAILED", "INVALID_FORMAT"):
-        return RemoteFile(file["id"], False, f"{status}: {file.get('validation_report') or 'no reason given'}")
+        report = file.get("validation_report")
+        said = report.get("error") if isinstance(report, dict) else report
+        return RemoteFile(file["id"], False, f"{status}: {said or 'no reason given'}")
     return RemoteFile(file["id"], status == "COMPLETED")
 
 

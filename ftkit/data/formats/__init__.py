@@ -11,6 +11,7 @@ from ftkit.data.formats.detection import FORMATS, choose_format
 from ftkit.data.formats.messages import text_content
 from ftkit.data.formats.openai import OpenAI
 from ftkit.data.formats.openai_preference import OpenAIPreference
+from ftkit.data.formats.openai_prompts import OpenAIPrompts
 from ftkit.data.formats.preference import learn_answers_only
 from ftkit.data.formats.prompt_completion import PromptCompletion
 from ftkit.data.formats.sharegpt import ShareGPT
@@ -24,6 +25,7 @@ __all__ = [
     "Format",
     "OpenAI",
     "OpenAIPreference",
+    "OpenAIPrompts",
     "PromptCompletion",
     "RawRow",
     "ShareGPT",

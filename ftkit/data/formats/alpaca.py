@@ -20,6 +20,7 @@ class Alpaca:
     needs: ClassVar[str] = "instruction and output"
     answer: ClassVar[str] = "output"
     rejected: ClassVar[str | None] = None
+    answered: ClassVar[bool] = True
     reads = ("instruction", "input", "output", "system", "history")
 
     def recognises(self, columns: Mapping[str, Any]) -> bool:

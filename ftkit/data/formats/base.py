@@ -49,6 +49,8 @@ class Format(Protocol):
     """Where the wanted answer stands, in words for messages."""
     rejected: ClassVar[str | None]
     """Where the worse answer stands; None for a format of demonstrations."""
+    answered: ClassVar[bool]
+    """Whether its rows bring a wanted answer with them; without one they are prompts, unless ``target=`` names it."""
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from ftkit.data.formats.alpaca import Alpaca
 from ftkit.data.formats.base import Format
 from ftkit.data.formats.openai import OpenAI
 from ftkit.data.formats.openai_preference import OpenAIPreference
+from ftkit.data.formats.openai_prompts import OpenAIPrompts
 from ftkit.data.formats.prompt_completion import PromptCompletion
 from ftkit.data.formats.sharegpt import ShareGPT
 from ftkit.data.formats.table import Table
@@ -28,18 +29,23 @@ FORMATS: tuple[Format, ...] = (
 )
 """The formats that need no task. ``table`` is the one that does."""
 
+PROMPTS = OpenAIPrompts()
+"""What rows of ``openai`` are when none of them has an answer."""
+
 Sample = tuple[Place, Mapping[str, Any]]
 """A row that detection looks at: where it is, and its columns."""
 
 _ALIASES = {"trl_messages": "openai"}
 
 
-def choose_format(asked: str, samples: Sequence[Sample], task: Task) -> Format:
+def choose_format(asked: str, samples: Sequence[Sample], task: Task, *, named: bool = False) -> Format:
     """The format of the rows.
 
     Args:
         asked: ``"auto"``, or the name of a format.
-        samples: rows from the beginning of each file.
+        samples: rows from the beginning of each file. Messages without an answer are prompts when none of these rows
+            has one; among rows that have, a row without is faulty.
+        named: columns are named that hold the answers, so that conversations need not end with one.
         task: a task whose template's columns are all there makes the rows a ``table``.
 
     Raises:
@@ -57,6 +63,8 @@ def choose_format(asked: str, samples: Sequence[Sample], task: Task) -> Format:
         )
     if asked != "auto":
         return format_
+    if not named and format_.name == "openai" and all(PROMPTS.recognises(columns) for _, columns in samples):
+        return PROMPTS
     for place, columns in samples[1:]:
         if not _same(format_, columns, table):
             found = _name(columns)
@@ -67,7 +75,7 @@ def choose_format(asked: str, samples: Sequence[Sample], task: Task) -> Format:
 
 
 def _asked(asked: str, table: Table, task: Task) -> Format:
-    known = {format_.name: format_ for format_ in (table, *FORMATS)}
+    known = {format_.name: format_ for format_ in (table, *FORMATS, PROMPTS)}
     format_ = known.get(_ALIASES.get(asked, asked))
     if format_ is None:
         raise ConfigError(f"format={asked!r} is not known; it must be auto, {', '.join([*known, *_ALIASES])}.")

@@ -19,6 +19,7 @@ class OpenAI:
     needs: ClassVar[str] = "messages"
     answer: ClassVar[str] = "the last message"
     rejected: ClassVar[str | None] = None
+    answered: ClassVar[bool] = True
     reads = ("messages", "tools", "parallel_tool_calls", "functions", "function_call")
 
     def recognises(self, columns: Mapping[str, Any]) -> bool:

@@ -25,6 +25,7 @@ class OpenAIPreference:
     needs: ClassVar[str] = "input, preferred_output and non_preferred_output"
     answer: ClassVar[str] = "preferred_output"
     rejected: ClassVar[str | None] = "non_preferred_output"
+    answered: ClassVar[bool] = True
     reads = ("input", "preferred_output", "non_preferred_output")
 
     def recognises(self, columns: Mapping[str, Any]) -> bool:

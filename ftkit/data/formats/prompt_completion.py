@@ -22,6 +22,7 @@ class PromptCompletion:
     needs: ClassVar[str] = "prompt and completion"
     answer: ClassVar[str] = "completion"
     rejected: ClassVar[str | None] = None
+    answered: ClassVar[bool] = True
     reads = ("prompt", "completion", "tools")
 
     def recognises(self, columns: Mapping[str, Any]) -> bool:

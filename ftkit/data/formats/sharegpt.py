@@ -33,6 +33,7 @@ class ShareGPT:
     needs: ClassVar[str] = "conversations"
     answer: ClassVar[str] = "the last turn"
     rejected: ClassVar[str | None] = None
+    answered: ClassVar[bool] = True
     reads = ("conversations", "system", "tools")
 
     def recognises(self, columns: Mapping[str, Any]) -> bool:

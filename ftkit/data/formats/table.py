@@ -19,6 +19,7 @@ class Table:
     needs: ClassVar[str] = "the columns of the task's input template"
     answer: ClassVar[str] = "the target column"
     rejected: ClassVar[str | None] = None
+    answered: ClassVar[bool] = False
 
     def __init__(self, task: Task) -> None:
         self._task = task

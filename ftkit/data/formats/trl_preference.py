@@ -25,6 +25,7 @@ class TRLPreference:
     needs: ClassVar[str] = "chosen and rejected"
     answer: ClassVar[str] = "chosen"
     rejected: ClassVar[str | None] = "rejected"
+    answered: ClassVar[bool] = True
     reads = ("prompt", "chosen", "rejected", "margin", "tools")
 
     def recognises(self, columns: Mapping[str, Any]) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ftkit.engine.methods.demonstrations import demonstrations
 from ftkit.engine.methods.method import Method
 from ftkit.engine.methods.preferences import preferences
+from ftkit.engine.methods.reinforcement import reinforcement
 from ftkit.engine.methods.rewards import rewards
 from ftkit.errors import RefusedError
-from ftkit.recipe import DPO, SFT, Recipe, RewardModel
+from ftkit.recipe import DPO, RFT, SFT, Recipe, RewardModel
 
 __all__ = ["method_of"]
 
@@ -24,4 +25,6 @@ def method_of(recipe: Recipe) -> Method:
         return preferences(recipe)
     if isinstance(recipe, RewardModel):
         return rewards(recipe)
+    if isinstance(recipe, RFT):
+        return reinforcement(recipe)
     raise RefusedError(f"the local engine does not train {recipe.kind!r}", backend="local", fields=("kind",))

@@ -12,12 +12,12 @@ from ftkit.engine.rendering import Renderer
 from ftkit.engine.tree import Pack
 from ftkit.errors import DataError
 
-__all__ = ["demonstrations"]
+__all__ = ["demonstrations", "supervised_tokens"]
 
 
 def demonstrations() -> Method:
     """Each row is one example, or one for each supervised turn where the template rewrites history."""
-    return Method(_render, _size, _loss)
+    return Method(_render, supervised_tokens, _loss)
 
 
 def _render(row: Row, renderer: Renderer) -> list[Example]:
@@ -26,7 +26,8 @@ def _render(row: Row, renderer: Renderer) -> list[Example]:
     return [Example((one,)) for one in renderer.examples(row.messages, row.tools, row.place)]
 
 
-def _size(examples: Sequence[Example]) -> float:
+def supervised_tokens(examples: Sequence[Example]) -> float:
+    """How many there are: what a batch's loss is divided by."""
     return float(sum(one.supervised.sum() for example in examples for one in example.sequences))
 
 

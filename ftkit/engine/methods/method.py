@@ -38,6 +38,7 @@ class Method(NamedTuple):
         loss: the loss of a pack, given its examples, added up.
         scores: the model ends in a score, not in a vocabulary.
         refers: the loss compares with the model that training began with: examples must bring their ``reference``.
+        descends: the loss falls as the model learns. Where it learns from its own answers, their reward tells instead.
     """
 
     render: Callable[[Row, Renderer], list[Example]]
@@ -45,3 +46,4 @@ class Method(NamedTuple):
     loss: Callable[[Forward, Pack, Sequence[Example]], Outcome]
     scores: bool = False
     refers: bool = False
+    descends: bool = True

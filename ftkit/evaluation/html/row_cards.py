@@ -11,12 +11,12 @@ from ftkit.evaluation.comparison import Comparison, kind_of
 from ftkit.evaluation.costs import RIGHT
 from ftkit.evaluation.figures import file_text
 from ftkit.evaluation.metrics import Comparator, field_agreements
-from ftkit.evaluation.metrics.comparators import same_value
 from ftkit.evaluation.pairing import paired_rows
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.row import RowResult
 from ftkit.evaluation.standings import Overview
 from ftkit.markup import Markup, element, joined, table
+from ftkit.schema.sameness import same_value
 
 __all__ = ["comparison_rows", "overview_rows", "report_rows"]
 

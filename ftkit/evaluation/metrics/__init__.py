@@ -1,6 +1,6 @@
 """Metrics: the built-in ones by kind of output, and those that users register."""
 
-from ftkit.evaluation.metrics.choosing import Metrics, chosen_metrics, default_metrics, headline
+from ftkit.evaluation.metrics.choosing import Metrics, chosen_metrics, columns_read, default_metrics, headline
 from ftkit.evaluation.metrics.classification import INVALID, confusion
 from ftkit.evaluation.metrics.field_comparators import (
     Aligned,
@@ -15,6 +15,7 @@ from ftkit.evaluation.metrics.field_comparators import (
     SetOf,
     comparators_of,
 )
+from ftkit.evaluation.metrics.graded import GraderMetric, graded
 from ftkit.evaluation.metrics.metric import Metric, RatioMetric, RowMetric, ScoreFunction, Unit, metric
 from ftkit.evaluation.metrics.structured import FIELD_PREFIX, field_agreements
 
@@ -27,6 +28,7 @@ __all__ = [
     "Comparators",
     "Date",
     "Exact",
+    "GraderMetric",
     "Metric",
     "Metrics",
     "NormalisedText",
@@ -38,10 +40,12 @@ __all__ = [
     "SetOf",
     "Unit",
     "chosen_metrics",
+    "columns_read",
     "comparators_of",
     "confusion",
     "default_metrics",
     "field_agreements",
+    "graded",
     "headline",
     "metric",
 ]

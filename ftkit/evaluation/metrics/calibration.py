@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftkit.evaluation.metrics.comparators import same_value
 from ftkit.evaluation.metrics.metric import Metric, RowMetric
 from ftkit.evaluation.row import RowResult
+from ftkit.schema.sameness import same_value
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,17 +8,20 @@ from ftkit.errors import ConfigError
 from ftkit.evaluation.metrics.calibration import CALIBRATION
 from ftkit.evaluation.metrics.classification import choice_metrics
 from ftkit.evaluation.metrics.field_comparators import Comparator
+from ftkit.evaluation.metrics.graded import GraderMetric, graded
 from ftkit.evaluation.metrics.metric import REGISTERED, Metric, ScoreFunction, row_metric
 from ftkit.evaluation.metrics.overlap import OVERLAP
 from ftkit.evaluation.metrics.structured import structured_metrics
 from ftkit.evaluation.metrics.text import text_metrics
 from ftkit.evaluation.row import RowResult
+from ftkit.graders import Grader
 from ftkit.schema import ChoiceOutput, JsonOutput, Output
 
-__all__ = ["Metrics", "chosen_metrics", "default_metrics", "headline"]
+__all__ = ["Metrics", "chosen_metrics", "columns_read", "default_metrics", "headline"]
 
-Metrics = str | Metric | ScoreFunction | Sequence[str | Metric | ScoreFunction]
-"""``"auto"``, a name, a metric, a function of one row, or several of these."""
+OneMetric = str | Metric | ScoreFunction | Grader
+Metrics = OneMetric | Sequence[OneMetric]
+"""``"auto"``, a name, a metric, a grader, a function of one row, or several of these."""
 
 _HEADLINES = ("record_match", "record_exact", "accuracy", "tool_calls_match", "exact_match")
 
@@ -49,9 +52,8 @@ def chosen_metrics(
     built_in = default_metrics(output, rows, comparators)
     named: tuple[Metric, ...] = (*OVERLAP, *CALIBRATION)
     known = {**REGISTERED, **{metric.name: metric for metric in (*built_in, *named)}}
-    asked = [metrics] if isinstance(metrics, str | Metric) or callable(metrics) else list(metrics)
     found: dict[str, Metric] = {}
-    for item in asked:
+    for item in _each(metrics):
         for metric in _named(item, built_in, known):
             if found.setdefault(metric.name, metric) is not metric:
                 raise ConfigError(f'metrics: two different metrics are called "{metric.name}"; rename one')
@@ -70,11 +72,29 @@ def headline(metrics: Sequence[Metric], primary: str | None = None) -> str:
     return next((name for name in _HEADLINES if name in names), names[0])
 
 
-def _named(
-    item: str | Metric | ScoreFunction, built_in: tuple[Metric, ...], known: dict[str, Metric]
-) -> tuple[Metric, ...]:
+def columns_read(metrics: Metrics) -> frozenset[str] | None:
+    """The columns of the data that graders among ``metrics`` read; None when only their code knows."""
+    found: frozenset[str] = frozenset()
+    for item in _each(metrics):
+        grader = item if isinstance(item, Grader) else item.grading.grader if isinstance(item, GraderMetric) else None
+        columns = frozenset[str]() if grader is None else grader.reads()
+        if columns is None:
+            return None
+        found |= columns
+    return found
+
+
+def _each(metrics: Metrics) -> list[OneMetric]:
+    if isinstance(metrics, str | Metric | Grader) or callable(metrics):
+        return [metrics]
+    return list(metrics)
+
+
+def _named(item: OneMetric, built_in: tuple[Metric, ...], known: dict[str, Metric]) -> tuple[Metric, ...]:
     if isinstance(item, Metric):
         return (item,)
+    if isinstance(item, Grader):
+        return graded(item)
     if item == "auto":
         return built_in
     if isinstance(item, str):

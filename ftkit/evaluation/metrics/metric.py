@@ -90,6 +90,10 @@ class RowMetric(RatioMetric):
         """The score of every row, in order. Metrics that do better with all rows at hand at once override this."""
         return [self.of(row) for row in rows]
 
+    def failures(self, rows: Sequence[RowResult]) -> list[str | None]:
+        """Why a row counts 0 though nobody could say so, in order; of plain functions never."""
+        return [None] * len(rows)
+
     def tally(self, row: RowResult) -> tuple[float, ...]:
         score = row.scores[self.name] if self.name in row.scores else self.of(row)
         return (0.0, 0.0) if score is None else (score, 1.0)

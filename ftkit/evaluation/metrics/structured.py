@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ftkit.evaluation.metrics.comparators import same_value, same_value_normalised
 from ftkit.evaluation.metrics.field_comparators import Comparator, Exact
 from ftkit.evaluation.metrics.metric import Metric, RowMetric, ScoreFunction
 from ftkit.evaluation.row import RowResult
 from ftkit.schema import JsonOutput
+from ftkit.schema.sameness import same_value, same_value_normalised
 
 __all__ = ["FIELD_PREFIX", "field_agreements", "structured_metrics"]
 

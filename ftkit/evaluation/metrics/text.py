@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ftkit.evaluation.metrics.comparators import normalised, same_text, same_value
 from ftkit.evaluation.metrics.metric import Metric, RowMetric
 from ftkit.evaluation.row import RowResult
+from ftkit.schema.sameness import normalised, same_text, same_value
 
 __all__ = ["text_metrics"]
 

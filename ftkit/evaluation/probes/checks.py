@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ftkit.evaluation.metrics.comparators import normalised
+from ftkit.schema.sameness import normalised
 
 __all__ = ["passes"]
 

@@ -14,8 +14,13 @@ from ftkit.linting.words import counted
 
 if TYPE_CHECKING:
     from ftkit.catalog import HostedModel, Limits
+    from ftkit.catalog.rows import Method
+    from ftkit.data.reading import Kind
 
 __all__ = ["HostContext", "HostFileSize", "HostImages", "HostMethod", "HostRows", "StrictKeyword"]
+
+_METHODS: dict[Kind, Method] = {"demonstrations": "sft", "preferences": "dpo", "prompts": "rft"}
+"""What rows of each kind are for."""
 
 _CHARACTERS_A_TOKEN = 4
 """Of English text, roughly. A row is reported only from twice the limit on, counted so."""
@@ -26,7 +31,7 @@ def hosts(setting: Setting) -> list[tuple[str, Limits | None, HostedModel | None
     from ftkit.catalog import load_catalog
 
     facts = load_catalog()
-    method: Any = "dpo" if setting.kind == "preferences" else "sft"
+    method = _METHODS[setting.kind]
     found = []
     for name in setting.hosted:
         provider, _, model = name.partition(":")
@@ -137,7 +142,7 @@ class HostMethod(_OnHosts, WholeRule):
     def check(self, whole: Whole) -> Iterator[Found]:
         from ftkit.catalog import days_until, load_catalog
 
-        method = "dpo" if whole.setting.kind == "preferences" else "sft"
+        method = _METHODS[whole.setting.kind]
         for name, _, model in hosts(whole.setting):
             if model is not None and method not in model.methods:
                 able = ", ".join(model.methods) or "nothing"

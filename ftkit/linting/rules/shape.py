@@ -79,7 +79,7 @@ class EmptyTarget(FaultyRow):
     def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
         yield from super().check(seen, setting)
         row = seen.row
-        if row is not None and row.completion is None:
+        if row is not None and row.completion is None and setting.kind != "prompts":
             yield Found("there is no answer to learn; name its column with target=", None, excerpt(seen.input))
             return
         blank = seen.output_error is not None and not (seen.wanted or "").strip(" \t\r\n\"'")

@@ -1,0 +1,99 @@
+"""What graders need of the backends: models that answer, reward models that score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ftkit.backends.answer import Answer, Request, Sampling
+from ftkit.backends.protocol import Backend
+from ftkit.backends.registry import backend_of, known_backends
+from ftkit.errors import ConfigError
+from ftkit.graders import Isolation, Limits, Setting
+from ftkit.recipe import RFT
+from ftkit.schema import Output
+from ftkit.task import Message
+
+__all__ = ["ask_model", "grading_setting", "score_with", "scores_of", "setting_of"]
+
+
+def grading_setting(
+    *, allow_python: bool = False, isolation: Isolation = "kernel", limits: Limits | None = None, workers: int = 8
+) -> Setting:
+    """A setting in which graders reach every model that :class:`ftkit.Model` and :class:`ftkit.Scorer` reach.
+
+    Args:
+        allow_python: whether ``python`` graders may run.
+        isolation: how they are kept apart.
+        limits: what they may use; OpenAI's limits when left out.
+        workers: graders, and sandboxes, that run at the same time.
+    """
+    return Setting(
+        ask=ask_model,
+        scores=score_with,
+        workers=workers,
+        allow_python=allow_python,
+        isolation=isolation,
+        limits=limits or Limits(),
+    )
+
+
+def setting_of(recipe: RFT) -> Setting:
+    """What ``recipe`` allows its grader."""
+    return grading_setting(allow_python=recipe.allow_python, isolation=recipe.isolation)
+
+
+def ask_model(
+    model: str,
+    prompts: Sequence[Sequence[Message]],
+    *,
+    output: Output | None,
+    max_output_tokens: int,
+    temperature: float,
+    top_p: float,
+    seed: int,
+) -> list[Answer]:
+    """See :class:`ftkit.graders.Ask`. A local model is held to ``output`` token by token, a hosted one where its host
+    can do so.
+
+    Raises:
+        ConfigError: no backend of that name.
+        ModelError: the model cannot answer at all.
+    """
+    prefix = model.partition(":")[0]
+    answerer = backend_of(model if prefix in known_backends() else f"openai:{model}").answerer()
+    drawn = Sampling(
+        max_output_tokens=max_output_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        constrained=output is not None,
+    )
+    return answerer.answer_many([Request([_known(one) for one in prompt], output=output) for prompt in prompts], drawn)
+
+
+def score_with(model: str, conversations: Sequence[Sequence[Message]]) -> list[float]:
+    """The scores that a reward model gives to the last turn of each conversation.
+
+    Raises:
+        ConfigError: the backend gives no scores.
+        ModelError: this is no reward model.
+        DataError: a conversation does not end with an answer, or is too long.
+    """
+    return scores_of(backend_of(model))(conversations)
+
+
+def scores_of(backend: Backend) -> Callable[[Sequence[Sequence[Message]]], list[float]]:
+    """The backend's function from conversations to scores.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    scores: Callable[[Sequence[Sequence[Message]]], list[float]] | None = getattr(backend, "scores", None)
+    if scores is None:
+        raise ConfigError(f"the backend {backend.name!r} gives no scores; reward models are local")
+    return scores
+
+
+def _known(message: Message) -> Message:
+    """``developer`` is ``system`` to OpenAI's reasoning models, which take both; templates of others lack it."""
+    return {**message, "role": "system"} if message.get("role") == "developer" else message

@@ -1,0 +1,95 @@
+"""What hosts of OpenAI's jobs API say of a job, in ftkit's kinds of events; read leniently."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ftkit.backends.hosted.host import RemoteEvent
+from ftkit.backends.openai_jobs.grading import reward_figures, reward_validation
+from ftkit.store import EventKind
+
+__all__ = ["of_event", "of_results"]
+
+_STEP = re.compile(r"[Ss]tep (\d+)(?:/(\d+))?: training loss=([-\d.eE]+)")
+_NAMES = {
+    "train_loss": "loss",
+    "total_steps": "steps",
+    "train_mean_token_accuracy": "token_accuracy",
+    "train_accuracy": "token_accuracy",
+}
+
+
+def of_event(event_id: str, event: dict[str, Any]) -> list[RemoteEvent]:
+    """What one event of the host says; metrics become steps, whatever is missing."""
+    data = event.get("data") if isinstance(event.get("data"), dict) else {}
+    return [_event(event_id, event), *_validation(event_id, data or {})]
+
+
+def of_results(content: bytes) -> Iterator[RemoteEvent]:
+    """The steps in a job's result file: CSV, which some answers hold in base64. Anything else has none."""
+    text = content.decode("utf-8-sig", errors="replace")
+    if not text.lstrip().startswith("step"):
+        try:
+            text = base64.b64decode(content, validate=False).decode("utf-8-sig")
+        except (binascii.Error, ValueError):
+            return
+    for row in csv.DictReader(text.splitlines()):
+        figures = {name: number for name, cell in row.items() if name and (number := _number(cell)) is not None}
+        if "step" not in figures:
+            continue
+        step = int(figures["step"])
+        named = {_NAMES.get(name, name): value for name, value in figures.items()} | {"step": step}
+        if "loss" in named:
+            yield RemoteEvent(f"result-{step}", "step", named)
+        yield from _validation(f"result-{step}", named)
+
+
+def _event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
+    data = event.get("data") if isinstance(event.get("data"), dict) else {}
+    message = str(event.get("message") or "")
+    level = str(event.get("level") or "info")
+    said = _STEP.search(message)
+    figures = {
+        name: value for name, value in (data or {}).items() if not isinstance(value, float) or math.isfinite(value)
+    }
+    if figures.get("step") is not None and (event.get("type") == "metrics" or "train_loss" in figures):
+        renamed = {_NAMES.get(name, name): value for name, value in figures.items() if value is not None}
+        if "loss" in renamed:
+            return RemoteEvent(event_id, "step", renamed)
+        if "train_mean_reward" in renamed:
+            return RemoteEvent(event_id, "step", reward_figures(renamed))
+    if said:
+        step = {"step": int(said[1]), "loss": float(said[3])} | ({"steps": int(said[2])} if said[2] else {})
+        return RemoteEvent(event_id, "step", step)
+    kinds: dict[str, EventKind] = {"warn": "warning", "warning": "warning", "error": "error"}
+    kind: EventKind = kinds.get(level, "log")
+    if kind == "log" and message.startswith("Checkpoint created"):
+        number = re.search(r"\d+", message)
+        if number:
+            return RemoteEvent(event_id, "checkpoint", {"step": int(number[0]), "message": message})
+    more = {"type": event["type"]} if event.get("type") not in (None, "message", "metrics") else {}
+    return RemoteEvent(event_id, kind, {"message": message} | more)
+
+
+def _validation(event_id: str, held: dict[str, Any]) -> list[RemoteEvent]:
+    """The look at the validation rows that metrics hold; that on all of them goes before that on a part."""
+    if (rewarded := reward_validation(held)) is not None:
+        return [RemoteEvent(f"{event_id}-validation", "validation", rewarded)]
+    loss = held["full_valid_loss"] if held.get("full_valid_loss") is not None else held.get("valid_loss")
+    if not isinstance(loss, int | float) or not math.isfinite(loss) or held.get("step") is None:
+        return []
+    return [RemoteEvent(f"{event_id}-validation", "validation", {"step": held["step"], "loss": loss})]
+
+
+def _number(cell: Any) -> float | None:
+    try:
+        number = float(cell)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None

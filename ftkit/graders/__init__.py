@@ -1,0 +1,48 @@
+"""Graders: what an answer is worth, as frozen objects that are the same thing as OpenAI's JSON."""
+
+from ftkit.graders.base import Ask, Grader, Isolation, Pair, Scores, Setting
+from ftkit.graders.function import FunctionGrader
+from ftkit.graders.grade import Grade, GraderError, Sample
+from ftkit.graders.hosted import EvaluatorGrader, HostGrader, LambdaGrader
+from ftkit.graders.kinds import AnyGrader
+from ftkit.graders.label_model import LabelModelGrader
+from ftkit.graders.limits import Limits
+from ftkit.graders.loading import grader_of, load_grader
+from ftkit.graders.model_grader import GraderMessage, SamplingParams
+from ftkit.graders.multi import MultiGrader
+from ftkit.graders.python import PythonGrader
+from ftkit.graders.reward_model import RewardModelGrader
+from ftkit.graders.schema import SchemaGrader
+from ftkit.graders.score_model import ScoreModelGrader
+from ftkit.graders.string_check import StringCheckGrader
+from ftkit.graders.text_similarity import TextSimilarityGrader
+
+__all__ = [
+    "AnyGrader",
+    "Ask",
+    "EvaluatorGrader",
+    "FunctionGrader",
+    "Grade",
+    "Grader",
+    "GraderError",
+    "GraderMessage",
+    "HostGrader",
+    "Isolation",
+    "LabelModelGrader",
+    "LambdaGrader",
+    "Limits",
+    "MultiGrader",
+    "Pair",
+    "PythonGrader",
+    "RewardModelGrader",
+    "Sample",
+    "SamplingParams",
+    "SchemaGrader",
+    "ScoreModelGrader",
+    "Scores",
+    "Setting",
+    "StringCheckGrader",
+    "TextSimilarityGrader",
+    "grader_of",
+    "load_grader",
+]

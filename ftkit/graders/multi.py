@@ -1,0 +1,103 @@
+"""Several graders made one by a formula."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ftkit.errors import ConfigError
+from ftkit.graders.base import Grader, Pair, Setting, finite
+from ftkit.graders.expression import FUNCTIONS, Expression
+from ftkit.graders.function import FunctionGrader
+from ftkit.graders.grade import Grade, GradingError
+from ftkit.graders.label_model import LabelModelGrader
+from ftkit.graders.python import PythonGrader
+from ftkit.graders.reward_model import RewardModelGrader
+from ftkit.graders.schema import SchemaGrader
+from ftkit.graders.score_model import ScoreModelGrader
+from ftkit.graders.string_check import StringCheckGrader
+from ftkit.graders.text_similarity import TextSimilarityGrader
+
+__all__ = ["AnyPart", "MultiGrader"]
+
+AnyPart = Annotated[
+    StringCheckGrader
+    | TextSimilarityGrader
+    | ScoreModelGrader
+    | LabelModelGrader
+    | PythonGrader
+    | FunctionGrader
+    | SchemaGrader
+    | RewardModelGrader,
+    Field(discriminator="type"),
+]
+"""Every kind of grader but ``multi``, which cannot hold itself."""
+
+
+class MultiGrader(Grader):
+    """A formula over the grades of several graders (https://platform.openai.com/docs/guides/graders#multigraders).
+
+        MultiGrader(graders={"right": …, "short": …}, calculate_output="0.8*right + 0.2*short")
+
+    A part that fails counts 0 in the formula; the grade keeps its reason. Parts are graded at the same time.
+
+    Raises:
+        ConfigError: a formula that is none, or that names a grader which is not there.
+    """
+
+    type: Literal["multi"] = "multi"
+    name: str = "multi"
+    graders: dict[str, AnyPart] = Field(min_length=1)
+    """By the names that stand in the formula."""
+    calculate_output: str
+    """Numbers, the graders' names, ``+ - * / ^``, parentheses, ``min max abs floor ceil exp sqrt log``."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> MultiGrader:
+        for name in self.graders:
+            if not name.isidentifier() or name in FUNCTIONS:
+                raise ConfigError(f'graders: "{name}" cannot stand in a formula; write letters, digits and _')
+        missing = Expression.of(self.calculate_output).names - self.graders.keys()
+        if missing:
+            raise ConfigError(
+                f"calculate_output: there is no grader {', '.join(sorted(missing))} among {', '.join(self.graders)}"
+            )
+        return self
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        return tuple(word for part in self.graders.values() for word in part.foreign)
+
+    def reads(self) -> frozenset[str] | None:
+        found: frozenset[str] = frozenset()
+        for part in self.graders.values():
+            columns = part.reads()
+            if columns is None:
+                return None
+            found |= columns
+        return found
+
+    def check(self, setting: Setting) -> None:
+        for part in self.graders.values():
+            part.check(setting)
+
+    def grade_many(self, pairs: Sequence[Pair], setting: Setting) -> list[Grade]:
+        self.check(setting)
+        with ThreadPoolExecutor(min(setting.workers, len(self.graders)), thread_name_prefix="grade") as pool:
+            running = {name: pool.submit(part.grade_many, pairs, setting) for name, part in self.graders.items()}
+            found = {name: grades.result() for name, grades in running.items()}
+        return [self._one({name: grades[at] for name, grades in found.items()}) for at in range(len(pairs))]
+
+    def _one(self, grades: Mapping[str, Grade]) -> Grade:
+        parts = {name: grade.reward for name, grade in grades.items()}
+        try:
+            reward = finite(Expression.of(self.calculate_output)(parts))
+        except GradingError as error:
+            return Grade(0.0, parts, error.error, error.detail)
+        for name, grade in grades.items():
+            if grade.error is not None:
+                return Grade(reward, parts, grade.error, f"{name}: {grade.detail}")
+        return Grade(reward, parts)

@@ -1,0 +1,119 @@
+"""What only the kernel can do for a sandbox: another root, no privileges, no orphans. Linux, through its system calls.
+
+Imported inside the sandbox by a file that runs alone, so nothing of ftkit is imported here.
+"""
+
+import contextlib
+import ctypes
+import os
+import struct
+from collections.abc import Sequence
+
+__all__ = ["children", "give_up_privileges", "new_root", "own_the_orphans"]
+
+_NOSUID, _NODEV, _BIND, _REC, _PRIVATE = 2, 4, 4096, 16384, 1 << 18  # mount(2)
+_ATTR_RDONLY, _ATTR_NOSUID, _AT_RECURSIVE, _AT_FDCWD = 1, 2, 0x8000, -100  # mount_setattr(2), Linux 5.12
+_DETACH = 2  # umount2(2)
+_SET_DUMPABLE, _DROP_CAPABILITY, _SET_SUBREAPER, _NO_NEW_PRIVILEGES = 4, 24, 36, 38  # prctl(2)
+_MOUNT_SETATTR = 442
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
+_CAPSET = {"x86_64": 126, "aarch64": 91, "riscv64": 91, "ppc64le": 184, "s390x": 185}
+_CAPABILITY_VERSION_3 = 0x20080522
+
+_TMP = "/tmp"  # noqa: S108 - of the sandbox, which has it alone
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def new_root(paths: Sequence[str], disk_bytes: int) -> None:
+    """Make ``paths``, which become read-only, a few devices and an empty /tmp all that there is.
+
+    Nothing of the old root can be reached afterwards: neither files nor sockets nor /proc.
+    """
+    root = "/proc"  # exists, and nothing that is bound lies in it
+    _mount(None, "/", None, _REC | _PRIVATE)
+    links = {path: os.readlink(path) for path in ("/lib", "/lib64") if os.path.islink(path)}
+    _mount("tmpfs", root, "tmpfs", _NOSUID | _NODEV, "size=4m,mode=755")
+    for path in paths:
+        _bind(path, root + path, read_only=True)
+    for path, to in links.items():
+        if not os.path.lexists(root + path):
+            os.symlink(to, root + path)
+    for name in ("null", "zero", "random", "urandom"):
+        _bind(f"/dev/{name}", f"{root}/dev/{name}", read_only=False)
+    os.makedirs(root + _TMP, exist_ok=True)
+    _mount("tmpfs", root + _TMP, "tmpfs", _NOSUID | _NODEV, f"size={disk_bytes},mode=1777")
+    os.chdir(root)
+    _call("pivot_root", _libc.syscall(_number(_PIVOT_ROOT), b".", b"."))
+    _call("umount", _libc.umount2(b".", _DETACH))
+    os.chdir(_TMP)
+    _read_only("/", recursive=False)
+
+
+def own_the_orphans() -> None:
+    """Processes whose parent died come to this one; and no other may look into it."""
+    _libc.prctl(_SET_SUBREAPER, 1, 0, 0, 0)
+    _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def children() -> list[int]:
+    """The processes below this one; none where there is no /proc."""
+    with contextlib.suppress(OSError), open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+        return [int(each) for each in file.read().split()]
+    return []
+
+
+def give_up_privileges(uid: int | None, capabilities: bool) -> None:
+    """No privileges, now or through any program that is started.
+
+    Args:
+        uid: the user to become, for a process of root's.
+        capabilities: whether this is the root of a user namespace, who has capabilities to drop.
+    """
+    if uid is not None:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    elif capabilities:
+        for number in range(64):
+            _libc.prctl(_DROP_CAPABILITY, number, 0, 0, 0)
+        header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+        _call("capset", _libc.syscall(_number(_CAPSET), header, (ctypes.c_uint32 * 6)()))
+    if hasattr(_libc, "prctl"):
+        _call("no_new_privs", _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+
+
+def _bind(path: str, target: str, *, read_only: bool) -> None:
+    if os.path.isdir(path):
+        os.makedirs(target, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "w"):
+            pass
+    _mount(path, target, None, _BIND | _REC)
+    if read_only:
+        _read_only(target, recursive=True)
+
+
+def _read_only(target: str, *, recursive: bool) -> None:
+    attributes = ctypes.create_string_buffer(struct.pack("QQQQ", _ATTR_RDONLY | _ATTR_NOSUID, 0, 0, 0), 32)
+    flags = _AT_RECURSIVE if recursive else 0
+    _call("mount_setattr", _libc.syscall(_MOUNT_SETATTR, _AT_FDCWD, target.encode(), flags, attributes, 32))
+
+
+def _mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    texts = [None if each is None else each.encode() for each in (source, target, kind, options)]
+    _call(f"mount {target}", _libc.mount(texts[0], texts[1], texts[2], ctypes.c_ulong(flags), texts[3]))
+
+
+def _number(table: dict[str, int]) -> int:
+    machine = os.uname().machine
+    if machine not in table:
+        raise OSError(f"the system calls of {machine} are not known here")
+    return table[machine]
+
+
+def _call(what: str, result: int) -> None:
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")

@@ -1,0 +1,53 @@
+"""Graders that compare two texts: equal or not, contained or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from ftkit.graders.base import SingleGrader
+from ftkit.graders.grade import Sample
+from ftkit.graders.template import Template
+
+__all__ = ["StringCheckGrader"]
+
+
+class StringCheckGrader(SingleGrader):
+    """1 when ``input`` passes the check against ``reference``, else 0
+    (https://platform.openai.com/docs/guides/graders#string-check-graders)."""
+
+    type: Literal["string_check"] = "string_check"
+    name: str = "string_check"
+    input: str = "{{sample.output_text}}"
+    """Template of the text that is checked."""
+    reference: str
+    """Template of the text that it is checked against."""
+    operation: Literal["eq", "ne", "like", "ilike"] = "eq"
+    """``eq``: the same text. ``ne``: another. ``like``: ``input`` contains ``reference``; ``ilike``: in any case."""
+
+    @field_validator("input", "reference")
+    @classmethod
+    def _is_template(cls, source: str) -> str:
+        Template.of(source)
+        return source
+
+    @property
+    def rates(self) -> bool:
+        return True
+
+    def reads(self) -> frozenset[str]:
+        return Template.of(self.input).columns | Template.of(self.reference).columns
+
+    def score(self, item: Mapping[str, Any], sample: Sample) -> float:
+        text, wanted = (Template.of(source).render(item, sample) for source in (self.input, self.reference))
+        match self.operation:
+            case "eq":
+                return float(text == wanted)
+            case "ne":
+                return float(text != wanted)
+            case "like":
+                return float(wanted in text)
+            case "ilike":
+                return float(wanted.casefold() in text.casefold())

@@ -1,0 +1,144 @@
+"""Templates in graders: ``{{item.answer}}``, ``{{ sample.output_tools[0].function.name }}``.
+
+The form is OpenAI's (https://platform.openai.com/docs/guides/graders#templating): a namespace, then keys and indices.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ftkit.errors import ConfigError, OutputError
+from ftkit.graders.grade import GradingError, Sample
+from ftkit.schema.plain import plain
+
+__all__ = ["Path", "Template", "json_text"]
+
+_FIELD = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_STEP = re.compile(r"""\.(?P<name>[^.\[\]\s{}"']+)|\[(?P<index>\d+)\]|\[(?P<quote>["'])(?P<key>.+?)(?P=quote)\]""")
+_SAMPLE = ("output_text", "output_json", "output_tools", "choices")
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One ``namespace.key[index]``."""
+
+    text: str
+    namespace: str
+    steps: tuple[str | int, ...]
+
+    @staticmethod
+    @functools.lru_cache(maxsize=512)
+    def of(text: str) -> Path:
+        """The path that ``text`` writes.
+
+        Raises:
+            ConfigError: it is none, or its namespace does not exist.
+        """
+        written = text.strip()
+        namespace = re.split(r"[.\[]", written, maxsplit=1)[0]
+        if namespace not in ("item", "sample"):
+            raise ConfigError(f'"{{{{{text}}}}}": a variable begins with "item." (the row) or "sample." (the answer)')
+        steps: list[str | int] = []
+        at = len(namespace)
+        while at < len(written):
+            step = _STEP.match(written, at)
+            if step is None:
+                raise ConfigError(
+                    f'"{{{{{text}}}}}" is no path at "{written[at:]}"; write {{{{item.key}}}}, {{{{item.list[0].key}}}}'
+                )
+            steps.append(int(step["index"]) if step["index"] is not None else step["name"] or step["key"])
+            at = step.end()
+        if not steps:
+            raise ConfigError(f'"{{{{{text}}}}}" names nothing in {namespace}; write {{{{{namespace}.key}}}}')
+        if namespace == "sample" and steps[0] not in _SAMPLE:
+            raise ConfigError(f'"{{{{{text}}}}}": of an answer there are {", ".join(_SAMPLE)}')
+        return Path(written, namespace, tuple(steps))
+
+    def value(self, item: Mapping[str, Any], sample: Sample) -> Any:
+        """What stands there.
+
+        Raises:
+            GradingError: nothing does (``invalid_variable_error``), or the answer is not JSON (``sample_parse_error``).
+        """
+        value: Any = item if self.namespace == "item" else sample.namespace()
+        for depth, step in enumerate(self.steps):
+            if isinstance(value, Mapping) and isinstance(step, str) and step in value:
+                value = value[step]
+            elif isinstance(value, Sequence) and not isinstance(value, str) and _index(step, value) is not None:
+                value = value[_index(step, value) or 0]
+            else:
+                raise GradingError("invalid_variable_error", self._absent(depth, value))
+            unread = self.namespace == "sample" and depth == 0 and step == "output_json" and value is None
+            if unread and sample.text.strip() != "null":
+                raise GradingError("sample_parse_error", f"{self.text}: the answer is not JSON")
+        return value
+
+    def _absent(self, depth: int, value: Any) -> str:
+        before = ".".join([self.namespace, *map(str, self.steps[:depth])])
+        if isinstance(value, Mapping):
+            there = f"its keys are {', '.join(map(str, value)) or 'none'}"
+        elif isinstance(value, list | tuple):
+            there = f"it is a list of {len(value)}"
+        else:
+            there = "it is null" if value is None else f"it is a {type(value).__name__}"
+        return f'{self.text}: {before} has no "{self.steps[depth]}": {there}'
+
+
+class Template:
+    """A text with variables in it, read once.
+
+    Raises:
+        ConfigError: a variable is no path.
+    """
+
+    def __init__(self, source: str) -> None:
+        parts = _FIELD.split(source)
+        self._parts: list[str | Path] = [Path.of(part) if number % 2 else part for number, part in enumerate(parts)]
+        self.paths = tuple(part for part in self._parts if isinstance(part, Path))
+
+    @staticmethod
+    @functools.lru_cache(maxsize=512)
+    def of(source: str) -> Template:
+        """The template of ``source``, kept."""
+        return Template(source)
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns of a row that it reads."""
+        return frozenset(str(path.steps[0]) for path in self.paths if path.namespace == "item")
+
+    def render(self, item: Mapping[str, Any], sample: Sample) -> str:
+        """The text with values in it: texts as they are, any other value as JSON.
+
+        Raises:
+            GradingError: see :meth:`Path.value`.
+        """
+        return "".join(part if isinstance(part, str) else json_text(part.value(item, sample)) for part in self._parts)
+
+
+def json_text(value: Any) -> str:
+    """A text as it is, any other value as JSON.
+
+    Raises:
+        GradingError: it has no form as JSON.
+    """
+    if isinstance(value, str):
+        return value
+    try:
+        found = plain(value)
+    except OutputError as error:
+        raise GradingError("invalid_variable_error", error.message) from None
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+
+
+def _index(step: str | int, value: Sequence[Any]) -> int | None:
+    if isinstance(step, str):
+        if not step.isdecimal():
+            return None
+        step = int(step)
+    return step if step < len(value) else None

@@ -1,0 +1,133 @@
+"""Graders that measure how much two texts have in common, each by the library that defines the measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from ftkit.errors import ConfigError
+from ftkit.extras import check_installed, require
+from ftkit.graders.base import Setting, SingleGrader, unmet
+from ftkit.graders.grade import Sample
+from ftkit.graders.template import Template
+
+__all__ = ["SimilarityMetric", "TextSimilarityGrader"]
+
+SimilarityMetric = Literal[
+    "fuzzy_match",
+    "bleu",
+    "gleu",
+    "meteor",
+    "rouge_1",
+    "rouge_2",
+    "rouge_3",
+    "rouge_4",
+    "rouge_5",
+    "rouge_l",
+    "cosine",
+]
+"""
+- ``fuzzy_match``: rapidfuzz's ``WRatio``, over 100. OpenAI names the library and not the function.
+- ``bleu``: sacrebleu's ``sentence_bleu``, over 100.
+- ``gleu``: nltk's ``sentence_gleu`` (Wu et al. 2016, arXiv 1609.08144) on sacrebleu's 13a tokens.
+- ``meteor``: nltk's ``single_meteor_score`` on the same tokens; it reads WordNet, which nltk downloads by itself.
+- ``rouge_1`` … ``rouge_5``, ``rouge_l``: the F measure of rouge-score, without stemming.
+- ``cosine``: of embeddings. OpenAI takes it in Evals and in no fine-tuning job; here it is refused.
+"""
+
+_MODULES: dict[str, tuple[str, ...]] = {
+    "fuzzy_match": ("rapidfuzz",),
+    "bleu": ("sacrebleu",),
+    "gleu": ("nltk", "sacrebleu"),
+    "meteor": ("nltk", "sacrebleu"),
+}
+
+
+class TextSimilarityGrader(SingleGrader):
+    """How alike ``input`` and ``reference`` are, from 0 to 1
+    (https://platform.openai.com/docs/guides/graders#text-similarity-graders)."""
+
+    type: Literal["text_similarity"] = "text_similarity"
+    name: str = "text_similarity"
+    input: str = "{{sample.output_text}}"
+    """Template of the text that is graded."""
+    reference: str
+    """Template of the text that it should be like."""
+    evaluation_metric: SimilarityMetric = "fuzzy_match"
+    """See :data:`SimilarityMetric`."""
+
+    @field_validator("input", "reference")
+    @classmethod
+    def _is_template(cls, source: str) -> str:
+        Template.of(source)
+        return source
+
+    @field_validator("evaluation_metric")
+    @classmethod
+    def _not_cosine(cls, metric: SimilarityMetric) -> SimilarityMetric:
+        if metric == "cosine":
+            raise ConfigError(
+                "cosine compares embeddings, and OpenAI takes it in Evals only, in no fine-tuning job; take another "
+                "metric, or a function of yours that embeds both texts"
+            )
+        return metric
+
+    @property
+    def rates(self) -> bool:
+        return True
+
+    def reads(self) -> frozenset[str]:
+        return Template.of(self.input).columns | Template.of(self.reference).columns
+
+    def check(self, setting: Setting) -> None:
+        metric = self.evaluation_metric
+        for module in _MODULES.get(metric, ("rouge_score",)):
+            check_installed(module, extra="graders", needed_for=f"The metric {metric}")
+        if metric == "meteor" and not _has_wordnet():
+            raise unmet(
+                self,
+                "meteor reads WordNet, which is not on this machine; get it once with: "
+                "python -m nltk.downloader wordnet",
+            )
+
+    def score(self, item: Mapping[str, Any], sample: Sample) -> float:
+        text, wanted = (Template.of(source).render(item, sample) for source in (self.input, self.reference))
+        return min(1.0, max(0.0, _measure(self.evaluation_metric)(text, wanted)))
+
+
+@cache
+def _measure(metric: str) -> Callable[[str, str], float]:
+    """The function of (text, reference) behind the name."""
+    if metric == "fuzzy_match":
+        fuzz = _library("rapidfuzz.fuzz", metric)
+        return lambda text, wanted: float(fuzz.WRatio(text, wanted)) / 100
+    if metric == "bleu":
+        bleu = _library("sacrebleu", metric)
+        return lambda text, wanted: float(bleu.sentence_bleu(text, [wanted]).score) / 100
+    if metric in ("gleu", "meteor"):
+        words = _library("sacrebleu.tokenizers.tokenizer_13a", metric).Tokenizer13a()
+        if metric == "gleu":
+            gleu = _library("nltk.translate.gleu_score", metric)
+            return lambda text, wanted: float(gleu.sentence_gleu([words(wanted).split()], words(text).split()))
+        meteor = _library("nltk.translate.meteor_score", metric)
+        return lambda text, wanted: float(meteor.single_meteor_score(words(wanted).split(), words(text).split()))
+    kind = metric.replace("_", "").replace("rougel", "rougeL")
+    rouge = _library("rouge_score.rouge_scorer", metric).RougeScorer([kind])
+    return lambda text, wanted: float(rouge.score(wanted, text)[kind].fmeasure)
+
+
+def _library(module: str, metric: str) -> Any:
+    return require(module, extra="graders", needed_for=f"The metric {metric}")
+
+
+@cache
+def _has_wordnet() -> bool:
+    corpus = require("nltk.corpus", extra="graders", needed_for="The metric meteor").wordnet
+    try:
+        corpus.ensure_loaded()
+    except LookupError:
+        return False
+    return True

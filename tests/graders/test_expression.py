@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftkit.errors import ConfigError
+from ftkit.graders.expression import Expression
+from ftkit.graders.grade import GradingError
+
+VALUES = {"a": 0.5, "b": 2.0, "c": -3.0}
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("0.5*a + 0.5*b", 1.25),
+        ("a + b^2", 4.5),  # binds as a power, not as Python's exclusive or
+        ("2^3^2", 512.0),
+        ("-a^2", -0.25),
+        ("(a + b) / 2 - 1", 0.25),
+        ("min(a, b, c)", -3.0),
+        ("max(a, 0)", 0.5),
+        ("abs(c) + floor(2.7) + ceil(0.1)", 6.0),
+        ("exp(0) + sqrt(4) + log(1)", 3.0),
+        ("+b", 2.0),
+        (" a ", 0.5),
+    ],
+)
+def test_arithmetic(source: str, value: float) -> None:
+    assert Expression(source)(VALUES) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "__import__('os').system('true')",
+        "a.real",
+        "a[0]",
+        "[a][0]",
+        "(lambda: 1)()",
+        "a if b else c",
+        "a < b",
+        "a and b",
+        "not a",
+        "a % b",
+        "a // b",
+        "a ** 2",
+        "a | b",
+        "'text'",
+        "True",
+        "1j",
+        "min(*[a])",
+        "min(a, key=b)",
+        "pow(a, b)",
+        "min()",
+        "sqrt(a, b)",
+        "sqrt",
+        "x := 1",
+        "",
+        "a +",
+        "(" * 500 + "a" + ")" * 500,
+        "a" * 3000,
+        "a\nb",
+    ],
+)
+def test_all_else_is_refused(source: str) -> None:
+    with pytest.raises(ConfigError):
+        Expression(source)
+
+
+@pytest.mark.parametrize("source", ["1/(a-a)", "c^0.5", "sqrt(c)", "log(0)", "9^9^9^9", "exp(1000000)"])
+def test_where_there_is_no_value_it_says_so(source: str) -> None:
+    with pytest.raises(GradingError, match="has no value"):
+        Expression(source)(VALUES)
+
+
+def test_names_are_collected() -> None:
+    assert Expression("0.5*a + min(b, 1) + a").names == {"a", "b"}
+
+
+@given(st.text(alphabet="ab12.+-*/^() ,min", max_size=25))
+def test_any_text_is_a_formula_or_refused(source: str) -> None:
+    try:
+        found = Expression(source)({"a": 1.5, "b": 2.0, **dict.fromkeys("min", 1.0)} | {"i": 1.0, "n": 1.0, "m": 1.0})
+    except (ConfigError, GradingError, KeyError):  # KeyError: a name such as "ab", which multi refuses beforehand
+        return
+    assert isinstance(found, float) or math.isnan(found)

@@ -1,0 +1,331 @@
+from __future__ import annotations
+
+import builtins
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel
+
+import ftkit as ft
+from ftkit.backends import grading
+from ftkit.errors import ConfigError, DataError
+from ftkit.graders import Grade, Limits, Sample, SamplingParams, Setting
+from ftkit.task import Message
+
+from . import functions
+from .setting import Scripted, said
+
+NOTHING = Setting()
+
+
+def graded(grader: ft.Grader, text: str, setting: Setting = NOTHING, **item: Any) -> Grade:
+    (found,) = grader.grade_many([(item, Sample(text))], setting)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("operation", "text", "reward"),
+    [
+        ("eq", "Paris", 1), ("eq", "paris", 0), ("ne", "Rome", 1), ("ne", "Paris", 0),
+        ("like", "It is Paris.", 1), ("like", "it is paris", 0), ("ilike", "IT IS PARIS", 1), ("ilike", "Rome", 0),
+    ],
+)  # fmt: skip
+def test_string_check(operation: Literal["eq", "ne", "like", "ilike"], text: str, reward: float) -> None:
+    grader = ft.StringCheckGrader(reference="{{item.city}}", operation=operation)
+    assert graded(grader, text, city="Paris") == Grade(float(reward))
+
+
+def test_an_error_gives_0_with_its_reason_and_disturbs_no_other() -> None:
+    grader = ft.StringCheckGrader(input="{{sample.output_json.city}}", reference="{{item.city}}")
+    pairs = [({"city": "Rome"}, Sample(text)) for text in ('{"city": "Rome"}', "Rome", '{"town": "Rome"}')]
+    right, unread, missing = grader.grade_many([*pairs], NOTHING)
+    assert right == Grade(1.0)
+    assert (unread.reward, unread.error) == (0.0, "sample_parse_error")
+    assert (missing.reward, missing.error) == (0.0, "invalid_variable_error")
+    assert "town" in str(missing.detail)
+
+
+REFERENCE, HYPOTHESIS = "the cat sat quietly on the old mat", "a cat sat on the mat, quietly"
+
+
+def test_similarities_are_those_of_their_libraries() -> None:
+    from nltk.translate.gleu_score import sentence_gleu
+    from rapidfuzz import fuzz
+    from rouge_score.rouge_scorer import RougeScorer
+    from sacrebleu import sentence_bleu
+    from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+
+    words = Tokenizer13a()
+    wanted = {
+        "fuzzy_match": fuzz.WRatio(HYPOTHESIS, REFERENCE) / 100,
+        "bleu": sentence_bleu(HYPOTHESIS, [REFERENCE]).score / 100,
+        "gleu": sentence_gleu([words(REFERENCE).split()], words(HYPOTHESIS).split()),
+        **{
+            f"rouge_{kind}": RougeScorer([name]).score(REFERENCE, HYPOTHESIS)[name].fmeasure
+            for kind, name in [*((str(n), f"rouge{n}") for n in range(1, 6)), ("l", "rougeL")]
+        },
+    }
+    found = {
+        metric: graded(
+            ft.TextSimilarityGrader(reference="{{item.right}}", evaluation_metric=metric), HYPOTHESIS, right=REFERENCE
+        ).reward
+        for metric in wanted
+    }
+    assert found == pytest.approx(wanted)
+    assert len({round(value, 6) for value in found.values()}) > 5  # they do measure different things
+    same = {
+        metric: graded(ft.TextSimilarityGrader(reference=REFERENCE, evaluation_metric=metric), REFERENCE).reward
+        for metric in wanted
+    }
+    assert same == pytest.approx(dict.fromkeys(wanted, 1.0))
+
+
+def test_meteor_is_nltks_where_wordnet_is_and_else_refused() -> None:
+    grader = ft.TextSimilarityGrader(reference=REFERENCE, evaluation_metric="meteor")
+    try:
+        from nltk.corpus import wordnet
+
+        wordnet.ensure_loaded()
+    except LookupError:
+        with pytest.raises(ConfigError, match=r"python -m nltk\.downloader wordnet"):
+            graded(grader, HYPOTHESIS)
+        return
+    from nltk.translate.meteor_score import single_meteor_score
+
+    wanted = single_meteor_score(REFERENCE.split(), HYPOTHESIS.replace(",", " ,").split())
+    assert graded(grader, HYPOTHESIS).reward == pytest.approx(wanted)
+
+
+def test_cosine_is_refused() -> None:
+    with pytest.raises(ConfigError, match="embeddings"):
+        ft.TextSimilarityGrader(reference="x", evaluation_metric="cosine")
+
+
+JUDGE: list[dict[str, Any]] = [
+    {"role": "developer", "content": "Grade it."},
+    {
+        "role": "user",
+        "content": [{"type": "input_text", "text": "Right: {{item.right}}"}, "Said: {{sample.output_text}}"],
+    },
+]
+
+
+def test_a_score_model_is_asked_once_for_all_and_clipped() -> None:
+    model = Scripted(
+        ['{"steps": [], "result": 7}', '{"result": -2, "steps": []}', "0.25", said("", "overloaded"), "good"]
+    )
+    grader = ft.ScoreModelGrader(
+        model="m", input=JUDGE, range=(0, 5), sampling_params=SamplingParams(seed=3, max_completions_tokens=9)
+    )
+    pairs = [({"right": "4"}, Sample(str(n))) for n in range(5)] + [({}, Sample("no right"))]
+    grades = grader.grade_many(pairs, model.setting)
+    assert [one.reward for one in grades] == [5.0, 0.0, 0.25, 0.0, 0.0, 0.0]
+    assert [one.error for one in grades] == [
+        None, None, None, "model_grader_server_error", "model_grader_parse_error", "invalid_variable_error"
+    ]  # fmt: skip
+    (call,) = model.calls
+    assert (call["model"], call["seed"], call["max_output_tokens"], call["temperature"]) == ("m", 3, 9, 0.0)
+    assert model.asked[2] == [
+        {"role": "developer", "content": "Grade it."},
+        {"role": "user", "content": "Right: 4\nSaid: 2"},
+    ]
+
+
+def test_a_label_model_passes_some_labels() -> None:
+    model = Scripted(['{"label": "good"}', "bad", '{"label": "ugly"}'])
+    grader = ft.LabelModelGrader(model="m", input=JUDGE[:1], labels=("good", "fair", "bad"), passing_labels=("good",))
+    grades = grader.grade_many([({}, Sample(""))] * 3, model.setting)
+    assert [(one.reward, one.error) for one in grades] == [(1.0, None), (0.0, None), (0.0, "model_grader_parse_error")]
+
+
+def test_what_no_model_here_can_honour_is_refused() -> None:
+    effort = ft.ScoreModelGrader(model="m", input=JUDGE, sampling_params=SamplingParams(reasoning_effort="high"))
+    with pytest.raises(ConfigError, match="reasoning_effort"):
+        effort.check(Scripted([]).setting)
+    with pytest.raises(ConfigError, match="nothing here can ask a model"):
+        ft.ScoreModelGrader(model="m", input=JUDGE).check(NOTHING)
+    with pytest.raises(ConfigError, match="input_image"):
+        ft.ScoreModelGrader(model="m", input=[{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}])
+    with pytest.raises(ConfigError, match="not among labels"):
+        ft.LabelModelGrader(model="m", input=JUDGE, labels=("a", "b"), passing_labels=("c",))
+    with pytest.raises(ConfigError, match="not below"):
+        ft.ScoreModelGrader(model="m", input=JUDGE, range=(1, 1))
+
+
+def test_models_of_any_backend_grade(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    grader = ft.ScoreModelGrader(
+        model=f"local:{tiny_model}", input=JUDGE, sampling_params=SamplingParams(max_completions_tokens=16)
+    )
+    (grade,) = grader.grade_many([({"right": "4"}, Sample("4"))], grading.grading_setting())
+    assert grade.error == "model_grader_parse_error"  # a model of random weights, cut off within its steps
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for name in ("gpt-4o", "ft:gpt-4o:acme::abc", "openai:gpt-4o"):  # a bare name is OpenAI's, as in OpenAI's own JSON
+        with pytest.raises(ft.FtkitError, match="OPENAI_API_KEY"):
+            grading.ask_model(name, [], output=None, max_output_tokens=1, temperature=0, top_p=1, seed=0)
+
+
+def test_a_function_is_found_again_by_its_name(tmp_path: Path) -> None:
+    grader = ft.FunctionGrader(function=functions.length)
+    assert grader.function == "tests.graders.functions:length"
+    assert graded(grader, "abc", most=6) == Grade(0.5)
+    assert graded(ft.FunctionGrader(**grader.model_dump()), "abcdef", most=6) == Grade(1.0)
+    file = tmp_path / "rewards.py"
+    file.write_text("def one(sample, item):\n    return True\n", encoding="utf-8")
+    assert graded(ft.FunctionGrader(function=f"{file}:one"), "") == Grade(1.0)
+
+
+def test_a_function_that_fails_gives_0_with_the_reason() -> None:
+    broken = graded(ft.FunctionGrader(function=functions.broken), "abc")
+    assert (broken.reward, broken.error) == (0.0, "other_error")
+    assert "KeyError" in str(broken.detail)
+    assert graded(ft.FunctionGrader(function=functions.nothing), "abc").error == "other_error"
+
+
+def test_a_function_that_no_worker_finds_is_refused() -> None:
+    def inner(sample: dict[str, Any], item: dict[str, Any]) -> float:
+        return 1.0
+
+    with pytest.raises(ConfigError, match="lambda"):
+        ft.FunctionGrader(function=lambda sample, item: 1.0)
+    with pytest.raises(ConfigError, match="inside another"):
+        ft.FunctionGrader(function=inner)
+    inner.__module__, inner.__qualname__ = "__main__", "inner"
+    with pytest.raises(ConfigError, match="script or notebook"):
+        ft.FunctionGrader(function=inner)
+    with pytest.raises(ConfigError, match="no function"):
+        ft.FunctionGrader(function="tests.graders.functions:CONSTANT").check(NOTHING)
+    assert ft.FunctionGrader(function=builtins.len).function == "builtins:len"
+
+
+class Visit(BaseModel):
+    name: str
+    age: int
+    drug: str | None
+
+
+@pytest.mark.parametrize(
+    ("text", "reward"),
+    [
+        ('{"name": "Ann", "age": 40, "drug": null}', 1.0),
+        ('{"name": "Ann", "age": 41, "drug": null}', 0.1 + 0.2 + 0.7 * 2 / 4),
+        ('{"name": "Ann", "age": "40", "drug": null}', 0.1 + 0.7 * 2 / 4),
+        ('{"name": "Ann", "drug": null}', 0.1 + 0.7 * 2 / 4),
+        ("[]", 0.1),
+        ("no JSON", 0.0),
+    ],
+)
+def test_a_schema_is_graded_by_parts(text: str, reward: float) -> None:
+    grader = ft.SchemaGrader(json_schema=Visit, reference="{{item.record}}", field_weights={"age": 2})
+    grade = graded(grader, text, record={"name": "Ann", "age": 40, "drug": None})
+    assert grade.reward == pytest.approx(reward)
+    assert set(grade.parts) == {"json", "schema", "name", "age", "drug"}
+    as_text = graded(grader, text, record='{"name": "Ann", "age": 40, "drug": null}')
+    assert as_text == grade
+
+
+def test_without_a_reference_fields_count_that_the_schema_allows() -> None:
+    grader = ft.SchemaGrader(json_schema=Visit, json_weight=0, schema_weight=0)
+    assert graded(grader, '{"name": "x", "age": "old"}').parts == {
+        "json": 1.0, "schema": 0.0, "name": 1.0, "age": 0.0, "drug": 0.0
+    }  # fmt: skip
+    assert graded(grader, '{"name": "x", "age": "old"}').reward == pytest.approx(1 / 3)
+    odd = ft.SchemaGrader(
+        json_schema={"type": "object", "properties": {"a b": {"type": "array", "items": {"type": "string"}}}}
+    )
+    assert graded(odd, '{"a b": [1]}').parts["a b"] == 0.0
+
+
+def test_schema_graders_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ConfigError, match="has no weight"):
+        ft.SchemaGrader(json_schema=Visit, field_weights={"weight": 1})
+    with pytest.raises(ConfigError, match="every weight is 0"):
+        ft.SchemaGrader(json_schema=Visit, json_weight=0, schema_weight=0, fields_weight=0)
+    with pytest.raises(ConfigError, match="one variable alone"):
+        ft.SchemaGrader(json_schema=Visit, reference="see {{item.record}}")
+    unreadable = graded(ft.SchemaGrader(json_schema=Visit, reference="{{item.record}}"), "{}", record="none")
+    assert unreadable.error == "invalid_variable_error"
+
+
+def test_a_reward_model_scores_the_answer_after_its_prompt() -> None:
+    asked: list[Any] = []
+
+    def scores(model: str, conversations: Any) -> list[float]:
+        asked.append((model, conversations))
+        if any(len(turns[-1]["content"]) > 5 for turns in conversations):
+            raise DataError("too long")
+        return [float(len(turns[-1]["content"])) for turns in conversations]
+
+    prompt: tuple[Message, ...] = ({"role": "user", "content": "hi"},)
+    grader, setting = ft.RewardModelGrader(model="local:r1"), Setting(scores=scores)
+    pairs = [({}, Sample("abc", prompt=prompt)), ({}, Sample("far too long", prompt=prompt))]
+    assert grader.grade_many(pairs[:1], setting) == [Grade(3.0)]
+    assert asked == [("local:r1", [[*prompt, {"role": "assistant", "content": "abc"}]])]
+    short, long = grader.grade_many(pairs, setting)
+    assert short == Grade(3.0)
+    assert (long.reward, long.error) == (0.0, "other_error")
+    with pytest.raises(ConfigError, match="reward model"):
+        grader.check(NOTHING)
+
+
+def multi(formula: str, **graders: ft.Grader) -> ft.MultiGrader:
+    return ft.MultiGrader(graders=graders, calculate_output=formula)
+
+
+def test_multi_counts_a_part_that_fails_as_0_and_keeps_the_reason() -> None:
+    right = ft.StringCheckGrader(reference="{{item.right}}")
+    field = ft.StringCheckGrader(input="{{sample.output_json.a}}", reference="1")
+    grade = graded(multi("0.5*right + 0.5*field + 0.1", right=right, field=field), "4", right="4")
+    assert grade.reward == pytest.approx(0.6)
+    assert grade.parts == {"right": 1.0, "field": 0.0}
+    assert grade.error == "invalid_variable_error"
+    assert str(grade.detail).startswith("field: ")
+    assert graded(multi("1/right", right=right), "5", right="4").error == "other_error"
+
+
+def test_multi_refuses_what_it_cannot_compute() -> None:
+    one = ft.StringCheckGrader(reference="x")
+    with pytest.raises(ConfigError, match="there is no grader b among a"):
+        multi("a + b", a=one)
+    with pytest.raises(ConfigError, match="cannot stand in a formula"):
+        ft.MultiGrader(graders={"a-b": one}, calculate_output="1")
+    with pytest.raises(ConfigError, match="cannot stand in a formula"):
+        multi("1", min=one)
+    with pytest.raises(ConfigError):
+        multi("a", a=multi("b", b=one))
+
+
+def test_python_runs_only_when_allowed() -> None:
+    grader = ft.PythonGrader(source="def grade(sample, item):\n    return 1.0")
+    with pytest.raises(ConfigError, match="--allow-python"):
+        graded(grader, "x")
+    with pytest.raises(ConfigError, match="--allow-python"):
+        graded(multi("a", a=grader), "x")
+
+
+@pytest.mark.parametrize(
+    ("source", "why"), [("def grad(", "not Python"), ("x = 1", "defines no grade"), ("#" * 256_000, "256,000")]
+)
+def test_python_that_cannot_run_is_refused(source: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        ft.PythonGrader(source=source)
+
+
+def test_graders_know_what_they_read() -> None:
+    one = ft.StringCheckGrader(input="{{item.a}}", reference="{{item.b.c}} {{sample.output_text}}")
+    judge = ft.ScoreModelGrader(model="m", input=JUDGE)
+    assert one.reads() == {"a", "b"}
+    assert multi("x + y", x=one, y=judge).reads() == {"a", "b", "right"}
+    assert multi("x + y", x=one, y=ft.FunctionGrader(function=functions.length)).reads() is None
+
+
+def test_limits_are_openais() -> None:
+    assert (Limits().seconds, Limits().memory_bytes, Limits().disk_bytes) == (120, 2 * 1024**3, 1024**3)
+
+
+def test_answers_are_graded_without_a_model() -> None:
+    grades = ft.grade(ft.StringCheckGrader(reference="{{item.right}}"), [{"right": "4"}, {"right": "5"}, {}], ["4"] * 3)
+    assert (grades.mean, grades.errors) == (pytest.approx(1 / 3), {"invalid_variable_error": 1})
+    assert "mean 0.3333 over 3 answers" in str(grades)
+    with pytest.raises(ConfigError, match="2 rows and 1 answers"):
+        ft.grade(ft.StringCheckGrader(reference="x"), [{}, {}], ["4"])

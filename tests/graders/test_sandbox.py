@@ -1,0 +1,254 @@
+"""Foreign code: each way in which it could do harm, contained and reported, while the other answers are graded."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+import ftkit as ft
+from ftkit.errors import ConfigError
+from ftkit.graders import Grade, Limits, Sample, Setting
+from ftkit.graders.sandbox import check_isolation, isolation, running
+
+MIB = 1024**2
+
+
+@pytest.fixture(autouse=True)
+def _isolated() -> None:
+    try:
+        check_isolation("kernel")
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+
+def run(body: str, *, answers: int = 3, seconds: float = 2, walls: str = "kernel", top: str = "") -> list[Grade]:
+    """Grade answers 0, 1, … by a function in which ``i`` is the number."""
+    indented = "\n".join(f"    {line}" for line in dedent(body).strip().splitlines())
+    source = f"{dedent(top)}\ndef grade(sample, item):\n    i = item['i']\n{indented}\n    return 1.0\n"
+    limits = Limits(seconds=seconds, memory_bytes=256 * MIB, disk_bytes=8 * MIB, output_bytes=64 * 1024, processes=8)
+    setting = Setting(allow_python=True, isolation="process" if walls == "process" else "kernel", limits=limits)
+    pairs = [({"i": number}, Sample(f'{{"n": {number}}}')) for number in range(answers)]
+    return ft.PythonGrader(source=source).grade_many(pairs, setting)
+
+
+def contained(body: str, error: str, why: str) -> None:
+    """What ``body`` does to the second answer is reported there, and the others have their grades."""
+    first, second, third = run("if i == 1:\n" + "\n".join(f"    {line}" for line in dedent(body).strip().splitlines()))
+    assert first == third == Grade(1.0)
+    assert (second.reward, second.error) == (0.0, error)
+    assert why in str(second.detail)
+
+
+RUNTIME, SERVER = "python_grader_runtime_error", "python_grader_server_error"
+
+
+def test_it_sees_the_answer_and_the_row() -> None:
+    grades = run("return sample['output_json']['n'] * 10 + item['i'] + len(sample['output_tools'])", answers=40)
+    assert [one.reward for one in grades] == [11.0 * number for number in range(40)]
+
+
+def test_packages_of_this_python_are_there() -> None:
+    assert [one.reward for one in run("return float(numpy.mean([i, i + 2]))", top="import numpy")] == [1.0, 2.0, 3.0]
+
+
+def test_the_network_is_out_of_reach() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        contained(f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 1)", RUNTIME, "OSError")
+    contained("import socket\nsocket.create_connection(('1.1.1.1', 53), 1)", RUNTIME, "unreachable")
+    contained("import socket\nsocket.getaddrinfo('example.com', 80)", RUNTIME, "gaierror")
+
+
+def test_sockets_of_the_machine_are_out_of_reach(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as abstract:
+        server.bind(path)
+        server.listen()
+        abstract.bind("\0ftkit-test")
+        abstract.listen()
+        code = "import socket\nsocket.socket(socket.AF_UNIX).connect({!r})"
+        contained(code.format(path), RUNTIME, "No such file")
+        contained(code.format("\0ftkit-test"), RUNTIME, "refused")
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/proc/1/environ", "/proc/self/environ", "/sys/kernel", "/dev/mem"])
+def test_files_of_the_machine_are_out_of_reach(path: str) -> None:
+    contained(f"open({path!r}).read()", RUNTIME, "FileNotFoundError")
+
+
+def test_own_files_are_out_of_reach(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("key", encoding="utf-8")
+    contained(f"open({str(secret)!r}).read()", RUNTIME, "FileNotFoundError")
+    contained(f"open({str(Path(__file__))!r}).read()", RUNTIME, "FileNotFoundError")
+    contained(f"import os\nos.listdir({str(Path.home() / '.ssh')!r})", RUNTIME, "FileNotFoundError")
+    contained("import os\nraise ValueError(os.listdir(os.path.expanduser('~')))", RUNTIME, "ValueError: []")
+
+
+def test_the_environment_holds_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    (grade,) = run("import os\nraise ValueError(sorted(os.environ))", answers=1)
+    assert "['HOME', 'LANG', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'PATH', 'TMPDIR']" in str(grade.detail)
+
+
+def test_nothing_outside_its_folder_can_be_written(tmp_path: Path) -> None:
+    library = isolation.readable_paths()[0]
+    for folder in (library, "/", "/dev", "/usr", str(tmp_path)):
+        contained(f"open({folder + '/left-behind'!r}, 'w')", RUNTIME, "Error")
+        assert not (Path(folder) / "left-behind").exists()
+    (grade,) = run("open('/tmp/x', 'w').write('y')\nassert open('/tmp/x').read() == 'y'", answers=1)
+    assert grade == Grade(1.0)
+    assert not Path("/tmp/x").exists()
+
+
+def test_privileges_are_gone() -> None:
+    mount = "import ctypes\nassert ctypes.CDLL(None).mount(b'tmpfs', b'/usr', b'tmpfs', 0, None) == 0, 'refused'"
+    contained(mount, RUNTIME, "AssertionError: refused")
+    contained("import os\nos.chroot('/tmp')", RUNTIME, "PermissionError")
+    contained("import os\nos.setuid(0) if os.getuid() else os.setgroups([7])", RUNTIME, "PermissionError")
+
+
+def test_an_endless_loop_ends() -> None:
+    started = time.monotonic()
+    first, second, third = run("while i == 1: pass", seconds=0.5)
+    assert first == third == Grade(1.0)
+    assert (second.reward, second.error, second.detail) == (0.0, SERVER, "grading took more than 0.5 s and was stopped")
+    assert time.monotonic() - started < 10
+
+
+def test_a_loop_that_catches_everything_ends() -> None:
+    body = """
+        while i == 1:
+            try:
+                while True: pass
+            except BaseException: pass
+    """
+    assert [one.error for one in run(body, seconds=0.5)] == [None, SERVER, None]
+
+
+def test_a_fork_bomb_is_bounded_and_nothing_of_it_is_left() -> None:
+    before = processes()
+    first, second, third = run("import os\nwhile i == 1:\n    os.fork()", seconds=1)
+    assert first == third == Grade(1.0)
+    assert second.reward == 0.0
+    assert second.error in (RUNTIME, SERVER)
+    assert processes() - before < 3
+    threads = "import threading, time\nfor _ in range(50): threading.Thread(target=time.sleep, args=(9,)).start()"
+    contained(threads, RUNTIME, "RuntimeError: can't start new thread")
+
+
+def test_processes_that_hide_do_not_outlive_it() -> None:
+    body = """
+        import os, time
+        if i == 1 and os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0: time.sleep(600)
+            os._exit(0)
+    """
+    before = processes()
+    run(body)
+    assert processes() <= before + 1
+
+
+def processes() -> int:
+    return len([name for name in os.listdir("/proc") if name.isdecimal()])
+
+
+def test_a_memory_bomb_is_bounded() -> None:
+    contained("x = 'a' * 10**10", RUNTIME, "MemoryError")
+    contained("x = []\nwhile True: x.append('a' * 10**6)", RUNTIME, "MemoryError")
+
+
+def test_huge_output_is_bounded() -> None:
+    contained("while True: print('x' * 1000)", SERVER, "printed more than 65,536 bytes")
+    contained("raise ValueError('x' * 10**7)", RUNTIME, "ValueError: xxx")
+    contained(
+        "import os\nfor d in range(3, 200):\n    try: os.write(d, b'x' * 10**6)\n    except OSError: pass",
+        SERVER,
+        "channel",
+    )
+
+
+def test_a_full_disk_is_bounded() -> None:
+    contained("f = open('/tmp/x', 'wb')\nwhile True: f.write(b'x' * 10**6)", RUNTIME, "the disk limit")
+    many = "for n in range(100): open(f'/tmp/{n}', 'wb').write(b'x' * 10**6)"
+    contained(many, RUNTIME, "the disk limit")
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("import os\nos._exit(3)", "the process ended with code 3 while grading"),
+        ("import os\nos.abort()", "killed by SIGABRT"),
+        ("import ctypes\nctypes.string_at(0)", "killed by SIGSEGV"),
+        ("raise SystemExit(1)", "SystemExit"),
+        ("return 'high'", "no finite number"),
+        ("return float('nan')", "no finite number"),
+        ("return None", "TypeError"),
+        ("def f(): f()\nf()", "RecursionError"),
+    ],
+)
+def test_what_ends_badly_is_told(body: str, why: str) -> None:
+    contained(body, RUNTIME, why)
+
+
+def test_code_that_cannot_be_loaded_is_told_for_every_answer() -> None:
+    grades = run("pass", top="raise ImportError('no such thing')")
+    assert {(one.error, one.detail) for one in grades} == {(RUNTIME, "loading the code: ImportError: no such thing")}
+    slow = run("pass", top="while True: pass", seconds=0.5)
+    assert {one.error for one in slow} == {SERVER}
+
+
+def test_many_answers_share_a_process() -> None:
+    started = time.monotonic()
+    grades = run("return i", answers=2000)
+    assert [one.reward for one in grades] == [float(number) for number in range(2000)]
+    assert time.monotonic() - started < 5
+
+
+def test_sandboxes_run_beside_each_other() -> None:
+    found: list[list[Grade]] = []
+    threads = [threading.Thread(target=lambda: found.append(run("return i", answers=20))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [[one.reward for one in grades] for grades in found] == [[float(n) for n in range(20)]] * 4
+
+
+def test_where_there_are_no_walls_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation.shutil, "which", lambda name: None)
+    check_isolation.cache_clear()
+    try:
+        with pytest.raises(ConfigError, match=r"unshare .* is not installed.*isolation=.process."):
+            run("pass")
+        monkeypatch.undo()
+        monkeypatch.setattr(running, "command", lambda how: ["false"])
+        with pytest.raises(ConfigError, match="cannot be isolated here"):
+            run("pass")
+    finally:
+        check_isolation.cache_clear()
+
+
+def test_a_process_alone_still_has_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        check_isolation("process")
+    except ConfigError as error:
+        pytest.skip(str(error))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    body = """
+        import os
+        assert 'OPENAI_API_KEY' not in os.environ
+        if i == 1: x = 'a' * 10**10
+        while i == 2: pass
+    """
+    first, second, third = run(body, walls="process", seconds=0.5)
+    assert first == Grade(1.0)
+    assert "MemoryError" in str(second.detail)
+    assert third.error == SERVER
