@@ -66,6 +66,13 @@ def test_a_job_is_watched_as_it_goes(browser: Any, server: Running) -> None:
     browser.find_element("link text", "Try its model").click()
     chosen = browser.execute_script("return document.getElementById('model').value")
     assert chosen == done.fine_tuned_model
+    browser.find_element("id", "prompt").send_keys("say 3")
+    browser.find_element("css selector", "#try button").click()
+    answered = "const form = document.getElementById('try');"
+    answered += "return form.querySelector('button').disabled ? '' : form.querySelector('output').textContent"
+    said = until(lambda: browser.execute_script(answered), bool, 60)
+    assert "does not exist" not in said
+    browser.get(f"{server.url}/?model=none")
     assert browser.get_log("browser") == []
 
 
