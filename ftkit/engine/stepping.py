@@ -82,7 +82,7 @@ class Continuation:
 
 
 def next_tokens(rows: list[Continuation], logits: torch.Tensor) -> list[Continuation]:
-    """Choose and tell the next token of each row of ``logits`` [rows, vocabulary]; returns the answers that are done."""
+    """Choose and tell the next token of each row of ``logits`` [rows, vocabulary]; gives those that are done."""
     if not rows:
         return []
     chosen = choose(permitted(logits, [one.held for one in rows]), [one.draw for one in rows])
