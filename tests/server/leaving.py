@@ -1,15 +1,8 @@
-"""An account at a fake of OpenAI with a model that was tuned on the triage messages, for docs/leaving-openai.md.
-
-    python -m tests.server.leaving FOLDER
-
-Writes the messages that the page's reader has (``train.jsonl``, ``test.jsonl``), prints the fake's address, and serves
-it until it is ended. The tuned model's answers are scripted: nine of ten are right.
-"""
+"""An account at a fake of OpenAI with a model that was tuned on the triage messages, for docs/leaving-openai.md."""
 
 from __future__ import annotations
 
 import json
-import sys
 import zlib
 from pathlib import Path
 from typing import Literal, get_args
@@ -18,7 +11,6 @@ import openai
 
 import ftkit as ft
 from tests.hosts.openai_host import OpenAIFake
-from tests.hosts.serving import serving
 
 MESSAGES = Path(__file__).parents[2] / "examples" / "triage" / "messages.jsonl"
 Queue = Literal["billing", "bug", "how_to", "cancellation", "lost_property", "praise"]
@@ -36,7 +28,7 @@ def write_rows(folder: Path) -> None:
 
 
 def scripted(folder: Path) -> OpenAIFake:
-    """The fake, whose tuned model knows the test rows."""
+    """The fake, whose tuned model knows the test rows: nine of ten of its answers are right."""
     fake = OpenAIFake()
     right = {}
     for line in (folder / "test.jsonl").read_text(encoding="utf-8").splitlines():
@@ -60,13 +52,3 @@ def tune(fake: OpenAIFake, folder: Path) -> str:
     while job.status != "succeeded":
         job = client.fine_tuning.jobs.retrieve(job.id)
     return job.id
-
-
-if __name__ == "__main__":
-    where = Path(sys.argv[1])
-    write_rows(where)
-    with serving(scripted(where)) as running:
-        assert isinstance(running, OpenAIFake)
-        tune(running, where)
-        print(f"{running.url}/v1", flush=True)
-        sys.stdin.read()

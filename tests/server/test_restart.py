@@ -13,7 +13,7 @@ from ftkit.store import Store
 
 from .conftest import Running, ended, messages, new_home, rows, until, uploaded
 
-LONG = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 40, "batch_size": 1}}}
+LONG = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 24, "batch_size": 1}}}
 
 
 def steps(client: openai.OpenAI, job_id: str) -> int:
@@ -43,7 +43,7 @@ def test_a_job_goes_on_when_the_server_and_then_its_worker_are_killed(
     assert done.status == "succeeded", done.error
     assert client.models.retrieve(done.fine_tuned_model).id == done.fine_tuned_model
     events = [event for event in client.fine_tuning.jobs.list_events(job.id, limit=100) if event.type == "metrics"]
-    assert {event.data["step"] for event in events} == set(range(1, 401))
+    assert {event.data["step"] for event in events} == set(range(1, 241))
     said = messages(client, job.id)
     assert any("goes on from its newest checkpoint" in message for message in said)
     assert len(client.fine_tuning.jobs.checkpoints.list(job.id).data) == 3
