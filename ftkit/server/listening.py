@@ -8,6 +8,7 @@ from collections.abc import Callable
 import uvicorn
 
 from ftkit.errors import ConfigError
+from ftkit.server.app import create_app
 from ftkit.server.auth import Keys
 from ftkit.server.pace import patient_protocol
 from ftkit.server.settings import Settings
@@ -35,9 +36,6 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: 
             "`ftkit serve keys create PROJECT`"
         )
     listener = _listen(settings)
-    # Last, because it loads the engine, which takes seconds: what is wrong is said before.
-    from ftkit.server.app import create_app
-
     app = create_app(settings)
     app.state.foreman.claim()
     host, port = listener.getsockname()[:2]

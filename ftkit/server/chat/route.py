@@ -1,4 +1,4 @@
-"""``/v1/chat/completions``, ``/health`` and ``/metrics``."""
+"""``/v1/chat/completions`` and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -241,10 +241,6 @@ async def _gone(request: Request) -> None:
         pass
 
 
-async def _health(request: Request) -> Response:
-    return JSONResponse({"status": "ok"})
-
-
 async def _metrics(request: Request) -> Response:
     metrics: Metrics = request.app.state.metrics
     return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
@@ -252,6 +248,5 @@ async def _metrics(request: Request) -> Response:
 
 routes = [
     Route("/v1/chat/completions", _chat, methods=["POST"]),
-    Route("/health", _health),
     Route("/metrics", _metrics),
 ]
