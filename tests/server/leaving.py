@@ -23,8 +23,8 @@ def write_rows(folder: Path) -> None:
     task = ft.Task("Sort the customer's message into one queue.", input="{message}", output=Queue)
     data = ft.Dataset.load(MESSAGES, task, target="label", id="id")
     train, test = data.split(test=0.25, stratify_by="label", seed=3)
-    train.write_openai(folder / "train.jsonl")
-    test.write_openai(folder / "test.jsonl")
+    train.take(96).write_openai(folder / "train.jsonl")
+    test.take(40).write_openai(folder / "test.jsonl")
 
 
 def scripted(folder: Path) -> OpenAIFake:
