@@ -9,8 +9,9 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
+from ftkit.engine.apart import Apart
 from ftkit.engine.mixing import Mixed, release
-from ftkit.engine.stepping import Stepping
+from ftkit.engine.stepping import Stepping, carries_state
 from ftkit.errors import FtkitError, ModelError
 from ftkit.serving.answering import Answering
 
@@ -32,7 +33,7 @@ class Worker:
         self._answers: dict[int, Answering] = {}  # by the identity of their continuations
         self._stopped = False
         self.mixed: Mixed | None = None
-        self.stepping: Stepping | None = None
+        self.stepping: Stepping | Apart | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -51,7 +52,10 @@ class Worker:
 
         def work() -> Mixed:
             self.mixed = make()
-            self.stepping = Stepping(self.mixed, rows=rows, cache_bytes=cache_bytes)
+            if carries_state(self.mixed.model):
+                self.stepping = Apart(self.mixed, rows=rows)
+            else:
+                self.stepping = Stepping(self.mixed, rows=rows, cache_bytes=cache_bytes)
             return self.mixed
 
         return self.call(work)
@@ -130,7 +134,7 @@ class Worker:
             except Exception as error:
                 self._broken(error)
 
-    def _step(self, stepping: Stepping) -> None:
+    def _step(self, stepping: Stepping | Apart) -> None:
         try:
             stepping.step()
         except Exception as error:
