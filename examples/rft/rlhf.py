@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--backend", default="local:smollm2-135m", help='where and what, as "name:model"')
-    options.add_argument("--steps", type=int, default=10, help="steps of reinforcement, of three drafts each")
+    options.add_argument("--steps", type=int, default=16, help="steps of reinforcement, of two drafts each")
     chosen = options.parse_args()
 
     task = ft.Task("Rewrite the draft as a reply to the customer, in the house's tone.", input="{draft}")
@@ -37,18 +37,18 @@ def main() -> None:
     scorer = ft.Scorer(f"local:{reward.id}")
     print(f"the reward model prefers the better reply in {scorer.accuracy(judging):.0%} of {len(judging)} unseen pairs")
     recipe = ft.RFT(
-        grader=ft.RewardModelGrader(model=f"local:{reward.id}"), beta=0.05, epochs=1,
-        batch_size=3, num_generations=6, max_output_tokens=56, learning_rate=5e-4, adapter=first.recipe.adapter,
-        lr_scheduler_type="constant", probe_prompts=4,
+        grader=ft.RewardModelGrader(model=f"local:{reward.id}"), beta=0.05, epochs=1, batch_size=2, num_generations=4,
+        max_output_tokens=32, learning_rate=5e-4, adapter=first.recipe.adapter, lr_scheduler_type="constant",
+        probe_prompts=2,
     )  # fmt: skip
-    run = ft.train(recipe, train.take(3 * chosen.steps), backend=f"local:{first.id}")
+    run = ft.train(recipe, train.take(2 * chosen.steps), backend=f"local:{first.id}")
     print(f"run {run.id}: `ftkit runs samples {run.id}` shows what is rewarded")
     run.wait()
 
-    sampling = ft.Sampling(max_output_tokens=56)
+    sampling = ft.Sampling(max_output_tokens=32)
     judged = [ft.RewardModelGrader(name="judge", model=f"local:{judge.id}")]
     before, after = (
-        ft.evaluate(ft.Model(name, sampling=sampling), test, metrics=judged, label=label, probes=ft.Probes(general=32))
+        ft.evaluate(ft.Model(name, sampling=sampling), test, metrics=judged, label=label, probes=ft.Probes(general=16))
         for name, label in ((first.model.name, "SFT"), (run.model.name, "SFT, then RLHF"))
     )
     print(ft.compare(before, after))
