@@ -19,9 +19,9 @@ from ftkit.engine.liveness import Liveness
 from ftkit.engine.machine import peak_memory_bytes
 from ftkit.engine.methods import Method
 from ftkit.engine.optimiser import Movement, make_optimizer
-from ftkit.engine.progress import Progress
-from ftkit.engine.reference import give_reference, log_probabilities
-from ftkit.engine.rendered import Example, Floats, Rendered
+from ftkit.engine.progress import Progress, Stopped
+from ftkit.engine.reference import give_reference, log_probabilities, token_log_probabilities
+from ftkit.engine.rendered import Example, Floats
 from ftkit.engine.rollouts import Rollouts
 from ftkit.engine.rows import TokenRows
 from ftkit.engine.schedule import learning_rate
@@ -36,12 +36,7 @@ __all__ = ["Emit", "Loop", "Stopped"]
 Emit = Callable[[str, dict[str, Any]], None]
 """Takes an event's kind and its data, see :class:`ftkit.store.Event`."""
 
-
 Packed = tuple[Pack, list[Example]]
-
-
-class Stopped(Exception):  # noqa: N818  (a request that was honoured, not an error)
-    """Training ended early because it was asked to; ``args[0]`` is the step from which it can go on."""
 
 
 class Loop:
@@ -97,7 +92,8 @@ class Loop:
         self.movement = Movement(self.parameters)
         self.utilisation = Utilisation(recipe, adapted.inner.config, where, scores=method.scores)
         adapted.dropout(on=False)
-        reason = why_not_shared(adapted.inner, where, self.sequences())
+        seen = rows.sequences() + (held_out.sequences() if held_out else [])
+        reason = why_not_shared(adapted.inner, where, seen if rollouts is None else rollouts.sequences())
         adapted.dropout(on=True)
         if reason is not None:
             if adapted.inner.config._attn_implementation == TREE_ATTENTION:
@@ -158,12 +154,6 @@ class Loop:
                 for _ in range(repeats):
                     yield epoch, batch
 
-    def sequences(self) -> list[Rendered]:
-        """What the model will be computed on."""
-        if self.rollouts is not None:
-            return self.rollouts.sequences()
-        return self.rows.sequences() + (self.held_out.sequences() if self.held_out else [])
-
     def packs(self, examples: Sequence[Example]) -> list[Packed]:
         """Examples in trees of bearable size."""
         budget = self.recipe.max_batch_tokens if self.shared else 1
@@ -185,18 +175,12 @@ class Loop:
                 figures[name] = figures.get(name, 0.0) + value / size
         return loss, figures
 
-    @torch.no_grad()
     def measure(self, examples: Sequence[Example]) -> list[Floats]:
         """The log-probability of each supervised token of examples of one sequence, under the model as it is."""
         self.adapted.dropout(on=False)
-        found: dict[int, Floats] = {}
-        for one, packed in self.packs(examples):
-            tokens = self.forward.tokens(one, self.recipe.temperature)
-            counts = torch.bincount(tokens.owners, minlength=len(packed)).tolist()
-            parts = torch.split(tokens.log_probabilities.cpu(), counts)
-            found |= {id(example): part.numpy() for example, part in zip(packed, parts, strict=True)}
+        found = token_log_probabilities(self.forward, examples, self.packs, self.recipe.temperature)
         self.adapted.dropout(on=True)
-        return [found[id(example)] for example in examples]
+        return found
 
     def step(self, step: int, epoch: int, batch: list[Example]) -> float:
         """One optimiser step; returns the batch's mean loss."""
@@ -224,7 +208,7 @@ class Loop:
             self.health.step(step, epoch, loss)
         elif told:
             self.watch.step(step, {**told, **figures})
-        ratio = self.update(step, telling=any(map(_tells, batch))) if batch else 0.0
+        ratio = self.update(step, telling=any(one.tells for one in batch)) if batch else 0.0
         tokens = sum(one.unpacked_tokens for one, _ in packs)
         computed = sum(len(one.ids) for one, _ in packs)
         self.progress.tokens += tokens
@@ -246,20 +230,14 @@ class Loop:
                 "supervised_tokens": sum(len(one.predictions) for one, _ in packs),
                 "seconds": round(seconds, 4),
                 "tokens_per_second": round(tokens / seconds, 1),
-                "mfu": self.utilisation.of(
-                    computed, sum(len(one.at) for one, _ in packs), seconds - (drawn - began) if told else seconds
-                ),
+                "mfu": self.utilisation.of(computed, sum(len(one.at) for one, _ in packs), seconds - (drawn - began)),
                 "peak_memory_bytes": peak_memory_bytes(self.where),
             },
         )
         return loss
 
     def update(self, step: int, *, telling: bool) -> float:
-        """Let the optimiser use the gradients that are there; by what share of their size the weights moved.
-
-        Args:
-            telling: every tensor must have a gradient, unless it is dead.
-        """
+        """Let the optimiser use the gradients; by what share the weights moved. ``telling``: none may stay at rest."""
         self.progress.updates += telling
         if telling:
             self.liveness.before(self.progress.updates)
@@ -418,8 +396,3 @@ class Loop:
         if ranks:
             found["adalora_ranks"] = ranks
         return found
-
-
-def _tells(example: Example) -> bool:
-    """Whether it moves a model: an answer as good as its siblings does not, nor a divergence that is still 0."""
-    return example.experience is None or example.experience.advantage != 0

@@ -6,7 +6,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "Stopped"]
+
+
+class Stopped(Exception):  # noqa: N818  (a request that was honoured, not an error)
+    """Training ended early because it was asked to; ``args[0]`` is the step from which it can go on."""
 
 
 @dataclass(slots=True)

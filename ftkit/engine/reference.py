@@ -13,11 +13,11 @@ from dataclasses import replace
 import torch
 
 from ftkit.engine.forward import Forward
-from ftkit.engine.rendered import Example
+from ftkit.engine.rendered import Example, Floats
 from ftkit.engine.rows import TokenRows
 from ftkit.engine.tree import Pack
 
-__all__ = ["give_reference", "log_probabilities"]
+__all__ = ["give_reference", "log_probabilities", "token_log_probabilities"]
 
 
 @torch.no_grad()
@@ -32,6 +32,23 @@ def log_probabilities(
         for example in packed:
             found[id(example)] = [next(values) for _ in example.sequences]
     return torch.tensor([value for example in examples for value in found[id(example)]])
+
+
+@torch.no_grad()
+def token_log_probabilities(
+    forward: Forward,
+    examples: Sequence[Example],
+    packs: Callable[[Sequence[Example]], list[tuple[Pack, list[Example]]]],
+    temperature: float,
+) -> list[Floats]:
+    """Of examples of one sequence: the log-probability of each supervised token under the model as it is now."""
+    found: dict[int, Floats] = {}
+    for one, packed in packs(examples):
+        tokens = forward.tokens(one, temperature)
+        counts = torch.bincount(tokens.owners, minlength=len(packed)).tolist()
+        parts = torch.split(tokens.log_probabilities.cpu(), counts)
+        found |= {id(example): part.numpy() for example, part in zip(packed, parts, strict=True)}
+    return [found[id(example)] for example in examples]
 
 
 def give_reference(parts: Sequence[TokenRows], values: torch.Tensor) -> None:

@@ -62,3 +62,8 @@ class Example:
     margin: float = 0.0
     reference: tuple[float, ...] | None = None
     experience: Experience | None = None
+
+    @property
+    def tells(self) -> bool:
+        """Whether it moves a model: an answer as good as its siblings does not, nor a divergence that is still 0."""
+        return self.experience is None or self.experience.advantage != 0
