@@ -90,6 +90,8 @@ def _one_of_each() -> list[Any]:
             made.append(kind("is empty", place=errors.Place("rows.jsonl", 3), field="messages[0].content"))
         elif kind is errors.OutputError:
             made.append(kind("missing", problem="missing_field", path="$.age", text="{}"))
+        elif kind is errors.BusyError:
+            made.append(kind("too many ask", retry_after_s=2.5))
         else:
             made.append(kind("something is wrong"))
     return made

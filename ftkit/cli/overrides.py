@@ -98,7 +98,8 @@ def _sentences(errors: Iterable[Any], data: dict[str, Any], recipe: type[Recipe]
         path = _path(error["loc"], data)
         message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
         if error["type"] == "extra_forbidden":
-            message = _unknown(path, _ADAPTERS[data["adapter"]["kind"]] if len(path) > 1 else recipe)
+            of_adapter = path[0] == "adapter" and len(path) > 1
+            message = _unknown(path, _ADAPTERS[data["adapter"]["kind"]] if of_adapter else recipe)
         found.setdefault(".".join(path), []).append(message)
     return "; ".join(
         f"{field}{': ' if field else ''}{' or '.join([first, *(text.removeprefix('should be ') for text in others)])}"

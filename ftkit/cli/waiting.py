@@ -28,7 +28,9 @@ def wait_for(run: Run) -> None:
     record = run.record
     took = f" in {duration(record.finished_at - record.created_at)}" if record.finished_at else ""
     steps = run.metrics
-    losses = f", loss {steps[0]['loss']:.3f} → {steps[-1]['loss']:.3f} over {len(steps)} steps" if steps else ""
-    note(f"run {run.id} succeeded{took}{losses}")
+    told = "reward" if any("reward" in step for step in steps) else "loss"
+    course = [step[told] for step in steps if step.get(told) is not None]
+    figures = f", {told} {course[0]:.3f} → {course[-1]:.3f} over {len(steps)} steps" if course else ""
+    note(f"run {run.id} succeeded{took}{figures}")
     name = run.model.name
     note(f"its model is {name}; measure it with `ftkit evaluate {name} --data FILE --target COLUMN`")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from ftkit.engine.liveness import Liveness
 from ftkit.engine.machine import peak_memory_bytes
 from ftkit.engine.methods import Method
 from ftkit.engine.optimiser import Movement, make_optimizer
+from ftkit.engine.progress import Progress
 from ftkit.engine.reference import give_reference, log_probabilities
 from ftkit.engine.rendered import Example, Floats, Rendered
 from ftkit.engine.rollouts import Rollouts
@@ -41,33 +42,6 @@ Packed = tuple[Pack, list[Example]]
 
 class Stopped(Exception):  # noqa: N818  (a request that was honoured, not an error)
     """Training ended early because it was asked to; ``args[0]`` is the step from which it can go on."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a run has come: all that a checkpoint must bring back besides tensors.
-
-    Attributes:
-        step: optimiser steps done.
-        tokens: tokens seen, shared ones counted for each row.
-        seconds: spent in training.
-        losses: of the latest steps.
-        validations: what the validation losses were; of reinforcement the mean rewards, negated.
-        best_step: step of the lowest validation loss; 0 when there is none.
-        best_loss: that loss.
-        idle: looks since then.
-        updates: steps that had anything to learn from: all, but for those of reinforcement whose rewards told nothing.
-    """
-
-    step: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    validations: list[float] = field(default_factory=list)
-    best_step: int = 0
-    best_loss: float = math.inf
-    idle: int = 0
-    updates: int = 0
 
 
 class Loop:
@@ -250,7 +224,7 @@ class Loop:
             self.health.step(step, epoch, loss)
         elif told:
             self.watch.step(step, {**told, **figures})
-        ratio = self.update(step) if batch else 0.0
+        ratio = self.update(step, telling=any(map(_tells, batch))) if batch else 0.0
         tokens = sum(one.unpacked_tokens for one, _ in packs)
         computed = sum(len(one.ids) for one, _ in packs)
         self.progress.tokens += tokens
@@ -280,14 +254,20 @@ class Loop:
         )
         return loss
 
-    def update(self, step: int) -> float:
-        """Let the optimiser use the gradients that are there; by what share of their size the weights moved."""
-        self.progress.updates += 1
-        self.liveness.before(self.progress.updates)
+    def update(self, step: int, *, telling: bool) -> float:
+        """Let the optimiser use the gradients that are there; by what share of their size the weights moved.
+
+        Args:
+            telling: every tensor must have a gradient, unless it is dead.
+        """
+        self.progress.updates += telling
+        if telling:
+            self.liveness.before(self.progress.updates)
         self.movement.before()
         self.optimizer.step()
         ratio = self.movement.ratio()
-        self.liveness.after(self.progress.updates)
+        if telling:
+            self.liveness.after(self.progress.updates)
         self.adapted.after_step(step)
         self.optimizer.zero_grad(set_to_none=True)
         return ratio
@@ -423,7 +403,6 @@ class Loop:
     def summary(self, *, early: bool, best: int | None) -> dict[str, Any]:
         """What came out."""
         done = self.progress
-        validations = done.validations
         ranks = self.adapted.ranks()
         found: dict[str, Any] = {
             "steps": done.step,
@@ -433,16 +412,14 @@ class Loop:
             "shared_prefix": self.shared and bool(self.recipe.shared_prefix),
             "peak_memory_bytes": peak_memory_bytes(self.where),
         }
-        if validations:
-            last = done.best_loss if best else validations[-1]
-            if self.method.descends:
-                found |= {"validation_loss_before": validations[0], "validation_loss": last}
-            else:
-                found |= {"validation_reward_before": -validations[0], "validation_reward": -last}
-        if best:
-            found["best_step"] = best
+        found |= done.validated(best, losses=self.method.descends)
         if early:
             found["stopped_early"] = True
         if ranks:
             found["adalora_ranks"] = ranks
         return found
+
+
+def _tells(example: Example) -> bool:
+    """Whether it moves a model: an answer as good as its siblings does not, nor a divergence that is still 0."""
+    return example.experience is None or example.experience.advantage != 0

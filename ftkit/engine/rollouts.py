@@ -35,6 +35,9 @@ __all__ = ["Measure", "Rollouts"]
 Measure = Callable[[Sequence[Example]], list[Floats]]
 """Gives the log-probability of each supervised token of each example under the model as it is now."""
 
+_MEASURED = 10
+"""Steps from one look at the divergence to the next, where nothing weighs it."""
+
 _LOOK, _PROBE = 0, 1
 """What is drawn besides steps, as the attempt of step 0."""
 
@@ -183,7 +186,7 @@ class Rollouts:
         if self.repeats > 1:
             examples = _with("old", examples, measure(examples))
         # A divergence that weighs nothing is still looked at from time to time: it shows how far the model has gone.
-        if recipe.beta or step % recipe.eval_steps == 0:
+        if recipe.beta or step % _MEASURED == 0:
             with self.before.placed():
                 examples = _with("reference", examples, measure(examples))
         return examples

@@ -15,7 +15,15 @@ from ftkit.errors import ConfigError
 from ftkit.evaluation.asking import Answering, Asking, ask
 from ftkit.evaluation.costs import Prices, cost_of, gpu_price
 from ftkit.evaluation.journal import Journal
-from ftkit.evaluation.metrics import Comparators, Metrics, chosen_metrics, columns_read, comparators_of, headline
+from ftkit.evaluation.metrics import (
+    Comparators,
+    Metrics,
+    chosen_metrics,
+    columns_read,
+    comparators_of,
+    headline,
+    with_graders,
+)
 from ftkit.evaluation.plain import plain
 from ftkit.evaluation.probes.request import Probes
 from ftkit.evaluation.report import Report, Timing, Usage
@@ -107,6 +115,8 @@ def evaluate(
         raise ConfigError("give one of gpu, gpu_hour_usd and prices: each is the price of the same machine")
     if gpu is not None:
         prices = gpu_price(gpu)
+    wanted = with_graders(metrics)  # before anything is asked: a grader may not be able to run
+    columns = columns_read(wanted)
     fields = comparators_of(comparators, model.task.output.fields())
     rows_of = _for_task(data, model.task)
     if limit is not None:
@@ -117,7 +127,6 @@ def evaluate(
     before = shot_messages(shots, None if examples is None else _for_task(examples, model.task), rows, seed)
     # Free unless asked otherwise, at every place: what holds an answer to its schema hides what the model learnt.
     held = model.task.output if drawing.constrained else TextOutput()
-    columns = columns_read(metrics)
     requests = [Request(messages=with_shots(row.prompt, before), tools=row.tools, output=held) for row in rows]
     about = plain(model.about())
     drawings = [drawing.model_copy(update={"seed": drawing.seed + number}) for number in range(samples)]
@@ -137,7 +146,7 @@ def evaluate(
             _row([RowResult.of(row, answers[index], output, columns) for answers in drawn])
             for index, row in enumerate(rows)
         )
-        chosen = chosen_metrics(metrics, output, unscored, fields)
+        chosen = chosen_metrics(wanted, output, unscored, fields)
         lead = headline(chosen, primary)
         results = score_rows(unscored, chosen)
         every = [answer for row in results for answer in row.answers]

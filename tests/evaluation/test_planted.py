@@ -31,14 +31,14 @@ VISIT_TASK = ft.Task("Extract the visit record from the clinic note.", input="{n
 
 
 def measured(model: ft.Model, test: ft.Dataset, train: ft.Dataset | None, base: ft.Model | None = None) -> ft.Report:
-    probes = ft.Probes(general=90, train=train, train_rows=40, base=base, base_rows=8)
+    probes = ft.Probes(general=60, train=train, train_rows=24, base=base, base_rows=8)
     return ft.evaluate(model, test, sampling=SAMPLING, probes=probes)
 
 
 def test_a_run_that_is_too_hard_is_flagged_and_a_healthy_one_is_not() -> None:
     data = ft.Dataset.load(ROWS, VISIT_TASK, target="record")
     train, test = data.split(test=0.2, group_by="patient_id", seed=7)
-    test = test.take(40)
+    test = test.take(24)
     base = ft.Model("local:smollm2-135m", VISIT_TASK)
     before = measured(base, test, None)
 
@@ -54,7 +54,8 @@ def test_a_run_that_is_too_hard_is_flagged_and_a_healthy_one_is_not() -> None:
     assert ruined.probes.overfitting.gap.flagged, ruined.probes.overfitting.lines
 
     mild = ft.SFT(epochs=1, batch_size=8, learning_rate=2e-4, adapter=ft.LoRA(rank=16))
-    healthy = measured(ft.train(mild, train, backend="local:smollm2-135m").wait().model, test, train, base)
+    some = train.take(160)
+    healthy = measured(ft.train(mild, some, backend="local:smollm2-135m").wait().model, test, some, base)
     kept = ft.compare(before, healthy).forgetting
     assert kept is not None
     assert kept.flags == (), kept.lines

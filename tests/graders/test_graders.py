@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import builtins
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,20 +84,50 @@ def test_similarities_are_those_of_their_libraries() -> None:
     assert same == pytest.approx(dict.fromkeys(wanted, 1.0))
 
 
-def test_meteor_is_nltks_where_wordnet_is_and_else_refused() -> None:
-    grader = ft.TextSimilarityGrader(reference=REFERENCE, evaluation_metric="meteor")
-    try:
-        from nltk.corpus import wordnet
+METEOR = """
+import json, sys
+import ftkit as ft
+from nltk.translate.meteor_score import single_meteor_score
 
-        wordnet.ensure_loaded()
-    except LookupError:
-        with pytest.raises(ConfigError, match=r"python -m nltk\.downloader wordnet"):
-            graded(grader, HYPOTHESIS)
+grader = ft.TextSimilarityGrader(reference="the old car stopped", evaluation_metric="meteor")
+try:
+    found = ft.grade(grader, [{}], ["the old auto stopped"]).mean
+except ft.ConfigError as error:
+    sys.exit(str(error))
+wanted = single_meteor_score("the old car stopped".split(), "the old auto stopped".split())
+other = single_meteor_score("the old car stopped".split(), "the old elephant stopped".split())
+print(json.dumps([found, wanted, other]))
+"""
+
+
+def _wordnet(folder: Path) -> None:
+    """A WordNet of one meaning, in the files of the real one."""
+    corpus = folder / "corpora" / "wordnet"
+    corpus.mkdir(parents=True)
+    for name in ("lexnames", "cntlist.rev", "index.sense"):
+        kinds = "".join(f"{number:02d} noun.{number} 1\n" for number in range(4))
+        (corpus / name).write_text(kinds if name == "lexnames" else "", encoding="ascii")
+    for part in ("adj", "adv", "noun", "verb"):
+        for name in (f"data.{part}", f"index.{part}", f"{part}.exc"):
+            (corpus / name).write_text("", encoding="ascii")
+    (corpus / "data.noun").write_text(f"{0:08d} 03 n 02 car 0 auto 0 000 | a vehicle\n", encoding="ascii")
+    lines = [f"{word} n 1 0 1 0 {0:08d}  \n" for word in ("auto", "car")]
+    (corpus / "index.noun").write_text("".join(lines), encoding="ascii")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_meteor_is_nltks_where_wordnet_is_and_else_refused(tmp_path: Path, there: bool) -> None:
+    if there:
+        _wordnet(tmp_path)
+    code = f"import nltk.data; nltk.data.path[:] = [{str(tmp_path)!r}]\n{METEOR}"  # whatever this machine has
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if not there:
+        assert done.returncode == 1
+        assert "python -m nltk.downloader wordnet" in done.stderr
         return
-    from nltk.translate.meteor_score import single_meteor_score
-
-    wanted = single_meteor_score(REFERENCE.split(), HYPOTHESIS.replace(",", " ,").split())
-    assert graded(grader, HYPOTHESIS).reward == pytest.approx(wanted)
+    found, wanted, other = json.loads(done.stdout or done.stderr)
+    assert found == pytest.approx(wanted)
+    assert found > other  # an auto is a car
 
 
 def test_cosine_is_refused() -> None:
@@ -281,6 +314,16 @@ def test_multi_counts_a_part_that_fails_as_0_and_keeps_the_reason() -> None:
     assert grade.error == "invalid_variable_error"
     assert str(grade.detail).startswith("field: ")
     assert graded(multi("1/right", right=right), "5", right="4").error == "other_error"
+
+
+def test_multi_knows_when_it_is_a_rate() -> None:
+    one = ft.StringCheckGrader(reference="x")
+    assert multi("0.4*a + 0.6*b", a=one, b=one).rates
+    assert multi("0.1*a + 0.2*b + 0.7*c", a=one, b=one, c=one).rates  # whatever floating point makes of the sum
+    assert not multi("a + b", a=one, b=one).rates
+    assert multi("a/2 + b/20", a=one, b=ft.ScoreModelGrader(model="m", input=JUDGE, range=(0, 10))).rates
+    assert not multi("a*b", a=one, b=ft.RewardModelGrader(model="local:r")).rates
+    assert multi("a", a=one, b=ft.RewardModelGrader(model="local:r")).rates
 
 
 def test_multi_refuses_what_it_cannot_compute() -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
@@ -13,26 +18,34 @@ import pytest
 
 import ftkit as ft
 from ftkit.errors import ConfigError
-from ftkit.graders import Grade, Limits, Sample, Setting
-from ftkit.graders.sandbox import check_isolation, isolation, running
+from ftkit.graders import Grade, Isolation, Limits, Sample, Setting
+from ftkit.graders.sandbox import check_isolation, running
+from ftkit.graders.sandbox import isolation as isolating
 
 MIB = 1024**2
 
 
-@pytest.fixture(autouse=True)
-def _isolated() -> None:
+@pytest.fixture(autouse=True, params=["namespaces", "landlock"])
+def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Each test behind each kind of wall that this machine can put up."""
+    monkeypatch.setitem(running._WALLS, "kernel", (request.param,))
+    check_isolation.cache_clear()
     try:
         check_isolation("kernel")
     except ConfigError as error:
         pytest.skip(str(error))
+    yield request.param
+    check_isolation.cache_clear()
 
 
-def run(body: str, *, answers: int = 3, seconds: float = 2, walls: str = "kernel", top: str = "") -> list[Grade]:
+def run(
+    body: str, *, answers: int = 3, seconds: float = 2, isolation: Isolation = "kernel", top: str = ""
+) -> list[Grade]:
     """Grade answers 0, 1, … by a function in which ``i`` is the number."""
     indented = "\n".join(f"    {line}" for line in dedent(body).strip().splitlines())
     source = f"{dedent(top)}\ndef grade(sample, item):\n    i = item['i']\n{indented}\n    return 1.0\n"
     limits = Limits(seconds=seconds, memory_bytes=256 * MIB, disk_bytes=8 * MIB, output_bytes=64 * 1024, processes=8)
-    setting = Setting(allow_python=True, isolation="process" if walls == "process" else "kernel", limits=limits)
+    setting = Setting(allow_python=True, isolation=isolation, limits=limits)
     pairs = [({"i": number}, Sample(f'{{"n": {number}}}')) for number in range(answers)]
     return ft.PythonGrader(source=source).grade_many(pairs, setting)
 
@@ -42,9 +55,10 @@ def contained(body: str, error: str, why: str) -> None:
     first, second, third = run("if i == 1:\n" + "\n".join(f"    {line}" for line in dedent(body).strip().splitlines()))
     assert first == third == Grade(1.0)
     assert (second.reward, second.error) == (0.0, error)
-    assert why in str(second.detail)
+    assert re.search(why, str(second.detail))
 
 
+HIDDEN = "FileNotFoundError|PermissionError"
 RUNTIME, SERVER = "python_grader_runtime_error", "python_grader_server_error"
 
 
@@ -60,9 +74,13 @@ def test_packages_of_this_python_are_there() -> None:
 def test_the_network_is_out_of_reach() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        contained(f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 1)", RUNTIME, "OSError")
-    contained("import socket\nsocket.create_connection(('1.1.1.1', 53), 1)", RUNTIME, "unreachable")
-    contained("import socket\nsocket.getaddrinfo('example.com', 80)", RUNTIME, "gaierror")
+        contained(
+            f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 1)",
+            RUNTIME,
+            "OSError|PermissionError|ConnectionRefused",
+        )
+    contained("import socket\nsocket.create_connection(('1.1.1.1', 53), 1)", RUNTIME, "unreachable|not permitted")
+    contained("import socket\nsocket.getaddrinfo('example.com', 80)", RUNTIME, "gaierror|OSError|PermissionError")
 
 
 def test_sockets_of_the_machine_are_out_of_reach(tmp_path: Path) -> None:
@@ -73,22 +91,22 @@ def test_sockets_of_the_machine_are_out_of_reach(tmp_path: Path) -> None:
         abstract.bind("\0ftkit-test")
         abstract.listen()
         code = "import socket\nsocket.socket(socket.AF_UNIX).connect({!r})"
-        contained(code.format(path), RUNTIME, "No such file")
-        contained(code.format("\0ftkit-test"), RUNTIME, "refused")
+        contained(code.format(path), RUNTIME, HIDDEN)
+        contained(code.format("\0ftkit-test"), RUNTIME, "refused|not permitted")
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "/proc/1/environ", "/proc/self/environ", "/sys/kernel", "/dev/mem"])
 def test_files_of_the_machine_are_out_of_reach(path: str) -> None:
-    contained(f"open({path!r}).read()", RUNTIME, "FileNotFoundError")
+    contained(f"open({path!r}).read()", RUNTIME, HIDDEN)
 
 
 def test_own_files_are_out_of_reach(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("key", encoding="utf-8")
-    contained(f"open({str(secret)!r}).read()", RUNTIME, "FileNotFoundError")
-    contained(f"open({str(Path(__file__))!r}).read()", RUNTIME, "FileNotFoundError")
-    contained(f"import os\nos.listdir({str(Path.home() / '.ssh')!r})", RUNTIME, "FileNotFoundError")
-    contained("import os\nraise ValueError(os.listdir(os.path.expanduser('~')))", RUNTIME, "ValueError: []")
+    contained(f"open({str(secret)!r}).read()", RUNTIME, HIDDEN)
+    contained(f"open({str(Path(__file__))!r}).read()", RUNTIME, HIDDEN)
+    contained(f"import os\nos.listdir({str(Path.home() / '.ssh')!r})", RUNTIME, HIDDEN)
+    contained("import os\nraise ValueError(os.listdir(os.path.expanduser('~')))", RUNTIME, r"ValueError: \[\]")
 
 
 def test_the_environment_holds_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,13 +116,13 @@ def test_the_environment_holds_no_secrets(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_nothing_outside_its_folder_can_be_written(tmp_path: Path) -> None:
-    library = isolation.readable_paths()[0]
+    library = isolating.readable_paths()[0]
     for folder in (library, "/", "/dev", "/usr", str(tmp_path)):
         contained(f"open({folder + '/left-behind'!r}, 'w')", RUNTIME, "Error")
         assert not (Path(folder) / "left-behind").exists()
-    (grade,) = run("open('/tmp/x', 'w').write('y')\nassert open('/tmp/x').read() == 'y'", answers=1)
+    (grade,) = run("open('x', 'w').write('y')\nassert open('x').read() == 'y'", answers=1)
     assert grade == Grade(1.0)
-    assert not Path("/tmp/x").exists()
+    assert not Path("x").exists()
 
 
 def test_privileges_are_gone() -> None:
@@ -132,13 +150,49 @@ def test_a_loop_that_catches_everything_ends() -> None:
     assert [one.error for one in run(body, seconds=0.5)] == [None, SERVER, None]
 
 
+def test_code_that_reads_no_more_does_not_hold_the_others_up() -> None:
+    later = "threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGSTOP)).start()"
+    source = (
+        f"import os, signal, threading, time\n{later}\ndef grade(sample, item):\n    time.sleep(0.5)\n    return 1.0\n"
+    )
+    limits = Limits(seconds=1)
+    started = time.monotonic()
+    pairs = [({}, Sample("x" * 300_000))] * 3
+    grades = ft.PythonGrader(source=source).grade_many(pairs, Setting(allow_python=True, limits=limits))
+    assert {one.error for one in grades} == {SERVER}
+    assert time.monotonic() - started < 10
+
+
+def test_large_answers_come_whole() -> None:
+    source = "def grade(sample, item):\n    return len(sample['output_text'])\n"
+    setting = Setting(allow_python=True, limits=Limits(seconds=5))
+    (grade,) = ft.PythonGrader(source=source).grade_many([({}, Sample("x" * 3_000_000))], setting)
+    assert grade == Grade(3_000_000.0)
+
+
+def test_a_wait_for_it_can_be_interrupted() -> None:
+    code = """
+        import ftkit as ft, sys
+        loop = ft.PythonGrader(source="def grade(sample, item):\\n    while True: pass")
+        print("begun", flush=True)
+        ft.grade(loop, [{}] * 30, ["x"] * 30, allow_python=True)
+    """
+    process = subprocess.Popen([sys.executable, "-c", dedent(code)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"begun\n"
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) != 0
+    process.stdout.close()
+    assert leftovers() == []
+
+
 def test_a_fork_bomb_is_bounded_and_nothing_of_it_is_left() -> None:
-    before = processes()
     first, second, third = run("import os\nwhile i == 1:\n    os.fork()", seconds=1)
     assert first == third == Grade(1.0)
     assert second.reward == 0.0
     assert second.error in (RUNTIME, SERVER)
-    assert processes() - before < 3
+    assert leftovers() == []
     threads = "import threading, time\nfor _ in range(50): threading.Thread(target=time.sleep, args=(9,)).start()"
     contained(threads, RUNTIME, "RuntimeError: can't start new thread")
 
@@ -151,13 +205,21 @@ def test_processes_that_hide_do_not_outlive_it() -> None:
             if os.fork() == 0: time.sleep(600)
             os._exit(0)
     """
-    before = processes()
     run(body)
-    assert processes() <= before + 1
+    assert leftovers() == []
 
 
-def processes() -> int:
-    return len([name for name in os.listdir("/proc") if name.isdecimal()])
+def leftovers() -> list[str]:
+    """Processes of sandboxes that are this one's, or that nobody minds any more."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line, status = (folder / "cmdline").read_text(), (folder / "stat").read_text()
+        except (OSError, ValueError):  # ended in the meantime
+            continue
+        if "sandbox/program.py" in line and int(status.rpartition(")")[2].split()[1]) in (1, os.getpid()):
+            found.append(line)
+    return found
 
 
 def test_a_memory_bomb_is_bounded() -> None:
@@ -175,10 +237,11 @@ def test_huge_output_is_bounded() -> None:
     )
 
 
-def test_a_full_disk_is_bounded() -> None:
-    contained("f = open('/tmp/x', 'wb')\nwhile True: f.write(b'x' * 10**6)", RUNTIME, "the disk limit")
-    many = "for n in range(100): open(f'/tmp/{n}', 'wb').write(b'x' * 10**6)"
-    contained(many, RUNTIME, "the disk limit")
+def test_a_full_disk_is_bounded(walls: str) -> None:
+    contained("f = open('x', 'wb')\nwhile True: f.write(b'x' * 10**6)", RUNTIME, "the disk limit")
+    many = "for n in range(100): open(f'{n}', 'wb').write(b'x' * 10**6)"
+    if walls == "namespaces":  # elsewhere each file is bounded, and the folder is gone afterwards
+        contained(many, RUNTIME, "the disk limit")
 
 
 @pytest.mark.parametrize(
@@ -223,9 +286,10 @@ def test_sandboxes_run_beside_each_other() -> None:
 
 
 def test_where_there_are_no_walls_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation.shutil, "which", lambda name: None)
+    monkeypatch.setattr(isolating.shutil, "which", lambda name: None)
     check_isolation.cache_clear()
     try:
+        monkeypatch.setitem(running._WALLS, "kernel", ("namespaces",))
         with pytest.raises(ConfigError, match=r"unshare .* is not installed.*isolation=.process."):
             run("pass")
         monkeypatch.undo()
@@ -248,7 +312,7 @@ def test_a_process_alone_still_has_its_limits(monkeypatch: pytest.MonkeyPatch) -
         if i == 1: x = 'a' * 10**10
         while i == 2: pass
     """
-    first, second, third = run(body, walls="process", seconds=0.5)
+    first, second, third = run(body, isolation="process", seconds=0.5)
     assert first == Grade(1.0)
     assert "MemoryError" in str(second.detail)
     assert third.error == SERVER

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 
 import ftkit as ft
 from ftkit.backends import Backend, registry
+from ftkit.backends.hosted.quote import quote
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.backends.openai_jobs.azure import deploy
 from ftkit.backends.openai_jobs.events import of_results
@@ -238,9 +241,9 @@ def test_what_shows_only_while_it_answers_does_not_make_it_another_model(openai_
         return "much"
 
     with pytest.raises(ConfigError, match="no finite number"):
-        ft.evaluate(model, notes, metrics=broken, asking=Asking(resume=True), progress=False)
+        ft.evaluate(model, notes, metrics=broken, asking=Asking(resume=True), probes=None, progress=False)
     asked = len(openai_fake.calls)
-    report = ft.evaluate(model, notes, asking=Asking(resume=True), progress=False)
+    report = ft.evaluate(model, notes, asking=Asking(resume=True), probes=None, progress=False)
     assert len(openai_fake.calls) == asked
     assert report["accuracy"].value == pytest.approx(0.5)
     assert report.about["observed"] == {"served_as": ["gpt-4.1-mini"], "parameters_not_taken": ["seed"]}
@@ -320,6 +323,18 @@ def test_a_quote_prices_a_known_file_to_the_cent_and_knows_the_days_left(openai_
     per_million = found.usd_per_1000_predictions * len(notes) / 1000 / found.tokens_per_epoch * 1e6
     assert 0.8 < per_million < (0.8 + 3.2) / 2  # the tuned model's prices, and most tokens are input
     assert not [note for note in found.notes if "longest row" in note]
+
+
+def test_the_plan_of_a_known_file_is_right_to_the_cent_and_the_day():
+    task = ft.Task("Sort the customer's message into one queue.", input="{message}")
+    file = Path(__file__).parents[2] / "examples" / "triage" / "messages.jsonl"
+    data = ft.Dataset.load(file, task.model_copy(update={"output": ft.ChoiceOutput(choices=_QUEUES)}), target="label")
+    found = quote("openai", "gpt-4.1-mini", ft.SFT(epochs=3), data, today=date(2026, 11, 24))
+    assert (found.tokens_per_epoch, found.tokenizer, found.exact) == (21_152, "o200k_base", True)
+    assert f"{found.training_usd:.2f}" == f"{21_152 * 3 * 5 / 1e6:.2f}" == "0.32"
+    assert (str(found.training_closes), found.training_days_left) == ("2027-01-06", 43)
+    assert (str(found.stops_answering), found.answering_days_left) == ("2027-01-14", 51)
+    assert found.replacement == "gpt-6-luna"
 
 
 def test_the_hosts_own_word_on_the_last_day_goes_before_the_catalogues(openai_fake, openai_jobs, notes):
@@ -429,6 +444,7 @@ def _creates(call):
     return call.method == "POST" and call.path == "/v1/fine_tuning/jobs"
 
 
+_QUEUES = ("billing", "bug", "how_to", "cancellation", "lost_property", "praise")
 _VISIT = {
     "type": "object",
     "properties": {"age": {"type": "integer", "default": 1}},

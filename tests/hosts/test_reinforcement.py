@@ -11,6 +11,7 @@ import pytest
 import ftkit as ft
 from ftkit.backends.fireworks import Fireworks
 from ftkit.backends.openai_jobs import OpenAIJobs
+from ftkit.backends.openai_jobs.events import of_results
 from ftkit.backends.together import Together
 from ftkit.errors import ConfigError, DataError, HostError, RefusedError
 
@@ -63,6 +64,16 @@ def test_a_run_by_reward_has_the_life_of_a_run_here(
     assert steps[0]["completion_length"] == 40.0
     (look,) = [event.data for event in run.events() if event.kind == "validation"]
     assert look == {"step": 2, "reward": 0.5, "parse_error_share": 0.125}
+
+
+def test_rewards_in_a_result_file_are_steps_too() -> None:
+    table = "step,train_mean_reward,full_valid_mean_reward,completion_tokens_mean,total_loss_sum\n"
+    found = list(of_results(f"{table}1,0.25,,40,0.5\n2,0.5,0.75,50,0.25\n".encode()))
+    assert [(event.kind, event.data) for event in found] == [
+        ("step", {"step": 1, "reward": 0.25, "completion_length": 40.0, "loss": 0.5}),
+        ("step", {"step": 2, "reward": 0.5, "completion_length": 50.0, "loss": 0.25, "full_valid_mean_reward": 0.75}),
+        ("validation", {"step": 2, "reward": 0.75}),
+    ]
 
 
 def test_what_an_answer_must_look_like_goes_along(openai_fake: OpenAIFake, azure: OpenAIJobs, tmp_path: Path) -> None:

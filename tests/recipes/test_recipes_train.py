@@ -73,6 +73,36 @@ def test_a_recipe_trains_on_its_example(name: str, tiny_model: str, tmp_path: Pa
     assert [row.input_tokens for row in report.rows] == [len(_prompt(tiny_model, row.prompt)) for row in report.rows]
 
 
+def test_preferences_become_a_reward_that_is_learned_from(tiny_model: str, tmp_path: Path) -> None:
+    from ftkit.backends.grading import setting_of
+    from ftkit.engine.training import Job, train
+
+    pairs = ft.Dataset.load(ROOT / "examples" / "preferences/replies.jsonl", TONE, **PAIR).take(16)
+    scored, written = tmp_path / "reward", tmp_path / "model"
+    reward = ft.load_recipe(ROOT / "recipes" / "reward-tone.yaml")
+    train(Job(reward, pairs, None, tiny_model, scored), lambda kind, data: None)
+
+    recipe = ft.load_recipe(ROOT / "recipes" / "rlhf-tone.yaml")
+    assert isinstance(recipe, ft.RFT)
+    small = {"epochs": 1, "num_generations": 4, "max_output_tokens": 8, "probe_prompts": 2}
+    recipe = recipe.model_copy(update={"grader": ft.RewardModelGrader(model=f"local:{scored}"), **small})
+    events: list[tuple[str, dict[str, Any]]] = []
+    train(
+        Job(recipe, pairs.take(8), None, tiny_model, written),
+        lambda kind, data: events.append((kind, data)),
+        setting=setting_of(recipe),
+    )
+    steps = [data for kind, data in events if kind == "step"]
+    assert len(steps) == 2
+    for step in steps:
+        assert step["reward_std"] > 0
+        assert step["grader_errors"] == {}
+        assert step["kl"] >= 0
+    scores = ft.Scorer(f"local:{scored}").score_many([row.messages for row in pairs])
+    assert min(scores) - 5 < steps[0]["reward"] < max(scores) + 5
+    assert (written / "adapter_model.safetensors").is_file()
+
+
 def _prompt(folder: str, messages: Any) -> list[int]:
     """Token ids as transformers itself renders the prompt."""
     from transformers import AutoTokenizer

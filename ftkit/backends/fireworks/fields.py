@@ -69,6 +69,7 @@ TREATMENTS: dict[str, Treatments] = {
         "epsilon": HOST_CHOOSES,
         "epsilon_high": HOST_CHOOSES,
         "beta": Treatment("honoured", "lossConfig.klBeta"),
+        "use_bias_correction_kl": HOST_CHOOSES,
         "num_iterations": HOST_CHOOSES,
         "mask_truncated_completions": HOST_CHOOSES,
         "dynamic_sampling": HOST_CHOOSES,

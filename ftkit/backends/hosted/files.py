@@ -81,7 +81,10 @@ class TrainingFiles:
             waited += _POLL_S
             file = self._patience(functools.partial(self._host.file, file.id))
         if file.problem is not None:
-            raise HostError(f"{self._name}: the host refused the training file: {file.problem}")
+            raise HostError(
+                f"{self._name}: the host refused the training file: {file.problem}. Mend the rows (`ftkit lint`) and "
+                "start again"
+            )
         return file.id
 
     def remove(self, record: RunRecord) -> None:

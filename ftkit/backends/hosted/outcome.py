@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from ftkit.backends.hosted.failure import advised
 from ftkit.backends.hosted.host import Leavings, RemoteEvent, RemoteJob
 from ftkit.catalog import load_catalog
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
@@ -44,7 +45,7 @@ def write_outcome(
             summary["checkpoints"] = list(left.checkpoints)
         store.update(record.id, expect=OPEN_STATES, state="succeeded", summary=summary, finished_at=time.time())
     elif job.state not in OPEN_STATES:
-        reason = job.error or f"the host says {job.status} and no more"
+        reason = advised(job.error or f"the host says {job.status} and no more")
         end(record.id, store, job.state, reason if job.state == "failed" else None)
 
 

@@ -45,8 +45,9 @@ def of_results(content: bytes) -> Iterator[RemoteEvent]:
             continue
         step = int(figures["step"])
         named = {_NAMES.get(name, name): value for name, value in figures.items()} | {"step": step}
-        if "loss" in named:
-            yield RemoteEvent(f"result-{step}", "step", named)
+        shown = _step(named)
+        if shown is not None:
+            yield RemoteEvent(f"result-{step}", "step", shown)
         yield from _validation(f"result-{step}", named)
 
 
@@ -60,10 +61,9 @@ def _event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
     }
     if figures.get("step") is not None and (event.get("type") == "metrics" or "train_loss" in figures):
         renamed = {_NAMES.get(name, name): value for name, value in figures.items() if value is not None}
-        if "loss" in renamed:
-            return RemoteEvent(event_id, "step", renamed)
-        if "train_mean_reward" in renamed:
-            return RemoteEvent(event_id, "step", reward_figures(renamed))
+        shown = _step(renamed)
+        if shown is not None:
+            return RemoteEvent(event_id, "step", shown)
     if said:
         step = {"step": int(said[1]), "loss": float(said[3])} | ({"steps": int(said[2])} if said[2] else {})
         return RemoteEvent(event_id, "step", step)
@@ -75,6 +75,13 @@ def _event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
             return RemoteEvent(event_id, "checkpoint", {"step": int(number[0]), "message": message})
     more = {"type": event["type"]} if event.get("type") not in (None, "message", "metrics") else {}
     return RemoteEvent(event_id, kind, {"message": message} | more)
+
+
+def _step(figures: dict[str, Any]) -> dict[str, Any] | None:
+    """The figures of a step of training; None when they are of something else."""
+    if "train_mean_reward" in figures:
+        return reward_figures(figures)
+    return figures if "loss" in figures else None
 
 
 def _validation(event_id: str, held: dict[str, Any]) -> list[RemoteEvent]:

@@ -32,6 +32,7 @@ REINFORCEMENT: dict[str, Treatment] = {
     "epsilon": HOST_CHOOSES,
     "epsilon_high": HOST_CHOOSES,
     "beta": HOST_CHOOSES,
+    "use_bias_correction_kl": HOST_CHOOSES,
     "num_iterations": HOST_CHOOSES,
     "mask_truncated_completions": HOST_CHOOSES,
     "dynamic_sampling": HOST_CHOOSES,

@@ -1,6 +1,13 @@
 """Metrics: the built-in ones by kind of output, and those that users register."""
 
-from ftkit.evaluation.metrics.choosing import Metrics, chosen_metrics, columns_read, default_metrics, headline
+from ftkit.evaluation.metrics.choosing import (
+    Metrics,
+    chosen_metrics,
+    columns_read,
+    default_metrics,
+    headline,
+    with_graders,
+)
 from ftkit.evaluation.metrics.classification import INVALID, confusion
 from ftkit.evaluation.metrics.field_comparators import (
     Aligned,
@@ -48,4 +55,5 @@ __all__ = [
     "graded",
     "headline",
     "metric",
+    "with_graders",
 ]

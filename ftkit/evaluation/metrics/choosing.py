@@ -17,7 +17,7 @@ from ftkit.evaluation.row import RowResult
 from ftkit.graders import Grader
 from ftkit.schema import ChoiceOutput, JsonOutput, Output
 
-__all__ = ["Metrics", "chosen_metrics", "columns_read", "default_metrics", "headline"]
+__all__ = ["Metrics", "chosen_metrics", "columns_read", "default_metrics", "headline", "with_graders"]
 
 OneMetric = str | Metric | ScoreFunction | Grader
 Metrics = OneMetric | Sequence[OneMetric]
@@ -53,7 +53,7 @@ def chosen_metrics(
     named: tuple[Metric, ...] = (*OVERLAP, *CALIBRATION)
     known = {**REGISTERED, **{metric.name: metric for metric in (*built_in, *named)}}
     found: dict[str, Metric] = {}
-    for item in _each(metrics):
+    for item in with_graders(metrics):
         for metric in _named(item, built_in, known):
             if found.setdefault(metric.name, metric) is not metric:
                 raise ConfigError(f'metrics: two different metrics are called "{metric.name}"; rename one')
@@ -72,29 +72,35 @@ def headline(metrics: Sequence[Metric], primary: str | None = None) -> str:
     return next((name for name in _HEADLINES if name in names), names[0])
 
 
-def columns_read(metrics: Metrics) -> frozenset[str] | None:
+def with_graders(metrics: Metrics) -> list[str | Metric | ScoreFunction]:
+    """What ``metrics`` asks for, each grader as its metrics.
+
+    Raises:
+        ConfigError, MissingExtraError: a grader cannot run.
+    """
+    asked = [metrics] if isinstance(metrics, str | Metric | Grader) or callable(metrics) else list(metrics)
+    found: list[str | Metric | ScoreFunction] = []
+    for item in asked:
+        found += graded(item) if isinstance(item, Grader) else (item,)
+    return found
+
+
+def columns_read(metrics: Sequence[str | Metric | ScoreFunction]) -> frozenset[str] | None:
     """The columns of the data that graders among ``metrics`` read; None when only their code knows."""
     found: frozenset[str] = frozenset()
-    for item in _each(metrics):
-        grader = item if isinstance(item, Grader) else item.grading.grader if isinstance(item, GraderMetric) else None
-        columns = frozenset[str]() if grader is None else grader.reads()
+    for item in metrics:
+        columns = item.grading.grader.reads() if isinstance(item, GraderMetric) else frozenset[str]()
         if columns is None:
             return None
         found |= columns
     return found
 
 
-def _each(metrics: Metrics) -> list[OneMetric]:
-    if isinstance(metrics, str | Metric | Grader) or callable(metrics):
-        return [metrics]
-    return list(metrics)
-
-
-def _named(item: OneMetric, built_in: tuple[Metric, ...], known: dict[str, Metric]) -> tuple[Metric, ...]:
+def _named(
+    item: str | Metric | ScoreFunction, built_in: tuple[Metric, ...], known: dict[str, Metric]
+) -> tuple[Metric, ...]:
     if isinstance(item, Metric):
         return (item,)
-    if isinstance(item, Grader):
-        return graded(item)
     if item == "auto":
         return built_in
     if isinstance(item, str):

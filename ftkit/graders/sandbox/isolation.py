@@ -8,33 +8,32 @@ import site
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Literal
 
-from ftkit.graders.base import Isolation
+__all__ = ["Walls", "command", "readable_paths", "refusal", "user_to_become"]
 
-__all__ = ["command", "readable_paths", "refusal", "user_to_become"]
+Walls = Literal["namespaces", "landlock", "limits"]
+"""``namespaces``: another root, no network, no other processes. ``landlock``: the same system, of which a process may
+touch nothing. ``limits``: nothing but limits on what it uses up."""
 
 _NAMESPACES = ("--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child")
 _FIRST_UID, _UIDS = 61_184, 4_336
 """Users that systemd gives to services for as long as they run; no file is theirs (systemd.io/UIDS-GIDS)."""
 
 
-def command(isolation: Isolation) -> list[str]:
+def command(walls: Walls) -> list[str]:
     """What starts the sandbox's first process; its arguments stand after it."""
     python = [sys.executable, "-I", "-X", "utf8"]
-    if isolation == "process":
+    if walls != "namespaces":
         return python
     # Root makes namespaces itself and becomes another user inside; others get them in a user namespace of their own.
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     return [shutil.which("unshare") or "unshare", *user, *_NAMESPACES, *python]
 
 
-def user_to_become(isolation: Isolation, number: int) -> int | None:
+def user_to_become(number: int) -> int | None:
     """The user for a process that root starts, another for each ``number``; None: it stays who it is."""
-    if os.geteuid() != 0:
-        return None
-    if isolation == "process" and not _open_to_all(readable_paths()):
-        return None
-    return _FIRST_UID + (os.getpid() * 16 + number) % _UIDS
+    return _FIRST_UID + (os.getpid() * 16 + number) % _UIDS if os.geteuid() == 0 else None
 
 
 def readable_paths() -> list[str]:
@@ -51,21 +50,14 @@ def readable_paths() -> list[str]:
     return found
 
 
-def refusal(isolation: Isolation) -> str | None:
-    """Why this machine cannot isolate so, as far as that shows without trying; None when it may."""
-    if os.name != "posix":
-        return "this system has no limits on processes that Python can set; run it under Linux"
-    if isolation == "process":
-        if os.geteuid() == 0 and not _open_to_all(readable_paths()):
-            return (
-                "for root there is no limit on processes, and no other user can read this Python's folders; run as "
-                "another user"
-            )
-        return None
+def refusal(walls: Walls) -> str | None:
+    """Why this machine cannot have them, as far as that shows without trying; None when it may."""
     if not sys.platform.startswith("linux"):
-        return f"namespaces are Linux's, and this is {sys.platform}"
-    if shutil.which("unshare") is None:
-        return "the program unshare (of util-linux) is not installed"
+        return f"they are Linux's, and this is {sys.platform}"
+    if walls == "namespaces":
+        return None if shutil.which("unshare") else "the program unshare (of util-linux) is not installed"
+    if os.geteuid() == 0 and not _open_to_all(readable_paths()):
+        return "root has no limit on processes, and no other user can read this Python's folders"
     return None
 
 
