@@ -47,6 +47,11 @@ class Worker:
         """Answers that wait for room in the batch."""
         return 0 if self.stepping is None else self.stepping.waiting
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of the beginnings that are kept."""
+        return self.stepping.prefixes.held_bytes if isinstance(self.stepping, Stepping) else 0
+
     def load(self, make: Callable[[], Mixed], *, rows: int, cache_bytes: int) -> Future[Mixed]:
         """Load the model, the worker's first work."""
 
