@@ -40,12 +40,20 @@ class Worker:
     @property
     def open(self) -> int:
         """Answers that are being computed."""
-        return 0 if self.stepping is None else self.stepping.open
+        batch = self.stepping  # other threads look too, while the worker may end
+        return 0 if batch is None else batch.open
 
     @property
     def waiting(self) -> int:
         """Answers that wait for room in the batch."""
-        return 0 if self.stepping is None else self.stepping.waiting
+        batch = self.stepping
+        return 0 if batch is None else batch.waiting
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of the beginnings that are kept."""
+        batch = self.stepping
+        return batch.prefixes.held_bytes if isinstance(batch, Stepping) else 0
 
     def load(self, make: Callable[[], Mixed], *, rows: int, cache_bytes: int) -> Future[Mixed]:
         """Load the model, the worker's first work."""
