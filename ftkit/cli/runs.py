@@ -163,12 +163,18 @@ def cancel(run_id: RunId) -> None:
 
 
 @runs.command()
+def pause(run_id: RunId) -> None:
+    """Let a run rest at a host that can pause; `ftkit runs resume` goes on."""
+    note(f"run {_get(run_id).pause().id} is paused; go on with `ftkit runs resume {run_id}`")
+
+
+@runs.command()
 def resume(
     run_id: RunId,
     *,
     detach: Annotated[bool, typer.Option("--detach", help="Come back at once; the run goes on.")] = False,
 ) -> None:
-    """Go on with a run that was cancelled or has failed.
+    """Go on with a run that was paused or cancelled, or has failed.
 
     It goes on from its newest checkpoint, and begins again when there is none.
     """

@@ -175,8 +175,22 @@ class Run:
             self._bound().cancel(record, self._store)
         return self
 
+    def pause(self) -> Run:
+        """Let a run rest at its host, which keeps a snapshot; :meth:`resume` goes on from it.
+
+        Raises:
+            RunError: it has ended, or its place cannot pause; on this machine :meth:`cancel` keeps a checkpoint.
+            HostError: the host refused.
+        """
+        record, rest = self.record, getattr(self._bound(), "pause", None)
+        if rest is None or record.state not in OPEN_STATES:
+            why = f"it is {record.state}" if rest is not None else "cancel it: a checkpoint is kept"
+            raise RunError(f"run {self.id} cannot be paused: {why}")
+        rest(record, self._store)
+        return self
+
     def resume(self) -> Run:
-        """Go on with a run that was cancelled, failed or died, from its newest checkpoint.
+        """Go on with a run that was paused, cancelled, failed or died, from its newest checkpoint.
 
         On this machine's CPU the result is, bit for bit, that of a run that was never interrupted.
 
@@ -184,8 +198,11 @@ class Run:
             RunError: it goes on already, has succeeded, or its backend cannot resume.
         """
         record = self.record
-        if record.state in OPEN_STATES or record.state == "succeeded":
-            raise RunError(f"run {self.id} is {record.state}; only a run that was cancelled or failed can be resumed")
+        paused = bool(record.handle.get("paused"))
+        if (record.state in OPEN_STATES and not paused) or record.state == "succeeded":
+            raise RunError(
+                f"run {self.id} is {record.state}; only one that was paused, cancelled or failed can be resumed"
+            )
         self._bound().resume(record, self._store)
         return self
 

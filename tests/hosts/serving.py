@@ -35,7 +35,8 @@ Reply = tuple[int, Any, dict[str, str]]
 
 
 class Fake:
-    """Base of the fakes: subclasses answer calls; ``fault`` decides which fail.
+    """Base of the fakes: subclasses answer calls; ``fault`` decides which fail, ``override`` answers
+    some in another way.
 
     Where there is a ``spec``, all calls and answers are held to it; ``violations`` fail the test in the end.
     """
@@ -46,6 +47,7 @@ class Fake:
         self.lock = threading.RLock()
         self.calls: list[Call] = []
         self.fault: Callable[[Call], Fault | None] = lambda call: None
+        self.override: Callable[[Call], Reply | None] = lambda call: None
         self.url = ""
         self.spec: OpenApi | None = None
         self.violations: list[str] = []
@@ -62,6 +64,9 @@ class Fake:
             fault = self.fault(call)
             if fault in ("drop_before", "500_before", "429", "503_text"):
                 return fault, (500, {}, {})
+            said = self.override(call)
+            if said is not None:
+                return fault, said
             reply = self.answer(call)
             if self.spec is not None:
                 self.violations += self.spec.answer_problems(call, reply[0], reply[1])

@@ -34,7 +34,7 @@ def _submit(where: OpenAIJobs, notes: ft.Dataset, known: set[str]) -> ft.Run | N
 
 def _settled(run: ft.Run, where: OpenAIJobs) -> ft.Run:
     for _ in range(40):
-        where._looks.clear()  # time passes
+        where.looks.forget()  # time passes
         again = ft.runs.get(run.id)
         again._backend = where
         if again.record.handle.get("job"):

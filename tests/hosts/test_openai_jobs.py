@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
+from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,12 +14,22 @@ from typer.testing import CliRunner
 
 import ftkit as ft
 from ftkit.backends import Backend, registry
+from ftkit.backends.hosted.quote import quote
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.backends.openai_jobs.azure import deploy
 from ftkit.backends.openai_jobs.events import of_results
 from ftkit.catalog import load_catalog
 from ftkit.cli.app import app
-from ftkit.errors import ConfigError, DataError, HostError, ModelError, RefusedError, RunCancelledError, RunFailedError
+from ftkit.errors import (
+    ConfigError,
+    DataError,
+    HostError,
+    ModelError,
+    RefusedError,
+    RunCancelledError,
+    RunError,
+    RunFailedError,
+)
 from ftkit.evaluation import Asking
 from ftkit.store import Store
 
@@ -108,6 +122,26 @@ def test_cancelling_pausing_and_failing(openai_fake, openai_jobs, notes):
     openai_fake.fails = "The job failed due to a moderation block"
     with pytest.raises(RunFailedError, match="moderation block"):
         ft.train(ft.SFT(), notes, backend=openai_jobs).wait(progress=False)
+
+
+def test_a_run_rests_and_goes_on(openai_fake, openai_jobs, notes, monkeypatch):
+    run = ft.train(ft.SFT(), notes, backend=openai_jobs).pause()
+    (job,) = openai_fake.jobs.values()
+    assert job["status"] == "paused"
+    assert run.state == "running"
+    openai_jobs.looks.forget()
+    assert run.state == "running"
+    assert job["status"] == "paused"
+    assert run.resume().wait(progress=False).state == "succeeded"
+    with pytest.raises(RunError, match="cannot be paused: it is succeeded"):
+        run.pause()
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{openai_fake.url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", openai_fake.key)
+    other = ft.train(ft.SFT(), notes, backend=openai_jobs)
+    assert CliRunner().invoke(app, ["runs", "pause", other.id]).exit_code == 0
+    done = CliRunner().invoke(app, ["runs", "resume", other.id])
+    assert done.exit_code == 0, done.output
+    assert ft.runs.get(other.id).state == "succeeded"
 
 
 def test_an_organisation_that_may_not_train_is_told_so_and_leaves_no_file(openai_fake, openai_jobs, notes):
@@ -238,9 +272,9 @@ def test_what_shows_only_while_it_answers_does_not_make_it_another_model(openai_
         return "much"
 
     with pytest.raises(ConfigError, match="no finite number"):
-        ft.evaluate(model, notes, metrics=broken, asking=Asking(resume=True), progress=False)
+        ft.evaluate(model, notes, metrics=broken, asking=Asking(resume=True), probes=None, progress=False)
     asked = len(openai_fake.calls)
-    report = ft.evaluate(model, notes, asking=Asking(resume=True), progress=False)
+    report = ft.evaluate(model, notes, asking=Asking(resume=True), probes=None, progress=False)
     assert len(openai_fake.calls) == asked
     assert report["accuracy"].value == pytest.approx(0.5)
     assert report.about["observed"] == {"served_as": ["gpt-4.1-mini"], "parameters_not_taken": ["seed"]}
@@ -261,13 +295,54 @@ def test_a_report_names_the_catalogues_price_and_what_the_run_cost(openai_fake, 
     assert "Training cost: $0.05" in str(report)
 
 
-def test_answers_come_on_the_event_loop_too(openai_fake, openai_jobs, notes):
-    import asyncio
+def test_answers_come_on_the_event_loop_without_a_thread_a_call(openai_fake, openai_jobs, notes, monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("a thread was wanted")
 
-    openai_fake.answers = lambda text: "red"
+    monkeypatch.setattr("ftkit.backends.openai_jobs.answerer.ThreadPoolExecutor", refuse)
+    monkeypatch.setattr("asyncio.to_thread", refuse)
+    at_once, most = [0], [0]
+
+    def answer(text):
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        openai_fake.lock.release()
+        time.sleep(0.02)
+        openai_fake.lock.acquire()
+        at_once[0] -= 1
+        return "red"
+
+    openai_fake.answers = answer
+    openai_fake.rejects = {"seed": "is not supported"}
+    busy = iter(["429", "drop_before", "500_before", "truncate"])
+    openai_fake.fault = lambda call: next(busy, None)
     model = ft.Model(openai_jobs, notes.task)
-    found = asyncio.run(model.apredict_many([{"text": str(number)} for number in range(20)]))
-    assert found == ["red"] * 20
+    for _ in range(2):  # each loop has connections of its own
+        rows = [{"text": str(number)} for number in range(20)]
+        assert asyncio.run(model.apredict_many(rows)) == ["red"] * 20
+    assert 1 < most[0] <= 8
+
+    async def singly():
+        return await asyncio.gather(*(model.apredict(text=str(number)) for number in range(20)))
+
+    assert asyncio.run(singly()) == ["red"] * 20
+    assert most[0] <= 8
+
+
+def test_one_wrong_key_ends_all_on_the_event_loop_and_is_told_to_nobody(openai_fake, notes):
+    wrong = "wrong-key-1234567890"
+    where = OpenAIJobs("gpt-4.1-mini", base_url=f"{openai_fake.url}/v1", api_key=wrong, patience=QUICK)
+    model = ft.Model(where, notes.task)
+    with pytest.raises(ModelError, match="401") as caught:
+        asyncio.run(model.apredict_many([{"text": str(number)} for number in range(20)]))
+    told = (caught.value, caught.value.__cause__, caught.value.__context__)
+    assert wrong not in "".join(map(repr, told))
+    openai_fake.fault = lambda call: "500_before"  # whose body repeats the key
+    where = OpenAIJobs("gpt-4.1-mini", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, patience=QUICK)
+    with pytest.raises(ModelError, match="500") as caught:
+        asyncio.run(ft.Model(where, notes.task).apredict(text="x"))
+    told = (caught.value, caught.value.__cause__, caught.value.__context__)
+    assert openai_fake.key not in "".join(map(repr, told))
 
 
 def test_what_fails_for_one_request_is_its_answer_and_a_wrong_key_stops_all(openai_fake, openai_jobs, notes):
@@ -320,6 +395,18 @@ def test_a_quote_prices_a_known_file_to_the_cent_and_knows_the_days_left(openai_
     per_million = found.usd_per_1000_predictions * len(notes) / 1000 / found.tokens_per_epoch * 1e6
     assert 0.8 < per_million < (0.8 + 3.2) / 2  # the tuned model's prices, and most tokens are input
     assert not [note for note in found.notes if "longest row" in note]
+
+
+def test_the_plan_of_a_known_file_is_right_to_the_cent_and_the_day():
+    task = ft.Task("Sort the customer's message into one queue.", input="{message}")
+    file = Path(__file__).parents[2] / "examples" / "triage" / "messages.jsonl"
+    data = ft.Dataset.load(file, task.model_copy(update={"output": ft.ChoiceOutput(choices=_QUEUES)}), target="label")
+    found = quote("openai", "gpt-4.1-mini", ft.SFT(epochs=3), data, today=date(2026, 11, 24))
+    assert (found.tokens_per_epoch, found.tokenizer, found.exact) == (21_152, "o200k_base", True)
+    assert f"{found.training_usd:.2f}" == f"{21_152 * 3 * 5 / 1e6:.2f}" == "0.32"
+    assert (str(found.training_closes), found.training_days_left) == ("2027-01-06", 43)
+    assert (str(found.stops_answering), found.answering_days_left) == ("2027-01-14", 51)
+    assert found.replacement == "gpt-6-luna"
 
 
 def test_the_hosts_own_word_on_the_last_day_goes_before_the_catalogues(openai_fake, openai_jobs, notes):
@@ -429,6 +516,7 @@ def _creates(call):
     return call.method == "POST" and call.path == "/v1/fine_tuning/jobs"
 
 
+_QUEUES = ("billing", "bug", "how_to", "cancellation", "lost_property", "praise")
 _VISIT = {
     "type": "object",
     "properties": {"age": {"type": "integer", "default": 1}},

@@ -9,7 +9,7 @@ from typing import Any
 from ftkit.backends.hosted.host import Leavings, Order, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.http import Http
 from ftkit.backends.hosted.weights import inside
-from ftkit.errors import HostError
+from ftkit.errors import HostError, RunError
 from ftkit.store import RunState
 
 __all__ = ["TUNING", "FireworksHost"]
@@ -126,6 +126,9 @@ class FireworksHost:
             place = inside(folder, str(name))
             if place is not None:
                 self.http.get_signed(f"downloading {place.name}", str(url), place)
+
+    def pause(self, job_id: str) -> RemoteJob:
+        raise RunError(f"fireworks pauses no jobs ({job_id}); cancel it")
 
     def resume(self, job_id: str) -> RemoteJob:
         self.http.send("resuming the job", "POST", f"/v1/{job_id}:resume", json={})

@@ -14,9 +14,10 @@ from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.admission import check_recipe, check_rows
 from ftkit.backends.hosted.creating import create_once
 from ftkit.backends.hosted.endpoint import Endpoint
-from ftkit.backends.hosted.files import TrainingFiles
-from ftkit.backends.hosted.host import Host, Leavings, Order, RemoteJob
-from ftkit.backends.hosted.outcome import end, write_outcome
+from ftkit.backends.hosted.files import TrainingFiles, write_rows
+from ftkit.backends.hosted.host import Host, Order, RemoteJob
+from ftkit.backends.hosted.looking import Looks
+from ftkit.backends.hosted.outcome import bring_home, end, note_estimate
 from ftkit.backends.hosted.patience import Patience
 from ftkit.backends.hosted.quote import Quote, quote
 from ftkit.backends.hosted.submitting import submitting
@@ -27,7 +28,6 @@ from ftkit.data import Dataset
 from ftkit.data.writers import OpenAIForm
 from ftkit.engine.estimate import Estimate
 from ftkit.errors import HostError, RefusedError, RunError
-from ftkit.files import write_atomically
 from ftkit.recipe import Recipe
 from ftkit.schema import Output
 from ftkit.store import OPEN_STATES, RunRecord, Store
@@ -76,7 +76,7 @@ class HostedBackend(ABC, Generic[HostType]):
         self.endpoint, self.treatments = endpoint, treatments
         self.concurrency, self.patience = concurrency, patience or Patience()
         self._base_url, self._api_key = base_url, api_key
-        self._looks: dict[str, tuple[float, int]] = {}
+        self.looks = Looks(self.patience)
         self._lock = threading.Lock()
         self._made: HostType | None = None
         self._asked: Answerer | None = None
@@ -161,9 +161,9 @@ class HostedBackend(ABC, Generic[HostType]):
                 raise RunError(f"run {job.run_id} is being submitted already")
             job.save(folder)
             form: OpenAIForm | None = "reinforcement" if job.recipe.kind == "rft" else None
-            self._write_rows(job.data, folder / "training.jsonl", form)
+            write_rows(job.data, folder / "training.jsonl", form, mark=self.byte_order_mark)
             if job.validation is not None:
-                self._write_rows(job.validation, folder / "validation.jsonl", form)
+                write_rows(job.validation, folder / "validation.jsonl", form, mark=self.byte_order_mark)
             # From here on the run can be gone on with by whoever finds it.
             key = f"ftkit-{job.run_id}-{secrets.token_hex(4)}"
             store.update(job.run_id, handle={"key": key, "phase": "uploading", "url": self.host().url})
@@ -191,6 +191,7 @@ class HostedBackend(ABC, Generic[HostType]):
                 return
             job = self.patience(lambda: self.host().resume(record.handle["job"]))
             store.update(record.id, state=job.state, error=None, finished_at=None, reason="resumed")
+            self._note(record.id, store, paused=False)
 
     def refresh(self, record: RunRecord, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. Looks seldom, and an outage of the host changes nothing."""
@@ -199,28 +200,36 @@ class HostedBackend(ABC, Generic[HostType]):
         if "key" not in record.handle:
             self._fail_if_abandoned(record, store)
             return
-        now = time.monotonic()
-        due, failures = self._looks.get(record.id, (0.0, 0))
-        if now < due:
+        if not self.looks.due(record.id):
             return
         try:
             self._same_host(record)
             job = self._look(record, store)
             if job is not None:
-                self._bring_home(store.get(record.id), job, store)
+                bring_home(self.host(), self.patience, store.get(record.id), job, store)
         except HostError as error:
+            failures = self.looks.failed(record.id, error)
             if not failures:
                 store.append(record.id, "warning", {"message": f"{error}; the run goes on, and is looked at again"})
-            wait = min(300.0, self.patience.poll_s[1] * 2 ** min(failures, 4))
-            self._looks[record.id] = (now + max(wait, error.retry_after_s or 0.0), failures + 1)
             if not error.passing and error.status in (401, 403):
                 raise
             if error.status == 404 and failures >= 3:
                 end(record.id, store, "failed", f"the host knows the job no longer: {error}")
             return
-        age = time.time() - record.created_at
-        first, later = self.patience.poll_s
-        self._looks[record.id] = (now + min(later, first + age / 60), 0)
+        self.looks.seen(record)
+
+    def pause(self, record: RunRecord, store: Store) -> None:
+        """Let a job rest, where the host can; :meth:`resume` goes on from what it keeps.
+
+        Raises:
+            RunError: the host cannot, or has no job of the run yet.
+        """
+        self._same_host(record)
+        job_id = record.handle.get("job")
+        if job_id is None:
+            raise RunError(f"run {record.id} has no job at {self.name} yet; pause it in a moment")
+        job = self.patience(lambda: self.host().pause(job_id))
+        bring_home(self.host(), self.patience, store.get(record.id), job, store)
 
     def cancel(self, record: RunRecord, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. A job that may or may not exist is looked for first."""
@@ -239,7 +248,7 @@ class HostedBackend(ABC, Generic[HostType]):
                 if error.passing:
                     raise
                 job = self.patience(lambda: host.job(job_id))  # it may have ended in the meantime
-            self._bring_home(store.get(record.id), job, store)
+            bring_home(host, self.patience, store.get(record.id), job, store)
             if store.get(record.id).state not in OPEN_STATES:
                 return
         else:
@@ -312,7 +321,7 @@ class HostedBackend(ABC, Generic[HostType]):
             output = Task.model_validate(record.task).output
             order = Order(key, self.body(recipe, record.rows, files, key, output), kind)
             try:
-                self._estimated(run_id, order, store)
+                note_estimate(self.host(), self.patience, order, run_id, store)
                 self._note(run_id, store, phase="creating", asked_at=time.time())
                 found = create_once(
                     self.patience, lambda: self.host().create_job(order), lambda: self.host().find_job(key, kind)
@@ -326,17 +335,6 @@ class HostedBackend(ABC, Generic[HostType]):
             store.append(run_id, "warning", {"message": "the host did not say whether it took the job; looking again"})
             return
         self._attach(store.get(run_id), found, store)
-
-    def _estimated(self, run_id: str, order: Order, store: Store) -> None:
-        """Write down what the host expects to charge; a run that it cannot say that of begins all the same."""
-        try:
-            usd = self.patience(lambda: self.host().estimate(order))
-        except HostError as error:
-            if error.status is None and not error.passing:
-                raise  # the account may not
-            return
-        if usd is not None:
-            store.append(run_id, "log", {"message": f"the host estimates ${usd:,.2f}", "estimated_usd": usd})
 
     def _attach(self, record: RunRecord, job: RemoteJob, store: Store) -> None:
         self._note(record.id, store, phase="created", job=job.id)
@@ -382,24 +380,6 @@ class HostedBackend(ABC, Generic[HostType]):
         asked_at = record.handle.get("asked_at")
         return asked_at is not None and time.time() - asked_at < self.patience.settle_s
 
-    def _bring_home(self, record: RunRecord, job: RemoteJob, store: Store) -> None:
-        try:
-            events = self.host().events(job.id, set(record.handle.get("seen", ())))
-        except HostError as error:
-            if error.passing:
-                raise
-            events = ()  # some hosts have none; the job has ended or goes on all the same
-        left = self._leavings(record, job, store) if job.state == "succeeded" else Leavings()
-        write_outcome(record, job, events, left, store)
-
-    def _leavings(self, record: RunRecord, job: RemoteJob, store: Store) -> Leavings:
-        """What the job has left; when it cannot be had, the run ends without it all the same."""
-        try:
-            return self.patience(lambda: self.host().leavings(job.id))
-        except HostError as error:
-            store.append(record.id, "warning", {"message": f"{error}; the run's results and checkpoints are not shown"})
-            return Leavings()
-
     # Small things.
 
     def _note(self, run_id: str, store: Store, **changes: Any) -> None:
@@ -415,8 +395,3 @@ class HostedBackend(ABC, Generic[HostType]):
                 f"run {record.id} was submitted to {at}, and the backend {self.name!r} is now {self.host().url}; "
                 "set the address back to look after it"
             )
-
-    def _write_rows(self, data: Dataset, path: Path, form: OpenAIForm | None) -> None:
-        data.write_openai(path, form=form)
-        if self.byte_order_mark:
-            write_atomically(path, b"\xef\xbb\xbf" + path.read_bytes())

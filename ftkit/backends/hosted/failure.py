@@ -11,10 +11,10 @@ from typing import Any
 
 from ftkit.errors import HostError
 
-__all__ = ["broken", "redact", "refused"]
+__all__ = ["advised", "broken", "redact", "refused"]
 
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-_NEVER = frozenset({"insufficient_quota", "billing_hard_limit_reached", "training_not_available"})
+_NEVER = frozenset({"insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "training_not_available"})
 _KEYS = re.compile(r"(?i)\b(bearer\s+)\S+|\b(sk|fw|tgp|pk|key|nb)[-_][A-Za-z0-9_*.-]{8,}")
 
 _ADVICE = {
@@ -22,17 +22,46 @@ _ADVICE = {
         "The host no longer takes training jobs from this organisation; `ftkit catalog` says where else the recipe "
         "can run. Nothing was charged"
     ),
-    "insufficient_quota": "The account has no credit left; add some at the host",
-    "billing_hard_limit_reached": "The account's spending limit is reached; raise it at the host",
-    "invalid_api_key": "The key is wrong or was withdrawn",
-    "model_not_found": "The model does not exist there, or the key may not use it",
+    "insufficient_quota": "The account has no credit left; add some at the host, then start again",
+    "billing_hard_limit_reached": "The account's spending limit is reached; raise it at the host, then start again",
+    "invalid_api_key": "The key is wrong or was withdrawn; make a new one at the host, and put it into the environment",
+    "model_not_found": (
+        "The model does not exist there, has been switched off (see `ftkit catalog`), or the key may not use it"
+    ),
+    "invalid_file": "The file is not there, or has expired; start again, and the rows are sent again",
+    "content_filter": "The host's content filter stopped it; change the rows it names, or use a model on this machine",
+    "content_policy_violation": (
+        "The host's usage policy stopped it; change the rows it names, or use a model on this machine"
+    ),
 }
+_SAME = {
+    "file_not_found": "invalid_file",
+    "file_expired": "invalid_file",
+    "moderation_failed": "content_policy_violation",
+    "moderation_blocked": "content_policy_violation",
+    "content_moderation_failed": "content_policy_violation",
+    "quota_exceeded": "insufficient_quota",
+}
+"""Other words for the same."""
 _BY_STATUS = {
-    401: "The key is missing, wrong or was withdrawn",
-    403: "The key may not do this",
-    404: "It does not exist there, or has expired or been deleted",
-    429: "Too many requests; ask again later",
+    401: "The key is missing, wrong or was withdrawn; set one that is valid in the environment",
+    402: "The account has no credit left; add some at the host, then start again",
+    403: "The key may not do this; give it the right at the host, or use one that has it",
+    404: "It does not exist there, or has expired or been deleted; `ftkit catalog` has the dates on which models end",
+    413: "It is larger than the host takes; `ftkit catalog` has the limits",
+    429: "Too many requests; ask again later, or fewer at once",
 }
+_BLOCKED = re.compile(r"(?i)moderation|usage polic|content polic|safety (check|evaluation|screen)")
+
+
+def advised(message: str) -> str:
+    """Why a job failed, by its host; with what to do about it where the host's own checks stopped it."""
+    if not _BLOCKED.search(message):
+        return message
+    return (
+        f"{message.rstrip('.')}. The host's safety checks stopped it: `ftkit runs events` shows what they found. Take "
+        "such rows out, or train on this machine"
+    )
 
 
 def redact(text: str, *secrets: str | None) -> str:
@@ -54,7 +83,7 @@ def refused(
     """
     said, code = _said(body)
     passing = status in _PASSING and code not in _NEVER
-    advice = _ADVICE.get(code or "") or _BY_STATUS.get(status)
+    advice = _ADVICE.get(_SAME.get(code or "", code or "")) or _BY_STATUS.get(status)
     request = headers.get("x-request-id")
     parts = [f"{host}: {doing} was refused with {status}" + (f" ({code})" if code else "")]
     if said:

@@ -9,13 +9,28 @@ from typing import Any
 
 from ftkit.backends.hosted.host import Host, RemoteFile
 from ftkit.backends.hosted.patience import Patience
+from ftkit.data import Dataset
+from ftkit.data.writers import OpenAIForm
 from ftkit.errors import HostError
+from ftkit.files import write_atomically
 from ftkit.store import OPEN_STATES, RunRecord, Store
 
-__all__ = ["TrainingFiles"]
+__all__ = ["TrainingFiles", "write_rows"]
 
 _POLL_S = 1.0
 _WAIT_S = 1800.0
+
+
+def write_rows(data: Dataset, path: Path, form: OpenAIForm | None, *, mark: bool) -> None:
+    """Write the rows as they are uploaded.
+
+    Args:
+        form: of the rows, where it is not the usual one of their kind.
+        mark: begin with a byte order mark.
+    """
+    data.write_openai(path, form=form)
+    if mark:
+        write_atomically(path, b"\xef\xbb\xbf" + path.read_bytes())
 
 
 class TrainingFiles:
@@ -81,7 +96,10 @@ class TrainingFiles:
             waited += _POLL_S
             file = self._patience(functools.partial(self._host.file, file.id))
         if file.problem is not None:
-            raise HostError(f"{self._name}: the host refused the training file: {file.problem}")
+            raise HostError(
+                f"{self._name}: the host refused the training file: {file.problem}. Mend the rows (`ftkit lint`) and "
+                "start again"
+            )
         return file.id
 
     def remove(self, record: RunRecord) -> None:

@@ -111,6 +111,14 @@ class Host(Protocol):
 
     def cancel(self, job_id: str) -> RemoteJob: ...
 
+    def pause(self, job_id: str) -> RemoteJob:
+        """Let a job rest.
+
+        Raises:
+            RunError: this host cannot.
+        """
+        ...
+
     def resume(self, job_id: str) -> RemoteJob:
         """Go on with a paused job.
 

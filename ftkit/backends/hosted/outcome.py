@@ -6,21 +6,56 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ftkit.backends.hosted.host import Leavings, RemoteEvent, RemoteJob
+from ftkit.backends.hosted.failure import advised
+from ftkit.backends.hosted.host import Host, Leavings, Order, RemoteEvent, RemoteJob
+from ftkit.backends.hosted.patience import Patience
 from ftkit.catalog import load_catalog
+from ftkit.errors import HostError
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
 
-__all__ = ["end", "write_outcome"]
+__all__ = ["bring_home", "end", "note_estimate"]
 
 
-def write_outcome(
-    record: RunRecord, job: RemoteJob, events: Sequence[RemoteEvent], left: Leavings, store: Store
-) -> None:
-    """Bring a run up to date; events first, so that the end comes last.
+def note_estimate(host: Host, patience: Patience, order: Order, run_id: str, store: Store) -> None:
+    """Write down what the host expects to charge; a run that it cannot say that of begins all the same.
 
-    Args:
-        left: what the job has left; steps that its events have told already are not told again.
+    Raises:
+        HostError: the account may not spend so much.
     """
+    try:
+        usd = patience(lambda: host.estimate(order))
+    except HostError as error:
+        if error.status is None and not error.passing:
+            raise
+        return
+    if usd is not None:
+        store.append(run_id, "log", {"message": f"the host estimates ${usd:,.2f}", "estimated_usd": usd})
+
+
+def bring_home(host: Host, patience: Patience, record: RunRecord, job: RemoteJob, store: Store) -> None:
+    """Write what has become of ``job`` into its run.
+
+    Raises:
+        HostError: the host cannot say now.
+    """
+    try:
+        events = host.events(job.id, set(record.handle.get("seen", ())))
+    except HostError as error:
+        if error.passing:
+            raise
+        events = ()  # some hosts have none; the job has ended or goes on all the same
+    left = Leavings()
+    if job.state == "succeeded":
+        try:
+            left = patience(lambda: host.leavings(job.id))
+        except HostError as error:  # the run ends without it all the same
+            store.append(record.id, "warning", {"message": f"{error}; the run's results and checkpoints are not shown"})
+    _write(record, job, events, left, store)
+
+
+def _write(record: RunRecord, job: RemoteJob, events: Sequence[RemoteEvent], left: Leavings, store: Store) -> None:
+    """Bring a run up to date; events first, so that the end comes last. Steps of files that events have told already
+    are not told again."""
     seen = set(record.handle.get("seen", ()))
     told = {(event.kind, event.data.get("step")) for event in store.events(record.id)} if left.events else set()
     told |= {(event.kind, event.data.get("step")) for event in events}
@@ -31,6 +66,10 @@ def write_outcome(
             store.append(record.id, event.kind, event.data)
     if events:
         store.update(record.id, handle=store.get(record.id).handle | {"seen": sorted(seen)})
+    paused = job.status == "paused"
+    if paused != record.handle.get("paused", False):
+        store.update(record.id, handle=store.get(record.id).handle | {"paused": paused})
+        store.append(record.id, "log", {"message": "paused at the host" if paused else "the host goes on with it"})
     if job.state == "running":
         store.update(record.id, expect=("queued",), state="running")
     elif job.state == "succeeded":
@@ -44,7 +83,7 @@ def write_outcome(
             summary["checkpoints"] = list(left.checkpoints)
         store.update(record.id, expect=OPEN_STATES, state="succeeded", summary=summary, finished_at=time.time())
     elif job.state not in OPEN_STATES:
-        reason = job.error or f"the host says {job.status} and no more"
+        reason = advised(job.error or f"the host says {job.status} and no more")
         end(record.id, store, job.state, reason if job.state == "failed" else None)
 
 

@@ -179,6 +179,10 @@ class OpenAIHost:
         client = self.sdk.client
         return self._job(plain(self.sdk.call("cancelling the job", lambda: client.fine_tuning.jobs.cancel(job_id))))
 
+    def pause(self, job_id: str) -> RemoteJob:
+        client = self.sdk.client
+        return self._job(plain(self.sdk.call("pausing the job", lambda: client.fine_tuning.jobs.pause(job_id))))
+
     def resume(self, job_id: str) -> RemoteJob:
         client = self.sdk.client
         return self._job(plain(self.sdk.call("resuming the job", lambda: client.fine_tuning.jobs.resume(job_id))))

@@ -127,6 +127,9 @@ class TogetherHost:
     def cancel(self, job_id: str) -> RemoteJob:
         return _job(self.http.json("cancelling the job", "POST", f"/fine-tunes/{job_id}/cancel"))
 
+    def pause(self, job_id: str) -> RemoteJob:
+        raise RunError(f"together pauses no jobs ({job_id}); cancel it")
+
     def resume(self, job_id: str) -> RemoteJob:
         raise RunError(f"together does not resume jobs; start a new run from the checkpoint of {job_id}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ftkit.backends import backend_of
+from ftkit.backends.hosted import HostedBackend
 from ftkit.errors import ConfigError
 from ftkit.evaluation.asking import Answering
 from ftkit.evaluation.making import run_that_made
@@ -22,7 +24,10 @@ def usual_probes(model: Answering) -> Probes | None:
     if run is None:
         return Probes()
     try:
-        base = Model(f"{run.record.backend}:{run.record.model}", model.task, sampling=model.sampling, other_task=True)
-    except ConfigError:  # a backend that is plugged in no longer
+        where = backend_of(f"{run.record.backend}:{run.record.model}")
+        if isinstance(where, HostedBackend):
+            where.key()
+        base = Model(where, model.task, sampling=model.sampling, other_task=True)
+    except ConfigError:  # a backend that is plugged in no longer, or whose key is not in the environment
         base = None
     return Probes(train=run.training_data(), base=base)
