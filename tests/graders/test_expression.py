@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftkit.errors import ConfigError
@@ -104,6 +104,7 @@ def test_bounds(source: str, low: float, high: float) -> None:
     assert found == pytest.approx((low, high))
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(
         ["a*b - a", "max(a, b^2) - 0.5*a", "abs(a - b)/2", "exp(a) - b", "a^b", "(a + 1)/(b + 1)", "floor(3*a)"]
@@ -116,6 +117,7 @@ def test_values_lie_within_the_bounds(source: str, a: float, b: float) -> None:
     assert low - 1e-9 <= Expression(source)({"a": a, "b": b}) <= high + 1e-9
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab12.+-*/^() ,min", max_size=25))
 def test_any_text_is_a_formula_or_refused(source: str) -> None:
     try:

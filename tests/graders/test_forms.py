@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ftkit as ft
@@ -118,6 +118,7 @@ def test_the_forms_are_openais() -> None:
         validated({**CHECK, "operation": "neq"}, found)
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {

@@ -39,7 +39,7 @@ def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def run(
-    body: str, *, answers: int = 3, seconds: float = 2, isolation: Isolation = "kernel", top: str = ""
+    body: str, *, answers: int = 3, seconds: float = 10, isolation: Isolation = "kernel", top: str = ""
 ) -> list[Grade]:
     """Grade answers 0, 1, … by a function in which ``i`` is the number."""
     indented = "\n".join(f"    {line}" for line in dedent(body).strip().splitlines())
@@ -134,10 +134,10 @@ def test_privileges_are_gone() -> None:
 
 def test_an_endless_loop_ends() -> None:
     started = time.monotonic()
-    first, second, third = run("while i == 1: pass", seconds=0.5)
+    first, second, third = run("while i == 1: pass", seconds=1)
     assert first == third == Grade(1.0)
-    assert (second.reward, second.error, second.detail) == (0.0, SERVER, "grading took more than 0.5 s and was stopped")
-    assert time.monotonic() - started < 10
+    assert (second.reward, second.error, second.detail) == (0.0, SERVER, "grading took more than 1 s and was stopped")
+    assert time.monotonic() - started < 30
 
 
 def test_a_loop_that_catches_everything_ends() -> None:
@@ -147,7 +147,7 @@ def test_a_loop_that_catches_everything_ends() -> None:
                 while True: pass
             except BaseException: pass
     """
-    assert [one.error for one in run(body, seconds=0.5)] == [None, SERVER, None]
+    assert [one.error for one in run(body, seconds=1)] == [None, SERVER, None]
 
 
 def test_code_that_reads_no_more_does_not_hold_the_others_up() -> None:
@@ -160,7 +160,7 @@ def test_code_that_reads_no_more_does_not_hold_the_others_up() -> None:
     pairs = [({}, Sample("x" * 300_000))] * 3
     grades = ft.PythonGrader(source=source).grade_many(pairs, Setting(allow_python=True, limits=limits))
     assert {one.error for one in grades} == {SERVER}
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
 
 
 def test_large_answers_come_whole() -> None:
@@ -182,7 +182,7 @@ def test_a_wait_for_it_can_be_interrupted() -> None:
     assert process.stdout.readline() == b"begun\n"
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=10) != 0
+    assert process.wait(timeout=30) != 0
     process.stdout.close()
     assert leftovers() == []
 
@@ -264,7 +264,7 @@ def test_what_ends_badly_is_told(body: str, why: str) -> None:
 def test_code_that_cannot_be_loaded_is_told_for_every_answer() -> None:
     grades = run("pass", top="raise ImportError('no such thing')")
     assert {(one.error, one.detail) for one in grades} == {(RUNTIME, "loading the code: ImportError: no such thing")}
-    slow = run("pass", top="while True: pass", seconds=0.5)
+    slow = run("pass", top="while True: pass", seconds=1)
     assert {one.error for one in slow} == {SERVER}
 
 
@@ -272,7 +272,7 @@ def test_many_answers_share_a_process() -> None:
     started = time.monotonic()
     grades = run("return i", answers=2000)
     assert [one.reward for one in grades] == [float(number) for number in range(2000)]
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_sandboxes_run_beside_each_other() -> None:
@@ -312,7 +312,7 @@ def test_a_process_alone_still_has_its_limits(monkeypatch: pytest.MonkeyPatch) -
         if i == 1: x = 'a' * 10**10
         while i == 2: pass
     """
-    first, second, third = run(body, isolation="process", seconds=0.5)
+    first, second, third = run(body, isolation="process", seconds=1)
     assert first == Grade(1.0)
     assert "MemoryError" in str(second.detail)
     assert third.error == SERVER

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftkit.errors import ConfigError
@@ -89,12 +89,14 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_values_that_are_no_texts_stand_as_json(value: Any) -> None:
     text = Template.of("<{{item.x}}>").render({"x": value}, Sample(""))[1:-1]
     assert text == value if isinstance(value, str) else json.loads(text) == value
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_read_or_refused(source: str) -> None:
     with contextlib.suppress(ConfigError, GradingError):
