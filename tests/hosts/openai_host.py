@@ -19,8 +19,13 @@ DEVIATIONS = (
     r"'(finished_at|hyperparameters|trained_tokens)' is a required property",
     r"^\S*\.data: None is not",  # of an event without metrics
     r"'paused' is not one of",
+    r"^\S*\.status: '(pending|running)' is not one of",  # of a file at Azure
+    r"'seed' is a required",
 )
 """How answers of the real API differ from its own specification, by the specification's own examples."""
+
+
+_UPLOAD = {"created_at": 1_790_000_000, "expires_at": 1_790_003_600}
 
 
 class OpenAIFake(Fake):
@@ -121,7 +126,14 @@ class OpenAIFake(Fake):
         match rest:
             case []:
                 asked = call.json()
-                upload = {"id": self.new_id("upload_"), "object": "upload", "status": "pending", **asked, "parts": {}}
+                upload = {
+                    "id": self.new_id("upload_"),
+                    "object": "upload",
+                    "status": "pending",
+                    **asked,
+                    **_UPLOAD,
+                    "parts": {},
+                }
                 self.uploads[upload["id"]] = upload
             case [upload_id, "parts"]:
                 part = self.new_id("part_")
@@ -165,6 +177,7 @@ class OpenAIFake(Fake):
             "organization_id": "org-1",
             "user_provided_suffix": asked.get("suffix"),
             "validation_file": None,
+            "seed": 42,
             **asked,
         }
         job.pop("suffix", None)
@@ -303,6 +316,7 @@ class OpenAIFake(Fake):
 _GRADER_ERRORS = (
     *("formula_parse_error", "sample_parse_error", "truncated_observation_error", "unresponsive_reward_error"),
     *("invalid_variable_error", "other_error", "python_grader_server_error", "python_grader_runtime_error"),
+    "python_grader_server_error_type",
     *("model_grader_server_error", "model_grader_refusal_error", "model_grader_parse_error"),
 )
 
