@@ -34,12 +34,19 @@ VISIT = {
 }
 CONTENDERS = (
     Contender("ftkit", "ftkit"),
-    Contender("TRL, 32 answers a pass", "trl", same_batches=False),
-    Contender(
-        "TRL, 8 answers a pass", "trl",
-        {"per_device_train_batch_size": ANSWERS, "gradient_accumulation_steps": PROMPTS}, same_batches=False,
+    *(
+        Contender(
+            f"TRL, {count} answers a pass", "trl",
+            {
+                "per_device_train_batch_size": count,
+                "gradient_accumulation_steps": PROMPTS * ANSWERS // count,
+            },
+            same_batches=False,
+        )
+        for count in (8, 4)
     ),
 )  # fmt: skip
+"""TRL draws all answers of a step together, however few of them it learns from in one pass."""
 
 
 def main() -> None:

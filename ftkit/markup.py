@@ -65,6 +65,7 @@ def page(title: str, style: str, *body: Piece, scripts: Sequence[str] = (), conn
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<link rel="icon" href="data:,">\n'  # a browser asks for one otherwise, and complains that it may not
         f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
     )
     run = "".join(f"<script>{one}</script>\n" for one in scripts)

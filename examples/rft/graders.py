@@ -5,27 +5,25 @@ from __future__ import annotations
 import re
 from typing import Any
 
-URGENT = ("low", "medium", "high")
-
 
 def one_line(sample: dict[str, Any], item: dict[str, Any]) -> float:
     """1 for a single line, less for each further one."""
     return 1 / max(1, len(sample["output_text"].strip().splitlines()))
 
 
-def short(sample: dict[str, Any], item: dict[str, Any]) -> float:
-    """1 up to eight words, falling to 0 at forty."""
-    return min(1.0, max(0.0, (40 - len(sample["output_text"].split())) / 32))
+def length(sample: dict[str, Any], item: dict[str, Any]) -> float:
+    """1 for four to eight words, falling to 0 at no word and at twenty."""
+    words = len(sample["output_text"].split())
+    return max(0.0, min(1.0, words / 4, (20 - words) / 12))
 
 
-def slash(sample: dict[str, Any], item: dict[str, Any]) -> float:
-    """1 for exactly one slash."""
-    return float(sample["output_text"].count("/") == 1)
+def full_stop(sample: dict[str, Any], item: dict[str, Any]) -> float:
+    """1 when the answer is one sentence that ends with a full stop."""
+    text = sample["output_text"].strip()
+    return float(text.endswith(".") and len(re.findall(r"[.!?:]", text)) == 1)
 
 
-def urgency(sample: dict[str, Any], item: dict[str, Any]) -> float:
-    """1 when nothing but the urgency follows the slash; half when it is said at all."""
-    text = sample["output_text"].strip().lower()
-    if re.search(r"/\s*(low|medium|high)\.?$", text):
-        return 1.0
-    return 0.5 * float(any(re.search(rf"\b{word}\b", text) for word in URGENT))
+def grounded(sample: dict[str, Any], item: dict[str, Any]) -> float:
+    """The share of its different words of four letters and more that the message has too."""
+    said = set(re.findall(r"[a-z]{4,}", sample["output_text"].lower()))
+    return len(said & set(re.findall(r"[a-z]{4,}", item["message"].lower()))) / max(3, len(said))

@@ -51,8 +51,8 @@ def _serve(
     if context.invoked_subcommand is not None:
         return
     _check_installed()
-    from ftkit.server import load_settings
     from ftkit.server.listening import serve as listen
+    from ftkit.server.settings import load_settings
 
     given: dict[str, Any] = {"host": host, "port": port}
     said = {name: value for name, value in given.items() if value is not None}

@@ -224,7 +224,7 @@ class Loop:
             self.health.step(step, epoch, loss)
         elif told:
             self.watch.step(step, {**told, **figures})
-        ratio = self.update(step) if batch else 0.0
+        ratio = self.update(step, telling=any(map(_tells, batch))) if batch else 0.0
         tokens = sum(one.unpacked_tokens for one, _ in packs)
         computed = sum(len(one.ids) for one, _ in packs)
         self.progress.tokens += tokens
@@ -254,14 +254,20 @@ class Loop:
         )
         return loss
 
-    def update(self, step: int) -> float:
-        """Let the optimiser use the gradients that are there; by what share of their size the weights moved."""
-        self.progress.updates += 1
-        self.liveness.before(self.progress.updates)
+    def update(self, step: int, *, telling: bool) -> float:
+        """Let the optimiser use the gradients that are there; by what share of their size the weights moved.
+
+        Args:
+            telling: every tensor must have a gradient, unless it is dead.
+        """
+        self.progress.updates += telling
+        if telling:
+            self.liveness.before(self.progress.updates)
         self.movement.before()
         self.optimizer.step()
         ratio = self.movement.ratio()
-        self.liveness.after(self.progress.updates)
+        if telling:
+            self.liveness.after(self.progress.updates)
         self.adapted.after_step(step)
         self.optimizer.zero_grad(set_to_none=True)
         return ratio
@@ -412,3 +418,8 @@ class Loop:
         if ranks:
             found["adalora_ranks"] = ranks
         return found
+
+
+def _tells(example: Example) -> bool:
+    """Whether it moves a model: an answer as good as its siblings does not, nor a divergence that is still 0."""
+    return example.experience is None or example.experience.advantage != 0

@@ -28,7 +28,8 @@ class _Window:
     """Which rows and places the pass that is under way writes and reads."""
 
     def __init__(self) -> None:
-        self.first = self.end = 0  # rows
+        self.first = self.end = 0
+        self.rows = torch.zeros((0, 1), dtype=torch.long)  # [rows, 1]
         self.places = torch.zeros((0, 0), dtype=torch.long)  # [rows, tokens]: where each new token goes
         self.width = 0  # places that are read
 
@@ -52,10 +53,9 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         now = self.window
-        rows = torch.arange(now.first, now.end, device=now.places.device).unsqueeze(1)
         # Indexing by [rows, 1] and [rows, tokens] around the heads puts these two first: [rows, tokens, heads, size].
-        self.keys[rows, :, now.places] = key_states.transpose(1, 2)
-        self.values[rows, :, now.places] = value_states.transpose(1, 2)
+        self.keys[now.rows, :, now.places] = key_states.transpose(1, 2)
+        self.values[now.rows, :, now.places] = value_states.transpose(1, 2)
         read = slice(now.first, now.end)
         return self.keys[read, :, : now.width], self.values[read, :, : now.width]
 
@@ -124,11 +124,11 @@ class Slots(Cache):  # type: ignore[misc]
         held = [x for layer in self.layers if layer.is_initialized for x in (layer.keys, layer.values)]
         return sum(x.shape[1] * x.shape[-1] * x.element_size() for x in held)
 
-    def aim(self, first: int, places: Tensor) -> None:
-        """Have the next pass write row ``first + i``'s tokens to ``places[i]`` [rows, tokens]."""
-        self._now.first, self._now.end = first, first + len(places)
-        self._now.places = places
-        self._now.width = int(places.max()) + 1
+    def aim(self, first: int, places: Tensor, width: int) -> None:
+        """Have the next pass write row ``first + i``'s tokens to ``places[i]`` [rows, tokens], all below ``width``."""
+        now = self._now
+        now.first, now.end, now.places, now.width = first, first + len(places), places, width
+        now.rows = torch.arange(now.first, now.end, device=places.device).unsqueeze(1)
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first ``length`` tokens of row ``source`` over row ``target``."""

@@ -1,4 +1,7 @@
-"""A batch that goes forward one token at a time; answers join and leave it between two steps."""
+"""A batch that goes forward one token at a time; answers join and leave it between two steps.
+
+Its models have keys and values for every token; :mod:`ftkit.engine.apart` is for the others.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,8 @@ from ftkit.engine.mixing import Mixed
 from ftkit.engine.prefixes import BLOCK, Prefixes
 from ftkit.engine.rendered import Ints
 from ftkit.engine.slots import Slots
-from ftkit.errors import ModelError
 
-__all__ = ["Continuation", "Stepping", "Token"]
+__all__ = ["Continuation", "Stepping", "Token", "carries_state", "next_tokens"]
 
 PASS = 512
 """Prompt tokens computed in one pass at most, so that answers on their way do not wait long for a long prompt."""
@@ -65,6 +67,8 @@ class Continuation:
     # For the batch: tokens of ``known`` that lie in the cache, and the first block of it that had to be computed.
     done: int = 0
     begins: bytes | None = None
+    # Of an answer that is computed by itself.
+    cache: Any = None
 
     @property
     def known(self) -> Ints:
@@ -77,6 +81,33 @@ class Continuation:
         return len(self.prompt) + len(self.ids)
 
 
+def next_tokens(rows: list[Continuation], logits: torch.Tensor) -> list[Continuation]:
+    """Choose and tell the next token of each row of ``logits`` [rows, vocabulary]; gives those that are done."""
+    if not rows:
+        return []
+    chosen = choose(permitted(logits, [one.held for one in rows]), [one.draw for one in rows])
+    told = logits.log_softmax(dim=-1)
+    own = told.gather(1, torch.tensor(chosen, device=told.device).unsqueeze(1)).squeeze(1).tolist()
+    done = []
+    for at, (one, token) in enumerate(zip(rows, chosen, strict=True)):
+        one.ids.append(token)
+        if one.held is not None:
+            one.held.take(token)
+        likeliest: tuple[tuple[int, float], ...] = ()
+        if one.likeliest:
+            best = told[at].topk(one.likeliest)
+            likeliest = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+        if not one.on_token(Token(token, own[at], likeliest)):
+            done.append(one)
+    return done
+
+
+def carries_state(model: Any) -> bool:
+    """Whether layers of a transformers model carry a state along instead of keys and values (linear attention)."""
+    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
+    return bool(kinds - {"full_attention", "sliding_attention"})
+
+
 class Stepping:
     """Answers of one base model, computed together. To be used by one thread.
 
@@ -85,21 +116,12 @@ class Stepping:
         rows: answers computed together at most.
         cache_bytes: memory for keys and values of open answers, and as much again for beginnings that are kept. One
             answer alone may exceed it.
-
-    Raises:
-        ModelError: the model's layers carry a state along instead of keys and values.
     """
 
     def __init__(self, mixed: Mixed, *, rows: int, cache_bytes: int) -> None:
         self._mixed, self._most, self._limit = mixed, rows, cache_bytes
         config = mixed.model.config.get_text_config()
         self._kinds = set(getattr(config, "layer_types", None) or ())
-        if self._kinds - {"full_attention", "sliding_attention"}:
-            carried = ", ".join(sorted(self._kinds - {"full_attention", "sliding_attention"}))
-            raise ModelError(
-                f"{mixed.pretrained.source.name!r} has layers that carry a state along ({carried}); it answers through "
-                "ft.Model, and cannot be asked by many at once"
-            )
         self._window: int | None = getattr(config, "sliding_window", None)
         self._additive = getattr(config, "_attn_implementation", "") == "eager"
         self._token_bytes = 0
@@ -227,15 +249,16 @@ class Stepping:
         where = self._mixed.model.device
         places = starts.unsqueeze(1) + torch.arange(ids.shape[1])
         width = int(places.max()) + 1
-        mask = self._mask(places.to(where), width)
-        self._slots.aim(first, places.to(where))
+        # What pads a piece may lie beyond the last position there is.
+        positions = places.clamp(max=(self._mixed.pretrained.max_length or width) - 1).to(where)
+        places = places.to(where)
+        self._slots.aim(first, places, width)
         return self._mixed.logits(
             [one.adapter for one in rows],
             last.to(where),
             input_ids=ids.to(where),
-            attention_mask=mask,
-            # What pads a piece may lie beyond the last position there is.
-            position_ids=places.clamp(max=(self._mixed.pretrained.max_length or width) - 1).to(where),
+            attention_mask=self._mask(places, width),
+            position_ids=positions,
             past_key_values=self._slots,
             use_cache=True,
         )
@@ -258,21 +281,8 @@ class Stepping:
         return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
 
     def _choose(self, rows: list[Continuation], logits: torch.Tensor) -> None:
-        if not rows:
-            return
-        chosen = choose(permitted(logits, [one.held for one in rows]), [one.draw for one in rows])
-        told = logits.log_softmax(dim=-1)
-        own = told.gather(1, torch.tensor(chosen, device=told.device).unsqueeze(1)).squeeze(1).tolist()
-        for at, (one, token) in enumerate(zip(rows, chosen, strict=True)):
-            one.ids.append(token)
-            if one.held is not None:
-                one.held.take(token)
-            likeliest: tuple[tuple[int, float], ...] = ()
-            if one.likeliest:
-                best = told[at].topk(one.likeliest)
-                likeliest = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-            if not one.on_token(Token(token, own[at], likeliest)):
-                self._close(self._open.index(one))
+        for one in next_tokens(rows, logits):
+            self._close(self._open.index(one))
 
     def _close(self, row: int) -> None:
         """Take a row out; the last one moves to its place."""

@@ -94,7 +94,7 @@ class Grader(BaseModel, ABC):
 
     type: str
     name: str = Field(min_length=1)
-    """What the grader is called in reports and by ``multi``."""
+    """What the grader is called in reports."""
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -109,9 +109,15 @@ class Grader(BaseModel, ABC):
         return {key: value for key, value in dumped.items() if value is not None}
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """The lowest and the highest grade there can be."""
+        return -math.inf, math.inf
+
+    @property
     def rates(self) -> bool:
         """Whether every grade is between 0 and 1."""
-        return False
+        low, high = self.bounds
+        return low >= 0 and high <= 1
 
     @property
     def foreign(self) -> tuple[str, ...]:

@@ -38,6 +38,10 @@ _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
 }
 
 
+_Interval = tuple[float, float]
+_UNBOUNDED: _Interval = (-math.inf, math.inf)
+
+
 class Expression:
     """A formula over grades: numbers, names, ``+ - * / ^``, parentheses and :data:`FUNCTIONS`.
 
@@ -83,6 +87,11 @@ class Expression:
             shown = ", ".join(f"{name}={value:g}" for name, value in values.items())
             raise GradingError("other_error", f"{self._source} has no value for {shown}: {error}") from None
 
+    def bounds(self, values: Mapping[str, _Interval]) -> _Interval:
+        """Between what the value lies when each name lies between its two; (−∞, ∞) where that cannot be told."""
+        low, high = _between(self._root, values)
+        return (low, high) if not math.isnan(low + high) else _UNBOUNDED
+
     def _look(self, node: ast.expr, names: set[str]) -> None:
         """Refuse what is no arithmetic; collect the names."""
         match node:
@@ -126,3 +135,43 @@ def _value(node: ast.expr, values: Mapping[str, float]) -> float:
             found = [_value(argument, values) for argument in arguments]
             return float(FUNCTIONS[name][0](*found))
     raise AssertionError(ast.dump(node))  # refused when the formula was read
+
+
+def _between(node: ast.expr, values: Mapping[str, _Interval]) -> _Interval:
+    match node:
+        case ast.Name(id=name):
+            return values[name]
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            low, high = _between(operand, values)
+            return -high, -low
+        case ast.UnaryOp(operand=operand):
+            return _between(operand, values)
+        case ast.BinOp(left=left, op=operation, right=right):
+            return _combined(operation, _between(left, values), _between(right, values))
+        case ast.Call(func=ast.Name(id=name), args=arguments):
+            ends = [_between(argument, values) for argument in arguments]
+            if name == "abs":
+                low, high = ends[0]
+                return (0.0 if low <= 0 <= high else min(abs(low), abs(high))), max(abs(low), abs(high))
+            try:  # every other function rises with each of its values, so its ends are at theirs
+                low, high = (float(FUNCTIONS[name][0](*(end[side] for end in ends))) for side in (0, 1))
+            except (ArithmeticError, ValueError):
+                return _UNBOUNDED
+            return low, high
+    value = _value(node, {})
+    return value, value
+
+
+def _combined(operation: ast.operator, left: _Interval, right: _Interval) -> _Interval:
+    if isinstance(operation, ast.Sub):
+        return left[0] - right[1], left[1] - right[0]
+    if isinstance(operation, ast.Div) and right[0] <= 0 <= right[1]:
+        return _UNBOUNDED
+    if isinstance(operation, ast.Pow) and left[0] < 0:
+        return _UNBOUNDED
+    try:
+        # Each of these rises or falls all along one side, so the ends are among the corners.
+        corners = [_OPERATORS[type(operation)](one, other) for one in left for other in right]
+    except (ArithmeticError, ValueError):
+        return _UNBOUNDED
+    return min(corners), max(corners)

@@ -33,8 +33,8 @@ class LabelModelGrader(ModelGrader):
         return self
 
     @property
-    def rates(self) -> bool:
-        return True
+    def bounds(self) -> tuple[float, float]:
+        return 0.0, 1.0
 
     def wanted(self) -> JsonOutput:
         return JsonOutput(

@@ -23,6 +23,9 @@ from ftkit.graders.text_similarity import TextSimilarityGrader
 
 __all__ = ["AnyPart", "MultiGrader"]
 
+_DIGITS = 12
+"""Grades are rounded, so that 0.1*a + 0.2*b + 0.7*c of three times 1 is 1, and counts as full success."""
+
 AnyPart = Annotated[
     StringCheckGrader
     | TextSimilarityGrader
@@ -68,6 +71,12 @@ class MultiGrader(Grader):
         return self
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        ends = {name: part.bounds for name, part in self.graders.items()}
+        low, high = Expression.of(self.calculate_output).bounds(ends)
+        return round(low, _DIGITS), round(high, _DIGITS)
+
+    @property
     def foreign(self) -> tuple[str, ...]:
         return tuple(word for part in self.graders.values() for word in part.foreign)
 
@@ -94,7 +103,7 @@ class MultiGrader(Grader):
     def _one(self, grades: Mapping[str, Grade]) -> Grade:
         parts = {name: grade.reward for name, grade in grades.items()}
         try:
-            reward = finite(Expression.of(self.calculate_output)(parts))
+            reward = round(finite(Expression.of(self.calculate_output)(parts)), _DIGITS)
         except GradingError as error:
             return Grade(0.0, parts, error.error, error.detail)
         for name, grade in grades.items():

@@ -85,8 +85,8 @@ class SchemaGrader(Grader):
         return weights if any(weights.values()) else {}
 
     @property
-    def rates(self) -> bool:
-        return True
+    def bounds(self) -> tuple[float, float]:
+        return 0.0, 1.0
 
     def reads(self) -> frozenset[str]:
         return frozenset() if self.reference is None else Template.of(self.reference).columns

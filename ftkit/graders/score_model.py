@@ -44,15 +44,14 @@ class ScoreModelGrader(ModelGrader):
 
     @model_validator(mode="after")
     def _ordered(self) -> ScoreModelGrader:
-        low, high = self._range
+        low, high = self.bounds
         if not low < high:
             raise ConfigError(f"range: the lowest grade comes first, and {low:g} is not below {high:g}")
         return self
 
     @property
-    def rates(self) -> bool:
-        low, high = self._range
-        return low >= 0 and high <= 1
+    def bounds(self) -> tuple[float, float]:
+        return self.range or (0.0, 1.0)
 
     def wanted(self) -> JsonOutput:
         return _SCORE
@@ -61,12 +60,8 @@ class ScoreModelGrader(ModelGrader):
         number = said.get("result") if isinstance(said, dict) else said
         if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
             raise self.unread(said)
-        low, high = self._range
+        low, high = self.bounds
         return min(high, max(low, float(number)))
-
-    @property
-    def _range(self) -> tuple[float, float]:
-        return self.range or (0.0, 1.0)
 
     def _drawn(self) -> SamplingParams:
         return self.sampling_params or SamplingParams()

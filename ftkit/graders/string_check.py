@@ -34,8 +34,8 @@ class StringCheckGrader(SingleGrader):
         return source
 
     @property
-    def rates(self) -> bool:
-        return True
+    def bounds(self) -> tuple[float, float]:
+        return 0.0, 1.0
 
     def reads(self) -> frozenset[str]:
         return Template.of(self.input).columns | Template.of(self.reference).columns

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
-from ftkit.server import chat, models
+from ftkit.server import models, on_demand
 from ftkit.server.auth import Gate, Keys
 from ftkit.server.errors import HANDLERS
 from ftkit.server.files import routes as files
@@ -23,7 +23,6 @@ from ftkit.server.pace import Pace
 from ftkit.server.page import routes as page
 from ftkit.server.settings import Settings
 from ftkit.server.state import State
-from ftkit.serving import Limits, Serving
 from ftkit.store import Store
 
 __all__ = ["create_app"]
@@ -46,11 +45,12 @@ def create_app(settings: Settings) -> Starlette:
         try:
             yield
         finally:
-            await app.state.serving.close()
+            if (serving := app.state.loaded) is not None:
+                await serving.close()
             await run_in_threadpool(foreman.stop)
 
     app = Starlette(
-        routes=[*models.routes, *chat.routes, *files.routes, *uploads.routes, *jobs.routes, *page.routes],
+        routes=[*models.routes, *on_demand.routes, *files.routes, *uploads.routes, *jobs.routes, *page.routes],
         middleware=[
             Middleware(Gate, keys=keys, loopback=settings.loopback),
             Middleware(Pace, patience_s=settings.body_patience_s),
@@ -58,12 +58,9 @@ def create_app(settings: Settings) -> Starlette:
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
-    app.state.settings, app.state.state, app.state.keys = settings, state, keys
+    app.state = on_demand.ChatState(settings)
+    app.state.state, app.state.keys = state, keys
     app.state.names, app.state.files, app.state.jobs = ModelNames(settings, state), Files(state), Jobs(state)
     app.state.uploads = uploads.Uploads(state, app.state.files)
     app.state.foreman = Foreman(settings, state, app.state.jobs, app.state.files)
-    app.state.serving = Serving(
-        Limits(settings.memory_bytes, settings.cache_bytes, batch=settings.batch_answers, queue=settings.max_answers)
-    )
-    app.state.metrics = chat.Metrics(app.state.serving)
     return app

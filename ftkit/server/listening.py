@@ -9,8 +9,11 @@ import uvicorn
 
 from ftkit.errors import ConfigError
 from ftkit.server.app import create_app
+from ftkit.server.auth import Keys
 from ftkit.server.pace import patient_protocol
 from ftkit.server.settings import Settings
+from ftkit.server.state import State
+from ftkit.store import Store
 
 __all__ = ["serve"]
 
@@ -27,14 +30,14 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: 
         ConfigError: another server uses the same home, the address cannot be listened on, or others can reach it and
             there are no API keys.
     """
-    app = create_app(settings)
-    if not settings.loopback and not app.state.keys.required():
+    if not settings.loopback and not Keys(State(Store())).required():
         raise ConfigError(
             f"others can reach {settings.host}, so the server needs API keys: make one with "
             "`ftkit serve keys create PROJECT`"
         )
-    app.state.foreman.claim()
     listener = _listen(settings)
+    app = create_app(settings)
+    app.state.foreman.claim()
     host, port = listener.getsockname()[:2]
     config = uvicorn.Config(
         app,

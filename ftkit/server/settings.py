@@ -78,7 +78,12 @@ class Settings(BaseModel):
             if alias in self.models:
                 raise ValueError(f"aliases: {alias!r} is the name of a model already")
         for kind in ("sft", "dpo"):
-            self.recipe_of(kind)
+            try:
+                self.recipe_of(kind)
+            except ValidationError as error:
+                first = error.errors()[0]
+                field = ".".join(str(part) for part in first["loc"])
+                raise ValueError(f"recipe: {field}: {first['msg']} (in a recipe for {kind})") from None
         return self
 
     def recipe_of(self, kind: str, **said: Any) -> Recipe:

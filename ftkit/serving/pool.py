@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -202,8 +202,8 @@ class Pool:
         return (self._memory or 0) // 16
 
     @staticmethod
-    def _begun(work: Any) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)
+    def _begun(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
         # Whoever waits for it gets the error; that nobody may be left is no fault.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
@@ -223,12 +223,12 @@ class Pool:
             if self._bases.get(key) is base:
                 del self._bases[key]
             base.worker.stop()
-            self._freed.set()
             raise
+        finally:
+            self._freed.set()
         base.size = held_bytes(loaded.model) + 2 * self._cache_bytes()
         base.max_length = loaded.pretrained.max_length
         _log.info("loaded %s in %.1f s", base.label, time.monotonic() - began)
-        self._freed.set()
 
     async def _load_voice(self, base: Base, folder: Path | None, voice: Voice) -> None:
         try:
@@ -247,8 +247,9 @@ class Pool:
                 _log.info("put the adapter %s on %s", folder, base.label)
         except BaseException:
             base.voices.pop(folder, None)
-            self._freed.set()
             raise
+        finally:
+            self._freed.set()
 
     async def _make_room(self, source: Source, need: int, keep: Base | None) -> None:
         """Unload what was not used for longest, and wait while all is in use, until ``need`` bytes are free."""
@@ -271,15 +272,15 @@ class Pool:
                 keep.leases -= 1
 
     async def _unload_one(self) -> bool:
-        """Unload the adapter or base that nobody uses and that was used longest ago; whether there was one."""
+        """Unload the loaded adapter or base that nobody uses and that was used longest ago; whether there was one."""
         idle: list[tuple[float, int, tuple[Any, ...], Path | None]] = []
         for key, base in self._bases.items():
-            if not base.leases:
+            if not base.leases and _loaded(base):
                 idle.append((base.used, 1, key, None))
             idle += [
                 (voice.used, 0, key, folder)
                 for folder, voice in base.voices.items()
-                if folder is not None and not voice.leases
+                if folder is not None and not voice.leases and _loaded(voice)
             ]
         if not idle:
             return False
@@ -297,3 +298,7 @@ class Pool:
                 base.worker.call(lambda: mixed.remove(name))
             _log.info("took the adapter %s off %s", folder, base.label)
         return True
+
+
+def _loaded(one: Base | Voice) -> bool:
+    return one.ready is None or one.ready.done()

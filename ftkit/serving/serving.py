@@ -35,6 +35,7 @@ class Load:
         model: its name.
         adapters: that stand on it.
         held_bytes: of memory, with its adapters and what is set aside for its caches.
+        kept_bytes: of that, beginnings that are kept.
         open: answers that are being computed.
         waiting: answers that wait for room in the batch.
     """
@@ -42,6 +43,7 @@ class Load:
     model: str
     adapters: int
     held_bytes: int
+    kept_bytes: int
     open: int
     waiting: int
 
@@ -128,6 +130,7 @@ class Serving:
                 base.label,
                 sum(folder is not None for folder in base.voices),
                 base.whole,
+                base.worker.kept_bytes,
                 base.worker.open,
                 base.worker.waiting,
             )

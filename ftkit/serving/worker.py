@@ -9,8 +9,9 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
+from ftkit.engine.apart import Apart
 from ftkit.engine.mixing import Mixed, release
-from ftkit.engine.stepping import Stepping
+from ftkit.engine.stepping import Stepping, carries_state
 from ftkit.errors import FtkitError, ModelError
 from ftkit.serving.answering import Answering
 
@@ -32,26 +33,37 @@ class Worker:
         self._answers: dict[int, Answering] = {}  # by the identity of their continuations
         self._stopped = False
         self.mixed: Mixed | None = None
-        self.stepping: Stepping | None = None
+        self.stepping: Stepping | Apart | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     @property
     def open(self) -> int:
         """Answers that are being computed."""
-        return 0 if self.stepping is None else self.stepping.open
+        batch = self.stepping  # other threads look too, while the worker may end
+        return 0 if batch is None else batch.open
 
     @property
     def waiting(self) -> int:
         """Answers that wait for room in the batch."""
-        return 0 if self.stepping is None else self.stepping.waiting
+        batch = self.stepping
+        return 0 if batch is None else batch.waiting
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of the beginnings that are kept."""
+        batch = self.stepping
+        return batch.prefixes.held_bytes if isinstance(batch, Stepping) else 0
 
     def load(self, make: Callable[[], Mixed], *, rows: int, cache_bytes: int) -> Future[Mixed]:
         """Load the model, the worker's first work."""
 
         def work() -> Mixed:
             self.mixed = make()
-            self.stepping = Stepping(self.mixed, rows=rows, cache_bytes=cache_bytes)
+            if carries_state(self.mixed.model):
+                self.stepping = Apart(self.mixed, rows=rows)
+            else:
+                self.stepping = Stepping(self.mixed, rows=rows, cache_bytes=cache_bytes)
             return self.mixed
 
         return self.call(work)
@@ -130,7 +142,7 @@ class Worker:
             except Exception as error:
                 self._broken(error)
 
-    def _step(self, stepping: Stepping) -> None:
+    def _step(self, stepping: Stepping | Apart) -> None:
         try:
             stepping.step()
         except Exception as error:

@@ -40,7 +40,7 @@ def test_the_page_shows_what_its_commands_print(ftkit, files, tiny_model):
 
 
 def test_every_command_is_on_the_page(ftkit):
-    for group in ("", "data ", "runs "):
+    for group in ("", "data ", "runs ", "serve keys "):
         listed = ftkit(*group.split(), "--help").stdout.partition("Commands:\n")[2]
         names = [line.split()[0] for line in listed.splitlines()]
         assert names
@@ -53,7 +53,7 @@ def test_every_option_on_the_page_exists(ftkit):
         for words in (
             *("task", "plan", "train", "evaluate", "compare", "overview", "report", "predict", "export", "catalog"),
             *("lint", "import", "data check", "data mask", "data split"),
-            *("runs list", "runs show", "runs events", "runs delete", ""),
+            *("runs list", "runs show", "runs events", "runs delete", "serve", ""),
         )
     )
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE))

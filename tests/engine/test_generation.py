@@ -148,6 +148,35 @@ def test_twins_draw_for_themselves():
     assert len(set(ids_of(answers))) > 1
 
 
+def test_a_prompt_that_is_asked_again_is_computed_once():
+    model = pretrained()
+    first, second, *_ = mixed(6)
+    prompts = [first, second, second, first, second]
+    alone = {id(one): generate(model, [one], max_new_tokens=NEW)[0].ids for one in (first, second)}
+    sizes: list[int] = []
+    model.model.register_forward_pre_hook(lambda *given: sizes.append(given[2]["input_ids"].numel()), with_kwargs=True)
+    answers = generate(model, prompts, max_new_tokens=NEW)
+    assert ids_of(answers) == [alone[id(one)] for one in prompts]
+    beginning, rests, *tokens = sizes
+    assert beginning == 6
+    assert rests == 2 * (max(len(first), len(second)) - 6)
+    assert tokens == [5] * (NEW - 1)
+
+
+def test_each_token_is_told_as_likely_as_it_was_drawn():
+    model = pretrained()
+    [prompt] = mixed(0, (9,))
+    warm = generate(model, [prompt], max_new_tokens=NEW, temperature=0.7, seed=3)[0]
+    ids = torch.from_numpy(np.concatenate([prompt, np.array(warm.ids)]).astype(np.int64)).unsqueeze(0)
+    logits = model.model(ids).logits[0, len(prompt) - 1 : -1].float()
+    for temperature, told in ((0.7, warm.logprobs), (1.0, None)):
+        each = (logits / temperature).log_softmax(dim=-1).gather(1, ids[0, len(prompt) :, None])[:, 0]
+        if told is None:
+            assert warm.logprob == pytest.approx(float(each.sum()), rel=1e-4)
+        else:
+            assert list(told) == pytest.approx(each.tolist(), rel=1e-4)
+
+
 def test_draws_follow_the_models_distribution():
     model, prompt = pretrained(), mixed(5)[1]
     with torch.no_grad():

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ftkit.engine import stepping
+from ftkit.engine.apart import Apart
 from ftkit.engine.drawing import Draw
 from ftkit.engine.generation import generate
 from ftkit.engine.grouped import GROUPED_ATTENTION
@@ -18,7 +19,7 @@ from ftkit.engine.pretrained import Pretrained, Source
 from ftkit.engine.rendered import Ints
 from ftkit.engine.serving import load_served
 from ftkit.engine.source import find_source
-from ftkit.engine.stepping import Continuation, Stepping, Token
+from ftkit.engine.stepping import Continuation, Stepping, Token, carries_state
 from ftkit.errors import ModelError
 from tests.tiny import FAMILIES, save_adapter, save_tiny, tiny_causal
 
@@ -51,7 +52,7 @@ def prompts(beginning: int, lengths: tuple[int, ...] = (1, 9, 4, 60, 9, 20)) -> 
     ]
 
 
-def answering(batch: Stepping, prompt: Ints, new: int = NEW, **options: Any) -> Continuation:
+def answering(batch: Stepping | Apart, prompt: Ints, new: int = NEW, **options: Any) -> Continuation:
     def more(token: Token) -> bool:
         return len(one.ids) < new
 
@@ -60,7 +61,7 @@ def answering(batch: Stepping, prompt: Ints, new: int = NEW, **options: Any) -> 
     return one
 
 
-def finish(batch: Stepping) -> None:
+def finish(batch: Stepping | Apart) -> None:
     while batch.open or batch.waiting:
         batch.step()
 
@@ -98,9 +99,22 @@ def test_windows_are_kept():
     assert [tuple(one.ids) for one in answers] == expected
 
 
-def test_layers_that_carry_a_state_are_refused():
-    with pytest.raises(ModelError, match="linear_attention"):
-        Stepping(Loaded(loaded("qwen3_next")), rows=2, cache_bytes=PLENTY)
+def test_layers_that_carry_a_state_answer_by_themselves():
+    asked = prompts(0) + prompts(40)
+    expected = [one.ids for one in generate(loaded("qwen3_next"), asked, max_new_tokens=NEW)]
+    mixed = Loaded(loaded("qwen3_next"))
+    assert carries_state(mixed.model)
+    batch = Apart(mixed, rows=4)
+    answers = [answering(batch, prompt) for prompt in asked]
+    gone = answering(batch, asked[0])
+    for _ in range(3):
+        batch.step()
+    batch.leave(answers[0])
+    batch.leave(gone)
+    finish(batch)
+    assert [tuple(one.ids) for one in answers[1:]] == expected[1:]
+    assert answers[0].ids == list(expected[0][: len(answers[0].ids)])
+    assert gone.ids == []
 
 
 def test_a_long_prompt_is_read_in_pieces_while_others_go_on(monkeypatch):

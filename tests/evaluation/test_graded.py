@@ -39,10 +39,12 @@ def data() -> ft.Dataset:
 
 
 def test_a_grader_is_a_metric(model: ScriptedModel, data: ft.Dataset) -> None:
-    report = ft.evaluate(model, data, metrics=["auto", RIGHT, BOTH], progress=False)
-    right, both = report["right"], report["both"]
+    twice = ft.MultiGrader(name="twice", graders={"right": RIGHT}, calculate_output="2*right")
+    report = ft.evaluate(model, data, metrics=["auto", RIGHT, BOTH, twice], progress=False)
+    right, both, doubled = report["right"], report["both"], report["twice"]
     assert (right.value, right.n, right.unit) == (0.5, 4, "rate")  # the row that was not asked is wrong
-    assert (both.value, both.n, both.unit) == (1.0, 3, "number")  # and has no place on another scale
+    assert (both.value, both.n, both.unit) == (0.75, 4, "rate")
+    assert (doubled.value, doubled.n, doubled.unit) == (4 / 3, 3, "number")  # and has no place on another scale
     assert (report["both:right"].value, report["both:field"].value) == (0.5, 0.25)
     assert "field" not in [metric.name for metric in report.metrics]
 

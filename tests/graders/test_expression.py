@@ -81,6 +81,41 @@ def test_names_are_collected() -> None:
     assert Expression("0.5*a + min(b, 1) + a").names == {"a", "b"}
 
 
+@pytest.mark.parametrize(
+    ("source", "low", "high"),
+    [
+        ("0.4*a + 0.6*b", 0, 1),
+        ("max(a, b)", 0, 1),
+        ("a - b", -1, 1),
+        ("1 - a", 0, 1),
+        ("a^2", 0, 1),
+        ("abs(a - 0.5)", 0, 0.5),
+        ("2*a", 0, 2),
+        ("exp(a)", 1, math.e),
+        ("a/b", -math.inf, math.inf),
+        ("log(a)", -math.inf, math.inf),
+        ("(a - b)^2", -math.inf, math.inf),
+        ("min(c, 1)", -math.inf, 1),
+        ("a*c", -math.inf, math.inf),
+    ],
+)
+def test_bounds(source: str, low: float, high: float) -> None:
+    found = Expression(source).bounds({"a": (0, 1), "b": (0, 1), "c": (-math.inf, math.inf)})
+    assert found == pytest.approx((low, high))
+
+
+@given(
+    st.sampled_from(
+        ["a*b - a", "max(a, b^2) - 0.5*a", "abs(a - b)/2", "exp(a) - b", "a^b", "(a + 1)/(b + 1)", "floor(3*a)"]
+    ),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_values_lie_within_the_bounds(source: str, a: float, b: float) -> None:
+    low, high = Expression(source).bounds({"a": (0.0, 1.0), "b": (0.0, 1.0)})
+    assert low - 1e-9 <= Expression(source)({"a": a, "b": b}) <= high + 1e-9
+
+
 @given(st.text(alphabet="ab12.+-*/^() ,min", max_size=25))
 def test_any_text_is_a_formula_or_refused(source: str) -> None:
     try:

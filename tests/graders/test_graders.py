@@ -316,6 +316,16 @@ def test_multi_counts_a_part_that_fails_as_0_and_keeps_the_reason() -> None:
     assert graded(multi("1/right", right=right), "5", right="4").error == "other_error"
 
 
+def test_multi_knows_when_it_is_a_rate() -> None:
+    one = ft.StringCheckGrader(reference="x")
+    assert multi("0.4*a + 0.6*b", a=one, b=one).rates
+    assert multi("0.1*a + 0.2*b + 0.7*c", a=one, b=one, c=one).rates  # whatever floating point makes of the sum
+    assert not multi("a + b", a=one, b=one).rates
+    assert multi("a/2 + b/20", a=one, b=ft.ScoreModelGrader(model="m", input=JUDGE, range=(0, 10))).rates
+    assert not multi("a*b", a=one, b=ft.RewardModelGrader(model="local:r")).rates
+    assert multi("a", a=one, b=ft.RewardModelGrader(model="local:r")).rates
+
+
 def test_multi_refuses_what_it_cannot_compute() -> None:
     one = ft.StringCheckGrader(reference="x")
     with pytest.raises(ConfigError, match="there is no grader b among a"):

@@ -150,6 +150,26 @@ def test_a_loop_that_catches_everything_ends() -> None:
     assert [one.error for one in run(body, seconds=0.5)] == [None, SERVER, None]
 
 
+def test_code_that_reads_no_more_does_not_hold_the_others_up() -> None:
+    later = "threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGSTOP)).start()"
+    source = (
+        f"import os, signal, threading, time\n{later}\ndef grade(sample, item):\n    time.sleep(0.5)\n    return 1.0\n"
+    )
+    limits = Limits(seconds=1)
+    started = time.monotonic()
+    pairs = [({}, Sample("x" * 300_000))] * 3
+    grades = ft.PythonGrader(source=source).grade_many(pairs, Setting(allow_python=True, limits=limits))
+    assert {one.error for one in grades} == {SERVER}
+    assert time.monotonic() - started < 10
+
+
+def test_large_answers_come_whole() -> None:
+    source = "def grade(sample, item):\n    return len(sample['output_text'])\n"
+    setting = Setting(allow_python=True, limits=Limits(seconds=5))
+    (grade,) = ft.PythonGrader(source=source).grade_many([({}, Sample("x" * 3_000_000))], setting)
+    assert grade == Grade(3_000_000.0)
+
+
 def test_a_wait_for_it_can_be_interrupted() -> None:
     code = """
         import ftkit as ft, sys
@@ -164,6 +184,7 @@ def test_a_wait_for_it_can_be_interrupted() -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=10) != 0
     process.stdout.close()
+    assert leftovers() == []
 
 
 def test_a_fork_bomb_is_bounded_and_nothing_of_it_is_left() -> None:

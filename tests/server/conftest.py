@@ -73,9 +73,9 @@ def new_home(folder: Path, models: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tiny_model: str, shared_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server of the tiny model, for one file of tests."""
+    """A server of the tiny model, for all tests of a session: to start one takes seconds."""
     home = new_home(tmp_path_factory.mktemp("served") / "home", shared_models)
     running = Running(
         home,

@@ -45,7 +45,7 @@ def test_keys_are_made_listed_and_revoked_on_the_command_line() -> None:
     listed = keys_command("list").stdout.split()
     assert listed[1] == "red"
     # Nothing of the key is kept: neither it nor a part that would help to guess it.
-    kept = (home() / "server.sqlite3").read_bytes() + (home() / "server.sqlite3-wal").read_bytes()
+    kept = b"".join(path.read_bytes() for path in home().glob("server.sqlite3*"))
     assert secret.removeprefix("sk-ftkit-")[:8].encode() not in kept
     keys = Keys(State(Store()))
     assert keys.project_of(secret) == "red"

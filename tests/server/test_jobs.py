@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import csv
 import io
@@ -84,6 +85,31 @@ def test_the_last_epochs_are_kept_as_checkpoints(client: openai.OpenAI, trained:
         assert one.metrics.train_loss is not None
         assert one.metrics.full_valid_loss is not None
         assert client.models.retrieve(one.fine_tuned_model_checkpoint).id == one.fine_tuned_model_checkpoint
+
+
+def test_the_async_client_follows_the_job_and_streams_from_its_models(server: Running, trained: Any) -> None:
+    async def told() -> tuple[list[str], list[str]]:
+        async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0) as client:
+            events = [event.message async for event in client.fine_tuning.jobs.list_events(trained.id, limit=4)]
+            checkpoints = [one async for one in client.fine_tuning.jobs.checkpoints.list(trained.id)]
+            names = [trained.fine_tuned_model, *(one.fine_tuned_model_checkpoint for one in checkpoints)]
+            answers = []
+            for name in names:
+                stream = await client.chat.completions.create(
+                    model=name,
+                    messages=[{"role": "user", "content": "say 3"}],
+                    max_completion_tokens=8,
+                    temperature=0,
+                    stream=True,
+                )
+                pieces = [piece async for piece in stream]
+                assert {piece.model for piece in pieces} == {name}
+                answers.append("".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices))
+            return events, answers
+
+    events, (tuned, last, _) = asyncio.run(told())
+    assert events[0] == "The job has successfully completed"
+    assert tuned == last  # the lowest validation loss was in the end
 
 
 def test_the_result_file_is_openais_csv(client: openai.OpenAI, trained: Any) -> None:

@@ -44,7 +44,6 @@ def test_a_job_is_watched_as_it_goes(browser: Any, server: Running) -> None:
     files = {"training_file": uploaded(client, rows(40)), "validation_file": uploaded(client, rows(4))}
     method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 4, "batch_size": 2}}}
     browser.get(server.url)
-    assert "No jobs yet" in text(browser)
     job = client.fine_tuning.jobs.create(model="tiny", suffix="<b>x", method=method, **files)  # type: ignore[arg-type]
     until(lambda: text(browser), lambda said: job.id in said, 20)  # the page was not loaded again
     browser.get(f"{server.url}/jobs/{job.id}")
@@ -63,9 +62,16 @@ def test_a_job_is_watched_as_it_goes(browser: Any, server: Running) -> None:
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         wide, shown = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
         assert wide <= shown
-    browser.find_element("link text", "Try its model").click()
+    browser.find_element("link text", done.fine_tuned_model).click()
     chosen = browser.execute_script("return document.getElementById('model').value")
     assert chosen == done.fine_tuned_model
+    browser.find_element("id", "prompt").send_keys("say 3")
+    browser.find_element("css selector", "#try button").click()
+    answered = "const form = document.getElementById('try');"
+    answered += "return form.querySelector('button').disabled ? '' : form.querySelector('output').textContent"
+    said = until(lambda: browser.execute_script(answered), bool, 60)
+    assert "does not exist" not in said
+    browser.get(f"{server.url}/?model=none")
     assert browser.get_log("browser") == []
 
 

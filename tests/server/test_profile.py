@@ -13,7 +13,7 @@ TASK = ft.Task("Say it.", input="{q}", output=dict[str, int])
 
 
 def test_a_run_at_the_server_is_the_local_run(server: Running, tiny_model: str, tmp_path: Path) -> None:
-    data = ft.Dataset.from_rows([{"q": f"what is {n}", "a": {"n": n}} for n in range(12)], TASK, target="a")
+    data = ft.Dataset.from_rows([{"q": f"what is {n}", "a": {"n": n}} for n in range(20)], TASK, target="a")
     train, validation = data.split(test=4, seed=1)
     recipe = ft.SFT(epochs=2, batch_size=4, seed=5)
     there = ft.train(
@@ -23,7 +23,7 @@ def test_a_run_at_the_server_is_the_local_run(server: Running, tiny_model: str, 
     there.wait(progress=False)
     job = there.record.summary["tuned_model"]
     assert job.startswith("ft:tiny:acme::")
-    folder = server.home / "runs" / there.record.handle["job_id"] / "model"
+    folder = server.home / "runs" / there.record.handle["job"] / "model"
     records = [json.loads((one / "ftkit.json").read_text()) for one in (folder, here.folder / "model")]
     assert records[0]["recipe"] == records[1]["recipe"]
     assert records[0]["template_hash"] == records[1]["template_hash"]

@@ -13,7 +13,7 @@ from ftkit.store import Store
 
 from .conftest import Running, ended, messages, new_home, rows, until, uploaded
 
-LONG = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 40, "batch_size": 1}}}
+LONG = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 12, "batch_size": 1}}}
 
 
 def steps(client: openai.OpenAI, job_id: str) -> int:
@@ -43,13 +43,14 @@ def test_a_job_goes_on_when_the_server_and_then_its_worker_are_killed(
     assert done.status == "succeeded", done.error
     assert client.models.retrieve(done.fine_tuned_model).id == done.fine_tuned_model
     events = [event for event in client.fine_tuning.jobs.list_events(job.id, limit=100) if event.type == "metrics"]
-    assert {event.data["step"] for event in events} == set(range(1, 401))
+    assert {event.data["step"] for event in events} == set(range(1, 121))
     said = messages(client, job.id)
     assert any("goes on from its newest checkpoint" in message for message in said)
     assert len(client.fine_tuning.jobs.checkpoints.list(job.id).data) == 3
     assert again.stop() == -signal.SIGTERM
 
 
+@pytest.mark.slow
 def test_what_was_queued_is_started_by_the_next_server(tiny_model: str, shared_models: Path, tmp_path: Path) -> None:
     home = new_home(tmp_path / "queued", shared_models)
     server = Running(home, "--model", f"tiny={tiny_model}")

@@ -6,15 +6,16 @@ Imported inside the sandbox by a file that runs alone, so nothing of ftkit is im
 import contextlib
 import ctypes
 import os
+import signal
 import struct
 from collections.abc import Sequence
 
-__all__ = ["children", "give_up_privileges", "new_root", "own_the_orphans"]
+__all__ = ["children", "die_with_the_parent", "give_up_privileges", "new_root", "own_the_orphans"]
 
 _NOSUID, _NODEV, _BIND, _REC, _PRIVATE = 2, 4, 4096, 16384, 1 << 18  # mount(2)
 _ATTR_RDONLY, _ATTR_NOSUID, _AT_RECURSIVE, _AT_FDCWD = 1, 2, 0x8000, -100  # mount_setattr(2), Linux 5.12
 _DETACH = 2  # umount2(2)
-_SET_DUMPABLE, _DROP_CAPABILITY, _SET_SUBREAPER, _NO_NEW_PRIVILEGES = 4, 24, 36, 38  # prctl(2)
+_SET_DEATH_SIGNAL, _SET_DUMPABLE, _DROP_CAPABILITY, _SET_SUBREAPER, _NO_NEW_PRIVILEGES = 1, 4, 24, 36, 38  # prctl(2)
 _MOUNT_SETATTR = 442
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 _CAPSET = {"x86_64": 126, "aarch64": 91, "riscv64": 91, "ppc64le": 184, "s390x": 185}
@@ -54,6 +55,11 @@ def own_the_orphans() -> None:
     """Processes whose parent died come to this one; and no other may look into it."""
     _libc.prctl(_SET_SUBREAPER, 1, 0, 0, 0)
     _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def die_with_the_parent() -> None:
+    """Be killed when the process that started this one ends."""
+    _call("pdeathsig", _libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0))
 
 
 def children() -> list[int]:

@@ -42,6 +42,7 @@ def main() -> None:
             raise SystemExit("not the first process of a namespace")
         closing_off.new_root(job["paths"], job["limits"]["disk_bytes"])
     closing_off.own_the_orphans()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # on the way out the runner and all of its ends
     _tell({"ready": True})
     at = 0
     while at < len(pairs):
@@ -62,6 +63,7 @@ class _Runner:
         for theirs in (requests[0], results[1], output[1]):
             os.close(theirs)
         self._requests, self._results, self._output = requests[1], results[0], output[0]
+        os.set_blocking(self._requests, False)
         self._held, self._said = b"", b""
 
     def grade(self, pairs: list[bytes], at: int) -> int:
@@ -74,9 +76,7 @@ class _Runner:
                     _tell(what)
                 return len(pairs)
             while at < len(pairs):
-                with contextlib.suppress(BrokenPipeError):
-                    _write(self._requests, pairs[at])
-                found = self._next()
+                found = self._next(pairs[at])
                 at += 1
                 grade = found.get("grade")
                 if isinstance(grade, int | float) and math.isfinite(grade):
@@ -89,15 +89,21 @@ class _Runner:
         finally:
             self._end()
 
-    def _next(self) -> dict[str, Any]:
-        """What the runner says next, or what it did instead: ``{"instead": …}``."""
+    def _next(self, request: bytes = b"") -> dict[str, Any]:
+        """What the runner says, to ``request`` when there is one, or what it did instead: ``{"instead": …}``."""
         deadline = time.monotonic() + self._limits["seconds"]
-        self._said, written = b"", 0
+        self._said, written, unsent = b"", 0, memoryview(request)
         while b"\n" not in self._held:
             left = deadline - time.monotonic()
-            ready = select.select([self._results, self._output], [], [], left)[0] if left > 0 else []
-            if not ready:
+            heard, takes = [self._results, self._output], [self._requests] if unsent else []
+            ready, takes, _ = select.select(heard, takes, [], left) if left > 0 else ([], [], [])
+            if not ready and not takes:
                 return {"instead": f"took more than {self._limits['seconds']:g} s and was stopped"}
+            if takes:  # a runner that reads no more must not hold the supervisor up
+                try:
+                    unsent = unsent[os.write(self._requests, unsent) :]
+                except BrokenPipeError:
+                    unsent = unsent[:0]
             if self._output in ready:
                 read = os.read(self._output, _LONGEST_LINE)
                 written += len(read)
@@ -162,6 +168,7 @@ def _be_runner(job: dict[str, Any], requests: int, results: int, output: int) ->
     """Give up all that the foreign code may not have, load it, and answer until there are no more questions."""
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for descriptor, stands_for in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(descriptor, stands_for)
@@ -169,6 +176,7 @@ def _be_runner(job: dict[str, Any], requests: int, results: int, output: int) ->
         os.close(output)
         _limit(job["limits"])
         closing_off.give_up_privileges(job["uid"], job["walls"] == "namespaces")
+        closing_off.die_with_the_parent()
         if job["walls"] == "landlock":
             landlock.shut_in(job["paths"], os.getcwd())
         _answer(job["source"], requests, results)

@@ -24,6 +24,8 @@ __all__ = ["check_isolation", "run_sandboxed"]
 
 _START_S = 30
 """For the sandbox itself to come up."""
+_END_S = 6
+"""For it to end what it started."""
 _WORTH_A_SANDBOX = 8
 """Answers that are worth a process of their own: one starts in about 0.1 s."""
 
@@ -159,7 +161,12 @@ def _talk(
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End all of a sandbox that is in its session; its namespace ends with its first process."""
+    """End a sandbox: its first process ends all others, or its namespace does; neither is waited for long."""
+    if process.poll() is not None:
+        return
+    with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(_END_S)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ftkit.engine.stepping import Token
 from ftkit.server.chat.tools import CallReader
 from ftkit.serving import End, Piece
 
@@ -46,7 +47,7 @@ class Choice:
     def take(self, event: Piece | End) -> Delta:
         """Add what came; returns what is new."""
         if isinstance(event, Piece):
-            told = [self._told(event)] if self._logprobs and event.token is not None else []
+            told = [self._told(event.token)] if self._logprobs and event.token is not None else []
             new = Delta(event.text if self._reader is None else self._reader.push(event.text), told)
         else:
             rest, calls = ("", []) if self._reader is None else self._reader.end()
@@ -58,10 +59,7 @@ class Choice:
         self.calls += new.calls
         return new
 
-    def _told(self, event: Piece) -> dict[str, Any]:
-        token = event.token
-        if token is None:
-            raise ValueError("the end of turn is told no probability of")
+    def _told(self, token: Token) -> dict[str, Any]:
         likeliest = [self._token(other, logprob) for other, logprob in token.likeliest]
         return {**self._token(token.id, token.logprob), "top_logprobs": likeliest}
 

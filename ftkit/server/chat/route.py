@@ -1,4 +1,4 @@
-"""``/v1/chat/completions``, ``/health`` and ``/metrics``."""
+"""``/v1/chat/completions`` and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +18,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ftkit.engine.drawing import Draw
+from ftkit.engine.grammar import Grammar
+from ftkit.engine.rendered import Ints
 from ftkit.errors import BusyError, ConfigError, ModelError
 from ftkit.schema import JsonOutput
 from ftkit.server.body import json_body
@@ -31,6 +33,8 @@ from ftkit.server.names import ModelNames
 from ftkit.serving import Answering, Asked, Event, Failed, Piece, Question, Serving
 
 __all__ = ["routes"]
+
+T = TypeVar("T")
 
 _LONGEST = 4_096
 """Tokens of an answer where neither the request nor the model sets a limit."""
@@ -102,7 +106,7 @@ class _Conversation:
     def _take(self, number: int, event: Event) -> None:
         self._events.put_nowait((number, event))
 
-    async def _ignored(self, prompt: Any) -> bool:
+    async def _ignored(self, prompt: Ints) -> bool:
         """Whether the chat template wrote nothing of the tools."""
         without = await self._asked.prompt([one.plain() for one in self._said.messages], None)
         return len(without) == len(prompt) and bool((without == prompt).all())
@@ -123,7 +127,7 @@ class _Conversation:
             )
         return wanted or most - prompt
 
-    async def _grammar(self) -> Any:
+    async def _grammar(self) -> Grammar | None:
         held = self._said.response_format
         if held is None or held.type == "text":
             return None
@@ -212,7 +216,7 @@ async def _chunks(conversation: _Conversation, reply: Reply) -> AsyncIterator[by
         yield chunk
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, Any]) -> Any:
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Do ``work`` while the client waits for it; when it hangs up, the work is cancelled.
 
     Raises:
@@ -237,10 +241,6 @@ async def _gone(request: Request) -> None:
         pass
 
 
-async def _health(request: Request) -> Response:
-    return JSONResponse({"status": "ok"})
-
-
 async def _metrics(request: Request) -> Response:
     metrics: Metrics = request.app.state.metrics
     return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
@@ -248,6 +248,5 @@ async def _metrics(request: Request) -> Response:
 
 routes = [
     Route("/v1/chat/completions", _chat, methods=["POST"]),
-    Route("/health", _health),
     Route("/metrics", _metrics),
 ]

@@ -118,11 +118,13 @@ class Foreman:
                 self._do(job, self._end_run)
             elif job.status == "validating_files":
                 self._do(job, self._validate)
+            elif job.starting and job.status == "running":  # by a server that died before it had done so
+                self._do(job, self._start)
             elif job.status == "running":
                 self._follow(job)
             elif job.status == "queued" and training < self._settings.concurrent_jobs:
                 training += 1
-                if self._changed(job, "queued", status="running"):
+                if self._changed(job, "queued", status="running", starting=True):
                     self._do(job, self._start)
         if time.time() - self._swept > _SWEEP_S:
             self._swept = time.time()
@@ -164,7 +166,11 @@ class Foreman:
         self._changed(job, "validating_files", told, status="queued", resolved=numbers(job, resolved))
 
     def _start(self, job: JobRecord) -> None:
-        """Start the run of a job, or go on with the one it has."""
+        """Start the run of a job, or go on with the one it has. Doing it twice does no harm."""
+        self._start_run(job)
+        self._jobs.update(job.id, lambda now: {"starting": False})
+
+    def _start_run(self, job: JobRecord) -> None:
         store = self._state.store
         try:
             record = store.get(job.id)
@@ -197,8 +203,8 @@ class Foreman:
         store = self._state.store
         try:
             record = Run(store.get(job.id), store).record
-        except RunNotFoundError:  # the server died before there was one
-            self._changed(job, "running", status="queued")
+        except RunNotFoundError:
+            self._fail(job, JobError(code="run_deleted", message="The job's run was deleted on the server."))
             return
         nameless = record.state == "queued" and "pid" not in record.handle
         if nameless and time.time() - max(self._began, record.created_at) > _NAMELESS_S:
@@ -214,7 +220,8 @@ class Foreman:
         events = self._state.store.events(job.id, job.last_seq)
         if not events:
             return
-        known = {data["step"]: data for data in self._jobs.metrics(job.id)}
+        kept = any("kept_epoch" in event.data for event in events)
+        known = {data["step"]: data for data in self._jobs.metrics(job.id)} if kept else {}
         found = account(job, events, known, ended=ended)
         for step, at, figures in found.checkpoints:
             self._jobs.keep_checkpoint(job.id, step, at, figures, KEPT_EPOCHS)

@@ -62,6 +62,8 @@ class JobRecord(BaseModel):
     """The last of the run's events that was told to the client."""
     eval_steps: int | None = None
     """Steps between two looks at the validation rows."""
+    starting: bool = False
+    """Its run is still to be started, or to be gone on with."""
     stopping: bool = False
     """Its run is still to be ended, because the job was cancelled or paused."""
     deaths: int = 0

@@ -87,7 +87,7 @@ def method_and_hyperparameters(asked: JobRequest) -> tuple[Method, dict[str, Any
     if method is not None and method.type == "reinforcement":
         raise ApiError(
             400,
-            "Reinforcement fine-tuning is not offered by this server; 'supervised' and 'dpo' are.",
+            "Reinforcement fine-tuning is not offered here; 'supervised' and 'dpo' are. In Python there is ft.RFT.",
             param="method.type",
             code="unsupported_method",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from ftkit.markup import Markup, Piece, element, joined, table
 from ftkit.server.jobs.record import OPEN, JobRecord
@@ -62,7 +63,7 @@ def job_live(
     if job.error is not None:
         facts.insert(1, ("error", element("span", job.error.message, class_="error message")))
     if job.status == "succeeded":
-        facts.insert(1, ("model", job.tuned_name))
+        facts.insert(1, ("model", element("a", job.tuned_name, href=f"/?{urlencode({'model': job.tuned_name})}")))
         facts.append(("trained tokens", f"{job.trained_tokens:,}" if job.trained_tokens else "–"))
         facts.append(("result file", element("a", "step_metrics.csv", href=f"/jobs/{job.id}/results.csv")))
     if job.finished_at is not None:

@@ -58,12 +58,9 @@ def _index_page(request: Request) -> str:
 
 def _job_page(request: Request) -> str:
     job, live = _job_live(request)
-    links: list[Piece] = [element("a", "All jobs", href="/")]
-    if job.status == "succeeded":
-        links += [" · ", element("a", "Try its model", href=f"/?model={job.tuned_name}")]
     return _page(
         f"{job.id} – ftkit serve",
-        element("p", *links, class_="quiet"),
+        element("p", element("a", "All jobs", href="/"), class_="quiet"),
         element("h1", job.id),
         element("div", live, data_live=f"/jobs/{job.id}/live"),
     )

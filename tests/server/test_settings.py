@@ -1,0 +1,60 @@
+"""Settings from TOML and options, and what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ftkit.errors import ConfigError
+from ftkit.server.settings import load_settings
+
+
+def test_options_go_before_the_file_and_names_are_added(tmp_path: Path) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text(
+        'port = 9000\norganization = "acme"\n[models]\nsmall = "smollm2-135m"\n[aliases]\nold = "small"\n'
+        '[recipe]\nadapter = { kind = "qlora" }\n'
+    )
+    found = load_settings(file, port=9001, models={"other": "x/y"}, aliases={"older": "other"})
+    assert (found.port, found.organization) == (9001, "acme")
+    assert found.models == {"small": "smollm2-135m", "other": "x/y"}
+    assert found.aliases == {"old": "small", "older": "other"}
+    assert found.recipe_of("sft", epochs=2).adapter.kind == "qlora"
+    assert found.recipe_of("dpo", beta=0.3).model_dump()["beta"] == 0.3
+    assert load_settings().models == {"smollm2-135m": "smollm2-135m"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("port = 1 2", "not valid TOML"),
+        ("prot = 1", "prot: Extra inputs are not permitted"),
+        ("port = 70000", "port: Input should be less than or equal to 65535"),
+        ('[aliases]\na = "none"', "'a' stands for 'none', which is none of models"),
+        ('[aliases]\n"smollm2-135m" = "smollm2-135m"', "is the name of a model already"),
+        ('[models]\n"a:b" = "x"', "'a:b' is no name for a model"),
+        ("[recipe]\nepoch = 2", "recipe: epoch: Extra inputs are not permitted"),
+        ("[recipe]\nbeta = 0.1", "recipe: beta: .*in a recipe for sft"),
+        ('organization = "A B"', "organization: String should match"),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=said) as refused:
+        load_settings(file)
+    assert str(refused.value).startswith(str(file))
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: cannot read the settings"):
+        load_settings("none.toml")
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("127.1.2.3", True), ("0.0.0.0", False), ("x", False)],
+)
+def test_only_loopback_is_taken_for_it(host: str, loopback: bool) -> None:
+    assert load_settings(host=host).loopback is loopback
