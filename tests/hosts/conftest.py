@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import ftkit as ft
+from ftkit.backends import registry
 from ftkit.backends.hosted import Patience
 from ftkit.backends.openai_jobs import OpenAIJobs
 
@@ -14,6 +15,11 @@ from .serving import serving
 
 QUICK = Patience(poll_s=(0.0, 0.0), settle_s=0.0, sleep=lambda seconds: None)
 """Waits are counted and not waited."""
+
+
+@pytest.fixture(autouse=True)
+def _no_backend_of_another_test() -> None:
+    registry._make.cache_clear()
 
 
 @pytest.fixture

@@ -86,6 +86,9 @@ def serving(fake: Fake) -> Iterator[Fake]:
             parts = urlsplit(self.path)
             size = int(self.headers.get("content-length") or 0)
             body = self.rfile.read(size) if size else self._chunks()
+            if len(body) < size:
+                self.close_connection = True  # whoever called has gone
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             call = Call(self.command, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), headers, body)
             fault, (status, content, more) = fake.reply(call)

@@ -300,7 +300,6 @@ def test_answers_come_on_the_event_loop_without_a_thread_a_call(openai_fake, ope
         raise AssertionError("a thread was wanted")
 
     monkeypatch.setattr("ftkit.backends.openai_jobs.answerer.ThreadPoolExecutor", refuse)
-    monkeypatch.setattr("asyncio.to_thread", refuse)
     at_once, most = [0], [0]
 
     def answer(text):

@@ -19,7 +19,7 @@ _LIMITS = {
     "default_gradient_accumulation_steps": 1, "max_num_epochs": 20, "max_num_evals": 100, "max_num_checkpoints": 10,
     "max_learning_rate": 1.0, "min_learning_rate": 1e-8, "min_max_seq_length": 128, "max_seq_length_sft": 32768,
     "max_seq_length_dpo": 16384, "supports_vision": False, "supports_tools": True, "supports_reasoning": False,
-    "supports_full_training": False, "merge_output_lora": True, "full_training": None,
+    "supports_full_training": False, "merge_output_lora": True,
     "lora_training": {
         "max_batch_size": 128, "max_batch_size_dpo": 64, "min_batch_size": 8, "default_rank": 16, "max_rank": 64,
         "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"],
@@ -30,12 +30,21 @@ UNLISTED = frozenset({"POST /files", "POST /files/{id}/preprocess", "PUT /signed
 """What the official client calls and the public specification does not have."""
 
 
+DEVIATIONS = (r"\.logprobs: None is not", r"'prompt' is a required")
+"""Of chat completions, whose answers are OpenAI's."""
+
+
 class TogetherFake(Fake):
     """One account. Jobs move on by one state each time they are looked at; files by one when asked for."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.spec = OpenApi("together-openapi.yaml", unlisted=UNLISTED)
+        self.spec = OpenApi(
+            "together-openapi.yaml",
+            unlisted=UNLISTED,
+            deviations=DEVIATIONS,
+            also=frozenset({"early_stopping_enabled"}),
+        )
         self.files: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
@@ -142,6 +151,7 @@ class TogetherFake(Fake):
         self.jobs[job_id] = {
             "id": job_id,
             **asked,
+            "batch_size": 8 if asked["batch_size"] == "max" else asked["batch_size"],
             "status": "pending",
             "model_output_name": name,
             "created_at": "2026-11-24T00:00:00Z",
@@ -165,6 +175,14 @@ class TogetherFake(Fake):
                     "message": f"now {job['status']}",
                     "created_at": "2026-11-24T00:00:00Z",
                     "hash": f"h{len(job['events'])}",
+                    "param_count": 0,
+                    "token_count": 0,
+                    "total_steps": 2,
+                    "wandb_url": "",
+                    "step": 0,
+                    "checkpoint_path": "",
+                    "model_path": "",
+                    "training_offset": 0,
                 }
             )
             if job["status"] == "completed":

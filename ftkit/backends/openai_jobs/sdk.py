@@ -99,7 +99,17 @@ class Sdk:
             return broken(doing, f"{type(error).__name__}: {error}", host=self.name, secret=self._key)
         if type(error).__module__.split(".")[0] in ("httpx", "httpcore", "httpx2", "httpcore2"):
             return broken(doing, f"{type(error).__name__}: {error}", host=self.name, secret=self._key)
+        if _raised_in(error) == "openai":  # which trips over answers that are no JSON object
+            return broken(doing, "it is no JSON object", host=self.name, secret=self._key)
         return error
+
+
+def _raised_in(error: Exception) -> str:
+    """The package whose code raised it."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    return "" if step is None else str(step.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
