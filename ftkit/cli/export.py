@@ -77,7 +77,7 @@ def export(
     id_: IdColumn = None,
     group: GroupColumn = None,
 ) -> None:
-    """Export a local model, and prove that the files answer as it does.
+    """Export a local model; the files are proved to answer alike.
 
     The files are loaded again by plain transformers and asked held-out prompts. When they drift from what ftkit serves,
     the status is 1 and nothing is left in the folder.

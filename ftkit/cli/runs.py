@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["runs"]
 
-runs = typer.Typer(help="Find runs again: list them, wait, cancel, resume, read their logs. Alone it lists them.")
+runs = typer.Typer(help="Find runs again: wait, cancel, resume, read logs. Alone it lists them.")
 
 RunId = Annotated[str, typer.Argument(metavar="ID", help="Id of the run, or the beginning of one.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -164,7 +164,7 @@ def cancel(run_id: RunId) -> None:
 
 @runs.command()
 def pause(run_id: RunId) -> None:
-    """Let a run rest at a host that can pause; `ftkit runs resume` goes on."""
+    """Let a run rest where the host can. `ftkit runs resume` goes on."""
     note(f"run {_get(run_id).pause().id} is paused; go on with `ftkit runs resume {run_id}`")
 
 
@@ -234,7 +234,7 @@ def samples(
     html: Annotated[Path | None, typer.Option("--html", help="Write all steps to a page instead.")] = None,
     json: AsJson = False,
 ) -> None:
-    """The best and the worst answer of each step of a run of reinforcement: what is rewarded, read by yourself."""
+    """The best and the worst answers of a reinforcement run."""
     from ftkit.files import write_atomically
     from ftkit.runs.samples import samples as kept
     from ftkit.runs.samples import samples_page, samples_text

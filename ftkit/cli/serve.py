@@ -43,7 +43,7 @@ def _serve(
         typer.Option("--alias", metavar="OTHER=NAME", help="Another name for a model. May be given often."),
     ] = None,
 ) -> None:
-    """Serve OpenAI's files, fine-tuning jobs, models and chat completions on this machine.
+    """Serve OpenAI's fine-tuning API from this machine.
 
     Settings are in docs/serve.md. Ctrl-C ends the server, not the jobs: their processes go on, and the next
     `ftkit serve` finds them.

@@ -53,7 +53,17 @@ def test_every_option_on_the_page_exists(ftkit):
         for words in (
             *("task", "plan", "train", "evaluate", "compare", "overview", "report", "predict", "export", "catalog"),
             *("lint", "import", "data check", "data mask", "data split"),
-            *("runs list", "runs show", "runs events", "runs delete", "serve", ""),
+            *(
+                "runs list",
+                "runs show",
+                "runs events",
+                "runs delete",
+                "runs samples",
+                "runs download",
+                "freeze",
+                "serve",
+                "",
+            ),
         )
     )
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE))
