@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ftkit.backends import Sampling
     from ftkit.model import Model
 
-__all__ = ["MaxOutputTokens", "ModelName", "OtherTask", "model_of", "sampling_of"]
+__all__ = ["Label", "Limit", "MaxOutputTokens", "ModelName", "OtherTask", "Temperature", "model_of", "sampling_of"]
 
 _RUN_ID = re.compile(r"\d{8}-\d{6}(-[0-9a-f]*)?")
 
@@ -28,6 +28,14 @@ OtherTask = Annotated[
 MaxOutputTokens = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="The longest answer, in tokens [default: 512]"),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(metavar="T", min=0, max=2, help="0 takes the likeliest token each time [default: 0]"),
+]
+Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Ask only the first N rows.")]
+Label = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="What tables call the report [default: the model's name]")
 ]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ftkit.cli.asking import MaxOutputTokens, ModelName, OtherTask, model_of, sampling_of
+from ftkit.cli.asking import Label, Limit, MaxOutputTokens, ModelName, OtherTask, Temperature, model_of, sampling_of
 from ftkit.cli.data_options import (
     ChosenColumn,
     ColumnNames,
@@ -64,18 +64,13 @@ def evaluate(
     rejected: RejectedColumn = None,
     margin: MarginColumn = None,
     output: ResultFiles = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Ask only the first N rows.")] = None,
-    label: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="What tables call the report [default: the model's name]")
-    ] = None,
+    limit: Limit = None,
+    label: Label = None,
     primary: Annotated[
         str | None, typer.Option(metavar="METRIC", help="The metric to lead with [default: the output's accuracy]")
     ] = None,
     max_output_tokens: MaxOutputTokens = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option(metavar="T", min=0, max=2, help="0 takes the likeliest token each time [default: 0]"),
-    ] = None,
+    temperature: Temperature = None,
     gpu_hour_usd: Annotated[
         float | None, typer.Option(metavar="USD", min=0, help="What an hour of this machine costs, for the cost.")
     ] = None,

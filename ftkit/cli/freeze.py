@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ftkit.cli.asking import MaxOutputTokens, ModelName, model_of, sampling_of
+from ftkit.cli.asking import Label, Limit, MaxOutputTokens, ModelName, Temperature, model_of, sampling_of
 from ftkit.cli.data_options import (
     ColumnNames,
     Columns,
@@ -37,18 +37,13 @@ def freeze(
         Path, typer.Option("--output", "-o", metavar="FILE", help="The baseline to write, a .json.")
     ] = Path("frozen.json"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a baseline that is there.")] = False,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Ask only the first N rows.")] = None,
-    label: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="What tables call it [default: the model's name]")
-    ] = None,
+    limit: Limit = None,
+    label: Label = None,
     max_cost: Annotated[
         float | None, typer.Option(metavar="USD", min=0, help="Refuse before asking when it would cost more.")
     ] = None,
     max_output_tokens: MaxOutputTokens = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option(metavar="T", min=0, max=2, help="0 takes the likeliest token each time [default: 0]"),
-    ] = None,
+    temperature: Temperature = None,
     concurrency: Annotated[
         int | None, typer.Option(metavar="N", min=1, help=f"Calls open at once [default: {_CONCURRENCY}]")
     ] = None,

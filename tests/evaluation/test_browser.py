@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,27 +11,17 @@ import pytest
 
 from ftkit.backends import Answer
 from ftkit.evaluation import Comparison, Probes, compare, evaluate, overview
+from tests.browser import needs_browser, opened_browser
 from tests.evaluation.scripted import TRIAGE, VISITS, ScriptedModel, answered, answers, dataset, failed, visit
 from tests.evaluation.test_probes import Assistant, number
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="chromium and chromium-driver are not here")
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for switch in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    yield driver
-    driver.quit()
+    with opened_browser() as driver:
+        yield driver
 
 
 def opened(browser: Any, page: Path, *, width: int = 1200, dark: bool = False) -> None:

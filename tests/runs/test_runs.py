@@ -116,7 +116,7 @@ def test_a_run_is_resumed_after_a_kill_and_after_a_cancellation(data: ft.Dataset
     recipe = ft.SFT(epochs=40, batch_size=8, adapter=ft.LoRA(rank=4), save_steps=1)
     whole = ft.train(recipe, data, backend=f"local:{tiny_model}").wait(timeout_s=200)
     run = ft.train(recipe, data, backend=f"local:{tiny_model}")
-    with pytest.raises(ft.RunError, match="only a run that was cancelled or failed"):
+    with pytest.raises(ft.RunError, match="only one that was paused, cancelled or failed can be resumed"):
         run.resume()
     until(lambda: len(run.metrics) > 5)
     os.kill(run.record.handle["pid"], signal.SIGKILL)
