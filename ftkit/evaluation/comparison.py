@@ -95,14 +95,15 @@ class Comparison(BaseModel):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know about either report, and about differences in how they were made."""
-        before, after = self.before.notes, self.after.notes
+        flags = () if self.forgetting is None else self.forgetting.flags
+        before = self.before.notes
+        after = [note for note in self.after.notes if note not in flags]  # beside its own base both say the same
         found = [f"both: {note}" if note in after else f"{self.labels[0]}: {note}" for note in before]
         found += [f"{self.labels[1]}: {note}" for note in after if note not in before]
         if self.before.sampling != self.after.sampling:
             found.append("the two were sampled with different options")
         if self.before.task_fingerprint != self.after.task_fingerprint:
             found.append("the tasks differ, though prompts and outputs are the same")
-        flags = () if self.forgetting is None else self.forgetting.flags
         return (*flags, *found)
 
     def save(self, path: str | os.PathLike[str]) -> Path:

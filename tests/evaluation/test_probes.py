@@ -182,6 +182,7 @@ def test_a_report_with_its_base_says_what_was_lost_and_the_base_is_asked_once(tm
     assert beside is not None
     assert beside.general is not None
     assert beside.general.labels[0] == "paper:base"
+    assert [note for note in compare(healthy, ruined).notes if "forgetting" in note] == [ruined.notes[0]]
     assert Report.load(ruined.save(tmp_path / "ruined.json")) == ruined
     assert "Forgetting" in ruined.save(tmp_path / "ruined.html").read_text(encoding="utf-8")
 
