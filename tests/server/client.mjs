@@ -14,7 +14,7 @@ let job = await client.fineTuning.jobs.create({
   method: { type: "supervised", supervised: { hyperparameters: { n_epochs: 1 } } },
 });
 const listed = [];
-for await (const one of client.fineTuning.jobs.list({ limit: 1, query: { "metadata[from]": "node" } })) listed.push(one.id);
+for await (const one of client.fineTuning.jobs.list({ limit: 1, metadata: { from: "node" } })) listed.push(one.id);
 while (!["succeeded", "failed", "cancelled"].includes(job.status)) {
   await new Promise((done) => setTimeout(done, 200));
   job = await client.fineTuning.jobs.retrieve(job.id);
