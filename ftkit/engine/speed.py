@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 
-from ftkit.engine.duration import BACKWARD_BYTES, Speed, product_name
+from ftkit.engine.duration import BACKWARD_BYTES, FEW, Speed, product_name
 from ftkit.engine.machine import about_machine, device, torch_dtype
 from ftkit.engine.memory import HEAP_BLOCK
 from ftkit.engine.shape import Linear
@@ -61,6 +61,8 @@ def measured_speed(precision: Literal["bf16", "fp32"], linears: Iterable[Linear]
             fresh=notes.of("fresh", bench.fresh),
             dequantised=notes.of("dequantised", bench.dequantised),
             call=notes.of("call", bench.call),
+            one=notes.of("one", partial(bench.rows, 1)),
+            few=notes.of("few", partial(bench.rows, FEW)),
             basis="measured on a busy machine" if notes.busy else "measured",
         )
 
@@ -184,6 +186,12 @@ class _Bench:
 
         count = max(map(len, (weights, values, results)))
         return 4 * TOKENS * inputs * outputs / self.seconds([partial(both, number) for number in range(count)])
+
+    @torch.no_grad()
+    def rows(self, count: int) -> float:
+        """Weights a second in products with ``count`` rows."""
+        weights, values = self.several(WIDTH, WIDTH), self.random(count, WIDTH)
+        return WIDTH**2 / self.seconds([partial(torch.nn.functional.linear, values, one) for one in weights])
 
     @torch.no_grad()
     def thin(self) -> float:

@@ -92,6 +92,8 @@ def _rated(rates: GpuRates, precision: Literal["bf16", "fp32"]) -> Speed:
         fresh=moved,
         dequantised=moved / 2.5,  # half a byte read and two written for each weight
         call=CALL,
+        one=moved / (2 if precision == "bf16" else 4),  # every weight is read once, whatever the rows
+        few=moved / (2 if precision == "bf16" else 4),
         basis="data sheet",
     )
 
