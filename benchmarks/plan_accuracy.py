@@ -8,8 +8,9 @@ the fastest step after the first two, because the plan's are for a machine that 
 and trained `--repeat` times, the machine's speed measured anew, and the fastest counts on both sides. A setting takes
 about half a minute.
 
-With one thread the seconds of a step are those that the process computed, which other work on the machine leaves alone
-but for caches and memory; the seconds that passed stand beside them. With more they are the seconds that passed.
+With one thread the seconds of a step, and those by which the machine's speed is measured, are what the process
+computed, which other work on the machine leaves alone but for caches and memory; the seconds that passed stand beside
+them. With more they are the seconds that passed.
 """
 
 from __future__ import annotations
@@ -139,8 +140,11 @@ def train(setting: dict[str, Any], model: str) -> dict[str, float]:
 
 
 def predict(setting: dict[str, Any], model: str) -> dict[str, float]:
+    from ftkit.engine import speed
     from ftkit.engine.prediction import predict as estimate
 
+    if os.environ["OMP_NUM_THREADS"] == "1":
+        speed.clock = time.process_time
     recipe, rows, held_out = run_of(setting)
     found = estimate(recipe, model, rows, held_out)
     return {"peak": found.memory.peak, "seconds": found.seconds_per_step}

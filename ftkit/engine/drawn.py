@@ -15,8 +15,8 @@ __all__ = ["drawings_seconds", "rollout_seconds"]
 _MEASURED = 10
 """Steps from one look at the divergence to the next, where nothing weighs it; that of :mod:`ftkit.engine.rollouts`."""
 
-_CHOICE_BYTES = 110
-"""Moved for each logit: in float32 copied, divided, summed up; in float64 made to a distribution and added up."""
+_LOG_BYTES = 30
+"""Moved for each logit to know the token's log-probability: copied, divided by the temperature, summed up."""
 
 
 def rollout_seconds(shape: Shape, recipe: RFT, work: Work, speed: Speed, *, shared: bool) -> float:
@@ -50,7 +50,8 @@ def _drawing_seconds(shape: Shape, recipe: Recipe, drawing: Drawing, speed: Spee
         seconds += _prompts_seconds(shape, recipe, PackSize(prompts * width, prompts, visible), speed)
         mean = common + width + drawing.tokens / 2
         seconds += (drawing.tokens - 1) * _token_seconds(shape, recipe, rows, mean, speed)
-        seconds += drawing.tokens * rows * shape.outputs * _CHOICE_BYTES / speed.bytes_moved
+        logits = drawing.tokens * rows * shape.outputs
+        seconds += logits / speed.choice + logits * _LOG_BYTES / speed.bytes_moved
     return seconds
 
 

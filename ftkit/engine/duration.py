@@ -32,8 +32,9 @@ __all__ = [
 BACKWARD_BYTES = 2.0
 """Bytes moved backward for each one moved forward: each of two inputs gets a gradient. By reasoning; the rate is
 measured over both."""
-FEW = 32
-"""Rows of the wider of the two products whose speed is known for few rows; that many answers are drawn together."""
+FEW = (1, 8, 32)
+"""Numbers of rows for which the speed of products is known when there are few: answers grow by a token each, and at
+most the last number of them are drawn together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ class Speed:
         fresh: bytes a second written to a block that was just asked for, too large for the heap of a CPU's C library.
         dequantised: 4-bit weights expanded a second.
         call: seconds of a call that computes next to nothing.
-        one: weights a second that are multiplied with a single row, as when one answer is drawn.
-        few: the same with :data:`FEW` rows.
+        few: weights a second that are multiplied with each of :data:`FEW` rows.
+        choice: logits a second among which the next token is drawn.
         basis: where the numbers come from.
     """
 
@@ -62,8 +63,8 @@ class Speed:
     fresh: float
     dequantised: float
     call: float
-    one: float
-    few: float
+    few: tuple[float, ...]
+    choice: float
     basis: Literal["measured", "measured on a busy machine", "data sheet"]
     products: Mapping[str, float] = field(default_factory=dict)
 
@@ -72,8 +73,13 @@ class Speed:
         return self.products.get(product_name(linear), self.dense)
 
     def weights(self, rows: int) -> float:
-        """Weights a second that are multiplied with so many rows, at most :data:`FEW`."""
-        return 1 / (1 / self.one + (1 / self.few - 1 / self.one) * (rows - 1) / (FEW - 1))
+        """Weights a second that are multiplied with so many rows: seconds are straight between those of :data:`FEW`."""
+        above = next((at for at, known in enumerate(FEW) if rows <= known), len(FEW) - 1)
+        if not above:
+            return self.few[0]
+        low, high = FEW[above - 1], FEW[above]
+        first, last = 1 / self.few[above - 1], 1 / self.few[above]
+        return 1 / (first + (last - first) * (rows - low) / (high - low))
 
 
 def product_name(linear: Linear) -> str:

@@ -238,30 +238,32 @@ def reinforced(**changes: Any) -> ft.RFT:
 
 
 def test_reinforcement_is_planned_as_if_every_answer_were_as_long_as_it_may_be(tiny_model: str) -> None:
-    [entry] = ft.plan(reinforced(), rows(), f"local:{tiny_model}").entries
+    [entry] = ft.plan(reinforced(), rows(), f"local:{tiny_model}", device="l4-24gb").entries
     found = entry.estimate
     assert found is not None, entry.problem
     assert found.steps == 6
     assert found.drawn_tokens_per_epoch == 12 * 3 * 6
     # Each prompt is computed once, for its three answers and with what it shares with others.
     assert found.drawn_tokens_per_epoch < found.computed_tokens_per_epoch < found.tokens_per_epoch
-    prompts = ft.plan(reinforced(num_generations=2), rows(), f"local:{tiny_model}").entries[0].estimate
+    prompts = (
+        ft.plan(reinforced(num_generations=2), rows(), f"local:{tiny_model}", device="l4-24gb").entries[0].estimate
+    )
     assert found.tokens_per_epoch / 3 == prompts.tokens_per_epoch / 2
     # Two layers, keys and values of two heads of 16 numbers in float32, of 15 answers with their prompts.
     longest = found.tokens_per_epoch // 36 + 6
     assert 15 * 512 * 0.8 * longest < found.memory.cache < 15 * 512 * 1.2 * longest
     assert found.memory.peak >= found.memory.drawing > found.memory.weights
     assert any("as long as max_output_tokens allows" in note for note in found.notes)
-    text = str(ft.plan(reinforced(), rows(), f"local:{tiny_model}"))
+    text = str(ft.plan(reinforced(), rows(), f"local:{tiny_model}", device="l4-24gb"))
     assert "num_generations    3" in text
     assert "  drawn" in text
-    assert "num_generations" not in str(ft.plan(recipe(), rows(), f"local:{tiny_model}"))
+    assert "num_generations" not in str(ft.plan(recipe(), rows(), f"local:{tiny_model}", device="l4-24gb"))
 
 
 def test_what_reinforcement_does_besides_takes_time(tiny_model: str) -> None:
     def seconds(held_out: ft.Dataset | None = None, **changes: Any) -> float:
         return (
-            ft.plan(reinforced(**changes), rows(), f"local:{tiny_model}", validation=held_out)
+            ft.plan(reinforced(**changes), rows(), f"local:{tiny_model}", validation=held_out, device="l4-24gb")
             .entries[0]
             .estimate.seconds
         )
@@ -276,7 +278,7 @@ def test_what_reinforcement_does_besides_takes_time(tiny_model: str) -> None:
 
 
 def test_a_prompt_without_room_for_its_answer_is_a_problem(tiny_model: str) -> None:
-    [entry] = ft.plan(reinforced(max_output_tokens=500), rows(), f"local:{tiny_model}").entries
+    [entry] = ft.plan(reinforced(max_output_tokens=500), rows(), f"local:{tiny_model}", device="l4-24gb").entries
     assert "needs 500 more for its answer" in str(entry.problem)
 
 
