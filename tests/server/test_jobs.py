@@ -215,7 +215,6 @@ def test_faulty_validation_rows_are_told_apart(client: openai.OpenAI) -> None:
         ({"method": supervised(learning_rate_multiplier=0)}, None, "invalid_value"),
         ({"method": supervised(learning_rate_multiplier=1e9)}, "hyperparameters", "invalid_value"),
         ({"method": supervised(beta=0.1)}, "method.supervised.hyperparameters.beta", "unknown_parameter"),
-        ({"method": {"type": "reinforcement", "reinforcement": {}}}, "method.type", "unsupported_method"),
         ({"method": {"type": "dpo", "supervised": {}}}, "method.supervised", "invalid_value"),
         ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, "integrations", "unsupported_parameter"),
         ({"extra_body": {"trainingType": "x"}}, "trainingType", "unknown_parameter"),

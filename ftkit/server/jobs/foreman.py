@@ -234,7 +234,7 @@ class Foreman:
             # Its id follows from the job's, so that doing this twice leaves one file.
             results, place = f"file-{job.id.removeprefix('ftjob-')}", self._files.place()
             place.parent.mkdir(mode=0o700, exist_ok=True)
-            write_results(place, self._jobs.metrics(job.id))
+            write_results(place, job.method, self._jobs.metrics(job.id))
             self._files.add(job.project, "step_metrics.csv", RESULTS, place, file_id=results)
             told = (
                 Told(f"New fine-tuned model created: {job.tuned_name}"),

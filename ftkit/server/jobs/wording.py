@@ -1,6 +1,7 @@
 """A run's events in the words of OpenAI's API.
 
-Order, messages and names of figures: OpenAI's API reference and its guide "Supervised fine-tuning".
+Order, messages and names of figures: OpenAI's API reference and its guide "Supervised fine-tuning". Those of
+reinforcement are in ``rewards``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ftkit.server.jobs.recipe import RECIPE_FIELDS
 from ftkit.server.jobs.record import JobRecord
+from ftkit.server.jobs.rewards import reward_figures, reward_message
 from ftkit.server.jobs.table import Told
 from ftkit.store import Event
 
@@ -54,11 +57,13 @@ def account(job: JobRecord, events: Sequence[Event], known: dict[int, dict[str, 
             due = due and (data["step"] % eval_steps == 0 or data["step"] == data["steps"])
             if due and looked is None and not ended and not any(one.kind == "step" for one in events[number + 1 :]):
                 break
-            figures = _figures(data, looked)
+            if job.grader is None:
+                figures = _figures(data, looked)
+                message = _message(figures)
+            else:
+                figures = reward_figures(job.grader, data, looked)
+                message = reward_message(figures)
             steps[figures["step"]] = figures
-            message = f"Step {figures['step']}/{figures['total_steps']}: training loss={figures['train_loss']:.2f}"
-            if looked is not None:
-                message += f", validation loss={looked['loss']:.2f}"
             found.told.append(Told(message, data=figures, at=event.at))
             found.changes["estimated_finish"] = _finish(job, event)
         elif event.kind == "state" and data["state"] == "running":
@@ -82,13 +87,15 @@ def account(job: JobRecord, events: Sequence[Event], known: dict[int, dict[str, 
 
 def numbers(job: JobRecord, recipe: dict[str, Any]) -> dict[str, Any]:
     """The job's hyperparameters out of a resolved recipe."""
-    said = job.hyperparameters["learning_rate_multiplier"]
-    found = {
-        "n_epochs": recipe["epochs"],
-        "batch_size": recipe["batch_size"],
-        "learning_rate_multiplier": 1.0 if said == "auto" else said,
-    }
-    return found | ({"beta": recipe["beta"]} if job.method == "dpo" else {})
+    said = job.hyperparameters
+    found = {ours: recipe[theirs] for ours, theirs in RECIPE_FIELDS.items() if ours in said}
+    factors = {name: said[name] for name in ("learning_rate_multiplier", "compute_multiplier") if name in said}
+    return found | {name: 1.0 if factor == "auto" else factor for name, factor in factors.items()}
+
+
+def _message(figures: dict[str, Any]) -> str:
+    message = f"Step {figures['step']}/{figures['total_steps']}: training loss={figures['train_loss']:.2f}"
+    return message + (f", validation loss={figures['valid_loss']:.2f}" if "valid_loss" in figures else "")
 
 
 def _look(step: int, later: Sequence[Event]) -> dict[str, Any] | None:
@@ -115,7 +122,7 @@ def _figures(data: dict[str, Any], looked: dict[str, Any] | None) -> dict[str, A
 
 
 def _checkpoint_figures(figures: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in figures.items() if name != "total_steps"}
+    return {name: value for name, value in figures.items() if name != "total_steps" and not isinstance(value, dict)}
 
 
 def _finish(job: JobRecord, event: Event) -> int | None:

@@ -1,4 +1,4 @@
-"""Loss curves as SVG."""
+"""Curves of losses, and of rewards, as SVG."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ Points = list[tuple[int, float]]
 
 
 def curves(metrics: Sequence[dict[str, Any]]) -> Markup | None:
-    """Training and validation loss over the steps of a job; ``None`` before there are two steps."""
-    training = _points(metrics, "train_loss")
-    validation = _points(metrics, "valid_loss")
+    """Training and validation loss over the steps of a job, or mean rewards; ``None`` before there are two steps."""
+    rewarded = any("train_mean_reward" in one for one in metrics)
+    what = "reward" if rewarded else "loss"
+    training = _points(metrics, "train_mean_reward" if rewarded else "train_loss")
+    validation = _points(metrics, "full_valid_mean_reward" if rewarded else "valid_loss")
     if len(training) < 2:
         return None
     losses = [loss for _, loss in training + validation]
@@ -31,11 +33,10 @@ def curves(metrics: Sequence[dict[str, Any]]) -> Markup | None:
         return round(across, 1), round(down, 1)
 
     ground = place(0, low)[1]
-    said = (
-        f"training loss {training[0][1]:.3f} at step {training[0][0]}, {training[-1][1]:.3f} at step {training[-1][0]}"
-    )
+    (begin, first), (end, last_one) = training[0], training[-1]
+    said = f"training {what} {first:.3f} at step {begin}, {last_one:.3f} at step {end}"
     if validation:
-        said += f"; validation loss {validation[0][1]:.3f}, then {validation[-1][1]:.3f}"
+        said += f"; validation {what} {validation[0][1]:.3f}, then {validation[-1][1]:.3f}"
     parts = [
         element("line", x1=str(_LEFT), x2=str(_WIDTH - 8), y1=str(y), y2=str(y), class_="grid")
         for y in (place(0, high)[1], ground)
@@ -52,8 +53,8 @@ def curves(metrics: Sequence[dict[str, Any]]) -> Markup | None:
     if validation:
         parts.append(_line(validation, place, "validation"))
     drawn = element("svg", *parts, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=said)
-    legend = [element("span", "training loss", class_="key training")]
-    legend += [element("span", "validation loss", class_="key validation")] if validation else []
+    legend = [element("span", f"training {what}", class_="key training")]
+    legend += [element("span", f"validation {what}", class_="key validation")] if validation else []
     return element("figure", drawn, element("figcaption", *legend))
 
 
