@@ -6,41 +6,13 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
-from tests.tiny import save_tiny
-
-from .conftest import Running, ended, messages, new_home, rows, uploaded
+from .conftest import LIKES_E, PYTHON, Running, ended, messages, rows, uploaded
 from .specification import validate_as
-
-LIKES_E = {
-    "type": "string_check",
-    "name": "has an e",
-    "operation": "ilike",
-    "input": "{{sample.output_text}}",
-    "reference": "{{item.letter}}",
-}
-PYTHON = {
-    "type": "python",
-    "name": "share of e",
-    "source": "def grade(sample, item):\n"
-    "    text = sample['output_text'].lower()\n"
-    "    return text.count(item['letter']) / max(1, len(text))\n",
-}
-SETTINGS = """
-organization = "acme"
-[reinforcement]
-allow_python = true
-max_output_tokens = 2
-learning_rate = 0.02
-precision = "fp32"
-probe_prompts = 2
-"""
 
 
 def prompts(count: int, *, start: int = 0) -> bytes:
@@ -54,16 +26,6 @@ def prompts(count: int, *, start: int = 0) -> bytes:
 
 def reinforcement(grader: Any = LIKES_E, **hyperparameters: Any) -> Any:
     return {"type": "reinforcement", "reinforcement": {"grader": grader, "hyperparameters": hyperparameters}}
-
-
-@pytest.fixture(scope="module")
-def rewarding(tokenizer: Any, shared_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server of a random model with favourites, so that there is something to choose from."""
-    folder = tmp_path_factory.mktemp("rewarding")
-    decided = save_tiny(folder / "decided", "llama", tokenizer, initializer_range=0.5)
-    running = Running(new_home(folder / "home", shared_models), "--model", f"decided={decided}", settings=SETTINGS)
-    yield running
-    running.stop()
 
 
 @pytest.fixture(scope="module")

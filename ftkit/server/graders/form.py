@@ -7,13 +7,13 @@ from typing import Any
 
 from ftkit.backends.grading import setting_of
 from ftkit.errors import ConfigError, FtkitError, MissingExtraError
-from ftkit.graders import Grader, LabelModelGrader, MultiGrader, PythonGrader, ScoreModelGrader, grader_of
+from ftkit.graders import Grader, LabelModelGrader, MultiGrader, PythonGrader, ScoreModelGrader, Setting, grader_of
 from ftkit.recipe import RFT
 from ftkit.server.errors import ApiError
 from ftkit.server.names import ModelNames
 from ftkit.server.settings import Settings
 
-__all__ = ["asked_grader", "grader_models", "with_sources"]
+__all__ = ["asked_grader", "grader_models", "grader_setting", "with_sources"]
 
 _TYPES = ("string_check", "text_similarity", "score_model", "python", "multi")
 _PARTS = ("string_check", "text_similarity", "score_model", "label_model", "python")
@@ -40,11 +40,10 @@ def asked_grader(form: Mapping[str, Any], param: str, settings: Settings) -> Gra
                 _check_type(part, f"{param}.graders.{name}", _PARTS)
     try:
         grader = grader_of(dict(form))
-        recipe = settings.recipe_of("rft", grader=grader)
+        setting = grader_setting(settings, grader)
     except FtkitError as error:
         raise ApiError(400, f"Invalid grader: {error}.", param=param, code="invalid_value") from None
-    assert isinstance(recipe, RFT)  # noqa: S101  (by its kind)
-    if not recipe.allow_python and any(isinstance(one, PythonGrader) for one in _graders(grader)):
+    if not setting.allow_python and any(isinstance(one, PythonGrader) for one in _graders(grader)):
         raise ApiError(
             400,
             "This server runs no Python graders, because they are foreign code. Its owner allows them, in a "
@@ -53,11 +52,18 @@ def asked_grader(form: Mapping[str, Any], param: str, settings: Settings) -> Gra
             code="unsupported_grader",
         )
     try:
-        grader.check(setting_of(recipe))
+        grader.check(setting)
     except (ConfigError, MissingExtraError) as error:
         message = f"This server cannot run this grader: {error}"
         raise ApiError(400, message, param=param, code="unsupported_grader") from None
     return grader
+
+
+def grader_setting(settings: Settings, grader: Grader) -> Setting:
+    """What the grader may use here, in jobs and when it is tried out."""
+    recipe = settings.recipe_of("rft", grader=grader)
+    assert isinstance(recipe, RFT)  # noqa: S101  (by its kind)
+    return setting_of(recipe)
 
 
 def grader_models(grader: Grader, names: ModelNames, project: str, param: str) -> dict[str, str]:
