@@ -65,7 +65,8 @@ class Settings(BaseModel):
     max_connections: int = Field(default=512, ge=1)
     """Connections at once; more are answered 503."""
     shutdown_patience_s: int = Field(default=30, ge=0)
-    """Seconds that answers under way may take when the server is told to stop."""
+    """Seconds that answers under way may take when the server is told to stop; then their clients are told that it
+    does, and five seconds later connections are cut."""
 
     @field_validator("models", "aliases")
     @classmethod
