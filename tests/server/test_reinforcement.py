@@ -11,6 +11,8 @@ from typing import Any
 import openai
 import pytest
 
+import ftkit as ft
+
 from .conftest import LIKES_E, PYTHON, Running, ended, messages, rows, uploaded
 from .specification import validate_as
 
@@ -187,3 +189,15 @@ def test_what_cannot_be_honoured_is_refused_by_name(client: openai.OpenAI, metho
         client.fine_tuning.jobs.create(model="tiny", training_file=file, method=method)
     assert (refused.value.param, refused.value.code) == (param, code)
     validate_as("Error", refused.value.body)
+
+
+@pytest.mark.slow
+def test_ftkit_is_a_client_of_it_too(rewarding: Running) -> None:
+    data = ft.Dataset.from_rows([{"q": f"bed {n}", "letter": "e"} for n in range(6)], ft.Task(input="{q}"))
+    recipe = ft.RFT(grader=ft.graders.PythonGrader(source=PYTHON["source"]), epochs=1, batch_size=2, seed=1)
+    there = ft.OpenAI("decided", base_url=f"{rewarding.url}/v1", api_key="x")
+    run = ft.train(recipe, data[:4], backend=there, validation=data[4:]).wait(progress=False)
+    assert run.record.summary["tuned_model"].startswith("ft:decided:acme:")
+    rewards = [one["reward"] for one in run.metrics]
+    assert len(rewards) == 2
+    assert all(0 < reward < 1 for reward in rewards)
