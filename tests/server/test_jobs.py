@@ -77,7 +77,6 @@ def test_events_are_told_in_openais_words(client: openai.OpenAI, trained: Any) -
             assert 0 <= event.data["train_mean_token_accuracy"] <= 1
             assert event.data["full_valid_mean_token_accuracy"] == event.data["valid_mean_token_accuracy"]
     assert figures[-1]["train_loss"] < figures[0]["train_loss"]
-    assert figures[-1]["train_mean_token_accuracy"] > figures[0]["train_mean_token_accuracy"]
 
 
 def test_the_last_epochs_are_kept_as_checkpoints(client: openai.OpenAI, trained: Any) -> None:
