@@ -18,9 +18,6 @@ from ftkit.store import Event
 
 __all__ = ["Account", "account", "numbers"]
 
-_FIGURES = {"token_accuracy": "train_mean_token_accuracy"}
-_VALIDATION_FIGURES = {"token_accuracy": "full_valid_mean_token_accuracy"}
-
 
 @dataclass(slots=True)
 class Account:
@@ -110,14 +107,14 @@ def _look(step: int, later: Sequence[Event]) -> dict[str, Any] | None:
 
 def _figures(data: dict[str, Any], looked: dict[str, Any] | None) -> dict[str, Any]:
     found = {"step": data["step"], "total_steps": data["steps"], "train_loss": round(data["loss"], 6)}
-    found |= {theirs: data[ours] for ours, theirs in _FIGURES.items() if ours in data}
+    if "token_accuracy" in data:
+        found["train_mean_token_accuracy"] = round(data["token_accuracy"], 6)
     found |= {name: data[name] for name in data if name.startswith("rewards_")}  # DPO's, under ftkit's names
     if looked is not None:
         # ftkit looks at all validation rows each time, so both of OpenAI's numbers are the same one.
-        found |= {"valid_loss": round(looked["loss"], 6), "full_valid_loss": round(looked["loss"], 6)}
-        for ours, theirs in _VALIDATION_FIGURES.items():
+        for ours, theirs in (("loss", "valid_loss"), ("token_accuracy", "valid_mean_token_accuracy")):
             if ours in looked:
-                found |= {theirs: looked[ours], theirs.removeprefix("full_"): looked[ours]}
+                found |= {theirs: round(looked[ours], 6), f"full_{theirs}": round(looked[ours], 6)}
     return found
 
 

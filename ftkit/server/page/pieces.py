@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from ftkit.markup import Markup, Piece, element, joined, table
 from ftkit.server.jobs.record import OPEN, JobRecord
-from ftkit.server.page.chart import curves
+from ftkit.server.page.chart import charts
 
 __all__ = ["connecting", "job_live", "jobs_live", "trying"]
 
@@ -71,9 +71,7 @@ def job_live(
     elif job.status == "running" and job.estimated_finish is not None:
         facts.append(("expected to finish", _stamp(job.estimated_finish)))
     pieces = [_panel("Job", table(["", ""], facts, "facts"))]
-    drawn = curves(metrics)
-    if drawn is not None:
-        pieces.append(_panel("Loss" if job.grader is None else "Reward", drawn))
+    pieces += [_panel(title, drawn) for title, drawn in charts(metrics)]
     if checkpoints:
         rows = [
             [str(one["step_number"]), one["fine_tuned_model_checkpoint"], _stamp(one["created_at"])]
