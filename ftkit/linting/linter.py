@@ -158,7 +158,7 @@ def _ignored(
             rows.setdefault(code.upper(), set()).update(numbers)
     for number, codes in inline.items():
         for code in codes:
-            rows.setdefault(code.upper(), set()).add(number)
+            rows.setdefault(code, set()).add(number)
     return [("" if code == "ALL" else code, frozenset(numbers)) for code, numbers in rows.items()]
 
 
@@ -239,7 +239,7 @@ class _Collected:
             severity=min(severities, key=SEVERITIES.index),
             count=self._counts[code],
             rows=len(self._rows[code]),
-            fixable=rule.fixable,
+            fixable=rule.fixable and any(one.fixable for one in self._found[code]),
         )
 
     def _finding(self, rule: Rule, found: Found) -> Finding:

@@ -65,10 +65,12 @@ class ConflictingTargets(WholeRule):
             for row, answer in zip(rows.tolist(), answers, strict=True):
                 if len(firsts) < 4:
                     firsts.setdefault(answer, row)
-            many = f"{len(counts)} different answers" if len(counts) > 2 else "another answer"
+            said = "the same input has another answer elsewhere"
+            if len(counts) > 2:
+                said = f"rows with the same input have {len(counts)} different answers"
             for row, answer in zip(rows.tolist(), answers, strict=True):
                 theirs = [first for other, first in firsts.items() if other != answer]
-                yield Found(f"the same input has {many} elsewhere", row=row, others=tuple(theirs[:3]))
+                yield Found(said, row=row, others=tuple(theirs[:3]))
 
 
 class NearConflictingTargets(WholeRule):
@@ -258,7 +260,7 @@ class LikelyMislabel(WholeRule):
         for at in np.flatnonzero((likely > 0) & (likely >= 3 * given) & (given < usual[own])):
             own_share, other_share = percent(given[at]), percent(likely[at])
             yield Found(
-                f"labelled {labels[at]!r}, which has {own_share} here; {classes[best[at]]!r} has {other_share}",
+                f"labelled '{labels[at]}', which has {own_share} here; '{classes[best[at]]}' has {other_share}",
                 row=int(numbers[at]),
             )
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 
 from ftkit.errors import OutputError
 from ftkit.linting.finding import Found
+from ftkit.linting.respelling import respelt, respelt_fields
 from ftkit.linting.rule import RowRule
 from ftkit.linting.seen import Seen
 from ftkit.linting.setting import Setting
 from ftkit.linting.words import excerpt
 from ftkit.linting.wrapping import wrapping_of
+from ftkit.schema import ChoiceOutput, JsonOutput
 
 __all__ = [
     "ExtraField",
@@ -184,4 +187,22 @@ class InvalidEnum(_SchemaRule):
             return
         for error in _problems(seen):
             if error.problem == "invalid_value" and error.allowed:
-                yield Found(error.message, error.path, _shown(seen))
+                yield Found(error.message, error.path, _shown(seen), fixable=_is_respelt(seen, error.path))
+
+
+def _is_respelt(seen: Seen, path: str) -> bool:
+    """Whether the value at ``path`` is an allowed one but for case and blanks, and stands where it can be mended."""
+    output, text = seen.task.output, seen.wanted or ""
+    if isinstance(output, ChoiceOutput):
+        return respelt(text, output.choices) is not None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    top, name = _parent(path)
+    return (
+        top == "$"
+        and isinstance(output, JsonOutput)
+        and isinstance(value, dict)
+        and (name in respelt_fields(value, output))
+    )
