@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ftkit as ft
@@ -230,7 +231,7 @@ def test_gradients_of_rows_that_contradict_each_other_oppose(chats, tiny_model):
             ("Is the bicycle hire open on a Sunday morning", "yes yes yes yes")]  # fmt: skip
     from ftkit.engine.gradients import gradient_sketches
 
-    sketches = gradient_sketches(tiny_model, chats(*rows))
+    sketches = np.concatenate(gradient_sketches(tiny_model, [(row, [None]) for row in chats(*rows)]))
     cosines = sketches @ sketches.T
     assert cosines[0, 0] == pytest.approx(1, abs=1e-5)
     assert cosines[0, 2] > 0.8  # the same answer to nearly the same question

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from ftkit.linting.fields import contradicted_fields, digits_in, words_apart
 from ftkit.linting.finding import Found
 from ftkit.linting.rule import TallyRule, WholeRule, not_installed
 from ftkit.linting.seen import Seen
@@ -115,17 +115,10 @@ def _are_labels(one: Seen, other: Seen) -> bool:
 
 def _unexplained(one: Seen, other: Seen) -> str | None:
     """The path of a value that differs and that the difference of the inputs does not explain."""
-    if not isinstance(one.value, dict) or not isinstance(other.value, dict):
+    if digits_in(words_apart(one, other)):  # from which a text may be derived as well
         return None
-    apart = set(one.input_words) ^ set(other.input_words)
-    for name in one.value.keys() & other.value.keys():
-        mine, theirs = one.value[name], other.value[name]
-        said = {*words_of(json.dumps(mine, ensure_ascii=False)), *words_of(json.dumps(theirs, ensure_ascii=False))}
-        # A derived value (a sum, a duration) may depend on any word, and it is mostly a number.
-        derived = not (isinstance(mine, str) and isinstance(theirs, str)) or any(map(str.isdigit, said | apart))
-        if mine != theirs and not said & apart and not derived:
-            return f"$.{name}"
-    return None
+    name = next(contradicted_fields(one, other), None)
+    return None if name is None else f"$.{name}"
 
 
 class MisplacedValue(TallyRule):
