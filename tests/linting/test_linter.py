@@ -9,6 +9,7 @@ import pytest
 
 import ftkit as ft
 from ftkit.linting import known_rules, registry
+from ftkit.linting.fields import field_spans
 from ftkit.linting.opening import open_anyway
 
 CONFLICT = [("a question", "yes"), ("A question!", "no"), ("another one", "yes")]
@@ -109,19 +110,24 @@ def test_rules_are_plugged_in_by_entry_point(chats, tmp_path, monkeypatch):
     package = tmp_path / "my_rules-1.0.dist-info"
     package.mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: my-rules\nVersion: 1.0\n")
-    (package / "entry_points.txt").write_text("[ftkit.lint_rules]\nmine = my_rules:Mine\n")
+    (package / "entry_points.txt").write_text("[ftkit.lint_rules]\nmine = my_rules:Mine\nours = my_rules:no_bar\n")
     (tmp_path / "my_rules.py").write_text(
+        "import ftkit as ft\n"
         "from ftkit.linting import Found, RowRule\n"
         "class Mine(RowRule):\n"
         "    code, name, summary = 'Q001', 'no-foo', 'There is no foo.'\n"
         "    def check(self, seen, setting):\n"
         "        if 'foo' in seen.input: yield Found('foo is here')\n"
+        "@ft.lint_rule('Q002', 'no-bar')\n"
+        "def no_bar(row):\n"
+        "    return 'bar is here' if 'bar' in row.prompt[0]['content'] else None\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "_declared", {})
     registry._plugged_in.cache_clear()
     try:
         report = ft.lint(chats(("a foo", "x"), ("a bar", "y")), select=["Q"], workers=2)
-        assert [(found.code, found.line) for found in report.findings] == [("Q001", 1)]
+        assert [(found.code, found.line) for found in report.findings] == [("Q001", 1), ("Q002", 2)]
     finally:
         monkeypatch.undo()
         registry._plugged_in.cache_clear()
@@ -236,6 +242,16 @@ def test_gradients_of_rows_that_contradict_each_other_oppose(chats, tiny_model):
     assert cosines[0, 0] == pytest.approx(1, abs=1e-5)
     assert cosines[0, 2] > 0.8  # the same answer to nearly the same question
     assert cosines[0, 1] < 0.6
+    record = {"city": "Oslo", "topic": "bicycles of the town", "open": "on all days of the week"}
+    other = {**record, "topic": "snow"}
+    first, second = (json.dumps(answer) for answer in (record, other))
+    asked = [
+        (row, [None, field_spans(answer)["city"], field_spans(answer)["topic"]])
+        for row, answer in zip(chats((rows[0][0], first), (rows[1][0], second)), (first, second), strict=True)
+    ]
+    one, two = gradient_sketches(tiny_model, asked)
+    whole, city, topic = np.sum(one * two, axis=1)
+    assert topic < whole < city  # the field that differs, seen by itself, differs more than the record
     report = ft.lint(chats(*rows), backends=f"local:{tiny_model}", select=["G001"], gradients=3)
     assert not report.skipped
     assert ft.lint(chats(*rows), select=["G001"], gradients=3).skipped
