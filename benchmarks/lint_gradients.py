@@ -1,6 +1,6 @@
 """Contradictions planted among clean rows, and how many of them the gradients of a model show (rule G001).
 
-    python benchmarks/lint_gradients.py [--data visits] [--rows 80] [--planted 12] [--seed 11]
+    python benchmarks/lint_gradients.py [--data visits] [--rows 120] [--planted 12] [--seed 11]
 
 A contradiction asks what another row asks but for one word, and wants another answer: another label, or a record with
 another diagnosis. Planted beside them are as many rows that repeat a row so, with the same answer, and in the visits
@@ -69,7 +69,7 @@ def planted(rows: list[Row], changes: tuple[Change, ...], many: int, seed: int) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=CHANGES, help="only these rows")
-    parser.add_argument("--rows", type=int, default=80)
+    parser.add_argument("--rows", type=int, default=120)
     parser.add_argument("--planted", type=int, default=12)
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--model", default="local:smollm2-135m")
