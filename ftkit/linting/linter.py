@@ -35,6 +35,8 @@ __all__ = ["lint"]
 KEEP = 1_000
 """Findings of each rule that a report holds; all are counted."""
 
+_NO_ANSWERS = "rules on answers: no column of answers is named; say which with target= (--target)"
+
 
 def lint(
     train: Dataset,
@@ -114,7 +116,7 @@ def lint(
         # Of row rules the sweep has kept some findings, and the numbers of all rows.
         collected.add(rule, chain.from_iterable(part.found.get(code, ()) for part in swept))
         collected.also(rule, chain.from_iterable(part.flagged.get(code, ()) for part in swept))
-    return collected.report(skipped)
+    return collected.report([_NO_ANSWERS, *skipped] if setting.kind == "prompts" else skipped)
 
 
 def _codes(given: str | Sequence[str]) -> list[str]:

@@ -225,6 +225,23 @@ def test_tokens_are_the_models_own(chats, tiny_model):
     assert "tokens" in report.errors[0].message
 
 
+def test_rows_without_a_named_answer_are_said_to_be_linted_in_part(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"q": "a", "r": "b"}\n')
+    task = ft.Task("x", input="{q}")
+    (line,) = ft.lint(ft.Dataset.load(path, task), select=["D"]).skipped
+    assert line.startswith("rules on answers: ")
+    assert "--target" in line
+    assert ft.lint(ft.Dataset.load(path, task, target="r"), select=["D"]).skipped == ()
+
+
+def test_a_file_of_no_format_keeps_its_own_error(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ft.DataError, match="the task reads q"):
+        open_anyway(lambda form: ft.Dataset.load(path, ft.Task("x", input="{q}"), format=form), "auto")
+
+
 def test_a_model_that_cannot_be_loaded_is_said_and_stops_nothing(chats):
     report = ft.lint(chats(*CONFLICT), backends="local:/no/such/model", select=["T001", "L001"])
     assert any("T001" in line and "/no/such/model" in line for line in report.skipped)
