@@ -27,6 +27,7 @@ def digits_in(words: set[str]) -> bool:
 
 def contradicted_fields(one: Seen, other: Seen) -> Iterator[str]:
     """Fields that hold different texts although the words in which the questions differ have nothing to do with them.
+    Case, punctuation and spacing make no difference.
 
     Numbers, and texts with a number in them, are left out: a sum or a duration may depend on any word.
     """
@@ -35,9 +36,10 @@ def contradicted_fields(one: Seen, other: Seen) -> Iterator[str]:
     apart = words_apart(one, other)
     for name in one.value.keys() & other.value.keys():
         mine, theirs = one.value[name], other.value[name]
-        if mine != theirs and isinstance(mine, str) and isinstance(theirs, str):
-            said = {*words_of(mine), *words_of(theirs)}
-            if not said & apart and not digits_in(said):
+        if isinstance(mine, str) and isinstance(theirs, str):
+            said, also = words_of(mine), words_of(theirs)
+            every = {*said, *also}
+            if said != also and not every & apart and not digits_in(every):
                 yield name
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftkit.linting.fields import field_spans
+from ftkit.linting.fields import contradicted_fields, field_spans
+from ftkit.linting.sweeping import Stretch, rows_of
 
 values = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
@@ -27,3 +28,15 @@ def test_a_fields_span_is_its_value(record, indent, ascii_only):
 def test_what_is_no_object_is_refused(text):
     with pytest.raises(ValueError):
         field_spans(text)
+
+
+def test_what_the_questions_explain_is_no_contradiction(chats):
+    rows = [
+        ("Ann Lee of 12 N. Dearborn, Chicago", {"name": "Ann Lee", "way": "N.", "city": "Chicago", "kind": "home"}),
+        ("Bo Lee of 12 N Dearborn, CHICAGO", {"name": "Bo Lee", "way": "N", "city": "CHICAGO", "kind": "office"}),
+        ("Bo Lee of 12 N Dearborn, CHICAGO", {"name": "Bo Lee", "way": "N", "city": "CHICAGO", "kind": "home"}),
+    ]
+    data = chats(*((asked, json.dumps(answer)) for asked, answer in rows))
+    ann, bo, again = rows_of(Stretch(data, "train", 0, 3, 0))
+    assert list(contradicted_fields(ann, bo)) == ["kind"]
+    assert list(contradicted_fields(ann, again)) == []
