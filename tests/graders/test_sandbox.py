@@ -47,11 +47,12 @@ def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 def open_python_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start sandboxes where the user that root's process becomes can read a Python that lies in root's own folder."""
-    paths = isolating.readable_paths()
+    paths = [*isolating.readable_paths(), str(Path(sys.executable).resolve().parent)]
     every = [folder for path in paths for folder in (Path(path), *Path(path).parents)]
-    closed = sorted({one for one in every if not one.stat().st_mode & 0o001}, key=lambda one: len(one.parts))
+    closed = {folder for folder in every if folder.is_dir() and not folder.stat().st_mode & 0o001}
+    outermost = sorted(folder for folder in closed if closed.isdisjoint(folder.parents))
     script = ["set -e"]
-    for number, top in enumerate(one for one in closed if not any(one.is_relative_to(o) and one != o for o in closed)):
+    for number, top in enumerate(outermost):
         inside = [path for path in paths if Path(path).is_relative_to(top)]
         kept = [f"/mnt/{number}-{at}" for at in range(len(inside))]
         script += ["mount -t tmpfs tmpfs /mnt"] if not number else []
@@ -59,7 +60,7 @@ def open_python_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
         script += [f"mount -t tmpfs -o mode=755 tmpfs {top}"]
         script += [f"mkdir -p {path}; mount --bind {aside} {path}" for path, aside in zip(inside, kept, strict=True)]
     command = isolating.command
-    opened = ["unshare", "--mount", "sh", "-c", "; ".join([*script, 'exec "$@"']), "sh"]
+    opened = ["unshare", "--mount", "sh", "-c", "; ".join([*script, 'exec env -u PWD "$@"']), "sh"]
     monkeypatch.setattr(isolating, "_open_to_all", lambda paths: True)
     monkeypatch.setattr(running, "command", lambda how: [*(opened if how != "namespaces" else []), *command(how)])
 
@@ -333,6 +334,7 @@ def test_where_there_are_no_walls_it_is_refused(monkeypatch: pytest.MonkeyPatch)
         check_isolation.cache_clear()
 
 
+@pytest.mark.parametrize("walls", TIERS[2:], indirect=True)
 def test_a_process_alone_still_has_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         check_isolation("process")
