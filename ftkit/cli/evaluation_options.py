@@ -42,6 +42,7 @@ __all__ = [
     "graders_of",
     "prices_of",
     "probes_of",
+    "walls_of",
 ]
 
 MetricNames = Annotated[
@@ -146,14 +147,19 @@ def comparators_of(given: Sequence[str] | None) -> dict[str, Comparator | str]:
     return found
 
 
-def graders_of(files: Sequence[Path] | None, allow_python: bool, isolation: str) -> list[GraderMetric]:
-    """The metrics of graders in files."""
+def walls_of(isolation: str) -> Isolation:
+    """What ``--python-isolation`` says."""
     if isolation not in ("kernel", "process"):
         raise typer.BadParameter(f'"{isolation}" is neither kernel nor process', param_hint="--python-isolation")
+    return "kernel" if isolation == "kernel" else "process"
+
+
+def graders_of(files: Sequence[Path] | None, allow_python: bool, isolation: str) -> list[GraderMetric]:
+    """The metrics of graders in files."""
+    walls = walls_of(isolation)
     from ftkit.evaluation import graded
     from ftkit.graders import load_grader
 
-    walls: Isolation = "kernel" if isolation == "kernel" else "process"
     return [
         metric
         for file in files or ()

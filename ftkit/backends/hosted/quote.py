@@ -31,6 +31,9 @@ class Quote(BaseModel):
     exact: bool
     """Whether that is the model's own tokenizer; else tokens are estimated."""
     training_usd: float | None
+    training_usd_per_hour: float | None = None
+    """Of training that is charged by the hour, which is how hosts charge reinforcement; how many hours it will be is
+    not known beforehand."""
     usd_per_1000_predictions: float | None
     """Of answers like the rows' own, by the tuned model."""
     hosting_usd_per_hour: float | None
@@ -90,6 +93,8 @@ def quote(
     notes = [] if counter.exact else [f"tokens are estimated: {counter.why}"]
     if row is not None and row.training_context is not None and longest > row.training_context:
         notes.append(f"the longest row has {longest:,} tokens, and {row.training_context:,} are trained on")
+    if training is not None and training.per_hour is not None:
+        notes.append("training is charged by the hour, and how long it takes depends on the model's own answers")
     if training is not None and training.note:
         notes.append(f"price of training: {training.note}")
     if last_day is not None and stopping is not None and last_day != stopping.on:
@@ -105,6 +110,7 @@ def quote(
         tokenizer=counter.name,
         exact=counter.exact,
         training_usd=None if training is None else training.cost(tokens * epochs),
+        training_usd_per_hour=None if training is None else training.per_hour,
         usd_per_1000_predictions=None
         if answers is None
         else answers.cost(prompts, tokens - prompts) / max(1, len(data)) * 1000,
