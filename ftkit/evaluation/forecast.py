@@ -63,8 +63,10 @@ def forecast(model: Answering, data: Dataset, *, batch: bool = False) -> Forecas
     Raises:
         DataError: a row that cannot be read.
     """
+    known, about = load_catalog(), model.about()
     provider, _, name = model.name.partition(":")
-    known = load_catalog()
+    if about.get("host"):  # by its address, not by what it is called here
+        provider, name = known.provider_at(about["host"]), about["model"]
     row = known.model(provider, name)
     counter = TokenCounter(None if row is None else row.tokenizer)
     asked = answered = 0
@@ -72,7 +74,7 @@ def forecast(model: Answering, data: Dataset, *, batch: bool = False) -> Forecas
         asked += counter.messages(one.prompt, one.tools)
         wanted = None if one.completion is None else counter.messages([one.completion])
         answered += model.sampling.max_output_tokens if wanted is None else wanted
-    listed = model.about().get("batch_price" if batch else "price")
+    listed = about.get("batch_price" if batch else "price")
     price = None if not listed else InferencePrice.model_validate(listed)
     stops = known.stops(provider, name)
     return Forecast(

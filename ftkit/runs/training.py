@@ -57,7 +57,7 @@ def train(
         raise DataError("there are no rows to train on")
     where.check(recipe, data, validation)
     if lint:
-        refuse_errors(data, validation, backend=f"{where.name}:{where.model}")
+        refuse_errors(data, validation, backend=where)
     if max_cost is not None:
         _check_cost(where, recipe, data, validation, max_cost)
     store = Store()
@@ -92,7 +92,7 @@ def _check_cost(where: Backend, recipe: Recipe, data: Dataset, validation: Datas
     quote = ask(recipe, data, validation)
     cost = quote.training_usd
     if cost is None:
-        reason = "the price of training there is not known"
+        reason = "the price of training there is not known" + (f": {quote.unlisted}" if quote.unlisted else "")
     elif cost > max_cost:
         reason = (
             f"training would cost ${cost:,.2f}: {quote.tokens_per_epoch:,} tokens × {quote.epochs} epochs, at the "

@@ -13,6 +13,8 @@ _LIFE = ("CREATING", "PENDING", "VALIDATING", "RUNNING", "RUNNING", "WRITING_RES
 class FireworksFake(Fake):
     """One account, ``acme``. Names are the caller's; a name that is taken answers 409."""
 
+    provider = "fireworks"
+
     def __init__(self) -> None:
         super().__init__()
         self.datasets: dict[str, dict[str, Any]] = {}

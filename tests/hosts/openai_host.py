@@ -37,6 +37,8 @@ class OpenAIFake(Fake):
         closed: the organisation may not create jobs.
     """
 
+    provider = "openai"
+
     def __init__(self) -> None:
         super().__init__()
         self.spec = OpenApi("openai-finetuning-openapi.yaml", also=frozenset({"trainingType"}), deviations=DEVIATIONS)

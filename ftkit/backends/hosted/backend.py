@@ -24,10 +24,11 @@ from ftkit.backends.hosted.submitting import submitting
 from ftkit.backends.hosted.treatment import Treatments
 from ftkit.backends.hosted.weights import fetch_model
 from ftkit.backends.protocol import TrainingJob
+from ftkit.catalog import load_catalog
 from ftkit.data import Dataset
 from ftkit.data.writers import OpenAIForm
 from ftkit.engine.estimate import Estimate
-from ftkit.errors import HostError, RefusedError, RunError
+from ftkit.errors import ConfigError, HostError, RefusedError, RunError
 from ftkit.recipe import Recipe
 from ftkit.schema import Output
 from ftkit.store import OPEN_STATES, RunRecord, Store
@@ -73,6 +74,7 @@ class HostedBackend(ABC, Generic[HostType]):
         patience: Patience | None,
     ) -> None:
         self.name, self.model = endpoint.name, model
+        self._known_as = model  # there; a subclass may say more in the name by which it is found here
         self.endpoint, self.treatments = endpoint, treatments
         self.concurrency, self.patience = concurrency, patience or Patience()
         self._base_url, self._api_key = base_url, api_key
@@ -149,7 +151,8 @@ class HostedBackend(ABC, Generic[HostType]):
             RefusedError, DataError: as for :meth:`check`; no key is needed.
         """
         self._refuse(recipe, data, validation)
-        return quote(self.name, self.model, recipe, data, last_day=self.shutdown_date())
+        where = f"{self.name}:{self.model}"
+        return quote(where, self.listed(), recipe, data, last_day=self.shutdown_date())
 
     def submit(self, job: TrainingJob, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. When the outcome stays in doubt the run stays ``queued``, and whoever
@@ -297,6 +300,15 @@ class HostedBackend(ABC, Generic[HostType]):
         """The host's address."""
         return self.endpoint.address(self._base_url)
 
+    def listed(self) -> tuple[str, str]:
+        """Under which provider and name the catalogue has the model that answers here. It goes by the address: what
+        OpenAI charges says nothing about another server that speaks as it does."""
+        try:
+            url = self.url()
+        except ConfigError:  # not said yet; the host's own it will be
+            return self.name, self._known_as
+        return load_catalog().provider_at(url), self._known_as
+
     def key(self) -> str:
         """The host's key."""
         return self.endpoint.key(self._api_key)
@@ -305,7 +317,7 @@ class HostedBackend(ABC, Generic[HostType]):
         where = f"{self.name}:{self.model}"
         check_recipe(recipe, self.treatments, self.beyond(recipe), where)
         needed = recipe.kind in self.validation_needed
-        check_rows(recipe.kind, data, validation, where, validation_needed=needed)
+        check_rows(recipe.kind, data, validation, where, self.listed(), validation_needed=needed)
 
     # Submitting.
 

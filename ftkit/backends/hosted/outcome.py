@@ -50,10 +50,12 @@ def bring_home(host: Host, patience: Patience, record: RunRecord, job: RemoteJob
             left = patience(lambda: host.leavings(job.id))
         except HostError as error:  # the run ends without it all the same
             store.append(record.id, "warning", {"message": f"{error}; the run's results and checkpoints are not shown"})
-    _write(record, job, events, left, store)
+    _write(record, job, events, left, host.url, store)
 
 
-def _write(record: RunRecord, job: RemoteJob, events: Sequence[RemoteEvent], left: Leavings, store: Store) -> None:
+def _write(
+    record: RunRecord, job: RemoteJob, events: Sequence[RemoteEvent], left: Leavings, url: str, store: Store
+) -> None:
     """Bring a run up to date; events first, so that the end comes last. Steps of files that events have told already
     are not told again."""
     seen = set(record.handle.get("seen", ()))
@@ -77,7 +79,7 @@ def _write(record: RunRecord, job: RemoteJob, events: Sequence[RemoteEvent], lef
             "tuned_model": job.tuned_model,
             "job": job.id,
             "trained_tokens": job.trained_tokens,
-            "cost_usd": _paid(record, job),
+            "cost_usd": _paid(record, job, url),
         }
         if left.checkpoints:
             summary["checkpoints"] = list(left.checkpoints)
@@ -94,10 +96,11 @@ def end(run_id: str, store: Store, state: RunState, error: str | None) -> None:
         store.append(run_id, "error", {"message": error})
 
 
-def _paid(record: RunRecord, job: RemoteJob) -> float | None:
-    """What training cost: the host's word, else its count of tokens at the catalogue's price."""
+def _paid(record: RunRecord, job: RemoteJob, url: str) -> float | None:
+    """What training cost: the host's word, else its count of tokens at the catalogue's price for that address."""
     if job.cost_usd is not None or job.trained_tokens is None:
         return job.cost_usd
     adapter: Any = "full" if record.recipe["adapter"]["kind"] == "full" else "lora"
-    price = load_catalog().training_price(record.backend, record.model, record.recipe["kind"], adapter)
+    known, model = load_catalog(), record.model.rpartition("#")[2]  # before "#" may stand the address
+    price = known.training_price(known.provider_at(url), model, record.recipe["kind"], adapter)
     return None if price is None else price.cost(job.trained_tokens)

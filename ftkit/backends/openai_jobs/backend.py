@@ -69,7 +69,6 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
         self.validation_needed = self.profile.validation_needed
         self._extra = extra or {}
         # The address is part of the name where nothing else says it, so that another process finds the host again.
-        self._known_as = model
         if profile == "compatible" and base_url is not None:
             self.model = f"{base_url}#{model}"
 
@@ -90,7 +89,7 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
     def body(
         self, recipe: Recipe, rows: int, files: dict[str, str], key: str, output: Output | None = None
     ) -> dict[str, Any]:
-        known = load_catalog().model(self.name, self._known_as)
+        known = load_catalog().model(*self.listed())
         asked = hyperparameters(self.profile, recipe, rows)
         body: dict[str, Any] = {
             "model": self._known_as if known is None or self._known_as.startswith("ft:") else known.id,
@@ -120,13 +119,13 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
         self.patience(lambda: self.host().download(record.handle["job"], folder))
 
     def shutdown_date(self) -> date | None:
-        known = load_catalog().model(self.name, self._known_as)
+        known = load_catalog().model(*self.listed())
         names = [self._known_as, *(() if known is None else (known.id, *known.aliases))]
         try:
             said = self.host().shutdown_dates()
         except (ConfigError, HostError):  # no key, or it cannot be asked now
             return None
-        listed = load_catalog().stops(self.name, self._known_as)
+        listed = load_catalog().stops(*self.listed())
         if listed is not None and listed.ends == "tuned_models":  # the base model's own end says nothing of these
             names = names[:1] if self._known_as.startswith("ft:") else []
         return next((said[name] for name in names if name in said), None)
