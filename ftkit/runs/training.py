@@ -36,8 +36,8 @@ def train(
         validation: rows whose loss is watched during training.
         lint: look at all rows first, by the rules of :func:`ftkit.lint` whose findings are errors, and refuse when
             there are any. ``False`` starts anyway, and leaves it to the backend.
-        max_cost: the most that training may cost, in US dollars, by the catalogue's prices. Training on this machine
-            costs nothing.
+        max_cost: the most that training may cost, in US dollars, by the catalogue's prices, and by the host's own
+            estimate where it makes one. Training on this machine costs nothing.
         run_id: name of the run: letters, digits and ``-``. Drawn from the time by default.
 
     Raises:
@@ -74,7 +74,7 @@ def train(
     # The run is in the store before anything starts, so that nothing started can be lost.
     store.create(record)
     try:
-        where.submit(TrainingJob(record.id, recipe, data, validation), store)
+        where.submit(TrainingJob(record.id, recipe, data, validation, max_cost), store)
     except BaseException as error:
         if not isinstance(error, Exception) and store.get(record.id).handle:
             raise  # cut off half-way: whoever looks next finds out what became of it
@@ -91,6 +91,8 @@ def _check_cost(where: Backend, recipe: Recipe, data: Dataset, validation: Datas
         return
     quote = ask(recipe, data, validation)
     cost = quote.training_usd
+    if cost is None and quote.estimated_by_host:
+        return  # asked for once the rows are there, and refused then when it is too much
     if cost is None:
         reason = "the price of training there is not known" + (f": {quote.unlisted}" if quote.unlisted else "")
     elif cost > max_cost:

@@ -39,6 +39,8 @@ class Fireworks(HostedBackend[FireworksHost]):
         patience: how failing calls are tried again.
     """
 
+    estimates = ("sft",)
+
     def __init__(
         self,
         model: str,

@@ -20,7 +20,7 @@ from ftkit.backends.hosted.looking import Looks
 from ftkit.backends.hosted.outcome import bring_home, end, note_estimate
 from ftkit.backends.hosted.patience import Patience
 from ftkit.backends.hosted.quote import Quote, quote
-from ftkit.backends.hosted.submitting import submitting
+from ftkit.backends.hosted.submitting import fail_if_abandoned, submitting
 from ftkit.backends.hosted.treatment import Treatments
 from ftkit.backends.hosted.weights import fetch_model
 from ftkit.backends.protocol import TrainingJob
@@ -35,10 +35,6 @@ from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.task import Task
 
 __all__ = ["HostedBackend"]
-
-_BEGIN_S = 10.0
-"""How long a run may be in the store before its submission has begun."""
-
 
 HostType = TypeVar("HostType", bound=Host)
 
@@ -61,6 +57,8 @@ class HostedBackend(ABC, Generic[HostType]):
     """Whether training files begin with one."""
     validation_needed: tuple[str, ...] = ()
     """Kinds of recipes that the host trains with validation rows alone."""
+    estimates: tuple[str, ...] = ()
+    """Kinds of recipes whose price the host itself says, once it has the rows and before the job is created."""
 
     def __init__(
         self,
@@ -152,7 +150,8 @@ class HostedBackend(ABC, Generic[HostType]):
         """
         self._refuse(recipe, data, validation)
         where = f"{self.name}:{self.model}"
-        return quote(where, self.listed(), recipe, data, last_day=self.shutdown_date())
+        says = recipe.kind in self.estimates
+        return quote(where, self.listed(), recipe, data, last_day=self.shutdown_date(), estimated_by_host=says)
 
     def submit(self, job: TrainingJob, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. When the outcome stays in doubt the run stays ``queued``, and whoever
@@ -169,7 +168,8 @@ class HostedBackend(ABC, Generic[HostType]):
                 write_rows(job.validation, folder / "validation.jsonl", form, mark=self.byte_order_mark)
             # From here on the run can be gone on with by whoever finds it.
             key = f"ftkit-{job.run_id}-{secrets.token_hex(4)}"
-            store.update(job.run_id, handle={"key": key, "phase": "uploading", "url": self.host().url})
+            handle = {"key": key, "phase": "uploading", "url": self.host().url, "max_cost": job.max_cost}
+            store.update(job.run_id, handle=handle)
             self._submit(store.get(job.run_id), store)
 
     def resume(self, record: RunRecord, store: Store) -> None:
@@ -201,7 +201,7 @@ class HostedBackend(ABC, Generic[HostType]):
         if record.state not in OPEN_STATES:
             return
         if "key" not in record.handle:
-            self._fail_if_abandoned(record, store)
+            fail_if_abandoned(record, store)
             return
         if not self.looks.due(record.id):
             return
@@ -333,12 +333,12 @@ class HostedBackend(ABC, Generic[HostType]):
             output = Task.model_validate(record.task).output
             order = Order(key, self.body(recipe, record.rows, files, key, output), kind)
             try:
-                note_estimate(self.host(), self.patience, order, run_id, store)
+                note_estimate(self.host(), self.patience, order, store.get(run_id), store)
                 self._note(run_id, store, phase="creating", asked_at=time.time())
                 found = create_once(
                     self.patience, lambda: self.host().create_job(order), lambda: self.host().find_job(key, kind)
                 )
-            except HostError:
+            except (HostError, RefusedError):
                 # A clear no: nothing was created, so what was uploaded for it goes.
                 self._note(run_id, store, phase="uploading", asked_at=None)
                 self._files(store).remove(store.get(run_id))
@@ -377,15 +377,6 @@ class HostedBackend(ABC, Generic[HostType]):
                 )
                 end(record.id, store, "failed", reason)
         return None
-
-    def _fail_if_abandoned(self, record: RunRecord, store: Store) -> None:
-        """A run without a key was never sent; when nobody is at it any more, say so."""
-        if time.time() - record.created_at < _BEGIN_S:
-            return
-        with submitting(store.run_folder(record.id)) as mine:
-            if mine and "key" not in store.get(record.id).handle:
-                reason = "it was cut off before anything was sent, so nothing was charged; start it again with ft.train"
-                end(record.id, store, "failed", reason)
 
     def _may_appear(self, record: RunRecord) -> bool:
         """Whether a request for the job may still be under way."""

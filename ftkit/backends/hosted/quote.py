@@ -42,6 +42,8 @@ class Quote(BaseModel):
     answering_days_left: int | None
     stops_source: str | None
     """Who says so: a page of the catalogue, or the host itself."""
+    estimated_by_host: bool
+    """Whether the host says its own price once it has the rows, which ``ft.train(max_cost=…)`` then goes by too."""
     unlisted: str | None
     """Why no price, limit or date of the place is known; ``None`` where the catalogue has any."""
     replacement: str | None
@@ -57,6 +59,7 @@ def quote(
     data: Dataset,
     *,
     last_day: date | None = None,
+    estimated_by_host: bool = False,
     today: date | None = None,
 ) -> Quote:
     """Work out what training ``recipe`` on ``data`` costs there.
@@ -65,6 +68,8 @@ def quote(
         backend: as ``"name:model"``.
         listed: under which provider and name the catalogue has the model.
         last_day: when the host itself says that the model stops answering; goes before the catalogue's word.
+
+        estimated_by_host: whether the host says its own price of the job once it has the rows.
 
     Raises:
         DataError: a row that cannot be read.
@@ -109,6 +114,11 @@ def quote(
             f"it stops answering on {last_day} by the host's own word, not on {stopping.on} as in the catalogue"
         )
     notes += [f"{fact.source} was read {fact.as_of}" for fact in (training, answers) if fact and fact.is_stale(today)]
+    if estimated_by_host:
+        notes.append(
+            "the host's own estimate needs the uploaded rows: ft.train asks for it before the job is created, and "
+            "max_cost goes by it too"
+        )
     return Quote(
         backend=backend,
         rows=len(data),
@@ -126,6 +136,7 @@ def quote(
         stops_answering=stops,
         answering_days_left=None if stops is None else days_until(stops, today),
         stops_source=stops_source,
+        estimated_by_host=estimated_by_host,
         unlisted=unlisted,
         replacement=None if row is None else row.replacement,
         price_source=None if training is None else training.source,

@@ -127,7 +127,15 @@ class OpenAIHost:
         return None
 
     def estimate(self, order: Order) -> float | None:
-        return None  # it says none beforehand
+        if order.kind not in self.profile.estimates:
+            return None
+        body = {name: held for name, held in order.body.items() if name != "extra_body"}
+        body |= order.body.get("extra_body", {})
+        told = self.sdk.call(
+            "estimating the price",
+            lambda: self.sdk.client.post("/fine_tuning/jobs/estimate_price", body=body, cast_to=object),
+        )
+        return _price(plain(told))
 
     def create_job(self, order: Order) -> RemoteJob:
         client = self.sdk.client
@@ -278,3 +286,12 @@ class OpenAIHost:
             error=message or None,
             trained_tokens=int(tokens) if tokens else None,
         )
+
+
+def _price(told: dict[str, Any]) -> float | None:
+    """The first amount that is called a price or cost: the documents name the call, and not what it answers."""
+    for name, held in told.items():
+        if "price" in name or "cost" in name:
+            with contextlib.suppress(ValueError, TypeError):
+                return float(str(held).lstrip("$"))
+    return None

@@ -40,6 +40,8 @@ class Together(HostedBackend[TogetherHost]):
         patience: how failing calls are tried again.
     """
 
+    estimates = ("sft", "dpo")
+
     def __init__(
         self,
         model: str,
