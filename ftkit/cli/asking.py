@@ -93,13 +93,15 @@ def say_cost(expected: Forecast, max_cost: float | None) -> None:
         RefusedError: it is more than ``max_cost``, or not known.
     """
     from ftkit.errors import RefusedError
+    from ftkit.evaluation.figures import usd_text
 
     note(str(expected))
     total = expected.total_usd
     if max_cost is not None and (total is None or total > max_cost):
-        why = "no price is known" if total is None else "it would cost more"
+        why = "no price is known" if total is None else f"it would cost up to {usd_text(total)}"
         raise RefusedError(
-            f"--max-cost is ${max_cost:,.2f}; {why}. Nothing was asked", backend=expected.model.partition(":")[0]
+            f"--max-cost is {usd_text(max_cost)}, and {why}. Nothing was asked",
+            backend=expected.model.partition(":")[0],
         )
 
 

@@ -75,9 +75,11 @@ class Forecast(BaseModel):
             way = " by batch" if self.batch else ""
             said += f"about {usd_text(self.rows_usd)}{way} ({self.price_source}, {self.price_as_of})"
         for one in self.beside:
-            whom = "" if one.model == self.model else f" to its base {one.model}"
+            whom = " probe questions" if one.model == self.model else f" to its base {one.model}"
             cost = "no price is known" if one.total_usd is None else f"up to {usd_text(one.total_usd)}"
-            said += f"; and {count_text(one.questions)} questions beside them{whom}: {cost}"
+            said += f"; and {count_text(one.questions)}{whom}: {cost}"
+        if self.beside and self.total_usd is not None:
+            said += f"; in all, up to {usd_text(self.total_usd)}"
         if self.stops_answering is None:
             return said
         left = days_until(self.stops_answering)

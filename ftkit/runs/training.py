@@ -102,7 +102,7 @@ def _check_cost(where: Backend, recipe: Recipe, data: Dataset, validation: Datas
         )
     else:
         return
-    raise RefusedError(f"{where.name}:{where.model}: max_cost is ${max_cost:,.2f}, and {reason}", backend=where.name)
+    raise RefusedError(f"{where.name}:{where.model}: max_cost is ${max_cost:,g}, and {reason}", backend=where.name)
 
 
 def _new_run_id(store: Store) -> str:

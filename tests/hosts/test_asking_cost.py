@@ -47,13 +47,13 @@ def test_the_cost_of_rows_and_probes_is_said_before_they_are_asked(arguments, op
     (tmp_path / "shots.jsonl").write_text(json.dumps({"text": "another", "team": "red"}) + "\n")
     given = [str(tmp_path / "shots.jsonl") if one == "SHOTS" else one for one in more]
     done = CliRunner().invoke(app, [*arguments, *given, "--max-cost", "0"])
-    assert "it would cost more. Nothing was asked" in done.stderr
+    assert "--max-cost is $0.00, and it would cost up to $0.0" in done.stderr
     assert _asked(openai_fake) == 0
     done = CliRunner().invoke(app, [*arguments, *given])
     assert done.exit_code == 0, done.output
     rows = int(given[1]) if "--limit" in given else 20
     assert f"openai:gpt-4.1-mini: {rows} rows, " in done.stderr
-    assert (f"; and {beside} questions beside them: up to $0.0" in done.stderr) == (beside > 0)
+    assert (f"; and {beside} probe questions: up to $0.0" in done.stderr) == (beside > 0)
     assert _asked(openai_fake) == rows + beside
     general = ft.Report.load(tmp_path / "r.json").probes
     assert (0 if general is None else len(general.general.rows)) == beside
@@ -69,7 +69,8 @@ def test_a_tuned_models_base_is_counted_until_its_answers_are_kept(openai_fake, 
     assert (probes.general, probes.train_rows) == (6, 6)
     expected = forecast(model, notes.take(6), probes=probes)
     assert [(one.model, one.questions) for one in expected.beside] == [(model.name, 12), (probes.base.name, 6)]
-    assert "; and 6 questions beside them to its base openai:gpt-4.1-mini: up to $0.0" in str(expected)
+    assert "; and 6 to its base openai:gpt-4.1-mini: up to $0.0" in str(expected)
+    assert ", up to $0.0" in str(expected)
     assert expected.total_usd == pytest.approx(expected.rows_usd + sum(one.total_usd for one in expected.beside))
     before = _asked(openai_fake)
     report = ft.evaluate(model, notes, limit=6, progress=False)

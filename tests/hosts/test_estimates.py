@@ -45,7 +45,7 @@ def _left(fake: Any) -> dict[str, Any]:
 
 def test_what_the_host_says_is_held_to_max_cost_before_the_job_is_created(place: Place, notes: ft.Dataset) -> None:
     fake, where = place
-    with pytest.raises(RefusedError, match=r"max_cost is \$2\.00, and the host itself estimates \$\d\.\d\d\. No job"):
+    with pytest.raises(RefusedError, match=r"max_cost is \$2, and the host itself estimates \$\d\.\d\d\. No job"):
         ft.train(ft.SFT(epochs=1), notes, backend=where, max_cost=2.0)
     assert (len(_asked(fake)), fake.jobs, _left(fake)) == (1, {}, {})
     assert ft.runs.all()[0].state == "failed"

@@ -44,7 +44,7 @@ def note_estimate(host: Host, patience: Patience, order: Order, record: RunRecor
     else:
         return
     raise RefusedError(
-        f"{where}: max_cost is ${most:,.2f}, and {told}. No job was created, and nothing was charged",
+        f"{where}: max_cost is ${most:,g}, and {told}. No job was created, and nothing was charged",
         backend=record.backend,
     )
 
