@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from pydantic import Field, model_validator
 
+from ftkit.arguments import check_kind
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.errors import ConfigError, ModelError
 from ftkit.evaluation.figures import usd_text
@@ -21,7 +22,7 @@ from ftkit.extras import require
 from ftkit.schema import Declared
 from ftkit.task import Task
 
-__all__ = ["Answering", "Asking", "ask"]
+__all__ = ["Answering", "Asking", "ask", "check_model"]
 
 
 class Answering(Protocol):
@@ -44,6 +45,16 @@ class Answering(Protocol):
     ) -> list[Answer]: ...
 
     def about(self) -> dict[str, Any]: ...
+
+
+def check_model(value: object) -> None:
+    """See that ``value`` can be asked.
+
+    Raises:
+        ConfigError: it is something else, for instance the name of a model.
+    """
+    if not hasattr(value, "answer_many"):
+        check_kind(value, (), "model", 'an ft.Model: ft.Model("local:smollm2-135m", task), or run.model')
 
 
 class Asking(Declared):

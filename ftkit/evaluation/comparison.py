@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.arguments import check_kind
 from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation.change import MetricChange, changes
 from ftkit.evaluation.costs import RIGHT, BreakEven, break_even
@@ -174,8 +175,10 @@ def compare(
 
     Raises:
         ReportError: the reports differ in output, rows, prompts or wanted answers, or do not share the metric.
-        ConfigError: ``margin`` or ``confidence`` out of range.
+        ConfigError: ``margin`` or ``confidence`` out of range, or what is no report.
     """
+    for name, report in (("before", before), ("after", after)):
+        check_kind(report, Report, name, "an ft.Report: ft.evaluate(model, test), or ft.Report.load(path)")
     check_confidence(confidence)
     pairs = paired_rows(before, after)
     found = changes(before, after, pairs, confidence=confidence, seed=seed)

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ftkit.data import Dataset, Row
+from ftkit.data import Dataset, Row, check_dataset
 from ftkit.errors import ConfigError
-from ftkit.evaluation.asking import Answering
+from ftkit.evaluation.asking import Answering, check_model
 from ftkit.evaluation.few_shot import baselines
 from ftkit.evaluation.figures import count_text, file_text, interval_text, percent_text, value_text
 from ftkit.evaluation.plain import canonical, plain
@@ -97,6 +97,8 @@ def diagnose(
     Raises:
         ConfigError: fewer than ``2 * shots + 4`` rows.
     """
+    check_model(model)
+    check_dataset(data)
     data = data.with_task(task)
     if len(data) < 2 * shots + 4:
         raise ConfigError(f"diagnose needs at least {2 * shots + 4} rows for shots={shots}, and there are {len(data)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.arguments import check_kind
 from ftkit.errors import ConfigError
 from ftkit.evaluation.comparison import compare
 from ftkit.evaluation.figures import (
@@ -139,6 +140,7 @@ def overview(reports: Sequence[Report], *, margin: float | None = None, confiden
         ConfigError: fewer than two reports.
         ReportError: their rows differ.
     """
+    check_kind(reports, Sequence, "reports", "a list: ft.overview([old, small, large])")
     if len(reports) < 2:
         raise ConfigError(f"an overview takes at least two reports, not {len(reports)}")
     first = reports[0]

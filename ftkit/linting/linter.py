@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ftkit.data import Dataset
+from ftkit.data import Dataset, check_dataset
 from ftkit.errors import ConfigError
 from ftkit.linting.density import density_of
 from ftkit.linting.facts import Facts
@@ -75,6 +75,9 @@ def lint(
             loaded.
         DataError: a file has changed since it was loaded.
     """
+    check_dataset(train, "train")
+    if test is not None:
+        check_dataset(test, "test")
     data = [("train", train)] + ([("test", test)] if test is not None else [])
     setting = Setting(
         task=train.task,

@@ -12,9 +12,10 @@ from ftkit.backends.hosted import Quote
 from ftkit.data import Dataset
 from ftkit.engine.estimate import Estimate
 from ftkit.engine.target import named_gpu
-from ftkit.errors import ConfigError, DataError, FtkitError
+from ftkit.errors import ConfigError, FtkitError
 from ftkit.linting.refusing import refuse_errors
 from ftkit.recipe import Recipe
+from ftkit.runs.training import check_job
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -102,8 +103,7 @@ def plan(
     """
     if device is not None:
         named_gpu(device)
-    if not len(data):
-        raise DataError("there are no rows to train on")
+    check_job(recipe, data, validation)
     asked = list(backends) if isinstance(backends, Iterable) and not isinstance(backends, str) else [backends]
     if not asked:
         raise ConfigError('backends: name at least one, e.g. "local:smollm2-135m"')
