@@ -21,6 +21,7 @@ from ftkit.evaluation.report import Report
 from ftkit.evaluation.saving import save
 from ftkit.evaluation.statistics import check_confidence
 from ftkit.evaluation.verdict import Verdict, rows_needed, sentence, verdict_of
+from ftkit.shown import Shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -43,7 +44,7 @@ class Counts(BaseModel):
     uncounted: int = 0
 
 
-class Comparison(BaseModel):
+class Comparison(Shown, BaseModel):
     """What changed between two reports; made by :func:`ftkit.compare`.
 
     ``print(comparison)`` shows both side by side; ``comparison.save(path)`` writes ``.html``, ``.md`` or ``.json``.

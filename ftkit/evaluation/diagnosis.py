@@ -18,6 +18,7 @@ from ftkit.evaluation.report import Report
 from ftkit.evaluation.statistics import critical_value, wilson_interval
 from ftkit.schema import ChoiceOutput
 from ftkit.schema.sameness import normalised
+from ftkit.shown import Shown
 from ftkit.task import Task
 
 __all__ = ["Diagnosis", "Evidence", "diagnose"]
@@ -47,7 +48,7 @@ class Evidence(BaseModel):
     """Rows that show it, at most five."""
 
 
-class Diagnosis(BaseModel):
+class Diagnosis(Shown, BaseModel):
     """What to do with a task, and why; made by :func:`ftkit.diagnose`."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)

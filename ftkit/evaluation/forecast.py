@@ -11,11 +11,12 @@ from ftkit.catalog import InferencePrice, days_until, load_catalog
 from ftkit.data import Dataset
 from ftkit.evaluation.asking import Answering
 from ftkit.evaluation.figures import count_text, usd_text
+from ftkit.shown import Shown
 
 __all__ = ["Forecast", "forecast"]
 
 
-class Forecast(BaseModel):
+class Forecast(Shown, BaseModel):
     """What the answers will cost. ``str`` says it in a sentence or two."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)

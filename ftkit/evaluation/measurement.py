@@ -159,7 +159,7 @@ def evaluate(
             task=plain(model.task.model_dump(mode="json")),
             task_fingerprint=model.task.fingerprint,
             dataset_fingerprint=rows_of.fingerprint,
-            sources=tuple(str(source) for source in rows_of.sources),
+            sources=rows_of.source_names,
             sampling=drawing,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             ftkit_version=__version__,

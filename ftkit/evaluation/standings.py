@@ -24,6 +24,7 @@ from ftkit.evaluation.pareto import places
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.saving import save
 from ftkit.evaluation.verdict import Verdict
+from ftkit.shown import Shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -49,7 +50,7 @@ class Standing(BaseModel):
     """Whether no other is as good for less, or better for as much."""
 
 
-class Overview(BaseModel):
+class Overview(Shown, BaseModel):
     """Several reports side by side, each compared with the first; made by :func:`ftkit.overview`."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)

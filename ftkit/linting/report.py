@@ -12,6 +12,7 @@ from ftkit.errors import ConfigError
 from ftkit.files import write_atomically
 from ftkit.linting.density import Density
 from ftkit.linting.finding import Finding, Severity
+from ftkit.shown import Shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,7 +37,7 @@ class RuleCount(BaseModel):
     fixable: bool
 
 
-class LintReport(BaseModel):
+class LintReport(Shown, BaseModel):
     """What the linter found; made by :func:`ftkit.lint`.
 
     ``print(report)`` shows it as ``file:line: CODE message``; ``report.save("lint.sarif")`` writes it by suffix:
@@ -111,6 +112,11 @@ class LintReport(BaseModel):
 
     def __str__(self) -> str:
         return self.form("text").rstrip("\n")
+
+    def _headline(self) -> str:
+        from ftkit.linting.forms.summary import headline
+
+        return headline(self)
 
     def __rich__(self) -> RenderableType:
         from ftkit.linting.forms.terminal import coloured

@@ -16,6 +16,7 @@ from ftkit.errors import ConfigError, FtkitError
 from ftkit.linting.refusing import refuse_errors
 from ftkit.recipe import Recipe
 from ftkit.runs.training import check_job
+from ftkit.shown import Shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -37,8 +38,13 @@ class PlanEntry(BaseModel):
     problem: str | None = None
     """Why not."""
 
+    @property
+    def fits(self) -> bool:
+        """Whether the run could be made there: it has the memory, or is a host that takes it."""
+        return self.quote is not None or (self.estimate is not None and self.estimate.fits)
 
-class Plan(BaseModel):
+
+class Plan(Shown, BaseModel):
     """What a run would take on each backend. ``print`` shows it as a table; ``model_dump_json`` gives all of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -51,7 +57,7 @@ class Plan(BaseModel):
     @property
     def fits(self) -> bool:
         """Whether there is a backend where it could run: one that has the memory, or a host that takes it."""
-        return any(entry.quote or (entry.estimate and entry.estimate.fits) for entry in self.entries)
+        return any(entry.fits for entry in self.entries)
 
     def __getitem__(self, backend: str) -> Estimate:
         """The estimate of ``backend``.
@@ -70,6 +76,10 @@ class Plan(BaseModel):
         from ftkit.planning.table import plan_text
 
         return plan_text(self)
+
+    def _headline(self) -> str:
+        said = [f"{one.backend} {'fits' if one.fits else 'does not fit'}" for one in self.entries]
+        return f"{self.rows:,} rows; {', '.join(said)}"
 
     def __rich__(self) -> RenderableType:
         from ftkit.planning.table import plan_table
