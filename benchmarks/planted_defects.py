@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import json
 import random
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +21,7 @@ from ftkit.schema import infer_output
 __all__ = [
     "PLANTS",
     "Base",
+    "Change",
     "Plant",
     "Row",
     "clean_bases",
@@ -60,6 +65,7 @@ class Plant:
         role: what the rows that ``make`` gives are: ``alone``, the rows to train on, and no others; ``test`` rows
             beside the clean rows to train on; rows to ``train`` on beside the clean rows as test.
         lint: further arguments of ``ft.lint``.
+        model: makes the local model whose tokens are counted.
         whole: the finding is about the data as a whole; there are no planted rows.
     """
 
@@ -68,12 +74,14 @@ class Plant:
     make: Callable[[list[Row], random.Random], Planted]
     role: Literal["alone", "test", "train"] = "alone"
     lint: dict[str, Any] = field(default_factory=dict)
+    model: Callable[[], str] | None = None
     whole: bool = False
 
     def report(self, made: ft.Dataset, clean: ft.Dataset, **options: Any) -> ft.LintReport:
         """What the linter says of planted rows in their role."""
         sides = {"alone": (made, None), "test": (clean, made), "train": (made, clean)}[self.role]
-        return ft.lint(*sides, **self.lint, **options)
+        backends = {} if self.model is None else {"backends": f"local:{self.model()}"}
+        return ft.lint(*sides, **self.lint, **backends, **options)
 
     def flagged(self, report: ft.LintReport) -> set[int]:
         """Numbers of the made rows that the rule found something in; of a rule on the whole {0} where it did."""
@@ -407,6 +415,27 @@ def longer_than_the_model_reads(row: Row, draw: random.Random) -> Row:
     return {**row, "messages": [first, {**asked, "content": f"{asked['content']} {'and so on ' * 3_000}"}, last]}
 
 
+@cache
+def model_that_leaves_ends_out() -> str:
+    """A folder with the embedded model's tokenizer; its template ends no turn whose speaker has a name."""
+    from ftkit.engine.embedded import expand_embedded
+
+    folder = Path(tempfile.mkdtemp(prefix="ftkit-template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(expand_embedded() / name, folder)
+    template = folder / "chat_template.jinja"
+    end = "message['content'] + '<|im_end|>'"
+    whole = template.read_text(encoding="utf-8")
+    template.write_text(whole.replace(end, "message['content'] + ('' if message['name'] else '<|im_end|>')"))
+    return str(folder)
+
+
+def named_speaker(row: Row, draw: random.Random) -> Row:
+    *turns, last = row["messages"]
+    return {**row, "messages": [*turns, {**last, "name": "clinic"}]}
+
+
 def other_talk(row: Row, draw: random.Random) -> Row:
     question, reply = row["rejected"]
     return {**row, "rejected": [{**question, "content": f"{question['content']} Please."}, reply]}
@@ -508,6 +537,7 @@ PLANTS: tuple[Plant, ...] = (
     Plant("U008", ("triage",), in_place(lambda row, draw: {**row, "id": "m001"})),
     Plant("T001", ("plain chats",), in_place(longer_than_the_model_reads), lint=LOCAL),
     Plant("T002", ("plain chats",), in_place(call_at_the_end), lint=LOCAL),
+    Plant("T003", ("plain chats",), in_place(named_speaker), model=model_that_leaves_ends_out),
     Plant("T004", ("plain chats",), every(long_prompt), lint=LOCAL, whole=True),
     Plant("T005", ("tone",), in_place(lambda row, _: {**row, "reply": " ".join([row["reply"]] * 20)})),
     Plant("V001", ("visits", "tone"), few(9), whole=True),

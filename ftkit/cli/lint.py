@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,6 +61,9 @@ def lint(
     fix: Annotated[bool, typer.Option("--fix", help="Write NAME.fixed.jsonl with what can be mended safely.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show what --fix would change; write nothing.")] = False,
     statistics: Annotated[bool, typer.Option("--statistics", help="Only counts, rule by rule.")] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every finding, not only the first five of each rule (up to 1,000 of each).")
+    ] = False,
     format_: Annotated[
         str, typer.Option("--format", metavar="FORM", help="text, json, sarif, markdown or html.", show_default=True)
     ] = "text",
@@ -129,7 +133,7 @@ def lint(
         ignore_rows=known.ignore_rows,
         gradients=gradients,
     )
-    _print(report, format_, statistics)
+    _print(report, format_, statistics=statistics, whole=all_)
     save_result(report, paths)
     if not exit_zero and _found(report, grave):
         raise typer.Exit(1)
@@ -193,14 +197,16 @@ def _mend(
     return made
 
 
-def _print(report: LintReport, form: str, statistics: bool) -> None:
-    from ftkit.linting.forms.terminal import statistics_lines
+def _print(report: LintReport, form: str, *, statistics: bool, whole: bool) -> None:
+    from ftkit.linting.forms.terminal import coloured, statistics_lines
 
     if statistics:
         for line in statistics_lines(report):
             typer.echo(line)
-    elif form == "text":
+    elif form == "text" and not whole:
         show(report)
+    elif form == "text" and sys.stdout.isatty():
+        show(coloured(report, None))
     else:
         typer.echo(report.form(form), nl=False)
 

@@ -102,10 +102,10 @@ def _about(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[str
         "tuned model": run.model.name if record.state == "succeeded" else "",
         "started": stamp(record.created_at),
         "progress": "" if last is None else f"step {last['step']} of {last.get('steps', '?')}",
-        "loss": _course([step["loss"] for step in steps if "loss" in step]),
-        "reward": _course([step["reward"] for step in steps if "reward" in step]),
-        "validation loss": _course([look["loss"] for look in looks if "loss" in look]),
-        "validation reward": _course([look["reward"] for look in looks if "reward" in look]),
+        "loss": _losses(steps),
+        "reward": _course(steps, "reward"),
+        "validation loss": _losses(looks),
+        "validation reward": _course(looks, "reward"),
         "speed": _speed(steps),
         "rows": f"{record.rows:,} ({record.data_fingerprint[:19]}…)",
         "task": run.task.instructions or "(the rows hold whole conversations)",
@@ -131,9 +131,16 @@ def _speed(steps: list[dict[str, Any]]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _course(losses: list[float]) -> str:
-    """The first and the last."""
-    return " → ".join(f"{loss:.4f}" for loss in dict.fromkeys([*losses[:1], *losses[-1:]]))
+def _losses(told: list[dict[str, Any]]) -> str:
+    """The course of the loss and, where it is told, of the token accuracy."""
+    accuracy = _course(told, "token_accuracy", ".1%")
+    return _course(told, "loss") + (f", token accuracy {accuracy}" if accuracy else "")
+
+
+def _course(told: list[dict[str, Any]], name: str, form: str = ".4f") -> str:
+    """The first and the last value of that name."""
+    found = [one[name] for one in told if one.get(name) is not None]
+    return " → ".join(f"{value:{form}}" for value in dict.fromkeys([*found[:1], *found[-1:]]))
 
 
 def _changed(run: Run) -> dict[str, Any]:

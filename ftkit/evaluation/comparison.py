@@ -26,10 +26,23 @@ from ftkit.shown import Shown
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["Comparison", "Counts", "Kind", "compare", "kind_of"]
+__all__ = ["KIND_WORDS", "Comparison", "Counts", "Kind", "compare", "kind_of"]
 
-Kind = Literal["fixed", "regressed", "both_right", "both_wrong", "uncounted"]
-"""What became of a row, by the headline metric; ``uncounted`` when it does not count the row."""
+Kind = Literal["fixed", "regressed", "both_right", "both_wrong", "better", "worse", "unchanged", "uncounted"]
+"""What became of a row, by the headline metric: the first four when it is a rate, the next three when it is a score on
+another scale, where no answer is simply right; ``uncounted`` when it does not count the row."""
+
+KIND_WORDS: dict[str, str] = {
+    "fixed": "fixed",
+    "regressed": "regressed",
+    "both_right": "right in both",
+    "both_wrong": "wrong in both",
+    "better": "better",
+    "worse": "worse",
+    "unchanged": "unchanged",
+    "uncounted": "not counted",
+}
+"""What readers are told a row became."""
 
 
 class Counts(BaseModel):
@@ -41,6 +54,9 @@ class Counts(BaseModel):
     regressed: int = 0
     both_right: int = 0
     both_wrong: int = 0
+    better: int = 0
+    worse: int = 0
+    unchanged: int = 0
     uncounted: int = 0
 
 
@@ -89,6 +105,20 @@ class Comparison(Shown, BaseModel):
         """What tables call the two, told apart even when the reports have the same label."""
         before, after = self.before.label, self.after.label
         return (before, after) if before != after else (f"{before} (before)", f"{after} (after)")
+
+    @property
+    def tally(self) -> tuple[tuple[Kind, int], ...]:
+        """How many rows became what, of the kinds that the headline metric tells apart."""
+        right_or_wrong = self[self.primary].unit == "rate"
+        kinds: tuple[Kind, ...] = (
+            ("fixed", "regressed", "both_right", "both_wrong") if right_or_wrong else ("better", "worse", "unchanged")
+        )
+        found = [(kind, int(getattr(self.counts, kind))) for kind in kinds]
+        return (*found, *([("uncounted", self.counts.uncounted)] if self.counts.uncounted else ()))
+
+    def kind_of(self, pair: Pair) -> Kind:
+        """What became of a row by the headline metric."""
+        return kind_of(pair, self[self.primary])
 
     def pairs(self) -> tuple[Pair, ...]:
         """The rows before and after, in the order of ``before``."""
@@ -198,7 +228,7 @@ def compare(
     needed = None
     if verdict == "inconclusive":
         needed = rows_needed(gain, margin=margin, confidence=confidence, unit=change.unit)
-    kinds = [kind_of(pair, name) for pair in pairs]
+    kinds = [kind_of(pair, change) for pair in pairs]
     return Comparison(
         verdict=verdict,
         sentence=sentence(
@@ -224,11 +254,15 @@ def compare(
     )
 
 
-def kind_of(pair: Pair, metric: str) -> Kind:
+def kind_of(pair: Pair, metric: MetricChange) -> Kind:
     """What became of a row by ``metric``."""
-    before, after = (row.scores.get(metric) for row in pair)
+    before, after = (row.scores.get(metric.name) for row in pair)
     if before is None or after is None:
         return "uncounted"
+    if not metric.higher_is_better:
+        before, after = (1 - before, 1 - after) if metric.unit == "rate" else (-before, -after)
+    if metric.unit != "rate":
+        return "better" if after > before else "worse" if after < before else "unchanged"
     if after >= RIGHT:
         return "both_right" if before >= RIGHT else "fixed"
     return "regressed" if before >= RIGHT else "both_wrong"

@@ -35,6 +35,8 @@ __all__ = ["lint"]
 KEEP = 1_000
 """Findings of each rule that a report holds; all are counted."""
 
+_NO_ANSWERS = "rules on answers: no column of answers is named; say which with target= (--target)"
+
 
 def lint(
     train: Dataset,
@@ -117,7 +119,7 @@ def lint(
         # Of row rules the sweep has kept some findings, and the numbers of all rows.
         collected.add(rule, chain.from_iterable(part.found.get(code, ()) for part in swept))
         collected.also(rule, chain.from_iterable(part.flagged.get(code, ()) for part in swept))
-    return collected.report(skipped)
+    return collected.report([_NO_ANSWERS, *skipped] if setting.kind == "prompts" else skipped)
 
 
 def _codes(given: str | Sequence[str]) -> list[str]:
@@ -161,7 +163,7 @@ def _ignored(
             rows.setdefault(code.upper(), set()).update(numbers)
     for number, codes in inline.items():
         for code in codes:
-            rows.setdefault(code.upper(), set()).add(number)
+            rows.setdefault(code, set()).add(number)
     return [("" if code == "ALL" else code, frozenset(numbers)) for code, numbers in rows.items()]
 
 
@@ -242,7 +244,7 @@ class _Collected:
             severity=min(severities, key=SEVERITIES.index),
             count=self._counts[code],
             rows=len(self._rows[code]),
-            fixable=rule.fixable,
+            fixable=rule.fixable and any(one.fixable for one in self._found[code]),
         )
 
     def _finding(self, rule: Rule, found: Found) -> Finding:

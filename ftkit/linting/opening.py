@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ftkit.data import Dataset
 from ftkit.data.formats import FORMATS
-from ftkit.errors import DataError, FormatError
+from ftkit.errors import ConfigError, DataError, FormatError
 
 __all__ = ["open_anyway"]
 
@@ -37,6 +37,6 @@ def open_anyway(load: Callable[[str], Dataset], format_: str) -> Dataset:
 def _tried(load: Callable[[str], Dataset], name: str) -> Dataset | None:
     try:
         rows = load(name)
-    except DataError:
+    except (DataError, ConfigError):  # a format that these rows, or this task, do not fit
         return None
     return rows if len(rows.take(_LOOKED_AT).check()) < min(len(rows), _LOOKED_AT) else None

@@ -34,5 +34,5 @@ def refuse_errors(data: Dataset, validation: Dataset | None, *, backend: str) ->
             for finding in report.findings[:_SHOWN]
         ]
         more = total - len(lines)
-        lines += [f"  … and {more:,} more; `ftkit lint` lists them all"] if more > 0 else []
-        raise DataError("\n".join([head, *lines, "  lint=False (--no-lint) starts anyway."]))
+        lines += [f"  … and {more:,} more; `ftkit lint --all` lists them"] if more > 0 else []
+        raise DataError("\n".join([head, *lines, "  lint=False (--no-lint) goes on anyway."]))

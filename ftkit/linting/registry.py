@@ -71,7 +71,7 @@ def lint_rule(
 
     def declare(function: Checks) -> Checks:
         first = (function.__doc__ or "").strip().partition("\n")[0]
-        _declared[_free(code)] = _FunctionRule(code, name, summary or first or name, severity, function)
+        _declared[code] = _FunctionRule(code, name, summary or first or name, severity, function)
         return function
 
     letters, digits = code.rstrip("0123456789"), code[len(code.rstrip("0123456789")) :]
@@ -79,13 +79,9 @@ def lint_rule(
         raise ConfigError(f"lint_rule({code!r}): a code is capital letters and three digits, e.g. X001")
     if severity not in SEVERITIES:
         raise ConfigError(f"lint_rule({code!r}): severity={severity!r} must be one of {', '.join(SEVERITIES)}")
-    return declare
-
-
-def _free(code: str) -> str:
-    if any(rule.code == code for rule in (*BUILT_IN, *_plugged_in())):
+    if any(rule.code == code for rule in BUILT_IN):
         raise ConfigError(f"lint_rule({code!r}): another rule has this code")
-    return code
+    return declare
 
 
 def known_rules() -> dict[str, Rule]:
@@ -95,13 +91,12 @@ def known_rules() -> dict[str, Rule]:
         ConfigError: a plug-in cannot be loaded, or has the code of another rule.
     """
     found = {rule.code: rule for rule in BUILT_IN}
-    for rule in _plugged_in():
+    # The plug-ins first: loading them may declare rules.
+    for rule in (*_plugged_in(), *_declared.values()):
         if rule.code in found:
-            raise ConfigError(
-                f"the plugged-in rule {rule.name} has the code {rule.code}, which {found[rule.code].name} has"
-            )
+            raise ConfigError(f"the rule {rule.name} has the code {rule.code}, which {found[rule.code].name} has")
         found[rule.code] = rule
-    return {**found, **_declared}
+    return found
 
 
 @cache

@@ -35,13 +35,15 @@ class RuleCount(BaseModel):
     rows: int
     """Rows that have one or more of them."""
     fixable: bool
+    """Whether ``--fix`` can mend one of them."""
 
 
 class LintReport(Shown, BaseModel):
     """What the linter found; made by :func:`ftkit.lint`.
 
-    ``print(report)`` shows it as ``file:line: CODE message``; ``report.save("lint.sarif")`` writes it by suffix:
-    ``.json`` (complete), ``.sarif``, ``.md``, ``.html``, ``.txt``.
+    ``print(report)`` shows it as ``file:line: CODE message``, the first five of each rule; ``report.save("lint.txt")``
+    writes all that it holds, by suffix: ``.json`` (complete), ``.sarif``, ``.txt``; ``.md`` and ``.html`` are summaries
+    with the first 20 and 100 of each rule.
     """
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
@@ -111,7 +113,9 @@ class LintReport(Shown, BaseModel):
         return FORMS[name](self)
 
     def __str__(self) -> str:
-        return self.form("text").rstrip("\n")
+        from ftkit.linting.forms.terminal import SHOWN, text
+
+        return text(self, SHOWN).rstrip("\n")
 
     def _headline(self) -> str:
         from ftkit.linting.forms.summary import headline

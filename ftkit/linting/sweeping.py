@@ -112,4 +112,4 @@ def ignored_codes(columns: Mapping[str, Any]) -> tuple[str, ...]:
     if not given:
         return ()
     codes = given.split(",") if isinstance(given, str) else given if isinstance(given, list) else []
-    return tuple(code.strip() for code in codes if isinstance(code, str) and code.strip())
+    return tuple(code.strip().upper() for code in codes if isinstance(code, str) and code.strip())

@@ -67,7 +67,7 @@ def test_faulty_rows_start_nothing_and_are_named(ftkit, words, task):
     lines = failed.stderr.splitlines()
     assert lines[0] == "error: 7 of 8 rows cannot be used"
     assert lines[1].startswith("  bad.jsonl:2: J005 $.words: ")
-    assert lines[6] == "  … and 2 more; `ftkit lint` lists them all"
+    assert lines[6] == "  … and 2 more; `ftkit lint --all` lists them"
     failed = ftkit(*words, "toy:base", "--validation", "bad.jsonl")
     assert failed.exit_code == 1
     assert ft.runs.all() == []

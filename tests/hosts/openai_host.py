@@ -213,7 +213,9 @@ class OpenAIFake(Fake):
                     "step": step,
                     "total_steps": 2,
                     "train_loss": 1.0 / step,
+                    "train_mean_token_accuracy": step / 4,
                     "valid_loss": None if step < 2 else 0.75,
+                    "valid_mean_token_accuracy": None if step < 2 else 0.625,
                 }
                 said = f"Step {step}/2: training loss={1 / step:.2f}"
                 if (job.get("method") or {}).get("type") == "reinforcement":
@@ -222,7 +224,9 @@ class OpenAIFake(Fake):
             elif job["status"] == "succeeded":
                 results = self.keep(
                     "results.csv",
-                    base64.b64encode(b"step,train_loss,valid_loss\n1,1.0,\n2,0.5,0.7\n"),
+                    base64.b64encode(
+                        b"step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy\n1,1.0,0.25,,\n2,0.5,0.5,0.7,0.6\n"
+                    ),
                     "fine-tune-results",
                 )
                 job |= {

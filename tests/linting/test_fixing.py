@@ -137,3 +137,15 @@ def test_answers_in_columns_are_mended_where_they_stand(tmp_path, monkeypatch):
     lines = Path("rows.fixed.jsonl").read_text().splitlines()
     assert json.loads(lines[0])["r"] == {"kind": "bug", "name": "x"}
     assert json.loads(lines[1]) == rows[1]
+
+
+def test_only_what_is_mended_is_marked(tmp_path):
+    rows = [("a", "BUG"), ("b", "misc"), ("c", "bug"), ("d", "other")]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"q": asked, "r": label}) + "\n" for asked, label in rows))
+    data = ft.Dataset.load(path, ft.Task("x", input="{q}", output=Literal["bug", "Praise"]), target="r")
+    report = ft.lint(data, select=["J007"])
+    assert [(found.line, found.fixable) for found in report.errors] == [(1, True), (2, False), (4, False)]
+    assert report.counts[0].fixable
+    left = ft.lint(ft.Dataset.load(fix(data)[0].target, data.task, target="r"), select=["J007"])
+    assert (left.counts[0].count, left.counts[0].fixable) == (2, False)

@@ -27,6 +27,33 @@ def test_the_text_has_ruffs_form(report):
     assert any(line.startswith("Signal density ") for line in lines)
 
 
+def test_print_shows_the_first_findings_of_each_rule_and_the_file_all(chats, tmp_path):
+    report = ft.lint(chats(*((f"q{number}", "a ") for number in range(8))), select=["C006"], keep=7)
+    assert str(report).count(": C006 ") == 5
+    assert "… and more: 3 C006; --all shows them" in str(report)
+    written = report.save(tmp_path / "report.txt").read_text()
+    assert written.count(": C006 ") == 7
+    assert "… and more: 1 C006\n" in written  # which the report itself does not hold
+
+
+def test_every_form_names_the_other_row(report):
+    assert "; see `" in report.form("markdown")
+    assert " see " in report._repr_html_()
+    (first, *_) = [
+        result for result in json.loads(report.form("sarif"))["runs"][0]["results"] if result["ruleId"] == "L001"
+    ]
+    assert first["relatedLocations"][0]["physicalLocation"]["region"] == {"startLine": 2}
+
+
+def test_a_files_name_becomes_an_uri(chats, tmp_path, monkeypatch):
+    chats(("q", "a "), name="my rows#1.jsonl")
+    monkeypatch.chdir(tmp_path)
+    (result,) = json.loads(ft.lint(ft.Dataset.load("my rows#1.jsonl", format="openai"), select=["C006"]).form("sarif"))[
+        "runs"
+    ][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "my%20rows%231.jsonl"
+
+
 def test_json_is_complete(report):
     assert LintReport.model_validate_json(report.form("json")) == report
 

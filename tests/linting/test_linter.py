@@ -4,10 +4,12 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ftkit as ft
 from ftkit.linting import known_rules, registry
+from ftkit.linting.fields import field_spans
 from ftkit.linting.opening import open_anyway
 
 CONFLICT = [("a question", "yes"), ("A question!", "no"), ("another one", "yes")]
@@ -108,19 +110,24 @@ def test_rules_are_plugged_in_by_entry_point(chats, tmp_path, monkeypatch):
     package = tmp_path / "my_rules-1.0.dist-info"
     package.mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: my-rules\nVersion: 1.0\n")
-    (package / "entry_points.txt").write_text("[ftkit.lint_rules]\nmine = my_rules:Mine\n")
+    (package / "entry_points.txt").write_text("[ftkit.lint_rules]\nmine = my_rules:Mine\nours = my_rules:no_bar\n")
     (tmp_path / "my_rules.py").write_text(
+        "import ftkit as ft\n"
         "from ftkit.linting import Found, RowRule\n"
         "class Mine(RowRule):\n"
         "    code, name, summary = 'Q001', 'no-foo', 'There is no foo.'\n"
         "    def check(self, seen, setting):\n"
         "        if 'foo' in seen.input: yield Found('foo is here')\n"
+        "@ft.lint_rule('Q002', 'no-bar')\n"
+        "def no_bar(row):\n"
+        "    return 'bar is here' if 'bar' in row.prompt[0]['content'] else None\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "_declared", {})
     registry._plugged_in.cache_clear()
     try:
         report = ft.lint(chats(("a foo", "x"), ("a bar", "y")), select=["Q"], workers=2)
-        assert [(found.code, found.line) for found in report.findings] == [("Q001", 1)]
+        assert [(found.code, found.line) for found in report.findings] == [("Q001", 1), ("Q002", 2)]
     finally:
         monkeypatch.undo()
         registry._plugged_in.cache_clear()
@@ -218,6 +225,23 @@ def test_tokens_are_the_models_own(chats, tiny_model):
     assert "tokens" in report.errors[0].message
 
 
+def test_rows_without_a_named_answer_are_said_to_be_linted_in_part(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"q": "a", "r": "b"}\n')
+    task = ft.Task("x", input="{q}")
+    (line,) = ft.lint(ft.Dataset.load(path, task), select=["D"]).skipped
+    assert line.startswith("rules on answers: ")
+    assert "--target" in line
+    assert ft.lint(ft.Dataset.load(path, task, target="r"), select=["D"]).skipped == ()
+
+
+def test_a_file_of_no_format_keeps_its_own_error(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ft.DataError, match="the task reads q"):
+        open_anyway(lambda form: ft.Dataset.load(path, ft.Task("x", input="{q}"), format=form), "auto")
+
+
 def test_a_model_that_cannot_be_loaded_is_said_and_stops_nothing(chats):
     report = ft.lint(chats(*CONFLICT), backends="local:/no/such/model", select=["T001", "L001"])
     assert any("T001" in line and "/no/such/model" in line for line in report.skipped)
@@ -230,11 +254,21 @@ def test_gradients_of_rows_that_contradict_each_other_oppose(chats, tiny_model):
             ("Is the bicycle hire open on a Sunday morning", "yes yes yes yes")]  # fmt: skip
     from ftkit.engine.gradients import gradient_sketches
 
-    sketches = gradient_sketches(tiny_model, chats(*rows))
+    sketches = np.concatenate(gradient_sketches(tiny_model, [(row, [None]) for row in chats(*rows)]))
     cosines = sketches @ sketches.T
     assert cosines[0, 0] == pytest.approx(1, abs=1e-5)
     assert cosines[0, 2] > 0.8  # the same answer to nearly the same question
     assert cosines[0, 1] < 0.6
+    record = {"city": "Oslo", "topic": "bicycles of the town", "open": "on all days of the week"}
+    other = {**record, "topic": "snow"}
+    first, second = (json.dumps(answer) for answer in (record, other))
+    asked = [
+        (row, [None, field_spans(answer)["city"], field_spans(answer)["topic"]])
+        for row, answer in zip(chats((rows[0][0], first), (rows[1][0], second)), (first, second), strict=True)
+    ]
+    one, two = gradient_sketches(tiny_model, asked)
+    whole, city, topic = np.sum(one * two, axis=1)
+    assert topic < whole < city  # the field that differs, seen by itself, differs more than the record
     report = ft.lint(chats(*rows), backends=f"local:{tiny_model}", select=["G001"], gradients=3)
     assert not report.skipped
     assert ft.lint(chats(*rows), select=["G001"], gradients=3).skipped

@@ -91,7 +91,8 @@ def _changes(
     """By file and line, the rows that change, as they shall be."""
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for place, columns, row in data.attempts():
-        ignored = [*ignored_codes(columns), *ignore_rows.get(getattr(row, "id", ""), ())]
+        by_id = ignore_rows.get(getattr(row, "id", ""), ())
+        ignored = [*ignored_codes(columns), *map(str.upper, by_id)]
         wanted = [code for code in codes if not any(one == "ALL" or code.startswith(one) for one in ignored)]
         # A column that ftkit itself writes in the schema's order needs no other.
         if data.options.target is not None or data.options.chosen is not None:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ftkit.errors import OutputError
+from ftkit.linting.respelling import respelt, respelt_fields
 from ftkit.linting.rules.safety import HARMLESS
 from ftkit.linting.rules.style import key_orders
 from ftkit.linting.wrapping import wrapping_of
@@ -35,7 +36,7 @@ def mended(text: str, task: Task, codes: Collection[str]) -> str:
     while "C008" in codes and (wrapping := wrapping_of(made)) is not None and wrapping.kind == "fence":
         made = wrapping.inside
     if isinstance(task.output, ChoiceOutput) and "J007" in codes:
-        made = _respelt(made, task.output.choices) or made
+        made = respelt(made, task.output.choices) or made
     elif isinstance(task.output, JsonOutput):
         made = _mended_json(made, task.output, codes)
     return made if made.strip() else text
@@ -46,7 +47,7 @@ def mended_value(value: Any, task: Task, codes: Collection[str]) -> Any:
     if "S005" in codes:
         value = _without_invisible(value)
     if "J007" in codes and isinstance(value, dict) and isinstance(task.output, JsonOutput):
-        value = _respelt_fields(value, task.output)
+        value = {**value, **respelt_fields(value, task.output)}
     return value
 
 
@@ -57,7 +58,7 @@ def _mended_json(text: str, output: JsonOutput, codes: Collection[str]) -> str:
         return text
     made = value
     if "J007" in codes and isinstance(made, dict):
-        made = _respelt_fields(made, output)
+        made = {**made, **respelt_fields(made, output)}
     if "S005" in codes:
         made = _without_invisible(made)
     if "C001" in codes:
@@ -78,31 +79,6 @@ def _in_order(value: Any, output: JsonOutput) -> Any:
     except OutputError:
         return value
     return ordered if ordered == value else value  # defaults that were filled in are another value
-
-
-def _respelt_fields(value: dict[str, Any], output: JsonOutput) -> dict[str, Any]:
-    made = dict(value)
-    for name, schema in output.fields().items():
-        if name in made:
-            made[name] = _respelt(made[name], _allowed(schema)) or made[name]
-    return made
-
-
-def _allowed(schema: dict[str, Any]) -> list[Any]:
-    """The values that a field may have, when the schema lists them."""
-    listed = list(schema.get("enum", ()))
-    for part in schema.get("anyOf", ()):
-        listed += part.get("enum", ()) if isinstance(part, dict) else ()
-    return listed
-
-
-def _respelt(value: Any, allowed: Collection[Any]) -> str | None:
-    """The one allowed value that ``value`` is but for case and blanks around it; None when there is none or several."""
-    if not isinstance(value, str) or value in allowed:
-        return None
-    plain = value.strip().casefold()
-    fitting = [item for item in allowed if isinstance(item, str) and item.casefold() == plain]
-    return fitting[0] if len(fitting) == 1 else None
 
 
 def _without_invisible(value: Any) -> Any:

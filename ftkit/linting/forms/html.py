@@ -29,12 +29,11 @@ _SHOWN = 100
 def page(report: LintReport) -> str:
     """A whole page, with the first hundred findings of each rule. It loads nothing and runs nothing."""
     title = f"lint: {', '.join(report.sources)}"
-    details = [_details(count, report) for count in report.counts]
-    return whole_page(title, _STYLE, element("h1", title), fragment(report), *details)
+    return whole_page(title, _STYLE, element("h1", title), fragment(report, _SHOWN))
 
 
-def fragment(report: LintReport) -> Markup:
-    """Headline, density and the table of rules."""
+def fragment(report: LintReport, shown: int = 20) -> Markup:
+    """Headline, density, the table of rules, and under each rule its first findings, folded."""
     rows = [
         element(
             "tr",
@@ -50,15 +49,16 @@ def fragment(report: LintReport) -> Markup:
             element("p", element("b", headline(report))),
             *(element("div", line) for line in density_lines(report)),
             element("table", *rows) if rows else None,
+            *(_details(count, report, shown) for count in report.counts),
             *(element("div", element("small", f"Not run: {line}"), class_="quiet") for line in report.skipped),
         ]
     )
 
 
-def _details(count: RuleCount, report: LintReport) -> Markup:
-    items = [_item(finding) for finding in report[count.code][:_SHOWN]]
-    if count.count > _SHOWN:
-        items.append(element("li", f"… and {count.count - _SHOWN:,} more"))
+def _details(count: RuleCount, report: LintReport, shown: int) -> Markup:
+    items = [_item(finding) for finding in report[count.code][:shown]]
+    if count.count > shown:
+        items.append(element("li", f"… and {count.count - shown:,} more"))
     head = element("summary", _code(count), f" {count.name}: {count.count:,}")
     return element("details", head, element("ul", *items))
 

@@ -28,7 +28,9 @@ def markdown(report: LintReport) -> str:
         lines += ["", f"## {count.code} {count.name}", ""]
         for finding in found[:_SHOWN]:
             shown = f" — {_code(finding.excerpt)}" if finding.excerpt else ""
-            lines.append(f"- {_code(finding.place)} {_cell(message_of(finding.message, finding.path))}{shown}")
+            related = f"; see {', '.join(map(_code, finding.related))}" if finding.related else ""
+            said = _cell(message_of(finding.message, finding.path))
+            lines.append(f"- {_code(finding.place)} {said}{related}{shown}")
         if count.count > _SHOWN:
             lines.append(f"- … and {count.count - _SHOWN:,} more")
     if report.skipped:

@@ -9,6 +9,7 @@ import hashlib
 import json
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ftkit.linting.finding import Finding
 from ftkit.linting.forms.summary import message_of
@@ -45,12 +46,8 @@ def sarif(report: LintReport) -> str:
 
 def _result(finding: Finding, index: int, sources: tuple[str, ...]) -> dict[str, Any]:
     # A finding about all rows stands at the first line of the first file: hosts drop results without a place.
-    location = {
-        "physicalLocation": {
-            "artifactLocation": {"uri": PurePath(finding.file or sources[0]).as_posix()},
-            "region": {"startLine": finding.line or 1},
-        }
-    }
+    location = _location(finding.file or sources[0], finding.line or 1)
+    related = [_location(*_file_and_line(place)) for place in finding.related]
     identity = f"{finding.code}\x1f{finding.row}\x1f{finding.path}\x1f{finding.message}"
     return {
         "ruleId": finding.code,
@@ -58,6 +55,18 @@ def _result(finding: Finding, index: int, sources: tuple[str, ...]) -> dict[str,
         "level": _LEVELS[finding.severity],
         "message": {"text": message_of(finding.message, finding.path)},
         "locations": [location],
+        **({"relatedLocations": related} if related else {}),
         "partialFingerprints": {"ftkit/v1": hashlib.sha256(identity.encode()).hexdigest()[:32]},
         "properties": {key: value for key, value in {"row": finding.row, "split": finding.split}.items() if value},
     }
+
+
+def _location(file: str, line: int) -> dict[str, Any]:
+    path = PurePath(file)
+    uri = path.as_uri() if path.is_absolute() else quote(path.as_posix())
+    return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": line}}}
+
+
+def _file_and_line(place: str) -> tuple[str, int]:
+    file, _, line = place.rpartition(":")
+    return file, int(line)

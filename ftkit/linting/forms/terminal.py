@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,16 +14,16 @@ if TYPE_CHECKING:
 
     from ftkit.linting.report import LintReport
 
-__all__ = ["coloured", "statistics_lines", "text"]
+__all__ = ["SHOWN", "coloured", "statistics_lines", "text"]
 
 SHOWN = 5
-"""Findings of each rule that are shown."""
+"""Findings of each rule that a terminal shows when not asked for more."""
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 
 
-def text(report: LintReport, shown: int = SHOWN) -> str:
-    """The report as lines of text."""
+def text(report: LintReport, shown: int | None = None) -> str:
+    """The report as lines of text, with the first ``shown`` findings of each rule; None: all that it holds."""
     lines: list[str] = []
     for finding in _shown(report, shown):
         lines += [f"{finding.place}: {finding.code} {_said(finding)}", *_below(finding)]
@@ -32,8 +33,8 @@ def text(report: LintReport, shown: int = SHOWN) -> str:
     return "\n".join([*lines, *([""] if report.counts else []), *_end(report)]) + "\n"
 
 
-def coloured(report: LintReport, shown: int = SHOWN) -> RenderableType:
-    """The report for a rich console."""
+def coloured(report: LintReport, shown: int | None = SHOWN) -> RenderableType:
+    """The report for a rich console; ``shown`` as in :func:`text`."""
     from rich.console import Group
     from rich.text import Text
 
@@ -71,17 +72,20 @@ def statistics_lines(report: LintReport) -> list[str]:
     ]
 
 
-def _shown(report: LintReport, most: int) -> Iterator[Finding]:
-    seen: dict[str, int] = {}
+def _shown(report: LintReport, most: int | None) -> Iterator[Finding]:
+    seen: Counter[str] = Counter()
     for finding in report.findings:
-        seen[finding.code] = seen.get(finding.code, 0) + 1
-        if seen[finding.code] <= most:
+        seen[finding.code] += 1
+        if most is None or seen[finding.code] <= most:
             yield finding
 
 
-def _hidden(report: LintReport, shown: int) -> list[str]:
-    more = [f"{count.count - shown:,} {count.code}" for count in report.counts if count.count > shown]
-    return [f"… and more: {', '.join(more)}"] if more else []
+def _hidden(report: LintReport, most: int | None) -> list[str]:
+    held = Counter(finding.code for finding in report.findings)
+    shown = held if most is None else Counter({code: min(count, most) for code, count in held.items()})
+    more = [f"{one.count - shown[one.code]:,} {one.code}" for one in report.counts if one.count > shown[one.code]]
+    how = "" if most is None else "; --all shows them"
+    return [f"… and more: {', '.join(more)}{how}"] if more else []
 
 
 def _said(finding: Finding) -> str:
@@ -97,7 +101,6 @@ def _below(finding: Finding) -> list[str]:
 
 def _end(report: LintReport) -> list[str]:
     lines = [headline(report), *density_lines(report)]
-    fixable = sum(count.count for count in report.counts if count.fixable)
-    if fixable:
-        lines.append("[*] can often be mended by --fix.")
+    if any(count.fixable for count in report.counts):
+        lines.append("What is marked [*] is mended by --fix.")
     return lines + [f"Not run: {line}" for line in report.skipped]

@@ -143,7 +143,8 @@ class NearLeakage(WholeRule):
     """A test row's input is nearly that of a training row (four fifths of the word triples are shared). The test is
     easier than life.
 
-    As U003 it is found by MinHash and measured exactly.
+    As U003 it is found by MinHash and measured exactly. Take it out of one side, or split by what the two have in
+    common.
     """
 
     code = "U005"
@@ -190,7 +191,7 @@ class ContainedEval(RowRule):
     conversation that begins with it. The model has then seen the test.
 
     Looked at: test inputs of eight words or more, word by word, without case and punctuation, in questions and answers
-    of training rows. Inputs that are equal are U004's.
+    of training rows. Inputs that are equal are U004's. Take one of the two out.
     """
 
     code = "U007"

@@ -52,7 +52,7 @@ class _OnHosts(Rule):
 class HostRows(_OnHosts, WholeRule):
     """The host takes no file with so few or so many rows, as its documentation says.
 
-    The limits, their sources and their dates: ``ftkit catalog``.
+    Collect or drop rows. The limits, their sources and their dates: ``ftkit catalog``.
     """
 
     code = "H001"
@@ -70,6 +70,8 @@ class HostRows(_OnHosts, WholeRule):
 class HostFileSize(_OnHosts, WholeRule):
     """The files are larger than the host takes. What is uploaded is written anew by ftkit, without columns that are not
     sent, so the size is about right and no more.
+
+    Use fewer or shorter rows.
     """
 
     code = "H002"
@@ -89,7 +91,10 @@ class HostFileSize(_OnHosts, WholeRule):
 class HostContext(_OnHosts, RowRule):
     """The row is longer than the host trains on: hosts cut such rows, and the answer at the end is what is lost.
     Counted at four characters a token, and reported from twice the limit on, so that no row is blamed for a rough
-    count."""
+    count.
+
+    Shorten the row or drop it.
+    """
 
     code = "H003"
     name = "host-context"
@@ -107,7 +112,10 @@ class HostContext(_OnHosts, RowRule):
 
 
 class HostImages(_OnHosts, RowRule):
-    """The row holds images, and the model is tuned on text alone, or takes fewer."""
+    """The row holds images, and the model is tuned on text alone, or takes fewer a row. The host refuses the file.
+
+    Name a model that is tuned on images (``ftkit catalog``), or take them out.
+    """
 
     code = "H004"
     name = "host-images"
@@ -132,7 +140,11 @@ class HostImages(_OnHosts, RowRule):
 
 
 class HostMethod(_OnHosts, WholeRule):
-    """The host does not tune this model on rows of this kind (preferences, mostly), or takes no jobs for it now."""
+    """The host does not tune this model on rows of this kind (preferences, mostly), or takes no jobs for it any more.
+    What is known of the model, with source and date, is in the catalogue.
+
+    Name another model or host: ``ftkit catalog`` lists what each tunes, and until when.
+    """
 
     code = "H005"
     name = "host-method"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from ftkit.linting.fields import contradicted_fields, digits_in, words_apart
 from ftkit.linting.finding import Found
 from ftkit.linting.rule import TallyRule, WholeRule, not_installed
 from ftkit.linting.seen import Seen
@@ -65,10 +65,12 @@ class ConflictingTargets(WholeRule):
             for row, answer in zip(rows.tolist(), answers, strict=True):
                 if len(firsts) < 4:
                     firsts.setdefault(answer, row)
-            many = f"{len(counts)} different answers" if len(counts) > 2 else "another answer"
+            said = "the same input has another answer elsewhere"
+            if len(counts) > 2:
+                said = f"rows with the same input have {len(counts)} different answers"
             for row, answer in zip(rows.tolist(), answers, strict=True):
                 theirs = [first for other, first in firsts.items() if other != answer]
-                yield Found(f"the same input has {many} elsewhere", row=row, others=tuple(theirs[:3]))
+                yield Found(said, row=row, others=tuple(theirs[:3]))
 
 
 class NearConflictingTargets(WholeRule):
@@ -113,17 +115,10 @@ def _are_labels(one: Seen, other: Seen) -> bool:
 
 def _unexplained(one: Seen, other: Seen) -> str | None:
     """The path of a value that differs and that the difference of the inputs does not explain."""
-    if not isinstance(one.value, dict) or not isinstance(other.value, dict):
+    if digits_in(words_apart(one, other)):  # from which a text may be derived as well
         return None
-    apart = set(one.input_words) ^ set(other.input_words)
-    for name in one.value.keys() & other.value.keys():
-        mine, theirs = one.value[name], other.value[name]
-        said = {*words_of(json.dumps(mine, ensure_ascii=False)), *words_of(json.dumps(theirs, ensure_ascii=False))}
-        # A derived value (a sum, a duration) may depend on any word, and it is mostly a number.
-        derived = not (isinstance(mine, str) and isinstance(theirs, str)) or any(map(str.isdigit, said | apart))
-        if mine != theirs and not said & apart and not derived:
-            return f"$.{name}"
-    return None
+    name = next(contradicted_fields(one, other), None)
+    return None if name is None else f"$.{name}"
 
 
 class MisplacedValue(TallyRule):
@@ -258,7 +253,7 @@ class LikelyMislabel(WholeRule):
         for at in np.flatnonzero((likely > 0) & (likely >= 3 * given) & (given < usual[own])):
             own_share, other_share = percent(given[at]), percent(likely[at])
             yield Found(
-                f"labelled {labels[at]!r}, which has {own_share} here; {classes[best[at]]!r} has {other_share}",
+                f"labelled '{labels[at]}', which has {own_share} here; '{classes[best[at]]}' has {other_share}",
                 row=int(numbers[at]),
             )
 

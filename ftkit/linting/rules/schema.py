@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 
 from ftkit.errors import OutputError
 from ftkit.linting.finding import Found
+from ftkit.linting.respelling import respelt, respelt_fields
 from ftkit.linting.rule import RowRule
 from ftkit.linting.seen import Seen
 from ftkit.linting.setting import Setting
 from ftkit.linting.words import excerpt
 from ftkit.linting.wrapping import wrapping_of
+from ftkit.schema import ChoiceOutput, JsonOutput
 
 __all__ = [
     "ExtraField",
@@ -96,8 +99,10 @@ class NotJson(_SchemaRule):
 
 
 class SchemaViolation(_SchemaRule):
-    """A value has the right type and is still not allowed: below the minimum, too long, against the pattern. The
-    message names the JSON path.
+    """A value has the right type and is still not allowed: below the minimum, too long, against the pattern. A model
+    trained on it gives answers that the schema refuses. The message names the JSON path.
+
+    Mend the value, or the schema where the value is right.
     """
 
     code = "J002"
@@ -111,7 +116,10 @@ class SchemaViolation(_SchemaRule):
 
 
 class ExtraField(_SchemaRule):
-    """The answer has a key that the schema does not know. A model trained on it will invent keys."""
+    """The answer has a key that the schema does not know. A model trained on it will invent keys.
+
+    Take the key out, or add it to the schema. Where it is rather a misspelt one, J006 says so instead.
+    """
 
     code = "J003"
     name = "extra-field"
@@ -126,7 +134,11 @@ class ExtraField(_SchemaRule):
 
 
 class MissingField(_SchemaRule):
-    """The answer lacks a key that the schema requires. A model trained on it will leave keys out."""
+    """The answer lacks a key that the schema requires. A model trained on it will leave keys out.
+
+    Add the key, with null where there is nothing and the schema allows it; or make it optional. A default of a Python
+    class is filled in and not reported.
+    """
 
     code = "J004"
     name = "missing-field"
@@ -143,6 +155,8 @@ class MissingField(_SchemaRule):
 class WrongType(_SchemaRule):
     """A value has another type than the schema says: ``"39"`` where a number is wanted, ``"null"`` for null. Mixed
     types are among the commonest contradictions in extraction data.
+
+    Write the value in the schema's type.
     """
 
     code = "J005"
@@ -158,6 +172,9 @@ class WrongType(_SchemaRule):
 class NearMissKey(_SchemaRule):
     """A key that is missing and a key that is too many look alike: ``patientName`` for ``patient_name``, a plural, a
     slip of the keyboard. Two spellings of one key split what the model learns.
+
+    Rename the key. Looked at are keys of one object of which one is missing and one too many: the same letters, or four
+    fifths of them.
     """
 
     code = "J006"
@@ -171,7 +188,9 @@ class NearMissKey(_SchemaRule):
 
 class InvalidEnum(_SchemaRule):
     """The value is none of those that the schema or the task's choices allow. Where only case or blanks differ, the
-    message says so and ``--fix`` writes it as the schema does.
+    message says so, and ``--fix`` writes it as the schema does where it is the whole answer or a field at its top.
+
+    Else correct the value, or allow it.
     """
 
     code = "J007"
@@ -184,4 +203,22 @@ class InvalidEnum(_SchemaRule):
             return
         for error in _problems(seen):
             if error.problem == "invalid_value" and error.allowed:
-                yield Found(error.message, error.path, _shown(seen))
+                yield Found(error.message, error.path, _shown(seen), fixable=_is_respelt(seen, error.path))
+
+
+def _is_respelt(seen: Seen, path: str) -> bool:
+    """Whether the value at ``path`` is an allowed one but for case and blanks, and stands where it can be mended."""
+    output, text = seen.task.output, seen.wanted or ""
+    if isinstance(output, ChoiceOutput):
+        return respelt(text, output.choices) is not None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    top, name = _parent(path)
+    return (
+        top == "$"
+        and isinstance(output, JsonOutput)
+        and isinstance(value, dict)
+        and (name in respelt_fields(value, output))
+    )

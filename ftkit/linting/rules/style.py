@@ -146,7 +146,7 @@ class MixedLanguages(TallyRule):
     translation, or an assistant that slipped.
 
     Looked at: answers in plain text of 60 characters or more, by py3langid, where it is 90 % sure; of more than 50,000
-    rows every second, third, … one.
+    rows every second, third, … one. Translate the answer, or drop the row.
     """
 
     code = "C010"
@@ -204,6 +204,7 @@ class StyleDrift(TallyRule):
     begins with "Sure!". A handful of such answers is enough to see the habit slip in production.
 
     Looked at: answers in plain text with two words or more; a habit is what 97 % of at least 50 answers share.
+    Write the answer as the others are written, unless the exception is meant.
     """
 
     code = "C011"
@@ -235,7 +236,8 @@ class RareKeys(TallyRule):
     rows from another task.
 
     With a schema the rules J003, J004 and J006 say it more exactly. Looked at: the top of the answer; a set of keys is
-    rare up to 2 % of at least 20 answers, if another one has 90 %.
+    rare up to 2 % of at least 20 answers, if another one has 90 %. Mend the keys; and give the task a schema (``ftkit
+    task`` infers one), which then holds every row to it.
     """
 
     code = "C012"

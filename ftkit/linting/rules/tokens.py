@@ -187,7 +187,7 @@ class LengthOutlier(WholeRule):
     that was not filled in.
 
     Looked at in characters: at least 50 rows; reported above the upper quartile by ten times the distance between the
-    quartiles, and at least five times the median.
+    quartiles, and at least five times the median. Read the row, and cut or drop it where the length is a mistake.
     """
 
     code = "T005"

@@ -66,6 +66,7 @@ class NumberFormat(_ValueRule):
     text. The model then draws lots between them.
 
     Looked at: values that are nothing but a number, path by path; a way is rare below a fifth of at least ten values.
+    Write all numbers of a field in one way.
     """
 
     code = "C002"
@@ -113,7 +114,8 @@ class DateFormat(_ValueRule):
     """Dates are written in several ways: ``2026-11-24`` and ``24/11/2026``. Which one the model will use is chance, and
     day and month get confused.
 
-    Looked at: every date in the answer, path by path; a way is rare below a fifth of at least ten dates.
+    Looked at: every date in the answer, path by path; a way is rare below a fifth of at least ten dates. Write all
+    dates in one way, best as ``2026-11-24``.
     """
 
     code = "C003"
@@ -157,7 +159,7 @@ class UnitFormat(_ValueRule):
     """A unit is written in several ways: ``5 mg``, ``5mg``, ``5 milligrams``.
 
     Looked at: numbers followed by one of about forty spellings of common units; singular and plural count as one. A way
-    is rare below a fifth of at least ten.
+    is rare below a fifth of at least ten. Write each unit in one way.
     """
 
     code = "C004"
@@ -181,7 +183,8 @@ class Casing(_ValueRule):
     """The same value is written with capitals here and without there: ``urgent`` and ``Urgent``. For a model these are
     different tokens and different answers.
 
-    Looked at: values of up to 40 characters, path by path; a spelling is rare below a fifth of at least five.
+    Looked at: values of up to 40 characters, path by path; a spelling is rare below a fifth of at least five. Choose
+    one; a schema with an ``enum`` holds every row to it.
     """
 
     code = "C005"
@@ -233,7 +236,7 @@ class NullVariants(_ValueRule):
     """That there is nothing is written in several ways at one place: ``null``, ``""``, ``"N/A"``, ``"unknown"``. Code
     that reads the answers has to know them all, and the model cannot know which is wanted.
 
-    All ways but the commonest are reported.
+    All ways but the commonest are reported. Choose one, best ``null``.
     """
 
     code = "C007"

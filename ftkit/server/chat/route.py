@@ -28,7 +28,7 @@ from ftkit.server.chat.metrics import Metrics
 from ftkit.server.chat.reply import DONE, Reply, event
 from ftkit.server.chat.request import ChatRequest
 from ftkit.server.chat.tools import CallReader, call_format
-from ftkit.server.errors import ApiError
+from ftkit.server.errors import ApiError, busy
 from ftkit.server.names import ModelNames
 from ftkit.serving import Answering, Asked, Event, Failed, Piece, Question, Serving
 
@@ -183,9 +183,7 @@ async def _begun(
     try:
         asked = await stack.enter_async_context(serving.asked(model, said.answers))
     except BusyError as error:
-        after = {"retry-after": str(int(error.retry_after_s))}
-        message = f"The server is busy: {error}. Try again later."
-        raise ApiError(429, message, "rate_limit_error", code="rate_limit_exceeded", headers=after) from None
+        raise busy(error) from None
     except ModelError as error:
         raise ApiError(503, f"The model {said.model!r} cannot be used: {error}", "server_error") from None
     conversation = _Conversation(asked, said, metrics, began)

@@ -14,7 +14,7 @@ from ftkit.server.state import State
 
 __all__ = ["RowsError", "copy_rows", "job_rows"]
 
-_FORMATS: dict[Method, str] = {"supervised": "openai", "dpo": "openai_preference"}
+_FORMATS: dict[Method, str] = {"supervised": "openai", "dpo": "openai_preference", "reinforcement": "openai_prompts"}
 _TOLD = 5
 
 
