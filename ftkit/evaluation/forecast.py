@@ -18,6 +18,7 @@ from ftkit.evaluation.probes.general import GENERAL_OUTPUT_TOKENS, general_set
 from ftkit.evaluation.probes.kept import kept
 from ftkit.evaluation.probes.request import Probes
 from ftkit.evaluation.shots import shot_messages
+from ftkit.shown import Shown
 
 __all__ = ["Beside", "Forecast", "forecast"]
 
@@ -34,7 +35,7 @@ class Beside(BaseModel):
     """``None`` when no price is known."""
 
 
-class Forecast(BaseModel):
+class Forecast(Shown, BaseModel):
     """What the answers will cost. ``str`` says it in a sentence or two."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)

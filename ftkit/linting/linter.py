@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftkit.backends import Backend, backend_of
-from ftkit.data import Dataset
+from ftkit.data import Dataset, check_dataset
 from ftkit.errors import ConfigError, FtkitError
 from ftkit.linting.density import density_of
 from ftkit.linting.facts import Facts
@@ -78,6 +78,9 @@ def lint(
             loaded.
         DataError: a file has changed since it was loaded.
     """
+    check_dataset(train, "train")
+    if test is not None:
+        check_dataset(test, "test")
     data = [("train", train)] + ([("test", test)] if test is not None else [])
     places = [backends] if isinstance(backends, str) or not isinstance(backends, Iterable) else list(backends)
     for name in places:

@@ -6,15 +6,16 @@ import re
 import secrets
 import time
 
+from ftkit.arguments import check_kind
 from ftkit.backends import Backend, TrainingJob, backend_of
-from ftkit.data import Dataset
+from ftkit.data import Dataset, check_dataset
 from ftkit.errors import ConfigError, DataError, RefusedError, RunNotFoundError
 from ftkit.linting.refusing import refuse_errors
 from ftkit.recipe import Recipe
 from ftkit.runs.run import Run
 from ftkit.store import OPEN_STATES, RunRecord, Store
 
-__all__ = ["train"]
+__all__ = ["check_job", "train"]
 
 
 def train(
@@ -45,16 +46,15 @@ def train(
             or its price is not known; nothing was started.
         DataError: rows that cannot be trained on; names the files and lines.
         ModelError, MissingExtraError: what the backend needs is not there.
-        ConfigError: ``run_id`` is no name.
+        ConfigError: ``run_id`` is no name, or an argument of another kind than stated.
         RunError: there is a run of that name.
     """
     if run_id is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", run_id):
         raise ConfigError(f"run_id {run_id!r} is no name for a run: letters, digits and -, at most 64")
+    check_job(recipe, data, validation)
     where = backend_of(backend)
     if validation is not None and validation.task.fingerprint != data.task.fingerprint:
         raise DataError("the validation rows have another task than the training rows")
-    if not len(data):
-        raise DataError("there are no rows to train on")
     where.check(recipe, data, validation)
     if lint:
         refuse_errors(data, validation, backend=where)
@@ -82,6 +82,21 @@ def train(
         store.update(record.id, expect=OPEN_STATES, state="failed", error=reason, finished_at=time.time())
         raise
     return Run(store.get(record.id), store, where, data.task)
+
+
+def check_job(recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
+    """See that there is something to train, before any place is asked.
+
+    Raises:
+        ConfigError: an argument of another kind.
+        DataError: there are no rows.
+    """
+    check_kind(recipe, Recipe, "recipe", "a recipe such as ft.SFT(epochs=2)")
+    check_dataset(data)
+    if validation is not None:
+        check_dataset(validation, "validation")
+    if not len(data):
+        raise DataError("there are no rows to train on")
 
 
 def _check_cost(where: Backend, recipe: Recipe, data: Dataset, validation: Dataset | None, max_cost: float) -> None:
