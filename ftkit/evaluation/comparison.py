@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.arguments import check_kind
 from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation.change import MetricChange, changes
 from ftkit.evaluation.costs import RIGHT, BreakEven, break_even
@@ -20,6 +21,7 @@ from ftkit.evaluation.report import Report
 from ftkit.evaluation.saving import save
 from ftkit.evaluation.statistics import check_confidence
 from ftkit.evaluation.verdict import Verdict, rows_needed, sentence, verdict_of
+from ftkit.shown import Shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -58,7 +60,7 @@ class Counts(BaseModel):
     uncounted: int = 0
 
 
-class Comparison(BaseModel):
+class Comparison(Shown, BaseModel):
     """What changed between two reports; made by :func:`ftkit.compare`.
 
     ``print(comparison)`` shows both side by side; ``comparison.save(path)`` writes ``.html``, ``.md`` or ``.json``.
@@ -204,8 +206,10 @@ def compare(
 
     Raises:
         ReportError: the reports differ in output, rows, prompts or wanted answers, or do not share the metric.
-        ConfigError: ``margin`` or ``confidence`` out of range.
+        ConfigError: ``margin`` or ``confidence`` out of range, or what is no report.
     """
+    for name, report in (("before", before), ("after", after)):
+        check_kind(report, Report, name, "an ft.Report: ft.evaluate(model, test), or ft.Report.load(path)")
     check_confidence(confidence)
     pairs = paired_rows(before, after)
     found = changes(before, after, pairs, confidence=confidence, seed=seed)

@@ -129,7 +129,9 @@ def _quantities() -> list[tuple[str, Callable[[Estimate], str]]]:
 
 def _below(plan: Plan) -> list[str]:
     lines = [f"{entry.backend}: no estimate: {entry.problem}" for entry in plan.entries if entry.problem is not None]
-    lines += [f"{entry.backend}: {note}" for entry in plan.entries if entry.quote for note in entry.quote.notes]
+    for entry in plan.entries:
+        if entry.quote is not None:
+            lines += [f"{entry.backend}: {note}" for note in filter(None, (entry.quote.unlisted, *entry.quote.notes))]
     notes = {
         f"{entry.backend}: {note}": None for entry in plan.entries if entry.estimate for note in entry.estimate.notes
     }
