@@ -48,7 +48,8 @@ def list_(*, json: AsJson = False) -> None:
     head, *lines = aligned([header, *map(_cells, records)])
     typer.echo(head)
     for record, line in zip(records, lines, strict=True):
-        typer.echo(line.replace(record.state, typer.style(record.state, fg=_COLOURS[record.state]), 1))
+        state = _state(record)
+        typer.echo(line.replace(state, typer.style(state, fg=_COLOURS[record.state]), 1))
 
 
 def _record(run: Run) -> RunRecord:
@@ -63,10 +64,15 @@ def _record(run: Run) -> RunRecord:
         return Store().get(run.id)
 
 
+def _state(record: RunRecord) -> str:
+    """``"paused"`` is what a host makes of a running job."""
+    return "paused" if record.state == "running" and record.handle.get("paused") else record.state
+
+
 def _cells(record: RunRecord) -> tuple[str, ...]:
     return (
         record.id,
-        record.state,
+        _state(record),
         f"{record.backend}:{record.model}",
         str(record.recipe.get("adapter", {}).get("kind", "")),
         f"{record.rows:,}",
@@ -96,7 +102,7 @@ def _about(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[str
     took = "" if record.finished_at is None else f" ({duration(record.finished_at - record.created_at)})"
     return {
         "run": record.id,
-        "state": record.state + took,
+        "state": _state(record) + took,
         "error": record.error or "",
         "base model": f"{record.backend}:{record.model}",
         "tuned model": run.model.name if record.state == "succeeded" else "",
@@ -107,11 +113,26 @@ def _about(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[str
         "validation loss": _losses(looks),
         "validation reward": _course(looks, "reward"),
         "speed": _speed(steps),
+        "job": str(record.handle.get("job") or ""),
+        "cost": _cost(run, record),
         "rows": f"{record.rows:,} ({record.data_fingerprint[:19]}…)",
         "task": run.task.instructions or "(the rows hold whole conversations)",
         "recipe": json_line(_changed(run)),
         "folder": str(run.folder),
     }
+
+
+def _cost(run: Run, record: RunRecord) -> str:
+    """What a host charged, or estimated beforehand."""
+    from ftkit.evaluation.figures import usd_text
+
+    paid = record.summary.get("cost_usd")
+    estimates = [event.data["estimated_usd"] for event in run.events() if "estimated_usd" in event.data]
+    parts = [
+        "" if paid is None else usd_text(paid),
+        f"the host estimated {usd_text(estimates[-1])}" if estimates else "",
+    ]
+    return "; ".join(filter(None, parts))
 
 
 def _speed(steps: list[dict[str, Any]]) -> str:

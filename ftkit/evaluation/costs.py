@@ -124,7 +124,8 @@ def cost_of(
     elif not answered:
         source = "no row was answered"
     elif not priced:
-        source = "no price is known for this model; pass prices=, for a machine of your own gpu= or gpu_hour_usd="
+        source = "no price is known for this model" + (f" at {about['host']}" if about.get("host") else "")
+        source += "; pass prices=, for a machine of your own gpu= or gpu_hour_usd="
     elif unpriced:
         source = f"{unpriced} of {len(answered)} answers came without a price"
     else:

@@ -193,7 +193,7 @@ def evaluate(
         if probes == "auto":
             from ftkit.evaluation.probes.usual import usual_probes
 
-            probes = None if shots or how.batch else usual_probes(model)
+            probes = None if shots or how.batch else usual_probes(model, limit)
         if probes is not None:
             from ftkit.evaluation.probes.probing import probe  # which evaluates, too
 

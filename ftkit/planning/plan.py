@@ -135,7 +135,7 @@ def _entry(
         # A host's own refusals (a model that is gone, a field that it has not) come before all rows are looked at.
         quote = None if ask is None else ask(recipe, data, validation)
         if lint:
-            refuse_errors(data, validation, backend=name)
+            refuse_errors(data, validation, backend=where)
         if quote is not None:
             return PlanEntry(backend=name, quote=quote)
         return PlanEntry(backend=name, estimate=where.estimate(recipe, data, validation, device=device))

@@ -37,8 +37,8 @@ def train(
         validation: rows whose loss is watched during training.
         lint: look at all rows first, by the rules of :func:`ftkit.lint` whose findings are errors, and refuse when
             there are any. ``False`` starts anyway, and leaves it to the backend.
-        max_cost: the most that training may cost, in US dollars, by the catalogue's prices. Training on this machine
-            costs nothing.
+        max_cost: the most that training may cost, in US dollars, by the catalogue's prices, and by the host's own
+            estimate where it makes one. Training on this machine costs nothing.
         run_id: name of the run: letters, digits and ``-``. Drawn from the time by default.
 
     Raises:
@@ -57,7 +57,7 @@ def train(
         raise DataError("the validation rows have another task than the training rows")
     where.check(recipe, data, validation)
     if lint:
-        refuse_errors(data, validation, backend=f"{where.name}:{where.model}")
+        refuse_errors(data, validation, backend=where)
     if max_cost is not None:
         _check_cost(where, recipe, data, validation, max_cost)
     store = Store()
@@ -74,7 +74,7 @@ def train(
     # The run is in the store before anything starts, so that nothing started can be lost.
     store.create(record)
     try:
-        where.submit(TrainingJob(record.id, recipe, data, validation), store)
+        where.submit(TrainingJob(record.id, recipe, data, validation, max_cost), store)
     except BaseException as error:
         if not isinstance(error, Exception) and store.get(record.id).handle:
             raise  # cut off half-way: whoever looks next finds out what became of it
@@ -106,8 +106,10 @@ def _check_cost(where: Backend, recipe: Recipe, data: Dataset, validation: Datas
         return
     quote = ask(recipe, data, validation)
     cost = quote.training_usd
+    if cost is None and quote.estimated_by_host:
+        return  # asked for once the rows are there, and refused then when it is too much
     if cost is None:
-        reason = "the price of training there is not known"
+        reason = "the price of training there is not known" + (f": {quote.unlisted}" if quote.unlisted else "")
     elif cost > max_cost:
         reason = (
             f"training would cost ${cost:,.2f}: {quote.tokens_per_epoch:,} tokens × {quote.epochs} epochs, at the "
@@ -115,7 +117,7 @@ def _check_cost(where: Backend, recipe: Recipe, data: Dataset, validation: Datas
         )
     else:
         return
-    raise RefusedError(f"{where.name}:{where.model}: max_cost is ${max_cost:,.2f}, and {reason}", backend=where.name)
+    raise RefusedError(f"{where.name}:{where.model}: max_cost is ${max_cost:,g}, and {reason}", backend=where.name)
 
 
 def _new_run_id(store: Store) -> str:

@@ -37,8 +37,11 @@ class OpenAIFake(Fake):
         closed: the organisation may not create jobs.
     """
 
+    provider = "openai"
+
     def __init__(self) -> None:
         super().__init__()
+        self.price: float | None = 2.5
         self.spec = OpenApi("openai-finetuning-openapi.yaml", also=frozenset({"trainingType"}), deviations=DEVIATIONS)
         self.files: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
@@ -83,6 +86,10 @@ class OpenAIFake(Fake):
                 return self._create(call)
             case ("GET", "fine_tuning", "jobs"):
                 return self._list(call)
+            case ("POST", "fine_tuning", "jobs", "estimate_price"):  # Crusoe's
+                if call.json()["training_file"] not in self.files:
+                    return _error(400, "no such file", None)
+                return 200, {"estimated_price": self.price, "currency": "USD"}, {}
             case ("GET", "fine_tuning", "jobs", job_id):
                 return self._look(job_id)
             case ("POST", "fine_tuning", "jobs", job_id, action):

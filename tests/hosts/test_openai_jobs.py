@@ -417,7 +417,7 @@ def test_the_plan_of_a_known_file_is_right_to_the_cent_and_the_day():
     task = ft.Task("Sort the customer's message into one queue.", input="{message}")
     file = Path(__file__).parents[2] / "examples" / "triage" / "messages.jsonl"
     data = ft.Dataset.load(file, task.model_copy(update={"output": ft.ChoiceOutput(choices=_QUEUES)}), target="label")
-    found = quote("openai", "gpt-4.1-mini", ft.SFT(epochs=3), data, today=date(2026, 11, 24))
+    found = quote("openai:gpt-4.1-mini", ("openai", "gpt-4.1-mini"), ft.SFT(epochs=3), data, today=date(2026, 11, 24))
     assert (found.tokens_per_epoch, found.tokenizer, found.exact) == (21_152, "o200k_base", True)
     assert f"{found.training_usd:.2f}" == f"{21_152 * 3 * 5 / 1e6:.2f}" == "0.32"
     assert (str(found.training_closes), found.training_days_left) == ("2027-01-06", 43)
