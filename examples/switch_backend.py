@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -50,7 +51,8 @@ def main() -> None:
 
 @contextlib.contextmanager
 def fakes(data: ft.Dataset):
-    """Three hosts on this machine. They train nothing and answer from the file: it shows the way, no quality."""
+    """Three hosts on this machine, at their hosts' prices. They train nothing and answer from the file: it shows the
+    way, no quality."""
     sys.path.insert(0, str(HERE.parent))
     from tests.hosts.fireworks_host import FireworksFake
     from tests.hosts.openai_host import OpenAIFake
@@ -59,6 +61,8 @@ def fakes(data: ft.Dataset):
 
     known = {row.columns["message"]: str(row.target) for row in data}
     with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        os.environ["FTKIT_CATALOG"] = f"{folder}/catalog.toml"  # where a fake says whose prices it has
         for name, fake, path in (
             ("OPENAI", OpenAIFake(), "/v1"),
             ("TOGETHER", TogetherFake(), "/v1"),

@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from ftkit.recipe import DPO, RFT, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
     from ftkit.runs import RewardSignal, Run, reward_signal, train
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
-    from ftkit.task import Task
+    from ftkit.task import Message, Task
 
 __version__ = "0.1.0"
 
@@ -139,7 +139,7 @@ _HOMES = {
     "ftkit.recipe": ("DPO", "RFT", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
     "ftkit.runs": ("RewardSignal", "Run", "reward_signal", "train"),
     "ftkit.schema": ("ChoiceOutput", "JsonOutput", "Output", "TextOutput"),
-    "ftkit.task": ("Task",),
+    "ftkit.task": ("Message", "Task"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -170,6 +170,7 @@ __all__ = [
     "LambdaGrader",
     "LintReport",
     "LoRA",
+    "Message",
     "MissingExtraError",
     "Model",
     "ModelError",

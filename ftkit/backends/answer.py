@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from ftkit.schema import Output
+from ftkit.schema import Declared, Output
 from ftkit.task import Message
 
 __all__ = ["Answer", "Answerer", "FinishReason", "OnAnswer", "Request", "Sampling"]
@@ -17,10 +17,8 @@ FinishReason = Literal["stop", "length", "tool_calls", "error"]
 """Why an answer ended: the model ended its turn, ran into the token limit, called a tool, or could not be asked."""
 
 
-class Sampling(BaseModel):
+class Sampling(Declared):
     """How answers are drawn. The default is greedy, so that the same model gives the same answer twice."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_output_tokens: int = Field(default=512, ge=1, description="the longest answer, in tokens of the model")
     temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="0 takes the likeliest token each time")

@@ -13,7 +13,7 @@ from ftkit.recipe import RFT
 from ftkit.schema import Output
 from ftkit.task import Message
 
-__all__ = ["ask_model", "grading_setting", "score_with", "scores_of", "setting_of"]
+__all__ = ["ask_model", "grading_setting", "known_role", "score_with", "scores_of", "setting_of"]
 
 
 def grading_setting(
@@ -68,7 +68,9 @@ def ask_model(
         seed=seed,
         constrained=output is not None,
     )
-    return answerer.answer_many([Request([_known(one) for one in prompt], output=output) for prompt in prompts], drawn)
+    return answerer.answer_many(
+        [Request([known_role(one) for one in prompt], output=output) for prompt in prompts], drawn
+    )
 
 
 def score_with(model: str, conversations: Sequence[Sequence[Message]]) -> list[float]:
@@ -94,6 +96,6 @@ def scores_of(backend: Backend) -> Callable[[Sequence[Sequence[Message]]], list[
     return scores
 
 
-def _known(message: Message) -> Message:
+def known_role(message: Message) -> Message:
     """``developer`` is ``system`` to OpenAI's reasoning models, which take both; templates of others lack it."""
     return {**message, "role": "system"} if message.get("role") == "developer" else message

@@ -26,6 +26,8 @@ class TrainingJob:
     recipe: Recipe
     data: Dataset
     validation: Dataset | None
+    max_cost: float | None = None
+    """The most that it may cost, in US dollars, for places that say a price only when they have the rows."""
 
     def save(self, folder: Path, **more: str | int) -> None:
         """Write ``job.json`` into the run's ``folder``: recipe, whence its rows can be read again, and ``more``."""

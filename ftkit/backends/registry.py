@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
 
+from ftkit.arguments import check_kind
 from ftkit.backends.protocol import Backend
 from ftkit.errors import ConfigError
 
@@ -33,6 +34,8 @@ def backend_of(spec: str | Backend) -> Backend:
         ConfigError: not of that form, or no backend of that name.
     """
     if not isinstance(spec, str):
+        if not (hasattr(spec, "name") and hasattr(spec, "model")):
+            check_kind(spec, str, "backend", 'it as "name:model", e.g. "local:smollm2-135m"')
         return spec
     name, colon, model = spec.partition(":")
     if not colon or not model:

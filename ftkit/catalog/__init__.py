@@ -4,6 +4,7 @@ from ftkit.catalog.catalog import Catalog
 from ftkit.catalog.reading import OVERRIDE, load_catalog
 from ftkit.catalog.rows import (
     STALE_AFTER_DAYS,
+    Address,
     Deadline,
     Fact,
     Gpu,
@@ -19,6 +20,7 @@ from ftkit.catalog.rows import (
 __all__ = [
     "OVERRIDE",
     "STALE_AFTER_DAYS",
+    "Address",
     "Catalog",
     "Deadline",
     "Fact",

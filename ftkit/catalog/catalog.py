@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ftkit.catalog.rows import (
     AdapterKind,
+    Address,
     Deadline,
     Fact,
     Gpu,
@@ -37,6 +39,7 @@ class Catalog(BaseModel):
     limit_rows: tuple[Limits, ...] = Field(default=(), alias="limits")
     gpus: tuple[Gpu, ...] = Field(default=(), alias="gpu")
     rate_rows: tuple[GpuRates, ...] = Field(default=(), alias="gpu_rates")
+    addresses: tuple[Address, ...] = Field(default=(), alias="address")
 
     def facts(self) -> list[Fact]:
         """Every row."""
@@ -45,7 +48,21 @@ class Catalog(BaseModel):
     def providers(self) -> tuple[str, ...]:
         """Names of the providers of which something is known, in the files' order."""
         named = [row.provider for row in self.model_rows] + [row.provider for row in self.limit_rows]
-        return tuple(dict.fromkeys(named))
+        return tuple(dict.fromkeys([*named, *(row.provider for row in self.inference_prices)]))
+
+    def provider_at(self, url: str) -> str:
+        """Whose facts hold at an address: the provider that is there, by the longest row that covers it; of a place
+        that is none's, its own name, ``"127.0.0.1:8000"``, of which a user's rows may say something."""
+        parts = urlsplit(url)
+        usual = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
+        there = parts.netloc.rpartition("@")[2].lower().removesuffix(usual)
+        place = there + parts.path.rstrip("/")
+        found = [row for row in self.addresses if row.covers(place)]
+        return max(found, key=lambda row: len(row.address)).provider if found else there
+
+    def knows(self, provider: str) -> bool:
+        """Whether there is any fact about the provider."""
+        return any(getattr(row, "provider", None) == provider for row in self.facts())
 
     def models(self, provider: str) -> list[HostedModel]:
         """The models of a provider."""

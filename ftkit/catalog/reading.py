@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from functools import cache
 from importlib.resources import files
@@ -18,7 +19,7 @@ from ftkit.files import home
 __all__ = ["OVERRIDE", "load_catalog"]
 
 OVERRIDE = "catalog.toml"
-"""Name of the user's own file, in ftkit's home."""
+"""Name of the user's own file, in ftkit's home; the variable ``FTKIT_CATALOG`` may name one that goes before it."""
 
 _KINDS: dict[str, type[Fact]] = {
     str(field.alias): field.annotation.__args__[0]  # type: ignore[union-attr]  # every field is tuple[Row, ...]
@@ -33,19 +34,23 @@ def load_catalog(override: Path | None = None) -> Catalog:
     model, and for prices what they are for) changes the fields it names; any other is a row of its own.
 
     Args:
-        override: the user's file; ``catalog.toml`` in ftkit's home by default. It need not exist.
+        override: the user's file; by default ``catalog.toml`` in ftkit's home, and over it the file that
+            ``FTKIT_CATALOG`` names. None need exist.
 
     Raises:
         ConfigError: the override cannot be read; names the table, the row and the field.
     """
-    path = home() / OVERRIDE if override is None else override
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return _built_in()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot read the catalogue's override: {error}") from None
-    return _with_override(path, text)
+    named = os.environ.get("FTKIT_CATALOG")
+    paths = [home() / OVERRIDE, *([Path(named)] if named else [])] if override is None else [override]
+    texts = []
+    for path in paths:
+        try:
+            texts.append((path, path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            pass
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot read the catalogue's override: {error}") from None
+    return _with_overrides(tuple(texts))
 
 
 @cache
@@ -59,12 +64,18 @@ def _built_in() -> Catalog:
 
 
 @cache
-def _with_override(path: Path, text: str) -> Catalog:
+def _with_overrides(texts: tuple[tuple[Path, str], ...]) -> Catalog:
+    known = _built_in()
+    for path, text in texts:
+        known = _with_override(known, path, text)
+    return known
+
+
+def _with_override(known: Catalog, path: Path, text: str) -> Catalog:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    known = _built_in()
     merged: dict[str, Any] = {}
     for name, field in Catalog.model_fields.items():
         rows: dict[tuple[Any, ...], Fact] = {row.key: row for row in getattr(known, name)}

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "STALE_AFTER_DAYS",
+    "Address",
     "Deadline",
     "Fact",
     "Gpu",
@@ -67,13 +68,30 @@ class Fact(BaseModel):
         return self.age_days(today) > STALE_AFTER_DAYS
 
 
+class Address(Fact):
+    """Where a provider is. What the other rows say of it holds there, and at no other address."""
+
+    key_fields = ("address",)
+
+    provider: str
+    address: str = Field(pattern=r"^[a-z0-9.\-]+(:[0-9]+)?(/[^/?#]+)*$")
+    """A host's name, with the port and the beginning of the path where they matter; hosts beneath it are meant too."""
+
+    def covers(self, place: str) -> bool:
+        """Whether ``place``, a host's name with port and path, is there."""
+        host, slash, path = self.address.partition("/")
+        there, _, below = place.partition("/")
+        named = there == host or (":" not in host and there.partition(":")[0] == host) or there.endswith(f".{host}")
+        return named and (not slash or f"{below}/".startswith(f"{path}/"))
+
+
 class HostedModel(Fact):
     """A model at a provider, tuned there or not."""
 
     key_fields = ("provider", "id")
 
     provider: str
-    """Name of the backend, e.g. ``"openai"``."""
+    """Name of the backend, e.g. ``"openai"``; of a place that is none's, its address, e.g. ``"127.0.0.1:8000"``."""
     id: str
     """The model's whole name there."""
     aliases: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from ftkit.cli.evaluate import evaluate
 from ftkit.cli.export import export
 from ftkit.cli.failure import Guarded
 from ftkit.cli.freeze import freeze
+from ftkit.cli.grade import grade, reward_signal
 from ftkit.cli.importing import import_
 from ftkit.cli.lint import lint
 from ftkit.cli.overview import overview
@@ -55,6 +56,8 @@ def _ftkit(
 app.command()(task)
 app.add_typer(data, name="data")
 app.command()(lint)
+app.command()(grade)
+app.command("reward-signal")(reward_signal)
 app.command()(plan)
 app.command()(train)
 app.command()(evaluate)

@@ -9,12 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ftkit.cli.data_options import read_task
+from ftkit.cli.screen import note
 
 if TYPE_CHECKING:
     from ftkit.backends import Sampling
+    from ftkit.evaluation import Forecast
     from ftkit.model import Model
 
-__all__ = ["Label", "Limit", "MaxOutputTokens", "ModelName", "OtherTask", "Temperature", "model_of", "sampling_of"]
+__all__ = [
+    "Label",
+    "Limit",
+    "MaxCost",
+    "MaxOutputTokens",
+    "ModelName",
+    "OtherTask",
+    "Temperature",
+    "model_of",
+    "sampling_of",
+    "say_cost",
+]
 
 _RUN_ID = re.compile(r"\d{8}-\d{6}(-[0-9a-f]*)?")
 
@@ -34,6 +47,9 @@ Temperature = Annotated[
     typer.Option(metavar="T", min=0, max=2, help="0 takes the likeliest token each time [default: 0]"),
 ]
 Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Ask only the first N rows.")]
+MaxCost = Annotated[
+    float | None, typer.Option(metavar="USD", min=0, help="Refuse before asking when it would cost more.")
+]
 Label = Annotated[
     str | None, typer.Option(metavar="TEXT", help="What tables call the report [default: the model's name]")
 ]
@@ -68,6 +84,25 @@ def model_of(
             "Leave --task out to use its own, or add --other-task"
         )
     return Model(backend, given, sampling=sampling, other_task=other_task)
+
+
+def say_cost(expected: Forecast, max_cost: float | None) -> None:
+    """Say what asking will cost, before anything is asked.
+
+    Raises:
+        RefusedError: it is more than ``max_cost``, or not known.
+    """
+    from ftkit.errors import RefusedError
+    from ftkit.evaluation.figures import usd_text
+
+    note(str(expected))
+    total = expected.total_usd
+    if max_cost is not None and (total is None or total > max_cost):
+        why = "no price is known" if total is None else f"it would cost up to {usd_text(total)}"
+        raise RefusedError(
+            f"--max-cost is {usd_text(max_cost)}, and {why}. Nothing was asked",
+            backend=expected.model.partition(":")[0],
+        )
 
 
 def _tuned(name: str) -> str:

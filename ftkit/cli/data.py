@@ -158,7 +158,8 @@ def split(
         raise typer.BadParameter(f"{itself} is a file to be divided; name another folder", param_hint="-o")
     there = [str(path) for path in paths.values() if path.exists()]
     if there and not force:
-        raise typer.BadParameter(f"{', '.join(there)} exists; name another folder, or --force", param_hint="-o")
+        names = ", ".join(there)
+        raise typer.BadParameter(f"{names} would be overwritten; name another folder, or --force", param_hint="-o")
     counts = split_files(files, paths, wanted, group_by=group_by, stratify_by=stratify_by, seed=seed)
     for name, count in counts.items():
         note(f"{paths[name]}: {count:,} rows")

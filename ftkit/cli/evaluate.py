@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from ftkit.cli.asking import Label, Limit, MaxOutputTokens, ModelName, OtherTask, Temperature, model_of, sampling_of
+from ftkit.cli.asking import (
+    Label,
+    Limit,
+    MaxCost,
+    MaxOutputTokens,
+    ModelName,
+    OtherTask,
+    Temperature,
+    model_of,
+    sampling_of,
+    say_cost,
+)
 from ftkit.cli.data_options import (
     ChosenColumn,
     ColumnNames,
@@ -65,6 +76,7 @@ def evaluate(
     margin: MarginColumn = None,
     output: ResultFiles = None,
     limit: Limit = None,
+    max_cost: MaxCost = None,
     label: Label = None,
     primary: Annotated[
         str | None, typer.Option(metavar="METRIC", help="The metric to lead with [default: the output's accuracy]")
@@ -109,10 +121,12 @@ def evaluate(
     """Ask a model every row and measure its answers.
 
     A model tuned by ftkit knows its task; any other needs --task. Of preferences the chosen answer is the wanted one.
-    A report saved as .json keeps every answer, so that it can be compared when the model is gone.
+    A report saved as .json keeps every answer, so that it can be compared when the model is gone. What a host will
+    charge is said first.
     """
     paths = check_result_files(output)
     from ftkit.evaluation import evaluate as measure
+    from ftkit.evaluation import forecast
 
     asked = model_of(model, task, other_task, sampling_of(max_output_tokens, temperature, constrained))
     fields = comparators_of(comparator)
@@ -121,6 +135,16 @@ def evaluate(
     named = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
     rows = named.load(data, asked.task)
     train = None if train_data is None else named.load([train_data], asked.task)
+    probes = probes_of(no_probes, probe_general, train, base, asked, limit, unasked=bool(shots) or batch)
+    shown = None if examples is None else named.load([examples], asked.task)
+    by_the_hour = gpu_hour_usd is not None or gpu is not None
+    charged = asked.backend_name != "local" and bool(asked.about().get("host")) and not by_the_hour
+    if charged or max_cost is not None:
+        first = rows if limit is None else rows.take(limit)
+        expected = forecast(
+            asked, first, batch=batch, samples=samples, shots=shots, examples=shown, probes=probes, prices=prices
+        )
+        say_cost(expected, max_cost)
     found = measure(
         asked,
         rows,
@@ -129,11 +153,11 @@ def evaluate(
         primary=primary,
         samples=samples,
         shots=shots,
-        examples=None if examples is None else named.load([examples], asked.task),
+        examples=shown,
         prices=prices,
         training_usd=training_usd,
         asking=asking_of(concurrency, requests_per_minute, batch),
-        probes=probes_of(no_probes, probe_general, train, base, asked),
+        probes=probes,
         confidence=confidence,
         label=label,
         limit=limit,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,6 +42,7 @@ __all__ = [
     "graders_of",
     "prices_of",
     "probes_of",
+    "walls_of",
 ]
 
 MetricNames = Annotated[
@@ -101,7 +102,7 @@ ProbeGeneral = Annotated[
         "--probe-general",
         metavar="N",
         min=1,
-        help="Questions on general abilities that are asked beside the rows [default: all 172]",
+        help="Questions on general abilities that are asked beside the rows [default: all 172, or about --limit]",
     ),
 ]
 NoProbes = Annotated[bool, typer.Option("--no-probes", help="Ask nothing beside the rows.")]
@@ -146,14 +147,19 @@ def comparators_of(given: Sequence[str] | None) -> dict[str, Comparator | str]:
     return found
 
 
-def graders_of(files: Sequence[Path] | None, allow_python: bool, isolation: str) -> list[GraderMetric]:
-    """The metrics of graders in files."""
+def walls_of(isolation: str) -> Isolation:
+    """What ``--python-isolation`` says."""
     if isolation not in ("kernel", "process"):
         raise typer.BadParameter(f'"{isolation}" is neither kernel nor process', param_hint="--python-isolation")
+    return "kernel" if isolation == "kernel" else "process"
+
+
+def graders_of(files: Sequence[Path] | None, allow_python: bool, isolation: str) -> list[GraderMetric]:
+    """The metrics of graders in files."""
+    walls = walls_of(isolation)
     from ftkit.evaluation import graded
     from ftkit.graders import load_grader
 
-    walls: Isolation = "kernel" if isolation == "kernel" else "process"
     return [
         metric
         for file in files or ()
@@ -192,15 +198,27 @@ def asking_of(concurrency: int | None, requests_per_minute: float | None, batch:
 
 
 def probes_of(
-    none: bool, general: int | None, train: Dataset | None, base: str | None, model: Model
-) -> Probes | Literal["auto"] | None:
-    """What to probe: the usual, but for what was named."""
+    none: bool,
+    general: int | None,
+    train: Dataset | None,
+    base: str | None,
+    model: Model,
+    limit: int | None,
+    *,
+    unasked: bool,
+) -> Probes | None:
+    """What to probe: the usual, but for what was named.
+
+    Args:
+        limit: how many rows are asked, when not all.
+        unasked: whether nothing is probed that was not named.
+    """
     if none:
         if general is not None or train is not None or base is not None:
             raise typer.BadParameter("--no-probes leaves nothing for --probe-general, --train-data and --base")
         return None
-    if general is None and train is None and base is None:
-        return "auto"
+    if unasked and general is None and train is None and base is None:
+        return None
     from ftkit.evaluation import Probes
     from ftkit.evaluation.probes.usual import usual_probes
     from ftkit.model import Model
@@ -208,5 +226,5 @@ def probes_of(
     named: dict[str, Any] = {"general": general, "train": train}
     if base is not None:
         named["base"] = Model(base, model.task, sampling=model.sampling, other_task=True)
-    usual = usual_probes(model) or Probes()
+    usual = usual_probes(model, limit) or Probes()
     return usual.model_copy(update={name: value for name, value in named.items() if value is not None})

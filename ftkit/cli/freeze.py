@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from ftkit.cli.asking import Label, Limit, MaxOutputTokens, ModelName, Temperature, model_of, sampling_of
+from ftkit.cli.asking import (
+    Label,
+    Limit,
+    MaxCost,
+    MaxOutputTokens,
+    ModelName,
+    Temperature,
+    model_of,
+    sampling_of,
+    say_cost,
+)
 from ftkit.cli.data_options import (
     ColumnNames,
     Columns,
@@ -39,9 +49,7 @@ def freeze(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a baseline that is there.")] = False,
     limit: Limit = None,
     label: Label = None,
-    max_cost: Annotated[
-        float | None, typer.Option(metavar="USD", min=0, help="Refuse before asking when it would cost more.")
-    ] = None,
+    max_cost: MaxCost = None,
     max_output_tokens: MaxOutputTokens = None,
     temperature: Temperature = None,
     concurrency: Annotated[
@@ -65,21 +73,13 @@ def freeze(
         raise typer.BadParameter(f"{path}: only a .json keeps every answer", param_hint="-o")
     if path.exists() and not overwrite:
         raise typer.BadParameter(f"{path} is there already; name another, or add --overwrite", param_hint="-o")
-    from ftkit.errors import RefusedError
     from ftkit.evaluation import evaluate, forecast
 
     asked = model_of(model, task, False, sampling_of(max_output_tokens, temperature), conversations=True)
     rows = Columns(target, format=format_, columns=columns, id=id_, group=group).load(data, asked.task)
     if limit is not None:
         rows = rows.take(limit)
-    expected = forecast(asked, rows, batch=batch)
-    note(str(expected))
-    if max_cost is not None and (expected.total_usd is None or expected.total_usd > max_cost):
-        raise RefusedError(
-            f"--max-cost is ${max_cost:,.2f}; "
-            + ("no price is known" if expected.total_usd is None else "it would cost more. Nothing was asked"),
-            backend=asked.backend_name,
-        )
+    say_cost(forecast(asked, rows, batch=batch), max_cost)
     pace = asking_of(concurrency if batch else concurrency or _CONCURRENCY, requests_per_minute, batch)
     found = evaluate(asked, rows, asking=pace, label=label, probes=None)  # whose cost was not said
     save_result(found, [path])

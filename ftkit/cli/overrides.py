@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import yaml
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 
 from ftkit.errors import ConfigError
 from ftkit.recipe import Adapter, AnyAdapter, Recipe
+from ftkit.schema.refusal import refusals
 
 __all__ = ["overridden"]
 
@@ -48,7 +48,7 @@ def overridden(recipe: Recipe, assignments: Sequence[str], adapter: str | None =
     try:
         return type(recipe).model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_sentences(error.errors(), data, type(recipe))) from None
+        raise ConfigError(refusals(error, type(recipe), data)) from None
 
 
 def _assignment(text: str) -> tuple[tuple[str, ...], Any, str]:
@@ -89,35 +89,3 @@ def _with_kind(old: Any, kind: Any, text: str) -> dict[str, Any]:
             f"plain {kind} adapter, write --set 'adapter={{kind: {kind}}}'"
         )
     return {"kind": kind, **chosen}
-
-
-def _sentences(errors: Iterable[Any], data: dict[str, Any], recipe: type[Recipe]) -> str:
-    """What pydantic found, one sentence a field. It names each alternative of a field's type; here they are one."""
-    found: dict[str, list[str]] = {}
-    for error in errors:
-        path = _path(error["loc"], data)
-        message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        if error["type"] == "extra_forbidden":
-            of_adapter = path[0] == "adapter" and len(path) > 1
-            message = _unknown(path, _ADAPTERS[data["adapter"]["kind"]] if of_adapter else recipe)
-        found.setdefault(".".join(path), []).append(message)
-    return "; ".join(
-        f"{field}{': ' if field else ''}{' or '.join([first, *(text.removeprefix('should be ') for text in others)])}"
-        for field, (first, *others) in found.items()
-    )
-
-
-def _path(location: Sequence[int | str], data: Any) -> list[str]:
-    """The fields among pydantic's steps, without the names of the alternatives that it puts between them."""
-    path = []
-    for step in location:
-        if isinstance(data, dict) and step in data:
-            path.append(str(step))
-            data = data[step]
-    return path
-
-
-def _unknown(path: Sequence[str], inside: type[Recipe] | type[Adapter]) -> str:
-    close = difflib.get_close_matches(path[-1], inside.model_fields, n=1)
-    named = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(inside.model_fields)}"
-    return f"there is no such field in {inside.__name__}; {named}"

@@ -48,7 +48,8 @@ def list_(*, json: AsJson = False) -> None:
     head, *lines = aligned([header, *map(_cells, records)])
     typer.echo(head)
     for record, line in zip(records, lines, strict=True):
-        typer.echo(line.replace(record.state, typer.style(record.state, fg=_COLOURS[record.state]), 1))
+        state = _state(record)
+        typer.echo(line.replace(state, typer.style(state, fg=_COLOURS[record.state]), 1))
 
 
 def _record(run: Run) -> RunRecord:
@@ -63,10 +64,15 @@ def _record(run: Run) -> RunRecord:
         return Store().get(run.id)
 
 
+def _state(record: RunRecord) -> str:
+    """``"paused"`` is what a host makes of a running job."""
+    return "paused" if record.state == "running" and record.handle.get("paused") else record.state
+
+
 def _cells(record: RunRecord) -> tuple[str, ...]:
     return (
         record.id,
-        record.state,
+        _state(record),
         f"{record.backend}:{record.model}",
         str(record.recipe.get("adapter", {}).get("kind", "")),
         f"{record.rows:,}",
@@ -96,22 +102,37 @@ def _about(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[str
     took = "" if record.finished_at is None else f" ({duration(record.finished_at - record.created_at)})"
     return {
         "run": record.id,
-        "state": record.state + took,
+        "state": _state(record) + took,
         "error": record.error or "",
         "base model": f"{record.backend}:{record.model}",
         "tuned model": run.model.name if record.state == "succeeded" else "",
         "started": stamp(record.created_at),
         "progress": "" if last is None else f"step {last['step']} of {last.get('steps', '?')}",
-        "loss": _course([step["loss"] for step in steps if "loss" in step]),
-        "reward": _course([step["reward"] for step in steps if "reward" in step]),
-        "validation loss": _course([look["loss"] for look in looks if "loss" in look]),
-        "validation reward": _course([look["reward"] for look in looks if "reward" in look]),
+        "loss": _losses(steps),
+        "reward": _course(steps, "reward"),
+        "validation loss": _losses(looks),
+        "validation reward": _course(looks, "reward"),
         "speed": _speed(steps),
+        "job": str(record.handle.get("job") or ""),
+        "cost": _cost(run, record),
         "rows": f"{record.rows:,} ({record.data_fingerprint[:19]}…)",
         "task": run.task.instructions or "(the rows hold whole conversations)",
         "recipe": json_line(_changed(run)),
         "folder": str(run.folder),
     }
+
+
+def _cost(run: Run, record: RunRecord) -> str:
+    """What a host charged, or estimated beforehand."""
+    from ftkit.evaluation.figures import usd_text
+
+    paid = record.summary.get("cost_usd")
+    estimates = [event.data["estimated_usd"] for event in run.events() if "estimated_usd" in event.data]
+    parts = [
+        "" if paid is None else usd_text(paid),
+        f"the host estimated {usd_text(estimates[-1])}" if estimates else "",
+    ]
+    return "; ".join(filter(None, parts))
 
 
 def _speed(steps: list[dict[str, Any]]) -> str:
@@ -131,9 +152,16 @@ def _speed(steps: list[dict[str, Any]]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _course(losses: list[float]) -> str:
-    """The first and the last."""
-    return " → ".join(f"{loss:.4f}" for loss in dict.fromkeys([*losses[:1], *losses[-1:]]))
+def _losses(told: list[dict[str, Any]]) -> str:
+    """The course of the loss and, where it is told, of the token accuracy."""
+    accuracy = _course(told, "token_accuracy", ".1%")
+    return _course(told, "loss") + (f", token accuracy {accuracy}" if accuracy else "")
+
+
+def _course(told: list[dict[str, Any]], name: str, form: str = ".4f") -> str:
+    """The first and the last value of that name."""
+    found = [one[name] for one in told if one.get(name) is not None]
+    return " → ".join(f"{value:{form}}" for value in dict.fromkeys([*found[:1], *found[-1:]]))
 
 
 def _changed(run: Run) -> dict[str, Any]:

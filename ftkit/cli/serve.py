@@ -42,6 +42,10 @@ def _serve(
         list[str] | None,
         typer.Option("--alias", metavar="OTHER=NAME", help="Another name for a model. May be given often."),
     ] = None,
+    allow_python: Annotated[
+        bool,
+        typer.Option("--allow-python", help="Let clients send Python graders. Foreign code, run in a sandbox."),
+    ] = False,
 ) -> None:
     """Serve OpenAI's fine-tuning API from this machine.
 
@@ -60,6 +64,8 @@ def _serve(
         said["models"] = dict(_pair(one, bare=True) for one in model)
     if alias:
         said["aliases"] = dict(_pair(one) for one in alias)
+    if allow_python:
+        said["reinforcement"] = {"allow_python": True}
     settings = load_settings(config, **said)
 
     def ready(address: str) -> None:

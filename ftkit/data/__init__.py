@@ -6,7 +6,7 @@ conversation), ``reading`` (conversation and answer become a :class:`Row`), ``sp
 
 from __future__ import annotations
 
-from ftkit.data.dataset import Dataset
+from ftkit.data.dataset import Dataset, check_dataset
 from ftkit.data.row import Row
 
-__all__ = ["Dataset", "Row"]
+__all__ = ["Dataset", "Row", "check_dataset"]

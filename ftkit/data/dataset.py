@@ -11,6 +11,7 @@ from operator import lt
 from pathlib import Path
 from typing import Any, overload
 
+from ftkit.arguments import check_kind
 from ftkit.data import fingerprint, spec, writers
 from ftkit.data.formats import text_content
 from ftkit.data.opening import open_reading, options_of
@@ -22,7 +23,7 @@ from ftkit.data.spool import spool
 from ftkit.errors import ConfigError, DataError, Place
 from ftkit.task import Task
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "check_dataset"]
 
 Rows = range | array  # type: ignore[type-arg]  # array[int], which cannot be subscripted at run time
 By = str | Callable[[Row], object]
@@ -387,3 +388,12 @@ class Dataset:
             return key_text(named(columns, by, place))
         value = by(self._reading.row(source, place, columns))
         return value if isinstance(value, str) else repr(value)
+
+
+def check_dataset(value: object, name: str = "data") -> None:
+    """See that ``value`` is a :class:`Dataset`.
+
+    Raises:
+        ConfigError: it is something else, for instance a path or a list of rows.
+    """
+    check_kind(value, Dataset, name, "an ft.Dataset: ft.Dataset.load(path, task) or ft.Dataset.from_rows(rows, task)")

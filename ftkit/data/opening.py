@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+from ftkit.arguments import check_kind
 from ftkit.data.formats import FORMATS, Format, choose_format
 from ftkit.data.reading import Options, Reading, lookup
 from ftkit.data.sources import Corpus
@@ -33,9 +34,16 @@ def options_of(
     """The options as one value.
 
     Raises:
-        ConfigError: ``columns`` names something that neither the task nor a format reads, or the answer's columns
-            contradict each other.
+        ConfigError: an argument of another kind, ``columns`` names something that neither the task nor a format
+            reads, or the answer's columns contradict each other.
     """
+    check_kind(task, Task, "task", 'an ft.Task("…", input="{note}")')
+    named = {"target": target, "chosen": chosen, "rejected": rejected, "margin": margin, "id": id, "group": group}
+    for option, column in named.items():
+        if column is not None:
+            check_kind(column, str, option, f'the name of one column: {option}="…"')
+    if columns is not None:
+        check_kind(columns, Mapping, "columns", 'which column is read for which: columns={"note": "text"}')
     if target is not None and (chosen is not None or rejected is not None):
         raise ConfigError(
             "target= is the answer of a demonstration, chosen= and rejected= are those of a preference; name one kind."

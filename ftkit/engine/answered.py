@@ -22,7 +22,7 @@ _GRAM = 4
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One answer."""
+    """One answer; ``text`` is all that the model wrote, its tool calls as it wrote them."""
 
     generated: Generated
     text: str

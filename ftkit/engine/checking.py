@@ -39,6 +39,8 @@ def check_recipe(
             '"auto" or "adamw"',
             "optimizer",
         )
+    if isinstance(recipe, RFT):
+        _check_here(recipe)
     source = find_source(model)
     if source.scores and not isinstance(recipe, RewardModel):
         raise _refused(f"{source.name!r} is a reward model; {type(recipe).__name__} trains one that writes", "model")
@@ -59,6 +61,18 @@ def _check_rows(recipe: Recipe, rows: Dataset) -> None:
         raise _refused(
             f"SFT learns from answers, and {rows!r} has none; name their column with target=, or train with RFT", "kind"
         )
+
+
+def _check_here(recipe: RFT) -> None:
+    """Fields that say something to hosts alone."""
+    told = {
+        "compute_multiplier": (recipe.compute_multiplier != "auto", "num_generations says how much is tried here"),
+        "reasoning_effort": (recipe.reasoning_effort != "default", "the local engine has no such setting"),
+    }
+    asked = {name: why for name, (set_, why) in told.items() if set_}
+    if asked:
+        listed = "; ".join(f"{name}={getattr(recipe, name)!r}: {why}" for name, why in asked.items())
+        raise _refused(f"the local engine cannot honour the recipe. {listed}. Leave these at their defaults", *asked)
 
 
 def _check_beginning(recipe: Recipe, source: Source) -> None:

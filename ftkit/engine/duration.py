@@ -18,11 +18,23 @@ from ftkit.engine.shape import Linear, Shape
 from ftkit.engine.work import PackSize, Step
 from ftkit.recipe import AdaLoRA, DoRA, Full, QLoRA, Recipe
 
-__all__ = ["Speed", "passes_seconds", "product_name", "step_seconds"]
+__all__ = [
+    "FEW",
+    "Speed",
+    "head_seconds",
+    "layer_seconds",
+    "layers_forward",
+    "passes_seconds",
+    "product_name",
+    "step_seconds",
+]
 
 BACKWARD_BYTES = 2.0
 """Bytes moved backward for each one moved forward: each of two inputs gets a gradient. By reasoning; the rate is
 measured over both."""
+FEW = (1, 8, 32)
+"""Numbers of rows for which the speed of products is known when there are few: answers grow by a token each, and at
+most the last number of them are drawn together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,8 @@ class Speed:
         fresh: bytes a second written to a block that was just asked for, too large for the heap of a CPU's C library.
         dequantised: 4-bit weights expanded a second.
         call: seconds of a call that computes next to nothing.
+        few: weights a second that are multiplied with each of :data:`FEW` rows.
+        choice: logits a second among which the next token is drawn.
         basis: where the numbers come from.
     """
 
@@ -49,12 +63,23 @@ class Speed:
     fresh: float
     dequantised: float
     call: float
+    few: tuple[float, ...]
+    choice: float
     basis: Literal["measured", "measured on a busy machine", "data sheet"]
     products: Mapping[str, float] = field(default_factory=dict)
 
     def product(self, linear: Linear) -> float:
         """Operations a second of products with the weights of ``linear``."""
         return self.products.get(product_name(linear), self.dense)
+
+    def weights(self, rows: int) -> float:
+        """Weights a second that are multiplied with so many rows: seconds are straight between those of :data:`FEW`."""
+        above = next((at for at, known in enumerate(FEW) if rows <= known), len(FEW) - 1)
+        if not above:
+            return self.few[0]
+        low, high = FEW[above - 1], FEW[above]
+        first, last = 1 / self.few[above - 1], 1 / self.few[above]
+        return 1 / (first + (last - first) * (rows - low) / (high - low))
 
 
 def product_name(linear: Linear) -> str:
@@ -79,28 +104,33 @@ def passes_seconds(
 ) -> float:
     """Seconds of computing ``packs`` without gradients."""
     return sum(
-        _layers_forward(shape, recipe, pack, speed) + _head_seconds(shape, recipe, pack, speed, 2, shared=shared)
+        layers_forward(shape, recipe, pack, speed) + head_seconds(shape, recipe, pack, speed, 2, shared=shared)
         for pack in packs
     )
 
 
 def _pack_seconds(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed, *, shared: bool) -> float:
     full = isinstance(recipe.adapter, Full)
-    forward = _layers_forward(shape, recipe, pack, speed)
+    forward = layers_forward(shape, recipe, pack, speed)
     again = forward if recipe.gradient_checkpointing else 0.0
-    head = _head_seconds(shape, recipe, pack, speed, 6 if full else 4, shared=shared)
+    head = head_seconds(shape, recipe, pack, speed, 6 if full else 4, shared=shared)
     return forward + again + _layers_backward(shape, recipe, pack, speed) + head
 
 
-def _layers_forward(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
-    seconds = sum(2 * one.weights * pack.tokens / speed.product(one) for one in shape.linears)
-    seconds += 2 * _adapter_weights(shape, recipe) * pack.tokens / speed.thin
+def layers_forward(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
+    """All layers forward."""
+    products = sum(2 * one.weights * pack.tokens / speed.product(one) for one in shape.linears)
+    return shape.layers * (products + layer_seconds(shape, recipe, pack, speed))
+
+
+def layer_seconds(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
+    """One layer forward, without the products with its weights."""
+    seconds = 2 * _adapter_weights(shape, recipe) * pack.tokens / speed.thin
     # Scores and weighted sum: 2 operations a pair and dimension each.
     seconds += 4 * pack.visible * shape.attention_width / speed.attention
     seconds += _moved_forward(shape, recipe) * pack.tokens / speed.bytes_moved
     seconds += _weights_work(shape, recipe, speed)
-    seconds += _calls(shape, recipe) * speed.call
-    return shape.layers * seconds
+    return seconds + _calls(shape, recipe) * speed.call
 
 
 def _layers_backward(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
@@ -116,9 +146,12 @@ def _layers_backward(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed)
     return shape.layers * seconds
 
 
-def _head_seconds(
-    shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed, operations: int, *, shared: bool
-) -> float:
+def head_seconds(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed, operations: int, *, shared: bool) -> float:
+    """The output layer and the loss.
+
+    Args:
+        operations: a weight and a prediction: 2 forward, 4 with gradients, 6 where the layer is trained.
+    """
     rows = pack.predictions if shared else pack.tokens
     # The softmax: its largest term, the exponentials and their sum, the gradient and its scaling.
     moved = rows * shape.outputs * 4 * (10 if operations > 2 else 5)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.engine.drawn import drawings_seconds, rollout_seconds
 from ftkit.engine.duration import passes_seconds, step_seconds
 from ftkit.engine.memory import Memory, compute_precision, memory_of, trainable_parameters
 from ftkit.engine.shape import Shape
 from ftkit.engine.work import Work
-from ftkit.recipe import Recipe
+from ftkit.recipe import RFT, Recipe
 
 if TYPE_CHECKING:
     from ftkit.engine.target import Target
@@ -41,13 +42,15 @@ class Estimate(BaseModel):
     """Tokens of all rows."""
     computed_tokens_per_epoch: int
     """Tokens that are computed, shared beginnings once a pass."""
+    drawn_tokens_per_epoch: int = 0
+    """Tokens of the answers that reinforcement draws, each as long as it may be. They are in the other two as well."""
     steps: int
     """Optimiser steps of the whole run."""
     seconds_per_step: float
     """Mean over the steps, the machine free for it."""
     seconds: float
-    """Of the whole run, with its looks at the validation loss and the reference of preferences; loading and saving are
-    not in it."""
+    """Of the whole run, with its looks at the validation rows, the reference of preferences and the answers of before
+    the first step; loading and saving are not in it."""
     notes: tuple[str, ...] = ()
     """What the numbers rest on, where it is not the machine itself."""
 
@@ -75,13 +78,22 @@ def estimate(recipe: Recipe, shape: Shape, work: Work, target: Target, *, shared
         notes.append(f"seconds rest on the data sheet of the {target.name} and assumed shares of it")
     if speed.basis == "measured on a busy machine":
         notes.append("seconds were measured while the machine did other work; without it a run is quicker")
+    if work.draws:
+        notes.append(
+            "answers are counted as long as max_output_tokens allows, and all as learned from; the grader's own time, "
+            "and prompts that dynamic_sampling draws again, are not in it"
+        )
     memory = memory_of(shape, recipe, work, device=target.device, shared=shared, process=target.process)
     total = recipe.total_steps(work.rows)
     each = step_seconds(shape, recipe, work.steps, speed, shared=shared)
     look, reference = (
         passes_seconds(shape, recipe, packs, speed, shared=shared) for packs in (work.look, work.reference)
     )
+    looking = look + drawings_seconds(shape, recipe, [work.answered], speed)
     share = work.rows / work.counted
+    before = share * reference + drawings_seconds(shape, recipe, [work.probe], speed)
+    if isinstance(recipe, RFT):
+        each += rollout_seconds(shape, recipe, work, speed, shared=shared)
     return Estimate(
         recipe=recipe.model_dump(mode="json"),
         device=target.name,
@@ -92,9 +104,10 @@ def estimate(recipe: Recipe, shape: Shape, work: Work, target: Target, *, shared
         fits=memory.peak < target.memory,
         tokens_per_epoch=round(work.tokens * share),
         computed_tokens_per_epoch=round(sum(pack.tokens for step in work.steps for pack in step) * share),
+        drawn_tokens_per_epoch=round(sum(one.drawn for one in work.draws) * share),
         steps=total,
         seconds_per_step=each,
-        seconds=total * each + _looks(recipe, total) * work.looked * look + share * reference,
+        seconds=total * each + _looks(recipe, total) * work.looked * looking + before,
         notes=tuple(notes),
     )
 

@@ -54,15 +54,20 @@ class Forward:
         self.device = device
         self.shared = shared
 
-    def loss(self, one: Pack) -> tuple[Tensor, Tensor]:
-        """Weighted sum of the pack's token losses (call ``backward`` on it), and each prediction's own loss [S]."""
+    def loss(self, one: Pack, *, likeliest: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Weighted sum of the pack's token losses (call ``backward`` on it), and each prediction's own loss [S].
+
+        Args:
+            likeliest: where it is put whether each target is the token that the model holds likeliest, bool [S].
+        """
         weights = torch.from_numpy(one.weights).to(self.device)
         if not self.shared:
-            losses = self._own_losses(one)
+            losses = self._own_losses(one, likeliest=likeliest)
             return (losses * weights).sum(), losses.detach()
         head = self.model.get_output_embeddings()
         at, targets = self._here(one.at), self._here(one.targets)
-        return linear_cross_entropy(self._hidden(one)[at], head.weight, targets, weights, getattr(head, "bias", None))
+        bias = getattr(head, "bias", None)
+        return linear_cross_entropy(self._hidden(one)[at], head.weight, targets, weights, bias, likeliest=likeliest)
 
     def log_probabilities(self, one: Pack) -> Tensor:
         """Log-probability of each sequence's supervised tokens, added up, float32 [N]; can be differentiated."""
@@ -116,7 +121,13 @@ class Forward:
         ).last_hidden_state[0]
         return found
 
-    def _own_losses(self, one: Pack, temperature: float = 1.0, entropies: Tensor | None = None) -> Tensor:
+    def _own_losses(
+        self,
+        one: Pack,
+        temperature: float = 1.0,
+        entropies: Tensor | None = None,
+        likeliest: Tensor | None = None,
+    ) -> Tensor:
         """Losses [S] from the logits that the model itself makes of each sequence, whatever it does to them."""
         ids, at, targets = (self._here(x) for x in (one.ids, one.at, one.targets))
         losses = torch.empty(len(at), device=self.device)
@@ -130,6 +141,8 @@ class Forward:
                 if entropies is not None:
                     logs = logits.detach().log_softmax(dim=-1)
                     entropies[asked] = -torch.linalg.vecdot(logs.exp(), logs)
+                if likeliest is not None:
+                    likeliest[asked] = logits.detach().argmax(dim=-1) == targets[asked]
                 losses = losses.index_copy(
                     0, asked, torch.nn.functional.cross_entropy(logits, targets[asked], reduction="none")
                 )

@@ -19,7 +19,7 @@ from ftkit.engine.pretrained import Pretrained
 from ftkit.engine.rendered import Ints
 from ftkit.engine.tree import shared_length
 
-__all__ = ["Generated", "generate"]
+__all__ = ["BATCH", "Generated", "common_beginning", "generate"]
 
 BATCH = 32
 """Prompts answered together."""
@@ -70,7 +70,7 @@ def generate(
     window = getattr(config, "sliding_window", None)
     # Padding lies between the common beginning and the rest, where an attention window would count it.
     slides = window is not None and max((len(one) for one in prompts), default=0) + max_new_tokens > window
-    common = _common_beginning(prompts) if padded and not slides else 0
+    common = common_beginning(prompts) if padded and not slides else 0
     layers = config.num_hidden_layers
     beginning = RoomyCache(layers, max(common, 1))
     if common:
@@ -93,7 +93,7 @@ def generate(
     return [results[number] for number in range(len(prompts))]
 
 
-def _common_beginning(prompts: Sequence[Ints]) -> int:
+def common_beginning(prompts: Sequence[Ints]) -> int:
     """Tokens that all prompts begin with, leaving each at least one of its own; 0 for a single prompt."""
     if len(prompts) < 2:
         return 0

@@ -172,8 +172,8 @@ class Loop:
             each(part)
             loss += float(part.detach())
             for name, value in outcome.figures.items():
-                figures[name] = figures.get(name, 0.0) + value / size
-        return loss, figures
+                figures[name] = figures.get(name, 0.0) + value
+        return loss, {name: value / size for name, value in figures.items()}
 
     def measure(self, examples: Sequence[Example]) -> list[Floats]:
         """The log-probability of each supervised token of examples of one sequence, under the model as it is."""

@@ -22,6 +22,7 @@ __all__ = [
     "kept_by_a_pack",
     "kept_by_the_head",
     "memory_of",
+    "merged_weights",
     "trainable_parameters",
 ]
 
@@ -70,6 +71,8 @@ class Memory(BaseModel):
     """What the backward pass of one layer needs beside it."""
     allocator: int
     """What the allocator holds and nobody uses."""
+    cache: int = 0
+    """Keys and values of the answers that are drawn together, of reinforcement."""
     process: int
     """Python, torch and the libraries (CPU), or the CUDA context."""
     loading: int
@@ -77,6 +80,8 @@ class Memory(BaseModel):
     looking: int
     """The peak of passes without gradients: trying the model with two rows, the reference of preferences, looks at the
     validation loss."""
+    drawing: int = 0
+    """The peak while answers are drawn."""
     peak: int
     """The most at any one time, ``process`` included."""
 
@@ -125,6 +130,8 @@ def memory_of(
     tried = 0 if shape.scores else asked * shape.outputs * size
     passes = (_looked_at(shape, recipe, pack, device=device, shared=shared) for pack in work.passes)
     looking = max(loading, process + weights + adapters + tried, process + held + left + max(passes, default=0))
+    cache, beside = _drawn(shape, recipe, work)
+    drawing = process + held + left + cache + beside if cache else 0
     return Memory(
         weights=weights,
         adapters=adapters,
@@ -134,10 +141,12 @@ def memory_of(
         logits=logits,
         workspace=workspace,
         allocator=allocator,
+        cache=cache,
         process=process,
         loading=loading,
         looking=looking,
-        peak=max(loading, looking, process + held + passing),
+        drawing=drawing,
+        peak=max(loading, looking, drawing, process + held + passing),
     )
 
 
@@ -286,6 +295,27 @@ def _looked_at(shape: Shape, recipe: Recipe, pack: PackSize, *, device: str, sha
     logits = rows * shape.outputs * (8 if size == 4 else 10)
     hidden = 2 * pack.tokens * shape.hidden * size
     return hidden + max(layer, logits)
+
+
+def merged_weights(shape: Shape, recipe: Recipe) -> int:
+    """Weights that exist twice while answers are drawn: those to which LoRA's sum is added, in float32 alone."""
+    adapter = recipe.adapter
+    if not isinstance(adapter, LoRA) or isinstance(adapter, DoRA) or _compute_bytes(recipe) != 4:
+        return 0
+    return shape.layers * sum(one.weights for one in shape.targets(adapter.target_modules))
+
+
+def _drawn(shape: Shape, recipe: Recipe, work: Work) -> tuple[int, int]:
+    """Bytes of the largest cache of answers, and of what is there beside it."""
+    batches = [(one.common + one.tokens, batch) for one in work.drawings for batch in one.batches]
+    if not batches:
+        return 0, 0
+    a_token = 2 * shape.kv_heads * shape.head_dim * _compute_bytes(recipe)
+    layer = max(a_token * batch.rows * (length + batch.width) for length, batch in batches)
+    rows = max(batch.rows for _, batch in batches)
+    # Logits twice in float32; their distribution and what it is made from in float64.
+    choosing = rows * shape.outputs * (2 * 4 + 4 * 8)
+    return shape.layers * layer, 4 * merged_weights(shape, recipe) + max(layer, choosing)
 
 
 def _left_by_loading(shape: Shape, recipe: Recipe, *, device: str) -> int:

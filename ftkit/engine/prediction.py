@@ -6,6 +6,7 @@ from ftkit.data import Dataset
 from ftkit.engine.checking import check_recipe
 from ftkit.engine.embedded import expand_embedded, is_embedded
 from ftkit.engine.estimate import Estimate, estimate
+from ftkit.engine.foreseen import foreseen_work
 from ftkit.engine.methods import method_of
 from ftkit.engine.pretrained import context_length, load_config
 from ftkit.engine.rows import TokenRows, render_rows
@@ -13,7 +14,6 @@ from ftkit.engine.shape import shape_of
 from ftkit.engine.target import named_gpu, this_machine
 from ftkit.engine.tokenizing import load_renderer
 from ftkit.engine.work import work_of
-from ftkit.errors import RefusedError
 from ftkit.recipe import RFT, Recipe, RecipeFacts
 
 __all__ = ["SAMPLE", "predict"]
@@ -38,13 +38,6 @@ def predict(
         DataError: a row that cannot be trained on.
         ConfigError: no such GPU.
     """
-    if isinstance(recipe, RFT):
-        raise RefusedError(
-            "how long reinforcement takes depends on how long the model's own answers become, which nothing tells "
-            "beforehand; a run of a few prompts does: its steps say draw_seconds and seconds",
-            backend="local",
-            fields=("kind",),
-        )
     target = this_machine() if device is None else named_gpu(device)
     source = check_recipe(recipe, model, data, validation, has_cuda=target.device == "cuda")
     if is_embedded(source.base):
@@ -55,21 +48,18 @@ def predict(
     shape = shape_of(config.to_dict(), scores=method.scores)
     renderer = load_renderer(source)
     limit = resolved.max_length or context_length(config)
+    reserve = resolved.max_output_tokens if isinstance(resolved, RFT) else 0
 
     def rendered(rows: Dataset) -> TokenRows:
         part = rows if len(rows) <= SAMPLE else rows.shuffle(0).take(SAMPLE)
-        return render_rows(part, renderer, method, limit)
+        return render_rows(part, renderer, method, limit, reserve=reserve)
 
     known, held_out = rendered(data), None if validation is None else rendered(validation)
-    longest = max(known.longest, held_out.longest if held_out else 0)
+    longest = max(known.longest, held_out.longest if held_out else 0) + reserve
     shared = shape.window is None or shape.window >= longest
-    work = work_of(
-        known,
-        resolved,
-        method,
-        shared=shared,
-        of_rows=len(data),
-        held_out=held_out,
-        of_held_out=None if validation is None else len(validation),
-    )
+    counts = {"of_rows": len(data), "of_held_out": None if validation is None else len(validation)}
+    if isinstance(resolved, RFT):
+        work = foreseen_work(known, resolved, shared=shared, held_out=held_out, **counts)
+    else:
+        work = work_of(known, resolved, method, shared=shared, held_out=held_out, **counts)
     return estimate(resolved, shape, work, target, shared=shared)

@@ -18,6 +18,7 @@ from ftkit.data import Dataset
 from ftkit.data.formats import text_content
 from ftkit.engine.adapting import Adapted
 from ftkit.engine.answered import Answered, Group, figures_of, rewards_of
+from ftkit.engine.calls import read_answer
 from ftkit.engine.generation import Generated, generate
 from ftkit.engine.kept import KeptSample, KeptSamples
 from ftkit.engine.methods.reinforcement import advantages, token_weights
@@ -151,17 +152,19 @@ class Rollouts:
         generated: Sequence[tuple[Generated, ...]],
     ) -> list[Group]:
         """Let the grader judge all answers at once."""
-        pairs = []
-        for number, answers in zip(numbers, generated, strict=True):
+        renderer, pairs = self.pretrained.renderer, []
+        for number, prompt, answers in zip(numbers, prompts, generated, strict=True):
             row = data[number]
-            item, prompt = row.item, tuple(row.prompt)
-            pairs += [(item, Sample(self.pretrained.renderer.decode(one.ids), prompt=prompt)) for one in answers]
-        graded = zip(pairs, self.recipe.grader.grade_many(pairs, self.setting), strict=True)
+            item, asked = row.item, tuple(row.prompt)
+            for one in answers:
+                text, calls = read_answer(renderer, prompt, one.ids, row.tools)
+                pairs.append((item, Sample(text, tuple(calls), asked)))
+        graded = iter(self.recipe.grader.grade_many(pairs, self.setting))
         return [
             Group(
                 number,
                 prompt,
-                tuple(Answered(one, pair[1].text, grade) for one, (pair, grade) in zip(answers, graded, strict=False)),
+                tuple(Answered(one, renderer.decode(one.ids), next(graded)) for one in answers),
             )
             for number, prompt, answers in zip(numbers, prompts, generated, strict=True)
         ]

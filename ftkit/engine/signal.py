@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from ftkit.graders import Grade
+from ftkit.shown import Shown
 
 __all__ = ["RewardSignal"]
 
@@ -15,7 +16,7 @@ _ERRORS = 0.5
 """Share of answers that could not be graded from which on the rewards say nothing."""
 
 
-class RewardSignal(BaseModel):
+class RewardSignal(Shown, BaseModel):
     """Rewards of several answers to each prompt of a sample."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)

@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import torch
 
-from ftkit.engine.duration import BACKWARD_BYTES, Speed, product_name
+from ftkit.engine.drawing import Draw, choose
+from ftkit.engine.duration import BACKWARD_BYTES, FEW, Speed, product_name
 from ftkit.engine.machine import about_machine, device, torch_dtype
 from ftkit.engine.memory import HEAP_BLOCK
 from ftkit.engine.shape import Linear
@@ -34,6 +35,8 @@ FILE = "speed.json"
 BUSY = "busy"
 """Stands in the file, among the numbers, where they were measured beside other work."""
 LOOK_S = 0.3
+clock = time.perf_counter
+"""What a measurement reads; a benchmark on a busy machine may count the process's own seconds instead."""
 OTHERS = 25.0
 """Per cent of the processors that others may use before the machine counts as busy."""
 
@@ -61,6 +64,8 @@ def measured_speed(precision: Literal["bf16", "fp32"], linears: Iterable[Linear]
             fresh=notes.of("fresh", bench.fresh),
             dequantised=notes.of("dequantised", bench.dequantised),
             call=notes.of("call", bench.call),
+            few=tuple(notes.of(f"{count} rows", partial(bench.rows, count)) for count in FEW),
+            choice=notes.of("choice", bench.choice),
             basis="measured on a busy machine" if notes.busy else "measured",
         )
 
@@ -151,11 +156,11 @@ class _Bench:
         times = []
         for _ in range(REPEATS + 1):
             self._wait()
-            began = time.perf_counter()
+            began = clock()
             for work in works:
                 work()
             self._wait()
-            times.append(time.perf_counter() - began)
+            times.append(clock() - began)
         return max(min(times[1:]), 1e-9) / len(works)
 
     def _wait(self) -> None:
@@ -184,6 +189,19 @@ class _Bench:
 
         count = max(map(len, (weights, values, results)))
         return 4 * TOKENS * inputs * outputs / self.seconds([partial(both, number) for number in range(count)])
+
+    @torch.no_grad()
+    def rows(self, count: int) -> float:
+        """Weights a second in products with ``count`` rows."""
+        weights, values = self.several(WIDTH, WIDTH), self.random(count, WIDTH)
+        return WIDTH**2 / self.seconds([partial(torch.nn.functional.linear, values, one) for one in weights])
+
+    @torch.no_grad()
+    def choice(self) -> float:
+        """Logits a second among which the next token is drawn."""
+        logits = self.random(8, 32 * WIDTH, dtype=torch.float32)
+        draws = [Draw(temperature=1.0, number=number) for number in range(len(logits))]
+        return logits.numel() / self.seconds([partial(choose, logits, draws)])
 
     @torch.no_grad()
     def thin(self) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ftkit.catalog import OVERRIDE, GpuRates, load_catalog
-from ftkit.engine.duration import Speed
+from ftkit.engine.duration import FEW, Speed
 from ftkit.engine.shape import Linear
 from ftkit.errors import ConfigError
 
@@ -22,6 +22,8 @@ CUDA_CONTEXT = 700_000_000
 
 PRODUCTS, THIN, ATTENTION, BANDWIDTH, CALL = 0.6, 0.15, 0.3, 0.7, 8e-6
 """Shares of a GPU's rated operations and bandwidth that are reached, and seconds of a call. Assumed, not measured."""
+CHOICE = 80
+"""Bytes moved to draw a token, for each logit: in float64 a copy, a distribution and its sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ def _rated(rates: GpuRates, precision: Literal["bf16", "fp32"]) -> Speed:
         fresh=moved,
         dequantised=moved / 2.5,  # half a byte read and two written for each weight
         call=CALL,
+        few=(moved / (2 if precision == "bf16" else 4),) * len(FEW),  # every weight is read once, whatever the rows
+        choice=moved / CHOICE,
         basis="data sheet",
     )
 

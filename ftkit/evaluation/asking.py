@@ -11,19 +11,18 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from ftkit.arguments import check_kind
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.errors import ConfigError, ModelError
 from ftkit.evaluation.figures import usd_text
 from ftkit.evaluation.journal import Journal
 from ftkit.extras import require
+from ftkit.schema import Declared
 from ftkit.task import Task
 
-__all__ = ["Answering", "Asking", "ask"]
-
-
-_BATCH_ONLY = "a batch has no concurrency and no pace, and is always kept so that it can be taken up"
+__all__ = ["Answering", "Asking", "ask", "check_model"]
 
 
 class Answering(Protocol):
@@ -48,10 +47,18 @@ class Answering(Protocol):
     def about(self) -> dict[str, Any]: ...
 
 
-class Asking(BaseModel):
-    """How a model is asked. The defaults suit a local model, which wants all questions at once."""
+def check_model(value: object) -> None:
+    """See that ``value`` can be asked.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Raises:
+        ConfigError: it is something else, for instance the name of a model.
+    """
+    if not hasattr(value, "answer_many"):
+        check_kind(value, (), "model", 'an ft.Model: ft.Model("local:smollm2-135m", task), or run.model')
+
+
+class Asking(Declared):
+    """How a model is asked. The defaults suit a local model, which wants all questions at once."""
 
     concurrency: int | None = Field(
         default=None,
@@ -79,7 +86,7 @@ class Asking(BaseModel):
     def _one_way(self) -> Asking:
         paced = self.concurrency or self.requests_per_minute or self.tokens_per_minute
         if self.batch and (paced or self.resume is False):
-            raise ValueError(_BATCH_ONLY)
+            raise ValueError("a batch has no concurrency and no pace, and is always kept so that it can be taken up")
         return self
 
     def by_batch(self) -> Asking:
@@ -88,10 +95,7 @@ class Asking(BaseModel):
         Raises:
             ConfigError: it says what a batch has not.
         """
-        try:
-            return Asking.model_validate(self.model_dump() | {"batch": True})
-        except ValidationError:
-            raise ConfigError(f"batch: {_BATCH_ONLY}") from None
+        return self.model_copy(update={"batch": True})
 
     @property
     def keeps(self) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.arguments import check_kind
 from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation.change import MetricChange, changes
 from ftkit.evaluation.costs import RIGHT, BreakEven, break_even
@@ -20,14 +21,28 @@ from ftkit.evaluation.report import Report
 from ftkit.evaluation.saving import save
 from ftkit.evaluation.statistics import check_confidence
 from ftkit.evaluation.verdict import Verdict, rows_needed, sentence, verdict_of
+from ftkit.shown import Shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["Comparison", "Counts", "Kind", "compare", "kind_of"]
+__all__ = ["KIND_WORDS", "Comparison", "Counts", "Kind", "compare", "kind_of"]
 
-Kind = Literal["fixed", "regressed", "both_right", "both_wrong", "uncounted"]
-"""What became of a row, by the headline metric; ``uncounted`` when it does not count the row."""
+Kind = Literal["fixed", "regressed", "both_right", "both_wrong", "better", "worse", "unchanged", "uncounted"]
+"""What became of a row, by the headline metric: the first four when it is a rate, the next three when it is a score on
+another scale, where no answer is simply right; ``uncounted`` when it does not count the row."""
+
+KIND_WORDS: dict[str, str] = {
+    "fixed": "fixed",
+    "regressed": "regressed",
+    "both_right": "right in both",
+    "both_wrong": "wrong in both",
+    "better": "better",
+    "worse": "worse",
+    "unchanged": "unchanged",
+    "uncounted": "not counted",
+}
+"""What readers are told a row became."""
 
 
 class Counts(BaseModel):
@@ -39,10 +54,13 @@ class Counts(BaseModel):
     regressed: int = 0
     both_right: int = 0
     both_wrong: int = 0
+    better: int = 0
+    worse: int = 0
+    unchanged: int = 0
     uncounted: int = 0
 
 
-class Comparison(BaseModel):
+class Comparison(Shown, BaseModel):
     """What changed between two reports; made by :func:`ftkit.compare`.
 
     ``print(comparison)`` shows both side by side; ``comparison.save(path)`` writes ``.html``, ``.md`` or ``.json``.
@@ -87,6 +105,20 @@ class Comparison(BaseModel):
         """What tables call the two, told apart even when the reports have the same label."""
         before, after = self.before.label, self.after.label
         return (before, after) if before != after else (f"{before} (before)", f"{after} (after)")
+
+    @property
+    def tally(self) -> tuple[tuple[Kind, int], ...]:
+        """How many rows became what, of the kinds that the headline metric tells apart."""
+        right_or_wrong = self[self.primary].unit == "rate"
+        kinds: tuple[Kind, ...] = (
+            ("fixed", "regressed", "both_right", "both_wrong") if right_or_wrong else ("better", "worse", "unchanged")
+        )
+        found = [(kind, int(getattr(self.counts, kind))) for kind in kinds]
+        return (*found, *([("uncounted", self.counts.uncounted)] if self.counts.uncounted else ()))
+
+    def kind_of(self, pair: Pair) -> Kind:
+        """What became of a row by the headline metric."""
+        return kind_of(pair, self[self.primary])
 
     def pairs(self) -> tuple[Pair, ...]:
         """The rows before and after, in the order of ``before``."""
@@ -174,8 +206,10 @@ def compare(
 
     Raises:
         ReportError: the reports differ in output, rows, prompts or wanted answers, or do not share the metric.
-        ConfigError: ``margin`` or ``confidence`` out of range.
+        ConfigError: ``margin`` or ``confidence`` out of range, or what is no report.
     """
+    for name, report in (("before", before), ("after", after)):
+        check_kind(report, Report, name, "an ft.Report: ft.evaluate(model, test), or ft.Report.load(path)")
     check_confidence(confidence)
     pairs = paired_rows(before, after)
     found = changes(before, after, pairs, confidence=confidence, seed=seed)
@@ -194,7 +228,7 @@ def compare(
     needed = None
     if verdict == "inconclusive":
         needed = rows_needed(gain, margin=margin, confidence=confidence, unit=change.unit)
-    kinds = [kind_of(pair, name) for pair in pairs]
+    kinds = [kind_of(pair, change) for pair in pairs]
     return Comparison(
         verdict=verdict,
         sentence=sentence(
@@ -220,11 +254,15 @@ def compare(
     )
 
 
-def kind_of(pair: Pair, metric: str) -> Kind:
+def kind_of(pair: Pair, metric: MetricChange) -> Kind:
     """What became of a row by ``metric``."""
-    before, after = (row.scores.get(metric) for row in pair)
+    before, after = (row.scores.get(metric.name) for row in pair)
     if before is None or after is None:
         return "uncounted"
+    if not metric.higher_is_better:
+        before, after = (1 - before, 1 - after) if metric.unit == "rate" else (-before, -after)
+    if metric.unit != "rate":
+        return "better" if after > before else "worse" if after < before else "unchanged"
     if after >= RIGHT:
         return "both_right" if before >= RIGHT else "fixed"
     return "regressed" if before >= RIGHT else "both_wrong"

@@ -13,6 +13,7 @@ from ftkit.catalog import InferencePrice, load_catalog
 from ftkit.errors import ConfigError
 from ftkit.evaluation.making import training_cost
 from ftkit.evaluation.row import RowResult
+from ftkit.schema import Declared
 
 if TYPE_CHECKING:
     from ftkit.evaluation.report import Report
@@ -25,13 +26,11 @@ RIGHT = 1 - 1e-9
 _GIVEN = "given by the caller"
 
 
-class Prices(BaseModel):
+class Prices(Declared):
     """What a model costs, in US dollars, and who says so.
 
     Either per million tokens (``input_usd`` and ``output_usd``) or per hour of the machine (``gpu_hour_usd``).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     input_usd: float | None = Field(default=None, ge=0, description="per million input tokens")
     output_usd: float | None = Field(default=None, ge=0, description="per million output tokens")
@@ -125,7 +124,8 @@ def cost_of(
     elif not answered:
         source = "no row was answered"
     elif not priced:
-        source = "no price is known for this model; pass prices=, for a machine of your own gpu= or gpu_hour_usd="
+        source = "no price is known for this model" + (f" at {about['host']}" if about.get("host") else "")
+        source += "; pass prices=, for a machine of your own gpu= or gpu_hour_usd="
     elif unpriced:
         source = f"{unpriced} of {len(answered)} answers came without a price"
     else:

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ftkit.data import Dataset, Row
+from ftkit.data import Dataset, Row, check_dataset
 from ftkit.errors import ConfigError
-from ftkit.evaluation.asking import Answering
+from ftkit.evaluation.asking import Answering, check_model
 from ftkit.evaluation.few_shot import baselines
 from ftkit.evaluation.figures import count_text, file_text, interval_text, percent_text, value_text
 from ftkit.evaluation.plain import canonical, plain
@@ -18,6 +18,7 @@ from ftkit.evaluation.report import Report
 from ftkit.evaluation.statistics import critical_value, wilson_interval
 from ftkit.schema import ChoiceOutput
 from ftkit.schema.sameness import normalised
+from ftkit.shown import Shown
 from ftkit.task import Task
 
 __all__ = ["Diagnosis", "Evidence", "diagnose"]
@@ -47,7 +48,7 @@ class Evidence(BaseModel):
     """Rows that show it, at most five."""
 
 
-class Diagnosis(BaseModel):
+class Diagnosis(Shown, BaseModel):
     """What to do with a task, and why; made by :func:`ftkit.diagnose`."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
@@ -97,6 +98,8 @@ def diagnose(
     Raises:
         ConfigError: fewer than ``2 * shots + 4`` rows.
     """
+    check_model(model)
+    check_dataset(data)
     data = data.with_task(task)
     if len(data) < 2 * shots + 4:
         raise ConfigError(f"diagnose needs at least {2 * shots + 4} rows for shots={shots}, and there are {len(data)}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ftkit.arguments import check_kind
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError
-from ftkit.evaluation.asking import Answering
+from ftkit.evaluation.asking import Answering, check_model
 from ftkit.evaluation.measurement import evaluate
 from ftkit.evaluation.report import Report
 
@@ -31,6 +32,8 @@ def baselines(
     Raises:
         ConfigError: no numbers, or as :func:`ftkit.evaluate` does.
     """
+    check_model(model)
+    check_kind(shots, Sequence, "shots", "the numbers of examples to compare, e.g. (0, 4)")
     if not shots:
         raise ConfigError("shots: name at least one number of examples, e.g. (0, 4)")
     label = options.pop("label", None) or model.name

@@ -20,6 +20,7 @@ from ftkit.evaluation.report import Report
 from ftkit.evaluation.row import RowResult
 from ftkit.evaluation.scoring import Tallied, clusters_of
 from ftkit.evaluation.statistics import cluster_sums
+from ftkit.shown import Shown
 from ftkit.task import Task
 
 __all__ = ["Preference", "judge", "judge_pairs"]
@@ -94,7 +95,7 @@ def judge(model: Answering, rubric: str, *, name: str = "judge", asking: Asking 
     )
 
 
-class Preference(BaseModel):
+class Preference(Shown, BaseModel):
     """How a judge decided between two models, each pair of answers shown in both orders."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)

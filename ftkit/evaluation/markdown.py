@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ftkit.evaluation.comparison import Comparison, kind_of
+from ftkit.evaluation.comparison import KIND_WORDS, Comparison, Kind
 from ftkit.evaluation.figures import count_text, file_text
 from ftkit.evaluation.metrics import confusion
 from ftkit.evaluation.metrics.classification import INVALID
@@ -54,19 +54,19 @@ def report_markdown(report: Report) -> str:
 
 def comparison_markdown(comparison: Comparison) -> str:
     """The verdict, both side by side, and the first rows that got worse and better."""
-    counts = comparison.counts
     cells = [change_cells(metric, lead=metric.name == comparison.primary) for metric in comparison.metrics]
-    tally = [[count_text(n) for n in (counts.fixed, counts.regressed, counts.both_right, counts.both_wrong)]]
     parts = [
         f"## {_escaped(comparison.before.label)} → {_escaped(comparison.after.label)}",
         f"**{comparison.verdict.capitalize()}.** {_escaped(comparison.sentence)}",
         _table(change_header(comparison), cells),
-        _table(["fixed", "regressed", "both right", "both wrong"], tally),
+        _table(
+            [KIND_WORDS[kind] for kind, _ in comparison.tally], [[count_text(count) for _, count in comparison.tally]]
+        ),
         _table(["", *comparison.labels], resource_rows(comparison)),
         _list(comparison_lines(comparison)),
         _list(comparison.notes),
-        _rows(comparison, "regressed", "Rows that got worse"),
-        _rows(comparison, "fixed", "Rows that got better"),
+        _rows(comparison, ("regressed", "worse"), "Rows that got worse"),
+        _rows(comparison, ("fixed", "better"), "Rows that got better"),
         _made(comparison.before),
         _made(comparison.after),
     ]
@@ -82,8 +82,8 @@ def overview_markdown(overview: Overview) -> str:
     return "\n\n".join([*parts, *map(_made, overview.reports)]) + "\n"
 
 
-def _rows(comparison: Comparison, kind: str, title: str) -> str:
-    pairs = [pair for pair in comparison.pairs() if kind_of(pair, comparison.primary) == kind]
+def _rows(comparison: Comparison, kinds: tuple[Kind, ...], title: str) -> str:
+    pairs = [pair for pair in comparison.pairs() if comparison.kind_of(pair) in kinds]
     if not pairs:
         return ""
     shown = f", the first {MOST_ROWS}" if len(pairs) > MOST_ROWS else ""

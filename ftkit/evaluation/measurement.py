@@ -10,9 +10,9 @@ from typing import Literal
 
 from ftkit import __version__
 from ftkit.backends import Request, Sampling
-from ftkit.data import Dataset
+from ftkit.data import Dataset, check_dataset
 from ftkit.errors import ConfigError
-from ftkit.evaluation.asking import Answering, Asking, ask
+from ftkit.evaluation.asking import Answering, Asking, ask, check_model
 from ftkit.evaluation.costs import Prices, cost_of, gpu_price
 from ftkit.evaluation.journal import Journal
 from ftkit.evaluation.metrics import (
@@ -107,6 +107,8 @@ def evaluate(
         RefusedError: ``batch`` of a model whose place has no batch API.
         ModelError, HostError: the model cannot answer at all.
     """
+    check_model(model)
+    check_dataset(data)
     drawing, how = sampling or model.sampling, asking or Asking()
     if batch:
         how = how.by_batch()
@@ -157,7 +159,7 @@ def evaluate(
             task=plain(model.task.model_dump(mode="json")),
             task_fingerprint=model.task.fingerprint,
             dataset_fingerprint=rows_of.fingerprint,
-            sources=tuple(str(source) for source in rows_of.sources),
+            sources=rows_of.source_names,
             sampling=drawing,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             ftkit_version=__version__,
@@ -191,7 +193,7 @@ def evaluate(
         if probes == "auto":
             from ftkit.evaluation.probes.usual import usual_probes
 
-            probes = None if shots or how.batch else usual_probes(model)
+            probes = None if shots or how.batch else usual_probes(model, limit)
         if probes is not None:
             from ftkit.evaluation.probes.probing import probe  # which evaluates, too
 

@@ -29,7 +29,8 @@ def paired_rows(before: Report, after: Report) -> tuple[Pair, ...]:
     _same_comparators(before, after)
     first, second = _by_key(before.rows), _by_key(after.rows)
     reasons = []
-    for own, other, label in ((first, second, before.label), (second, first, after.label)):
+    labels = (before.label, after.label) if before.label != after.label else ("before", "after")
+    for own, other, label in ((first, second, labels[0]), (second, first, labels[1])):
         only = [row for key, row in own.items() if key not in other]
         if only:
             reasons.append(f'{_named(only, len(own))} only in "{label}"')

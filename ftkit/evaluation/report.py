@@ -24,6 +24,7 @@ from ftkit.evaluation.scoring import MetricResult
 from ftkit.evaluation.training_curve import TrainingCurve
 from ftkit.files import canonical_digest
 from ftkit.schema import AnyOutput, Output
+from ftkit.shown import Shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -60,7 +61,7 @@ class Timing(BaseModel):
     """All output tokens over ``wall_s``."""
 
 
-class Report(BaseModel):
+class Report(Shown, BaseModel):
     """What was measured on one model; made by :func:`ftkit.evaluate`.
 
     ``print(report)`` shows the metrics; ``report.save("x.json")`` keeps everything, ``.html`` and ``.md`` are to read.
@@ -81,6 +82,7 @@ class Report(BaseModel):
     dataset_fingerprint: str
     """Over the rows that were asked, in order."""
     sources: tuple[str, ...]
+    """The files of the rows, as they were named."""
     sampling: Sampling
     created_at: str
     """ISO 8601, UTC."""

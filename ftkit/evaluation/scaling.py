@@ -19,6 +19,7 @@ from ftkit.evaluation.scoring import clusters_of
 from ftkit.evaluation.statistics import cluster_sums, resample
 from ftkit.recipe import Recipe
 from ftkit.runs import train
+from ftkit.shown import Shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +33,7 @@ WORTH = 0.01
 _DRAWS = 2_000
 
 
-class LearningCurve(BaseModel):
+class LearningCurve(Shown, BaseModel):
     """Value of the headline metric by the number of training rows, and the power law through its errors.
 
     ``1 - value = a · rows^-b``: a straight line on logarithmic axes (Hestness et al. 2017, arXiv:1712.00409). It knows

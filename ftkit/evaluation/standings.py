@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.arguments import check_kind
 from ftkit.errors import ConfigError
 from ftkit.evaluation.comparison import compare
 from ftkit.evaluation.figures import (
@@ -23,6 +24,7 @@ from ftkit.evaluation.pareto import places
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.saving import save
 from ftkit.evaluation.verdict import Verdict
+from ftkit.shown import Shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,7 +50,7 @@ class Standing(BaseModel):
     """Whether no other is as good for less, or better for as much."""
 
 
-class Overview(BaseModel):
+class Overview(Shown, BaseModel):
     """Several reports side by side, each compared with the first; made by :func:`ftkit.overview`."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
@@ -139,6 +141,7 @@ def overview(reports: Sequence[Report], *, margin: float | None = None, confiden
         ConfigError: fewer than two reports.
         ReportError: their rows differ.
     """
+    check_kind(reports, Sequence, "reports", "a list: ft.overview([old, small, large])")
     if len(reports) < 2:
         raise ConfigError(f"an overview takes at least two reports, not {len(reports)}")
     first = reports[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ftkit.evaluation.comparison import Comparison
+from ftkit.evaluation.comparison import KIND_WORDS, Comparison
 from ftkit.evaluation.figures import count_text, file_text, margin_text, percent_text
 from ftkit.evaluation.report import Report
 from ftkit.evaluation.standings import HEADER as OVERVIEW_HEADER
@@ -107,15 +107,7 @@ def _title(report: Report) -> str:
 
 
 def _rows(comparison: Comparison) -> str:
-    counts = comparison.counts
-    parts = [
-        f"{count_text(counts.fixed)} fixed",
-        f"{count_text(counts.regressed)} regressed",
-        f"{count_text(counts.both_right)} right in both",
-        f"{count_text(counts.both_wrong)} wrong in both",
-    ]
-    if counts.uncounted:
-        parts.append(f"{count_text(counts.uncounted)} not counted")
+    parts = [f"{count_text(count)} {KIND_WORDS[kind]}" for kind, count in comparison.tally]
     margin = ""
     if comparison.margin is not None:
         margin = f"; margin {margin_text(comparison.margin, comparison[comparison.primary].unit)}"

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ftkit.engine.drift import Drift
 from ftkit.exporting.servers import Server
+from ftkit.shown import Shown
 
 __all__ = ["Base", "Dtype", "Export", "Form"]
 
@@ -17,7 +18,7 @@ Dtype = Literal["bf16", "fp16", "fp32"]
 Base = Literal["quantised", "original"]
 
 
-class Export(BaseModel):
+class Export(Shown, BaseModel):
     """A folder that other tools load, with the proof that it answers as ftkit does.
 
     Attributes:

@@ -100,7 +100,7 @@ class Grader(BaseModel, ABC):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise config_error(error, type(self)) from error
+            raise config_error(error, type(self), fields) from error
 
     @model_serializer(mode="wrap")
     def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

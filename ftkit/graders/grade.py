@@ -57,16 +57,20 @@ class Sample:
         except OutputError:
             return None
 
+    @property
+    def message(self) -> Message:
+        """The answer as an assistant turn."""
+        said: Message = {"role": "assistant", "content": self.text}
+        return {**said, "tool_calls": [dict(call) for call in self.tool_calls]} if self.tool_calls else said
+
     def namespace(self) -> dict[str, Any]:
         """The answer as plain values, as templates and Python graders read it: ``output_text``, ``output_json`` (None
         when it is no JSON), ``output_tools``, and ``choices``, which holds the one answer as an API would."""
-        calls = [dict(call) for call in self.tool_calls]
-        message = {"role": "assistant", "content": self.text, **({"tool_calls": calls} if calls else {})}
         return {
             "output_text": self.text,
             "output_json": self.json,
-            "output_tools": calls,
-            "choices": [{"index": 0, "message": message}],
+            "output_tools": [dict(call) for call in self.tool_calls],
+            "choices": [{"index": 0, "message": dict(self.message)}],
         }
 
 

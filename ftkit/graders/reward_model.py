@@ -37,9 +37,7 @@ class RewardModelGrader(Grader):
         if setting.scores is None:
             raise unmet(self, "nothing here can ask a reward model")
         scores = setting.scores
-        conversations: list[list[Message]] = [
-            [*sample.prompt, {"role": "assistant", "content": sample.text}] for _, sample in pairs
-        ]
+        conversations: list[list[Message]] = [[*sample.prompt, sample.message] for _, sample in pairs]
         if not conversations:
             return []
         try:

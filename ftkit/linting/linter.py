@@ -12,8 +12,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ftkit.data import Dataset
-from ftkit.errors import ConfigError
+from ftkit.backends import Backend, backend_of
+from ftkit.data import Dataset, check_dataset
+from ftkit.errors import ConfigError, FtkitError
 from ftkit.linting.density import density_of
 from ftkit.linting.facts import Facts
 from ftkit.linting.finding import SEVERITIES, Finding, Found
@@ -42,7 +43,7 @@ def lint(
     train: Dataset,
     test: Dataset | None = None,
     *,
-    backends: str | Sequence[str] = (),
+    backends: str | Backend | Iterable[str | Backend] = (),
     recipe: Recipe | None = None,
     select: str | Sequence[str] = (),
     ignore: str | Sequence[str] = (),
@@ -60,8 +61,8 @@ def lint(
     Args:
         train: the training rows.
         test: rows that are held out: looked at as well, and for leakage.
-        backends: where the rows are to be trained, as ``"name:model"``: adds the hosts' limits, and for
-            ``local:`` models the rules on tokens (which load the tokenizer, not the weights).
+        backends: where the rows are to be trained, as ``"name:model"`` or backend objects: adds the hosts' limits, and
+            for ``local:`` models the rules on tokens (which load the tokenizer, not the weights).
         recipe: what is to be trained: adds the rules on epochs.
         select: codes, beginnings of codes (``"U"``) or names of rules; all when empty.
         ignore: likewise, rules to leave out.
@@ -77,20 +78,26 @@ def lint(
             loaded.
         DataError: a file has changed since it was loaded.
     """
+    check_dataset(train, "train")
+    if test is not None:
+        check_dataset(test, "test")
     data = [("train", train)] + ([("test", test)] if test is not None else [])
+    places = [backends] if isinstance(backends, str) or not isinstance(backends, Iterable) else list(backends)
+    for name in places:
+        if isinstance(name, str) and not all(name.partition(":")):
+            raise ConfigError(f'backend {name!r}: write it as "name:model", e.g. "local:smollm2-135m"')
+    named = {one if isinstance(one, str) else f"{one.name}:{one.model}": one for one in places}
     setting = Setting(
         task=train.task,
         kind=train.kind,
         format=train.format,
         options=train.options,
         rows={name: len(rows) for name, rows in data},
-        backends=(backends,) if isinstance(backends, str) else tuple(backends),
+        backends=tuple(named),
+        listed={name: _listed(where) for name, where in named.items()},
         recipe=recipe,
         gradients=gradients,
     )
-    for name in setting.backends:
-        if not all(name.partition(":")):
-            raise ConfigError(f'backend {name!r}: write it as "name:model", e.g. "local:smollm2-135m"')
     rules, skipped = _able(chosen_rules(_codes(select), _codes(ignore)), setting, severity)
     if test is not None and any(rule.code == "U007" for rule in rules):
         setting = replace(setting, eval_texts=_eval_texts(test, len(train)))
@@ -117,6 +124,17 @@ def lint(
         collected.add(rule, chain.from_iterable(part.found.get(code, ()) for part in swept))
         collected.also(rule, chain.from_iterable(part.flagged.get(code, ()) for part in swept))
     return collected.report([_NO_ANSWERS, *skipped] if setting.kind == "prompts" else skipped)
+
+
+def _listed(where: str | Backend) -> tuple[str, str]:
+    """Under which provider and name the catalogue has it: a hosted backend goes by the address that it asks."""
+    try:
+        found = backend_of(where)
+    except FtkitError:  # no such backend; nothing is known of it then
+        provider, _, model = str(where).partition(":")
+        return provider, model
+    ask = getattr(found, "listed", None)
+    return (found.name, found.model) if ask is None else ask()
 
 
 def _codes(given: str | Sequence[str]) -> list[str]:

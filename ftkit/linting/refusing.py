@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ftkit.backends import Backend
 from ftkit.data import Dataset
 from ftkit.errors import DataError
 from ftkit.linting.linter import lint
@@ -11,7 +12,7 @@ __all__ = ["refuse_errors"]
 _SHOWN = 5
 
 
-def refuse_errors(data: Dataset, validation: Dataset | None, *, backend: str) -> None:
+def refuse_errors(data: Dataset, validation: Dataset | None, *, backend: Backend) -> None:
     """Run the rules whose findings are errors.
 
     Rules on tokens are left to the engine, which counts the same tokens again before its first step.
@@ -19,7 +20,7 @@ def refuse_errors(data: Dataset, validation: Dataset | None, *, backend: str) ->
     Raises:
         DataError: there are errors; names the first rows, and says how to go on.
     """
-    hosted = () if backend.startswith("local:") else (backend,)
+    hosted = () if backend.name == "local" else (backend,)
     for rows in (data, validation):
         if rows is None:
             continue

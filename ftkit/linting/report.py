@@ -12,6 +12,7 @@ from ftkit.errors import ConfigError
 from ftkit.files import write_atomically
 from ftkit.linting.density import Density
 from ftkit.linting.finding import Finding, Severity
+from ftkit.shown import Shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -37,7 +38,7 @@ class RuleCount(BaseModel):
     """Whether ``--fix`` can mend one of them."""
 
 
-class LintReport(BaseModel):
+class LintReport(Shown, BaseModel):
     """What the linter found; made by :func:`ftkit.lint`.
 
     ``print(report)`` shows it as ``file:line: CODE message``, the first five of each rule; ``report.save("lint.txt")``
@@ -115,6 +116,11 @@ class LintReport(BaseModel):
         from ftkit.linting.forms.terminal import SHOWN, text
 
         return text(self, SHOWN).rstrip("\n")
+
+    def _headline(self) -> str:
+        from ftkit.linting.forms.summary import headline
+
+        return headline(self)
 
     def __rich__(self) -> RenderableType:
         from ftkit.linting.forms.terminal import coloured

@@ -23,6 +23,7 @@ class Setting:
         options: which columns mean what.
         rows: number of rows of each split.
         backends: where they are to be trained, as ``"name:model"``; may be empty.
+        listed: of those, under which provider and name the catalogue has each.
         recipe: what is to be trained; None when not said.
         gradients: rows whose gradients are compared; 0: none.
         eval_texts: of the test rows' long inputs, the first words and the whole: see rule U007.
@@ -34,6 +35,7 @@ class Setting:
     options: Options
     rows: Mapping[str, int]
     backends: tuple[str, ...] = ()
+    listed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     recipe: Recipe | None = None
     gradients: int = 0
     eval_texts: Mapping[str, list[tuple[int, str]]] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
+from ftkit.arguments import check_kind
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
 from ftkit.errors import ConfigError, ModelError, OutputError, RefusedError
 from ftkit.task import Message, Task
@@ -39,6 +40,8 @@ class Model:
         other_task: bool = False,
     ) -> None:
         self._backend = backend_of(name)
+        if task is not None:
+            check_kind(task, Task, "task", 'an ft.Task("…", input="{note}")')
         self.sampling = sampling or Sampling()
         known = self._backend.known_task()
         if task is None:
@@ -180,6 +183,8 @@ class Model:
         return [replace(one, output=self.task.output) if one.output is None else one for one in requests]
 
     def _values(self, answers: Sequence[Answer], on_error: Literal["raise", "return"]) -> list[Any]:
+        if on_error not in ("raise", "return"):
+            raise ConfigError(f'on_error={on_error!r} is not known; it must be "raise" or "return"')
         values: list[Any] = []
         for answer in answers:
             if answer.finish_reason == "error":

@@ -12,9 +12,11 @@ from ftkit.backends.hosted import Quote
 from ftkit.data import Dataset
 from ftkit.engine.estimate import Estimate
 from ftkit.engine.target import named_gpu
-from ftkit.errors import ConfigError, DataError, FtkitError
+from ftkit.errors import ConfigError, FtkitError
 from ftkit.linting.refusing import refuse_errors
 from ftkit.recipe import Recipe
+from ftkit.runs.training import check_job
+from ftkit.shown import Shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,8 +38,13 @@ class PlanEntry(BaseModel):
     problem: str | None = None
     """Why not."""
 
+    @property
+    def fits(self) -> bool:
+        """Whether the run could be made there: it has the memory, or is a host that takes it."""
+        return self.quote is not None or (self.estimate is not None and self.estimate.fits)
 
-class Plan(BaseModel):
+
+class Plan(Shown, BaseModel):
     """What a run would take on each backend. ``print`` shows it as a table; ``model_dump_json`` gives all of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -50,7 +57,7 @@ class Plan(BaseModel):
     @property
     def fits(self) -> bool:
         """Whether there is a backend where it could run: one that has the memory, or a host that takes it."""
-        return any(entry.quote or (entry.estimate and entry.estimate.fits) for entry in self.entries)
+        return any(entry.fits for entry in self.entries)
 
     def __getitem__(self, backend: str) -> Estimate:
         """The estimate of ``backend``.
@@ -69,6 +76,10 @@ class Plan(BaseModel):
         from ftkit.planning.table import plan_text
 
         return plan_text(self)
+
+    def _headline(self) -> str:
+        said = [f"{one.backend} {'fits' if one.fits else 'does not fit'}" for one in self.entries]
+        return f"{self.rows:,} rows; {', '.join(said)}"
 
     def __rich__(self) -> RenderableType:
         from ftkit.planning.table import plan_table
@@ -102,8 +113,7 @@ def plan(
     """
     if device is not None:
         named_gpu(device)
-    if not len(data):
-        raise DataError("there are no rows to train on")
+    check_job(recipe, data, validation)
     asked = list(backends) if isinstance(backends, Iterable) and not isinstance(backends, str) else [backends]
     if not asked:
         raise ConfigError('backends: name at least one, e.g. "local:smollm2-135m"')
@@ -125,7 +135,7 @@ def _entry(
         # A host's own refusals (a model that is gone, a field that it has not) come before all rows are looked at.
         quote = None if ask is None else ask(recipe, data, validation)
         if lint:
-            refuse_errors(data, validation, backend=name)
+            refuse_errors(data, validation, backend=where)
         if quote is not None:
             return PlanEntry(backend=name, quote=quote)
         return PlanEntry(backend=name, estimate=where.estimate(recipe, data, validation, device=device))

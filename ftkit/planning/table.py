@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["plan_table", "plan_text"]
 
-_RECIPE = ("epochs", "batch_size", "learning_rate", "max_batch_tokens", "precision", "optimizer")
+_RECIPE = (
+    *("epochs", "batch_size", "num_generations", "max_output_tokens"),
+    *("learning_rate", "max_batch_tokens", "precision", "optimizer"),
+)
 _PARTS = ("weights", "adapters", "gradients", "optimizer", "activations", "logits", "workspace", "allocator", "process")
 
 
@@ -59,13 +62,15 @@ def plan_table(plan: Plan) -> RenderableType:
 
 
 def _rows(plan: Plan) -> list[list[str]]:
-    """A header and one row a quantity; empty when no backend could say anything."""
+    """A header and one row a quantity that any of them has; empty when no backend could say anything."""
     known = [(entry.backend, entry.estimate) for entry in plan.entries if entry.estimate is not None]
     if not known:
         return []
     rows = [["", *(name for name, _ in known)]]
     for label, cell in _quantities():
-        rows.append([label, *(cell(estimate) for _, estimate in known)])
+        cells = [cell(estimate) for _, estimate in known]
+        if any(one != "–" for one in cells):
+            rows.append([label, *cells])
     return rows
 
 
@@ -77,7 +82,7 @@ def _quotes(plan: Plan) -> list[list[str]]:
     cells: list[tuple[str, Callable[[Quote], str]]] = [
         ("epochs", lambda one: f"{one.epochs:,}"),
         ("tokens an epoch", lambda one: f"{one.tokens_per_epoch:,}" + ("" if one.exact else " (estimated)")),
-        ("training", lambda one: _usd(one.training_usd)),
+        ("training", _training),
         ("1,000 answers", lambda one: _usd(one.usd_per_1000_predictions)),
         ("kept ready, an hour", lambda one: _usd(one.hosting_usd_per_hour)),
         ("training closes", lambda one: _until(one.training_closes, one.training_days_left)),
@@ -86,6 +91,10 @@ def _quotes(plan: Plan) -> list[list[str]]:
         ("price read", lambda one: "–" if one.price_as_of is None else str(one.price_as_of)),
     ]
     return [["", *(name for name, _ in known)], *([label, *(cell(one) for _, one in known)] for label, cell in cells)]
+
+
+def _training(one: Quote) -> str:
+    return _usd(one.training_usd) if one.training_usd_per_hour is None else f"{_usd(one.training_usd_per_hour)} an hour"
 
 
 def _usd(amount: float | None) -> str:
@@ -106,9 +115,11 @@ def _quantities() -> list[tuple[str, Callable[[Estimate], str]]]:
     ]
     found += [(f"  {name}", lambda one, name=name: _size(getattr(one.memory, name))) for name in _PARTS]  # type: ignore[misc]
     found += [
+        ("  cache", lambda one: _size(one.memory.cache) if one.memory.cache else "–"),
         ("peak memory", _peak),
         ("tokens an epoch", lambda one: f"{one.tokens_per_epoch:,}"),
         ("  computed", lambda one: f"{one.computed_tokens_per_epoch:,}"),
+        ("  drawn", lambda one: f"{one.drawn_tokens_per_epoch:,}" if one.drawn_tokens_per_epoch else "–"),
         ("steps", lambda one: f"{one.steps:,}"),
         ("time a step", lambda one: _time(one.seconds_per_step)),
         ("time in all", lambda one: _time(one.seconds)),
@@ -118,7 +129,9 @@ def _quantities() -> list[tuple[str, Callable[[Estimate], str]]]:
 
 def _below(plan: Plan) -> list[str]:
     lines = [f"{entry.backend}: no estimate: {entry.problem}" for entry in plan.entries if entry.problem is not None]
-    lines += [f"{entry.backend}: {note}" for entry in plan.entries if entry.quote for note in entry.quote.notes]
+    for entry in plan.entries:
+        if entry.quote is not None:
+            lines += [f"{entry.backend}: {note}" for note in filter(None, (entry.quote.unlisted, *entry.quote.notes))]
     notes = {
         f"{entry.backend}: {note}": None for entry in plan.entries if entry.estimate for note in entry.estimate.notes
     }
@@ -131,6 +144,8 @@ def _peak(one: Estimate) -> str:
 
 
 def _value(value: object) -> str:
+    if value is None:
+        return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
 
 

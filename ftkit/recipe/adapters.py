@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from ftkit.schema import Declared
 
 __all__ = ["AdaLoRA", "Adapter", "AnyAdapter", "DoRA", "Full", "LoRA", "QLoRA"]
 
 Auto = Literal["auto"]
 
 
-class Adapter(BaseModel):
+class Adapter(Declared):
     """Base of the adapters. Frozen; every ``"auto"`` is turned into a number by :meth:`resolve` and recorded."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: str
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from ftkit.errors import ConfigError
 from ftkit.files import canonical_digest, write_atomically
-from ftkit.recipe.adapters import AnyAdapter, Auto, Full, LoRA
+from ftkit.recipe.adapters import Adapter, AnyAdapter, Auto, Full, LoRA
+from ftkit.schema import Declared
+from ftkit.schema.refusal import refusals
 
 __all__ = ["Recipe", "RecipeFacts", "load_recipe"]
 
@@ -33,10 +35,8 @@ class RecipeFacts:
     device: Literal["cpu", "cuda"] = "cpu"
 
 
-class Recipe(BaseModel):
+class Recipe(Declared):
     """Base of the recipes: frozen, fingerprinted, and the same thing as YAML."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kinds: ClassVar[dict[str, type[Recipe]]] = {}
     adapter_rate: ClassVar[float] = 5e-4
@@ -92,6 +92,14 @@ class Recipe(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         Recipe.kinds[str(cls.model_fields["kind"].default)] = cls
+
+    @field_validator("adapter", mode="before")
+    @classmethod
+    def _adapter(cls, value: Any) -> Any:
+        if not isinstance(value, Adapter | dict):
+            shown = value.__name__ if isinstance(value, type) else repr(value)
+            raise ValueError(f"{shown} is no adapter; write LoRA(), QLoRA(rank=8), DoRA(), AdaLoRA() or Full()")
+        return value
 
     def model_post_init(self, context: Any) -> None:
         for name in ("epochs", "batch_size", "max_batch_tokens", "eval_steps", "save_steps"):
@@ -177,5 +185,4 @@ def load_recipe(path: str | os.PathLike[str]) -> Recipe:
     try:
         return Recipe.kinds[kind].model_validate(data)
     except ValidationError as error:
-        lines = [f"{'.'.join(str(part) for part in item['loc']) or 'recipe'}: {item['msg']}" for item in error.errors()]
-        raise ConfigError(f"{source}: " + "; ".join(lines)) from None
+        raise ConfigError(f"{source}: {refusals(error, Recipe.kinds[kind], data)}") from None

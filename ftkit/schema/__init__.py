@@ -7,6 +7,7 @@ reads a model's text strictly: what is not a valid answer is an :class:`~ftkit.e
 from __future__ import annotations
 
 from ftkit.schema.choice_output import ChoiceOutput
+from ftkit.schema.declared import Declared
 from ftkit.schema.inference import infer_output
 from ftkit.schema.json_output import JsonOutput
 from ftkit.schema.output import Output
@@ -14,4 +15,14 @@ from ftkit.schema.spec import AnyOutput, output_of
 from ftkit.schema.text_output import TextOutput
 from ftkit.schema.user_class import load_class
 
-__all__ = ["AnyOutput", "ChoiceOutput", "JsonOutput", "Output", "TextOutput", "infer_output", "load_class", "output_of"]
+__all__ = [
+    "AnyOutput",
+    "ChoiceOutput",
+    "Declared",
+    "JsonOutput",
+    "Output",
+    "TextOutput",
+    "infer_output",
+    "load_class",
+    "output_of",
+]

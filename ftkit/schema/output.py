@@ -29,7 +29,7 @@ class Output(BaseModel, ABC):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise config_error(error, type(self)) from error
+            raise config_error(error, type(self), fields) from error
 
     @abstractmethod
     def describe(self) -> str:

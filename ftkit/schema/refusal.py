@@ -2,30 +2,94 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args
+
 from pydantic import BaseModel, ValidationError
 
 from ftkit.errors import ConfigError
 
-__all__ = ["config_error"]
+__all__ = ["config_error", "refusals"]
 
 
-def config_error(error: ValidationError, model: type[BaseModel]) -> ConfigError:
-    """One sentence per refused field of ``model``, as a :class:`~ftkit.errors.ConfigError`.
+def config_error(error: ValidationError, model: type[BaseModel], given: Any) -> ConfigError:
+    """:func:`refusals` as a :class:`~ftkit.errors.ConfigError` that names ``model``."""
+    return ConfigError(f"{model.__name__}: {refusals(error, model, given)}")
 
-    Pydantic prefixes what validators raise with ``Value error,`` and knows nothing of the fields there are; here the
-    message names the field, what is wrong with it and, for an unknown field, the known ones.
+
+def refusals(error: ValidationError, model: type[BaseModel], given: Any) -> str:
+    """One sentence a refused field: which it is, what is wrong with it and, of an unknown one, which was meant.
+
+    Pydantic names each alternative of a field's type apart, puts their names into the path, prefixes what validators
+    raise with ``Value error,`` and knows nothing of the fields there are; here one field is one sentence.
+
+    Args:
+        error: what pydantic found.
+        model: what was to be made.
+        given: what it was to be made of.
     """
-    sentences = []
-    for found in error.errors(include_url=False):
-        where = ".".join(str(part) for part in found["loc"])
-        if found["type"] == "extra_forbidden":
-            what = f"there is no such field; {model.__name__} has {', '.join(model.model_fields)}"
-        elif found["type"] == "missing":
+    found: dict[str, list[str]] = {}
+    for one in error.errors(include_url=False):
+        *before, last = _path(one["loc"], given, whole=one["type"] in ("missing", "extra_forbidden")) or [""]
+        if one["type"] == "extra_forbidden":
+            what = _unknown(last, _inside(before, given, model))
+        elif one["type"] == "missing":
             what = "is missing"
         else:
-            what = found["msg"].removeprefix("Value error, ")
-            what = what[:1].lower() + what[1:] if what.startswith("Input ") else what
-        if found["type"] == "string_type" and isinstance(found["input"], bool):
+            what = one["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to parse")[0]
+            what = what.replace("a valid tuple", "a list")
+        if one["type"] == "string_type" and isinstance(one["input"], bool):
             what += " (YAML reads a bare yes, no, on or off as a boolean: put it in quotes)"
-        sentences.append(f"{where}: {what}" if where else what)
-    return ConfigError(f"{model.__name__}: " + "; ".join(sentences))
+        found.setdefault(".".join([*before, last]), []).append(what)
+    return "; ".join(
+        f"{field}{': ' if field else ''}{' or '.join([first, *(text.removeprefix('should be ') for text in others)])}"
+        for field, (first, *others) in found.items()
+    )
+
+
+def _path(location: Sequence[int | str], given: Any, *, whole: bool) -> list[str]:
+    """The fields among pydantic's steps, without the names of the alternatives that it puts between them.
+
+    Args:
+        whole: whether the last step is a field, though what was given may lack it.
+    """
+    path = []
+    for at, step in enumerate(location):
+        # An element that is no object is one of the alternatives of the whole.
+        listed = isinstance(given, list | tuple) and isinstance(step, int) and isinstance(given[step], Mapping)
+        if listed or (isinstance(given, Mapping) and step in given):
+            given = given[step]
+        elif not (whole and at == len(location) - 1):
+            continue
+        path.append(str(step))
+    return path
+
+
+def _inside(path: Sequence[str], given: Any, model: type[BaseModel]) -> type[BaseModel]:
+    """The model that ``path`` leads to. Of several alternatives it is the one whose tag was given."""
+    for step in path:
+        given = given[int(step) if isinstance(given, list | tuple) else step]
+        field = model.model_fields.get(step)
+        kinds = [] if field is None else list(_models(field.annotation))
+        told = given.values() if isinstance(given, Mapping) else ()
+        model = next((kind for kind in kinds if any(tag in told for tag in _tags(kind))), kinds[0] if kinds else model)
+    return model
+
+
+def _tags(model: type[BaseModel]) -> list[object]:
+    """What tells ``model`` apart from others: the defaults of its ``kind`` and ``type``."""
+    return [model.model_fields[name].default for name in ("kind", "type") if name in model.model_fields]
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _unknown(name: str, inside: type[BaseModel]) -> str:
+    close = difflib.get_close_matches(name, inside.model_fields, n=1)
+    named = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(inside.model_fields)}"
+    return f"there is no such field in {inside.__name__}; {named}"

@@ -15,6 +15,8 @@ from ftkit.server.errors import HANDLERS
 from ftkit.server.files import routes as files
 from ftkit.server.files import uploads
 from ftkit.server.files.table import Files
+from ftkit.server.graders import routes as graders
+from ftkit.server.graders.trials import Trials
 from ftkit.server.jobs import routes as jobs
 from ftkit.server.jobs.foreman import Foreman
 from ftkit.server.jobs.table import Jobs
@@ -32,8 +34,8 @@ def create_app(settings: Settings) -> Starlette:
     """The application, to be run by an ASGI server; :func:`ftkit.server.listening.serve` does.
 
     Its state has ``settings``, ``state`` (the server's tables), ``keys``, ``names``, ``files``, ``uploads``, ``jobs``,
-    ``foreman``, who runs the jobs from the application's beginning to its end, ``serving``, which answers, and
-    ``metrics``.
+    ``foreman``, who runs the jobs from the application's beginning to its end, ``trials`` of graders, ``serving``,
+    which answers, and ``metrics``.
     """
     state = State(Store())
     keys = Keys(state)
@@ -50,7 +52,10 @@ def create_app(settings: Settings) -> Starlette:
             await run_in_threadpool(foreman.stop)
 
     app = Starlette(
-        routes=[*models.routes, *on_demand.routes, *files.routes, *uploads.routes, *jobs.routes, *page.routes],
+        routes=[
+            *(*models.routes, *on_demand.routes, *files.routes, *uploads.routes),
+            *(*jobs.routes, *graders.routes, *page.routes),
+        ],
         middleware=[
             Middleware(Gate, keys=keys, loopback=settings.loopback),
             Middleware(Pace, patience_s=settings.body_patience_s),
@@ -62,5 +67,6 @@ def create_app(settings: Settings) -> Starlette:
     app.state.state, app.state.keys = state, keys
     app.state.names, app.state.files, app.state.jobs = ModelNames(settings, state), Files(state), Jobs(state)
     app.state.uploads = uploads.Uploads(state, app.state.files)
+    app.state.trials = Trials(settings)
     app.state.foreman = Foreman(settings, state, app.state.jobs, app.state.files)
     return app

@@ -19,14 +19,17 @@ _BRANCHES = {"int", "float", "constrained-int", "constrained-float", "literal['a
 Body = TypeVar("Body", bound=BaseModel)
 
 
-async def json_body(request: Request, kind: type[Body]) -> Body:
+async def json_body(request: Request, kind: type[Body], most: int | None = None) -> Body:
     """The request's body as ``kind``.
+
+    Args:
+        most: bytes that it may have, if fewer than the settings allow.
 
     Raises:
         ApiError: it is too large, no JSON object, or a field is missing, unknown or out of range.
     """
     settings: Settings = request.app.state.settings
-    limit = settings.max_body_bytes
+    limit = min(settings.max_body_bytes, most or settings.max_body_bytes)
     raw = bytearray()
     try:
         async for chunk in request.stream():

@@ -11,9 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from ftkit.errors import ConfigError, DataError, FtkitError
+from ftkit.errors import BusyError, ConfigError, DataError, FtkitError
 
-__all__ = ["HANDLERS", "ApiError", "ErrorType", "error_response", "not_found"]
+__all__ = ["HANDLERS", "ApiError", "ErrorType", "busy", "error_response", "not_found"]
 
 ErrorType = Literal[
     "invalid_request_error", "authentication_error", "permission_error", "rate_limit_error", "server_error"
@@ -51,6 +51,13 @@ class ApiError(Exception):
 def not_found(what: str, name: str, *, param: str | None = "id", code: str | None = None) -> ApiError:
     """There is no such thing, or not for this key; which of the two is not told."""
     return ApiError(404, f"No such {what}: {name}", param=param, code=code)
+
+
+def busy(error: BusyError) -> ApiError:
+    """More is asked than can be answered soon; OpenAI's clients wait, and ask again."""
+    after = {"retry-after": str(int(error.retry_after_s))}
+    message = f"The server is busy: {error}. Try again later."
+    return ApiError(429, message, "rate_limit_error", code="rate_limit_exceeded", headers=after)
 
 
 def error_response(error: ApiError) -> JSONResponse:

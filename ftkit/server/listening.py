@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import socket
+import sys
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
+from starlette.applications import Starlette
 
 from ftkit.errors import ConfigError
 from ftkit.server.app import create_app
@@ -18,10 +23,13 @@ from ftkit.store import Store
 __all__ = ["serve"]
 
 _HEAD_BYTES = 64 * 1024
+_TELLING_S = 5
+"""Seconds in which a client may read that its answer was given up, before the connection is cut."""
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: None) -> None:
-    """Serve until SIGINT or SIGTERM; then let answers under way end, and leave training to its workers.
+    """Serve until SIGINT or SIGTERM; then let answers under way end, and leave training to its workers. Of SIGTERM the
+    process ends with status 0.
 
     Args:
         on_ready: told the address once connections are taken.
@@ -35,6 +43,8 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: 
             f"others can reach {settings.host}, so the server needs API keys: make one with "
             "`ftkit serve keys create PROJECT`"
         )
+    # uvicorn raises the signal again when it has ended, and an end that was asked for is no failure.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     listener = _listen(settings)
     app = create_app(settings)
     app.state.foreman.claim()
@@ -50,21 +60,38 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: 
         proxy_headers=False,
         limit_concurrency=settings.max_connections,
         h11_max_incomplete_event_size=_HEAD_BYTES,
-        timeout_graceful_shutdown=settings.shutdown_patience_s,
+        timeout_graceful_shutdown=settings.shutdown_patience_s + _TELLING_S,
     )
     shown = f"[{host}]" if ":" in host else host
-    _Server(config, lambda: on_ready(f"http://{shown}:{port}")).run(sockets=[listener])
+    _Server(config, app, lambda: on_ready(f"http://{shown}:{port}")).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, app: Starlette, ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._app, self._ready = app, ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._app.state.foreman.rest()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's; but answers that take too long are told so, before their connections are cut."""
+        given_up = asyncio.ensure_future(self._give_up())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            given_up.cancel()
+
+    async def _give_up(self) -> None:
+        await asyncio.sleep(self._app.state.settings.shutdown_patience_s)
+        if (serving := self._app.state.loaded) is not None:
+            await serving.close()
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -17,6 +17,8 @@ from ftkit.recipe import Recipe
 
 __all__ = ["Settings", "load_settings"]
 
+_ANY_GRADER = {"type": "string_check", "input": "", "reference": "", "operation": "eq"}
+"""With which the settings of reinforcement are tried; every job has a grader of its own."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@-]{0,127}")
 
 
@@ -37,6 +39,9 @@ class Settings(BaseModel):
     """Other names: ``"gpt-4.1-mini-2025-04-14" = "smollm2-135m"`` lets old code run unchanged."""
     recipe: dict[str, Any] = Field(default_factory=dict)
     """Fields of the recipe of every job, e.g. ``adapter = {kind = "qlora"}``; what a job says itself goes before."""
+    reinforcement: dict[str, Any] = Field(default_factory=dict)
+    """The same of reinforcement jobs only, e.g. ``max_output_tokens = 512``. With ``allow_python = true`` clients may
+    send Python graders, which run in a sandbox."""
     concurrent_jobs: int = Field(default=1, ge=1)
     """Jobs that train at once; the others wait in a queue."""
     max_file_bytes: int = Field(default=512 * 2**20, ge=1)
@@ -60,7 +65,8 @@ class Settings(BaseModel):
     max_connections: int = Field(default=512, ge=1)
     """Connections at once; more are answered 503."""
     shutdown_patience_s: int = Field(default=30, ge=0)
-    """Seconds that answers under way may take when the server is told to stop."""
+    """Seconds that answers under way may take when the server is told to stop; then their clients are told that it
+    does, and five seconds later connections are cut."""
 
     @field_validator("models", "aliases")
     @classmethod
@@ -77,22 +83,27 @@ class Settings(BaseModel):
                 raise ValueError(f"aliases: {alias!r} stands for {name!r}, which is none of models")
             if alias in self.models:
                 raise ValueError(f"aliases: {alias!r} is the name of a model already")
-        for kind in ("sft", "dpo"):
+        if "grader" in self.reinforcement:
+            raise ValueError("reinforcement: grader: each job brings its own")
+        for kind in ("sft", "dpo", "rft"):
             try:
-                self.recipe_of(kind)
+                self.recipe_of(kind, **({"grader": _ANY_GRADER} if kind == "rft" else {}))
             except ValidationError as error:
                 first = error.errors()[0]
                 field = ".".join(str(part) for part in first["loc"])
-                raise ValueError(f"recipe: {field}: {first['msg']} (in a recipe for {kind})") from None
+                table = "reinforcement" if first["loc"] and first["loc"][0] in self.reinforcement else "recipe"
+                raise ValueError(f"{table}: {field}: {first['msg']} (in a recipe for {kind})") from None
         return self
 
     def recipe_of(self, kind: str, **said: Any) -> Recipe:
-        """The recipe of a job: what it says itself, then :attr:`recipe`, then ftkit's defaults.
+        """The recipe of a job: what it says itself, then :attr:`reinforcement` if it is one, then :attr:`recipe`, then
+        ftkit's defaults.
 
         Raises:
             ValueError: a field that is unknown or out of range.
         """
-        return Recipe.kinds[kind].model_validate(self.recipe | said)
+        of_kind = self.reinforcement if kind == "rft" else {}
+        return Recipe.kinds[kind].model_validate(self.recipe | of_kind | said)
 
     @property
     def loopback(self) -> bool:

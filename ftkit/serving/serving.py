@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
+from ftkit.engine.calls import CallReader, call_reader
 from ftkit.engine.grammar import Grammar
 from ftkit.engine.rendered import Ints
 from ftkit.errors import BusyError
@@ -59,10 +60,9 @@ class Asked:
         """Longest conversation with its answer, in tokens; ``None`` when the model does not say."""
         return self._lease.base.max_length
 
-    @property
-    def chat_template(self) -> str:
-        """The model's chat template."""
-        return str(self._lease.renderer.tokenizer.chat_template)
+    def calls(self, prompt: Ints, tools: Sequence[dict[str, Any]], *, parallel: bool) -> CallReader | None:
+        """What tells an answer's tool calls from its text, see :func:`ftkit.engine.calls.call_reader`."""
+        return call_reader(self._lease.renderer.tokenizer, prompt, tools, parallel=parallel)
 
     async def prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> Ints:
         """Token ids of the conversation, up to where the answer begins.

@@ -72,7 +72,7 @@ class Task(BaseModel):
                     fields["output"], answer_type = output_of(fields["output"])
                 super().__init__(instructions=instructions, **fields)
             except ValidationError as error:
-                raise config_error(error, type(self)) from error
+                raise config_error(error, type(self), {**fields, "instructions": instructions}) from error
             except ConfigError as error:
                 raise ConfigError(f"Task: output: {error}") from error
             self._answer_type = answer_type

@@ -131,3 +131,37 @@ def test_age_is_known() -> None:
     assert fact.age_days(TODAY) > STALE_AFTER_DAYS
     assert fact.is_stale(TODAY)
     assert not load_catalog().stale(date(2025, 12, 31))
+
+
+@pytest.mark.parametrize(
+    ("url", "provider"),
+    [
+        ("https://api.openai.com/v1", "openai"),
+        ("https://EU.api.openai.com:443/v1", "openai"),
+        ("https://eu.api.openai.com/v1", "openai"),
+        ("https://api.openai.com:443/v1", "openai"),
+        ("https://acme.openai.azure.com/openai/v1", "azure"),
+        ("https://notapi.openai.com.example/v1", "notapi.openai.com.example"),
+        ("https://xapi.openai.com/v1", "xapi.openai.com"),
+        ("http://user:secret@127.0.0.1:8000/v1", "127.0.0.1:8000"),
+        ("http://api.openai.com@127.0.0.1:8000/v1", "127.0.0.1:8000"),
+        ("https://gateway.example/openai/v1", "openai"),
+        ("https://gateway.example/openaix/v1", "gateway.example"),
+        ("https://gateway.example/azure/v1", "azure"),
+    ],
+)
+def test_whose_facts_hold_goes_by_the_address(url: str, provider: str, tmp_path: Path) -> None:
+    override = tmp_path / "catalog.toml"
+    row = '[[address]]\nprovider = "{0}"\naddress = "gateway.example/{0}"\nsource = "ours"\nas_of = 2026-11-01\n'
+    override.write_text(row.format("openai") + row.format("azure"))
+    assert load_catalog(override).provider_at(url) == provider
+
+
+def test_the_file_that_the_variable_names_goes_before_that_of_the_home(tmp_path: Path, monkeypatch) -> None:
+    row = '[[gpu]]\nid = "{}"\nname = "Rack"\nmemory_gib = 48\nper_hour = {}\nsource = "ours"\nas_of = 2026-11-01\n'
+    monkeypatch.setenv("FTKIT_HOME", str(tmp_path))
+    monkeypatch.setenv("FTKIT_CATALOG", str(tmp_path / "more.toml"))
+    (tmp_path / "catalog.toml").write_text(row.format("a", 1) + row.format("b", 1))
+    (tmp_path / "more.toml").write_text(row.format("b", 2))
+    known = load_catalog()
+    assert (known.gpu("a").per_hour, known.gpu("b").per_hour) == (1, 2)

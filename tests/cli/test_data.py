@@ -232,7 +232,7 @@ def test_split_stratifies_and_takes_any_kind_of_file(ftkit):
         (["--test", "2.5", "-o", "p"], 2, "must be a share between 0 and 1"),
         (["--test", "0.2", "-o", "."], 2, "train.jsonl is a file to be divided"),
         (["--test", "0.2", "-o", ".", "--force"], 2, "train.jsonl is a file to be divided"),
-        (["--test", "0.2", "-o", "there"], 2, "there/test.jsonl exists"),
+        (["--test", "0.2", "-o", "there"], 2, "there/test.jsonl would be overwritten"),
         (["--test", "0.2", "--group-by", "who", "-o", "p"], 1, "train.jsonl:1: who: missing"),
         (["--test", "0.001", "-o", "p"], 1, "leaves test empty"),
     ],

@@ -34,7 +34,7 @@ def three():
     for step in (1, 2):
         data = {"step": step, "steps": 2, "loss": 1 / step, "seconds": 0.123456, "tokens_per_second": 1000.0 + step}
         store.append("20260102-111111-cccc", "step", {**data, "mfu": 0.25 * step, "peak_memory_bytes": 2_345_000_000})
-    store.append("20260102-111111-cccc", "validation", {"step": 2, "loss": 0.75})
+    store.append("20260102-111111-cccc", "validation", {"step": 2, "loss": 0.75, "token_accuracy": 0.875})
     store.append("20260102-111111-cccc", "log", {"message": "loading", "recipe": {"kind": "sft"}})
     folder = store.run_folder("20260102-111111-cccc")
     folder.mkdir(parents=True)
@@ -76,7 +76,7 @@ def test_a_run_is_shown_by_the_beginning_of_its_id(ftkit, three):
     assert shown["tuned model"] == "toy:20260102-111111-cccc"
     assert shown["progress"] == "step 2 of 2"
     assert shown["loss"] == "1.0000 → 0.5000"
-    assert shown["validation loss"] == "0.7500"
+    assert shown["validation loss"] == "0.7500, token accuracy 87.5%"
     assert shown["speed"] == "1,002 tokens/s, MFU 38%, peak memory 2.35 GB"
     assert shown["task"] == "Count the words."
     assert json.loads(shown["recipe"]) == {"kind": "sft", "epochs": 2, "adapter": {"kind": "qlora", "rank": 4}}

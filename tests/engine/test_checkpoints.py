@@ -100,12 +100,16 @@ def test_asked_to_stop_it_saves_the_step_it_was_at(tiny_model, tmp_path, runner)
     whole = runner(chosen)
     whole.go()
     job = Job(chosen, rows(), rows(4, first=40), tiny_model, tmp_path / "stopped")
-    seen: list[str] = []
+    seen: list[tuple[str, dict[str, Any]]] = []
+
+    def figures(events: list[tuple[str, dict[str, Any]]]) -> list[tuple[float, ...]]:
+        return [(data["step"], data["loss"], data["token_accuracy"]) for kind, data in events if kind == "step"]
+
     with pytest.raises(Stopped) as stopped:
-        train(job, lambda kind, data: seen.append(kind), should_stop=lambda: seen.count("step") == 3)
+        train(job, lambda *event: seen.append(event), should_stop=lambda: len(figures(seen)) == 3)
     assert stopped.value.args == (3,)
-    train(job, lambda kind, data: seen.append(kind))
-    assert seen.count("step") == 6
+    train(job, lambda *event: seen.append(event))
+    assert figures(seen) == figures(whole.events)
     assert (job.output / "adapter_model.safetensors").read_bytes() == whole.weights
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,24 @@ def test_packed_loss_and_gradients_are_those_of_the_rows_alone(family):
                 difference = float((found[name] - gradient).norm())
                 # Where the true gradient is zero (a key's bias moves no softmax) only rounding is left to compare.
                 assert difference <= 1e-5 * float(gradient.norm()) + 1e-5, name
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_likeliest_tokens_are_those_of_each_row_alone(shared):
+    packed, plain = pair_of("llama")
+    rows = family_of_rows()
+    one = pack(rows, share=shared)
+    argmax = np.zeros_like(one.targets)
+    with torch.no_grad():
+        found = [plain(input_ids=torch.from_numpy(row.ids).long().unsqueeze(0)).logits[0].argmax(-1) for row in rows]
+    for prediction, asker in zip(one.predictions, one.askers, strict=True):
+        argmax[prediction] = found[asker][one.positions[one.at[prediction]]]
+    one = replace(one, targets=np.where(np.arange(len(argmax)) % 2, argmax, one.targets))
+    likeliest = torch.zeros(len(argmax), dtype=torch.bool)
+    with_it, _ = Forward(packed, CPU, shared=shared).loss(one, likeliest=likeliest)
+    assert likeliest.tolist() == (one.targets == argmax).tolist()
+    assert 0 < int(likeliest.sum()) < len(argmax)
+    assert torch.equal(with_it, Forward(packed, CPU, shared=shared).loss(one)[0])
 
 
 @pytest.mark.parametrize("family", FAMILIES)

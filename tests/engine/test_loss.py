@@ -75,6 +75,29 @@ def test_without_gradients_only_the_loss_is_computed():
     assert not total.requires_grad
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_likeliest_tokens_are_those_of_argmax_and_looking_for_them_changes_no_bit(dtype):
+    rows = 2 * CHUNK + 5
+    tensors = {name: one.detach().to(dtype) for name, one in problem(rows, bias=True).items()}
+    for name in ("weight", "bias"):
+        tensors[name][[7, 30]] = tensors[name][3].clone()  # three tokens that are always equally likely
+    logits = torch.nn.functional.linear(tensors["hidden"], tensors["weight"], tensors["bias"])
+    expected = logits.argmax(dim=1)
+    targets = torch.where(torch.arange(rows) % 3 > 0, expected, torch.randint(0, VOCABULARY, (rows,)))
+    targets[(expected == 3) & (torch.arange(rows) % 2 == 0)] = 30
+    found = torch.zeros(rows, dtype=torch.bool)
+    results = []
+    for likeliest in (None, found):
+        wanted = [one.clone().requires_grad_() for one in tensors.values()]
+        total, losses = linear_cross_entropy(
+            wanted[0], wanted[1], targets, torch.ones(rows), wanted[2], likeliest=likeliest
+        )
+        results.append((total, losses, *torch.autograd.grad(total, wanted)))
+    assert torch.equal(found, targets == expected)
+    assert bool(((targets == 30) & (expected == 3)).any())
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
 def test_a_hopeless_prediction_has_a_large_loss_and_no_nan():
     weight = torch.tensor([[1.0], [-1.0]], requires_grad=True)
     total, _ = linear_cross_entropy(torch.tensor([[500.0]]), weight, torch.tensor([1]), torch.ones(1))

@@ -235,6 +235,27 @@ def test_sharing_beginnings_changes_no_loss(run):
     assert shared.summary["tokens"] == alone.summary["tokens"]
 
 
+def test_token_accuracy_counts_each_token_once_however_the_rows_are_computed(run):
+    learned = run(recipe(ADAPTERS["full"], epochs=12, learning_rate=5e-3)).folder  # some tokens right, some wrong
+
+    def of(data: ft.Dataset, **changes: Any) -> tuple[float, float]:
+        changes = {"epochs": 1, "batch_size": 12, "learning_rate": 1e-7} | changes
+        done = run(recipe(**changes), data, validation=data, model=str(learned))
+        right = sum(one["token_accuracy"] * one["supervised_tokens"] for one in done.of("step"))
+        tokens = sum(one["supervised_tokens"] for one in done.of("step"))
+        assert done.of("validation")[0]["token_accuracy"] == pytest.approx(right / tokens)
+        return right, tokens
+
+    right, tokens = of(rows())
+    assert 0.1 < right / tokens < 0.95
+    for changes in ({"max_batch_tokens": 60}, {"shared_prefix": False}, {"batch_size": 5}):
+        assert of(rows(), **changes) == (pytest.approx(right), tokens)
+    parts = [of(rows(6, first=first)) for first in (0, 6)]
+    assert sum(part for part, _ in parts) == pytest.approx(right)
+    twice = ft.Dataset.from_rows([row.columns for row in [*rows(), *rows(6)]], TASK, target="gold")
+    assert of(twice, batch_size=18) == (pytest.approx(right + parts[0][0]), tokens + parts[0][1])
+
+
 def test_gradient_checkpointing_computes_twice_and_changes_no_loss(run, monkeypatch):
     passes = [0]
 

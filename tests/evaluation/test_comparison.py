@@ -35,7 +35,7 @@ def compared(folder: Path, counts: tuple[int, int, int, int], **options: Any) ->
 
 def test_rows_are_counted_by_what_became_of_them(tmp_path: Path) -> None:
     found = compared(tmp_path, (12, 3, 20, 5))
-    assert found.counts.model_dump() == {"fixed": 12, "regressed": 3, "both_right": 20, "both_wrong": 5, "uncounted": 0}
+    assert found.tally == (("fixed", 12), ("regressed", 3), ("both_right", 20), ("both_wrong", 5))
     change = found["exact_match"]
     assert (change.before, change.after) == (pytest.approx(23 / 40), pytest.approx(32 / 40))
     assert change.difference == pytest.approx(9 / 40)
@@ -140,6 +140,7 @@ def test_lower_is_better_metrics_improve_when_they_fall(tmp_path: Path) -> None:
     )
     assert found["extra_field_rate"].difference == -1
     assert found.verdict == "better"
+    assert found.tally == (("fixed", 40), ("regressed", 0), ("both_right", 0), ("both_wrong", 0))
     assert found.labels == ("scripted (before)", "scripted (after)")
 
 
@@ -175,6 +176,21 @@ def test_own_metrics_are_compared_from_their_stored_scores(tmp_path: Path) -> No
     assert (found.before, found.after, found.verdict) == (0, 1, "better")
 
 
+def test_no_answer_is_right_or_wrong_by_a_score_on_another_scale(tmp_path: Path) -> None:
+    length = metric("length", unit="number")(lambda row: len(row.text))
+    REGISTERED.pop("length")
+    data = dataset(tmp_path, ECHO, ["yes"] * 12)
+    said = (["no"] * 12, ["yes"] * 7 + ["no"] * 3 + ["n"] * 2)
+    before, after = (evaluate(ScriptedModel(ECHO, answers(each)), data, metrics=[length]) for each in said)
+    found = compare(before, after)
+    assert found.tally == (("better", 7), ("worse", 2), ("unchanged", 3))
+    assert "Rows by length: 7 better, 2 worse, 3 unchanged" in str(found)
+    html, markdown = (found.save(tmp_path / f"found{suffix}").read_text("utf-8") for suffix in (".html", ".md"))
+    assert 'data-filter="worse"' in html
+    assert 'data-filter="regressed"' not in html
+    assert "Rows that got worse (2)" in markdown
+
+
 def test_repeated_ids_pair_in_order(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps({"id": "same", "note": f"note {n}", "wanted": "yes"}) + "\n" for n in range(4)))
@@ -183,12 +199,7 @@ def test_repeated_ids_pair_in_order(tmp_path: Path) -> None:
     data = Dataset.load(path, ECHO, target="wanted", id="id")
     before = evaluate(ScriptedModel(ECHO, answers(["yes", "no", "no", "yes"])), data)
     after = evaluate(ScriptedModel(ECHO, answers(["yes", "yes", "no", "no"])), data)
-    assert compare(before, after).counts.model_dump(exclude={"uncounted"}) == {
-        "fixed": 1,
-        "regressed": 1,
-        "both_right": 1,
-        "both_wrong": 1,
-    }
+    assert [count for _, count in compare(before, after).tally] == [1, 1, 1, 1]
 
 
 class TestRefusals:

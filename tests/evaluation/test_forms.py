@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
+from ftkit.data import Dataset
 from ftkit.errors import ConfigError
 from ftkit.evaluation import Comparison, Overview, Report, compare, evaluate, overview
 from tests.evaluation.scripted import TRIAGE, VISITS, ScriptedModel, answers, dataset, visit
@@ -50,6 +51,20 @@ def test_saved_files_keep_to_their_schema(reports: list[Report], tmp_path: Path)
     for name, path in found.items():
         published = json.loads((SCHEMAS / f"{name}-1.schema.json").read_text(encoding="utf-8"))
         jsonschema.validate(json.loads(path.read_text(encoding="utf-8")), published)
+
+
+def test_results_are_one_line_in_a_shell(reports: list[Report]) -> None:
+    assert repr(reports[1]) == "<Report: worse (scripted): 40 rows of rows.jsonl>"
+    assert repr(compare(*reports[:2])).startswith("<Comparison: WORSE. worse is worse than <gone>")
+    assert "\n" not in repr(overview(reports))
+    assert all("<table" in shown._repr_html_() for shown in (reports[0], compare(*reports[:2]), overview(reports)))
+
+
+def test_a_report_on_rows_from_memory_calls_them_by_their_name() -> None:
+    data = Dataset.from_rows(
+        [{"note": f"note {at}", "label": "soon"} for at in range(20)], TRIAGE, target="label", name="mine"
+    )
+    assert "20 rows of mine" in str(evaluate(ScriptedModel(TRIAGE, answers(["soon"] * 20)), data))
 
 
 def test_junit_fails_what_got_worse(reports: list[Report], tmp_path: Path) -> None:

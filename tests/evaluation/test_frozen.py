@@ -6,7 +6,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from ftkit.errors import ConfigError
 from ftkit.evaluation import Prices, Report, compare, evaluate
@@ -62,7 +61,7 @@ def test_tokens_are_priced_with_source_and_date(tmp_path: Path) -> None:
     assert cost.source == "tokens at $3 in and $12 out per million (https://example.org/prices, 2026-11-01)"
     assert cost.as_of == date(2026, 11, 1)
     for wrong in ({"input_usd": 1}, {"gpu_hour_usd": 1, "input_usd": 1, "output_usd": 1}, {}):
-        with pytest.raises(ValidationError, match="give input_usd and output_usd, or gpu_hour_usd"):
+        with pytest.raises(ConfigError, match="give input_usd and output_usd, or gpu_hour_usd"):
             Prices(**wrong, source="x", as_of=date(2026, 1, 1))
 
 

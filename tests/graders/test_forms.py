@@ -141,7 +141,7 @@ def test_any_check_is_read_back_or_refused(fields: dict[str, Any]) -> None:
     ("form", "why"),
     [
         ({"type": "strong_check"}, "does not match any of the expected tags"),
-        ({**CHECK, "operation": "neq"}, "operation: input should be 'eq', 'ne', 'like' or 'ilike'"),
+        ({**CHECK, "operation": "neq"}, "operation: should be 'eq', 'ne', 'like' or 'ilike'"),
         ({**CHECK, "reference": "{{row.x}}"}, 'reference: "{{row.x}}": a variable begins with'),
         ({**SIMILAR, "pass_threshold": 0.8}, "pass_threshold: there is no such field"),
         ({**MULTI, "calculate_output": "a.b"}, "is not allowed in a formula"),

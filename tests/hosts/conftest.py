@@ -22,6 +22,11 @@ def _no_backend_of_another_test() -> None:
     registry._make.cache_clear()
 
 
+@pytest.fixture(autouse=True)
+def _fakes_charge_as_their_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTKIT_CATALOG", str(tmp_path / "fakes.toml"))
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FTKIT_HOME", str(tmp_path / "home"))

@@ -13,12 +13,15 @@ _LIFE = ("CREATING", "PENDING", "VALIDATING", "RUNNING", "RUNNING", "WRITING_RES
 class FireworksFake(Fake):
     """One account, ``acme``. Names are the caller's; a name that is taken answers 409."""
 
+    provider = "fireworks"
+
     def __init__(self) -> None:
         super().__init__()
         self.datasets: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
         self.looks: dict[str, int] = {}
+        self.estimate: dict[str, Any] = {"currencyCode": "USD", "units": "3", "nanos": 250_000_000}
         self.weights = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"\0" * 8}
 
     def answer(self, call: Call) -> Reply:
@@ -34,6 +37,11 @@ class FireworksFake(Fake):
         name, _, action = rest.partition(":")
         if collection == "datasets":
             return self._dataset(call, name, action)
+        if path == "supervisedFineTuningJobs:estimateCost":
+            dataset = call.json()["dataset"].rpartition("/")[2]
+            if dataset not in self.datasets:
+                return _error(404, "NOT_FOUND", "no such dataset")
+            return 200, {"estimatedCost": self.estimate}, {}
         if collection == "models" and action == "getDownloadEndpoint":
             if not any(job.get("outputModel") == f"accounts/acme/models/{name}" for job in self.jobs.values()):
                 return _error(404, "NOT_FOUND", "no such model")
@@ -85,7 +93,7 @@ class FireworksFake(Fake):
             if _LIFE[at] == "COMPLETED":
                 job |= {
                     "outputModel": f"accounts/acme/models/{name}",
-                    "estimatedCost": {"currencyCode": "USD", "units": "3", "nanos": 250_000_000},
+                    "estimatedCost": self.estimate,
                 }
         return 200, job, {}
 

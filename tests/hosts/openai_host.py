@@ -37,8 +37,11 @@ class OpenAIFake(Fake):
         closed: the organisation may not create jobs.
     """
 
+    provider = "openai"
+
     def __init__(self) -> None:
         super().__init__()
+        self.price: float | None = 2.5
         self.spec = OpenApi("openai-finetuning-openapi.yaml", also=frozenset({"trainingType"}), deviations=DEVIATIONS)
         self.files: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
@@ -83,6 +86,10 @@ class OpenAIFake(Fake):
                 return self._create(call)
             case ("GET", "fine_tuning", "jobs"):
                 return self._list(call)
+            case ("POST", "fine_tuning", "jobs", "estimate_price"):  # Crusoe's
+                if call.json()["training_file"] not in self.files:
+                    return _error(400, "no such file", None)
+                return 200, {"estimated_price": self.price, "currency": "USD"}, {}
             case ("GET", "fine_tuning", "jobs", job_id):
                 return self._look(job_id)
             case ("POST", "fine_tuning", "jobs", job_id, action):
@@ -213,7 +220,9 @@ class OpenAIFake(Fake):
                     "step": step,
                     "total_steps": 2,
                     "train_loss": 1.0 / step,
+                    "train_mean_token_accuracy": step / 4,
                     "valid_loss": None if step < 2 else 0.75,
+                    "valid_mean_token_accuracy": None if step < 2 else 0.625,
                 }
                 said = f"Step {step}/2: training loss={1 / step:.2f}"
                 if (job.get("method") or {}).get("type") == "reinforcement":
@@ -222,7 +231,9 @@ class OpenAIFake(Fake):
             elif job["status"] == "succeeded":
                 results = self.keep(
                     "results.csv",
-                    base64.b64encode(b"step,train_loss,valid_loss\n1,1.0,\n2,0.5,0.7\n"),
+                    base64.b64encode(
+                        b"step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy\n1,1.0,0.25,,\n2,0.5,0.5,0.7,0.6\n"
+                    ),
                     "fine-tune-results",
                 )
                 job |= {

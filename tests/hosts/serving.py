@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -42,6 +43,9 @@ class Fake:
     """
 
     key = "planted-key-0123456789abcdef"
+    provider: str | None = None
+    """Whose prices, limits and dates hold here, which is written into the catalogue that ``FTKIT_CATALOG`` names; None:
+    those of nobody that is known."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -133,6 +137,13 @@ def serving(fake: Fake) -> Iterator[Fake]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     fake.url = f"http://127.0.0.1:{server.server_address[1]}"
+    catalog = os.environ.get("FTKIT_CATALOG")
+    if fake.provider and catalog:
+        with open(catalog, "a", encoding="utf-8") as file:
+            file.write(
+                f'[[address]]\nprovider = "{fake.provider}"\naddress = "{fake.url.removeprefix("http://")}"\n'
+                'source = "a fake that stands for it"\nas_of = 2026-11-24\n\n'
+            )
     thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.01), daemon=True)
     thread.start()
     try:

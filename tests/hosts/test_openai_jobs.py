@@ -48,9 +48,10 @@ def test_a_run_there_has_the_life_of_a_run_here(openai_fake, openai_jobs, notes)
     assert run.state == "succeeded"
     assert run.record.summary["tuned_model"].startswith("ft:gpt-4.1-mini-2025-04-14:acme")
     assert run.record.summary["cost_usd"] == pytest.approx(0.05)
-    assert [step["loss"] for step in run.metrics] == [1.0, 0.5]
+    assert [(step["loss"], step["token_accuracy"]) for step in run.metrics] == [(1.0, 0.25), (0.5, 0.5)]
     kinds = [event.kind for event in run.events()]
-    assert [event.data for event in run.events() if event.kind == "validation"] == [{"step": 2, "loss": 0.75}]
+    looks = [event.data for event in run.events() if event.kind == "validation"]
+    assert looks == [{"step": 2, "loss": 0.75, "token_accuracy": 0.625}]
     assert kinds[0] == "state"
     assert kinds[-1] == "state"
     (job,) = openai_fake.jobs.values()
@@ -68,8 +69,10 @@ def test_result_files_tell_the_steps_where_events_do_not(openai_fake, openai_job
         "m", profile="litellm", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, patience=QUICK
     )
     run = ft.train(ft.SFT(), notes, backend=where).wait(progress=False)
-    assert [(step["step"], step["loss"]) for step in run.metrics] == [(1, 1.0), (2, 0.5)]
-    assert [event.data for event in run.events() if event.kind == "validation"] == [{"step": 2, "loss": 0.7}]
+    steps = [(step["step"], step["loss"], step["token_accuracy"]) for step in run.metrics]
+    assert steps == [(1, 1.0, 0.25), (2, 0.5, 0.5)]
+    looks = [event.data for event in run.events() if event.kind == "validation"]
+    assert looks == [{"step": 2, "loss": 0.7, "token_accuracy": 0.6}]
     run = ft.train(ft.SFT(), notes, backend=openai_jobs).wait(progress=False)
     steps = [event.data["step"] for event in run.events() if event.kind == "step"]
     assert steps == [1, 2]  # told once, though the file has them too
@@ -82,6 +85,20 @@ def test_result_files_tell_the_steps_where_events_do_not(openai_fake, openai_job
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"step,train_loss\n", b"step,train_loss\nx,y\n", b"\xff" * 9])
 def test_a_result_file_that_says_nothing_has_no_steps(content):
     assert list(of_results(content)) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "accuracy"),
+    [
+        ("valid_loss,valid_mean_token_accuracy", 0.5),
+        ("valid_loss,validation_mean_token_accuracy", 0.5),  # Azure's
+        ("full_valid_loss,valid_mean_token_accuracy", None),  # of other rows than the loss
+        ("full_valid_loss,full_valid_mean_token_accuracy", 0.5),
+    ],
+)
+def test_the_token_accuracy_of_a_look_is_that_beside_its_loss(columns, accuracy):
+    _, look = of_results(f"step,train_loss,{columns}\n3,1.0,2.0,0.5\n".encode())
+    assert look.data == {"step": 3, "loss": 2.0} | ({} if accuracy is None else {"token_accuracy": accuracy})
 
 
 def test_files_with_the_same_rows_are_sent_once(openai_fake, openai_jobs, notes):
@@ -400,7 +417,7 @@ def test_the_plan_of_a_known_file_is_right_to_the_cent_and_the_day():
     task = ft.Task("Sort the customer's message into one queue.", input="{message}")
     file = Path(__file__).parents[2] / "examples" / "triage" / "messages.jsonl"
     data = ft.Dataset.load(file, task.model_copy(update={"output": ft.ChoiceOutput(choices=_QUEUES)}), target="label")
-    found = quote("openai", "gpt-4.1-mini", ft.SFT(epochs=3), data, today=date(2026, 11, 24))
+    found = quote("openai:gpt-4.1-mini", ("openai", "gpt-4.1-mini"), ft.SFT(epochs=3), data, today=date(2026, 11, 24))
     assert (found.tokens_per_epoch, found.tokenizer, found.exact) == (21_152, "o200k_base", True)
     assert f"{found.training_usd:.2f}" == f"{21_152 * 3 * 5 / 1e6:.2f}" == "0.32"
     assert (str(found.training_closes), found.training_days_left) == ("2027-01-06", 43)

@@ -13,6 +13,7 @@ from ftkit.backends.fireworks import Fireworks
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.backends.openai_jobs.events import of_results
 from ftkit.backends.together import Together
+from ftkit.engine.checking import check_recipe
 from ftkit.errors import ConfigError, DataError, HostError, RefusedError
 
 from .conftest import QUICK
@@ -201,3 +202,18 @@ def test_a_grader_is_tried_at_the_host(openai_fake: OpenAIFake, openai_jobs: Ope
     openai_fake.key = "another"
     with pytest.raises(HostError):
         openai_jobs.validate_grader(RIGHT)
+
+
+def test_what_hosts_alone_do_is_sent_there_and_refused_by_name_here(azure: OpenAIJobs, notes: ft.Dataset) -> None:
+    recipe = ft.RFT(grader=RIGHT, compute_multiplier=0.5, reasoning_effort="low")
+    sent = azure.body(recipe, 10, {"training": "f"}, "key")["method"]["reinforcement"]["hyperparameters"]
+    assert (sent["compute_multiplier"], sent["reasoning_effort"]) == (0.5, "low")
+    with pytest.raises(RefusedError, match=r"compute_multiplier=0\.5: num_generations says") as caught:
+        check_recipe(recipe, "smollm2-135m", notes)
+    assert caught.value.fields == ("compute_multiplier", "reasoning_effort")
+    evaluator = ft.EvaluatorGrader(evaluator="accounts/acme/evaluators/team")
+    fireworks = Fireworks("m", account="a", api_key="k")
+    thinking = fireworks.body(ft.RFT(grader=evaluator, reasoning_effort="low"), 10, {"training": "f"}, "key")
+    assert json.loads(thinking["inferenceParameters"]["extraBody"]) == {"reasoning_effort": "low"}
+    with pytest.raises(RefusedError, match=r"compute_multiplier=2\.0: num_generations says"):
+        fireworks.check(ft.RFT(grader=evaluator, compute_multiplier=2.0), notes, None)

@@ -48,6 +48,7 @@ OTHER_OF_RFT = {
     "num_generations": 4, "max_output_tokens": 99, "temperature": 0.5, "top_p": 0.9, "advantage": "rloo",
     "loss_type": "grpo", "importance_sampling_level": "sequence", "epsilon": 0.1, "epsilon_high": 0.3,
     "num_iterations": 2, "mask_truncated_completions": True, "dynamic_sampling": 1, "eval_generations": 3,
+    "compute_multiplier": 0.5, "reasoning_effort": "low",
     "probe_prompts": 0, "use_bias_correction_kl": False, "allow_python": True, "isolation": "process",
 }  # fmt: skip
 GO_TOGETHER = {"importance_sampling_level": {"loss_type": "grpo"}}

@@ -37,6 +37,8 @@ DEVIATIONS = (r"\.logprobs: None is not", r"'prompt' is a required")
 class TogetherFake(Fake):
     """One account. Jobs move on by one state each time they are looked at; files by one when asked for."""
 
+    provider = "together"
+
     def __init__(self) -> None:
         super().__init__()
         self.spec = OpenApi(

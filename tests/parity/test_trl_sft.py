@@ -27,7 +27,7 @@ def stir(adapted: Adapted) -> None:
 
 
 def by_transformers(folder: str, ran: Ran, found: TokenRows) -> Found:
-    """Mean loss of the supervised tokens, each row alone through the model's own forward."""
+    """Loss and accuracy of the supervised tokens, each row alone through the model's own forward."""
     from peft import get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -37,13 +37,16 @@ def by_transformers(folder: str, ran: Ran, found: TokenRows) -> Found:
     trainable = {name: one for name, one in model.named_parameters() if one.requires_grad}
     for name, one in ran.weights.items():
         trainable[name].data.copy_(one)
-    total = torch.zeros(())
+    total, right = torch.zeros(()), 0
     for row in found.sequences():
         ids = torch.from_numpy(row.ids).long().unsqueeze(0)
         labels = ids.masked_fill(~torch.from_numpy(row.supervised), -100)
-        total = total + model(input_ids=ids, labels=labels, num_items_in_batch=found.supervised).loss
+        made = model(input_ids=ids, labels=labels, num_items_in_batch=found.supervised)
+        total = total + made.loss
+        right += int((made.logits[0, :-1].argmax(-1) == labels[0, 1:]).sum())
     total.backward()
-    return Found(float(total.detach()), {name: one.grad for name, one in trainable.items()})
+    gradients = {name: one.grad for name, one in trainable.items()}
+    return Found(float(total.detach()), gradients, right / found.supervised)
 
 
 def same(mine: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
@@ -73,10 +76,33 @@ def test_loss_and_gradients_of_a_batch_are_those_of_trl_and_of_transformers_alon
         assert ran.summary["shared_prefix"]
 
 
+def test_token_accuracy_of_a_batch_is_that_of_trl_and_of_transformers_alone(
+    tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    data = of_different_lengths(9)
+    learned = tmp_path / "learned"  # so that about half of the tokens are right
+    run_job(
+        monkeypatch, recipe(ADAPTERS["full"], epochs=12, batch_size=9, learning_rate=3e-3), data, tiny_model, learned
+    )
+    ran = run_job(
+        monkeypatch,
+        recipe(ADAPTERS["lora"], batch_size=9, max_batch_tokens=100),
+        data,
+        str(learned),
+        tmp_path / "ftkit",
+    )
+    [accuracy] = ran.steps("token_accuracy")
+    found = tokens_of(data, str(learned))
+    theirs = trl_side.sft(str(learned), ran.config, ran.weights, found.sequences(), tmp_path / "trl")
+    assert 0.2 < accuracy < 0.9
+    assert accuracy == pytest.approx(theirs.mean_token_accuracy, abs=1e-6)
+    assert accuracy == by_transformers(str(learned), ran, found).mean_token_accuracy
+
+
 @pytest.mark.parametrize(
     "kind", ["lora", pytest.param("dora", marks=pytest.mark.slow), pytest.param("full", marks=pytest.mark.slow)]
 )
-def test_fifty_steps_in_the_same_order_have_the_same_losses(
+def test_fifty_steps_in_the_same_order_have_the_same_losses_and_accuracies(
     kind: str, tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     chosen = recipe(ADAPTERS[kind], epochs=5, batch_size=2)
@@ -84,11 +110,12 @@ def test_fifty_steps_in_the_same_order_have_the_same_losses(
     ran = run_job(monkeypatch, chosen, data, tiny_model, tmp_path / "ftkit")
     found = tokens_of(data, tiny_model)
     order = [one.sequences[0] for epoch in range(5) for batch in found.batches(epoch, 2, chosen.seed) for one in batch]
-    theirs = trl_side.sft_losses(
+    theirs = trl_side.sft_steps(
         tiny_model, ran.config, ran.weights, order, tmp_path / "trl",
         batch_size=2, rates=ran.steps("learning_rate"), max_grad_norm=chosen.max_grad_norm,
     )  # fmt: skip
-    mine = ran.steps("loss")
+    mine, accuracies = ran.steps("loss"), ran.steps("token_accuracy")
     assert len(mine) == len(theirs) == 50
     assert mine[-1] < mine[0] - 0.1
-    assert mine == pytest.approx(theirs, abs=2e-5)
+    assert mine == pytest.approx([loss for loss, _ in theirs], abs=2e-5)
+    assert accuracies == pytest.approx([accuracy for _, accuracy in theirs], abs=1e-6)

@@ -7,7 +7,7 @@ the trainable tensors by name, so that both sides stand at the same point. Names
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from trl.trainer.reward_trainer import DataCollatorForPreference as RewardCollat
 
 from ftkit.engine.rendered import Rendered
 
-__all__ = ["DrawnGroup", "Found", "PreferencePair", "dpo", "grpo", "reward", "sft", "sft_losses"]
+__all__ = ["DrawnGroup", "Found", "PreferencePair", "dpo", "grpo", "reward", "sft", "sft_steps"]
 
 datasets.disable_progress_bars()
 transformers.utils.logging.set_verbosity_error()
@@ -37,6 +37,8 @@ class Found:
 
     loss: float
     gradients: dict[str, torch.Tensor]
+    mean_token_accuracy: float | None = None
+    """TRL's own figure, of supervised fine-tuning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,12 @@ def sft(folder: str, config: PeftConfig | None, weights: Weights, rows: Sequence
         peft_config=config,
     )  # fmt: skip
     _put(weights, trainer.model)
-    return _backward(trainer, next(iter(trainer.get_train_dataloader())))
+    found = _backward(trainer, next(iter(trainer.get_train_dataloader())))
+    trainer.log({})
+    return replace(found, mean_token_accuracy=trainer.state.log_history[-1]["mean_token_accuracy"])
 
 
-def sft_losses(
+def sft_steps(
     folder: str,
     config: PeftConfig | None,
     weights: Weights,
@@ -70,8 +74,8 @@ def sft_losses(
     batch_size: int,
     rates: Sequence[float],
     max_grad_norm: float,
-) -> list[float]:
-    """Loss of each step of ``SFTTrainer.train()`` over ``rows`` in their order.
+) -> list[tuple[float, float]]:
+    """Loss and mean token accuracy of each step of ``SFTTrainer.train()`` over ``rows`` in their order.
 
     Args:
         rates: learning rate of each step; AdamW without weight decay.
@@ -92,7 +96,7 @@ def sft_losses(
         optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: rates[min(n, len(rates) - 1)])),
     )  # fmt: skip
     trainer.train()
-    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return [(one["loss"], one["mean_token_accuracy"]) for one in trainer.state.log_history if "loss" in one]
 
 
 def dpo(

@@ -227,3 +227,67 @@ def test_from_the_command_line(tiny_model: str, tmp_path: Path) -> None:
     assert typed("--no-lint").stdout != refused.stdout
     nowhere = CliRunner().invoke(app, [*map(str, words[:-1]), "local:./nowhere"])
     assert (nowhere.exit_code, "no estimate" in nowhere.stdout) == (1, True)
+
+
+GRADED = ft.StringCheckGrader(input="{{sample.output_text}}", reference="{{item.gold}}")
+
+
+def reinforced(**changes: Any) -> ft.RFT:
+    plain = {"batch_size": 5, "num_generations": 3, "max_output_tokens": 6, "adapter": ft.LoRA(rank=4)}
+    return ft.RFT(grader=GRADED, **{**plain, "epochs": 2, "precision": "fp32", "probe_prompts": 0, **changes})
+
+
+def test_reinforcement_is_planned_as_if_every_answer_were_as_long_as_it_may_be(tiny_model: str) -> None:
+    [entry] = ft.plan(reinforced(), rows(), f"local:{tiny_model}", device="l4-24gb").entries
+    found = entry.estimate
+    assert found is not None, entry.problem
+    assert found.steps == 6
+    assert found.drawn_tokens_per_epoch == 12 * 3 * 6
+    # Each prompt is computed once, for its three answers and with what it shares with others.
+    assert found.drawn_tokens_per_epoch < found.computed_tokens_per_epoch < found.tokens_per_epoch
+    prompts = (
+        ft.plan(reinforced(num_generations=2), rows(), f"local:{tiny_model}", device="l4-24gb").entries[0].estimate
+    )
+    assert found.tokens_per_epoch / 3 == prompts.tokens_per_epoch / 2
+    # Two layers, keys and values of two heads of 16 numbers in float32, of 15 answers with their prompts.
+    longest = found.tokens_per_epoch // 36 + 6
+    assert 15 * 512 * 0.8 * longest < found.memory.cache < 15 * 512 * 1.2 * longest
+    assert found.memory.peak >= found.memory.drawing > found.memory.weights
+    assert any("as long as max_output_tokens allows" in note for note in found.notes)
+    text = str(ft.plan(reinforced(), rows(), f"local:{tiny_model}", device="l4-24gb"))
+    assert "num_generations    3" in text
+    assert "  drawn" in text
+    assert "num_generations" not in str(ft.plan(recipe(), rows(), f"local:{tiny_model}", device="l4-24gb"))
+
+
+def test_what_reinforcement_does_besides_takes_time(tiny_model: str) -> None:
+    def seconds(held_out: ft.Dataset | None = None, **changes: Any) -> float:
+        return (
+            ft.plan(reinforced(**changes), rows(), f"local:{tiny_model}", validation=held_out, device="l4-24gb")
+            .entries[0]
+            .estimate.seconds
+        )
+
+    plain = seconds()
+    assert seconds(max_output_tokens=12) > 1.4 * plain
+    assert seconds(beta=0.1) > plain
+    assert seconds(probe_prompts=12) > 1.2 * plain
+    assert seconds(rows(), eval_steps=1) > 1.2 * plain
+    # The same answers for two steps: twice the steps, and more than half as long a step.
+    assert plain < seconds(num_iterations=2) < 2 * plain
+
+
+def test_a_prompt_without_room_for_its_answer_is_a_problem(tiny_model: str) -> None:
+    [entry] = ft.plan(reinforced(max_output_tokens=500), rows(), f"local:{tiny_model}", device="l4-24gb").entries
+    assert "needs 500 more for its answer" in str(entry.problem)
+
+
+def test_hosts_say_what_an_hour_of_reinforcement_costs() -> None:
+    evaluator = ft.RFT(grader=ft.EvaluatorGrader(evaluator="accounts/me/evaluators/e"))
+    name = "fireworks:accounts/fireworks/models/qwen3-8b"
+    plan = ft.plan(evaluator, rows(), name)
+    [entry] = plan.entries
+    assert entry.quote is not None, entry.problem
+    assert (entry.quote.training_usd, entry.quote.training_usd_per_hour) == (None, 7.0)
+    assert "$7.00 an hour" in str(plan)
+    assert "training is charged by the hour" in str(plan)

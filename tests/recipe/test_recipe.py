@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -69,7 +70,7 @@ def test_recipes_are_frozen() -> None:
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"learning_rate": 2.0}, "learning_rate must be between 0 and 1"),
         ({"warmup_ratio": 1.0}, "less than 1"),
-        ({"learning_rte": 1e-4}, "Extra inputs"),
+        ({"learning_rte": 1e-4}, "learning_rte: there is no such field in SFT; did you mean learning_rate"),
         ({"adapter": {"kind": "lora", "target_modules": []}}, "nothing would be trained"),
         ({"adapter": {"kind": "adalora", "init_rank": 4, "target_rank": 8}}, "ranks only fall"),
         ({"adapter": {"kind": "adalora", "interval_steps": 0}}, "interval_steps must be at least 1"),
@@ -77,15 +78,39 @@ def test_recipes_are_frozen() -> None:
         ({"adapter": {"kind": "ia3"}}, "does not match any of the expected tags"),
     ],
 )
-def test_a_wrong_value_is_named(wrong: dict[str, object], says: str) -> None:
-    with pytest.raises(ValidationError, match=says):
-        ft.SFT.model_validate(wrong)
+def test_a_wrong_value_is_named(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(ft.ConfigError, match=says):
+        ft.SFT(**wrong)
+
+
+def test_a_wrong_value_says_every_field_in_one_sentence_each() -> None:
+    with pytest.raises(ft.ConfigError) as caught:
+        ft.SFT(epochs="two", adapter={"kind": "qlora", "rnk": 8, "rank": 0})  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "SFT: epochs: should be a valid integer or 'auto'; adapter.rank: should be greater than or equal to 1; "
+        "adapter.rnk: there is no such field in QLoRA; did you mean rank?"
+    )
+    with pytest.raises(ft.ConfigError, match="temperature: should be less than or equal to 2"):
+        ft.Sampling(temperature=3)
+
+
+@pytest.mark.parametrize("wrong", ["qlora", ft.QLoRA])
+def test_an_adapter_that_is_none_is_refused_with_those_there_are(wrong: Any) -> None:
+    with pytest.raises(ft.ConfigError, match=r"is no adapter; write LoRA\(\), QLoRA\(rank=8\), DoRA\(\)"):
+        ft.SFT(adapter=wrong)
+
+
+def test_a_changed_copy_is_checked_like_a_new_recipe() -> None:
+    recipe = ft.SFT(epochs=2, adapter=ft.DoRA(rank=4))
+    assert recipe.model_copy(update={"epochs": 3}) == ft.SFT(epochs=3, adapter=ft.DoRA(rank=4))
+    with pytest.raises(ft.ConfigError, match="did you mean epochs"):
+        recipe.model_copy(update={"epoch": 3})
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("kind: sft\nadapter: {kind: lora, rank: 0}\n", r"r\.yaml: adapter\.lora\.rank: .*greater than or equal to 1"),
+        ("kind: sft\nadapter: {kind: lora, rank: 0}\n", r"r\.yaml: adapter\.rank: .*greater than or equal to 1"),
         ("kind: ppo\n", r"r\.yaml: kind: 'ppo' is no recipe; known are .*sft"),
         ("kind: [sft]\n", r"r\.yaml: kind: \['sft'\] is no recipe"),
         ("- 1\n", "a recipe is a mapping of fields, not list"),

@@ -16,9 +16,35 @@ from typing import Any
 import openai
 import pytest
 
+from tests.tiny import save_tiny
+
 from .specification import validate_answer
 
 ENDED = ("succeeded", "failed", "cancelled")
+
+LIKES_E = {
+    "type": "string_check",
+    "name": "has an e",
+    "operation": "ilike",
+    "input": "{{sample.output_text}}",
+    "reference": "{{item.letter}}",
+}
+PYTHON = {
+    "type": "python",
+    "name": "share of e",
+    "source": "def grade(sample, item):\n"
+    "    text = sample['output_text'].lower()\n"
+    "    return text.count(item['letter']) / max(1, len(text))\n",
+}
+_REWARDING = """
+organization = "acme"
+[reinforcement]
+allow_python = true
+max_output_tokens = 2
+learning_rate = 0.02
+precision = "fp32"
+probe_prompts = 2
+"""
 
 
 class Running:
@@ -90,6 +116,16 @@ def server(tiny_model: str, shared_models: Path, tmp_path_factory: pytest.TempPa
 @pytest.fixture
 def client(server: Running) -> openai.OpenAI:
     return server.client()
+
+
+@pytest.fixture(scope="session")
+def rewarding(tokenizer: Any, shared_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server of a random model with favourites, so that there is something to choose from."""
+    folder = tmp_path_factory.mktemp("rewarding")
+    decided = save_tiny(folder / "decided", "llama", tokenizer, initializer_range=0.5)
+    running = Running(new_home(folder / "home", shared_models), "--model", f"decided={decided}", settings=_REWARDING)
+    yield running
+    running.stop()
 
 
 def rows(count: int, *, start: int = 0) -> bytes:

@@ -74,6 +74,8 @@ def test_events_are_told_in_openais_words(client: openai.OpenAI, trained: Any) -
             step = f"Step {event.data['step']}/6"
             assert event.message == f"{step}: training loss={loss:.2f}, validation loss={validation:.2f}"
             assert event.data["full_valid_loss"] == validation
+            assert 0 <= event.data["train_mean_token_accuracy"] <= 1
+            assert event.data["full_valid_mean_token_accuracy"] == event.data["valid_mean_token_accuracy"]
     assert figures[-1]["train_loss"] < figures[0]["train_loss"]
 
 
@@ -84,6 +86,8 @@ def test_the_last_epochs_are_kept_as_checkpoints(client: openai.OpenAI, trained:
         assert one.fine_tuned_model_checkpoint == f"{trained.fine_tuned_model}:ckpt-step-{one.step_number}"
         assert one.metrics.train_loss is not None
         assert one.metrics.full_valid_loss is not None
+        assert one.metrics.train_mean_token_accuracy is not None
+        assert one.metrics.full_valid_mean_token_accuracy is not None
         assert client.models.retrieve(one.fine_tuned_model_checkpoint).id == one.fine_tuned_model_checkpoint
 
 
@@ -120,6 +124,12 @@ def test_the_result_file_is_openais_csv(client: openai.OpenAI, trained: Any) -> 
     assert list(found[0]) == ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
     assert [row["step"] for row in found] == ["1", "2", "3", "4", "5", "6"]
     assert all(float(row["train_loss"]) > 0 and float(row["valid_loss"]) > 0 for row in found)
+    told = [event.data for event in client.fine_tuning.jobs.list_events(trained.id) if event.type == "metrics"][::-1]
+    for column, name in (
+        ("train_accuracy", "train_mean_token_accuracy"),
+        ("valid_mean_token_accuracy", "valid_mean_token_accuracy"),
+    ):
+        assert [float(row[column]) for row in found] == [figures[name] for figures in told]
     plain = client.files.with_raw_response.content(file.id, extra_headers={"accept": "text/csv"})
     assert plain.content == base64.b64decode(raw)
 
@@ -215,7 +225,6 @@ def test_faulty_validation_rows_are_told_apart(client: openai.OpenAI) -> None:
         ({"method": supervised(learning_rate_multiplier=0)}, None, "invalid_value"),
         ({"method": supervised(learning_rate_multiplier=1e9)}, "hyperparameters", "invalid_value"),
         ({"method": supervised(beta=0.1)}, "method.supervised.hyperparameters.beta", "unknown_parameter"),
-        ({"method": {"type": "reinforcement", "reinforcement": {}}}, "method.type", "unsupported_method"),
         ({"method": {"type": "dpo", "supervised": {}}}, "method.supervised", "invalid_value"),
         ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, "integrations", "unsupported_parameter"),
         ({"extra_body": {"trainingType": "x"}}, "trainingType", "unknown_parameter"),

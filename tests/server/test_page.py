@@ -36,13 +36,15 @@ def test_a_job_is_watched_as_it_goes(browser: Any, server: Running) -> None:
     until(lambda: text(browser), lambda said: "Step " in said, 60)
     done = ended(client, job.id)
     until(lambda: text(browser), lambda said: done.fine_tuned_model in said and "Step 80/80" in said, 20)
-    drawn, label = browser.execute_script(
-        "const all = [...document.querySelectorAll('polyline')];"
-        "return [all.map((one) => one.points.length), document.querySelector('svg').getAttribute('aria-label')]"
+    drawn, labels = browser.execute_script(
+        "const all = (which) => [...document.querySelectorAll(which)];"
+        "return [all('polyline').map((one) => one.points.length), all('svg').map((one) => one.ariaLabel)]"
     )
-    assert drawn[0] == 80
-    assert 8 <= drawn[1] <= 12
-    assert label.startswith("training loss ")
+    assert drawn[0] == drawn[2] == 80
+    assert 8 <= drawn[1] == drawn[3] <= 12
+    loss, accuracy = labels
+    assert loss.startswith("training loss ")
+    assert accuracy.startswith("training token accuracy ")
     for width in (1200, 380):
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

@@ -22,6 +22,10 @@ def test_options_go_before_the_file_and_names_are_added(tmp_path: Path) -> None:
     assert found.aliases == {"old": "small", "older": "other"}
     assert found.recipe_of("sft", epochs=2).adapter.kind == "qlora"
     assert found.recipe_of("dpo", beta=0.3).model_dump()["beta"] == 0.3
+    said = load_settings(recipe={"epochs": 2}, reinforcement={"epochs": 4, "num_generations": 2})
+    graded = {"type": "string_check", "input": "a", "reference": "b", "operation": "eq"}
+    found = said.recipe_of("rft", grader=graded, num_generations=3).model_dump()
+    assert (found["epochs"], found["num_generations"], said.recipe_of("sft").epochs) == (4, 3, 2)
     assert load_settings().models == {"smollm2-135m": "smollm2-135m"}
 
 
@@ -36,6 +40,8 @@ def test_options_go_before_the_file_and_names_are_added(tmp_path: Path) -> None:
         ('[models]\n"a:b" = "x"', "'a:b' is no name for a model"),
         ("[recipe]\nepoch = 2", "recipe: epoch: Extra inputs are not permitted"),
         ("[recipe]\nbeta = 0.1", "recipe: beta: .*in a recipe for sft"),
+        ("[reinforcement]\nepsilons = 1", "reinforcement: epsilons: .*in a recipe for rft"),
+        ('[reinforcement]\ngrader = "x"', "grader: each job brings its own"),
         ('organization = "A B"', "organization: String should match"),
     ],
 )

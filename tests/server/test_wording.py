@@ -48,6 +48,19 @@ def test_a_step_waits_for_its_validation() -> None:
     assert found.changes["estimated_finish"] == 104
 
 
+def test_accuracies_go_under_the_names_of_their_method() -> None:
+    told = step(7, 2), look(8, 2)
+    told[0].data["token_accuracy"], told[1].data["token_accuracy"] = 2 / 3, 0.5
+    figures = account(job(), told, {}, ended=False).told[0].data or {}
+    assert figures["train_mean_token_accuracy"] == 0.666667
+    assert (figures["valid_mean_token_accuracy"], figures["full_valid_mean_token_accuracy"]) == (0.5, 0.5)
+    pairs = step(7, 1)
+    pairs.data["rewards_accuracy"] = 0.75  # of pairs, not of tokens; OpenAI's reference has no name for it
+    figures = account(job(method="dpo"), [pairs], {}, ended=False).told[0].data or {}
+    assert figures["rewards_accuracy"] == 0.75
+    assert not [name for name in figures if "token" in name]
+
+
 def test_a_step_whose_validation_never_came_is_told_in_the_end() -> None:
     for events, ended in (([step(7, 2), step(9, 3)], False), ([step(7, 2)], True)):
         found = account(job(), events, {}, ended=ended)

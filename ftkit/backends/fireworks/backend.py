@@ -39,6 +39,8 @@ class Fireworks(HostedBackend[FireworksHost]):
         patience: how failing calls are tried again.
     """
 
+    estimates = ("sft",)
+
     def __init__(
         self,
         model: str,
@@ -95,5 +97,7 @@ class Fireworks(HostedBackend[FireworksHost]):
         self.patience(lambda: self.host().download(str(record.summary["tuned_model"]), folder))
 
     def _whole_name(self) -> str:
-        known = load_catalog().model(self.name, self.model)
-        return self.model if known is None else known.id
+        known = load_catalog().model(*self.listed())
+        if known is not None:
+            return known.id
+        return self.model if "/" in self.model else f"accounts/fireworks/models/{self.model}"

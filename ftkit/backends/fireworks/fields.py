@@ -5,6 +5,7 @@ Source: Fireworks' API reference, supervisedFineTuningJobs, dpoJobs and reinforc
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ftkit.backends.hosted.treatment import HERE_ONLY, HOST_CHOOSES, Treatment, Treatments
@@ -74,6 +75,8 @@ TREATMENTS: dict[str, Treatments] = {
         "mask_truncated_completions": HOST_CHOOSES,
         "dynamic_sampling": HOST_CHOOSES,
         "eval_generations": HOST_CHOOSES,
+        "compute_multiplier": Treatment("refused", "num_generations says how much is tried there"),
+        "reasoning_effort": Treatment("translated", "inferenceParameters.extraBody"),
         "probe_prompts": Treatment("no effect", "answers are looked at beforehand on this machine alone"),
         "allow_python": Treatment("no effect", "says what this machine may run; the host runs the evaluator"),
         "isolation": HERE_ONLY,
@@ -104,14 +107,17 @@ def rollouts(recipe: RFT) -> dict[str, Any]:
     advantage, as they have here (Zheng et al. 2025, arXiv 2507.18071, section 4.3)."""
     method = "GSPO_TOKEN" if recipe.importance_sampling_level == "sequence" else recipe.loss_type.upper()
     evaluator = recipe.grader.at_host() if isinstance(recipe.grader, EvaluatorGrader) else None
+    drawn: dict[str, Any] = {
+        "responseCandidatesCount": recipe.num_generations,
+        "maxOutputTokens": recipe.max_output_tokens,
+        "temperature": recipe.temperature,
+        "topP": recipe.top_p,
+    }
+    if recipe.reasoning_effort != "default":
+        drawn["extraBody"] = json.dumps({"reasoning_effort": recipe.reasoning_effort})
     return {
         "evaluator": evaluator,
-        "inferenceParameters": {
-            "responseCandidatesCount": recipe.num_generations,
-            "maxOutputTokens": recipe.max_output_tokens,
-            "temperature": recipe.temperature,
-            "topP": recipe.top_p,
-        },
+        "inferenceParameters": drawn,
         "lossConfig": {"method": method, "klBeta": recipe.beta},
     }
 

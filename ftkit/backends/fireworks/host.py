@@ -88,16 +88,22 @@ class FireworksHost:
             raise
 
     def estimate(self, order: Order) -> float | None:
-        return None  # it says none beforehand
+        if order.kind != "sft":
+            return None  # it estimates no other jobs
+        path = f"{self._account}/{TUNING[order.kind]}:estimateCost"
+        told = self.http.json("estimating the cost", "POST", path, json=self._body(order))
+        return _money(told.get("estimatedCost"))
 
     def create_job(self, order: Order) -> RemoteJob:
         collection = TUNING[order.kind]
         path = f"{self._account}/{collection}"
         asked = {f"{collection[:-1]}Id": order.key}
-        body = order.body | {
-            name: f"{self._account[4:]}/datasets/{order.body[name]}" for name in _FILES if name in order.body
-        }
-        return _job(self.http.json("creating the job", "POST", path, params=asked, json=body))
+        return _job(self.http.json("creating the job", "POST", path, params=asked, json=self._body(order)))
+
+    def _body(self, order: Order) -> dict[str, Any]:
+        """The order, its datasets by their whole names."""
+        place = f"{self._account[4:]}/datasets"
+        return order.body | {name: f"{place}/{order.body[name]}" for name in _FILES if name in order.body}
 
     def job(self, job_id: str) -> RemoteJob:
         return _job(self.http.json("looking at the job", "GET", f"/v1/{job_id}"))

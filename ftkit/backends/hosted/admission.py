@@ -42,11 +42,19 @@ def check_recipe(recipe: Recipe, treatments: Mapping[str, Treatments], beyond: M
 
 
 def check_rows(
-    method: str, data: Dataset, validation: Dataset | None, backend: str, *, validation_needed: bool = False
+    method: str,
+    data: Dataset,
+    validation: Dataset | None,
+    backend: str,
+    listed: tuple[str, str],
+    *,
+    validation_needed: bool = False,
 ) -> None:
     """Refuse rows of another kind than ``method`` learns from, and what the catalogue says the host takes no more of.
 
     Args:
+        backend: as ``"name:model"``.
+        listed: under which provider and name the catalogue has the model.
         validation_needed: whether the host takes no job of ``method`` without validation rows.
 
     Raises:
@@ -59,14 +67,15 @@ def check_rows(
             raise DataError(f"{method} learns from {wanted}, and these rows are {rows.kind}")
     if validation_needed and validation is None:
         raise DataError(f"{backend} takes no {method} without validation rows; give some of the rows as validation")
-    provider, _, model = backend.partition(":")
+    name = backend.partition(":")[0]
+    provider, model = listed
     known = load_catalog()
     closes = known.training_closes(provider, model)
     if closes is not None and days_until(closes.on) <= 0:
         raise RefusedError(
             f"{backend} takes no training jobs since {closes.on} ({closes.source}, read {closes.as_of}); "
             "`ftkit catalog` lists what does",
-            backend=provider,
+            backend=name,
             fields=("model",),
         )
     row = known.model(provider, model)
@@ -74,7 +83,7 @@ def check_rows(
         raise RefusedError(
             f"{backend} is not tuned by {method}, only by {', '.join(row.methods) or 'nothing'} ({row.source}, read "
             f"{row.as_of})",
-            backend=provider,
+            backend=name,
             fields=("kind",),
         )
     limits = known.limits(provider, method)

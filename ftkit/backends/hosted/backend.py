@@ -20,24 +20,21 @@ from ftkit.backends.hosted.looking import Looks
 from ftkit.backends.hosted.outcome import bring_home, end, note_estimate
 from ftkit.backends.hosted.patience import Patience
 from ftkit.backends.hosted.quote import Quote, quote
-from ftkit.backends.hosted.submitting import submitting
+from ftkit.backends.hosted.submitting import fail_if_abandoned, submitting
 from ftkit.backends.hosted.treatment import Treatments
 from ftkit.backends.hosted.weights import fetch_model
 from ftkit.backends.protocol import TrainingJob
+from ftkit.catalog import load_catalog
 from ftkit.data import Dataset
 from ftkit.data.writers import OpenAIForm
 from ftkit.engine.estimate import Estimate
-from ftkit.errors import HostError, RefusedError, RunError
+from ftkit.errors import ConfigError, HostError, RefusedError, RunError
 from ftkit.recipe import Recipe
 from ftkit.schema import Output
 from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.task import Task
 
 __all__ = ["HostedBackend"]
-
-_BEGIN_S = 10.0
-"""How long a run may be in the store before its submission has begun."""
-
 
 HostType = TypeVar("HostType", bound=Host)
 
@@ -60,6 +57,8 @@ class HostedBackend(ABC, Generic[HostType]):
     """Whether training files begin with one."""
     validation_needed: tuple[str, ...] = ()
     """Kinds of recipes that the host trains with validation rows alone."""
+    estimates: tuple[str, ...] = ()
+    """Kinds of recipes whose price the host itself says, once it has the rows and before the job is created."""
 
     def __init__(
         self,
@@ -73,6 +72,7 @@ class HostedBackend(ABC, Generic[HostType]):
         patience: Patience | None,
     ) -> None:
         self.name, self.model = endpoint.name, model
+        self._known_as = model  # there; a subclass may say more in the name by which it is found here
         self.endpoint, self.treatments = endpoint, treatments
         self.concurrency, self.patience = concurrency, patience or Patience()
         self._base_url, self._api_key = base_url, api_key
@@ -149,7 +149,9 @@ class HostedBackend(ABC, Generic[HostType]):
             RefusedError, DataError: as for :meth:`check`; no key is needed.
         """
         self._refuse(recipe, data, validation)
-        return quote(self.name, self.model, recipe, data, last_day=self.shutdown_date())
+        where = f"{self.name}:{self.model}"
+        says = recipe.kind in self.estimates
+        return quote(where, self.listed(), recipe, data, last_day=self.shutdown_date(), estimated_by_host=says)
 
     def submit(self, job: TrainingJob, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. When the outcome stays in doubt the run stays ``queued``, and whoever
@@ -166,7 +168,8 @@ class HostedBackend(ABC, Generic[HostType]):
                 write_rows(job.validation, folder / "validation.jsonl", form, mark=self.byte_order_mark)
             # From here on the run can be gone on with by whoever finds it.
             key = f"ftkit-{job.run_id}-{secrets.token_hex(4)}"
-            store.update(job.run_id, handle={"key": key, "phase": "uploading", "url": self.host().url})
+            handle = {"key": key, "phase": "uploading", "url": self.host().url, "max_cost": job.max_cost}
+            store.update(job.run_id, handle=handle)
             self._submit(store.get(job.run_id), store)
 
     def resume(self, record: RunRecord, store: Store) -> None:
@@ -198,7 +201,7 @@ class HostedBackend(ABC, Generic[HostType]):
         if record.state not in OPEN_STATES:
             return
         if "key" not in record.handle:
-            self._fail_if_abandoned(record, store)
+            fail_if_abandoned(record, store)
             return
         if not self.looks.due(record.id):
             return
@@ -297,6 +300,15 @@ class HostedBackend(ABC, Generic[HostType]):
         """The host's address."""
         return self.endpoint.address(self._base_url)
 
+    def listed(self) -> tuple[str, str]:
+        """Under which provider and name the catalogue has the model that answers here. It goes by the address: what
+        OpenAI charges says nothing about another server that speaks as it does."""
+        try:
+            url = self.url()
+        except ConfigError:  # not said yet; the host's own it will be
+            return self.name, self._known_as
+        return load_catalog().provider_at(url), self._known_as
+
     def key(self) -> str:
         """The host's key."""
         return self.endpoint.key(self._api_key)
@@ -305,7 +317,7 @@ class HostedBackend(ABC, Generic[HostType]):
         where = f"{self.name}:{self.model}"
         check_recipe(recipe, self.treatments, self.beyond(recipe), where)
         needed = recipe.kind in self.validation_needed
-        check_rows(recipe.kind, data, validation, where, validation_needed=needed)
+        check_rows(recipe.kind, data, validation, where, self.listed(), validation_needed=needed)
 
     # Submitting.
 
@@ -321,12 +333,12 @@ class HostedBackend(ABC, Generic[HostType]):
             output = Task.model_validate(record.task).output
             order = Order(key, self.body(recipe, record.rows, files, key, output), kind)
             try:
-                note_estimate(self.host(), self.patience, order, run_id, store)
+                note_estimate(self.host(), self.patience, order, store.get(run_id), store)
                 self._note(run_id, store, phase="creating", asked_at=time.time())
                 found = create_once(
                     self.patience, lambda: self.host().create_job(order), lambda: self.host().find_job(key, kind)
                 )
-            except HostError:
+            except (HostError, RefusedError):
                 # A clear no: nothing was created, so what was uploaded for it goes.
                 self._note(run_id, store, phase="uploading", asked_at=None)
                 self._files(store).remove(store.get(run_id))
@@ -365,15 +377,6 @@ class HostedBackend(ABC, Generic[HostType]):
                 )
                 end(record.id, store, "failed", reason)
         return None
-
-    def _fail_if_abandoned(self, record: RunRecord, store: Store) -> None:
-        """A run without a key was never sent; when nobody is at it any more, say so."""
-        if time.time() - record.created_at < _BEGIN_S:
-            return
-        with submitting(store.run_folder(record.id)) as mine:
-            if mine and "key" not in store.get(record.id).handle:
-                reason = "it was cut off before anything was sent, so nothing was charged; start it again with ft.train"
-                end(record.id, store, "failed", reason)
 
     def _may_appear(self, record: RunRecord) -> bool:
         """Whether a request for the job may still be under way."""

@@ -85,14 +85,14 @@ def refused(
     passing = status in _PASSING and code not in _NEVER
     advice = _ADVICE.get(_SAME.get(code or "", code or "")) or _BY_STATUS.get(status)
     request = headers.get("x-request-id")
-    parts = [f"{host}: {doing} was refused with {status}" + (f" ({code})" if code else "")]
+    parts = [f"{host}: {doing} was refused with {status}" + (f" ({redact(code, secret)})" if code else "")]
     if said:
-        parts.append(said.rstrip("."))
+        parts.append(redact(said.rstrip("."), secret))
     if advice:
         parts.append(advice)
-    message = ". ".join(parts) + (f" [request {request}]" if request else "")
+    message = ". ".join(parts) + (f" [request {redact(request, secret)}]" if request else "")
     return HostError(
-        redact(message, secret),
+        message,
         status=status,
         code=code,
         passing=passing,

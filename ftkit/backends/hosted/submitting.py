@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["submitting"]
+from ftkit.backends.hosted.outcome import end
+from ftkit.store import RunRecord, Store
+
+__all__ = ["fail_if_abandoned", "submitting"]
+
+_BEGIN_S = 10.0
+"""How long a run may be in the store before its submission has begun."""
 
 
 @contextlib.contextmanager
@@ -30,3 +37,13 @@ def submitting(folder: Path) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+def fail_if_abandoned(record: RunRecord, store: Store) -> None:
+    """End a run that was never sent, having no key, when nobody is at it any more."""
+    if time.time() - record.created_at < _BEGIN_S:
+        return
+    with submitting(store.run_folder(record.id)) as mine:
+        if mine and "key" not in store.get(record.id).handle:
+            reason = "it was cut off before anything was sent, so nothing was charged; start it again with ft.train"
+            end(record.id, store, "failed", reason)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ftkit.backends.answer import Answer, OnAnswer, Request, Sampling
 from ftkit.engine.artefact import versions
+from ftkit.engine.calls import read_answer
 from ftkit.engine.generation import Generated, generate
 from ftkit.engine.grammar import Grammars
 from ftkit.engine.likelihood import divergences, text_losses
@@ -55,13 +56,15 @@ class LocalAnswerer:
                     )
 
             def answer(number: int, one: Generated) -> Answer:
+                text, calls = read_answer(renderer, prompts[number], one.ids, requests[number].tools)
                 return Answer(
-                    text=renderer.decode(one.ids),
-                    finish_reason="stop" if one.stopped else "length",
+                    text=text,
+                    finish_reason="tool_calls" if calls else "stop" if one.stopped else "length",
                     input_tokens=len(prompts[number]),
                     output_tokens=len(one.ids),
                     cached_tokens=one.cached,
                     latency_s=one.seconds,
+                    tool_calls=calls or None,
                     logprob=one.logprob,
                 )
 

@@ -113,6 +113,8 @@ class LocalBackend:
     def cancel(self, record: RunRecord, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. The worker finishes its step; after a minute it is killed."""
         process = _process(record.handle)
+        # Workers are told to end when the machine is shut down, too, and leave the run in the same state.
+        store.update(record.id, expect=OPEN_STATES, handle=record.handle | {"cancelled": True})
         if process is not None:
             process.send_signal(signal.SIGTERM)
             deadline = time.monotonic() + _PATIENCE_S

@@ -59,9 +59,10 @@ class OpenAIAnswerer:
         self._served: set[str] = set()
         self._lock = threading.Lock()
         known = load_catalog()
+        self._provider = known.provider_at(url)
         tuned = model.startswith("ft:") or base_of(model) != model
         self._price, self._batch_price = (
-            known.inference_price(endpoint.name, model, tuned=tuned, batch=batch) for batch in (False, True)
+            known.inference_price(self._provider, model, tuned=tuned, batch=batch) for batch in (False, True)
         )
 
     def answer_many(
@@ -201,7 +202,7 @@ class OpenAIAnswerer:
 
     def _fitting(self, requests: Mapping[int, Request], sampling: Sampling) -> list[tuple[str, dict[str, Any]]]:
         """As many as one batch takes, from the first on."""
-        limits = load_catalog().limits(self._endpoint.name, "*")
+        limits = load_catalog().limits(self._provider, "*")
         most, most_bytes = (None, None) if limits is None else (limits.max_batch_rows, limits.max_batch_bytes)
         chosen: list[tuple[str, dict[str, Any]]] = []
         size = 0

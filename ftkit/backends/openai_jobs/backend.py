@@ -37,7 +37,9 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
         profile: which host; see :data:`~ftkit.backends.openai_jobs.PROFILES`.
         base_url: the host's address, when it is not the profile's.
         api_key: its key; from the environment by default. It is kept nowhere but in memory.
-        extra: fields to send along when a job is created, e.g. ``{"trainingType": "GlobalStandard"}`` on Azure.
+        extra: what to send along when a job is created and no recipe says: ``{"trainingType": "GlobalStandard"}`` on
+            Azure, or, within the request, ``{"method": {"supervised": {"hyperparameters": {"learning_rate_multiplier":
+            0.5}}}}``. It goes as it is, and before what the recipe says.
         concurrency: questions asked at once.
         patience: how failing calls are tried again.
     """
@@ -66,10 +68,9 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
             patience=patience,
         )
         self.byte_order_mark = self.profile.byte_order_mark
-        self.validation_needed = self.profile.validation_needed
+        self.validation_needed, self.estimates = self.profile.validation_needed, self.profile.estimates
         self._extra = extra or {}
         # The address is part of the name where nothing else says it, so that another process finds the host again.
-        self._known_as = model
         if profile == "compatible" and base_url is not None:
             self.model = f"{base_url}#{model}"
 
@@ -90,7 +91,7 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
     def body(
         self, recipe: Recipe, rows: int, files: dict[str, str], key: str, output: Output | None = None
     ) -> dict[str, Any]:
-        known = load_catalog().model(self.name, self._known_as)
+        known = load_catalog().model(*self.listed())
         asked = hyperparameters(self.profile, recipe, rows)
         body: dict[str, Any] = {
             "model": self._known_as if known is None or self._known_as.startswith("ft:") else known.id,
@@ -111,7 +112,9 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
             method = "dpo" if isinstance(recipe, DPO) else "supervised"
             body["method"] = {"type": method, method: {"hyperparameters": asked}}
         if self._extra:
-            body["extra_body"] = dict(self._extra)
+            body["extra_body"] = {
+                name: _merged(body[name], value) if name in body else value for name, value in self._extra.items()
+            }
         return body
 
     def fetch_weights(self, record: RunRecord, folder: Path) -> None:
@@ -120,13 +123,13 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
         self.patience(lambda: self.host().download(record.handle["job"], folder))
 
     def shutdown_date(self) -> date | None:
-        known = load_catalog().model(self.name, self._known_as)
+        known = load_catalog().model(*self.listed())
         names = [self._known_as, *(() if known is None else (known.id, *known.aliases))]
         try:
             said = self.host().shutdown_dates()
         except (ConfigError, HostError):  # no key, or it cannot be asked now
             return None
-        listed = load_catalog().stops(self.name, self._known_as)
+        listed = load_catalog().stops(*self.listed())
         if listed is not None and listed.ends == "tuned_models":  # the base model's own end says nothing of these
             names = names[:1] if self._known_as.startswith("ft:") else []
         return next((said[name] for name in names if name in said), None)
@@ -179,3 +182,10 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
     def url(self) -> str:
         url = super().url()
         return f"{url}/openai/v1" if self.name == "azure" and not url.endswith("/v1") else url
+
+
+def _merged(said: Any, more: Any) -> Any:
+    """``more`` over what is said, down to its smallest parts."""
+    if not isinstance(said, dict) or not isinstance(more, dict):
+        return more
+    return said | {name: _merged(said[name], value) if name in said else value for name, value in more.items()}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ftkit.backends.hosted.host import RemoteEvent
-from ftkit.backends.openai_jobs.grading import reward_figures, reward_validation
+from ftkit.backends.openai_jobs.grading import is_number, reward_figures, reward_validation
 from ftkit.store import EventKind
 
 __all__ = ["of_event", "of_results"]
@@ -23,6 +23,11 @@ _NAMES = {
     "train_mean_token_accuracy": "token_accuracy",
     "train_accuracy": "token_accuracy",
 }
+_LOOKED = (
+    ("full_valid_loss", ("full_valid_mean_token_accuracy",)),
+    ("valid_loss", ("valid_mean_token_accuracy", "validation_mean_token_accuracy")),  # the latter in Azure's files
+)
+"""Looks at the validation rows, that at all of them first: loss and what the token accuracy may be called beside it."""
 
 
 def of_event(event_id: str, event: dict[str, Any]) -> list[RemoteEvent]:
@@ -88,10 +93,12 @@ def _validation(event_id: str, held: dict[str, Any]) -> list[RemoteEvent]:
     """The look at the validation rows that metrics hold; that on all of them goes before that on a part."""
     if (rewarded := reward_validation(held)) is not None:
         return [RemoteEvent(f"{event_id}-validation", "validation", rewarded)]
-    loss = held["full_valid_loss"] if held.get("full_valid_loss") is not None else held.get("valid_loss")
-    if not isinstance(loss, int | float) or not math.isfinite(loss) or held.get("step") is None:
+    loss, names = next(((held[loss], names) for loss, names in _LOOKED if held.get(loss) is not None), (None, ()))
+    if not is_number(loss) or held.get("step") is None:
         return []
-    return [RemoteEvent(f"{event_id}-validation", "validation", {"step": held["step"], "loss": loss})]
+    accuracies = [held[name] for name in names if is_number(held.get(name))]
+    shown = {"step": held["step"], "loss": loss} | ({"token_accuracy": accuracies[0]} if accuracies else {})
+    return [RemoteEvent(f"{event_id}-validation", "validation", shown)]
 
 
 def _number(cell: Any) -> float | None:

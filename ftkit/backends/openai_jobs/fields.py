@@ -70,7 +70,10 @@ def treatments(profile: Profile) -> dict[str, Treatments]:
         else:
             common["lr_scheduler_type"] = Treatment("honoured", "lr_scheduler")
             common["adapter.kind"] = Treatment("translated", "LoRA beside 16-bit weights", takes=("lora", "qlora"))
-    every: dict[str, Treatments] = {"sft": common, "dpo": common | _DPO, "rft": common | REINFORCEMENT}
+    rewarded = common | REINFORCEMENT
+    if profile.name == "bedrock-mantle":
+        rewarded["compute_multiplier"] = Treatment("refused", "the host's documents name no such setting")
+    every: dict[str, Treatments] = {"sft": common, "dpo": common | _DPO, "rft": rewarded}
     return {kind: every[kind] for kind in profile.kinds}
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from ftkit.graders import Grade, GraderError
 
-__all__ = ["grade_of", "reward_figures", "reward_validation"]
+__all__ = ["grade_of", "is_number", "reward_figures", "reward_validation"]
 
 _NAMES = {
     "train_mean_reward": "reward",
@@ -30,7 +30,7 @@ def grade_of(answer: Mapping[str, Any]) -> Grade:
         error = known
     return Grade(
         reward=float(answer.get("reward") or 0.0),
-        parts={name: float(value) for name, value in (answer.get("sub_rewards") or {}).items() if _is_number(value)},
+        parts={name: float(value) for name, value in (answer.get("sub_rewards") or {}).items() if is_number(value)},
         error=error,
         detail="; ".join([*wrong, *details]) or None,
     )
@@ -42,7 +42,7 @@ def reward_figures(data: Mapping[str, Any]) -> dict[str, Any]:
     parts = {
         str(one["name"]): one["train_reward_mean"]
         for one in _graders(data.get("scores"))
-        if one.get("name") and _is_number(one.get("train_reward_mean"))
+        if one.get("name") and is_number(one.get("train_reward_mean"))
     }
     if parts:
         found["reward_parts"] = parts
@@ -50,7 +50,7 @@ def reward_figures(data: Mapping[str, Any]) -> dict[str, Any]:
     for one in [data, *_graders(data.get("errors"))]:
         for error in get_args(GraderError):
             count = one.get(f"train_{error}_count")
-            if _is_number(count) and count:
+            if is_number(count) and count:
                 counted[error] = counted.get(error, 0) + count
     if counted:
         found["grader_errors"] = counted
@@ -60,10 +60,10 @@ def reward_figures(data: Mapping[str, Any]) -> dict[str, Any]:
 def reward_validation(data: Mapping[str, Any]) -> dict[str, Any] | None:
     """The look at the validation rows, when the step made one: mean reward, and the share that could not be read."""
     reward = data.get("full_valid_mean_reward")
-    if not _is_number(reward) or data.get("step") is None:
+    if not is_number(reward) or data.get("step") is None:
         return None
     unread = data.get("full_valid_mean_parse_error")
-    more = {"parse_error_share": unread} if _is_number(unread) else {}
+    more = {"parse_error_share": unread} if is_number(unread) else {}
     return {"step": data["step"], "reward": reward, **more}
 
 
@@ -72,5 +72,6 @@ def _graders(held: Any) -> list[dict[str, Any]]:
     return [one for one in graders or () if isinstance(one, dict)] if isinstance(graders, list) else []
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a host has said a number that can be counted with."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -14,7 +14,7 @@ from ftkit.backends.openai_jobs.events import of_event, of_results
 from ftkit.backends.openai_jobs.grading import grade_of
 from ftkit.backends.openai_jobs.profiles import Profile
 from ftkit.backends.openai_jobs.sdk import Sdk, plain
-from ftkit.catalog import load_catalog
+from ftkit.catalog import Limits, load_catalog
 from ftkit.errors import HostError
 from ftkit.graders import Grade
 from ftkit.store import RunState
@@ -62,7 +62,7 @@ class OpenAIHost:
         return None
 
     def upload(self, path: Path, name: str, purpose: str = "fine-tune") -> RemoteFile:
-        limits = load_catalog().limits(self.profile.name, "sft")
+        limits = self._limits()
         most = limits.max_file_bytes if limits else None
         size = path.stat().st_size
         client = self.sdk.client
@@ -73,7 +73,7 @@ class OpenAIHost:
         return self._file(plain(made))
 
     def _upload_in_parts(self, path: Path, name: str, size: int, purpose: str) -> RemoteFile:
-        limits = load_catalog().limits(self.profile.name, "sft")
+        limits = self._limits()
         if limits is None or limits.max_upload_bytes is None or size > limits.max_upload_bytes:
             raise HostError(f"{self.profile.name}: the rows have {size:,} bytes, more than it takes")
         client, part_bytes = self.sdk.client, limits.max_part_bytes or 64_000_000
@@ -117,7 +117,7 @@ class OpenAIHost:
             for job in pages:
                 if (job.get("metadata") or {}).get(KEY) == key:
                     return self._job(job)
-            if self.profile.name == "openai":
+            if load_catalog().provider_at(self.url) == "openai":
                 return None
         # Hosts that know no filter answer it with whatever they like, so the list itself is looked through too.
         for job in self.pages("looking for the job", lambda **page: client.fine_tuning.jobs.list(**page)):
@@ -127,7 +127,15 @@ class OpenAIHost:
         return None
 
     def estimate(self, order: Order) -> float | None:
-        return None  # it says none beforehand
+        if order.kind not in self.profile.estimates:
+            return None
+        body = {name: held for name, held in order.body.items() if name != "extra_body"}
+        body |= order.body.get("extra_body", {})
+        told = self.sdk.call(
+            "estimating the price",
+            lambda: self.sdk.client.post("/fine_tuning/jobs/estimate_price", body=body, cast_to=object),
+        )
+        return _price(plain(told))
 
     def create_job(self, order: Order) -> RemoteJob:
         client = self.sdk.client
@@ -249,6 +257,11 @@ class OpenAIHost:
             before.add(last)
             after = last
 
+    def _limits(self) -> Limits | None:
+        """What is taken at this address; those of files are the same for all methods."""
+        known = load_catalog()
+        return known.limits(known.provider_at(self.url), "sft")
+
     def _file(self, file: dict[str, Any]) -> RemoteFile:
         file_id, status = file.get("id"), str(file.get("status") or "processed").lower()
         if not file_id:
@@ -273,3 +286,12 @@ class OpenAIHost:
             error=message or None,
             trained_tokens=int(tokens) if tokens else None,
         )
+
+
+def _price(told: dict[str, Any]) -> float | None:
+    """The first amount that is called a price or cost: the documents name the call, and not what it answers."""
+    for name, held in told.items():
+        if "price" in name or "cost" in name:
+            with contextlib.suppress(ValueError, TypeError):
+                return float(str(held).lstrip("$"))
+    return None

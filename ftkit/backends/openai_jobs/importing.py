@@ -50,7 +50,7 @@ def tuned_models(backend: OpenAIJobs) -> list[TunedModel]:
         name, base = job.get("fine_tuned_model"), str(job.get("model") or "")
         if not name:
             continue
-        deadline = known.stops(backend.name, name)
+        deadline = known.stops(known.provider_at(host.url), name)
         stops = said.get(name) or said.get(base) or (None if deadline is None else deadline.on)
         found.append(TunedModel(str(job["id"]), str(name), base, _method(job), stops))
     return found

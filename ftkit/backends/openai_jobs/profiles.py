@@ -29,6 +29,7 @@ class Profile(Endpoint):
         events: whether the host lists what happens to a job.
         weights: whether its checkpoints list the files of the model.
         answers_at: base URL for answers, where it is another.
+        estimates: recipes whose price the host says before the job is created.
         graders: whether a grader can be validated and run there by itself.
     """
 
@@ -42,6 +43,7 @@ class Profile(Endpoint):
     events: bool = True
     weights: bool = False
     answers_at: str | None = None
+    estimates: tuple[str, ...] = ()
     graders: bool = False
 
 
@@ -92,6 +94,7 @@ PROFILES = {
             kinds=("sft",),
             adapters=True,
             key_in="suffix",
+            estimates=("sft",),
             answers_at="https://api.inference.crusoecloud.com/v1",
         ),
         Profile(

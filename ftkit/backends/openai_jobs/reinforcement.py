@@ -38,6 +38,8 @@ REINFORCEMENT: dict[str, Treatment] = {
     "dynamic_sampling": HOST_CHOOSES,
     "eval_steps": Treatment("honoured", "method.reinforcement.hyperparameters.eval_interval"),
     "eval_generations": Treatment("honoured", "method.reinforcement.hyperparameters.eval_samples"),
+    "compute_multiplier": Treatment("honoured", "method.reinforcement.hyperparameters.compute_multiplier"),
+    "reasoning_effort": Treatment("honoured", "method.reinforcement.hyperparameters.reasoning_effort"),
     "probe_prompts": Treatment("no effect", "answers are looked at beforehand on this machine alone"),
     "allow_python": _RUN_THERE,
     "isolation": HERE_ONLY,
@@ -82,6 +84,11 @@ def reinforcement(recipe: RFT, output: Output | None) -> dict[str, Any]:
             "eval_samples": recipe.eval_generations,
         },
     }
+    # Not every host of the family knows these, so the host's own choice is left unsaid.
+    if recipe.compute_multiplier != "auto":
+        asked["hyperparameters"]["compute_multiplier"] = recipe.compute_multiplier
+    if recipe.reasoning_effort != "default":
+        asked["hyperparameters"]["reasoning_effort"] = recipe.reasoning_effort
     held = response_format(output, strict=True)
     if held is not None:
         asked["response_format"] = held

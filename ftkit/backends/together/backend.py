@@ -40,6 +40,8 @@ class Together(HostedBackend[TogetherHost]):
         patience: how failing calls are tried again.
     """
 
+    estimates = ("sft", "dpo")
+
     def __init__(
         self,
         model: str,
@@ -65,7 +67,7 @@ class Together(HostedBackend[TogetherHost]):
         return url if url.endswith("/v1") else f"{url}/v1"
 
     def beyond(self, recipe: Recipe) -> dict[str, str]:
-        known = load_catalog().model(self.name, self.model)
+        known = load_catalog().model(*self.listed())
         most, rank = None if known is None else known.max_rank, getattr(recipe.adapter, "rank", None)
         if known is None or most is None or rank is None or rank <= most:
             return {}

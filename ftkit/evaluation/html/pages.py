@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ftkit.evaluation.comparison import Comparison
+from ftkit.evaluation.comparison import KIND_WORDS, Comparison
 from ftkit.evaluation.figures import count_text, interval_text, percent_text, value_text
 from ftkit.evaluation.html.charts import latency_chart, loss_chart, metric_chart, plane_chart
 from ftkit.evaluation.html.document import document
@@ -53,16 +53,9 @@ def comparison_page(comparison: Comparison) -> str:
     """Two reports as one page."""
     before, after = comparison.labels
     labelled = list(zip(comparison.labels, (comparison.before, comparison.after), strict=True))
-    counts = comparison.counts
-    tiles = [
-        ("fixed", "fixed", counts.fixed),
-        ("regressed", "regressed", counts.regressed),
-        ("both_right", "right in both", counts.both_right),
-        ("both_wrong", "wrong in both", counts.both_wrong),
-    ]
     shown = [
-        element("div", element("b", count_text(n)), element("span", words), class_=f"tile {kind}")
-        for kind, words, n in tiles
+        element("div", element("b", count_text(count)), element("span", KIND_WORDS[kind]), class_=f"tile {kind}")
+        for kind, count in comparison.tally
     ]
     return document(
         f"{before} → {after}: {comparison.verdict}",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ftkit.evaluation.comparison import Comparison, kind_of
+from ftkit.evaluation.comparison import KIND_WORDS, Comparison, Kind
 from ftkit.evaluation.costs import RIGHT
 from ftkit.evaluation.figures import file_text
 from ftkit.evaluation.metrics import Comparator, field_agreements
@@ -24,25 +24,22 @@ _LIKE_A_VALUE = re.compile(r"\s*|true|false|null|-?\d[\d.eE+-]*")
 
 EXCERPT = 160  # characters of the question shown when closed
 
-_WORDS = {
-    "fixed": "fixed",
-    "regressed": "regressed",
-    "both_right": "right in both",
-    "both_wrong": "wrong in both",
-    "uncounted": "not counted",
+_WORDS: dict[str, str] = {
+    **KIND_WORDS,
     "right": "right",
     "wrong": "wrong",
     "all_right": "right in all",
     "none_right": "wrong in all",
     "split": "not alike",
 }
-_FILTERS = {
-    "all": "all",
-    "changed": "changed",
-    "regressed": "regressions",
-    "fixed": "fixed",
-    "both_wrong": "both wrong",
-}
+_FILTERS: tuple[tuple[Kind, str], ...] = (
+    ("regressed", "regressions"),
+    ("fixed", "fixed"),
+    ("both_wrong", "both wrong"),
+    ("worse", "worse"),
+    ("better", "better"),
+)
+"""Those kinds of a comparison's rows that one looks for, worst first."""
 
 
 def report_rows(report: Report) -> Markup:
@@ -63,11 +60,14 @@ def comparison_rows(comparison: Comparison) -> Markup:
     before, after = comparison.labels
     cards, kinds, fields = [], [], comparison.before.output.fields()
     for one, two in comparison.pairs():
-        kind = kind_of((one, two), comparison.primary)
+        kind = comparison.kind_of((one, two))
         found = f"{kind} changed" if _changed(one, two) else kind
         kinds.append(found)
         cards.append(_card([(before, one), (after, two)], kind, found, fields, comparison.before.comparators))
-    return _rows(cards, _FILTERS, kinds)
+    told = {kind for kind, _ in comparison.tally}
+    buttons: dict[str, str] = {"all": "all", "changed": "changed"}
+    buttons |= {kind: words for kind, words in _FILTERS if kind in told}
+    return _rows(cards, buttons, kinds)
 
 
 def overview_rows(overview: Overview) -> Markup:

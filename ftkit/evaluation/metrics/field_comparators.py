@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ftkit.errors import ConfigError
 from ftkit.evaluation.plain import canonical
+from ftkit.schema import Declared
 from ftkit.schema.sameness import same_value, same_value_normalised
 
 __all__ = [
@@ -33,10 +34,8 @@ __all__ = [
 ]
 
 
-class Comparator(BaseModel):
+class Comparator(Declared):
     """How much of a wanted value an answer has, from 0 to 1."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @abstractmethod
     def agreement(self, given: Any, wanted: Any) -> float:
@@ -144,7 +143,7 @@ class Aligned(Comparator):
     """
 
     kind: Literal["aligned"] = "aligned"
-    fields: dict[str, AnyComparator] = {}
+    fields: dict[str, AnyComparator] = Field(default={})
 
     def agreement(self, given: Any, wanted: Any) -> float:
         """See :class:`Comparator`."""

@@ -12,9 +12,11 @@ from ftkit.evaluation.probes.checks import passes
 from ftkit.evaluation.row import RowResult
 from ftkit.task import Task
 
-__all__ = ["CATEGORIES", "GENERAL_TASK", "general_metrics", "general_set", "passages"]
+__all__ = ["CATEGORIES", "GENERAL_OUTPUT_TOKENS", "GENERAL_TASK", "general_metrics", "general_set", "passages"]
 
 GENERAL_TASK = Task(input="{prompt}")
+GENERAL_OUTPUT_TOKENS = 64
+"""The questions ask for short answers."""
 CATEGORIES = ("knowledge", "arithmetic", "instructions", "format", "refusal", "talk")
 
 

@@ -13,7 +13,13 @@ from ftkit.evaluation.measurement import evaluate
 from ftkit.evaluation.metrics import Metric, RowMetric
 from ftkit.evaluation.probes.canaries import Canary, extracted
 from ftkit.evaluation.probes.drift import BaseDrift, TextLosses, mean_with_interval
-from ftkit.evaluation.probes.general import GENERAL_TASK, general_metrics, general_set, passages
+from ftkit.evaluation.probes.general import (
+    GENERAL_OUTPUT_TOKENS,
+    GENERAL_TASK,
+    general_metrics,
+    general_set,
+    passages,
+)
 from ftkit.evaluation.probes.kept import keep, kept
 from ftkit.evaluation.probes.overfitting import Overfitting, gap_between, memory_metric
 from ftkit.evaluation.probes.request import Probes
@@ -23,7 +29,7 @@ from ftkit.task import Message, Task
 
 __all__ = ["probe"]
 
-_GENERAL = Sampling(max_output_tokens=64)  # the questions ask for short answers
+_GENERAL = Sampling(max_output_tokens=GENERAL_OUTPUT_TOKENS)
 
 
 class _Other:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation
+from pydantic import ConfigDict, Field, SkipValidation
 
 from ftkit.data import Dataset
 from ftkit.evaluation.asking import Answering
 from ftkit.evaluation.probes.canaries import Canary
+from ftkit.schema import Declared
 
 __all__ = ["Probes"]
 
 
-class Probes(BaseModel):
+class Probes(Declared):
     """What to ask beside the task: ``ft.evaluate(model, test, probes=ft.Probes(train=train))``.
 
     Only answers are needed, so hosted models are probed too; ``base`` and the loss on plain text need probabilities,
     which only local models give.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     general: bool | int = Field(
         default=True, description="ask ftkit's general set: all 172 questions, or that many, spread over its categories"

@@ -34,7 +34,7 @@ def hosts(setting: Setting) -> list[tuple[str, Limits | None, HostedModel | None
     method = _METHODS[setting.kind]
     found = []
     for name in setting.hosted:
-        provider, _, model = name.partition(":")
+        provider, model = setting.listed[name]
         found.append((name, facts.limits(provider, method), facts.model(provider, model)))
     return found
 
@@ -159,8 +159,7 @@ class HostMethod(_OnHosts, WholeRule):
             if model is not None and method not in model.methods:
                 able = ", ".join(model.methods) or "nothing"
                 yield Found(f"{name} is tuned by {able}, not by {method} ({model.source})")
-            provider, _, plain = name.partition(":")
-            closes = load_catalog().training_closes(provider, plain)
+            closes = load_catalog().training_closes(*whole.setting.listed[name])
             if closes is not None and days_until(closes.on) < 0:
                 yield Found(f"{name} takes no jobs since {closes.on} ({closes.source})")
 
@@ -189,7 +188,7 @@ class StrictKeyword(WholeRule):
     summary = "The schema has a keyword that the host's strict mode refuses."
 
     def wants(self, setting: Setting) -> str | None:
-        strict = any(name.startswith(("openai:", "azure:")) for name in setting.hosted)
+        strict = any(setting.listed[name][0] in ("openai", "azure") for name in setting.hosted)
         return None if strict and setting.task.output.kind == "json" else ""
 
     def check(self, whole: Whole) -> Iterator[Found]:

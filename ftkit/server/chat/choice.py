@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ftkit.engine.calls import CallReader
 from ftkit.engine.stepping import Token
-from ftkit.server.chat.tools import CallReader
 from ftkit.serving import End, Piece
 
 __all__ = ["Choice", "Delta"]
@@ -48,7 +48,8 @@ class Choice:
         """Add what came; returns what is new."""
         if isinstance(event, Piece):
             told = [self._told(event.token)] if self._logprobs and event.token is not None else []
-            new = Delta(event.text if self._reader is None else self._reader.push(event.text), told)
+            ids = () if event.token is None else (event.token.id,)
+            new = Delta(event.text if self._reader is None else self._reader.push(event.text, ids), told)
         else:
             rest, calls = ("", []) if self._reader is None else self._reader.end()
             new = Delta(rest, [], calls)

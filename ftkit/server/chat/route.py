@@ -27,8 +27,7 @@ from ftkit.server.chat.choice import Choice, Delta
 from ftkit.server.chat.metrics import Metrics
 from ftkit.server.chat.reply import DONE, Reply, event
 from ftkit.server.chat.request import ChatRequest
-from ftkit.server.chat.tools import CallReader, call_format
-from ftkit.server.errors import ApiError
+from ftkit.server.errors import ApiError, busy
 from ftkit.server.names import ModelNames
 from ftkit.serving import Answering, Asked, Event, Failed, Piece, Question, Serving
 
@@ -61,11 +60,10 @@ class _Conversation:
             raise ApiError(400, str(error), param="messages") from None
         longest = self._room(len(prompt))
         grammar = await self._grammar()
-        form = call_format(self._asked.chat_template) if offered else None
         seed = secrets.randbits(31) if said.seed is None else said.seed
         temperature, top_p = (1.0 if one is None else float(one) for one in (said.temperature, said.top_p))
         for number in range(said.answers):
-            reader = None if form is None else CallReader(form, parallel=said.parallel_tool_calls is not False)
+            reader = self._asked.calls(prompt, offered, parallel=said.parallel_tool_calls is not False)
             self.choices.append(Choice(number, self._asked.shown, logprobs=bool(said.logprobs), reader=reader))
             draw = Draw(temperature, top_p, seed, number)
             question = Question(prompt, longest, draw, said.stops, grammar, said.top_logprobs or 0)
@@ -183,9 +181,7 @@ async def _begun(
     try:
         asked = await stack.enter_async_context(serving.asked(model, said.answers))
     except BusyError as error:
-        after = {"retry-after": str(int(error.retry_after_s))}
-        message = f"The server is busy: {error}. Try again later."
-        raise ApiError(429, message, "rate_limit_error", code="rate_limit_exceeded", headers=after) from None
+        raise busy(error) from None
     except ModelError as error:
         raise ApiError(503, f"The model {said.model!r} cannot be used: {error}", "server_error") from None
     conversation = _Conversation(asked, said, metrics, began)

@@ -56,7 +56,7 @@ class Foreman:
 
     def __init__(self, settings: Settings, state: State, jobs: Jobs, files: Files) -> None:
         self._settings, self._state, self._jobs, self._files = settings, state, jobs, files
-        self._awake, self._ended = threading.Event(), False
+        self._awake, self._ended, self._resting = threading.Event(), False, False
         self._began = self._swept = time.time()
         self._work: dict[str, Future[None]] = {}
         self._pool = ThreadPoolExecutor(4, "ftkit-jobs")
@@ -85,6 +85,10 @@ class Foreman:
     def wake(self) -> None:
         """Look at once, because something has changed."""
         self._awake.set()
+
+    def rest(self) -> None:
+        """Start no further worker: the server is about to end. To be called from a signal's handler."""
+        self._resting = True
 
     def stop(self) -> None:
         """End, after what is under way in this process; workers go on."""
@@ -118,6 +122,8 @@ class Foreman:
                 self._do(job, self._end_run)
             elif job.status == "validating_files":
                 self._do(job, self._validate)
+            elif self._resting and (job.starting or job.status == "queued"):
+                continue
             elif job.starting and job.status == "running":  # by a server that died before it had done so
                 self._do(job, self._start)
             elif job.status == "running":
@@ -234,7 +240,7 @@ class Foreman:
             # Its id follows from the job's, so that doing this twice leaves one file.
             results, place = f"file-{job.id.removeprefix('ftjob-')}", self._files.place()
             place.parent.mkdir(mode=0o700, exist_ok=True)
-            write_results(place, self._jobs.metrics(job.id))
+            write_results(place, job.method, self._jobs.metrics(job.id))
             self._files.add(job.project, "step_metrics.csv", RESULTS, place, file_id=results)
             told = (
                 Told(f"New fine-tuned model created: {job.tuned_name}"),
@@ -250,8 +256,11 @@ class Foreman:
                 trained_tokens=tokens,
                 result_files=[results],
             )
-        elif record.state == "cancelled":  # from outside, with `ftkit runs cancel`
+        elif record.state == "cancelled" and record.handle.get("cancelled"):  # from outside, with `ftkit runs cancel`
             self._changed(job, "running", Told("Fine-tuning job cancelled"), status="cancelled", finished_at=now)
+        elif record.state == "cancelled":  # by a signal, as when the machine is shut down
+            told_why = Told("The job's process was told to end; the job goes on from where it stopped", "warn")
+            self._changed(job, "running", told_why, status="queued")
         elif record.handle.get("died") and job.deaths < _MOST_DEATHS:
             told_why = Told("The job's process was killed; the job goes on from its newest checkpoint", "warn")
             self._changed(job, "running", told_why, status="queued", deaths=job.deaths + 1)

@@ -6,14 +6,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["OPEN", "JobError", "JobRecord", "JobStatus", "Method"]
+__all__ = ["OPEN", "SHARED_NUMBERS", "JobError", "JobRecord", "JobStatus", "Method"]
 
 JobStatus = Literal["validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
 """OpenAI's words. The last three are final."""
 
 OPEN: tuple[JobStatus, ...] = ("validating_files", "queued", "running", "paused")
 
-Method = Literal["supervised", "dpo"]
+SHARED_NUMBERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
+"""Hyperparameters of every method."""
+
+Method = Literal["supervised", "dpo", "reinforcement"]
 
 
 class JobError(BaseModel):
@@ -45,6 +48,10 @@ class JobRecord(BaseModel):
     """As they were asked for, ``"auto"`` among them."""
     resolved: dict[str, Any] = Field(default_factory=dict)
     """The same in numbers, once the rows are known."""
+    grader: dict[str, Any] | None = None
+    """Of reinforcement, as the client sent it."""
+    grader_models: dict[str, str] = Field(default_factory=dict)
+    """The models that it asks: the client's name, and that for ftkit's local backend."""
     seed: int
     suffix: str | None
     metadata: dict[str, str] | None
@@ -73,6 +80,7 @@ class JobRecord(BaseModel):
     def shown(self, organization: str) -> dict[str, Any]:
         """As OpenAI's API shows it."""
         known = self.hyperparameters | self.resolved
+        details = {"hyperparameters": known} | ({} if self.grader is None else {"grader": self.grader})
         found: dict[str, Any] = {
             "object": "fine_tuning.job",
             "id": self.id,
@@ -83,8 +91,8 @@ class JobRecord(BaseModel):
             "fine_tuned_model": self.tuned_name if self.status == "succeeded" else None,
             "status": self.status,
             "error": None if self.error is None else self.error.model_dump(),
-            "hyperparameters": {name: value for name, value in known.items() if name != "beta"},
-            "method": {"type": self.method, self.method: {"hyperparameters": known}},
+            "hyperparameters": {name: known[name] for name in SHARED_NUMBERS},
+            "method": {"type": self.method, self.method: details},
             "training_file": self.training_file,
             "validation_file": self.validation_file,
             "result_files": self.result_files,

@@ -8,12 +8,18 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ftkit.server.errors import ApiError
-from ftkit.server.jobs.record import Method
+from ftkit.server.jobs.record import SHARED_NUMBERS, Method
 
 __all__ = ["JobRequest", "method_and_hyperparameters", "seed_of"]
 
 _MOST_PAIRS, _MOST_KEY, _MOST_VALUE = 16, 64, 512
 _MOST_SEED = 2**31 - 1
+
+_NUMBERS: dict[Method, tuple[str, ...]] = {
+    "supervised": (),
+    "dpo": ("beta",),
+    "reinforcement": ("compute_multiplier", "eval_interval", "eval_samples"),
+}
 
 Auto = Literal["auto"]
 
@@ -41,6 +47,13 @@ class _DPOHyperparameters(_Hyperparameters):
     beta: Annotated[float, Field(gt=0, le=2)] | Auto | None = None
 
 
+class _ReinforcementHyperparameters(_Hyperparameters):
+    compute_multiplier: Annotated[float, Field(gt=1e-5, le=10)] | Auto | None = None
+    eval_interval: Annotated[int, Field(ge=1)] | Auto | None = None
+    eval_samples: Annotated[int, Field(ge=1)] | Auto | None = None
+    reasoning_effort: Literal["default", "low", "medium", "high"] | None = None
+
+
 class _Supervised(_Asked):
     hyperparameters: _Hyperparameters | None = None
 
@@ -49,11 +62,17 @@ class _DPO(_Asked):
     hyperparameters: _DPOHyperparameters | None = None
 
 
+class _Reinforcement(_Asked):
+    grader: dict[str, Any]
+    hyperparameters: _ReinforcementHyperparameters | None = None
+    response_format: dict[str, Any] | None = None
+
+
 class _MethodAsked(_Asked):
     type: Literal["supervised", "dpo", "reinforcement"]
     supervised: _Supervised | None = None
     dpo: _DPO | None = None
-    reinforcement: dict[str, Any] | None = None
+    reinforcement: _Reinforcement | None = None
 
 
 class JobRequest(_Asked):
@@ -84,26 +103,48 @@ def method_and_hyperparameters(asked: JobRequest) -> tuple[Method, dict[str, Any
             code="unsupported_parameter",
         )
     method = asked.method
-    if method is not None and method.type == "reinforcement":
-        raise ApiError(
-            400,
-            "Reinforcement fine-tuning is not offered here; 'supervised' and 'dpo' are. In Python there is ft.RFT.",
-            param="method.type",
-            code="unsupported_method",
-        )
-    kind: Method = "dpo" if method is not None and method.type == "dpo" else "supervised"
-    for other in ("supervised", "dpo", "reinforcement"):
+    kind: Method = "supervised" if method is None else method.type
+    for other in _NUMBERS:
         if method is not None and other != kind and getattr(method, other) is not None:
             message = f"'method.{other}' was given, and the method's type is '{kind}'."
             raise ApiError(400, message, param=f"method.{other}", code="invalid_value")
-    details = None if method is None else method.dpo if kind == "dpo" else method.supervised
+    details = None if method is None else getattr(method, kind)
     said = None if details is None else details.hyperparameters
-    if asked.hyperparameters is not None and (said is not None or kind == "dpo"):
+    if kind == "reinforcement":
+        _check_reinforcement(details, watched=asked.validation_file is not None)
+    if asked.hyperparameters is not None and (said is not None or kind != "supervised"):
         message = "'hyperparameters' is the old place of 'method.supervised.hyperparameters'; give the latter only."
         raise ApiError(400, message, param="hyperparameters", code="invalid_value")
     said = said or asked.hyperparameters
-    names = ("n_epochs", "batch_size", "learning_rate_multiplier") + (("beta",) if kind == "dpo" else ())
-    return kind, {name: getattr(said, name, None) or "auto" for name in names}
+    return kind, {name: getattr(said, name, None) or "auto" for name in (*SHARED_NUMBERS, *_NUMBERS[kind])}
+
+
+def _check_reinforcement(asked: _Reinforcement | None, *, watched: bool) -> None:
+    """Refuse what the engine does not do, by name; ``watched``: there are validation rows."""
+    where = "method.reinforcement"
+    if asked is None:
+        message = f"Missing required parameter: '{where}.grader'."
+        raise ApiError(400, message, param=f"{where}.grader", code="missing_required_parameter")
+    if asked.response_format is not None and asked.response_format.get("type") != "text":
+        raise ApiError(
+            400,
+            "Answers are not held to a form while a model is trained here. Leave response_format out: a grader reads "
+            "sample.output_json of every answer that is JSON.",
+            param=f"{where}.response_format",
+            code="unsupported_parameter",
+        )
+    said = asked.hyperparameters or _ReinforcementHyperparameters()
+    if said.reasoning_effort not in (None, "default"):
+        raise ApiError(
+            400,
+            "Models here have no reasoning effort to be set; leave it out, or at 'default'.",
+            param=f"{where}.hyperparameters.reasoning_effort",
+            code="unsupported_parameter",
+        )
+    for name in ("eval_interval", "eval_samples"):
+        if getattr(said, name) not in (None, "auto") and not watched:
+            message = f"'{name}' is about the validation rows; give a validation_file, or leave it out."
+            raise ApiError(400, message, param=f"{where}.hyperparameters.{name}", code="invalid_value")
 
 
 def seed_of(asked: JobRequest) -> int:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from ftkit.server.body import json_body, page_limit
 from ftkit.server.errors import ApiError
 from ftkit.server.files.table import Files
+from ftkit.server.graders.form import asked_grader, grader_models
 from ftkit.server.jobs.foreman import Foreman
 from ftkit.server.jobs.recipe import recipe_of
 from ftkit.server.jobs.record import OPEN, JobRecord, JobStatus
@@ -28,6 +29,7 @@ from ftkit.server.state import State, new_id
 __all__ = ["routes"]
 
 _MOST = 100
+_GRADER = "method.reinforcement.grader"
 _FILTER = re.compile(r"metadata\[(.+)\]", re.DOTALL)
 
 
@@ -53,6 +55,11 @@ def _create_job(request: Request, asked: JobRequest) -> JobRecord:
             message = f"File '{file_id}' is for '{file.purpose}', not for 'fine-tune'."
             raise ApiError(400, message, param=f"{role}_file", code="invalid_file")
         sources[role] = files.content(file)
+    grader, sources_of_grader = None, {}
+    if asked.method is not None and asked.method.reinforcement is not None:
+        grader = asked.method.reinforcement.grader
+        found = asked_grader(grader, _GRADER, settings)
+        sources_of_grader = grader_models(found, names, project, _GRADER)
     suffix = None if asked.suffix is None else _tidy(asked.suffix)
     base = asked.model.split(":")[1] if asked.model.startswith("ft:") else names.canonical(asked.model) or asked.model
     record = JobRecord(
@@ -64,6 +71,8 @@ def _create_job(request: Request, asked: JobRequest) -> JobRecord:
         tuned_name=f"ft:{base}:{settings.organization}:{suffix or ''}:{new_id('', 8)}",
         method=method,
         hyperparameters=hyperparameters,
+        grader=grader,
+        grader_models=sources_of_grader,
         seed=seed_of(asked),
         suffix=asked.suffix,
         metadata=asked.metadata,
@@ -73,8 +82,12 @@ def _create_job(request: Request, asked: JobRequest) -> JobRecord:
     try:
         recipe_of(settings, record)
     except ValidationError as error:
-        message = f"The hyperparameters cannot be used: {error.errors()[0]['msg'].removeprefix('Value error, ')}."
-        raise ApiError(400, message, param="hyperparameters", code="invalid_value") from None
+        first, param = error.errors()[0], "hyperparameters"
+        message = f"The hyperparameters cannot be used: {first['msg'].removeprefix('Value error, ')}."
+        if first["loc"] == ("num_generations",):
+            param = "method.reinforcement.hyperparameters.compute_multiplier"
+            message = f"Invalid value for '{param}': less than two answers to a prompt teach nothing."
+        raise ApiError(400, message, param=param, code="invalid_value") from None
     try:
         for role, content in sources.items():
             copy_rows(content, state.job_folder(record.id), role)

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from ftkit.backends import backend_of
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError, DataError
 from ftkit.linting.refusing import refuse_errors
@@ -14,7 +15,7 @@ from ftkit.server.state import State
 
 __all__ = ["RowsError", "copy_rows", "job_rows"]
 
-_FORMATS: dict[Method, str] = {"supervised": "openai", "dpo": "openai_preference"}
+_FORMATS: dict[Method, str] = {"supervised": "openai", "dpo": "openai_preference", "reinforcement": "openai_prompts"}
 _TOLD = 5
 
 
@@ -54,7 +55,7 @@ def job_rows(state: State, job: JobRecord, *, check: bool) -> tuple[Dataset, Dat
     validation = None if job.validation_file is None else _load(folder, "validation", job, check=check)
     if check:
         try:
-            refuse_errors(training, validation, backend=f"local:{job.source}")
+            refuse_errors(training, validation, backend=backend_of(f"local:{job.source}"))
         except DataError as error:
             said = str(error).rpartition("\n")[0]  # without the advice, which is for ftkit's own callers
             raise RowsError(_refused("training", said, folder)) from None

@@ -1,6 +1,7 @@
 """A run's events in the words of OpenAI's API.
 
-Order, messages and names of figures: OpenAI's API reference and its guide "Supervised fine-tuning".
+Order, messages and names of figures: OpenAI's API reference and its guide "Supervised fine-tuning". Those of
+reinforcement are in ``rewards``.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ftkit.server.jobs.recipe import RECIPE_FIELDS
 from ftkit.server.jobs.record import JobRecord
+from ftkit.server.jobs.rewards import reward_figures, reward_message
 from ftkit.server.jobs.table import Told
 from ftkit.store import Event
 
 __all__ = ["Account", "account", "numbers"]
-
-_FIGURES = {"token_accuracy": "train_mean_token_accuracy"}
-_VALIDATION_FIGURES = {"token_accuracy": "full_valid_mean_token_accuracy"}
 
 
 @dataclass(slots=True)
@@ -54,11 +54,13 @@ def account(job: JobRecord, events: Sequence[Event], known: dict[int, dict[str, 
             due = due and (data["step"] % eval_steps == 0 or data["step"] == data["steps"])
             if due and looked is None and not ended and not any(one.kind == "step" for one in events[number + 1 :]):
                 break
-            figures = _figures(data, looked)
+            if job.grader is None:
+                figures = _figures(data, looked)
+                message = _message(figures)
+            else:
+                figures = reward_figures(job.grader, data, looked)
+                message = reward_message(figures)
             steps[figures["step"]] = figures
-            message = f"Step {figures['step']}/{figures['total_steps']}: training loss={figures['train_loss']:.2f}"
-            if looked is not None:
-                message += f", validation loss={looked['loss']:.2f}"
             found.told.append(Told(message, data=figures, at=event.at))
             found.changes["estimated_finish"] = _finish(job, event)
         elif event.kind == "state" and data["state"] == "running":
@@ -82,13 +84,15 @@ def account(job: JobRecord, events: Sequence[Event], known: dict[int, dict[str, 
 
 def numbers(job: JobRecord, recipe: dict[str, Any]) -> dict[str, Any]:
     """The job's hyperparameters out of a resolved recipe."""
-    said = job.hyperparameters["learning_rate_multiplier"]
-    found = {
-        "n_epochs": recipe["epochs"],
-        "batch_size": recipe["batch_size"],
-        "learning_rate_multiplier": 1.0 if said == "auto" else said,
-    }
-    return found | ({"beta": recipe["beta"]} if job.method == "dpo" else {})
+    said = job.hyperparameters
+    found = {ours: recipe[theirs] for ours, theirs in RECIPE_FIELDS.items() if ours in said}
+    factors = {name: said[name] for name in ("learning_rate_multiplier", "compute_multiplier") if name in said}
+    return found | {name: 1.0 if factor == "auto" else factor for name, factor in factors.items()}
+
+
+def _message(figures: dict[str, Any]) -> str:
+    message = f"Step {figures['step']}/{figures['total_steps']}: training loss={figures['train_loss']:.2f}"
+    return message + (f", validation loss={figures['valid_loss']:.2f}" if "valid_loss" in figures else "")
 
 
 def _look(step: int, later: Sequence[Event]) -> dict[str, Any] | None:
@@ -103,19 +107,19 @@ def _look(step: int, later: Sequence[Event]) -> dict[str, Any] | None:
 
 def _figures(data: dict[str, Any], looked: dict[str, Any] | None) -> dict[str, Any]:
     found = {"step": data["step"], "total_steps": data["steps"], "train_loss": round(data["loss"], 6)}
-    found |= {theirs: data[ours] for ours, theirs in _FIGURES.items() if ours in data}
+    if "token_accuracy" in data:
+        found["train_mean_token_accuracy"] = round(data["token_accuracy"], 6)
     found |= {name: data[name] for name in data if name.startswith("rewards_")}  # DPO's, under ftkit's names
     if looked is not None:
         # ftkit looks at all validation rows each time, so both of OpenAI's numbers are the same one.
-        found |= {"valid_loss": round(looked["loss"], 6), "full_valid_loss": round(looked["loss"], 6)}
-        for ours, theirs in _VALIDATION_FIGURES.items():
+        for ours, theirs in (("loss", "valid_loss"), ("token_accuracy", "valid_mean_token_accuracy")):
             if ours in looked:
-                found |= {theirs: looked[ours], theirs.removeprefix("full_"): looked[ours]}
+                found |= {theirs: round(looked[ours], 6), f"full_{theirs}": round(looked[ours], 6)}
     return found
 
 
 def _checkpoint_figures(figures: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in figures.items() if name != "total_steps"}
+    return {name: value for name, value in figures.items() if name != "total_steps" and not isinstance(value, dict)}
 
 
 def _finish(job: JobRecord, event: Event) -> int | None:

@@ -1,4 +1,4 @@
-"""Loss curves as SVG."""
+"""Curves of loss, token accuracy and reward as SVG."""
 
 from __future__ import annotations
 
@@ -7,53 +7,68 @@ from typing import Any
 
 from ftkit.markup import Markup, element
 
-__all__ = ["curves"]
+__all__ = ["charts"]
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 240, 46, 22, 10
+_WIDTH, _LEFT, _BOTTOM, _TOP = 720, 46, 22, 10
 _MOST_POINTS = 600
 
 Points = list[tuple[int, float]]
 
 
-def curves(metrics: Sequence[dict[str, Any]]) -> Markup | None:
-    """Training and validation loss over the steps of a job; ``None`` before there are two steps."""
-    training = _points(metrics, "train_loss")
-    validation = _points(metrics, "valid_loss")
+_CHARTS = (
+    ("Reward", "reward", "train_mean_reward", "full_valid_mean_reward", 240),
+    ("Loss", "loss", "train_loss", "valid_loss", 240),
+    ("Token accuracy", "token accuracy", "train_mean_token_accuracy", "valid_mean_token_accuracy", 150),
+)
+"""Title, what the values are called, their names in training and validation, height."""
+
+
+def charts(metrics: Sequence[dict[str, Any]]) -> list[tuple[str, Markup]]:
+    """What changed over the steps of a job, each with its title; those of which there are two steps or more."""
+    drawn = (
+        (title, _curves(name, _points(metrics, training), _points(metrics, validation), metrics, height=height))
+        for title, name, training, validation, height in _CHARTS
+    )
+    return [(title, chart) for title, chart in drawn if chart is not None]
+
+
+def _curves(
+    name: str, training: Points, validation: Points, metrics: Sequence[dict[str, Any]], *, height: int
+) -> Markup | None:
     if len(training) < 2:
         return None
-    losses = [loss for _, loss in training + validation]
-    low, high = min(losses), max(losses)
+    values = [value for _, value in training + validation]
+    low, high = min(values), max(values)
     last = metrics[-1]["total_steps"]
 
-    def place(step: int, loss: float) -> tuple[float, float]:
+    def place(step: int, value: float) -> tuple[float, float]:
         across = _LEFT + (_WIDTH - _LEFT - 8) * step / last
-        down = _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - loss) / ((high - low) or 1.0)
+        down = _TOP + (height - _TOP - _BOTTOM) * (high - value) / ((high - low) or 1.0)
         return round(across, 1), round(down, 1)
 
     ground = place(0, low)[1]
-    said = (
-        f"training loss {training[0][1]:.3f} at step {training[0][0]}, {training[-1][1]:.3f} at step {training[-1][0]}"
-    )
+    (first, began), (final, ended) = training[0], training[-1]
+    said = f"training {name} {began:.3f} at step {first}, {ended:.3f} at step {final}"
     if validation:
-        said += f"; validation loss {validation[0][1]:.3f}, then {validation[-1][1]:.3f}"
+        said += f"; validation {name} {validation[0][1]:.3f}, then {validation[-1][1]:.3f}"
     parts = [
         element("line", x1=str(_LEFT), x2=str(_WIDTH - 8), y1=str(y), y2=str(y), class_="grid")
         for y in (place(0, high)[1], ground)
     ]
     parts += [
-        element("text", f"{loss:.3g}", x=str(_LEFT - 6), y=str(place(0, loss)[1] + 4), class_="tick end")
-        for loss in dict.fromkeys((high, low))
+        element("text", f"{value:.3g}", x=str(_LEFT - 6), y=str(place(0, value)[1] + 4), class_="tick end")
+        for value in dict.fromkeys((high, low))
     ]
     parts += [
-        element("text", "0", x=str(_LEFT), y=str(_HEIGHT - 4), class_="tick"),
-        element("text", f"step {last}", x=str(_WIDTH - 8), y=str(_HEIGHT - 4), class_="tick end"),
+        element("text", "0", x=str(_LEFT), y=str(height - 4), class_="tick"),
+        element("text", f"step {last}", x=str(_WIDTH - 8), y=str(height - 4), class_="tick end"),
         _line(training, place, "training"),
     ]
     if validation:
         parts.append(_line(validation, place, "validation"))
-    drawn = element("svg", *parts, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=said)
-    legend = [element("span", "training loss", class_="key training")]
-    legend += [element("span", "validation loss", class_="key validation")] if validation else []
+    drawn = element("svg", *parts, viewBox=f"0 0 {_WIDTH} {height}", role="img", aria_label=said)
+    legend = [element("span", f"training {name}", class_="key training")]
+    legend += [element("span", f"validation {name}", class_="key validation")] if validation else []
     return element("figure", drawn, element("figcaption", *legend))
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from ftkit.markup import Markup, Piece, element, joined, table
 from ftkit.server.jobs.record import OPEN, JobRecord
-from ftkit.server.page.chart import curves
+from ftkit.server.page.chart import charts
 
 __all__ = ["connecting", "job_live", "jobs_live", "trying"]
 
@@ -29,7 +29,7 @@ def jobs_live(jobs: Sequence[JobRecord], steps: dict[str, dict[str, Any]]) -> Ma
     for job in jobs:
         last = steps.get(job.id, {})
         done = f"{last['step']} of {last['total_steps']}" if last else "–"
-        loss = f"{last['train_loss']:.3f}" if last else "–"
+        height = last.get("train_loss", last.get("train_mean_reward"))
         rows.append(
             [
                 element("a", job.id, href=f"/jobs/{job.id}"),
@@ -37,11 +37,11 @@ def jobs_live(jobs: Sequence[JobRecord], steps: dict[str, dict[str, Any]]) -> Ma
                 job.model,
                 job.method,
                 done,
-                loss,
+                "–" if height is None else f"{height:.3f}",
                 _stamp(job.created_at),
             ]
         )
-    return table(["job", "status", "model", "method", "step", "training loss", "created"], rows, "jobs")
+    return table(["job", "status", "model", "method", "step", "loss or reward", "created"], rows, "jobs")
 
 
 def job_live(
@@ -71,9 +71,7 @@ def job_live(
     elif job.status == "running" and job.estimated_finish is not None:
         facts.append(("expected to finish", _stamp(job.estimated_finish)))
     pieces = [_panel("Job", table(["", ""], facts, "facts"))]
-    drawn = curves(metrics)
-    if drawn is not None:
-        pieces.append(_panel("Loss", drawn))
+    pieces += [_panel(title, drawn) for title, drawn in charts(metrics)]
     if checkpoints:
         rows = [
             [str(one["step_number"]), one["fine_tuned_model_checkpoint"], _stamp(one["created_at"])]

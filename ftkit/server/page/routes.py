@@ -88,7 +88,7 @@ async def _results(request: Request) -> Response:
     job = await run_in_threadpool(jobs.get, request.path_params["job"], request.state.project)
     metrics = await run_in_threadpool(jobs.metrics, job.id)
     headers = {"content-disposition": 'attachment; filename="step_metrics.csv"'}
-    return Response(results_csv(metrics), media_type="text/csv", headers=headers)
+    return Response(results_csv(job.method, metrics), media_type="text/csv", headers=headers)
 
 
 def _section(title: str, *content: Piece) -> Markup:

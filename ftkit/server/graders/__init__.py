@@ -1,0 +1,1 @@
+"""Graders in OpenAI's JSON: those of reinforcement jobs, and the calls that try one out."""

@@ -1,0 +1,23 @@
+"""Results in a shell and in a notebook: one line where they stand among others, all of it where they are looked at."""
+
+from __future__ import annotations
+
+import ftkit as ft
+from ftkit.shown import Shown
+
+
+class Told(Shown):
+    def __str__(self) -> str:
+        return "<script>\n&"
+
+
+def test_text_of_a_model_cannot_become_markup_in_a_notebook() -> None:
+    assert Told()._repr_html_() == "<pre>&lt;script&gt;\n&amp;</pre>"
+    assert repr(Told()) == "<Told: <script>>"
+
+
+def test_a_plan_says_in_a_line_where_it_fits() -> None:
+    rows = ft.Dataset.from_rows([{"note": "a", "answer": "b"}], ft.Task(input="{note}"), target="answer")
+    plan = ft.plan(ft.SFT(), rows, "local:./nowhere", lint=False)
+    assert repr(plan) == "<Plan: 1 rows; local:./nowhere does not fit>"
+    assert "there is no" in plan._repr_html_() or "no folder" in plan._repr_html_()
