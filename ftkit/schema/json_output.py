@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr, field_validator
 from ftkit.errors import ConfigError, OutputError
 from ftkit.schema.json_text import read_json
 from ftkit.schema.keywords import in_keyword_order
+from ftkit.schema.mistaken import refuse_mistaken
 from ftkit.schema.output import Output
 from ftkit.schema.plain import plain
 from ftkit.schema.rules import Rules, check_schema
@@ -46,6 +47,7 @@ class JsonOutput(Output):
     def _well_formed(cls, schema: Any) -> dict[str, Any]:
         if not isinstance(schema, dict):
             raise ConfigError(f"a JSON Schema is a dict, got {type(schema).__name__}")
+        refuse_mistaken(schema)
         try:
             copied = json.loads(json.dumps(schema, allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["ANNOTATIONS", "in_keyword_order", "map_subschemas", "subschemas"]
+__all__ = ["ANNOTATIONS", "KEYWORDS", "in_keyword_order", "map_subschemas", "subschemas"]
 
 ANNOTATIONS = frozenset(
     {"$comment", "$schema", "default", "deprecated", "description", "examples", "readOnly", "title", "writeOnly"}
@@ -25,6 +25,20 @@ _FIRST = (
     *("prefixItems", "items", "minItems", "maxItems", "uniqueItems"),
     *("properties", "required", "additionalProperties", "anyOf", "oneOf", "allOf", "default"),
 )
+KEYWORDS = frozenset(
+    {
+        *ANNOTATIONS,
+        *_ONE,
+        *_LIST,
+        *_NAMED,
+        *_FIRST,
+        *("$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveAnchor", "$recursiveRef", "$vocabulary"),
+        *("contentEncoding", "contentMediaType", "dependencies", "dependentRequired"),
+        *("maxContains", "maxProperties", "minContains", "minProperties"),
+    }
+)
+"""Every keyword of draft 2020-12, with those that it still knows from earlier drafts."""
+
 _RANK = {keyword: rank for rank, keyword in enumerate(_FIRST)} | {"definitions": 998, "$defs": 999}
 
 
