@@ -11,10 +11,16 @@ from ftkit.schema.keywords import ANNOTATIONS, KEYWORDS
 
 __all__ = ["refuse_mistaken"]
 
-_TYPES = {
-    **{name: name for name in ("array", "boolean", "integer", "null", "number", "object", "string")},
-    **{"bool": "boolean", "dict": "object", "float": "number", "int": "integer", "list": "array", "str": "string"},
-    **dict.fromkeys(("date", "datetime", "text"), "string"),
+_TYPES = {name: name for name in ("array", "boolean", "integer", "null", "number", "object", "string")} | {
+    "bool": "boolean",
+    "date": "string",
+    "datetime": "string",
+    "dict": "object",
+    "float": "number",
+    "int": "integer",
+    "list": "array",
+    "str": "string",
+    "text": "string",
 }
 """What people call a type, and its name in JSON Schema."""
 
