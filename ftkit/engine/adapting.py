@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from peft import AdaLoraConfig, LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.utils import load_peft_weights
+from transformers.pytorch_utils import Conv1D
 
 from ftkit.engine.quiet import quiet
 from ftkit.errors import ModelError, RefusedError
@@ -131,6 +132,7 @@ def adapt(
         inner.float()  # AdamW's small steps are lost in bfloat16 weights
         inner.requires_grad_(requires_grad=True)
         return Adapted(inner, inner, dict(inner.named_parameters()))
+    _check_targets(inner, adapter)
     torch.manual_seed(seed)
     settings = _config(adapter, total_steps)
     settings.task_type = "SEQ_CLS" if scores else "CAUSAL_LM"
@@ -193,6 +195,23 @@ def _config(adapter: Adapter, total_steps: int) -> LoraConfig:
     raise RefusedError(
         f"the local engine does not know the adapter {adapter.kind!r}", backend="local", fields=("adapter",)
     )
+
+
+def _check_targets(inner: Any, adapter: Adapter) -> None:
+    """PEFT passes over names that no layer has as long as another name has one, and lists none of those there are."""
+    asked = getattr(adapter, "target_modules", "all-linear")
+    if asked == "all-linear":
+        return
+    layers = [name for name, module in inner.named_modules() if isinstance(module, torch.nn.Linear | Conv1D)]
+    unknown = [one for one in asked if not any(name == one or name.endswith(f".{one}") for name in layers)]
+    if unknown:
+        known = sorted({name.rpartition(".")[2] for name in layers} - {"lm_head", "score"})
+        raise RefusedError(
+            f"adapter.target_modules: the model has no linear layer {', '.join(map(repr, unknown))}; it has "
+            f"{', '.join(known)}",
+            backend="local",
+            fields=("adapter.target_modules",),
+        )
 
 
 def _targets(modules: str | tuple[str, ...]) -> str | list[str]:

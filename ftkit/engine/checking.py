@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ftkit.data import Dataset
+from ftkit.engine.shape import shape_of
 from ftkit.engine.source import Source, find_source
-from ftkit.errors import RefusedError
+from ftkit.errors import ModelError, RefusedError
 from ftkit.recipe import DPO, RFT, SFT, AdaLoRA, Full, Recipe, RecipeFacts, RewardModel
 
 __all__ = ["check_recipe"]
@@ -46,6 +47,7 @@ def check_recipe(
         raise _refused(f"{source.name!r} is a reward model; {type(recipe).__name__} trains one that writes", "model")
     if source.adapter is not None:
         _check_beginning(recipe, source)
+    _check_targets(recipe, source)
     return source
 
 
@@ -94,6 +96,27 @@ def _check_beginning(recipe: Recipe, source: Source) -> None:
             f"training goes on with the adapter of {source.name!r}, and the recipe's is another. It would have to have "
             f"{listed}",
             *(f"adapter.{name}" for name in sorted(differ)),
+        )
+
+
+def _check_targets(recipe: Recipe, source: Source) -> None:
+    """Layers to adapt that a model has not. Of a family whose layers are not known the worker says so later."""
+    asked = getattr(recipe.adapter, "target_modules", "all-linear")
+    config = source.config()
+    if asked == "all-linear" or config is None:
+        return
+    try:
+        shape = shape_of(config)
+    except ModelError:
+        return
+    known = dict.fromkeys(one.name for one in shape.linears)
+    # PEFT takes the end of a layer's dotted name, too: "mlp.up_proj".
+    unknown = [name for name in asked if name.rpartition(".")[2] not in known]
+    if unknown:
+        raise _refused(
+            f"adapter.target_modules: a {shape.family} model has no layer {', '.join(map(repr, unknown))} to adapt; "
+            f"it has {', '.join(known)}",
+            "adapter.target_modules",
         )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from ftkit.engine.embedded import EMBEDDED, embedded_folder
 from ftkit.errors import ModelError
 from ftkit.recipe import QLoRA
 
-__all__ = ["RECORD", "Quantisation", "Source", "find_source"]
+__all__ = ["RECORD", "Quantisation", "Source", "close_to", "find_source"]
 
 RECORD = "ftkit.json"
 """Name of the run record in the folder of a model that ftkit made."""
@@ -74,6 +75,11 @@ class Source:
         """Whether it is a reward model of ftkit's."""
         return bool(self.record.get("recipe", {}).get("kind") == "reward")
 
+    def config(self) -> dict[str, Any] | None:
+        """The base's ``config.json``, where it is on this machine as a folder; of a hub id ``None``."""
+        file = Path(self.base) / "config.json"
+        return _read(file) if file.is_file() else None
+
 
 def find_source(name: str) -> Source:
     """Where the model ``name`` is: the embedded model, a folder (plain or one made by ftkit), else a hub id.
@@ -90,8 +96,28 @@ def find_source(name: str) -> Source:
     if folder.is_dir():
         return _folder_source(name, folder.resolve())
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ModelError(f"no folder {name!r}; a local model is a folder with a config.json")
+        close = close_to(name)
+        raise ModelError(f"no folder {name!r}; a local model is a folder with a config.json{close}")
     return Source(name, name, base_name=name)
+
+
+def close_to(name: str, known: Sequence[str] = ()) -> str:
+    """Which of the ``known`` names, or of the folders beside it, was meant by ``name``, to be put at the end of a
+    message; empty when none is near."""
+    beside = {Path(one).name: one for one in _folders_beside(name)}
+    near = [beside[one] for one in difflib.get_close_matches(Path(name).name, beside, n=2, cutoff=0.7)]
+    near += [one for one in difflib.get_close_matches(name, known, n=2, cutoff=0.7) if one not in near]
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _folders_beside(path: str) -> list[str]:
+    """The folders that are where ``path`` would be, each written as ``path`` is."""
+    written = path[: len(path) - len(Path(path).name)]
+    try:
+        found = [one for one in Path(path).expanduser().parent.iterdir() if one.is_dir()]
+    except OSError:
+        return []
+    return [written + one.name for one in found if not one.name.startswith(".")]
 
 
 def _folder_source(name: str, folder: Path) -> Source:

@@ -364,6 +364,14 @@ def test_layers_that_cannot_be_adapted_are_refused_by_field(run, modules):
     with pytest.raises(RefusedError, match=r"adapter\.target_modules") as caught:
         run(recipe(ft.LoRA(target_modules=modules)))
     assert caught.value.fields == ("adapter.target_modules",)
+    assert "it has" in str(caught.value)
+    assert "q_proj" in str(caught.value)
+
+
+def test_of_a_family_that_is_not_known_the_worker_lists_the_layers():
+    inner = tiny_causal("llama", attention="eager")
+    with pytest.raises(RefusedError, match=r"no linear layer 'nowhere'; it has down_proj, .*q_proj, .*v_proj$"):
+        adapt(inner, ft.LoRA(target_modules=("q_proj", "nowhere")), total_steps=1, seed=0)
 
 
 def test_only_the_named_layers_are_adapted(run):

@@ -16,6 +16,7 @@ from typing import Any
 
 from ftkit.backends.answer import Answerer
 from ftkit.backends.grading import setting_of
+from ftkit.backends.local.presence import check_there
 from ftkit.backends.protocol import TrainingJob
 from ftkit.data import Dataset
 from ftkit.engine.estimate import Estimate
@@ -57,7 +58,7 @@ class LocalBackend:
         _check_installed("training on this machine")
         from ftkit.engine.checking import check_recipe
 
-        check_recipe(recipe, self.source_name(), data, validation)
+        check_recipe(recipe, self._there(), data, validation)
         if isinstance(recipe, RFT):
             recipe.grader.check(setting_of(recipe))
 
@@ -68,7 +69,7 @@ class LocalBackend:
         _check_installed("estimating a run on this machine")
         from ftkit.engine.prediction import predict
 
-        return predict(recipe, self.source_name(), data, validation, device=device)
+        return predict(recipe, self._there(), data, validation, device=device)
 
     def submit(self, job: TrainingJob, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. The worker outlives the process that started it."""
@@ -138,9 +139,10 @@ class LocalBackend:
         with self._lock:
             if self._answerer is None:
                 _check_installed("answering on this machine")
+                where = self._there()
                 from ftkit.backends.local.answerer import LocalAnswerer
 
-                self._answerer = LocalAnswerer(self.source_name())
+                self._answerer = LocalAnswerer(where)
             return self._answerer
 
     def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
@@ -151,12 +153,13 @@ class LocalBackend:
             DataError: a conversation that cannot be scored.
         """
         _check_installed("scoring on this machine")
+        where = self._there()
         from ftkit.engine.scoring import score
         from ftkit.engine.serving import load_for_scores
 
         with self._lock:
             if self._scoring is None:
-                self._scoring = load_for_scores(self.source_name())
+                self._scoring = load_for_scores(where)
             return score(self._scoring, conversations)
 
     def known_task(self) -> Task | None:
@@ -174,6 +177,12 @@ class LocalBackend:
         made = Store().run_folder(self.model) / "model"
         is_run = not Path(self.model).is_absolute() and made.is_dir()
         return str(made) if is_run else self.model
+
+    def _there(self) -> str:
+        """:meth:`source_name` of a model that may be there; ModelError when it surely is not."""
+        where = self.source_name()
+        check_there(self.model, where)
+        return where
 
 
 def _start_worker(run_id: str, store: Store) -> None:
