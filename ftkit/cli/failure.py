@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from ftkit.cli.screen import fail, note
+from ftkit.cli.wording import in_options
 from ftkit.errors import ConfigError, FtkitError
 
 __all__ = ["Guarded"]
@@ -32,6 +33,9 @@ class Guarded(TyperGroup):
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()  # here, where a closed pipe can still be told from a failure
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")  # of pydantic, with which typer reads choices
+            raise
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
@@ -44,7 +48,7 @@ class Guarded(TyperGroup):
 def _told(error: Exception) -> int:
     """Say what went wrong; the exit status it means."""
     if isinstance(error, FtkitError):
-        fail(str(error))
+        fail(in_options(str(error)))
         return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
     if isinstance(error, OSError):  # a full disk, a file without rights
         where = f"{error.filename}: " if error.filename else ""

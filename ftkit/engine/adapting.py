@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -214,5 +215,5 @@ def _check_targets(inner: Any, adapter: Adapter) -> None:
         )
 
 
-def _targets(modules: str | tuple[str, ...]) -> str | list[str]:
+def _targets(modules: str | Sequence[str]) -> str | list[str]:
     return modules if isinstance(modules, str) else list(modules)

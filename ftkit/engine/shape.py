@@ -6,7 +6,7 @@ same name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -114,7 +114,7 @@ class Shape:
         ends = self.vocabulary * self.hidden + (0 if self.tied_head else self.head.weights)
         return self.linear_weights + self.biases + self.layers * self.norms + self.outside + ends
 
-    def targets(self, modules: Literal["all-linear"] | tuple[str, ...]) -> tuple[Linear, ...]:
+    def targets(self, modules: Literal["all-linear"] | Sequence[str]) -> tuple[Linear, ...]:
         """The linear maps of one layer that get an adapter.
 
         Raises:

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from ftkit.evaluation.metrics import Unit
 
 __all__ = [
+    "NONE",
     "change_text",
     "count_text",
     "file_text",
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 NONE = "–"
+"""What is not known."""
 MINUS = "−"
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 from ftkit.evaluation.change import MetricChange
 from ftkit.evaluation.comparison import Comparison
 from ftkit.evaluation.figures import (
+    NONE,
     change_text,
     count_text,
     interval_text,
@@ -107,13 +108,13 @@ def resource_lines(report: Report) -> list[str]:
 
 
 def resource_rows(comparison: Comparison) -> list[list[str]]:
-    """What both cost in tokens, time and money: name, before, after."""
+    """What both cost in tokens, time and money: name, before, after. What is known of neither is left out."""
     sides = (comparison.before, comparison.after)
 
     def row(name: str, texts: Sequence[str]) -> list[str]:
         return [name, *texts]
 
-    return [
+    rows = [
         row("input tokens", [count_text(side.usage.input_tokens) for side in sides]),
         row("output tokens", [count_text(side.usage.output_tokens) for side in sides]),
         row("latency p50", [seconds_text(side.timing.latency_p50_s) for side in sides]),
@@ -124,6 +125,7 @@ def resource_rows(comparison: Comparison) -> list[list[str]]:
         row("cost per 1,000 rows", [usd_text(side.cost.per_1000_usd) for side in sides]),
         row("cost per right row", [usd_text(side.cost.per_success_usd) for side in sides]),
     ]
+    return [[name, *texts] for name, *texts in rows if any(text != NONE for text in texts)]
 
 
 def probe_lines(report: Report) -> list[str]:
@@ -169,7 +171,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
 
 
 def _pace(report: Report) -> str:
-    return "–" if report.timing.output_tokens_per_s is None else f"{report.timing.output_tokens_per_s:,.1f}"
+    return NONE if report.timing.output_tokens_per_s is None else f"{report.timing.output_tokens_per_s:,.1f}"
 
 
 def _money(report: Report) -> str:

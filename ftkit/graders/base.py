@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from ftkit.errors import ConfigError
 from ftkit.graders.grade import Grade, GradingError, Sample
 from ftkit.graders.limits import Limits
 from ftkit.schema import Output
+from ftkit.schema.frozen import Frozen
 from ftkit.schema.refusal import config_error
 from ftkit.task import Message
 
@@ -80,14 +81,14 @@ class Setting:
     limits: Limits = field(default_factory=Limits)
 
 
-class Grader(BaseModel, ABC):
+class Grader(Frozen, ABC):
     """Grades answers. Frozen plain data, told apart by ``type``; the JSON of OpenAI's types is exactly OpenAI's.
 
     Raises:
         ConfigError: fields that make no usable grader.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     own: ClassVar[bool] = False
     """Whether the type is ftkit's own, which no host knows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -12,10 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 from ftkit.errors import ConfigError
 from ftkit.graders.base import Grader
 from ftkit.graders.kinds import AnyGrader
+from ftkit.schema.refusal import refusals
 
 __all__ = ["grader_of", "load_grader"]
 
 _ADAPTER: TypeAdapter[Grader] = TypeAdapter(AnyGrader)
+_KINDS: dict[Any, type[Grader]] = {kind.model_fields["type"].default: kind for kind in get_args(get_args(AnyGrader)[0])}
 
 
 def load_grader(path: str | os.PathLike[str]) -> Grader:
@@ -48,10 +50,4 @@ def grader_of(data: Any) -> Grader:
     try:
         return _ADAPTER.validate_python(data)
     except ValidationError as error:
-        lines = []
-        for found in error.errors(include_url=False):
-            # The first step is the type by which the kind was chosen.
-            where = ".".join(str(part) for part in found["loc"][1:])
-            what = found["msg"].removeprefix("Value error, ")
-            lines.append(f"{where}: {what}" if where else what)
-        raise ConfigError("; ".join(lines)) from None
+        raise ConfigError(refusals(error, _KINDS.get(data.get("type"), Grader), data)) from None

@@ -6,7 +6,8 @@ Sources: LoRA (Hu et al. 2021, arXiv 2106.09685), rsLoRA (Kalajdzievski 2023, ar
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,6 +16,12 @@ from ftkit.schema import Declared
 __all__ = ["AdaLoRA", "Adapter", "AnyAdapter", "DoRA", "Full", "LoRA", "QLoRA"]
 
 Auto = Literal["auto"]
+
+# A list may be given, which type checkers must allow; kept is a tuple, so that adapters stay frozen and hashable.
+if TYPE_CHECKING:
+    Modules = Literal["all-linear"] | Sequence[str]
+else:
+    Modules = Literal["all-linear"] | tuple[str, ...]
 
 
 class Adapter(Declared):
@@ -38,7 +45,7 @@ class _LowRank(Adapter):
     """Scale of the update: alpha/r, or alpha/√r with rsLoRA. ``"auto"`` is 2·rank."""
     lora_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Dropout on the adapter's input."""
-    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    target_modules: Modules = "all-linear"
     """Names of the linear layers that get an adapter; all of them (without the output layer) by default."""
     use_rslora: bool = False
     """Scale by alpha/√r, which keeps the update's size steady as the rank grows."""
@@ -92,7 +99,7 @@ class AdaLoRA(Adapter):
     """Scale of the update; ``"auto"`` is 2·init_rank."""
     lora_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Dropout on the adapter's input."""
-    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    target_modules: Modules = "all-linear"
     """As in LoRA."""
     warmup_steps: int | Auto = "auto"
     """Steps before ranks begin to fall (t_i in the paper); ``"auto"`` is a tenth of the run."""

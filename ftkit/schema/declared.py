@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
+from ftkit.schema.frozen import Frozen
 from ftkit.schema.refusal import config_error
 
 __all__ = ["Declared"]
 
 
-class Declared(BaseModel):
+class Declared(Frozen):
     """Frozen plain data whose fields are all known.
 
     Raises:
         ConfigError: a field that does not exist, or a value that makes no sense; names each.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     def __init__(self, **fields: Any) -> None:
         try:

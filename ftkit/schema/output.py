@@ -6,22 +6,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from ftkit.errors import OutputError
+from ftkit.schema.frozen import Frozen
 from ftkit.schema.refusal import config_error
 
 __all__ = ["Output"]
 
 
-class Output(BaseModel, ABC):
+class Output(Frozen, ABC):
     """What a valid answer is. Frozen plain data, told apart by ``kind``.
 
     Raises:
         ConfigError: the fields make no usable output.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     kind: str
 

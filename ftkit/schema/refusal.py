@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from ftkit.errors import ConfigError
 
-__all__ = ["config_error", "refusals"]
+__all__ = ["config_error", "refusals", "unknown_field"]
 
 
 def config_error(error: ValidationError, model: type[BaseModel], given: Any) -> ConfigError:
@@ -33,7 +33,7 @@ def refusals(error: ValidationError, model: type[BaseModel], given: Any) -> str:
     for one in error.errors(include_url=False):
         *before, last = _path(one["loc"], given, whole=one["type"] in ("missing", "extra_forbidden")) or [""]
         if one["type"] == "extra_forbidden":
-            what = _unknown(last, _inside(before, given, model))
+            what = unknown_field(last, _inside(before, given, model))
         elif one["type"] == "missing":
             what = "is missing"
         else:
@@ -89,7 +89,8 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models(part)
 
 
-def _unknown(name: str, inside: type[BaseModel]) -> str:
+def unknown_field(name: str, inside: type[BaseModel]) -> str:
+    """That ``inside`` has no field ``name``, and which was meant or which it has."""
     close = difflib.get_close_matches(name, inside.model_fields, n=1)
     named = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(inside.model_fields)}"
     return f"there is no such field in {inside.__name__}; {named}"

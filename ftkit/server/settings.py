@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ftkit.engine.embedded import EMBEDDED
 from ftkit.errors import ConfigError
 from ftkit.recipe import Recipe
+from ftkit.schema.refusal import refusals
 
 __all__ = ["Settings", "load_settings"]
 
@@ -86,13 +87,15 @@ class Settings(BaseModel):
         if "grader" in self.reinforcement:
             raise ValueError("reinforcement: grader: each job brings its own")
         for kind in ("sft", "dpo", "rft"):
+            said = {"grader": _ANY_GRADER} if kind == "rft" else {}
             try:
-                self.recipe_of(kind, **({"grader": _ANY_GRADER} if kind == "rft" else {}))
+                self.recipe_of(kind, **said)
             except ValidationError as error:
-                first = error.errors()[0]
-                field = ".".join(str(part) for part in first["loc"])
-                table = "reinforcement" if first["loc"] and first["loc"][0] in self.reinforcement else "recipe"
-                raise ValueError(f"{table}: {field}: {first['msg']} (in a recipe for {kind})") from None
+                first = error.errors()[0]["loc"]
+                table = "reinforcement" if first and first[0] in self.reinforcement else "recipe"
+                given = self.recipe | (self.reinforcement if kind == "rft" else {}) | said
+                what = refusals(error, Recipe.kinds[kind], given)
+                raise ValueError(f"{table}: {what} (in a recipe for {kind})") from None
         return self
 
     def recipe_of(self, kind: str, **said: Any) -> Recipe:
@@ -135,10 +138,4 @@ def load_settings(path: str | os.PathLike[str] | None = None, **said: Any) -> Se
     try:
         return Settings.model_validate(found)
     except ValidationError as error:
-        lines = [
-            ": ".join(
-                part for part in (".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")) if part
-            )
-            for item in error.errors()
-        ]
-        raise ConfigError(f"{where}: " + "; ".join(lines)) from None
+        raise ConfigError(f"{where}: {refusals(error, Settings, found)}") from None

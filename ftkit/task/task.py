@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator
+from pydantic import ConfigDict, PrivateAttr, ValidationError, field_validator
 
 from ftkit.errors import ConfigError
 from ftkit.files import canonical_digest, write_atomically
 from ftkit.schema import AnyOutput, ChoiceOutput, JsonOutput, TextOutput, output_of
+from ftkit.schema.frozen import Frozen
 from ftkit.schema.refusal import config_error
 from ftkit.task.difference import first_difference
 from ftkit.task.message import Message
@@ -23,7 +24,7 @@ from ftkit.task.yaml_text import read_yaml, write_yaml
 __all__ = ["Task"]
 
 
-class Task(BaseModel):
+class Task(Frozen):
     """Instructions, an input template and an output. Frozen; equal tasks have equal fingerprints.
 
         task = Task("Extract the visit record.", input="{note}", output=Visit)
@@ -43,7 +44,7 @@ class Task(BaseModel):
         ConfigError: a field that makes no sense, named.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     instructions: str | None = None
     input: str | None = None

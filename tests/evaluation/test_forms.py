@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+from rich.console import Console
 
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError
@@ -65,6 +67,25 @@ def test_a_report_on_rows_from_memory_calls_them_by_their_name() -> None:
         [{"note": f"note {at}", "label": "soon"} for at in range(20)], TRIAGE, target="label", name="mine"
     )
     assert "20 rows of mine" in str(evaluate(ScriptedModel(TRIAGE, answers(["soon"] * 20)), data))
+
+
+def test_what_is_known_of_neither_model_has_no_row(tmp_path: Path) -> None:
+    data = dataset(tmp_path, TRIAGE, ["soon"] * 20)
+    model = ScriptedModel(TRIAGE, answers(["soon"] * 20))
+    free, priced = evaluate(model, data, label="a"), evaluate(model, data, label="b", gpu_hour_usd=2.0)
+
+    def forms(found: Comparison) -> list[str]:
+        pages = [found.save(tmp_path / f"c{suffix}").read_text(encoding="utf-8") for suffix in (".md", ".html")]
+        with_console = Console(file=io.StringIO(), width=120)
+        with_console.print(found)
+        assert isinstance(with_console.file, io.StringIO)
+        return [str(found), found._repr_html_(), with_console.file.getvalue(), *pages]
+
+    for form in forms(compare(free, free)):
+        assert "cost per 1,000 rows" not in form
+        assert "latency p95" in form
+    for form in forms(compare(free, priced)):
+        assert "cost per 1,000 rows" in form
 
 
 def test_junit_fails_what_got_worse(reports: list[Report], tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 import ftkit as ft
 from ftkit.recipe import RecipeFacts
@@ -57,11 +56,6 @@ def test_steps_count_the_last_small_batch() -> None:
 def test_adalora_needs_room_to_move_ranks() -> None:
     with pytest.raises(ft.ConfigError, match=r"the run has 2 in all.*use LoRA"):
         ft.SFT(adapter=ft.AdaLoRA(), epochs=1).resolve(RecipeFacts(rows=10))
-
-
-def test_recipes_are_frozen() -> None:
-    with pytest.raises(ValidationError):
-        ft.SFT().epochs = 3  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -126,3 +120,24 @@ def test_a_wrong_file_is_named(text: str, says: str, tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ft.ConfigError, match=r"nowhere\.yaml: cannot read the recipe"):
         ft.load_recipe(tmp_path / "nowhere.yaml")
+
+
+def test_a_field_that_is_set_says_how_to_make_a_changed_copy() -> None:
+    recipe = ft.SFT(epochs=2)
+    with pytest.raises(ft.ConfigError) as caught:
+        recipe.epochs = 3  # type: ignore[misc]
+    assert str(caught.value) == (
+        'SFT is frozen, so epochs cannot be changed; make a changed copy: .model_copy(update={"epochs": 3})'
+    )
+    with pytest.raises(ft.ConfigError, match=r"epoch: there is no such field in SFT; did you mean epochs\?"):
+        recipe.epoch = 3  # type: ignore[attr-defined]
+    with pytest.raises(ft.ConfigError, match="LoRA is frozen, so rank cannot be changed"):
+        del ft.LoRA().rank
+    assert recipe == ft.SFT(epochs=2)
+
+
+def test_layers_may_be_given_as_a_list_and_are_kept_hashable() -> None:
+    listed = ft.LoRA(target_modules=["q_proj", "v_proj"])
+    assert listed == ft.LoRA(target_modules=("q_proj", "v_proj"))
+    assert hash(listed) == hash(ft.LoRA(target_modules=("q_proj", "v_proj")))
+    assert listed.target_modules == ("q_proj", "v_proj")

@@ -294,7 +294,7 @@ def test_arguments_that_make_no_sense_are_refused() -> None:
     for given_, why in arguments:
         with pytest.raises(ConfigError, match=why):
             Task(**given_)
-    with pytest.raises(Exception, match="frozen"):
+    with pytest.raises(ConfigError, match="Task is frozen, so input cannot be changed"):
         TASK.input = "{x}"
 
 

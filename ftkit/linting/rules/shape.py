@@ -80,7 +80,9 @@ class EmptyTarget(FaultyRow):
         yield from super().check(seen, setting)
         row = seen.row
         if row is not None and row.completion is None and setting.kind != "prompts":
-            yield Found("there is no answer to learn; name its column with target=", None, excerpt(seen.input))
+            yield Found(
+                "there is no answer to learn; name its column with target= (--target)", None, excerpt(seen.input)
+            )
             return
         blank = seen.output_error is not None and not (seen.wanted or "").strip(" \t\r\n\"'")
         if blank:
