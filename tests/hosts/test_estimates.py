@@ -11,7 +11,7 @@ import ftkit as ft
 from ftkit.backends.fireworks import Fireworks
 from ftkit.backends.hosted import HostedBackend
 from ftkit.backends.openai_jobs import OpenAIJobs
-from ftkit.errors import RefusedError
+from ftkit.errors import ConfigError, HostError, RefusedError
 
 from .conftest import QUICK
 from .fireworks_host import FireworksFake
@@ -86,15 +86,27 @@ def test_where_the_host_says_nothing_the_catalogue_decides(
     assert ft.train(ft.SFT(epochs=1), notes, backend=where).wait(progress=False).state == "succeeded"
 
 
-def test_what_no_recipe_says_goes_along_as_it_is(notes: ft.Dataset) -> None:
+def test_what_no_recipe_says_goes_along_and_is_kept_with_the_run(
+    openai_fake: OpenAIFake, openai_jobs: OpenAIJobs, notes: ft.Dataset
+) -> None:
     more = {
         "method": {"supervised": {"hyperparameters": {"learning_rate_multiplier": 0.5}}},
         "trainingType": "Standard",
     }
-    where = OpenAIJobs("m", api_key="k", extra=more)
-    sent = where.body(ft.SFT(epochs=2), 10, {"training": "f"}, "key")["extra_body"]
-    assert sent["method"] == {
-        "type": "supervised",
-        "supervised": {"hyperparameters": {"n_epochs": 2, "batch_size": "auto", "learning_rate_multiplier": 0.5}},
-    }
-    assert sent["trainingType"] == "Standard"
+    told: dict[str, Any] = {"base_url": f"{openai_fake.url}/v1", "api_key": openai_fake.key, "patience": QUICK}
+    openai_fake.fault = lambda call: "503_text"
+    with pytest.raises(HostError):
+        ft.train(ft.SFT(epochs=2), notes, backend=OpenAIJobs("gpt-4.1-mini", extra=more, **told))
+    openai_fake.fault = lambda call: None
+    again = ft.runs.get(ft.runs.all()[0].id)
+    again._backend = openai_jobs  # as another process makes it, from the run's record alone
+    assert again.resume().wait(progress=False).state == "succeeded"
+    (job,) = openai_fake.jobs.values()
+    assert job["trainingType"] == "Standard"
+    asked = job["method"]["supervised"]["hyperparameters"]
+    assert (asked["n_epochs"], asked["learning_rate_multiplier"]) == (2, 0.5)
+
+
+def test_what_cannot_be_sent_is_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match="extra is no plain JSON data"):
+        OpenAIJobs("m", api_key="k", extra={"at": object()})

@@ -76,6 +76,7 @@ class HostedBackend(ABC, Generic[HostType]):
         self.endpoint, self.treatments = endpoint, treatments
         self.concurrency, self.patience = concurrency, patience or Patience()
         self._base_url, self._api_key = base_url, api_key
+        self.extra: dict[str, Any] = {}  # what users send along over what a recipe says; kept with the run
         self.looks = Looks(self.patience)
         self._lock = threading.Lock()
         self._made: HostType | None = None
@@ -168,8 +169,8 @@ class HostedBackend(ABC, Generic[HostType]):
                 write_rows(job.validation, folder / "validation.jsonl", form, mark=self.byte_order_mark)
             # From here on the run can be gone on with by whoever finds it.
             key = f"ftkit-{job.run_id}-{secrets.token_hex(4)}"
-            handle = {"key": key, "phase": "uploading", "url": self.host().url, "max_cost": job.max_cost}
-            store.update(job.run_id, handle=handle)
+            told = {"url": self.host().url, "max_cost": job.max_cost, "extra": self.extra}
+            store.update(job.run_id, handle={"key": key, "phase": "uploading", **told})
             self._submit(store.get(job.run_id), store)
 
     def resume(self, record: RunRecord, store: Store) -> None:
@@ -331,7 +332,8 @@ class HostedBackend(ABC, Generic[HostType]):
             files = self._files(store).upload_all(record)
             recipe = Recipe.kinds[kind].model_validate(record.recipe)
             output = Task.model_validate(record.task).output
-            order = Order(key, self.body(recipe, record.rows, files, key, output), kind)
+            extra = record.handle.get("extra", self.extra)
+            order = Order(key, self.body(recipe, record.rows, files, key, output), kind, extra)
             try:
                 note_estimate(self.host(), self.patience, order, store.get(run_id), store)
                 self._note(run_id, store, phase="creating", asked_at=time.time())
@@ -382,8 +384,6 @@ class HostedBackend(ABC, Generic[HostType]):
         """Whether a request for the job may still be under way."""
         asked_at = record.handle.get("asked_at")
         return asked_at is not None and time.time() - asked_at < self.patience.settle_s
-
-    # Small things.
 
     def _note(self, run_id: str, store: Store, **changes: Any) -> None:
         store.update(run_id, handle=store.get(run_id).handle | changes)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,6 +67,8 @@ class Order:
     """The request in the host's form, files named by their ids."""
     kind: str
     """Kind of the recipe: ``"sft"``, ``"dpo"``."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What the user sends along, over the body; empty at hosts whose backend takes none."""
 
 
 class Host(Protocol):

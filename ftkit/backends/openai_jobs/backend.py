@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -39,7 +40,8 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
         api_key: its key; from the environment by default. It is kept nowhere but in memory.
         extra: what to send along when a job is created and no recipe says: ``{"trainingType": "GlobalStandard"}`` on
             Azure, or, within the request, ``{"method": {"supervised": {"hyperparameters": {"learning_rate_multiplier":
-            0.5}}}}``. It goes as it is, and before what the recipe says.
+            0.5}}}}``. It goes as it is, before what the recipe says, and is kept with the run: no
+            key belongs in it.
         concurrency: questions asked at once.
         patience: how failing calls are tried again.
     """
@@ -69,7 +71,7 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
         )
         self.byte_order_mark = self.profile.byte_order_mark
         self.validation_needed, self.estimates = self.profile.validation_needed, self.profile.estimates
-        self._extra = extra or {}
+        self.extra = _plain(extra or {})
         # The address is part of the name where nothing else says it, so that another process finds the host again.
         if profile == "compatible" and base_url is not None:
             self.model = f"{base_url}#{model}"
@@ -111,10 +113,6 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
         else:
             method = "dpo" if isinstance(recipe, DPO) else "supervised"
             body["method"] = {"type": method, method: {"hyperparameters": asked}}
-        if self._extra:
-            body["extra_body"] = {
-                name: _merged(body[name], value) if name in body else value for name, value in self._extra.items()
-            }
         return body
 
     def fetch_weights(self, record: RunRecord, folder: Path) -> None:
@@ -184,8 +182,10 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
         return f"{url}/openai/v1" if self.name == "azure" and not url.endswith("/v1") else url
 
 
-def _merged(said: Any, more: Any) -> Any:
-    """``more`` over what is said, down to its smallest parts."""
-    if not isinstance(said, dict) or not isinstance(more, dict):
-        return more
-    return said | {name: _merged(said[name], value) if name in said else value for name, value in more.items()}
+def _plain(extra: dict[str, Any]) -> dict[str, Any]:
+    """``extra`` as the JSON that is sent and kept."""
+    try:
+        found: dict[str, Any] = json.loads(json.dumps(extra, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"extra is no plain JSON data: {error}") from None
+    return found

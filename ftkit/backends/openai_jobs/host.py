@@ -129,8 +129,7 @@ class OpenAIHost:
     def estimate(self, order: Order) -> float | None:
         if order.kind not in self.profile.estimates:
             return None
-        body = {name: held for name, held in order.body.items() if name != "extra_body"}
-        body |= order.body.get("extra_body", {})
+        body = order.body | _over(order)
         told = self.sdk.call(
             "estimating the price",
             lambda: self.sdk.client.post("/fine_tuning/jobs/estimate_price", body=body, cast_to=object),
@@ -139,7 +138,8 @@ class OpenAIHost:
 
     def create_job(self, order: Order) -> RemoteJob:
         client = self.sdk.client
-        job = self.sdk.call("creating the job", lambda: client.fine_tuning.jobs.create(**order.body))
+        asked = order.body | ({"extra_body": _over(order)} if order.extra else {})
+        job = self.sdk.call("creating the job", lambda: client.fine_tuning.jobs.create(**asked))
         return self._job(plain(job))
 
     def job(self, job_id: str) -> RemoteJob:
@@ -295,3 +295,15 @@ def _price(told: dict[str, Any]) -> float | None:
             with contextlib.suppress(ValueError, TypeError):
                 return float(str(held).lstrip("$"))
     return None
+
+
+def _over(order: Order) -> dict[str, Any]:
+    """What the user sends along, each field with what the body says in it and the user does not."""
+    return {name: _merged(order.body.get(name), value) for name, value in order.extra.items()}
+
+
+def _merged(said: Any, more: Any) -> Any:
+    """``more`` over what is said, down to its smallest parts."""
+    if not isinstance(said, dict) or not isinstance(more, dict):
+        return more
+    return said | {name: _merged(said.get(name), value) for name, value in more.items()}
