@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -30,6 +31,7 @@ __all__ = ["LocalBackend"]
 
 _PATIENCE_S = 60.0
 """How long a cancelled worker may take to finish its step before it is killed."""
+_EVENT = re.compile(r"\d\d:\d\d:\d\d [a-z]+ \{")
 _NEEDED = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "psutil")
 
 
@@ -93,11 +95,7 @@ class LocalBackend:
         """See :class:`~ftkit.backends.Backend`. Finds out when a worker has died without a word."""
         if record.state not in OPEN_STATES or "pid" not in record.handle or _alive(record.handle):
             return
-        log = store.run_folder(record.id) / "log.txt"
-        reason = (
-            f"the worker process (pid {record.handle.get('pid')}) died without a word: it was killed, or the machine "
-            f"ran out of memory or was switched off. Its log is {log}{_tail(log)}"
-        )
+        reason = _sudden_death(record, store)
         # The worker may have ended properly between the two looks; then the store says so and this changes nothing.
         changed = store.update(
             record.id,
@@ -233,10 +231,26 @@ def _alive(handle: dict[str, Any]) -> bool:
     return _process(handle) is not None
 
 
+def _sudden_death(record: RunRecord, store: Store) -> str:
+    """What can be said of a worker that is gone: how far it had come, how to go on, and libraries' last words."""
+    log = store.run_folder(record.id) / "log.txt"
+    step = checkpoint = None
+    for event in store.events(record.id):
+        step = f"step {event.data['step']} of {event.data['steps']}" if event.kind == "step" else step
+        checkpoint = event.data["step"] if event.kind == "checkpoint" else checkpoint
+    again = "begins again" if checkpoint is None else f"goes on from the checkpoint at step {checkpoint}"
+    where = f"after {step}" if step else "before the first step"
+    return (
+        f"the worker process (pid {record.handle.get('pid')}) died without a word {where}: it was killed, or the machine "
+        f"ran out of memory or was switched off. `ftkit runs resume {record.id}` {again}. Its log is {log}{_tail(log)}"
+    )
+
+
 def _tail(log: Path, lines: int = 5) -> str:
-    """The last lines of a log, to be put at the end of a message."""
+    """The last lines of a log that are no events, which the store has, to be put at the end of a message."""
     try:
-        text = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-lines:]
+        text = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         return ""
-    return "; it ends: " + " | ".join(line.strip() for line in text) if text else " (empty)"
+    said = [line.strip() for line in text if line.strip() and not _EVENT.match(line)][-lines:]
+    return "; it ends: " + " | ".join(said) if said else " (empty)" if not text else ""
