@@ -96,12 +96,13 @@ class FactsBuilder:
             answer = _said(row.completion) if row.completion is not None else ""
             rejected = _said(row.rejected) if row.rejected is not None else ""
             tools = repr(row.tools) if row.tools else ""
+            unlearned = str([at for at, turn in enumerate(row.messages) if turn.get("weight") == 0])
             asked = key("\x1d".join((turns, tools)))
             beside = "\x1e".join([_said(turn) for turn in row.prompt if is_beside(turn)]) + tools
             columns["system"].append(key(beside))
             columns["input"].append(asked)
             columns["answer"].append(key(answer.strip()) if answer else 0)
-            columns["whole"].append(key("\x1d".join((turns, answer, rejected, tools))))
+            columns["whole"].append(key("\x1d".join((turns, answer, rejected, tools, unlearned))))
             columns["rejected"].append(key(rejected.strip()) if rejected else 0)
             normal = seen.normalised_input
             columns["normal_input"].append(key(f"{normal}\x1d{beside}") if normal else asked)

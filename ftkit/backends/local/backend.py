@@ -241,8 +241,9 @@ def _sudden_death(record: RunRecord, store: Store) -> str:
     again = "begins again" if checkpoint is None else f"goes on from the checkpoint at step {checkpoint}"
     where = f"after {step}" if step else "before the first step"
     return (
-        f"the worker process (pid {record.handle.get('pid')}) died without a word {where}: it was killed, or the machine "
-        f"ran out of memory or was switched off. `ftkit runs resume {record.id}` {again}. Its log is {log}{_tail(log)}"
+        f"the worker process (pid {record.handle.get('pid')}) died without a word {where}: it was killed, or the "
+        f"machine ran out of memory or was switched off. `ftkit runs resume {record.id}` {again}. Its log is "
+        f"{log}{_tail(log)}"
     )
 
 
