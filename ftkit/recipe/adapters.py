@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from ftkit.recipe.fields import with_fields
 from ftkit.schema import Declared
 
 __all__ = ["AdaLoRA", "Adapter", "AnyAdapter", "DoRA", "Full", "LoRA", "QLoRA"]
@@ -28,6 +29,10 @@ class Adapter(Declared):
     """Base of the adapters. Frozen; every ``"auto"`` is turned into a number by :meth:`resolve` and recorded."""
 
     kind: str
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        with_fields(cls)
 
     def resolve(self, *, total_steps: int) -> Adapter:
         """The same adapter without any ``"auto"``.

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator
 from ftkit.errors import ConfigError
 from ftkit.files import canonical_digest, write_atomically
 from ftkit.recipe.adapters import Adapter, AnyAdapter, Auto, Full, LoRA
+from ftkit.recipe.fields import with_fields
 from ftkit.schema import Declared
 from ftkit.schema.refusal import refusals
 
@@ -92,6 +93,7 @@ class Recipe(Declared):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         Recipe.kinds[str(cls.model_fields["kind"].default)] = cls
+        with_fields(cls)
 
     @field_validator("adapter", mode="before")
     @classmethod

@@ -188,3 +188,17 @@ def test_copied_values_are_never_called_inconsistent() -> None:
     assert not ft.lint(ft.Dataset.from_rows(rows, task, target="r"), select=["C"]).findings
     invented = [{**row, "q": str(n)} for n, row in enumerate(rows)]
     assert len(ft.lint(ft.Dataset.from_rows(invented, task, target="r"), select=["C005"]).findings) == 5
+
+
+def test_rows_that_differ_in_what_is_learned_are_no_duplicates() -> None:
+    def row(first: int, last: int) -> dict[str, Any]:
+        turns = [("user", "hi", 1), ("assistant", "hello", first), ("user", "bye", 1), ("assistant", "good bye", last)]
+        return {
+            "messages": [
+                {"role": role, "content": text} | ({"weight": weight} if role == "assistant" else {})
+                for role, text, weight in turns
+            ]
+        }
+
+    assert not codes(ft.lint(ft.Dataset.from_rows([row(0, 1), row(1, 0), row(1, 1)])), "U001")
+    assert codes(ft.lint(ft.Dataset.from_rows([row(0, 1), row(0, 1)])), "U001") == [("U001", "train", 2)]

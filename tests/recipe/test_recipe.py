@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 import ftkit as ft
 from ftkit.recipe import RecipeFacts
+from ftkit.recipe.fields import field_lines
+from tests.recipe import field_table
 
 ADAPTERS = [ft.LoRA(rank=4), ft.QLoRA(quant_type="fp4"), ft.DoRA(use_rslora=True), ft.AdaLoRA(), ft.Full()]
 
@@ -141,3 +144,13 @@ def test_layers_may_be_given_as_a_list_and_are_kept_hashable() -> None:
     assert listed == ft.LoRA(target_modules=("q_proj", "v_proj"))
     assert hash(listed) == hash(ft.LoRA(target_modules=("q_proj", "v_proj")))
     assert listed.target_modules == ("q_proj", "v_proj")
+
+
+def test_help_and_the_documents_have_every_field() -> None:
+    assert '    learning_rate (default "auto"): Peak learning rate' in (inspect.getdoc(ft.SFT) or "")
+    assert "    grader (required): What an answer is worth" in (inspect.getdoc(ft.RFT) or "")
+    assert "    rank (default 16): Rank r of the update" in (inspect.getdoc(ft.QLoRA) or "")
+    for kind in (*field_table.RECIPES, *field_table.ADAPTERS):
+        assert all(what for _, _, what in field_lines(kind)), kind
+    page = Path(__file__).parents[2] / "docs" / "recipes.md"
+    assert field_table.tables() in page.read_text(encoding="utf-8")
