@@ -142,7 +142,7 @@ def _check_arguments(
 ) -> None:
     for name, value, known in (("form", form, Form), ("dtype", dtype, Dtype), ("base", base, Base)):
         if value not in get_args(known):
-            raise ConfigError(f"{name}: {value!r} is none of {', '.join(get_args(known))}")
+            raise ConfigError(f"{name}={value!r} is none of {', '.join(get_args(known))}")
     for name, number in (("replay_rows", replay_rows), ("max_output_tokens", max_output_tokens)):
         if number < 1:
             raise ConfigError(f"{name} must be at least 1, not {number}")
@@ -158,7 +158,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
     if not target.exists() or not any(target.iterdir()):
         return
     if not overwrite:
-        raise ConfigError(f"{target} is there already; choose another folder, or overwrite it")
+        raise ConfigError(f"{target} is there already; choose another folder, or replace it with overwrite=True")
     if "export" not in read_object(target / RECORD):
         raise ConfigError(f"{target} is no earlier export (its {RECORD} would say so), and is not overwritten")
 

@@ -35,6 +35,9 @@ def test_a_mistyped_name_is_refused_with_the_one_that_was_meant() -> None:
     assert said.endswith("; did you mean smollm2-135m?")
     with pytest.raises(ft.ModelError, match="there is no model"):
         ft.train(ft.SFT(), ROWS, backend="local:smollm2-135")
+    for task in (TASK, None):
+        with pytest.raises(ft.ModelError, match="there is no model"):
+            ft.Model("local:smollm2-135", task)
     assert Store().all() == []
 
 

@@ -73,8 +73,8 @@ def test_rows_are_read_as_everywhere_else(ftkit, tuned):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--to", "gguf"), "form: 'gguf' is none of merged, adapter, ollama"),
-        (("--dtype", "q4"), "dtype: 'q4' is none of"),
+        (("--to", "gguf"), "--to gguf is none of merged, adapter, ollama"),
+        (("--dtype", "q4"), "--dtype q4 is none of"),
         ((), "it has no rows; give rows to replay: replay=Dataset.load(…), or --data FILE"),
     ],
 )

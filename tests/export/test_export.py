@@ -287,9 +287,9 @@ def test_a_failed_export_leaves_the_earlier_one(tuned, unseen, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"form": "gguf"}, "form: 'gguf' is none of merged, adapter, ollama"),
-        ({"dtype": "int8"}, "dtype: 'int8' is none of bf16, fp16, fp32"),
-        ({"base": "other"}, "base: 'other' is none of quantised, original"),
+        ({"form": "gguf"}, "form='gguf' is none of merged, adapter, ollama"),
+        ({"dtype": "int8"}, "dtype='int8' is none of bf16, fp16, fp32"),
+        ({"base": "other"}, "base='other' is none of quantised, original"),
         ({"replay_rows": 0}, "replay_rows must be at least 1"),
         ({"max_kl": 0.0}, "max_kl must be above 0"),
         ({"max_clear_changes": 2.0}, "max_clear_changes is a share from 0 to 1"),

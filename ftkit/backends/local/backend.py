@@ -161,10 +161,10 @@ class LocalBackend:
             return score(self._scoring, conversations)
 
     def known_task(self) -> Task | None:
-        """See :class:`~ftkit.backends.Backend`: that of the run which made the model."""
+        """See :class:`~ftkit.backends.Backend`: that of the run which made the model; ModelError when there is none."""
         from ftkit.engine.source import RECORD
 
-        record = Path(self.source_name()) / RECORD
+        record = Path(self._there()) / RECORD
         if not record.is_file():
             return None
         known = json.loads(record.read_text(encoding="utf-8")).get("task")
