@@ -33,7 +33,7 @@ SimilarityMetric = Literal[
 - ``fuzzy_match``: rapidfuzz's ``WRatio``, over 100. OpenAI names the library and not the function.
 - ``bleu``: sacrebleu's ``sentence_bleu``, over 100.
 - ``gleu``: nltk's ``sentence_gleu`` (Wu et al. 2016, arXiv 1609.08144) on sacrebleu's 13a tokens.
-- ``meteor``: nltk's ``single_meteor_score`` on the same tokens; it reads WordNet, which nltk downloads by itself.
+- ``meteor``: nltk's ``single_meteor_score`` on the same tokens; it reads WordNet, which nltk's downloader fetches.
 - ``rouge_1`` … ``rouge_5``, ``rouge_l``: the F measure of rouge-score, without stemming.
 - ``cosine``: of the texts' embeddings, by the setting's embedder. OpenAI's are those of ``text-embedding-3-large``, and
   it takes ``cosine`` in Evals and in no fine-tuning job.
@@ -84,7 +84,7 @@ class TextSimilarityGrader(Grader):
         if metric == "meteor" and not _has_wordnet():
             raise unmet(
                 self,
-                "meteor reads WordNet, which is not on this machine; get it once with: "
+                "meteor reads WordNet, which is not on this machine, or not whole; get it once with: "
                 f"python -m nltk.downloader wordnet. Without a network, put {_WORDNET} as it is into a folder called "
                 "corpora, and name the folder above it in the environment variable NLTK_DATA",
             )
@@ -150,6 +150,6 @@ def _has_wordnet() -> bool:
     corpus = require("nltk.corpus", extra="graders", needed_for="The metric meteor").wordnet
     try:
         corpus.ensure_loaded()
-    except LookupError:
+    except (LookupError, OSError):  # no folder of it, or one that lacks files
         return False
     return True
