@@ -89,7 +89,7 @@ def reinforcement(recipe: RFT, output: Output | None) -> dict[str, Any]:
         },
     }
     # Not every host of the family knows these, so the host's own choice is left unsaid.
-    if recipe.compute_multiplier != "auto":
+    if recipe.compute_multiplier is not None:
         asked["hyperparameters"]["compute_multiplier"] = recipe.compute_multiplier
     if recipe.reasoning_effort != "default":
         asked["hyperparameters"]["reasoning_effort"] = recipe.reasoning_effort

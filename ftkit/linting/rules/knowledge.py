@@ -51,7 +51,7 @@ class FactsNotInInput(TallyRule):
             shown = "; ".join(f'"{fact}"' for _, fact in facts)
             many = f"{percent(absent / total)} of the answers ({absent:,} rows)"
             yield Found(
-                f"{many} state a number or a name that their input lacks, e.g. {shown}",
+                f"{many} state a number or a name that their input lacks or that is derived from it, e.g. {shown}",
                 others=tuple(row for row, _ in facts),
             )
 
