@@ -82,6 +82,8 @@ class RFT(Recipe):
     """Let ``python`` graders run, in a process of their own without network or files. They are foreign code."""
     isolation: Literal["kernel", "process"] = "kernel"
     """How they are kept apart, see :data:`ftkit.graders.Isolation`."""
+    embedder: str | None = Field(default=None, pattern=r"^[^:]+:.+$")
+    """The model that embeds texts for graders of ``cosine``: ``"openai:text-embedding-3-large"``, ``"local:NAME"``."""
 
     def model_post_init(self, context: Any) -> None:
         super().model_post_init(context)
