@@ -36,17 +36,13 @@ def main() -> None:
     recipe = ft.SFT(epochs=3, adapter=ft.LoRA(rank=16))
 
     with contextlib.nullcontext() if chosen.live else fakes(data):
-        reports = {}
+        reports = []
         for backend in chosen.backends:
             run = ft.train(recipe, train, backend=backend, max_cost=20.0).wait()
-            report = ft.evaluate(run.model, test, sampling=ft.Sampling(max_output_tokens=8), label=backend)
-            reports[backend] = (run, report)
-
-    print(f"{'backend':<28} {'accuracy':>8} {'training':>10}  tuned model")
-    for backend, (run, report) in reports.items():
-        paid = run.record.summary.get("cost_usd")
-        cost = "here" if backend.startswith("local") else "unknown" if paid is None else f"${paid:,.2f}"
-        print(f"{backend:<28} {report.headline.value:>8.1%} {cost:>10}  {run.model.name}")
+            paid = run.record.summary.get("cost_usd")
+            print(f"{backend}: {run.model.name}{'' if paid is None else f', trained for ${paid:,.2f}'}")
+            reports.append(ft.evaluate(run.model, test, sampling=ft.Sampling(max_output_tokens=8), label=backend))
+    print(ft.overview(reports))
 
 
 @contextlib.contextmanager

@@ -8,16 +8,21 @@ from ftkit.backends.answer import Answer, Request, Sampling
 from ftkit.backends.protocol import Backend
 from ftkit.backends.registry import backend_of, known_backends
 from ftkit.errors import ConfigError
-from ftkit.graders import Isolation, Limits, Setting
+from ftkit.graders import Embed, Isolation, Limits, Setting
 from ftkit.recipe import RFT
 from ftkit.schema import Output
 from ftkit.task import Message
 
-__all__ = ["ask_model", "grading_setting", "known_role", "score_with", "scores_of", "setting_of"]
+__all__ = ["ask_model", "embedder_of", "grading_setting", "known_role", "score_with", "scores_of", "setting_of"]
 
 
 def grading_setting(
-    *, allow_python: bool = False, isolation: Isolation = "kernel", limits: Limits | None = None, workers: int = 8
+    *,
+    allow_python: bool = False,
+    isolation: Isolation = "kernel",
+    limits: Limits | None = None,
+    embedder: str | None = None,
+    workers: int = 8,
 ) -> Setting:
     """A setting in which graders reach every model that :class:`ftkit.Model` and :class:`ftkit.Scorer` reach.
 
@@ -25,11 +30,16 @@ def grading_setting(
         allow_python: whether ``python`` graders may run.
         isolation: how they are kept apart.
         limits: what they may use; OpenAI's limits when left out.
+        embedder: the model that embeds texts for ``cosine``, e.g. ``"openai:text-embedding-3-large"``.
         workers: graders, and sandboxes, that run at the same time.
+
+    Raises:
+        ConfigError: no such embedder.
     """
     return Setting(
         ask=ask_model,
         scores=score_with,
+        embed=None if embedder is None else embedder_of(embedder),
         workers=workers,
         allow_python=allow_python,
         isolation=isolation,
@@ -39,7 +49,7 @@ def grading_setting(
 
 def setting_of(recipe: RFT) -> Setting:
     """What ``recipe`` allows its grader."""
-    return grading_setting(allow_python=recipe.allow_python, isolation=recipe.isolation)
+    return grading_setting(allow_python=recipe.allow_python, isolation=recipe.isolation, embedder=recipe.embedder)
 
 
 def ask_model(
@@ -94,6 +104,22 @@ def scores_of(backend: Backend) -> Callable[[Sequence[Sequence[Message]]], list[
     if scores is None:
         raise ConfigError(f"the backend {backend.name!r} gives no scores; reward models are local")
     return scores
+
+
+def embedder_of(model: str) -> Embed:
+    """The function from texts to embeddings of a model that a backend names. Nothing is loaded or asked yet.
+
+    Raises:
+        ConfigError: no backend of that name, or one that gives no embeddings.
+    """
+    backend = backend_of(model)
+    embed: Embed | None = getattr(backend, "embeddings", None)
+    if embed is None:
+        raise ConfigError(
+            f"embedder {model!r}: the backend {backend.name!r} gives no embeddings; local models do, and hosts of "
+            "OpenAI's API"
+        )
+    return embed
 
 
 def known_role(message: Message) -> Message:

@@ -39,6 +39,7 @@ from ftkit.cli.evaluation_options import (
     ComparatorNames,
     Concurrency,
     Constrained,
+    Embedder,
     ExampleFile,
     GraderFiles,
     InputUsd,
@@ -99,6 +100,7 @@ def evaluate(
     grader: GraderFiles = None,
     allow_python: AllowPython = False,
     python_isolation: PythonIsolation = "kernel",
+    embedder: Embedder = None,
     comparator: ComparatorNames = None,
     samples: Samples = 1,
     constrained: Constrained = False,
@@ -130,7 +132,7 @@ def evaluate(
 
     asked = model_of(model, task, other_task, sampling_of(max_output_tokens, temperature, constrained))
     fields = comparators_of(comparator)
-    graders = graders_of(grader, allow_python, python_isolation)
+    graders = graders_of(grader, allow_python, python_isolation, embedder)
     prices = prices_of(input_usd, output_usd, price_source, price_date)
     named = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
     rows = named.load(data, asked.task)

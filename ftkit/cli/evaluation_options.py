@@ -24,6 +24,7 @@ __all__ = [
     "ComparatorNames",
     "Concurrency",
     "Constrained",
+    "Embedder",
     "ExampleFile",
     "GraderFiles",
     "InputUsd",
@@ -55,6 +56,14 @@ GraderFiles = Annotated[
 ]
 AllowPython = Annotated[
     bool, typer.Option("--allow-python", help="Let the Python code of graders run, in a sandbox. It is foreign code.")
+]
+Embedder = Annotated[
+    str | None,
+    typer.Option(
+        "--embedder",
+        metavar="NAME:MODEL",
+        help="What embeds texts for graders of cosine: openai:text-embedding-3-large, or a model here, local:NAME.",
+    ),
 ]
 PythonIsolation = Annotated[
     str,
@@ -154,7 +163,9 @@ def walls_of(isolation: str) -> Isolation:
     return "kernel" if isolation == "kernel" else "process"
 
 
-def graders_of(files: Sequence[Path] | None, allow_python: bool, isolation: str) -> list[GraderMetric]:
+def graders_of(
+    files: Sequence[Path] | None, allow_python: bool, isolation: str, embedder: str | None
+) -> list[GraderMetric]:
     """The metrics of graders in files."""
     walls = walls_of(isolation)
     from ftkit.evaluation import graded
@@ -163,7 +174,7 @@ def graders_of(files: Sequence[Path] | None, allow_python: bool, isolation: str)
     return [
         metric
         for file in files or ()
-        for metric in graded(load_grader(file), allow_python=allow_python, isolation=walls)
+        for metric in graded(load_grader(file), allow_python=allow_python, isolation=walls, embedder=embedder)
     ]
 
 

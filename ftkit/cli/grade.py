@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ftkit.cli.data_options import ColumnNames, Columns, DataFiles, Files, FormatName, TargetColumn, TaskFile, read_task
-from ftkit.cli.evaluation_options import AllowPython, PythonIsolation, walls_of
+from ftkit.cli.evaluation_options import AllowPython, Embedder, PythonIsolation, walls_of
 from ftkit.cli.recipe_options import Assignments
 from ftkit.cli.screen import fail, json_line, note
 
@@ -25,6 +25,7 @@ def grade(
     ] = "answer",
     allow_python: AllowPython = False,
     python_isolation: PythonIsolation = "kernel",
+    embedder: Embedder = None,
     json_: Annotated[bool, typer.Option("--json", help="A JSON line for each answer.")] = False,
 ) -> None:
     """Grade answers that are there already.
@@ -39,7 +40,8 @@ def grade(
     rows = list(_rows(files, answer))
     said = [row.pop(answer) for row in rows]
     texts = [one if isinstance(one, str) else json_line(one) for one in said]
-    found = judge(known, rows, texts, allow_python=allow_python, isolation=walls_of(python_isolation))
+    walls = walls_of(python_isolation)
+    found = judge(known, rows, texts, allow_python=allow_python, isolation=walls, embedder=embedder)
     if json_:
         for row, one in zip(rows, found, strict=True):
             line: dict[str, Any] = {"id": row["id"]} if "id" in row else {}

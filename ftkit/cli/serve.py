@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ftkit.cli.evaluation_options import Embedder
 from ftkit.cli.screen import aligned, note, stamp
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def _serve(
         bool,
         typer.Option("--allow-python", help="Let clients send Python graders. Foreign code, run in a sandbox."),
     ] = False,
+    embedder: Embedder = None,
 ) -> None:
     """Serve OpenAI's fine-tuning API from this machine.
 
@@ -64,8 +66,9 @@ def _serve(
         said["models"] = dict(_pair(one, bare=True) for one in model)
     if alias:
         said["aliases"] = dict(_pair(one) for one in alias)
-    if allow_python:
-        said["reinforcement"] = {"allow_python": True}
+    reinforcement = ({"allow_python": True} if allow_python else {}) | ({"embedder": embedder} if embedder else {})
+    if reinforcement:
+        said["reinforcement"] = reinforcement
     settings = load_settings(config, **said)
 
     def ready(address: str) -> None:

@@ -68,7 +68,7 @@ def _check_rows(recipe: Recipe, rows: Dataset) -> None:
 def _check_here(recipe: RFT) -> None:
     """Fields that say something to hosts alone."""
     told = {
-        "compute_multiplier": (recipe.compute_multiplier != "auto", "num_generations says how much is tried here"),
+        "compute_multiplier": (recipe.compute_multiplier is not None, "num_generations says how much is tried here"),
         "reasoning_effort": (recipe.reasoning_effort != "default", "the local engine has no such setting"),
     }
     asked = {name: why for name, (set_, why) in told.items() if set_}

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ftkit.backends import Answer
 from ftkit.backends.grading import grading_setting
 from ftkit.data import Dataset
-from ftkit.errors import ConfigError
+from ftkit.errors import ConfigError, ModelError
 from ftkit.graders import Grade, Grader, Isolation, Limits, Sample
+from ftkit.task import Message
 
 __all__ = ["Grades", "grade"]
 
@@ -57,11 +59,12 @@ class Grades(Sequence[Grade]):
 def grade(
     grader: Grader,
     data: Dataset | Iterable[Mapping[str, Any]],
-    answers: Sequence[str | Sample],
+    answers: Sequence[str | Answer | Sample],
     *,
     allow_python: bool = False,
     isolation: Isolation = "kernel",
     limits: Limits | None = None,
+    embedder: str | None = None,
 ) -> Grades:
     """Grade answers without asking a model: to try a grader out before anything is trained by it.
 
@@ -70,13 +73,15 @@ def grade(
     Args:
         grader: any.
         data: the rows, or plain mappings of what ``{{item.…}}`` reads.
-        answers: one for each row.
+        answers: one for each row: texts, or answers of a model with the tools that they called.
         allow_python: let ``python`` graders run, in a sandbox.
         isolation: how they are kept apart.
         limits: what they may use; OpenAI's limits when left out.
+        embedder: the model that embeds texts for ``cosine``: ``"openai:text-embedding-3-large"``, ``"local:NAME"``.
 
     Raises:
         ConfigError: not one answer a row; or what the grader needs is not here or not allowed.
+        ModelError: one of the answers says that the model could not be asked.
     """
     if isinstance(data, Dataset):
         items: list[tuple[Mapping[str, Any], Any]] = [(row.item, tuple(row.prompt)) for row in data]
@@ -84,9 +89,16 @@ def grade(
         items = [(item, ()) for item in data]
     if not items or len(items) != len(answers):
         raise ConfigError(f"there are {len(items)} rows and {len(answers)} answers; give one answer for each row")
-    pairs = [
-        (item, Sample(answer, prompt=prompt) if isinstance(answer, str) else answer)
-        for (item, prompt), answer in zip(items, answers, strict=True)
-    ]
-    setting = grading_setting(allow_python=allow_python, isolation=isolation, limits=limits)
+    pairs = [(item, _sample(answer, prompt)) for (item, prompt), answer in zip(items, answers, strict=True)]
+    setting = grading_setting(allow_python=allow_python, isolation=isolation, limits=limits, embedder=embedder)
     return Grades(tuple(grader.grade_many(pairs, setting)))
+
+
+def _sample(answer: str | Answer | Sample, prompt: tuple[Message, ...]) -> Sample:
+    if isinstance(answer, Sample):
+        return answer
+    if isinstance(answer, str):
+        return Sample(answer, prompt=prompt)
+    if answer.finish_reason == "error":
+        raise ModelError(f"there is no answer to grade where the model could not be asked: {answer.error}")
+    return Sample(answer.text, tuple(answer.tool_calls or ()), prompt)

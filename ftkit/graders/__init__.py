@@ -1,6 +1,6 @@
 """Graders: what an answer is worth, as frozen objects that are the same thing as OpenAI's JSON."""
 
-from ftkit.graders.base import Ask, Grader, Isolation, Pair, Scores, Setting
+from ftkit.graders.base import Ask, Embed, Grader, Isolation, Pair, Scores, Setting
 from ftkit.graders.function import FunctionGrader
 from ftkit.graders.grade import Grade, GraderError, Sample
 from ftkit.graders.hosted import EvaluatorGrader, HostGrader, LambdaGrader
@@ -20,6 +20,7 @@ from ftkit.graders.text_similarity import TextSimilarityGrader
 __all__ = [
     "AnyGrader",
     "Ask",
+    "Embed",
     "EvaluatorGrader",
     "FunctionGrader",
     "Grade",

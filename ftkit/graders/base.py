@@ -18,7 +18,7 @@ from ftkit.schema.frozen import Frozen
 from ftkit.schema.refusal import config_error
 from ftkit.task import Message
 
-__all__ = ["Answerlike", "Ask", "Grader", "Isolation", "Pair", "Scores", "Setting", "SingleGrader"]
+__all__ = ["Answerlike", "Ask", "Embed", "Grader", "Isolation", "Pair", "Scores", "Setting", "SingleGrader"]
 
 Pair = tuple[Mapping[str, Any], Sample]
 """A row's columns (``item``) and an answer to it."""
@@ -59,6 +59,12 @@ class Ask(Protocol):
 Scores = Callable[[str, Sequence[Sequence[Message]]], list[float]]
 """The scores that a reward model, by its name, gives to the last turn of each conversation."""
 
+Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
+"""The embedding of each text, none of them empty; all have one length.
+
+Raises DataError when a text cannot be embedded, and HostError when a host cannot be asked.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -67,6 +73,7 @@ class Setting:
     Attributes:
         ask: how models are asked; None: graders that ask a model are refused.
         scores: how reward models are asked; None: graders that need one are refused.
+        embed: how texts are embedded; None: graders that compare embeddings are refused.
         workers: parts of ``multi``, and Python sandboxes, that run at the same time.
         allow_python: whether ``python`` graders may run. Off unless the user says otherwise: it is foreign code.
         isolation: of Python graders, see :data:`Isolation`.
@@ -75,6 +82,7 @@ class Setting:
 
     ask: Ask | None = None
     scores: Scores | None = None
+    embed: Embed | None = None
     workers: int = 8
     allow_python: bool = False
     isolation: Isolation = "kernel"

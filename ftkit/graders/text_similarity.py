@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Literal
 
 from pydantic import field_validator
 
-from ftkit.errors import ConfigError
 from ftkit.extras import check_installed, require
-from ftkit.graders.base import Setting, SingleGrader, unmet
-from ftkit.graders.grade import Sample
+from ftkit.graders.base import Grader, Pair, Setting, finite, unmet
+from ftkit.graders.cosine import cosines
+from ftkit.graders.grade import Grade, GradingError
 from ftkit.graders.template import Template
 
 __all__ = ["SimilarityMetric", "TextSimilarityGrader"]
@@ -33,20 +33,25 @@ SimilarityMetric = Literal[
 - ``fuzzy_match``: rapidfuzz's ``WRatio``, over 100. OpenAI names the library and not the function.
 - ``bleu``: sacrebleu's ``sentence_bleu``, over 100.
 - ``gleu``: nltk's ``sentence_gleu`` (Wu et al. 2016, arXiv 1609.08144) on sacrebleu's 13a tokens.
-- ``meteor``: nltk's ``single_meteor_score`` on the same tokens; it reads WordNet, which nltk downloads by itself.
+- ``meteor``: nltk's ``single_meteor_score`` on the same tokens; it reads WordNet, which nltk's downloader fetches.
 - ``rouge_1`` … ``rouge_5``, ``rouge_l``: the F measure of rouge-score, without stemming.
-- ``cosine``: of embeddings. OpenAI takes it in Evals and in no fine-tuning job; here it is refused.
+- ``cosine``: of the texts' embeddings, by the setting's embedder. OpenAI's are those of ``text-embedding-3-large``, and
+  it takes ``cosine`` in Evals and in no fine-tuning job.
 """
+
+_WORDNET = "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages/corpora/wordnet.zip"
+"""Whence nltk's downloader has it (https://www.nltk.org/nltk_data/)."""
 
 _MODULES: dict[str, tuple[str, ...]] = {
     "fuzzy_match": ("rapidfuzz",),
     "bleu": ("sacrebleu",),
     "gleu": ("nltk", "sacrebleu"),
     "meteor": ("nltk", "sacrebleu"),
+    "cosine": (),
 }
 
 
-class TextSimilarityGrader(SingleGrader):
+class TextSimilarityGrader(Grader):
     """How alike ``input`` and ``reference`` are, from 0 to 1
     (https://platform.openai.com/docs/guides/graders#text-similarity-graders)."""
 
@@ -65,16 +70,6 @@ class TextSimilarityGrader(SingleGrader):
         Template.of(source)
         return source
 
-    @field_validator("evaluation_metric")
-    @classmethod
-    def _not_cosine(cls, metric: SimilarityMetric) -> SimilarityMetric:
-        if metric == "cosine":
-            raise ConfigError(
-                "cosine compares embeddings, and OpenAI takes it in Evals only, in no fine-tuning job; take another "
-                "metric, or a function of yours that embeds both texts"
-            )
-        return metric
-
     @property
     def bounds(self) -> tuple[float, float]:
         return 0.0, 1.0
@@ -89,13 +84,40 @@ class TextSimilarityGrader(SingleGrader):
         if metric == "meteor" and not _has_wordnet():
             raise unmet(
                 self,
-                "meteor reads WordNet, which is not on this machine; get it once with: "
-                "python -m nltk.downloader wordnet",
+                "meteor reads WordNet, which is not on this machine, or not whole; get it once with: "
+                f"python -m nltk.downloader wordnet. Without a network, put {_WORDNET} as it is into a folder called "
+                "corpora, and name the folder above it in the environment variable NLTK_DATA",
+            )
+        if metric == "cosine" and setting.embed is None:
+            raise unmet(
+                self,
+                "cosine compares embeddings, and no embedder is named; name one beside the grader: "
+                'embedder="openai:text-embedding-3-large", which is what OpenAI takes, or "local:NAME"; on the command '
+                "line, --embedder",
             )
 
-    def score(self, item: Mapping[str, Any], sample: Sample) -> float:
-        text, wanted = (Template.of(source).render(item, sample) for source in (self.input, self.reference))
-        return min(1.0, max(0.0, _measure(self.evaluation_metric)(text, wanted)))
+    def grade_many(self, pairs: Sequence[Pair], setting: Setting) -> list[Grade]:
+        self.check(setting)
+        grades: dict[int, Grade] = {}
+        texts: dict[int, tuple[str, str]] = {}
+        templates = Template.of(self.input), Template.of(self.reference)
+        for at, (item, sample) in enumerate(pairs):
+            try:
+                text, wanted = (one.render(item, sample) for one in templates)
+                texts[at] = text, wanted
+            except GradingError as error:
+                grades[at] = error.grade
+        grades |= zip(texts, self._measured(list(texts.values()), setting), strict=True)
+        return [grades[at] for at in range(len(pairs))]
+
+    def _measured(self, texts: Sequence[tuple[str, str]], setting: Setting) -> list[Grade]:
+        """The grade of each text beside the wanted one."""
+        if self.evaluation_metric == "cosine" and setting.embed is not None:
+            found = cosines(texts, setting.embed)
+        else:
+            measure = _measure(self.evaluation_metric)
+            found = [measure(text, wanted) for text, wanted in texts]
+        return [one.grade if isinstance(one, GradingError) else Grade(min(1.0, max(0.0, finite(one)))) for one in found]
 
 
 @cache
@@ -128,6 +150,6 @@ def _has_wordnet() -> bool:
     corpus = require("nltk.corpus", extra="graders", needed_for="The metric meteor").wordnet
     try:
         corpus.ensure_loaded()
-    except LookupError:
+    except (LookupError, OSError):  # no folder of it, or one that lacks files
         return False
     return True

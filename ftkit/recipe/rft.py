@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -70,9 +70,9 @@ class RFT(Recipe):
     (DAPO's dynamic sampling). Each time costs as much as drawing answers for the prompts that are replaced."""
     eval_generations: int = Field(default=1, ge=1)
     """Answers to each validation prompt. One is the likeliest; several are drawn at ``temperature``."""
-    compute_multiplier: Annotated[float, Field(gt=1e-5, le=10.0)] | Literal["auto"] = "auto"
-    """Of hosts only: how much exploration is computed, as a multiple of what the host chooses (OpenAI's API reference,
-    reinforcement hyperparameters). Here ``num_generations`` says it."""
+    compute_multiplier: float | None = Field(default=None, gt=1e-5, le=10.0)
+    """Of hosts only: how much exploration is computed, as a multiple of the usual; ``None`` leaves it to the host
+    (OpenAI's API reference, reinforcement hyperparameters). Here ``num_generations`` says it."""
     reasoning_effort: Literal["default", "low", "medium", "high"] = "default"
     """Of hosts only: how long a model thinks before it answers, for models that do. ``default`` is the host's."""
     probe_prompts: int = Field(default=16, ge=0)
@@ -82,6 +82,8 @@ class RFT(Recipe):
     """Let ``python`` graders run, in a process of their own without network or files. They are foreign code."""
     isolation: Literal["kernel", "process"] = "kernel"
     """How they are kept apart, see :data:`ftkit.graders.Isolation`."""
+    embedder: str | None = Field(default=None, pattern=r"^[^:]+:.+$")
+    """The model that embeds texts for graders of ``cosine``: ``"openai:text-embedding-3-large"``, ``"local:NAME"``."""
 
     def model_post_init(self, context: Any) -> None:
         super().model_post_init(context)

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from ftkit.backends.grading import embedder_of
 from ftkit.engine.embedded import EMBEDDED
 from ftkit.errors import ConfigError
 from ftkit.recipe import Recipe
@@ -42,7 +43,7 @@ class Settings(BaseModel):
     """Fields of the recipe of every job, e.g. ``adapter = {kind = "qlora"}``; what a job says itself goes before."""
     reinforcement: dict[str, Any] = Field(default_factory=dict)
     """The same of reinforcement jobs only, e.g. ``max_output_tokens = 512``. With ``allow_python = true`` clients may
-    send Python graders, which run in a sandbox."""
+    send Python graders, which run in a sandbox; with ``embedder = "local:NAME"`` graders of ``cosine``."""
     concurrent_jobs: int = Field(default=1, ge=1)
     """Jobs that train at once; the others wait in a queue."""
     max_file_bytes: int = Field(default=512 * 2**20, ge=1)
@@ -86,6 +87,11 @@ class Settings(BaseModel):
                 raise ValueError(f"aliases: {alias!r} is the name of a model already")
         if "grader" in self.reinforcement:
             raise ValueError("reinforcement: grader: each job brings its own")
+        if self.reinforcement.get("embedder") is not None:
+            try:
+                embedder_of(str(self.reinforcement["embedder"]))
+            except ConfigError as error:
+                raise ValueError(f"reinforcement: {error}") from None
         for kind in ("sft", "dpo", "rft"):
             said = {"grader": _ANY_GRADER} if kind == "rft" else {}
             try:

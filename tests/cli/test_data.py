@@ -99,9 +99,9 @@ def test_check_reads_preferences_and_shows_both_answers(ftkit, task):
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [
-        (["--chosen", "good"], 2, "chosen= needs rejected= beside it"),
+        (["--chosen", "good"], 2, "--chosen needs --rejected beside it"),
         ([*ANSWERS, "--target", "good"], 2, "name one kind"),
-        (["--target", "good", "--margin", "by"], 2, "it needs chosen= and rejected="),
+        (["--target", "good", "--margin", "by"], 2, "it needs --chosen and --rejected"),
         (["--chosen", "good", "--rejected", "worse"], 1, "p.jsonl:1: rejected: there is no column 'worse'"),
         (["--chosen", "bad", "--rejected", "good"], 1, "1 of 2 rows cannot be used"),
     ],

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import builtins
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -115,24 +117,79 @@ def _wordnet(folder: Path) -> None:
     (corpus / "index.noun").write_text("".join(lines), encoding="ascii")
 
 
-@pytest.mark.parametrize("there", [False, True])
-def test_meteor_is_nltks_where_wordnet_is_and_else_refused(tmp_path: Path, there: bool) -> None:
+@pytest.mark.parametrize("there", [None, "folder", "zip", "part"])
+def test_meteor_is_nltks_where_wordnet_is_and_else_refused(tmp_path: Path, there: str | None) -> None:
     if there:
         _wordnet(tmp_path)
+    if there == "zip":  # as it is downloaded by hand
+        made = shutil.make_archive(str(tmp_path / "made"), "zip", tmp_path / "corpora", "wordnet")
+        shutil.rmtree(tmp_path / "corpora" / "wordnet")
+        shutil.move(made, tmp_path / "corpora" / "wordnet.zip")
+    if there == "part":  # as other packages of WordNet's files have it
+        (tmp_path / "corpora" / "wordnet" / "lexnames").unlink()
     code = f"import nltk.data; nltk.data.path[:] = [{str(tmp_path)!r}]\n{METEOR}"  # whatever this machine has
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    if not there:
+    if there in (None, "part"):
         assert done.returncode == 1
+        assert "Traceback" not in done.stderr
         assert "python -m nltk.downloader wordnet" in done.stderr
+        assert "corpora/wordnet.zip" in done.stderr
+        assert "NLTK_DATA" in done.stderr
         return
     found, wanted, other = json.loads(done.stdout or done.stderr)
     assert found == pytest.approx(wanted)
     assert found > other  # an auto is a car
 
 
-def test_cosine_is_refused() -> None:
-    with pytest.raises(ConfigError, match="embeddings"):
-        ft.TextSimilarityGrader(reference="x", evaluation_metric="cosine")
+COSINE = ft.TextSimilarityGrader(reference="{{item.wanted}}", evaluation_metric="cosine")
+
+
+def test_cosine_needs_an_embedder_beside_the_grader() -> None:
+    assert COSINE.model_dump().keys() == {"type", "name", "input", "reference", "evaluation_metric"}  # OpenAI's form
+    with pytest.raises(ConfigError, match=r'embedder="openai:text-embedding-3-large"'):
+        COSINE.check(NOTHING)
+    with pytest.raises(ConfigError, match="there is no backend 'nowhere'"):
+        ft.grade(COSINE, [{"wanted": "a"}], ["a"], embedder="nowhere:model")
+    with pytest.raises(ConfigError, match="'together' gives no embeddings"):
+        grading.grading_setting(embedder="together:a-model")
+
+
+def test_cosine_is_that_of_the_embeddings_clipped_and_each_text_is_embedded_once() -> None:
+    vectors = {"east": [3.0, 0.0], "north": [0.0, 2.0], "west": [-1.0, 0.0], "northeast": [1.0, 1.0], "none": [0.0, 0]}
+    asked: list[str] = []
+
+    def embed(texts: Sequence[str]) -> list[list[float]]:
+        asked.extend(texts)
+        return [vectors[text] for text in texts]
+
+    texts = ["east", "north", "west", "northeast", "none", ""]
+    pairs = [({"wanted": "east"}, Sample(text)) for text in texts] + [({}, Sample("north"))]
+    grades = COSINE.grade_many(pairs, Setting(embed=embed))
+    assert [one.reward for one in grades] == pytest.approx([1, 0, 0, 0.5**0.5, 0, 0, 0])
+    assert [one.error for one in grades] == [None] * 6 + ["invalid_variable_error"]
+    assert sorted(asked) == sorted(texts[:5])
+
+
+def test_local_models_embed_by_the_mean_of_their_last_hidden_states(tiny_model: str) -> None:
+    import torch
+    from sklearn.metrics.pairwise import cosine_similarity
+    from transformers import AutoModel, AutoTokenizer
+
+    model, tokenizer = (
+        AutoModel.from_pretrained(tiny_model, dtype=torch.float32),
+        AutoTokenizer.from_pretrained(tiny_model),
+    )
+    texts = [REFERENCE, HYPOTHESIS]
+    with torch.inference_mode():
+        rows = [tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"] for text in texts]
+        first, second = (model(input_ids=one).last_hidden_state[0].mean(dim=0).numpy() for one in rows)
+    wanted = cosine_similarity([first], [second])[0, 0]
+    rows_, answers = [{"wanted": REFERENCE}] * 3, [HYPOTHESIS, REFERENCE, "long " * 600]
+    found = ft.grade(COSINE, rows_, answers, embedder=f"local:{tiny_model}")
+    assert [one.reward for one in found] == pytest.approx([max(0.0, wanted), 1.0, 0.0], abs=1e-5)
+    assert wanted > 0.01
+    assert found.errors == {"other_error": 1}
+    assert "600" in str(found[2].detail) or "601" in str(found[2].detail)
 
 
 JUDGE: list[dict[str, Any]] = [

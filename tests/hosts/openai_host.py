@@ -27,6 +27,11 @@ DEVIATIONS = (
 """How answers of the real API differ from its own specification, by the specification's own examples."""
 
 
+def embedding(text: str) -> list[float]:
+    """What the fake embeds a text as: how often each letter stands in it."""
+    return [float(text.lower().count(letter)) for letter in "abcdefghijklmnopqrstuvwxyz "]
+
+
 _UPLOAD = {"created_at": 1_790_000_000, "expires_at": 1_790_003_600}
 
 
@@ -42,7 +47,12 @@ class OpenAIFake(Fake):
     def __init__(self) -> None:
         super().__init__()
         self.price: float | None = 2.5
-        self.spec = OpenApi("openai-finetuning-openapi.yaml", also=frozenset({"trainingType"}), deviations=DEVIATIONS)
+        self.spec = OpenApi(
+            "openai-finetuning-openapi.yaml",
+            unlisted=frozenset({"POST /embeddings"}),
+            also=frozenset({"trainingType"}),
+            deviations=DEVIATIONS,
+        )
         self.files: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
@@ -105,9 +115,28 @@ class OpenAIFake(Fake):
             case ("POST", "chat", "completions"):
                 status, body = self.chat(call.json())
                 return status, body, {"x-request-id": "req_1"}
+            case ("POST", "embeddings"):
+                return self._embed(call.json())
             case (_, "batches", *rest):
                 return self.batches.answer(call, rest)
         return _error(404, f"no such path {path}", None)
+
+    def _embed(self, asked: dict[str, Any]) -> Reply:
+        """The API's answer to what its reference lets be asked; longest text 8,192 tokens, here of two characters."""
+        assert asked.keys() <= {"input", "model", "encoding_format", "dimensions", "user"}
+        texts = asked["input"]
+        assert asked["encoding_format"] == "float"
+        assert 0 < len(texts) <= 2048
+        if not all(texts):
+            return _error(400, "Invalid 'input': input cannot be an empty string.", None)
+        if any(len(text) > 2 * 8192 for text in texts):
+            message = "This model's maximum context length is 8192 tokens, however you requested more."
+            return _error(400, message, None)
+        data = [
+            {"object": "embedding", "index": number, "embedding": embedding(text)} for number, text in enumerate(texts)
+        ]
+        usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
+        return 200, {"object": "list", "data": data[::-1], "model": asked["model"], "usage": usage}, {}
 
     def new_id(self, begin: str) -> str:
         self.count += 1

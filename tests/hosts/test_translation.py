@@ -50,6 +50,7 @@ OTHER_OF_RFT = {
     "num_iterations": 2, "mask_truncated_completions": True, "dynamic_sampling": 1, "eval_generations": 3,
     "compute_multiplier": 0.5, "reasoning_effort": "low",
     "probe_prompts": 0, "use_bias_correction_kl": False, "allow_python": True, "isolation": "process",
+    "embedder": "local:smollm2-135m",
 }  # fmt: skip
 GO_TOGETHER = {"importance_sampling_level": {"loss_type": "grpo"}}
 """Fields that a recipe takes with others alone."""

@@ -123,7 +123,8 @@ def rewarding(tokenizer: Any, shared_models: Path, tmp_path_factory: pytest.Temp
     """A server of a random model with favourites, so that there is something to choose from."""
     folder = tmp_path_factory.mktemp("rewarding")
     decided = save_tiny(folder / "decided", "llama", tokenizer, initializer_range=0.5)
-    running = Running(new_home(folder / "home", shared_models), "--model", f"decided={decided}", settings=_REWARDING)
+    options = ("--model", f"decided={decided}", "--embedder", f"local:{decided}")
+    running = Running(new_home(folder / "home", shared_models), *options, settings=_REWARDING)
     yield running
     running.stop()
 

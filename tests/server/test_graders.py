@@ -47,6 +47,17 @@ def test_a_grader_grades_one_answer(rewarding: Running) -> None:
     assert flags(run(rewarding, reads_json, "yes", letter="e")) == ["sample_parse_error"]
 
 
+def test_the_owners_embedder_compares_by_cosine(server: Running, rewarding: Running) -> None:
+    near = {"type": "text_similarity", "name": "near", "input": "{{sample.output_text}}", "reference": "{{item.said}}"}
+    near["evaluation_metric"] = "cosine"
+    same, other = (run(rewarding, near, "the old cat", said=said) for said in ("the old cat", "rates of interest"))
+    assert same.reward == pytest.approx(1.0)
+    assert 0 <= other.reward < 0.99
+    assert flags(same) == flags(other) == []
+    with pytest.raises(openai.BadRequestError, match="no embedder is named"):
+        run(server, near, "the old cat", said="a cat")
+
+
 def test_python_runs_in_its_sandbox_and_parts_are_told(rewarding: Running) -> None:
     both = {"type": "multi", "name": "both", "graders": {"p": PYTHON, "s": LIKES_E}, "calculate_output": "p + 2 * s"}
     found = run(rewarding, both, "Eels", letter="e")

@@ -35,6 +35,7 @@ def test_options_go_before_the_file_and_names_are_added(tmp_path: Path) -> None:
         ("port = 1 2", "not valid TOML"),
         ("prot = 1", "prot: there is no such field in Settings; did you mean port?"),
         ("port = 70000", "port: should be less than or equal to 65535"),
+        ('[reinforcement]\nembedder = "elsewhere:m"', "reinforcement: there is no backend 'elsewhere'"),
         ('[aliases]\na = "none"', "'a' stands for 'none', which is none of models"),
         ('[aliases]\n"smollm2-135m" = "smollm2-135m"', "is the name of a model already"),
         ('[models]\n"a:b" = "x"', "'a:b' is no name for a model"),

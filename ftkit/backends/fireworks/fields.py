@@ -80,6 +80,7 @@ TREATMENTS: dict[str, Treatments] = {
         "probe_prompts": Treatment("no effect", "answers are looked at beforehand on this machine alone"),
         "allow_python": Treatment("no effect", "says what this machine may run; the host runs the evaluator"),
         "isolation": HERE_ONLY,
+        "embedder": Treatment("no effect", "is for graders that run on this machine; the host runs the evaluator"),
     },
 }
 """By the recipe's kind."""

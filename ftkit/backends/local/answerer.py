@@ -10,6 +10,7 @@ from typing import Any
 from ftkit.backends.answer import Answer, OnAnswer, Request, Sampling
 from ftkit.engine.artefact import versions
 from ftkit.engine.calls import read_answer
+from ftkit.engine.embedding import embeddings
 from ftkit.engine.generation import Generated, generate
 from ftkit.engine.grammar import Grammars
 from ftkit.engine.likelihood import divergences, text_losses
@@ -113,6 +114,11 @@ class LocalAnswerer:
         each = torch_dtype(pretrained.precision).itemsize
         needed = pretrained.model.num_parameters() * each
         return bool(free_memory_bytes(pretrained.model.device) > 1.3 * needed)  # and what answering takes
+
+    def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
+        """The embedding of each text; see :mod:`ftkit.engine.embedding`."""
+        with self._lock:
+            return embeddings(self._model(), texts)
 
     def text_losses(self, texts: Sequence[str]) -> list[tuple[float, int]]:
         """Negative log-likelihood of each text in nats, and its tokens; see :mod:`ftkit.engine.likelihood`."""

@@ -13,9 +13,8 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ftkit.backends.answer import Answerer
 from ftkit.backends.grading import setting_of
 from ftkit.backends.local.presence import check_there
 from ftkit.backends.protocol import TrainingJob
@@ -26,6 +25,9 @@ from ftkit.extras import check_installed, require
 from ftkit.recipe import RFT, Recipe
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
 from ftkit.task import Message, Task
+
+if TYPE_CHECKING:
+    from ftkit.backends.local.answerer import LocalAnswerer
 
 __all__ = ["LocalBackend"]
 
@@ -48,7 +50,7 @@ class LocalBackend:
     def __init__(self, model: str, *, epoch_models: int = 0) -> None:
         self.model = model
         self._epoch_models = epoch_models
-        self._answerer: Answerer | None = None
+        self._answerer: LocalAnswerer | None = None
         self._scoring: Any = None
         self._lock = threading.Lock()
 
@@ -132,7 +134,7 @@ class LocalBackend:
             raise RunError(f"the model of run {record.id} is gone from {store.run_folder(record.id)}")
         return record.id
 
-    def answerer(self) -> Answerer:
+    def answerer(self) -> LocalAnswerer:
         """See :class:`~ftkit.backends.Backend`. The weights are loaded at the first question."""
         with self._lock:
             if self._answerer is None:
@@ -159,6 +161,16 @@ class LocalBackend:
             if self._scoring is None:
                 self._scoring = load_for_scores(where)
             return score(self._scoring, conversations)
+
+    def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
+        """The embedding of each text: the mean of the model's last hidden states over its tokens. The weights are
+        loaded at the first call, and shared with :meth:`answerer`.
+
+        Raises:
+            ModelError: the model cannot be loaded.
+            DataError: a text is longer than it takes.
+        """
+        return self.answerer().embeddings(texts)
 
     def known_task(self) -> Task | None:
         """See :class:`~ftkit.backends.Backend`: that of the run which made the model; ModelError when there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.backend import HostedBackend
 from ftkit.backends.hosted.patience import Patience
 from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
+from ftkit.backends.openai_jobs.embedding import OpenAIEmbedder
 from ftkit.backends.openai_jobs.fields import hyperparameters, treatments
 from ftkit.backends.openai_jobs.host import KEY, OpenAIHost
 from ftkit.backends.openai_jobs.profiles import PROFILES
@@ -72,6 +73,7 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
         self.byte_order_mark = self.profile.byte_order_mark
         self.validation_needed, self.estimates = self.profile.validation_needed, self.profile.estimates
         self.extra = _plain(extra or {})
+        self._embedder: OpenAIEmbedder | None = None
         # The address is part of the name where nothing else says it, so that another process finds the host again.
         if profile == "compatible" and base_url is not None:
             self.model = f"{base_url}#{model}"
@@ -167,15 +169,30 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
         if refused is not None:
             raise RefusedError(f"{self.name}: {refused}", backend=self.name, fields=("grader",))
 
+    def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
+        """The embedding of each text, none of them empty, by this model.
+
+        Raises:
+            ConfigError: there is no key.
+            DataError: a text is longer than the model takes.
+            HostError: the host refuses, or cannot be reached.
+        """
+        if self._embedder is None:
+            self._embedder = OpenAIEmbedder(Sdk(self.name, self._asked_at(), self.key()), self._known_as, self.patience)
+        return self._embedder(texts)
+
     def make_host(self) -> OpenAIHost:
         return OpenAIHost(self.profile, Sdk(self.name, self.url(), self.key()))
 
     def make_answerer(self) -> Answerer:
-        url = self.url() if self._base_url or not self.profile.answers_at else self.profile.answers_at
+        url = self._asked_at()
         batches = self.host() if self.profile.batches else None
         return OpenAIAnswerer(
             self.profile, url, self.key(), self._known_as, self.patience, self.concurrency, batches=batches
         )
+
+    def _asked_at(self) -> str:
+        return self.url() if self._base_url or not self.profile.answers_at else self.profile.answers_at
 
     def url(self) -> str:
         url = super().url()

@@ -43,6 +43,7 @@ REINFORCEMENT: dict[str, Treatment] = {
     "probe_prompts": Treatment("no effect", "answers are looked at beforehand on this machine alone"),
     "allow_python": _RUN_THERE,
     "isolation": HERE_ONLY,
+    "embedder": _RUN_THERE,
 }
 """The fields that ``RFT`` adds to, or that it changes of, the other recipes'."""
 
@@ -57,7 +58,10 @@ def grader_refused(grader: Grader, profile: Profile) -> str | None:
         return f"the host knows no grader of type {', '.join(dict.fromkeys(grader.foreign))}"
     if grader.type == "label_model":
         return "the host takes label_model as a part of multi alone"
-    elsewhere = [model for model in _models(grader.model_dump(mode="json")) if _elsewhere(model, profile)]
+    form = grader.model_dump(mode="json")
+    if any(part.get("evaluation_metric") == "cosine" for part in _parts(form)):
+        return "the host compares texts by cosine in its evaluations alone, and in no training; take another metric"
+    elsewhere = [model for model in _models(form) if _elsewhere(model, profile)]
     return f"the host asks its own models alone, not {', '.join(elsewhere)}" if elsewhere else None
 
 
@@ -85,7 +89,7 @@ def reinforcement(recipe: RFT, output: Output | None) -> dict[str, Any]:
         },
     }
     # Not every host of the family knows these, so the host's own choice is left unsaid.
-    if recipe.compute_multiplier != "auto":
+    if recipe.compute_multiplier is not None:
         asked["hyperparameters"]["compute_multiplier"] = recipe.compute_multiplier
     if recipe.reasoning_effort != "default":
         asked["hyperparameters"]["reasoning_effort"] = recipe.reasoning_effort
@@ -96,8 +100,11 @@ def reinforcement(recipe: RFT, output: Output | None) -> dict[str, Any]:
 
 
 def _models(form: dict[str, Any]) -> list[str]:
-    parts = form["graders"].values() if form["type"] == "multi" else [form]
-    return [part["model"] for part in parts if "model" in part]
+    return [part["model"] for part in _parts(form) if "model" in part]
+
+
+def _parts(form: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(form["graders"].values()) if form["type"] == "multi" else [form]
 
 
 def _elsewhere(model: str, profile: Profile) -> bool:

@@ -17,23 +17,29 @@ __all__ = ["GraderMetric", "graded"]
 
 
 def graded(
-    grader: Grader, *, allow_python: bool = False, isolation: Isolation = "kernel", limits: Limits | None = None
+    grader: Grader,
+    *,
+    allow_python: bool = False,
+    isolation: Isolation = "kernel",
+    limits: Limits | None = None,
+    embedder: str | None = None,
 ) -> tuple[GraderMetric, ...]:
     """The metrics of a grader: its own grade, and for ``multi`` each part's, as ``name:part``.
 
     An answer that cannot be graded counts 0; a note of the report counts the reasons.
 
     Args:
-        grader: any; one that runs no Python code can be given to ``evaluate`` as it is.
+        grader: any; one that needs none of what follows can be given to ``evaluate`` as it is.
         allow_python: let ``python`` graders run, in a sandbox.
         isolation: how they are kept apart.
         limits: what they may use; OpenAI's limits when left out.
+        embedder: the model that embeds texts for ``cosine``: ``"openai:text-embedding-3-large"``, ``"local:NAME"``.
 
     Raises:
         ConfigError: what the grader needs is not here, or not allowed.
         MissingExtraError: a library is not installed.
     """
-    setting = grading_setting(allow_python=allow_python, isolation=isolation, limits=limits)
+    setting = grading_setting(allow_python=allow_python, isolation=isolation, limits=limits, embedder=embedder)
     grader.check(setting)
     grading = _Grading(grader, setting)
     parts = grader.graders if isinstance(grader, MultiGrader) else {}
