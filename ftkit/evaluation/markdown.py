@@ -78,6 +78,7 @@ def overview_markdown(overview: Overview) -> str:
     parts = [
         f"## {_escaped(overview.primary)} of {len(overview.reports)} reports",
         _table(OVERVIEW_HEADER, overview.cells),
+        overview.front,
     ]
     return "\n\n".join([*parts, *map(_made, overview.reports)]) + "\n"
 

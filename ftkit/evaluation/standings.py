@@ -72,6 +72,12 @@ class Overview(Shown, BaseModel):
         """The table in words, under :data:`HEADER`."""
         return [self._line(one, report) for one, report in zip(self.standings, self.reports, strict=True)]
 
+    @property
+    def front(self) -> str:
+        """What it means to be on the front here: what counts as the price."""
+        _, price = places(self.labelled, self.primary)
+        return f"On the front: no other is as good for less, or better for as much, by {price}."
+
     def _line(self, one: Standing, report: Report) -> list[str]:
         metric = report[self.primary]
         change = "–" if one.difference is None else change_text(one.difference, metric.unit)

@@ -61,7 +61,7 @@ def overview_text(overview: Overview) -> str:
         unit = overview.reports[0][overview.primary].unit
         margin = f", margin {margin_text(overview.margin, unit)}"
     head = f"{overview.primary} on {count_text(len(overview.reports[0].rows))} rows, paired with the first{margin}"
-    return "\n".join([head, "", *_aligned(OVERVIEW_HEADER, overview.cells)])
+    return "\n".join([head, "", *_aligned(OVERVIEW_HEADER, overview.cells), "", overview.front])
 
 
 def report_table(report: Report) -> RenderableType:

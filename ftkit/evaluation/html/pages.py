@@ -93,7 +93,12 @@ def overview_page(overview: Overview) -> str:
         element("p", "ftkit overview", class_="quiet"),
         element("h1", f"{overview.primary} of {len(labelled)} reports"),
         element("p", f"Each is compared with {labelled[0][0]}, row by row.", class_="headline"),
-        element("section", table(OVERVIEW_HEADER, rows, "numbers"), class_="panel"),
+        element(
+            "section",
+            table(OVERVIEW_HEADER, rows, "numbers"),
+            element("p", overview.front, class_="quiet"),
+            class_="panel",
+        ),
         *_shared_charts(labelled, overview.primary),
         chart_panel(
             "Quality",
