@@ -12,6 +12,9 @@ from ftkit.errors import ConfigError
 
 __all__ = ["config_error", "refusals", "unknown_field"]
 
+_LONGEST = 40
+"""Characters of a refused value that are shown."""
+
 
 def config_error(error: ValidationError, model: type[BaseModel], given: Any) -> ConfigError:
     """:func:`refusals` as a :class:`~ftkit.errors.ConfigError` that names ``model``."""
@@ -30,6 +33,7 @@ def refusals(error: ValidationError, model: type[BaseModel], given: Any) -> str:
         given: what it was to be made of.
     """
     found: dict[str, list[str]] = {}
+    ends: dict[str, str] = {}
     for one in error.errors(include_url=False):
         *before, last = _path(one["loc"], given, whole=one["type"] in ("missing", "extra_forbidden")) or [""]
         if one["type"] == "extra_forbidden":
@@ -39,13 +43,24 @@ def refusals(error: ValidationError, model: type[BaseModel], given: Any) -> str:
         else:
             what = one["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to parse")[0]
             what = what.replace("a valid tuple", "a list")
-        if one["type"] == "string_type" and isinstance(one["input"], bool):
-            what += " (YAML reads a bare yes, no, on or off as a boolean: put it in quotes)"
-        found.setdefault(".".join([*before, last]), []).append(what)
+        field = ".".join([*before, last])
+        found.setdefault(field, []).append(what)
+        if what.startswith("should "):
+            ends[field] = _given(one["input"], text=one["type"] == "string_type")
     return "; ".join(
         f"{field}{': ' if field else ''}{' or '.join([first, *(text.removeprefix('should be ') for text in others)])}"
+        f"{ends.get(field, '')}"
         for field, (first, *others) in found.items()
     )
+
+
+def _given(value: object, *, text: bool) -> str:
+    """What stands where something else should; nothing of a value that is not single, as it may be long."""
+    if not isinstance(value, str | int | float | None):
+        return ""
+    shown = repr(value) if len(repr(value)) <= _LONGEST else f"{repr(value)[:_LONGEST]}…"
+    quotes = " (YAML reads a bare yes, no, on or off as a boolean: put it in quotes)"
+    return f", not {shown}{quotes if text and isinstance(value, bool) else ''}"
 
 
 def _path(location: Sequence[int | str], given: Any, *, whole: bool) -> list[str]:

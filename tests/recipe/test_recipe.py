@@ -84,7 +84,8 @@ def test_a_wrong_value_says_every_field_in_one_sentence_each() -> None:
     with pytest.raises(ft.ConfigError) as caught:
         ft.SFT(epochs="two", adapter={"kind": "qlora", "rnk": 8, "rank": 0})  # type: ignore[arg-type]
     assert str(caught.value) == (
-        "SFT: epochs: should be a valid integer or 'auto'; adapter.rank: should be greater than or equal to 1; "
+        "SFT: epochs: should be a valid integer or 'auto', not 'two'; "
+        "adapter.rank: should be greater than or equal to 1, not 0; "
         "adapter.rnk: there is no such field in QLoRA; did you mean rank?"
     )
     with pytest.raises(ft.ConfigError, match="temperature: should be less than or equal to 2"):
