@@ -205,18 +205,22 @@ def test_large_answers_come_whole() -> None:
 
 def test_a_wait_for_it_can_be_interrupted() -> None:
     code = """
-        import ftkit as ft, sys
+        import ftkit as ft, signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
         loop = ft.PythonGrader(source="def grade(sample, item):\\n    while True: pass")
         print("begun", flush=True)
         ft.grade(loop, [{}] * 30, ["x"] * 30, allow_python=True)
     """
-    process = subprocess.Popen([sys.executable, "-c", dedent(code)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"begun\n"
-    time.sleep(1.0)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) != 0
-    process.stdout.close()
+    command = [sys.executable, "-c", dedent(code)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"begun\n"
+            time.sleep(1.0)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) != 0
+        finally:
+            process.kill()
     assert leftovers() == []
 
 

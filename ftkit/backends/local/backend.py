@@ -176,8 +176,9 @@ class LocalBackend:
         """See :class:`~ftkit.backends.Backend`: that of the run which made the model; ModelError when there is none."""
         from ftkit.engine.source import RECORD
 
-        record = Path(self._there()) / RECORD
-        if not record.is_file():
+        record = Path(self.source_name()).expanduser() / RECORD
+        if not record.is_file():  # the base of a model that ftkit made may come later, as of weights just fetched
+            self._there()
             return None
         known = json.loads(record.read_text(encoding="utf-8")).get("task")
         return None if known is None else Task.model_validate(known)

@@ -35,6 +35,9 @@ def new_root(paths: Sequence[str], disk_bytes: int) -> None:
     _mount(None, "/", None, _REC | _PRIVATE)
     links = {path: os.readlink(path) for path in ("/lib", "/lib64") if os.path.islink(path)}
     _mount("tmpfs", root, "tmpfs", _NOSUID | _NODEV, "size=4m,mode=755")
+    os.makedirs(root + _TMP)
+    # Before the paths, some of which may lie in it: a virtual environment in /tmp.
+    _mount("tmpfs", root + _TMP, "tmpfs", _NOSUID | _NODEV, f"size={disk_bytes},mode=1777")
     for path in paths:
         _bind(path, root + path, read_only=True)
     for path, to in links.items():
@@ -42,8 +45,6 @@ def new_root(paths: Sequence[str], disk_bytes: int) -> None:
             os.symlink(to, root + path)
     for name in ("null", "zero", "random", "urandom"):
         _bind(f"/dev/{name}", f"{root}/dev/{name}", read_only=False)
-    os.makedirs(root + _TMP, exist_ok=True)
-    _mount("tmpfs", root + _TMP, "tmpfs", _NOSUID | _NODEV, f"size={disk_bytes},mode=1777")
     os.chdir(root)
     _call("pivot_root", _libc.syscall(_number(_PIVOT_ROOT), b".", b"."))
     _call("umount", _libc.umount2(b".", _DETACH))
