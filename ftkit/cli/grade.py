@@ -10,6 +10,7 @@ import typer
 
 from ftkit.cli.data_options import ColumnNames, Columns, DataFiles, Files, FormatName, TargetColumn, TaskFile, read_task
 from ftkit.cli.evaluation_options import AllowPython, Embedder, PythonIsolation, walls_of
+from ftkit.cli.json_lines import placed_rows
 from ftkit.cli.recipe_options import Assignments
 from ftkit.cli.screen import fail, json_line, note
 
@@ -92,20 +93,14 @@ def reward_signal(
 
 
 def _rows(files: list[Path], answer: str) -> Iterator[dict[str, Any]]:
-    from ftkit.data.strict_json import parse_object
-    from ftkit.errors import DataError, Place
+    from ftkit.errors import DataError
 
     for path in files:
         try:
             lines = path.read_bytes().splitlines(keepends=True)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-        offset = 0
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                place = Place(str(path), number)
-                row = parse_object(line, place, offset)
-                if answer not in row:
-                    raise DataError("the row has no answer; name its column with --answer", place=place, field=answer)
-                yield row
-            offset += len(line)
+        for row, place in placed_rows(lines, str(path)):
+            if answer not in row:
+                raise DataError("the row has no answer; name its column with --answer", place=place, field=answer)
+            yield row

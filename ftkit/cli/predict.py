@@ -11,6 +11,7 @@ import typer
 
 from ftkit.cli.asking import MaxOutputTokens, ModelName, OtherTask, model_of, sampling_of
 from ftkit.cli.data_options import TaskFile
+from ftkit.cli.json_lines import placed_rows
 from ftkit.cli.screen import fail, json_line, json_text, note
 
 if TYPE_CHECKING:
@@ -92,17 +93,11 @@ def _many(model: Model) -> None:
 
 def _read(model: Model) -> Iterator[dict[str, Any]]:
     """The rows of standard input, each of which the task can ask about."""
-    from ftkit.data.strict_json import parse_object
-    from ftkit.errors import ConfigError, DataError, Place
+    from ftkit.errors import ConfigError, DataError
 
-    offset = 0
-    for number, line in enumerate(sys.stdin.buffer, start=1):
-        if line.strip():
-            place = Place("standard input", number)
-            row = parse_object(line, place, offset)
-            try:
-                model.task.prompt(row)
-            except ConfigError as error:
-                raise DataError(str(error), place=place) from None
-            yield row
-        offset += len(line)
+    for row, place in placed_rows(sys.stdin.buffer, "standard input"):
+        try:
+            model.task.prompt(row)
+        except ConfigError as error:
+            raise DataError(str(error), place=place) from None
+        yield row

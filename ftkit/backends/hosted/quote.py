@@ -71,7 +71,6 @@ def quote(
         backend: as ``"name:model"``.
         listed: under which provider and name the catalogue has the model.
         last_day: when the host itself says that the model stops answering; goes before the catalogue's word.
-
         estimated_by_host: whether the host says its own price of the job once it has the rows.
 
     Raises:
