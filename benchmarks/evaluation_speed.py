@@ -20,9 +20,9 @@ import torch
 from pydantic import BaseModel
 
 import ftkit as ft
-from ftkit.engine.generation import BATCH
-from ftkit.engine.serving import own_precision
-from ftkit.engine.source import find_source
+from ftkit.inference.generation import BATCH
+from ftkit.modeling.load_for_inference import own_precision
+from ftkit.modeling.model_source import find_source
 
 VISITS = Path(__file__).parents[1] / "examples" / "visits" / "visits.jsonl"
 

@@ -98,7 +98,7 @@ def small_model(folder: Path) -> None:
     """A random Llama of 34M parameters with the embedded model's tokenizer."""
     import transformers
 
-    from ftkit.engine.embedded import expand_embedded
+    from ftkit.modeling.embedded_model import expand_embedded
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(expand_embedded())
     sizes = {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 6}
@@ -116,8 +116,8 @@ def small_model(folder: Path) -> None:
 
 def train(setting: dict[str, Any], model: str) -> dict[str, float]:
     """Train in this process; what it took."""
-    from ftkit.engine.training import Job
-    from ftkit.engine.training import train as run
+    from ftkit.training.job import Job
+    from ftkit.training.job import train as run
 
     steps: list[dict[str, Any]] = []
     clock = [0.0]
@@ -140,8 +140,8 @@ def train(setting: dict[str, Any], model: str) -> dict[str, float]:
 
 
 def predict(setting: dict[str, Any], model: str) -> dict[str, float]:
-    from ftkit.engine import speed
-    from ftkit.engine.prediction import predict as estimate
+    from ftkit.training.estimation import machine_speed as speed
+    from ftkit.training.estimation.local_estimate import predict as estimate
 
     if os.environ["OMP_NUM_THREADS"] == "1":
         speed.clock = time.process_time
@@ -183,7 +183,7 @@ def main() -> None:
         job = train if options.job == "train" else predict
         print(json.dumps(job(json.loads(options.setting), options.model)))
         return
-    from ftkit.engine.embedded import EMBEDDED, expand_embedded
+    from ftkit.modeling.embedded_model import EMBEDDED, expand_embedded
 
     embedded = expand_embedded()
     clock = "computed" if options.threads == 1 else "passed"

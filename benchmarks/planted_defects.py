@@ -418,7 +418,7 @@ def longer_than_the_model_reads(row: Row, draw: random.Random) -> Row:
 @cache
 def model_that_leaves_ends_out() -> str:
     """A folder with the embedded model's tokenizer; its template ends no turn whose speaker has a name."""
-    from ftkit.engine.embedded import expand_embedded
+    from ftkit.modeling.embedded_model import expand_embedded
 
     folder = Path(tempfile.mkdtemp(prefix="ftkit-template-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

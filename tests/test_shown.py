@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ftkit as ft
-from ftkit.shown import Shown
+from ftkit.results.display import Shown
 
 
 class Told(Shown):

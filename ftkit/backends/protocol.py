@@ -9,11 +9,11 @@ from typing import Protocol, runtime_checkable
 
 from ftkit.backends.answer import Answerer
 from ftkit.data import Dataset
-from ftkit.engine.estimate import Estimate
 from ftkit.files import write_atomically
 from ftkit.recipe import Recipe
 from ftkit.store import RunRecord, Store
 from ftkit.task import Task
+from ftkit.training.estimation.estimate import Estimate
 
 __all__ = ["Backend", "TrainingJob"]
 

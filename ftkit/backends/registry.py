@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
 
-from ftkit.arguments import check_kind
 from ftkit.backends.protocol import Backend
 from ftkit.errors import ConfigError
+from ftkit.type_checks import check_kind
 
 __all__ = ["backend_of", "known_backends"]
 

@@ -1,8 +1,8 @@
 """Dated facts about places that train and answer: models, limits, prices, dates, GPUs. Code holds none of them."""
 
 from ftkit.catalog.catalog import Catalog
-from ftkit.catalog.reading import OVERRIDE, load_catalog
-from ftkit.catalog.rows import (
+from ftkit.catalog.catalog_files import OVERRIDE, load_catalog
+from ftkit.catalog.facts import (
     STALE_AFTER_DAYS,
     Address,
     Deadline,

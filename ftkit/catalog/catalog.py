@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ftkit.catalog.rows import (
+from ftkit.catalog.facts import (
     AdapterKind,
     Address,
     Deadline,

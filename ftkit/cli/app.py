@@ -10,12 +10,12 @@ from ftkit import __version__
 from ftkit.cli.catalog import catalog
 from ftkit.cli.compare import compare
 from ftkit.cli.data import data
+from ftkit.cli.error_handling import Guarded
 from ftkit.cli.evaluate import evaluate
 from ftkit.cli.export import export
-from ftkit.cli.failure import Guarded
 from ftkit.cli.freeze import freeze
 from ftkit.cli.grade import grade, reward_signal
-from ftkit.cli.importing import import_
+from ftkit.cli.job_import import import_
 from ftkit.cli.lint import lint
 from ftkit.cli.overview import overview
 from ftkit.cli.plan import plan

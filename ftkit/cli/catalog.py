@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ftkit.cli.screen import aligned, json_text, note
+from ftkit.cli.console import aligned, json_text, note
 
 if TYPE_CHECKING:
     from ftkit.catalog import Catalog, Deadline, HostedModel

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from ftkit.cli.saving import ResultFiles, check_result_files, save_result
-from ftkit.cli.screen import fail, show
+from ftkit.cli.console import fail, show
+from ftkit.cli.output_files import ResultFiles, check_result_files, save_result
 
 __all__ = ["compare"]
 
@@ -69,7 +69,7 @@ def compare(
     floors = [_floor(one) for one in fail_below or ()]
     from ftkit.evaluation import Report
     from ftkit.evaluation import compare as pair
-    from ftkit.evaluation.figures import value_text
+    from ftkit.render.number_format import value_text
 
     found = pair(Report.load(before), Report.load(after), margin=margin, confidence=confidence, primary=primary)
     low = [(name, value, found[name or found.primary].after) for name, value in floors]

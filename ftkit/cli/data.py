@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ftkit.cli.console import fail, note
 from ftkit.cli.data_mask import mask
 from ftkit.cli.data_options import (
     ChosenColumn,
@@ -23,7 +24,6 @@ from ftkit.cli.data_options import (
     TaskFile,
     read_task,
 )
-from ftkit.cli.screen import fail, note
 
 if TYPE_CHECKING:
     from ftkit.data import Dataset, Row
@@ -112,7 +112,7 @@ def _shown(row: Row) -> str:
 
 def _turn(message: Message, what: str) -> list[str]:
     """A turn under its role, with ``what`` beside the role."""
-    from ftkit.cli.screen import json_line
+    from ftkit.cli.console import json_line
 
     content = message.get("content")
     parts = [f"[{message['role']}]{f' ({what})' if what else ''}"]
@@ -146,7 +146,7 @@ def split(
     Writes train.jsonl, test.jsonl and validation.jsonl, each row with all its columns. The same rows, sizes and seed
     give the same split, on every machine and in Python (Dataset.split).
     """
-    from ftkit.cli.splitting import split_files
+    from ftkit.cli.file_split import split_files
 
     sizes = {"test": _size(test, "--test"), "validation": _size(validation, "--validation")}
     wanted = {name: size for name, size in sizes.items() if size is not None}

@@ -27,8 +27,8 @@ from ftkit.cli.data_options import (
 
 if TYPE_CHECKING:
     from ftkit.data import Row
-    from ftkit.engine.rendering import Renderer
-    from ftkit.engine.tokenizing import ShownToken
+    from ftkit.modeling.chat_template import Renderer
+    from ftkit.modeling.tokenizer import ShownToken
 
 __all__ = ["marked", "mask"]
 
@@ -69,15 +69,15 @@ def _renderer(model: str) -> Renderer:
     from ftkit.extras import check_installed
 
     check_installed("transformers", extra="local", needed_for="showing a model's tokens")
-    from ftkit.engine.source import find_source
-    from ftkit.engine.tokenizing import load_renderer
+    from ftkit.modeling.model_source import find_source
+    from ftkit.modeling.tokenizer import load_renderer
 
     return load_renderer(find_source(model.removeprefix("local:")))
 
 
 def _lines(row: Row, renderer: Renderer, coloured: bool) -> Iterator[str]:
     """The row's sequences, each under its counts."""
-    from ftkit.engine.tokenizing import shown_tokens
+    from ftkit.modeling.tokenizer import shown_tokens
 
     answers = [("", row.messages)]
     if row.rejected is not None:

@@ -6,18 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ftkit.cli.asking import (
-    Label,
-    Limit,
-    MaxCost,
-    MaxOutputTokens,
-    ModelName,
-    OtherTask,
-    Temperature,
-    model_of,
-    sampling_of,
-    say_cost,
-)
+from ftkit.cli.console import show
 from ftkit.cli.data_options import (
     ChosenColumn,
     ColumnNames,
@@ -60,8 +49,19 @@ from ftkit.cli.evaluation_options import (
     prices_of,
     probes_of,
 )
-from ftkit.cli.saving import ResultFiles, check_result_files, save_result
-from ftkit.cli.screen import show
+from ftkit.cli.model_options import (
+    Label,
+    Limit,
+    MaxCost,
+    MaxOutputTokens,
+    ModelName,
+    OtherTask,
+    Temperature,
+    model_of,
+    sampling_of,
+    say_cost,
+)
+from ftkit.cli.output_files import ResultFiles, check_result_files, save_result
 
 __all__ = ["evaluate"]
 

@@ -231,7 +231,7 @@ def probes_of(
     if unasked and general is None and train is None and base is None:
         return None
     from ftkit.evaluation import Probes
-    from ftkit.evaluation.probes.usual import usual_probes
+    from ftkit.evaluation.probes.defaults import usual_probes
     from ftkit.model import Model
 
     named: dict[str, Any] = {"general": general, "train": train}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ftkit.cli.asking import ModelName, OtherTask, model_of
+from ftkit.cli.console import note
 from ftkit.cli.data_options import (
     ColumnNames,
     Columns,
@@ -17,10 +17,10 @@ from ftkit.cli.data_options import (
     TargetColumn,
     TaskFile,
 )
-from ftkit.cli.screen import note
+from ftkit.cli.model_options import ModelName, OtherTask, model_of
 
 if TYPE_CHECKING:
-    from ftkit.exporting.result import Base, Dtype, Form
+    from ftkit.exporting.export_result import Base, Dtype, Form
 
 __all__ = ["export"]
 
@@ -83,7 +83,7 @@ def export(
     the status is 1 and nothing is left in the folder.
     """
     from ftkit.exporting import export as write
-    from ftkit.exporting.limits import MAX_KL
+    from ftkit.exporting.drift_limits import MAX_KL
 
     asked = model_of(model, task, other_task, None)
     reading = Columns(target=target, format=format_, columns=columns, id=id_, group=group)

@@ -7,17 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ftkit.cli.asking import (
-    Label,
-    Limit,
-    MaxCost,
-    MaxOutputTokens,
-    ModelName,
-    Temperature,
-    model_of,
-    sampling_of,
-    say_cost,
-)
+from ftkit.cli.console import note, show
 from ftkit.cli.data_options import (
     ColumnNames,
     Columns,
@@ -29,8 +19,18 @@ from ftkit.cli.data_options import (
     TaskFile,
 )
 from ftkit.cli.evaluation_options import Batched, RequestsPerMinute, asking_of
-from ftkit.cli.saving import check_result_files, save_result
-from ftkit.cli.screen import note, show
+from ftkit.cli.model_options import (
+    Label,
+    Limit,
+    MaxCost,
+    MaxOutputTokens,
+    ModelName,
+    Temperature,
+    model_of,
+    sampling_of,
+    say_cost,
+)
+from ftkit.cli.output_files import check_result_files, save_result
 
 __all__ = ["freeze"]
 

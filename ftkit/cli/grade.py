@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from ftkit.cli.console import fail, json_line, note
 from ftkit.cli.data_options import ColumnNames, Columns, DataFiles, Files, FormatName, TargetColumn, TaskFile, read_task
 from ftkit.cli.evaluation_options import AllowPython, Embedder, PythonIsolation, walls_of
 from ftkit.cli.json_lines import placed_rows
 from ftkit.cli.recipe_options import Assignments
-from ftkit.cli.screen import fail, json_line, note
 
 __all__ = ["grade", "reward_signal"]
 
@@ -75,7 +75,7 @@ def reward_signal(
     The model answers a sample of the prompts, as a run would have it, and the recipe's grader judges. Nothing is
     trained. The status is 1 when nothing could be learned.
     """
-    from ftkit.cli.overrides import overridden
+    from ftkit.cli.recipe_overrides import overridden
     from ftkit.errors import ConfigError
     from ftkit.recipe import RFT, load_recipe
     from ftkit.runs import reward_signal as look

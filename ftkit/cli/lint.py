@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ftkit.cli.console import note, show
 from ftkit.cli.data_options import (
     ChosenColumn,
     ColumnNames,
@@ -21,13 +22,12 @@ from ftkit.cli.data_options import (
     TaskFile,
     read_task,
 )
-from ftkit.cli.saving import check_result_files, save_result
-from ftkit.cli.screen import note, show
+from ftkit.cli.output_files import check_result_files, save_result
 
 if TYPE_CHECKING:
     from ftkit.data import Dataset
     from ftkit.linting import LintReport
-    from ftkit.linting.configuration import Configuration
+    from ftkit.linting.config import Configuration
     from ftkit.task import Task
 
 __all__ = ["lint"]
@@ -96,9 +96,9 @@ def lint(
         raise typer.BadParameter("name the files to lint", param_hint="FILE")
     paths = check_result_files(output, more=(".sarif", ".txt"))
     from ftkit.linting import lint as look
-    from ftkit.linting.configuration import configuration
-    from ftkit.linting.forms import FORMS
+    from ftkit.linting.config import configuration
     from ftkit.recipe import load_recipe
+    from ftkit.render.lint import FORMS
 
     if format_ not in FORMS:
         raise typer.BadParameter(f'"{format_}" is none of {", ".join(FORMS)}', param_hint="--format")
@@ -141,7 +141,7 @@ def lint(
 
 def _tell(code: str | None, form: str) -> None:
     from ftkit.linting import known_rules, rule_of
-    from ftkit.linting.forms.rules import explained, rules_list, rules_page
+    from ftkit.render.lint.rules import explained, rules_list, rules_page
 
     if code is not None:
         typer.echo(explained(rule_of(code)))
@@ -155,7 +155,7 @@ def _tell(code: str | None, form: str) -> None:
 def _opened(given: Columns, files: Sequence[Path], task: Task | None) -> Dataset:
     from dataclasses import replace
 
-    from ftkit.linting.opening import open_anyway
+    from ftkit.linting.open_files import open_anyway
 
     return open_anyway(lambda name: replace(given, format=name).load(files, task), given.format)
 
@@ -198,7 +198,7 @@ def _mend(
 
 
 def _print(report: LintReport, form: str, *, statistics: bool, whole: bool) -> None:
-    from ftkit.linting.forms.terminal import coloured, statistics_lines
+    from ftkit.render.lint.terminal import coloured, statistics_lines
 
     if statistics:
         for line in statistics_lines(report):

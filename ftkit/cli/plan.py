@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ftkit.cli.console import show
 from ftkit.cli.data_options import (
     ChosenColumn,
     ColumnNames,
@@ -22,7 +23,6 @@ from ftkit.cli.data_options import (
     read_task,
 )
 from ftkit.cli.recipe_options import AdapterKind, Assignments, RecipeFile
-from ftkit.cli.screen import show
 
 __all__ = ["plan"]
 
@@ -62,7 +62,7 @@ def plan(
     Reads the rows, the model's config and its tokenizer, never its weights. The status is 1 when there is no backend on
     which the run would fit.
     """
-    from ftkit.cli.overrides import overridden
+    from ftkit.cli.recipe_overrides import overridden
     from ftkit.planning import plan as make
     from ftkit.recipe import SFT, load_recipe
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ftkit.cli.asking import MaxOutputTokens, ModelName, OtherTask, model_of, sampling_of
+from ftkit.cli.console import fail, json_line, json_text, note
 from ftkit.cli.data_options import TaskFile
 from ftkit.cli.json_lines import placed_rows
-from ftkit.cli.screen import fail, json_line, json_text, note
+from ftkit.cli.model_options import MaxOutputTokens, ModelName, OtherTask, model_of, sampling_of
 
 if TYPE_CHECKING:
     from ftkit.model import Model

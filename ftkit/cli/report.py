@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ftkit.cli.saving import ResultFiles, check_result_files, save_result
-from ftkit.cli.screen import show
+from ftkit.cli.console import show
+from ftkit.cli.output_files import ResultFiles, check_result_files, save_result
 
 __all__ = ["report"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ftkit.cli.screen import aligned, duration, json_line, json_text, note, stamp
+from ftkit.cli.console import aligned, duration, json_line, json_text, note, stamp
 
 if TYPE_CHECKING:
     from ftkit.runs import Run
@@ -124,7 +124,7 @@ def _about(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[str
 
 def _cost(run: Run, record: RunRecord) -> str:
     """What a host charged, or estimated beforehand."""
-    from ftkit.evaluation.figures import usd_text
+    from ftkit.render.number_format import usd_text
 
     paid = record.summary.get("cost_usd")
     estimates = [event.data["estimated_usd"] for event in run.events() if "estimated_usd" in event.data]
@@ -175,7 +175,7 @@ def _changed(run: Run) -> dict[str, Any]:
 @runs.command()
 def wait(run_id: RunId) -> None:
     """Wait until a run has ended, with its progress. Ctrl-C ends the waiting, not the run."""
-    from ftkit.cli.waiting import wait_for
+    from ftkit.cli.run_progress import wait_for
 
     wait_for(_get(run_id))
 
@@ -206,7 +206,7 @@ def resume(
 
     It goes on from its newest checkpoint, and begins again when there is none.
     """
-    from ftkit.cli.waiting import wait_for
+    from ftkit.cli.run_progress import wait_for
 
     run = _get(run_id).resume()
     if detach:
@@ -264,8 +264,8 @@ def samples(
 ) -> None:
     """The best and the worst answers of a reinforcement run."""
     from ftkit.files import write_atomically
-    from ftkit.runs.samples import samples as kept
-    from ftkit.runs.samples import samples_page, samples_text
+    from ftkit.runs.sample_view import samples as kept
+    from ftkit.runs.sample_view import samples_page, samples_text
 
     run = _get(run_id)
     found = kept(run)

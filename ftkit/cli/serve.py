@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ftkit.cli.console import aligned, note, stamp
 from ftkit.cli.evaluation_options import Embedder
-from ftkit.cli.screen import aligned, note, stamp
 
 if TYPE_CHECKING:
     from ftkit.server.auth import Keys
@@ -57,7 +57,7 @@ def _serve(
     if context.invoked_subcommand is not None:
         return
     _check_installed()
-    from ftkit.server.listening import serve as listen
+    from ftkit.server.http_server import serve as listen
     from ftkit.server.settings import load_settings
 
     given: dict[str, Any] = {"host": host, "port": port}

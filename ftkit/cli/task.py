@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ftkit.cli.console import note
 from ftkit.cli.data_options import ChosenColumn, ColumnNames, Columns, FormatName, TargetColumn
-from ftkit.cli.screen import note
 
 if TYPE_CHECKING:
     from ftkit.schema import Output
@@ -135,7 +135,7 @@ def _inferred(reading: Columns, paths: list[Path], template: str | None) -> Outp
 
 def _wanted_answers(reading: Columns, paths: list[Path], template: str | None) -> Iterator[Any]:
     """Each row's answer as it was read; nothing is known yet that could refuse one."""
-    from ftkit.data.reading import named
+    from ftkit.data.row_reader import named
     from ftkit.errors import DataError
     from ftkit.task import Task
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ftkit.cli.console import note
 from ftkit.cli.data_options import (
     ChosenColumn,
     ColumnNames,
@@ -22,7 +23,6 @@ from ftkit.cli.data_options import (
     read_task,
 )
 from ftkit.cli.recipe_options import AdapterKind, Assignments, RecipeFile
-from ftkit.cli.screen import note
 
 __all__ = ["train"]
 
@@ -63,8 +63,8 @@ def train(
     Prints the id of the run, and nothing else, to standard output. The run is a process of its own: after Ctrl-C it
     goes on, and `ftkit runs wait ID` finds it again.
     """
-    from ftkit.cli.overrides import overridden
-    from ftkit.cli.waiting import wait_for
+    from ftkit.cli.recipe_overrides import overridden
+    from ftkit.cli.run_progress import wait_for
     from ftkit.recipe import SFT, load_recipe
     from ftkit.runs import train as start
 

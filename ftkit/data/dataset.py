@@ -11,17 +11,17 @@ from operator import lt
 from pathlib import Path
 from typing import Any, overload
 
-from ftkit.arguments import check_kind
-from ftkit.data import fingerprint, spec, writers
+from ftkit.data import dataset_spec, fingerprint, writers
 from ftkit.data.formats import text_content
-from ftkit.data.opening import open_reading, options_of
-from ftkit.data.reading import Kind, Options, Reading, key_text, named
+from ftkit.data.open_dataset import open_reading, options_of
 from ftkit.data.row import Row
+from ftkit.data.row_reader import Kind, Options, Reading, key_text, named
+from ftkit.data.row_spool import spool
 from ftkit.data.sources import MAX_LINE_BYTES, Corpus, Source, open_source
 from ftkit.data.split import Keys, Side, divide, rank, wanted_rows
-from ftkit.data.spool import spool
 from ftkit.errors import ConfigError, DataError, Place
 from ftkit.task import Task
+from ftkit.type_checks import check_kind
 
 __all__ = ["Dataset", "check_dataset"]
 
@@ -125,7 +125,7 @@ class Dataset:
         content and readable by their owner only: a training process can open them, and they need not fit in memory.
 
         Args:
-            rows: mappings from column to value; see :func:`ftkit.data.plain.plain` for the values.
+            rows: mappings from column to value; see :func:`ftkit.data.json_values.plain` for the values.
             name: what errors call the place of a row: ``rows:12``.
 
         Raises:
@@ -340,7 +340,7 @@ class Dataset:
         Args:
             folder: where a long selection of rows is written, as a small binary file; by default ftkit's home.
         """
-        return spec.to_spec(self._corpus, self._reading, self._rows, folder)
+        return dataset_spec.to_spec(self._corpus, self._reading, self._rows, folder)
 
     @classmethod
     def from_spec(cls, given: Mapping[str, Any]) -> Dataset:
@@ -349,7 +349,7 @@ class Dataset:
         Raises:
             DataError: a file is gone, or has changed since.
         """
-        return cls(*spec.from_spec(given))
+        return cls(*dataset_spec.from_spec(given))
 
     @cached_property
     def _ascending(self) -> bool:

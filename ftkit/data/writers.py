@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from ftkit.data.reading import Kind
 from ftkit.data.row import Row
+from ftkit.data.row_reader import Kind
 from ftkit.data.strict_json import parse
 from ftkit.errors import ConfigError, DataError
 from ftkit.files import atomic_writer

@@ -1,15 +1,13 @@
 """Measuring a model and comparing two: metrics with intervals, reports that keep every answer, verdicts."""
 
-from ftkit.evaluation.asking import Asking
-from ftkit.evaluation.change import MetricChange
-from ftkit.evaluation.comparison import Comparison, compare
+from ftkit.evaluation.baseline_models import baselines
+from ftkit.evaluation.cost_forecast import Forecast, forecast
 from ftkit.evaluation.costs import BreakEven, Cost, Prices
 from ftkit.evaluation.diagnosis import Diagnosis, diagnose
-from ftkit.evaluation.few_shot import baselines
-from ftkit.evaluation.forecast import Forecast, forecast
-from ftkit.evaluation.grading import Grades, grade
-from ftkit.evaluation.judging import Preference, judge, judge_pairs
-from ftkit.evaluation.measurement import evaluate
+from ftkit.evaluation.evaluator import evaluate
+from ftkit.evaluation.grade_answers import Grades, grade
+from ftkit.evaluation.learning_curves import LearningCurve, fit_curve, learning_curve
+from ftkit.evaluation.llm_judge import Preference, judge, judge_pairs
 from ftkit.evaluation.metrics import (
     Aligned,
     Date,
@@ -23,13 +21,15 @@ from ftkit.evaluation.metrics import (
     graded,
     metric,
 )
+from ftkit.evaluation.paired_difference import MetricChange
 from ftkit.evaluation.probes.canaries import Canary, make_canaries
-from ftkit.evaluation.probes.request import Probes
-from ftkit.evaluation.report import Report
-from ftkit.evaluation.row import Problem, RowResult
-from ftkit.evaluation.scaling import LearningCurve, fit_curve, learning_curve
+from ftkit.evaluation.probes.probes import Probes
+from ftkit.evaluation.request_runner import Asking
 from ftkit.evaluation.scoring import MetricResult
-from ftkit.evaluation.standings import Overview, overview
+from ftkit.results.comparison import Comparison, compare
+from ftkit.results.overview import Overview, overview
+from ftkit.results.report import Report
+from ftkit.results.report_row import Problem, RowResult
 
 __all__ = [
     "Aligned",

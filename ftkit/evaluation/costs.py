@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ftkit.catalog import InferencePrice, load_catalog
 from ftkit.errors import ConfigError
-from ftkit.evaluation.making import training_cost
-from ftkit.evaluation.row import RowResult
+from ftkit.evaluation.provenance import training_cost
+from ftkit.results.report_row import RowResult
 from ftkit.schema import Declared
 
 if TYPE_CHECKING:
-    from ftkit.evaluation.report import Report
+    from ftkit.results.report import Report
 
 __all__ = ["RIGHT", "BreakEven", "Cost", "Prices", "break_even", "cost_of", "gpu_price", "right_answers"]
 

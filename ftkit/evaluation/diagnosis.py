@@ -10,15 +10,15 @@ from pydantic import BaseModel, ConfigDict
 
 from ftkit.data import Dataset, Row, check_dataset
 from ftkit.errors import ConfigError
-from ftkit.evaluation.asking import Answering, check_model
-from ftkit.evaluation.few_shot import baselines
-from ftkit.evaluation.figures import count_text, file_text, interval_text, percent_text, value_text
-from ftkit.evaluation.plain import canonical, plain
-from ftkit.evaluation.report import Report
+from ftkit.evaluation.baseline_models import baselines
+from ftkit.evaluation.json_values import canonical, plain
+from ftkit.evaluation.request_runner import Answering, check_model
 from ftkit.evaluation.statistics import critical_value, wilson_interval
+from ftkit.render.number_format import count_text, file_text, interval_text, percent_text, value_text
+from ftkit.results.display import Shown
+from ftkit.results.report import Report
 from ftkit.schema import ChoiceOutput
-from ftkit.schema.sameness import normalised
-from ftkit.shown import Shown
+from ftkit.schema.equality import normalised
 from ftkit.task import Task
 
 __all__ = ["Diagnosis", "Evidence", "diagnose"]

@@ -1,47 +1,60 @@
-"""The baselines that a tuned model has to beat: the base model without and with examples in its prompt."""
+"""Examples before the question: the baseline that a tuned model has to beat."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
-from typing import Any
 
-from ftkit.arguments import check_kind
-from ftkit.data import Dataset
+from ftkit.data import Dataset, Row
 from ftkit.errors import ConfigError
-from ftkit.evaluation.asking import Answering, check_model
-from ftkit.evaluation.measurement import evaluate
-from ftkit.evaluation.report import Report
+from ftkit.evaluation.json_values import canonical, plain
+from ftkit.task import Message
 
-__all__ = ["baselines"]
+__all__ = ["shot_messages", "with_shots"]
 
 
-def baselines(
-    model: Answering, data: Dataset, *, examples: Dataset, shots: Sequence[int] = (0, 4), **options: Any
-) -> tuple[Report, ...]:
-    """Evaluate ``model`` once for each number of examples, whose tokens are in each report's usage and cost.
+def shot_messages(shots: int, examples: Dataset | None, asked: Sequence[Row], seed: int) -> list[Message]:
+    """``shots`` examples as turns of a conversation, without system messages.
 
-        zero, few = ft.baselines(ft.Model("local:smollm2-135m", task), test, examples=train)
-
-    Args:
-        model: what answers, before tuning.
-        data: the held-out rows.
-        examples: rows to take examples from: the training split.
-        shots: how many, report by report; 0 is the plain prompt.
-        options: as for :func:`ftkit.evaluate`; a ``label`` begins the labels.
+    They are drawn at random by ``seed``; where wanted answers repeat (labels), one of each is taken before any comes
+    twice. Rows that are asked themselves are never examples.
 
     Raises:
-        ConfigError: no numbers, or as :func:`ftkit.evaluate` does.
+        ConfigError: no examples, or too few.
     """
-    check_model(model)
-    check_kind(shots, Sequence, "shots", "the numbers of examples to compare, e.g. (0, 4)")
-    if not shots:
-        raise ConfigError("shots: name at least one number of examples, e.g. (0, 4)")
-    label = options.pop("label", None) or model.name
-    return tuple(
-        evaluate(model, data, shots=count, examples=examples, label=f"{label}, {_said(count)}", **options)
-        for count in shots
-    )
+    if shots < 0:
+        raise ConfigError(f"shots must be a number of examples, not {shots}")
+    if shots == 0:
+        return []
+    if examples is None:
+        raise ConfigError(f"shots={shots} needs examples=: the rows to take them from, e.g. the training split")
+    prompts = {canonical(plain(row.prompt)) for row in asked}
+    order = list(range(len(examples)))
+    random.Random(seed).shuffle(order)  # noqa: S311 - nothing secret
+    by_answer: dict[str, list[Row]] = {}
+    enough = shots * 20  # rows to look at; all of a large file would take long
+    for index in order[: max(enough, 200)]:
+        row = examples[index]
+        if row.completion is not None and canonical(plain(row.prompt)) not in prompts:
+            by_answer.setdefault(canonical(plain(row.target)), []).append(row)
+    chosen: list[Row] = []
+    while len(chosen) < shots and any(by_answer.values()):
+        for rows in by_answer.values():
+            if rows and len(chosen) < shots:
+                chosen.append(rows.pop(0))
+    if len(chosen) < shots:
+        raise ConfigError(
+            f"shots={shots}, but only {len(chosen)} of the examples have a wanted answer and are not asked themselves"
+        )
+    return [
+        message
+        for row in chosen
+        for message in (*(one for one in row.prompt if one["role"] != "system"), row.completion)
+        if message is not None
+    ]
 
 
-def _said(count: int) -> str:
-    return "no examples" if count == 0 else f"{count} {'example' if count == 1 else 'examples'}"
+def with_shots(prompt: Sequence[Message], shots: Sequence[Message]) -> list[Message]:
+    """``prompt`` with the examples after its system messages."""
+    system = next((index for index, one in enumerate(prompt) if one["role"] != "system"), len(prompt))
+    return [*prompt[:system], *shots, *prompt[system:]]

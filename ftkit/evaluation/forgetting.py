@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from ftkit.errors import ReportError
-from ftkit.evaluation.figures import change_text, count_text
 from ftkit.evaluation.probes.drift import BaseDrift, loss_change
+from ftkit.render.number_format import change_text, count_text
 
 if TYPE_CHECKING:
-    from ftkit.evaluation.comparison import Comparison
-    from ftkit.evaluation.report import Probed, Report
+    from ftkit.results.comparison import Comparison
+    from ftkit.results.report import Probed, Report
 
 __all__ = ["MARGIN", "Forgetting", "TextChange", "forgetting_between", "forgetting_of"]
 
@@ -96,7 +96,7 @@ def forgetting_between(before: Report, after: Report, *, confidence: float, seed
 
 def forgetting_of(one: Probed | None, two: Probed, *, confidence: float, seed: int) -> Forgetting | None:
     """Pair what both were asked; ``None`` when there is nothing."""
-    from ftkit.evaluation.comparison import compare
+    from ftkit.results.comparison import compare
 
     if one is None:
         return None

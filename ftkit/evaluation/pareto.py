@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ftkit.evaluation.report import Report
+from ftkit.results.report import Report
 
 __all__ = ["Place", "places"]
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from ftkit.evaluation.metrics import Metric, RatioMetric, RowMetric, Unit
-from ftkit.evaluation.row import RowResult
 from ftkit.evaluation.statistics import (
     bca_interval,
     cluster_sums,
@@ -18,6 +17,7 @@ from ftkit.evaluation.statistics import (
     resample,
     wilson_interval,
 )
+from ftkit.results.report_row import RowResult
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ftkit.evaluation.figures import change_text, count_text, margin_text, percent_text, value_text
 from ftkit.evaluation.metrics import Unit
 from ftkit.evaluation.statistics import rows_for_margin, rows_for_zero_change
+from ftkit.render.number_format import change_text, count_text, margin_text, percent_text, value_text
 
 __all__ = ["POWER", "Gain", "Verdict", "rows_needed", "sentence", "verdict_of"]
 

@@ -4,6 +4,6 @@ The folder is called so, and not ``export``, because the function :func:`ftkit.e
 """
 
 from ftkit.exporting.export import export
-from ftkit.exporting.result import Export
+from ftkit.exporting.export_result import Export
 
 __all__ = ["Export", "export"]

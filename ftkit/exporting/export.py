@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ftkit.data import Dataset, Row
-from ftkit.engine.source import RECORD
 from ftkit.errors import ConfigError, ExportError
-from ftkit.exporting.building import MODELFILE, Plan, Settings, build, load, write_record
-from ftkit.exporting.limits import CLEAR_MARGIN, MAX_KL, objection
+from ftkit.exporting.drift_limits import CLEAR_MARGIN, MAX_KL, objection
+from ftkit.exporting.export_result import Base, Dtype, Export, Form
+from ftkit.exporting.model_origin import Origin, read_object
 from ftkit.exporting.modelfile import template_of
 from ftkit.exporting.ollama import go_template, prove
-from ftkit.exporting.origin import Origin, read_object
 from ftkit.exporting.replay_rows import rows_to_replay
-from ftkit.exporting.result import Base, Dtype, Export, Form
 from ftkit.exporting.servers import servers_for
+from ftkit.exporting.writer import MODELFILE, Plan, Settings, build, load, write_record
 from ftkit.extras import check_installed
 from ftkit.model import Model
+from ftkit.modeling.model_source import RECORD
 
 if TYPE_CHECKING:
-    from ftkit.engine.drift import Drift
-    from ftkit.engine.rendering import Renderer
-    from ftkit.engine.replaying import Conversation, Recording
+    from ftkit.inference.drift import Drift
+    from ftkit.inference.replay import Conversation, Recording
+    from ftkit.modeling.chat_template import Renderer
 
 __all__ = ["export"]
 
@@ -167,8 +167,8 @@ def _served(
     plan: Plan, rows: list[Row], logits: Path, limit: int
 ) -> tuple[Recording, Renderer, Settings, tuple[str, ...]]:
     """What the served model answers; the model itself is let go."""
-    from ftkit.engine.replaying import Conversation, record
-    from ftkit.engine.serving import load_served
+    from ftkit.inference.replay import Conversation, record
+    from ftkit.modeling.load_for_inference import load_served
 
     conversations = [Conversation(str(row.place), row.prompt, row.tools) for row in rows]
     served = load_served(plan.origin.source.name)
@@ -196,7 +196,7 @@ def _replayed(
     Raises:
         ExportError: too far.
     """
-    from ftkit.engine.replaying import check_settings, replay
+    from ftkit.inference.replay import check_settings, replay
 
     exported = load(plan, folder)
     check_settings(recording, renderer.tokenizer, exported)

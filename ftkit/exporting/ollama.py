@@ -10,8 +10,8 @@ from ftkit.exporting.go_expansion import expand
 from ftkit.exporting.go_template import GoTemplate, Render, derive
 
 if TYPE_CHECKING:
-    from ftkit.engine.rendering import Renderer
-    from ftkit.engine.replaying import Conversation
+    from ftkit.inference.replay import Conversation
+    from ftkit.modeling.chat_template import Renderer
 
 __all__ = ["bos_added", "context_for", "go_template", "prove"]
 

@@ -3,14 +3,14 @@
 from ftkit.graders.base import Ask, Embed, Grader, Isolation, Pair, Scores, Setting
 from ftkit.graders.function import FunctionGrader
 from ftkit.graders.grade import Grade, GraderError, Sample
+from ftkit.graders.grader_types import AnyGrader
 from ftkit.graders.hosted import EvaluatorGrader, HostGrader, LambdaGrader
-from ftkit.graders.kinds import AnyGrader
 from ftkit.graders.label_model import LabelModelGrader
 from ftkit.graders.limits import Limits
 from ftkit.graders.loading import grader_of, load_grader
 from ftkit.graders.model_grader import GraderMessage, SamplingParams
 from ftkit.graders.multi import MultiGrader
-from ftkit.graders.python import PythonGrader
+from ftkit.graders.python_code import PythonGrader
 from ftkit.graders.reward_model import RewardModelGrader
 from ftkit.graders.schema import SchemaGrader
 from ftkit.graders.score_model import ScoreModelGrader

@@ -14,8 +14,8 @@ from ftkit.errors import ConfigError
 from ftkit.graders.grade import Grade, GradingError, Sample
 from ftkit.graders.limits import Limits
 from ftkit.schema import Output
-from ftkit.schema.frozen import Frozen
-from ftkit.schema.refusal import config_error
+from ftkit.schema.frozen_model import Frozen
+from ftkit.schema.validation_errors import config_error
 from ftkit.task import Message
 
 __all__ = ["Answerlike", "Ask", "Embed", "Grader", "Isolation", "Pair", "Scores", "Setting", "SingleGrader"]

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from ftkit.errors import ConfigError
 from ftkit.graders.base import Grader
-from ftkit.graders.kinds import AnyGrader
-from ftkit.schema.refusal import refusals
+from ftkit.graders.grader_types import AnyGrader
+from ftkit.schema.validation_errors import refusals
 
 __all__ = ["grader_of", "load_grader"]
 

@@ -14,7 +14,7 @@ from ftkit.graders.expression import FUNCTIONS, Expression
 from ftkit.graders.function import FunctionGrader
 from ftkit.graders.grade import Grade, GradingError
 from ftkit.graders.label_model import LabelModelGrader
-from ftkit.graders.python import PythonGrader
+from ftkit.graders.python_code import PythonGrader
 from ftkit.graders.reward_model import RewardModelGrader
 from ftkit.graders.schema import SchemaGrader
 from ftkit.graders.score_model import ScoreModelGrader

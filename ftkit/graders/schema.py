@@ -12,9 +12,9 @@ from ftkit.graders.base import Grader, Pair, Setting
 from ftkit.graders.grade import Grade, GradingError, Sample
 from ftkit.graders.template import Template
 from ftkit.schema import JsonOutput, output_of
+from ftkit.schema.equality import same_value
 from ftkit.schema.json_path import json_path
 from ftkit.schema.json_text import read_json
-from ftkit.schema.sameness import same_value
 
 __all__ = ["SchemaGrader"]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ftkit.errors import ConfigError, OutputError
 from ftkit.graders.grade import GradingError, Sample
-from ftkit.schema.plain import plain
+from ftkit.schema.json_values import plain
 
 __all__ = ["Path", "Template", "json_text"]
 

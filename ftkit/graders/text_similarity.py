@@ -10,7 +10,7 @@ from pydantic import field_validator
 
 from ftkit.extras import check_installed, require
 from ftkit.graders.base import Grader, Pair, Setting, finite, unmet
-from ftkit.graders.cosine import cosines
+from ftkit.graders.embedding_similarity import cosines
 from ftkit.graders.grade import Grade, GradingError
 from ftkit.graders.template import Template
 

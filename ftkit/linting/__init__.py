@@ -10,8 +10,8 @@ from __future__ import annotations
 from ftkit.linting.finding import Finding, Found, Severity
 from ftkit.linting.linter import lint
 from ftkit.linting.registry import known_rules, lint_rule, rule_of
-from ftkit.linting.report import LintReport, RuleCount
 from ftkit.linting.rule import RowRule, Rule, TallyRule, WholeRule
+from ftkit.results.lint_report import LintReport, RuleCount
 
 __all__ = [
     "Finding",

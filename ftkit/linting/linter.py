@@ -15,21 +15,21 @@ from numpy.typing import NDArray
 from ftkit.backends import Backend, backend_of
 from ftkit.data import Dataset, check_dataset
 from ftkit.errors import ConfigError, FtkitError
-from ftkit.linting.density import density_of
-from ftkit.linting.facts import Facts
+from ftkit.linting.context import Setting
+from ftkit.linting.corpus import Whole
+from ftkit.linting.counter import Tally
 from ftkit.linting.finding import SEVERITIES, Finding, Found
-from ftkit.linting.parallel import Workers, sweep_all
+from ftkit.linting.parallel_scan import Workers, sweep_all
 from ftkit.linting.registry import chosen_rules
-from ftkit.linting.report import LintReport, RuleCount
+from ftkit.linting.row_features import Facts
 from ftkit.linting.rule import Rule, TallyRule, WholeRule
 from ftkit.linting.rules.duplicates import EVAL_WORDS
 from ftkit.linting.rules.safety import hidden
-from ftkit.linting.setting import Setting
-from ftkit.linting.sweeping import Stretch, rows_of
-from ftkit.linting.tally import Tally
-from ftkit.linting.whole import Whole
-from ftkit.linting.words import excerpt, key
+from ftkit.linting.scan import Stretch, rows_of
+from ftkit.linting.signal_density import density_of
+from ftkit.linting.text_normalization import excerpt, key
 from ftkit.recipe import Recipe
+from ftkit.results.lint_report import LintReport, RuleCount
 
 __all__ = ["lint"]
 

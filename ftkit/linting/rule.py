@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ftkit.errors import MissingExtraError
 from ftkit.extras import check_installed
+from ftkit.linting.counter import Tally
 from ftkit.linting.finding import Found, Severity
-from ftkit.linting.seen import Seen
-from ftkit.linting.tally import Tally
+from ftkit.linting.row_view import Seen
 
 if TYPE_CHECKING:
-    from ftkit.linting.setting import Setting
-    from ftkit.linting.whole import Whole
+    from ftkit.linting.context import Setting
+    from ftkit.linting.corpus import Whole
 
 __all__ = ["RowRule", "Rule", "TallyRule", "WholeRule", "not_installed"]
 

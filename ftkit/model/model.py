@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from ftkit.arguments import check_kind
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
 from ftkit.errors import ConfigError, ModelError, OutputError, RefusedError
 from ftkit.task import Message, Task
+from ftkit.type_checks import check_kind
 
 __all__ = ["Model"]
 

@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict
 from ftkit.backends import Backend, backend_of
 from ftkit.backends.hosted import Quote
 from ftkit.data import Dataset
-from ftkit.engine.estimate import Estimate
-from ftkit.engine.target import named_gpu
 from ftkit.errors import ConfigError, FtkitError
-from ftkit.linting.refusing import refuse_errors
+from ftkit.linting.training_gate import refuse_errors
 from ftkit.recipe import Recipe
-from ftkit.runs.training import check_job
-from ftkit.shown import Shown
+from ftkit.results.display import Shown
+from ftkit.runs.train_run import check_job
+from ftkit.training.estimation.estimate import Estimate
+from ftkit.training.estimation.plan_target import named_gpu
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -73,7 +73,7 @@ class Plan(Shown, BaseModel):
         raise ConfigError(f"{backend!r} is not in the plan; it has {', '.join(one.backend for one in self.entries)}")
 
     def __str__(self) -> str:
-        from ftkit.planning.table import plan_text
+        from ftkit.render.plan_table import plan_text
 
         return plan_text(self)
 
@@ -82,7 +82,7 @@ class Plan(Shown, BaseModel):
         return f"{self.rows:,} rows; {', '.join(said)}"
 
     def __rich__(self) -> RenderableType:
-        from ftkit.planning.table import plan_table
+        from ftkit.render.plan_table import plan_table
 
         return plan_table(self)
 

@@ -3,7 +3,7 @@
 from ftkit.recipe.adapters import AdaLoRA, Adapter, AnyAdapter, DoRA, Full, LoRA, QLoRA
 from ftkit.recipe.base import Recipe, RecipeFacts, load_recipe
 from ftkit.recipe.dpo import DPO
-from ftkit.recipe.reward import RewardModel
+from ftkit.recipe.reward_model import RewardModel
 from ftkit.recipe.rft import RFT
 from ftkit.recipe.sft import SFT
 

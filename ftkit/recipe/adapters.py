@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from ftkit.recipe.fields import with_fields
+from ftkit.recipe.field_docs import with_fields
 from ftkit.schema import Declared
 
 __all__ = ["AdaLoRA", "Adapter", "AnyAdapter", "DoRA", "Full", "LoRA", "QLoRA"]

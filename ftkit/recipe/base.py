@@ -14,9 +14,9 @@ from pydantic import Field, ValidationError, field_validator
 from ftkit.errors import ConfigError
 from ftkit.files import canonical_digest, write_atomically
 from ftkit.recipe.adapters import Adapter, AnyAdapter, Auto, Full, LoRA
-from ftkit.recipe.fields import with_fields
+from ftkit.recipe.field_docs import with_fields
 from ftkit.schema import Declared
-from ftkit.schema.refusal import refusals
+from ftkit.schema.validation_errors import refusals
 
 __all__ = ["Recipe", "RecipeFacts", "load_recipe"]
 

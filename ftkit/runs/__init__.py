@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 
-from ftkit.engine.signal import RewardSignal
 from ftkit.errors import RunError
+from ftkit.runs.reward_signal import reward_signal
 from ftkit.runs.run import Run
-from ftkit.runs.signal import reward_signal
-from ftkit.runs.training import train
+from ftkit.runs.train_run import train
 from ftkit.store import OPEN_STATES, Store
+from ftkit.training.reward_signal import RewardSignal
 
 __all__ = ["RewardSignal", "Run", "all", "delete", "get", "reward_signal", "train"]
 

@@ -13,7 +13,7 @@ from ftkit.data import Dataset
 from ftkit.errors import FtkitError, RunCancelledError, RunError, RunFailedError
 from ftkit.model import Model
 from ftkit.recipe import Recipe
-from ftkit.runs.progress import Progress
+from ftkit.runs.progress_display import Progress
 from ftkit.store import OPEN_STATES, Event, RunRecord, RunState, Store
 from ftkit.task import Task
 

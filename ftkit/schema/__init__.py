@@ -7,13 +7,13 @@ reads a model's text strictly: what is not a valid answer is an :class:`~ftkit.e
 from __future__ import annotations
 
 from ftkit.schema.choice_output import ChoiceOutput
-from ftkit.schema.declared import Declared
-from ftkit.schema.inference import infer_output
+from ftkit.schema.class_lookup import load_class
+from ftkit.schema.declared_model import Declared
 from ftkit.schema.json_output import JsonOutput
 from ftkit.schema.output import Output
-from ftkit.schema.spec import AnyOutput, output_of
+from ftkit.schema.output_spec import AnyOutput, output_of
+from ftkit.schema.schema_inference import infer_output
 from ftkit.schema.text_output import TextOutput
-from ftkit.schema.user_class import load_class
 
 __all__ = [
     "AnyOutput",

@@ -8,12 +8,12 @@ from typing import Any, Literal
 from pydantic import Field, PrivateAttr, field_validator
 
 from ftkit.errors import ConfigError, OutputError
+from ftkit.schema.compiled_schema import Rules, check_schema
 from ftkit.schema.json_text import read_json
+from ftkit.schema.json_values import plain
 from ftkit.schema.keywords import in_keyword_order
-from ftkit.schema.mistaken import refuse_mistaken
 from ftkit.schema.output import Output
-from ftkit.schema.plain import plain
-from ftkit.schema.rules import Rules, check_schema
+from ftkit.schema.schema_check import refuse_mistaken
 
 __all__ = ["JsonOutput"]
 

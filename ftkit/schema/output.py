@@ -9,8 +9,8 @@ from typing import Any, Self
 from pydantic import ConfigDict, ValidationError
 
 from ftkit.errors import OutputError
-from ftkit.schema.frozen import Frozen
-from ftkit.schema.refusal import config_error
+from ftkit.schema.frozen_model import Frozen
+from ftkit.schema.validation_errors import config_error
 
 __all__ = ["Output"]
 

@@ -9,21 +9,21 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
-from ftkit.server import models, on_demand
+from ftkit.server import lazy_chat, models
 from ftkit.server.auth import Gate, Keys
 from ftkit.server.errors import HANDLERS
 from ftkit.server.files import routes as files
 from ftkit.server.files import uploads
-from ftkit.server.files.table import Files
+from ftkit.server.files.file_table import Files
 from ftkit.server.graders import routes as graders
-from ftkit.server.graders.trials import Trials
+from ftkit.server.graders.grader_runs import Trials
 from ftkit.server.jobs import routes as jobs
-from ftkit.server.jobs.foreman import Foreman
-from ftkit.server.jobs.table import Jobs
-from ftkit.server.names import ModelNames
-from ftkit.server.pace import Pace
-from ftkit.server.page import routes as page
+from ftkit.server.jobs.job_scheduler import Foreman
+from ftkit.server.jobs.job_table import Jobs
+from ftkit.server.model_names import ModelNames
+from ftkit.server.pages import routes as page
 from ftkit.server.settings import Settings
+from ftkit.server.slow_clients import Pace
 from ftkit.server.state import State
 from ftkit.store import Store
 
@@ -31,7 +31,7 @@ __all__ = ["create_app"]
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The application, to be run by an ASGI server; :func:`ftkit.server.listening.serve` does.
+    """The application, to be run by an ASGI server; :func:`ftkit.server.http_server.serve` does.
 
     Its state has ``settings``, ``state`` (the server's tables), ``keys``, ``names``, ``files``, ``uploads``, ``jobs``,
     ``foreman``, who runs the jobs from the application's beginning to its end, ``trials`` of graders, ``serving``,
@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> Starlette:
 
     app = Starlette(
         routes=[
-            *(*models.routes, *on_demand.routes, *files.routes, *uploads.routes),
+            *(*models.routes, *lazy_chat.routes, *files.routes, *uploads.routes),
             *(*jobs.routes, *graders.routes, *page.routes),
         ],
         middleware=[
@@ -63,7 +63,7 @@ def create_app(settings: Settings) -> Starlette:
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
-    app.state = on_demand.ChatState(settings)
+    app.state = lazy_chat.ChatState(settings)
     app.state.state, app.state.keys = state, keys
     app.state.names, app.state.files, app.state.jobs = ModelNames(settings, state), Files(state), Jobs(state)
     app.state.uploads = uploads.Uploads(state, app.state.files)

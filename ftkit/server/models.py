@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from ftkit.server.errors import ApiError
-from ftkit.server.jobs.table import Jobs
-from ftkit.server.names import ModelNames, Served, epoch_model
+from ftkit.server.jobs.job_table import Jobs
+from ftkit.server.model_names import ModelNames, Served, epoch_model
 from ftkit.server.state import State
 
 __all__ = ["routes"]

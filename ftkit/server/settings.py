@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ftkit.backends.grading import embedder_of
-from ftkit.engine.embedded import EMBEDDED
 from ftkit.errors import ConfigError
+from ftkit.modeling.embedded_model import EMBEDDED
 from ftkit.recipe import Recipe
-from ftkit.schema.refusal import refusals
+from ftkit.schema.validation_errors import refusals
 
 __all__ = ["Settings", "load_settings"]
 

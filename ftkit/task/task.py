@@ -13,13 +13,13 @@ from pydantic import ConfigDict, PrivateAttr, ValidationError, field_validator
 from ftkit.errors import ConfigError
 from ftkit.files import canonical_digest, write_atomically
 from ftkit.schema import AnyOutput, ChoiceOutput, JsonOutput, TextOutput, output_of
-from ftkit.schema.frozen import Frozen
-from ftkit.schema.refusal import config_error
-from ftkit.task.difference import first_difference
+from ftkit.schema.frozen_model import Frozen
+from ftkit.schema.validation_errors import config_error
 from ftkit.task.message import Message
+from ftkit.task.schema_diff import first_difference
 from ftkit.task.template import Template
-from ftkit.task.typed import typed
-from ftkit.task.yaml_text import read_yaml, write_yaml
+from ftkit.task.typed_value import typed
+from ftkit.task.yaml import read_yaml, write_yaml
 
 __all__ = ["Task"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ftkit.errors import ConfigError, OutputError
-from ftkit.schema.plain import plain
+from ftkit.schema.json_values import plain
 
 __all__ = ["Template"]
 

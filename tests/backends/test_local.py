@@ -9,7 +9,7 @@ import pytest
 
 import ftkit as ft
 from ftkit.backends.local.answerer import LocalAnswerer
-from ftkit.engine.training import Job, train
+from ftkit.training.job import Job, train
 
 TASK = ft.Task("Say it.", input="{q}")
 SHORT = ft.Sampling(max_output_tokens=5)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import ftkit as ft
-from ftkit.engine.training import Job, train
+from ftkit.training.job import Job, train
 
 from .conftest import write_rows
 

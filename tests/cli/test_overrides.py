@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 import ftkit as ft
-from ftkit.cli.overrides import overridden
+from ftkit.cli.recipe_overrides import overridden
 
 QLORA = ft.SFT(epochs=3, adapter=ft.QLoRA(rank=32))
 

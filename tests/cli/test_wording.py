@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftkit.cli.wording import in_options
+from ftkit.cli.option_names import in_options
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from ftkit.errors import ConfigError
 from ftkit.evaluation import Prices, Report, compare, evaluate
-from ftkit.evaluation.row import RowResult
+from ftkit.results.report_row import RowResult
 from tests.evaluation.scripted import TRIAGE, VISITS, ScriptedModel, answered, answers, dataset, visit
 
 FROZEN = Path(__file__).parent / "frozen" / "report-1.json"

@@ -13,7 +13,7 @@ from ftkit.errors import ConfigError
 from ftkit.evaluation import Report, RowResult, evaluate, metric
 from ftkit.evaluation.metrics import confusion
 from ftkit.evaluation.metrics.metric import REGISTERED
-from ftkit.schema.sameness import normalised, same_value, same_value_normalised
+from ftkit.schema.equality import normalised, same_value, same_value_normalised
 from ftkit.task import Task
 from tests.evaluation.scripted import ECHO, TRIAGE, VISITS, ScriptedModel, answers, dataset, failed, visit
 

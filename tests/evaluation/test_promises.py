@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from ftkit.evaluation.change import MetricChange, change_of
 from ftkit.evaluation.metrics import RowMetric
+from ftkit.evaluation.paired_difference import MetricChange, change_of
 from ftkit.evaluation.scoring import Tallied
 from ftkit.evaluation.statistics import (
     bca_interval,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ftkit as ft
-from ftkit.engine.training import Job, train
+from ftkit.training.job import Job, train
 
 TASK = ft.Task("Read the age and the bed from the note; answer with both.", input="{note}")
 ADAPTERS = {

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftkit.engine.rendering import Renderer
-from ftkit.engine.replaying import Conversation
 from ftkit.errors import ExportError
 from ftkit.exporting.go_expansion import expand
 from ftkit.exporting.go_template import derive
 from ftkit.exporting.modelfile import modelfile, template_of
 from ftkit.exporting.ollama import context_for, go_template, prove
+from ftkit.inference.replay import Conversation
+from ftkit.modeling.chat_template import Renderer
 from ftkit.task import Message
 
 SYSTEM, USER, ANSWER = ({"role": role, "content": f"some {role}\n  text "} for role in ("system", "user", "assistant"))

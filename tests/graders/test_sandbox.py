@@ -19,7 +19,7 @@ import pytest
 import ftkit as ft
 from ftkit.errors import ConfigError
 from ftkit.graders import Grade, Isolation, Limits, Sample, Setting
-from ftkit.graders.sandbox import check_isolation, running
+from ftkit.graders.sandbox import check_isolation, runner
 from ftkit.graders.sandbox import isolation as isolating
 
 MIB = 1024**2
@@ -33,7 +33,7 @@ walls_of_the_kernel = pytest.mark.parametrize("walls", TIERS[:2], indirect=True)
 @pytest.fixture(autouse=True, params=TIERS)
 def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Each test behind each kind of wall, whoever runs it, where the kernel has it."""
-    monkeypatch.setitem(running._WALLS, "kernel", (request.param,))
+    monkeypatch.setitem(runner._WALLS, "kernel", (request.param,))
     if request.param != "namespaces" and os.geteuid() == 0 and not isolating._open_to_all(isolating.readable_paths()):
         open_python_to_all(monkeypatch)
     check_isolation.cache_clear()
@@ -62,7 +62,7 @@ def open_python_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
     command = isolating.command
     opened = ["unshare", "--mount", "sh", "-c", "; ".join([*script, 'exec env -u PWD "$@"']), "sh"]
     monkeypatch.setattr(isolating, "_open_to_all", lambda paths: True)
-    monkeypatch.setattr(running, "command", lambda how: [*(opened if how != "namespaces" else []), *command(how)])
+    monkeypatch.setattr(runner, "command", lambda how: [*(opened if how != "namespaces" else []), *command(how)])
 
 
 def run(
@@ -329,11 +329,11 @@ def test_where_there_are_no_walls_it_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(isolating.shutil, "which", lambda name: None)
     check_isolation.cache_clear()
     try:
-        monkeypatch.setitem(running._WALLS, "kernel", ("namespaces",))
+        monkeypatch.setitem(runner._WALLS, "kernel", ("namespaces",))
         with pytest.raises(ConfigError, match=r"unshare .* is not installed.*isolation=.process."):
             run("pass")
         monkeypatch.undo()
-        monkeypatch.setattr(running, "command", lambda how: ["false"])
+        monkeypatch.setattr(runner, "command", lambda how: ["false"])
         with pytest.raises(ConfigError, match="cannot be isolated here"):
             run("pass")
     finally:

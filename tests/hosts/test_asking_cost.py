@@ -11,8 +11,8 @@ import ftkit as ft
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.cli.app import app
 from ftkit.evaluation import Probes, forecast
+from ftkit.evaluation.probes.defaults import usual_probes
 from ftkit.evaluation.probes.general import CATEGORIES, general_set
-from ftkit.evaluation.probes.usual import usual_probes
 
 
 @pytest.fixture

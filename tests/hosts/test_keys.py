@@ -14,8 +14,8 @@ from ftkit.backends import registry
 from ftkit.backends.fireworks import Fireworks
 from ftkit.backends.hosted import HostedBackend
 from ftkit.backends.openai_jobs import OpenAIJobs
-from ftkit.backends.openai_jobs.azure import deploy
-from ftkit.backends.openai_jobs.importing import import_job, tuned_models
+from ftkit.backends.openai_jobs.azure_deployment import deploy
+from ftkit.backends.openai_jobs.job_import import import_job, tuned_models
 from ftkit.backends.together import Together
 from ftkit.cli.app import app
 from ftkit.errors import FtkitError

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 import ftkit as ft
 from ftkit.backends import Backend, registry
-from ftkit.backends.hosted.quote import quote
+from ftkit.backends.hosted.price_quote import quote
 from ftkit.backends.openai_jobs import OpenAIJobs
-from ftkit.backends.openai_jobs.azure import deploy
+from ftkit.backends.openai_jobs.azure_deployment import deploy
 from ftkit.backends.openai_jobs.events import of_results
 from ftkit.catalog import load_catalog
 from ftkit.cli.app import app
@@ -122,7 +122,7 @@ def test_a_run_is_found_again_by_another_process(openai_fake, notes, monkeypatch
 
 def test_two_runs_of_one_second_have_two_names(openai_jobs, notes, monkeypatch):
     drawn = iter(["aaaa", "aaaa", "bbbb"])
-    monkeypatch.setattr("ftkit.runs.training.secrets", SimpleNamespace(token_hex=lambda length: next(drawn)))
+    monkeypatch.setattr("ftkit.runs.train_run.secrets", SimpleNamespace(token_hex=lambda length: next(drawn)))
     first, second = (ft.train(ft.SFT(), notes, backend=openai_jobs) for _ in range(2))
     assert first.id != second.id
 

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ftkit as ft
-from ftkit.backends.hosted.failure import refused
+from ftkit.backends.hosted.errors import refused
 from ftkit.cli.app import app
 from ftkit.errors import HostError, ModelError, RunFailedError
 

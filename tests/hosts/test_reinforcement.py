@@ -13,8 +13,8 @@ from ftkit.backends.fireworks import Fireworks
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.backends.openai_jobs.events import of_results
 from ftkit.backends.together import Together
-from ftkit.engine.checking import check_recipe
 from ftkit.errors import ConfigError, DataError, HostError, RefusedError
+from ftkit.training.recipe_check import check_recipe
 
 from .conftest import QUICK
 from .fireworks_host import FireworksFake

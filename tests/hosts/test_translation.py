@@ -8,7 +8,7 @@ import pytest
 
 import ftkit as ft
 from ftkit.backends.fireworks import Fireworks
-from ftkit.backends.hosted.treatment import flat, refuse
+from ftkit.backends.hosted.field_support import flat, refuse
 from ftkit.backends.openai_jobs import PROFILES, OpenAIJobs
 from ftkit.backends.together import Together
 from ftkit.errors import RefusedError

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftkit.linting.fields import contradicted_fields, field_spans
-from ftkit.linting.sweeping import Stretch, rows_of
+from ftkit.linting.json_fields import contradicted_fields, field_spans
+from ftkit.linting.scan import Stretch, rows_of
 
 values = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),

@@ -9,8 +9,8 @@ import pytest
 
 import ftkit as ft
 from ftkit.linting import known_rules, registry
-from ftkit.linting.fields import field_spans
-from ftkit.linting.opening import open_anyway
+from ftkit.linting.json_fields import field_spans
+from ftkit.linting.open_files import open_anyway
 
 CONFLICT = [("a question", "yes"), ("A question!", "no"), ("another one", "yes")]
 
@@ -252,7 +252,7 @@ def test_gradients_of_rows_that_contradict_each_other_oppose(chats, tiny_model):
     rows = [("Is the bicycle hire open on Sunday morning", "yes yes yes yes"),
             ("Is the bicycle hire open on Sunday mornings", "no no no no no"),
             ("Is the bicycle hire open on a Sunday morning", "yes yes yes yes")]  # fmt: skip
-    from ftkit.engine.gradients import gradient_sketches
+    from ftkit.training.gradient_sketch import gradient_sketches
 
     sketches = np.concatenate(gradient_sketches(tiny_model, [(row, [None]) for row in chats(*rows)]))
     cosines = sketches @ sketches.T

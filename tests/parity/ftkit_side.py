@@ -12,26 +12,26 @@ import pytest
 import torch
 
 import ftkit as ft
-from ftkit.engine import training
-from ftkit.engine.adapting import Adapted, adapt
-from ftkit.engine.answered import Answered, Group
-from ftkit.engine.checkpoint import Checkpoints
-from ftkit.engine.forward import Forward
-from ftkit.engine.generation import Generated
-from ftkit.engine.kept import KeptSamples
-from ftkit.engine.loop import Loop
-from ftkit.engine.methods import method_of
-from ftkit.engine.placing import Before
-from ftkit.engine.pretrained import Pretrained, load_pretrained
-from ftkit.engine.reference import give_reference, log_probabilities
-from ftkit.engine.rendered import Example, Rendered
-from ftkit.engine.rollouts import Rollouts
-from ftkit.engine.rows import TokenRows
-from ftkit.engine.source import find_source
-from ftkit.engine.training import Job, train
-from ftkit.engine.tree import Pack, packs_within
 from ftkit.graders import Grade, Setting
+from ftkit.inference.generation import Generated
+from ftkit.modeling.model_source import find_source
+from ftkit.modeling.packed_forward import Forward
+from ftkit.modeling.prefix_tree import Pack, packs_within
+from ftkit.modeling.pretrained import Pretrained, load_pretrained
+from ftkit.modeling.tokenized_example import Example, Rendered
 from ftkit.recipe import RecipeFacts
+from ftkit.training import job as training
+from ftkit.training.adapter_modes import Before
+from ftkit.training.adapters import Adapted, adapt
+from ftkit.training.checkpoint import Checkpoints
+from ftkit.training.dataloader import TokenRows
+from ftkit.training.job import Job, train
+from ftkit.training.loop import Loop
+from ftkit.training.losses import method_of
+from ftkit.training.reference_logprobs import give_reference, log_probabilities
+from ftkit.training.rollout_groups import Answered, Group
+from ftkit.training.rollouts import Rollouts
+from ftkit.training.sample_log import KeptSamples
 from tests.parity.trl_side import DrawnGroup, Found, PreferencePair
 
 __all__ = ["Ran", "drawn_batch", "pairs_batch", "run_job"]

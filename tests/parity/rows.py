@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 import ftkit as ft
-from ftkit.engine.methods import method_of
-from ftkit.engine.pretrained import load_pretrained
-from ftkit.engine.rows import TokenRows, render_rows
-from ftkit.engine.source import find_source
+from ftkit.modeling.model_source import find_source
+from ftkit.modeling.pretrained import load_pretrained
+from ftkit.training.dataloader import TokenRows, render_rows
+from ftkit.training.losses import method_of
 
 __all__ = ["of_different_lengths", "recipe", "tokens_of"]
 

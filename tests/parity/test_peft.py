@@ -11,7 +11,7 @@ from peft import AdaLoraConfig, LoraConfig, PeftConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 import ftkit as ft
-from ftkit.engine.rendered import Rendered
+from ftkit.modeling.tokenized_example import Rendered
 from tests.parity.ftkit_side import run_job
 from tests.parity.rows import of_different_lengths, recipe, tokens_of
 

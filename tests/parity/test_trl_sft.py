@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import ftkit as ft
-from ftkit.engine.adapting import Adapted
-from ftkit.engine.rows import TokenRows
+from ftkit.training.adapters import Adapted
+from ftkit.training.dataloader import TokenRows
 from tests.parity import trl_side
 from tests.parity.ftkit_side import Ran, run_job
 from tests.parity.rows import of_different_lengths, recipe, tokens_of

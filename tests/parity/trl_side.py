@@ -21,7 +21,7 @@ from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, RewardConfig, Re
 from trl.trainer.dpo_trainer import DataCollatorForPreference as PairCollator
 from trl.trainer.reward_trainer import DataCollatorForPreference as RewardCollator
 
-from ftkit.engine.rendered import Rendered
+from ftkit.modeling.tokenized_example import Rendered
 
 __all__ = ["DrawnGroup", "Found", "PreferencePair", "dpo", "grpo", "reward", "sft", "sft_steps"]
 

@@ -10,15 +10,16 @@ import pytest
 import torch
 
 import ftkit as ft
-from ftkit.engine import loss, memory
-from ftkit.engine.adapting import adapt
-from ftkit.engine.attention import TREE_ATTENTION
-from ftkit.engine.forward import Forward
-from ftkit.engine.memory import kept_by_a_pack, kept_by_the_head, memory_of
-from ftkit.engine.rendered import Rendered
-from ftkit.engine.shape import shape_of
-from ftkit.engine.tree import pack
-from ftkit.engine.work import PackSize, Step, Work
+from ftkit.modeling import cross_entropy as loss
+from ftkit.modeling.attention import TREE_ATTENTION
+from ftkit.modeling.model_shape import shape_of
+from ftkit.modeling.packed_forward import Forward
+from ftkit.modeling.prefix_tree import pack
+from ftkit.modeling.tokenized_example import Rendered
+from ftkit.training.adapters import adapt
+from ftkit.training.estimation import memory_model as memory
+from ftkit.training.estimation.memory_model import kept_by_a_pack, kept_by_the_head, memory_of
+from ftkit.training.estimation.workload import PackSize, Step, Work
 from tests.tiny import tiny_causal, tiny_config
 
 TOKENS = 300
@@ -98,8 +99,8 @@ def test_logits_do_not_grow_with_the_rows_of_a_pack() -> None:
 
 
 def test_held_bytes_are_those_of_the_tensors(tmp_path: Any, tokenizer: Any) -> None:
-    from ftkit.engine.pretrained import load_pretrained
-    from ftkit.engine.source import Quantisation, find_source
+    from ftkit.modeling.model_source import Quantisation, find_source
+    from ftkit.modeling.pretrained import load_pretrained
     from tests.tiny import save_tiny
 
     sizes = {"hidden_size": 512, "intermediate_size": 1024, "head_dim": 128}

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import ftkit as ft
 from ftkit.backends import backend_of
 from ftkit.cli.app import app
-from ftkit.engine.training import Job, train
+from ftkit.training.job import Job, train
 from tests.tiny import save_tiny
 
 TASK = ft.Task("Read the age from the note.", input="{note}")
@@ -128,7 +128,7 @@ def test_windows_of_attention_are_computed_row_by_row(tokenizer: Any, tmp_path: 
 
 
 def test_many_rows_are_sampled_and_that_is_said(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ftkit.engine import prediction
+    from ftkit.training.estimation import local_estimate as prediction
 
     whole = ft.plan(recipe(), rows(100), f"local:{tiny_model}").entries[0].estimate
     monkeypatch.setattr(prediction, "SAMPLE", 40)

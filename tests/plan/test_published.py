@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 import ftkit as ft
-from ftkit.engine.estimate import Estimate, estimate
-from ftkit.engine.memory import NF4_BITS, SINGLE_BITS, trainable_parameters
-from ftkit.engine.shape import Linear, Shape, shape_of
-from ftkit.engine.target import named_gpu
-from ftkit.engine.work import PackSize, Work
+from ftkit.modeling.model_shape import Linear, Shape, shape_of
 from ftkit.recipe import RecipeFacts
+from ftkit.training.estimation.estimate import Estimate, estimate
+from ftkit.training.estimation.memory_model import NF4_BITS, SINGLE_BITS, trainable_parameters
+from ftkit.training.estimation.plan_target import named_gpu
+from ftkit.training.estimation.workload import PackSize, Work
 
 LLAMA_65B = {
     "model_type": "llama",

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 import ftkit as ft
-from ftkit.engine.adapting import adapt
-from ftkit.engine.attention import TREE_ATTENTION
-from ftkit.engine.memory import trainable_parameters
-from ftkit.engine.shape import shape_of
 from ftkit.errors import ModelError
+from ftkit.modeling.attention import TREE_ATTENTION
+from ftkit.modeling.model_shape import shape_of
+from ftkit.training.adapters import adapt
+from ftkit.training.estimation.memory_model import trainable_parameters
 from tests.tiny import FAMILIES, tiny_causal, tiny_config
 
 ADAPTERS = {

@@ -7,7 +7,7 @@ import re
 from pydantic import BaseModel
 
 import ftkit as ft
-from ftkit.recipe.fields import field_lines
+from ftkit.recipe.field_docs import field_lines
 
 RECIPES = (ft.SFT, ft.DPO, ft.RewardModel, ft.RFT)
 ADAPTERS = (ft.LoRA, ft.QLoRA, ft.DoRA, ft.AdaLoRA, ft.Full)

@@ -10,7 +10,7 @@ import pytest
 
 import ftkit as ft
 from ftkit.recipe import RecipeFacts
-from ftkit.recipe.fields import field_lines
+from ftkit.recipe.field_docs import field_lines
 from tests.recipe import field_table
 
 ADAPTERS = [ft.LoRA(rank=4), ft.QLoRA(quant_type="fp4"), ft.DoRA(use_rslora=True), ft.AdaLoRA(), ft.Full()]

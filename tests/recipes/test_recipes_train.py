@@ -52,7 +52,7 @@ JOBS: dict[str, tuple[str, dict[str, str], ft.Task]] = {
 
 @pytest.mark.parametrize("name", sorted(JOBS))
 def test_a_recipe_trains_on_its_example(name: str, tiny_model: str, tmp_path: Path) -> None:
-    from ftkit.engine.training import Job, train
+    from ftkit.training.job import Job, train
 
     file, answers, task = JOBS[name]
     recipe = ft.load_recipe(ROOT / "recipes" / f"{name}.yaml").model_copy(update={"epochs": 2})
@@ -75,7 +75,7 @@ def test_a_recipe_trains_on_its_example(name: str, tiny_model: str, tmp_path: Pa
 
 def test_preferences_become_a_reward_that_is_learned_from(tiny_model: str, tmp_path: Path) -> None:
     from ftkit.backends.grading import setting_of
-    from ftkit.engine.training import Job, train
+    from ftkit.training.job import Job, train
 
     pairs = ft.Dataset.load(ROOT / "examples" / "preferences/replies.jsonl", TONE, **PAIR).take(16)
     scored, written = tmp_path / "reward", tmp_path / "model"

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 import ftkit as ft
 from ftkit.cli.app import app
-from ftkit.engine.kept import SAMPLES, KeptSample, KeptSamples
-from ftkit.runs.samples import samples, samples_page, samples_text
+from ftkit.runs.sample_view import samples, samples_page, samples_text
 from ftkit.store import RunRecord, Store
+from ftkit.training.sample_log import SAMPLES, KeptSample, KeptSamples
 
 
 def sample(step: int, which: str, answer: str = "a", reward: float = 0.5) -> KeptSample:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftkit.server.jobs.record import JobRecord
-from ftkit.server.jobs.wording import account
+from ftkit.server.jobs.event_messages import account
+from ftkit.server.jobs.job_record import JobRecord
 from ftkit.store import Event
 
 

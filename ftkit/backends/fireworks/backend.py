@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.backends.answer import Answerer
-from ftkit.backends.fireworks.fields import MOST_BETA, TREATMENTS, loss, parameters, rollouts
 from ftkit.backends.fireworks.host import FireworksHost
+from ftkit.backends.fireworks.recipe_fields import MOST_BETA, TREATMENTS, loss, parameters, rollouts
 from ftkit.backends.hosted.backend import HostedBackend
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.http import Http
-from ftkit.backends.hosted.patience import Patience
+from ftkit.backends.hosted.retry import Patience
 from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
 from ftkit.catalog import load_catalog
 from ftkit.errors import ConfigError

@@ -8,7 +8,7 @@ from typing import Any
 
 from ftkit.backends.hosted.host import Leavings, Order, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.http import Http
-from ftkit.backends.hosted.weights import inside
+from ftkit.backends.hosted.weight_download import inside
 from ftkit.errors import HostError, RunError
 from ftkit.store import RunState
 

@@ -11,28 +11,28 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ftkit.backends.answer import Answerer
-from ftkit.backends.hosted.admission import check_recipe, check_rows
-from ftkit.backends.hosted.creating import create_once
 from ftkit.backends.hosted.endpoint import Endpoint
+from ftkit.backends.hosted.field_support import Treatments
 from ftkit.backends.hosted.files import TrainingFiles, write_rows
 from ftkit.backends.hosted.host import Host, Order, RemoteJob
-from ftkit.backends.hosted.looking import Looks
-from ftkit.backends.hosted.outcome import bring_home, end, note_estimate
-from ftkit.backends.hosted.patience import Patience
-from ftkit.backends.hosted.quote import Quote, quote
-from ftkit.backends.hosted.submitting import fail_if_abandoned, submitting
-from ftkit.backends.hosted.treatment import Treatments
-from ftkit.backends.hosted.weights import fetch_model
+from ftkit.backends.hosted.idempotency import create_once
+from ftkit.backends.hosted.job_state import bring_home, end, note_estimate
+from ftkit.backends.hosted.polling import Looks
+from ftkit.backends.hosted.preflight import check_recipe, check_rows
+from ftkit.backends.hosted.price_quote import Quote, quote
+from ftkit.backends.hosted.retry import Patience
+from ftkit.backends.hosted.submit_lock import fail_if_abandoned, submitting
+from ftkit.backends.hosted.weight_download import fetch_model
 from ftkit.backends.protocol import TrainingJob
 from ftkit.catalog import load_catalog
 from ftkit.data import Dataset
 from ftkit.data.writers import OpenAIForm
-from ftkit.engine.estimate import Estimate
 from ftkit.errors import ConfigError, HostError, RefusedError, RunError
 from ftkit.recipe import Recipe
 from ftkit.schema import Output
 from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.task import Task
+from ftkit.training.estimation.estimate import Estimate
 
 __all__ = ["HostedBackend"]
 

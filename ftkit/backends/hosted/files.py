@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.backends.hosted.host import Host, RemoteFile
-from ftkit.backends.hosted.patience import Patience
+from ftkit.backends.hosted.retry import Patience
 from ftkit.data import Dataset
 from ftkit.data.writers import OpenAIForm
 from ftkit.errors import HostError

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.hosted.failure import broken, refused
+from ftkit.backends.hosted.errors import broken, refused
 from ftkit.errors import HostError
 from ftkit.extras import require
 

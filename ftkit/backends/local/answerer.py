@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.backends.answer import Answer, OnAnswer, Request, Sampling
-from ftkit.engine.artefact import versions
-from ftkit.engine.calls import read_answer
-from ftkit.engine.embedding import embeddings
-from ftkit.engine.generation import Generated, generate
-from ftkit.engine.grammar import Grammars
-from ftkit.engine.likelihood import divergences, text_losses
-from ftkit.engine.machine import about_machine, free_memory_bytes, torch_dtype
-from ftkit.engine.pretrained import Pretrained
-from ftkit.engine.serving import load_served
 from ftkit.errors import ModelError
+from ftkit.inference.constrained import Grammars
+from ftkit.inference.embeddings import embeddings
+from ftkit.inference.generation import Generated, generate
+from ftkit.inference.likelihood import divergences, text_losses
+from ftkit.modeling.device import about_machine, free_memory_bytes, torch_dtype
+from ftkit.modeling.load_for_inference import load_served
+from ftkit.modeling.pretrained import Pretrained
+from ftkit.modeling.tool_calls import read_answer
 from ftkit.task import Message
+from ftkit.training.artifact import versions
 
 __all__ = ["LocalAnswerer"]
 
@@ -27,7 +27,7 @@ class LocalAnswerer:
     """A model on this machine, loaded at the first question and kept. Questions from several threads take turns.
 
     Args:
-        name: see :func:`ftkit.engine.pretrained.find_source`.
+        name: see :func:`ftkit.modeling.pretrained.find_source`.
     """
 
     def __init__(self, name: str) -> None:
@@ -116,12 +116,12 @@ class LocalAnswerer:
         return bool(free_memory_bytes(pretrained.model.device) > 1.3 * needed)  # and what answering takes
 
     def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
-        """The embedding of each text; see :mod:`ftkit.engine.embedding`."""
+        """The embedding of each text; see :mod:`ftkit.inference.embeddings`."""
         with self._lock:
             return embeddings(self._model(), texts)
 
     def text_losses(self, texts: Sequence[str]) -> list[tuple[float, int]]:
-        """Negative log-likelihood of each text in nats, and its tokens; see :mod:`ftkit.engine.likelihood`."""
+        """Negative log-likelihood of each text in nats, and its tokens; see :mod:`ftkit.inference.likelihood`."""
         with self._lock:
             return text_losses(self._model(), texts)
 

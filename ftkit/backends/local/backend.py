@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftkit.backends.grading import setting_of
-from ftkit.backends.local.presence import check_there
+from ftkit.backends.local.model_lookup import check_there
 from ftkit.backends.protocol import TrainingJob
 from ftkit.data import Dataset
-from ftkit.engine.estimate import Estimate
 from ftkit.errors import RunError
 from ftkit.extras import check_installed, require
 from ftkit.recipe import RFT, Recipe
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
 from ftkit.task import Message, Task
+from ftkit.training.estimation.estimate import Estimate
 
 if TYPE_CHECKING:
     from ftkit.backends.local.answerer import LocalAnswerer
@@ -60,7 +60,7 @@ class LocalBackend:
     def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
         """See :class:`~ftkit.backends.Backend`. Reads no weights."""
         _check_installed("training on this machine")
-        from ftkit.engine.checking import check_recipe
+        from ftkit.training.recipe_check import check_recipe
 
         check_recipe(recipe, self._there(), data, validation)
         if isinstance(recipe, RFT):
@@ -71,7 +71,7 @@ class LocalBackend:
     ) -> Estimate:
         """See :class:`~ftkit.backends.Backend`. Reads the config and the tokenizer, no weights."""
         _check_installed("estimating a run on this machine")
-        from ftkit.engine.prediction import predict
+        from ftkit.training.estimation.local_estimate import predict
 
         return predict(recipe, self._there(), data, validation, device=device)
 
@@ -154,8 +154,8 @@ class LocalBackend:
         """
         _check_installed("scoring on this machine")
         where = self._there()
-        from ftkit.engine.scoring import score
-        from ftkit.engine.serving import load_for_scores
+        from ftkit.inference.reward_scoring import score
+        from ftkit.modeling.load_for_inference import load_for_scores
 
         with self._lock:
             if self._scoring is None:
@@ -174,7 +174,7 @@ class LocalBackend:
 
     def known_task(self) -> Task | None:
         """See :class:`~ftkit.backends.Backend`: that of the run which made the model; ModelError when there is none."""
-        from ftkit.engine.source import RECORD
+        from ftkit.modeling.model_source import RECORD
 
         record = Path(self.source_name()).expanduser() / RECORD
         if not record.is_file():  # the base of a model that ftkit made may come later, as of weights just fetched

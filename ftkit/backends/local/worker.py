@@ -47,9 +47,9 @@ def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any
     """The run's summary; or, when it was asked to stop, the steps it had done."""
     from ftkit.backends.grading import setting_of
     from ftkit.data import Dataset
-    from ftkit.engine.loop import Stopped
-    from ftkit.engine.training import Job, train
     from ftkit.recipe import RFT, Recipe
+    from ftkit.training.job import Job, train
+    from ftkit.training.loop import Stopped
 
     folder = store.run_folder(run_id)
     spec = json.loads((folder / "job.json").read_text(encoding="utf-8"))

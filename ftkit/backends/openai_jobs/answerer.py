@@ -14,12 +14,12 @@ from typing import Any
 
 from ftkit.backends.answer import Answer, FinishReason, OnAnswer, Request, Sampling
 from ftkit.backends.hosted.endpoint import Endpoint
-from ftkit.backends.hosted.patience import Patience
-from ftkit.backends.hosted.submitting import submitting
-from ftkit.backends.openai_jobs.batching import Batch, OnCount
+from ftkit.backends.hosted.retry import Patience
+from ftkit.backends.hosted.submit_lock import submitting
+from ftkit.backends.openai_jobs.batch_api import Batch, OnCount
 from ftkit.backends.openai_jobs.host import OpenAIHost
+from ftkit.backends.openai_jobs.response_format import response_format
 from ftkit.backends.openai_jobs.sdk import Sdk, plain
-from ftkit.backends.openai_jobs.structured import response_format
 from ftkit.catalog import InferencePrice, load_catalog
 from ftkit.catalog.catalog import base_of
 from ftkit.errors import HostError, ModelError, RefusedError, RunError

@@ -10,13 +10,13 @@ from typing import Any
 
 from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.backend import HostedBackend
-from ftkit.backends.hosted.patience import Patience
+from ftkit.backends.hosted.retry import Patience
 from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
-from ftkit.backends.openai_jobs.embedding import OpenAIEmbedder
-from ftkit.backends.openai_jobs.fields import hyperparameters, treatments
+from ftkit.backends.openai_jobs.embeddings import OpenAIEmbedder
 from ftkit.backends.openai_jobs.host import KEY, OpenAIHost
 from ftkit.backends.openai_jobs.profiles import PROFILES
-from ftkit.backends.openai_jobs.reinforcement import grader_form, grader_refused, reinforcement
+from ftkit.backends.openai_jobs.recipe_fields import hyperparameters, treatments
+from ftkit.backends.openai_jobs.rft_fields import grader_form, grader_refused, reinforcement
 from ftkit.backends.openai_jobs.sdk import Sdk
 from ftkit.catalog import load_catalog
 from ftkit.errors import ConfigError, HostError, RefusedError

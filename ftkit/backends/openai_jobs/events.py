@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ftkit.backends.hosted.host import RemoteEvent
-from ftkit.backends.openai_jobs.grading import is_number, reward_figures, reward_validation
+from ftkit.backends.openai_jobs.reward_metrics import is_number, reward_figures, reward_validation
 from ftkit.store import EventKind
 
 __all__ = ["of_event", "of_results"]

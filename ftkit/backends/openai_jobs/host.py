@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.backends.hosted.host import Leavings, Order, RemoteEvent, RemoteFile, RemoteJob
-from ftkit.backends.hosted.weights import inside
+from ftkit.backends.hosted.weight_download import inside
 from ftkit.backends.openai_jobs.events import of_event, of_results
-from ftkit.backends.openai_jobs.grading import grade_of
 from ftkit.backends.openai_jobs.profiles import Profile
+from ftkit.backends.openai_jobs.reward_metrics import grade_of
 from ftkit.backends.openai_jobs.sdk import Sdk, plain
 from ftkit.catalog import Limits, load_catalog
 from ftkit.errors import HostError

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ftkit.backends.hosted.failure import broken, refused
+from ftkit.backends.hosted.errors import broken, refused
 from ftkit.errors import HostError
 from ftkit.extras import require
 

@@ -11,11 +11,11 @@ from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.backend import HostedBackend
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.http import Http
-from ftkit.backends.hosted.patience import Patience
-from ftkit.backends.hosted.weights import inside
+from ftkit.backends.hosted.retry import Patience
+from ftkit.backends.hosted.weight_download import inside
 from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
-from ftkit.backends.together.fields import TREATMENTS, parameters
 from ftkit.backends.together.host import TogetherHost
+from ftkit.backends.together.recipe_fields import TREATMENTS, parameters
 from ftkit.catalog import load_catalog
 from ftkit.errors import HostError
 from ftkit.extras import require

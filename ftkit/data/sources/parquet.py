@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from ftkit.data.plain import plain
+from ftkit.data.json_values import plain
 from ftkit.data.sources.base import Reader, Source
 from ftkit.errors import DataError, Place
 from ftkit.extras import require

@@ -1,13 +1,5 @@
 """Metrics: the built-in ones by kind of output, and those that users register."""
 
-from ftkit.evaluation.metrics.choosing import (
-    Metrics,
-    chosen_metrics,
-    columns_read,
-    default_metrics,
-    headline,
-    with_graders,
-)
 from ftkit.evaluation.metrics.classification import INVALID, confusion
 from ftkit.evaluation.metrics.field_comparators import (
     Aligned,
@@ -22,8 +14,16 @@ from ftkit.evaluation.metrics.field_comparators import (
     SetOf,
     comparators_of,
 )
-from ftkit.evaluation.metrics.graded import GraderMetric, graded
+from ftkit.evaluation.metrics.grader_metric import GraderMetric, graded
 from ftkit.evaluation.metrics.metric import Metric, RatioMetric, RowMetric, ScoreFunction, Unit, metric
+from ftkit.evaluation.metrics.selection import (
+    Metrics,
+    chosen_metrics,
+    columns_read,
+    default_metrics,
+    headline,
+    with_graders,
+)
 from ftkit.evaluation.metrics.structured import FIELD_PREFIX, field_agreements
 
 __all__ = [

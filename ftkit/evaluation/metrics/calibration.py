@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ftkit.evaluation.metrics.metric import Metric, RowMetric
-from ftkit.evaluation.row import RowResult
-from ftkit.schema.sameness import same_value
+from ftkit.results.report_row import RowResult
+from ftkit.schema.equality import same_value
 
 if TYPE_CHECKING:
     import numpy as np

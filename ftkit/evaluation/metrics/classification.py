@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ftkit.evaluation.metrics.metric import Metric, RatioMetric, RowMetric
-from ftkit.evaluation.row import RowResult
+from ftkit.results.report_row import RowResult
 from ftkit.schema import ChoiceOutput
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ftkit.errors import ConfigError
-from ftkit.evaluation.plain import canonical
+from ftkit.evaluation.json_values import canonical
 from ftkit.schema import Declared
-from ftkit.schema.sameness import same_value, same_value_normalised
+from ftkit.schema.equality import same_value, same_value_normalised
 
 __all__ = [
     "Aligned",
@@ -227,7 +227,7 @@ def _is_number(value: Any) -> bool:
 
 def _distinct(values: list[Any], normalised: bool) -> Counter[str]:
     """Each different element once; numbers by their size (``3`` is ``3.0``)."""
-    from ftkit.schema.sameness import normalised as loosened
+    from ftkit.schema.equality import normalised as loosened
 
     def alike(value: Any) -> Any:
         if isinstance(value, float) and value.is_integer():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ftkit.errors import ConfigError
-from ftkit.evaluation.row import RowResult
+from ftkit.results.report_row import RowResult
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,9 +11,9 @@ from typing import Any
 
 from ftkit.evaluation.metrics.field_comparators import Comparator, Exact
 from ftkit.evaluation.metrics.metric import Metric, RowMetric, ScoreFunction
-from ftkit.evaluation.row import RowResult
+from ftkit.results.report_row import RowResult
 from ftkit.schema import JsonOutput
-from ftkit.schema.sameness import same_value, same_value_normalised
+from ftkit.schema.equality import same_value, same_value_normalised
 
 __all__ = ["FIELD_PREFIX", "field_agreements", "structured_metrics"]
 

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from ftkit.evaluation.metrics.metric import Metric, RowMetric
-from ftkit.evaluation.row import RowResult
-from ftkit.schema.sameness import normalised, same_text, same_value
+from ftkit.results.report_row import RowResult
+from ftkit.schema.equality import normalised, same_text, same_value
 
 __all__ = ["text_metrics"]
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ftkit.schema.sameness import normalised
+from ftkit.schema.equality import normalised
 
 __all__ = ["passes"]
 

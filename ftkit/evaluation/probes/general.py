@@ -9,7 +9,7 @@ from pathlib import Path
 from ftkit.data import Dataset
 from ftkit.evaluation.metrics import RowMetric
 from ftkit.evaluation.probes.checks import passes
-from ftkit.evaluation.row import RowResult
+from ftkit.results.report_row import RowResult
 from ftkit.task import Task
 
 __all__ = ["CATEGORIES", "GENERAL_OUTPUT_TOKENS", "GENERAL_TASK", "general_metrics", "general_set", "passages"]

@@ -1,5 +1,5 @@
 """Running foreign Python so that it can do no harm, and so that what it does is known."""
 
-from ftkit.graders.sandbox.running import check_isolation, run_sandboxed
+from ftkit.graders.sandbox.runner import check_isolation, run_sandboxed
 
 __all__ = ["check_isolation", "run_sandboxed"]

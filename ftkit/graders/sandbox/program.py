@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from ftkit.graders.sandbox import closing_off, landlock
+    from ftkit.graders.sandbox import landlock, namespaces
 else:
     sys.path.insert(0, str(Path(__file__).parent))
-    import closing_off
     import landlock
+    import namespaces
 
     del sys.path[0]
 
@@ -40,8 +40,8 @@ def main() -> None:
     if job["walls"] == "namespaces":
         if os.getpid() != 1:  # else "all processes of the sandbox" would be all of the machine
             raise SystemExit("not the first process of a namespace")
-        closing_off.new_root(job["paths"], job["limits"]["disk_bytes"])
-    closing_off.own_the_orphans()
+        namespaces.new_root(job["paths"], job["limits"]["disk_bytes"])
+    namespaces.own_the_orphans()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # on the way out the runner and all of its ends
     _tell({"ready": True})
     at = 0
@@ -158,7 +158,7 @@ class _Runner:
             except ChildProcessError:
                 return
             if not died:
-                for orphan in closing_off.children():
+                for orphan in namespaces.children():
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.kill(orphan, signal.SIGKILL)
                 time.sleep(0.002)
@@ -175,8 +175,8 @@ def _be_runner(job: dict[str, Any], requests: int, results: int, output: int) ->
             os.set_inheritable(stands_for, True)
         os.close(output)
         _limit(job["limits"])
-        closing_off.give_up_privileges(job["uid"], job["walls"] == "namespaces")
-        closing_off.die_with_the_parent()
+        namespaces.give_up_privileges(job["uid"], job["walls"] == "namespaces")
+        namespaces.die_with_the_parent()
         if job["walls"] == "landlock":
             landlock.shut_in(job["paths"], os.getcwd())
         _answer(job["source"], requests, results)

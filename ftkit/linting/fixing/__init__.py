@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftkit.linting.fixing.files import Change, Fixed, fix
-from ftkit.linting.fixing.mending import MENDS, mended
+from ftkit.linting.fixing.file_edits import Change, Fixed, fix
+from ftkit.linting.fixing.text_fixes import MENDS, mended
 
 __all__ = ["MENDS", "Change", "Fixed", "fix", "mended"]

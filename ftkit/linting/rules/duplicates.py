@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ftkit.linting.context import Setting
+from ftkit.linting.corpus import Whole, same
 from ftkit.linting.finding import Found
+from ftkit.linting.row_view import Seen
 from ftkit.linting.rule import RowRule, WholeRule, not_installed
-from ftkit.linting.seen import Seen
-from ftkit.linting.setting import Setting
-from ftkit.linting.whole import Whole, same
-from ftkit.linting.words import percent
+from ftkit.linting.text_normalization import percent
 
 __all__ = [
     "ContainedEval",

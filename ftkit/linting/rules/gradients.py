@@ -8,13 +8,13 @@ from typing import Any, cast
 import numpy as np
 
 from ftkit.data import Row
-from ftkit.linting.fields import contradicted_fields, field_spans
+from ftkit.linting.context import Setting
+from ftkit.linting.corpus import Whole
 from ftkit.linting.finding import Found
+from ftkit.linting.json_fields import contradicted_fields, field_spans
+from ftkit.linting.row_view import Seen
 from ftkit.linting.rule import WholeRule, not_installed
 from ftkit.linting.rules.tokens import local_models
-from ftkit.linting.seen import Seen
-from ftkit.linting.setting import Setting
-from ftkit.linting.whole import Whole
 
 __all__ = ["GradientConflict"]
 
@@ -113,7 +113,7 @@ def _directions(
     model: str, seen: Sequence[Seen], names: Mapping[int, set[str | None]]
 ) -> dict[tuple[int, str | None], Any]:
     """By row and part the direction of the gradient, without what all rows have in common in that part."""
-    from ftkit.engine.gradients import Span, gradient_sketches
+    from ftkit.training.gradient_sketch import Span, gradient_sketches
 
     asked: dict[int, dict[str | None, Span | None]] = {}
     for row, wanted in names.items():

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ftkit.linting.context import Setting
+from ftkit.linting.corpus import Whole
 from ftkit.linting.finding import Found
+from ftkit.linting.row_view import Seen
 from ftkit.linting.rule import RowRule, Rule, WholeRule
-from ftkit.linting.seen import Seen
-from ftkit.linting.setting import Setting
-from ftkit.linting.whole import Whole
-from ftkit.linting.words import counted
+from ftkit.linting.text_normalization import counted
 
 if TYPE_CHECKING:
     from ftkit.catalog import HostedModel, Limits
-    from ftkit.catalog.rows import Method
-    from ftkit.data.reading import Kind
+    from ftkit.catalog.facts import Method
+    from ftkit.data.row_reader import Kind
 
 __all__ = ["HostContext", "HostFileSize", "HostImages", "HostMethod", "HostRows", "StrictKeyword"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ftkit.linting.context import Setting
+from ftkit.linting.corpus import Whole
+from ftkit.linting.counter import Tally
 from ftkit.linting.finding import Found
+from ftkit.linting.row_view import Seen
 from ftkit.linting.rule import TallyRule
-from ftkit.linting.seen import Seen
-from ftkit.linting.setting import Setting
-from ftkit.linting.tally import Tally
-from ftkit.linting.whole import Whole
-from ftkit.linting.words import percent, words_of
+from ftkit.linting.text_normalization import percent, words_of
 
 __all__ = ["FactsNotInInput"]
 

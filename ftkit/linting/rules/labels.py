@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ftkit.linting.fields import contradicted_fields, digits_in, words_apart
+from ftkit.linting.context import Setting
+from ftkit.linting.corpus import Whole, same
+from ftkit.linting.counter import Tally
 from ftkit.linting.finding import Found
+from ftkit.linting.json_fields import contradicted_fields, digits_in, words_apart
+from ftkit.linting.row_view import Seen
 from ftkit.linting.rule import TallyRule, WholeRule, not_installed
-from ftkit.linting.seen import Seen
-from ftkit.linting.setting import Setting
-from ftkit.linting.tally import Tally
-from ftkit.linting.whole import Whole, same
-from ftkit.linting.words import percent, words_of
+from ftkit.linting.text_normalization import percent, words_of
 
 __all__ = [
     "ClassImbalance",

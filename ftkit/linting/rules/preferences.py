@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ftkit.linting.context import Setting
+from ftkit.linting.corpus import Whole, same
+from ftkit.linting.counter import Tally
 from ftkit.linting.finding import Found
+from ftkit.linting.row_view import Seen
 from ftkit.linting.rule import Rule, TallyRule, WholeRule
-from ftkit.linting.rules.faulty import FaultyRow
-from ftkit.linting.seen import Seen
-from ftkit.linting.setting import Setting
-from ftkit.linting.tally import Tally
-from ftkit.linting.whole import Whole, same
-from ftkit.linting.words import percent
+from ftkit.linting.rules.row_errors import FaultyRow
+from ftkit.linting.text_normalization import percent
 
 __all__ = ["DifferentPrompts", "LengthBias", "ReversedPair", "SameAnswers"]
 

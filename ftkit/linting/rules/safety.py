@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from ftkit.linting.context import Setting
 from ftkit.linting.finding import Found
+from ftkit.linting.row_view import Seen
 from ftkit.linting.rule import RowRule, not_installed
-from ftkit.linting.seen import Seen
-from ftkit.linting.setting import Setting
-from ftkit.linting.words import excerpt
+from ftkit.linting.text_normalization import excerpt
 
 __all__ = ["HARMLESS", "InvisibleCharacters", "ModerationRisk", "PersonalData", "PromptInjection", "Secret", "hidden"]
 

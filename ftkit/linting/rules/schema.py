@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 
 from ftkit.errors import OutputError
+from ftkit.linting.context import Setting
 from ftkit.linting.finding import Found
-from ftkit.linting.respelling import respelt, respelt_fields
+from ftkit.linting.json_wrapping import wrapping_of
+from ftkit.linting.row_view import Seen
 from ftkit.linting.rule import RowRule
-from ftkit.linting.seen import Seen
-from ftkit.linting.setting import Setting
-from ftkit.linting.words import excerpt
-from ftkit.linting.wrapping import wrapping_of
+from ftkit.linting.spelling_variants import respelt, respelt_fields
+from ftkit.linting.text_normalization import excerpt
 from ftkit.schema import ChoiceOutput, JsonOutput
 
 __all__ = [

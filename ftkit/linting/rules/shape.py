@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ftkit.data.formats import FORMATS
+from ftkit.linting.context import Setting
 from ftkit.linting.finding import Found
+from ftkit.linting.row_view import Seen
 from ftkit.linting.rule import RowRule
-from ftkit.linting.rules.faulty import FaultyRow
-from ftkit.linting.seen import Seen
-from ftkit.linting.setting import Setting
-from ftkit.linting.words import excerpt
+from ftkit.linting.rules.row_errors import FaultyRow
+from ftkit.linting.text_normalization import excerpt
 
 __all__ = [
     "EmptyTarget",

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
+from ftkit.linting.context import Setting
+from ftkit.linting.corpus import Whole
+from ftkit.linting.counter import Tally, rare
 from ftkit.linting.finding import Found
+from ftkit.linting.json_wrapping import wrapping_of
+from ftkit.linting.row_view import Seen
 from ftkit.linting.rule import RowRule, TallyRule, not_installed
-from ftkit.linting.seen import Seen
-from ftkit.linting.setting import Setting
-from ftkit.linting.tally import Tally, rare
-from ftkit.linting.whole import Whole
-from ftkit.linting.words import excerpt
-from ftkit.linting.wrapping import wrapping_of
+from ftkit.linting.text_normalization import excerpt
 
 __all__ = ["KeyOrder", "MarkdownFence", "MixedLanguages", "RareKeys", "StyleDrift", "TextAround"]
 

@@ -10,16 +10,16 @@ import numpy as np
 
 from ftkit.errors import DataError, FtkitError, ModelError
 from ftkit.extras import check_installed
+from ftkit.linting.context import Setting
+from ftkit.linting.corpus import Whole
+from ftkit.linting.counter import Tally
 from ftkit.linting.finding import Found
+from ftkit.linting.row_view import Seen
 from ftkit.linting.rule import RowRule, Rule, TallyRule, WholeRule
-from ftkit.linting.seen import Seen
-from ftkit.linting.setting import Setting
-from ftkit.linting.tally import Tally
-from ftkit.linting.whole import Whole
 
 if TYPE_CHECKING:
-    from ftkit.engine.rendered import Rendered
-    from ftkit.engine.rendering import Renderer
+    from ftkit.modeling.chat_template import Renderer
+    from ftkit.modeling.tokenized_example import Rendered
 
     Made = list[Rendered] | DataError | ModelError
 
@@ -39,9 +39,9 @@ def renderer_of(model: str) -> tuple[Renderer, int | None]:
         ModelError, MissingExtraError: it cannot be loaded.
     """
     check_installed("transformers", extra="local", needed_for="counting a model's tokens")
-    from ftkit.engine.pretrained import context_length, load_config
-    from ftkit.engine.source import find_source
-    from ftkit.engine.tokenizing import load_renderer
+    from ftkit.modeling.model_source import find_source
+    from ftkit.modeling.pretrained import context_length, load_config
+    from ftkit.modeling.tokenizer import load_renderer
 
     source = find_source(model)
     renderer = load_renderer(source)

@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ftkit.linting.context import Setting
+from ftkit.linting.corpus import Whole
+from ftkit.linting.counter import Tally, rare
 from ftkit.linting.finding import Found
+from ftkit.linting.row_view import Seen
 from ftkit.linting.rule import RowRule, TallyRule
-from ftkit.linting.seen import Seen
-from ftkit.linting.setting import Setting
-from ftkit.linting.tally import Tally, rare
-from ftkit.linting.whole import Whole
-from ftkit.linting.words import excerpt
+from ftkit.linting.text_normalization import excerpt
 
 __all__ = ["Casing", "DateFormat", "NullVariants", "NumberFormat", "UnitFormat", "Whitespace"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ftkit.linting.context import Setting
+from ftkit.linting.corpus import Whole
 from ftkit.linting.finding import Found
 from ftkit.linting.rule import WholeRule
-from ftkit.linting.setting import Setting
-from ftkit.linting.whole import Whole
-from ftkit.linting.words import counted
+from ftkit.linting.text_normalization import counted
 
 __all__ = ["FewRows", "TooFewRows", "TooManyEpochs"]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ftkit.engine.calls import CallReader
-from ftkit.engine.stepping import Token
-from ftkit.serving import End, Piece
+from ftkit.inference.continuous_batching import Token
+from ftkit.inference.request import End, Piece
+from ftkit.modeling.tool_calls import CallReader
 
 __all__ = ["Choice", "Delta"]
 

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ftkit.serving import Serving
+from ftkit.inference.engine import Serving
 
 __all__ = ["Metrics"]
 

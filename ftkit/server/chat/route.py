@@ -17,19 +17,20 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from ftkit.engine.drawing import Draw
-from ftkit.engine.grammar import Grammar
-from ftkit.engine.rendered import Ints
 from ftkit.errors import BusyError, ConfigError, ModelError
+from ftkit.inference.constrained import Grammar
+from ftkit.inference.engine import Asked, Serving
+from ftkit.inference.request import Answering, Event, Failed, Piece, Question
+from ftkit.inference.sampling import Draw
+from ftkit.modeling.tokenized_example import Ints
 from ftkit.schema import JsonOutput
-from ftkit.server.body import json_body
 from ftkit.server.chat.choice import Choice, Delta
 from ftkit.server.chat.metrics import Metrics
 from ftkit.server.chat.reply import DONE, Reply, event
 from ftkit.server.chat.request import ChatRequest
 from ftkit.server.errors import ApiError, busy
-from ftkit.server.names import ModelNames
-from ftkit.serving import Answering, Asked, Event, Failed, Piece, Question, Serving
+from ftkit.server.model_names import ModelNames
+from ftkit.server.request_body import json_body
 
 __all__ = ["routes"]
 

@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from ftkit.server.body import page_limit, parsed
 from ftkit.server.errors import ApiError
+from ftkit.server.files.file_table import Files
 from ftkit.server.files.multipart import receive_form
-from ftkit.server.files.table import Files
-from ftkit.server.jobs.results import RESULTS, plain_results
+from ftkit.server.jobs.result_file import RESULTS, plain_results
+from ftkit.server.request_body import page_limit, parsed
 from ftkit.server.settings import Settings
 
 __all__ = ["ExpiresAfter", "Purpose", "routes"]

@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from ftkit.server.body import json_body
 from ftkit.server.errors import ApiError, not_found
+from ftkit.server.files.file_table import Files
 from ftkit.server.files.multipart import receive_form
 from ftkit.server.files.routes import ExpiresAfter, Purpose
-from ftkit.server.files.table import Files
+from ftkit.server.request_body import json_body
 from ftkit.server.settings import Settings
 from ftkit.server.state import State, new_id
 

@@ -12,10 +12,10 @@ from starlette.routing import Route
 
 from ftkit.errors import BusyError
 from ftkit.graders import Grader
-from ftkit.server.body import json_body
 from ftkit.server.errors import busy
-from ftkit.server.graders.form import asked_grader, grader_models
-from ftkit.server.graders.trials import Trials
+from ftkit.server.graders.grader_runs import Trials
+from ftkit.server.graders.grader_schema import asked_grader, grader_models
+from ftkit.server.request_body import json_body
 
 __all__ = ["routes"]
 

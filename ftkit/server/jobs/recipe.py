@@ -6,8 +6,8 @@ from typing import Any
 
 from ftkit.graders import grader_of
 from ftkit.recipe import RFT, Recipe
-from ftkit.server.graders.form import with_sources
-from ftkit.server.jobs.record import JobRecord
+from ftkit.server.graders.grader_schema import with_sources
+from ftkit.server.jobs.job_record import JobRecord
 from ftkit.server.settings import Settings
 
 __all__ = ["RECIPE_FIELDS", "recipe_of"]

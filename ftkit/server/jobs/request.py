@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ftkit.server.errors import ApiError
-from ftkit.server.jobs.record import SHARED_NUMBERS, Method
+from ftkit.server.jobs.job_record import SHARED_NUMBERS, Method
 
 __all__ = ["JobRequest", "method_and_hyperparameters", "seed_of"]
 

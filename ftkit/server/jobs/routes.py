@@ -12,17 +12,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from ftkit.server.body import json_body, page_limit
 from ftkit.server.errors import ApiError
-from ftkit.server.files.table import Files
-from ftkit.server.graders.form import asked_grader, grader_models
-from ftkit.server.jobs.foreman import Foreman
+from ftkit.server.files.file_table import Files
+from ftkit.server.graders.grader_schema import asked_grader, grader_models
+from ftkit.server.jobs.job_record import OPEN, JobRecord, JobStatus
+from ftkit.server.jobs.job_scheduler import Foreman
+from ftkit.server.jobs.job_table import Jobs, Told
 from ftkit.server.jobs.recipe import recipe_of
-from ftkit.server.jobs.record import OPEN, JobRecord, JobStatus
 from ftkit.server.jobs.request import JobRequest, method_and_hyperparameters, seed_of
-from ftkit.server.jobs.rows import copy_rows
-from ftkit.server.jobs.table import Jobs, Told
-from ftkit.server.names import ModelNames
+from ftkit.server.jobs.training_rows import copy_rows
+from ftkit.server.model_names import ModelNames
+from ftkit.server.request_body import json_body, page_limit
 from ftkit.server.settings import Settings
 from ftkit.server.state import State, new_id
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import ftkit as ft
-from ftkit.engine.training import Job, train
 from ftkit.errors import RefusedError
 from ftkit.server.app import create_app
 from ftkit.server.settings import Settings
+from ftkit.training.job import Job, train
 from tests.server.chat.conftest import client_of, running
 from tests.tiny import save_tiny
 

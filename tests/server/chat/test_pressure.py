@@ -63,8 +63,8 @@ def test_models_make_room_for_each_other(settings, tiny_model, other_model):
 
 
 def test_adapters_make_room_for_each_other(settings, adapters):
-    from ftkit.engine.footprint import adapter_bytes
-    from ftkit.engine.source import find_source
+    from ftkit.modeling.memory_footprint import adapter_bytes
+    from ftkit.modeling.model_source import find_source
 
     size = adapter_bytes(find_source(adapters[0]).adapter)
     app = create_app(settings.model_copy(update={"memory_bytes": ROOM, "cache_bytes": 2**20}))

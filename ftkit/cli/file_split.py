@@ -1,0 +1,66 @@
+"""Dividing files of rows whatever they mean: no task, no format, only columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ftkit.cli.console import json_line
+from ftkit.data.formats import FORMATS
+from ftkit.data.row_reader import Options, Reading, key_text, named
+from ftkit.data.sources import Corpus, open_source
+from ftkit.data.split import Keys, Side, divide, rank, wanted_rows
+from ftkit.files import atomic_writer
+from ftkit.task import Task
+
+__all__ = ["split_files"]
+
+
+def split_files(
+    files: Sequence[Path],
+    paths: Mapping[str, Path],
+    sizes: Mapping[str, float],
+    *,
+    group_by: str | None,
+    stratify_by: str | None,
+    seed: int,
+) -> dict[str, int]:
+    """Write the rows of ``files`` to ``paths`` as JSON lines; how many went to each.
+
+    The sides are those of :meth:`ftkit.data.Dataset.split` with the same arguments.
+
+    Args:
+        paths: by side: ``"train"``, and those of ``sizes``.
+        sizes: share or number of rows by side, in the order in which they are cut off.
+
+    Raises:
+        DataError: a row cannot be read or lacks a column, or a side would be empty.
+        ConfigError: a size that makes no sense.
+    """
+    corpus = Corpus([open_source(file) for file in files])
+    sides = [Side(name, wanted_rows(name, size, len(corpus))) for name, size in sizes.items()]
+    parts = divide(_keys(corpus, group_by, stratify_by, seed), sides, grouped=group_by is not None)
+    by_name = dict(zip([*sizes, "train"], parts, strict=True))
+    for name, path in paths.items():
+        _write(corpus, by_name[name], path)
+    return {name: len(by_name[name]) for name in paths}
+
+
+def _keys(corpus: Corpus, group_by: str | None, stratify_by: str | None, seed: int) -> Keys:
+    # Only its way of telling rows apart is used, which asks nothing of the format.
+    reading = Reading(Task(), FORMATS[0], Options())
+    keys = Keys()
+    with corpus.open(sweep=True) as reader:
+        for number in range(len(corpus)):
+            _, place, columns = reader.read(number)
+            group = reading.identity(columns, place) if group_by is None else key_text(named(columns, group_by, place))
+            label = "" if stratify_by is None else key_text(named(columns, stratify_by, place))
+            keys.add(rank(seed, group), label)
+    return keys
+
+
+def _write(corpus: Corpus, rows: Iterable[int], path: Path) -> None:
+    with atomic_writer(path) as file, corpus.open(sweep=True) as reader:
+        for number in rows:
+            _, _, columns = reader.read(number)
+            file.write(json_line(columns).encode() + b"\n")

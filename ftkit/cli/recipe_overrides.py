@@ -1,0 +1,91 @@
+"""Changing fields of a recipe from the command line: ``--set epochs=1 --set adapter.rank=8 --adapter dora``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import yaml
+from pydantic import ValidationError
+
+from ftkit.errors import ConfigError
+from ftkit.recipe import Adapter, AnyAdapter, Recipe
+from ftkit.schema.validation_errors import refusals
+
+__all__ = ["overridden"]
+
+_ADAPTERS: dict[str, type[Adapter]] = {
+    str(kind.model_fields["kind"].default): kind for kind in get_args(get_args(AnyAdapter)[0])
+}
+
+
+def overridden(recipe: Recipe, assignments: Sequence[str], adapter: str | None = None) -> Recipe:
+    """A recipe with some fields changed, validated like one that was written so.
+
+    Args:
+        recipe: stays as it is.
+        assignments: ``"field=value"`` or ``"adapter.field=value"``, the value in YAML. The last one of a field counts.
+            ``adapter={kind: full}`` puts another adapter in the place of the recipe's.
+        adapter: short for ``"adapter.kind=…"``. Another kind of adapter keeps the fields that it has too; fields that
+            it lacks are dropped when they stand at their defaults.
+
+    Raises:
+        ConfigError: an assignment that cannot be read, a field that does not exist or a value that it refuses, or an
+            adapter's field that is not at its default and that the new kind does not have.
+    """
+    given = [_assignment(text) for text in assignments]
+    if adapter is not None:
+        given.append((("adapter", "kind"), adapter, f"--adapter {adapter}"))
+    data = recipe.model_dump(mode="json")
+    # The adapter's kind first: it says which other fields there are.
+    for path, value, text in sorted(given, key=lambda item: (item[0] != ("adapter",), item[0] != ("adapter", "kind"))):
+        if path == ("adapter", "kind"):
+            data["adapter"] = _with_kind(data["adapter"], value, text)
+        else:
+            _put(data, path, value, text)
+    if data["kind"] != recipe.kind:
+        raise ConfigError(f"--set kind={data['kind']}: a recipe cannot become one of another kind; name another file")
+    try:
+        return type(recipe).model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(refusals(error, type(recipe), data)) from None
+
+
+def _assignment(text: str) -> tuple[tuple[str, ...], Any, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ConfigError(f"--set {text}: write it as field=value, e.g. --set epochs=2 or --set adapter.rank=8")
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {text}: the value is not valid YAML; put it in quotes") from None
+    return tuple(name.strip().split(".")), read, f"--set {text}"
+
+
+def _put(data: dict[str, Any], path: tuple[str, ...], value: Any, text: str) -> None:
+    *parents, last = path
+    inside: Any = data
+    for step in parents:
+        inside = inside.get(step)
+        if not isinstance(inside, dict):
+            raise ConfigError(f"{text}: {step} has no fields in it")
+    inside[last] = value
+
+
+def _with_kind(old: Any, kind: Any, text: str) -> dict[str, Any]:
+    if not isinstance(kind, str) or kind not in _ADAPTERS:
+        raise ConfigError(f"{text}: there is no adapter {kind!r}; the adapters are {', '.join(_ADAPTERS)}")
+    if not isinstance(old, dict) or old.get("kind") not in _ADAPTERS:
+        raise ConfigError(f"{text}: the adapter is {old!r}, and an adapter is written as {{kind: {kind}}}")
+    if old["kind"] == kind:
+        return old
+    defaults = {name: field.default for name, field in _ADAPTERS[old["kind"]].model_fields.items()}
+    chosen = {name: value for name, value in old.items() if name != "kind" and value != defaults.get(name)}
+    lost = [name for name in chosen if name not in _ADAPTERS[kind].model_fields]
+    if lost:
+        listed = ", ".join(f"{name}={chosen[name]}" for name in lost)
+        raise ConfigError(
+            f"{text}: the recipe's {old['kind']} adapter has {listed}, which {kind} does not know. To begin with a "
+            f"plain {kind} adapter, write --set 'adapter={{kind: {kind}}}'"
+        )
+    return {"kind": kind, **chosen}

@@ -1,0 +1,119 @@
+"""A dataset as a few kilobytes of plain data, so that another process opens the same rows."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from array import array
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ftkit.data.open_dataset import open_reading
+from ftkit.data.row_reader import Options, Reading
+from ftkit.data.row_spool import spool_folder
+from ftkit.data.sources import Corpus, Source, open_source
+from ftkit.errors import DataError
+from ftkit.files import write_atomically
+from ftkit.task import Task
+
+__all__ = ["from_spec", "to_spec"]
+
+_VERSION = 1
+_INLINE = 256
+"""The longest selection of rows that is listed in the spec itself."""
+
+
+def to_spec(
+    corpus: Corpus,
+    reading: Reading,
+    rows: range | array[int],
+    folder: str | os.PathLike[str] | None,
+) -> dict[str, Any]:
+    """See :meth:`ftkit.data.Dataset.to_spec`."""
+    options = asdict(reading.options)
+    return {
+        "version": _VERSION,
+        "sources": [_source_spec(source) for source in corpus.sources],
+        "task": reading.task.model_dump(mode="json"),
+        # The format that was found is kept, not "auto": the other process must read the rows as this one did.
+        "options": {**options, "columns": dict(reading.options.columns), "format": reading.format.name},
+        "rows": _rows_spec(rows, folder),
+    }
+
+
+def from_spec(given: Mapping[str, Any]) -> tuple[Corpus, Reading, range | array[int]]:
+    """See :meth:`ftkit.data.Dataset.from_spec`."""
+    if given.get("version") != _VERSION:
+        raise DataError(f"a dataset spec of version {given.get('version')!r}; this ftkit reads version {_VERSION}.")
+    corpus = Corpus([_open(source) for source in given["sources"]])
+    options = {**given["options"], "columns": tuple(given["options"]["columns"].items())}
+    reading = open_reading(corpus, Task(**given["task"]), Options(**options))
+    return corpus, reading, _rows(given["rows"])
+
+
+def _source_spec(source: Source) -> dict[str, Any]:
+    size, modified = source.stamp
+    return {
+        "path": str(source.path),
+        "name": source.name,
+        "size": size,
+        "modified_ns": modified,
+        "sha256": source.digest(),
+        "max_line_bytes": source.max_line_bytes,
+        "nulls_are_absent": source.nulls_are_absent,
+    }
+
+
+def _open(given: Mapping[str, Any]) -> Source:
+    source = open_source(
+        given["path"],
+        name=given["name"],
+        max_line_bytes=given["max_line_bytes"],
+        nulls_are_absent=given["nulls_are_absent"],
+    )
+    size, modified = source.stamp
+    # A touched or copied file has another time and the same content; only then is it worth reading it all.
+    if size != given["size"] or (modified != given["modified_ns"] and source.digest() != given["sha256"]):
+        raise DataError(f"{given['name']} ({given['path']}) has changed since the dataset was described.")
+    return source
+
+
+def _rows_spec(rows: range | array[int], folder: str | os.PathLike[str] | None) -> dict[str, Any]:
+    if isinstance(rows, range):
+        return {"range": [rows.start, rows.stop, rows.step]}
+    if len(rows) <= _INLINE:
+        return {"list": list(rows)}
+    raw = _little_endian(rows).tobytes()
+    digest = hashlib.sha256(raw).hexdigest()
+    path = Path(folder or spool_folder()).absolute() / f"{digest[:32]}.rows"
+    if not path.exists():
+        write_atomically(path, raw)
+    return {"file": str(path), "sha256": digest}
+
+
+def _rows(given: Mapping[str, Any]) -> range | array[int]:
+    if "range" in given:
+        return range(*given["range"])
+    if "list" in given:
+        return array("q", given["list"])
+    path = Path(given["file"])
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}, the selection of rows, cannot be read: {error.strerror or error}.") from error
+    if hashlib.sha256(raw).hexdigest() != given["sha256"]:
+        raise DataError(f"{path}, the selection of rows, has changed since the dataset was described.")
+    rows = array("q")
+    rows.frombytes(raw)
+    return _little_endian(rows)
+
+
+def _little_endian(rows: array[int]) -> array[int]:
+    if sys.byteorder == "little":
+        return rows
+    swapped = rows[:]
+    swapped.byteswap()
+    return swapped

@@ -1,0 +1,126 @@
+"""From paths and options to a corpus and a way of reading it, checked on the first rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from ftkit.data.formats import FORMATS, Format, choose_format
+from ftkit.data.row_reader import Options, Reading, lookup
+from ftkit.data.sources import Corpus
+from ftkit.errors import ConfigError, DataError, Place
+from ftkit.task import Task
+from ftkit.type_checks import check_kind
+
+__all__ = ["open_reading", "options_of"]
+
+_SAMPLE = 100
+"""Rows at the beginning of each file that must agree on a format."""
+
+
+def options_of(
+    task: Task,
+    *,
+    format: str,  # noqa: A002
+    target: str | None,
+    chosen: str | None,
+    rejected: str | None,
+    margin: str | None,
+    columns: Mapping[str, str] | None,
+    id: str | None,  # noqa: A002
+    group: str | None,
+) -> Options:
+    """The options as one value.
+
+    Raises:
+        ConfigError: an argument of another kind, ``columns`` names something that neither the task nor a format
+            reads, or the answer's columns contradict each other.
+    """
+    check_kind(task, Task, "task", 'an ft.Task("…", input="{note}")')
+    named = {"target": target, "chosen": chosen, "rejected": rejected, "margin": margin, "id": id, "group": group}
+    for option, column in named.items():
+        if column is not None:
+            check_kind(column, str, option, f'the name of one column: {option}="…"')
+    if columns is not None:
+        check_kind(columns, Mapping, "columns", 'which column is read for which: columns={"note": "text"}')
+    if target is not None and (chosen is not None or rejected is not None):
+        raise ConfigError(
+            "target= is the answer of a demonstration, chosen= and rejected= are those of a preference; name one kind."
+        )
+    if (chosen is None) != (rejected is None):
+        given, lacking = ("chosen", "rejected") if rejected is None else ("rejected", "chosen")
+        raise ConfigError(f"a preference has two answers: {given}= needs {lacking}= beside it.")
+    mapping = dict(columns or {})
+    known = task.columns if task.input is not None else tuple(name for item in FORMATS for name in item.reads)
+    for name in mapping:
+        if name not in known:
+            who = "the task reads" if task.input is not None else "the formats read"
+            raise ConfigError(
+                f"columns= has {name!r}, but {who} {', '.join(dict.fromkeys(known)) or 'no column'}. "
+                'It maps those names to columns of the file: columns={"note": "text"}.'
+            )
+    return Options(format, target, chosen, rejected, margin, tuple(mapping.items()), id, group)
+
+
+def open_reading(corpus: Corpus, task: Task, options: Options) -> Reading:
+    """Choose the format, and see that the columns the options name exist.
+
+    Raises:
+        DataError: there are no rows, none of the first ones is readable, or a named column is in none of them.
+        FormatError: see :func:`ftkit.data.formats.choose_format`.
+        ConfigError: the options name answers that rows of this format have themselves, or a margin without a
+            preference.
+    """
+    samples = _samples(corpus)
+    viewed = [(place, options.view(columns)) for place, columns in samples]
+    format_: Format = choose_format(
+        options.format, viewed, task, named=options.target is not None or options.chosen is not None
+    )
+    for what, name in options.named().items():
+        if not any(_has(columns, name) for _, columns in samples):
+            have = ", ".join(dict.fromkeys(column for _, columns in samples for column in columns))
+            raise DataError(f"there is no column {name!r}; the columns are {have}", place=samples[0][0], field=what)
+    reading = Reading(task, format_, options)
+    _check_answers(reading)
+    return reading
+
+
+def _check_answers(reading: Reading) -> None:
+    format_, options = reading.format, reading.options
+    named = "target" if options.target is not None else "chosen" if options.chosen is not None else None
+    if named is not None and format_.rejected is not None:
+        raise ConfigError(
+            f"the rows are preferences already ({format_.name}: {format_.answer} and {format_.rejected}), so {named}= "
+            f"must not name another answer. Leave it out, or say with format= or a task how else to read them."
+        )
+    if options.margin is not None and reading.kind != "preferences":
+        raise ConfigError("margin= is by how much the chosen answer is better; it needs chosen= and rejected=.")
+
+
+def _has(columns: Mapping[str, Any], name: str) -> bool:
+    try:
+        lookup(columns, name)
+    except KeyError:
+        return False
+    return True
+
+
+def _samples(corpus: Corpus) -> list[tuple[Place, dict[str, Any]]]:
+    """The first rows of each file. A broken row is left out: it is reported when it is read, with all the others."""
+    samples = []
+    trouble: DataError | None = None
+    for number, source in enumerate(corpus.sources):
+        if not len(source):
+            raise DataError(f"{source.name} holds no rows.")
+        with corpus.open(sweep=True) as reader:
+            for row in islice(range(*corpus.bounds[number : number + 2]), _SAMPLE):
+                try:
+                    _, place, columns = reader.read(row)
+                except DataError as error:
+                    trouble = trouble or error
+                else:
+                    samples.append((place, columns))
+    if not samples:
+        raise trouble or DataError("there are no rows.")
+    return samples

@@ -1,0 +1,59 @@
+"""How much of the wanted text an answer has: chrF by sacrebleu, ROUGE-L by rouge-score. Named, never in "auto"."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from ftkit.evaluation.metrics.metric import RowMetric
+from ftkit.extras import require
+from ftkit.results.report_row import RowResult
+
+__all__ = ["OVERLAP"]
+
+_WORD = re.compile(r"\w+")
+
+
+class _Words:
+    """Splits as rouge-score's own tokenizer does, but keeps letters beyond a to z."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return _WORD.findall(text.replace("_", " ").casefold())
+
+
+@cache
+def _chrf_scorer() -> Any:
+    return require("sacrebleu.metrics", extra="text", needed_for="The metric chrf").CHRF()
+
+
+@cache
+def _rouge_scorer() -> Any:
+    module = require("rouge_score.rouge_scorer", extra="text", needed_for="The metric rouge_l")
+    return module.RougeScorer(["rougeL"], tokenizer=_Words())
+
+
+def _chrf(row: RowResult) -> float | None:
+    if not isinstance(row.target, str):
+        return None
+    return float(_chrf_scorer().sentence_score(row.text, [row.target]).score) / 100 if row.readable else 0.0
+
+
+def _rouge_l(row: RowResult) -> float | None:
+    if not isinstance(row.target, str):
+        return None
+    return float(_rouge_scorer().score(row.target, row.text)["rougeL"].fmeasure) if row.readable else 0.0
+
+
+OVERLAP = (
+    RowMetric(
+        name="chrf",
+        description="mean over the rows of chrF, the F score of character n-grams (Popović 2015, by sacrebleu)",
+        score=_chrf,
+    ),
+    RowMetric(
+        name="rouge_l",
+        description="mean over the rows of ROUGE-L, the F1 of the longest common words (Lin 2004, by rouge-score)",
+        score=_rouge_l,
+    ),
+)

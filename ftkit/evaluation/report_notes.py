@@ -1,0 +1,71 @@
+"""What a reader must know before believing a report's numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ftkit.backends import Sampling
+from ftkit.results.report_row import RowResult
+
+__all__ = ["FEW_ROWS", "notes_on"]
+
+FEW_ROWS = 30
+"""Below this, every interval is so wide that a note says so."""
+
+
+def notes_on(rows: Sequence[RowResult], sampling: Sampling, shots: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Sentences about rows that were not asked, cut off or have no wanted answer, about groups and too few rows."""
+    found = []
+    if sampling.constrained:
+        found.append("answers were held to the schema where the place can: rates of form say nothing about the model")
+    if shots:
+        count = sum(message.get("role") == "assistant" for message in shots)
+        found.append(f"asked with {count} {'example' if count == 1 else 'examples'} before each question")
+    if rows[0].others:
+        found.append(f"{len(rows[0].answers)} answers a row, averaged; the tables show the first")
+    answers = [answer for row in rows for answer in row.answers]
+    what = "rows" if len(answers) == len(rows) else "answers"
+    failed = [row for row in answers if row.finish_reason == "error"]
+    if failed:
+        cause = next((row.error for row in failed if row.error), "no reason was given")
+        found.append(
+            f"{_share(failed, answers, what)} could not be asked and {_count_as(failed)} wrong; first cause: {cause}"
+        )
+    found += _failed_grades(answers, what)
+    cut = [row for row in answers if row.finish_reason == "length"]
+    if cut:
+        found.append(f"{_share(cut, answers, what)} cut off at max_output_tokens={sampling.max_output_tokens}")
+    aimless = [row for row in rows if not row.has_target]
+    if aimless:
+        found.append(f"{_share(aimless, rows, 'rows')} without a wanted answer; accuracies leave them out")
+    groups = {row.group for row in rows if row.group is not None}
+    grouped = sum(row.group is not None for row in rows)
+    if len(groups) < grouped:
+        found.append(f"{grouped} rows in {len(groups)} groups: intervals count rows of a group as dependent")
+    if len(rows) < FEW_ROWS:
+        found.append(f"only {len(rows)} rows: the intervals are wide, read them before the values")
+    return tuple(found)
+
+
+def _failed_grades(answers: Sequence[RowResult], what: str) -> list[str]:
+    """For each grader: how many answers it could not grade, by reason, and what the first one was."""
+    sentences = []
+    for name in dict.fromkeys(name for row in answers for name in row.failures):
+        failures = [row.failures[name] for row in answers if name in row.failures]
+        reasons = Counter(failure.partition(":")[0] for failure in failures)
+        counted = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+        sentences.append(
+            f"{name} could not grade {len(failures)} of {len(answers)} {what} ({counted}); what is not graded counts "
+            f"0. First: {failures[0]}"
+        )
+    return sentences
+
+
+def _share(some: Sequence[RowResult], among: Sequence[RowResult], what: str) -> str:
+    return f"{len(some)} of {len(among)} {what}"
+
+
+def _count_as(rows: Sequence[RowResult]) -> str:
+    return "counts as" if len(rows) == 1 else "count as"

@@ -1,0 +1,100 @@
+"""What is exported: the model's files, and how it was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftkit.backends.local import LocalBackend
+from ftkit.errors import ModelError
+from ftkit.exporting.export_result import Base
+from ftkit.modeling.model_source import Source, find_source
+
+__all__ = ["Origin", "read_object"]
+
+_COMMON_RANK = 16
+"""Servers set room aside for adapters of this rank unless they are told of a higher one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A model's files, and what lies beside them.
+
+    Attributes:
+        source: where base and adapter are.
+        settings: its ``adapter_config.json``; empty for a whole model.
+    """
+
+    source: Source
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, name: str) -> Origin:
+        """The model that the local backend knows as ``name``: a run's id, or see :func:`find_source`.
+
+        Raises:
+            ModelError: there is none, or its files cannot be read.
+        """
+        source = find_source(LocalBackend(name).source_name())
+        return cls(source, read_object(source.adapter / "adapter_config.json") if source.adapter else {})
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """Its ``ftkit.json``; empty when ftkit did not make it."""
+        return self.source.record
+
+    @property
+    def adapter(self) -> str:
+        """Kind of the adapter that was trained: as in a recipe, or ``"none"``."""
+        recipe = self.record.get("recipe")
+        if isinstance(recipe, Mapping):
+            return str(recipe["adapter"]["kind"])
+        if self.source.adapter is None:
+            return "none"
+        if self.settings.get("peft_type") == "ADALORA":
+            return "adalora"
+        if self.settings.get("use_dora"):
+            return "dora"
+        return "qlora" if self.source.quantisation else "lora"
+
+    @property
+    def base_name(self) -> str:
+        """The base model's name."""
+        return str(self.record.get("trained_from") or self.settings.get("base_model_name_or_path") or self.source.name)
+
+    @property
+    def modules_to_save(self) -> tuple[str, ...]:
+        """Whole layers that were trained beside the adapter."""
+        return tuple(self.settings.get("modules_to_save") or ())
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """See :func:`ftkit.exporting.servers.servers_for`."""
+        found = {
+            "rslora": self.settings.get("use_rslora"),
+            "modules_to_save": self.modules_to_save,
+            "high_rank": int(self.settings.get("r") or 0) > _COMMON_RANK,
+        }
+        return frozenset(name for name, there in found.items() if there)
+
+    def standing_on(self, base: Base) -> Base | None:
+        """``base``, or ``None`` where the question does not arise because nothing was held in 4 bits."""
+        return None if self.source.quantisation is None else base
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """The JSON object in ``file``; empty when there is no such file.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file} cannot be read: {error}") from error
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,79 @@
+"""An exported model as others load it: transformers and PEFT from the folder's files, nothing of ftkit in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from peft import PeftModel
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+from ftkit.errors import ExportError
+from ftkit.modeling.device import device as this_device
+from ftkit.modeling.library_logging import quiet
+from ftkit.modeling.merge import DTYPES
+from ftkit.modeling.model_source import Quantisation
+
+__all__ = ["Exported", "load_adapter", "load_whole"]
+
+
+@dataclass(slots=True)
+class Exported:
+    """What came out of the folder."""
+
+    model: Any
+    tokenizer: Any
+    generation_config: Any
+
+
+def load_whole(folder: Path) -> Exported:
+    """A merged model, in the type it was written in.
+
+    Raises:
+        ExportError: it cannot be loaded.
+    """
+    try:
+        with quiet():
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", device_map={"": this_device()})
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _unreadable(error) from error
+    return Exported(model.eval(), tokenizer, model.generation_config)
+
+
+def load_adapter(
+    folder: Path, *, base: str, quantisation: Quantisation | None, dtype: Literal["bf16", "fp16", "fp32"]
+) -> Exported:
+    """An adapter beside its base, which is held in ``dtype`` or in 4 bits.
+
+    Raises:
+        ExportError: it cannot be loaded.
+    """
+    from transformers import GenerationConfig
+
+    extra: dict[str, Any] = {}
+    if quantisation is not None:
+        extra["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=quantisation.quant_type,
+            bnb_4bit_use_double_quant=quantisation.double_quant,
+            bnb_4bit_compute_dtype=DTYPES[dtype],
+        )
+    try:
+        with quiet():
+            model = AutoModelForCausalLM.from_pretrained(
+                base, dtype=DTYPES[dtype], device_map={"": this_device()}, **extra
+            )
+            model = PeftModel.from_pretrained(model, str(folder))
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            generation_config = GenerationConfig.from_pretrained(folder)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _unreadable(error) from error
+    return Exported(model.eval(), tokenizer, generation_config)
+
+
+def _unreadable(error: Exception) -> ExportError:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return ExportError(f"transformers cannot load what was exported: {first}")

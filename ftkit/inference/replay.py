@@ -1,0 +1,192 @@
+"""Held-out prompts asked of the served model, and asked again of what was exported from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ftkit.errors import ConfigError, ExportError
+from ftkit.inference.drift import ClearChange, Drift
+from ftkit.inference.exported_model import Exported
+from ftkit.inference.generation import generate
+from ftkit.modeling.chat_template import Renderer, template_hash
+from ftkit.modeling.library_logging import quiet
+from ftkit.modeling.pretrained import Pretrained, stop_ids
+from ftkit.modeling.tokenized_example import Ints
+from ftkit.task import Message
+
+__all__ = ["Conversation", "Recording", "check_settings", "record", "replay"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A prompt and where it came from."""
+
+    place: str
+    messages: Sequence[Message]
+    tools: Sequence[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What the served model answered.
+
+    Attributes:
+        conversations: what it was asked.
+        prompts: the same in tokens.
+        answers: its greedy answers in tokens, the end of turn included.
+        stop_ids: at which tokens it stops.
+        limit: longest answer, in tokens.
+        folder: where its logits lie, float32 [answer tokens, vocabulary] a row.
+    """
+
+    conversations: Sequence[Conversation]
+    prompts: list[Ints]
+    answers: list[tuple[int, ...]]
+    stop_ids: tuple[int, ...]
+    limit: int
+    folder: Path
+
+    def logits(self, row: int) -> torch.Tensor:
+        """Logits [answer tokens, vocabulary] that the served model gave in ``row``."""
+        return torch.from_numpy(np.load(self.folder / f"{row}.npy"))
+
+
+def record(served: Pretrained, conversations: Sequence[Conversation], folder: Path, *, limit: int) -> Recording:
+    """Ask the served model, and keep its answers and, in ``folder``, its logits: 4 bytes × tokens × vocabulary.
+
+    Logits go to disk so that served and exported model need not be in memory together.
+
+    Raises:
+        ConfigError: a prompt leaves the model no room for an answer.
+    """
+    prompts = [served.renderer.prompt(one.messages, one.tools) for one in conversations]
+    if served.max_length is not None:
+        longest = max(range(len(prompts)), key=lambda row: len(prompts[row]))
+        limit = min(limit, served.max_length - len(prompts[longest]))
+        if limit < 1:
+            raise ConfigError(
+                f"{conversations[longest].place}: the prompt has {len(prompts[longest])} tokens, and the model takes "
+                f"{served.max_length}; replay shorter rows"
+            )
+    answers = [one.ids for one in generate(served, prompts, max_new_tokens=limit)]
+    for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+        np.save(folder / f"{row}.npy", _logits(served.model, prompt, answer).numpy())
+    return Recording(conversations, prompts, answers, served.renderer.stop_ids, limit, folder)
+
+
+def check_settings(recording: Recording, served: Any, exported: Exported) -> None:
+    """See that the exported tokenizer, chat template and stops are those of the served model.
+
+    Args:
+        served: the served model's tokenizer.
+
+    Raises:
+        ExportError: they are not; names the first row that differs.
+    """
+    stops = set(stop_ids(exported.generation_config))
+    if stops != set(recording.stop_ids):
+        raise ExportError(
+            f"the exported model stops at the tokens {sorted(stops)}, the served one at {sorted(recording.stop_ids)}"
+        )
+    if template_hash(exported.tokenizer) != template_hash(served):
+        raise ExportError("the exported chat template is not the served model's")
+    renderer = Renderer(exported.tokenizer, tuple(stops))
+    for conversation, prompt, answer in zip(recording.conversations, recording.prompts, recording.answers, strict=True):
+        # A server tokenises the whole text at once; ftkit cuts it at the assistant's turns.
+        whole = renderer.text(conversation.messages, conversation.tools, answer_next=True)
+        ids = exported.tokenizer(whole, add_special_tokens=False)["input_ids"]
+        if list(ids) != prompt.tolist():
+            at = next((i for i, (a, b) in enumerate(zip(ids, prompt.tolist(), strict=False)) if a != b), len(prompt))
+            raise ExportError(
+                f"{conversation.place}: the exported tokenizer makes other tokens of the prompt than ftkit, from "
+                f"token {at} on ({served.decode(prompt[at : at + 8])!r})"
+            )
+        if exported.tokenizer.decode(answer) != served.decode(answer):
+            raise ExportError(f"{conversation.place}: the exported tokenizer reads the answer's tokens as another text")
+
+
+@torch.inference_mode()
+def replay(recording: Recording, exported: Exported, *, clear_margin: float) -> Drift:
+    """Compare what was exported with the recording, row by row.
+
+    Args:
+        clear_margin: lead in logits from which on the served model's choice is clear.
+
+    Raises:
+        ExportError: the exported model has another vocabulary.
+    """
+    largest = worst = 0.0
+    differences: list[float] = []
+    divergences: list[torch.Tensor] = []
+    changed = clear_tokens = clear_changes = equal = 0
+    first: ClearChange | None = None
+    for row, (prompt, answer) in enumerate(zip(recording.prompts, recording.answers, strict=True)):
+        served, found = recording.logits(row), _logits(exported.model, prompt, answer)
+        if served.shape != found.shape:
+            raise ExportError(
+                f"the exported model has a vocabulary of {found.shape[-1]} tokens, the served one of {served.shape[-1]}"
+            )
+        gap = (served - found).abs()
+        largest = max(largest, float(gap.max()))
+        differences += gap.mean(dim=-1).tolist()
+        told, heard = served.log_softmax(dim=-1), found.log_softmax(dim=-1)
+        divergences.append((told.exp() * (told - heard)).sum(dim=-1).clamp(min=0))
+        best, second = served.topk(2, dim=-1).values.unbind(dim=-1)
+        clear, other = best - second >= clear_margin, served.argmax(dim=-1) != found.argmax(dim=-1)
+        changed += int(other.sum())
+        clear_tokens += int(clear.sum())
+        both = (clear & other).nonzero().flatten().tolist()
+        clear_changes += len(both)
+        if both and first is None:
+            at = both[0]
+            first = ClearChange(
+                row=row,
+                token=at,
+                served=exported.tokenizer.decode([int(served[at].argmax())]),
+                exported=exported.tokenizer.decode([int(found[at].argmax())]),
+                margin=float(best[at] - second[at]),
+            )
+        equal += _greedy(exported, prompt, recording.limit) == answer
+    kl = torch.cat(divergences)
+    worst = float(kl.max())
+    return Drift(
+        rows=len(recording.prompts),
+        tokens=len(kl),
+        max_logit_difference=largest,
+        mean_logit_difference=sum(differences) / len(differences),
+        mean_kl=float(kl.mean()),
+        max_kl=worst,
+        changed_tokens=changed,
+        clear_tokens=clear_tokens,
+        clear_changes=clear_changes,
+        first_clear_change=first,
+        equal_answers=equal / len(recording.prompts),
+    )
+
+
+@torch.inference_mode()
+def _logits(model: Any, prompt: Ints, answer: Sequence[int]) -> torch.Tensor:
+    """Logits [answer tokens, vocabulary], float32 on the CPU, with which ``model`` would have chosen each token."""
+    ids = torch.tensor([[*prompt.tolist(), *answer[:-1]]], device=model.device)
+    logits = model(input_ids=ids, use_cache=False, logits_to_keep=len(answer)).logits
+    found: torch.Tensor = logits[0, -len(answer) :].float().cpu()
+    return found
+
+
+def _greedy(exported: Exported, prompt: Ints, limit: int) -> tuple[int, ...]:
+    ids = torch.tensor([prompt.tolist()], device=exported.model.device)
+    with quiet():
+        out = exported.model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            generation_config=exported.generation_config,
+            max_new_tokens=limit,
+            do_sample=False,
+        )
+    return tuple(out[0, ids.shape[1] :].tolist())

@@ -1,0 +1,55 @@
+"""Scores from a reward model: one number for a conversation, prompts that answers share computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ftkit.errors import DataError
+from ftkit.modeling.packed_forward import Forward, why_not_shared
+from ftkit.modeling.prefix_tree import packs_within
+from ftkit.modeling.pretrained import Pretrained
+from ftkit.modeling.tokenized_example import Example
+from ftkit.task import Message
+
+__all__ = ["score"]
+
+_TOKENS = 4_096
+"""Tokens computed in one pass."""
+
+
+@torch.no_grad()
+def score(pretrained: Pretrained, conversations: Sequence[Sequence[Message]]) -> list[float]:
+    """The score of each conversation, which must end with an assistant turn.
+
+    Raises:
+        DataError: one that does not, or that is longer than the model takes.
+    """
+    examples = []
+    for number, messages in enumerate(conversations, start=1):
+        if not messages or messages[-1].get("role") != "assistant":
+            raise DataError(f"conversation {number} does not end with an assistant turn, so there is nothing to score")
+        sequence = pretrained.renderer.examples(_last_only(messages))[-1]
+        if pretrained.max_length is not None and len(sequence.ids) > pretrained.max_length:
+            raise DataError(
+                f"conversation {number} has {len(sequence.ids)} tokens, and the model takes {pretrained.max_length}"
+            )
+        examples.append(Example((sequence,)))
+    if not examples:
+        return []
+    where = pretrained.model.device
+    shared = why_not_shared(pretrained.model, where, [one.sequences[0] for one in examples]) is None
+    if not shared:
+        pretrained.model.set_attn_implementation("sdpa")
+    forward = Forward(pretrained.model, where, shared=shared)
+    found: dict[int, float] = {}
+    for pack, packed in packs_within(examples, _TOKENS if shared else 1, share=shared):
+        found |= zip(map(id, packed), forward.scores(pack).tolist(), strict=True)
+    return [found[id(one)] for one in examples]
+
+
+def _last_only(messages: Sequence[Message]) -> list[Message]:
+    """Only the last turn is scored, so that a template which rewrites history gives one sequence."""
+    earlier: list[Message] = [{**one, "weight": 0} if one["role"] == "assistant" else one for one in messages[:-1]]
+    return [*earlier, {**messages[-1], "weight": 1}]

@@ -1,0 +1,171 @@
+"""Loading models and their tokenizers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
+
+from ftkit.errors import ModelError
+from ftkit.modeling.attention import TREE_ATTENTION
+from ftkit.modeling.chat_template import Renderer, template_hash
+from ftkit.modeling.device import torch_dtype
+from ftkit.modeling.embedded_model import EMBEDDED, expand_embedded, is_embedded
+from ftkit.modeling.library_logging import quiet
+from ftkit.modeling.model_source import RECORD, Quantisation, Source
+
+__all__ = ["Pretrained", "check_template", "context_length", "load_config", "load_pretrained", "stop_ids"]
+
+
+@dataclass(slots=True)
+class Pretrained:
+    """A loaded model with its tokenizer."""
+
+    source: Source
+    model: Any
+    tokenizer: Any
+    renderer: Renderer
+    precision: Literal["bf16", "fp32"]
+
+    @property
+    def max_length(self) -> int | None:
+        """Longest sequence the model was made for, in tokens; ``None`` when its config does not say."""
+        return context_length(self.model.config)
+
+
+def context_length(config: Any) -> int | None:
+    """Longest sequence a model's config states, in tokens."""
+    for key in ("max_position_embeddings", "n_positions", "seq_length"):
+        value = getattr(config, key, None)
+        if isinstance(value, int):
+            return value
+    return None
+
+
+def load_config(source: Source) -> Any:
+    """The base model's config, without loading any weights."""
+    try:
+        return AutoConfig.from_pretrained(source.base)
+    except (OSError, ValueError) as error:
+        raise _not_loaded(source, error) from error
+
+
+def load_pretrained(
+    source: Source,
+    *,
+    precision: Literal["bf16", "fp32"],
+    device: torch.device,
+    quantisation: Quantisation | None = None,
+    attention: str = TREE_ATTENTION,
+    scores: bool = False,
+) -> Pretrained:
+    """Load the base model of ``source`` (not its adapter) with its tokenizer.
+
+    Args:
+        precision: type of the weights, or of the arithmetic when they are held in 4 bits.
+        quantisation: hold the linear layers in 4 bits.
+        attention: name of the attention implementation, see :mod:`ftkit.modeling.attention`; architectures that need
+            another keep the one transformers chooses.
+        scores: load it to score (one number, read off the last token), not to write. A base model's score layer is
+            drawn at random, always alike.
+
+    Raises:
+        ModelError: files missing or unreadable, the hub out of reach, an architecture that generates no text, or a chat
+            template that is not the one the model was trained with.
+    """
+    if is_embedded(source.base):
+        expand_embedded()
+    dtype = torch_dtype(precision)
+    extra: dict[str, Any] = {}
+    if quantisation is not None:
+        extra["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=quantisation.quant_type,
+            bnb_4bit_use_double_quant=quantisation.double_quant,
+            bnb_4bit_compute_dtype=dtype,
+        )
+    kind: Any = AutoModelForCausalLM
+    if scores:
+        kind, extra["num_labels"] = AutoModelForSequenceClassification, 1
+    try:
+        with quiet():
+            implementation = attention if _plain_attention(load_config(source)) else None
+            model, loading = kind.from_pretrained(
+                source.base,
+                dtype=dtype,
+                attn_implementation=implementation,
+                device_map={"": device},
+                output_loading_info=True,
+                **extra,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(source.tokenizer)
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+        raise _not_loaded(source, error) from error
+    model.eval()
+    check_template(source, tokenizer)
+    renderer = Renderer(tokenizer, stop_ids(getattr(model, "generation_config", None)))
+    if scores:
+        _prepare_scores(model, renderer, fresh="score.weight" in loading["missing_keys"])
+    return Pretrained(source, model, tokenizer, renderer, precision)
+
+
+def _prepare_scores(model: Any, renderer: Renderer, *, fresh: bool) -> None:
+    if fresh:
+        draw = torch.Generator().manual_seed(0)
+        first = torch.empty(model.score.weight.shape).normal_(std=model.config.initializer_range, generator=draw)
+        with torch.no_grad():
+            model.score.weight.copy_(first)
+    # transformers reads a score off the last token that is no padding. Where padding is the end of turn, as in many
+    # tokenizers, that would be another token than the one that was trained.
+    tokenizer = renderer.tokenizer
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id in renderer.stop_ids:
+        others = [
+            token
+            for token in tokenizer.all_special_tokens
+            if tokenizer.convert_tokens_to_ids(token) not in renderer.stop_ids
+        ]
+        if others:
+            tokenizer.pad_token = others[-1]
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+
+
+def check_template(source: Source, tokenizer: Any) -> None:
+    """Refuse a chat template that is not the one ``source`` was trained with."""
+    if source.template_hash not in (None, template_hash(tokenizer)):
+        raise ModelError(
+            f"the chat template beside {source.name!r} is not the one the model was trained with (its hash is "
+            f"not the {RECORD}'s template_hash); put the original chat_template.jinja back"
+        )
+
+
+def _plain_attention(config: Any) -> bool:
+    """Whether the architecture calls its attention from outside and needs no more of it than scaled dot products.
+
+    Soft-capped logits (Gemma 2), attention sinks (gpt-oss) and older implementations (GPT-J) are left alone.
+    """
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    return kind is not None and kind._supports_attention_backend and kind._supports_sdpa
+
+
+def stop_ids(generation_config: Any) -> tuple[int, ...]:
+    """Token ids at which the model's own generation config stops."""
+    eos = getattr(generation_config, "eos_token_id", None)
+    return () if eos is None else (int(eos),) if isinstance(eos, int) else tuple(int(one) for one in eos)
+
+
+def _not_loaded(source: Source, error: Exception) -> ModelError:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return ModelError(
+        f"cannot load the model {source.name!r}: {first} (give a local folder, a hub id that is in the local cache or "
+        f'reachable, or "{EMBEDDED}" for the embedded model)'
+    )

@@ -1,0 +1,1 @@
+"""Frozen data that the verbs return: reports, comparisons, plans."""

@@ -1,0 +1,199 @@
+"""A JSON Schema made ready for use: validating values, putting them in canonical order, and wording itself."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ftkit.errors import ConfigError, OutputError
+from ftkit.schema.json_path import json_path
+from ftkit.schema.keywords import map_subschemas
+from ftkit.schema.references import check_references, inlined, resolve
+from ftkit.schema.schema_prompt import worded
+from ftkit.schema.violations import output_errors
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+__all__ = ["Rules", "check_schema"]
+
+_COMBINATORS = frozenset(
+    {"$ref", "allOf", "anyOf", "oneOf", "if", "then", "else", "dependentSchemas", "patternProperties"}
+)
+
+
+def check_schema(schema: dict[str, Any]) -> None:
+    """Refuse what is not a JSON Schema of draft 2020-12 that stands on its own.
+
+    Raises:
+        ConfigError: naming the place in the schema.
+    """
+    from jsonschema import Draft202012Validator, SchemaError
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        message = error.message if len(error.message) <= 300 else error.message[:300] + "…"
+        raise ConfigError(
+            f"not a valid JSON Schema (draft 2020-12) at {json_path(error.absolute_path)}: {message}"
+        ) from error
+    check_references(schema)
+
+
+class Rules:
+    """One JSON Schema, compiled once: see :meth:`of`."""
+
+    def __init__(self, schema: dict[str, Any], fill_defaults: bool) -> None:
+        self.root = inlined(schema)
+        self.fill_defaults = fill_defaults
+
+    @staticmethod
+    @functools.lru_cache(maxsize=128)
+    def of(text: str, fill_defaults: bool) -> Rules:
+        """The rules of the schema that ``text`` is the JSON of. Kept, as every row of a data set asks for them."""
+        return Rules(json.loads(text), fill_defaults)
+
+    @functools.cached_property
+    def validator(self) -> Validator:
+        from jsonschema import Draft202012Validator
+        from referencing.jsonschema import EMPTY_REGISTRY
+
+        # The empty registry keeps jsonschema from fetching anything.
+        return Draft202012Validator(
+            _placed(self._closed()), format_checker=Draft202012Validator.FORMAT_CHECKER, registry=EMPTY_REGISTRY
+        )
+
+    @functools.cached_property
+    def wording(self) -> str:
+        """See :func:`ftkit.schema.schema_prompt.worded`."""
+        return worded(self.root, an_object=self.top.get("type") == "object", defaults_filled=self.fill_defaults)
+
+    @functools.cached_property
+    def top(self) -> dict[str, Any]:
+        """The root, or what it points to when it is a reference."""
+        found: Any = self.root
+        while isinstance(found, dict) and "$ref" in found:
+            found = resolve(found["$ref"], self.root)
+        return found if isinstance(found, dict) else {}
+
+    def problems(self, value: Any, text: str) -> list[OutputError]:
+        """Everything that keeps ``value`` from being a valid answer; ``text`` is what the errors quote."""
+        try:
+            return output_errors(self.validator.iter_errors(value), text, self._declared)
+        except RecursionError:  # a recursive schema, and an answer that goes deeper than Python's stack
+            return [OutputError("nested too deep to be validated", problem="invalid_value", text=text)]
+
+    def accepts(self, value: Any) -> bool:
+        return bool(self.validator.is_valid(value))
+
+    def ordered(self, value: Any) -> Any:
+        """A copy of a valid ``value`` with all keys in the schema's order, other keys after them.
+
+        Where the schema wants an integer, ``3.0`` becomes ``3``. With ``fill_defaults``, keys that are not there and
+        have a default get it.
+        """
+        return self._ordered(value, self.root)
+
+    def _ordered(self, value: Any, schema: Any) -> Any:
+        if not isinstance(value, dict | list | float):
+            return value
+        parts = list(self._parts(schema, value))
+        if isinstance(value, dict):
+            named: dict[str, list[Any]] = {}
+            for part in parts:
+                for name, item in part.get("properties", {}).items():
+                    named.setdefault(name, []).append(item)
+            result = {}
+            for name, items in named.items():
+                if name in value:
+                    result[name] = self._ordered(value[name], _all(items))
+                elif self.fill_defaults and isinstance(items[0], dict) and "default" in items[0]:
+                    result[name] = copy.deepcopy(items[0]["default"])
+            others = [part["additionalProperties"] for part in parts if "additionalProperties" in part]
+            for name, item in value.items():
+                if name not in named:
+                    result[name] = self._ordered(item, _all(others))
+            return result
+        if isinstance(value, list):
+            return [self._ordered(item, _all(list(_items(parts, index)))) for index, item in enumerate(value)]
+        if isinstance(value, float) and value.is_integer() and any(part.get("type") == "integer" for part in parts):
+            return int(value)
+        return value
+
+    def _parts(self, schema: Any, value: Any) -> Iterator[dict[str, Any]]:
+        """``schema`` and all that applies to ``value`` beside it: references, ``allOf``, the alternative that fits."""
+        if not isinstance(schema, dict):
+            return
+        yield schema
+        if "$ref" in schema:
+            yield from self._parts(resolve(schema["$ref"], self.root), value)
+        for item in schema.get("allOf", []):
+            yield from self._parts(item, value)
+        for keyword in ("anyOf", "oneOf"):
+            fitting = (item for item in schema.get(keyword, []) if self._fits(item, value))
+            yield from self._parts(next(fitting, None), value)
+        if "if" in schema:
+            yield from self._parts(schema.get("then" if self._fits(schema["if"], value) else "else"), value)
+
+    def _fits(self, schema: Any, value: Any) -> bool:
+        return bool(self.validator.evolve(schema=schema).is_valid(value))
+
+    def _closed(self) -> dict[str, Any]:
+        """The root with other keys refused, when it names keys and says nothing of others."""
+        stated = {"additionalProperties", "unevaluatedProperties"}.intersection([*self.top, *self.root])
+        if stated or not self.top.get("properties"):
+            return self.root
+        if _COMBINATORS.isdisjoint(self.root):
+            return {**self.root, "additionalProperties": False}
+        return {**self.root, "unevaluatedProperties": False}
+
+    def _declared(self, schema: dict[str, Any]) -> set[str]:
+        """Every key that ``schema`` names, in whatever alternative."""
+        found: set[str] = set()
+        pending: list[Any] = [schema]
+        followed: set[str] = set()
+        while pending:
+            part = pending.pop()
+            if not isinstance(part, dict):
+                continue
+            found.update(part.get("properties", {}))
+            if "$ref" in part and part["$ref"] not in followed:
+                followed.add(part["$ref"])
+                pending.append(resolve(part["$ref"], self.root))
+            for keyword in ("allOf", "anyOf", "oneOf"):
+                pending.extend(part.get(keyword, []))
+            pending.extend(part.get(keyword) for keyword in ("if", "then", "else"))
+            pending.extend(part.get("dependentSchemas", {}).values())
+        return found
+
+
+def _placed(schema: Any) -> Any:
+    """``schema`` with ``false`` for a key written as ``{"not": {}}``: for ``false`` jsonschema loses the path."""
+    if not isinstance(schema, dict):
+        return schema
+    copied = map_subschemas(schema, _placed)
+    for keyword in ("properties", "patternProperties", "prefixItems"):
+        parts = copied.get(keyword)
+        if isinstance(parts, dict):
+            copied[keyword] = {name: {"not": {}} if part is False else part for name, part in parts.items()}
+        elif isinstance(parts, list):
+            copied[keyword] = [{"not": {}} if part is False else part for part in parts]
+    return copied
+
+
+def _items(parts: list[dict[str, Any]], index: int) -> Iterator[Any]:
+    for part in parts:
+        prefix = part.get("prefixItems", [])
+        if index < len(prefix):
+            yield prefix[index]
+        elif "items" in part:
+            yield part["items"]
+
+
+def _all(schemas: list[Any]) -> Any:
+    if len(schemas) == 1:
+        return schemas[0]
+    return {"allOf": schemas} if schemas else True

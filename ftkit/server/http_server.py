@@ -1,0 +1,106 @@
+"""The server on a port: uvicorn with limits, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+
+from ftkit.errors import ConfigError
+from ftkit.server.app import create_app
+from ftkit.server.auth import Keys
+from ftkit.server.settings import Settings
+from ftkit.server.slow_clients import patient_protocol
+from ftkit.server.state import State
+from ftkit.store import Store
+
+__all__ = ["serve"]
+
+_HEAD_BYTES = 64 * 1024
+_TELLING_S = 5
+"""Seconds in which a client may read that its answer was given up, before the connection is cut."""
+
+
+def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: None) -> None:
+    """Serve until SIGINT or SIGTERM; then let answers under way end, and leave training to its workers. Of SIGTERM the
+    process ends with status 0.
+
+    Args:
+        on_ready: told the address once connections are taken.
+
+    Raises:
+        ConfigError: another server uses the same home, the address cannot be listened on, or others can reach it and
+            there are no API keys.
+    """
+    if not settings.loopback and not Keys(State(Store())).required():
+        raise ConfigError(
+            f"others can reach {settings.host}, so the server needs API keys: make one with "
+            "`ftkit serve keys create PROJECT`"
+        )
+    # uvicorn raises the signal again when it has ended, and an end that was asked for is no failure.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    listener = _listen(settings)
+    app = create_app(settings)
+    app.state.foreman.claim()
+    host, port = listener.getsockname()[:2]
+    config = uvicorn.Config(
+        app,
+        http=patient_protocol(settings.body_patience_s),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=settings.max_connections,
+        h11_max_incomplete_event_size=_HEAD_BYTES,
+        timeout_graceful_shutdown=settings.shutdown_patience_s + _TELLING_S,
+    )
+    shown = f"[{host}]" if ":" in host else host
+    _Server(config, app, lambda: on_ready(f"http://{shown}:{port}")).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, app: Starlette, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._app, self._ready = app, ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._app.state.foreman.rest()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's; but answers that take too long are told so, before their connections are cut."""
+        given_up = asyncio.ensure_future(self._give_up())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            given_up.cancel()
+
+    async def _give_up(self) -> None:
+        await asyncio.sleep(self._app.state.settings.shutdown_patience_s)
+        if (serving := self._app.state.loaded) is not None:
+            await serving.close()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from None
+    return listener

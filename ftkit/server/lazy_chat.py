@@ -1,0 +1,79 @@
+"""Chat completions, for which the engine is loaded when the first is asked for.
+
+torch takes seconds to import; until then the server answers everything else at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import State
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import Receive, Scope, Send
+
+from ftkit.server.settings import Settings
+
+if TYPE_CHECKING:
+    from ftkit.inference.engine import Serving
+
+__all__ = ["ChatState", "routes"]
+
+
+class ChatState(State):
+    """The application's state. ``serving``, which answers, and its ``metrics`` are made when they are looked at."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+        self._state["_lock"] = threading.RLock()
+
+    def __getattr__(self, key: Any) -> Any:
+        if key in ("serving", "metrics") and key not in self._state:
+            with self._state["_lock"]:
+                if key not in self._state:
+                    self._make()
+        return super().__getattr__(key)
+
+    @property
+    def loaded(self) -> Serving | None:
+        """``serving``, if it was ever looked at."""
+        return self._state.get("serving")
+
+    def _make(self) -> None:
+        from ftkit.inference.engine import Serving
+        from ftkit.inference.limits import Limits
+        from ftkit.server.chat import Metrics
+
+        settings = self._state["settings"]
+        serving = Serving(
+            Limits(
+                settings.memory_bytes, settings.cache_bytes, batch=settings.batch_answers, queue=settings.max_answers
+            )
+        )
+        self._state["metrics"] = Metrics(serving)
+        self._state["serving"] = serving
+
+
+class _Chat:
+    """The routes of ``ftkit.server.chat``, as one endpoint that imports them."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        chat = await run_in_threadpool(import_module, "ftkit.server.chat")
+        routes: list[BaseRoute] = chat.routes
+        await Router(routes)(scope, receive, send)
+
+
+async def _health(request: Request) -> JSONResponse:
+    return JSONResponse({"status": "ok"})
+
+
+routes = [
+    Route("/health", _health, methods=["GET"]),
+    Route("/v1/chat/completions", _Chat()),
+    Route("/metrics", _Chat()),
+]

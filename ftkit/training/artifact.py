@@ -1,0 +1,144 @@
+"""What a training run leaves: a PEFT folder (or a whole model) that other tools load, and how it was made."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ftkit.errors import TrainingError
+from ftkit.modeling.library_logging import quiet
+from ftkit.modeling.model_source import RECORD, Quantisation
+from ftkit.modeling.pretrained import Pretrained
+from ftkit.recipe import Full, Recipe
+from ftkit.training.adapters import Adapted
+from ftkit.training.checkpoint import NOT_WRITTEN
+
+__all__ = ["EpochModels", "save_artefact", "versions"]
+
+_PACKAGES = ("ftkit", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "numpy")
+
+
+def save_artefact(
+    folder: Path, pretrained: Pretrained, adapted: Adapted, recipe: Recipe, record: dict[str, Any]
+) -> None:
+    """Write the result to ``folder``: built aside and renamed, so that the folder is whole or not there.
+
+    Holds ``adapter_model.safetensors`` and ``adapter_config.json`` (PEFT's layout) or ``model.safetensors``, the
+    tokenizer with its chat template, the generation config, ``ftkit.json`` and a model card.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        with quiet():  # PEFT takes layers that AdaLoRA gave no rank for torn ones
+            adapted.model.save_pretrained(aside)
+        pretrained.tokenizer.save_pretrained(aside)
+        if pretrained.model.can_generate():
+            pretrained.model.generation_config.save_pretrained(aside)
+        quantisation = Quantisation.of(recipe.adapter)
+        whole: dict[str, Any] = {
+            **record,
+            "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "base_name": None if isinstance(recipe.adapter, Full) else pretrained.source.base_name,
+            "trained_from": pretrained.source.name,
+            "recipe": recipe.model_dump(mode="json"),
+            "recipe_fingerprint": recipe.fingerprint,
+            "precision": pretrained.precision,
+            "quantisation": None
+            if quantisation is None
+            else {"quant_type": quantisation.quant_type, "double_quant": quantisation.double_quant},
+            "template_hash": pretrained.renderer.template_hash,
+            "versions": versions(),
+        }
+        (aside / RECORD).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (aside / "README.md").write_text(_card(whole, recipe), encoding="utf-8")
+        os.chmod(aside, 0o755)  # mkdtemp makes it private  # noqa: S103
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.rename(aside, folder)
+    except NOT_WRITTEN as error:
+        raise TrainingError(
+            f"could not save the model to {folder}: {error}. Once there is room, the run can be resumed"
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+class EpochModels:
+    """Models of the last epochs of a run, each whole in a folder ``step-000120``.
+
+    Args:
+        folder: where they lie.
+        most: how many are kept; 0 keeps none.
+    """
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self.folder, self.most = folder, most
+
+    def keep(self, step: int, save: Callable[[Path], None]) -> bool:
+        """Let ``save`` write the model of ``step``, then drop the oldest; whether it was kept.
+
+        Raises:
+            TrainingError: it could not be written.
+        """
+        if not self.most:
+            return False
+        save(self.folder / f"step-{step:06d}")
+        for old in sorted(self.folder.glob("step-*"))[: -self.most]:
+            shutil.rmtree(old, ignore_errors=True)
+        return True
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a run's numbers."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _card(record: dict[str, Any], recipe: Recipe) -> str:
+    """A model card in the hub's form: YAML header, then what one must know to use the model."""
+    full = isinstance(recipe.adapter, Full)
+    summary = record.get("summary", {})
+    lines = [
+        "---",
+        f"base_model: {record['trained_from']}",
+        f"library_name: {'transformers' if full else 'peft'}",
+        "tags:",
+        "- ftkit",
+        f"- {recipe.adapter.kind}",
+        "---",
+        "",
+        f"# {record.get('run_id', 'Tuned model')}",
+        "",
+        f"`{record['trained_from']}` fine-tuned with ftkit ({recipe.kind}, {recipe.adapter.kind}) "
+        f"on {record.get('rows', '?')} rows.",
+        "",
+        f"- task: `{record.get('task_fingerprint', '?')}`",
+        f"- data: `{record.get('data_fingerprint', '?')}`",
+        f"- recipe: `{record['recipe_fingerprint']}`",
+        f"- chat template: `{record['template_hash']}`",
+        f"- steps: {summary.get('steps', '?')}, training loss at the end: "
+        f"{summary.get('train_loss', float('nan')):.4f}",
+        "",
+        "The prompt must be rendered with the chat template in this folder. `ftkit.json` has the recipe with all "
+        "values, seeds and versions.",
+        "",
+        "```python",
+        "import ftkit as ft",
+        f'model = ft.Model("local:{record.get("run_id", "<this folder>")}")',
+        "```",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,83 @@
+"""The rows of a training run in tokens, and the order in which they are seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ftkit.data import Row
+from ftkit.errors import DataError
+from ftkit.modeling.chat_template import Renderer
+from ftkit.modeling.tokenized_example import Example, Rendered
+from ftkit.training.losses import Method
+
+__all__ = ["TokenRows", "render_rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRows:
+    """Rendered rows. A row is more than one example where its template rewrites history.
+
+    Attributes:
+        rows: the examples of each row.
+        tokens: tokens in all.
+        supervised: tokens that carry loss.
+        longest: tokens of the longest sequence.
+    """
+
+    rows: list[list[Example]]
+    tokens: int
+    supervised: int
+    longest: int
+
+    def batches(self, epoch: int, batch_size: int, seed: int) -> Iterator[list[Example]]:
+        """The examples of each optimiser step of an epoch (from 0), rows shuffled anew by ``seed`` and ``epoch``."""
+        order = np.random.default_rng([seed, epoch]).permutation(len(self.rows))
+        for start in range(0, len(order), batch_size):
+            yield [one for row in order[start : start + batch_size] for one in self.rows[row]]
+
+    def examples(self) -> list[Example]:
+        """All examples, in the order of the rows."""
+        return [one for row in self.rows for one in row]
+
+    def sequences(self) -> list[Rendered]:
+        """All sequences, in the order of the rows."""
+        return [sequence for one in self.examples() for sequence in one.sequences]
+
+
+def render_rows(
+    rows: Iterable[Row], renderer: Renderer, method: Method, limit: int | None, *, reserve: int = 0
+) -> TokenRows:
+    """Render every row; nothing is ever cut.
+
+    Args:
+        method: makes examples of a row.
+        limit: longest sequence allowed, in tokens.
+        reserve: tokens that must be left of it, for answers that are still to be written.
+
+    Raises:
+        DataError: a row that is not of the kind that the method learns from, has no supervised token, or is longer than
+            ``limit``; names the place.
+    """
+    rendered: list[list[Example]] = []
+    tokens = supervised = longest = 0
+    for row in rows:
+        examples = method.render(row, renderer)
+        for one in (sequence for example in examples for sequence in example.sequences):
+            length = len(one.ids)
+            if limit is not None and length + reserve > limit:
+                more = f" and needs {reserve} more for its answer" if reserve else ""
+                raise DataError(
+                    f"the row has {length} tokens{more}, and the limit is {limit}; shorten or drop it, or raise "
+                    "max_length if the model takes more (ftkit never cuts a row)",
+                    place=row.place,
+                )
+            tokens += length
+            supervised += int(one.supervised.sum())
+            longest = max(longest, length)
+        rendered.append(examples)
+    if not rendered:
+        raise DataError("there are no rows to train on")
+    return TokenRows(rendered, tokens, supervised, longest)

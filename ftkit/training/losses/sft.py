@@ -1,0 +1,40 @@
+"""Supervised fine-tuning: the mean negative log-likelihood of the supervised tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ftkit.data import Row
+from ftkit.errors import DataError
+from ftkit.modeling.chat_template import Renderer
+from ftkit.modeling.packed_forward import Forward
+from ftkit.modeling.prefix_tree import Pack
+from ftkit.modeling.tokenized_example import Example
+from ftkit.training.losses.loss import Method, Outcome
+
+__all__ = ["demonstrations", "supervised_tokens"]
+
+
+def demonstrations() -> Method:
+    """Each row is one example, or one for each supervised turn where the template rewrites history."""
+    return Method(_render, supervised_tokens, _loss)
+
+
+def _render(row: Row, renderer: Renderer) -> list[Example]:
+    if row.completion is None:
+        raise DataError("the row has no answer to learn from", place=row.place)
+    return [Example((one,)) for one in renderer.examples(row.messages, row.tools, row.place)]
+
+
+def supervised_tokens(examples: Sequence[Example]) -> float:
+    """How many there are: what a batch's loss is divided by."""
+    return float(sum(one.supervised.sum() for example in examples for one in example.sequences))
+
+
+def _loss(forward: Forward, pack: Pack, examples: Sequence[Example]) -> Outcome:
+    likeliest = torch.empty(len(pack.at), dtype=torch.bool, device=forward.device)
+    total = forward.loss(pack, likeliest=likeliest)[0]
+    # A prediction that several rows share counts for each of them, as in the loss.
+    return Outcome(total, {"token_accuracy": float(pack.weights[likeliest.cpu().numpy()].sum())})

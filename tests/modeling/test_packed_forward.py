@@ -1,0 +1,210 @@
+"""A packed loss is the loss of the rows alone, with the same gradients, or the model is refused with the reason."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ftkit.modeling.attention import TREE_ATTENTION
+from ftkit.modeling.packed_forward import Forward, why_not_shared
+from ftkit.modeling.prefix_tree import pack, packs_within
+from ftkit.modeling.tokenized_example import Rendered
+from tests.modeling.sequences import alone, family_of_rows, rows_without_common_beginnings
+from tests.tiny import FAMILIES, tiny_causal, tiny_config
+
+CPU = torch.device("cpu")
+
+
+def pair_of(family: str, **changes: Any) -> tuple[Any, Any]:
+    """A model with ftkit's attention, and one of the same weights that is transformers' own."""
+    packed = tiny_causal(family, attention=TREE_ATTENTION, **changes).eval()
+    plain = tiny_causal(family, attention="eager", **changes).eval()
+    plain.load_state_dict(packed.state_dict())
+    return packed, plain
+
+
+def loss_alone(model: Any, rows: list[Rendered]) -> torch.Tensor:
+    """Sum of the supervised tokens' losses, each row through transformers alone, labels as its trainers make them."""
+    total = torch.zeros(())
+    for row in rows:
+        ids = torch.from_numpy(row.ids.astype(np.int64)).unsqueeze(0)
+        labels = ids.masked_fill(~torch.from_numpy(row.supervised), -100)
+        logits = model(input_ids=ids).logits
+        total = total + torch.nn.functional.cross_entropy(logits[0, :-1], labels[0, 1:], reduction="sum")
+    return total
+
+
+def gradients(model: Any) -> dict[str, torch.Tensor]:
+    found = {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
+    model.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_packed_loss_and_gradients_are_those_of_the_rows_alone(family):
+    packed, plain = pair_of(family)
+    for rows in (family_of_rows(), rows_without_common_beginnings(), family_of_rows()[:1] * 3):
+        assert why_not_shared(packed, CPU, rows) is None
+        expected = loss_alone(plain, rows)
+        expected.backward()
+        wanted = gradients(plain)
+        for share in (True, False):
+            total, losses = Forward(packed, CPU, shared=True).loss(pack(rows, share=share))
+            total.backward()
+            found = gradients(packed)
+            assert float(total.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+            assert losses.shape == pack(rows, share=share).targets.shape
+            assert found.keys() == wanted.keys()
+            for name, gradient in wanted.items():
+                difference = float((found[name] - gradient).norm())
+                # Where the true gradient is zero (a key's bias moves no softmax) only rounding is left to compare.
+                assert difference <= 1e-5 * float(gradient.norm()) + 1e-5, name
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_likeliest_tokens_are_those_of_each_row_alone(shared):
+    packed, plain = pair_of("llama")
+    rows = family_of_rows()
+    one = pack(rows, share=shared)
+    argmax = np.zeros_like(one.targets)
+    with torch.no_grad():
+        found = [plain(input_ids=torch.from_numpy(row.ids).long().unsqueeze(0)).logits[0].argmax(-1) for row in rows]
+    for prediction, asker in zip(one.predictions, one.askers, strict=True):
+        argmax[prediction] = found[asker][one.positions[one.at[prediction]]]
+    one = replace(one, targets=np.where(np.arange(len(argmax)) % 2, argmax, one.targets))
+    likeliest = torch.zeros(len(argmax), dtype=torch.bool)
+    with_it, _ = Forward(packed, CPU, shared=shared).loss(one, likeliest=likeliest)
+    assert likeliest.tolist() == (one.targets == argmax).tolist()
+    assert 0 < int(likeliest.sum()) < len(argmax)
+    assert torch.equal(with_it, Forward(packed, CPU, shared=shared).loss(one)[0])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("shared", [True, False])
+def test_log_probabilities_and_their_gradients_are_those_of_each_row_alone(family, shared):
+    packed, plain = pair_of(family)
+    rows = family_of_rows()
+    factors = torch.linspace(-2, 3, len(rows))
+    expected = torch.stack([-loss_alone(plain, [row]) for row in rows])
+    (expected**2 @ factors).backward()
+    if not shared:
+        packed.set_attn_implementation("sdpa")
+    found = Forward(packed, CPU, shared=shared).log_probabilities(pack(rows, share=shared))
+    (found**2 @ factors).backward()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    same_gradients(gradients(packed), gradients(plain))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("shared", [True, False])
+def test_scores_and_their_gradients_are_those_transformers_reads_off_the_last_token(family, shared):
+    packed, plain = scorers(family)
+    rows = family_of_rows()
+    factors = torch.linspace(-2, 3, len(rows))
+    ids = [torch.from_numpy(row.ids.astype(np.int64)).unsqueeze(0) for row in rows]
+    expected = torch.cat([plain(input_ids=one).logits[:, 0] for one in ids])
+    (expected @ factors).backward()
+    if shared:
+        assert why_not_shared(packed, CPU, rows) is None
+    else:
+        packed.set_attn_implementation("sdpa")
+    found = Forward(packed, CPU, shared=shared).scores(pack(rows, share=shared))
+    (found @ factors).backward()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    same_gradients(gradients(packed), gradients(plain))
+
+
+def scorers(family: str) -> tuple[Any, Any]:
+    """As :func:`pair_of`, ending in a score. No token is padding, so the last one is the last one."""
+    from transformers import AutoModelForSequenceClassification
+
+    torch.manual_seed(0)
+    config = tiny_config(family, num_labels=1, initializer_range=0.1)
+    config.pad_token_id = None
+    packed, plain = (
+        AutoModelForSequenceClassification.from_config(deepcopy(config), attn_implementation=attention).eval()
+        for attention in (TREE_ATTENTION, "eager")
+    )
+    plain.load_state_dict(packed.state_dict())
+    return packed, plain
+
+
+def same_gradients(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == wanted.keys()
+    for name, gradient in wanted.items():
+        # Where the true gradient is zero (a key's bias moves no softmax) only rounding is left to compare.
+        scale = float(gradient.norm())
+        assert float((found[name] - gradient).norm()) <= 1e-5 * scale + 1e-4, name
+
+
+def test_losses_of_many_packs_add_up_to_that_of_one():
+    packed, _ = pair_of("llama")
+    forward, rows = Forward(packed, CPU, shared=True), family_of_rows()
+    with torch.no_grad():
+        whole = float(forward.loss(pack(rows))[0])
+    for budget in (1, 40, 80):
+        with torch.no_grad():
+            parts = [float(forward.loss(one)[0]) for one, _ in packs_within(alone(rows), budget)]
+        assert len(parts) > 1
+        assert sum(parts) == pytest.approx(whole, rel=1e-5)
+
+
+def test_a_window_shorter_than_the_rows_is_refused():
+    rows = family_of_rows()
+    longest = max(len(row.ids) for row in rows)
+    packed, _ = pair_of("mistral", sliding_window=longest - 1)
+    assert why_not_shared(packed, CPU, rows) == (
+        f"its attention slides over windows of {longest - 1} tokens, and the longest row has {longest}"
+    )
+    packed, _ = pair_of("mistral", sliding_window=longest)
+    assert why_not_shared(packed, CPU, rows) is None
+
+
+def test_attention_of_another_kind_is_refused():
+    model = tiny_causal("qwen3_next", attention=TREE_ATTENTION)
+    reason = why_not_shared(model, CPU, family_of_rows())
+    assert reason == "it has layers of kind linear_attention, which cannot follow a tree of rows"
+
+
+def test_a_model_that_keeps_its_own_attention_is_refused():
+    model = tiny_causal("llama", attention="eager")
+    assert "does not take ftkit's attention" in str(why_not_shared(model, CPU, family_of_rows()))
+
+
+def test_a_model_whose_packed_loss_differs_is_refused(monkeypatch):
+    packed, _ = pair_of("llama")
+    rows = family_of_rows()
+    decoder = packed.get_decoder()
+    # As an implementation would do that counts positions itself: a row's own part begins where its neighbour's ends.
+    forward = decoder.forward
+
+    def counting(*, position_ids: torch.Tensor, **kwargs: Any) -> Any:
+        return forward(position_ids=torch.arange(position_ids.shape[1]).unsqueeze(0), **kwargs)
+
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        return counting(**kwargs) if kwargs.get("tree") is not None else forward(*args, **kwargs)
+
+    monkeypatch.setattr(decoder, "forward", plain)
+    reason = why_not_shared(packed, CPU, rows)
+    assert "its loss on two packed rows is" in str(reason)
+
+
+def test_a_model_that_takes_no_tree_is_refused(monkeypatch):
+    packed, _ = pair_of("llama")
+    decoder = packed.get_decoder()
+    forward = decoder.forward
+
+    def strict(*args: Any, **kwargs: Any) -> Any:
+        if "tree" in kwargs:
+            raise TypeError("forward() got an unexpected keyword argument 'tree'")
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(decoder, "forward", strict)
+    reason = str(why_not_shared(packed, CPU, family_of_rows()))
+    assert "does not take a tree of rows" in reason
+    assert "unexpected keyword argument" in reason

@@ -1,0 +1,126 @@
+"""Calls are told from text, wherever the text is cut."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftkit.modeling.chat_template import Renderer
+from ftkit.modeling.tool_calls import WrittenCalls, call_format, read_answer
+
+CALL = '<tool_call>\n{"name": "find", "arguments": {"drug": "aspirin"}}\n</tool_call>'
+LISTED = '[TOOL_CALLS] [{"name": "find", "arguments": {"drug": "aspirin"}}]'
+ASKED = np.arange(5, dtype=np.int32)
+BARE = '{"name": "find", "parameters": {"drug": "aspirin"}}'
+
+
+def read(text: str, form: Any = "tagged", cuts: tuple[int, ...] = (), **options: Any) -> tuple[str, list[Any]]:
+    reader = WrittenCalls(form, ASKED, **options)
+    places = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
+    said = "".join(reader.push(text[begin:end]) for begin, end in itertools.pairwise(places))
+    rest, calls = reader.end()
+    return said + rest, [(one["function"]["name"], json.loads(one["function"]["arguments"])) for one in calls]
+
+
+@given(cuts=st.lists(st.integers(0, 300), max_size=12).map(tuple))
+def test_calls_are_found_wherever_the_text_is_cut(cuts):
+    found = ("find", {"drug": "aspirin"})
+    assert read(f"I look.\n{CALL}", cuts=cuts) == ("I look.\n", [found])
+    assert read(f"{CALL}\n{CALL}", cuts=cuts) == ("", [found, found])
+    assert read(f"{CALL}\n{CALL}", cuts=cuts, parallel=False) == ("", [found])
+    assert read(BARE, "bare", cuts=cuts) == ("", [found])
+    assert read(LISTED, "listed", cuts=cuts) == ("", [found])
+    assert read(LISTED.removeprefix("[TOOL_CALLS]"), "listed", cuts=cuts) == ("", [found])
+
+
+@given(text=st.text(st.sampled_from('<tool_call>{"} ab/'), max_size=60), cuts=st.lists(st.integers(0, 60)).map(tuple))
+def test_what_is_no_call_stays_text(text, cuts):
+    for form in ("tagged", "bare", "listed"):
+        said, calls = read(text, form, cuts)
+        assert calls or said == text
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *(CALL[:-30], CALL.replace('"name"', '"nom"'), "<tool_call>[]</tool_call>"),
+        *(BARE[:-1], '{"name": "Ann", "age": 40}', LISTED[:-1], "[TOOL_CALLS][1]", "[]"),
+    ],
+)
+def test_broken_calls_stay_text(broken):
+    form = {"<": "tagged", "{": "bare", "[": "listed"}[broken[0]]
+    assert read(broken, form) == (broken, [])
+
+
+def test_a_call_that_was_cut_off_after_its_object_counts():
+    assert read(CALL.removesuffix("\n</tool_call>")) == ("", [("find", {"drug": "aspirin"})])
+
+
+def test_formats_are_known_by_the_template():
+    assert call_format("… <tool_call>{{ tool_call | tojson }}</tool_call>") == "tagged"
+    assert call_format("<tool_call>\n<function=name>") is None
+    assert call_format("[TOOL_CALLS]{{ calls }}") == "listed"
+    assert call_format("[TOOL_CALLS]{{ name }}[ARGS]{{ arguments }}") is None
+    assert call_format("{{ message.content }}") is None
+
+
+RANK = {"type": "object", "properties": {"rank": {"type": "integer"}}}
+TOOLS = [{"type": "function", "function": {"name": "find", "parameters": RANK}}]
+MARKED = {
+    "start_anchor": "<|im_start|>assistant\n",
+    "fields": {
+        "tool_calls": {
+            "open_pattern": r"<call (?P<name>\w+)>",
+            "close": "</call>",
+            "repeats": True,
+            "content": "xml-inline",
+            "content_args": {"tag_pattern": r"<(?P<key>\w+)>(?P<value>.*?)</\w+>"},
+            "transform": {"type": "function", "function": {"name": "{name}", "arguments": "{content}"}},
+        },
+        "content": {"content": "text", "close": "<|im_end|>"},
+    },
+}
+
+
+@pytest.fixture
+def templated(tokenizer: Any) -> Renderer:
+    """A renderer whose tokenizer says how answers are to be read."""
+    own = copy.deepcopy(tokenizer)
+    own.response_template = MARKED
+    return Renderer(own)
+
+
+def asked_and_said(renderer: Renderer, said: str) -> tuple[Any, list[int]]:
+    prompt = renderer.prompt([{"role": "user", "content": "Which drug?"}])
+    return prompt, renderer.tokenizer(said, add_special_tokens=False)["input_ids"]
+
+
+def test_a_tokenizers_own_template_is_followed(templated):
+    prompt, ids = asked_and_said(templated, "I look.<call find><drug>aspirin</drug><rank>2</rank></call><|im_end|>")
+    text, [call] = read_answer(templated, prompt, ids, TOOLS)
+    assert text == "I look."
+    assert call["function"]["name"] == "find"
+    assert json.loads(call["function"]["arguments"]) == {"drug": "aspirin", "rank": 2}
+    assert read_answer(templated, prompt, ids, TOOLS)[1] == [call]
+
+
+@pytest.mark.parametrize("said", ["Aspirin.<|im_end|>", "<call fi", "<call find><rank>2<|im_end|>"])
+def test_without_a_whole_call_the_answer_is_what_it_was(templated, said):
+    prompt, ids = asked_and_said(templated, said)
+    text, calls = read_answer(templated, prompt, ids, TOOLS)
+    assert calls or text == templated.decode(ids)
+
+
+def test_nothing_is_read_as_a_call_where_no_tools_were_offered(tokenizer):
+    renderer = Renderer(copy.deepcopy(tokenizer))
+    renderer.tokenizer.chat_template += "{# <tool_call> #}"
+    prompt, ids = asked_and_said(renderer, CALL)
+    assert read_answer(renderer, prompt, ids, None) == (CALL, [])
+    assert [call["function"]["name"] for call in read_answer(renderer, prompt, ids, TOOLS)[1]] == ["find"]
