@@ -1,0 +1,1 @@
+"""Extensions of ftkit for a clinic: one module for each kind. Nothing is imported here, so that ftkit stays light."""

@@ -1,0 +1,205 @@
+"""One way to extend ftkit: names that stand for objects of one kind.
+
+Each kind (losses, adapters, hosts, dataset formats, metrics, lint rules, graders, trackers, renderers) has one
+:class:`Registry`, in the room that owns the kind. Objects come from three places, all looked up in the same way:
+
+1. ftkit's own, given to the registry as ``"module:attribute"`` and imported on first use;
+2. installed packages, which name theirs under the registry's entry-point group in ``pyproject.toml``;
+3. scripts, which call :meth:`Registry.register`.
+
+A package whose object cannot be imported causes a warning and harms nothing else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar, overload
+
+from ftkit.errors import ConfigError
+
+__all__ = ["PluginWarning", "Registry"]
+
+T = TypeVar("T")
+
+
+class PluginWarning(UserWarning):
+    """An installed package registers an object that ftkit cannot use. The object is left out."""
+
+
+class Registry(Generic[T]):
+    """Objects of one kind by name.
+
+    Args:
+        kind: what one object is called in messages, e.g. ``"loss"``.
+        group: entry-point group in which installed packages name theirs, e.g. ``"ftkit.losses"``.
+        built_in: ftkit's own objects: name to ``"module:attribute"``. Imported on first use.
+        check: called with a name and an object before the object is accepted; raises :class:`ConfigError` if it is
+            not of this kind, and returns what to keep, so that it may instantiate a class.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        group: str,
+        built_in: Mapping[str, str] | None = None,
+        check: Callable[[str, Any], T] | None = None,
+    ) -> None:
+        self.kind = kind
+        self.group = group
+        self._built_in = dict(built_in or {})
+        self._check = check
+        self._loaded: dict[str, T] = {}
+        self._registered: dict[str, T] = {}
+        self._broken: set[str] = set()
+        self._lock = threading.RLock()
+
+    @overload
+    def register(self, name: str, item: T) -> T: ...
+    @overload
+    def register(self, name: str) -> Callable[[T], T]: ...
+    def register(self, name: str, item: T | None = None) -> T | Callable[[T], T]:
+        """Add an object from a script or a test; also usable as a decorator.
+
+        Registering a name again replaces what a script registered before, so that a notebook cell can run twice.
+
+        Args:
+            name: the name to register.
+            item: the object. Without it, a decorator is returned.
+
+        Returns:
+            ``item``, or a decorator that registers what it decorates and returns it unchanged.
+
+        Raises:
+            ConfigError: the name is one of ftkit's own or an installed package's, or the object is not of this kind.
+        """
+
+        def add(given: T) -> T:
+            if name in self._built_in:
+                raise ConfigError(f"the {self.kind} {name!r} is one of ftkit's own; choose another name")
+            if name in self._entry_points():
+                raise ConfigError(f"an installed package registers the {self.kind} {name!r}; choose another name")
+            kept = given if self._check is None else self._check(name, given)
+            with self._lock:
+                self._registered[name] = kept
+            return given
+
+        return add if item is None else add(item)
+
+    def unregister(self, name: str) -> None:
+        """Remove what a script registered under ``name``; do nothing if there is none.
+
+        Args:
+            name: the registered name.
+        """
+        with self._lock:
+            self._registered.pop(name, None)
+
+    def get(self, name: str) -> T:
+        """Return the object that a name stands for.
+
+        Args:
+            name: the registered name.
+
+        Returns:
+            The object, imported if this is its first use.
+
+        Raises:
+            ConfigError: nothing is registered under this name, or a package's object cannot be loaded.
+        """
+        found = self.find(name)
+        if found is None:
+            raise ConfigError(self._unknown(name))
+        return found
+
+    def find(self, name: str) -> T | None:
+        """Return the object that a name stands for, or None if the name is unknown.
+
+        Args:
+            name: the registered name.
+
+        Returns:
+            The object, or None.
+
+        Raises:
+            ConfigError: an installed package registers the name, and its object cannot be loaded.
+        """
+        with self._lock:
+            if name in self._registered:
+                return self._registered[name]
+            if name in self._loaded:
+                return self._loaded[name]
+            if name in self._built_in:
+                module, _, attribute = self._built_in[name].partition(":")
+                loaded = getattr(importlib.import_module(module), attribute)
+                self._loaded[name] = loaded if self._check is None else self._check(name, loaded)
+                return self._loaded[name]
+            point = self._entry_points().get(name)
+            if point is None:
+                return None
+            try:
+                plugged_in = point.load()
+                self._loaded[name] = plugged_in if self._check is None else self._check(name, plugged_in)
+            except Exception as error:  # a package's import may raise anything
+                raise ConfigError(f"the {self.kind} {name!r} ({point.value}) cannot be loaded: {error}") from error
+            return self._loaded[name]
+
+    def names(self) -> tuple[str, ...]:
+        """List every known name, without importing anything.
+
+        Returns:
+            ftkit's own names in their order, then those of installed packages, then those of scripts.
+        """
+        return tuple(dict.fromkeys((*self._built_in, *self._entry_points(), *self._registered)))
+
+    def origin(self, name: str) -> str:
+        """Say where a name comes from: ``"ftkit"``, the package's name, or ``"script"``.
+
+        Args:
+            name: the registered name.
+
+        Returns:
+            ``"ftkit"``, the name of the installed distribution, ``"script"``, or ``""`` if the name is unknown.
+        """
+        if name in self._built_in:
+            return "ftkit"
+        point = self._entry_points().get(name)
+        if point is not None:
+            return point.dist.name if point.dist is not None else point.value
+        return "script" if name in self._registered else ""
+
+    def items(self) -> Iterator[tuple[str, T]]:
+        """Yield every object that can be loaded, with its name.
+
+        An installed package's object that cannot be loaded is left out with a :class:`PluginWarning`.
+
+        Yields:
+            Name and object, in the order of :meth:`names`.
+        """
+        for name in self.names():
+            try:
+                found = self.find(name)
+            except ConfigError as error:
+                if name not in self._broken:
+                    self._broken.add(name)
+                    warnings.warn(f"{error}; it is left out", PluginWarning, stacklevel=2)
+                continue
+            if found is not None:
+                yield name, found
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self.names()
+
+    def _entry_points(self) -> dict[str, EntryPoint]:
+        """Entry points of this kind's group by name; ftkit's own names cannot be replaced by a package."""
+        return {point.name: point for point in entry_points(group=self.group) if point.name not in self._built_in}
+
+    def _unknown(self, name: str) -> str:
+        close = difflib.get_close_matches(name, self.names(), n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        return f"there is no {self.kind} {name!r}.{hint} Known: {', '.join(sorted(self.names()))}"
