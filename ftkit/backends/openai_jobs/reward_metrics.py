@@ -23,7 +23,7 @@ def grade_of(answer: Mapping[str, Any]) -> Grade:
     """What the host's grader found (https://platform.openai.com/docs/api-reference/graders/run)."""
     said = (answer.get("metadata") or {}).get("errors") or {}
     wrong = [name for name, value in said.items() if value is True]
-    details = [str(value) for name, value in said.items() if isinstance(value, str) and value]
+    details = [str(value) for value in said.values() if isinstance(value, str) and value]
     error: GraderError | None = None
     if wrong:
         known: GraderError = next((name for name in get_args(GraderError) if name in wrong), "other_error")
