@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
 import sys
 from typing import Literal
 
@@ -37,6 +36,10 @@ def peak_memory_bytes(where: torch.device) -> int:
     """The most memory held so far: by tensors on a GPU, by the whole process on a CPU."""
     if where.type == "cuda":
         return int(torch.cuda.max_memory_allocated(where))
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # POSIX only
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # kilobytes on Linux
 

@@ -19,24 +19,19 @@ _BEGIN_S = 10.0
 @contextlib.contextmanager
 def submitting(folder: Path) -> Iterator[bool]:
     """Hold the run in ``folder``; yields whether it could be had."""
+    from filelock import FileLock, Timeout  # takes 0.1 s to import
+
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "submitting.lock").open("a+b") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows
-            import msvcrt
-
-            try:
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-            except OSError:
-                yield False
-                return
-        except OSError:
-            yield False
-            return
+    lock = FileLock(folder / "submitting.lock", thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
         yield True
+    finally:
+        lock.release()
 
 
 def fail_if_abandoned(record: RunRecord, store: Store) -> None:

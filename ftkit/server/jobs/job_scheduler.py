@@ -6,7 +6,6 @@ own and go on by themselves meanwhile.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import shutil
 import threading
@@ -14,6 +13,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from ftkit import runs
 from ftkit.backends.local import LocalBackend
@@ -61,7 +62,7 @@ class Foreman:
         self._work: dict[str, Future[None]] = {}
         self._pool = ThreadPoolExecutor(4, "ftkit-jobs")
         self._thread = threading.Thread(target=self._run, name="ftkit-foreman")
-        self._lock = (state.folder / "lock").open("w")
+        self._lock = FileLock(state.folder / "lock", thread_local=False)
 
     def claim(self) -> None:
         """Make sure that no other server looks after the same jobs.
@@ -70,9 +71,8 @@ class Foreman:
             ConfigError: another one does.
         """
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
+            self._lock.acquire(blocking=False)
+        except Timeout:
             raise ConfigError(
                 f"another server uses {self._state.store.folder}; stop it, or set FTKIT_HOME to another folder"
             ) from None
@@ -96,7 +96,7 @@ class Foreman:
         self._awake.set()
         self._thread.join()
         self._pool.shutdown()
-        self._lock.close()
+        self._lock.release(force=True)
 
     def _run(self) -> None:
         while not self._ended:
