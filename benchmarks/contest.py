@@ -127,13 +127,13 @@ def prepare(contest: Contest, folder: Path) -> dict[str, int]:
     the longest row has."""
     from ftkit.modeling.embedded_model import EMBEDDED, expand_embedded
     from ftkit.modeling.model_source import find_source
-    from ftkit.modeling.tokenizer import load_renderer
+    from ftkit.modeling.tokenizer import load_chat_template
     from ftkit.training.dataloader import render_rows
     from ftkit.training.losses import method_of
 
     where = expand_embedded()
     recipe = contest.recipe
-    found = render_rows(contest.data(), load_renderer(find_source(EMBEDDED)), method_of(recipe), None)
+    found = render_rows(contest.data(), load_chat_template(find_source(EMBEDDED)), method_of(recipe), None)
     order = [
         [[one.ids.tolist(), one.supervised.tolist()] for one in example.sequences]
         for epoch in range(recipe.epochs)

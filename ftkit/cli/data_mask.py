@@ -27,8 +27,8 @@ from ftkit.cli.data_options import (
 
 if TYPE_CHECKING:
     from ftkit.data import Row
-    from ftkit.modeling.chat_template import Renderer
-    from ftkit.modeling.tokenizer import ShownToken
+    from ftkit.modeling.chat_template import ChatTemplate
+    from ftkit.modeling.tokenizer import TokenText
 
 __all__ = ["marked", "mask"]
 
@@ -57,41 +57,41 @@ def mask(
     """
     reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
     first = reading.load(files, read_task(task)).take(rows)
-    renderer = _renderer(model)
+    chat_template = _renderer(model)
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     for number, row in enumerate(first):
         typer.echo("\n" * (number > 0) + f"--- {row.place}  id {row.id}")
-        for line in _lines(row, renderer, coloured):
+        for line in _lines(row, chat_template, coloured):
             typer.echo(line)
 
 
-def _renderer(model: str) -> Renderer:
+def _renderer(model: str) -> ChatTemplate:
     from ftkit.extras import check_installed
 
     check_installed("transformers", extra="local", needed_for="showing a model's tokens")
     from ftkit.modeling.model_source import find_source
-    from ftkit.modeling.tokenizer import load_renderer
+    from ftkit.modeling.tokenizer import load_chat_template
 
-    return load_renderer(find_source(model.removeprefix("local:")))
+    return load_chat_template(find_source(model.removeprefix("local:")))
 
 
-def _lines(row: Row, renderer: Renderer, coloured: bool) -> Iterator[str]:
+def _lines(row: Row, chat_template: ChatTemplate, coloured: bool) -> Iterator[str]:
     """The row's sequences, each under its counts."""
-    from ftkit.modeling.tokenizer import shown_tokens
+    from ftkit.modeling.tokenizer import token_texts
 
     answers = [("", row.messages)]
     if row.rejected is not None:
         answers = [("chosen", row.messages), ("rejected", row.rejected_messages)]
     for name, messages in answers:
-        sequences = renderer.examples(messages, row.tools, row.place)
+        sequences = chat_template.encode_examples(messages, row.tools, row.place)
         for number, sequence in enumerate(sequences, start=1):
             part = f"sequence {number} of {len(sequences)}" if len(sequences) > 1 else ""
             counts = f"{len(sequence.ids):,} tokens, {int(sequence.supervised.sum()):,} supervised"
             yield ": ".join(filter(None, [name, part, counts]))
-            yield marked(shown_tokens(renderer, sequence), coloured=coloured)
+            yield marked(token_texts(chat_template, sequence), coloured=coloured)
 
 
-def marked(tokens: Iterable[ShownToken], *, coloured: bool) -> str:
+def marked(tokens: Iterable[TokenText], *, coloured: bool) -> str:
     """The text of the tokens, the supervised ones told from the others."""
     parts = []
     for supervised, span in groupby(tokens, key=lambda token: token.supervised):

@@ -26,7 +26,7 @@ from ftkit.modeling.model_source import RECORD
 if TYPE_CHECKING:
     from ftkit.inference.drift import Drift
     from ftkit.inference.replay import Conversation, Recording
-    from ftkit.modeling.chat_template import Renderer
+    from ftkit.modeling.chat_template import ChatTemplate
 
 __all__ = ["export"]
 
@@ -99,11 +99,11 @@ def export(
         aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.replay.") as logits:
             progress("asking the model as ftkit serves it")
-            recording, renderer, settings, notes = _served(plan, rows, Path(logits), max_output_tokens)
+            recording, chat_template, settings, notes = _served(plan, rows, Path(logits), max_output_tokens)
             progress("writing the adapter" if form == "adapter" else f"writing the whole model in {dtype}")
             build(plan, aside, recording, settings)
             progress("replaying from the files")
-            drift = _replayed(plan, aside, recording, renderer, max_kl, max_clear_changes)
+            drift = _replayed(plan, aside, recording, chat_template, max_kl, max_clear_changes)
         made = Export(
             folder=target,
             form=form,
@@ -118,7 +118,7 @@ def export(
             servers=servers_for(form, adapter=origin.adapter, dtype=dtype, traits=origin.traits),
             notes=(*_notes(plan), *notes),
         )
-        write_record(plan, aside, made, renderer.template_hash)
+        write_record(plan, aside, made, chat_template.template_hash)
         os.chmod(aside, 0o755)  # mkdtemp makes it private  # noqa: S103
         if target.exists():
             shutil.rmtree(target)
@@ -165,31 +165,33 @@ def _check_target(target: Path, overwrite: bool) -> None:
 
 def _served(
     plan: Plan, rows: list[Row], logits: Path, limit: int
-) -> tuple[Recording, Renderer, Settings, tuple[str, ...]]:
+) -> tuple[Recording, ChatTemplate, Settings, tuple[str, ...]]:
     """What the served model answers; the model itself is let go."""
     from ftkit.inference.replay import Conversation, record
     from ftkit.modeling.load_for_inference import load_served
 
     conversations = [Conversation(str(row.place), row.prompt, row.tools) for row in rows]
     served = load_served(plan.origin.source.name)
-    template, notes = _template(plan, served.renderer, conversations)
+    template, notes = _template(plan, served.chat_template, conversations)
     recording = record(served, conversations, logits, limit=limit)
     settings = Settings(served.tokenizer, served.model.generation_config, served.max_length, template)
-    return recording, served.renderer, settings, notes
+    return recording, served.chat_template, settings, notes
 
 
-def _template(plan: Plan, renderer: Renderer, conversations: list[Conversation]) -> tuple[str | None, tuple[str, ...]]:
+def _template(
+    plan: Plan, chat_template: ChatTemplate, conversations: list[Conversation]
+) -> tuple[str | None, tuple[str, ...]]:
     """The Go template, seen to say what it must before anything is computed, and what it cannot say."""
     if plan.form != "ollama":
         return None, ()
-    found = go_template(renderer)
-    prove(found.source, conversations, renderer)
+    found = go_template(chat_template)
+    prove(found.source, conversations, chat_template)
     told = "the Modelfile's template says a system turn or none, then user and assistant turns by turns; no tools"
     return found.source, (told, *found.notes)
 
 
 def _replayed(
-    plan: Plan, folder: Path, recording: Recording, renderer: Renderer, max_kl: float, max_clear_changes: float
+    plan: Plan, folder: Path, recording: Recording, chat_template: ChatTemplate, max_kl: float, max_clear_changes: float
 ) -> Drift:
     """How far the files' answers are from the recording.
 
@@ -199,9 +201,9 @@ def _replayed(
     from ftkit.inference.replay import check_settings, replay
 
     exported = load(plan, folder)
-    check_settings(recording, renderer.tokenizer, exported)
+    check_settings(recording, chat_template.tokenizer, exported)
     if plan.form == "ollama":
-        prove(template_of((folder / MODELFILE).read_text(encoding="utf-8")), recording.conversations, renderer)
+        prove(template_of((folder / MODELFILE).read_text(encoding="utf-8")), recording.conversations, chat_template)
     drift = replay(recording, exported, clear_margin=CLEAR_MARGIN)
     problem = objection(drift, max_kl, max_clear_changes, [one.place for one in recording.conversations])
     if problem is not None:

@@ -11,7 +11,7 @@ from typing import Any
 from ftkit.backends.local import LocalBackend
 from ftkit.errors import ModelError
 from ftkit.exporting.export_result import Base
-from ftkit.modeling.model_source import Source, find_source
+from ftkit.modeling.model_source import ModelSource, find_source
 
 __all__ = ["Origin", "read_object"]
 
@@ -28,7 +28,7 @@ class Origin:
         settings: its ``adapter_config.json``; empty for a whole model.
     """
 
-    source: Source
+    source: ModelSource
     settings: Mapping[str, Any]
 
     @classmethod

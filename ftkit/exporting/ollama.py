@@ -11,7 +11,7 @@ from ftkit.exporting.go_template import GoTemplate, Render, derive
 
 if TYPE_CHECKING:
     from ftkit.inference.replay import Conversation
-    from ftkit.modeling.chat_template import Renderer
+    from ftkit.modeling.chat_template import ChatTemplate
 
 __all__ = ["bos_added", "context_for", "go_template", "prove"]
 
@@ -19,20 +19,20 @@ _ROLES = ("system", "user", "assistant")
 _AROUND = 40
 
 
-def go_template(renderer: Renderer) -> GoTemplate:
+def go_template(chat_template: ChatTemplate) -> GoTemplate:
     """The Go template of the renderer's chat template.
 
     Raises:
         ExportError: it cannot be said in Go.
     """
-    if "strftime_now" in str(renderer.tokenizer.chat_template):
+    if "strftime_now" in str(chat_template.tokenizer.chat_template):
         raise ExportError("the chat template writes the date, in a form that a Go template cannot; export merged")
-    return derive(render_of(renderer), bos=bos_added(renderer.tokenizer))
+    return derive(render_of(chat_template), bos=bos_added(chat_template.tokenizer))
 
 
-def render_of(renderer: Renderer) -> Render:
+def render_of(chat_template: ChatTemplate) -> Render:
     """The chat template as a function of a conversation."""
-    return lambda messages, answer_next: renderer.text(messages, answer_next=answer_next)
+    return lambda messages, answer_next: chat_template.render(messages, answer_next=answer_next)
 
 
 def bos_added(tokenizer: Any) -> str:
@@ -42,16 +42,16 @@ def bos_added(tokenizer: Any) -> str:
     return str(tokenizer.bos_token) if added else ""
 
 
-def prove(template: str, conversations: Sequence[Conversation], renderer: Renderer) -> None:
+def prove(template: str, conversations: Sequence[Conversation], chat_template: ChatTemplate) -> None:
     """See that the Go template says of every conversation what the chat template says, character by character.
 
     Raises:
         ExportError: it does not; names the conversation and the first difference.
     """
-    bos = bos_added(renderer.tokenizer)
+    bos = bos_added(chat_template.tokenizer)
     for one in conversations:
         _check_sayable(one)
-        wanted = renderer.text(one.messages, answer_next=True).removeprefix(bos)
+        wanted = chat_template.render(one.messages, answer_next=True).removeprefix(bos)
         said = expand(template, one.messages)
         if said != wanted:
             at = next((i for i, (a, b) in enumerate(zip(said, wanted, strict=False)) if a != b), None)

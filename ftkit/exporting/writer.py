@@ -38,7 +38,7 @@ class Plan:
 
 def build(plan: Plan, folder: Path, recording: Recording, settings: Settings) -> None:
     """Write everything but ``ftkit.json`` and the model card, which tell of the replay, to ``folder``."""
-    from ftkit.modeling.merge import merged, save_merged, save_settings
+    from ftkit.modeling.merge import merge_adapter, save_merged, save_tokenizer_and_generation_config
 
     source = plan.origin.source
     if plan.form == "adapter":
@@ -46,8 +46,8 @@ def build(plan: Plan, folder: Path, recording: Recording, settings: Settings) ->
         for file in (source.adapter / "adapter_config.json", *sorted(source.adapter.glob("adapter_model.*"))):
             shutil.copyfile(file, folder / file.name)
     else:
-        save_merged(merged(source, base=plan.base or "quantised", dtype=plan.dtype), folder)
-    save_settings(folder, settings.tokenizer, settings.generation_config, recording.stop_ids)
+        save_merged(merge_adapter(source, base=plan.base or "quantised", dtype=plan.dtype), folder)
+    save_tokenizer_and_generation_config(folder, settings.tokenizer, settings.generation_config, recording.stop_ids)
     if settings.template is not None:
         longest = max(len(p) + len(a) for p, a in zip(recording.prompts, recording.answers, strict=True))
         stops = [str(settings.tokenizer.decode([stop])) for stop in recording.stop_ids]

@@ -18,7 +18,7 @@ from ftkit.inference.limits import Limits
 from ftkit.inference.model_pool import Lease, Pool
 from ftkit.inference.request import Answering, Event, Question
 from ftkit.modeling.tokenized_example import Ints
-from ftkit.modeling.tool_calls import CallReader, call_reader
+from ftkit.modeling.tool_calls import ToolCallParser, tool_call_parser
 from ftkit.schema import Output
 from ftkit.task import Message
 
@@ -60,9 +60,9 @@ class Asked:
         """Longest conversation with its answer, in tokens; ``None`` when the model does not say."""
         return self._lease.base.max_length
 
-    def calls(self, prompt: Ints, tools: Sequence[dict[str, Any]], *, parallel: bool) -> CallReader | None:
+    def calls(self, prompt: Ints, tools: Sequence[dict[str, Any]], *, parallel: bool) -> ToolCallParser | None:
         """What tells an answer's tool calls from its text, see :func:`ftkit.modeling.tool_calls.call_reader`."""
-        return call_reader(self._lease.renderer.tokenizer, prompt, tools, parallel=parallel)
+        return tool_call_parser(self._lease.chat_template.tokenizer, prompt, tools, parallel=parallel)
 
     async def prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> Ints:
         """Token ids of the conversation, up to where the answer begins.
@@ -70,7 +70,7 @@ class Asked:
         Raises:
             ModelError: the chat template cannot render it.
         """
-        return await self._written(self._lease.renderer.prompt, messages, tools)
+        return await self._written(self._lease.chat_template.encode_prompt, messages, tools)
 
     async def grammar(self, output: Output) -> Grammar | None:
         """What holds an answer to ``output``; ``None`` when nothing needs to.
@@ -82,7 +82,7 @@ class Asked:
 
     def shown(self, token: int) -> str:
         """A token as text."""
-        return str(self._lease.renderer.tokenizer.decode([token]))
+        return str(self._lease.chat_template.tokenizer.decode([token]))
 
     def answer(self, question: Question, tell: Callable[[Event], None]) -> Answering:
         """Have a question answered. ``tell`` is called in this event loop."""
@@ -91,8 +91,8 @@ class Asked:
         def told(event: Event) -> None:
             loop.call_soon_threadsafe(tell, event)
 
-        renderer, voice = self._lease.renderer, self._lease.voice
-        answering = Answering(question, renderer.decode, frozenset(renderer.stop_ids), voice.name, told)
+        chat_template, voice = self._lease.chat_template, self._lease.voice
+        answering = Answering(question, chat_template.decode, frozenset(chat_template.stop_ids), voice.name, told)
         self._lease.base.worker.begin(answering)
         return answering
 

@@ -11,10 +11,10 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from ftkit.errors import ExportError
-from ftkit.modeling.device import device as this_device
+from ftkit.modeling.device import default_device
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.merge import DTYPES
-from ftkit.modeling.model_source import Quantisation
+from ftkit.modeling.model_source import Quantization
 
 __all__ = ["Exported", "load_adapter", "load_whole"]
 
@@ -36,7 +36,7 @@ def load_whole(folder: Path) -> Exported:
     """
     try:
         with quiet():
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", device_map={"": this_device()})
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", device_map={"": default_device()})
             tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _unreadable(error) from error
@@ -44,7 +44,7 @@ def load_whole(folder: Path) -> Exported:
 
 
 def load_adapter(
-    folder: Path, *, base: str, quantisation: Quantisation | None, dtype: Literal["bf16", "fp16", "fp32"]
+    folder: Path, *, base: str, quantisation: Quantization | None, dtype: Literal["bf16", "fp16", "fp32"]
 ) -> Exported:
     """An adapter beside its base, which is held in ``dtype`` or in 4 bits.
 
@@ -64,7 +64,7 @@ def load_adapter(
     try:
         with quiet():
             model = AutoModelForCausalLM.from_pretrained(
-                base, dtype=DTYPES[dtype], device_map={"": this_device()}, **extra
+                base, dtype=DTYPES[dtype], device_map={"": default_device()}, **extra
             )
             model = PeftModel.from_pretrained(model, str(folder))
             tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -119,7 +119,7 @@ class _Batch:
         seed: int,
     ) -> None:
         self.model = pretrained.model
-        self.stops = set(pretrained.renderer.stop_ids)
+        self.stops = set(pretrained.chat_template.stop_ids)
         self.numbers = numbers
         self.common = common
         self.limit = max_new_tokens

@@ -47,7 +47,7 @@ def divergences(
     """
     found = []
     for messages in conversations:
-        sequence = tuned.renderer.answer(messages)
+        sequence = tuned.chat_template.encode_answer(messages)
         places = np.flatnonzero(sequence.supervised) - 1
         first = _logits(base.model, sequence.ids, places)
         second = _logits(tuned.model, sequence.ids, places)

@@ -18,12 +18,12 @@ from ftkit.inference.constrained import Grammar, Grammars
 from ftkit.inference.limits import Limits
 from ftkit.inference.multi_lora import Mixed, held_bytes, mixes
 from ftkit.inference.worker import Worker
-from ftkit.modeling.chat_template import Renderer
-from ftkit.modeling.device import device as this_device
+from ftkit.modeling.chat_template import ChatTemplate
+from ftkit.modeling.device import default_device
 from ftkit.modeling.load_for_inference import own_precision
 from ftkit.modeling.memory_footprint import adapter_bytes, free_bytes, weight_bytes
-from ftkit.modeling.model_source import Source, find_source
-from ftkit.modeling.tokenizer import load_renderer
+from ftkit.modeling.model_source import ModelSource, find_source
+from ftkit.modeling.tokenizer import load_chat_template
 from ftkit.schema import Output
 
 __all__ = ["Base", "Lease", "Pool", "Voice"]
@@ -40,21 +40,21 @@ class Voice:
         size: bytes in memory beyond the base.
     """
 
-    source: Source
+    source: ModelSource
     name: str | None
     size: int
     leases: int = 0
     used: float = 0.0
-    renderer: Renderer | None = None
+    chat_template: ChatTemplate | None = None
     ready: asyncio.Task[None] | None = None
     _grammars: Grammars | None = None
 
     def held_to(self, output: Output) -> Grammar | None:
         """The grammar of an output; to be called by one thread."""
-        if self.renderer is None:
+        if self.chat_template is None:
             raise RuntimeError("the model is not loaded yet")
         if self._grammars is None:
-            self._grammars = Grammars(self.renderer.tokenizer, self.renderer.stop_ids)
+            self._grammars = Grammars(self.chat_template.tokenizer, self.chat_template.stop_ids)
         return self._grammars.of(output)
 
 
@@ -90,11 +90,11 @@ class Lease:
     voice: Voice
 
     @property
-    def renderer(self) -> Renderer:
+    def chat_template(self) -> ChatTemplate:
         """Writes conversations in the model's tokens."""
-        if self.voice.renderer is None:
+        if self.voice.chat_template is None:
             raise RuntimeError("the model is not loaded yet")
-        return self.voice.renderer
+        return self.voice.chat_template
 
 
 class Pool:
@@ -163,9 +163,9 @@ class Pool:
             await asyncio.to_thread(worker.join)
         self.scribe.shutdown(wait=False)
 
-    async def _entered(self, source: Source, mixed: bool) -> tuple[Base, Voice]:
+    async def _entered(self, source: ModelSource, mixed: bool) -> tuple[Base, Voice]:
         """The base and the voice on it with a lease on each; what is not there begins to load."""
-        precision = own_precision(source, this_device())
+        precision = own_precision(source, default_device())
         where = Path(source.base)
         weights_at = str(where.resolve()) if where.is_dir() else source.base
         key: tuple[Any, ...] = (weights_at, source.quantisation, precision)
@@ -208,8 +208,8 @@ class Pool:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
 
-    async def _load_base(self, key: tuple[Any, ...], base: Base, source: Source, mixed: bool) -> None:
-        plain = Source(source.base_name, source.base, base_name=source.base_name)
+    async def _load_base(self, key: tuple[Any, ...], base: Base, source: ModelSource, mixed: bool) -> None:
+        plain = ModelSource(source.base_name, source.base, base_name=source.base_name)
         began = time.monotonic()
         try:
             loaded = await asyncio.wrap_future(
@@ -238,11 +238,11 @@ class Pool:
             if mixed is None:
                 raise ModelError(f"{base.label!r} was unloaded")
             if folder is None or voice.name is None:
-                voice.renderer = mixed.pretrained.renderer
+                voice.chat_template = mixed.pretrained.chat_template
             else:
                 name = voice.name
                 loop = asyncio.get_running_loop()
-                voice.renderer = await loop.run_in_executor(self.scribe, load_renderer, voice.source)
+                voice.chat_template = await loop.run_in_executor(self.scribe, load_chat_template, voice.source)
                 await asyncio.wrap_future(base.worker.call(lambda: mixed.add(name, folder)))
                 _log.info("put the adapter %s on %s", folder, base.label)
         except BaseException:
@@ -251,7 +251,7 @@ class Pool:
         finally:
             self._freed.set()
 
-    async def _make_room(self, source: Source, need: int, keep: Base | None) -> None:
+    async def _make_room(self, source: ModelSource, need: int, keep: Base | None) -> None:
         """Unload what was not used for longest, and wait while all is in use, until ``need`` bytes are free."""
         memory = self._memory or 0
         own = 0 if keep is None else keep.size

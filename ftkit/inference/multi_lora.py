@@ -13,11 +13,11 @@ from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 
 from ftkit.errors import ModelError
-from ftkit.modeling.device import device as this_device
+from ftkit.modeling.device import default_device
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.load_for_inference import load_for_answers, own_precision
-from ftkit.modeling.model_source import Source
+from ftkit.modeling.model_source import ModelSource
 from ftkit.modeling.pretrained import Pretrained, load_pretrained
 
 __all__ = ["Mixed", "held_bytes", "mixes", "release"]
@@ -26,7 +26,7 @@ _BASE = "__base__"
 """PEFT's name for a row without an adapter."""
 
 
-def mixes(source: Source) -> bool:
+def mixes(source: ModelSource) -> bool:
     """Whether ``source`` is an adapter that can stand beside others on one base.
 
     DoRA and AdaLoRA cannot (PEFT computes them for a whole batch only), nor what trains layers besides its matrices.
@@ -67,8 +67,8 @@ class Mixed:
         quantised_as: an adapter's source, whose base is held as in that adapter's training.
     """
 
-    def __init__(self, source: Source, *, quantised_as: Source | None = None) -> None:
-        like, where = quantised_as or source, this_device()
+    def __init__(self, source: ModelSource, *, quantised_as: ModelSource | None = None) -> None:
+        like, where = quantised_as or source, default_device()
         precision = own_precision(like, where)
         if quantised_as is None:
             self.pretrained: Pretrained = load_for_answers(source, precision=precision, device=where)

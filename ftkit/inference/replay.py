@@ -14,7 +14,7 @@ from ftkit.errors import ConfigError, ExportError
 from ftkit.inference.drift import ClearChange, Drift
 from ftkit.inference.exported_model import Exported
 from ftkit.inference.generation import generate
-from ftkit.modeling.chat_template import Renderer, template_hash
+from ftkit.modeling.chat_template import ChatTemplate, template_hash
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.pretrained import Pretrained, stop_ids
 from ftkit.modeling.tokenized_example import Ints
@@ -65,7 +65,7 @@ def record(served: Pretrained, conversations: Sequence[Conversation], folder: Pa
     Raises:
         ConfigError: a prompt leaves the model no room for an answer.
     """
-    prompts = [served.renderer.prompt(one.messages, one.tools) for one in conversations]
+    prompts = [served.chat_template.encode_prompt(one.messages, one.tools) for one in conversations]
     if served.max_length is not None:
         longest = max(range(len(prompts)), key=lambda row: len(prompts[row]))
         limit = min(limit, served.max_length - len(prompts[longest]))
@@ -77,7 +77,7 @@ def record(served: Pretrained, conversations: Sequence[Conversation], folder: Pa
     answers = [one.ids for one in generate(served, prompts, max_new_tokens=limit)]
     for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         np.save(folder / f"{row}.npy", _logits(served.model, prompt, answer).numpy())
-    return Recording(conversations, prompts, answers, served.renderer.stop_ids, limit, folder)
+    return Recording(conversations, prompts, answers, served.chat_template.stop_ids, limit, folder)
 
 
 def check_settings(recording: Recording, served: Any, exported: Exported) -> None:
@@ -96,10 +96,10 @@ def check_settings(recording: Recording, served: Any, exported: Exported) -> Non
         )
     if template_hash(exported.tokenizer) != template_hash(served):
         raise ExportError("the exported chat template is not the served model's")
-    renderer = Renderer(exported.tokenizer, tuple(stops))
+    chat_template = ChatTemplate(exported.tokenizer, tuple(stops))
     for conversation, prompt, answer in zip(recording.conversations, recording.prompts, recording.answers, strict=True):
         # A server tokenises the whole text at once; ftkit cuts it at the assistant's turns.
-        whole = renderer.text(conversation.messages, conversation.tools, answer_next=True)
+        whole = chat_template.render(conversation.messages, conversation.tools, answer_next=True)
         ids = exported.tokenizer(whole, add_special_tokens=False)["input_ids"]
         if list(ids) != prompt.tolist():
             at = next((i for i, (a, b) in enumerate(zip(ids, prompt.tolist(), strict=False)) if a != b), len(prompt))

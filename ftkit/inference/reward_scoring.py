@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from ftkit.errors import DataError
-from ftkit.modeling.packed_forward import Forward, why_not_shared
-from ftkit.modeling.prefix_tree import packs_within
+from ftkit.modeling.packed_forward import PackedForward, prefix_sharing_problem
+from ftkit.modeling.prefix_tree import pack_examples
 from ftkit.modeling.pretrained import Pretrained
 from ftkit.modeling.tokenized_example import Example
 from ftkit.task import Message
@@ -30,7 +30,7 @@ def score(pretrained: Pretrained, conversations: Sequence[Sequence[Message]]) ->
     for number, messages in enumerate(conversations, start=1):
         if not messages or messages[-1].get("role") != "assistant":
             raise DataError(f"conversation {number} does not end with an assistant turn, so there is nothing to score")
-        sequence = pretrained.renderer.examples(_last_only(messages))[-1]
+        sequence = pretrained.chat_template.encode_examples(_last_only(messages))[-1]
         if pretrained.max_length is not None and len(sequence.ids) > pretrained.max_length:
             raise DataError(
                 f"conversation {number} has {len(sequence.ids)} tokens, and the model takes {pretrained.max_length}"
@@ -39,12 +39,12 @@ def score(pretrained: Pretrained, conversations: Sequence[Sequence[Message]]) ->
     if not examples:
         return []
     where = pretrained.model.device
-    shared = why_not_shared(pretrained.model, where, [one.sequences[0] for one in examples]) is None
+    shared = prefix_sharing_problem(pretrained.model, where, [one.sequences[0] for one in examples]) is None
     if not shared:
         pretrained.model.set_attn_implementation("sdpa")
-    forward = Forward(pretrained.model, where, shared=shared)
+    forward = PackedForward(pretrained.model, where, shared=shared)
     found: dict[int, float] = {}
-    for pack, packed in packs_within(examples, _TOKENS if shared else 1, share=shared):
+    for pack, packed in pack_examples(examples, _TOKENS if shared else 1, share=shared):
         found |= zip(map(id, packed), forward.scores(pack).tolist(), strict=True)
     return [found[id(one)] for one in examples]
 

@@ -19,9 +19,9 @@ import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from ftkit.modeling.prefix_tree import Pack
+from ftkit.modeling.prefix_tree import PackedSequence
 
-__all__ = ["TREE_ATTENTION", "Tree", "attend"]
+__all__ = ["TREE_ATTENTION", "TreeAttentionMask", "tree_attention_forward"]
 
 TREE_ATTENTION = "ftkit_tree"
 """Name of this attention among transformers' attention implementations."""
@@ -31,7 +31,7 @@ Span = tuple[int, int, int, int, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class TreeAttentionMask:
     """What attention needs to know of a pack.
 
     Attributes:
@@ -44,12 +44,14 @@ class Tree:
     block_mask: Any = None
 
     @classmethod
-    def of(cls, pack: Pack, device: torch.device) -> Tree:
+    def from_pack(cls, pack: PackedSequence, device: torch.device) -> TreeAttentionMask:
         if device.type == "cuda":
-            return cls((), _block_mask(torch.from_numpy(pack.reach).to(device)))
+            return cls((), _block_mask(torch.from_numpy(pack.subtree_end).to(device)))
         # Every token's own segment first: it begins the sums that its ancestors are then joined to.
         own = [(one.start, one.end, one.start, one.end, True) for one in pack.segments]
-        ancestors = [(one.end, one.reach, one.start, one.end, False) for one in pack.segments if one.reach > one.end]
+        ancestors = [
+            (one.end, one.subtree_end, one.start, one.end, False) for one in pack.segments if one.subtree_end > one.end
+        ]
         return cls((*own, *ancestors))
 
 
@@ -120,7 +122,7 @@ def _compiled_flex_attention() -> Any:
     return torch.compile(flex_attention, dynamic=True)
 
 
-def attend(
+def tree_attention_forward(
     module: torch.nn.Module,
     query: Tensor,
     key: Tensor,
@@ -128,7 +130,7 @@ def attend(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    tree: Tree | None = None,
+    tree: TreeAttentionMask | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """The attention function that transformers' models call: query [1, H, T, D], key and value [1, H/groups, T, D].
@@ -152,4 +154,4 @@ def attend(
     return out.transpose(1, 2).contiguous(), None
 
 
-AttentionInterface.register(TREE_ATTENTION, attend)
+AttentionInterface.register(TREE_ATTENTION, tree_attention_forward)

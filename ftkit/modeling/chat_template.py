@@ -16,10 +16,10 @@ import numpy as np
 
 from ftkit.errors import DataError, ModelError, Place
 from ftkit.files import canonical_digest
-from ftkit.modeling.tokenized_example import Bools, Ints, Rendered
+from ftkit.modeling.tokenized_example import Bools, Ints, TokenizedConversation
 from ftkit.task import Message
 
-__all__ = ["PLAIN_TEMPLATE", "Renderer", "template_hash"]
+__all__ = ["PLAIN_TEMPLATE", "ChatTemplate", "template_hash"]
 
 PLAIN_TEMPLATE = (
     "{%- for message in messages -%}"
@@ -45,7 +45,7 @@ class _Piece:
     turn: int | None  # index of the assistant message this is, or None
 
 
-class Renderer:
+class ChatTemplate:
     """Turns conversations into tokens with a tokenizer's chat template.
 
     Args:
@@ -67,16 +67,16 @@ class Renderer:
         """See :func:`template_hash`."""
         return template_hash(self.tokenizer)
 
-    def prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None = None) -> Ints:
+    def encode_prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None = None) -> Ints:
         """Token ids [T] of the conversation so far, up to where the assistant's next turn begins."""
         return np.concatenate([self._encode(piece.text) for piece in self._prompt(messages, tools)])
 
-    def examples(
+    def encode_examples(
         self,
         messages: Sequence[Message],
         tools: Sequence[dict[str, Any]] | None = None,
         place: Place | None = None,
-    ) -> list[Rendered]:
+    ) -> list[TokenizedConversation]:
         """The conversation as training sequences, its assistant turns supervised unless their ``weight`` is 0.
 
         One sequence, except where the template rewrites history: then one for each supervised turn, each as the model
@@ -96,23 +96,23 @@ class Renderer:
         except _HistoryRewrittenError:
             return [self._example(self._last_turn(messages[: i + 1], tools), {i}, place) for i in asked]
 
-    def answer(
+    def encode_answer(
         self,
         messages: Sequence[Message],
         tools: Sequence[dict[str, Any]] | None = None,
         place: Place | None = None,
-    ) -> Rendered:
+    ) -> TokenizedConversation:
         """The conversation with its last turn supervised, the answer, and no earlier one.
 
         Raises:
-            DataError, ModelError: see :meth:`examples`.
+            DataError, ModelError: see :meth:`encode_examples`.
         """
         earlier = [_unlearnt(message) for message in messages[:-1]]
         last: Message = {**messages[-1], "weight": 1}
-        [rendered] = self.examples([*earlier, last], tools, place)
+        [rendered] = self.encode_examples([*earlier, last], tools, place)
         return rendered
 
-    def text(
+    def render(
         self,
         messages: Sequence[Message],
         tools: Sequence[dict[str, Any]] | None = None,
@@ -140,7 +140,7 @@ class Renderer:
         """The text of an answer, without its special tokens."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
-    def _example(self, pieces: Sequence[_Piece], asked: set[int], place: Place | None) -> Rendered:
+    def _example(self, pieces: Sequence[_Piece], asked: set[int], place: Place | None) -> TokenizedConversation:
         ids: list[Ints] = []
         supervised: list[Bools] = []
         for number, piece in enumerate(pieces):
@@ -161,19 +161,19 @@ class Renderer:
                     tokens, mask = tokens[: ends[-1] + 1], mask[: ends[-1] + 1]
             ids.append(tokens)
             supervised.append(mask)
-        return Rendered(np.concatenate(ids), np.concatenate(supervised))
+        return TokenizedConversation(np.concatenate(ids), np.concatenate(supervised))
 
     def _pieces(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None, *, answer_next: bool = False
     ) -> list[_Piece]:
-        whole = self.text(messages, tools, answer_next=answer_next)
+        whole = self.render(messages, tools, answer_next=answer_next)
         pieces: list[_Piece] = []
         done = 0
         for index, message in enumerate(messages):
             if message.get("role") != "assistant":
                 continue
-            before = self.text(messages[:index], tools, answer_next=True)
-            after = self.text(messages[: index + 1], tools)
+            before = self.render(messages[:index], tools, answer_next=True)
+            after = self.render(messages[: index + 1], tools)
             if not (whole.startswith(after) and after.startswith(before) and len(before) >= done):
                 raise _HistoryRewrittenError
             pieces += [_Piece(whole[done : len(before)], None), _Piece(whole[len(before) : len(after)], index)]
@@ -184,12 +184,12 @@ class Renderer:
         try:
             return self._pieces(messages, tools, answer_next=True)
         except _HistoryRewrittenError:
-            return [_Piece(self.text(messages, tools, answer_next=True), None)]
+            return [_Piece(self.render(messages, tools, answer_next=True), None)]
 
     def _last_turn(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> list[_Piece]:
         pieces = [_Piece(piece.text, None) for piece in self._prompt(messages[:-1], tools)]
         before = "".join(piece.text for piece in pieces)
-        whole = self.text(messages, tools)
+        whole = self.render(messages, tools)
         if not whole.startswith(before):
             raise ModelError(
                 "the chat template does not begin an assistant turn the way it asks for one (its generation prompt "
@@ -206,15 +206,15 @@ class Renderer:
     ) -> None:
         if not tools and not any(message.get("tool_calls") for message in messages):
             return
-        whole = self.text(messages, tools)
-        if tools and whole == self.text(messages, None):
+        whole = self.render(messages, tools)
+        if tools and whole == self.render(messages, None):
             raise DataError("the model's chat template leaves out the tools", place=place, field="tools")
         for index, message in enumerate(messages):
             if not message.get("tool_calls"):
                 continue
             without: list[Any] = [dict(m) for m in messages]
             del without[index]["tool_calls"]
-            if whole == self.text(without, tools):
+            if whole == self.render(without, tools):
                 raise DataError(
                     "the model's chat template leaves out tool calls, so they could not be learnt",
                     place=place,

@@ -9,15 +9,22 @@ from typing import Literal
 import psutil
 import torch
 
-__all__ = ["about_machine", "device", "fast_bf16", "free_memory_bytes", "peak_memory_bytes", "torch_dtype"]
+__all__ = [
+    "bf16_is_fast",
+    "default_device",
+    "describe_machine",
+    "free_memory_bytes",
+    "peak_memory_bytes",
+    "torch_dtype",
+]
 
 
-def device() -> torch.device:
+def default_device() -> torch.device:
     """The first CUDA device when there is one, else the CPU."""
     return torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
 
 
-def fast_bf16(where: torch.device) -> bool:
+def bf16_is_fast(where: torch.device) -> bool:
     """Whether bfloat16 is at least as fast as float32 here: CUDA that supports it, or a CPU with AMX tiles.
 
     A CPU with AVX-512 alone computes bfloat16, but in trials on a 135M model slower than float32.
@@ -51,7 +58,7 @@ def free_memory_bytes(where: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def about_machine(where: torch.device) -> dict[str, str | int]:
+def describe_machine(where: torch.device) -> dict[str, str | int]:
     """Device and threads, for the record of a run."""
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else platform.processor() or platform.machine()
     return {"device": where.type, "device_name": name, "threads": torch.get_num_threads(), "system": platform.system()}

@@ -20,7 +20,7 @@ GROUPED_ATTENTION = "ftkit_grouped"
 Tensor = torch.Tensor
 
 
-def attend(
+def grouped_query_attention_forward(
     module: torch.nn.Module,
     query: Tensor,
     key: Tensor,
@@ -46,5 +46,5 @@ def attend(
     return out.reshape(batch, heads, length, size).transpose(1, 2).contiguous(), None
 
 
-AttentionInterface.register(GROUPED_ATTENTION, attend)
+AttentionInterface.register(GROUPED_ATTENTION, grouped_query_attention_forward)
 AttentionMaskInterface.register(GROUPED_ATTENTION, sdpa_mask)

@@ -9,11 +9,10 @@ import torch
 from peft import PeftModel
 
 from ftkit.errors import ModelError
-from ftkit.modeling.device import device as this_device
-from ftkit.modeling.device import fast_bf16
+from ftkit.modeling.device import bf16_is_fast, default_device
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION
 from ftkit.modeling.library_logging import quiet
-from ftkit.modeling.model_source import Source, find_source
+from ftkit.modeling.model_source import ModelSource, find_source
 from ftkit.modeling.pretrained import Pretrained, load_pretrained
 
 __all__ = ["load_for_answers", "load_for_scores", "load_served", "own_precision"]
@@ -25,18 +24,18 @@ def load_served(name: str) -> Pretrained:
     Raises:
         ModelError: there is no such model, it cannot be loaded, or it scores answers and writes none.
     """
-    source, where = find_source(name), this_device()
+    source, where = find_source(name), default_device()
     if source.scores:
         raise ModelError(f"{source.name!r} is a reward model: it scores answers (ft.Scorer) and writes none")
     return load_for_answers(source, precision=own_precision(source, where), device=where)
 
 
-def own_precision(source: Source, where: torch.device) -> Literal["bf16", "fp32"]:
+def own_precision(source: ModelSource, where: torch.device) -> Literal["bf16", "fp32"]:
     """The precision of a model's training; of a base model, the one that is fast here."""
-    return source.precision or ("bf16" if fast_bf16(where) else "fp32")
+    return source.precision or ("bf16" if bf16_is_fast(where) else "fp32")
 
 
-def load_for_answers(source: Source, *, precision: Literal["bf16", "fp32"], device: torch.device) -> Pretrained:
+def load_for_answers(source: ModelSource, *, precision: Literal["bf16", "fp32"], device: torch.device) -> Pretrained:
     """Load ``source`` with its adapter, ready for :func:`ftkit.inference.generation.generate`.
 
     The base is held as it was in training, so that the adapter meets the weights it was made for. On CPU, 4-bit weights
@@ -64,7 +63,7 @@ def load_for_scores(name: str) -> Pretrained:
     Raises:
         ModelError: it is no reward model, or cannot be loaded.
     """
-    source, where = find_source(name), this_device()
+    source, where = find_source(name), default_device()
     if not source.scores:
         raise ModelError(f"{source.name!r} is no reward model that ftkit made, so it gives no scores")
     held = source.quantisation

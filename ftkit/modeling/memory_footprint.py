@@ -8,25 +8,25 @@ from typing import Any
 import torch
 
 from ftkit.errors import ModelError
-from ftkit.modeling.device import device as this_device
+from ftkit.modeling.device import default_device
 from ftkit.modeling.load_for_inference import own_precision
-from ftkit.modeling.model_shape import shape_of
-from ftkit.modeling.model_source import Source
+from ftkit.modeling.model_shape import model_shape
+from ftkit.modeling.model_source import ModelSource
 from ftkit.modeling.pretrained import load_config
 
 __all__ = ["adapter_bytes", "free_bytes", "weight_bytes"]
 
 
-def weight_bytes(source: Source) -> int:
+def weight_bytes(source: ModelSource) -> int:
     """Bytes of the base's weights as they are held to answer; 0 for a family whose shape is not known.
 
     Raises:
         ModelError: the base's config cannot be read.
     """
-    where = this_device()
+    where = default_device()
     config = load_config(source).to_dict()
     try:
-        shape = shape_of(config)
+        shape = model_shape(config)
     except ModelError:
         return 0
     each = 2 if own_precision(source, where) == "bf16" else 4
@@ -42,7 +42,7 @@ def adapter_bytes(folder: Path) -> int:
 
 def free_bytes() -> int:
     """Bytes of memory that nothing uses yet: of the GPU where there is one, else of the machine."""
-    if this_device().type == "cuda":
+    if default_device().type == "cuda":
         return int(torch.cuda.mem_get_info()[0])
     psutil: Any = __import__("psutil")
     return int(psutil.virtual_memory().available)

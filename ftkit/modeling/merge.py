@@ -10,19 +10,21 @@ from peft import PeftModel
 from safetensors import SafetensorError
 
 from ftkit.errors import ExportError, ModelError
-from ftkit.modeling.device import device as this_device
+from ftkit.modeling.device import default_device
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.load_for_inference import own_precision
-from ftkit.modeling.model_source import Source
+from ftkit.modeling.model_source import ModelSource
 from ftkit.modeling.pretrained import load_pretrained
 
-__all__ = ["DTYPES", "merged", "save_merged", "save_settings"]
+__all__ = ["DTYPES", "merge_adapter", "save_merged", "save_tokenizer_and_generation_config"]
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 """The types that exported weights may have."""
 
 
-def merged(source: Source, *, base: Literal["quantised", "original"], dtype: Literal["bf16", "fp16", "fp32"]) -> Any:
+def merge_adapter(
+    source: ModelSource, *, base: Literal["quantised", "original"], dtype: Literal["bf16", "fp16", "fp32"]
+) -> Any:
     """The whole model of ``source``, its adapter added into the weights, on the CPU.
 
     The sum is formed in float32 and rounded once, to ``dtype``.
@@ -35,7 +37,7 @@ def merged(source: Source, *, base: Literal["quantised", "original"], dtype: Lit
         ModelError: base or adapter cannot be loaded.
         ExportError: a weight does not fit into ``dtype``.
     """
-    where = this_device()
+    where = default_device()
     held = source.quantisation if base == "quantised" else None
     if source.adapter is not None and source.quantisation is not None and base == "original":
         precision: Literal["bf16", "fp32"] = "fp32"  # the files' own values, none of them rounded on the way
@@ -73,7 +75,9 @@ def save_merged(model: Any, folder: Path) -> None:
         raise ExportError(f"could not write the weights to {folder.parent}: {error}") from error
 
 
-def save_settings(folder: Path, tokenizer: Any, generation_config: Any, stop_ids: tuple[int, ...]) -> None:
+def save_tokenizer_and_generation_config(
+    folder: Path, tokenizer: Any, generation_config: Any, stop_ids: tuple[int, ...]
+) -> None:
     """Write the tokenizer with its chat template, and how to generate: greedily, to any of ``stop_ids``.
 
     Sampling is left out of it because ftkit measures greedy answers: a base model's own temperature in this file would

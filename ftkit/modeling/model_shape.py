@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from ftkit.errors import ModelError
 
-__all__ = ["Linear", "Shape", "shape_of"]
+__all__ = ["LinearLayer", "ModelShape", "model_shape"]
 
 
 @dataclass(frozen=True, slots=True)
-class Linear:
+class LinearLayer:
     """A linear map inside a layer.
 
     Attributes:
@@ -40,7 +40,7 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelShape:
     """A decoder-only transformer.
 
     Attributes:
@@ -73,7 +73,7 @@ class Shape:
     heads: int
     kv_heads: int
     head_dim: int
-    linears: tuple[Linear, ...]
+    linears: tuple[LinearLayer, ...]
     norm: Literal["rms", "layer"]
     norms: int
     head_norms: bool
@@ -94,9 +94,9 @@ class Shape:
         return self.outputs == 1
 
     @property
-    def head(self) -> Linear:
+    def head(self) -> LinearLayer:
         """The output layer, shared with the embedding or not."""
-        return Linear("lm_head", self.hidden, self.outputs, "mlp")
+        return LinearLayer("lm_head", self.hidden, self.outputs, "mlp")
 
     @property
     def linear_weights(self) -> int:
@@ -114,7 +114,7 @@ class Shape:
         ends = self.vocabulary * self.hidden + (0 if self.tied_head else self.head.weights)
         return self.linear_weights + self.biases + self.layers * self.norms + self.outside + ends
 
-    def targets(self, modules: Literal["all-linear"] | Sequence[str]) -> tuple[Linear, ...]:
+    def targets(self, modules: Literal["all-linear"] | Sequence[str]) -> tuple[LinearLayer, ...]:
         """The linear maps of one layer that get an adapter.
 
         Raises:
@@ -149,7 +149,7 @@ class _Config:
         return default if value is None else bool(value)
 
 
-def shape_of(config: Mapping[str, Any], *, scores: bool = False) -> Shape:
+def model_shape(config: Mapping[str, Any], *, scores: bool = False) -> ModelShape:
     """The shape that a model's ``config.json`` describes.
 
     Args:
@@ -178,7 +178,7 @@ def _decoder(
     head_norms: bool = False,
     query_bias: bool = False,
     tied: bool = False,
-) -> Shape:
+) -> ModelShape:
     """RMS norms, rotary positions and a gated MLP: Llama and what descends from it.
 
     Args:
@@ -192,26 +192,26 @@ def _decoder(
     size = config.number("head_dim", head_dim or d // heads)
     bias = config.flag("attention_bias", False)
     mlp = config.flag("mlp_bias", False)
-    linears: tuple[Linear, ...]
+    linears: tuple[LinearLayer, ...]
     if fused:
         linears = (
-            Linear("qkv_proj", d, (heads + 2 * kv) * size, "attention_norm"),
-            Linear("o_proj", heads * size, d, "attention"),
-            Linear("gate_up_proj", d, 2 * f, "mlp_norm"),
-            Linear("down_proj", f, d, "mlp"),
+            LinearLayer("qkv_proj", d, (heads + 2 * kv) * size, "attention_norm"),
+            LinearLayer("o_proj", heads * size, d, "attention"),
+            LinearLayer("gate_up_proj", d, 2 * f, "mlp_norm"),
+            LinearLayer("down_proj", f, d, "mlp"),
         )
     else:
         linears = (
-            Linear("q_proj", d, heads * size, "attention_norm", bias or query_bias),
-            Linear("k_proj", d, kv * size, "attention_norm", bias or query_bias),
-            Linear("v_proj", d, kv * size, "attention_norm", bias or query_bias),
-            Linear("o_proj", heads * size, d, "attention", bias),
-            Linear("gate_proj", d, f, "mlp_norm", mlp),
-            Linear("up_proj", d, f, "mlp_norm", mlp),
-            Linear("down_proj", f, d, "mlp", mlp),
+            LinearLayer("q_proj", d, heads * size, "attention_norm", bias or query_bias),
+            LinearLayer("k_proj", d, kv * size, "attention_norm", bias or query_bias),
+            LinearLayer("v_proj", d, kv * size, "attention_norm", bias or query_bias),
+            LinearLayer("o_proj", heads * size, d, "attention", bias),
+            LinearLayer("gate_proj", d, f, "mlp_norm", mlp),
+            LinearLayer("up_proj", d, f, "mlp_norm", mlp),
+            LinearLayer("down_proj", f, d, "mlp", mlp),
         )
     slides = config.values.get("sliding_window") is not None and config.flag("use_sliding_window", True)
-    return Shape(
+    return ModelShape(
         family=family,
         vocabulary=config.number("vocab_size"),
         outputs=config.number("vocab_size"),
@@ -233,11 +233,11 @@ def _decoder(
     )
 
 
-def _gpt2(family: str, config: _Config) -> Shape:
+def _gpt2(family: str, config: _Config) -> ModelShape:
     d = config.number("n_embd")
     heads = config.number("n_head")
     f = config.number("n_inner", 4 * d)
-    return Shape(
+    return ModelShape(
         family=family,
         vocabulary=config.number("vocab_size"),
         outputs=config.number("vocab_size"),
@@ -248,11 +248,11 @@ def _gpt2(family: str, config: _Config) -> Shape:
         kv_heads=heads,
         head_dim=d // heads,
         linears=(
-            Linear("c_attn", d, 3 * d, "attention_norm", bias=True),
+            LinearLayer("c_attn", d, 3 * d, "attention_norm", bias=True),
             # Both of these are called c_proj, in the attention and in the MLP.
-            Linear("c_proj", d, d, "attention", bias=True),
-            Linear("c_fc", d, f, "mlp_norm", bias=True),
-            Linear("c_proj", f, d, "mlp", bias=True),
+            LinearLayer("c_proj", d, d, "attention", bias=True),
+            LinearLayer("c_fc", d, f, "mlp_norm", bias=True),
+            LinearLayer("c_proj", f, d, "mlp", bias=True),
         ),
         norm="layer",
         norms=4 * d,
@@ -266,7 +266,7 @@ def _gpt2(family: str, config: _Config) -> Shape:
     )
 
 
-_FAMILIES: dict[str, Callable[[str, _Config], Shape]] = {
+_FAMILIES: dict[str, Callable[[str, _Config], ModelShape]] = {
     "llama": _decoder,
     "mistral": _decoder,
     "qwen2": lambda family, config: _decoder(family, config, query_bias=True),

@@ -13,7 +13,7 @@ from ftkit.errors import ModelError
 from ftkit.modeling.embedded_model import EMBEDDED, embedded_folder
 from ftkit.recipe import QLoRA
 
-__all__ = ["RECORD", "Quantisation", "Source", "close_to", "find_source"]
+__all__ = ["RECORD", "ModelSource", "Quantization", "did_you_mean", "find_source"]
 
 RECORD = "ftkit.json"
 """Name of the run record in the folder of a model that ftkit made."""
@@ -22,20 +22,20 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Quantisation:
+class Quantization:
     """How frozen weights are held in 4 bits."""
 
     quant_type: Literal["nf4", "fp4"]
     double_quant: bool
 
     @classmethod
-    def of(cls, adapter: object) -> Quantisation | None:
+    def of(cls, adapter: object) -> Quantization | None:
         """That of an adapter; ``None`` unless it is :class:`~ftkit.recipe.QLoRA`."""
         return cls(adapter.quant_type, adapter.double_quant) if isinstance(adapter, QLoRA) else None
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModelSource:
     """Where a model's files are.
 
     Attributes:
@@ -50,7 +50,7 @@ class Source:
     name: str
     base: str
     adapter: Path | None = None
-    quantisation: Quantisation | None = None
+    quantisation: Quantization | None = None
     base_name: str = ""
     record: Mapping[str, Any] = field(default_factory=dict)
 
@@ -81,7 +81,7 @@ class Source:
         return _read(file) if file.is_file() else None
 
 
-def find_source(name: str) -> Source:
+def find_source(name: str) -> ModelSource:
     """Where the model ``name`` is: the embedded model, a folder (plain or one made by ftkit), else a hub id.
 
     Reads no weights and imports no heavy library, so it is quick. The embedded model's folder may not be there yet:
@@ -91,17 +91,17 @@ def find_source(name: str) -> Source:
         ModelError: a path that holds no model, or weights that are not installed.
     """
     if name == EMBEDDED:
-        return Source(name, str(embedded_folder()), base_name=name)
+        return ModelSource(name, str(embedded_folder()), base_name=name)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _folder_source(name, folder.resolve())
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        close = close_to(name)
+        close = did_you_mean(name)
         raise ModelError(f"no folder {name!r}; a local model is a folder with a config.json{close}")
-    return Source(name, name, base_name=name)
+    return ModelSource(name, name, base_name=name)
 
 
-def close_to(name: str, known: Sequence[str] = ()) -> str:
+def did_you_mean(name: str, known: Sequence[str] = ()) -> str:
     """Which of the ``known`` names, or of the folders beside it, was meant by ``name``, to be put at the end of a
     message; empty when none is near."""
     beside = {Path(one).name: one for one in _folders_beside(name)}
@@ -120,7 +120,7 @@ def _folders_beside(path: str) -> list[str]:
     return [written + one.name for one in found if not one.name.startswith(".")]
 
 
-def _folder_source(name: str, folder: Path) -> Source:
+def _folder_source(name: str, folder: Path) -> ModelSource:
     settings, record = folder / "adapter_config.json", folder / RECORD
     known = _read(record) if record.is_file() else {}
     if settings.is_file():
@@ -132,9 +132,9 @@ def _folder_source(name: str, folder: Path) -> Source:
         if not base:
             raise ModelError(f"{settings}: base_model_name_or_path is empty, so the base model is not known")
         held = known.get("quantisation")
-        return Source(name, base, folder, Quantisation(**held) if held else None, base_name or base, known)
+        return ModelSource(name, base, folder, Quantization(**held) if held else None, base_name or base, known)
     if (folder / "config.json").is_file():
-        return Source(name, str(folder), base_name=name, record=known)
+        return ModelSource(name, str(folder), base_name=name, record=known)
     raise ModelError(f"{folder} holds no model: neither config.json nor adapter_config.json is there")
 
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ftkit.modeling.attention import TREE_ATTENTION, Tree
+from ftkit.modeling.attention import TREE_ATTENTION, TreeAttentionMask
 from ftkit.modeling.cross_entropy import linear_cross_entropy, token_losses
-from ftkit.modeling.prefix_tree import Pack, pack, shared_length, sort_key
-from ftkit.modeling.tokenized_example import Ints, Rendered
+from ftkit.modeling.prefix_tree import PackedSequence, pack_sequences, shared_length, sort_key
+from ftkit.modeling.tokenized_example import Ints, TokenizedConversation
 
-__all__ = ["Forward", "Tokens", "why_not_shared"]
+__all__ = ["PackedForward", "TokenLogprobs", "prefix_sharing_problem"]
 
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
 """Largest mean difference of a token's loss (nats), or of a score, that rounding may cause; a wrong mask causes far
@@ -25,28 +25,28 @@ _LOOKED_AT = 100
 Tensor = torch.Tensor
 
 
-class Tokens(NamedTuple):
+class TokenLogprobs(NamedTuple):
     """Supervised tokens of a pack, all of its first sequence, then all of its second, …
 
     Attributes:
-        log_probabilities: of each token, float32 [A].
+        logprobs: of each token, float32 [A].
         entropies: of the distribution it was drawn from, in nats, float32 [A]; cannot be differentiated.
-        owners: the number of its sequence, int64 [A].
+        sequence_indices: the number of its sequence, int64 [A].
     """
 
-    log_probabilities: Tensor
+    logprobs: Tensor
     entropies: Tensor
-    owners: Tensor
+    sequence_indices: Tensor
 
 
-class Forward:
+class PackedForward:
     """Computes packs with a transformers model.
 
     Args:
         model: a causal language model, or one for sequence classification with a single label, which scores.
         device: where it is.
-        shared: whether sequences may share computation; see :func:`why_not_shared`. Where they may not, packs must have
-            been made without sharing, and each of their sequences is computed alone.
+        shared: whether sequences may share computation; see :func:`prefix_sharing_problem`. Without it, packs must
+            have been made without sharing, and each of their sequences is computed alone.
     """
 
     def __init__(self, model: Any, device: torch.device, *, shared: bool) -> None:
@@ -54,7 +54,7 @@ class Forward:
         self.device = device
         self.shared = shared
 
-    def loss(self, one: Pack, *, likeliest: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def loss(self, one: PackedSequence, *, likeliest: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Weighted sum of the pack's token losses (call ``backward`` on it), and each prediction's own loss [S].
 
         Args:
@@ -65,45 +65,45 @@ class Forward:
             losses = self._own_losses(one, likeliest=likeliest)
             return (losses * weights).sum(), losses.detach()
         head = self.model.get_output_embeddings()
-        at, targets = self._here(one.at), self._here(one.targets)
+        at, targets = self._here(one.logit_indices), self._here(one.targets)
         bias = getattr(head, "bias", None)
         return linear_cross_entropy(self._hidden(one)[at], head.weight, targets, weights, bias, likeliest=likeliest)
 
-    def log_probabilities(self, one: Pack) -> Tensor:
+    def sequence_logprobs(self, one: PackedSequence) -> Tensor:
         """Log-probability of each sequence's supervised tokens, added up, float32 [N]; can be differentiated."""
         if self.shared:
             head = self.model.get_output_embeddings()
-            hidden = self._hidden(one)[self._here(one.at)]
+            hidden = self._hidden(one)[self._here(one.logit_indices)]
             losses = token_losses(hidden, head.weight, self._here(one.targets), getattr(head, "bias", None))
         else:
             losses = self._own_losses(one)
         sums = torch.zeros(one.sequences, device=self.device)
-        return sums.index_add(0, self._here(one.askers), -losses[self._here(one.predictions)])
+        return sums.index_add(0, self._here(one.sequence_indices), -losses[self._here(one.prediction_indices)])
 
-    def tokens(self, one: Pack, temperature: float = 1.0) -> Tokens:
+    def token_logprobs(self, one: PackedSequence, temperature: float = 1.0) -> TokenLogprobs:
         """Each supervised token of each sequence, sequence by sequence; log-probabilities can be differentiated."""
-        entropies = torch.empty(len(one.at), device=self.device)
+        entropies = torch.empty(len(one.logit_indices), device=self.device)
         if self.shared:
             head = self.model.get_output_embeddings()
             bias = getattr(head, "bias", None)
-            hidden = self._hidden(one)[self._here(one.at)] / temperature
+            hidden = self._hidden(one)[self._here(one.logit_indices)] / temperature
             bias = None if bias is None else bias / temperature
             losses = token_losses(hidden, head.weight, self._here(one.targets), bias, entropies=entropies)
         else:
             losses = self._own_losses(one, temperature, entropies)
         # Of one sequence, predictions stand in the order of its tokens already: a pack is laid out from the root on.
-        order = np.argsort(one.askers, kind="stable")
-        which = self._here(one.predictions[order])
-        return Tokens(-losses[which], entropies[which], self._here(one.askers[order]))
+        order = np.argsort(one.sequence_indices, kind="stable")
+        which = self._here(one.prediction_indices[order])
+        return TokenLogprobs(-losses[which], entropies[which], self._here(one.sequence_indices[order]))
 
-    def scores(self, one: Pack) -> Tensor:
+    def scores(self, one: PackedSequence) -> Tensor:
         """The score of each sequence, read off its last token, float32 [N]; can be differentiated."""
-        hidden = self._hidden(one)[self._here(one.ends)]
+        hidden = self._hidden(one)[self._here(one.last_tokens)]
         layer = self.model.score
         scores: Tensor = layer(hidden.to(next(layer.parameters()).dtype)).squeeze(-1).float()
         return scores
 
-    def _hidden(self, one: Pack) -> Tensor:
+    def _hidden(self, one: PackedSequence) -> Tensor:
         """Final hidden states [T, d]."""
         decoder = self.model.get_decoder()
         ids = self._here(one.ids)
@@ -117,19 +117,19 @@ class Forward:
             input_ids=ids.unsqueeze(0),
             position_ids=self._here(one.positions).unsqueeze(0),
             use_cache=False,
-            tree=Tree.of(one, self.device),
+            tree=TreeAttentionMask.from_pack(one, self.device),
         ).last_hidden_state[0]
         return found
 
     def _own_losses(
         self,
-        one: Pack,
+        one: PackedSequence,
         temperature: float = 1.0,
         entropies: Tensor | None = None,
         likeliest: Tensor | None = None,
     ) -> Tensor:
         """Losses [S] from the logits that the model itself makes of each sequence, whatever it does to them."""
-        ids, at, targets = (self._here(x) for x in (one.ids, one.at, one.targets))
+        ids, at, targets = (self._here(x) for x in (one.ids, one.logit_indices, one.targets))
         losses = torch.empty(len(at), device=self.device)
         for root in one.segments:
             asked = torch.nonzero((at >= root.start) & (at < root.end)).squeeze(1)
@@ -152,7 +152,7 @@ class Forward:
         return torch.from_numpy(np.asarray(array)).to(self.device)
 
 
-def why_not_shared(model: Any, device: torch.device, sequences: list[Rendered]) -> str | None:
+def prefix_sharing_problem(model: Any, device: torch.device, sequences: list[TokenizedConversation]) -> str | None:
     """Why this model must compute its rows one by one, or ``None`` when sharing is exact.
 
     What the config tells is asked first (sliding windows, linear attention, …); then the model itself: two rows, packed
@@ -169,12 +169,14 @@ def why_not_shared(model: Any, device: torch.device, sequences: list[Rendered]) 
     if config._attn_implementation != TREE_ATTENTION:
         return "its implementation in transformers does not take ftkit's attention"
     pair = _telling_pair(sequences[:_LOOKED_AT])
-    together = pack(pair)
+    together = pack_sequences(pair)
     scores = model.get_output_embeddings() is None
     with torch.no_grad():
-        expected = sum(_sum(Forward(model, device, shared=False), pack([one]), scores=scores) for one in pair)
+        expected = sum(
+            _sum(PackedForward(model, device, shared=False), pack_sequences([one]), scores=scores) for one in pair
+        )
         try:
-            found = _sum(Forward(model, device, shared=True), together, scores=scores)
+            found = _sum(PackedForward(model, device, shared=True), together, scores=scores)
         except (TypeError, AttributeError, RuntimeError) as error:
             return f"its implementation does not take a tree of rows ({type(error).__name__}: {error})"
     allowed = _TOLERANCE.get(model.dtype, 2e-2) * (2 if scores else float(together.weights.sum()))
@@ -184,11 +186,11 @@ def why_not_shared(model: Any, device: torch.device, sequences: list[Rendered]) 
     return None
 
 
-def _sum(forward: Forward, one: Pack, *, scores: bool) -> float:
+def _sum(forward: PackedForward, one: PackedSequence, *, scores: bool) -> float:
     return float(forward.scores(one).sum() if scores else forward.loss(one)[0])
 
 
-def _telling_pair(sequences: list[Rendered]) -> tuple[Rendered, Rendered]:
+def _telling_pair(sequences: list[TokenizedConversation]) -> tuple[TokenizedConversation, TokenizedConversation]:
     """The two rows that part latest. A row that begins another parts from it nowhere, and shows nothing."""
     by_ids = sorted(sequences, key=sort_key)
     best, latest = (by_ids[0], by_ids[0]), -1

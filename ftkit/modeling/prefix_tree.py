@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ftkit.modeling.tokenized_example import Example, Ints, Rendered
+from ftkit.modeling.tokenized_example import Example, Ints, TokenizedConversation
 
-__all__ = ["Pack", "Segment", "pack", "packs_within", "shared_length", "sort_key"]
+__all__ = ["PackedSequence", "Segment", "pack_examples", "pack_sequences", "shared_length", "sort_key"]
 
 MIN_SHARED = 16
 """Beginnings shorter than this are not worth a segment of their own."""
@@ -32,11 +32,11 @@ class Segment:
 
     start: int
     end: int
-    reach: int
+    subtree_end: int
 
 
 @dataclass(frozen=True, slots=True)
-class Pack:
+class PackedSequence:
     """One tree of N sequences, ready to be computed. T tokens, S supervised predictions.
 
     A prediction that several sequences share is made once; ``predictions`` and ``askers`` say whose it is.
@@ -56,28 +56,28 @@ class Pack:
     ids: Ints
     positions: Ints
     segments: tuple[Segment, ...]
-    at: Ints
+    logit_indices: Ints
     targets: Ints
-    predictions: Ints
-    askers: Ints
-    ends: Ints
+    prediction_indices: Ints
+    sequence_indices: Ints
+    last_tokens: Ints
     unpacked_tokens: int
 
     @property
     def sequences(self) -> int:
         """How many sequences are in the pack."""
-        return len(self.ends)
+        return len(self.last_tokens)
 
     @property
     def weights(self) -> NDArray[np.float32]:
         """How many sequences ask for each prediction, float32 [S]."""
-        return np.bincount(self.predictions, minlength=len(self.at)).astype(np.float32)
+        return np.bincount(self.prediction_indices, minlength=len(self.logit_indices)).astype(np.float32)
 
     @property
-    def reach(self) -> Ints:
+    def subtree_end(self) -> Ints:
         """End of the subtree of each token's segment, int64 [T]."""
         return np.repeat(
-            np.array([segment.reach for segment in self.segments], dtype=np.int64),
+            np.array([segment.subtree_end for segment in self.segments], dtype=np.int64),
             [segment.end - segment.start for segment in self.segments],
         )
 
@@ -85,7 +85,7 @@ class Pack:
 class _Layout:
     """Grows a pack, segment by segment. Sequences go by their numbers."""
 
-    def __init__(self, sequences: Sequence[Rendered], *, share: bool) -> None:
+    def __init__(self, sequences: Sequence[TokenizedConversation], *, share: bool) -> None:
         self.sequences = sequences
         self.share = share
         self.segments: list[Segment] = []
@@ -142,7 +142,7 @@ class _Layout:
             first += size
 
 
-def sort_key(one: Rendered) -> tuple[bytes, bytes]:
+def sort_key(one: TokenizedConversation) -> tuple[bytes, bytes]:
     """Sorts sequences by their tokens, then by what is supervised. Big-endian bytes compare as the numbers do."""
     return one.ids.astype(">u4").tobytes(), one.supervised.tobytes()
 
@@ -154,7 +154,7 @@ def shared_length(first: Ints, second: Ints) -> int:
     return int(differ[0]) if len(differ) else length
 
 
-def pack(sequences: Sequence[Rendered], *, share: bool = True) -> Pack:
+def pack_sequences(sequences: Sequence[TokenizedConversation], *, share: bool = True) -> PackedSequence:
     """Lay out ``sequences`` as one tree; the layout does not depend on their order.
 
     With ``share`` off every sequence is a root of its own and nothing is shared.
@@ -162,22 +162,22 @@ def pack(sequences: Sequence[Rendered], *, share: bool = True) -> Pack:
     layout = _Layout(sequences, share=share)
     columns = (np.concatenate(column).astype(np.int64) for column in zip(*layout.columns, strict=True))
     ids, positions, at, targets, predictions, askers = columns
-    return Pack(
+    return PackedSequence(
         ids=ids,
         positions=positions,
         segments=tuple(layout.segments),
-        at=at,
+        logit_indices=at,
         targets=targets,
-        predictions=predictions,
-        askers=askers,
-        ends=layout.ends,
+        prediction_indices=predictions,
+        sequence_indices=askers,
+        last_tokens=layout.ends,
         unpacked_tokens=sum(len(one.ids) for one in sequences),
     )
 
 
-def packs_within(
+def pack_examples(
     examples: Sequence[Example], max_tokens: int, *, share: bool = True
-) -> Iterator[tuple[Pack, list[Example]]]:
+) -> Iterator[tuple[PackedSequence, list[Example]]]:
     """Pack ``examples`` into trees of at most ``max_tokens`` tokens; a longer example gets a tree of its own.
 
     Yields each pack with the examples in it: its sequences are theirs, in their order.
@@ -193,8 +193,8 @@ def packs_within(
         rest = rest[count:]
 
 
-def _pack(examples: Sequence[Example], *, share: bool) -> Pack:
-    return pack([sequence for one in examples for sequence in one.sequences], share=share)
+def _pack(examples: Sequence[Example], *, share: bool) -> PackedSequence:
+    return pack_sequences([sequence for one in examples for sequence in one.sequences], share=share)
 
 
 def _most(examples: Sequence[Example], max_tokens: int, *, share: bool) -> int:

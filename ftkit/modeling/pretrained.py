@@ -18,11 +18,11 @@ from transformers import (
 
 from ftkit.errors import ModelError
 from ftkit.modeling.attention import TREE_ATTENTION
-from ftkit.modeling.chat_template import Renderer, template_hash
+from ftkit.modeling.chat_template import ChatTemplate, template_hash
 from ftkit.modeling.device import torch_dtype
 from ftkit.modeling.embedded_model import EMBEDDED, expand_embedded, is_embedded
 from ftkit.modeling.library_logging import quiet
-from ftkit.modeling.model_source import RECORD, Quantisation, Source
+from ftkit.modeling.model_source import RECORD, ModelSource, Quantization
 
 __all__ = ["Pretrained", "check_template", "context_length", "load_config", "load_pretrained", "stop_ids"]
 
@@ -31,10 +31,10 @@ __all__ = ["Pretrained", "check_template", "context_length", "load_config", "loa
 class Pretrained:
     """A loaded model with its tokenizer."""
 
-    source: Source
+    source: ModelSource
     model: Any
     tokenizer: Any
-    renderer: Renderer
+    chat_template: ChatTemplate
     precision: Literal["bf16", "fp32"]
 
     @property
@@ -52,7 +52,7 @@ def context_length(config: Any) -> int | None:
     return None
 
 
-def load_config(source: Source) -> Any:
+def load_config(source: ModelSource) -> Any:
     """The base model's config, without loading any weights."""
     try:
         return AutoConfig.from_pretrained(source.base)
@@ -61,11 +61,11 @@ def load_config(source: Source) -> Any:
 
 
 def load_pretrained(
-    source: Source,
+    source: ModelSource,
     *,
     precision: Literal["bf16", "fp32"],
     device: torch.device,
-    quantisation: Quantisation | None = None,
+    quantisation: Quantization | None = None,
     attention: str = TREE_ATTENTION,
     scores: bool = False,
 ) -> Pretrained:
@@ -113,13 +113,13 @@ def load_pretrained(
         raise _not_loaded(source, error) from error
     model.eval()
     check_template(source, tokenizer)
-    renderer = Renderer(tokenizer, stop_ids(getattr(model, "generation_config", None)))
+    chat_template = ChatTemplate(tokenizer, stop_ids(getattr(model, "generation_config", None)))
     if scores:
-        _prepare_scores(model, renderer, fresh="score.weight" in loading["missing_keys"])
-    return Pretrained(source, model, tokenizer, renderer, precision)
+        _prepare_scores(model, chat_template, fresh="score.weight" in loading["missing_keys"])
+    return Pretrained(source, model, tokenizer, chat_template, precision)
 
 
-def _prepare_scores(model: Any, renderer: Renderer, *, fresh: bool) -> None:
+def _prepare_scores(model: Any, chat_template: ChatTemplate, *, fresh: bool) -> None:
     if fresh:
         draw = torch.Generator().manual_seed(0)
         first = torch.empty(model.score.weight.shape).normal_(std=model.config.initializer_range, generator=draw)
@@ -127,19 +127,19 @@ def _prepare_scores(model: Any, renderer: Renderer, *, fresh: bool) -> None:
             model.score.weight.copy_(first)
     # transformers reads a score off the last token that is no padding. Where padding is the end of turn, as in many
     # tokenizers, that would be another token than the one that was trained.
-    tokenizer = renderer.tokenizer
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id in renderer.stop_ids:
+    tokenizer = chat_template.tokenizer
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id in chat_template.stop_ids:
         others = [
             token
             for token in tokenizer.all_special_tokens
-            if tokenizer.convert_tokens_to_ids(token) not in renderer.stop_ids
+            if tokenizer.convert_tokens_to_ids(token) not in chat_template.stop_ids
         ]
         if others:
             tokenizer.pad_token = others[-1]
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
 
 
-def check_template(source: Source, tokenizer: Any) -> None:
+def check_template(source: ModelSource, tokenizer: Any) -> None:
     """Refuse a chat template that is not the one ``source`` was trained with."""
     if source.template_hash not in (None, template_hash(tokenizer)):
         raise ModelError(
@@ -163,7 +163,7 @@ def stop_ids(generation_config: Any) -> tuple[int, ...]:
     return () if eos is None else (int(eos),) if isinstance(eos, int) else tuple(int(one) for one in eos)
 
 
-def _not_loaded(source: Source, error: Exception) -> ModelError:
+def _not_loaded(source: ModelSource, error: Exception) -> ModelError:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return ModelError(
         f"cannot load the model {source.name!r}: {first} (give a local folder, a hub id that is in the local cache or "

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bools", "Example", "Experience", "Floats", "Ints", "Rendered"]
+__all__ = ["Bools", "Example", "Experience", "Floats", "Ints", "TokenizedConversation"]
 
 Ints = NDArray[np.integer[Any]]
 Bools = NDArray[np.bool_]
@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class TokenizedConversation:
     """One conversation in tokens.
 
     Attributes:
@@ -58,7 +58,7 @@ class Example:
         experience: of an answer that was drawn for reinforcement.
     """
 
-    sequences: tuple[Rendered, ...]
+    sequences: tuple[TokenizedConversation, ...]
     margin: float = 0.0
     reference: tuple[float, ...] | None = None
     experience: Experience | None = None

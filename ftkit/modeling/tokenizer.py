@@ -9,18 +9,18 @@ from typing import Any
 from transformers import AutoTokenizer, GenerationConfig
 
 from ftkit.errors import ModelError
-from ftkit.modeling.chat_template import Renderer
+from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.embedded_model import expand_embedded, is_embedded
 from ftkit.modeling.library_logging import quiet
-from ftkit.modeling.model_source import Source
+from ftkit.modeling.model_source import ModelSource
 from ftkit.modeling.pretrained import check_template, load_config, stop_ids
-from ftkit.modeling.tokenized_example import Rendered
+from ftkit.modeling.tokenized_example import TokenizedConversation
 
-__all__ = ["ShownToken", "load_renderer", "shown_tokens"]
+__all__ = ["TokenText", "load_chat_template", "token_texts"]
 
 
 @dataclass(frozen=True, slots=True)
-class ShownToken:
+class TokenText:
     """A token as text, or the few tokens that are one character together.
 
     Attributes:
@@ -34,7 +34,7 @@ class ShownToken:
     supervised: bool
 
 
-def load_renderer(source: Source) -> Renderer:
+def load_chat_template(source: ModelSource) -> ChatTemplate:
     """The renderer of ``source``, the same that loading the whole model gives: tokenizer, chat template, stop tokens.
 
     Raises:
@@ -54,10 +54,10 @@ def load_renderer(source: Source) -> Renderer:
         except OSError:  # a model without that file says it in its config, which is what loading its weights reads
             generation = GenerationConfig.from_model_config(config)
     check_template(source, tokenizer)
-    return Renderer(tokenizer, stop_ids(generation))
+    return ChatTemplate(tokenizer, stop_ids(generation))
 
 
-def shown_tokens(renderer: Renderer, rendered: Rendered) -> Iterator[ShownToken]:
+def token_texts(chat_template: ChatTemplate, rendered: TokenizedConversation) -> Iterator[TokenText]:
     """The tokens of a sequence, one by one, as texts that together are the whole text.
 
     A token alone does not know its text: one that begins a word may lose its blank, and a character outside ASCII may
@@ -66,11 +66,11 @@ def shown_tokens(renderer: Renderer, rendered: Rendered) -> Iterator[ShownToken]
     ids, supervised = rendered.ids.tolist(), rendered.supervised.tolist()
     before = begin = 0  # the token whose text is known last, and the first whose text is not
     for end in range(1, len(ids) + 1):
-        known = _text(renderer.tokenizer, ids[before:begin])
-        text = _text(renderer.tokenizer, ids[before:end])[len(known) :]
+        known = _text(chat_template.tokenizer, ids[before:begin])
+        text = _text(chat_template.tokenizer, ids[before:end])[len(known) :]
         whole = text and not text.endswith("\N{REPLACEMENT CHARACTER}")
         if whole or end == len(ids) or supervised[end] != supervised[begin]:
-            yield ShownToken(text, end - begin, supervised[begin])
+            yield TokenText(text, end - begin, supervised[begin])
             before, begin = begin, end
 
 

@@ -18,18 +18,25 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from ftkit.modeling.tokenized_example import Ints
 
 if TYPE_CHECKING:
-    from ftkit.modeling.chat_template import Renderer
+    from ftkit.modeling.chat_template import ChatTemplate
 
-__all__ = ["CallReader", "Format", "WrittenCalls", "call_format", "call_reader", "read_answer"]
+__all__ = [
+    "FormatToolCallParser",
+    "ToolCallFormat",
+    "ToolCallParser",
+    "detect_tool_call_format",
+    "parse_tool_calls",
+    "tool_call_parser",
+]
 
-Format = Literal["tagged", "bare", "listed"]
+ToolCallFormat = Literal["tagged", "bare", "listed"]
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _TAGGED = re.compile(rf"{_OPEN}(.*?)(?:{_CLOSE}|\Z)", re.DOTALL)
 _LIST = "[TOOL_CALLS]"
 
 
-class CallReader(Protocol):
+class ToolCallParser(Protocol):
     """Tells calls from text while the answer comes."""
 
     def push(self, text: str, ids: Sequence[int] = ()) -> str:
@@ -41,9 +48,9 @@ class CallReader(Protocol):
         ...
 
 
-def call_reader(
+def tool_call_parser(
     tokenizer: Any, prompt: Ints, tools: Sequence[dict[str, Any]] | None, *, parallel: bool = True
-) -> CallReader | None:
+) -> ToolCallParser | None:
     """A reader of one answer; ``None`` where no tools are offered or nothing is known of how the model calls them.
 
     Args:
@@ -56,22 +63,22 @@ def call_reader(
         return None
     if getattr(tokenizer, "response_template", None) is not None:
         return _TemplatedCalls(tokenizer, prompt, tools, parallel=parallel)
-    form = call_format(str(tokenizer.chat_template))
-    return None if form is None else WrittenCalls(form, prompt, parallel=parallel)
+    form = detect_tool_call_format(str(tokenizer.chat_template))
+    return None if form is None else FormatToolCallParser(form, prompt, parallel=parallel)
 
 
-def read_answer(
-    renderer: Renderer, prompt: Ints, ids: Sequence[int], tools: Sequence[dict[str, Any]] | None
+def parse_tool_calls(
+    chat_template: ChatTemplate, prompt: Ints, ids: Sequence[int], tools: Sequence[dict[str, Any]] | None
 ) -> tuple[str, list[dict[str, Any]]]:
     """The text of a whole answer without its calls, and the calls.
 
     Args:
-        renderer: of the model that answered.
-        prompt, tools: see :func:`call_reader`.
+        chat_template: of the model that answered.
+        prompt, tools: see :func:`tool_call_parser`.
         ids: tokens of the answer.
     """
-    text = renderer.decode(ids)
-    reader = call_reader(renderer.tokenizer, prompt, tools)
+    text = chat_template.decode(ids)
+    reader = tool_call_parser(chat_template.tokenizer, prompt, tools)
     if reader is None:
         return text, []
     said = reader.push(text, ids)
@@ -79,7 +86,7 @@ def read_answer(
     return said + rest, calls
 
 
-def call_format(template: str) -> Format | None:
+def detect_tool_call_format(template: str) -> ToolCallFormat | None:
     """How a chat template has the model write its calls; ``None`` when that is not known."""
     if _OPEN in template and "<function=" not in template:  # Qwen3-Coder writes XML inside the same tags
         return "tagged"
@@ -90,22 +97,22 @@ def call_format(template: str) -> Format | None:
     return None
 
 
-class WrittenCalls:
+class FormatToolCallParser:
     """Calls in one of the known forms.
 
     Args:
         form: how calls are written.
-        prompt, parallel: see :func:`call_reader`.
+        prompt, parallel: see :func:`tool_call_parser`.
     """
 
-    def __init__(self, form: Format, prompt: Ints, *, parallel: bool = True) -> None:
+    def __init__(self, form: ToolCallFormat, prompt: Ints, *, parallel: bool = True) -> None:
         self._form, self._prompt, self._parallel = form, prompt, parallel
         self._kept = ""
         self._calling = False
         self._begun = False
 
     def push(self, text: str, ids: Sequence[int] = ()) -> str:
-        """See :class:`CallReader`; the tokens are not needed."""
+        """See :class:`ToolCallParser`; the tokens are not needed."""
         self._kept += text
         if self._calling:
             return ""
@@ -122,7 +129,7 @@ class WrittenCalls:
         return found
 
     def end(self) -> tuple[str, list[dict[str, Any]]]:
-        """See :class:`CallReader`."""
+        """See :class:`ToolCallParser`."""
         rest, self._kept = self._kept, ""
         calls = _calls(self._read(rest) if self._calling else [], self._prompt, parallel=self._parallel)
         return ("", calls) if calls else (rest, [])

@@ -15,7 +15,7 @@ from typing import Any
 
 from ftkit.errors import TrainingError
 from ftkit.modeling.library_logging import quiet
-from ftkit.modeling.model_source import RECORD, Quantisation
+from ftkit.modeling.model_source import RECORD, Quantization
 from ftkit.modeling.pretrained import Pretrained
 from ftkit.recipe import Full, Recipe
 from ftkit.training.adapters import Adapted
@@ -42,7 +42,7 @@ def save_artefact(
         pretrained.tokenizer.save_pretrained(aside)
         if pretrained.model.can_generate():
             pretrained.model.generation_config.save_pretrained(aside)
-        quantisation = Quantisation.of(recipe.adapter)
+        quantisation = Quantization.of(recipe.adapter)
         whole: dict[str, Any] = {
             **record,
             "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -54,7 +54,7 @@ def save_artefact(
             "quantisation": None
             if quantisation is None
             else {"quant_type": quantisation.quant_type, "double_quant": quantisation.double_quant},
-            "template_hash": pretrained.renderer.template_hash,
+            "template_hash": pretrained.chat_template.template_hash,
             "versions": versions(),
         }
         (aside / RECORD).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -9,8 +9,8 @@ import numpy as np
 
 from ftkit.data import Row
 from ftkit.errors import DataError
-from ftkit.modeling.chat_template import Renderer
-from ftkit.modeling.tokenized_example import Example, Rendered
+from ftkit.modeling.chat_template import ChatTemplate
+from ftkit.modeling.tokenized_example import Example, TokenizedConversation
 from ftkit.training.losses import Method
 
 __all__ = ["TokenRows", "render_rows"]
@@ -42,13 +42,13 @@ class TokenRows:
         """All examples, in the order of the rows."""
         return [one for row in self.rows for one in row]
 
-    def sequences(self) -> list[Rendered]:
+    def sequences(self) -> list[TokenizedConversation]:
         """All sequences, in the order of the rows."""
         return [sequence for one in self.examples() for sequence in one.sequences]
 
 
 def render_rows(
-    rows: Iterable[Row], renderer: Renderer, method: Method, limit: int | None, *, reserve: int = 0
+    rows: Iterable[Row], chat_template: ChatTemplate, method: Method, limit: int | None, *, reserve: int = 0
 ) -> TokenRows:
     """Render every row; nothing is ever cut.
 
@@ -64,7 +64,7 @@ def render_rows(
     rendered: list[list[Example]] = []
     tokens = supervised = longest = 0
     for row in rows:
-        examples = method.render(row, renderer)
+        examples = method.render(row, chat_template)
         for one in (sequence for example in examples for sequence in example.sequences):
             length = len(one.ids)
             if limit is not None and length + reserve > limit:

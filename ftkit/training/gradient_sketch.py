@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from ftkit.data import Row
 from ftkit.data.formats import text_content
 from ftkit.errors import DataError
-from ftkit.modeling.chat_template import Renderer
-from ftkit.modeling.device import device
+from ftkit.modeling.chat_template import ChatTemplate
+from ftkit.modeling.device import default_device
 from ftkit.modeling.model_source import find_source
-from ftkit.modeling.packed_forward import Forward
-from ftkit.modeling.prefix_tree import pack
+from ftkit.modeling.packed_forward import PackedForward
+from ftkit.modeling.prefix_tree import pack_sequences
 from ftkit.modeling.pretrained import load_pretrained
-from ftkit.modeling.tokenized_example import Bools, Rendered
-from ftkit.modeling.tokenizer import shown_tokens
+from ftkit.modeling.tokenized_example import Bools, TokenizedConversation
+from ftkit.modeling.tokenizer import token_texts
 from ftkit.recipe import LoRA
 from ftkit.training.adapters import adapt
 
@@ -51,13 +51,13 @@ def gradient_sketches(model: str, asked: Iterable[tuple[Row, Sequence[Span | Non
     Raises:
         ModelError: the model cannot be loaded.
     """
-    where = device()
+    where = default_device()
     pretrained = load_pretrained(find_source(model), precision="fp32", device=where)
     adapted = adapt(pretrained.model, LoRA(rank=8, lora_alpha=16), total_steps=1, seed=0)
     looked_at = [value for name, value in adapted.parameters.items() if "lora_B" in name]
     mixing = [_Mixing(value.numel(), number, where) for number, value in enumerate(looked_at)]
-    forward = Forward(adapted.inner, where, shared=False)
-    return [_sketches(row, parts, pretrained.renderer, forward, looked_at, mixing) for row, parts in asked]
+    forward = PackedForward(adapted.inner, where, shared=False)
+    return [_sketches(row, parts, pretrained.chat_template, forward, looked_at, mixing) for row, parts in asked]
 
 
 class _Mixing:
@@ -72,19 +72,19 @@ class _Mixing:
 def _sketches(
     row: Row,
     parts: Sequence[Span | None],
-    renderer: Renderer,
-    forward: Forward,
+    chat_template: ChatTemplate,
+    forward: PackedForward,
     looked_at: list[torch.nn.Parameter],
     mixing: list[_Mixing],
 ) -> NDArray[np.float32]:
     found = np.zeros((len(parts), SIZE), dtype=np.float32)
     try:
-        sequences = renderer.examples(row.messages, row.tools, row.place)
+        sequences = chat_template.encode_examples(row.messages, row.tools, row.place)
     except DataError:
         return found
-    losses = -forward.tokens(pack(sequences, share=False)).log_probabilities
+    losses = -forward.token_logprobs(pack_sequences(sequences, share=False)).logprobs
     for number, part in enumerate(parts):
-        counted = _counted(row, part, sequences, renderer)
+        counted = _counted(row, part, sequences, chat_template)
         if not counted.any():
             continue
         loss = losses[torch.from_numpy(counted).to(losses.device)].sum()
@@ -98,14 +98,16 @@ def _sketches(
     return found
 
 
-def _counted(row: Row, part: Span | None, sequences: Sequence[Rendered], renderer: Renderer) -> Bools:
+def _counted(
+    row: Row, part: Span | None, sequences: Sequence[TokenizedConversation], chat_template: ChatTemplate
+) -> Bools:
     """Of all learned tokens, sequence by sequence, those that stand in a part of the answer."""
     *earlier, last = sequences
     before = sum(int(one.supervised.sum()) for one in earlier)
     if part is None:
         return np.ones(before + int(last.supervised.sum()), dtype=np.bool_)
     answer = "" if row.completion is None else text_content(row.completion) or ""
-    tokens = list(shown_tokens(renderer, last))
+    tokens = list(token_texts(chat_template, last))
     begin = "".join(token.text for token in tokens).rfind(answer)  # -1: the template writes the answer otherwise
     first, end = (begin + at for at in part) if answer and begin >= 0 else (0, 0)
     inside: list[bool] = []

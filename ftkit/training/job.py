@@ -11,8 +11,8 @@ from typing import Any
 from ftkit.data import Dataset
 from ftkit.files import canonical_digest
 from ftkit.graders import Setting
-from ftkit.modeling.device import about_machine, device, fast_bf16
-from ftkit.modeling.model_source import Quantisation
+from ftkit.modeling.device import bf16_is_fast, default_device, describe_machine
+from ftkit.modeling.model_source import Quantization
 from ftkit.modeling.pretrained import load_pretrained
 from ftkit.recipe import RFT, Full, Recipe, RecipeFacts
 from ftkit.training.adapter_modes import Before
@@ -70,8 +70,8 @@ class Job:
 
 def facts(rows: int) -> RecipeFacts:
     """What this machine knows for resolving a recipe."""
-    where = device()
-    return RecipeFacts(rows=rows, fast_bf16=fast_bf16(where), device="cuda" if where.type == "cuda" else "cpu")
+    where = default_device()
+    return RecipeFacts(rows=rows, fast_bf16=bf16_is_fast(where), device="cuda" if where.type == "cuda" else "cpu")
 
 
 def train(
@@ -92,7 +92,7 @@ def train(
         TrainingError: the loss is not finite, or part of the model never changes.
         DataError, ModelError, RefusedError: see there.
     """
-    where = device()
+    where = default_device()
     emit("log", {"message": "loading the model", "model": job.model})
     source = check_recipe(job.recipe, job.model, job.data, job.validation)
     recipe = job.recipe.resolve(facts(len(job.data)))
@@ -104,14 +104,14 @@ def train(
         source,
         precision="bf16" if recipe.precision == "bf16" else "fp32",
         device=where,
-        quantisation=Quantisation.of(recipe.adapter),
+        quantisation=Quantization.of(recipe.adapter),
         scores=method.scores,
     )
     limit = recipe.max_length or pretrained.max_length
     reserve = recipe.max_output_tokens if isinstance(recipe, RFT) else 0
 
     def rendered(data: Dataset) -> TokenRows:
-        return render_rows(data, pretrained.renderer, method, limit, reserve=reserve)
+        return render_rows(data, pretrained.chat_template, method, limit, reserve=reserve)
 
     rows = rendered(job.data)
     held_out = None if job.validation is None else rendered(job.validation)
@@ -124,7 +124,9 @@ def train(
         begin=source.adapter,
         scores=method.scores,
     )
-    checkpoints = Checkpoints(job.checkpoints, job.digest(pretrained.renderer.template_hash), recipe.save_total_limit)
+    checkpoints = Checkpoints(
+        job.checkpoints, job.digest(pretrained.chat_template.template_hash), recipe.save_total_limit
+    )
 
     def keep(step: int, epoch: int) -> bool:
         progress = {"step": step, "epoch": epoch}
@@ -158,7 +160,7 @@ def train(
             "supervised_tokens": rows.supervised,
             "longest_row": rows.longest,
             "trainable_parameters": sum(p.numel() for p in adapted.parameters.values()),
-            **about_machine(where),
+            **describe_machine(where),
             **loop.utilisation.about(),
         },
     )

@@ -13,8 +13,8 @@ import torch
 from ftkit.errors import TrainingError
 from ftkit.modeling.attention import TREE_ATTENTION
 from ftkit.modeling.device import peak_memory_bytes
-from ftkit.modeling.packed_forward import Forward, why_not_shared
-from ftkit.modeling.prefix_tree import Pack, packs_within
+from ftkit.modeling.packed_forward import PackedForward, prefix_sharing_problem
+from ftkit.modeling.prefix_tree import PackedSequence, pack_examples
 from ftkit.modeling.tokenized_example import Example, Floats
 from ftkit.recipe import Recipe
 from ftkit.training.adapters import Adapted
@@ -36,7 +36,7 @@ __all__ = ["Emit", "Loop", "Stopped"]
 Emit = Callable[[str, dict[str, Any]], None]
 """Takes an event's kind and its data, see :class:`ftkit.store.Event`."""
 
-Packed = tuple[Pack, list[Example]]
+Packed = tuple[PackedSequence, list[Example]]
 
 
 class Loop:
@@ -93,14 +93,14 @@ class Loop:
         self.utilisation = Utilisation(recipe, adapted.inner.config, where, scores=method.scores)
         adapted.dropout(on=False)
         seen = rows.sequences() + (held_out.sequences() if held_out else [])
-        reason = why_not_shared(adapted.inner, where, seen if rollouts is None else rollouts.sequences())
+        reason = prefix_sharing_problem(adapted.inner, where, seen if rollouts is None else rollouts.sequences())
         adapted.dropout(on=True)
         if reason is not None:
             if adapted.inner.config._attn_implementation == TREE_ATTENTION:
                 adapted.inner.set_attn_implementation("sdpa")  # which makes the masks that the model asks for
             self.warn(f"rows are computed one by one, because of the model: {reason}")
         self.shared = reason is None
-        self.forward = Forward(adapted.inner, where, shared=self.shared)
+        self.forward = PackedForward(adapted.inner, where, shared=self.shared)
 
     def run(self) -> dict[str, Any]:
         """All steps that are still to be done; the summary of the run."""
@@ -157,7 +157,7 @@ class Loop:
     def packs(self, examples: Sequence[Example]) -> list[Packed]:
         """Examples in trees of bearable size."""
         budget = self.recipe.max_batch_tokens if self.shared else 1
-        return list(packs_within(examples, budget, share=self.shared and self.recipe.shared_prefix))
+        return list(pack_examples(examples, budget, share=self.shared and self.recipe.shared_prefix))
 
     def compute(
         self, packs: Sequence[Packed], size: float, each: Callable[[torch.Tensor], object]
@@ -227,10 +227,12 @@ class Loop:
                 "update_ratio": ratio,
                 "tokens": tokens,
                 "computed_tokens": computed,
-                "supervised_tokens": sum(len(one.predictions) for one, _ in packs),
+                "supervised_tokens": sum(len(one.prediction_indices) for one, _ in packs),
                 "seconds": round(seconds, 4),
                 "tokens_per_second": round(tokens / seconds, 1),
-                "mfu": self.utilisation.of(computed, sum(len(one.at) for one, _ in packs), seconds - (drawn - began)),
+                "mfu": self.utilisation.of(
+                    computed, sum(len(one.logit_indices) for one, _ in packs), seconds - (drawn - began)
+                ),
                 "peak_memory_bytes": peak_memory_bytes(self.where),
             },
         )

@@ -15,7 +15,7 @@ import torch
 
 from ftkit.catalog import load_catalog
 from ftkit.errors import FtkitError
-from ftkit.modeling.model_shape import Shape, shape_of
+from ftkit.modeling.model_shape import ModelShape, model_shape
 from ftkit.recipe import Full, Recipe
 from ftkit.training.estimation.machine_speed import dense_rate
 from ftkit.training.estimation.memory_model import compute_precision
@@ -23,7 +23,7 @@ from ftkit.training.estimation.memory_model import compute_precision
 __all__ = ["Utilisation", "model_operations"]
 
 
-def model_operations(shape: Shape, recipe: Recipe, tokens: int, predictions: int) -> int:
+def model_operations(shape: ModelShape, recipe: Recipe, tokens: int, predictions: int) -> int:
     """Floating-point operations that training on ``tokens`` needs, ``predictions`` of which reach the output layer."""
     each = 6 if isinstance(recipe.adapter, Full) else 4
     return each * (shape.linear_weights * tokens + shape.head.weights * predictions)
@@ -41,12 +41,12 @@ class Utilisation:
 
     def __init__(self, recipe: Recipe, config: Any, where: torch.device, *, scores: bool) -> None:
         self.recipe = recipe
-        self.shape: Shape | None = None
+        self.shape: ModelShape | None = None
         self.peak: float | None = None
         """Operations a second of the device."""
         self.basis = "data sheet"
         try:
-            self.shape = shape_of(config.get_text_config().to_dict(), scores=scores)
+            self.shape = model_shape(config.get_text_config().to_dict(), scores=scores)
             precision = compute_precision(recipe)
             gpu = load_catalog().gpu_rates(torch.cuda.get_device_name(where)) if where.type == "cuda" else None
             if gpu is None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from ftkit.data import Dataset
 from ftkit.errors import ModelError, RefusedError
-from ftkit.modeling.model_shape import shape_of
-from ftkit.modeling.model_source import Source, find_source
+from ftkit.modeling.model_shape import model_shape
+from ftkit.modeling.model_source import ModelSource, find_source
 from ftkit.recipe import DPO, RFT, SFT, AdaLoRA, Full, Recipe, RecipeFacts, RewardModel
 
 __all__ = ["check_recipe"]
@@ -15,7 +15,7 @@ __all__ = ["check_recipe"]
 
 def check_recipe(
     recipe: Recipe, model: str, data: Dataset, validation: Dataset | None = None, *, has_cuda: bool | None = None
-) -> Source:
+) -> ModelSource:
     """Refuse what a machine cannot do with ``model``; returns where the model is. Reads no weights and no rows.
 
     Args:
@@ -77,7 +77,7 @@ def _check_here(recipe: RFT) -> None:
         raise _refused(f"the local engine cannot honour the recipe. {listed}. Leave these at their defaults", *asked)
 
 
-def _check_beginning(recipe: Recipe, source: Source) -> None:
+def _check_beginning(recipe: Recipe, source: ModelSource) -> None:
     """Training that begins with an adapter goes on with that adapter, so it must be the recipe's."""
     there = source.record.get("recipe", {}).get("adapter")
     if there is None:
@@ -99,14 +99,14 @@ def _check_beginning(recipe: Recipe, source: Source) -> None:
         )
 
 
-def _check_targets(recipe: Recipe, source: Source) -> None:
+def _check_targets(recipe: Recipe, source: ModelSource) -> None:
     """Layers to adapt that a model has not. Of a family whose layers are not known the worker says so later."""
     asked = getattr(recipe.adapter, "target_modules", "all-linear")
     config = source.config()
     if asked == "all-linear" or config is None:
         return
     try:
-        shape = shape_of(config)
+        shape = model_shape(config)
     except ModelError:
         return
     known = dict.fromkeys(one.name for one in shape.linears)
@@ -125,7 +125,7 @@ def _refused(message: str, *fields: str) -> RefusedError:
 
 
 def _has_cuda() -> bool:
-    from ftkit.modeling.device import device
+    from ftkit.modeling.device import default_device
 
-    where: Any = device()
+    where: Any = default_device()
     return bool(where.type == "cuda")

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import torch
 
-from ftkit.modeling.packed_forward import Forward
-from ftkit.modeling.prefix_tree import Pack
+from ftkit.modeling.packed_forward import PackedForward
+from ftkit.modeling.prefix_tree import PackedSequence
 from ftkit.modeling.tokenized_example import Example, Floats
 from ftkit.training.dataloader import TokenRows
 
@@ -22,13 +22,15 @@ __all__ = ["give_reference", "log_probabilities", "token_log_probabilities"]
 
 @torch.no_grad()
 def log_probabilities(
-    forward: Forward, rows: TokenRows, packs: Callable[[Sequence[Example]], list[tuple[Pack, list[Example]]]]
+    forward: PackedForward,
+    rows: TokenRows,
+    packs: Callable[[Sequence[Example]], list[tuple[PackedSequence, list[Example]]]],
 ) -> torch.Tensor:
     """Log-probability of each sequence under the model as it is now, in the order of the rows, float32 [N]."""
     examples = rows.examples()
     found: dict[int, list[float]] = {}
     for one, packed in packs(examples):
-        values = iter(forward.log_probabilities(one).tolist())
+        values = iter(forward.sequence_logprobs(one).tolist())
         for example in packed:
             found[id(example)] = [next(values) for _ in example.sequences]
     return torch.tensor([value for example in examples for value in found[id(example)]])
@@ -36,17 +38,17 @@ def log_probabilities(
 
 @torch.no_grad()
 def token_log_probabilities(
-    forward: Forward,
+    forward: PackedForward,
     examples: Sequence[Example],
-    packs: Callable[[Sequence[Example]], list[tuple[Pack, list[Example]]]],
+    packs: Callable[[Sequence[Example]], list[tuple[PackedSequence, list[Example]]]],
     temperature: float,
 ) -> list[Floats]:
     """Of examples of one sequence: the log-probability of each supervised token under the model as it is now."""
     found: dict[int, Floats] = {}
     for one, packed in packs(examples):
-        tokens = forward.tokens(one, temperature)
-        counts = torch.bincount(tokens.owners, minlength=len(packed)).tolist()
-        parts = torch.split(tokens.log_probabilities.cpu(), counts)
+        tokens = forward.token_logprobs(one, temperature)
+        counts = torch.bincount(tokens.sequence_indices, minlength=len(packed)).tolist()
+        parts = torch.split(tokens.logprobs.cpu(), counts)
         found |= {id(example): part.numpy() for example, part in zip(packed, parts, strict=True)}
     return [found[id(example)] for example in examples]
 

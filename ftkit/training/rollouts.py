@@ -20,8 +20,8 @@ from ftkit.errors import RefusedError
 from ftkit.graders import Sample, Setting
 from ftkit.inference.generation import Generated, generate
 from ftkit.modeling.pretrained import Pretrained
-from ftkit.modeling.tokenized_example import Example, Experience, Floats, Ints, Rendered
-from ftkit.modeling.tool_calls import read_answer
+from ftkit.modeling.tokenized_example import Example, Experience, Floats, Ints, TokenizedConversation
+from ftkit.modeling.tool_calls import parse_tool_calls
 from ftkit.recipe import RFT
 from ftkit.training.adapter_modes import Before, drawing
 from ftkit.training.adapters import Adapted
@@ -85,12 +85,12 @@ class Rollouts:
         """Steps that are made of the same answers."""
         return int(self.recipe.num_iterations)
 
-    def sequences(self) -> list[Rendered]:
+    def sequences(self) -> list[TokenizedConversation]:
         """Conversations as long as they may become, to try the model with."""
         found = []
         for prompt in self.prompts[:100]:
             ids = np.resize(prompt, len(prompt) + self.recipe.max_output_tokens)
-            found.append(Rendered(ids, np.arange(len(ids)) > 0))
+            found.append(TokenizedConversation(ids, np.arange(len(ids)) > 0))
         return found
 
     def draw(self, step: int, asked: Sequence[Example], measure: Measure) -> tuple[list[Example], dict[str, Any]]:
@@ -152,19 +152,19 @@ class Rollouts:
         generated: Sequence[tuple[Generated, ...]],
     ) -> list[Group]:
         """Let the grader judge all answers at once."""
-        renderer, pairs = self.pretrained.renderer, []
+        chat_template, pairs = self.pretrained.chat_template, []
         for number, prompt, answers in zip(numbers, prompts, generated, strict=True):
             row = data[number]
             item, asked = row.item, tuple(row.prompt)
             for one in answers:
-                text, calls = read_answer(renderer, prompt, one.ids, row.tools)
+                text, calls = parse_tool_calls(chat_template, prompt, one.ids, row.tools)
                 pairs.append((item, Sample(text, tuple(calls), asked)))
         graded = iter(self.recipe.grader.grade_many(pairs, self.setting))
         return [
             Group(
                 number,
                 prompt,
-                tuple(Answered(one, renderer.decode(one.ids), next(graded)) for one in answers),
+                tuple(Answered(one, chat_template.decode(one.ids), next(graded)) for one in answers),
             )
             for number, prompt, answers in zip(numbers, prompts, generated, strict=True)
         ]
@@ -185,7 +185,9 @@ class Rollouts:
             ids = np.concatenate([prompt, np.array(one.ids, dtype=prompt.dtype)])
             sampled = np.array(one.logprobs, dtype=np.float32)
             experience = Experience(judged[at], weights[at] * tokens, sampled)
-            examples.append(Example((Rendered(ids, np.arange(len(ids)) >= len(prompt)),), experience=experience))
+            examples.append(
+                Example((TokenizedConversation(ids, np.arange(len(ids)) >= len(prompt)),), experience=experience)
+            )
         if self.repeats > 1:
             examples = _with("old", examples, measure(examples))
         # A divergence that weighs nothing is still looked at from time to time: it shows how far the model has gone.
@@ -293,5 +295,5 @@ def _plain(example: Example) -> dict[str, Any]:
 
 def _example(plain: dict[str, Any]) -> Example:
     arrays = {name: value.numpy() for name, value in plain["arrays"].items()}
-    sequence = Rendered(plain["ids"].numpy(), plain["supervised"].numpy())
+    sequence = TokenizedConversation(plain["ids"].numpy(), plain["supervised"].numpy())
     return Example((sequence,), experience=Experience(plain["advantage"], plain["weight"], **arrays))

@@ -172,9 +172,9 @@ def test_mask_shows_what_cannot_be_seen(ftkit, tiny_model):
 
 def test_mask_in_a_terminal_is_coloured():
     from ftkit.cli.data_mask import marked
-    from ftkit.modeling.tokenizer import ShownToken
+    from ftkit.modeling.tokenizer import TokenText
 
-    tokens = [ShownToken("a", 1, False), ShownToken("b", 1, True), ShownToken("c", 1, True)]
+    tokens = [TokenText("a", 1, False), TokenText("b", 1, True), TokenText("c", 1, True)]
     assert marked(tokens, coloured=True) == "\x1b[2ma\x1b[0m\x1b[32mb·c\x1b[0m"
     assert marked(tokens, coloured=False) == "a⟦b·c⟧"
 

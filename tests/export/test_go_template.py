@@ -16,7 +16,7 @@ from ftkit.exporting.go_template import derive
 from ftkit.exporting.modelfile import modelfile, template_of
 from ftkit.exporting.ollama import context_for, go_template, prove
 from ftkit.inference.replay import Conversation
-from ftkit.modeling.chat_template import Renderer
+from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.task import Message
 
 SYSTEM, USER, ANSWER = ({"role": role, "content": f"some {role}\n  text "} for role in ("system", "user", "assistant"))
@@ -38,11 +38,11 @@ COUNTED = CHATML.replace("<|im_start|>{{", "{{ loop.index if m.role == 'user' el
 DATED = "{{ strftime_now('%d %b %Y') }}" + CHATML
 
 
-def renderer(tokenizer: Any, template: str | None = None) -> Renderer:
+def chat_template(tokenizer: Any, template: str | None = None) -> ChatTemplate:
     own = copy.deepcopy(tokenizer)
     if template is not None:
         own.chat_template = template
-    return Renderer(own)
+    return ChatTemplate(own)
 
 
 def conversations(shapes: Sequence[Sequence[Any]]) -> list[Conversation]:
@@ -53,20 +53,20 @@ def conversations(shapes: Sequence[Sequence[Any]]) -> list[Conversation]:
     "template", [None, CHATML, SYSTEM_IN_USER, NO_THOUGHTS], ids=["smollm2", "plain", "inst", "think"]
 )
 def test_every_shape_is_said_character_by_character(tokenizer, template):
-    one = renderer(tokenizer, template)
+    one = chat_template(tokenizer, template)
     found = go_template(one)
     prove(template_of(modelfile(found.source, ["<|im_end|>"], 4096)), conversations(SHAPES), one)
 
 
 def test_a_system_message_that_the_template_brings_itself_is_written_only_where_none_is_given(tokenizer):
-    source = go_template(renderer(tokenizer)).source
+    source = go_template(chat_template(tokenizer)).source
     assert "You are a helpful AI assistant named SmolLM" in expand(source, [USER])
     assert "SmolLM" not in expand(source, [SYSTEM, USER])
     assert "SmolLM" not in expand(source, [{"role": "system", "content": ""}, USER])
 
 
 def test_a_template_without_system_turns_is_said_without_them(tokenizer):
-    one = renderer(tokenizer, NO_SYSTEM)
+    one = chat_template(tokenizer, NO_SYSTEM)
     found = go_template(one)
     prove(found.source, conversations([[USER], [USER, ANSWER, USER]]), one)
     assert "takes no system message" in found.notes[0]
@@ -74,7 +74,7 @@ def test_a_template_without_system_turns_is_said_without_them(tokenizer):
 
 @pytest.mark.parametrize(("template", "note"), [(TRIMMED, "strips blanks"), (NO_THOUGHTS, "drops earlier reasoning")])
 def test_what_go_cannot_do_to_a_content_is_noted_and_refused_where_a_row_needs_it(tokenizer, template, note):
-    one = renderer(tokenizer, template)
+    one = chat_template(tokenizer, template)
     found = go_template(one)
     assert note in found.notes[0]
     plain = {"role": "user", "content": "plain"}
@@ -95,7 +95,7 @@ def test_what_go_cannot_do_to_a_content_is_noted_and_refused_where_a_row_needs_i
 )
 def test_what_cannot_be_said_in_go_is_refused_with_the_reason(tokenizer, template, reason):
     with pytest.raises(ExportError, match=reason):
-        go_template(renderer(tokenizer, template))
+        go_template(chat_template(tokenizer, template))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_what_cannot_be_said_in_go_is_refused_with_the_reason(tokenizer, templat
     ],
 )
 def test_a_row_that_the_template_cannot_say_is_named(tokenizer, messages, tools, problem):
-    one = renderer(tokenizer)
+    one = chat_template(tokenizer)
     with pytest.raises(ExportError, match=f"rows:7: .*{problem}"):
         prove(go_template(one).source, [Conversation("rows:7", messages, tools)], one)
 

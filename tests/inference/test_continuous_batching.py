@@ -19,7 +19,7 @@ from ftkit.inference.sampling import Draw
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION
 from ftkit.modeling.load_for_inference import load_served
 from ftkit.modeling.model_source import find_source
-from ftkit.modeling.pretrained import Pretrained, Source
+from ftkit.modeling.pretrained import ModelSource, Pretrained
 from ftkit.modeling.tokenized_example import Ints
 from tests.tiny import FAMILIES, save_adapter, save_tiny, tiny_causal
 
@@ -39,8 +39,8 @@ class Loaded(Mixed):
 
 def loaded(family: str = "llama", **changes: Any) -> Pretrained:
     model = tiny_causal(family, attention=changes.pop("attention", GROUPED_ATTENTION), **changes).eval()
-    renderer: Any = SimpleNamespace(stop_ids=())
-    return Pretrained(Source("tiny", "tiny"), model, None, renderer, "fp32")
+    chat_template: Any = SimpleNamespace(stop_ids=())
+    return Pretrained(ModelSource("tiny", "tiny"), model, None, chat_template, "fp32")
 
 
 def prompts(beginning: int, lengths: tuple[int, ...] = (1, 9, 4, 60, 9, 20)) -> list[Ints]:

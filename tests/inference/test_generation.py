@@ -14,7 +14,7 @@ from ftkit.inference.constrained import Grammars
 from ftkit.inference.generation import BATCH, Generated, generate
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION
 from ftkit.modeling.load_for_inference import load_served
-from ftkit.modeling.pretrained import Pretrained, Source
+from ftkit.modeling.pretrained import ModelSource, Pretrained
 from ftkit.modeling.tokenized_example import Ints
 from ftkit.schema import ChoiceOutput, JsonOutput, TextOutput
 from tests.tiny import FAMILIES, tiny_causal
@@ -24,8 +24,8 @@ NEW = 12
 
 def pretrained(family: str = "llama", stop_ids: tuple[int, ...] = (), **changes: Any) -> Pretrained:
     model = tiny_causal(family, attention=GROUPED_ATTENTION, **changes).eval()
-    renderer: Any = SimpleNamespace(stop_ids=stop_ids)
-    return Pretrained(Source("tiny", "tiny"), model, None, renderer, "fp32")
+    chat_template: Any = SimpleNamespace(stop_ids=stop_ids)
+    return Pretrained(ModelSource("tiny", "tiny"), model, None, chat_template, "fp32")
 
 
 def by_transformers(family: str, prompts: list[Ints], **changes: Any) -> list[tuple[int, ...]]:
@@ -210,12 +210,12 @@ SCHEMA = {
 def test_answers_are_held_to_their_output(tiny_model):
     served = load_served(tiny_model)
     outputs = [JsonOutput(name="visit", json_schema=SCHEMA), ChoiceOutput(choices=("a.b", "no")), None, TextOutput()]
-    prompts = [served.renderer.prompt([{"role": "user", "content": f"note {n}"}]) for n in range(4)]
-    grammars = [*map(Grammars(served.tokenizer, served.renderer.stop_ids).of, outputs)]
+    prompts = [served.chat_template.encode_prompt([{"role": "user", "content": f"note {n}"}]) for n in range(4)]
+    grammars = [*map(Grammars(served.tokenizer, served.chat_template.stop_ids).of, outputs)]
     free = generate(served, prompts, max_new_tokens=30)
     for temperature in (0.0, 1.5):
         held = generate(served, prompts, max_new_tokens=30, temperature=temperature, grammars=grammars)
-        texts = [served.renderer.decode(one.ids) for one in held]
+        texts = [served.chat_template.decode(one.ids) for one in held]
         assert outputs[0].problems(texts[0]) == []
         assert outputs[0].format(outputs[0].parse(texts[0])) == texts[0]
         assert texts[1] in ("a.b", "no")
@@ -228,4 +228,4 @@ def test_a_schema_that_nothing_can_hold_is_refused(tiny_model):
     served = load_served(tiny_model)
     odd = JsonOutput(name="odd", json_schema={"type": "object", "properties": {"a": {"not": {"type": "integer"}}}})
     with pytest.raises(ConfigError, match="cannot be held to the schema"):
-        Grammars(served.tokenizer, served.renderer.stop_ids).of(odd)
+        Grammars(served.tokenizer, served.chat_template.stop_ids).of(odd)

@@ -39,7 +39,7 @@ def test_a_model_does_not_diverge_from_itself_and_does_from_another(served: Pret
         for weight in other.model.parameters():
             weight.add_(0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
     ((there, _),) = divergences(served, other, [TALK])
-    sequence = served.renderer.examples(TALK)[-1]
+    sequence = served.chat_template.encode_examples(TALK)[-1]
     ids = torch.from_numpy(sequence.ids.astype("int64")).unsqueeze(0)
     places = torch.from_numpy(sequence.supervised).nonzero().flatten() - 1
     one, two = (model(input_ids=ids).logits[0, places].log_softmax(dim=-1) for model in (served.model, other.model))

@@ -8,19 +8,21 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftkit.modeling.attention import Tree, attend
-from ftkit.modeling.prefix_tree import Pack, pack
+from ftkit.modeling.attention import TreeAttentionMask, tree_attention_forward
+from ftkit.modeling.prefix_tree import PackedSequence, pack_sequences
 from tests.modeling.sequences import family_of_rows, visible
 from tests.modeling.test_prefix_tree import many
 
 HEADS, SIZE = 4, 8
 
 
-def ancestors(one: Pack) -> np.ndarray:
+def ancestors(one: PackedSequence) -> np.ndarray:
     """[T, T]: whether the row sees the column, found by walking from segment to enclosing segment."""
     mask = np.zeros((len(one.ids), len(one.ids)), dtype=bool)
     for segment in one.segments:
-        chain = [other for other in one.segments if other.start <= segment.start and segment.reach <= other.reach]
+        chain = [
+            other for other in one.segments if other.start <= segment.start and segment.subtree_end <= other.subtree_end
+        ]
         for query in range(segment.start, segment.end):
             for other in chain:
                 mask[query, other.start : min(other.end, query + 1)] = True
@@ -29,8 +31,8 @@ def ancestors(one: Pack) -> np.ndarray:
 
 @given(many, st.booleans())
 def test_the_mask_rule_of_flex_attention_is_that_of_the_tree(sequences, share):
-    one = pack(sequences, share=share)
-    reach = one.reach
+    one = pack_sequences(sequences, share=share)
+    reach = one.subtree_end
     query, key = np.arange(len(reach))[:, None], np.arange(len(reach))[None, :]
     rule = (key <= query) & (query < reach[key])
     np.testing.assert_array_equal(rule, ancestors(one))
@@ -39,9 +41,9 @@ def test_the_mask_rule_of_flex_attention_is_that_of_the_tree(sequences, share):
 
 @given(many, st.booleans())
 def test_the_calls_of_the_kernel_cover_the_mask_once(sequences, share):
-    one = pack(sequences, share=share)
+    one = pack_sequences(sequences, share=share)
     covered = np.zeros((len(one.ids), len(one.ids)), dtype=int)
-    for q0, q1, k0, k1, causal in Tree.of(one, torch.device("cpu")).spans:
+    for q0, q1, k0, k1, causal in TreeAttentionMask.from_pack(one, torch.device("cpu")).spans:
         block = np.ones((q1 - q0, k1 - k0), dtype=int)
         covered[q0:q1, k0:k1] += np.tril(block) if causal else block
     np.testing.assert_array_equal(covered, ancestors(one).astype(int))
@@ -50,14 +52,16 @@ def test_the_calls_of_the_kernel_cover_the_mask_once(sequences, share):
 @pytest.mark.parametrize("kv_heads", [HEADS, 2, 1])
 @pytest.mark.parametrize("scaling", [None, 0.2])
 def test_attention_and_its_gradients_are_those_of_the_masked_softmax(kv_heads, scaling):
-    one = pack(family_of_rows())
+    one = pack_sequences(family_of_rows())
     length = len(one.ids)
     torch.manual_seed(0)
     query = torch.randn(1, HEADS, length, SIZE, requires_grad=True)
     key, value = (torch.randn(1, kv_heads, length, SIZE, requires_grad=True) for _ in range(2))
     given_back = torch.randn(1, length, HEADS, SIZE)
 
-    out, _ = attend(torch.nn.Module(), query, key, value, None, scaling=scaling, tree=Tree.of(one, query.device))
+    out, _ = tree_attention_forward(
+        torch.nn.Module(), query, key, value, None, scaling=scaling, tree=TreeAttentionMask.from_pack(one, query.device)
+    )
     found = torch.autograd.grad((out * given_back).sum(), (query, key, value))
 
     wide_key, wide_value = (x.repeat_interleave(HEADS // kv_heads, dim=1) for x in (key, value))

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftkit.errors import DataError, ModelError, Place
-from ftkit.modeling.chat_template import PLAIN_TEMPLATE, Renderer
-from ftkit.modeling.tokenized_example import Rendered
+from ftkit.modeling.chat_template import PLAIN_TEMPLATE, ChatTemplate
+from ftkit.modeling.tokenized_example import TokenizedConversation
 from ftkit.task import Message
 from tests.tiny import END
 
@@ -46,17 +46,17 @@ CALL = {"id": "1", "type": "function", "function": {"name": "weather", "argument
 def with_template(tokenizer: Any) -> Any:
     """Makes a renderer of a chat template over SmolLM2's vocabulary."""
 
-    def make(template: str | None) -> Renderer:
+    def make(template: str | None) -> ChatTemplate:
         own = copy.deepcopy(tokenizer)
         own.chat_template = template
-        return Renderer(own)
+        return ChatTemplate(own)
 
     return make
 
 
 @pytest.fixture(scope="module")
-def renderer(tokenizer: Any) -> Renderer:
-    return Renderer(copy.deepcopy(tokenizer))
+def chat_template(tokenizer: Any) -> ChatTemplate:
+    return ChatTemplate(copy.deepcopy(tokenizer))
 
 
 def chat(*contents: str, **last: Any) -> list[Message]:
@@ -68,27 +68,27 @@ def chat(*contents: str, **last: Any) -> list[Message]:
     return messages
 
 
-def supervised_texts(renderer: Renderer, one: Rendered) -> list[str]:
+def supervised_texts(chat_template: ChatTemplate, one: TokenizedConversation) -> list[str]:
     """The runs of supervised tokens as texts, special tokens shown."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], one.supervised.astype(int), [0]])))
     return [
-        renderer.tokenizer.decode(one.ids[start:end])
+        chat_template.tokenizer.decode(one.ids[start:end])
         for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
     ]
 
 
-def test_only_the_answer_and_its_end_are_learnt_and_nothing_follows(renderer):
-    (one,) = renderer.examples(chat("Where does it hurt?", '{"place": "knee"}'))
-    assert supervised_texts(renderer, one) == ['{"place": "knee"}<|im_end|>']
+def test_only_the_answer_and_its_end_are_learnt_and_nothing_follows(chat_template):
+    (one,) = chat_template.encode_examples(chat("Where does it hurt?", '{"place": "knee"}'))
+    assert supervised_texts(chat_template, one) == ['{"place": "knee"}<|im_end|>']
     assert one.ids[-1] == END
     assert one.supervised[-1]
     assert not one.supervised[0]
 
 
-def test_the_end_is_learnt_although_it_is_also_the_padding(renderer):
-    assert renderer.tokenizer.pad_token_id == renderer.tokenizer.eos_token_id == END
-    (one,) = renderer.examples(chat("a", "b", "c", "d"))
-    assert supervised_texts(renderer, one) == ["b<|im_end|>", "d<|im_end|>"]
+def test_the_end_is_learnt_although_it_is_also_the_padding(chat_template):
+    assert chat_template.tokenizer.pad_token_id == chat_template.tokenizer.eos_token_id == END
+    (one,) = chat_template.encode_examples(chat("a", "b", "c", "d"))
+    assert supervised_texts(chat_template, one) == ["b<|im_end|>", "d<|im_end|>"]
 
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="<|>"), max_size=20)
@@ -96,98 +96,100 @@ text = st.text(st.characters(codec="utf-8", exclude_characters="<|>"), max_size=
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(st.lists(st.tuples(text, text), min_size=1, max_size=3), st.none() | text)
-def test_what_is_asked_is_the_beginning_of_what_was_learnt(renderer, turns, system):
+def test_what_is_asked_is_the_beginning_of_what_was_learnt(chat_template, turns, system):
     messages = chat(*(content for turn in turns for content in turn))
     if system is not None:
         messages = [{"role": "system", "content": system}, *messages]
-    (one,) = renderer.examples(messages)
+    (one,) = chat_template.encode_examples(messages)
     # SmolLM2's vocabulary lacks some bytes, so a text can come back without them.
-    ends = [renderer.tokenizer(f"{answer}<|im_end|>", add_special_tokens=False)["input_ids"] for _, answer in turns]
-    assert supervised_texts(renderer, one) == renderer.tokenizer.batch_decode(ends)
+    ends = [
+        chat_template.tokenizer(f"{answer}<|im_end|>", add_special_tokens=False)["input_ids"] for _, answer in turns
+    ]
+    assert supervised_texts(chat_template, one) == chat_template.tokenizer.batch_decode(ends)
     for number, message in enumerate(messages):
         if message["role"] == "assistant":
-            asked = renderer.prompt(messages[:number])
+            asked = chat_template.encode_prompt(messages[:number])
             assert one.ids[: len(asked)].tolist() == asked.tolist()
             assert not one.supervised[len(asked) - 1]
             assert one.supervised[len(asked)]
 
 
-def test_turns_of_weight_zero_are_read_but_not_learnt(renderer):
+def test_turns_of_weight_zero_are_read_but_not_learnt(chat_template):
     messages = chat("a", "first", "b", "second", "c", "third")
     messages[1]["weight"] = 0
-    (one,) = renderer.examples(messages)
-    assert supervised_texts(renderer, one) == ["second<|im_end|>", "third<|im_end|>"]
-    assert "first" in renderer.tokenizer.decode(one.ids)
+    (one,) = chat_template.encode_examples(messages)
+    assert supervised_texts(chat_template, one) == ["second<|im_end|>", "third<|im_end|>"]
+    assert "first" in chat_template.tokenizer.decode(one.ids)
 
     messages[5]["weight"] = 0
-    (one,) = renderer.examples(messages)
-    assert supervised_texts(renderer, one) == ["second<|im_end|>"]
-    assert "third" not in renderer.tokenizer.decode(one.ids)
+    (one,) = chat_template.encode_examples(messages)
+    assert supervised_texts(chat_template, one) == ["second<|im_end|>"]
+    assert "third" not in chat_template.tokenizer.decode(one.ids)
 
     messages[3]["weight"] = 0
     with pytest.raises(DataError, match=r"^chats\.jsonl:7: no assistant turn to learn from"):
-        renderer.examples(messages, place=PLACE)
+        chat_template.encode_examples(messages, place=PLACE)
 
 
 def test_a_template_that_rewrites_history_gives_one_sequence_a_turn(with_template):
-    renderer = with_template(REASONING)
+    chat_template = with_template(REASONING)
     messages = chat("a", "<think>hm</think>one", "b", "<think>so</think>two", "c", "<think>oh</think>three")
     messages[3]["weight"] = 0
-    rows = renderer.examples(messages)
+    rows = chat_template.encode_examples(messages)
     assert len(rows) == 2
     for row, number in zip(rows, (1, 5), strict=True):
-        asked = renderer.prompt(messages[:number])
+        asked = chat_template.encode_prompt(messages[:number])
         answer = f"{messages[number]['content']}<|im_end|>"
         assert row.ids[: len(asked)].tolist() == asked.tolist()
         assert not row.supervised[: len(asked)].any()
         assert row.supervised[len(asked) :].all()
-        assert renderer.tokenizer.decode(row.ids[len(asked) :]) == answer
-    assert "hm" not in renderer.tokenizer.decode(rows[1].ids)
+        assert chat_template.tokenizer.decode(row.ids[len(asked) :]) == answer
+    assert "hm" not in chat_template.tokenizer.decode(rows[1].ids)
 
 
 def test_a_conversation_that_such_a_template_would_rewrite_can_be_asked(with_template):
     messages = chat("a", "<think>hm</think>one", "b")
-    text = with_template(REASONING).tokenizer.decode(with_template(REASONING).prompt(messages))
+    text = with_template(REASONING).tokenizer.decode(with_template(REASONING).encode_prompt(messages))
     assert text == (
         "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\none<|im_end|>\n"
         "<|im_start|>user\nb<|im_end|>\n<|im_start|>assistant\n"
     )
 
 
-def test_tool_calls_that_the_template_leaves_out_are_an_error(renderer):
+def test_tool_calls_that_the_template_leaves_out_are_an_error(chat_template):
     messages = chat("Weather?", None, tool_calls=[CALL])
     with pytest.raises(DataError) as caught:
-        renderer.examples(messages, place=PLACE)
+        chat_template.encode_examples(messages, place=PLACE)
     assert caught.value.field == "messages[1].tool_calls"
     assert str(caught.value).startswith("chats.jsonl:7: messages[1].tool_calls: the model's chat template leaves out")
 
 
-def test_tools_that_the_template_leaves_out_are_an_error(renderer):
+def test_tools_that_the_template_leaves_out_are_an_error(chat_template):
     with pytest.raises(DataError) as caught:
-        renderer.examples(chat("Weather?", "Rain."), [TOOL], PLACE)
+        chat_template.encode_examples(chat("Weather?", "Rain."), [TOOL], PLACE)
     assert caught.value.field == "tools"
 
 
 def test_tool_calls_that_the_template_shows_are_learnt(with_template):
-    renderer = with_template(TOOLS_SHOWN)
+    chat_template = with_template(TOOLS_SHOWN)
     messages: list[Any] = [
         *chat("Weather?", None, tool_calls=[CALL]),
         {"role": "tool", "content": "4 degrees", "tool_call_id": "1"},
         {"role": "assistant", "content": "Cold."},
     ]
-    (one,) = renderer.examples(messages, [TOOL])
-    assert supervised_texts(renderer, one) == ["weatherOslo<|im_end|>", "Cold.<|im_end|>"]
-    asked = renderer.prompt(messages[:1], [TOOL])
+    (one,) = chat_template.encode_examples(messages, [TOOL])
+    assert supervised_texts(chat_template, one) == ["weatherOslo<|im_end|>", "Cold.<|im_end|>"]
+    asked = chat_template.encode_prompt(messages[:1], [TOOL])
     assert one.ids[: len(asked)].tolist() == asked.tolist()
 
 
 def test_a_tokenizer_without_a_template_gets_a_plain_one(with_template):
-    renderer = with_template(None)
-    assert renderer.tokenizer.chat_template == PLAIN_TEMPLATE
-    assert renderer.template_hash != ""
-    (one,) = renderer.examples(chat("a", "b"))
-    assert renderer.tokenizer.decode(one.ids) == "### user\na<|im_end|>\n### assistant\nb<|im_end|>"
-    assert supervised_texts(renderer, one) == ["b<|im_end|>"]
+    chat_template = with_template(None)
+    assert chat_template.tokenizer.chat_template == PLAIN_TEMPLATE
+    assert chat_template.template_hash != ""
+    (one,) = chat_template.encode_examples(chat("a", "b"))
+    assert chat_template.tokenizer.decode(one.ids) == "### user\na<|im_end|>\n### assistant\nb<|im_end|>"
+    assert supervised_texts(chat_template, one) == ["b<|im_end|>"]
 
 
 def test_a_template_that_raises_is_the_models_fault(with_template):
@@ -195,9 +197,9 @@ def test_a_template_that_raises_is_the_models_fault(with_template):
         "{%- if messages[0].role == 'system' -%}{{ raise_exception('System role not supported') }}{%- endif -%}"
         + PLAIN_TEMPLATE
     )
-    renderer = with_template(template)
+    chat_template = with_template(template)
     with pytest.raises(ModelError, match="cannot render this conversation: System role not supported"):
-        renderer.prompt([{"role": "system", "content": "s"}, *chat("a")])
+        chat_template.encode_prompt([{"role": "system", "content": "s"}, *chat("a")])
 
 
 def test_a_template_that_never_ends_a_turn_is_refused(with_template):
@@ -215,7 +217,7 @@ def test_a_turn_without_an_end_is_an_error_with_its_place(with_template):
         "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
     )
     with pytest.raises(DataError, match="no end-of-turn token") as caught:
-        with_template(template).examples(chat("a", "b", "c", "open"), place=PLACE)
+        with_template(template).encode_examples(chat("a", "b", "c", "open"), place=PLACE)
     assert caught.value.place == PLACE
     assert caught.value.field == "messages[3]"
 
@@ -244,24 +246,24 @@ def test_the_beginning_of_the_sequence_is_not_doubled():
         "{%- else -%}{{- m.content + ' ' + eos_token -}}{%- endif -%}"
         "{%- endfor -%}"
     )
-    renderer = Renderer(tokenizer)
-    (one,) = renderer.examples(chat("a", "b", "b", "a"))
+    chat_template = ChatTemplate(tokenizer)
+    (one,) = chat_template.encode_examples(chat("a", "b", "b", "a"))
     assert one.ids.tolist() == [0, 2, 4, 3, 5, 1, 2, 5, 3, 4, 1]
     assert one.supervised.tolist() == [False] * 4 + [True] * 2 + [False] * 3 + [True] * 2
-    assert renderer.prompt(chat("a")).tolist() == [0, 2, 4, 3]
+    assert chat_template.encode_prompt(chat("a")).tolist() == [0, 2, 4, 3]
 
 
 def test_stops_are_the_end_of_turn_and_what_the_model_itself_stops_at(tokenizer):
-    assert Renderer(copy.deepcopy(tokenizer)).stop_ids == (END,)
-    assert Renderer(copy.deepcopy(tokenizer), (0, END)).stop_ids == (0, END)
+    assert ChatTemplate(copy.deepcopy(tokenizer)).stop_ids == (END,)
+    assert ChatTemplate(copy.deepcopy(tokenizer), (0, END)).stop_ids == (0, END)
 
 
-def test_decoding_leaves_special_tokens_out(renderer):
-    (one,) = renderer.examples(chat("a", "größer € 🙂"))
-    assert renderer.decode(one.ids[one.supervised].tolist()) == "größer € 🙂"
+def test_decoding_leaves_special_tokens_out(chat_template):
+    (one,) = chat_template.encode_examples(chat("a", "größer € 🙂"))
+    assert chat_template.decode(one.ids[one.supervised].tolist()) == "größer € 🙂"
 
 
-def test_the_hash_is_that_of_the_template(with_template, renderer):
+def test_the_hash_is_that_of_the_template(with_template, chat_template):
     assert with_template(REASONING).template_hash == with_template(REASONING).template_hash
-    assert with_template(REASONING).template_hash != renderer.template_hash
-    assert renderer.template_hash.startswith("sha256:")
+    assert with_template(REASONING).template_hash != chat_template.template_hash
+    assert chat_template.template_hash.startswith("sha256:")

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from ftkit.modeling.attention import TREE_ATTENTION
-from ftkit.modeling.packed_forward import Forward, why_not_shared
-from ftkit.modeling.prefix_tree import pack, packs_within
-from ftkit.modeling.tokenized_example import Rendered
+from ftkit.modeling.packed_forward import PackedForward, prefix_sharing_problem
+from ftkit.modeling.prefix_tree import pack_examples, pack_sequences
+from ftkit.modeling.tokenized_example import TokenizedConversation
 from tests.modeling.sequences import alone, family_of_rows, rows_without_common_beginnings
 from tests.tiny import FAMILIES, tiny_causal, tiny_config
 
@@ -28,7 +28,7 @@ def pair_of(family: str, **changes: Any) -> tuple[Any, Any]:
     return packed, plain
 
 
-def loss_alone(model: Any, rows: list[Rendered]) -> torch.Tensor:
+def loss_alone(model: Any, rows: list[TokenizedConversation]) -> torch.Tensor:
     """Sum of the supervised tokens' losses, each row through transformers alone, labels as its trainers make them."""
     total = torch.zeros(())
     for row in rows:
@@ -49,16 +49,16 @@ def gradients(model: Any) -> dict[str, torch.Tensor]:
 def test_packed_loss_and_gradients_are_those_of_the_rows_alone(family):
     packed, plain = pair_of(family)
     for rows in (family_of_rows(), rows_without_common_beginnings(), family_of_rows()[:1] * 3):
-        assert why_not_shared(packed, CPU, rows) is None
+        assert prefix_sharing_problem(packed, CPU, rows) is None
         expected = loss_alone(plain, rows)
         expected.backward()
         wanted = gradients(plain)
         for share in (True, False):
-            total, losses = Forward(packed, CPU, shared=True).loss(pack(rows, share=share))
+            total, losses = PackedForward(packed, CPU, shared=True).loss(pack_sequences(rows, share=share))
             total.backward()
             found = gradients(packed)
             assert float(total.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
-            assert losses.shape == pack(rows, share=share).targets.shape
+            assert losses.shape == pack_sequences(rows, share=share).targets.shape
             assert found.keys() == wanted.keys()
             for name, gradient in wanted.items():
                 difference = float((found[name] - gradient).norm())
@@ -70,18 +70,18 @@ def test_packed_loss_and_gradients_are_those_of_the_rows_alone(family):
 def test_the_likeliest_tokens_are_those_of_each_row_alone(shared):
     packed, plain = pair_of("llama")
     rows = family_of_rows()
-    one = pack(rows, share=shared)
+    one = pack_sequences(rows, share=shared)
     argmax = np.zeros_like(one.targets)
     with torch.no_grad():
         found = [plain(input_ids=torch.from_numpy(row.ids).long().unsqueeze(0)).logits[0].argmax(-1) for row in rows]
-    for prediction, asker in zip(one.predictions, one.askers, strict=True):
-        argmax[prediction] = found[asker][one.positions[one.at[prediction]]]
+    for prediction, asker in zip(one.prediction_indices, one.sequence_indices, strict=True):
+        argmax[prediction] = found[asker][one.positions[one.logit_indices[prediction]]]
     one = replace(one, targets=np.where(np.arange(len(argmax)) % 2, argmax, one.targets))
     likeliest = torch.zeros(len(argmax), dtype=torch.bool)
-    with_it, _ = Forward(packed, CPU, shared=shared).loss(one, likeliest=likeliest)
+    with_it, _ = PackedForward(packed, CPU, shared=shared).loss(one, likeliest=likeliest)
     assert likeliest.tolist() == (one.targets == argmax).tolist()
     assert 0 < int(likeliest.sum()) < len(argmax)
-    assert torch.equal(with_it, Forward(packed, CPU, shared=shared).loss(one)[0])
+    assert torch.equal(with_it, PackedForward(packed, CPU, shared=shared).loss(one)[0])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -94,7 +94,7 @@ def test_log_probabilities_and_their_gradients_are_those_of_each_row_alone(famil
     (expected**2 @ factors).backward()
     if not shared:
         packed.set_attn_implementation("sdpa")
-    found = Forward(packed, CPU, shared=shared).log_probabilities(pack(rows, share=shared))
+    found = PackedForward(packed, CPU, shared=shared).sequence_logprobs(pack_sequences(rows, share=shared))
     (found**2 @ factors).backward()
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     same_gradients(gradients(packed), gradients(plain))
@@ -110,10 +110,10 @@ def test_scores_and_their_gradients_are_those_transformers_reads_off_the_last_to
     expected = torch.cat([plain(input_ids=one).logits[:, 0] for one in ids])
     (expected @ factors).backward()
     if shared:
-        assert why_not_shared(packed, CPU, rows) is None
+        assert prefix_sharing_problem(packed, CPU, rows) is None
     else:
         packed.set_attn_implementation("sdpa")
-    found = Forward(packed, CPU, shared=shared).scores(pack(rows, share=shared))
+    found = PackedForward(packed, CPU, shared=shared).scores(pack_sequences(rows, share=shared))
     (found @ factors).backward()
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     same_gradients(gradients(packed), gradients(plain))
@@ -144,12 +144,12 @@ def same_gradients(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tenso
 
 def test_losses_of_many_packs_add_up_to_that_of_one():
     packed, _ = pair_of("llama")
-    forward, rows = Forward(packed, CPU, shared=True), family_of_rows()
+    forward, rows = PackedForward(packed, CPU, shared=True), family_of_rows()
     with torch.no_grad():
-        whole = float(forward.loss(pack(rows))[0])
+        whole = float(forward.loss(pack_sequences(rows))[0])
     for budget in (1, 40, 80):
         with torch.no_grad():
-            parts = [float(forward.loss(one)[0]) for one, _ in packs_within(alone(rows), budget)]
+            parts = [float(forward.loss(one)[0]) for one, _ in pack_examples(alone(rows), budget)]
         assert len(parts) > 1
         assert sum(parts) == pytest.approx(whole, rel=1e-5)
 
@@ -158,22 +158,22 @@ def test_a_window_shorter_than_the_rows_is_refused():
     rows = family_of_rows()
     longest = max(len(row.ids) for row in rows)
     packed, _ = pair_of("mistral", sliding_window=longest - 1)
-    assert why_not_shared(packed, CPU, rows) == (
+    assert prefix_sharing_problem(packed, CPU, rows) == (
         f"its attention slides over windows of {longest - 1} tokens, and the longest row has {longest}"
     )
     packed, _ = pair_of("mistral", sliding_window=longest)
-    assert why_not_shared(packed, CPU, rows) is None
+    assert prefix_sharing_problem(packed, CPU, rows) is None
 
 
 def test_attention_of_another_kind_is_refused():
     model = tiny_causal("qwen3_next", attention=TREE_ATTENTION)
-    reason = why_not_shared(model, CPU, family_of_rows())
+    reason = prefix_sharing_problem(model, CPU, family_of_rows())
     assert reason == "it has layers of kind linear_attention, which cannot follow a tree of rows"
 
 
 def test_a_model_that_keeps_its_own_attention_is_refused():
     model = tiny_causal("llama", attention="eager")
-    assert "does not take ftkit's attention" in str(why_not_shared(model, CPU, family_of_rows()))
+    assert "does not take ftkit's attention" in str(prefix_sharing_problem(model, CPU, family_of_rows()))
 
 
 def test_a_model_whose_packed_loss_differs_is_refused(monkeypatch):
@@ -190,7 +190,7 @@ def test_a_model_whose_packed_loss_differs_is_refused(monkeypatch):
         return counting(**kwargs) if kwargs.get("tree") is not None else forward(*args, **kwargs)
 
     monkeypatch.setattr(decoder, "forward", plain)
-    reason = why_not_shared(packed, CPU, rows)
+    reason = prefix_sharing_problem(packed, CPU, rows)
     assert "its loss on two packed rows is" in str(reason)
 
 
@@ -205,6 +205,6 @@ def test_a_model_that_takes_no_tree_is_refused(monkeypatch):
         return forward(*args, **kwargs)
 
     monkeypatch.setattr(decoder, "forward", strict)
-    reason = str(why_not_shared(packed, CPU, family_of_rows()))
+    reason = str(prefix_sharing_problem(packed, CPU, family_of_rows()))
     assert "does not take a tree of rows" in reason
     assert "unexpected keyword argument" in reason

@@ -13,7 +13,7 @@ import torch
 from ftkit.errors import ModelError
 from ftkit.modeling.embedded_model import EMBEDDED
 from ftkit.modeling.load_for_inference import load_for_answers
-from ftkit.modeling.model_source import Quantisation, find_source
+from ftkit.modeling.model_source import Quantization, find_source
 from ftkit.modeling.pretrained import load_pretrained
 
 CPU = torch.device("cpu")
@@ -54,7 +54,7 @@ def test_an_adapter_of_another_tool_is_found_with_its_base(tmp_path):
     record = {"base_name": "other/base", "quantisation": {"quant_type": "nf4", "double_quant": False}}
     (tmp_path / "ftkit.json").write_text(json.dumps(record))
     assert find_source(str(tmp_path)).base == "other/base"
-    assert find_source(str(tmp_path)).quantisation == Quantisation("nf4", double_quant=False)
+    assert find_source(str(tmp_path)).quantisation == Quantization("nf4", double_quant=False)
 
 
 @pytest.mark.parametrize("text", ["{}", '{"base_model_name_or_path": null}', "{", "[]"])
@@ -110,4 +110,4 @@ def test_what_the_model_is_made_for_is_known(tiny_model):
     assert loaded.max_length == 512
     assert loaded.precision == "bf16"
     assert loaded.model.dtype == torch.bfloat16
-    assert loaded.renderer.stop_ids == (2,)
+    assert loaded.chat_template.stop_ids == (2,)

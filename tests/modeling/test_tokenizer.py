@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftkit.errors import ModelError
-from ftkit.modeling.chat_template import Renderer
+from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.model_source import find_source
 from ftkit.modeling.pretrained import load_pretrained
-from ftkit.modeling.tokenizer import load_renderer, shown_tokens
+from ftkit.modeling.tokenizer import load_chat_template, token_texts
 
 TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 
@@ -31,12 +31,12 @@ def test_it_is_the_renderer_of_the_whole_model(copy, stops):
     if stops is not None:
         (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": stops}))
     source = find_source(str(copy))
-    whole = load_pretrained(source, precision="fp32", device=torch.device("cpu")).renderer
+    whole = load_pretrained(source, precision="fp32", device=torch.device("cpu")).chat_template
     (copy / "model.safetensors").unlink()
-    alone = load_renderer(source)
+    alone = load_chat_template(source)
     assert alone.stop_ids == whole.stop_ids
     assert alone.template_hash == whole.template_hash
-    (seen,), (expected,) = alone.examples(TURNS), whole.examples(TURNS)
+    (seen,), (expected,) = alone.encode_examples(TURNS), whole.encode_examples(TURNS)
     assert seen.ids.tolist() == expected.ids.tolist()
     assert seen.supervised.tolist() == expected.supervised.tolist()
 
@@ -44,17 +44,17 @@ def test_it_is_the_renderer_of_the_whole_model(copy, stops):
 def test_what_cannot_be_loaded_is_named(copy):
     (copy / "ftkit.json").write_text(json.dumps({"template_hash": "sha256:0"}))
     with pytest.raises(ModelError, match="is not the one the model was trained with"):
-        load_renderer(find_source(str(copy)))
+        load_chat_template(find_source(str(copy)))
     (copy / "tokenizer.json").write_text("{")
     with pytest.raises(ModelError, match="cannot load the tokenizer of"):
-        load_renderer(find_source(str(copy)))
+        load_chat_template(find_source(str(copy)))
 
 
 @settings(max_examples=60, deadline=None)
 @given(said=st.text(st.characters(codec="utf-8"), max_size=30).filter(str.strip))
 def test_shown_tokens_are_the_whole_text(tokenizer, said):
-    renderer = Renderer(tokenizer)
-    (rendered,) = renderer.examples([TURNS[0], {"role": "assistant", "content": said}])
-    shown = list(shown_tokens(renderer, rendered))
+    chat_template = ChatTemplate(tokenizer)
+    (rendered,) = chat_template.encode_examples([TURNS[0], {"role": "assistant", "content": said}])
+    shown = list(token_texts(chat_template, rendered))
     assert "".join(token.text for token in shown) == tokenizer.decode(rendered.ids.tolist())
     assert [token.supervised for token in shown for _ in range(token.count)] == rendered.supervised.tolist()

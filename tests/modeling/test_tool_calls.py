@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftkit.modeling.chat_template import Renderer
-from ftkit.modeling.tool_calls import WrittenCalls, call_format, read_answer
+from ftkit.modeling.chat_template import ChatTemplate
+from ftkit.modeling.tool_calls import FormatToolCallParser, detect_tool_call_format, parse_tool_calls
 
 CALL = '<tool_call>\n{"name": "find", "arguments": {"drug": "aspirin"}}\n</tool_call>'
 LISTED = '[TOOL_CALLS] [{"name": "find", "arguments": {"drug": "aspirin"}}]'
@@ -22,7 +22,7 @@ BARE = '{"name": "find", "parameters": {"drug": "aspirin"}}'
 
 
 def read(text: str, form: Any = "tagged", cuts: tuple[int, ...] = (), **options: Any) -> tuple[str, list[Any]]:
-    reader = WrittenCalls(form, ASKED, **options)
+    reader = FormatToolCallParser(form, ASKED, **options)
     places = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
     said = "".join(reader.push(text[begin:end]) for begin, end in itertools.pairwise(places))
     rest, calls = reader.end()
@@ -64,11 +64,11 @@ def test_a_call_that_was_cut_off_after_its_object_counts():
 
 
 def test_formats_are_known_by_the_template():
-    assert call_format("… <tool_call>{{ tool_call | tojson }}</tool_call>") == "tagged"
-    assert call_format("<tool_call>\n<function=name>") is None
-    assert call_format("[TOOL_CALLS]{{ calls }}") == "listed"
-    assert call_format("[TOOL_CALLS]{{ name }}[ARGS]{{ arguments }}") is None
-    assert call_format("{{ message.content }}") is None
+    assert detect_tool_call_format("… <tool_call>{{ tool_call | tojson }}</tool_call>") == "tagged"
+    assert detect_tool_call_format("<tool_call>\n<function=name>") is None
+    assert detect_tool_call_format("[TOOL_CALLS]{{ calls }}") == "listed"
+    assert detect_tool_call_format("[TOOL_CALLS]{{ name }}[ARGS]{{ arguments }}") is None
+    assert detect_tool_call_format("{{ message.content }}") is None
 
 
 RANK = {"type": "object", "properties": {"rank": {"type": "integer"}}}
@@ -90,37 +90,37 @@ MARKED = {
 
 
 @pytest.fixture
-def templated(tokenizer: Any) -> Renderer:
+def templated(tokenizer: Any) -> ChatTemplate:
     """A renderer whose tokenizer says how answers are to be read."""
     own = copy.deepcopy(tokenizer)
     own.response_template = MARKED
-    return Renderer(own)
+    return ChatTemplate(own)
 
 
-def asked_and_said(renderer: Renderer, said: str) -> tuple[Any, list[int]]:
-    prompt = renderer.prompt([{"role": "user", "content": "Which drug?"}])
-    return prompt, renderer.tokenizer(said, add_special_tokens=False)["input_ids"]
+def asked_and_said(chat_template: ChatTemplate, said: str) -> tuple[Any, list[int]]:
+    prompt = chat_template.encode_prompt([{"role": "user", "content": "Which drug?"}])
+    return prompt, chat_template.tokenizer(said, add_special_tokens=False)["input_ids"]
 
 
 def test_a_tokenizers_own_template_is_followed(templated):
     prompt, ids = asked_and_said(templated, "I look.<call find><drug>aspirin</drug><rank>2</rank></call><|im_end|>")
-    text, [call] = read_answer(templated, prompt, ids, TOOLS)
+    text, [call] = parse_tool_calls(templated, prompt, ids, TOOLS)
     assert text == "I look."
     assert call["function"]["name"] == "find"
     assert json.loads(call["function"]["arguments"]) == {"drug": "aspirin", "rank": 2}
-    assert read_answer(templated, prompt, ids, TOOLS)[1] == [call]
+    assert parse_tool_calls(templated, prompt, ids, TOOLS)[1] == [call]
 
 
 @pytest.mark.parametrize("said", ["Aspirin.<|im_end|>", "<call fi", "<call find><rank>2<|im_end|>"])
 def test_without_a_whole_call_the_answer_is_what_it_was(templated, said):
     prompt, ids = asked_and_said(templated, said)
-    text, calls = read_answer(templated, prompt, ids, TOOLS)
+    text, calls = parse_tool_calls(templated, prompt, ids, TOOLS)
     assert calls or text == templated.decode(ids)
 
 
 def test_nothing_is_read_as_a_call_where_no_tools_were_offered(tokenizer):
-    renderer = Renderer(copy.deepcopy(tokenizer))
-    renderer.tokenizer.chat_template += "{# <tool_call> #}"
-    prompt, ids = asked_and_said(renderer, CALL)
-    assert read_answer(renderer, prompt, ids, None) == (CALL, [])
-    assert [call["function"]["name"] for call in read_answer(renderer, prompt, ids, TOOLS)[1]] == ["find"]
+    chat_template = ChatTemplate(copy.deepcopy(tokenizer))
+    chat_template.tokenizer.chat_template += "{# <tool_call> #}"
+    prompt, ids = asked_and_said(chat_template, CALL)
+    assert parse_tool_calls(chat_template, prompt, ids, None) == (CALL, [])
+    assert [call["function"]["name"] for call in parse_tool_calls(chat_template, prompt, ids, TOOLS)[1]] == ["find"]

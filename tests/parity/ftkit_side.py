@@ -15,10 +15,10 @@ import ftkit as ft
 from ftkit.graders import Grade, Setting
 from ftkit.inference.generation import Generated
 from ftkit.modeling.model_source import find_source
-from ftkit.modeling.packed_forward import Forward
-from ftkit.modeling.prefix_tree import Pack, packs_within
+from ftkit.modeling.packed_forward import PackedForward
+from ftkit.modeling.prefix_tree import PackedSequence, pack_examples
 from ftkit.modeling.pretrained import Pretrained, load_pretrained
-from ftkit.modeling.tokenized_example import Example, Rendered
+from ftkit.modeling.tokenized_example import Example, TokenizedConversation
 from ftkit.recipe import RecipeFacts
 from ftkit.training import job as training
 from ftkit.training.adapter_modes import Before
@@ -67,11 +67,11 @@ def pairs_batch(
     loaded = load_pretrained(find_source(folder), precision="fp32", device=where, scores=method.scores)
     adapter = recipe.adapter.resolve(total_steps=1)
     adapted = adapt(loaded.model, adapter, total_steps=1, seed=0, scores=method.scores)
-    forward = Forward(adapted.inner, where, shared=True)
+    forward = PackedForward(adapted.inner, where, shared=True)
     rows = TokenRows([[_example(pair)] for pair in given], tokens=0, supervised=0, longest=0)
 
-    def packs(examples: Sequence[Example]) -> list[tuple[Pack, list[Example]]]:
-        return list(packs_within(examples, 4096))
+    def packs(examples: Sequence[Example]) -> list[tuple[PackedSequence, list[Example]]]:
+        return list(pack_examples(examples, 4096))
 
     if method.refers:
         give_reference([rows], log_probabilities(forward, rows, packs))
@@ -159,15 +159,15 @@ def _take(weights: Mapping[str, torch.Tensor], adapted: Adapted) -> None:
         adapted.parameters[name].data.copy_(value)
 
 
-def _sequence(prompt: list[int], answer: list[int]) -> Rendered:
+def _sequence(prompt: list[int], answer: list[int]) -> TokenizedConversation:
     ids = np.array(prompt + answer, dtype=np.int32)
-    return Rendered(ids, np.arange(len(ids)) >= len(prompt))
+    return TokenizedConversation(ids, np.arange(len(ids)) >= len(prompt))
 
 
 def _group(number: int, group: DrawnGroup, loaded: Pretrained) -> Group:
     answers = [
         Answered(
-            Generated(tuple(ids), ids[-1] in loaded.renderer.stop_ids, 0, 0.0, 0.0, (0.0,) * len(ids)),
+            Generated(tuple(ids), ids[-1] in loaded.chat_template.stop_ids, 0, 0.0, 0.0, (0.0,) * len(ids)),
             "",
             Grade(reward),
         )

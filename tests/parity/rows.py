@@ -41,4 +41,4 @@ def recipe(adapter: Any, **changes: Any) -> ft.SFT:
 def tokens_of(data: ft.Dataset, model: str) -> TokenRows:
     """The rows in tokens, as a job renders them."""
     pretrained = load_pretrained(find_source(model), precision="fp32", device=torch.device("cpu"))
-    return render_rows(data, pretrained.renderer, method_of(ft.SFT()), None)
+    return render_rows(data, pretrained.chat_template, method_of(ft.SFT()), None)

@@ -11,7 +11,7 @@ from peft import AdaLoraConfig, LoraConfig, PeftConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 import ftkit as ft
-from ftkit.modeling.tokenized_example import Rendered
+from ftkit.modeling.tokenized_example import TokenizedConversation
 from tests.parity.ftkit_side import run_job
 from tests.parity.rows import of_different_lengths, recipe, tokens_of
 
@@ -41,7 +41,7 @@ def by_hand(folder: str, config: PeftConfig, seed: int) -> tuple[Any, dict[str, 
     return adapted, {name: one for name, one in adapted.named_parameters() if one.requires_grad}
 
 
-def padded(rows: list[Rendered]) -> dict[str, torch.Tensor]:
+def padded(rows: list[TokenizedConversation]) -> dict[str, torch.Tensor]:
     length = max(len(row.ids) for row in rows)
     batch = {name: torch.zeros(len(rows), length, dtype=torch.long) for name in ("input_ids", "attention_mask")}
     batch["labels"] = torch.full((len(rows), length), -100)

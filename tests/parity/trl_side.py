@@ -21,7 +21,7 @@ from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, RewardConfig, Re
 from trl.trainer.dpo_trainer import DataCollatorForPreference as PairCollator
 from trl.trainer.reward_trainer import DataCollatorForPreference as RewardCollator
 
-from ftkit.modeling.tokenized_example import Rendered
+from ftkit.modeling.tokenized_example import TokenizedConversation
 
 __all__ = ["DrawnGroup", "Found", "PreferencePair", "dpo", "grpo", "reward", "sft", "sft_steps"]
 
@@ -51,7 +51,9 @@ class PreferencePair:
     margin: float = 0.0
 
 
-def sft(folder: str, config: PeftConfig | None, weights: Weights, rows: Sequence[Rendered], output: Path) -> Found:
+def sft(
+    folder: str, config: PeftConfig | None, weights: Weights, rows: Sequence[TokenizedConversation], output: Path
+) -> Found:
     """``SFTTrainer.compute_loss`` on one padded batch of ``rows``, and its gradients."""
     settings = SFTConfig(**_plainly(output, len(rows)), max_length=None)
     trainer = SFTTrainer(
@@ -68,7 +70,7 @@ def sft_steps(
     folder: str,
     config: PeftConfig | None,
     weights: Weights,
-    rows: Sequence[Rendered],
+    rows: Sequence[TokenizedConversation],
     output: Path,
     *,
     batch_size: int,
@@ -180,7 +182,7 @@ def _plainly(output: Path, batch_size: int) -> dict[str, Any]:
     }
 
 
-def _supervised(rows: Sequence[Rendered]) -> datasets.Dataset:
+def _supervised(rows: Sequence[TokenizedConversation]) -> datasets.Dataset:
     ids = [row.ids.tolist() for row in rows]
     labels = [np.where(row.supervised, row.ids, -100).tolist() for row in rows]
     return datasets.Dataset.from_dict({"input_ids": ids, "labels": labels})

@@ -12,10 +12,10 @@ import torch
 import ftkit as ft
 from ftkit.modeling import cross_entropy as loss
 from ftkit.modeling.attention import TREE_ATTENTION
-from ftkit.modeling.model_shape import shape_of
-from ftkit.modeling.packed_forward import Forward
-from ftkit.modeling.prefix_tree import pack
-from ftkit.modeling.tokenized_example import Rendered
+from ftkit.modeling.model_shape import model_shape
+from ftkit.modeling.packed_forward import PackedForward
+from ftkit.modeling.prefix_tree import pack_sequences
+from ftkit.modeling.tokenized_example import TokenizedConversation
 from ftkit.training.adapters import adapt
 from ftkit.training.estimation import memory_model as memory
 from ftkit.training.estimation.memory_model import kept_by_a_pack, kept_by_the_head, memory_of
@@ -46,7 +46,7 @@ def kept_by_autograd(family: str, chosen: Any, dtype: torch.dtype, layers: int) 
     adapted = adapt(model, chosen.resolve(total_steps=20), total_steps=20, seed=1)
     own = {tensor.untyped_storage().data_ptr() for tensor in (*adapted.model.parameters(), *adapted.model.buffers())}
     ids = np.random.default_rng(0).integers(3, 97, TOKENS).astype(np.int32)
-    one = pack([Rendered(ids, np.arange(TOKENS) >= TOKENS - 20)])
+    one = pack_sequences([TokenizedConversation(ids, np.arange(TOKENS) >= TOKENS - 20)])
     held: dict[int, torch.Tensor] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -55,7 +55,7 @@ def kept_by_autograd(family: str, chosen: Any, dtype: torch.dtype, layers: int) 
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        total, _ = Forward(model, torch.device("cpu"), shared=True).loss(one)
+        total, _ = PackedForward(model, torch.device("cpu"), shared=True).loss(one)
     assert total.requires_grad
     return sum(tensor.untyped_storage().nbytes() for tensor in held.values())
 
@@ -69,7 +69,7 @@ def test_activations_are_what_autograd_keeps(family: str, kind: str, precision: 
     found = [kept_by_autograd(family, chosen, dtype, layers) for layers in (2, 3)]
     for layers, size in zip((2, 3), found, strict=True):
         depth = {"n_layer": layers} if family == "gpt2" else {"num_hidden_layers": layers}
-        shape = shape_of(tiny_config(family, **depth).to_dict())
+        shape = model_shape(tiny_config(family, **depth).to_dict())
         recipe = ft.SFT(adapter=chosen, precision=precision)
         expected = kept_by_a_pack(shape, recipe, PackSize(TOKENS, 20, TOKENS * (TOKENS + 1) // 2))
         # The first layer of a frozen model keeps a little less, because nothing before it learns.
@@ -82,7 +82,7 @@ def test_the_chunk_is_the_loss_functions() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_checkpointing_keeps_the_layers_inputs_and_one_layer(precision: str) -> None:
-    shape = shape_of(tiny_config("llama", num_hidden_layers=24).to_dict())
+    shape = model_shape(tiny_config("llama", num_hidden_layers=24).to_dict())
     plain = kept_by_a_pack(shape, ft.SFT(precision=precision), PackSize(1000, 100, 0))
     less = kept_by_a_pack(shape, ft.SFT(precision=precision, gradient_checkpointing=True), PackSize(1000, 100, 0))
     size = 4 if precision == "fp32" else 2
@@ -90,7 +90,7 @@ def test_checkpointing_keeps_the_layers_inputs_and_one_layer(precision: str) -> 
 
 
 def test_logits_do_not_grow_with_the_rows_of_a_pack() -> None:
-    shape = shape_of(tiny_config("llama", vocab_size=50_000).to_dict())
+    shape = model_shape(tiny_config("llama", vocab_size=50_000).to_dict())
     few, many, most = (kept_by_the_head(shape, ft.SFT(), PackSize(9000, n, 0)) for n in (256, 257, 8000))
     assert few < many
     assert most - many == (8000 - 257) * 64 * 4
@@ -99,18 +99,18 @@ def test_logits_do_not_grow_with_the_rows_of_a_pack() -> None:
 
 
 def test_held_bytes_are_those_of_the_tensors(tmp_path: Any, tokenizer: Any) -> None:
-    from ftkit.modeling.model_source import Quantisation, find_source
+    from ftkit.modeling.model_source import Quantization, find_source
     from ftkit.modeling.pretrained import load_pretrained
     from tests.tiny import save_tiny
 
     sizes = {"hidden_size": 512, "intermediate_size": 1024, "head_dim": 128}
     name = save_tiny(tmp_path / "wide", "llama", tokenizer, **sizes)
     loaded = load_pretrained(
-        find_source(name), precision="fp32", device=torch.device("cpu"), quantisation=Quantisation("nf4", True)
+        find_source(name), precision="fp32", device=torch.device("cpu"), quantisation=Quantization("nf4", True)
     )
     adapted = adapt(loaded.model, ft.QLoRA(rank=4).resolve(total_steps=9), total_steps=9, seed=0)
     recipe = ft.SFT(adapter=ft.QLoRA(rank=4), precision="fp32", optimizer="adamw")
-    shape = shape_of(loaded.model.config.to_dict())
+    shape = model_shape(loaded.model.config.to_dict())
     found = memory_of(shape, recipe, work_of_steps((PackSize(100, 10, 5050),)), device="cpu")
     frozen = [one for one in adapted.model.parameters() if not one.requires_grad]
     constants = sum(
@@ -125,7 +125,7 @@ def test_held_bytes_are_those_of_the_tensors(tmp_path: Any, tokenizer: Any) -> N
 
 
 def test_a_second_pack_finds_the_gradients_of_the_first() -> None:
-    shape = shape_of(tiny_config("llama").to_dict())
+    shape = model_shape(tiny_config("llama").to_dict())
     recipe = ft.SFT(adapter=ft.Full(), precision="fp32", optimizer="adamw")
     one = PackSize(2000, 100, 0)
     once, twice = (memory_of(shape, recipe, work_of_steps(step), device="cpu") for step in ((one,), (one, one)))
@@ -134,7 +134,7 @@ def test_a_second_pack_finds_the_gradients_of_the_first() -> None:
 
 
 def test_looking_at_many_rows_can_take_more_than_training_on_few() -> None:
-    shape = shape_of(tiny_config("llama", vocab_size=5_000).to_dict())
+    shape = model_shape(tiny_config("llama", vocab_size=5_000).to_dict())
     step = (PackSize(50, 5, 0),)
     trained = memory_of(shape, ft.SFT(precision="fp32"), work_of_steps(step), device="cpu")
     watched = replace(work_of_steps(step), look=(PackSize(4000, 400, 0),))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ftkit as ft
-from ftkit.modeling.model_shape import Linear, Shape, shape_of
+from ftkit.modeling.model_shape import LinearLayer, ModelShape, model_shape
 from ftkit.recipe import RecipeFacts
 from ftkit.training.estimation.estimate import Estimate, estimate
 from ftkit.training.estimation.memory_model import NF4_BITS, SINGLE_BITS, trainable_parameters
@@ -47,7 +47,7 @@ def planned(config: dict[str, Any], recipe: ft.SFT, device: str, tokens: int, pa
     resolved = recipe.resolve(RecipeFacts(rows=1000, fast_bf16=True, device="cuda"))
     step = (PackSize(tokens, tokens // 4, tokens * (tokens + 1) // 2),) * packs
     work = Work(rows=1000, counted=16, tokens=16 * tokens, longest=tokens, steps=[step])
-    return estimate(resolved, shape_of(config), work, named_gpu(device))
+    return estimate(resolved, model_shape(config), work, named_gpu(device))
 
 
 def test_llama_65b_is_tuned_on_one_48_gb_gpu_with_qlora_and_takes_780_gb_without() -> None:
@@ -72,18 +72,18 @@ def test_double_quantisation_saves_what_the_paper_says() -> None:
     assert pytest.approx(4.127, abs=0.001) == NF4_BITS
 
 
-def with_separate_queries(shape: Shape) -> Shape:
+def with_separate_queries(shape: ModelShape) -> ModelShape:
     """GPT-2's one map to queries, keys and values as three, as GPT-3's adapters were put on them."""
     first, *others = shape.linears
     width = first.outputs // 3
-    apart = (Linear(name, first.inputs, width, first.reads, bias=True) for name in ("q_proj", "k_proj", "v_proj"))
+    apart = (LinearLayer(name, first.inputs, width, first.reads, bias=True) for name in ("q_proj", "k_proj", "v_proj"))
     return replace(shape, linears=(*apart, *others))
 
 
 def test_lora_trains_ten_thousand_times_fewer_parameters_of_gpt_3() -> None:
     """Hu et al. 2021, arXiv 2106.09685, section 4.2: rank 4 on the query and value projections of the 175B model."""
-    shape = with_separate_queries(shape_of(GPT_3))
-    assert shape.parameters == shape_of(GPT_3).parameters == pytest.approx(175e9, rel=0.005)
+    shape = with_separate_queries(model_shape(GPT_3))
+    assert shape.parameters == model_shape(GPT_3).parameters == pytest.approx(175e9, rel=0.005)
     trained = trainable_parameters(shape, ft.SFT(adapter=ft.LoRA(rank=4, target_modules=("q_proj", "v_proj"))))
     assert (
         trained == 18_874_368

@@ -9,7 +9,7 @@ import pytest
 import ftkit as ft
 from ftkit.errors import ModelError
 from ftkit.modeling.attention import TREE_ATTENTION
-from ftkit.modeling.model_shape import shape_of
+from ftkit.modeling.model_shape import model_shape
 from ftkit.training.adapters import adapt
 from ftkit.training.estimation.memory_model import trainable_parameters
 from tests.tiny import FAMILIES, tiny_causal, tiny_config
@@ -38,7 +38,7 @@ def test_parameters_are_those_of_the_model(family: str, variant: str) -> None:
         pytest.skip("these options are Llama's")
     config = tiny_config(family, **VARIANTS[variant])
     model = tiny_causal(family, attention="sdpa", **VARIANTS[variant])
-    assert shape_of(config.to_dict()).parameters == count(model.parameters())
+    assert model_shape(config.to_dict()).parameters == count(model.parameters())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -47,7 +47,7 @@ def test_a_model_that_scores_has_one_output(family: str) -> None:
 
     config = tiny_config(family, tie_word_embeddings=False, num_labels=1)
     model = transformers.AutoModelForSequenceClassification.from_config(config)
-    shape = shape_of(config.to_dict(), scores=True)
+    shape = model_shape(config.to_dict(), scores=True)
     assert shape.parameters == count(model.parameters())
     adapted = adapt(model, ft.LoRA(rank=4).resolve(total_steps=20), total_steps=20, seed=0, scores=True)
     assert trainable_parameters(shape, ft.RewardModel(adapter=ft.LoRA(rank=4))) == count(adapted.parameters.values())
@@ -65,7 +65,7 @@ def test_qwen2_has_biases_on_queries_keys_and_values() -> None:
         vocab_size=97,
     )
     model = transformers.Qwen2ForCausalLM(config)
-    assert shape_of(config.to_dict()).parameters == count(model.parameters())
+    assert model_shape(config.to_dict()).parameters == count(model.parameters())
 
 
 @pytest.mark.parametrize("kind", ADAPTERS)
@@ -73,12 +73,12 @@ def test_qwen2_has_biases_on_queries_keys_and_values() -> None:
 def test_trainable_parameters_are_those_of_the_adapter(family: str, kind: str) -> None:
     chosen = ADAPTERS[kind].resolve(total_steps=20)
     adapted = adapt(tiny_causal(family, attention=TREE_ATTENTION), chosen, total_steps=20, seed=0)
-    found = trainable_parameters(shape_of(tiny_config(family).to_dict()), ft.SFT(adapter=chosen))
+    found = trainable_parameters(model_shape(tiny_config(family).to_dict()), ft.SFT(adapter=chosen))
     assert found == count(adapted.parameters.values())
 
 
 def test_qlora_trains_what_lora_does_beside_four_bit_weights() -> None:
-    shape = shape_of(tiny_config("llama").to_dict())
+    shape = model_shape(tiny_config("llama").to_dict())
     lora, qlora = (trainable_parameters(shape, ft.SFT(adapter=one(rank=4))) for one in (ft.LoRA, ft.QLoRA))
     assert lora == qlora
 
@@ -88,12 +88,12 @@ def test_only_named_layers_are_counted(family: str) -> None:
     modules = {"llama": ("q_proj", "v_proj"), "gpt2": ("c_proj",)}[family]
     chosen = ft.LoRA(rank=4, target_modules=modules).resolve(total_steps=20)
     adapted = adapt(tiny_causal(family, attention=TREE_ATTENTION), chosen, total_steps=20, seed=0)
-    found = trainable_parameters(shape_of(tiny_config(family).to_dict()), ft.SFT(adapter=chosen))
+    found = trainable_parameters(model_shape(tiny_config(family).to_dict()), ft.SFT(adapter=chosen))
     assert found == count(adapted.parameters.values())
 
 
 def test_a_layer_that_is_not_there_is_named() -> None:
-    shape = shape_of(tiny_config("phi3").to_dict())
+    shape = model_shape(tiny_config("phi3").to_dict())
     with pytest.raises(ModelError, match="q_proj: no such layer in a phi3 model; it has qkv_proj, o_proj"):
         shape.targets(("q_proj",))
 
@@ -101,7 +101,7 @@ def test_a_layer_that_is_not_there_is_named() -> None:
 def test_old_configs_without_later_fields_are_read() -> None:
     # As LLaMA's first release wrote them: no key-value heads, no head size.
     old = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4}
-    shape = shape_of({**old, "num_hidden_layers": 2, "vocab_size": 97})
+    shape = model_shape({**old, "num_hidden_layers": 2, "vocab_size": 97})
     assert (shape.kv_heads, shape.head_dim, shape.tied_head) == (4, 16, False)
 
 
@@ -116,4 +116,4 @@ def test_old_configs_without_later_fields_are_read() -> None:
 )
 def test_what_cannot_be_worked_out_is_said(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        shape_of(config)
+        model_shape(config)

@@ -13,10 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import ftkit as ft
 from ftkit.modeling.attention import TREE_ATTENTION
-from ftkit.modeling.model_shape import shape_of
-from ftkit.modeling.packed_forward import Forward
-from ftkit.modeling.prefix_tree import pack
-from ftkit.modeling.tokenized_example import Rendered
+from ftkit.modeling.model_shape import model_shape
+from ftkit.modeling.packed_forward import PackedForward
+from ftkit.modeling.prefix_tree import pack_sequences
+from ftkit.modeling.tokenized_example import TokenizedConversation
 from ftkit.training.adapters import adapt
 from ftkit.training.estimation.machine_speed import dense_rate
 from ftkit.training.job import Job, train
@@ -37,10 +37,10 @@ def trained(model: str, folder: Path, **changes: Any) -> list[tuple[str, dict[st
 def test_whole_models_compute_six_operations_a_weight_and_frozen_ones_four(family: str) -> None:
     model = tiny_causal(family, attention=TREE_ATTENTION)
     adapted = adapt(model, ft.Full(), total_steps=9, seed=0)
-    one = pack([Rendered(np.arange(3, 83, dtype=np.int32), np.arange(80) >= 60)])
+    one = pack_sequences([TokenizedConversation(np.arange(3, 83, dtype=np.int32), np.arange(80) >= 60)])
     with FlopCounterMode(display=False) as counter:
-        Forward(adapted.inner, torch.device("cpu"), shared=True).loss(one)[0].backward()
-    shape = shape_of(tiny_config(family).to_dict())
+        PackedForward(adapted.inner, torch.device("cpu"), shared=True).loss(one)[0].backward()
+    shape = model_shape(tiny_config(family).to_dict())
     products = sum(count for name, count in counter.get_flop_counts()["Global"].items() if "mm" in str(name))
     assert model_operations(shape, ft.SFT(adapter=ft.Full()), 80, 20) == products
     assert model_operations(shape, ft.SFT(), 80, 20) * 6 == products * 4

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import ftkit as ft
 from ftkit.errors import DataError, RefusedError, TrainingError
-from ftkit.modeling.chat_template import Renderer
+from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.load_for_inference import load_for_answers
 from ftkit.modeling.model_source import find_source
 from ftkit.training import job as training
@@ -178,7 +178,7 @@ def test_what_is_saved_knows_the_template_it_was_trained_with(run, tokenizer):
     done = run()
     record = json.loads((done.folder / RECORD).read_text(encoding="utf-8"))
     served = load_for_answers(find_source(str(done.folder)), precision="fp32", device=CPU)
-    assert served.renderer.template_hash == record["template_hash"] == Renderer(tokenizer).template_hash
+    assert served.chat_template.template_hash == record["template_hash"] == ChatTemplate(tokenizer).template_hash
 
 
 def test_adalora_moves_ranks_down_to_the_target(run):
@@ -285,7 +285,7 @@ def test_a_model_with_short_windows_is_trained_row_by_row_as_transformers_comput
     plain = tiny_causal("mistral", attention="eager", vocab_size=len(tokenizer), **changes).eval()
     total = count = 0.0
     for row in rows():
-        (one,) = Renderer(tokenizer).examples(row.messages)
+        (one,) = ChatTemplate(tokenizer).examples(row.messages)
         ids = torch.from_numpy(one.ids.astype(np.int64)).unsqueeze(0)
         labels = ids.masked_fill(~torch.from_numpy(one.supervised), -100)
         with torch.no_grad():
@@ -427,8 +427,8 @@ def test_the_learning_rate_climbs_and_falls(run, schedule):
 def test_gradients_of_an_adapter_are_those_of_peft_alone(kind):
     """ftkit's packed forward over PEFT's layers, against PEFT's own model and loss on the rows one by one."""
     from ftkit.modeling.attention import TREE_ATTENTION
-    from ftkit.modeling.packed_forward import Forward
-    from ftkit.modeling.prefix_tree import pack
+    from ftkit.modeling.packed_forward import PackedForward
+    from ftkit.modeling.prefix_tree import pack_sequences
 
     chosen = ADAPTERS[kind].resolve(total_steps=20)
     mine = adapt(tiny_causal("llama", attention=TREE_ATTENTION), chosen, total_steps=20, seed=1)
@@ -439,7 +439,7 @@ def test_gradients_of_an_adapter_are_those_of_peft_alone(kind):
         twin.data.copy_(parameter.data)
 
     sequences = family_of_rows()
-    total, _ = Forward(mine.inner, CPU, shared=True).loss(pack(sequences))
+    total, _ = PackedForward(mine.inner, CPU, shared=True).loss(pack_sequences(sequences))
     total.backward()
     penalty = mine.penalty()
     if penalty is not None:

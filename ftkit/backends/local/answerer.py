@@ -13,10 +13,10 @@ from ftkit.inference.constrained import Grammars
 from ftkit.inference.embeddings import embeddings
 from ftkit.inference.generation import Generated, generate
 from ftkit.inference.likelihood import divergences, text_losses
-from ftkit.modeling.device import about_machine, free_memory_bytes, torch_dtype
+from ftkit.modeling.device import describe_machine, free_memory_bytes, torch_dtype
 from ftkit.modeling.load_for_inference import load_served
 from ftkit.modeling.pretrained import Pretrained
-from ftkit.modeling.tool_calls import read_answer
+from ftkit.modeling.tool_calls import parse_tool_calls
 from ftkit.task import Message
 from ftkit.training.artifact import versions
 
@@ -46,8 +46,8 @@ class LocalAnswerer:
         """
         with self._lock:
             pretrained = self._model()
-            renderer = pretrained.renderer
-            prompts = [renderer.prompt(request.messages, request.tools) for request in requests]
+            chat_template = pretrained.chat_template
+            prompts = [chat_template.encode_prompt(request.messages, request.tools) for request in requests]
             limit = pretrained.max_length
             for number, prompt in enumerate(prompts):
                 if limit is not None and len(prompt) + sampling.max_output_tokens > limit:
@@ -57,7 +57,7 @@ class LocalAnswerer:
                     )
 
             def answer(number: int, one: Generated) -> Answer:
-                text, calls = read_answer(renderer, prompts[number], one.ids, requests[number].tools)
+                text, calls = parse_tool_calls(chat_template, prompts[number], one.ids, requests[number].tools)
                 return Answer(
                     text=text,
                     finish_reason="tool_calls" if calls else "stop" if one.stopped else "length",
@@ -76,7 +76,7 @@ class LocalAnswerer:
             grammars = None
             if sampling.constrained:
                 if self._grammars is None:
-                    self._grammars = Grammars(pretrained.tokenizer, renderer.stop_ids)
+                    self._grammars = Grammars(pretrained.tokenizer, chat_template.stop_ids)
                 grammars = [self._grammars.of(one.output) for one in requests]
             generated = generate(
                 pretrained,
@@ -101,9 +101,9 @@ class LocalAnswerer:
             "adapter": None if source.adapter is None else str(source.adapter),
             "precision": pretrained.precision,
             "quantisation": None if source.quantisation is None else source.quantisation.quant_type,
-            "template_hash": pretrained.renderer.template_hash,
+            "template_hash": pretrained.chat_template.template_hash,
             "parameters": pretrained.model.num_parameters(),
-            **about_machine(where),
+            **describe_machine(where),
             "versions": versions(),
         }
 

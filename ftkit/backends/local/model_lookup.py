@@ -9,7 +9,7 @@ from types import ModuleType
 from ftkit.errors import ModelError, RunNotFoundError
 from ftkit.extras import require
 from ftkit.modeling.embedded_model import EMBEDDED, is_embedded
-from ftkit.modeling.model_source import close_to, find_source
+from ftkit.modeling.model_source import did_you_mean, find_source
 from ftkit.store import Store
 
 __all__ = ["check_there"]
@@ -40,12 +40,12 @@ def check_there(model: str, where: str) -> None:
     if not named or "/" not in base:
         raise ModelError(
             f"there is no model {model}: it is no folder, no run{_run_state(base)}, not the embedded {EMBEDDED!r}, "
-            f"and no hub id, which has the form owner/name{close_to(base, [EMBEDDED, *_runs()])}"
+            f"and no hub id, which has the form owner/name{did_you_mean(base, [EMBEDDED, *_runs()])}"
         )
     if hub.constants.HF_HUB_OFFLINE:
         raise ModelError(
             f"the model {model} is no folder and not in the hub's cache here ({hub.constants.HF_HUB_CACHE}), and "
-            f"HF_HUB_OFFLINE is set, so it cannot be fetched{close_to(base, _cached(hub))}"
+            f"HF_HUB_OFFLINE is set, so it cannot be fetched{did_you_mean(base, _cached(hub))}"
         )
 
 

@@ -18,10 +18,10 @@ from ftkit.linting.row_view import Seen
 from ftkit.linting.rule import RowRule, Rule, TallyRule, WholeRule
 
 if TYPE_CHECKING:
-    from ftkit.modeling.chat_template import Renderer
-    from ftkit.modeling.tokenized_example import Rendered
+    from ftkit.modeling.chat_template import ChatTemplate
+    from ftkit.modeling.tokenized_example import TokenizedConversation
 
-    Made = list[Rendered] | DataError | ModelError
+    Made = list[TokenizedConversation] | DataError | ModelError
 
 __all__ = ["EndOfTurn", "LengthOutlier", "NoSupervisedToken", "SupervisedShare", "TooLong"]
 
@@ -32,7 +32,7 @@ def local_models(setting: Setting) -> tuple[str, ...]:
 
 
 @cache
-def renderer_of(model: str) -> tuple[Renderer, int | None]:
+def chat_template_of(model: str) -> tuple[ChatTemplate, int | None]:
     """A model's way of writing conversations, and the most tokens that it can read; loads no weights.
 
     Raises:
@@ -41,11 +41,11 @@ def renderer_of(model: str) -> tuple[Renderer, int | None]:
     check_installed("transformers", extra="local", needed_for="counting a model's tokens")
     from ftkit.modeling.model_source import find_source
     from ftkit.modeling.pretrained import context_length, load_config
-    from ftkit.modeling.tokenizer import load_renderer
+    from ftkit.modeling.tokenizer import load_chat_template
 
     source = find_source(model)
-    renderer = load_renderer(source)
-    return renderer, context_length(load_config(source))
+    chat_template = load_chat_template(source)
+    return chat_template, context_length(load_config(source))
 
 
 def in_tokens(seen: Seen, setting: Setting) -> Iterator[tuple[str, Made]]:
@@ -58,11 +58,11 @@ def in_tokens(seen: Seen, setting: Setting) -> Iterator[tuple[str, Made]]:
         return
     for model in local_models(setting):
         if model not in seen.in_tokens:
-            renderer, _ = renderer_of(model)
+            chat_template, _ = chat_template_of(model)
             try:
-                made = renderer.examples(row.messages, row.tools, row.place)
+                made = chat_template.encode_examples(row.messages, row.tools, row.place)
                 if row.rejected is not None:
-                    made = [*made, *renderer.examples(row.rejected_messages, row.tools, row.place)]
+                    made = [*made, *chat_template.encode_examples(row.rejected_messages, row.tools, row.place)]
                 seen.in_tokens[model] = made
             except (DataError, ModelError) as error:
                 seen.in_tokens[model] = error
@@ -78,7 +78,7 @@ class _OnTokens(Rule):
             return ""
         try:
             for model in models:
-                renderer_of(model)
+                chat_template_of(model)
         except FtkitError as error:
             return str(error)
         return None
@@ -98,7 +98,7 @@ class TooLong(_OnTokens, RowRule):
 
     def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
         for model, made in in_tokens(seen, setting):
-            limit = renderer_of(model)[1]
+            limit = chat_template_of(model)[1]
             if isinstance(made, FtkitError) or limit is None:
                 continue
             longest = max(len(one.ids) for one in made)
@@ -146,12 +146,12 @@ class EndOfTurn(_OnTokens, RowRule):
             if isinstance(made, DataError) and made.problem == "no_end_of_turn":
                 yield Found(f"{model}: {made.message}", made.field)
             elif not isinstance(made, FtkitError) and any(
-                _ends_elsewhere(one, renderer_of(model)[0].stop_ids) for one in made
+                _ends_elsewhere(one, chat_template_of(model)[0].stop_ids) for one in made
             ):
                 yield Found(f"{model}: the last learned token does not end the turn")
 
 
-def _ends_elsewhere(one: Rendered, stop_ids: Collection[int]) -> bool:
+def _ends_elsewhere(one: TokenizedConversation, stop_ids: Collection[int]) -> bool:
     learned = np.flatnonzero(one.supervised)
     return len(learned) > 0 and int(one.ids[learned[-1]]) not in stop_ids
 

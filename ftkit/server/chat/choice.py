@@ -8,7 +8,7 @@ from typing import Any
 
 from ftkit.inference.continuous_batching import Token
 from ftkit.inference.request import End, Piece
-from ftkit.modeling.tool_calls import CallReader
+from ftkit.modeling.tool_calls import ToolCallParser
 
 __all__ = ["Choice", "Delta"]
 
@@ -35,7 +35,9 @@ class Choice:
         reader: finds tool calls, where there may be any.
     """
 
-    def __init__(self, index: int, shown: Callable[[int], str], *, logprobs: bool, reader: CallReader | None) -> None:
+    def __init__(
+        self, index: int, shown: Callable[[int], str], *, logprobs: bool, reader: ToolCallParser | None
+    ) -> None:
         self.index = index
         self._shown, self._logprobs, self._reader = shown, logprobs, reader
         self.text = ""

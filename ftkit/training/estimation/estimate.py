@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ftkit.modeling.model_shape import Shape
+from ftkit.modeling.model_shape import ModelShape
 from ftkit.recipe import RFT, Recipe
 from ftkit.training.estimation.generation_time import drawings_seconds, rollout_seconds
 from ftkit.training.estimation.memory_model import Memory, compute_precision, memory_of, trainable_parameters
@@ -55,7 +55,7 @@ class Estimate(BaseModel):
     """What the numbers rest on, where it is not the machine itself."""
 
 
-def estimate(recipe: Recipe, shape: Shape, work: Work, target: Target, *, shared: bool = True) -> Estimate:
+def estimate(recipe: Recipe, shape: ModelShape, work: Work, target: Target, *, shared: bool = True) -> Estimate:
     """The formula.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ftkit.modeling.model_shape import Shape
+from ftkit.modeling.model_shape import ModelShape
 from ftkit.recipe import RFT, Full, LoRA, Recipe
 from ftkit.training.estimation.memory_model import merged_weights
 from ftkit.training.estimation.time_model import Speed, head_seconds, layer_seconds, layers_forward, passes_seconds
@@ -19,7 +19,7 @@ _LOG_BYTES = 30
 """Moved for each logit to know the token's log-probability: copied, divided by the temperature, summed up."""
 
 
-def rollout_seconds(shape: Shape, recipe: RFT, work: Work, speed: Speed, *, shared: bool) -> float:
+def rollout_seconds(shape: ModelShape, recipe: RFT, work: Work, speed: Speed, *, shared: bool) -> float:
     """Mean seconds that a step spends on its answers: drawing them, and their log-probabilities without gradients under
     the model of before, and of now where several steps are made of them."""
     drawing = drawings_seconds(shape, recipe, work.draws, speed) / len(work.draws)
@@ -31,12 +31,12 @@ def rollout_seconds(shape: Shape, recipe: RFT, work: Work, speed: Speed, *, shar
     return (drawing + old + reference) / recipe.num_iterations
 
 
-def drawings_seconds(shape: Shape, recipe: Recipe, drawings: Sequence[Drawing | None], speed: Speed) -> float:
+def drawings_seconds(shape: ModelShape, recipe: Recipe, drawings: Sequence[Drawing | None], speed: Speed) -> float:
     """Seconds of drawing all of ``drawings``."""
     return sum(_drawing_seconds(shape, recipe, one, speed) for one in drawings if one is not None)
 
 
-def _drawing_seconds(shape: Shape, recipe: Recipe, drawing: Drawing, speed: Speed) -> float:
+def _drawing_seconds(shape: ModelShape, recipe: Recipe, drawing: Drawing, speed: Speed) -> float:
     seconds, merged = 0.0, merged_weights(shape, recipe)
     if merged and isinstance(recipe.adapter, LoRA):
         # B·A is formed, scaled and added to the weight.
@@ -55,11 +55,11 @@ def _drawing_seconds(shape: Shape, recipe: Recipe, drawing: Drawing, speed: Spee
     return seconds
 
 
-def _prompts_seconds(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
+def _prompts_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
     return layers_forward(shape, recipe, pack, speed) + head_seconds(shape, recipe, pack, speed, 2, shared=True)
 
 
-def _token_seconds(shape: Shape, recipe: Recipe, rows: int, length: float, speed: Speed) -> float:
+def _token_seconds(shape: ModelShape, recipe: Recipe, rows: int, length: float, speed: Speed) -> float:
     """One token more for each of ``rows`` answers, which see ``length`` tokens each."""
     rate = speed.weights(rows)
     layer = layer_seconds(shape, recipe, PackSize(rows, rows, round(rows * length)), speed)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ftkit.data import Dataset
 from ftkit.modeling.embedded_model import expand_embedded, is_embedded
-from ftkit.modeling.model_shape import shape_of
+from ftkit.modeling.model_shape import model_shape
 from ftkit.modeling.pretrained import context_length, load_config
-from ftkit.modeling.tokenizer import load_renderer
+from ftkit.modeling.tokenizer import load_chat_template
 from ftkit.recipe import RFT, Recipe, RecipeFacts
 from ftkit.training.dataloader import TokenRows, render_rows
 from ftkit.training.estimation.estimate import Estimate, estimate
@@ -45,14 +45,14 @@ def predict(
     resolved = recipe.resolve(RecipeFacts(rows=len(data), fast_bf16=target.fast_bf16, device=target.device))
     method = method_of(resolved)
     config = load_config(source)
-    shape = shape_of(config.to_dict(), scores=method.scores)
-    renderer = load_renderer(source)
+    shape = model_shape(config.to_dict(), scores=method.scores)
+    chat_template = load_chat_template(source)
     limit = resolved.max_length or context_length(config)
     reserve = resolved.max_output_tokens if isinstance(resolved, RFT) else 0
 
     def rendered(rows: Dataset) -> TokenRows:
         part = rows if len(rows) <= SAMPLE else rows.shuffle(0).take(SAMPLE)
-        return render_rows(part, renderer, method, limit, reserve=reserve)
+        return render_rows(part, chat_template, method, limit, reserve=reserve)
 
     known, held_out = rendered(data), None if validation is None else rendered(validation)
     longest = max(known.longest, held_out.longest if held_out else 0) + reserve

@@ -17,8 +17,8 @@ import torch
 
 from ftkit.files import home, write_atomically
 from ftkit.inference.sampling import Draw, choose
-from ftkit.modeling.device import about_machine, device, torch_dtype
-from ftkit.modeling.model_shape import Linear
+from ftkit.modeling.device import default_device, describe_machine, torch_dtype
+from ftkit.modeling.model_shape import LinearLayer
 from ftkit.training.estimation.memory_model import HEAP_BLOCK
 from ftkit.training.estimation.time_model import BACKWARD_BYTES, FEW, Speed, product_name
 
@@ -41,7 +41,7 @@ OTHERS = 25.0
 """Per cent of the processors that others may use before the machine counts as busy."""
 
 
-def measured_speed(precision: Literal["bf16", "fp32"], linears: Iterable[Linear]) -> Speed:
+def measured_speed(precision: Literal["bf16", "fp32"], linears: Iterable[LinearLayer]) -> Speed:
     """The speed of this process's device in ``precision``, measured unless it is known already.
 
     Other work on the machine slows the measurement as it slows a run. Each number is the best of several, and what was
@@ -50,7 +50,7 @@ def measured_speed(precision: Literal["bf16", "fp32"], linears: Iterable[Linear]
     Args:
         linears: the maps whose products are to be known.
     """
-    where, dtype = device(), torch_dtype(precision)
+    where, dtype = default_device(), torch_dtype(precision)
     bench = _Bench(where, dtype)
     names = {product_name(one): one for one in linears}
     with _Notes(where, precision) as notes:
@@ -75,7 +75,7 @@ def dense_rate(precision: Literal["bf16", "fp32"]) -> float:
 
     Takes some hundredths of a second: it is measured each time, because a busy machine is slower than it can be.
     """
-    where = device()
+    where = default_device()
     with _Notes(where, precision) as notes:
         return notes.best("dense", _Bench(where, torch_dtype(precision)).dense())
 
@@ -84,7 +84,7 @@ class _Notes:
     """The numbers in the file that are this machine's; written on leaving when there are new ones."""
 
     def __init__(self, where: torch.device, precision: str) -> None:
-        about = about_machine(where)
+        about = describe_machine(where)
         parts = [platform.node(), about["device_name"], f"{about['threads']} threads", precision, torch.__version__]
         self._key = "; ".join(map(str, parts))
         self._where = where
@@ -175,7 +175,7 @@ class _Bench:
         return 2 * left.numel() * width / self.seconds([lambda: torch.nn.functional.linear(left, right)])
 
     @torch.no_grad()
-    def product(self, linear: Linear) -> float:
+    def product(self, linear: LinearLayer) -> float:
         """Operations a second of products with the weights of ``linear``, forward and backward."""
         inputs, outputs = (min(4 * WIDTH, width) for width in (linear.inputs, linear.outputs))
         weights = [one.mul_(inputs**-0.5) for one in self.several(outputs, inputs)]  # so that values keep their size

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from ftkit.errors import ConfigError
-from ftkit.modeling.model_shape import Linear, Shape
+from ftkit.modeling.model_shape import LinearLayer, ModelShape
 from ftkit.recipe import AdaLoRA, DoRA, Full, LoRA, QLoRA, Recipe
 from ftkit.training.estimation.workload import PackSize, Work
 
@@ -87,7 +87,7 @@ class Memory(BaseModel):
 
 
 def memory_of(
-    shape: Shape,
+    shape: ModelShape,
     recipe: Recipe,
     work: Work,
     *,
@@ -150,7 +150,7 @@ def memory_of(
     )
 
 
-def adapter_parameters(linear: Linear, adapter: Any) -> int:
+def adapter_parameters(linear: LinearLayer, adapter: Any) -> int:
     """Trainable parameters that an adapter adds to one linear map."""
     if isinstance(adapter, AdaLoRA):
         return adapter.init_rank * (linear.inputs + linear.outputs + 1)  # P, Q and the diagonal Λ
@@ -160,7 +160,7 @@ def adapter_parameters(linear: Linear, adapter: Any) -> int:
     raise ConfigError(f"the parameters of the adapter {adapter.kind!r} are not known")
 
 
-def trainable_parameters(shape: Shape, recipe: Recipe) -> int:
+def trainable_parameters(shape: ModelShape, recipe: Recipe) -> int:
     """How many parameters the recipe trains.
 
     Raises:
@@ -173,7 +173,7 @@ def trainable_parameters(shape: Shape, recipe: Recipe) -> int:
     return shape.layers * each + (shape.head.weights if shape.scores else 0)
 
 
-def kept_by_a_pack(shape: Shape, recipe: Recipe, pack: PackSize, *, device: Literal["cpu", "cuda"] = "cpu") -> int:
+def kept_by_a_pack(shape: ModelShape, recipe: Recipe, pack: PackSize, *, device: Literal["cpu", "cuda"] = "cpu") -> int:
     """Bytes that the forward pass of ``pack`` keeps for the backward pass, the output layer's apart."""
     size = _compute_bytes(recipe)
     layer = _kept_by_a_layer(shape, recipe, device) * pack.tokens + _kept_by_the_weights(shape, recipe)
@@ -186,7 +186,7 @@ def kept_by_a_pack(shape: Shape, recipe: Recipe, pack: PackSize, *, device: Lite
     return round(shape.layers * layer + positions + (norm if isinstance(recipe.adapter, Full) else 0))
 
 
-def kept_by_the_head(shape: Shape, recipe: Recipe, pack: PackSize, *, shared: bool = True) -> int:
+def kept_by_the_head(shape: ModelShape, recipe: Recipe, pack: PackSize, *, shared: bool = True) -> int:
     """Bytes of the output layer and the loss at their fullest."""
     size, rows = _compute_bytes(recipe), min(pack.predictions, CHUNK)
     narrow = 0 if size == 4 else 2 * size  # 16-bit logits and their gradient, beside those in float32
@@ -209,7 +209,7 @@ def _compute_bytes(recipe: Recipe) -> int:
     return 2 if compute_precision(recipe) == "bf16" else 4
 
 
-def _weights(shape: Shape, recipe: Recipe) -> int:
+def _weights(shape: ModelShape, recipe: Recipe) -> int:
     size, adapter = _compute_bytes(recipe), recipe.adapter
     if not isinstance(adapter, QLoRA):
         return size * shape.parameters
@@ -224,7 +224,7 @@ def _optimizer(recipe: Recipe, trained: int) -> int:
     return round(trained * (state + sensitivity))
 
 
-def _kept_by_a_norm(shape: Shape, width: int, size: int, *, full: bool) -> float:
+def _kept_by_a_norm(shape: ModelShape, width: int, size: int, *, full: bool) -> float:
     """Bytes a token of one norm over ``width``."""
     if shape.norm == "layer":
         return width * size + 2 * size
@@ -232,7 +232,7 @@ def _kept_by_a_norm(shape: Shape, width: int, size: int, *, full: bool) -> float
     return 4 * width + 4 + (4 * width if full else 0)
 
 
-def _kept_by_a_layer(shape: Shape, recipe: Recipe, device: str) -> float:
+def _kept_by_a_layer(shape: ModelShape, recipe: Recipe, device: str) -> float:
     """Bytes a token of one layer."""
     adapter, size = recipe.adapter, _compute_bytes(recipe)
     full = isinstance(adapter, Full)
@@ -245,7 +245,7 @@ def _kept_by_a_layer(shape: Shape, recipe: Recipe, device: str) -> float:
     return attention + norms + shape.mlp_kept * shape.intermediate * size + _kept_by_the_maps(shape, recipe, device)
 
 
-def _kept_by_the_maps(shape: Shape, recipe: Recipe, device: str) -> float:
+def _kept_by_the_maps(shape: ModelShape, recipe: Recipe, device: str) -> float:
     """Bytes a token that a layer's linear maps and their adapters keep."""
     adapter, size = recipe.adapter, _compute_bytes(recipe)
     if isinstance(adapter, Full):
@@ -267,7 +267,7 @@ def _kept_by_the_maps(shape: Shape, recipe: Recipe, device: str) -> float:
     return kept
 
 
-def _kept_by_the_weights(shape: Shape, recipe: Recipe) -> int:
+def _kept_by_the_weights(shape: ModelShape, recipe: Recipe) -> int:
     """Bytes of one layer that do not grow with the tokens."""
     adapter = recipe.adapter
     if not isinstance(adapter, AdaLoRA):
@@ -275,7 +275,7 @@ def _kept_by_the_weights(shape: Shape, recipe: Recipe) -> int:
     return sum(4 * adapter.init_rank * one.inputs for one in shape.targets(adapter.target_modules))  # Λ·Q
 
 
-def _workspace(shape: Shape, recipe: Recipe, pack: PackSize) -> int:
+def _workspace(shape: ModelShape, recipe: Recipe, pack: PackSize) -> int:
     """Bytes beside what is kept while one layer goes backward: gradients of its widest part, and its weights."""
     size, adapter = _compute_bytes(recipe), recipe.adapter
     flowing = max(4 * shape.intermediate, 6 * shape.attention_width) * 4 * pack.tokens
@@ -287,7 +287,7 @@ def _workspace(shape: Shape, recipe: Recipe, pack: PackSize) -> int:
     return flowing
 
 
-def _looked_at(shape: Shape, recipe: Recipe, pack: PackSize, *, device: str, shared: bool) -> int:
+def _looked_at(shape: ModelShape, recipe: Recipe, pack: PackSize, *, device: str, shared: bool) -> int:
     """Bytes of a pack that is computed without gradients: one layer's tensors, and one chunk of logits."""
     size = _compute_bytes(recipe)
     layer = round(_kept_by_a_layer(shape, recipe, device) * pack.tokens)
@@ -297,7 +297,7 @@ def _looked_at(shape: Shape, recipe: Recipe, pack: PackSize, *, device: str, sha
     return hidden + max(layer, logits)
 
 
-def merged_weights(shape: Shape, recipe: Recipe) -> int:
+def merged_weights(shape: ModelShape, recipe: Recipe) -> int:
     """Weights that exist twice while answers are drawn: those to which LoRA's sum is added, in float32 alone."""
     adapter = recipe.adapter
     if not isinstance(adapter, LoRA) or isinstance(adapter, DoRA) or _compute_bytes(recipe) != 4:
@@ -305,7 +305,7 @@ def merged_weights(shape: Shape, recipe: Recipe) -> int:
     return shape.layers * sum(one.weights for one in shape.targets(adapter.target_modules))
 
 
-def _drawn(shape: Shape, recipe: Recipe, work: Work) -> tuple[int, int]:
+def _drawn(shape: ModelShape, recipe: Recipe, work: Work) -> tuple[int, int]:
     """Bytes of the largest cache of answers, and of what is there beside it."""
     batches = [(one.common + one.tokens, batch) for one in work.drawings for batch in one.batches]
     if not batches:
@@ -318,14 +318,14 @@ def _drawn(shape: Shape, recipe: Recipe, work: Work) -> tuple[int, int]:
     return shape.layers * layer, 4 * merged_weights(shape, recipe) + max(layer, choosing)
 
 
-def _left_by_loading(shape: Shape, recipe: Recipe, *, device: str) -> int:
+def _left_by_loading(shape: ModelShape, recipe: Recipe, *, device: str) -> int:
     if device == "cuda" or not isinstance(recipe.adapter, QLoRA):
         return 0
     in_heap = sum(one.weights for one in shape.linears if 2 * one.weights <= HEAP_BLOCK)
     return round(LEFT_BY_QUANTISING * shape.layers * in_heap)
 
 
-def _allocator(shape: Shape, recipe: Recipe, pack: PackSize, *, device: Literal["cpu", "cuda"]) -> int:
+def _allocator(shape: ModelShape, recipe: Recipe, pack: PackSize, *, device: Literal["cpu", "cuda"]) -> int:
     if device == "cuda":
         return round((CUDA_HEAP - 1) * kept_by_a_pack(shape, recipe, pack, device=device))
     if 4 * pack.tokens * shape.intermediate > HEAP_BLOCK:  # the widest blocks

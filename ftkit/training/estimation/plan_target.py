@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ftkit.catalog import OVERRIDE, GpuRates, load_catalog
 from ftkit.errors import ConfigError
-from ftkit.modeling.model_shape import Linear
+from ftkit.modeling.model_shape import LinearLayer
 from ftkit.training.estimation.time_model import FEW, Speed
 
 __all__ = ["Target", "named_gpu", "this_machine"]
@@ -44,25 +44,25 @@ class Target:
     memory: int
     process: int
     fast_bf16: bool
-    speed: Callable[[Literal["bf16", "fp32"], Iterable[Linear]], Speed]
+    speed: Callable[[Literal["bf16", "fp32"], Iterable[LinearLayer]], Speed]
 
 
 def this_machine() -> Target:
     """The device that training uses here: the first CUDA device, else the CPU. Imports torch."""
     import torch
 
-    from ftkit.modeling.device import about_machine, device, fast_bf16
+    from ftkit.modeling.device import bf16_is_fast, default_device, describe_machine
     from ftkit.training.estimation.machine_speed import measured_speed
 
-    where = device()
-    about = about_machine(where)
+    where = default_device()
+    about = describe_machine(where)
     if where.type == "cuda":
         memory, process, kind = int(torch.cuda.mem_get_info(where)[1]), CUDA_CONTEXT, "cuda"
         name = str(about["device_name"])
     else:
         memory, process, kind = _machine_memory(), PROCESS, "cpu"
         name = f"this machine ({about['threads']} CPU threads)"
-    return Target(name, "cuda" if kind == "cuda" else "cpu", memory, process, fast_bf16(where), measured_speed)
+    return Target(name, "cuda" if kind == "cuda" else "cpu", memory, process, bf16_is_fast(where), measured_speed)
 
 
 def named_gpu(name: str) -> Target:

@@ -85,11 +85,11 @@ def _answered(batch: Sequence[Example], count: int, tokens: int) -> list[Example
     """Examples as long as they may become; answers to one prompt share nothing but the prompt."""
     import numpy as np
 
-    from ftkit.modeling.tokenized_example import Example, Rendered
+    from ftkit.modeling.tokenized_example import Example, TokenizedConversation
 
     found = []
     for prompt in _prompts(batch):
         for number in range(count):
             ids = np.concatenate([prompt, np.full(tokens, number, dtype=prompt.dtype)])
-            found.append(Example((Rendered(ids, np.arange(len(ids)) >= len(prompt)),)))
+            found.append(Example((TokenizedConversation(ids, np.arange(len(ids)) >= len(prompt)),)))
     return found

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ftkit.modeling.model_shape import Linear, Shape
+from ftkit.modeling.model_shape import LinearLayer, ModelShape
 from ftkit.recipe import AdaLoRA, DoRA, Full, QLoRA, Recipe
 from ftkit.training.estimation.memory_model import HEAP_BLOCK, compute_precision, trainable_parameters
 from ftkit.training.estimation.workload import PackSize, Step
@@ -68,7 +68,7 @@ class Speed:
     basis: Literal["measured", "measured on a busy machine", "data sheet"]
     products: Mapping[str, float] = field(default_factory=dict)
 
-    def product(self, linear: Linear) -> float:
+    def product(self, linear: LinearLayer) -> float:
         """Operations a second of products with the weights of ``linear``."""
         return self.products.get(product_name(linear), self.dense)
 
@@ -82,12 +82,14 @@ class Speed:
         return 1 / (first + (last - first) * (rows - low) / (high - low))
 
 
-def product_name(linear: Linear) -> str:
+def product_name(linear: LinearLayer) -> str:
     """What products with ``linear``'s weights are known by."""
     return f"{linear.inputs} x {linear.outputs}"
 
 
-def step_seconds(shape: Shape, recipe: Recipe, steps: Sequence[Step], speed: Speed, *, shared: bool = True) -> float:
+def step_seconds(
+    shape: ModelShape, recipe: Recipe, steps: Sequence[Step], speed: Speed, *, shared: bool = True
+) -> float:
     """Mean seconds of an optimiser step.
 
     Args:
@@ -100,7 +102,7 @@ def step_seconds(shape: Shape, recipe: Recipe, steps: Sequence[Step], speed: Spe
 
 
 def passes_seconds(
-    shape: Shape, recipe: Recipe, packs: Sequence[PackSize], speed: Speed, *, shared: bool = True
+    shape: ModelShape, recipe: Recipe, packs: Sequence[PackSize], speed: Speed, *, shared: bool = True
 ) -> float:
     """Seconds of computing ``packs`` without gradients."""
     return sum(
@@ -109,7 +111,7 @@ def passes_seconds(
     )
 
 
-def _pack_seconds(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed, *, shared: bool) -> float:
+def _pack_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Speed, *, shared: bool) -> float:
     full = isinstance(recipe.adapter, Full)
     forward = layers_forward(shape, recipe, pack, speed)
     again = forward if recipe.gradient_checkpointing else 0.0
@@ -117,13 +119,13 @@ def _pack_seconds(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed, *,
     return forward + again + _layers_backward(shape, recipe, pack, speed) + head
 
 
-def layers_forward(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
+def layers_forward(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
     """All layers forward."""
     products = sum(2 * one.weights * pack.tokens / speed.product(one) for one in shape.linears)
     return shape.layers * (products + layer_seconds(shape, recipe, pack, speed))
 
 
-def layer_seconds(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
+def layer_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
     """One layer forward, without the products with its weights."""
     seconds = 2 * _adapter_weights(shape, recipe) * pack.tokens / speed.thin
     # Scores and weighted sum: 2 operations a pair and dimension each.
@@ -133,7 +135,7 @@ def layer_seconds(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed) ->
     return seconds + _calls(shape, recipe) * speed.call
 
 
-def _layers_backward(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
+def _layers_backward(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
     passes = 4 if isinstance(recipe.adapter, Full) else 2
     seconds = sum(passes * one.weights * pack.tokens / speed.product(one) for one in shape.linears)
     seconds += 4 * _adapter_weights(shape, recipe) * pack.tokens / speed.thin
@@ -146,7 +148,9 @@ def _layers_backward(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed)
     return shape.layers * seconds
 
 
-def head_seconds(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed, operations: int, *, shared: bool) -> float:
+def head_seconds(
+    shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Speed, operations: int, *, shared: bool
+) -> float:
     """The output layer and the loss.
 
     Args:
@@ -164,11 +168,11 @@ def head_seconds(shape: Shape, recipe: Recipe, pack: PackSize, speed: Speed, ope
     return seconds
 
 
-def _adapter_weights(shape: Shape, recipe: Recipe) -> int:
+def _adapter_weights(shape: ModelShape, recipe: Recipe) -> int:
     return 0 if isinstance(recipe.adapter, Full) else trainable_parameters(shape, recipe) // shape.layers
 
 
-def _moved_forward(shape: Shape, recipe: Recipe) -> float:
+def _moved_forward(shape: ModelShape, recipe: Recipe) -> float:
     """Bytes read and written for a token of one layer, going forward, by what is not a product of matrices."""
     adapter = recipe.adapter
     size = 2 if compute_precision(recipe) == "bf16" else 4
@@ -194,7 +198,7 @@ def _moved_forward(shape: Shape, recipe: Recipe) -> float:
     return moved
 
 
-def _weights_work(shape: Shape, recipe: Recipe, speed: Speed) -> float:
+def _weights_work(shape: ModelShape, recipe: Recipe, speed: Speed) -> float:
     """Seconds of one layer that do not depend on the tokens."""
     adapter = recipe.adapter
     if isinstance(adapter, QLoRA):
@@ -208,7 +212,7 @@ def _weights_work(shape: Shape, recipe: Recipe, speed: Speed) -> float:
     return 0.0
 
 
-def _calls(shape: Shape, recipe: Recipe) -> int:
+def _calls(shape: ModelShape, recipe: Recipe) -> int:
     """Calls of kernels in one layer, forward."""
     adapter = recipe.adapter
     plain = 40 + len(shape.linears)
@@ -218,7 +222,7 @@ def _calls(shape: Shape, recipe: Recipe) -> int:
     return plain + each * len(shape.targets(adapter.target_modules))
 
 
-def _optimizer_seconds(shape: Shape, recipe: Recipe, speed: Speed) -> float:
+def _optimizer_seconds(shape: ModelShape, recipe: Recipe, speed: Speed) -> float:
     trained = trainable_parameters(shape, recipe)
     # Norm of the gradient, scaling it, and AdamW: weight, gradient and two moments read, three of them written.
     passes = 1 + 2 + 7

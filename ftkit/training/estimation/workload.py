@@ -157,15 +157,15 @@ def packed(examples: Sequence[Example], recipe: Recipe, *, shared: bool, scores:
         shared: whether the model can share computation between rows.
         scores: whether a sequence ends in one score.
     """
-    from ftkit.modeling.prefix_tree import packs_within
+    from ftkit.modeling.prefix_tree import pack_examples
 
     budget = int(recipe.max_batch_tokens) if shared else 1
     return tuple(
         # A token at position p of its sequence attends to p + 1 tokens, wherever the pack has put them.
         PackSize(
             tokens=len(one.ids),
-            predictions=one.sequences if scores else len(one.at),
+            predictions=one.sequences if scores else len(one.logit_indices),
             visible=int(one.positions.sum()) + len(one.positions),
         )
-        for one, _ in packs_within(examples, budget, share=shared and recipe.shared_prefix)
+        for one, _ in pack_examples(examples, budget, share=shared and recipe.shared_prefix)
     )

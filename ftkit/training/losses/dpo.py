@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import logsigmoid
 
-from ftkit.modeling.packed_forward import Forward
-from ftkit.modeling.prefix_tree import Pack
+from ftkit.modeling.packed_forward import PackedForward
+from ftkit.modeling.prefix_tree import PackedSequence
 from ftkit.modeling.tokenized_example import Example
 from ftkit.recipe import DPO
 from ftkit.training.losses.loss import Method, Outcome
@@ -22,8 +22,8 @@ Tensor = torch.Tensor
 def preferences(recipe: DPO) -> Method:
     """Pairs, judged by how much likelier each answer became since training began."""
 
-    def loss(forward: Forward, pack: Pack, examples: Sequence[Example]) -> Outcome:
-        log_probabilities = forward.log_probabilities(pack)
+    def loss(forward: PackedForward, pack: PackedSequence, examples: Sequence[Example]) -> Outcome:
+        log_probabilities = forward.sequence_logprobs(pack)
         reference = torch.tensor([one.reference for one in examples], device=log_probabilities.device)
         lengths = torch.tensor(
             [[one.supervised.sum() for one in example.sequences] for example in examples],
@@ -41,7 +41,7 @@ def preferences(recipe: DPO) -> Method:
         }
         return Outcome(losses.sum(), figures)
 
-    return Method(lambda row, renderer: [pair(row, renderer)], count, loss, refers=True)
+    return Method(lambda row, chat_template: [pair(row, chat_template)], count, loss, refers=True)
 
 
 def dpo_losses(gains: Tensor, lengths: Tensor, recipe: DPO) -> Tensor:

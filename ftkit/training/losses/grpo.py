@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from ftkit.data import Row
-from ftkit.modeling.chat_template import Renderer
-from ftkit.modeling.packed_forward import Forward
-from ftkit.modeling.prefix_tree import Pack
-from ftkit.modeling.tokenized_example import Example, Floats, Rendered
+from ftkit.modeling.chat_template import ChatTemplate
+from ftkit.modeling.packed_forward import PackedForward
+from ftkit.modeling.prefix_tree import PackedSequence
+from ftkit.modeling.tokenized_example import Example, Floats, TokenizedConversation
 from ftkit.recipe import RFT
 from ftkit.training.losses.loss import Method, Outcome
 from ftkit.training.losses.sft import supervised_tokens
@@ -44,10 +44,10 @@ class Losses(NamedTuple):
 def reinforcement(recipe: RFT) -> Method:
     """Prompts, from which :class:`~ftkit.training.rollouts.Rollouts` makes examples by answering them."""
 
-    def loss(forward: Forward, pack: Pack, examples: Sequence[Example]) -> Outcome:
-        found = forward.tokens(pack, recipe.temperature)
+    def loss(forward: PackedForward, pack: PackedSequence, examples: Sequence[Example]) -> Outcome:
+        found = forward.token_logprobs(pack, recipe.temperature)
         known = [example.experience for example in examples if example.experience is not None]
-        seen = found.log_probabilities.detach()
+        seen = found.logprobs.detach()
 
         def told(arrays: Sequence[Floats]) -> Tensor:
             return torch.from_numpy(np.concatenate(arrays)).to(seen.device)
@@ -58,7 +58,7 @@ def reinforcement(recipe: RFT) -> Method:
         judged = torch.tensor([one.advantage for one in known], device=seen.device)
         weights = torch.tensor([one.weight for one in known], device=seen.device)
         each = policy_losses(
-            found.log_probabilities, old, told(references) if references else None, judged, found.owners, recipe
+            found.logprobs, old, told(references) if references else None, judged, found.sequence_indices, recipe
         )
         apart = old - sampled
         figures = {
@@ -69,14 +69,14 @@ def reinforcement(recipe: RFT) -> Method:
         }
         if each.divergence is not None:
             figures["kl"] = float(each.divergence.sum())
-        return Outcome((each.losses * weights[found.owners]).sum(), figures)
+        return Outcome((each.losses * weights[found.sequence_indices]).sum(), figures)
 
     return Method(_render, supervised_tokens, loss, descends=False)
 
 
-def _render(row: Row, renderer: Renderer) -> list[Example]:
-    ids = renderer.prompt(row.prompt, row.tools)
-    return [Example((Rendered(ids, np.zeros(len(ids), dtype=np.bool_)),))]
+def _render(row: Row, chat_template: ChatTemplate) -> list[Example]:
+    ids = chat_template.encode_prompt(row.prompt, row.tools)
+    return [Example((TokenizedConversation(ids, np.zeros(len(ids), dtype=np.bool_)),))]
 
 
 def advantages(rewards: Rewards, recipe: RFT) -> Rewards:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 
 from ftkit.data import Row
-from ftkit.modeling.chat_template import Renderer
-from ftkit.modeling.packed_forward import Forward
-from ftkit.modeling.prefix_tree import Pack
+from ftkit.modeling.chat_template import ChatTemplate
+from ftkit.modeling.packed_forward import PackedForward
+from ftkit.modeling.prefix_tree import PackedSequence
 from ftkit.modeling.tokenized_example import Example
 
 __all__ = ["Method", "Outcome"]
@@ -43,9 +43,9 @@ class Method(NamedTuple):
         descends: the loss falls as the model learns. Where it learns from its own answers, their reward tells instead.
     """
 
-    render: Callable[[Row, Renderer], list[Example]]
+    render: Callable[[Row, ChatTemplate], list[Example]]
     size: Callable[[Sequence[Example]], float]
-    loss: Callable[[Forward, Pack, Sequence[Example]], Outcome]
+    loss: Callable[[PackedForward, PackedSequence, Sequence[Example]], Outcome]
     scores: bool = False
     refers: bool = False
     descends: bool = True

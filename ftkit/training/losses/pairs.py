@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from ftkit.data import Row
 from ftkit.errors import DataError
-from ftkit.modeling.chat_template import Renderer
+from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.tokenized_example import Example
 
 __all__ = ["count", "pair"]
 
 
-def pair(row: Row, renderer: Renderer) -> Example:
+def pair(row: Row, chat_template: ChatTemplate) -> Example:
     """The row's two conversations; in each only the last turn is supervised.
 
     Raises:
@@ -21,7 +21,8 @@ def pair(row: Row, renderer: Renderer) -> Example:
     if row.completion is None or row.rejected is None:
         raise DataError("the row is no preference: it needs a chosen and a rejected answer", place=row.place)
     chosen, rejected = (
-        renderer.answer([*row.prompt, answer], row.tools, row.place) for answer in (row.completion, row.rejected)
+        chat_template.encode_answer([*row.prompt, answer], row.tools, row.place)
+        for answer in (row.completion, row.rejected)
     )
     if chosen.ids.tobytes() == rejected.ids.tobytes():
         raise DataError("the chosen and the rejected answer are the same in the model's tokens", place=row.place)

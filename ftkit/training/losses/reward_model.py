@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import logsigmoid
 
-from ftkit.modeling.packed_forward import Forward
-from ftkit.modeling.prefix_tree import Pack
+from ftkit.modeling.packed_forward import PackedForward
+from ftkit.modeling.prefix_tree import PackedSequence
 from ftkit.modeling.tokenized_example import Example
 from ftkit.recipe import RewardModel
 from ftkit.training.losses.loss import Method, Outcome
@@ -20,7 +20,7 @@ __all__ = ["rewards"]
 def rewards(recipe: RewardModel) -> Method:
     """Pairs, judged by the scores of their last tokens."""
 
-    def loss(forward: Forward, pack: Pack, examples: Sequence[Example]) -> Outcome:
+    def loss(forward: PackedForward, pack: PackedSequence, examples: Sequence[Example]) -> Outcome:
         scores = forward.scores(pack).view(-1, 2)
         margins = torch.tensor([one.margin for one in examples], device=scores.device)
         lead = scores[:, 0] - scores[:, 1]
@@ -29,4 +29,4 @@ def rewards(recipe: RewardModel) -> Method:
         figures = {"rewards_margin": float(seen.sum()), "rewards_accuracy": float((seen > 0).sum())}
         return Outcome(losses.sum(), figures)
 
-    return Method(lambda row, renderer: [pair(row, renderer)], count, loss, scores=True)
+    return Method(lambda row, chat_template: [pair(row, chat_template)], count, loss, scores=True)
