@@ -78,8 +78,8 @@ ComparatorNames = Annotated[
     typer.Option(
         "--comparator",
         metavar="FIELD=KIND",
-        help="How to compare a field: exact, normalised, numeric:0.5 (apart at most), numeric:1% (of the wanted one), "
-        "date:2 (days), set, aligned or null. Repeatable.",
+        help="How to compare a field: exact, normalised, numeric:0.5 (largest difference), numeric:1% (of the target), "
+        "date:2 (days), set, aligned, null, or a comparator of an installed package. Repeatable.",
     ),
 ]
 Samples = Annotated[int, typer.Option(metavar="N", min=1, help="Answers a row, averaged; needs a --temperature.")]
@@ -128,32 +128,21 @@ BaseModel = Annotated[
 
 
 def comparators_of(given: Sequence[str] | None) -> dict[str, Comparator | str]:
-    """The comparators by field, from ``field=kind`` or ``field=kind:setting``."""
-    from ftkit.evaluation.metrics import Date, Numeric
+    """Return the comparators by field, from ``field=kind`` or ``field=kind:setting``."""
+    from ftkit.errors import ConfigError
+    from ftkit.evaluation.metrics import COMPARATORS
 
-    found: dict[str, Comparator | str] = {}
-    for one in given or ():
-        field, equals, said = one.partition("=")
-        kind, colon, setting = said.partition(":")
+    comparators: dict[str, Comparator | str] = {}
+    for option in given or ():
+        field, equals, value = option.partition("=")
+        kind, colon, setting = value.partition(":")
         if not equals or not kind:
-            raise typer.BadParameter(f'"{one}" is no FIELD=KIND, like age=numeric:1', param_hint="--comparator")
+            raise typer.BadParameter(f'"{option}" is not FIELD=KIND, like age=numeric:1', param_hint="--comparator")
         try:
-            if not colon:
-                found[field] = kind
-            elif kind == "date":
-                found[field] = Date(days=int(setting))
-            elif kind == "numeric" and setting.endswith("%"):
-                found[field] = Numeric(relative=float(setting[:-1]) / 100)
-            elif kind == "numeric":
-                found[field] = Numeric(absolute=float(setting))
-            else:
-                raise ValueError
-        except ValueError:
-            raise typer.BadParameter(
-                f'"{one}": after the colon stand a number or a percentage for numeric, days for date',
-                param_hint="--comparator",
-            ) from None
-    return found
+            comparators[field] = COMPARATORS.get(kind).from_text(setting) if colon else kind
+        except ConfigError as error:
+            raise typer.BadParameter(f'"{option}": {error}', param_hint="--comparator") from None
+    return comparators
 
 
 def walls_of(isolation: str) -> Isolation:

@@ -9,7 +9,9 @@ from ftkit.evaluation.grade_answers import Grades, grade
 from ftkit.evaluation.learning_curves import LearningCurve, fit_curve, learning_curve
 from ftkit.evaluation.llm_judge import Preference, judge, judge_pairs
 from ftkit.evaluation.metrics import (
+    COMPARATORS,
     Aligned,
+    Comparator,
     Date,
     Exact,
     Metric,
@@ -32,10 +34,12 @@ from ftkit.results.report import Report
 from ftkit.results.report_row import Problem, RowResult
 
 __all__ = [
+    "COMPARATORS",
     "Aligned",
     "Asking",
     "BreakEven",
     "Canary",
+    "Comparator",
     "Comparison",
     "Cost",
     "Date",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from ftkit.backends import Answer, Request, Sampling
-from ftkit.evaluation.json_values import canonical, plain
+from ftkit.results.json_values import canonical, plain
 from ftkit.files import canonical_digest, home
 
 __all__ = ["Journal"]

@@ -15,7 +15,7 @@ from ftkit.errors import ConfigError
 from ftkit.evaluation.answer_journal import Journal
 from ftkit.evaluation.costs import Prices, cost_of, gpu_price
 from ftkit.evaluation.few_shot import shot_messages, with_shots
-from ftkit.evaluation.json_values import plain
+from ftkit.results.json_values import plain
 from ftkit.evaluation.metrics import (
     Comparators,
     Metrics,

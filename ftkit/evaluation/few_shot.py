@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ftkit.data import Dataset, Row
 from ftkit.errors import ConfigError
-from ftkit.evaluation.json_values import canonical, plain
+from ftkit.results.json_values import canonical, plain
 from ftkit.task import Message
 
 __all__ = ["shot_messages", "with_shots"]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ftkit.backends import Request
 from ftkit.errors import ConfigError, OutputError
-from ftkit.evaluation.json_values import canonical
+from ftkit.results.json_values import canonical
 from ftkit.evaluation.metrics import RowMetric
 from ftkit.evaluation.paired_difference import MetricChange, change_of
 from ftkit.evaluation.request_runner import Answering, Asking, ask

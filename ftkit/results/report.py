@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from ftkit.backends import Sampling
 from ftkit.errors import ReportError
 from ftkit.evaluation.costs import Cost
-from ftkit.evaluation.json_values import canonical
-from ftkit.evaluation.metrics import AnyComparator, Comparators, Metrics
+from ftkit.results.json_values import canonical
+from ftkit.evaluation.metrics import Metrics
 from ftkit.evaluation.probes.drift import BaseDrift, TextLosses
 from ftkit.evaluation.probes.overfitting import Overfitting
 from ftkit.evaluation.report_notes import notes_on
@@ -25,6 +25,7 @@ from ftkit.results.display import Shown
 from ftkit.results.report_row import RowResult
 from ftkit.results.training_curve import TrainingCurve
 from ftkit.schema import AnyOutput, Output
+from ftkit.schema.comparators import AnyComparator, Comparators
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -184,9 +184,9 @@ def test_how_to_ask_compare_and_price_is_said_by_options(ftkit, texts, trained):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--comparator", "words"), "is no FIELD=KIND"),
-        (("--comparator", "words=numeric:much"), "after the colon"),
-        (("--comparator", "words=nearly"), '"nearly" for words is none'),
+        (("--comparator", "words"), "is not FIELD=KIND"),
+        (("--comparator", "words=numeric:much"), "numeric takes a number or a percentage"),
+        (("--comparator", "words=nearly"), "there is no comparator 'nearly'"),
         (("--price-source", "a page"), "prices take --input-usd, --output-usd and --price-source together"),
         (("--input-usd", 1), "prices take --input-usd, --output-usd and --price-source together"),
         (("--samples", 3), "at temperature 0"),

@@ -1,7 +1,19 @@
 """Metrics: the built-in ones by kind of output, and those that users register."""
 
 from ftkit.evaluation.metrics.classification import INVALID, confusion
-from ftkit.evaluation.metrics.field_comparators import (
+from ftkit.evaluation.metrics.grader_metric import GraderMetric, graded
+from ftkit.evaluation.metrics.metric import Metric, RatioMetric, RowMetric, ScoreFunction, Unit, metric
+from ftkit.evaluation.metrics.selection import (
+    Metrics,
+    chosen_metrics,
+    columns_read,
+    default_metrics,
+    headline,
+    with_graders,
+)
+from ftkit.evaluation.metrics.structured import FIELD_PREFIX, field_agreements
+from ftkit.schema.comparators import (
+    COMPARATORS,
     Aligned,
     AnyComparator,
     Comparator,
@@ -14,19 +26,9 @@ from ftkit.evaluation.metrics.field_comparators import (
     SetOf,
     comparators_of,
 )
-from ftkit.evaluation.metrics.grader_metric import GraderMetric, graded
-from ftkit.evaluation.metrics.metric import Metric, RatioMetric, RowMetric, ScoreFunction, Unit, metric
-from ftkit.evaluation.metrics.selection import (
-    Metrics,
-    chosen_metrics,
-    columns_read,
-    default_metrics,
-    headline,
-    with_graders,
-)
-from ftkit.evaluation.metrics.structured import FIELD_PREFIX, field_agreements
 
 __all__ = [
+    "COMPARATORS",
     "FIELD_PREFIX",
     "INVALID",
     "Aligned",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ftkit.errors import ConfigError
 from ftkit.evaluation.metrics.calibration import CALIBRATION
 from ftkit.evaluation.metrics.classification import choice_metrics
-from ftkit.evaluation.metrics.field_comparators import Comparator
+from ftkit.schema.comparators import Comparator
 from ftkit.evaluation.metrics.grader_metric import GraderMetric, graded
 from ftkit.evaluation.metrics.metric import REGISTERED, Metric, ScoreFunction, row_metric
 from ftkit.evaluation.metrics.structured import structured_metrics

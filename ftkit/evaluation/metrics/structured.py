@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ftkit.evaluation.metrics.field_comparators import Comparator, Exact
+from ftkit.schema.comparators import Comparator, Exact
 from ftkit.evaluation.metrics.metric import Metric, RowMetric, ScoreFunction
 from ftkit.results.report_row import RowResult
 from ftkit.schema import JsonOutput
@@ -49,7 +49,7 @@ def structured_metrics(output: JsonOutput, comparators: Mapping[str, Comparator]
     ]
     if fields:
         if chosen:
-            kinds = ", ".join(f"{name} {getattr(one, 'kind', 'own')}" for name, one in chosen.items())
+            kinds = ", ".join(f"{name} {comparator.kind}" for name, comparator in chosen.items())
             found.append(_rate("record_match", f"answers with every field right ({kinds})", _all(fields, chosen)))
         found.append(
             _rate("mean_field_accuracy", "mean over the rows of the share of fields right", _mean(fields, chosen))
@@ -107,9 +107,8 @@ def _says(name: str, comparator: Comparator | None) -> str:
     if comparator is None:
         return f"answers whose {name} is right"
     settings = comparator.model_dump(exclude={"kind"}, exclude_defaults=True)
-    said = ", ".join(f"{key}={value}" for key, value in settings.items())
-    kind = getattr(comparator, "kind", "own")
-    return f"answers whose {name} is right by comparator {kind}{f' ({said})' if said else ''}"
+    listed = ", ".join(f"{key}={value}" for key, value in settings.items())
+    return f"answers whose {name} is right by comparator {comparator.kind}{f' ({listed})' if listed else ''}"
 
 
 def _record(defaults: Mapping[str, Any], same: Same) -> ScoreFunction:
