@@ -118,7 +118,9 @@ class Numeric(Comparator):
         try:
             return cls(relative=float(text[:-1]) / 100) if text.endswith("%") else cls(absolute=float(text))
         except ValueError:
-            raise ConfigError(f"numeric takes a number or a percentage (numeric:0.5, numeric:1%), not {text!r}") from None
+            raise ConfigError(
+                f"numeric takes a number or a percentage (numeric:0.5, numeric:1%), not {text!r}"
+            ) from None
 
 
 class Date(Comparator):
