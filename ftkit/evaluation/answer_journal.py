@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from ftkit.backends import Answer, Request, Sampling
-from ftkit.results.json_values import canonical, plain
 from ftkit.files import canonical_digest, home
+from ftkit.results.json_values import canonical, plain
 
 __all__ = ["Journal"]
 

@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict
 from ftkit.data import Dataset, Row, check_dataset
 from ftkit.errors import ConfigError
 from ftkit.evaluation.baseline_models import baselines
-from ftkit.results.json_values import canonical, plain
 from ftkit.evaluation.request_runner import Answering, check_model
 from ftkit.evaluation.statistics import critical_value, wilson_interval
 from ftkit.render.number_format import count_text, file_text, interval_text, percent_text, value_text
 from ftkit.results.display import Shown
+from ftkit.results.json_values import canonical, plain
 from ftkit.results.report import Report
 from ftkit.schema import ChoiceOutput
 from ftkit.schema.equality import normalised

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict
 
 from ftkit.backends import Request
 from ftkit.errors import ConfigError, OutputError
-from ftkit.results.json_values import canonical
 from ftkit.evaluation.metrics import RowMetric
 from ftkit.evaluation.paired_difference import MetricChange, change_of
 from ftkit.evaluation.request_runner import Answering, Asking, ask
@@ -19,6 +18,7 @@ from ftkit.evaluation.scoring import Tallied, clusters_of
 from ftkit.evaluation.statistics import cluster_sums
 from ftkit.render.number_format import change_text, count_text, percent_text
 from ftkit.results.display import Shown
+from ftkit.results.json_values import canonical
 from ftkit.results.report import Report
 from ftkit.results.report_row import RowResult
 from ftkit.task import Task

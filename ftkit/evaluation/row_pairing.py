@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ftkit.errors import ReportError
-from ftkit.results.json_values import canonical
 from ftkit.render.number_format import file_text
+from ftkit.results.json_values import canonical
 from ftkit.results.report import Report
 from ftkit.results.report_row import RowResult
 

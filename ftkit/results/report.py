@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from ftkit.backends import Sampling
 from ftkit.errors import ReportError
 from ftkit.evaluation.costs import Cost
-from ftkit.results.json_values import canonical
 from ftkit.evaluation.metrics import Metrics
 from ftkit.evaluation.probes.drift import BaseDrift, TextLosses
 from ftkit.evaluation.probes.overfitting import Overfitting
@@ -22,6 +21,7 @@ from ftkit.evaluation.scoring import MetricResult
 from ftkit.files import canonical_digest
 from ftkit.render.saving import save
 from ftkit.results.display import Shown
+from ftkit.results.json_values import canonical
 from ftkit.results.report_row import RowResult
 from ftkit.results.training_curve import TrainingCurve
 from ftkit.schema import AnyOutput, Output

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from ftkit.backends import Answer, FinishReason
 from ftkit.data import Row
 from ftkit.errors import OutputError
-from ftkit.results.json_values import canonical, plain
 from ftkit.files import canonical_digest
+from ftkit.results.json_values import canonical, plain
 from ftkit.schema import JsonOutput, Output
 from ftkit.schema.json_text import read_json
 

@@ -126,7 +126,7 @@ def test_unknown_fields_and_comparators_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='no field "ages"; it has name, age, drug'):
         evaluate(model, data, comparators={"ages": "numeric"})
     with pytest.raises(
-        ConfigError, match="comparators: age: there is no comparator 'number'.*exact, normalised.*numeric"
+        ConfigError, match=r"comparators: age: there is no comparator 'number'.*exact, normalised.*numeric"
     ):
         evaluate(model, data, comparators={"age": "number"})
     with pytest.raises(ConfigError, match="not a JSON object with known fields"):

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from ftkit.errors import ConfigError
 from ftkit.evaluation.metrics.calibration import CALIBRATION
 from ftkit.evaluation.metrics.classification import choice_metrics
-from ftkit.schema.comparators import Comparator
 from ftkit.evaluation.metrics.grader_metric import GraderMetric, graded
 from ftkit.evaluation.metrics.metric import REGISTERED, Metric, ScoreFunction, row_metric
 from ftkit.evaluation.metrics.structured import structured_metrics
@@ -16,6 +15,7 @@ from ftkit.evaluation.metrics.text_overlap import OVERLAP
 from ftkit.graders import Grader
 from ftkit.results.report_row import RowResult
 from ftkit.schema import ChoiceOutput, JsonOutput, Output
+from ftkit.schema.comparators import Comparator
 
 __all__ = ["Metrics", "chosen_metrics", "columns_read", "default_metrics", "headline", "with_graders"]
 

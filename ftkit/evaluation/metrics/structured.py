@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ftkit.schema.comparators import Comparator, Exact
 from ftkit.evaluation.metrics.metric import Metric, RowMetric, ScoreFunction
 from ftkit.results.report_row import RowResult
 from ftkit.schema import JsonOutput
+from ftkit.schema.comparators import Comparator, Exact
 from ftkit.schema.equality import same_value, same_value_normalised
 
 __all__ = ["FIELD_PREFIX", "field_agreements", "structured_metrics"]

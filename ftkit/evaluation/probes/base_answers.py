@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ftkit.errors import ReportError
-from ftkit.results.json_values import canonical, plain
 from ftkit.evaluation.request_runner import Answering
 from ftkit.files import canonical_digest, home
+from ftkit.results.json_values import canonical, plain
 from ftkit.results.report import Report
 
 __all__ = ["DAYS", "keep", "kept"]

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from ftkit.results.json_values import canonical
 from ftkit.evaluation.metrics import RowMetric
 from ftkit.evaluation.scoring import MetricResult, measure, score_rows
 from ftkit.render.number_format import change_text, count_text, value_text
+from ftkit.results.json_values import canonical
 from ftkit.results.report_row import RowResult
 
 __all__ = ["LIMIT", "Gap", "Overfitting", "gap_between", "memory_metric"]
