@@ -309,7 +309,7 @@ def comparators_of(comparators: Comparators | None, fields: Mapping[str, Any]) -
             kind = COMPARATORS.get(name)
         except ConfigError as error:
             raise ConfigError(f"comparators: {field}: {error}") from None
-        resolved[field] = chosen if isinstance(chosen, Comparator) else kind()
+        resolved[field] = chosen if isinstance(chosen, Comparator) else kind.model_validate({"kind": name})
     return resolved
 
 
