@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ftkit.errors import ConfigError, OutputError
 from ftkit.schema.json_path import json_path
 from ftkit.schema.keywords import map_subschemas
+from ftkit.schema.quick_check import QuickCheck, compile_quick_check
 from ftkit.schema.references import check_references, inlined, resolve
 from ftkit.schema.schema_prompt import worded
 from ftkit.schema.violations import output_errors
@@ -23,6 +24,9 @@ __all__ = ["Rules", "check_schema"]
 _COMBINATORS = frozenset(
     {"$ref", "allOf", "anyOf", "oneOf", "if", "then", "else", "dependentSchemas", "patternProperties"}
 )
+
+_NESTED_OR_FLOAT = (dict, list, float)
+"""Values that :meth:`Rules.ordered` may have to change."""
 
 
 def check_schema(schema: dict[str, Any]) -> None:
@@ -67,6 +71,11 @@ class Rules:
         )
 
     @functools.cached_property
+    def quick_check(self) -> QuickCheck | None:
+        """See :func:`ftkit.schema.quick_check.compile_quick_check`; None where only jsonschema can decide."""
+        return compile_quick_check(self._closed())
+
+    @functools.cached_property
     def wording(self) -> str:
         """See :func:`ftkit.schema.schema_prompt.worded`."""
         return worded(self.root, an_object=self.top.get("type") == "object", defaults_filled=self.fill_defaults)
@@ -79,14 +88,19 @@ class Rules:
             found = resolve(found["$ref"], self.root)
         return found if isinstance(found, dict) else {}
 
-    def problems(self, value: Any, text: str) -> list[OutputError]:
+    def problems(self, value: Any, text: str | None = None) -> list[OutputError]:
         """Everything that keeps ``value`` from being a valid answer; ``text`` is what the errors quote."""
         try:
+            if self.quick_check is not None and self.quick_check(value):
+                return []
+            text = json.dumps(value, ensure_ascii=False) if text is None else text
             return output_errors(self.validator.iter_errors(value), text, self._declared)
         except RecursionError:  # a recursive schema, and an answer that goes deeper than Python's stack
             return [OutputError("nested too deep to be validated", problem="invalid_value", text=text)]
 
     def accepts(self, value: Any) -> bool:
+        if self.quick_check is not None and self.quick_check(value):
+            return True
         return bool(self.validator.is_valid(value))
 
     def ordered(self, value: Any) -> Any:
@@ -98,7 +112,7 @@ class Rules:
         return self._ordered(value, self.root)
 
     def _ordered(self, value: Any, schema: Any) -> Any:
-        if not isinstance(value, dict | list | float):
+        if not isinstance(value, _NESTED_OR_FLOAT):
             return value
         parts = list(self._parts(schema, value))
         if isinstance(value, dict):

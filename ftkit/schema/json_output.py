@@ -83,13 +83,13 @@ class JsonOutput(Output):
         Raises:
             OutputError: the schema does not allow it.
         """
+        rules = self._rules
         found = plain(value)
-        if isinstance(found, str) and not self._rules.accepts(found):
+        if isinstance(found, str) and not rules.accepts(found):
             found = read_json(found)
-        text = json.dumps(found, ensure_ascii=False)
-        for problem in self._rules.problems(found, text):
+        for problem in rules.problems(found):
             raise problem
-        return json.dumps(self._rules.ordered(found), ensure_ascii=False)
+        return json.dumps(rules.ordered(found), ensure_ascii=False)
 
     def problems(self, text: str) -> list[OutputError]:
         """``not_json`` alone, or every missing, extra, mistyped or disallowed value with its path."""
