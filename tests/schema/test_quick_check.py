@@ -16,7 +16,11 @@ from ftkit.schema.quick_check import compile_quick_check
 from tests.schema.records import Money, Node, Order, Visit
 
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from([0.0, 1.0, 1.5, -2.5]), st.sampled_from(["", "a", "ab"])
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.sampled_from([0.0, 1.0, 1.5, -2.5]),
+    st.sampled_from(["", "a", "ab"]),
 )
 VALUES = st.recursive(
     SCALARS,
@@ -52,7 +56,10 @@ SCHEMAS = st.recursive(
         inner.map(lambda part: {"items": part}),
         st.builds(
             lambda parts, required, others: {
-                "type": "object", "properties": parts, "required": required, "additionalProperties": others
+                "type": "object",
+                "properties": parts,
+                "required": required,
+                "additionalProperties": others,
             },
             st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=3),
             st.lists(st.sampled_from(["a", "b"]), max_size=2, unique=True),
