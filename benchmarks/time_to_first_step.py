@@ -2,10 +2,10 @@
 
     python benchmarks/time_to_first_step.py [--rows 200000] [--form table|chat] [--profile FILE]
 
-The model is a random Llama of two layers with SmolLM2's tokenizer, so that reading, checking and tokenising the rows is
-all that takes time. Prints the two phases: the call itself, in this process (lint, fingerprint, submission), and the worker's
-start (imports, reading, tokenising) up to its first step. Peak memory is the larger process's. To compare two versions of
-ftkit, run it twice with another ``PYTHONPATH``.
+The model is a random Llama of two layers with SmolLM2's tokenizer, so that nearly all time goes into reading, checking
+and tokenising the rows. Prints two phases: the call itself (lint, fingerprint, submission), and the worker process
+(imports, reading, tokenising) up to its first step. To compare two versions of ftkit, run it twice with another
+``PYTHONPATH``.
 """
 
 from __future__ import annotations
