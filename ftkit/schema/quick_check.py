@@ -1,7 +1,8 @@
 """A fast check that a value is valid, for the schemas that most tasks have.
 
-``jsonschema`` walks the schema anew for every value. Nearly every row of a dataset is valid, so a check that is compiled
-once saves most of that work: it answers "certainly valid" or "ask jsonschema", which also explains what is wrong.
+``jsonschema`` walks the schema anew for every value. Nearly every row of a dataset is valid, so a check that is
+compiled once saves most of that work: it answers "certainly valid" or "ask jsonschema", which also explains what is
+wrong.
 """
 
 from __future__ import annotations
