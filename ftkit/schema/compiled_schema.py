@@ -90,10 +90,10 @@ class Rules:
 
     def problems(self, value: Any, text: str | None = None) -> list[OutputError]:
         """Everything that keeps ``value`` from being a valid answer; ``text`` is what the errors quote."""
+        if self.quick_check is not None and self.quick_check(value):
+            return []
+        text = json.dumps(value, ensure_ascii=False) if text is None else text
         try:
-            if self.quick_check is not None and self.quick_check(value):
-                return []
-            text = json.dumps(value, ensure_ascii=False) if text is None else text
             return output_errors(self.validator.iter_errors(value), text, self._declared)
         except RecursionError:  # a recursive schema, and an answer that goes deeper than Python's stack
             return [OutputError("nested too deep to be validated", problem="invalid_value", text=text)]

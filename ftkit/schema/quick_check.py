@@ -131,7 +131,7 @@ def _numbers(accept: Callable[[Any, Any], bool]) -> Callable[[Any], QuickCheck]:
     return compiled
 
 
-def _sizes(kind: type, accept: Callable[[int, Any], bool]) -> Callable[[Any], QuickCheck]:
+def _sizes(kind: type[str] | type[list[Any]], accept: Callable[[int, Any], bool]) -> Callable[[Any], QuickCheck]:
     """A keyword that limits how long a string or an array is."""
 
     def compiled(bound: Any) -> QuickCheck:
