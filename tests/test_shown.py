@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ftkit as ft
-from ftkit.results.display import Shown
+from ftkit.results.result import Result
 
 
-class Told(Shown):
+class Told(Result):
     def __str__(self) -> str:
         return "<script>\n&"
 

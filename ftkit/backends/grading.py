@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ftkit.backends.answer import Answer, Request, Sampling
+from ftkit.backends.answer import Request
 from ftkit.backends.protocol import Backend
 from ftkit.backends.registry import backend_of, known_backends
 from ftkit.errors import ConfigError
 from ftkit.graders import Embed, Isolation, Limits, Setting
 from ftkit.recipe import RFT
+from ftkit.results.answer import Answer, Sampling
 from ftkit.schema import Output
 from ftkit.task import Message
 

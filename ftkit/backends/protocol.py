@@ -11,9 +11,9 @@ from ftkit.backends.answer import Answerer
 from ftkit.data import Dataset
 from ftkit.files import write_atomically
 from ftkit.recipe import Recipe
+from ftkit.results.plan import Estimate
 from ftkit.store import RunRecord, Store
 from ftkit.task import Task
-from ftkit.training.estimation.estimate import Estimate
 
 __all__ = ["Backend", "TrainingJob"]
 

@@ -69,7 +69,7 @@ def compare(
     floors = [_floor(one) for one in fail_below or ()]
     from ftkit.evaluation import Report
     from ftkit.evaluation import compare as pair
-    from ftkit.render.number_format import value_text
+    from ftkit.results.number_format import value_text
 
     found = pair(Report.load(before), Report.load(after), margin=margin, confidence=confidence, primary=primary)
     low = [(name, value, found[name or found.primary].after) for name, value in floors]

@@ -12,9 +12,10 @@ import typer
 if TYPE_CHECKING:
     from ftkit.data import Dataset
     from ftkit.evaluation import Asking, Prices, Probes
-    from ftkit.evaluation.metrics import Comparator, GraderMetric
+    from ftkit.evaluation.metrics import GraderMetric
     from ftkit.graders import Isolation
     from ftkit.model import Model
+    from ftkit.schema.comparators import Comparator
 
 __all__ = [
     "AllowPython",

@@ -98,10 +98,10 @@ def lint(
     from ftkit.linting import lint as look
     from ftkit.linting.config import configuration
     from ftkit.recipe import load_recipe
-    from ftkit.render.lint import FORMS
+    from ftkit.results.lint_report import LintReport
 
-    if format_ not in FORMS:
-        raise typer.BadParameter(f'"{format_}" is none of {", ".join(FORMS)}', param_hint="--format")
+    if format_ not in LintReport.forms():
+        raise typer.BadParameter(f'"{format_}" is none of {", ".join(LintReport.forms())}', param_hint="--format")
     known = configuration()
     grave = _severity(fail_on or known.fail_on)
     asked = read_task(task or known.task)
@@ -165,7 +165,7 @@ def _split(codes: Codes) -> list[str]:
 
 
 def _severity(name: str) -> str:
-    from ftkit.linting.finding import SEVERITIES
+    from ftkit.results.lint_report import SEVERITIES
 
     if name not in SEVERITIES:
         raise typer.BadParameter(f'"{name}" is none of {", ".join(SEVERITIES)}', param_hint="--fail-on")
@@ -212,7 +212,7 @@ def _print(report: LintReport, form: str, *, statistics: bool, whole: bool) -> N
 
 
 def _found(report: LintReport, grave: str) -> bool:
-    from ftkit.linting.finding import SEVERITIES
+    from ftkit.results.lint_report import SEVERITIES
 
     counted = SEVERITIES[: SEVERITIES.index(grave) + 1]
     return any(count.severity in counted for count in report.counts)

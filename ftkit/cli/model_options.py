@@ -93,7 +93,7 @@ def say_cost(expected: Forecast, max_cost: float | None) -> None:
         RefusedError: it is more than ``max_cost``, or not known.
     """
     from ftkit.errors import RefusedError
-    from ftkit.render.number_format import usd_text
+    from ftkit.results.number_format import usd_text
 
     note(str(expected))
     total = expected.total_usd

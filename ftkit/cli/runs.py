@@ -124,7 +124,7 @@ def _about(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[str
 
 def _cost(run: Run, record: RunRecord) -> str:
     """What a host charged, or estimated beforehand."""
-    from ftkit.render.number_format import usd_text
+    from ftkit.results.number_format import usd_text
 
     paid = record.summary.get("cost_usd")
     estimates = [event.data["estimated_usd"] for event in run.events() if "estimated_usd" in event.data]
@@ -264,8 +264,8 @@ def samples(
 ) -> None:
     """The best and the worst answers of a reinforcement run."""
     from ftkit.files import write_atomically
-    from ftkit.runs.sample_view import samples as kept
-    from ftkit.runs.sample_view import samples_page, samples_text
+    from ftkit.render.samples import samples as kept
+    from ftkit.render.samples import samples_page, samples_text
 
     run = _get(run_id)
     found = kept(run)

@@ -2,36 +2,34 @@
 
 from ftkit.evaluation.baseline_models import baselines
 from ftkit.evaluation.cost_forecast import Forecast, forecast
-from ftkit.evaluation.costs import BreakEven, Cost, Prices
+from ftkit.evaluation.costs import Prices
 from ftkit.evaluation.diagnosis import Diagnosis, diagnose
 from ftkit.evaluation.evaluator import evaluate
 from ftkit.evaluation.grade_answers import Grades, grade
+from ftkit.evaluation.leaderboard import overview
 from ftkit.evaluation.learning_curves import LearningCurve, fit_curve, learning_curve
 from ftkit.evaluation.llm_judge import Preference, judge, judge_pairs
-from ftkit.evaluation.metrics import (
+from ftkit.evaluation.metrics import Metric, RowMetric, graded, metric
+from ftkit.evaluation.probes.canaries import Canary, make_canaries
+from ftkit.evaluation.probes.probes import Probes
+from ftkit.evaluation.report_comparison import compare
+from ftkit.evaluation.request_runner import Asking
+from ftkit.results.metric_result import MetricChange, MetricResult
+from ftkit.results.overview import Overview
+from ftkit.results.report import Comparison, Report
+from ftkit.results.report_row import Problem, RowResult
+from ftkit.results.resources import BreakEven, Cost
+from ftkit.schema.comparators import (
     COMPARATORS,
     Aligned,
     Comparator,
     Date,
     Exact,
-    Metric,
     NormalisedText,
     NullAgreement,
     Numeric,
-    RowMetric,
     SetOf,
-    graded,
-    metric,
 )
-from ftkit.evaluation.paired_difference import MetricChange
-from ftkit.evaluation.probes.canaries import Canary, make_canaries
-from ftkit.evaluation.probes.probes import Probes
-from ftkit.evaluation.request_runner import Asking
-from ftkit.evaluation.scoring import MetricResult
-from ftkit.results.comparison import Comparison, compare
-from ftkit.results.overview import Overview, overview
-from ftkit.results.report import Report
-from ftkit.results.report_row import Problem, RowResult
 
 __all__ = [
     "COMPARATORS",

@@ -17,8 +17,8 @@ from ftkit.evaluation.probes.base_answers import kept
 from ftkit.evaluation.probes.general import GENERAL_OUTPUT_TOKENS, general_set
 from ftkit.evaluation.probes.probes import Probes
 from ftkit.evaluation.request_runner import Answering
-from ftkit.render.number_format import count_text, usd_text
-from ftkit.results.display import Shown
+from ftkit.results.number_format import count_text, usd_text
+from ftkit.results.result import Result
 
 __all__ = ["Beside", "Forecast", "forecast"]
 
@@ -35,7 +35,7 @@ class Beside(BaseModel):
     """``None`` when no price is known."""
 
 
-class Forecast(Shown, BaseModel):
+class Forecast(Result, BaseModel):
     """What the answers will cost. ``str`` says it in a sentence or two."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)

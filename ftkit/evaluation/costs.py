@@ -7,21 +7,21 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ftkit.catalog import InferencePrice, load_catalog
 from ftkit.errors import ConfigError
 from ftkit.evaluation.provenance import training_cost
+from ftkit.results.report import RIGHT
 from ftkit.results.report_row import RowResult
+from ftkit.results.resources import BreakEven, Cost
 from ftkit.schema import Declared
 
 if TYPE_CHECKING:
     from ftkit.results.report import Report
 
-__all__ = ["RIGHT", "BreakEven", "Cost", "Prices", "break_even", "cost_of", "gpu_price", "right_answers"]
+__all__ = ["Prices", "break_even", "cost_of", "gpu_price", "right_answers"]
 
-RIGHT = 1 - 1e-9
-"""An answer is right when its score reaches this."""
 
 _GIVEN = "given by the caller"
 
@@ -47,37 +47,6 @@ class Prices(Declared):
         if by_token == (self.gpu_hour_usd is not None):
             raise ValueError("give input_usd and output_usd, or gpu_hour_usd")
         return self
-
-
-class Cost(BaseModel):
-    """What the answers cost, in US dollars; all ``None`` when that is not known."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    total_usd: float | None
-    per_1000_usd: float | None
-    """A thousand predictions like these."""
-    per_success_usd: float | None
-    """Total over the answers that are right by the headline metric; ``None`` when none is."""
-    source: str
-    """Where the price comes from, or why there is none."""
-    as_of: date | None = None
-    """Date of the price."""
-    training_usd: float | None = None
-    """What making the model cost; ``None`` when not known."""
-    training_source: str | None = None
-    """How that is known, with source and date of the price."""
-
-
-class BreakEven(BaseModel):
-    """From how many predictions on the second model is cheaper, its training paid."""
-
-    model_config = ConfigDict(frozen=True)
-
-    training_usd: float
-    saved_per_1000_usd: float
-    predictions: int | None
-    """``None`` when it never is: a prediction costs as much or more than with the first."""
 
 
 def gpu_price(gpu: str) -> Prices:

@@ -13,10 +13,10 @@ from ftkit.errors import ConfigError
 from ftkit.evaluation.baseline_models import baselines
 from ftkit.evaluation.request_runner import Answering, check_model
 from ftkit.evaluation.statistics import critical_value, wilson_interval
-from ftkit.render.number_format import count_text, file_text, interval_text, percent_text, value_text
-from ftkit.results.display import Shown
 from ftkit.results.json_values import canonical, plain
+from ftkit.results.number_format import count_text, file_text, interval_text, percent_text, value_text
 from ftkit.results.report import Report
+from ftkit.results.result import Result
 from ftkit.schema import ChoiceOutput
 from ftkit.schema.equality import normalised
 from ftkit.task import Task
@@ -48,7 +48,7 @@ class Evidence(BaseModel):
     """Rows that show it, at most five."""
 
 
-class Diagnosis(Shown, BaseModel):
+class Diagnosis(Result, BaseModel):
     """What to do with a task, and why; made by :func:`ftkit.diagnose`."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)

@@ -15,24 +15,18 @@ from ftkit.errors import ConfigError
 from ftkit.evaluation.answer_journal import Journal
 from ftkit.evaluation.costs import Prices, cost_of, gpu_price
 from ftkit.evaluation.few_shot import shot_messages, with_shots
-from ftkit.evaluation.metrics import (
-    Comparators,
-    Metrics,
-    chosen_metrics,
-    columns_read,
-    comparators_of,
-    headline,
-    with_graders,
-)
+from ftkit.evaluation.metrics import Metrics, chosen_metrics, columns_read, headline, with_graders
 from ftkit.evaluation.probes.probes import Probes
+from ftkit.evaluation.provenance import training_curve
 from ftkit.evaluation.request_runner import Answering, Asking, ask, check_model
 from ftkit.evaluation.scoring import measure, score_rows
 from ftkit.evaluation.statistics import check_confidence, quantile
 from ftkit.results.json_values import plain
-from ftkit.results.report import Report, Timing, Usage
+from ftkit.results.report import Report
 from ftkit.results.report_row import RowResult
-from ftkit.results.training_curve import training_curve
+from ftkit.results.resources import Timing, Usage
 from ftkit.schema import TextOutput
+from ftkit.schema.comparators import Comparators, comparators_of
 from ftkit.task import Task
 
 __all__ = ["evaluate"]

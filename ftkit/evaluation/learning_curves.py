@@ -12,13 +12,13 @@ from ftkit.backends import Backend
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError
 from ftkit.evaluation.evaluator import evaluate
-from ftkit.evaluation.row_pairing import paired_rows
 from ftkit.evaluation.scoring import clusters_of
 from ftkit.evaluation.statistics import cluster_sums, resample
 from ftkit.recipe import Recipe
-from ftkit.render.number_format import change_text, count_text, value_text
-from ftkit.results.display import Shown
+from ftkit.results.number_format import change_text, count_text, value_text
 from ftkit.results.report import Report
+from ftkit.results.result import Result
+from ftkit.results.row_pairing import paired_rows
 from ftkit.runs import train
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ WORTH = 0.01
 _DRAWS = 2_000
 
 
-class LearningCurve(Shown, BaseModel):
+class LearningCurve(Result, BaseModel):
     """Value of the headline metric by the number of training rows, and the power law through its errors.
 
     ``1 - value = a · rows^-b``: a straight line on logarithmic axes (Hestness et al. 2017, arXiv:1712.00409). It knows

@@ -11,16 +11,17 @@ from pydantic import BaseModel, ConfigDict
 from ftkit.backends import Request
 from ftkit.errors import ConfigError, OutputError
 from ftkit.evaluation.metrics import RowMetric
-from ftkit.evaluation.paired_difference import MetricChange, change_of
+from ftkit.evaluation.paired_difference import change_of
 from ftkit.evaluation.request_runner import Answering, Asking, ask
-from ftkit.evaluation.row_pairing import paired_rows
 from ftkit.evaluation.scoring import Tallied, clusters_of
 from ftkit.evaluation.statistics import cluster_sums
-from ftkit.render.number_format import change_text, count_text, percent_text
-from ftkit.results.display import Shown
 from ftkit.results.json_values import canonical
+from ftkit.results.metric_result import MetricChange
+from ftkit.results.number_format import change_text, count_text, percent_text
 from ftkit.results.report import Report
 from ftkit.results.report_row import RowResult
+from ftkit.results.result import Result
+from ftkit.results.row_pairing import paired_rows
 from ftkit.task import Task
 
 __all__ = ["Preference", "judge", "judge_pairs"]
@@ -95,7 +96,7 @@ def judge(model: Answering, rubric: str, *, name: str = "judge", asking: Asking 
     )
 
 
-class Preference(Shown, BaseModel):
+class Preference(Result, BaseModel):
     """How a judge decided between two models, each pair of answers shown in both orders."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)

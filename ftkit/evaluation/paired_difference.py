@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
-from ftkit.evaluation.metrics import FIELD_PREFIX, Metric, RowMetric, Unit, default_metrics
-from ftkit.evaluation.row_pairing import Pair
-from ftkit.evaluation.scoring import Method, MetricResult, Tallied, clusters_of, tallied
+from ftkit.evaluation.metrics import FIELD_PREFIX, Metric, RowMetric, default_metrics
+from ftkit.evaluation.scoring import Tallied, clusters_of, tallied
 from ftkit.evaluation.statistics import (
     bca_interval,
     cluster_sums,
@@ -22,57 +19,17 @@ from ftkit.evaluation.statistics import (
     resample,
     sign_flip,
 )
-from ftkit.evaluation.verdict import Gain, Verdict, verdict_of
+from ftkit.evaluation.verdict import Gain, verdict_of
+from ftkit.results.metric_result import Method, MetricChange, MetricResult
 from ftkit.results.report import Report
 from ftkit.results.report_row import RowResult
+from ftkit.results.row_pairing import Pair
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MetricChange", "change_of", "changes"]
-
-
-class MetricChange(BaseModel):
-    """One metric before and after, on the rows that count in both."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    name: str
-    description: str
-    unit: Unit
-    higher_is_better: bool
-    before: float | None
-    after: float | None
-    difference: float | None
-    """After less before."""
-    low: float | None
-    """Lower end of the paired interval of ``difference``."""
-    high: float | None
-    method: Method
-    n: int
-    p_value: float | None
-    """McNemar's exact test for right/wrong on independent rows, else sign flips of whole groups; ``None`` for metrics
-    that do not score single rows."""
-    p_adjusted: float | None
-    """Holm's adjustment over the fields; ``None`` for other metrics."""
-    row_variance: float | None
-    """Variance of one row's difference, times the design effect of the groups; for planning the number of rows."""
-    verdict: Verdict
-    """``better``, ``worse`` or ``inconclusive`` for this metric by itself; fields by their adjusted p value."""
-
-    def gain(self, p_value: float | None) -> Gain | None:
-        """The change turned so that up is good, judged by ``p_value``; ``None`` without an interval."""
-        if self.before is None or self.after is None or self.low is None or self.high is None:
-            return None
-        return Gain.of(
-            (self.before, self.after),
-            (self.low, self.high),
-            higher_is_better=self.higher_is_better,
-            p_value=p_value,
-            variance=self.row_variance or 0.0,
-            rows=self.n,
-        )
+__all__ = ["change_of", "changes"]
 
 
 @dataclass(frozen=True)
@@ -300,7 +257,7 @@ def _judged(found: Sequence[MetricChange], confidence: float) -> tuple[MetricCha
 
 
 def _with_verdict(item: MetricChange, adjusted: float | None, confidence: float) -> MetricChange:
-    gain = item.gain(item.p_value if adjusted is None else adjusted)
+    gain = Gain.of_change(item, item.p_value if adjusted is None else adjusted)
     if gain is None:
         return item
     verdict = verdict_of(gain, margin=None, confidence=confidence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ftkit.results.overview import price_of
 from ftkit.results.report import Report
 
 __all__ = ["Place", "places"]
@@ -39,7 +40,7 @@ def places(reports: Sequence[tuple[str, Report]], primary: str) -> tuple[list[Pl
         found.append(Place(label, price, metric.value, low, high))
     up = reports[0][1][primary].higher_is_better
     found = [replace(place, on_front=not any(_beats(other, place, up) for other in found)) for place in found]
-    return found, "$ per 1,000 predictions" if dollars else "median latency in seconds (no price is known for some)"
+    return found, price_of([report for _, report in reports])
 
 
 def _beats(one: Place, two: Place, up: bool) -> bool:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from ftkit import runs
 from ftkit.errors import FtkitError
 from ftkit.files import home
+from ftkit.results.resources import TrainingCurve
 
-__all__ = ["run_that_made", "training_cost"]
+__all__ = ["run_that_made", "training_cost", "training_curve"]
+
+_MOST = 400  # points of a curve
 
 
 def run_that_made(name: str) -> runs.Run | None:
@@ -48,3 +52,19 @@ def training_cost(name: str, hourly: float | None, whose: str) -> tuple[float, s
     if seconds is None or hourly is None:
         return None
     return float(seconds) / 3600 * hourly, f"{seconds:,.1f} s of training at ${hourly:g} an hour ({whose})"
+
+
+def training_curve(name: str) -> TrainingCurve | None:
+    """The curve of the run that made the model of that name; ``None`` when the store knows no such run."""
+    run = run_that_made(name)
+    if run is None:
+        return None
+    validation = [event.data for event in run.events() if event.kind == "validation"]
+    losses = _points(run.metrics)
+    step = max(1, len(losses) // _MOST)
+    kept = losses[::step] if not losses or losses[-1] == losses[::step][-1] else [*losses[::step], losses[-1]]
+    return TrainingCurve(run=run.id, losses=tuple(kept), validation=tuple(_points(validation)))
+
+
+def _points(found: list[dict[str, Any]]) -> list[tuple[int, float]]:
+    return [(int(one["step"]), float(one["loss"])) for one in found if one.get("loss") is not None]

@@ -17,7 +17,7 @@ from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.errors import ConfigError, ModelError
 from ftkit.evaluation.answer_journal import Journal
 from ftkit.extras import require
-from ftkit.render.number_format import usd_text
+from ftkit.results.number_format import usd_text
 from ftkit.schema import Declared
 from ftkit.task import Task
 from ftkit.type_checks import check_kind

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ftkit.evaluation.costs import right_answers
-from ftkit.evaluation.metrics import Comparators, Metrics, chosen_metrics, comparators_of, headline
+from ftkit.evaluation.metrics import Metrics, chosen_metrics, headline
 from ftkit.evaluation.scoring import measure, score_rows
 from ftkit.evaluation.statistics import check_confidence
 from ftkit.results.report import Report
+from ftkit.schema.comparators import Comparators, comparators_of
 
 __all__ = ["rescored"]
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
-from ftkit.evaluation.metrics import Metric, RatioMetric, RowMetric, Unit
+from ftkit.evaluation.metrics import Metric, RatioMetric, RowMetric
 from ftkit.evaluation.statistics import (
     bca_interval,
     cluster_sums,
@@ -17,36 +15,14 @@ from ftkit.evaluation.statistics import (
     resample,
     wilson_interval,
 )
+from ftkit.results.metric_result import Method, MetricResult
 from ftkit.results.report_row import RowResult
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Method", "MetricResult", "Tallied", "clusters_of", "measure", "score_rows", "tallied"]
-
-Method = Literal["wilson", "wilson-clustered", "bootstrap", "score", "score-clustered", "none"]
-"""How an interval was made. ``wilson`` and ``score``: for rates and their changes; ``-clustered``: with the effective
-number of rows; ``bootstrap``: BCa; ``none``: there is nothing to make one from."""
-
-
-class MetricResult(BaseModel):
-    """One number of a report."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    name: str
-    description: str
-    value: float | None
-    """``None`` when no row counts (e.g. the precision of a choice that was never answered)."""
-    low: float | None
-    """Lower end of the interval at the report's confidence; ``None`` when there is none."""
-    high: float | None
-    n: int
-    """Rows in the denominator."""
-    method: Method
-    unit: Unit
-    higher_is_better: bool
+__all__ = ["Tallied", "clusters_of", "measure", "score_rows", "tallied"]
 
 
 @dataclass(frozen=True)

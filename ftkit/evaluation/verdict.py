@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from ftkit.evaluation.metrics import Unit
 from ftkit.evaluation.statistics import rows_for_margin, rows_for_zero_change
-from ftkit.render.number_format import change_text, count_text, margin_text, percent_text, value_text
+from ftkit.results.metric_result import MetricChange, Unit, Verdict
+from ftkit.results.number_format import change_text, count_text, margin_text, percent_text, value_text
 
-__all__ = ["POWER", "Gain", "Verdict", "rows_needed", "sentence", "verdict_of"]
+__all__ = ["POWER", "Gain", "rows_needed", "sentence", "verdict_of"]
 
-Verdict = Literal["better", "worse", "non-inferior", "inconclusive"]
-"""``better`` / ``worse``: the change is beyond chance. ``non-inferior``: any loss is smaller than the margin that was
-given beforehand. ``inconclusive``: these rows cannot tell."""
 
 POWER = 0.8
 """Chance of reaching the verdict with the number of rows that is named as needed."""
@@ -53,6 +49,28 @@ class Gain:
         if not higher_is_better:
             change, low, high = -change, -high, -low
         return cls(values, change, low, high, p_value, variance, rows)
+
+    @classmethod
+    def of_change(cls, change: MetricChange, p_value: float | None) -> Gain | None:
+        """Turn the change of a metric so that up is good.
+
+        Args:
+            change: the change, with its interval.
+            p_value: the p value to decide by.
+
+        Returns:
+            The gain; None when the change has no interval.
+        """
+        if change.before is None or change.after is None or change.low is None or change.high is None:
+            return None
+        return cls.of(
+            (change.before, change.after),
+            (change.low, change.high),
+            higher_is_better=change.higher_is_better,
+            p_value=p_value,
+            variance=change.row_variance or 0.0,
+            rows=change.n,
+        )
 
 
 def verdict_of(gain: Gain, *, margin: float | None, confidence: float) -> Verdict:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ftkit.exporting.servers import Server
 from ftkit.inference.drift import Drift
-from ftkit.results.display import Shown
+from ftkit.results.result import Result
 
 __all__ = ["Base", "Dtype", "Export", "Form"]
 
@@ -18,7 +18,7 @@ Dtype = Literal["bf16", "fp16", "fp32"]
 Base = Literal["quantised", "original"]
 
 
-class Export(Shown, BaseModel):
+class Export(Result, BaseModel):
     """A folder that other tools load, with the proof that it answers as ftkit does.
 
     Attributes:

@@ -7,11 +7,11 @@
 
 from __future__ import annotations
 
-from ftkit.linting.finding import Finding, Found, Severity
+from ftkit.linting.finding import Found
 from ftkit.linting.linter import lint
 from ftkit.linting.registry import known_rules, lint_rule, rule_of
 from ftkit.linting.rule import RowRule, Rule, TallyRule, WholeRule
-from ftkit.results.lint_report import LintReport, RuleCount
+from ftkit.results.lint_report import Finding, LintReport, RuleCount, Severity
 
 __all__ = [
     "Finding",

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from ftkit.results.lint_report import Severity
 
-__all__ = ["SEVERITIES", "Finding", "Found", "Severity"]
-
-Severity = Literal["error", "warning", "info"]
-"""``error``: the row cannot be trained on, or what is measured on it is void. ``warning``: it teaches something that
-was hardly meant. ``info``: worth knowing."""
-
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+__all__ = [
+    "Found",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +33,3 @@ class Found:
     others: tuple[int, ...] = ()
     severity: Severity | None = None
     fixable: bool = True
-
-
-class Finding(BaseModel):
-    """What was found, where."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    code: str
-    name: str
-    severity: Severity
-    message: str
-    split: str | None = None
-    """``train`` or ``test``; None for a finding about the data as a whole."""
-    file: str | None = None
-    line: int | None = None
-    row: str | None = None
-    """The row's id, None where it could not be read."""
-    path: str | None = None
-    """A column, a message's field, or the JSON path in the answer."""
-    excerpt: str | None = None
-    related: tuple[str, ...] = ()
-    """Places of other rows that have to do with it, as ``file:line``."""
-    fixable: bool = False
-
-    @property
-    def place(self) -> str:
-        """``file:line``, or the file alone."""
-        return f"{self.file}:{self.line}" if self.line is not None else (self.file or "(all rows)")

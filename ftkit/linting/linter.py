@@ -18,7 +18,7 @@ from ftkit.errors import ConfigError, FtkitError
 from ftkit.linting.context import Setting
 from ftkit.linting.corpus import Whole
 from ftkit.linting.counter import Tally
-from ftkit.linting.finding import SEVERITIES, Finding, Found
+from ftkit.linting.finding import Found
 from ftkit.linting.parallel_scan import Workers, sweep_all
 from ftkit.linting.registry import chosen_rules
 from ftkit.linting.row_features import Facts
@@ -29,7 +29,7 @@ from ftkit.linting.scan import Stretch, rows_of
 from ftkit.linting.signal_density import density_of
 from ftkit.linting.text_normalization import excerpt, key
 from ftkit.recipe import Recipe
-from ftkit.results.lint_report import LintReport, RuleCount
+from ftkit.results.lint_report import SEVERITIES, Finding, LintReport, RuleCount
 
 __all__ = ["lint"]
 

@@ -10,10 +10,11 @@ from typing import Any
 from ftkit.data.row import Row
 from ftkit.errors import ConfigError
 from ftkit.linting.context import Setting
-from ftkit.linting.finding import SEVERITIES, Found, Severity
+from ftkit.linting.finding import Found
 from ftkit.linting.row_view import Seen
 from ftkit.linting.rule import RowRule, Rule
 from ftkit.linting.rules import BUILT_IN
+from ftkit.results.lint_report import SEVERITIES, Severity
 
 __all__ = ["GROUP", "chosen_rules", "known_rules", "lint_rule", "rule_of"]
 

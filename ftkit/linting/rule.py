@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 from ftkit.errors import MissingExtraError
 from ftkit.extras import check_installed
 from ftkit.linting.counter import Tally
-from ftkit.linting.finding import Found, Severity
+from ftkit.linting.finding import Found
 from ftkit.linting.row_view import Seen
+from ftkit.results.lint_report import Severity
 
 if TYPE_CHECKING:
     from ftkit.linting.context import Setting

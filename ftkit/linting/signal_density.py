@@ -6,37 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from ftkit.linting.row_features import Facts
+from ftkit.results.lint_report import Density
 
-__all__ = ["Density", "density_of"]
-
-
-class Density(BaseModel):
-    """How much of the training rows teaches.
-
-    Each part is a share of the usable training rows, from 0 to 1; the score is 100 times their product. So a set loses
-    as much by a tenth of contradictions as by a tenth of duplicates, and one that is bad in two ways is worse than in
-    one. It is ftkit's own measure: use it to see a set get better, not to compare two different tasks.
-    """
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    score: float
-    """0 to 100."""
-    usable: float
-    """Of all training rows, those without any finding of severity error."""
-    unique: float
-    """Rows that no earlier one says already (U001, U002, U003)."""
-    agreeing: float
-    """Rows that no other one contradicts (L001, L002, P004)."""
-    consistent: float
-    """Rows written like the others (C001–C012)."""
-    rows: int
-    """Training rows."""
-    effective: float
-    """Examples that are left when what says the same counts once and what contradicts cancels out."""
+__all__ = ["density_of"]
 
 
 def density_of(

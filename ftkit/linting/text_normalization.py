@@ -6,7 +6,7 @@ import hashlib
 import re
 import unicodedata
 
-__all__ = ["SHINGLE", "counted", "excerpt", "key", "normalised", "percent", "shingles", "words_of"]
+__all__ = ["SHINGLE", "excerpt", "key", "normalised", "percent", "shingles", "words_of"]
 
 SHINGLE = 3
 """Words in a shingle. With three, one word changed in a text of n words leaves a Jaccard similarity of (n−5)/(n+1)."""
@@ -59,8 +59,3 @@ def _escaped(character: str) -> str:
 def percent(share: float, digits: int = 0) -> str:
     """``0.973`` as ``97 %``."""
     return f"{share:.{digits}%}".replace("%", " %")
-
-
-def counted(number: int, what: str) -> str:
-    """``1 row``, ``1,200 rows``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -5,86 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
 from ftkit.backends import Backend, backend_of
-from ftkit.backends.hosted import Quote
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError, FtkitError
 from ftkit.linting.training_gate import refuse_errors
 from ftkit.recipe import Recipe
-from ftkit.results.display import Shown
+from ftkit.results.plan import Plan, PlanEntry
 from ftkit.runs.train_run import check_job
-from ftkit.training.estimation.estimate import Estimate
 from ftkit.training.estimation.plan_target import named_gpu
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    pass
 
-__all__ = ["Plan", "PlanEntry", "plan"]
-
-
-class PlanEntry(BaseModel):
-    """What one backend says."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    backend: str
-    """As ``"name:model"``."""
-    estimate: Estimate | None = None
-    """What the run would take there; ``None`` when it cannot be said."""
-    quote: Quote | None = None
-    """What it would charge, of a place that charges."""
-    problem: str | None = None
-    """Why not."""
-
-    @property
-    def fits(self) -> bool:
-        """Whether the run could be made there: it has the memory, or is a host that takes it."""
-        return self.quote is not None or (self.estimate is not None and self.estimate.fits)
-
-
-class Plan(Shown, BaseModel):
-    """What a run would take on each backend. ``print`` shows it as a table; ``model_dump_json`` gives all of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    rows: int
-    """Training rows."""
-    entries: tuple[PlanEntry, ...]
-    """One for each backend, in the order asked for."""
-
-    @property
-    def fits(self) -> bool:
-        """Whether there is a backend where it could run: one that has the memory, or a host that takes it."""
-        return any(entry.fits for entry in self.entries)
-
-    def __getitem__(self, backend: str) -> Estimate:
-        """The estimate of ``backend``.
-
-        Raises:
-            ConfigError: it was not asked, or it could not say; with its reason.
-        """
-        for entry in self.entries:
-            if entry.backend == backend:
-                if entry.estimate is None:
-                    raise ConfigError(f"{backend}: {entry.problem}")
-                return entry.estimate
-        raise ConfigError(f"{backend!r} is not in the plan; it has {', '.join(one.backend for one in self.entries)}")
-
-    def __str__(self) -> str:
-        from ftkit.render.plan_table import plan_text
-
-        return plan_text(self)
-
-    def _headline(self) -> str:
-        said = [f"{one.backend} {'fits' if one.fits else 'does not fit'}" for one in self.entries]
-        return f"{self.rows:,} rows; {', '.join(said)}"
-
-    def __rich__(self) -> RenderableType:
-        from ftkit.render.plan_table import plan_table
-
-        return plan_table(self)
+__all__ = ["plan"]
 
 
 def plan(

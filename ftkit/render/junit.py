@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree  # only written, never read
 
-from ftkit.render.number_format import value_text
+from ftkit.results.number_format import value_text
 
 if TYPE_CHECKING:
-    from ftkit.results.comparison import Comparison
+    from ftkit.results.report import Comparison
 
 __all__ = ["junit"]
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from ftkit.evaluation.metrics import confusion
 from ftkit.evaluation.metrics.classification import INVALID
-from ftkit.evaluation.row_pairing import Pair
-from ftkit.render.number_format import count_text, file_text
+from ftkit.render.overview_table import OVERVIEW_HEADER, overview_cells
 from ftkit.render.summary import (
     change_cells,
     change_header,
@@ -21,11 +20,11 @@ from ftkit.render.summary import (
     resource_lines,
     resource_rows,
 )
-from ftkit.results.comparison import KIND_WORDS, Comparison, Kind
-from ftkit.results.overview import HEADER as OVERVIEW_HEADER
+from ftkit.results.number_format import count_text, file_text
 from ftkit.results.overview import Overview
-from ftkit.results.report import Report
+from ftkit.results.report import KIND_WORDS, Comparison, Kind, Report
 from ftkit.results.report_row import RowResult
+from ftkit.results.row_pairing import Pair
 
 __all__ = ["comparison_markdown", "overview_markdown", "report_markdown"]
 
@@ -77,7 +76,7 @@ def overview_markdown(overview: Overview) -> str:
     """The table of all reports."""
     parts = [
         f"## {_escaped(overview.primary)} of {len(overview.reports)} reports",
-        _table(OVERVIEW_HEADER, overview.cells),
+        _table(OVERVIEW_HEADER, overview_cells(overview)),
         overview.front,
     ]
     return "\n\n".join([*parts, *map(_made, overview.reports)]) + "\n"

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import TYPE_CHECKING
 
-from ftkit.backends.hosted import Quote
-from ftkit.planning.plan import Plan
-from ftkit.training.estimation.estimate import Estimate
+from ftkit.results.plan import Estimate, Plan, Quote
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from ftkit.evaluation.paired_difference import MetricChange
-from ftkit.evaluation.scoring import MetricResult
-from ftkit.render.number_format import (
+from ftkit.results.metric_result import MetricChange, MetricResult
+from ftkit.results.number_format import (
     NONE,
     change_text,
     count_text,
@@ -18,8 +17,7 @@ from ftkit.render.number_format import (
     usd_text,
     value_text,
 )
-from ftkit.results.comparison import Comparison
-from ftkit.results.report import Probed, Report
+from ftkit.results.report import Comparison, Probed, Report
 
 __all__ = [
     "change_cells",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ftkit.render.number_format import count_text, file_text, margin_text, percent_text
+from ftkit.render.overview_table import OVERVIEW_HEADER, overview_cells
 from ftkit.render.summary import (
     change_cells,
     change_header,
@@ -17,10 +17,9 @@ from ftkit.render.summary import (
     resource_rows,
     shown_metrics,
 )
-from ftkit.results.comparison import KIND_WORDS, Comparison
-from ftkit.results.overview import HEADER as OVERVIEW_HEADER
+from ftkit.results.number_format import count_text, file_text, margin_text, percent_text
 from ftkit.results.overview import Overview
-from ftkit.results.report import Report
+from ftkit.results.report import KIND_WORDS, Comparison, Report
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -61,7 +60,7 @@ def overview_text(overview: Overview) -> str:
         unit = overview.reports[0][overview.primary].unit
         margin = f", margin {margin_text(overview.margin, unit)}"
     head = f"{overview.primary} on {count_text(len(overview.reports[0].rows))} rows, paired with the first{margin}"
-    return "\n".join([head, "", *_aligned(OVERVIEW_HEADER, overview.cells), "", overview.front])
+    return "\n".join([head, "", *_aligned(OVERVIEW_HEADER, overview_cells(overview)), "", overview.front])
 
 
 def report_table(report: Report) -> RenderableType:

@@ -1,23 +1,77 @@
-"""What the linter found, in all its forms."""
+"""What the linter found: findings, counts by rule, and signal density."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import override
 
-from ftkit.errors import ConfigError
-from ftkit.files import write_atomically
-from ftkit.linting.finding import Finding, Severity
-from ftkit.linting.signal_density import Density
-from ftkit.results.display import Shown
+from ftkit.errors import ConfigError, FtkitError
+from ftkit.results.number_format import counted
+from ftkit.results.result import Result
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+__all__ = ["SEVERITIES", "Density", "Finding", "LintReport", "RuleCount", "Severity"]
 
-__all__ = ["LintReport", "RuleCount"]
+Severity = Literal["error", "warning", "info"]
+"""``error``: the row cannot be trained on, or what is measured on it is void. ``warning``: it teaches something that
+was hardly meant. ``info``: worth knowing."""
+
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+
+
+class Finding(BaseModel):
+    """What was found, where."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    code: str
+    name: str
+    severity: Severity
+    message: str
+    split: str | None = None
+    """``train`` or ``test``; None for a finding about the data as a whole."""
+    file: str | None = None
+    line: int | None = None
+    row: str | None = None
+    """The row's id, None where it could not be read."""
+    path: str | None = None
+    """A column, a message's field, or the JSON path in the answer."""
+    excerpt: str | None = None
+    related: tuple[str, ...] = ()
+    """Places of other rows that have to do with it, as ``file:line``."""
+    fixable: bool = False
+
+    @property
+    def place(self) -> str:
+        """``file:line``, or the file alone."""
+        return f"{self.file}:{self.line}" if self.line is not None else (self.file or "(all rows)")
+
+
+class Density(BaseModel):
+    """How much of the training rows teaches.
+
+    Each part is a share of the usable training rows, from 0 to 1; the score is 100 times their product. So a set loses
+    as much by a tenth of contradictions as by a tenth of duplicates, and one that is bad in two ways is worse than in
+    one. It is ftkit's own measure: use it to see a set get better, not to compare two different tasks.
+    """
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    score: float
+    """0 to 100."""
+    usable: float
+    """Of all training rows, those without any finding of severity error."""
+    unique: float
+    """Rows that no earlier one says already (U001, U002, U003)."""
+    agreeing: float
+    """Rows that no other one contradicts (L001, L002, P004)."""
+    consistent: float
+    """Rows written like the others (C001–C012)."""
+    rows: int
+    """Training rows."""
+    effective: float
+    """Examples that are left when what says the same counts once and what contradicts cancels out."""
 
 
 class RuleCount(BaseModel):
@@ -38,7 +92,7 @@ class RuleCount(BaseModel):
     """Whether ``--fix`` can mend one of them."""
 
 
-class LintReport(Shown, BaseModel):
+class LintReport(Result, BaseModel):
     """What the linter found; made by :func:`ftkit.lint`.
 
     ``print(report)`` shows it as ``file:line: CODE message``, the first five of each rule; ``report.save("lint.txt")``
@@ -47,6 +101,8 @@ class LintReport(Shown, BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    result_type: ClassVar[str] = "lint"
+    save_error: ClassVar[type[FtkitError]] = ConfigError
 
     kind: Literal["ftkit.lint"] = "ftkit.lint"
     schema_version: Literal[1] = 1
@@ -86,48 +142,44 @@ class LintReport(Shown, BaseModel):
         """The findings of one rule; none is an empty tuple."""
         return tuple(finding for finding in self.findings if finding.code == code)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the report in the form that the suffix names.
-
-        Raises:
-            ConfigError: another suffix.
-        """
-        target = Path(path)
-        forms = {".json": "json", ".sarif": "sarif", ".md": "markdown", ".html": "html", ".txt": "text"}
-        form = forms.get(target.suffix.lower())
-        if form is None:
-            raise ConfigError(f'{target}: the suffix "{target.suffix}" says no form; use {", ".join(forms)}')
-        write_atomically(target, self.form(form))
-        return target
-
     def form(self, name: str) -> str:
-        """The report as text of a form: ``text``, ``json``, ``sarif``, ``markdown`` or ``html``.
+        """Render the report as text in one form.
+
+        Args:
+            name: ``text``, ``json``, ``sarif``, ``markdown`` or ``html``.
+
+        Returns:
+            The text.
 
         Raises:
-            ConfigError: there is no such form.
+            ConfigError: There is no such form.
         """
-        from ftkit.render.lint import FORMS
+        if name not in self.forms():
+            raise ConfigError(f"there is no form {name!r}; use {', '.join(self.forms())}")
+        return str(self.render(name))
 
-        if name not in FORMS:
-            raise ConfigError(f"there is no form {name!r}; use {', '.join(FORMS)}")
-        return FORMS[name](self)
+    @override
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=1) + "\n"
 
+    @override
     def __str__(self) -> str:
-        from ftkit.render.lint.terminal import SHOWN, text
+        return str(self.render("summary")).rstrip("\n")
 
-        return text(self, SHOWN).rstrip("\n")
-
+    @override
     def _headline(self) -> str:
-        from ftkit.render.lint.summary import headline
-
-        return headline(self)
-
-    def __rich__(self) -> RenderableType:
-        from ftkit.render.lint.terminal import coloured
-
-        return coloured(self)
-
-    def _repr_html_(self) -> str:
-        from ftkit.render.lint.html import fragment
-
-        return fragment(self)
+        rows = ", ".join(
+            f"{counted(count, 'row')} to {'train on' if name == 'train' else name}" for name, count in self.rows.items()
+        )
+        by_severity = {
+            severity: sum(c.count for c in self.counts if c.severity == severity)
+            for severity in ("error", "warning", "info")
+        }
+        if not any(by_severity.values()):
+            return f"All checks passed: {rows}."
+        parts = [
+            counted(by_severity["error"], "error"),
+            counted(by_severity["warning"], "warning"),
+            f"{by_severity['info']:,} to know",
+        ]
+        return f"{', '.join(parts)} in {rows}."

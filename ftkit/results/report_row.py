@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ftkit.backends import Answer, FinishReason
 from ftkit.data import Row
 from ftkit.errors import OutputError
 from ftkit.files import canonical_digest
+from ftkit.results.answer import Answer, FinishReason
 from ftkit.results.json_values import canonical, plain
 from ftkit.schema import JsonOutput, Output
 from ftkit.schema.json_text import read_json

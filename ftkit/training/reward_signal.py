@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from ftkit.graders import Grade
-from ftkit.results.display import Shown
+from ftkit.results.result import Result
 
 __all__ = ["RewardSignal"]
 
@@ -16,7 +16,7 @@ _ERRORS = 0.5
 """Share of answers that could not be graded from which on the rewards say nothing."""
 
 
-class RewardSignal(Shown, BaseModel):
+class RewardSignal(Result, BaseModel):
     """Rewards of several answers to each prompt of a sample."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)

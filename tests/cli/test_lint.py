@@ -35,7 +35,7 @@ def test_findings_are_lines_and_decide_the_exit_status(ftkit, rows):
     ("arguments", "message"),
     [
         (["--select", "Z9"], "'Z9' fits no rule"),
-        (["--format", "xml"], "none of text, json, sarif, markdown, html"),
+        (["--format", "xml"], "none of json, sarif, markdown, html, text"),
         (["--fail-on", "panic"], "none of error, warning, info"),
         (["-o", "x.pdf"], "must end in .json"),
         (["--backend", "openai"], 'write it as "name:model"'),

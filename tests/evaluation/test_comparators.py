@@ -12,7 +12,16 @@ from pydantic import BaseModel
 
 from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation import Report, compare, evaluate
-from ftkit.evaluation.metrics import Aligned, Comparator, Date, Exact, NormalisedText, NullAgreement, Numeric, SetOf
+from ftkit.schema.comparators import (
+    Aligned,
+    Comparator,
+    Date,
+    Exact,
+    NormalisedText,
+    NullAgreement,
+    Numeric,
+    SetOf,
+)
 from ftkit.task import Task
 from tests.evaluation.scripted import ECHO, VISITS, ScriptedModel, answers, dataset, visit
 

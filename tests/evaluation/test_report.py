@@ -99,7 +99,7 @@ def test_what_is_no_report_is_refused_with_its_name(content: bytes, message: str
 def test_missing_files_and_unknown_suffixes(report: Report, tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="cannot be read: No such file"):
         Report.load(tmp_path / "none.json")
-    with pytest.raises(ReportError, match=r'the suffix ".pdf" says no form; use .json, .html, .md'):
+    with pytest.raises(ReportError, match=r'the suffix ".pdf" names no form; use .json, .html, .md'):
         report.save(tmp_path / "report.pdf")
     (tmp_path / "file").write_text("")
     with pytest.raises(ReportError, match="cannot be written"):

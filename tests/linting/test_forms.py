@@ -87,7 +87,7 @@ def test_nothing_of_a_row_becomes_markup(report):
 def test_the_suffix_says_the_form(report, tmp_path):
     for suffix in ("json", "sarif", "md", "html", "txt"):
         assert report.save(tmp_path / f"report.{suffix}").read_text()
-    with pytest.raises(ft.ConfigError, match="says no form"):
+    with pytest.raises(ft.ConfigError, match="names no form"):
         report.save(tmp_path / "report.pdf")
 
 

@@ -10,7 +10,8 @@ import pytest
 import ftkit as ft
 from ftkit.modeling.model_shape import LinearLayer, ModelShape, model_shape
 from ftkit.recipe import RecipeFacts
-from ftkit.training.estimation.estimate import Estimate, estimate
+from ftkit.results.plan import Estimate
+from ftkit.training.estimation.estimate import estimate
 from ftkit.training.estimation.memory_model import NF4_BITS, SINGLE_BITS, trainable_parameters
 from ftkit.training.estimation.plan_target import named_gpu
 from ftkit.training.estimation.workload import PackSize, Work

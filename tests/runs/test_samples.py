@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import ftkit as ft
 from ftkit.cli.app import app
-from ftkit.runs.sample_view import samples, samples_page, samples_text
+from ftkit.render.samples import samples, samples_page, samples_text
 from ftkit.store import RunRecord, Store
 from ftkit.training.sample_log import SAMPLES, KeptSample, KeptSamples
 

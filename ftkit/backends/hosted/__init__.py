@@ -4,8 +4,8 @@ from ftkit.backends.hosted.backend import HostedBackend
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.field_support import Treatment, Treatments
 from ftkit.backends.hosted.host import Host, Order, RemoteEvent, RemoteFile, RemoteJob
-from ftkit.backends.hosted.price_quote import Quote
 from ftkit.backends.hosted.retry import Patience
+from ftkit.results.plan import Quote
 
 __all__ = [
     "Endpoint",

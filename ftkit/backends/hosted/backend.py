@@ -19,7 +19,7 @@ from ftkit.backends.hosted.idempotency import create_once
 from ftkit.backends.hosted.job_state import bring_home, end, note_estimate
 from ftkit.backends.hosted.polling import Looks
 from ftkit.backends.hosted.preflight import check_recipe, check_rows
-from ftkit.backends.hosted.price_quote import Quote, quote
+from ftkit.backends.hosted.price_quote import quote
 from ftkit.backends.hosted.retry import Patience
 from ftkit.backends.hosted.submit_lock import fail_if_abandoned, submitting
 from ftkit.backends.hosted.weight_download import fetch_model
@@ -29,10 +29,10 @@ from ftkit.data import Dataset
 from ftkit.data.writers import OpenAIForm
 from ftkit.errors import ConfigError, HostError, RefusedError, RunError
 from ftkit.recipe import Recipe
+from ftkit.results.plan import Estimate, Quote
 from ftkit.schema import Output
 from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.task import Task
-from ftkit.training.estimation.estimate import Estimate
 
 __all__ = ["HostedBackend"]
 

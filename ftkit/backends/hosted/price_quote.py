@@ -5,54 +5,13 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from ftkit.backends.hosted.token_counter import TokenCounter
 from ftkit.catalog import days_until, load_catalog
 from ftkit.data import Dataset
 from ftkit.recipe import Full, Recipe, RecipeFacts
+from ftkit.results.plan import Quote
 
-__all__ = ["Quote", "quote"]
-
-
-class Quote(BaseModel):
-    """What a host would charge, from the catalogue's facts about the address that is asked. ``None`` where no price or
-    date is known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    backend: str
-    """``"name:model"``."""
-    rows: int
-    epochs: int
-    tokens_per_epoch: int
-    """Tokens of the training rows."""
-    tokenizer: str
-    """What counted them."""
-    exact: bool
-    """Whether that is the model's own tokenizer; else tokens are estimated."""
-    training_usd: float | None
-    training_usd_per_hour: float | None = None
-    """Of training that is charged by the hour, which is how hosts charge reinforcement; how many hours it will be is
-    not known beforehand."""
-    usd_per_1000_predictions: float | None
-    """Of answers like the rows' own, by the tuned model."""
-    hosting_usd_per_hour: float | None
-    """For keeping the tuned model ready; ``None``: nothing is charged, or not known."""
-    training_closes: date | None
-    training_days_left: int | None
-    stops_answering: date | None
-    answering_days_left: int | None
-    stops_source: str | None
-    """Who says so: a page of the catalogue, or the host itself."""
-    estimated_by_host: bool
-    """Whether the host says its own price once it has the rows, which ``ft.train(max_cost=…)`` then goes by too."""
-    unlisted: str | None
-    """Why no price, limit or date of the place is known; ``None`` where the catalogue has any."""
-    replacement: str | None
-    price_source: str | None
-    price_as_of: date | None
-    notes: tuple[str, ...] = ()
+__all__ = ["quote"]
 
 
 def quote(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.answer import Answer, OnAnswer, Request, Sampling
+from ftkit.backends.answer import OnAnswer, Request
 from ftkit.errors import ModelError
 from ftkit.inference.constrained import Grammars
 from ftkit.inference.embeddings import embeddings
@@ -17,6 +17,7 @@ from ftkit.modeling.device import describe_machine, free_memory_bytes, torch_dty
 from ftkit.modeling.load_for_inference import load_served
 from ftkit.modeling.pretrained import Pretrained
 from ftkit.modeling.tool_calls import parse_tool_calls
+from ftkit.results.answer import Answer, Sampling
 from ftkit.task import Message
 from ftkit.training.artifact import versions
 

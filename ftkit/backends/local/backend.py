@@ -22,9 +22,9 @@ from ftkit.data import Dataset
 from ftkit.errors import RunError
 from ftkit.extras import check_installed, require
 from ftkit.recipe import RFT, Recipe
+from ftkit.results.plan import Estimate
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
 from ftkit.task import Message, Task
-from ftkit.training.estimation.estimate import Estimate
 
 if TYPE_CHECKING:
     from ftkit.backends.local.answerer import LocalAnswerer

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.answer import Answer, FinishReason, OnAnswer, Request, Sampling
+from ftkit.backends.answer import OnAnswer, Request
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.retry import Patience
 from ftkit.backends.hosted.submit_lock import submitting
@@ -23,6 +23,7 @@ from ftkit.backends.openai_jobs.sdk import Sdk, plain
 from ftkit.catalog import InferencePrice, load_catalog
 from ftkit.catalog.catalog import base_of
 from ftkit.errors import HostError, ModelError, RefusedError, RunError
+from ftkit.results.answer import Answer, FinishReason, Sampling
 
 __all__ = ["OpenAIAnswerer"]
 

@@ -2,7 +2,7 @@
 
 from ftkit.evaluation.metrics.classification import INVALID, confusion
 from ftkit.evaluation.metrics.grader_metric import GraderMetric, graded
-from ftkit.evaluation.metrics.metric import Metric, RatioMetric, RowMetric, ScoreFunction, Unit, metric
+from ftkit.evaluation.metrics.metric import Metric, RatioMetric, RowMetric, ScoreFunction, metric
 from ftkit.evaluation.metrics.selection import (
     Metrics,
     chosen_metrics,
@@ -12,6 +12,7 @@ from ftkit.evaluation.metrics.selection import (
     with_graders,
 )
 from ftkit.evaluation.metrics.structured import FIELD_PREFIX, field_agreements
+from ftkit.results.metric_result import Unit
 from ftkit.schema.comparators import (
     COMPARATORS,
     Aligned,

@@ -6,19 +6,18 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ftkit.errors import ConfigError
+from ftkit.results.metric_result import Unit
 from ftkit.results.report_row import RowResult
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["REGISTERED", "Metric", "RatioMetric", "RowMetric", "ScoreFunction", "Unit", "metric", "row_metric"]
+__all__ = ["REGISTERED", "Metric", "RatioMetric", "RowMetric", "ScoreFunction", "metric", "row_metric"]
 
-Unit = Literal["rate", "number"]
-"""``rate``: between 0 and 1, shown in percent. ``number``: anything else."""
 
 ScoreFunction = Callable[[RowResult], float | bool | None]
 """Scores one row; ``None`` leaves the row out of the metric."""

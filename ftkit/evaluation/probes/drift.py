@@ -2,55 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
 from ftkit.evaluation.statistics import bca_interval, resample
+from ftkit.results.probe_results import TextLosses
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["BaseDrift", "TextLosses", "loss_change", "mean_with_interval"]
-
-
-class BaseDrift(BaseModel):
-    """KL(base ‖ tuned) on prompts of the task, in nats a token, along answers of the base.
-
-    It foretells forgetting (Shenfeld, Pari and Agrawal 2025, arXiv:2509.04259). No threshold holds for all tasks:
-    compare runs with it.
-    """
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    base: str
-    mean_kl: float
-    low: float
-    """Lower end of the 95 % interval over prompts."""
-    high: float
-    prompts: int
-    tokens: int
-
-
-class TextLosses(BaseModel):
-    """How surprising a model finds plain prose: negative log-likelihood of each passage that ftkit ships, in nats."""
-
-    model_config = ConfigDict(frozen=True)
-
-    nll: tuple[float, ...]
-    tokens: tuple[int, ...]
-
-    @property
-    def mean(self) -> float:
-        """Nats a token."""
-        return sum(self.nll) / sum(self.tokens)
-
-    @property
-    def perplexity(self) -> float:
-        """``exp`` of :attr:`mean`."""
-        return math.exp(self.mean)
+__all__ = ["loss_change", "mean_with_interval"]
 
 
 def loss_change(before: TextLosses, after: TextLosses, seed: int) -> tuple[float, float, float] | None:

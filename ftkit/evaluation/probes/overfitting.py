@@ -6,90 +6,20 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict
-
 from ftkit.evaluation.metrics import RowMetric
-from ftkit.evaluation.scoring import MetricResult, measure, score_rows
-from ftkit.render.number_format import change_text, count_text, value_text
+from ftkit.evaluation.scoring import measure, score_rows
 from ftkit.results.json_values import canonical
+from ftkit.results.probe_results import Gap
 from ftkit.results.report_row import RowResult
 
-__all__ = ["LIMIT", "Gap", "Overfitting", "gap_between", "memory_metric"]
+__all__ = ["gap_between", "memory_metric"]
 
-LIMIT = 0.1
-"""A gap between training and held-out rows is a flag when it is above this beyond doubt."""
 
 N = 4
 """Words in a row that count as said by heart: the value that n-gram memorisation scores commonly use lies between 3 and
 5 (Slack and Al Moubayed 2025, arXiv:2510.11372)."""
 
 _COMMON = 0.2  # an n-gram in more than this share of the wanted answers is form, not content
-
-
-class Gap(BaseModel):
-    """One metric on training and on held-out rows; other rows, so the interval is that of two separate samples."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    train: MetricResult
-    held_out: MetricResult
-    difference: float
-    """Training less held-out."""
-    low: float
-    high: float
-
-    @property
-    def flagged(self) -> bool:
-        """Whether the gap is above :data:`LIMIT` beyond doubt."""
-        return self.low > LIMIT
-
-    def __str__(self) -> str:
-        unit = self.train.unit
-        return (
-            f"{self.train.name} {value_text(self.train.value, unit)} on training rows, "
-            f"{value_text(self.held_out.value, unit)} on held-out ones, {change_text(self.difference, unit)} "
-            f"({change_text(self.low, unit)} to {change_text(self.high, unit)})"
-        )
-
-
-class Overfitting(BaseModel):
-    """How much better a model knows the rows that it was tuned on."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    train_rows: int
-    gap: Gap | None = None
-    """Of the headline metric."""
-    memory: Gap | None = None
-    """Of the share of the wanted answers' rare n-grams, not to be read off the prompt, that answers contain."""
-    planted: tuple[int, int] | None = None
-    """Planted canaries that were given away, of all."""
-    controls: tuple[int, int] | None = None
-    """The same of canaries that were never shown: what a guess is worth."""
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """What should worry, in sentences; empty when nothing does."""
-        found = [f"overfitting: {gap}" for gap in (self.gap, self.memory) if gap is not None and gap.flagged]
-        if self.planted is not None and self.planted[0] > (self.controls or (0, 0))[0]:
-            found.append(f"memorisation: {self.canary_line}")
-        return tuple(found)
-
-    @property
-    def canary_line(self) -> str:
-        """Canaries in words."""
-        said, of = self.planted or (0, 0)
-        guessed, controls = self.controls or (0, 0)
-        return (
-            f"{count_text(said)} of {count_text(of)} planted canaries were said by heart, "
-            f"{count_text(guessed)} of {count_text(controls)} controls"
-        )
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """Everything measured, in sentences."""
-        found = [str(gap) for gap in (self.gap, self.memory) if gap is not None]
-        return (*found, *((self.canary_line,) if self.planted is not None else ()))
 
 
 def gap_between(

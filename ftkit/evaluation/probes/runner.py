@@ -12,7 +12,7 @@ from ftkit.evaluation.evaluator import evaluate
 from ftkit.evaluation.metrics import Metric, RowMetric
 from ftkit.evaluation.probes.base_answers import keep, kept
 from ftkit.evaluation.probes.canaries import Canary, extracted
-from ftkit.evaluation.probes.drift import BaseDrift, TextLosses, mean_with_interval
+from ftkit.evaluation.probes.drift import mean_with_interval
 from ftkit.evaluation.probes.general import (
     GENERAL_OUTPUT_TOKENS,
     GENERAL_TASK,
@@ -20,9 +20,10 @@ from ftkit.evaluation.probes.general import (
     general_set,
     passages,
 )
-from ftkit.evaluation.probes.overfitting import Overfitting, gap_between, memory_metric
+from ftkit.evaluation.probes.overfitting import gap_between, memory_metric
 from ftkit.evaluation.probes.probes import Probes
 from ftkit.evaluation.request_runner import Answering, Asking, ask
+from ftkit.results.probe_results import BaseDrift, Overfitting, TextLosses
 from ftkit.results.report import Probed, Report
 from ftkit.schema import TextOutput
 from ftkit.task import Message, Task

@@ -10,7 +10,7 @@ from ftkit.linting.corpus import Whole
 from ftkit.linting.finding import Found
 from ftkit.linting.row_view import Seen
 from ftkit.linting.rule import RowRule, Rule, WholeRule
-from ftkit.linting.text_normalization import counted
+from ftkit.results.number_format import counted
 
 if TYPE_CHECKING:
     from ftkit.catalog import HostedModel, Limits

@@ -8,7 +8,7 @@ from ftkit.linting.context import Setting
 from ftkit.linting.corpus import Whole
 from ftkit.linting.finding import Found
 from ftkit.linting.rule import WholeRule
-from ftkit.linting.text_normalization import counted
+from ftkit.results.number_format import counted
 
 __all__ = ["FewRows", "TooFewRows", "TooManyEpochs"]
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftkit.evaluation.pareto import Place
-from ftkit.evaluation.scoring import MetricResult
 from ftkit.render.markup import Markup, element
-from ftkit.render.number_format import usd_text, value_text
+from ftkit.results.metric_result import MetricResult
+from ftkit.results.number_format import usd_text, value_text
 from ftkit.results.report import Report
 
 __all__ = [

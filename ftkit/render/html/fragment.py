@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ftkit.render.html.pages import report_headline
 from ftkit.render.markup import element, joined, table
+from ftkit.render.overview_table import OVERVIEW_HEADER, overview_cells
 from ftkit.render.summary import (
     change_cells,
     change_header,
@@ -14,10 +15,8 @@ from ftkit.render.summary import (
     resource_lines,
     resource_rows,
 )
-from ftkit.results.comparison import Comparison
-from ftkit.results.overview import HEADER as OVERVIEW_HEADER
 from ftkit.results.overview import Overview
-from ftkit.results.report import Report
+from ftkit.results.report import Comparison, Report
 
 __all__ = ["comparison_fragment", "overview_fragment", "report_fragment"]
 
@@ -37,7 +36,9 @@ def report_fragment(report: Report) -> str:
 
 def overview_fragment(overview: Overview) -> str:
     """The table of several reports."""
-    return joined([element("p", element("b", overview.primary)), table(OVERVIEW_HEADER, overview.cells, "ftkit")])
+    return joined(
+        [element("p", element("b", overview.primary)), table(OVERVIEW_HEADER, overview_cells(overview), "ftkit")]
+    )
 
 
 def comparison_fragment(comparison: Comparison) -> str:

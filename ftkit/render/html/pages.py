@@ -19,11 +19,10 @@ from ftkit.render.html.panels import (
 from ftkit.render.html.probe_panels import forgetting_panel, overfitting_panel, retention_panel
 from ftkit.render.html.row_cards import comparison_rows, overview_rows, report_rows
 from ftkit.render.markup import Markup, element, table
-from ftkit.render.number_format import count_text, interval_text, percent_text, value_text
-from ftkit.results.comparison import KIND_WORDS, Comparison
-from ftkit.results.overview import HEADER as OVERVIEW_HEADER
+from ftkit.render.overview_table import OVERVIEW_HEADER, overview_cells
+from ftkit.results.number_format import count_text, interval_text, percent_text, value_text
 from ftkit.results.overview import Overview
-from ftkit.results.report import Report
+from ftkit.results.report import KIND_WORDS, Comparison, Report
 
 __all__ = ["comparison_page", "overview_page", "report_headline", "report_page"]
 
@@ -85,7 +84,7 @@ def overview_page(overview: Overview) -> str:
     labelled = overview.labelled
     rows = [
         [*cells[:5], element("span", cells[5], class_=f"badge {cells[5]}") if cells[5] != "–" else None, *cells[6:]]
-        for cells in overview.cells
+        for cells in overview_cells(overview)
     ]
     notes = dict.fromkeys(f"{label}: {note}" for label, report in labelled for note in report.notes)
     return document(

@@ -10,7 +10,6 @@ from ftkit.evaluation.metrics.classification import INVALID
 from ftkit.render.html.charts import Figure, chart
 from ftkit.render.html.pictures import change_bar, change_reach, metric_bar, two_values
 from ftkit.render.markup import Markup, element, joined, table
-from ftkit.render.number_format import margin_text
 from ftkit.render.summary import (
     change_cells,
     change_header,
@@ -21,8 +20,8 @@ from ftkit.render.summary import (
     resource_lines,
     resource_rows,
 )
-from ftkit.results.comparison import Comparison
-from ftkit.results.report import Report
+from ftkit.results.number_format import margin_text
+from ftkit.results.report import Comparison, Report
 
 __all__ = [
     "change_panel",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ftkit.evaluation.paired_difference import MetricChange
-from ftkit.evaluation.scoring import MetricResult
 from ftkit.render.markup import Markup
+from ftkit.results.metric_result import MetricChange, MetricResult
 
 __all__ = ["change_bar", "change_reach", "metric_bar", "two_values"]
 

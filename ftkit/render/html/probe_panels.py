@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ftkit.evaluation.forgetting import Forgetting
-from ftkit.evaluation.scoring import MetricResult
 from ftkit.render.html.charts import chart, metric_chart
 from ftkit.render.markup import Markup, element
-from ftkit.results.report import Report
+from ftkit.results.metric_result import MetricResult
+from ftkit.results.report import Forgetting, Report
 
 __all__ = ["forgetting_panel", "overfitting_panel", "retention_panel"]
 

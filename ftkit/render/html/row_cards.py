@@ -7,15 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ftkit.evaluation.costs import RIGHT
 from ftkit.evaluation.metrics import field_agreements
-from ftkit.evaluation.row_pairing import paired_rows
 from ftkit.render.markup import Markup, element, joined, table
-from ftkit.render.number_format import file_text
-from ftkit.results.comparison import KIND_WORDS, Comparison, Kind
+from ftkit.results.number_format import file_text
 from ftkit.results.overview import Overview
-from ftkit.results.report import Report
+from ftkit.results.report import KIND_WORDS, RIGHT, Comparison, Kind, Report
 from ftkit.results.report_row import RowResult
+from ftkit.results.row_pairing import paired_rows
 from ftkit.schema.comparators import Comparator
 from ftkit.schema.equality import same_value
 

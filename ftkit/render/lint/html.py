@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ftkit.linting.finding import Finding
 from ftkit.render.lint.summary import density_lines, headline, message_of
 from ftkit.render.markup import Markup, element, joined
 from ftkit.render.markup import page as whole_page
+from ftkit.results.lint_report import Finding
 
 if TYPE_CHECKING:
     from ftkit.results.lint_report import LintReport, RuleCount

@@ -11,8 +11,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ftkit.linting.finding import Finding
 from ftkit.render.lint.summary import message_of
+from ftkit.results.lint_report import Finding
 
 if TYPE_CHECKING:
     from ftkit.results.lint_report import LintReport

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ftkit.linting.text_normalization import counted, percent
+from ftkit.linting.text_normalization import percent
+from ftkit.results.number_format import counted
 
 if TYPE_CHECKING:
     from ftkit.results.lint_report import LintReport
@@ -14,21 +15,7 @@ __all__ = ["density_lines", "headline", "message_of"]
 
 def headline(report: LintReport) -> str:
     """What was looked at and how much was found."""
-    rows = ", ".join(
-        f"{counted(count, 'row')} to {'train on' if name == 'train' else name}" for name, count in report.rows.items()
-    )
-    by_severity = {
-        severity: sum(c.count for c in report.counts if c.severity == severity)
-        for severity in ("error", "warning", "info")
-    }
-    if not any(by_severity.values()):
-        return f"All checks passed: {rows}."
-    parts = [
-        counted(by_severity["error"], "error"),
-        counted(by_severity["warning"], "warning"),
-        f"{by_severity['info']:,} to know",
-    ]
-    return f"{', '.join(parts)} in {rows}."
+    return report._headline()
 
 
 def density_lines(report: LintReport) -> list[str]:

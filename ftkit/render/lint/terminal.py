@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ftkit.linting.finding import Finding
 from ftkit.render.lint.summary import density_lines, headline, message_of
+from ftkit.results.lint_report import Finding
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ftkit.results.lint_report import LintReport
 
-__all__ = ["SHOWN", "coloured", "statistics_lines", "text"]
+__all__ = ["SHOWN", "coloured", "statistics_lines", "summary_text", "text"]
 
 SHOWN = 5
 """Findings of each rule that a terminal shows when not asked for more."""
@@ -31,6 +31,11 @@ def text(report: LintReport, shown: int | None = None) -> str:
         lines += [*_hidden(report, shown), ""]
     lines += statistics_lines(report)
     return "\n".join([*lines, *([""] if report.counts else []), *_end(report)]) + "\n"
+
+
+def summary_text(report: LintReport) -> str:
+    """The report with the first findings of each rule: what ``print`` shows."""
+    return text(report, SHOWN)
 
 
 def coloured(report: LintReport, shown: int | None = SHOWN) -> RenderableType:

@@ -2,57 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING
 
 from ftkit.modeling.model_shape import ModelShape
 from ftkit.recipe import RFT, Recipe
+from ftkit.results.plan import Estimate
 from ftkit.training.estimation.generation_time import drawings_seconds, rollout_seconds
-from ftkit.training.estimation.memory_model import Memory, compute_precision, memory_of, trainable_parameters
+from ftkit.training.estimation.memory_model import compute_precision, memory_of, trainable_parameters
 from ftkit.training.estimation.time_model import passes_seconds, step_seconds
 from ftkit.training.estimation.workload import Work
 
 if TYPE_CHECKING:
     from ftkit.training.estimation.plan_target import Target
 
-__all__ = ["Estimate", "estimate"]
-
-
-class Estimate(BaseModel):
-    """What one place would need for one run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    recipe: dict[str, Any]
-    """The recipe with a number in the place of every ``"auto"``."""
-    device: str
-    """What it would run on."""
-    parameters: int
-    """All parameters of the base model."""
-    trainable_parameters: int
-    """Those that change."""
-    memory: Memory
-    """Bytes, by what they are for."""
-    device_memory: int
-    """Bytes that the device has."""
-    fits: bool
-    """Whether the peak is below that."""
-    tokens_per_epoch: int
-    """Tokens of all rows."""
-    computed_tokens_per_epoch: int
-    """Tokens that are computed, shared beginnings once a pass."""
-    drawn_tokens_per_epoch: int = 0
-    """Tokens of the answers that reinforcement draws, each as long as it may be. They are in the other two as well."""
-    steps: int
-    """Optimiser steps of the whole run."""
-    seconds_per_step: float
-    """Mean over the steps, the machine free for it."""
-    seconds: float
-    """Of the whole run, with its looks at the validation rows, the reference of preferences and the answers of before
-    the first step; loading and saving are not in it."""
-    notes: tuple[str, ...] = ()
-    """What the numbers rest on, where it is not the machine itself."""
+__all__ = ["estimate"]
 
 
 def estimate(recipe: Recipe, shape: ModelShape, work: Work, target: Target, *, shared: bool = True) -> Estimate:

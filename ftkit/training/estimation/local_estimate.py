@@ -8,8 +8,9 @@ from ftkit.modeling.model_shape import model_shape
 from ftkit.modeling.pretrained import context_length, load_config
 from ftkit.modeling.tokenizer import load_chat_template
 from ftkit.recipe import RFT, Recipe, RecipeFacts
+from ftkit.results.plan import Estimate
 from ftkit.training.dataloader import TokenRows, render_rows
-from ftkit.training.estimation.estimate import Estimate, estimate
+from ftkit.training.estimation.estimate import estimate
 from ftkit.training.estimation.plan_target import named_gpu, this_machine
 from ftkit.training.estimation.rl_workload import foreseen_work
 from ftkit.training.estimation.workload import work_of

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from ftkit.errors import ConfigError
 from ftkit.modeling.model_shape import LinearLayer, ModelShape
 from ftkit.recipe import AdaLoRA, DoRA, Full, LoRA, QLoRA, Recipe
+from ftkit.results.plan import Memory
 from ftkit.training.estimation.workload import PackSize, Work
 
 __all__ = [
-    "Memory",
     "adapter_parameters",
     "compute_precision",
     "kept_by_a_pack",
@@ -45,45 +43,6 @@ HEAP_BLOCK = 32 * 2**20
 """Largest block that glibc takes from its heap (its manual, M_MMAP_THRESHOLD)."""
 CUDA_HEAP = 1.1
 """The same for torch's allocator on CUDA; assumed, not measured."""
-
-
-class Memory(BaseModel):
-    """Bytes, by what they are for.
-
-    The parts are not all there at once, so ``peak`` is less than their sum where gradients grow while activations go.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    weights: int
-    """The base model, frozen or (``Full``) trained."""
-    adapters: int
-    """The adapters, in float32."""
-    gradients: int
-    """Of everything that is trained."""
-    optimizer: int
-    """The optimiser's state, and what AdaLoRA keeps of past gradients."""
-    activations: int
-    """What the largest pack keeps for its backward pass."""
-    logits: int
-    """The output layer's work on one chunk of predictions."""
-    workspace: int
-    """What the backward pass of one layer needs beside it."""
-    allocator: int
-    """What the allocator holds and nobody uses."""
-    cache: int = 0
-    """Keys and values of the answers that are drawn together, of reinforcement."""
-    process: int
-    """Python, torch and the libraries (CPU), or the CUDA context."""
-    loading: int
-    """The peak while the weights are read."""
-    looking: int
-    """The peak of passes without gradients: trying the model with two rows, the reference of preferences, looks at the
-    validation loss."""
-    drawing: int = 0
-    """The peak while answers are drawn."""
-    peak: int
-    """The most at any one time, ``process`` included."""
 
 
 def memory_of(

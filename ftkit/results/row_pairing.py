@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from ftkit.errors import ReportError
-from ftkit.render.number_format import file_text
 from ftkit.results.json_values import canonical
-from ftkit.results.report import Report
+from ftkit.results.number_format import file_text
 from ftkit.results.report_row import RowResult
 
 __all__ = ["Pair", "paired_rows"]
@@ -16,10 +16,24 @@ __all__ = ["Pair", "paired_rows"]
 Pair = tuple[RowResult, RowResult]
 """A row before and after."""
 
+
+class ScoredRows(Protocol):
+    """The part of a report that pairing needs."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def task(self) -> dict[str, Any]: ...
+    @property
+    def comparators(self) -> Mapping[str, Any]: ...
+    @property
+    def rows(self) -> tuple[RowResult, ...]: ...
+
+
 _NAMED = 3  # rows named in an error
 
 
-def paired_rows(before: Report, after: Report) -> tuple[Pair, ...]:
+def paired_rows(before: ScoredRows, after: ScoredRows) -> tuple[Pair, ...]:
     """The rows of both reports, matched by id (and by occurrence, where an id repeats), in the order of ``before``.
 
     Raises:
@@ -54,7 +68,7 @@ def _wanted(row: RowResult) -> str:
 _CONTENTS: dict[str, Callable[[RowResult], str]] = {"prompt": lambda row: row.prompt_hash, "wanted answer": _wanted}
 
 
-def _same_output(before: Report, after: Report) -> None:
+def _same_output(before: ScoredRows, after: ScoredRows) -> None:
     first, second = before.task.get("output"), after.task.get("output")
     if canonical(first) == canonical(second):
         return
@@ -65,7 +79,7 @@ def _same_output(before: Report, after: Report) -> None:
     )
 
 
-def _same_comparators(before: Report, after: Report) -> None:
+def _same_comparators(before: ScoredRows, after: ScoredRows) -> None:
     one, two = before.comparators, after.comparators
     differ = [name for name in {**one, **two} if one.get(name) != two.get(name)]
     if differ:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ftkit.backends import Sampling
+from ftkit.results.answer import Sampling
 from ftkit.results.report_row import RowResult
 
 __all__ = ["FEW_ROWS", "notes_on"]

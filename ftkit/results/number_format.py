@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from ftkit.evaluation.metrics import Unit
+from ftkit.results.metric_result import Unit
 
 __all__ = [
     "NONE",
     "change_text",
     "count_text",
+    "counted",
     "file_text",
     "interval_text",
     "margin_text",
@@ -73,6 +74,11 @@ def p_text(p_value: float | None) -> str:
 def count_text(count: float) -> str:
     """``12345`` as ``12,345``."""
     return f"{count:,.0f}"
+
+
+def counted(number: int, what: str) -> str:
+    """``1 row``, ``1,200 rows``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def seconds_text(seconds: float | None) -> str:

@@ -1,0 +1,152 @@
+"""The base of every result: how it reaches the renderers that print, show and save it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ftkit.errors import FtkitError, ReportError
+from ftkit.files import write_atomically
+from ftkit.registry import Registry
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["RENDERERS", "Renderer", "Result"]
+
+Renderer = Callable[[Any], Any]
+"""Takes a result; returns text, or for the form ``rich`` what a rich console prints."""
+
+RENDERERS: Registry[Renderer] = Registry(
+    "renderer",
+    group="ftkit.renderers",
+    built_in={
+        "report.html": "ftkit.render.html:report_page",
+        "report.markdown": "ftkit.render.markdown:report_markdown",
+        "report.text": "ftkit.render.tables:report_text",
+        "report.rich": "ftkit.render.tables:report_table",
+        "report.notebook": "ftkit.render.html:report_fragment",
+        "comparison.html": "ftkit.render.html:comparison_page",
+        "comparison.markdown": "ftkit.render.markdown:comparison_markdown",
+        "comparison.junit": "ftkit.render.junit:junit",
+        "comparison.text": "ftkit.render.tables:comparison_text",
+        "comparison.rich": "ftkit.render.tables:comparison_table",
+        "comparison.notebook": "ftkit.render.html:comparison_fragment",
+        "overview.html": "ftkit.render.html:overview_page",
+        "overview.markdown": "ftkit.render.markdown:overview_markdown",
+        "overview.text": "ftkit.render.tables:overview_text",
+        "overview.notebook": "ftkit.render.html:overview_fragment",
+        "lint.sarif": "ftkit.render.lint.sarif:sarif",
+        "lint.markdown": "ftkit.render.lint.markdown:markdown",
+        "lint.html": "ftkit.render.lint.html:page",
+        "lint.text": "ftkit.render.lint.terminal:text",
+        "lint.summary": "ftkit.render.lint.terminal:summary_text",
+        "lint.rich": "ftkit.render.lint.terminal:coloured",
+        "lint.notebook": "ftkit.render.lint.html:fragment",
+        "plan.text": "ftkit.render.plan_table:plan_text",
+        "plan.rich": "ftkit.render.plan_table:plan_table",
+    },
+)
+"""Renderers by ``"<result>.<form>"``, for example ``"report.html"``. Four forms are shown and not saved: ``summary``
+and ``text`` by ``print``, ``rich`` in a terminal, ``notebook`` (an HTML fragment) in a notebook. Files have the others,
+and ``text``."""
+
+_SUFFIXES = {".html": "html", ".md": "markdown", ".xml": "junit", ".sarif": "sarif", ".txt": "text"}
+_SHOWN = ("summary", "rich", "notebook")
+
+
+class Result:
+    """Base of results. ``str`` is the whole text, ``repr`` one line; notebooks show a table."""
+
+    result_type: ClassVar[str] = ""
+    """The first part of the names under which renderers of this result are registered."""
+    save_error: ClassVar[type[FtkitError]] = ReportError
+    """What :meth:`save` raises."""
+
+    @classmethod
+    def forms(cls) -> tuple[str, ...]:
+        """List the forms in which a result of this type can be saved.
+
+        Returns:
+            ``"json"`` and the registered forms: ``"html"``, ``"markdown"`` and others.
+        """
+        return ("json", *(form for form in cls._registered() if form not in _SHOWN))
+
+    def render(self, form: str) -> Any:
+        """Render the result in one form.
+
+        Args:
+            form: One of :meth:`forms`, ``"rich"`` or ``"notebook"``.
+
+        Returns:
+            Text; for ``"rich"``, an object that a rich console prints.
+
+        Raises:
+            ConfigError: there is no renderer for this form.
+        """
+        return self.to_json() if form == "json" else RENDERERS.get(f"{self.result_type}.{form}")(self)
+
+    def to_json(self) -> str:
+        """Write the complete result as JSON, from which it can be loaded.
+
+        Returns:
+            JSON text.
+        """
+        raise NotImplementedError
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the result to a file in the form that the suffix names.
+
+        Args:
+            path: The file. ``.json`` is complete and can be loaded; ``.html`` and ``.md`` are for readers. The form of
+                an installed renderer is its own suffix.
+
+        Returns:
+            The path.
+
+        Raises:
+            ReportError: The suffix names no form of this result, or the file cannot be written.
+        """
+        target = Path(path)
+        suffix = target.suffix.lower()
+        form = _SUFFIXES.get(suffix, suffix.removeprefix("."))
+        if form not in self.forms():
+            suffix_of = {form: suffix for suffix, form in _SUFFIXES.items()}
+            known = ", ".join(suffix_of.get(form, f".{form}") for form in self.forms())
+            raise self.save_error(f'{target}: the suffix "{target.suffix}" names no form; use {known}')
+        content = self.render(form)
+        try:
+            write_atomically(target, content)
+        except OSError as error:
+            raise self.save_error(f"{target}: cannot be written: {error.strerror or error}") from None
+        return target
+
+    @classmethod
+    def _registered(cls) -> list[str]:
+        prefix = f"{cls.result_type}."
+        return [name.removeprefix(prefix) for name in RENDERERS.names() if name.startswith(prefix)]
+
+    def _headline(self) -> str:
+        return str(self).partition("\n")[0]
+
+    def __str__(self) -> str:
+        return str(self.render("text"))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._headline()}>"
+
+    def __rich__(self) -> RenderableType:
+        if "rich" in self._registered():
+            rendered: RenderableType = self.render("rich")
+            return rendered
+        from rich.text import Text
+
+        return Text(str(self))
+
+    def _repr_html_(self) -> str:
+        if "notebook" in self._registered():
+            return str(self.render("notebook"))
+        return f"<pre>{escape(str(self), quote=False)}</pre>"
