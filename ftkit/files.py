@@ -1,23 +1,37 @@
-"""Writing files so that a crash, a full disk or a reader at the wrong moment never sees half of one."""
+"""Write files and folders so that nobody ever sees half of one, whenever a crash or a full disk comes."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import hashlib
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["atomic_writer", "canonical_digest", "home", "write_atomically"]
+__all__ = ["atomic_writer", "canonical_digest", "home", "replace_folder", "sync_folder", "write_atomically"]
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+"""Flag of Linux's renameat2(2): swap two names in one step."""
 
 
 @contextlib.contextmanager
 def atomic_writer(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a file beside ``path`` for writing; on success it is synced to disk and takes the place of ``path``.
+    """Open a temporary file beside ``path``; on success, sync it to disk and rename it to ``path``.
 
-    When the block raises, ``path`` is left as it was and the unfinished file is removed.
+    If the block raises, ``path`` stays as it was and the unfinished file is removed.
+
+    Args:
+        path: the file to write.
+
+    Yields:
+        The temporary file, open for writing bytes.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,20 +53,106 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write ``content`` (text as UTF-8) to ``path`` through :func:`atomic_writer`."""
+    """Write a file through :func:`atomic_writer`.
+
+    Args:
+        path: the file to write.
+        content: bytes, or text, which is written as UTF-8.
+    """
     with atomic_writer(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+def sync_folder(folder: Path) -> None:
+    """Flush every file below ``folder``, and the folder itself, to disk.
+
+    Args:
+        folder: the folder to flush.
+    """
+    for place, _, names in os.walk(folder):
+        for path in (*(os.path.join(place, name) for name in names), place):
+            _sync(path)
+
+
+def replace_folder(source: Path, target: Path) -> None:
+    """Rename a complete folder to ``target``, replacing the folder that may be there.
+
+    ``source`` is flushed to disk first. On Linux the two folders are swapped in one step, so that ``target`` is whole at
+    every moment. Elsewhere the old folder is renamed aside first and renamed back if the second rename fails. The old
+    folder is deleted last.
+
+    Args:
+        source: the new folder, on the same file system as ``target``. It is not there afterwards.
+        target: where it goes.
+
+    Raises:
+        OSError: the folder cannot be renamed; ``target`` is as it was.
+    """
+    sync_folder(source)
+    if not os.path.lexists(target):
+        os.rename(source, target)
+    elif _exchange(source, target):
+        _sync(target.parent)
+        shutil.rmtree(source, ignore_errors=True)
+    else:
+        old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.replaced.")) / target.name
+        os.rename(target, old)
+        try:
+            os.rename(source, target)
+        except BaseException:
+            os.rename(old, target)
+            old.parent.rmdir()
+            raise
+        _sync(target.parent)
+        shutil.rmtree(old.parent, ignore_errors=True)
+    _sync(target.parent)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two names in one step; return False where the system or the file system cannot."""
+    if not sys.platform.startswith("linux"):
+        return False
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), str(second))
+
+
+def _sync(path: str | Path) -> None:
+    """Flush one file or folder to disk, where the system can flush folders."""
+    if os.name != "posix" and os.path.isdir(path):
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def canonical_digest(data: bytes | str) -> str:
-    """``"sha256:<64 hex digits>"`` of ``data`` (text as UTF-8): the form of every fingerprint in ftkit."""
+    """Compute a digest in the form of every fingerprint in ftkit.
+
+    Args:
+        data: bytes, or text, which is read as UTF-8.
+
+    Returns:
+        ``"sha256:<64 hex digits>"``.
+    """
     return "sha256:" + hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
 
 def home() -> Path:
-    """The folder where ftkit keeps what it must find again: ``$FTKIT_HOME``, else the platform's data folder.
+    """Return ftkit's home folder: ``$FTKIT_HOME``, or the platform's data folder if that is not set.
 
-    It is made when missing, readable by its owner only: rows and answers of private data lie in it.
+    A missing folder is created so that only its owner can read it, because it holds private rows and answers.
+
+    Returns:
+        The folder, which exists.
     """
     chosen = os.environ.get("FTKIT_HOME")
     if chosen:

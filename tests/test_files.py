@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from ftkit import files
 from ftkit.errors import MissingExtraError
 from ftkit.extras import check_installed, require
-from ftkit.files import atomic_writer, canonical_digest, home, write_atomically
+from ftkit.files import atomic_writer, canonical_digest, home, replace_folder, write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -68,3 +70,48 @@ def test_a_package_that_is_broken_is_not_called_missing(tmp_path: Path, monkeypa
     with pytest.raises(MissingExtraError, match=r'^training needs the extra "local" \(absent_extra is not installed\)'):
         check_installed("absent_extra", extra="local", needed_for="training")
     assert require("json", extra="local", needed_for="training").__name__ == "json"
+
+
+def folder_with(folder: Path, text: str) -> Path:
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "weights.txt").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("swap", [True, False], ids=["swapped", "renamed"])
+def test_a_folder_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swap: bool) -> None:
+    if not swap:
+        monkeypatch.setattr(files, "_exchange", lambda first, second: False)
+    target = folder_with(tmp_path / "model", "old")
+    replace_folder(folder_with(tmp_path / ".model.new", "new"), target)
+    assert (target / "deep" / "weights.txt").read_text() == "new"
+    assert [one.name for one in tmp_path.iterdir() if "model" in one.name] == ["model"]
+
+
+@pytest.mark.parametrize("swap", [True, False], ids=["swapped", "renamed"])
+@pytest.mark.parametrize("step", range(1, 12))
+def test_no_failure_on_the_way_loses_both_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swap: bool, step: int
+) -> None:
+    """Each call that touches the disk fails once, as a full disk or a kill would make it."""
+    target = folder_with(tmp_path / "model", "old")
+    source = folder_with(tmp_path / ".model.new", "new")
+    calls = 0
+
+    def failing(real):
+        def call(*arguments, **options):
+            nonlocal calls
+            calls += 1
+            if calls == step:
+                raise OSError(28, "No space left on device")
+            return real(*arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("rename", "fsync", "open"):
+            patch.setattr(files.os, name, failing(getattr(os, name)))
+        patch.setattr(files, "_exchange", failing(files._exchange if swap else lambda first, second: False))
+        with contextlib.suppress(OSError):
+            replace_folder(source, target)
+    assert (target / "deep" / "weights.txt").read_text() in {"old", "new"}

@@ -20,6 +20,7 @@ from ftkit.exporting.replay_rows import rows_to_replay
 from ftkit.exporting.servers import servers_for
 from ftkit.exporting.writer import MODELFILE, Plan, Settings, build, load, write_record
 from ftkit.extras import check_installed
+from ftkit.files import replace_folder
 from ftkit.model import Model
 from ftkit.modeling.model_source import RECORD
 
@@ -120,9 +121,7 @@ def export(
         )
         write_record(plan, aside, made, chat_template.template_hash)
         os.chmod(aside, 0o755)  # mkdtemp makes it private  # noqa: S103
-        if target.exists():
-            shutil.rmtree(target)
-        os.rename(aside, target)
+        replace_folder(aside, target)
     except OSError as error:
         raise ExportError(f"could not write the export to {target}: {error.strerror or error}") from error
     finally:

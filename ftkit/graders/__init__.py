@@ -1,9 +1,8 @@
 """Graders: what an answer is worth, as frozen objects that are the same thing as OpenAI's JSON."""
 
-from ftkit.graders.base import Ask, Embed, Grader, Isolation, Pair, Scores, Setting
+from ftkit.graders.base import Ask, Embed, Grader, Isolation, Pair, Scores, Setting, SingleGrader
 from ftkit.graders.function import FunctionGrader
 from ftkit.graders.grade import Grade, GraderError, Sample
-from ftkit.graders.grader_types import AnyGrader
 from ftkit.graders.hosted import EvaluatorGrader, HostGrader, LambdaGrader
 from ftkit.graders.label_model import LabelModelGrader
 from ftkit.graders.limits import Limits
@@ -11,6 +10,7 @@ from ftkit.graders.loading import grader_of, load_grader
 from ftkit.graders.model_grader import GraderMessage, SamplingParams
 from ftkit.graders.multi import MultiGrader
 from ftkit.graders.python_code import PythonGrader
+from ftkit.graders.registry import GRADERS, AnyGrader
 from ftkit.graders.reward_model import RewardModelGrader
 from ftkit.graders.schema import SchemaGrader
 from ftkit.graders.score_model import ScoreModelGrader
@@ -18,6 +18,7 @@ from ftkit.graders.string_check import StringCheckGrader
 from ftkit.graders.text_similarity import TextSimilarityGrader
 
 __all__ = [
+    "GRADERS",
     "AnyGrader",
     "Ask",
     "Embed",
@@ -39,6 +40,7 @@ __all__ = [
     "Sample",
     "SamplingParams",
     "SchemaGrader",
+    "SingleGrader",
     "ScoreModelGrader",
     "Scores",
     "Setting",

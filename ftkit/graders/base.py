@@ -99,7 +99,9 @@ class Grader(Frozen, ABC):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     own: ClassVar[bool] = False
-    """Whether the type is ftkit's own, which no host knows."""
+    """Whether the type is not one of OpenAI's, so that no host knows it."""
+    composable: ClassVar[bool] = True
+    """Whether the grader can be a part of ``multi``."""
 
     type: str
     name: str = Field(min_length=1)

@@ -1,5 +1,7 @@
-"""The formula of ``multi``: ``0.5*exact + 0.5*min(format, 1)``. Parsed into a tree of arithmetic, never evaluated as
-Python."""
+"""The formula of ``multi``, such as ``0.5*exact + 0.5*min(format, 1)``.
+
+A formula is parsed into a tree of arithmetic. It is never evaluated as Python.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,14 @@ from ftkit.graders.grade import GradingError
 __all__ = ["FUNCTIONS", "Expression"]
 
 _MAX_LENGTH = 2_000
+"""Longest formula, in characters."""
+
+_MAX_DEPTH = 300
+"""Deepest nesting, so that evaluating a formula that was accepted never reaches Python's recursion limit."""
 
 FUNCTIONS: dict[str, tuple[Callable[..., float], int | None]] = {
-    "min": (min, None),
-    "max": (max, None),
+    "min": (lambda *values: min(values), None),
+    "max": (lambda *values: max(values), None),
     "abs": (abs, 1),
     "floor": (math.floor, 1),
     "ceil": (math.ceil, 1),
@@ -26,8 +32,10 @@ FUNCTIONS: dict[str, tuple[Callable[..., float], int | None]] = {
     "sqrt": (math.sqrt, 1),
     "log": (math.log, 1),
 }
-"""Functions by name with how many values they take; None: one or more
-(https://platform.openai.com/docs/guides/graders#multigraders)."""
+"""Functions by name, with the number of values that each takes; None means one or more.
+
+Source: https://platform.openai.com/docs/guides/graders#multigraders
+"""
 
 _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: lambda left, right: left + right,
@@ -45,8 +53,11 @@ _UNBOUNDED: _Interval = (-math.inf, math.inf)
 class Expression:
     """A formula over grades: numbers, names, ``+ - * / ^``, parentheses and :data:`FUNCTIONS`.
 
+    Args:
+        source: the formula.
+
     Raises:
-        ConfigError: it holds anything else, or is no formula.
+        ConfigError: the text is not a formula, holds anything else, or is too long or nested too deep.
     """
 
     def __init__(self, source: str) -> None:
@@ -60,26 +71,37 @@ class Expression:
             with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
                 tree = ast.parse(source.strip().replace("^", "**"), mode="eval")
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise ConfigError(f'"{source}" is no formula; write for example 0.5*a + 0.5*b') from None
+            raise ConfigError(f'"{source}" is not a formula; write for example 0.5*a + 0.5*b') from None
         self._root = tree.body
         names: set[str] = set()
-        try:
-            self._look(self._root, names)
-        except RecursionError:
-            raise ConfigError("the formula is nested too deep") from None
+        self._validate(self._root, names, depth=1)
         self.names = frozenset(names)
+        """Names of the grades that the formula reads."""
 
     @staticmethod
     @functools.lru_cache(maxsize=128)
     def of(source: str) -> Expression:
-        """The formula of ``source``, kept."""
+        """Parse a formula, or return it from a cache.
+
+        Args:
+            source: the formula.
+
+        Returns:
+            The parsed formula.
+        """
         return Expression(source)
 
     def __call__(self, values: Mapping[str, float]) -> float:
-        """The formula's value.
+        """Compute the value of the formula.
+
+        Args:
+            values: the grade of each name.
+
+        Returns:
+            The value.
 
         Raises:
-            GradingError: it has none there (a division by zero, the root of a negative number).
+            GradingError: the formula has no value there (division by zero, the root of a negative number).
         """
         try:
             return float(_value(self._root, values))
@@ -88,30 +110,43 @@ class Expression:
             raise GradingError("other_error", f"{self._source} has no value for {shown}: {error}") from None
 
     def bounds(self, values: Mapping[str, _Interval]) -> _Interval:
-        """Between what the value lies when each name lies between its two; (−∞, ∞) where that cannot be told."""
-        low, high = _between(self._root, values)
-        return (low, high) if not math.isnan(low + high) else _UNBOUNDED
+        """Bound the value of the formula by interval arithmetic.
 
-    def _look(self, node: ast.expr, names: set[str]) -> None:
-        """Refuse what is no arithmetic; collect the names."""
+        Args:
+            values: the lowest and the highest grade of each name.
+
+        Returns:
+            The lowest and the highest value that the formula can have; (−∞, ∞) if it cannot be bounded.
+        """
+        return _interval(self._root, values)
+
+    def _validate(self, node: ast.expr, names: set[str], depth: int) -> None:
+        """Refuse everything but arithmetic, and collect the names."""
+        if depth > _MAX_DEPTH:
+            raise ConfigError(f"the formula is nested more than {_MAX_DEPTH} levels deep")
         match node:
             case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-                return
+                try:
+                    finite = math.isfinite(float(value))
+                except OverflowError:
+                    finite = False
+                if not finite:
+                    raise ConfigError("a number in the formula is larger than a float can hold")
             case ast.Name(id=name):
                 if name in FUNCTIONS:
                     raise ConfigError(f"{name} is a function; write {name}(…)")
                 names.add(name)
             case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
-                self._look(operand, names)
+                self._validate(operand, names, depth + 1)
             case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
-                self._look(left, names)
-                self._look(right, names)
+                self._validate(left, names, depth + 1)
+                self._validate(right, names, depth + 1)
             case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in FUNCTIONS:
                 takes = FUNCTIONS[name][1]
                 if not arguments or (takes is not None and len(arguments) != takes):
                     raise ConfigError(f"{name} takes {takes or 'at least 1'} value(s), not {len(arguments)}")
                 for argument in arguments:
-                    self._look(argument, names)
+                    self._validate(argument, names, depth + 1)
             case _:
                 known = ", ".join(FUNCTIONS)
                 raise ConfigError(
@@ -132,28 +167,33 @@ def _value(node: ast.expr, values: Mapping[str, float]) -> float:
         case ast.BinOp(left=left, op=operation, right=right):
             return _OPERATORS[type(operation)](_value(left, values), _value(right, values))
         case ast.Call(func=ast.Name(id=name), args=arguments):
-            found = [_value(argument, values) for argument in arguments]
-            return float(FUNCTIONS[name][0](*found))
-    raise AssertionError(ast.dump(node))  # refused when the formula was read
+            return float(FUNCTIONS[name][0](*(_value(argument, values) for argument in arguments)))
+    raise AssertionError(ast.dump(node))  # _validate refuses everything else
 
 
-def _between(node: ast.expr, values: Mapping[str, _Interval]) -> _Interval:
+def _interval(node: ast.expr, values: Mapping[str, _Interval]) -> _Interval:
+    low, high = _raw_interval(node, values)
+    # Infinite bounds can cancel to NaN, which compares as neither higher nor lower than anything.
+    return _UNBOUNDED if math.isnan(low) or math.isnan(high) else (low, high)
+
+
+def _raw_interval(node: ast.expr, values: Mapping[str, _Interval]) -> _Interval:
     match node:
         case ast.Name(id=name):
             return values[name]
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            low, high = _between(operand, values)
+            low, high = _interval(operand, values)
             return -high, -low
         case ast.UnaryOp(operand=operand):
-            return _between(operand, values)
+            return _interval(operand, values)
         case ast.BinOp(left=left, op=operation, right=right):
-            return _combined(operation, _between(left, values), _between(right, values))
+            return _combined(operation, _interval(left, values), _interval(right, values))
         case ast.Call(func=ast.Name(id=name), args=arguments):
-            ends = [_between(argument, values) for argument in arguments]
+            ends = [_interval(argument, values) for argument in arguments]
             if name == "abs":
                 low, high = ends[0]
                 return (0.0 if low <= 0 <= high else min(abs(low), abs(high))), max(abs(low), abs(high))
-            try:  # every other function rises with each of its values, so its ends are at theirs
+            try:  # every other function rises with each argument, so its bounds are at the arguments' bounds
                 low, high = (float(FUNCTIONS[name][0](*(end[side] for end in ends))) for side in (0, 1))
             except (ArithmeticError, ValueError):
                 return _UNBOUNDED
@@ -170,8 +210,10 @@ def _combined(operation: ast.operator, left: _Interval, right: _Interval) -> _In
     if isinstance(operation, ast.Pow) and left[0] < 0:
         return _UNBOUNDED
     try:
-        # Each of these rises or falls all along one side, so the ends are among the corners.
-        corners = [_OPERATORS[type(operation)](one, other) for one in left for other in right]
+        # Each operator is monotone in each operand, so its bounds are among the corners.
+        corners = [_OPERATORS[type(operation)](first, second) for first in left for second in right]
     except (ArithmeticError, ValueError):
+        return _UNBOUNDED
+    if any(math.isnan(corner) for corner in corners):
         return _UNBOUNDED
     return min(corners), max(corners)

@@ -65,7 +65,8 @@ class Sample:
 
     def namespace(self) -> dict[str, Any]:
         """The answer as plain values, as templates and Python graders read it: ``output_text``, ``output_json`` (None
-        when it is no JSON), ``output_tools``, and ``choices``, which holds the one answer as an API would."""
+        when it is no JSON), ``output_tools``, and ``choices``, which holds the one answer as an API would.
+        """
         return {
             "output_text": self.text,
             "output_json": self.json,

@@ -18,6 +18,7 @@ class HostGrader(Grader):
     """Base of the graders that one host runs; everywhere else they are refused by name."""
 
     own: ClassVar[bool] = True
+    composable: ClassVar[bool] = False
     host: ClassVar[str]
     """Who runs it, in words."""
 
@@ -37,7 +38,8 @@ class HostGrader(Grader):
 
 class LambdaGrader(HostGrader):
     """A Lambda function of your account, by which Amazon Bedrock rewards answers
-    (https://docs.aws.amazon.com/bedrock/latest/userguide/fine-tuning-openai-apis.html)."""
+    (https://docs.aws.amazon.com/bedrock/latest/userguide/fine-tuning-openai-apis.html).
+    """
 
     host: ClassVar[str] = "Amazon Bedrock"
 

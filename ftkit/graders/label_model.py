@@ -16,7 +16,8 @@ __all__ = ["LabelModelGrader"]
 class LabelModelGrader(ModelGrader):
     """1 when the label that a model chooses is one of ``passing_labels``, else 0; an answer that is none of the labels
     gives 0 and is counted as ``model_grader_parse_error``. OpenAI's jobs take it inside ``multi`` alone
-    (https://platform.openai.com/docs/guides/graders#label-model-graders)."""
+    (https://platform.openai.com/docs/guides/graders#label-model-graders).
+    """
 
     type: Literal["label_model"] = "label_model"
     name: str = "label_model"

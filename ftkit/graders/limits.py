@@ -9,7 +9,8 @@ __all__ = ["Limits"]
 
 class Limits(BaseModel):
     """Bounds of a Python grader. Time, memory and disk are OpenAI's own
-    (https://platform.openai.com/docs/guides/graders#python-graders: 2 minutes, 2 GB, 1 GB)."""
+    (https://platform.openai.com/docs/guides/graders#python-graders: 2 minutes, 2 GB, 1 GB).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

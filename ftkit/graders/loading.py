@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
 
 from ftkit.errors import ConfigError
 from ftkit.graders.base import Grader
-from ftkit.graders.grader_types import AnyGrader
-from ftkit.schema.validation_errors import refusals
+from ftkit.graders.registry import GRADERS
 
 __all__ = ["grader_of", "load_grader"]
-
-_ADAPTER: TypeAdapter[Grader] = TypeAdapter(AnyGrader)
-_KINDS: dict[Any, type[Grader]] = {kind.model_fields["type"].default: kind for kind in get_args(get_args(AnyGrader)[0])}
 
 
 def load_grader(path: str | os.PathLike[str]) -> Grader:
@@ -47,7 +42,7 @@ def grader_of(data: Any) -> Grader:
     """
     if not isinstance(data, dict):
         raise ConfigError(f"a grader is a mapping of fields, not {type(data).__name__}")
-    try:
-        return _ADAPTER.validate_python(data)
-    except ValidationError as error:
-        raise ConfigError(refusals(error, _KINDS.get(data.get("type"), Grader), data)) from None
+    kind = data.get("type")
+    if not isinstance(kind, str):
+        raise ConfigError(f"type: name the grader's type, one of {', '.join(GRADERS.names())}")
+    return GRADERS.get(kind)(**data)

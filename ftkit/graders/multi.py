@@ -4,40 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from ftkit.errors import ConfigError
 from ftkit.graders.base import Grader, Pair, Setting, finite
 from ftkit.graders.expression import FUNCTIONS, Expression
-from ftkit.graders.function import FunctionGrader
 from ftkit.graders.grade import Grade, GradingError
-from ftkit.graders.label_model import LabelModelGrader
-from ftkit.graders.python_code import PythonGrader
-from ftkit.graders.reward_model import RewardModelGrader
-from ftkit.graders.schema import SchemaGrader
-from ftkit.graders.score_model import ScoreModelGrader
-from ftkit.graders.string_check import StringCheckGrader
-from ftkit.graders.text_similarity import TextSimilarityGrader
+from ftkit.graders.registry import AnyPart
 
-__all__ = ["AnyPart", "MultiGrader"]
+__all__ = ["MultiGrader"]
 
 _DIGITS = 12
 """Grades are rounded, so that 0.1*a + 0.2*b + 0.7*c of three times 1 is 1, and counts as full success."""
-
-AnyPart = Annotated[
-    StringCheckGrader
-    | TextSimilarityGrader
-    | ScoreModelGrader
-    | LabelModelGrader
-    | PythonGrader
-    | FunctionGrader
-    | SchemaGrader
-    | RewardModelGrader,
-    Field(discriminator="type"),
-]
-"""Every kind of grader but ``multi``, which cannot hold itself."""
 
 
 class MultiGrader(Grader):
@@ -50,6 +30,8 @@ class MultiGrader(Grader):
     Raises:
         ConfigError: a formula that is none, or that names a grader which is not there.
     """
+
+    composable: ClassVar[bool] = False
 
     type: Literal["multi"] = "multi"
     name: str = "multi"

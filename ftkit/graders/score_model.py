@@ -33,7 +33,8 @@ _SCORE = JsonOutput(
 
 class ScoreModelGrader(ModelGrader):
     """The number that a model answers, clipped to ``range``; no number gives 0 and is counted as
-    ``model_grader_parse_error`` (https://platform.openai.com/docs/guides/graders#score-model-graders)."""
+    ``model_grader_parse_error`` (https://platform.openai.com/docs/guides/graders#score-model-graders).
+    """
 
     type: Literal["score_model"] = "score_model"
     name: str = "score_model"

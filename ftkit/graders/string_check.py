@@ -16,7 +16,8 @@ __all__ = ["StringCheckGrader"]
 
 class StringCheckGrader(SingleGrader):
     """1 when ``input`` passes the check against ``reference``, else 0
-    (https://platform.openai.com/docs/guides/graders#string-check-graders)."""
+    (https://platform.openai.com/docs/guides/graders#string-check-graders).
+    """
 
     type: Literal["string_check"] = "string_check"
     name: str = "string_check"

@@ -53,7 +53,8 @@ _MODULES: dict[str, tuple[str, ...]] = {
 
 class TextSimilarityGrader(Grader):
     """How alike ``input`` and ``reference`` are, from 0 to 1
-    (https://platform.openai.com/docs/guides/graders#text-similarity-graders)."""
+    (https://platform.openai.com/docs/guides/graders#text-similarity-graders).
+    """
 
     type: Literal["text_similarity"] = "text_similarity"
     name: str = "text_similarity"

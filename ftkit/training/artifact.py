@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.errors import TrainingError
+from ftkit.files import replace_folder
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.model_source import RECORD, Quantization
 from ftkit.modeling.pretrained import Pretrained
@@ -60,9 +61,7 @@ def save_artefact(
         (aside / RECORD).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (aside / "README.md").write_text(_card(whole, recipe), encoding="utf-8")
         os.chmod(aside, 0o755)  # mkdtemp makes it private  # noqa: S103
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.rename(aside, folder)
+        replace_folder(aside, folder)
     except NOT_WRITTEN as error:
         raise TrainingError(
             f"could not save the model to {folder}: {error}. Once there is room, the run can be resumed"

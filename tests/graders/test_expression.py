@@ -125,3 +125,53 @@ def test_any_text_is_a_formula_or_refused(source: str) -> None:
     except (ConfigError, GradingError, KeyError):  # KeyError: a name such as "ab", which multi refuses beforehand
         return
     assert isinstance(found, float) or math.isnan(found)
+
+
+NUMBERS = st.one_of(
+    st.integers(0, 10**6).map(str),
+    st.floats(0, 1e12, allow_nan=False).map(lambda value: f"{value:.6f}"),
+    st.sampled_from(["0", "1e308", "0.1"]),
+)
+FORMULAS = st.recursive(
+    st.one_of(NUMBERS, st.sampled_from(["a", "b", "c"])),
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "^"]), inner).map(lambda parts: f"({' '.join(parts)})"),
+        inner.map(lambda text: f"-{text}"),
+        st.tuples(st.sampled_from(["abs", "floor", "ceil", "exp", "sqrt", "log"]), inner).map(
+            lambda parts: f"{parts[0]}({parts[1]})"
+        ),
+        st.tuples(st.sampled_from(["min", "max"]), st.lists(inner, min_size=1, max_size=3)).map(
+            lambda parts: f"{parts[0]}({', '.join(parts[1])})"
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(FORMULAS, st.lists(st.floats(-10, 10), min_size=3, max_size=3))
+def test_every_formula_that_is_accepted_has_bounds_and_grades(source: str, grades: list[float]) -> None:
+    expression = Expression(source)
+    values = dict(zip("abc", grades, strict=True))
+    low, high = expression.bounds({"a": (-10, 10), "b": (-10, 10), "c": (-10, 10)})
+    assert low <= high
+    try:
+        value = expression(values)
+    except GradingError:
+        return
+    if math.isfinite(value):  # a grade that is not finite is an error of the one answer
+        assert low == -math.inf or low - 1e-6 * abs(low) <= value
+        assert high == math.inf or value <= high + 1e-6 * abs(high)
+
+
+@pytest.mark.parametrize("source", ["min(a)", "max(a)", "min(2)", "+".join("a" * 200), "-" * 250 + "a"])
+def test_formulas_at_the_edge_of_what_is_accepted_grade(source: str) -> None:
+    assert math.isfinite(Expression(source)(VALUES))
+    low, high = Expression(source).bounds({"a": (0.0, 1.0)})
+    assert math.isfinite(low) and low <= high
+
+
+@pytest.mark.parametrize("source", ["1e999", "9" * 400, "-" * 400 + "a", "(" * 400 + "a" + ")" * 400 + "+a" * 350])
+def test_formulas_that_could_not_be_evaluated_are_refused_when_they_are_read(source: str) -> None:
+    with pytest.raises(ConfigError):
+        Expression(source)

@@ -140,7 +140,7 @@ def test_any_check_is_read_back_or_refused(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("form", "why"),
     [
-        ({"type": "strong_check"}, "does not match any of the expected tags"),
+        ({"type": "strong_check"}, "there is no grader type 'strong_check'. Did you mean 'string_check'?"),
         ({**CHECK, "operation": "neq"}, "operation: should be 'eq', 'ne', 'like' or 'ilike'"),
         ({**CHECK, "reference": "{{row.x}}"}, 'reference: "{{row.x}}": a variable begins with'),
         ({**SIMILAR, "pass_threshold": 0.8}, "pass_threshold: there is no such field"),

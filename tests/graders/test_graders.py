@@ -429,3 +429,12 @@ def test_answers_are_graded_without_a_model() -> None:
     assert "mean 0.3333 over 3 answers" in str(grades)
     with pytest.raises(ConfigError, match="2 rows and 1 answers"):
         ft.grade(ft.StringCheckGrader(reference="x"), [{}, {}], ["4"])
+
+
+def test_a_formula_of_one_value_grades() -> None:
+    grader = ft.MultiGrader(graders={"a": ft.StringCheckGrader(reference="x")}, calculate_output="min(a)")
+    assert grader.bounds == (0.0, 1.0)
+    assert [grade.reward for grade in grader.grade_many([({}, Sample("x")), ({}, Sample("y"))], Setting())] == [
+        1.0,
+        0.0,
+    ]
