@@ -77,9 +77,9 @@ def sync_folder(folder: Path) -> None:
 def replace_folder(source: Path, target: Path) -> None:
     """Rename a complete folder to ``target``, replacing the folder that may be there.
 
-    ``source`` is flushed to disk first. On Linux the two folders are swapped in one step, so that ``target`` is whole at
-    every moment. Elsewhere the old folder is renamed aside first and renamed back if the second rename fails. The old
-    folder is deleted last.
+    ``source`` is flushed to disk first. On Linux the two folders are swapped in one step, so that ``target`` is always
+    whole. Elsewhere the old folder is renamed aside first, and renamed back if the second rename fails. The old folder
+    is deleted last.
 
     Args:
         source: the new folder, on the same file system as ``target``. It is not there afterwards.

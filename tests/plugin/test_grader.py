@@ -9,7 +9,8 @@ import ftkit as ft
 from ftkit.graders import Sample, Setting, grader_of
 
 grader = grader_of({"type": "dose"})
-both = ft.MultiGrader(graders={"dose": grader, "short": ft.StringCheckGrader(reference="x")}, calculate_output="min(dose)")
+parts = {"dose": grader, "short": ft.StringCheckGrader(reference="x")}
+both = ft.MultiGrader(graders=parts, calculate_output="min(dose)")
 pairs = [({"dose": "500 mg"}, Sample("Take 0.5 g.")), ({"dose": "500 mg"}, Sample("Take 5 mg."))]
 print([grade.reward for grade in both.grade_many(pairs, Setting())])
 recipe = ft.load_recipe("rft.yaml")
