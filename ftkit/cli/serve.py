@@ -11,7 +11,7 @@ from ftkit.cli.console import aligned, note, stamp
 from ftkit.cli.evaluation_options import Embedder
 
 if TYPE_CHECKING:
-    from ftkit.server.auth import Keys
+    from ftkit.server.auth import ApiKeys
 
 __all__ = ["serve"]
 
@@ -116,13 +116,13 @@ def _pair(text: str, *, bare: bool = False) -> tuple[str, str]:
     return name, value
 
 
-def _keys() -> Keys:
+def _keys() -> ApiKeys:
     _check_installed()
-    from ftkit.server.auth import Keys
+    from ftkit.server.auth import ApiKeys
     from ftkit.server.state import State
     from ftkit.store import Store
 
-    return Keys(State(Store()))
+    return ApiKeys(State(Store()))
 
 
 def _check_installed() -> None:

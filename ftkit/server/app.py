@@ -10,20 +10,20 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from ftkit.server import lazy_chat, models
-from ftkit.server.auth import Gate, Keys
+from ftkit.server.auth import ApiKeys, AuthMiddleware
 from ftkit.server.errors import HANDLERS
 from ftkit.server.files import routes as files
 from ftkit.server.files import uploads
-from ftkit.server.files.file_table import Files
+from ftkit.server.files.file_table import FileTable
 from ftkit.server.graders import routes as graders
-from ftkit.server.graders.grader_runs import Trials
+from ftkit.server.graders.grader_runs import GraderRuns
 from ftkit.server.jobs import routes as jobs
-from ftkit.server.jobs.job_scheduler import Foreman
-from ftkit.server.jobs.job_table import Jobs
+from ftkit.server.jobs.job_scheduler import JobScheduler
+from ftkit.server.jobs.job_table import JobTable
 from ftkit.server.model_names import ModelNames
 from ftkit.server.pages import routes as page
 from ftkit.server.settings import Settings
-from ftkit.server.slow_clients import Pace
+from ftkit.server.slow_clients import BodyTimeoutMiddleware
 from ftkit.server.state import State
 from ftkit.store import Store
 
@@ -34,22 +34,22 @@ def create_app(settings: Settings) -> Starlette:
     """The application, to be run by an ASGI server; :func:`ftkit.server.http_server.serve` does.
 
     Its state has ``settings``, ``state`` (the server's tables), ``keys``, ``names``, ``files``, ``uploads``, ``jobs``,
-    ``foreman``, who runs the jobs from the application's beginning to its end, ``trials`` of graders, ``serving``,
+    ``scheduler``, who runs the jobs while the application runs, ``grader_runs`` of graders, ``serving``,
     which answers, and ``metrics``.
     """
     state = State(Store())
-    keys = Keys(state)
+    keys = ApiKeys(state)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        foreman: Foreman = app.state.foreman
-        foreman.start()
+        scheduler: JobScheduler = app.state.scheduler
+        scheduler.start()
         try:
             yield
         finally:
             if (serving := app.state.loaded) is not None:
                 await serving.close()
-            await run_in_threadpool(foreman.stop)
+            await run_in_threadpool(scheduler.stop)
 
     app = Starlette(
         routes=[
@@ -57,16 +57,16 @@ def create_app(settings: Settings) -> Starlette:
             *(*jobs.routes, *graders.routes, *page.routes),
         ],
         middleware=[
-            Middleware(Gate, keys=keys, loopback=settings.loopback),
-            Middleware(Pace, patience_s=settings.body_patience_s),
+            Middleware(AuthMiddleware, keys=keys, loopback=settings.loopback),
+            Middleware(BodyTimeoutMiddleware, timeout_s=settings.body_patience_s),
         ],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
     app.state = lazy_chat.ChatState(settings)
     app.state.state, app.state.keys = state, keys
-    app.state.names, app.state.files, app.state.jobs = ModelNames(settings, state), Files(state), Jobs(state)
-    app.state.uploads = uploads.Uploads(state, app.state.files)
-    app.state.trials = Trials(settings)
-    app.state.foreman = Foreman(settings, state, app.state.jobs, app.state.files)
+    app.state.names, app.state.files, app.state.jobs = ModelNames(settings, state), FileTable(state), JobTable(state)
+    app.state.uploads = uploads.UploadTable(state, app.state.files)
+    app.state.grader_runs = GraderRuns(settings)
+    app.state.scheduler = JobScheduler(settings, state, app.state.jobs, app.state.files)
     return app

@@ -17,7 +17,7 @@ from ftkit.errors import ConfigError
 from ftkit.server.errors import ApiError, error_response
 from ftkit.server.state import State, new_id
 
-__all__ = ["DEFAULT_PROJECT", "Gate", "Key", "Keys"]
+__all__ = ["DEFAULT_PROJECT", "ApiKey", "ApiKeys", "AuthMiddleware"]
 
 DEFAULT_PROJECT = "default"
 """The project of every request while there are no keys."""
@@ -27,7 +27,7 @@ _LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ApiKey:
     """What is known of a key. The key itself is shown once, when it is made."""
 
     id: str
@@ -35,7 +35,7 @@ class Key:
     created_at: int
 
 
-class Keys:
+class ApiKeys:
     """The keys of a server.
 
     Only SHA-256 digests are kept. That is enough, because a key is 32 random bytes: nothing short can be tried out.
@@ -60,11 +60,11 @@ class Keys:
             )
         return secret
 
-    def all(self) -> list[Key]:
+    def all(self) -> list[ApiKey]:
         """All keys, oldest first."""
         with self._state.connection() as connection:
             rows = connection.execute("SELECT id, project, created_at FROM keys ORDER BY created_at, id").fetchall()
-        return [Key(*row) for row in rows]
+        return [ApiKey(*row) for row in rows]
 
     def revoke(self, key_id: str) -> None:
         """Let a key open nothing any more, from the next request on.
@@ -90,7 +90,7 @@ class Keys:
             return connection.execute("SELECT 1 FROM keys LIMIT 1").fetchone() is not None
 
 
-class Gate:
+class AuthMiddleware:
     """Lets requests in whose key is known, and sets ``request.state.project``. Browsers give the key as the password.
 
     Refuses what a web page of another origin sent, and, while no key is needed, requests to a name that is not this
@@ -102,7 +102,7 @@ class Gate:
         loopback: whether only this machine can reach the server.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys, *, loopback: bool) -> None:
+    def __init__(self, app: ASGIApp, keys: ApiKeys, *, loopback: bool) -> None:
         self._app, self._keys, self._loopback = app, keys, loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

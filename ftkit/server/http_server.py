@@ -14,9 +14,9 @@ from starlette.applications import Starlette
 
 from ftkit.errors import ConfigError
 from ftkit.server.app import create_app
-from ftkit.server.auth import Keys
+from ftkit.server.auth import ApiKeys
 from ftkit.server.settings import Settings
-from ftkit.server.slow_clients import patient_protocol
+from ftkit.server.slow_clients import header_timeout_protocol
 from ftkit.server.state import State
 from ftkit.store import Store
 
@@ -38,7 +38,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: 
         ConfigError: another server uses the same home, the address cannot be listened on, or others can reach it and
             there are no API keys.
     """
-    if not settings.loopback and not Keys(State(Store())).required():
+    if not settings.loopback and not ApiKeys(State(Store())).required():
         raise ConfigError(
             f"others can reach {settings.host}, so the server needs API keys: make one with "
             "`ftkit serve keys create PROJECT`"
@@ -47,11 +47,11 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: 
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     listener = _listen(settings)
     app = create_app(settings)
-    app.state.foreman.claim()
+    app.state.scheduler.claim()
     host, port = listener.getsockname()[:2]
     config = uvicorn.Config(
         app,
-        http=patient_protocol(settings.body_patience_s),
+        http=header_timeout_protocol(settings.body_patience_s),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -77,7 +77,7 @@ class _Server(uvicorn.Server):
             self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._app.state.foreman.rest()
+        self._app.state.scheduler.rest()
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

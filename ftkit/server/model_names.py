@@ -15,13 +15,13 @@ from ftkit.server.errors import ApiError
 from ftkit.server.settings import Settings
 from ftkit.server.state import State
 
-__all__ = ["ModelNames", "Served", "epoch_model"]
+__all__ = ["ModelNames", "ServedModel", "epoch_model"]
 
 _CHECKPOINT = re.compile(r"(ft:.+):ckpt-step-(\d{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedModel:
     """A model that answers here.
 
     Attributes:
@@ -64,7 +64,7 @@ class ModelNames:
             except ModelError as error:
                 raise ConfigError(f"models: {name}: {error}") from None
 
-    def resolve(self, name: str, project: str) -> Served:
+    def resolve(self, name: str, project: str) -> ServedModel:
         """The model that ``name`` is for ``project``.
 
         Raises:
@@ -76,7 +76,7 @@ class ModelNames:
             raise ApiError(404, message, param="model", code="model_not_found")
         return found
 
-    def all(self, project: str) -> list[Served]:
+    def all(self, project: str) -> list[ServedModel]:
         """Configured models, aliases and the project's tuned models; checkpoints answer too but are not listed."""
         names = [*self._settings.models, *self._settings.aliases]
         listed = (self._configured(name) for name in names)
@@ -92,7 +92,7 @@ class ModelNames:
         same = () if listed is None or name.startswith("ft:") else (listed.id, *listed.aliases)
         return next((other for other in same if other in known), None)
 
-    def _configured(self, name: str) -> Served | None:
+    def _configured(self, name: str) -> ServedModel | None:
         known = self.canonical(name)
         if known is None:
             return None
@@ -113,7 +113,7 @@ class ModelNames:
             ).fetchone()
         return None if row is None else (row[0], step)
 
-    def _tuned(self, name: str, project: str) -> Served | None:
+    def _tuned(self, name: str, project: str) -> ServedModel | None:
         found = self.tuned(name, project)
         if found is None:
             return None
@@ -133,13 +133,13 @@ class ModelNames:
         return [row[0] for row in rows]
 
     @staticmethod
-    def _served(name: str, where: str, owned_by: str, created: int) -> Served:
+    def _served(name: str, where: str, owned_by: str, created: int) -> ServedModel:
         try:
             source = find_source(where)
         except ModelError as error:
             raise ApiError(503, f"The model {name!r} cannot be used: {error}", "server_error") from None
         base = source.base_name if source.adapter is not None else where
-        return Served(name, base or source.base, source.adapter, owned_by, created)
+        return ServedModel(name, base or source.base, source.adapter, owned_by, created)
 
 
 def epoch_model(run_folder: Path, step: int) -> Path:

@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from ftkit.server.errors import ApiError
-from ftkit.server.jobs.job_table import Jobs
-from ftkit.server.model_names import ModelNames, Served, epoch_model
+from ftkit.server.jobs.job_table import JobTable
+from ftkit.server.model_names import ModelNames, ServedModel, epoch_model
 from ftkit.server.state import State
 
 __all__ = ["routes"]
@@ -33,7 +33,7 @@ async def _retrieve(request: Request) -> JSONResponse:
 def _delete_model(request: Request) -> None:
     """Delete a tuned model or a checkpoint, with its files."""
     names: ModelNames = request.app.state.names
-    jobs: Jobs = request.app.state.jobs
+    jobs: JobTable = request.app.state.jobs
     state: State = request.app.state.state
     name, project = request.path_params["model"], request.state.project
     found = names.tuned(name, project)
@@ -49,7 +49,7 @@ def _delete_model(request: Request) -> None:
         shutil.rmtree(folder / "epochs", ignore_errors=True)
     else:
         shutil.rmtree(epoch_model(folder, step), ignore_errors=True)
-    jobs.forget_checkpoints(job_id, step)
+    jobs.delete_checkpoints(job_id, step)
 
 
 async def _delete(request: Request) -> JSONResponse:
@@ -57,7 +57,7 @@ async def _delete(request: Request) -> JSONResponse:
     return JSONResponse({"id": request.path_params["model"], "object": "model", "deleted": True})
 
 
-def _shown(one: Served) -> dict[str, Any]:
+def _shown(one: ServedModel) -> dict[str, Any]:
     return {"id": one.name, "object": "model", "created": one.created, "owned_by": one.owned_by}
 
 

@@ -12,14 +12,14 @@ from ftkit.errors import DataError, Place
 from ftkit.server.errors import ApiError
 from ftkit.server.settings import Settings
 
-__all__ = ["json_body", "page_limit", "parsed"]
+__all__ = ["page_limit", "parse_json_body", "validate_body"]
 
 _BRANCHES = {"int", "float", "constrained-int", "constrained-float", "literal['auto']"}
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
-async def json_body(request: Request, kind: type[Body], most: int | None = None) -> Body:
+async def parse_json_body(request: Request, kind: type[Body], most: int | None = None) -> Body:
     """The request's body as ``kind``.
 
     Args:
@@ -46,11 +46,11 @@ async def json_body(request: Request, kind: type[Body], most: int | None = None)
         raise ApiError(400, f"We could not parse the JSON body of your request: {error.message}.") from None
     if not isinstance(found, dict):
         raise ApiError(400, "The body must be a JSON object.")
-    return parsed(kind, found)
+    return validate_body(kind, found)
 
 
-def parsed(kind: type[Body], found: dict[str, Any]) -> Body:
-    """``found`` as ``kind``; raises as :func:`json_body`."""
+def validate_body(kind: type[Body], found: dict[str, Any]) -> Body:
+    """``found`` as ``kind``; raises as :func:`parse_json_body`."""
     try:
         return kind.model_validate(found)
     except ValidationError as error:

@@ -11,19 +11,19 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ftkit.server.errors import ApiError
 
-__all__ = ["Pace", "patient_protocol"]
+__all__ = ["BodyTimeoutMiddleware", "header_timeout_protocol"]
 
 _BYTES_A_SECOND = 16 * 1024
 
 
-class Pace:
-    """Ends requests whose body comes more slowly than 16 KiB a second, after ``patience_s`` of grace.
+class BodyTimeoutMiddleware:
+    """Ends requests whose body comes more slowly than 16 KiB a second, after ``timeout_s`` of grace.
 
     Only the waiting for the client counts, not what the server does in between.
     """
 
-    def __init__(self, app: ASGIApp, patience_s: float) -> None:
-        self._app, self._patience_s = app, patience_s
+    def __init__(self, app: ASGIApp, timeout_s: float) -> None:
+        self._app, self._patience_s = app, timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,13 +51,13 @@ class Pace:
         await self._app(scope, paced, send)
 
 
-def patient_protocol(patience_s: float) -> type[asyncio.Protocol]:
+def header_timeout_protocol(timeout_s: float) -> type[asyncio.Protocol]:
     """uvicorn's HTTP/1.1 protocol, which closes a connection whose next request's head is not whole in time.
 
     uvicorn itself gives up on a silent connection between two requests only.
     """
 
-    class PatientProtocol(H11Protocol):
+    class HeaderTimeoutProtocol(H11Protocol):
         _head: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
@@ -77,11 +77,11 @@ def patient_protocol(patience_s: float) -> type[asyncio.Protocol]:
             super().connection_lost(exc)
 
         def _await_head(self) -> None:
-            self._head = self.loop.call_later(patience_s, self.transport.close)
+            self._head = self.loop.call_later(timeout_s, self.transport.close)
 
         def _stop(self) -> None:
             if self._head is not None:
                 self._head.cancel()
                 self._head = None
 
-    return PatientProtocol
+    return HeaderTimeoutProtocol

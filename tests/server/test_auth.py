@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from ftkit.files import home
-from ftkit.server.auth import Keys
+from ftkit.server.auth import ApiKeys
 from ftkit.server.state import State
 from ftkit.store import Store
 
@@ -30,7 +30,7 @@ def keys_command(*arguments: str) -> subprocess.CompletedProcess[str]:
 def guarded(tiny_model: str, shared_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A server on all addresses, and keys of two projects."""
     folder = new_home(tmp_path_factory.mktemp("guarded") / "home", shared_models)
-    keys = Keys(State(Store(folder)))
+    keys = ApiKeys(State(Store(folder)))
     made = {project: keys.create(project) for project in ("red", "blue")}
     running = Running(folder, "--model", f"tiny={tiny_model}", "--host", "0.0.0.0")
     running.url = running.url.replace("0.0.0.0", "127.0.0.1")
@@ -47,7 +47,7 @@ def test_keys_are_made_listed_and_revoked_on_the_command_line() -> None:
     # Nothing of the key is kept: neither it nor a part that would help to guess it.
     kept = b"".join(path.read_bytes() for path in home().glob("server.sqlite3*"))
     assert secret.removeprefix("sk-ftkit-")[:8].encode() not in kept
-    keys = Keys(State(Store()))
+    keys = ApiKeys(State(Store()))
     assert keys.project_of(secret) == "red"
     assert keys_command("revoke", listed[0]).returncode == 0
     assert keys.project_of(secret) is None

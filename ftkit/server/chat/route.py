@@ -30,7 +30,7 @@ from ftkit.server.chat.reply import DONE, Reply, event
 from ftkit.server.chat.request import ChatRequest
 from ftkit.server.errors import ApiError, busy
 from ftkit.server.model_names import ModelNames
-from ftkit.server.request_body import json_body
+from ftkit.server.request_body import parse_json_body
 
 __all__ = ["routes"]
 
@@ -163,7 +163,7 @@ async def _chat(request: Request) -> Response:
 
 async def _answered(request: Request, metrics: Metrics) -> Response:
     began = time.monotonic()
-    said = await json_body(request, ChatRequest)
+    said = await parse_json_body(request, ChatRequest)
     said.refuse_what_nothing_does()
     names: ModelNames = request.app.state.names
     served = await run_in_threadpool(names.resolve, said.model, request.state.project)

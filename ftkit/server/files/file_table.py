@@ -12,7 +12,7 @@ from typing import Any
 from ftkit.server.errors import ApiError, not_found
 from ftkit.server.state import State, new_id
 
-__all__ = ["Files", "StoredFile"]
+__all__ = ["FileTable", "StoredFile"]
 
 _COLUMNS = "id, filename, purpose, bytes, created_at, expires_at"
 
@@ -42,7 +42,7 @@ class StoredFile:
         return found if self.expires_at is None else found | {"expires_at": self.expires_at}
 
 
-class Files:
+class FileTable:
     """Files by project. Contents lie under ids that the server drew, so no client's word is part of a path."""
 
     def __init__(self, state: State) -> None:

@@ -16,14 +16,14 @@ from starlette.requests import ClientDisconnect, Request
 
 from ftkit.server.errors import ApiError
 
-__all__ = ["Form", "receive_form"]
+__all__ = ["UploadedForm", "receive_file"]
 
 _MOST_FIELDS, _MOST_FIELD_BYTES, _MOST_OVERHEAD = 16, 4096, 64 * 1024
 _PLAIN = {"", "binary", "7bit", "8bit"}
 
 
 @dataclass(slots=True)
-class Form:
+class UploadedForm:
     """What came: plain fields, and one file that lies where it was told to.
 
     Attributes:
@@ -39,7 +39,7 @@ class Form:
     md5: str = ""
 
 
-async def receive_form(request: Request, name: str, target: Path, max_bytes: int) -> Form:
+async def receive_file(request: Request, name: str, target: Path, max_bytes: int) -> UploadedForm:
     """Read a multipart body, and write the file in its field ``name`` to ``target``.
 
     ``target`` is not there when this raises. A body of any other shape is refused: a second file, a file in another
@@ -94,7 +94,7 @@ class _Reading:
 
     def __init__(self, name: str, file: BinaryIO, max_bytes: int) -> None:
         self._name, self._file, self._max_bytes = name, file, max_bytes
-        self.form = Form()
+        self.form = UploadedForm()
         self.digest = hashlib.md5(usedforsecurity=False)  # what OpenAI's clients send to compare
         self.ended = False
         self._headers: dict[str, bytes] = {}

@@ -12,10 +12,10 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from ftkit.server.errors import ApiError
-from ftkit.server.files.file_table import Files
-from ftkit.server.files.multipart import receive_form
-from ftkit.server.jobs.result_file import RESULTS, plain_results
-from ftkit.server.request_body import page_limit, parsed
+from ftkit.server.files.file_table import FileTable
+from ftkit.server.files.multipart import receive_file
+from ftkit.server.jobs.result_file import RESULTS_PURPOSE, decode_results
+from ftkit.server.request_body import page_limit, validate_body
 from ftkit.server.settings import Settings
 
 __all__ = ["ExpiresAfter", "Purpose", "routes"]
@@ -42,10 +42,10 @@ class _Fields(BaseModel):
 
 
 async def _create(request: Request) -> JSONResponse:
-    files: Files = request.app.state.files
+    files: FileTable = request.app.state.files
     settings: Settings = request.app.state.settings
     place = await run_in_threadpool(files.place)
-    form = await receive_form(request, "file", place, settings.max_file_bytes)
+    form = await receive_file(request, "file", place, settings.max_file_bytes)
     try:
         if not form.filename:
             raise ApiError(400, "The file has no name.", param="file", code="invalid_value")
@@ -53,7 +53,7 @@ async def _create(request: Request) -> JSONResponse:
         nested = {name[14:-1]: text for name, text in form.fields.items() if name.startswith("expires_after[")}
         unknown = set(form.fields) - set(found) - {f"expires_after[{name}]" for name in nested}
         found |= dict.fromkeys(unknown)  # refused by name, as any other unknown parameter
-        fields = parsed(_Fields, found | ({"expires_after": nested} if nested else {}))
+        fields = validate_body(_Fields, found | ({"expires_after": nested} if nested else {}))
         kept = fields.expires_after
         made = await run_in_threadpool(
             files.add,
@@ -70,7 +70,7 @@ async def _create(request: Request) -> JSONResponse:
 
 
 async def _list(request: Request) -> JSONResponse:
-    files: Files = request.app.state.files
+    files: FileTable = request.app.state.files
     query = request.query_params
     order = query.get("order", "desc")
     if order not in ("asc", "desc"):
@@ -89,23 +89,23 @@ async def _list(request: Request) -> JSONResponse:
 
 
 async def _retrieve(request: Request) -> JSONResponse:
-    files: Files = request.app.state.files
+    files: FileTable = request.app.state.files
     found = await run_in_threadpool(files.get, request.path_params["file"], request.state.project)
     return JSONResponse(found.shown())
 
 
 async def _content(request: Request) -> Response:
-    files: Files = request.app.state.files
+    files: FileTable = request.app.state.files
     found = await run_in_threadpool(files.get, request.path_params["file"], request.state.project)
-    if found.purpose == RESULTS and "text/csv" in request.headers.get("accept", ""):
-        return Response(await run_in_threadpool(plain_results, files.content(found)), media_type="text/csv")
+    if found.purpose == RESULTS_PURPOSE and "text/csv" in request.headers.get("accept", ""):
+        return Response(await run_in_threadpool(decode_results, files.content(found)), media_type="text/csv")
     # Never shown by a browser: the content is a client's.
     headers = {"content-disposition": "attachment"}
     return FileResponse(files.content(found), media_type="application/octet-stream", headers=headers)
 
 
 async def _delete(request: Request) -> JSONResponse:
-    files: Files = request.app.state.files
+    files: FileTable = request.app.state.files
     file_id = request.path_params["file"]
     await run_in_threadpool(files.delete, file_id, request.state.project)
     return JSONResponse({"id": file_id, "object": "file", "deleted": True})

@@ -16,14 +16,14 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from ftkit.server.errors import ApiError, not_found
-from ftkit.server.files.file_table import Files
-from ftkit.server.files.multipart import receive_form
+from ftkit.server.files.file_table import FileTable
+from ftkit.server.files.multipart import receive_file
 from ftkit.server.files.routes import ExpiresAfter, Purpose
-from ftkit.server.request_body import json_body
+from ftkit.server.request_body import parse_json_body
 from ftkit.server.settings import Settings
 from ftkit.server.state import State, new_id
 
-__all__ = ["Uploads", "routes"]
+__all__ = ["UploadTable", "routes"]
 
 _LIFE_S = 3600
 _CHUNK = 2**20
@@ -56,10 +56,10 @@ class _Complete(BaseModel):
     md5: str | None = None
 
 
-class Uploads:
+class UploadTable:
     """Uploads by project, until they become files. Parts lie beside the files."""
 
-    def __init__(self, state: State, files: Files) -> None:
+    def __init__(self, state: State, files: FileTable) -> None:
         self._state, self._files = state, files
 
     def begin(self, project: str, asked: _Begin) -> dict[str, Any]:
@@ -201,9 +201,9 @@ class Uploads:
 
 
 async def _begin(request: Request) -> JSONResponse:
-    uploads: Uploads = request.app.state.uploads
+    uploads: UploadTable = request.app.state.uploads
     settings: Settings = request.app.state.settings
-    asked = await json_body(request, _Begin)
+    asked = await parse_json_body(request, _Begin)
     if asked.bytes > settings.max_upload_bytes:
         message = f"Uploads have at most {settings.max_upload_bytes:,} bytes."
         raise ApiError(400, message, param="bytes", code="file_too_large")
@@ -212,13 +212,13 @@ async def _begin(request: Request) -> JSONResponse:
 
 
 async def _part(request: Request) -> JSONResponse:
-    uploads: Uploads = request.app.state.uploads
-    files: Files = request.app.state.files
+    uploads: UploadTable = request.app.state.uploads
+    files: FileTable = request.app.state.files
     settings: Settings = request.app.state.settings
     upload_id = request.path_params["upload"]
     upload = await run_in_threadpool(uploads.pending, upload_id, request.state.project)
     place = await run_in_threadpool(files.place)
-    form = await receive_form(request, "data", place, settings.max_part_bytes)
+    form = await receive_file(request, "data", place, settings.max_part_bytes)
     try:
         so_far = sum((await run_in_threadpool(uploads.parts, upload_id)).values())
         # Parts may be sent again after a failure, so some more than the whole is borne.
@@ -232,14 +232,14 @@ async def _part(request: Request) -> JSONResponse:
 
 
 async def _complete(request: Request) -> JSONResponse:
-    uploads: Uploads = request.app.state.uploads
-    asked = await json_body(request, _Complete)
+    uploads: UploadTable = request.app.state.uploads
+    asked = await parse_json_body(request, _Complete)
     done = await run_in_threadpool(uploads.complete, request.path_params["upload"], request.state.project, asked)
     return JSONResponse(uploads.shown(done, request.state.project))
 
 
 async def _cancel(request: Request) -> JSONResponse:
-    uploads: Uploads = request.app.state.uploads
+    uploads: UploadTable = request.app.state.uploads
     done = await run_in_threadpool(uploads.cancel, request.path_params["upload"], request.state.project)
     return JSONResponse(uploads.shown(done, request.state.project))
 

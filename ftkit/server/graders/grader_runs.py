@@ -17,7 +17,7 @@ from ftkit.server.settings import Settings
 if TYPE_CHECKING:
     from ftkit.server.graders.model_calls import Said
 
-__all__ = ["Trials"]
+__all__ = ["GraderRuns"]
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ _DETAILS = {
 """The flags of OpenAI's answer, and where it tells more of some (API reference, "Run grader")."""
 
 
-class Trials:
+class GraderRuns:
     """Graders that run for a request; a few at a time.
 
     Args:

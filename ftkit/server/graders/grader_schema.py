@@ -13,7 +13,7 @@ from ftkit.server.errors import ApiError
 from ftkit.server.model_names import ModelNames
 from ftkit.server.settings import Settings
 
-__all__ = ["asked_grader", "grader_models", "grader_setting", "with_sources"]
+__all__ = ["grader_models", "grader_setting", "parse_grader", "with_sources"]
 
 _TYPES = ("string_check", "text_similarity", "score_model", "python", "multi")
 _PARTS = ("string_check", "text_similarity", "score_model", "label_model", "python")
@@ -21,7 +21,7 @@ _PARTS = ("string_check", "text_similarity", "score_model", "label_model", "pyth
 which is no matter of a client's."""
 
 
-def asked_grader(form: Mapping[str, Any], param: str, settings: Settings) -> Grader:
+def parse_grader(form: Mapping[str, Any], param: str, settings: Settings) -> Grader:
     """The grader that a client asks for. Looks at no model yet, see :func:`grader_models`.
 
     Args:

@@ -13,9 +13,9 @@ from starlette.routing import Route
 from ftkit.errors import BusyError
 from ftkit.graders import Grader
 from ftkit.server.errors import busy
-from ftkit.server.graders.grader_runs import Trials
-from ftkit.server.graders.grader_schema import asked_grader, grader_models
-from ftkit.server.request_body import json_body
+from ftkit.server.graders.grader_runs import GraderRuns
+from ftkit.server.graders.grader_schema import grader_models, parse_grader
+from ftkit.server.request_body import parse_json_body
 
 __all__ = ["routes"]
 
@@ -37,22 +37,22 @@ class _RunRequest(_ValidateRequest):
 
 def _checked(request: Request, form: dict[str, Any]) -> tuple[Grader, dict[str, str]]:
     state = request.app.state
-    grader = asked_grader(form, "grader", state.settings)
+    grader = parse_grader(form, "grader", state.settings)
     return grader, grader_models(grader, state.names, request.state.project, "grader")
 
 
 async def _validate(request: Request) -> JSONResponse:
-    asked = await json_body(request, _ValidateRequest, _MOST_BYTES)
+    asked = await parse_json_body(request, _ValidateRequest, _MOST_BYTES)
     await run_in_threadpool(_checked, request, asked.grader)
     return JSONResponse({"grader": asked.grader})
 
 
 async def _run(request: Request) -> JSONResponse:
-    asked = await json_body(request, _RunRequest, _MOST_BYTES)
+    asked = await parse_json_body(request, _RunRequest, _MOST_BYTES)
     grader, sources = await run_in_threadpool(_checked, request, asked.grader)
-    trials: Trials = request.app.state.trials
+    grader_runs: GraderRuns = request.app.state.grader_runs
     try:
-        shown = await trials.run(request.app.state, grader, sources, asked.item or {}, asked.model_sample)
+        shown = await grader_runs.run(request.app.state, grader, sources, asked.item or {}, asked.model_sample)
     except BusyError as error:
         raise busy(error) from None
     return JSONResponse(shown)

@@ -13,14 +13,14 @@ from typing import Any
 from ftkit.server.jobs.job_record import JobRecord
 from ftkit.server.jobs.job_table import Told
 from ftkit.server.jobs.recipe import RECIPE_FIELDS
-from ftkit.server.jobs.rft_metrics import reward_figures, reward_message
+from ftkit.server.jobs.rft_metrics import reward_message, reward_metrics
 from ftkit.store import Event
 
-__all__ = ["Account", "account", "numbers"]
+__all__ = ["JobUpdate", "numbers", "translate_events"]
 
 
 @dataclass(slots=True)
-class Account:
+class JobUpdate:
     """What the events of a run mean to the job.
 
     Attributes:
@@ -34,7 +34,9 @@ class Account:
     checkpoints: list[tuple[int, float, dict[str, Any]]] = field(default_factory=list)
 
 
-def account(job: JobRecord, events: Sequence[Event], known: dict[int, dict[str, Any]], *, ended: bool) -> Account:
+def translate_events(
+    job: JobRecord, events: Sequence[Event], known: dict[int, dict[str, Any]], *, ended: bool
+) -> JobUpdate:
     """Put the run's ``events`` into words.
 
     A step whose validation loss is still to come is left for the next time, so that both are one event, as in OpenAI's.
@@ -43,7 +45,7 @@ def account(job: JobRecord, events: Sequence[Event], known: dict[int, dict[str, 
         known: figures of earlier steps, by step.
         ended: no more events will come.
     """
-    found = Account()
+    found = JobUpdate()
     steps = dict(known)
     eval_steps = job.eval_steps
     for number, event in enumerate(events):
@@ -58,7 +60,7 @@ def account(job: JobRecord, events: Sequence[Event], known: dict[int, dict[str, 
                 figures = _figures(data, looked)
                 message = _message(figures)
             else:
-                figures = reward_figures(job.grader, data, looked)
+                figures = reward_metrics(job.grader, data, looked)
                 message = reward_message(figures)
             steps[figures["step"]] = figures
             found.told.append(Told(message, data=figures, at=event.at))

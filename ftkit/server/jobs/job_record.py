@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["OPEN", "SHARED_NUMBERS", "JobError", "JobRecord", "JobStatus", "Method"]
+__all__ = ["ACTIVE_STATUSES", "COMMON_HYPERPARAMETERS", "JobError", "JobRecord", "JobStatus", "Method"]
 
 JobStatus = Literal["validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
 """OpenAI's words. The last three are final."""
 
-OPEN: tuple[JobStatus, ...] = ("validating_files", "queued", "running", "paused")
+ACTIVE_STATUSES: tuple[JobStatus, ...] = ("validating_files", "queued", "running", "paused")
 
-SHARED_NUMBERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
+COMMON_HYPERPARAMETERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
 """Hyperparameters of every method."""
 
 Method = Literal["supervised", "dpo", "reinforcement"]
@@ -91,7 +91,7 @@ class JobRecord(BaseModel):
             "fine_tuned_model": self.tuned_name if self.status == "succeeded" else None,
             "status": self.status,
             "error": None if self.error is None else self.error.model_dump(),
-            "hyperparameters": {name: known[name] for name in SHARED_NUMBERS},
+            "hyperparameters": {name: known[name] for name in COMMON_HYPERPARAMETERS},
             "method": {"type": self.method, self.method: details},
             "training_file": self.training_file,
             "validation_file": self.validation_file,

@@ -21,20 +21,20 @@ from ftkit.backends.local import LocalBackend
 from ftkit.errors import ConfigError, FtkitError, RunNotFoundError
 from ftkit.recipe import RecipeFacts
 from ftkit.runs import Run
-from ftkit.server.files.file_table import Files
-from ftkit.server.jobs.event_messages import account, numbers
+from ftkit.server.files.file_table import FileTable
+from ftkit.server.jobs.event_messages import numbers, translate_events
 from ftkit.server.jobs.job_record import JobError, JobRecord
-from ftkit.server.jobs.job_table import Jobs, Told
-from ftkit.server.jobs.recipe import recipe_of
-from ftkit.server.jobs.result_file import RESULTS, write_results
-from ftkit.server.jobs.training_rows import RowsError, job_rows
+from ftkit.server.jobs.job_table import JobTable, Told
+from ftkit.server.jobs.recipe import job_recipe
+from ftkit.server.jobs.result_file import RESULTS_PURPOSE, write_results
+from ftkit.server.jobs.training_rows import InvalidFileError, job_rows
 from ftkit.server.settings import Settings
 from ftkit.server.state import State
 from ftkit.store import OPEN_STATES, RunRecord
 
-__all__ = ["KEPT_EPOCHS", "Foreman"]
+__all__ = ["MAX_CHECKPOINTS", "JobScheduler"]
 
-KEPT_EPOCHS = 3
+MAX_CHECKPOINTS = 3
 """Epochs whose models stay as checkpoints; as many as OpenAI keeps."""
 
 _LOOK_S = 0.3
@@ -46,7 +46,7 @@ _NAMELESS_S = 15.0
 _log = logging.getLogger("ftkit.server")
 
 
-class Foreman:
+class JobScheduler:
     """Looks after the jobs of one home, from a thread of its own.
 
     Args:
@@ -55,13 +55,13 @@ class Foreman:
         jobs, files: views of them.
     """
 
-    def __init__(self, settings: Settings, state: State, jobs: Jobs, files: Files) -> None:
+    def __init__(self, settings: Settings, state: State, jobs: JobTable, files: FileTable) -> None:
         self._settings, self._state, self._jobs, self._files = settings, state, jobs, files
         self._awake, self._ended, self._resting = threading.Event(), False, False
         self._began = self._swept = time.time()
         self._work: dict[str, Future[None]] = {}
         self._pool = ThreadPoolExecutor(4, "ftkit-jobs")
-        self._thread = threading.Thread(target=self._run, name="ftkit-foreman")
+        self._thread = threading.Thread(target=self._run, name="ftkit-job-scheduler")
         self._lock = FileLock(state.folder / "lock", thread_local=False)
 
     def claim(self) -> None:
@@ -113,7 +113,7 @@ class Foreman:
 
     def _look(self) -> None:
         self._work = {name: one for name, one in self._work.items() if not one.done()}
-        jobs = self._jobs.unsettled()
+        jobs = self._jobs.active()
         training = sum(job.status == "running" or job.stopping for job in jobs)
         for job in jobs:
             if job.id in self._work:
@@ -140,7 +140,7 @@ class Foreman:
         """Delete what nothing needs any more: files whose time has come, rows of jobs that have ended and whose file
         was deleted. Until then `ftkit export` and probes find them."""
         self._files.sweep()
-        needed = {job.id for job in self._jobs.unsettled()} | self._files.jobs_with_files()
+        needed = {job.id for job in self._jobs.active()} | self._files.jobs_with_files()
         folder = self._state.job_folder("x").parent
         for rows in folder.iterdir() if folder.is_dir() else ():
             if rows.name not in needed and time.time() - rows.stat().st_mtime > _SWEEP_S:
@@ -150,7 +150,7 @@ class Foreman:
         def guarded() -> None:
             try:
                 action(job)
-            except RowsError as error:
+            except InvalidFileError as error:
                 self._fail(job, error.error)
             except FtkitError as error:
                 self._fail(job, JobError(code="training_refused", message=self._plain(str(error))))
@@ -166,7 +166,7 @@ class Foreman:
 
     def _validate(self, job: JobRecord) -> None:
         training, _ = job_rows(self._state, job, check=True)
-        recipe = recipe_of(self._settings, job)
+        recipe = job_recipe(self._settings, job)
         resolved = recipe.resolve(RecipeFacts(rows=len(training))).model_dump()
         told = Told("Files validated, moving job to queued state")
         self._changed(job, "validating_files", told, status="queued", resolved=numbers(job, resolved))
@@ -185,8 +185,8 @@ class Foreman:
                 raise RunNotFoundError(job.id)
         except RunNotFoundError:
             training, validation = job_rows(self._state, job, check=False)
-            backend = LocalBackend(job.source, epoch_models=KEPT_EPOCHS)
-            recipe = recipe_of(self._settings, job)
+            backend = LocalBackend(job.source, epoch_models=MAX_CHECKPOINTS)
+            recipe = job_recipe(self._settings, job)
             # The rows were checked already, when the job was new.
             runs.train(recipe, training, backend=backend, validation=validation, lint=False, run_id=job.id)
             return
@@ -228,9 +228,9 @@ class Foreman:
             return
         kept = any("kept_epoch" in event.data for event in events)
         known = {data["step"]: data for data in self._jobs.metrics(job.id)} if kept else {}
-        found = account(job, events, known, ended=ended)
+        found = translate_events(job, events, known, ended=ended)
         for step, at, figures in found.checkpoints:
-            self._jobs.keep_checkpoint(job.id, step, at, figures, KEPT_EPOCHS)
+            self._jobs.add_checkpoint(job.id, step, at, figures, MAX_CHECKPOINTS)
         self._jobs.update(job.id, lambda now: found.changes if now.last_seq == job.last_seq else None, found.told)
 
     def _settle(self, job: JobRecord, record: RunRecord) -> None:
@@ -241,7 +241,7 @@ class Foreman:
             results, place = f"file-{job.id.removeprefix('ftjob-')}", self._files.place()
             place.parent.mkdir(mode=0o700, exist_ok=True)
             write_results(place, job.method, self._jobs.metrics(job.id))
-            self._files.add(job.project, "step_metrics.csv", RESULTS, place, file_id=results)
+            self._files.add(job.project, "step_metrics.csv", RESULTS_PURPOSE, place, file_id=results)
             told = (
                 Told(f"New fine-tuned model created: {job.tuned_name}"),
                 Told("The job has successfully completed"),

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ftkit.server.errors import not_found
-from ftkit.server.jobs.job_record import OPEN, JobRecord
+from ftkit.server.jobs.job_record import ACTIVE_STATUSES, JobRecord
 from ftkit.server.state import State, new_id
 
-__all__ = ["Jobs", "Level", "Told"]
+__all__ = ["JobTable", "Level", "Told"]
 
 Level = Literal["info", "warn", "error"]
 
@@ -35,7 +35,7 @@ class Told:
     at: float | None = None
 
 
-class Jobs:
+class JobTable:
     """Jobs by project."""
 
     def __init__(self, state: State) -> None:
@@ -91,14 +91,14 @@ class Jobs:
             _tell(connection, job_id, told)
         return changed
 
-    def unsettled(self) -> list[JobRecord]:
+    def active(self) -> list[JobRecord]:
         """The jobs of all projects with which something is still to be done, the oldest first."""
-        marks = ", ".join("?" for _ in OPEN)
+        marks = ", ".join("?" for _ in ACTIVE_STATUSES)
         with self._state.connection() as connection:
             rows = connection.execute(
                 f"SELECT record FROM jobs WHERE json_extract(record, '$.status') IN ({marks}) "
                 "OR json_extract(record, '$.stopping') ORDER BY seq",
-                OPEN,
+                ACTIVE_STATUSES,
             ).fetchall()
         return [JobRecord.model_validate_json(row[0]) for row in rows]
 
@@ -175,7 +175,7 @@ class Jobs:
             ).fetchall()
         return {job_id: json.loads(data) for job_id, data in rows}
 
-    def keep_checkpoint(self, job_id: str, step: int, at: float, metrics: dict[str, Any], most: int) -> None:
+    def add_checkpoint(self, job_id: str, step: int, at: float, metrics: dict[str, Any], most: int) -> None:
         """Note a checkpoint, and forget all but the newest ``most``."""
         with self._state.connection() as connection:
             connection.execute(
@@ -212,7 +212,7 @@ class Jobs:
         ]
         return shown, start + limit < len(rows)
 
-    def forget_checkpoints(self, job_id: str, step: int | None) -> None:
+    def delete_checkpoints(self, job_id: str, step: int | None) -> None:
         """Forget one checkpoint of a job, or all."""
         with self._state.connection() as connection:
             connection.execute("DELETE FROM checkpoints WHERE job_id = ? AND step = coalesce(?, step)", (job_id, step))

@@ -10,7 +10,7 @@ from ftkit.server.graders.grader_schema import with_sources
 from ftkit.server.jobs.job_record import JobRecord
 from ftkit.server.settings import Settings
 
-__all__ = ["RECIPE_FIELDS", "recipe_of"]
+__all__ = ["RECIPE_FIELDS", "job_recipe"]
 
 RECIPE_FIELDS = {
     "n_epochs": "epochs",
@@ -23,7 +23,7 @@ RECIPE_FIELDS = {
 _KINDS = {"supervised": "sft", "dpo": "dpo", "reinforcement": "rft"}
 
 
-def recipe_of(settings: Settings, job: JobRecord) -> Recipe:
+def job_recipe(settings: Settings, job: JobRecord) -> Recipe:
     """What a job trains. ``"auto"`` is the server's own recipe, else ftkit's default; a multiplier scales its rate, or
     how many answers are drawn to a prompt.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ftkit.server.errors import ApiError
-from ftkit.server.jobs.job_record import SHARED_NUMBERS, Method
+from ftkit.server.jobs.job_record import COMMON_HYPERPARAMETERS, Method
 
 __all__ = ["JobRequest", "method_and_hyperparameters", "seed_of"]
 
@@ -116,7 +116,7 @@ def method_and_hyperparameters(asked: JobRequest) -> tuple[Method, dict[str, Any
         message = "'hyperparameters' is the old place of 'method.supervised.hyperparameters'; give the latter only."
         raise ApiError(400, message, param="hyperparameters", code="invalid_value")
     said = said or asked.hyperparameters
-    return kind, {name: getattr(said, name, None) or "auto" for name in (*SHARED_NUMBERS, *_NUMBERS[kind])}
+    return kind, {name: getattr(said, name, None) or "auto" for name in (*COMMON_HYPERPARAMETERS, *_NUMBERS[kind])}
 
 
 def _check_reinforcement(asked: _Reinforcement | None, *, watched: bool) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from ftkit.server.jobs.job_record import Method
 
-__all__ = ["RESULTS", "plain_results", "results_csv", "write_results"]
+__all__ = ["RESULTS_PURPOSE", "decode_results", "results_csv", "write_results"]
 
-RESULTS = "fine-tune-results"
+RESULTS_PURPOSE = "fine-tune-results"
 """The purpose of such files."""
 
 _COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
@@ -42,6 +42,6 @@ def write_results(path: Path, method: Method, metrics: Iterable[dict[str, Any]])
     path.write_bytes(base64.b64encode(results_csv(method, metrics).encode()))
 
 
-def plain_results(path: Path) -> bytes:
+def decode_results(path: Path) -> bytes:
     """The CSV in a file of :func:`write_results`."""
     return base64.b64decode(path.read_bytes())

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["reward_figures", "reward_message"]
+__all__ = ["reward_message", "reward_metrics"]
 
 Figures = Mapping[str, Any]
 
@@ -16,7 +16,7 @@ _ERRORS = ("sample_parse_error", "invalid_variable_error", "other_error")
 """Errors that every grader may have; others are told where there were any."""
 
 
-def reward_figures(grader: Figures, data: Figures, looked: Figures | None) -> dict[str, Any]:
+def reward_metrics(grader: Figures, data: Figures, looked: Figures | None) -> dict[str, Any]:
     """What a step's event tells: rewards, lengths, scores and errors by grader, seconds.
 
     Args:

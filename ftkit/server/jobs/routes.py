@@ -13,16 +13,16 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from ftkit.server.errors import ApiError
-from ftkit.server.files.file_table import Files
-from ftkit.server.graders.grader_schema import asked_grader, grader_models
-from ftkit.server.jobs.job_record import OPEN, JobRecord, JobStatus
-from ftkit.server.jobs.job_scheduler import Foreman
-from ftkit.server.jobs.job_table import Jobs, Told
-from ftkit.server.jobs.recipe import recipe_of
+from ftkit.server.files.file_table import FileTable
+from ftkit.server.graders.grader_schema import grader_models, parse_grader
+from ftkit.server.jobs.job_record import ACTIVE_STATUSES, JobRecord, JobStatus
+from ftkit.server.jobs.job_scheduler import JobScheduler
+from ftkit.server.jobs.job_table import JobTable, Told
+from ftkit.server.jobs.recipe import job_recipe
 from ftkit.server.jobs.request import JobRequest, method_and_hyperparameters, seed_of
 from ftkit.server.jobs.training_rows import copy_rows
 from ftkit.server.model_names import ModelNames
-from ftkit.server.request_body import json_body, page_limit
+from ftkit.server.request_body import page_limit, parse_json_body
 from ftkit.server.settings import Settings
 from ftkit.server.state import State, new_id
 
@@ -37,8 +37,8 @@ def _create_job(request: Request, asked: JobRequest) -> JobRecord:
     state: State = request.app.state.state
     settings: Settings = request.app.state.settings
     names: ModelNames = request.app.state.names
-    files: Files = request.app.state.files
-    jobs: Jobs = request.app.state.jobs
+    files: FileTable = request.app.state.files
+    jobs: JobTable = request.app.state.jobs
     project = request.state.project
     method, hyperparameters = method_and_hyperparameters(asked)
     model = names.resolve(asked.model, project)
@@ -58,7 +58,7 @@ def _create_job(request: Request, asked: JobRequest) -> JobRecord:
     grader, sources_of_grader = None, {}
     if asked.method is not None and asked.method.reinforcement is not None:
         grader = asked.method.reinforcement.grader
-        found = asked_grader(grader, _GRADER, settings)
+        found = parse_grader(grader, _GRADER, settings)
         sources_of_grader = grader_models(found, names, project, _GRADER)
     suffix = None if asked.suffix is None else _tidy(asked.suffix)
     base = asked.model.split(":")[1] if asked.model.startswith("ft:") else names.canonical(asked.model) or asked.model
@@ -80,7 +80,7 @@ def _create_job(request: Request, asked: JobRequest) -> JobRecord:
         validation_file=asked.validation_file,
     )
     try:
-        recipe_of(settings, record)
+        job_recipe(settings, record)
     except ValidationError as error:
         first, param = error.errors()[0], "hyperparameters"
         message = f"The hyperparameters cannot be used: {first['msg'].removeprefix('Value error, ')}."
@@ -103,13 +103,13 @@ def _create_job(request: Request, asked: JobRequest) -> JobRecord:
 
 
 async def _create(request: Request) -> JSONResponse:
-    asked = await json_body(request, JobRequest)
+    asked = await parse_json_body(request, JobRequest)
     record = await run_in_threadpool(_create_job, request, asked)
     return _answer(request, record)
 
 
 async def _list(request: Request) -> JSONResponse:
-    jobs: Jobs = request.app.state.jobs
+    jobs: JobTable = request.app.state.jobs
     settings: Settings = request.app.state.settings
     query = request.query_params
     wanted = {name[9:-1]: value for name, value in query.items() if _FILTER.fullmatch(name)}
@@ -130,7 +130,7 @@ async def _retrieve(request: Request) -> JSONResponse:
 
 
 async def _events(request: Request) -> JSONResponse:
-    jobs: Jobs = request.app.state.jobs
+    jobs: JobTable = request.app.state.jobs
     job, limit = await _job(request), page_limit(request, 20, _MOST)
     after = request.query_params.get("after")
     found, more = await run_in_threadpool(jobs.events, job.id, after=after, limit=limit)
@@ -138,7 +138,7 @@ async def _events(request: Request) -> JSONResponse:
 
 
 async def _checkpoints(request: Request) -> JSONResponse:
-    jobs: Jobs = request.app.state.jobs
+    jobs: JobTable = request.app.state.jobs
     job, limit = await _job(request), page_limit(request, 10, _MOST)
     after = request.query_params.get("after")
     found, more = await run_in_threadpool(jobs.checkpoints, job, after=after, limit=limit)
@@ -148,7 +148,7 @@ async def _checkpoints(request: Request) -> JSONResponse:
 
 async def _cancel(request: Request) -> JSONResponse:
     def change(now: JobRecord) -> dict[str, Any]:
-        _expect(now, OPEN, "cancelled")
+        _expect(now, ACTIVE_STATUSES, "cancelled")
         ended = {"status": "cancelled", "finished_at": int(time.time()), "estimated_finish": None}
         return ended | ({"stopping": True} if now.status == "running" else {})
 
@@ -172,19 +172,19 @@ async def _resume(request: Request) -> JSONResponse:
 
 
 async def _act(request: Request, change: Any, message: str) -> JSONResponse:
-    jobs: Jobs = request.app.state.jobs
+    jobs: JobTable = request.app.state.jobs
     job = await _job(request)
     return _answer(request, await run_in_threadpool(jobs.update, job.id, change, [Told(message)]))
 
 
 def _answer(request: Request, record: JobRecord) -> JSONResponse:
-    foreman: Foreman = request.app.state.foreman
-    foreman.wake()
+    scheduler: JobScheduler = request.app.state.scheduler
+    scheduler.wake()
     return JSONResponse(record.shown(request.app.state.settings.organization))
 
 
 async def _job(request: Request) -> JobRecord:
-    jobs: Jobs = request.app.state.jobs
+    jobs: JobTable = request.app.state.jobs
     return await run_in_threadpool(jobs.get, request.path_params["job"], request.state.project)
 
 

@@ -13,13 +13,13 @@ from ftkit.linting.training_gate import refuse_errors
 from ftkit.server.jobs.job_record import JobError, JobRecord, Method
 from ftkit.server.state import State
 
-__all__ = ["RowsError", "copy_rows", "job_rows"]
+__all__ = ["InvalidFileError", "copy_rows", "job_rows"]
 
 _FORMATS: dict[Method, str] = {"supervised": "openai", "dpo": "openai_preference", "reinforcement": "openai_prompts"}
 _TOLD = 5
 
 
-class RowsError(Exception):
+class InvalidFileError(Exception):
     """Rows that cannot be trained on."""
 
     def __init__(self, error: JobError) -> None:
@@ -48,7 +48,7 @@ def job_rows(state: State, job: JobRecord, *, check: bool) -> tuple[Dataset, Dat
         check: read every row, and refuse the file when one cannot be used.
 
     Raises:
-        RowsError: names the lines.
+        InvalidFileError: names the lines.
     """
     folder = state.job_folder(job.id)
     training = _load(folder, "training", job, check=check)
@@ -58,7 +58,7 @@ def job_rows(state: State, job: JobRecord, *, check: bool) -> tuple[Dataset, Dat
             refuse_errors(training, validation, backend=backend_of(f"local:{job.source}"))
         except DataError as error:
             said = str(error).rpartition("\n")[0]  # without the advice, which is for ftkit's own callers
-            raise RowsError(_refused("training", said, folder)) from None
+            raise InvalidFileError(_refused("training", said, folder)) from None
     return training, validation
 
 
@@ -73,7 +73,7 @@ def _load(folder: Path, role: str, job: JobRecord, *, check: bool) -> Dataset:
     lines = [_line(problem) for problem in problems[:_TOLD]]
     more = len(problems) - len(lines)
     lines += [f"… and {more:,} more lines"] if more > 0 else []
-    raise RowsError(_refused(role, "Invalid file format. " + "; ".join(lines), folder))
+    raise InvalidFileError(_refused(role, "Invalid file format. " + "; ".join(lines), folder))
 
 
 def _line(problem: DataError) -> str:

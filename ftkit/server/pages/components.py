@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ftkit.render.markup import Markup, Piece, element, joined, table
-from ftkit.server.jobs.job_record import OPEN, JobRecord
+from ftkit.server.jobs.job_record import ACTIVE_STATUSES, JobRecord
 from ftkit.server.pages.chart import charts
 
 __all__ = ["connecting", "job_live", "jobs_live", "trying"]
@@ -82,7 +82,7 @@ def job_live(
         [_stamp(one["created_at"]), element("span", one["message"], class_=f"message {one['level']}")] for one in events
     ]
     pieces.append(_panel("Events, the newest first", table(["when", "what"], told, "events")))
-    if job.status not in OPEN:
+    if job.status not in ACTIVE_STATUSES:
         pieces.append(element("span", data_over=True, hidden=True))
     return joined(pieces)
 

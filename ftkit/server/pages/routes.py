@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from ftkit.render.markup import Markup, Piece, element, page
 from ftkit.server.jobs.job_record import JobRecord
-from ftkit.server.jobs.job_table import Jobs
+from ftkit.server.jobs.job_table import JobTable
 from ftkit.server.jobs.result_file import results_csv
 from ftkit.server.model_names import ModelNames
 from ftkit.server.pages.components import connecting, job_live, jobs_live, trying
@@ -28,13 +28,13 @@ _HEADERS = {
 
 
 def _jobs_live(request: Request) -> Markup:
-    jobs: Jobs = request.app.state.jobs
+    jobs: JobTable = request.app.state.jobs
     found, _ = jobs.page(request.state.project, after=None, limit=_SHOWN_JOBS, metadata=None, without=False)
     return jobs_live(found, jobs.last_metrics([job.id for job in found]))
 
 
 def _job_live(request: Request) -> tuple[JobRecord, Markup]:
-    jobs: Jobs = request.app.state.jobs
+    jobs: JobTable = request.app.state.jobs
     job = jobs.get(request.path_params["job"], request.state.project)
     events, _ = jobs.events(job.id, after=None, limit=_SHOWN_EVENTS)
     checkpoints, _ = jobs.checkpoints(job, after=None, limit=10)
@@ -84,7 +84,7 @@ async def _live(request: Request) -> Response:
 
 
 async def _results(request: Request) -> Response:
-    jobs: Jobs = request.app.state.jobs
+    jobs: JobTable = request.app.state.jobs
     job = await run_in_threadpool(jobs.get, request.path_params["job"], request.state.project)
     metrics = await run_in_threadpool(jobs.metrics, job.id)
     headers = {"content-disposition": 'attachment; filename="step_metrics.csv"'}
