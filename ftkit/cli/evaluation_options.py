@@ -195,7 +195,7 @@ def asking_of(concurrency: int | None, requests_per_minute: float | None, batch:
 
     if batch:
         return Asking(batch=True)
-    return Asking(concurrency=concurrency or 1, requests_per_minute=requests_per_minute)
+    return Asking(concurrency=concurrency, requests_per_minute=requests_per_minute)
 
 
 def probes_of(

@@ -13,7 +13,7 @@ from ftkit.evaluation.metrics import Metric, RowMetric, graded, metric
 from ftkit.evaluation.probes.canaries import Canary, make_canaries
 from ftkit.evaluation.probes.probes import Probes
 from ftkit.evaluation.report_comparison import compare
-from ftkit.evaluation.request_runner import Asking
+from ftkit.evaluation.request_runner import Asking, RequestOptions
 from ftkit.results.metric_result import MetricChange, MetricResult
 from ftkit.results.overview import Overview
 from ftkit.results.report import Comparison, Report
@@ -58,6 +58,7 @@ __all__ = [
     "Probes",
     "Problem",
     "Report",
+    "RequestOptions",
     "RowMetric",
     "RowResult",
     "SetOf",

@@ -18,7 +18,7 @@ from ftkit.evaluation.few_shot import shot_messages, with_shots
 from ftkit.evaluation.metrics import Metrics, chosen_metrics, columns_read, headline, with_graders
 from ftkit.evaluation.probes.probes import Probes
 from ftkit.evaluation.provenance import training_curve
-from ftkit.evaluation.request_runner import Answering, Asking, ask, check_model
+from ftkit.evaluation.request_runner import Answering, Asking, check_model, send_requests
 from ftkit.evaluation.scoring import measure, score_rows
 from ftkit.evaluation.statistics import check_confidence, quantile
 from ftkit.results.json_values import plain
@@ -105,7 +105,7 @@ def evaluate(
     check_dataset(data)
     drawing, how = sampling or model.sampling, asking or Asking()
     if batch:
-        how = how.by_batch()
+        how = how.model_copy(update={"batch": True})
     _check(confidence, limit, gpu_hour_usd, samples, drawing)
     if sum(given is not None for given in (gpu, gpu_hour_usd, prices)) > 1:
         raise ConfigError("give one of gpu, gpu_hour_usd and prices: each is the price of the same machine")
@@ -128,11 +128,12 @@ def evaluate(
     drawings = [drawing.model_copy(update={"seed": drawing.seed + number}) for number in range(samples)]
     with contextlib.ExitStack() as kept:  # until the report is whole, probes and all
         journals = [
-            kept.enter_context(Journal(model.name, about, requests, each)) if how.keeps else None for each in drawings
+            kept.enter_context(Journal(model.name, about, requests, each)) if how.keeps_answers else None
+            for each in drawings
         ]
         started = time.perf_counter()
         drawn = [
-            ask(model, requests, each, how, journal, progress=progress)
+            send_requests(model, requests, each, how, journal, progress=progress)
             for each, journal in zip(drawings, journals, strict=True)
         ]
         wall_s = time.perf_counter() - started

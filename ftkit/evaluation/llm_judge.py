@@ -12,7 +12,7 @@ from ftkit.backends import Request
 from ftkit.errors import ConfigError, OutputError
 from ftkit.evaluation.metrics import RowMetric
 from ftkit.evaluation.paired_difference import change_of
-from ftkit.evaluation.request_runner import Answering, Asking, ask
+from ftkit.evaluation.request_runner import Answering, Asking, send_requests
 from ftkit.evaluation.scoring import Tallied, clusters_of
 from ftkit.evaluation.statistics import cluster_sums
 from ftkit.results.json_values import canonical
@@ -200,7 +200,7 @@ def _verdicts(
     """What the judge said about each, ``None`` where that cannot be read."""
     requests = [Request(task.prompt(one), output=task.output) for one in columns]
     found: list[dict[str, Any] | None] = []
-    for answer in ask(model, requests, model.sampling, asking, progress=False) if requests else []:
+    for answer in send_requests(model, requests, model.sampling, asking, progress=False):
         try:
             said = task.output.parse(answer.text)
             found.append(said if isinstance(said, dict) else None)

@@ -1,8 +1,9 @@
-"""Asking a model many questions: all at once where it likes that, many at a time where each is a call of its own."""
+"""Send many requests to a model: all in one call, each in a call of its own at a set pace, or through a batch API."""
 
 from __future__ import annotations
 
 import contextlib
+import random
 import sys
 import threading
 import time
@@ -16,19 +17,24 @@ from pydantic import Field, model_validator
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.errors import ConfigError, ModelError
 from ftkit.evaluation.answer_journal import Journal
-from ftkit.extras import require
+from ftkit.results.json_values import plain
 from ftkit.results.number_format import usd_text
 from ftkit.schema import Declared
 from ftkit.task import Task
 from ftkit.type_checks import check_kind
 
-__all__ = ["Answering", "Asking", "ask", "check_model"]
+__all__ = ["Answering", "Asking", "RequestOptions", "check_model", "send_requests"]
+
+_PACED_CONCURRENCY = 8
+"""Calls open at once when a pace is given without ``concurrency``."""
+
+_LONGEST_BACKOFF_S = 60.0
 
 
 class Answering(Protocol):
-    """What can be evaluated: :class:`ftkit.Model`, or any object that answers requests for a task.
+    """A model that can be evaluated: :class:`ftkit.Model`, or any object with the same members.
 
-    One that has ``answer_batch`` too, as :class:`ftkit.Model` has it, can be asked by batch.
+    If it also has ``answer_batch``, as :class:`ftkit.Model` does, it can be evaluated through a batch API.
     """
 
     @property
@@ -42,73 +48,187 @@ class Answering(Protocol):
 
     def answer_many(
         self, requests: Sequence[Request], sampling: Sampling | None = None, on_answer: OnAnswer | None = None
-    ) -> list[Answer]: ...
+    ) -> list[Answer]:
+        """Answer each request; see :meth:`ftkit.Model.answer_many`.
 
-    def about(self) -> dict[str, Any]: ...
+        Args:
+            requests: what to ask.
+            sampling: how to sample; the model's own options by default.
+            on_answer: called with the request's index and its answer as soon as it is complete.
+
+        Returns:
+            One answer for each request, in order.
+        """
+        ...
+
+    def about(self) -> dict[str, Any]:
+        """Describe what answers: versions, device, precision.
+
+        Returns:
+            Plain JSON values.
+        """
+        ...
 
 
 def check_model(value: object) -> None:
-    """See that ``value`` can be asked.
+    """Check that a value can be evaluated as a model.
+
+    Args:
+        value: what the user gave as the model.
 
     Raises:
-        ConfigError: it is something else, for instance the name of a model.
+        ConfigError: it has no ``answer_many``, e.g. because it is the name of a model.
     """
     if not hasattr(value, "answer_many"):
         check_kind(value, (), "model", 'an ft.Model: ft.Model("local:smollm2-135m", task), or run.model')
 
 
-class Asking(Declared):
-    """How a model is asked. The defaults suit a local model, which wants all questions at once."""
+class RequestOptions(Declared):
+    """How requests are sent to a model. The defaults suit a local model, which wants all requests in one call."""
 
     concurrency: int | None = Field(
         default=None,
         ge=1,
-        description="open calls of one question each; None: all questions in one call",
+        description="calls open at once, each with one request. None: all requests in one call; with a pace, "
+        f"{_PACED_CONCURRENCY} calls",
     )
-    requests_per_minute: float | None = Field(default=None, gt=0, description="calls are begun no faster than this")
+    requests_per_minute: float | None = Field(default=None, gt=0, description="highest rate at which calls start")
     tokens_per_minute: float | None = Field(
-        default=None, gt=0, description="calls wait while the tokens of those that ended are above this"
+        default=None, gt=0, description="calls wait while the tokens of the finished ones exceed this rate"
     )
     attempts: int = Field(
-        default=6, ge=1, description="how often a question is asked whose answer says that it may be asked again"
+        default=6, ge=1, description="how often a request is sent whose answer is an error that may pass"
     )
     resume: bool | None = Field(
         default=None,
-        description="keep answers on disk until the report is made, and take up those of an evaluation that was cut "
-        "off; None: where concurrency or batch is given. Off for models that may change under their name",
+        description="keep answers on disk until the report is complete, and reuse those of an interrupted evaluation. "
+        "None: if concurrency, a pace or batch is given. Use False for models that may change under their name",
     )
     batch: bool = Field(
-        default=False,
-        description="send the questions to the host's batch API, at its price, and wait until they are answered",
+        default=False, description="send the requests to the host's batch API, at its price, and wait for the answers"
     )
 
     @model_validator(mode="after")
-    def _one_way(self) -> Asking:
-        paced = self.concurrency or self.requests_per_minute or self.tokens_per_minute
-        if self.batch and (paced or self.resume is False):
-            raise ValueError("a batch has no concurrency and no pace, and is always kept so that it can be taken up")
+    def _check_batch(self) -> RequestOptions:
+        if self.batch and (self.one_by_one or self.resume is False):
+            raise ValueError(
+                "a batch takes no concurrency and no requests_per_minute or tokens_per_minute, and resume cannot be "
+                "False: its answers are always kept"
+            )
         return self
 
-    def by_batch(self) -> Asking:
-        """The same with ``batch``.
-
-        Raises:
-            ConfigError: it says what a batch has not.
-        """
-        return self.model_copy(update={"batch": True})
+    @property
+    def one_by_one(self) -> bool:
+        """Whether each request is a call of its own: if a concurrency or a pace is set."""
+        return any((self.concurrency, self.requests_per_minute, self.tokens_per_minute))
 
     @property
-    def keeps(self) -> bool:
-        """Whether answers are kept on disk until the report is made."""
-        return (self.batch or self.concurrency is not None) if self.resume is None else self.resume
+    def keeps_answers(self) -> bool:
+        """Whether answers are kept on disk until the report is complete."""
+        return (self.batch or self.one_by_one) if self.resume is None else self.resume
 
 
-class _Limiter:
-    """Lets calls begin at the pace of the limits; shared by all threads."""
+Asking = RequestOptions
+"""The name of :class:`RequestOptions` in version 0.1."""
 
-    def __init__(self, asking: Asking) -> None:
-        self._per_request = 60 / asking.requests_per_minute if asking.requests_per_minute else 0.0
-        self._per_token = 60 / asking.tokens_per_minute if asking.tokens_per_minute else 0.0
+
+def send_requests(
+    model: Answering,
+    requests: Sequence[Request],
+    sampling: Sampling,
+    options: RequestOptions,
+    journal: Journal | None = None,
+    *,
+    progress: bool,
+) -> list[Answer]:
+    """Send every request to a model, except those whose answers were kept when an earlier call was interrupted.
+
+    Args:
+        model: the model.
+        requests: what to ask.
+        sampling: how to sample.
+        options: concurrency, pace, attempts, resuming, batch.
+        journal: keeps the answers on disk until its owner closes it. By default one is opened for this call if
+            ``options`` say so.
+        progress: show a progress bar if standard error is a terminal.
+
+    Returns:
+        One answer for each request, in order.
+
+    Raises:
+        ConfigError: ``batch`` of a model without a batch API.
+        ModelError: the model cannot answer at all. Answers that came before are in the journal.
+    """
+    with contextlib.ExitStack() as stack:
+        if journal is None and options.keeps_answers:
+            journal = stack.enter_context(Journal(model.name, plain(model.about()), requests, sampling))
+        answers: dict[int, Answer] = {} if journal is None else journal.known()
+        missing = {index: request for index, request in enumerate(requests) if index not in answers}
+        if missing:
+            bar = stack.enter_context(_progress_bar(model.name, len(requests), answers.values(), progress))
+
+            def on_answer(index: int, answer: Answer) -> None:
+                if journal is not None:
+                    journal.add(index, answer)
+                bar.answered(answer)
+
+            if options.batch:
+                answers |= _send_batches(model, missing, sampling, options, journal, bar)
+            elif options.one_by_one:
+                answers |= _send_each(model, missing, sampling, options, on_answer)
+            else:
+                answers |= _send_together(model, missing, sampling, options, on_answer)
+    return [answers[index] for index in range(len(requests))]
+
+
+def _call(
+    model: Answering, requests: Sequence[Request], sampling: Sampling, on_answer: OnAnswer | None = None
+) -> list[Answer]:
+    answers = model.answer_many(requests, sampling, on_answer)
+    if len(answers) != len(requests):
+        raise ModelError(f"{model.name} gave {len(answers)} answers to {len(requests)} requests")
+    return answers
+
+
+def _backoff(attempt: int) -> float:
+    """Seconds before the next attempt: exponential, with full jitter."""
+    return random.uniform(0, min(_LONGEST_BACKOFF_S, 0.5 * 2 ** (attempt - 1)))  # noqa: S311 - not a secret
+
+
+def _send_together(
+    model: Answering, requests: Mapping[int, Request], sampling: Sampling, options: RequestOptions, on_answer: OnAnswer
+) -> dict[int, Answer]:
+    """Send all requests in one call, then those again whose answer is an error that may pass."""
+    answers: dict[int, Answer] = {}
+    left = dict(requests)
+    for attempt in range(1, options.attempts + 1):
+        last = attempt == options.attempts
+        answers |= _send_once(model, left, sampling, on_answer, last=last)
+        left = {index: request for index, request in left.items() if answers[index].retry_after_s is not None}
+        if last or not left:
+            break
+        time.sleep(max(_backoff(attempt), *(answers[index].retry_after_s or 0.0 for index in left)))
+    return answers
+
+
+def _send_once(
+    model: Answering, requests: Mapping[int, Request], sampling: Sampling, on_answer: OnAnswer, *, last: bool
+) -> dict[int, Answer]:
+    indices = list(requests)
+
+    def on_position(position: int, answer: Answer) -> None:
+        if last or answer.retry_after_s is None:
+            on_answer(indices[position], answer)
+
+    return dict(zip(indices, _call(model, list(requests.values()), sampling, on_position), strict=True))
+
+
+class _RateLimiter:
+    """Delays the start of calls so that they keep to the limits; shared by all threads."""
+
+    def __init__(self, options: RequestOptions) -> None:
+        self._seconds_per_request = 60 / options.requests_per_minute if options.requests_per_minute else 0.0
+        self._seconds_per_token = 60 / options.tokens_per_minute if options.tokens_per_minute else 0.0
         self._next = time.monotonic()
         self._lock = threading.Lock()
 
@@ -116,171 +236,119 @@ class _Limiter:
         with self._lock:
             now = time.monotonic()
             start = max(now, self._next)
-            self._next = start + self._per_request
+            self._next = start + self._seconds_per_request
         if start > now:
             stopped.wait(start - now)
 
-    def spent(self, tokens: int) -> None:
-        if self._per_token:
+    def add_tokens(self, tokens: int) -> None:
+        if self._seconds_per_token:
             with self._lock:
-                self._next = max(self._next, time.monotonic()) + tokens * self._per_token
+                self._next = max(self._next, time.monotonic()) + tokens * self._seconds_per_token
 
     def pause(self, seconds: float) -> None:
-        """One call was turned away: the others need not try either."""
+        """Delay the calls of all threads: the host turned one away and said for how long."""
         with self._lock:
             self._next = max(self._next, time.monotonic() + seconds)
 
 
-def ask(
-    model: Answering,
-    requests: Sequence[Request],
-    sampling: Sampling,
-    asking: Asking,
-    journal: Journal | None = None,
-    *,
-    progress: bool,
-) -> list[Answer]:
-    """Answer every request, in order. Those that ``journal`` holds are not asked again.
+def _send_each(
+    model: Answering, requests: Mapping[int, Request], sampling: Sampling, options: RequestOptions, on_answer: OnAnswer
+) -> dict[int, Answer]:
+    """Send each request in a call of its own, several at once, at the pace of ``options``."""
+    limiter, stopped, lock = _RateLimiter(options), threading.Event(), threading.Lock()
 
-    Raises:
-        ModelError: the model cannot answer at all; answers that came before are in the journal.
-    """
-    found: dict[int, Answer] = {} if journal is None else journal.known()
-    left = [index for index in range(len(requests)) if index not in found]
-    if not left:
-        return [found[index] for index in range(len(requests))]
-    with _shown(model.name, len(requests), found.values(), progress) as shown:
+    def send(index: int) -> Answer:
+        for attempt in range(1, options.attempts + 1):
+            limiter.wait(stopped)
+            if stopped.is_set():
+                break
+            (answer,) = _call(model, [requests[index]], sampling)
+            limiter.add_tokens(answer.input_tokens + answer.output_tokens)
+            if answer.retry_after_s is None or attempt == options.attempts:
+                with lock:
+                    on_answer(index, answer)
+                return answer
+            if answer.retry_after_s > 0:
+                limiter.pause(answer.retry_after_s)
+            stopped.wait(max(answer.retry_after_s, _backoff(attempt)))
+        raise ModelError("stopped")
 
-        def done(position: int, answer: Answer) -> None:
-            if journal is not None:
-                journal.add(left[position], answer)
-            shown.answer(answer)
-
-        open_requests = [requests[index] for index in left]
-        if asking.batch:
-            answers = _by_batch(model, dict(zip(left, open_requests, strict=True)), sampling, asking, journal, shown)
-        elif asking.concurrency is None:
-            answers = model.answer_many(open_requests, sampling, done)
-        else:
-            answers = _one_by_one(model, open_requests, sampling, asking, done)
-    if len(answers) != len(left):
-        raise ModelError(f"{model.name} gave {len(answers)} answers to {len(left)} requests")
-    found |= zip(left, answers, strict=True)
-    return [found[index] for index in range(len(requests))]
-
-
-def _one_by_one(
-    model: Answering, requests: Sequence[Request], sampling: Sampling, asking: Asking, done: OnAnswer
-) -> list[Answer]:
-    tenacity = require("tenacity", extra="openai", needed_for="asking many questions at once")
-    limiter, stopped, told = _Limiter(asking), threading.Event(), threading.Lock()
-    spaced = tenacity.wait_random_exponential(multiplier=0.5, max=60)
-
-    def pause(state: Any) -> float:
-        named = state.outcome.result().retry_after_s
-        seconds: float = max(named, spaced(state))
-        if named > 0:
-            limiter.pause(named)
-        return seconds
-
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_result(lambda answer: answer.retry_after_s is not None and not stopped.is_set()),
-        wait=pause,
-        stop=tenacity.stop_after_attempt(asking.attempts),
-        sleep=stopped.wait,
-        retry_error_callback=lambda state: state.outcome.result(),
-    )
-
-    def once(request: Request) -> Answer:
-        limiter.wait(stopped)
-        if stopped.is_set():
-            raise ModelError("stopped")
-        (answer,) = model.answer_many([request], sampling)
-        limiter.spent(answer.input_tokens + answer.output_tokens)
-        return answer
-
-    def one(index: int) -> Answer:
-        answer: Answer = retrying.copy()(once, requests[index])
-        with told:
-            done(index, answer)
-        return answer
-
-    with ThreadPoolExecutor(min(asking.concurrency or 1, len(requests)), thread_name_prefix="ask") as pool:
-        futures = [pool.submit(one, index) for index in range(len(requests))]
+    workers = min(options.concurrency or _PACED_CONCURRENCY, len(requests))
+    with ThreadPoolExecutor(workers, thread_name_prefix="requests") as pool:
+        futures = {index: pool.submit(send, index) for index in requests}
         try:
-            ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            failed = next((future for future in futures if future in ended and future.exception()), None)
+            ended, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
+            failed = next((future for future in futures.values() if future in ended and future.exception()), None)
             if failed is not None:
                 failed.result()
-        finally:  # after a failure or Ctrl-C nothing new begins; calls under way end and are kept
+        finally:  # after a failure or Ctrl-C no call starts; open calls finish and their answers are kept
             stopped.set()
-            for future in futures:
+            for future in futures.values():
                 future.cancel()
-    return [future.result() for future in futures]
+    return {index: future.result() for index, future in futures.items()}
 
 
-def _by_batch(
+def _send_batches(
     model: Answering,
     requests: Mapping[int, Request],
     sampling: Sampling,
-    asking: Asking,
+    options: RequestOptions,
     journal: Journal | None,
-    shown: _Shown,
-) -> list[Answer]:
-    """All answers, batch after batch: what did not fit into one, or expired, goes into the next."""
-    ask_batch = getattr(model, "answer_batch", None)
-    if ask_batch is None or journal is None:
-        raise ConfigError(f"{model.name} cannot be asked by batch")
-    found: dict[int, Answer] = {}
-    tries = dict.fromkeys(requests, 0)
+    bar: _ProgressBar,
+) -> dict[int, Answer]:
+    """Send batches until every request has an answer: what did not fit into one, or expired, goes into the next."""
+    answer_batch = getattr(model, "answer_batch", None)
+    if answer_batch is None or journal is None:
+        raise ConfigError(f"{model.name} has no batch API")
+    answers: dict[int, Answer] = {}
+    attempts = dict.fromkeys(requests, 0)
 
-    def done(index: int, answer: Answer) -> None:
+    def on_answer(index: int, answer: Answer) -> None:
         journal.add(index, answer)
-        tries[index] += 1
-        found[index] = answer
+        attempts[index] += 1
+        answers[index] = answer
         if answer.retry_after_s is None:
-            shown.answer(answer)
+            bar.answered(answer)
 
-    while True:
-        open_requests = {
-            index: request
-            for index, request in requests.items()
-            if tries[index] == 0 or (found[index].retry_after_s is not None and tries[index] < asking.attempts)
-        }
-        if not open_requests:
-            return [found[index] for index in requests]
-        ask_batch(open_requests, sampling, done, folder=journal.batch, on_count=shown.count)
+    def is_open(index: int) -> bool:
+        if attempts[index] == 0:
+            return True
+        return answers[index].retry_after_s is not None and attempts[index] < options.attempts
+
+    while left := {index: request for index, request in requests.items() if is_open(index)}:
+        answer_batch(left, sampling, on_answer, folder=journal.batch, on_count=bar.count_at_host)
+    return answers
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
-    """A bar, or nothing."""
+class _ProgressBar:
+    """A progress bar, or nothing."""
 
-    answer: Callable[[Answer], None] = lambda answer: None
-    """Shows one answer and what it cost."""
-    count: Callable[[int], None] = lambda count: None
-    """Shows how many of a batch the host has answered."""
+    answered: Callable[[Answer], None] = lambda answer: None
+    """Adds one answer and its cost."""
+    count_at_host: Callable[[int], None] = lambda count: None
+    """Shows how many requests of a batch the host has answered."""
 
 
 @contextlib.contextmanager
-def _shown(name: str, total: int, known: Any, progress: bool) -> Iterator[_Shown]:
-    """A bar with what the answers cost so far, when standard error is a terminal."""
+def _progress_bar(name: str, total: int, known: Any, progress: bool) -> Iterator[_ProgressBar]:
+    """Show a progress bar with the cost so far, if standard error is a terminal."""
     if not (progress and sys.stderr.isatty()):
-        yield _Shown()
+        yield _ProgressBar()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    spent = sum(answer.cost_usd or 0.0 for answer in known)
-    with Progress(*columns, TextColumn("{task.fields[money]}"), console=Console(stderr=True), transient=True) as bar:
-        done = len(known)
-        shown = bar.add_task(f"asking {name}".replace("[", "\\["), total=total, completed=done, money="")
+    cost = sum(answer.cost_usd or 0.0 for answer in known)
+    with Progress(*columns, TextColumn("{task.fields[cost]}"), console=Console(stderr=True), transient=True) as bar:
+        completed = len(known)
+        row = bar.add_task(f"asking {name}".replace("[", "\\["), total=total, completed=completed, cost="")
 
         def answered(answer: Answer) -> None:
-            nonlocal spent, done
-            spent += answer.cost_usd or 0.0
-            done += 1
-            bar.update(shown, completed=done, money=usd_text(spent) if spent else "")
+            nonlocal cost, completed
+            cost += answer.cost_usd or 0.0
+            completed += 1
+            bar.update(row, completed=completed, cost=usd_text(cost) if cost else "")
 
-        yield _Shown(answered, lambda count: bar.update(shown, completed=done + count, money="at the host"))
+        yield _ProgressBar(answered, lambda count: bar.update(row, completed=completed + count, cost="at the host"))

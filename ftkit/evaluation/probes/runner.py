@@ -22,7 +22,7 @@ from ftkit.evaluation.probes.general import (
 )
 from ftkit.evaluation.probes.overfitting import gap_between, memory_metric
 from ftkit.evaluation.probes.probes import Probes
-from ftkit.evaluation.request_runner import Answering, Asking, ask
+from ftkit.evaluation.request_runner import Answering, Asking, send_requests
 from ftkit.results.probe_results import BaseDrift, Overfitting, TextLosses
 from ftkit.results.report import Probed, Report
 from ftkit.schema import TextOutput
@@ -122,7 +122,7 @@ def _drift(
     prompts: list[list[Message]] = [
         [cast("Message", message) for message in row.prompt] for row in report.rows[::step][:rows]
     ]
-    answers = ask(
+    answers = send_requests(
         base, [Request(one, output=TextOutput()) for one in prompts], report.sampling, asking, progress=progress
     )
     talks: list[list[Message]] = [
@@ -172,7 +172,7 @@ def _canaries(
     model: Answering, canaries: Sequence[Canary], asking: Asking, progress: bool
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     requests = [Request(canary.messages[:1], output=TextOutput()) for canary in canaries]
-    answers = ask(model, requests, Sampling(max_output_tokens=24), asking, progress=progress)
+    answers = send_requests(model, requests, Sampling(max_output_tokens=24), asking, progress=progress)
     said = [extracted(canary, answer.text) for canary, answer in zip(canaries, answers, strict=True)]
 
     def count(planted: bool) -> tuple[int, int]:

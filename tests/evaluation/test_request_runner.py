@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -186,3 +186,56 @@ def test_examples_stand_before_each_question_and_pair_with_none(tmp_path: Path) 
         evaluate(model, data, shots=2)
     with pytest.raises(ConfigError, match="only 7 of the examples"):
         evaluate(model, data, shots=9, examples=examples)
+
+
+def test_without_concurrency_errors_that_may_pass_are_sent_again(tmp_path: Path) -> None:
+    faults: dict[str, list[Answer | Exception]] = {"note 1": [busy(0.01)], "note 3": [busy()] * 9}
+
+    class Together(ScriptedModel):
+        calls: ClassVar[list[int]] = []
+
+        def answer_many(
+            self, requests: Sequence[Request], sampling: Sampling | None = None, on_answer: OnAnswer | None = None
+        ) -> list[Answer]:
+            self.calls.append(len(requests))
+            found = super().answer_many(requests, sampling)
+            for index, request in enumerate(requests):
+                waiting = faults.get(str(request.messages[-1]["content"]))
+                if waiting:
+                    found[index] = waiting.pop(0)  # type: ignore[assignment]
+            return found
+
+    model = Together(ECHO, answers(["yes"] * 5))
+    report = evaluate(model, dataset(tmp_path, ECHO, ["yes"] * 5), asking=Asking(attempts=3), probes=None)
+    assert model.calls == [5, 2, 1]
+    assert [row.finish_reason for row in report.rows] == ["stop", "stop", "stop", "error", "stop"]
+    model.calls.clear()
+    evaluate(model, dataset(tmp_path, ECHO, ["yes"] * 5), asking=Asking(attempts=1), probes=None)
+    assert model.calls == [5]
+
+
+@pytest.mark.parametrize("pace", [{"requests_per_minute": 1200}, {"tokens_per_minute": 14 * 1200}])
+def test_without_concurrency_a_pace_and_attempts_are_kept(tmp_path: Path, pace: dict[str, float]) -> None:
+    model = Distant(5, faults={"note 2": [busy()]})
+    started = time.monotonic()
+    report = evaluate(model, dataset(tmp_path, ECHO, ["yes"] * 5), asking=Asking(attempts=6, **pace), probes=None)
+    assert len(model.asked) == 6
+    assert report["exact_match"].value == 1
+    if "requests_per_minute" in pace:
+        assert time.monotonic() - started >= 5 * 0.05
+
+
+def test_a_paced_evaluation_that_was_cut_off_is_resumed(tmp_path: Path) -> None:
+    data = dataset(tmp_path, ECHO, ["yes"] * 12)
+    first = Distant(12, seconds=0.01, faults={"note 9": [ModelError("the line is dead")]})
+    with pytest.raises(ModelError, match="the line is dead"):
+        evaluate(first, data, asking=Asking(requests_per_minute=60_000))
+    second = Distant(12)
+    evaluate(second, data, asking=Asking(requests_per_minute=60_000))
+    assert 0 < len(second.asked) < 12
+
+
+def test_a_batch_refuses_a_pace_by_name() -> None:
+    for other in ({"concurrency": 2}, {"requests_per_minute": 60}, {"tokens_per_minute": 60}, {"resume": False}):
+        with pytest.raises(ConfigError, match="a batch takes no concurrency"):
+            Asking(batch=True, **other)
