@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import random
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import Field, model_validator
@@ -17,6 +15,7 @@ from pydantic import Field, model_validator
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.errors import ConfigError, ModelError
 from ftkit.evaluation.answer_journal import Journal
+from ftkit.progress import ProgressBar
 from ftkit.results.json_values import plain
 from ftkit.results.number_format import usd_text
 from ftkit.schema import Declared
@@ -165,7 +164,8 @@ def send_requests(
         answers: dict[int, Answer] = {} if journal is None else journal.known()
         missing = {index: request for index, request in enumerate(requests) if index not in answers}
         if missing:
-            bar = stack.enter_context(_progress_bar(model.name, len(requests), answers.values(), progress))
+            drawn = ProgressBar(f"asking {model.name}", len(requests), completed=len(answers), enabled=progress)
+            bar = _AnswerProgress(stack.enter_context(drawn), answers.values())
 
             def on_answer(index: int, answer: Answer) -> None:
                 if journal is not None:
@@ -294,7 +294,7 @@ def _send_batches(
     sampling: Sampling,
     options: RequestOptions,
     journal: Journal | None,
-    bar: _ProgressBar,
+    bar: _AnswerProgress,
 ) -> dict[int, Answer]:
     """Send batches until every request has an answer: what did not fit into one, or expired, goes into the next."""
     answer_batch = getattr(model, "answer_batch", None)
@@ -320,35 +320,17 @@ def _send_batches(
     return answers
 
 
-@dataclass(frozen=True, slots=True)
-class _ProgressBar:
-    """A progress bar, or nothing."""
+class _AnswerProgress:
+    """Show in a progress bar how many answers there are and what they cost so far."""
 
-    answered: Callable[[Answer], None] = lambda answer: None
-    """Adds one answer and its cost."""
-    count_at_host: Callable[[int], None] = lambda count: None
-    """Shows how many requests of a batch the host has answered."""
+    def __init__(self, bar: ProgressBar, answers: Iterable[Answer]) -> None:
+        self._bar, known = bar, list(answers)
+        self._completed, self._usd = len(known), sum(answer.cost_usd or 0.0 for answer in known)
 
+    def answered(self, answer: Answer) -> None:
+        self._completed += 1
+        self._usd += answer.cost_usd or 0.0
+        self._bar.update(completed=self._completed, detail=usd_text(self._usd) if self._usd else "")
 
-@contextlib.contextmanager
-def _progress_bar(name: str, total: int, known: Any, progress: bool) -> Iterator[_ProgressBar]:
-    """Show a progress bar with the cost so far, if standard error is a terminal."""
-    if not (progress and sys.stderr.isatty()):
-        yield _ProgressBar()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    cost = sum(answer.cost_usd or 0.0 for answer in known)
-    with Progress(*columns, TextColumn("{task.fields[cost]}"), console=Console(stderr=True), transient=True) as bar:
-        completed = len(known)
-        row = bar.add_task(f"asking {name}".replace("[", "\\["), total=total, completed=completed, cost="")
-
-        def answered(answer: Answer) -> None:
-            nonlocal cost, completed
-            cost += answer.cost_usd or 0.0
-            completed += 1
-            bar.update(row, completed=completed, cost=usd_text(cost) if cost else "")
-
-        yield _ProgressBar(answered, lambda count: bar.update(row, completed=completed + count, cost="at the host"))
+    def count_at_host(self, count: int) -> None:
+        self._bar.update(completed=self._completed + count, detail="at the host")

@@ -1,83 +1,72 @@
-"""What a waiting person sees of a run."""
+"""The progress bar of a run, from its events."""
 
 from __future__ import annotations
 
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
-
+from ftkit.progress import ProgressBar
 from ftkit.store import Event
 
-__all__ = ["Progress"]
+__all__ = ["RunProgress"]
 
 
-class Progress:
-    """A bar on standard error, fed with events; nothing is drawn when that is no terminal.
+class RunProgress:
+    """Show a run's events as a progress bar on standard error; a context manager.
 
     Args:
-        model: what is trained, for the bar's title.
-        run_id: shown once at the beginning, so that the run can be found again.
-        shown: draw at all.
+        model: The model that is trained, for the bar's title.
+        run_id: Printed once at the beginning, so that the run can be found again.
+        shown: Whether to draw at all.
     """
 
     def __init__(self, model: str, run_id: str, *, shown: bool) -> None:
-        console = Console(stderr=True)
-        self._shown = shown and console.is_terminal
-        self._bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
-            console=console,
-            disable=not self._shown,
-        )
-        self._title = model
-        self._run_id = run_id
-        self._figures: dict[str, str] = {}
-        self._bar = self._bars.add_task(f"{model} waiting", total=None, figures="")
+        self._bar = ProgressBar(f"{model} waiting", enabled=shown, transient=False)
+        self._model, self._run_id = model, run_id
+        self._metrics: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        self._bars.start()
-        self.say(f"run {self._run_id}")
+        self._bar.__enter__()
+        self.print(f"run {self._run_id}")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        self._bar.__exit__(kind, error, trace)
 
-    def say(self, text: str) -> None:
-        """A line above the bar."""
-        if self._shown:
-            self._bars.console.print(text, highlight=False)
+    def print(self, line: str) -> None:
+        """Print a line above the bar.
+
+        Args:
+            line: The text.
+        """
+        self._bar.print(line)
 
     def show(self, event: Event) -> None:
-        """Let an event be seen."""
+        """Update the bar from an event.
+
+        Args:
+            event: An event of the run, in the order of the store.
+        """
         data = event.data
         if event.kind == "step":
-            self._figures |= _told(data)
+            self._metrics |= _reward_or_loss(data)
             if "tokens_per_second" in data:
-                self._figures["tok/s"] = f"{data['tokens_per_second']:.0f}"
-            self._update(completed=data["step"], total=data.get("steps"))
+                self._metrics["tok/s"] = f"{data['tokens_per_second']:.0f}"
+            self._bar.update(completed=data["step"], total=data.get("steps"), detail=self._detail())
         elif event.kind == "validation":
-            self._figures |= {f"val {name}": text for name, text in _told(data).items()}
-            self._update()
+            self._metrics |= {f"val {name}": text for name, text in _reward_or_loss(data).items()}
+            self._bar.update(detail=self._detail())
         elif event.kind == "state":
-            self._bars.update(self._bar, description=f"{self._title} {data['state']}")
+            self._bar.update(description=f"{self._model} {data['state']}")
         elif event.kind in ("warning", "error"):
-            self.say(f"{event.kind}: {data.get('message', '')}")
+            self.print(f"{event.kind}: {data.get('message', '')}")
 
-    def _update(self, completed: int | None = None, total: int | None = None) -> None:
-        figures = " ".join(f"{name} {value}" for name, value in self._figures.items())
-        self._bars.update(self._bar, completed=completed, total=total, figures=figures)
+    def _detail(self) -> str:
+        return " ".join(f"{name} {value}" for name, value in self._metrics.items())
 
 
-def _told(data: dict[str, Any]) -> dict[str, str]:
-    """The reward, where there is one; else the loss."""
+def _reward_or_loss(data: dict[str, Any]) -> dict[str, str]:
     name = "reward" if data.get("reward") is not None else "loss"
     return {name: f"{data[name]:.3f}"} if data.get(name) is not None else {}

@@ -13,7 +13,7 @@ from ftkit.data import Dataset
 from ftkit.errors import FtkitError, RunCancelledError, RunError, RunFailedError
 from ftkit.model import Model
 from ftkit.recipe import Recipe
-from ftkit.runs.progress_display import Progress
+from ftkit.runs.progress_display import RunProgress
 from ftkit.store import OPEN_STATES, Event, RunRecord, RunState, Store
 from ftkit.task import Task
 
@@ -149,7 +149,7 @@ class Run:
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         last = 0
-        with Progress(f"{self._record.backend}:{self._record.model}", self.id, shown=progress) as bar:
+        with RunProgress(f"{self._record.backend}:{self._record.model}", self.id, shown=progress) as bar:
             try:
                 while True:
                     record = self.record
@@ -163,7 +163,7 @@ class Run:
                         raise RunError(f"run {self.id} is still {record.state} after {timeout_s} s; it goes on")
                     time.sleep(_POLL_S)
             except KeyboardInterrupt:
-                bar.say(
+                bar.print(
                     f"run {self.id} goes on; find it again with ft.runs.get({self.id!r}) or `ftkit runs wait {self.id}`"
                 )
                 raise
