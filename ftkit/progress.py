@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -87,7 +87,7 @@ class ProgressBar:
         """
         if self._bar is None or self._task is None:
             return
-        fields = {} if detail is None else {"detail": detail}
+        fields: dict[str, Any] = {} if detail is None else {"detail": detail}
         self._bar.update(self._task, completed=completed, total=total, description=description, **fields)
 
     def print(self, line: str) -> None:
