@@ -16,6 +16,7 @@ import numpy as np
 
 from ftkit.errors import DataError, ModelError, Place
 from ftkit.files import canonical_digest
+from ftkit.modeling.text_encoder import TextEncoder
 from ftkit.modeling.tokenized_example import Bools, Ints, TokenizedConversation
 from ftkit.task import Message
 
@@ -55,6 +56,7 @@ class ChatTemplate:
 
     def __init__(self, tokenizer: Any, stop_ids: Sequence[int] = ()) -> None:
         self.tokenizer = tokenizer
+        self._encoder = TextEncoder(tokenizer)
         if tokenizer.chat_template is None:
             if tokenizer.eos_token is None:
                 raise ModelError("the tokenizer has neither a chat template nor an end-of-sequence token")
@@ -173,7 +175,8 @@ class ChatTemplate:
             if message.get("role") != "assistant":
                 continue
             before = self.render(messages[:index], tools, answer_next=True)
-            after = self.render(messages[: index + 1], tools)
+            is_all = index == len(messages) - 1 and not answer_next
+            after = whole if is_all else self.render(messages[: index + 1], tools)
             if not (whole.startswith(after) and after.startswith(before) and len(before) >= done):
                 raise _HistoryRewrittenError
             pieces += [_Piece(whole[done : len(before)], None), _Piece(whole[len(before) : len(after)], index)]
@@ -199,7 +202,7 @@ class ChatTemplate:
 
     def _encode(self, text: str) -> Ints:
         # Templates write their own beginning-of-sequence token; adding the tokenizer's would double it.
-        return np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int32)
+        return self._encoder.encode(text)
 
     def _check_tools(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None, place: Place | None
