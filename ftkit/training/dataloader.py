@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +17,11 @@ from ftkit.modeling.tokenized_example import Example, TokenizedConversation
 from ftkit.training.losses import Method
 
 __all__ = ["TokenRows", "render_rows"]
+
+_CHUNK = 64
+"""Rows that one thread tokenises at a time."""
+_MAX_THREADS = 8
+"""More would wait for Python's lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +71,7 @@ def render_rows(
     """
     rendered: list[list[Example]] = []
     tokens = supervised = longest = 0
-    for row in rows:
-        examples = method.render(row, chat_template)
+    for row, examples in _in_threads(rows, lambda row: method.render(row, chat_template)):
         for one in (sequence for example in examples for sequence in example.sequences):
             length = len(one.ids)
             if limit is not None and length + reserve > limit:
@@ -81,3 +88,37 @@ def render_rows(
     if not rendered:
         raise DataError("there are no rows to train on")
     return TokenRows(rendered, tokens, supervised, longest)
+
+
+def _in_threads(rows: Iterable[Row], render: Callable[[Row], list[Example]]) -> Iterator[tuple[Row, list[Example]]]:
+    """Each row with what ``render`` returns for it, in order.
+
+    Tokenizers release Python's lock, so threads run them in parallel. An exception is raised where it would be without
+    threads: after the rows before it.
+    """
+    threads = min(os.cpu_count() or 1, _MAX_THREADS)
+    with ThreadPoolExecutor(threads) as pool:
+        pending: deque[Future[list[tuple[Row, list[Example]]]]] = deque()
+        for chunk, failure in _chunks(rows):
+            pending.append(pool.submit(lambda chunk: [(row, render(row)) for row in chunk], chunk))
+            while pending and (failure is not None or len(pending) > threads):
+                yield from pending.popleft().result()
+            if failure is not None:
+                raise failure
+        for future in pending:
+            yield from future.result()
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[tuple[list[Row], Exception | None]]:
+    """The rows in lists of :data:`_CHUNK`; with the last list, the exception that reading the next row raised."""
+    chunk: list[Row] = []
+    try:
+        for row in rows:
+            chunk.append(row)
+            if len(chunk) == _CHUNK:
+                yield chunk, None
+                chunk = []
+    except DataError as error:
+        yield chunk, error
+    else:
+        yield chunk, None
