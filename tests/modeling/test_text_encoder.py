@@ -16,7 +16,21 @@ from ftkit.modeling import text_encoder
 from ftkit.modeling.text_encoder import TextEncoder
 
 PARTS = st.sampled_from(
-    ["<|im_start|>", "<|im_end|>", "<|im_", "end|>", "system\n", " ", "\n", "  Zoë", "don't ", "1234", "naïve", "日本", "e\u0301"]
+    [
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|im_",
+        "end|>",
+        "system\n",
+        " ",
+        "\n",
+        "  Zoë",
+        "don't ",
+        "1234",
+        "naïve",
+        "日本",
+        "e\u0301",
+    ]
 )
 TEXTS = st.lists(st.one_of(PARTS, st.text(max_size=12)), max_size=12).map("".join)
 
