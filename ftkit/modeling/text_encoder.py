@@ -84,7 +84,7 @@ class TextEncoder:
 
 
 def _added_tokens(backend: Any) -> dict[str, int]:
-    """The added tokens that cut a text into independent segments, with their ids; none if segments depend on each other."""
+    """Which added tokens cut a text into segments, with their ids; none if segments depend on each other."""
     try:
         normalizer, pre_tokenizer = _kinds(backend.normalizer), _kinds(backend.pre_tokenizer)
     except Exception:  # a component written in Python cannot be serialised

@@ -1,4 +1,4 @@
-"""Rows of a run in tokens: in order, whatever thread tokenised them, and the first problem is the one that is raised."""
+"""The rows of a run as tokens: in order, and of several problems the first row's is raised."""
 
 from __future__ import annotations
 
