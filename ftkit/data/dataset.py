@@ -11,7 +11,8 @@ from operator import lt
 from pathlib import Path
 from typing import Any, overload
 
-from ftkit.data import dataset_spec, fingerprint, writers
+from ftkit.data import dataset_spec, writers
+from ftkit.data.fingerprint import ContentHash, fingerprint_rows
 from ftkit.data.formats import text_content
 from ftkit.data.open_dataset import open_reading, options_of
 from ftkit.data.row import Row
@@ -19,6 +20,7 @@ from ftkit.data.row_reader import Kind, Options, Reading, key_text, named
 from ftkit.data.row_spool import spool
 from ftkit.data.sources import MAX_LINE_BYTES, Corpus, Source, open_source
 from ftkit.data.split import Keys, Side, divide, rank, wanted_rows
+from ftkit.data.strict_json import canonical
 from ftkit.errors import ConfigError, DataError, Place
 from ftkit.task import Task
 from ftkit.type_checks import check_kind
@@ -37,10 +39,11 @@ class Dataset:
     filters and splits are views of the same files. Make one with :meth:`load` or :meth:`from_rows`.
     """
 
-    def __init__(self, corpus: Corpus, reading: Reading, rows: Rows) -> None:
+    def __init__(self, corpus: Corpus, reading: Reading, rows: Rows, fingerprint: str | None = None) -> None:
         self._corpus = corpus
         self._reading = reading
         self._rows = rows
+        self._fingerprint = fingerprint
 
     @classmethod
     def load(
@@ -173,14 +176,20 @@ class Dataset:
         """Absolute paths of the files."""
         return tuple(source.path for source in self._corpus.sources)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """``sha256:…`` over the contents of the rows, in order: equal for equal rows, whatever file they come from."""
-        return fingerprint.of_rows(columns for _, _, columns in self._sweep())
+        """``sha256:…`` over the contents of the rows, in order: equal for equal rows, whatever file they come from.
+
+        Reads every row, unless :meth:`attempts` has just done so.
+        """
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint_rows(columns for _, _, columns in self._sweep())
+        return self._fingerprint
 
     def with_task(self, task: Task) -> Dataset:
         """The same rows seen through another task; the format is told again unless it was named."""
-        return Dataset(self._corpus, open_reading(self._corpus, task, self._reading.options), self._rows)
+        reading = open_reading(self._corpus, task, self._reading.options)
+        return Dataset(self._corpus, reading, self._rows, self._fingerprint)
 
     def __repr__(self) -> str:
         names = [source.name if len(source.name) <= 40 else Path(source.name).name for source in self._corpus.sources]
@@ -223,7 +232,8 @@ class Dataset:
     def __getitem__(self, at: slice) -> Dataset: ...
     def __getitem__(self, at: int | slice) -> Row | Dataset:
         if isinstance(at, slice):
-            return self._view(self._rows[at])
+            is_all = at.indices(len(self)) == (0, len(self), 1)
+            return self if is_all else self._view(self._rows[at])
         try:
             number = self._rows[at]
         except IndexError:
@@ -288,16 +298,30 @@ class Dataset:
         return [outcome for _, _, outcome in self.attempts() if isinstance(outcome, DataError)]
 
     def attempts(self) -> Iterator[tuple[Place, Mapping[str, Any], Row | DataError]]:
-        """Each row's place, its columns as read (none, when even that failed), and the row or why it cannot be used."""
+        """Each row's place, its columns as read (none, when even that failed), and the row or why it cannot be used.
+
+        The same pass computes :attr:`fingerprint`, if it comes to the end and every row could be read.
+        """
+        content = ContentHash() if self._fingerprint is None else None
         with self._corpus.open(sweep=self._ascending) as reader:
             for number in self._rows:
                 columns: dict[str, Any] = {}
                 try:
                     source, place, columns = reader.read(number)
-                    outcome: Row | DataError = self._reading.row(source, place, columns)
                 except DataError as error:
-                    place, outcome = self._corpus.place(number), error
+                    content = None
+                    yield self._corpus.place(number), columns, error
+                    continue
+                text = None if content is None else canonical(columns)
+                if content is not None and text is not None:
+                    content.add(text)
+                try:
+                    outcome: Row | DataError = self._reading.row(source, place, columns, text)
+                except DataError as error:
+                    outcome = error
                 yield place, columns, outcome
+        if content is not None:
+            self._fingerprint = content.fingerprint
 
     def write_openai(self, path: str | os.PathLike[str], *, form: writers.OpenAIForm | None = None) -> None:
         """Write OpenAI JSONL; but for prompts no column but those named here.
@@ -340,7 +364,7 @@ class Dataset:
         Args:
             folder: where a long selection of rows is written, as a small binary file; by default ftkit's home.
         """
-        return dataset_spec.to_spec(self._corpus, self._reading, self._rows, folder)
+        return dataset_spec.to_spec(self._corpus, self._reading, self._rows, folder, self._fingerprint)
 
     @classmethod
     def from_spec(cls, given: Mapping[str, Any]) -> Dataset:

@@ -31,8 +31,9 @@ def to_spec(
     reading: Reading,
     rows: range | array[int],
     folder: str | os.PathLike[str] | None,
+    fingerprint: str | None,
 ) -> dict[str, Any]:
-    """See :meth:`ftkit.data.Dataset.to_spec`."""
+    """See :meth:`ftkit.data.Dataset.to_spec`. The fingerprint, where it is known, saves the other process a pass."""
     options = asdict(reading.options)
     return {
         "version": _VERSION,
@@ -41,17 +42,19 @@ def to_spec(
         # The format that was found is kept, not "auto": the other process must read the rows as this one did.
         "options": {**options, "columns": dict(reading.options.columns), "format": reading.format.name},
         "rows": _rows_spec(rows, folder),
+        "fingerprint": fingerprint,
     }
 
 
-def from_spec(given: Mapping[str, Any]) -> tuple[Corpus, Reading, range | array[int]]:
+def from_spec(given: Mapping[str, Any]) -> tuple[Corpus, Reading, range | array[int], str | None]:
     """See :meth:`ftkit.data.Dataset.from_spec`."""
     if given.get("version") != _VERSION:
         raise DataError(f"a dataset spec of version {given.get('version')!r}; this ftkit reads version {_VERSION}.")
     corpus = Corpus([_open(source) for source in given["sources"]])
     options = {**given["options"], "columns": tuple(given["options"]["columns"].items())}
     reading = open_reading(corpus, Task(**given["task"]), Options(**options))
-    return corpus, reading, _rows(given["rows"])
+    # Specs of version 0.1 have no fingerprint.
+    return corpus, reading, _rows(given["rows"]), given.get("fingerprint")
 
 
 def _source_spec(source: Source) -> dict[str, Any]:

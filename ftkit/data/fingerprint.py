@@ -1,4 +1,4 @@
-"""One number for the contents of many rows."""
+"""One hash for the contents of many rows."""
 
 from __future__ import annotations
 
@@ -8,13 +8,40 @@ from typing import Any
 
 from ftkit.data.strict_json import canonical
 
-__all__ = ["of_rows"]
+__all__ = ["ContentHash", "fingerprint_rows"]
 
 
-def of_rows(rows: Iterable[Mapping[str, Any]]) -> str:
-    """``sha256:<64 hex digits>`` over the canonical JSON of each row and a line feed, in order."""
-    digest = hashlib.sha256()
+class ContentHash:
+    """SHA-256 over the canonical JSON of each row and a line feed, in order."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, content: str) -> None:
+        """Add the next row.
+
+        Args:
+            content: the row's canonical JSON.
+        """
+        self._digest.update(content.encode())
+        self._digest.update(b"\n")
+
+    @property
+    def fingerprint(self) -> str:
+        """``sha256:`` and 64 hex digits."""
+        return f"sha256:{self._digest.hexdigest()}"
+
+
+def fingerprint_rows(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Hash rows.
+
+    Args:
+        rows: the columns of each row.
+
+    Returns:
+        ``sha256:`` and 64 hex digits: equal for equal rows in the same order.
+    """
+    content = ContentHash()
     for columns in rows:
-        digest.update(canonical(columns).encode())
-        digest.update(b"\n")
-    return f"sha256:{digest.hexdigest()}"
+        content.add(canonical(columns))
+    return content.fingerprint

@@ -82,8 +82,8 @@ class Reading:
             return "preferences"
         return "demonstrations" if self.options.target is not None or self.format.answered else "prompts"
 
-    def row(self, source: Source, place: Place, columns: dict[str, Any]) -> Row:
-        """The row that ``columns`` are.
+    def row(self, source: Source, place: Place, columns: dict[str, Any], content: str | None = None) -> Row:
+        """The row that ``columns`` are; ``content`` is their canonical JSON, where it is known.
 
         Raises:
             DataError: the row breaks its format, lacks a named column, its answer is not valid for the task, or it
@@ -95,7 +95,7 @@ class Reading:
         rejected = self._rejected(conversation, completion, columns, place)
         group = None if self.options.group is None else named(columns, self.options.group, place)
         return Row(
-            id=self.identity(columns, place),
+            id=self.identity(columns, place, content),
             place=place,
             columns=columns,
             prompt=prompt,
@@ -108,14 +108,15 @@ class Reading:
             margin=self._margin(conversation, columns, place),
         )
 
-    def identity(self, columns: Mapping[str, Any], place: Place) -> str:
+    def identity(self, columns: Mapping[str, Any], place: Place, content: str | None = None) -> str:
         """The id of a row: of the column that holds it, else a hash over the content."""
         if self.options.id is not None:
             return key_text(named(columns, self.options.id, place))
         given = columns.get("id")
         if isinstance(given, str | int) and not isinstance(given, bool) and given != "":
             return str(given)
-        return hashlib.blake2b(canonical(columns).encode(), digest_size=8).hexdigest()
+        content = canonical(columns) if content is None else content
+        return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
     def _answer(
         self, conversation: Conversation, columns: Mapping[str, Any], place: Place

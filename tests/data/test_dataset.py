@@ -93,3 +93,16 @@ def test_with_task(data, write_rows):
 def test_load_needs_a_path():
     with pytest.raises(ConfigError, match="at least one path"):
         Dataset.load([])
+
+
+def test_one_pass_reads_the_rows_and_computes_the_fingerprint(data, monkeypatch):
+    expected = Dataset.load("rows.jsonl", TASK).fingerprint
+    assert data.check() == []
+    monkeypatch.setattr(Dataset, "_sweep", lambda self: pytest.fail("the rows are read again"))
+    assert data.fingerprint == data[:].fingerprint == expected
+
+
+def test_a_pass_that_ends_early_gives_no_fingerprint(data):
+    expected = Dataset.load("rows.jsonl", TASK).fingerprint
+    next(data.attempts())
+    assert data.fingerprint == expected

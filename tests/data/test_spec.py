@@ -89,3 +89,17 @@ def test_a_changed_selection_is_noticed(data, tmp_path):
 def test_a_spec_of_another_version(data):
     with pytest.raises(DataError, match="version 99"):
         Dataset.from_spec({**data.to_spec(), "version": 99})
+
+
+def test_a_known_fingerprint_is_part_of_the_spec(data, monkeypatch):
+    assert data.to_spec()["fingerprint"] is None
+    expected = data.fingerprint
+    again = Dataset.from_spec(json.loads(json.dumps(data.to_spec())))
+    monkeypatch.setattr(Dataset, "_sweep", lambda self: pytest.fail("the rows are read again"))
+    assert again.fingerprint == expected
+
+
+def test_a_spec_of_version_0_1_has_no_fingerprint(data):
+    spec = data.to_spec()
+    del spec["fingerprint"]
+    assert Dataset.from_spec(spec).fingerprint == data.fingerprint
