@@ -96,12 +96,12 @@ def figures(
 def with_ftkit(folder: Path, settings: dict[str, Any]) -> str:
     """Train as a worker process does."""
     import ftkit as ft
-    from ftkit.recipe import Recipe
+    from ftkit.recipe import parse_recipe
     from ftkit.training.job import Job, train
 
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     plain = job["recipe"]
-    recipe = Recipe.kinds[plain["kind"]].model_validate({**plain, **settings})
+    recipe = parse_recipe({**plain, **settings})
     data = ft.Dataset.from_rows(job["rows"], ft.Task.from_yaml(job["task"]), **job["columns"])
     times: dict[str, tuple[float, float]] = {}
     losses: list[float] = []
@@ -129,11 +129,11 @@ def prepare(contest: Contest, folder: Path) -> dict[str, int]:
     from ftkit.modeling.model_source import find_source
     from ftkit.modeling.tokenizer import load_chat_template
     from ftkit.training.dataloader import render_rows
-    from ftkit.training.losses import method_of
+    from ftkit.training.losses import loss_of
 
     where = expand_embedded()
     recipe = contest.recipe
-    found = render_rows(contest.data(), load_chat_template(find_source(EMBEDDED)), method_of(recipe), None)
+    found = render_rows(contest.data(), load_chat_template(find_source(EMBEDDED)), loss_of(recipe), None)
     order = [
         [[one.ids.tolist(), one.supervised.tolist()] for one in example.sequences]
         for epoch in range(recipe.epochs)

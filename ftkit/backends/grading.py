@@ -9,7 +9,7 @@ from ftkit.backends.protocol import Backend
 from ftkit.backends.registry import backend_of, known_backends
 from ftkit.errors import ConfigError
 from ftkit.graders import Embed, Isolation, Limits, Setting
-from ftkit.recipe import RFT
+from ftkit.recipe import Recipe
 from ftkit.results.answer import Answer, Sampling
 from ftkit.schema import Output
 from ftkit.task import Message
@@ -48,9 +48,19 @@ def grading_setting(
     )
 
 
-def setting_of(recipe: RFT) -> Setting:
-    """What ``recipe`` allows its grader."""
-    return grading_setting(allow_python=recipe.allow_python, isolation=recipe.isolation, embedder=recipe.embedder)
+def setting_of(recipe: Recipe) -> Setting:
+    """Return what a recipe allows its grader.
+
+    Args:
+        recipe: of any kind; one that grades nothing allows nothing.
+
+    Returns:
+        What the grader may use.
+    """
+    options = recipe.grading
+    if options is None:
+        return Setting()
+    return grading_setting(allow_python=options.allow_python, isolation=options.isolation, embedder=options.embedder)
 
 
 def ask_model(

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from ftkit.errors import ConfigError
-from ftkit.recipe import Adapter, AnyAdapter, Recipe
+from ftkit.recipe import ADAPTERS, Recipe
 from ftkit.schema.validation_errors import refusals
 
 __all__ = ["overridden"]
-
-_ADAPTERS: dict[str, type[Adapter]] = {
-    str(kind.model_fields["kind"].default): kind for kind in get_args(get_args(AnyAdapter)[0])
-}
 
 
 def overridden(recipe: Recipe, assignments: Sequence[str], adapter: str | None = None) -> Recipe:
@@ -73,15 +69,15 @@ def _put(data: dict[str, Any], path: tuple[str, ...], value: Any, text: str) -> 
 
 
 def _with_kind(old: Any, kind: Any, text: str) -> dict[str, Any]:
-    if not isinstance(kind, str) or kind not in _ADAPTERS:
-        raise ConfigError(f"{text}: there is no adapter {kind!r}; the adapters are {', '.join(_ADAPTERS)}")
-    if not isinstance(old, dict) or old.get("kind") not in _ADAPTERS:
+    if not isinstance(kind, str) or kind not in ADAPTERS:
+        raise ConfigError(f"{text}: there is no adapter {kind!r}; the adapters are {', '.join(ADAPTERS.names())}")
+    if not isinstance(old, dict) or old.get("kind") not in ADAPTERS:
         raise ConfigError(f"{text}: the adapter is {old!r}, and an adapter is written as {{kind: {kind}}}")
     if old["kind"] == kind:
         return old
-    defaults = {name: field.default for name, field in _ADAPTERS[old["kind"]].model_fields.items()}
+    defaults = {name: field.default for name, field in ADAPTERS.get(old["kind"]).model_fields.items()}
     chosen = {name: value for name, value in old.items() if name != "kind" and value != defaults.get(name)}
-    lost = [name for name in chosen if name not in _ADAPTERS[kind].model_fields]
+    lost = [name for name in chosen if name not in ADAPTERS.get(kind).model_fields]
     if lost:
         listed = ", ".join(f"{name}={chosen[name]}" for name in lost)
         raise ConfigError(

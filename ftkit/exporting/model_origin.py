@@ -12,6 +12,7 @@ from ftkit.backends.local import LocalBackend
 from ftkit.errors import ModelError
 from ftkit.exporting.export_result import Base
 from ftkit.modeling.model_source import ModelSource, find_source
+from ftkit.recipe import ADAPTERS
 
 __all__ = ["Origin", "read_object"]
 
@@ -54,11 +55,11 @@ class Origin:
             return str(recipe["adapter"]["kind"])
         if self.source.adapter is None:
             return "none"
-        if self.settings.get("peft_type") == "ADALORA":
-            return "adalora"
-        if self.settings.get("use_dora"):
-            return "dora"
-        return "qlora" if self.source.quantisation else "lora"
+        quantised = self.source.quantisation is not None
+        for kind, adapter in ADAPTERS.items():
+            if adapter.matches_peft_config(self.settings, quantised=quantised):
+                return kind
+        return str(self.settings.get("peft_type", "none")).lower()
 
     @property
     def base_name(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ftkit.errors import ModelError
 from ftkit.modeling.embedded_model import EMBEDDED, embedded_folder
-from ftkit.recipe import QLoRA
+from ftkit.recipe import LOSSES, Quantization
 
 __all__ = ["RECORD", "ModelSource", "Quantization", "did_you_mean", "find_source"]
 
@@ -19,19 +19,6 @@ RECORD = "ftkit.json"
 """Name of the run record in the folder of a model that ftkit made."""
 
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json")
-
-
-@dataclass(frozen=True, slots=True)
-class Quantization:
-    """How frozen weights are held in 4 bits."""
-
-    quant_type: Literal["nf4", "fp4"]
-    double_quant: bool
-
-    @classmethod
-    def of(cls, adapter: object) -> Quantization | None:
-        """That of an adapter; ``None`` unless it is :class:`~ftkit.recipe.QLoRA`."""
-        return cls(adapter.quant_type, adapter.double_quant) if isinstance(adapter, QLoRA) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +60,9 @@ class ModelSource:
     @property
     def scores(self) -> bool:
         """Whether it is a reward model of ftkit's."""
-        return bool(self.record.get("recipe", {}).get("kind") == "reward")
+        kind = self.record.get("recipe", {}).get("kind")
+        recipe = LOSSES.find(kind) if isinstance(kind, str) else None
+        return recipe is not None and recipe.score_head
 
     def config(self) -> dict[str, Any] | None:
         """The base's ``config.json``, where it is on this machine as a folder; of a hub id ``None``."""

@@ -1,14 +1,17 @@
-"""What to train: recipes and adapters, as frozen objects that are the same thing as YAML."""
+"""What to train: recipes and adapters, as frozen objects that are the same as YAML."""
 
-from ftkit.recipe.adapters import AdaLoRA, Adapter, AnyAdapter, DoRA, Full, LoRA, QLoRA
-from ftkit.recipe.base import Recipe, RecipeFacts, load_recipe
+from ftkit.recipe.adapters import ADAPTERS, AdaLoRA, Adapter, DoRA, Full, LoRA, QLoRA, Quantization
+from ftkit.recipe.base import AnyAdapter, Grading, Recipe, RecipeFacts
 from ftkit.recipe.dpo import DPO
+from ftkit.recipe.losses import LOSSES, load_recipe, parse_recipe
 from ftkit.recipe.reward_model import RewardModel
 from ftkit.recipe.rft import RFT
 from ftkit.recipe.sft import SFT
 
 __all__ = [
+    "ADAPTERS",
     "DPO",
+    "LOSSES",
     "RFT",
     "SFT",
     "AdaLoRA",
@@ -16,10 +19,13 @@ __all__ = [
     "AnyAdapter",
     "DoRA",
     "Full",
+    "Grading",
     "LoRA",
     "QLoRA",
+    "Quantization",
     "Recipe",
     "RecipeFacts",
     "RewardModel",
     "load_recipe",
+    "parse_recipe",
 ]

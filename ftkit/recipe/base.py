@@ -1,29 +1,34 @@
-"""What all training recipes share."""
+"""The base of all training recipes."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from ftkit.errors import ConfigError
 from ftkit.files import canonical_digest, write_atomically
-from ftkit.recipe.adapters import Adapter, AnyAdapter, Auto, Full, LoRA
+from ftkit.graders import Grader
+from ftkit.recipe.adapters import ADAPTERS, Adapter, LoRA
+from ftkit.recipe.adapters.base import Auto
 from ftkit.recipe.field_docs import with_fields
 from ftkit.schema import Declared
-from ftkit.schema.validation_errors import refusals
+from ftkit.schema.registered_field import RegisteredField
 
-__all__ = ["Recipe", "RecipeFacts", "load_recipe"]
+__all__ = ["AnyAdapter", "Grading", "Recipe", "RecipeFacts"]
+
+AnyAdapter = Annotated[Adapter, RegisteredField(ADAPTERS, "kind", Adapter)]
+"""Any registered adapter, chosen by its ``kind``."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecipeFacts:
-    """What a backend knows and ``"auto"`` values are worked out from.
+    """What ``"auto"`` values depend on.
 
     Attributes:
         rows: rows in the training data.
@@ -36,29 +41,70 @@ class RecipeFacts:
     device: Literal["cpu", "cuda"] = "cpu"
 
 
-class Recipe(Declared):
-    """Base of the recipes: frozen, fingerprinted, and the same thing as YAML."""
+@dataclass(frozen=True, slots=True)
+class Grading:
+    """How a recipe grades the answers that its model samples during training.
 
-    kinds: ClassVar[dict[str, type[Recipe]]] = {}
+    Attributes:
+        grader: gives each answer a reward.
+        allow_python: whether ``python`` graders may run.
+        isolation: how they are sandboxed, see :data:`ftkit.graders.Isolation`.
+        embedder: the model that embeds texts for graders of ``cosine``, as ``"backend:model"``.
+    """
+
+    grader: Grader
+    allow_python: bool = False
+    isolation: Literal["kernel", "process"] = "kernel"
+    embedder: str | None = None
+
+
+class Recipe(Declared):
+    """Base of the recipes: what to train, frozen, fingerprinted, and the same as YAML.
+
+    A subclass is one kind of training. It declares ``kind`` (the name registered in :data:`ftkit.recipe.LOSSES`) and
+    its fields, and sets the facts below. What computes the loss is its :attr:`loss_class`, which only the local worker
+    loads.
+    """
+
+    loss_class: ClassVar[str | type] = ""
+    """The :class:`~ftkit.training.losses.base.Loss` that computes it, or ``"module:attribute"`` of it. Empty: the local
+    engine refuses the recipe."""
+    rows: ClassVar[tuple[str, ...]] = ("demonstrations",)
+    """Kinds of rows it trains on: ``"demonstrations"``, ``"preferences"``, ``"prompts"``; see
+    :attr:`ftkit.Dataset.kind`."""
+    rows_hint: ClassVar[str] = ""
+    """What to do with rows of another kind, as the end of a refusal."""
+    hosted_rows: ClassVar[tuple[str, ...] | None] = None
+    """The same for hosted jobs; ``None``: as :attr:`rows`."""
+    needs_reference: ClassVar[bool] = False
+    """Whether the loss compares with the model as it was before the first step."""
+    needs_rollouts: ClassVar[bool] = False
+    """Whether it trains on answers that the model samples during training."""
+    score_head: ClassVar[bool] = False
+    """Whether the model ends in one score, as reward models do, in the place of a vocabulary."""
+    token_loss: ClassVar[bool] = False
+    """Whether the loss is nats per token. A loss near 0 then means that the rows are memorised."""
+    monitored: ClassVar[Literal["loss", "reward"]] = "loss"
+    """What the validation rows are evaluated by: a loss, which should fall, or a reward, which should rise."""
     adapter_rate: ClassVar[float] = 5e-4
     """What ``learning_rate="auto"`` means for adapters; ``Full`` takes a tenth."""
     usual_rates: ClassVar[tuple[float, float]] = (1e-5, 2e-3)
-    """Rates of adapters outside of this are warned of; ``Full`` a tenth. A judgement, from TRL's defaults and "LoRA
-    Without Regret"."""
+    """Rates of adapters outside of this range cause a warning; a tenth of it for ``Full``. A judgement, from TRL's
+    defaults and "LoRA Without Regret"."""
 
     kind: str
     epochs: int | Auto = Field(default="auto")
     """Passes over the training rows; ``"auto"`` is 3 below 1,000 rows, 2 below 5,000, else 1."""
     batch_size: int | Auto = Field(default="auto")
-    """Rows an optimiser step; ``"auto"`` is 8 below 1,000 rows, 16 below 10,000, else 32. How many are computed at once
-    is the matter of ``max_batch_tokens``, and changes no number."""
+    """Rows per optimiser step; ``"auto"`` is 8 below 1,000 rows, 16 below 10,000, else 32. ``max_batch_tokens`` says
+    how many are computed at once, which changes no number."""
     learning_rate: float | Auto = Field(default="auto")
     """Peak learning rate; ``"auto"`` is the recipe's :attr:`adapter_rate` for adapters and a tenth of it for ``Full``,
     as "LoRA Without Regret" (Schulman et al. 2025) found."""
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
-    """How the rate falls after the warm-up: to 0 in a line, to 0 along a cosine, or not at all."""
+    """How the rate falls after the warm-up: linearly to 0, along a cosine to 0, or not at all."""
     warmup_ratio: float = Field(default=0.05, ge=0.0, lt=1.0)
-    """Share of the steps in which the rate climbs from 0."""
+    """Share of the steps in which the rate rises from 0."""
     weight_decay: float = Field(default=0.0, ge=0.0)
     """Decoupled weight decay of AdamW."""
     max_grad_norm: float = Field(default=1.0, gt=0.0)
@@ -70,37 +116,36 @@ class Recipe(Declared):
     max_length: int | None = Field(default=None, ge=8)
     """Longest row in tokens. Longer rows are refused, never cut; ``None`` is the model's own limit."""
     max_batch_tokens: int | Auto = Field(default="auto")
-    """Tokens computed in one pass, shared beginnings counted once; ``"auto"`` is 4,096 on CPU, 16,384 on CUDA."""
+    """Tokens computed in one pass, shared prefixes counted once; ``"auto"`` is 4,096 on CPU, 16,384 on CUDA."""
     shared_prefix: bool = True
-    """Compute beginnings that rows share once a pass. Exact; off is for comparison."""
+    """Compute prefixes that rows share once per pass. The result is exact; turn it off only to compare."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic of the frozen model; ``"auto"`` is bf16 where the machine computes it fast. Adapters stay in fp32."""
     gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass instead of keeping them: less memory, about a third slower."""
+    """Recompute activations in the backward pass instead of keeping them: less memory, about a third slower."""
     eval_steps: int | Auto = Field(default="auto")
-    """Steps between two looks at the validation loss; ``"auto"`` is ten looks a run. Needs validation rows."""
+    """Steps between two evaluations of the validation rows; ``"auto"`` is ten per run. Needs validation rows."""
     load_best_model_at_end: bool = True
-    """With validation rows: the result is the model at its lowest validation loss, not the last one."""
+    """With validation rows: return the model with the lowest validation loss, not the last one."""
     early_stopping_patience: int | None = Field(default=None, ge=1)
-    """End the run after so many looks without a lower validation loss; ``None`` goes on to the end."""
+    """Stop after this many evaluations without a lower validation loss; ``None`` trains to the end."""
     save_steps: int | Auto = Field(default="auto")
-    """Steps between two checkpoints, from which a run that was killed goes on; ``"auto"`` is ten a run."""
+    """Steps between two checkpoints, from which a killed run resumes; ``"auto"`` is ten per run."""
     save_total_limit: int = Field(default=2, ge=1)
-    """Checkpoints kept while the run goes on: the newest ones. They are removed when it has succeeded."""
+    """Newest checkpoints to keep during the run. All are removed when it has succeeded."""
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
-    """Of the adapter's first values, of the order of rows and of dropout."""
+    """Random seed of the adapter's initial values, of the order of rows and of dropout."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        Recipe.kinds[str(cls.model_fields["kind"].default)] = cls
         with_fields(cls)
 
     @field_validator("adapter", mode="before")
     @classmethod
     def _adapter(cls, value: Any) -> Any:
-        if not isinstance(value, Adapter | dict):
+        if not isinstance(value, Adapter | Mapping):
             shown = value.__name__ if isinstance(value, type) else repr(value)
-            raise ValueError(f"{shown} is no adapter; write LoRA(), QLoRA(rank=8), DoRA(), AdaLoRA() or Full()")
+            raise ValueError(f"{shown} is not an adapter; write LoRA(), QLoRA(rank=8), DoRA(), AdaLoRA() or Full()")
         return value
 
     def model_post_init(self, context: Any) -> None:
@@ -116,8 +161,32 @@ class Recipe(Declared):
         """``sha256:…`` over the dumped recipe."""
         return canonical_digest(json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")))
 
+    @property
+    def grading(self) -> Grading | None:
+        """How answers sampled during training are graded; ``None``: nothing is graded."""
+        return None
+
+    @property
+    def reserved_tokens(self) -> int:
+        """Tokens of the model's context that each prompt must leave free for a sampled answer."""
+        return 0
+
+    def unsupported_locally(self) -> dict[str, str]:
+        """List the fields whose values only hosts can honour.
+
+        Returns:
+            Field name to the reason, empty by default. The local engine refuses these by name.
+        """
+        return {}
+
     def resolve(self, facts: RecipeFacts) -> Self:
-        """The same recipe with every ``"auto"`` replaced by the number it stands for.
+        """Return the same recipe with a number in the place of every ``"auto"``.
+
+        Args:
+            facts: what the numbers depend on.
+
+        Returns:
+            The resolved copy.
 
         Raises:
             ConfigError: values that cannot work together for this much data.
@@ -135,7 +204,7 @@ class Recipe(Declared):
         if self.precision == "auto":
             update["precision"] = "bf16" if facts.fast_bf16 else "fp32"
         if self.optimizer == "auto":
-            paged = facts.device == "cuda" and self.adapter.kind == "qlora"
+            paged = facts.device == "cuda" and self.adapter.quantization is not None
             update["optimizer"] = "paged_adamw_8bit" if paged else "adamw"
         known = self.model_copy(update=update)
         total = known.total_steps(rows)
@@ -149,42 +218,39 @@ class Recipe(Declared):
         return self.model_copy(update=update)
 
     def auto_rate(self) -> float:
-        """What ``learning_rate="auto"`` stands for."""
-        return self.adapter_rate / 10 if isinstance(self.adapter, Full) else self.adapter_rate
+        """Return the learning rate that ``"auto"`` stands for.
+
+        Returns:
+            The peak rate.
+        """
+        return self.adapter_rate / self.adapter.learning_rate_divisor
 
     def total_steps(self, rows: int) -> int:
-        """Optimiser steps of a resolved recipe over ``rows`` rows; the last batch of an epoch may be smaller."""
+        """Count the optimiser steps of a resolved recipe; the last batch of an epoch may be smaller.
+
+        Args:
+            rows: training rows.
+
+        Returns:
+            Steps of the whole run.
+
+        Raises:
+            ConfigError: the recipe is not resolved.
+        """
         if self.epochs == "auto" or self.batch_size == "auto":
             raise ConfigError("epochs and batch_size must be resolved first: call recipe.resolve(facts)")
         return self.epochs * -(-rows // self.batch_size)
 
     def to_yaml(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The dumped recipe as YAML text, written to ``path`` when one is given."""
+        """Dump the recipe as YAML.
+
+        Args:
+            path: file to write the text to, if any.
+
+        Returns:
+            The text.
+        """
         text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
         if path is not None:
             write_atomically(path, text)
         return text
-
-
-def load_recipe(path: str | os.PathLike[str]) -> Recipe:
-    """Read a recipe from a YAML file: a mapping with ``kind`` and any of the recipe's fields.
-
-    Raises:
-        ConfigError: no such file, not YAML, an unknown ``kind``, or a field that is unknown or out of range.
-    """
-    source = Path(path)
-    try:
-        data = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{source}: cannot read the recipe: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: not valid YAML: {error}") from None
-    if not isinstance(data, dict):
-        raise ConfigError(f"{source}: a recipe is a mapping of fields, not {type(data).__name__}")
-    kind = data.get("kind")
-    if not isinstance(kind, str) or kind not in Recipe.kinds:
-        raise ConfigError(f"{source}: kind: {kind!r} is no recipe; known are {', '.join(sorted(Recipe.kinds))}")
-    try:
-        return Recipe.kinds[kind].model_validate(data)
-    except ValidationError as error:
-        raise ConfigError(f"{source}: {refusals(error, Recipe.kinds[kind], data)}") from None

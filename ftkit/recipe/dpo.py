@@ -12,25 +12,30 @@ __all__ = ["DPO"]
 
 
 class DPO(Recipe):
-    """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290): of two answers, the better one likelier.
+    """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290): make the better of two answers likelier.
 
     With Δ the change of log π(chosen) − log π(rejected) since the start of the run, the mean loss over pairs falls as
-    β·Δ grows. The reference is the model as it was before the first step: the base model, or what an earlier run made
-    when training starts from one.
+    β·Δ grows. The reference is the model before the first step: the base model, or the earlier run's model that
+    training starts from.
     """
 
-    kind: Literal["dpo"] = "dpo"
+    loss_class: ClassVar[str | type] = "ftkit.training.losses.dpo:DPOLoss"
+    rows: ClassVar[tuple[str, ...]] = ("preferences",)
+    rows_hint: ClassVar[str] = 'name the columns with chosen="…" and rejected="…", or train with SFT'
+    needs_reference: ClassVar[bool] = True
     adapter_rate: ClassVar[float] = 5e-5
     usual_rates: ClassVar[tuple[float, float]] = (5e-7, 5e-4)
+
+    kind: Literal["dpo"] = "dpo"
     beta: float = Field(default=0.1, gt=0.0)
-    """How dearly leaving the reference is paid for; smaller lets the model move further. τ of the paper for ``ipo``."""
+    """Penalty for leaving the reference; a smaller one lets the model move further. τ of the paper for ``ipo``."""
     loss_type: Literal["sigmoid", "sigmoid_norm", "ipo", "robust"] = "sigmoid"
     """``sigmoid``: −log σ(β·Δ). ``sigmoid_norm``: the same with log-probabilities averaged over each answer's tokens,
-    so that length earns nothing. ``ipo``: (Δ − 1/2β)² of averaged log-probabilities (Azar et al. 2023, arXiv
-    2310.12036). ``robust``: unbiased when a share ``label_smoothing`` of the pairs is the wrong way round (Chowdhury et
+    so that length gains nothing. ``ipo``: (Δ − 1/2β)² of averaged log-probabilities (Azar et al. 2023, arXiv
+    2310.12036). ``robust``: unbiased when a share ``label_smoothing`` of the pairs is swapped (Chowdhury et
     al. 2024, arXiv 2403.00409)."""
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=0.5)
-    """Share ε of pairs taken to be the wrong way round. For the sigmoid losses: (1−ε)·loss(Δ) + ε·loss(−Δ), the
+    """Share ε of pairs assumed to be swapped. For the sigmoid losses: (1−ε)·loss(Δ) + ε·loss(−Δ), the
     conservative form (Mitchell 2023)."""
 
     def model_post_init(self, context: Any) -> None:

@@ -5,83 +5,90 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from ftkit.graders import AnyGrader
-from ftkit.recipe.base import Recipe
+from ftkit.recipe.base import Grading, Recipe
 
 __all__ = ["RFT"]
 
 
 class RFT(Recipe):
-    """Reinforcement fine-tuning by GRPO (Shao et al. 2024, arXiv 2402.03300): answers that a grader likes better than
-    their siblings become likelier.
+    """Reinforcement fine-tuning by GRPO (Shao et al. 2024, arXiv 2402.03300): answers with a higher reward than the
+    others of their group become likelier.
 
-    Each step takes ``batch_size`` prompts, draws ``num_generations`` answers to each from the model as it is, and lets
-    ``grader`` judge them. With ρ the ratio of a token's probability now to that when it was drawn and A its answer's
-    advantage, the loss of a token is −min(ρ·A, clip(ρ, 1 − ε, 1 + ε_high)·A) + β·KL. The reference of KL is the model
-    as it was before the first step: the base model, or what an earlier run made when training starts from one.
+    Each step takes ``batch_size`` prompts, samples ``num_generations`` answers to each from the current model, and
+    gives each a reward with ``grader``. With ρ the ratio of a token's probability now to its probability when it was
+    sampled, and A its answer's advantage, the loss of a token is −min(ρ·A, clip(ρ, 1 − ε, 1 + ε_high)·A) + β·KL. The
+    reference of KL is the model before the first step: the base model, or the earlier run's model that training starts
+    from.
 
-    Rows of any kind will do: what is learned from is their prompts, and a wanted answer is only shown to the grader, as
-    ``{{item.…}}`` of the row's columns. Validation rows are answered without chance, and watched by their mean reward.
+    Rows of any kind will do. Training uses their prompts; the grader alone reads a wanted answer, as ``{{item.…}}`` of
+    the row's columns. Validation rows are answered greedily and evaluated by their mean reward.
     """
 
-    kind: Literal["rft"] = "rft"
+    loss_class: ClassVar[str | type] = "ftkit.training.losses.grpo:GRPOLoss"
+    rows: ClassVar[tuple[str, ...]] = ("prompts", "demonstrations", "preferences")
+    needs_rollouts: ClassVar[bool] = True
+    monitored: ClassVar[Literal["loss", "reward"]] = "reward"
     adapter_rate: ClassVar[float] = 1e-4
     usual_rates: ClassVar[tuple[float, float]] = (1e-6, 1e-3)
+
+    kind: Literal["rft"] = "rft"
     grader: AnyGrader
-    """What an answer is worth: any grader of :mod:`ftkit.graders`."""
+    """Gives each answer a reward: any grader of :mod:`ftkit.graders`."""
     num_generations: int = Field(default=8, ge=2)
-    """Answers drawn for each prompt: its group (G)."""
+    """Answers sampled for each prompt: its group (G)."""
     max_output_tokens: int = Field(default=256, ge=1)
-    """The longest answer in tokens; what is not finished by then is truncated."""
+    """Longest answer in tokens; longer ones are truncated."""
     temperature: float = Field(default=1.0, gt=0.0, le=2.0)
-    """Of the draws. Probabilities in the loss are at this temperature too: it is the one that is learned at."""
+    """Sampling temperature. The loss uses probabilities at this temperature too."""
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Draw from the likeliest tokens with this mass only. The loss knows nothing of it, so below 1 the answers are not
-    quite those of the policy that is trained."""
+    """Sample only from the likeliest tokens with this total probability. The loss ignores it, so below 1 the answers
+    are not exactly samples of the policy that is trained."""
     advantage: Literal["grpo", "dr_grpo", "rloo"] = "grpo"
-    """From the rewards r of a group. ``grpo``: (r − mean) / (standard deviation + 1e-4). ``dr_grpo``: r − mean, so that
-    neither easy nor hard prompts weigh more (Liu et al. 2025, arXiv 2503.20783). ``rloo``: r − mean of the others
-    (Ahmadian et al. 2024, arXiv 2402.14740)."""
+    """How an advantage follows from the rewards r of a group. ``grpo``: (r − mean) / (standard deviation + 1e-4).
+    ``dr_grpo``: r − mean, so that neither easy nor hard prompts weigh more (Liu et al. 2025, arXiv 2503.20783).
+    ``rloo``: r − mean of the others (Ahmadian et al. 2024, arXiv 2402.14740)."""
     loss_type: Literal["dapo", "grpo", "dr_grpo"] = "dapo"
-    """What the sum over tokens is divided by. ``dapo``: all tokens of the step, each weighing the same (Yu et al. 2025,
+    """What the sum over tokens is divided by. ``dapo``: all tokens of the step, with equal weights (Yu et al. 2025,
     arXiv 2503.14476). ``grpo``: the mean over answers of the mean over their tokens, which favours short good answers
     and long bad ones. ``dr_grpo``: answers times ``max_output_tokens``, a constant (arXiv 2503.20783)."""
     importance_sampling_level: Literal["token", "sequence"] = "token"
-    """``sequence``: one ratio an answer, the geometric mean of its tokens' (GSPO, Zheng et al. 2025, arXiv 2507.18071,
+    """``sequence``: one ratio per answer, the geometric mean of its tokens' (GSPO, Zheng et al. 2025, arXiv 2507.18071,
     which goes with ``loss_type="grpo"`` and an ``epsilon`` of about 3e-4)."""
     epsilon: float = Field(default=0.2, gt=0.0, lt=1.0)
-    """How far a ratio may fall below 1 and still be rewarded for it (ε)."""
+    """How far below 1 a ratio may fall before it is clipped (ε)."""
     epsilon_high: float | None = Field(default=None, gt=0.0)
-    """How far it may rise above 1; ``None`` is ``epsilon``. DAPO's clip-higher is 0.28."""
+    """How far above 1 it may rise; ``None`` is ``epsilon``. DAPO's clip-higher is 0.28."""
     beta: float = Field(default=0.0, ge=0.0)
     """Weight of the divergence from the reference, estimated for each token as exp(d) − d − 1 with d = log π_ref −
-    log π (the k3 of Schulman 2020, http://joschu.net/blog/kl-approx.html). 0 spares its computation."""
+    log π (the k3 of Schulman 2020, http://joschu.net/blog/kl-approx.html). 0 skips its computation."""
     use_bias_correction_kl: bool = True
     """Multiply the divergence by ρ, so that its gradient is that of KL(policy ‖ reference) without bias (DeepSeek-V3.2,
     arXiv 2512.02556). Off is the plain estimate of GRPO."""
     num_iterations: int = Field(default=1, ge=1)
-    """Optimiser steps on the same answers (μ). Above 1 ratios leave 1, and clipping begins to matter."""
+    """Optimiser steps on the same answers (μ). Above 1, ratios differ from 1 and clipping takes effect."""
     mask_truncated_completions: bool = False
-    """Learn nothing from answers that were truncated (DAPO's overlong filtering). Their rewards still count in their
-    group. A model that seldom ends its answers must learn that first: leave it off."""
+    """Mask answers that were truncated in the loss (DAPO's overlong filtering). Their rewards still count in their
+    group. Leave it off for a model that seldom ends its answers: it must learn that first."""
     dynamic_sampling: int = Field(default=0, ge=0)
-    """How many times a step may replace prompts whose answers were all rewarded alike, and so teach nothing, by others
-    (DAPO's dynamic sampling). Each time costs as much as drawing answers for the prompts that are replaced."""
+    """How many times a step may replace prompts whose answers all have the same reward by other prompts (DAPO's dynamic
+    sampling). Each time costs as much as sampling answers to the replaced prompts."""
     eval_generations: int = Field(default=1, ge=1)
-    """Answers to each validation prompt. One is the likeliest; several are drawn at ``temperature``."""
+    """Answers to each validation prompt. One is decoded greedily; several are sampled at ``temperature``."""
     compute_multiplier: float | None = Field(default=None, gt=1e-5, le=10.0)
-    """Of hosts only: how much exploration is computed, as a multiple of the usual; ``None`` leaves it to the host
-    (OpenAI's API reference, reinforcement hyperparameters). Here ``num_generations`` says it."""
+    """Hosts only: how much exploration to compute, as a multiple of the host's default; ``None`` leaves it to the host
+    (OpenAI's API reference, reinforcement hyperparameters). On this machine ``num_generations`` sets it."""
     reasoning_effort: Literal["default", "low", "medium", "high"] = "default"
-    """Of hosts only: how long a model thinks before it answers, for models that do. ``default`` is the host's."""
+    """Hosts only: how long a reasoning model thinks before it answers. ``default`` is the host's."""
     probe_prompts: int = Field(default=16, ge=0)
-    """Prompts that are answered and graded before the first step. When no group of them tells a better answer from a
-    worse one, or grading fails, the run is refused with the reason; 0 trains without looking."""
+    """Prompts that are answered and graded before the first step. The run is refused, with the reason, if the rewards
+    within every group are equal or grading fails; 0 skips this check."""
     allow_python: bool = False
-    """Let ``python`` graders run, in a process of their own without network or files. They are foreign code."""
+    """Let ``python`` graders run, in a separate process without network or files. They are foreign code."""
     isolation: Literal["kernel", "process"] = "kernel"
-    """How they are kept apart, see :data:`ftkit.graders.Isolation`."""
+    """How they are sandboxed, see :data:`ftkit.graders.Isolation`."""
     embedder: str | None = Field(default=None, pattern=r"^[^:]+:.+$")
     """The model that embeds texts for graders of ``cosine``: ``"openai:text-embedding-3-large"``, ``"local:NAME"``."""
 
@@ -89,9 +96,29 @@ class RFT(Recipe):
         super().model_post_init(context)
         if self.importance_sampling_level == "sequence" and self.loss_type == "dapo":
             raise ValueError(
-                'importance_sampling_level "sequence" weighs answers, and loss_type "dapo" tokens; use loss_type="grpo"'
+                'importance_sampling_level "sequence" weights answers, and loss_type "dapo" weights tokens; use '
+                'loss_type="grpo"'
             )
 
+    @property
+    @override
+    def grading(self) -> Grading:
+        return Grading(self.grader, self.allow_python, self.isolation, self.embedder)
+
+    @property
+    @override
+    def reserved_tokens(self) -> int:
+        return self.max_output_tokens
+
+    @override
+    def unsupported_locally(self) -> dict[str, str]:
+        reasons = {}
+        if self.compute_multiplier is not None:
+            reasons["compute_multiplier"] = "num_generations sets how much is explored here"
+        if self.reasoning_effort != "default":
+            reasons["reasoning_effort"] = "the local engine has no such setting"
+        return reasons
+
+    @override
     def total_steps(self, rows: int) -> int:
-        """See :meth:`Recipe.total_steps`; each batch of prompts is ``num_iterations`` steps."""
-        return super().total_steps(rows) * self.num_iterations
+        return super().total_steps(rows) * self.num_iterations  # each batch of prompts is several steps

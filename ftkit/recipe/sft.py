@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ftkit.recipe.base import Recipe
 
@@ -13,7 +13,13 @@ class SFT(Recipe):
     """Supervised fine-tuning: the model learns to give the rows' answers.
 
     The loss is the mean negative log-likelihood of the supervised tokens (the assistant turns, their end included) over
-    all rows of an optimiser step, so a batch gives the same gradient however it is cut up for computing.
+    all rows of an optimiser step. A batch gives the same gradient however it is split for computing.
     """
+
+    loss_class: ClassVar[str | type] = "ftkit.training.losses.sft:SFTLoss"
+    rows: ClassVar[tuple[str, ...]] = ("demonstrations", "preferences")
+    rows_hint: ClassVar[str] = "name the column of answers with target=, or train with RFT"
+    hosted_rows: ClassVar[tuple[str, ...] | None] = ("demonstrations",)
+    token_loss: ClassVar[bool] = True
 
     kind: Literal["sft"] = "sft"

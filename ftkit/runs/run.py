@@ -12,7 +12,7 @@ from ftkit.backends import Backend, backend_of
 from ftkit.data import Dataset
 from ftkit.errors import FtkitError, RunCancelledError, RunError, RunFailedError
 from ftkit.model import Model
-from ftkit.recipe import Recipe
+from ftkit.recipe import Recipe, parse_recipe
 from ftkit.runs.progress_display import RunProgress
 from ftkit.store import OPEN_STATES, Event, RunRecord, RunState, Store
 from ftkit.task import Task
@@ -55,8 +55,7 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The recipe as it was given."""
-        data = self._record.recipe
-        return Recipe.kinds[data["kind"]].model_validate(data)
+        return parse_recipe(self._record.recipe)
 
     @property
     def task(self) -> Task:

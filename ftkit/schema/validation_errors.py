@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from ftkit.errors import ConfigError
+from ftkit.schema.registered_field import RegisteredField
 
 __all__ = ["config_error", "refusals", "unknown_field"]
 
@@ -86,6 +87,12 @@ def _inside(path: Sequence[str], given: Any, model: type[BaseModel]) -> type[Bas
     for step in path:
         given = given[int(step) if isinstance(given, list | tuple) else step]
         field = model.model_fields.get(step)
+        registered = (
+            None if field is None else next((x for x in field.metadata if isinstance(x, RegisteredField)), None)
+        )
+        if registered is not None:
+            model = registered.class_of(given) or registered.base
+            continue
         kinds = [] if field is None else list(_models(field.annotation))
         told = given.values() if isinstance(given, Mapping) else ()
         model = next((kind for kind in kinds if any(tag in told for tag in _tags(kind))), kinds[0] if kinds else model)

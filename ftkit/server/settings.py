@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ftkit.backends.grading import embedder_of
 from ftkit.errors import ConfigError
 from ftkit.modeling.embedded_model import EMBEDDED
-from ftkit.recipe import Recipe
+from ftkit.recipe import LOSSES, Recipe
 from ftkit.schema.validation_errors import refusals
 
 __all__ = ["Settings", "load_settings"]
@@ -100,7 +100,7 @@ class Settings(BaseModel):
                 first = error.errors()[0]["loc"]
                 table = "reinforcement" if first and first[0] in self.reinforcement else "recipe"
                 given = self.recipe | (self.reinforcement if kind == "rft" else {}) | said
-                what = refusals(error, Recipe.kinds[kind], given)
+                what = refusals(error, LOSSES.get(kind), given)
                 raise ValueError(f"{table}: {what} (in a recipe for {kind})") from None
         return self
 
@@ -112,7 +112,7 @@ class Settings(BaseModel):
             ValueError: a field that is unknown or out of range.
         """
         of_kind = self.reinforcement if kind == "rft" else {}
-        return Recipe.kinds[kind].model_validate(self.recipe | of_kind | said)
+        return LOSSES.get(kind).model_validate(self.recipe | of_kind | said)
 
     @property
     def loopback(self) -> bool:

@@ -12,26 +12,26 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from ftkit.modeling.attention import TREE_ATTENTION
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION
-from ftkit.training.adapters import Adapted
+from ftkit.training.adapters.adapted_model import AdaptedModel
 
 __all__ = ["Before", "drawing"]
 
 
 @contextmanager
-def drawing(adapted: Adapted) -> Iterator[None]:
+def drawing(adapted: AdaptedModel) -> Iterator[None]:
     """The model as :func:`~ftkit.inference.generation.generate` wants it: attention for a growing cache, no dropout, no
     checkpointing, and LoRA added into the weights where they are held in float32.
 
     The trained model's own weights are put aside, not computed back, so what comes after is what was before.
     """
-    model = adapted.inner
+    model = adapted.base_model
     attention = model.config._attn_implementation
     checkpointed = bool(model.is_gradient_checkpointing)
     if attention == TREE_ATTENTION:
         model.set_attn_implementation(GROUPED_ATTENTION)
     if checkpointed:  # it forbids a cache
         model.gradient_checkpointing_disable()
-    adapted.dropout(on=False)
+    adapted.set_dropout(enabled=False)
     aside = _merge(model)
     try:
         yield
@@ -39,7 +39,7 @@ def drawing(adapted: Adapted) -> Iterator[None]:
         for layer, weight in aside:
             layer.base_layer.weight.data = weight
             layer._disable_adapters = False
-        adapted.dropout(on=True)
+        adapted.set_dropout(enabled=True)
         if checkpointed:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         if attention == TREE_ATTENTION:
@@ -71,9 +71,9 @@ class Before:
         fresh: its adapter adds nothing yet, so that it need only be left out. Otherwise its values are kept.
     """
 
-    def __init__(self, adapted: Adapted, *, fresh: bool) -> None:
+    def __init__(self, adapted: AdaptedModel, *, fresh: bool) -> None:
         self._adapted = adapted
-        self._layers = [one for one in adapted.inner.modules() if isinstance(one, BaseTunerLayer)] if fresh else []
+        self._layers = [one for one in adapted.base_model.modules() if isinstance(one, BaseTunerLayer)] if fresh else []
         kept = {} if self._layers else adapted.parameters
         self._first = {name: parameter.detach().clone() for name, parameter in kept.items()}
 

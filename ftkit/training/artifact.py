@@ -16,10 +16,10 @@ from typing import Any
 from ftkit.errors import TrainingError
 from ftkit.files import replace_folder
 from ftkit.modeling.library_logging import quiet
-from ftkit.modeling.model_source import RECORD, Quantization
+from ftkit.modeling.model_source import RECORD
 from ftkit.modeling.pretrained import Pretrained
-from ftkit.recipe import Full, Recipe
-from ftkit.training.adapters import Adapted
+from ftkit.recipe import Recipe
+from ftkit.training.adapters.adapted_model import AdaptedModel
 from ftkit.training.checkpoint import NOT_WRITTEN
 
 __all__ = ["EpochModels", "save_artefact", "versions"]
@@ -28,7 +28,7 @@ _PACKAGES = ("ftkit", "torch", "transformers", "peft", "bitsandbytes", "accelera
 
 
 def save_artefact(
-    folder: Path, pretrained: Pretrained, adapted: Adapted, recipe: Recipe, record: dict[str, Any]
+    folder: Path, pretrained: Pretrained, adapted: AdaptedModel, recipe: Recipe, record: dict[str, Any]
 ) -> None:
     """Write the result to ``folder``: built aside and renamed, so that the folder is whole or not there.
 
@@ -43,11 +43,11 @@ def save_artefact(
         pretrained.tokenizer.save_pretrained(aside)
         if pretrained.model.can_generate():
             pretrained.model.generation_config.save_pretrained(aside)
-        quantisation = Quantization.of(recipe.adapter)
+        quantisation = recipe.adapter.quantization
         whole: dict[str, Any] = {
             **record,
             "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "base_name": None if isinstance(recipe.adapter, Full) else pretrained.source.base_name,
+            "base_name": None if recipe.adapter.trains_base_weights else pretrained.source.base_name,
             "trained_from": pretrained.source.name,
             "recipe": recipe.model_dump(mode="json"),
             "recipe_fingerprint": recipe.fingerprint,
@@ -108,7 +108,7 @@ def versions() -> dict[str, str]:
 
 def _card(record: dict[str, Any], recipe: Recipe) -> str:
     """A model card in the hub's form: YAML header, then what one must know to use the model."""
-    full = isinstance(recipe.adapter, Full)
+    full = recipe.adapter.trains_base_weights
     summary = record.get("summary", {})
     lines = [
         "---",

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from ftkit.data import Row
 from ftkit.errors import DataError
 from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.tokenized_example import Example, TokenizedConversation
-from ftkit.training.losses import Method
+from ftkit.training.losses import Loss
 
 __all__ = ["TokenRows", "render_rows"]
 
@@ -26,7 +27,7 @@ _MAX_THREADS = 8
 
 @dataclass(frozen=True, slots=True)
 class TokenRows:
-    """Rendered rows. A row is more than one example where its template rewrites history.
+    """TokenizedConversation rows. A row is more than one example where its template rewrites history.
 
     Attributes:
         rows: the examples of each row.
@@ -56,12 +57,12 @@ class TokenRows:
 
 
 def render_rows(
-    rows: Iterable[Row], chat_template: ChatTemplate, method: Method, limit: int | None, *, reserve: int = 0
+    rows: Iterable[Row], chat_template: ChatTemplate, loss: Loss[Any], limit: int | None, *, reserve: int = 0
 ) -> TokenRows:
     """Render every row; nothing is ever cut.
 
     Args:
-        method: makes examples of a row.
+        loss: tokenises a row.
         limit: longest sequence allowed, in tokens.
         reserve: tokens that must be left of it, for answers that are still to be written.
 
@@ -71,7 +72,7 @@ def render_rows(
     """
     rendered: list[list[Example]] = []
     tokens = supervised = longest = 0
-    for row, examples in _in_threads(rows, lambda row: method.render(row, chat_template)):
+    for row, examples in _in_threads(rows, lambda row: loss.render(row, chat_template)):
         for one in (sequence for example in examples for sequence in example.sequences):
             length = len(one.ids)
             if limit is not None and length + reserve > limit:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ftkit.errors import TrainingError
-from ftkit.recipe import SFT, Full, Recipe
+from ftkit.recipe import Recipe
 
 __all__ = ["Health", "rate_warning"]
 
@@ -24,8 +24,7 @@ _MEMORISED = 0.05
 def rate_warning(recipe: Recipe) -> str | None:
     """A sentence when the learning rate is out of the range in which the field usually finds it."""
     low, high = recipe.usual_rates
-    if isinstance(recipe.adapter, Full):
-        low, high = low / 10, high / 10
+    low, high = low / recipe.adapter.learning_rate_divisor, high / recipe.adapter.learning_rate_divisor
     rate = recipe.learning_rate
     if rate == "auto" or low <= rate <= high:
         return None
@@ -68,7 +67,7 @@ class Health:
                 f"{_FIRST}), so the run is given up. A learning_rate below {self.recipe.learning_rate:.2g} or a larger "
                 "warmup_ratio usually cures it"
             )
-        if isinstance(self.recipe, SFT) and epoch and self.lowest is None and max(self.recent) < _MEMORISED:
+        if self.recipe.token_loss and epoch and self.lowest is None and max(self.recent) < _MEMORISED:
             self._warn(
                 f"step {step}: on rows seen {epoch} times before, the loss is {_mean(self.recent):.3f}: they are known "
                 "by heart. Fewer epochs may do; validation rows would tell"

@@ -26,7 +26,7 @@ from ftkit.modeling.pretrained import load_pretrained
 from ftkit.modeling.tokenized_example import Bools, TokenizedConversation
 from ftkit.modeling.tokenizer import token_texts
 from ftkit.recipe import LoRA
-from ftkit.training.adapters import adapt
+from ftkit.training.adapters.adapted_model import adapt
 
 __all__ = ["Span", "gradient_sketches"]
 
@@ -56,7 +56,7 @@ def gradient_sketches(model: str, asked: Iterable[tuple[Row, Sequence[Span | Non
     adapted = adapt(pretrained.model, LoRA(rank=8, lora_alpha=16), total_steps=1, seed=0)
     looked_at = [value for name, value in adapted.parameters.items() if "lora_B" in name]
     mixing = [_Mixing(value.numel(), number, where) for number, value in enumerate(looked_at)]
-    forward = PackedForward(adapted.inner, where, shared=False)
+    forward = PackedForward(adapted.base_model, where, shared=False)
     return [_sketches(row, parts, pretrained.chat_template, forward, looked_at, mixing) for row, parts in asked]
 
 

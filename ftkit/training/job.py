@@ -12,17 +12,16 @@ from ftkit.data import Dataset
 from ftkit.files import canonical_digest
 from ftkit.graders import Setting
 from ftkit.modeling.device import bf16_is_fast, default_device, describe_machine
-from ftkit.modeling.model_source import Quantization
 from ftkit.modeling.pretrained import load_pretrained
-from ftkit.recipe import RFT, Full, Recipe, RecipeFacts
+from ftkit.recipe import RFT, Recipe, RecipeFacts
 from ftkit.training.adapter_modes import Before
-from ftkit.training.adapters import adapt
+from ftkit.training.adapters.adapted_model import adapt
 from ftkit.training.artifact import EpochModels, save_artefact
 from ftkit.training.checkpoint import Checkpoints
 from ftkit.training.dataloader import TokenRows, render_rows
 from ftkit.training.diagnostics import rate_warning
 from ftkit.training.loop import Emit, Loop
-from ftkit.training.losses import method_of
+from ftkit.training.losses import loss_of
 from ftkit.training.recipe_check import check_recipe
 from ftkit.training.rollouts import Rollouts
 from ftkit.training.sample_log import SAMPLES, KeptSamples
@@ -96,7 +95,7 @@ def train(
     emit("log", {"message": "loading the model", "model": job.model})
     source = check_recipe(job.recipe, job.model, job.data, job.validation)
     recipe = job.recipe.resolve(facts(len(job.data)))
-    method = method_of(recipe)
+    loss = loss_of(recipe)
     warning = rate_warning(recipe)
     if warning is not None:
         emit("warning", {"message": warning})
@@ -104,14 +103,13 @@ def train(
         source,
         precision="bf16" if recipe.precision == "bf16" else "fp32",
         device=where,
-        quantisation=Quantization.of(recipe.adapter),
-        scores=method.scores,
+        quantisation=recipe.adapter.quantization,
+        scores=recipe.score_head,
     )
     limit = recipe.max_length or pretrained.max_length
-    reserve = recipe.max_output_tokens if isinstance(recipe, RFT) else 0
 
     def rendered(data: Dataset) -> TokenRows:
-        return render_rows(data, pretrained.chat_template, method, limit, reserve=reserve)
+        return render_rows(data, pretrained.chat_template, loss, limit, reserve=recipe.reserved_tokens)
 
     rows = rendered(job.data)
     held_out = None if job.validation is None else rendered(job.validation)
@@ -121,8 +119,8 @@ def train(
         recipe.adapter,
         total_steps=total,
         seed=recipe.seed,
-        begin=source.adapter,
-        scores=method.scores,
+        initial_weights=source.adapter,
+        scores=recipe.score_head,
     )
     checkpoints = Checkpoints(
         job.checkpoints, job.digest(pretrained.chat_template.template_hash), recipe.save_total_limit
@@ -136,7 +134,7 @@ def train(
 
     rollouts = None
     if isinstance(recipe, RFT):
-        fresh = source.adapter is None and not isinstance(recipe.adapter, Full)
+        fresh = source.adapter is None and not recipe.adapter.trains_base_weights
         rollouts = Rollouts(
             recipe,
             pretrained,
@@ -148,7 +146,7 @@ def train(
             Before(adapted, fresh=fresh),
             KeptSamples(job.output.with_name(SAMPLES)),
         )
-    loop = Loop(recipe, method, adapted, where, rows, held_out, emit, should_stop, total, checkpoints, keep, rollouts)
+    loop = Loop(recipe, loss, adapted, where, rows, held_out, emit, should_stop, total, checkpoints, keep, rollouts)
     emit(
         "log",
         {

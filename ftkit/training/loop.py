@@ -17,12 +17,12 @@ from ftkit.modeling.packed_forward import PackedForward, prefix_sharing_problem
 from ftkit.modeling.prefix_tree import PackedSequence, pack_examples
 from ftkit.modeling.tokenized_example import Example, Floats
 from ftkit.recipe import Recipe
-from ftkit.training.adapters import Adapted
+from ftkit.training.adapters.adapted_model import AdaptedModel
 from ftkit.training.checkpoint import NOT_WRITTEN, Checkpoints
 from ftkit.training.dataloader import TokenRows
 from ftkit.training.diagnostics import Health
 from ftkit.training.frozen_parameters import Liveness
-from ftkit.training.losses import Method
+from ftkit.training.losses import Loss
 from ftkit.training.mfu import Utilisation
 from ftkit.training.optimizer import Movement, make_optimizer
 from ftkit.training.reference_logprobs import give_reference, log_probabilities, token_log_probabilities
@@ -44,7 +44,7 @@ class Loop:
 
     Args:
         recipe: without any ``"auto"``.
-        method: what a step computes.
+        loss: what a step computes.
         adapted: the model and its trainable part.
         where: the device.
         rows: training rows; and ``held_out``, rows whose loss is watched, if any.
@@ -59,8 +59,8 @@ class Loop:
     def __init__(
         self,
         recipe: Recipe,
-        method: Method,
-        adapted: Adapted,
+        loss: Loss[Any],
+        adapted: AdaptedModel,
         where: torch.device,
         rows: TokenRows,
         held_out: TokenRows | None,
@@ -72,7 +72,7 @@ class Loop:
         rollouts: Rollouts | None = None,
     ) -> None:
         self.recipe: Any = recipe  # resolved: no field is "auto" any more
-        self.method = method
+        self.loss = loss
         self.adapted = adapted
         self.where = where
         self.rows = rows
@@ -90,24 +90,24 @@ class Loop:
         self.health = Health(recipe, self.warn)
         self.liveness = Liveness(adapted.parameters)
         self.movement = Movement(self.parameters)
-        self.utilisation = Utilisation(recipe, adapted.inner.config, where, scores=method.scores)
-        adapted.dropout(on=False)
+        self.utilisation = Utilisation(recipe, adapted.base_model.config, where, scores=recipe.score_head)
+        adapted.set_dropout(enabled=False)
         seen = rows.sequences() + (held_out.sequences() if held_out else [])
-        reason = prefix_sharing_problem(adapted.inner, where, seen if rollouts is None else rollouts.sequences())
-        adapted.dropout(on=True)
+        reason = prefix_sharing_problem(adapted.base_model, where, seen if rollouts is None else rollouts.sequences())
+        adapted.set_dropout(enabled=True)
         if reason is not None:
-            if adapted.inner.config._attn_implementation == TREE_ATTENTION:
-                adapted.inner.set_attn_implementation("sdpa")  # which makes the masks that the model asks for
+            if adapted.base_model.config._attn_implementation == TREE_ATTENTION:
+                adapted.base_model.set_attn_implementation("sdpa")  # which makes the masks that the model asks for
             self.warn(f"rows are computed one by one, because of the model: {reason}")
         self.shared = reason is None
-        self.forward = PackedForward(adapted.inner, where, shared=self.shared)
+        self.forward = PackedForward(adapted.base_model, where, shared=self.shared)
 
     def run(self) -> dict[str, Any]:
         """All steps that are still to be done; the summary of the run."""
         torch.manual_seed(self.recipe.seed)
         if self.recipe.gradient_checkpointing:
-            self.adapted.inner.gradient_checkpointing_enable({"use_reentrant": False})
-        if self.method.refers:
+            self.adapted.base_model.gradient_checkpointing_enable({"use_reentrant": False})
+        if self.recipe.needs_reference:
             self.refer()
         self.restore()
         if self.rollouts is not None and not self.progress.step and self.recipe.probe_prompts:
@@ -137,7 +137,7 @@ class Loop:
             done.seconds += time.monotonic() - began
             patience = self.recipe.early_stopping_patience
             if patience is not None and done.idle >= patience:
-                better = "lower validation loss" if self.method.descends else "higher validation reward"
+                better = "lower validation loss" if (self.recipe.monitored == "loss") else "higher validation reward"
                 self.emit("log", {"message": f"no {better} in {done.idle} looks: training ends early"})
                 return step < self.total
             if step % per_epoch == 0:
@@ -167,19 +167,19 @@ class Loop:
         loss = 0.0
         figures: dict[str, float] = {}
         for one, examples in packs:
-            outcome = self.method.loss(self.forward, one, examples)
+            outcome = self.loss.compute(self.forward, one, examples)
             part = outcome.total / size
             each(part)
             loss += float(part.detach())
-            for name, value in outcome.figures.items():
+            for name, value in outcome.metrics.items():
                 figures[name] = figures.get(name, 0.0) + value
         return loss, {name: value / size for name, value in figures.items()}
 
     def measure(self, examples: Sequence[Example]) -> list[Floats]:
         """The log-probability of each supervised token of examples of one sequence, under the model as it is."""
-        self.adapted.dropout(on=False)
+        self.adapted.set_dropout(enabled=False)
         found = token_log_probabilities(self.forward, examples, self.packs, self.recipe.temperature)
-        self.adapted.dropout(on=True)
+        self.adapted.set_dropout(enabled=True)
         return found
 
     def step(self, step: int, epoch: int, batch: list[Example]) -> float:
@@ -190,12 +190,12 @@ class Loop:
             batch, told = self.rollouts.draw(step, batch, self.measure)
         drawn = time.monotonic()
         packs = self.packs(batch)
-        size = self.method.size(batch)
+        size = self.loss.size(batch)
         rate = learning_rate(self.recipe, step, self.total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss, figures = self.compute(packs, size, lambda total: total.backward())  # type: ignore[no-untyped-call]
-        penalty = self.adapted.penalty()
+        penalty = self.adapted.tuner.penalty(self.adapted)
         if penalty is not None and batch:
             penalty.backward()  # type: ignore[no-untyped-call]
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.max_grad_norm))
@@ -204,7 +204,7 @@ class Loop:
                 f"step {step}: the loss is {loss} and the gradient's norm {norm}; the weights of before this step were "
                 f'fine. A lower learning_rate (now {rate:.2g}) or precision="fp32" usually cures it'
             )
-        if self.method.descends:
+        if self.recipe.monitored == "loss":
             self.health.step(step, epoch, loss)
         elif told:
             self.watch.step(step, {**told, **figures})
@@ -248,7 +248,7 @@ class Loop:
         ratio = self.movement.ratio()
         if telling:
             self.liveness.after(self.progress.updates)
-        self.adapted.after_step(step)
+        self.adapted.tuner.after_step(self.adapted, step)
         self.optimizer.zero_grad(set_to_none=True)
         return ratio
 
@@ -262,10 +262,10 @@ class Loop:
             self.emit("validation", {"step": step, **told, "seconds": round(time.monotonic() - began, 3)})
             return -float(told["reward"])
         examples = self.held_out.examples()
-        size = self.method.size(examples)
-        self.adapted.dropout(on=False)
+        size = self.loss.size(examples)
+        self.adapted.set_dropout(enabled=False)
         loss, figures = self.compute(self.packs(examples), size, lambda total: None)
-        self.adapted.dropout(on=True)
+        self.adapted.set_dropout(enabled=True)
         seconds = round(time.monotonic() - began, 3)
         self.emit("validation", {"step": step, "loss": loss, **figures, "seconds": seconds})
         return loss
@@ -275,7 +275,7 @@ class Loop:
         done = self.progress
         loss = self.validate(step)
         done.validations.append(loss)
-        if self.method.descends:
+        if self.recipe.monitored == "loss":
             self.health.validation(step, loss)
         if loss >= done.best_loss:
             done.idle += 1
@@ -293,8 +293,8 @@ class Loop:
         if found is None:
             self.warn(f"the model of step {done.best_step}, the best one, is not there any more; the last one is taken")
             return None
-        self.take(found.tensors())
-        self.adapted.settle()
+        self.adapted.load(found.tensors())
+        self.adapted.tuner.after_load(self.adapted)
         return done.best_step
 
     def refer(self) -> None:
@@ -303,9 +303,9 @@ class Loop:
         known = self.checkpoints.reference()
         if known is None:
             began = time.monotonic()
-            self.adapted.dropout(on=False)
+            self.adapted.set_dropout(enabled=False)
             found = torch.cat([log_probabilities(self.forward, part, self.packs) for part in parts])
-            self.adapted.dropout(on=True)
+            self.adapted.set_dropout(enabled=True)
             self.write(lambda: self.checkpoints.save_reference(found), "the reference's log-probabilities")
             seconds = round(time.monotonic() - began, 3)
             self.emit("log", {"message": "the reference's log-probabilities are known", "seconds": seconds})
@@ -318,7 +318,7 @@ class Loop:
             "progress": asdict(self.progress),
             "health": self.health.state(),
             "optimizer": self.optimizer.state_dict(),
-            "adapter": self.adapted.state(),
+            "adapter": self.adapted.tuner.state(self.adapted),
             "watch": self.watch.state(),
             "rollouts": [] if self.rollouts is None else self.rollouts.state(self.progress.step),
             "random": torch.get_rng_state(),
@@ -348,9 +348,9 @@ class Loop:
                 self.rollouts.restore([], 0)
             return
         state = found.state()
-        self.take(found.tensors())
+        self.adapted.load(found.tensors())
         self.optimizer.load_state_dict(state["optimizer"])
-        self.adapted.restore(state["adapter"])
+        self.adapted.tuner.load_state(self.adapted, state["adapter"])
         self.progress = Progress(**state["progress"])
         self.health.restore(state["health"])
         self.watch.restore(state.get("watch", self.watch.state()))
@@ -360,12 +360,6 @@ class Loop:
         if self.where.type == "cuda":
             torch.cuda.set_rng_state_all(state["random_cuda"])
         self.emit("log", {"message": f"going on from the checkpoint of step {found.step}", "step": found.step})
-
-    @torch.no_grad()
-    def take(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Put values into the trained tensors."""
-        for name, parameter in self.adapted.parameters.items():
-            parameter.copy_(tensors[name])
 
     def write(self, action: Callable[[], None], what: str) -> bool:
         """Whether ``action`` could write; if not, the run goes on with a warning."""
@@ -383,7 +377,6 @@ class Loop:
     def summary(self, *, early: bool, best: int | None) -> dict[str, Any]:
         """What came out."""
         done = self.progress
-        ranks = self.adapted.ranks()
         found: dict[str, Any] = {
             "steps": done.step,
             "tokens": done.tokens,
@@ -392,9 +385,7 @@ class Loop:
             "shared_prefix": self.shared and bool(self.recipe.shared_prefix),
             "peak_memory_bytes": peak_memory_bytes(self.where),
         }
-        found |= done.validated(best, losses=self.method.descends)
+        found |= done.validated(best, losses=(self.recipe.monitored == "loss"))
         if early:
             found["stopped_early"] = True
-        if ranks:
-            found["adalora_ranks"] = ranks
-        return found
+        return found | self.adapted.tuner.summary(self.adapted)

@@ -16,7 +16,7 @@ import torch
 from ftkit.catalog import load_catalog
 from ftkit.errors import FtkitError
 from ftkit.modeling.model_shape import ModelShape, model_shape
-from ftkit.recipe import Full, Recipe
+from ftkit.recipe import Recipe
 from ftkit.training.estimation.machine_speed import dense_rate
 from ftkit.training.estimation.memory_model import compute_precision
 
@@ -25,7 +25,7 @@ __all__ = ["Utilisation", "model_operations"]
 
 def model_operations(shape: ModelShape, recipe: Recipe, tokens: int, predictions: int) -> int:
     """Floating-point operations that training on ``tokens`` needs, ``predictions`` of which reach the output layer."""
-    each = 6 if isinstance(recipe.adapter, Full) else 4
+    each = 6 if recipe.adapter.trains_base_weights else 4
     return each * (shape.linear_weights * tokens + shape.head.weights * predictions)
 
 

@@ -12,7 +12,7 @@ from ftkit.backends.hosted.field_support import flat, refuse
 from ftkit.backends.openai_jobs import PROFILES, OpenAIJobs
 from ftkit.backends.together import Together
 from ftkit.errors import RefusedError
-from ftkit.recipe import Recipe
+from ftkit.recipe import LOSSES, Recipe
 
 from .treatment_table import table
 
@@ -63,16 +63,16 @@ def _with(kind: str, name: str, host: str = "openai") -> Recipe:
         first, second = GRADERS.get(host, [CHECK, {**CHECK, "operation": "like"}])
         given |= {"grader": second if name == "grader" else first} | GO_TOGETHER.get(name, {})
         if name in OTHER_OF_RFT:
-            return Recipe.kinds[kind].model_validate({**given, name: OTHER_OF_RFT[name]})
+            return LOSSES.get(kind).model_validate({**given, name: OTHER_OF_RFT[name]})
         if name == "grader":
-            return Recipe.kinds[kind].model_validate(given)
+            return LOSSES.get(kind).model_validate(given)
     if name == "adapter.kind":
         given["adapter"] = {"kind": OTHER[name]}
     elif name.startswith("adapter."):
         adapter[name.removeprefix("adapter.")] = OTHER[name]
     elif name:
         given[name] = OTHER[name]
-    return Recipe.kinds[kind].model_validate(given)
+    return LOSSES.get(kind).model_validate(given)
 
 
 CASES = [(host, kind, name) for host in HOSTS for kind in host.treatments for name in flat(_with(kind, ""))]
@@ -83,7 +83,7 @@ def test_no_field_is_without_a_word(host):
     for kind, treatments in host.treatments.items():
         for adapter in ("lora", "qlora", "full"):
             more = {"grader": CHECK} if kind == "rft" else {}
-            recipe = Recipe.kinds[kind].model_validate({"kind": kind, "adapter": {"kind": adapter}, **more})
+            recipe = LOSSES.get(kind).model_validate({"kind": kind, "adapter": {"kind": adapter}, **more})
             assert set(flat(recipe)) <= set(treatments)
         assert set(flat(_with(kind, ""))) <= {*OTHER, "adapter.kind", *(OTHER_OF_RFT if kind == "rft" else ()), *more}
 

@@ -22,12 +22,12 @@ from ftkit.modeling.tokenized_example import Example, TokenizedConversation
 from ftkit.recipe import RecipeFacts
 from ftkit.training import job as training
 from ftkit.training.adapter_modes import Before
-from ftkit.training.adapters import Adapted, adapt
+from ftkit.training.adapters.adapted_model import AdaptedModel, adapt
 from ftkit.training.checkpoint import Checkpoints
 from ftkit.training.dataloader import TokenRows
 from ftkit.training.job import Job, train
 from ftkit.training.loop import Loop
-from ftkit.training.losses import method_of
+from ftkit.training.losses import loss_of
 from ftkit.training.reference_logprobs import give_reference, log_probabilities
 from ftkit.training.rollout_groups import Answered, Group
 from ftkit.training.rollouts import Rollouts
@@ -63,17 +63,17 @@ def pairs_batch(
     recipe: ft.DPO | ft.RewardModel, folder: str, weights: Mapping[str, torch.Tensor], given: Sequence[PreferencePair]
 ) -> Found:
     """Loss and gradients of one batch of pairs, as the loop computes them; the reference is the model of ``folder``."""
-    where, method = torch.device("cpu"), method_of(recipe)
-    loaded = load_pretrained(find_source(folder), precision="fp32", device=where, scores=method.scores)
+    where, loss_function = torch.device("cpu"), loss_of(recipe)
+    loaded = load_pretrained(find_source(folder), precision="fp32", device=where, scores=recipe.score_head)
     adapter = recipe.adapter.resolve(total_steps=1)
-    adapted = adapt(loaded.model, adapter, total_steps=1, seed=0, scores=method.scores)
-    forward = PackedForward(adapted.inner, where, shared=True)
+    adapted = adapt(loaded.model, adapter, total_steps=1, seed=0, scores=recipe.score_head)
+    forward = PackedForward(adapted.base_model, where, shared=True)
     rows = TokenRows([[_example(pair)] for pair in given], tokens=0, supervised=0, longest=0)
 
     def packs(examples: Sequence[Example]) -> list[tuple[PackedSequence, list[Example]]]:
         return list(pack_examples(examples, 4096))
 
-    if method.refers:
+    if recipe.needs_reference:
         give_reference([rows], log_probabilities(forward, rows, packs))
     assert weights.keys() == adapted.parameters.keys()
     for name, value in weights.items():
@@ -81,7 +81,7 @@ def pairs_batch(
     loss = 0.0
     for one, examples in packs(rows.examples()):
         assert len(one.ids) < one.unpacked_tokens  # prompts are shared
-        part = method.loss(forward, one, examples).total / method.size(rows.examples())
+        part = loss_function.compute(forward, one, examples).total / loss_function.size(rows.examples())
         part.backward()
         loss += float(part.detach())
     return Found(loss, {name: one.grad for name, one in adapted.parameters.items() if one.grad is not None})
@@ -97,12 +97,12 @@ def run_job(
     data: ft.Dataset,
     model: str,
     output: Path,
-    before: Callable[[Adapted], object] = lambda adapted: None,
+    before: Callable[[AdaptedModel], object] = lambda adapted: None,
 ) -> Ran:
     """Train as ``recipe`` says; ``before`` may change the adapted model first."""
     ran = Ran()
 
-    def adapted(*args: Any, **kwargs: Any) -> Adapted:
+    def adapted(*args: Any, **kwargs: Any) -> AdaptedModel:
         done = adapt(*args, **kwargs)
         before(done)
         configs = getattr(done.model, "peft_config", None)
@@ -132,7 +132,7 @@ def drawn_batch(
     groups: Sequence[DrawnGroup],
 ) -> Found:
     """Loss and gradients of one batch of answers, from their rewards on, as a step of the loop computes them."""
-    where, method = torch.device("cpu"), method_of(recipe)
+    where, loss_function = torch.device("cpu"), loss_of(recipe)
     resolved = recipe.resolve(RecipeFacts(rows=len(groups)))
     loaded = load_pretrained(find_source(folder), precision="fp32", device=where)
     adapted = adapt(loaded.model, resolved.adapter, total_steps=1, seed=0)
@@ -143,17 +143,17 @@ def drawn_batch(
     rollouts = Rollouts(resolved, loaded, adapted, data, rows, None, Setting(), before, kept)
     totals = {"epochs": 1, "batch_size": len(groups)}
     loop = Loop(
-        resolved.model_copy(update=totals), method, adapted, where, rows, None, lambda kind, data: None,
+        resolved.model_copy(update=totals), loss_function, adapted, where, rows, None, lambda kind, data: None,
         lambda: False, 1, Checkpoints(Path(folder), "", 1), rollouts,
     )  # fmt: skip
     _take(drawn, adapted)
     examples = rollouts.examples(1, [_group(at, one, loaded) for at, one in enumerate(groups)], loop.measure)
     _take(now, adapted)
-    loss, _ = loop.compute(loop.packs(examples), method.size(examples), lambda part: part.backward())
+    loss, _ = loop.compute(loop.packs(examples), loss_function.size(examples), lambda part: part.backward())
     return Found(loss, {name: one.grad for name, one in adapted.parameters.items() if one.grad is not None})
 
 
-def _take(weights: Mapping[str, torch.Tensor], adapted: Adapted) -> None:
+def _take(weights: Mapping[str, torch.Tensor], adapted: AdaptedModel) -> None:
     assert weights.keys() == adapted.parameters.keys()
     for name, value in weights.items():
         adapted.parameters[name].data.copy_(value)

@@ -10,7 +10,7 @@ import ftkit as ft
 from ftkit.modeling.model_source import find_source
 from ftkit.modeling.pretrained import load_pretrained
 from ftkit.training.dataloader import TokenRows, render_rows
-from ftkit.training.losses import method_of
+from ftkit.training.losses import loss_of
 
 __all__ = ["of_different_lengths", "recipe", "tokens_of"]
 
@@ -41,4 +41,4 @@ def recipe(adapter: Any, **changes: Any) -> ft.SFT:
 def tokens_of(data: ft.Dataset, model: str) -> TokenRows:
     """The rows in tokens, as a job renders them."""
     pretrained = load_pretrained(find_source(model), precision="fp32", device=torch.device("cpu"))
-    return render_rows(data, pretrained.chat_template, method_of(ft.SFT()), None)
+    return render_rows(data, pretrained.chat_template, loss_of(ft.SFT()), None)

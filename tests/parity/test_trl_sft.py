@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import ftkit as ft
-from ftkit.training.adapters import Adapted
+from ftkit.training.adapters.adapted_model import AdaptedModel
 from ftkit.training.dataloader import TokenRows
 from tests.parity import trl_side
 from tests.parity.ftkit_side import Ran, run_job
@@ -19,7 +19,7 @@ from tests.parity.trl_side import Found
 ADAPTERS = {"lora": ft.LoRA(rank=4), "dora": ft.DoRA(rank=4), "full": ft.Full()}
 
 
-def stir(adapted: Adapted) -> None:
+def stir(adapted: AdaptedModel) -> None:
     """LoRA's B is zero at first, which would hide a wrong gradient of A."""
     torch.manual_seed(0)
     for parameter in adapted.parameters.values():

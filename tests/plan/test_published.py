@@ -9,10 +9,10 @@ import pytest
 
 import ftkit as ft
 from ftkit.modeling.model_shape import LinearLayer, ModelShape, model_shape
-from ftkit.recipe import RecipeFacts
+from ftkit.recipe import Quantization, RecipeFacts
 from ftkit.results.plan import Estimate
 from ftkit.training.estimation.estimate import estimate
-from ftkit.training.estimation.memory_model import NF4_BITS, SINGLE_BITS, trainable_parameters
+from ftkit.training.estimation.memory_model import trainable_parameters
 from ftkit.training.estimation.plan_target import named_gpu
 from ftkit.training.estimation.workload import PackSize, Work
 
@@ -69,8 +69,9 @@ def test_llama_65b_is_tuned_on_one_48_gb_gpu_with_qlora_and_takes_780_gb_without
 
 def test_double_quantisation_saves_what_the_paper_says() -> None:
     """0.373 bits a parameter: arXiv 2305.14314, section 3."""
-    assert pytest.approx(0.373, abs=0.001) == SINGLE_BITS - NF4_BITS
-    assert pytest.approx(4.127, abs=0.001) == NF4_BITS
+    single, double = (Quantization("nf4", double).bits_per_weight for double in (False, True))
+    assert single - double == pytest.approx(0.373, abs=0.001)
+    assert double == pytest.approx(4.127, abs=0.001)
 
 
 def with_separate_queries(shape: ModelShape) -> ModelShape:

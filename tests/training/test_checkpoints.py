@@ -218,7 +218,7 @@ def test_the_best_adalora_is_saved_with_the_ranks_it_had(runner, monkeypatch):
     save = training.save_artefact
 
     def look_and_save(folder: Path, pretrained: Any, adapted: Any, *rest: Any) -> None:
-        kept.append(logits_of(adapted.inner))
+        kept.append(logits_of(adapted.base_model))
         save(folder, pretrained, adapted, *rest)
 
     monkeypatch.setattr(training, "save_artefact", look_and_save)

@@ -17,7 +17,7 @@ from ftkit.modeling.model_shape import model_shape
 from ftkit.modeling.packed_forward import PackedForward
 from ftkit.modeling.prefix_tree import pack_sequences
 from ftkit.modeling.tokenized_example import TokenizedConversation
-from ftkit.training.adapters import adapt
+from ftkit.training.adapters.adapted_model import adapt
 from ftkit.training.estimation.machine_speed import dense_rate
 from ftkit.training.job import Job, train
 from ftkit.training.mfu import model_operations
@@ -39,7 +39,7 @@ def test_whole_models_compute_six_operations_a_weight_and_frozen_ones_four(famil
     adapted = adapt(model, ft.Full(), total_steps=9, seed=0)
     one = pack_sequences([TokenizedConversation(np.arange(3, 83, dtype=np.int32), np.arange(80) >= 60)])
     with FlopCounterMode(display=False) as counter:
-        PackedForward(adapted.inner, torch.device("cpu"), shared=True).loss(one)[0].backward()
+        PackedForward(adapted.base_model, torch.device("cpu"), shared=True).loss(one)[0].backward()
     shape = model_shape(tiny_config(family).to_dict())
     products = sum(count for name, count in counter.get_flop_counts()["Global"].items() if "mm" in str(name))
     assert model_operations(shape, ft.SFT(adapter=ft.Full()), 80, 20) == products

@@ -179,5 +179,5 @@ def test_a_margin_asks_for_a_wider_lead(tiny_model, tmp_path):
 @pytest.mark.parametrize("chosen", [dpo(), reward()])
 def test_demonstrations_are_no_pairs(chosen, tiny_model, tmp_path):
     data = ft.Dataset.from_rows([{"note": "n", "gold": "g"}] * 4, TASK, target="gold")
-    with pytest.raises(ft.RefusedError, match="learns from pairs"):
+    with pytest.raises(ft.RefusedError, match="trains on preferences"):
         Trained(chosen, tiny_model, tmp_path / "m", data)

@@ -19,7 +19,7 @@ from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.load_for_inference import load_for_answers
 from ftkit.modeling.model_source import find_source
 from ftkit.training import job as training
-from ftkit.training.adapters import adapt
+from ftkit.training.adapters.adapted_model import adapt
 from ftkit.training.artifact import RECORD
 from ftkit.training.job import Job, train
 from ftkit.training.loop import Stopped
@@ -119,7 +119,7 @@ def test_every_adapter_learns_and_what_it_learnt_can_be_loaded(kind, run, tiny_m
     save = training.save_artefact
 
     def look_and_save(folder: Path, pretrained: Any, adapted: Any, *rest: Any) -> None:
-        kept.append(logits_of(adapted.inner))
+        kept.append(logits_of(adapted.base_model))
         save(folder, pretrained, adapted, *rest)
 
     monkeypatch.setattr(training, "save_artefact", look_and_save)
@@ -260,7 +260,7 @@ def test_gradient_checkpointing_computes_twice_and_changes_no_loss(run, monkeypa
     passes = [0]
 
     def count(adapted: Any) -> None:
-        mlp = adapted.inner.model.layers[0].mlp
+        mlp = adapted.base_model.model.layers[0].mlp
         # Before, not after: computing again stops as soon as the backward pass has what it needs.
         mlp.register_forward_pre_hook(lambda *_: passes.__setitem__(0, passes[0] + 1))
 
@@ -317,7 +317,7 @@ def test_a_part_that_would_never_change_stops_the_run(run, monkeypatch):
 
 def test_a_loss_that_is_not_finite_stops_the_run(run, monkeypatch, tmp_path):
     def spoil(adapted: Any) -> None:
-        adapted.inner.model.norm.weight.data[0] = torch.inf
+        adapted.base_model.model.norm.weight.data[0] = torch.inf
 
     after_adapting(monkeypatch, spoil)
     with pytest.raises(TrainingError, match=r"^step 1: the loss is nan .*learning_rate \(now 0\.01\)"):
@@ -439,9 +439,9 @@ def test_gradients_of_an_adapter_are_those_of_peft_alone(kind):
         twin.data.copy_(parameter.data)
 
     sequences = family_of_rows()
-    total, _ = PackedForward(mine.inner, CPU, shared=True).loss(pack_sequences(sequences))
+    total, _ = PackedForward(mine.base_model, CPU, shared=True).loss(pack_sequences(sequences))
     total.backward()
-    penalty = mine.penalty()
+    penalty = mine.tuner.penalty(mine)
     if penalty is not None:
         (len(sequences) * penalty).backward()
     for one in sequences:

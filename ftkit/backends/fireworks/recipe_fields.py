@@ -10,7 +10,7 @@ from typing import Any
 
 from ftkit.backends.hosted.field_support import HERE_ONLY, HOST_CHOOSES, Treatment, Treatments
 from ftkit.graders import EvaluatorGrader
-from ftkit.recipe import DPO, RFT, Full, Recipe, RecipeFacts
+from ftkit.recipe import DPO, RFT, Recipe, RecipeFacts
 
 __all__ = ["MOST_BETA", "TREATMENTS", "loss", "parameters", "rollouts"]
 
@@ -96,7 +96,7 @@ def parameters(recipe: Recipe, rows: int) -> dict[str, Any]:
         "lrScheduler": recipe.lr_scheduler_type,
         "learningRateWarmupSteps": round(recipe.warmup_ratio * resolved.total_steps(rows)),
         "optimizerWeightDecay": recipe.weight_decay,
-        "loraRank": 0 if isinstance(recipe.adapter, Full) else recipe.adapter.model_dump()["rank"],
+        "loraRank": 0 if recipe.adapter.trains_base_weights else recipe.adapter.model_dump()["rank"],
     }
     if recipe.max_length is not None:
         body["maxContextLength"] = recipe.max_length

@@ -28,7 +28,7 @@ from ftkit.catalog import load_catalog
 from ftkit.data import Dataset
 from ftkit.data.writers import OpenAIForm
 from ftkit.errors import ConfigError, HostError, RefusedError, RunError
-from ftkit.recipe import Recipe
+from ftkit.recipe import LOSSES, Recipe
 from ftkit.results.plan import Estimate, Quote
 from ftkit.schema import Output
 from ftkit.store import OPEN_STATES, RunRecord, Store
@@ -330,7 +330,7 @@ class HostedBackend(ABC, Generic[HostType]):
             found = self.patience(lambda: self.host().find_job(key, kind))
         if found is None:
             files = self._files(store).upload_all(record)
-            recipe = Recipe.kinds[kind].model_validate(record.recipe)
+            recipe = LOSSES.get(kind).model_validate(record.recipe)
             output = Task.model_validate(record.task).output
             extra = record.handle.get("extra", self.extra)
             order = Order(key, self.body(recipe, record.rows, files, key, output), kind, extra)

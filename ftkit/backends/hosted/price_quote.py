@@ -8,7 +8,7 @@ from typing import Any
 from ftkit.backends.hosted.token_counter import TokenCounter
 from ftkit.catalog import days_until, load_catalog
 from ftkit.data import Dataset
-from ftkit.recipe import Full, Recipe, RecipeFacts
+from ftkit.recipe import Recipe, RecipeFacts
 from ftkit.results.plan import Quote
 
 __all__ = ["quote"]
@@ -50,7 +50,7 @@ def quote(
     resolved = recipe.resolve(RecipeFacts(rows=len(data)))
     epochs = int(resolved.epochs)
     method: Any = recipe.kind
-    adapter: Any = "full" if isinstance(recipe.adapter, Full) else "lora"
+    adapter: Any = "full" if recipe.adapter.trains_base_weights else "lora"
     training = known.training_price(provider, model, method, adapter)
     answers = known.inference_price(provider, model, tuned=True)
     hosting = known.hosting(provider, model)

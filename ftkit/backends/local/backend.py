@@ -21,7 +21,7 @@ from ftkit.backends.protocol import TrainingJob
 from ftkit.data import Dataset
 from ftkit.errors import RunError
 from ftkit.extras import check_installed, require
-from ftkit.recipe import RFT, Recipe
+from ftkit.recipe import Recipe
 from ftkit.results.plan import Estimate
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
 from ftkit.task import Message, Task
@@ -63,8 +63,8 @@ class LocalBackend:
         from ftkit.training.recipe_check import check_recipe
 
         check_recipe(recipe, self._there(), data, validation)
-        if isinstance(recipe, RFT):
-            recipe.grader.check(setting_of(recipe))
+        if recipe.grading is not None:
+            recipe.grading.grader.check(setting_of(recipe))
 
     def estimate(
         self, recipe: Recipe, data: Dataset, validation: Dataset | None, *, device: str | None = None

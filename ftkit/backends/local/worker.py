@@ -47,7 +47,7 @@ def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any
     """The run's summary; or, when it was asked to stop, the steps it had done."""
     from ftkit.backends.grading import setting_of
     from ftkit.data import Dataset
-    from ftkit.recipe import RFT, Recipe
+    from ftkit.recipe import parse_recipe
     from ftkit.training.job import Job, train
     from ftkit.training.loop import Stopped
 
@@ -56,7 +56,7 @@ def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any
     record = store.get(run_id)
     data = Dataset.from_spec(spec["data"])
     job = Job(
-        recipe=Recipe.kinds[spec["recipe"]["kind"]].model_validate(spec["recipe"]),
+        recipe=parse_recipe(spec["recipe"]),
         data=data,
         validation=None if spec["validation"] is None else Dataset.from_spec(spec["validation"]),
         model=spec["model"],
@@ -75,7 +75,7 @@ def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any
         store.append(run_id, kind, data)
         print(time.strftime("%H:%M:%S"), kind, json.dumps(data, ensure_ascii=False), flush=True)  # noqa: T201
 
-    setting = setting_of(job.recipe) if isinstance(job.recipe, RFT) else None
+    setting = setting_of(job.recipe)
     try:
         return train(job, emit, should_stop=lambda: bool(asked_to_stop), setting=setting)
     except Stopped as stopped:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ftkit.backends.hosted.field_support import HERE_ONLY, HOST_CHOOSES, Treatment, Treatments
-from ftkit.recipe import DPO, Full, Recipe, RecipeFacts
+from ftkit.recipe import DPO, Recipe, RecipeFacts
 
 __all__ = ["TREATMENTS", "parameters"]
 
@@ -62,7 +62,7 @@ def parameters(recipe: Recipe, rows: int, *, validated: bool) -> dict[str, Any]:
     """The request's fields that the recipe decides."""
     resolved = recipe.resolve(RecipeFacts(rows=rows))
     adapter = resolved.adapter
-    if isinstance(adapter, Full):
+    if adapter.trains_base_weights:
         training_type: dict[str, Any] = {"type": "Full"}
     else:
         described = adapter.model_dump()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ftkit.modeling.model_shape import ModelShape
-from ftkit.recipe import RFT, Full, LoRA, Recipe
+from ftkit.recipe import RFT, Full, Recipe
 from ftkit.training.estimation.memory_model import merged_weights
 from ftkit.training.estimation.time_model import Speed, head_seconds, layer_seconds, layers_forward, passes_seconds
 from ftkit.training.estimation.workload import Drawing, PackSize, Work
@@ -38,9 +38,9 @@ def drawings_seconds(shape: ModelShape, recipe: Recipe, drawings: Sequence[Drawi
 
 def _drawing_seconds(shape: ModelShape, recipe: Recipe, drawing: Drawing, speed: Speed) -> float:
     seconds, merged = 0.0, merged_weights(shape, recipe)
-    if merged and isinstance(recipe.adapter, LoRA):
+    if merged:
         # B·A is formed, scaled and added to the weight.
-        seconds += 2 * recipe.adapter.rank * merged / speed.thin + 6 * 4 * merged / speed.bytes_moved
+        seconds += 2 * recipe.adapter.inner_width * merged / speed.thin + 6 * 4 * merged / speed.bytes_moved
         recipe = recipe.model_copy(update={"adapter": Full()})  # as if there were none
     common = drawing.common
     if common:

@@ -14,7 +14,7 @@ from ftkit.training.estimation.estimate import estimate
 from ftkit.training.estimation.plan_target import named_gpu, this_machine
 from ftkit.training.estimation.rl_workload import foreseen_work
 from ftkit.training.estimation.workload import work_of
-from ftkit.training.losses import method_of
+from ftkit.training.losses import loss_of
 from ftkit.training.recipe_check import check_recipe
 
 __all__ = ["SAMPLE", "predict"]
@@ -44,16 +44,16 @@ def predict(
     if is_embedded(source.base):
         expand_embedded()
     resolved = recipe.resolve(RecipeFacts(rows=len(data), fast_bf16=target.fast_bf16, device=target.device))
-    method = method_of(resolved)
+    loss = loss_of(resolved)
     config = load_config(source)
-    shape = model_shape(config.to_dict(), scores=method.scores)
+    shape = model_shape(config.to_dict(), scores=resolved.score_head)
     chat_template = load_chat_template(source)
     limit = resolved.max_length or context_length(config)
-    reserve = resolved.max_output_tokens if isinstance(resolved, RFT) else 0
+    reserve = resolved.reserved_tokens
 
     def rendered(rows: Dataset) -> TokenRows:
         part = rows if len(rows) <= SAMPLE else rows.shuffle(0).take(SAMPLE)
-        return render_rows(part, chat_template, method, limit, reserve=reserve)
+        return render_rows(part, chat_template, loss, limit, reserve=reserve)
 
     known, held_out = rendered(data), None if validation is None else rendered(validation)
     longest = max(known.longest, held_out.longest if held_out else 0) + reserve
@@ -62,5 +62,5 @@ def predict(
     if isinstance(resolved, RFT):
         work = foreseen_work(known, resolved, shared=shared, held_out=held_out, **counts)
     else:
-        work = work_of(known, resolved, method, shared=shared, held_out=held_out, **counts)
+        work = work_of(known, resolved, shared=shared, held_out=held_out, **counts)
     return estimate(resolved, shape, work, target, shared=shared)

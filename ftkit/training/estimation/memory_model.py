@@ -6,16 +6,14 @@ ftkit's attention and loss leave it; the tests compare it with what autograd rea
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from ftkit.errors import ConfigError
-from ftkit.modeling.model_shape import LinearLayer, ModelShape
-from ftkit.recipe import AdaLoRA, DoRA, Full, LoRA, QLoRA, Recipe
+from ftkit.modeling.model_shape import ModelShape
+from ftkit.recipe import Recipe
 from ftkit.results.plan import Memory
 from ftkit.training.estimation.workload import PackSize, Work
 
 __all__ = [
-    "adapter_parameters",
     "compute_precision",
     "kept_by_a_pack",
     "kept_by_the_head",
@@ -24,11 +22,6 @@ __all__ = [
     "trainable_parameters",
 ]
 
-NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
-"""Bits a weight with double quantisation: a scale of 8 bits a block of 64, and of 32 bits a block of 256 scales
-(Dettmers et al. 2023, arXiv 2305.14314, section 3)."""
-SINGLE_BITS = 4 + 32 / 64
-"""Bits a weight without it: a scale of 32 bits a block of 64."""
 CHUNK = 256
 """Rows of logits held at a time; that of :mod:`ftkit.modeling.cross_entropy`, which needs torch to be imported."""
 HEAP = 1.7
@@ -66,7 +59,7 @@ def memory_of(
     size = _compute_bytes(recipe)
     trained = trainable_parameters(shape, recipe)
     weights = _weights(shape, recipe)
-    adapters = 0 if isinstance(recipe.adapter, Full) else 4 * trained
+    adapters = 0 if recipe.adapter.trains_base_weights else 4 * trained + _frozen_bytes(shape, recipe)
     gradients = 4 * trained
     optimizer = _optimizer(recipe, trained)
     packs = [pack for step in work.steps for pack in step]
@@ -109,16 +102,6 @@ def memory_of(
     )
 
 
-def adapter_parameters(linear: LinearLayer, adapter: Any) -> int:
-    """Trainable parameters that an adapter adds to one linear map."""
-    if isinstance(adapter, AdaLoRA):
-        return adapter.init_rank * (linear.inputs + linear.outputs + 1)  # P, Q and the diagonal Λ
-    if isinstance(adapter, LoRA | QLoRA | DoRA):
-        magnitude = linear.outputs if isinstance(adapter, DoRA) else 0
-        return adapter.rank * (linear.inputs + linear.outputs) + magnitude
-    raise ConfigError(f"the parameters of the adapter {adapter.kind!r} are not known")
-
-
 def trainable_parameters(shape: ModelShape, recipe: Recipe) -> int:
     """How many parameters the recipe trains.
 
@@ -126,9 +109,9 @@ def trainable_parameters(shape: ModelShape, recipe: Recipe) -> int:
         ModelError: ``target_modules`` names layers that the model has not.
     """
     adapter = recipe.adapter
-    if isinstance(adapter, Full):
+    if adapter.trains_base_weights:
         return shape.parameters
-    each = sum(adapter_parameters(one, adapter) for one in shape.targets(adapter.target_modules))
+    each = sum(adapter.trainable_parameters(one.inputs, one.outputs) for one in shape.targets(adapter.layers))
     return shape.layers * each + (shape.head.weights if shape.scores else 0)
 
 
@@ -141,8 +124,8 @@ def kept_by_a_pack(shape: ModelShape, recipe: Recipe, pack: PackSize, *, device:
         inputs = shape.layers * shape.hidden * size * pack.tokens
         return round(inputs + layer + positions)
     # The last norm keeps its input; the first has nothing to keep where the embedding is frozen.
-    norm = _kept_by_a_norm(shape, shape.hidden, size, full=isinstance(recipe.adapter, Full)) * pack.tokens
-    return round(shape.layers * layer + positions + (norm if isinstance(recipe.adapter, Full) else 0))
+    norm = _kept_by_a_norm(shape, shape.hidden, size, full=recipe.adapter.trains_base_weights) * pack.tokens
+    return round(shape.layers * layer + positions + (norm if recipe.adapter.trains_base_weights else 0))
 
 
 def kept_by_the_head(shape: ModelShape, recipe: Recipe, pack: PackSize, *, shared: bool = True) -> int:
@@ -156,12 +139,17 @@ def kept_by_the_head(shape: ModelShape, recipe: Recipe, pack: PackSize, *, share
     else:
         logits = pack.predictions * shape.outputs * (8 + 3 * size)
     # A trained output layer: its gradient as it is summed, and one chunk's.
-    return logits + (2 * 4 * shape.head.weights if isinstance(recipe.adapter, Full) else 0)
+    return logits + (2 * 4 * shape.head.weights if recipe.adapter.trains_base_weights else 0)
 
 
 def compute_precision(recipe: Recipe) -> Literal["bf16", "fp32"]:
     """What the layers compute in: a resolved recipe's precision, but for whole models, which train in float32."""
-    return "bf16" if recipe.precision == "bf16" and not isinstance(recipe.adapter, Full) else "fp32"
+    return "bf16" if recipe.precision == "bf16" and not recipe.adapter.trains_base_weights else "fp32"
+
+
+def _frozen_bytes(shape: ModelShape, recipe: Recipe) -> int:
+    targets = shape.targets(recipe.adapter.layers)
+    return recipe.adapter.frozen_bytes([(one.inputs, one.outputs) for one in targets] * shape.layers)
 
 
 def _compute_bytes(recipe: Recipe) -> int:
@@ -170,17 +158,17 @@ def _compute_bytes(recipe: Recipe) -> int:
 
 def _weights(shape: ModelShape, recipe: Recipe) -> int:
     size, adapter = _compute_bytes(recipe), recipe.adapter
-    if not isinstance(adapter, QLoRA):
+    if adapter.quantization is None:
         return size * shape.parameters
-    bits = NF4_BITS if adapter.double_quant else SINGLE_BITS
-    return round(shape.linear_weights * bits / 8) + size * (shape.parameters - shape.linear_weights)
+    return round(shape.linear_weights * adapter.quantization.bits_per_weight / 8) + size * (
+        shape.parameters - shape.linear_weights
+    )
 
 
 def _optimizer(recipe: Recipe, trained: int) -> int:
     # Two moments: of 32 bits each, or of 8 with a 32-bit scale a block of 256.
     state = 2 * (1 + 4 / 256) if recipe.optimizer == "paged_adamw_8bit" else 8
-    sensitivity = 12 if isinstance(recipe.adapter, AdaLoRA) else 0  # importance, its mean and its uncertainty
-    return round(trained * (state + sensitivity))
+    return round(trained * (state + recipe.adapter.optimizer_state_bytes))
 
 
 def _kept_by_a_norm(shape: ModelShape, width: int, size: int, *, full: bool) -> float:
@@ -194,7 +182,7 @@ def _kept_by_a_norm(shape: ModelShape, width: int, size: int, *, full: bool) -> 
 def _kept_by_a_layer(shape: ModelShape, recipe: Recipe, device: str) -> float:
     """Bytes a token of one layer."""
     adapter, size = recipe.adapter, _compute_bytes(recipe)
-    full = isinstance(adapter, Full)
+    full = adapter.trains_base_weights
     queries, keys = shape.attention_width, shape.kv_heads * shape.head_dim
     # Queries, keys, values and the result; on CPU keys and values are copied for every query head. A sum a head.
     attention = (2 * queries + 2 * (queries if device == "cpu" else keys)) * size + 4 * shape.heads
@@ -207,31 +195,26 @@ def _kept_by_a_layer(shape: ModelShape, recipe: Recipe, device: str) -> float:
 def _kept_by_the_maps(shape: ModelShape, recipe: Recipe, device: str) -> float:
     """Bytes a token that a layer's linear maps and their adapters keep."""
     adapter, size = recipe.adapter, _compute_bytes(recipe)
-    if isinstance(adapter, Full):
+    if adapter.trains_base_weights:
         return sum(4 * width for width in {one.reads: one.inputs for one in shape.linears}.values())
-    targets = shape.targets(adapter.target_modules)
-    rank = adapter.init_rank if isinstance(adapter, AdaLoRA) else adapter.rank
-    kept: float = sum(4 * rank for _ in targets)
-    if adapter.lora_dropout:
+    targets = shape.targets(adapter.layers)
+    kept: float = sum(adapter.activation_bytes(one.outputs, size) for one in targets)
+    if adapter.dropout:
         # Each adapter draws its own: what it dropped, and what is left.
         kept += sum((4 + (1 if device == "cuda" else 4)) * one.inputs for one in targets)
     elif size == 4:
         kept += sum(4 * width for width in {one.reads: one.inputs for one in targets}.values())
     else:
         kept += sum(4 * one.inputs for one in targets)  # each adapter casts its input to float32 for itself
-    if isinstance(adapter, DoRA):
-        kept += sum((size + 4) * one.outputs for one in targets)  # both results that the magnitude scales
-    if isinstance(adapter, AdaLoRA) and size != 4:
-        kept += sum(4 * one.outputs for one in targets)
     return kept
 
 
 def _kept_by_the_weights(shape: ModelShape, recipe: Recipe) -> int:
     """Bytes of one layer that do not grow with the tokens."""
     adapter = recipe.adapter
-    if not isinstance(adapter, AdaLoRA):
+    if adapter.trains_base_weights:
         return 0
-    return sum(4 * adapter.init_rank * one.inputs for one in shape.targets(adapter.target_modules))  # Λ·Q
+    return sum(adapter.saved_weight_bytes(one.inputs) for one in shape.targets(adapter.layers))
 
 
 def _workspace(shape: ModelShape, recipe: Recipe, pack: PackSize) -> int:
@@ -239,11 +222,9 @@ def _workspace(shape: ModelShape, recipe: Recipe, pack: PackSize) -> int:
     size, adapter = _compute_bytes(recipe), recipe.adapter
     flowing = max(4 * shape.intermediate, 6 * shape.attention_width) * 4 * pack.tokens
     largest = max(shape.linears, key=lambda one: one.weights)
-    if isinstance(adapter, QLoRA):
+    if adapter.quantization is not None:
         flowing += largest.weights * (4 + size)  # one matrix without its quantisation, and its copy in the right type
-    if isinstance(adapter, DoRA):
-        flowing += 4 * (largest.inputs**2 + 4 * largest.weights)  # B·A by way of the identity, and W + B·A
-    return flowing
+    return flowing + adapter.workspace_bytes(largest.inputs, largest.outputs)
 
 
 def _looked_at(shape: ModelShape, recipe: Recipe, pack: PackSize, *, device: str, shared: bool) -> int:
@@ -259,9 +240,9 @@ def _looked_at(shape: ModelShape, recipe: Recipe, pack: PackSize, *, device: str
 def merged_weights(shape: ModelShape, recipe: Recipe) -> int:
     """Weights that exist twice while answers are drawn: those to which LoRA's sum is added, in float32 alone."""
     adapter = recipe.adapter
-    if not isinstance(adapter, LoRA) or isinstance(adapter, DoRA) or _compute_bytes(recipe) != 4:
+    if not adapter.merges_for_sampling or _compute_bytes(recipe) != 4:
         return 0
-    return shape.layers * sum(one.weights for one in shape.targets(adapter.target_modules))
+    return shape.layers * sum(one.weights for one in shape.targets(adapter.layers))
 
 
 def _drawn(shape: ModelShape, recipe: Recipe, work: Work) -> tuple[int, int]:
@@ -278,7 +259,7 @@ def _drawn(shape: ModelShape, recipe: Recipe, work: Work) -> tuple[int, int]:
 
 
 def _left_by_loading(shape: ModelShape, recipe: Recipe, *, device: str) -> int:
-    if device == "cuda" or not isinstance(recipe.adapter, QLoRA):
+    if device == "cuda" or recipe.adapter.quantization is None:
         return 0
     in_heap = sum(one.weights for one in shape.linears if 2 * one.weights <= HEAP_BLOCK)
     return round(LEFT_BY_QUANTISING * shape.layers * in_heap)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ftkit.modeling.model_shape import LinearLayer, ModelShape
-from ftkit.recipe import AdaLoRA, DoRA, Full, QLoRA, Recipe
+from ftkit.recipe import Recipe
 from ftkit.training.estimation.memory_model import HEAP_BLOCK, compute_precision, trainable_parameters
 from ftkit.training.estimation.workload import PackSize, Step
 
@@ -112,7 +112,7 @@ def passes_seconds(
 
 
 def _pack_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Speed, *, shared: bool) -> float:
-    full = isinstance(recipe.adapter, Full)
+    full = recipe.adapter.trains_base_weights
     forward = layers_forward(shape, recipe, pack, speed)
     again = forward if recipe.gradient_checkpointing else 0.0
     head = head_seconds(shape, recipe, pack, speed, 6 if full else 4, shared=shared)
@@ -136,13 +136,13 @@ def layer_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Spee
 
 
 def _layers_backward(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
-    passes = 4 if isinstance(recipe.adapter, Full) else 2
+    passes = 4 if recipe.adapter.trains_base_weights else 2
     seconds = sum(passes * one.weights * pack.tokens / speed.product(one) for one in shape.linears)
     seconds += 4 * _adapter_weights(shape, recipe) * pack.tokens / speed.thin
     # The kernel computes the scores again: five products where the forward pass has two.
     seconds += 10 * pack.visible * shape.attention_width / speed.attention
     seconds += BACKWARD_BYTES * _moved_forward(shape, recipe) * pack.tokens / speed.bytes_moved
-    if isinstance(recipe.adapter, QLoRA):
+    if recipe.adapter.quantization is not None:
         seconds += _weights_work(shape, recipe, speed)
     seconds += 2 * _calls(shape, recipe) * speed.call
     return shape.layers * seconds
@@ -169,7 +169,7 @@ def head_seconds(
 
 
 def _adapter_weights(shape: ModelShape, recipe: Recipe) -> int:
-    return 0 if isinstance(recipe.adapter, Full) else trainable_parameters(shape, recipe) // shape.layers
+    return 0 if recipe.adapter.trains_base_weights else trainable_parameters(shape, recipe) // shape.layers
 
 
 def _moved_forward(shape: ModelShape, recipe: Recipe) -> float:
@@ -187,45 +187,39 @@ def _moved_forward(shape: ModelShape, recipe: Recipe) -> float:
     moved += (10 * (queries + keys) * size) if shape.rotary else 0
     moved += (4 * queries + (4 * queries if shape.heads != shape.kv_heads else 0)) * size
     moved += (5 if shape.mlp_kept == 3 else 2 + 3 * shape.mlp_kept) * f * size
-    if isinstance(adapter, Full):
+    if adapter.trains_base_weights:
         return moved
-    for one in shape.targets(adapter.target_modules):
-        passes = 12 if isinstance(adapter, DoRA) else 7 if isinstance(adapter, AdaLoRA) else 5
-        moved += passes * one.outputs * 4
+    for one in shape.targets(adapter.layers):
+        moved += adapter.elementwise_passes * one.outputs * 4
         moved += (4 + size) * one.inputs if size != 4 else 0
-        moved += 2 * one.outputs * size if isinstance(adapter, QLoRA) else 0
-        moved += 5 * one.inputs * 4 if adapter.lora_dropout else 0
+        moved += 2 * one.outputs * size if adapter.quantization is not None else 0
+        moved += 5 * one.inputs * 4 if adapter.dropout else 0
     return moved
 
 
 def _weights_work(shape: ModelShape, recipe: Recipe, speed: Speed) -> float:
     """Seconds of one layer that do not depend on the tokens."""
     adapter = recipe.adapter
-    if isinstance(adapter, QLoRA):
+    if adapter.quantization is not None:
         return sum(one.weights for one in shape.linears) / speed.dequantised
-    if isinstance(adapter, DoRA):
-        targets = shape.targets(adapter.target_modules)
-        # PEFT forms B·A by sending the identity through both, adds it to W and takes the norm of each row.
-        operations = sum(2 * adapter.rank * one.inputs * (one.inputs + one.outputs) for one in targets)
-        moved = sum(4 * (2 * one.inputs**2 + 7 * one.weights) for one in targets)
-        return operations / speed.thin + moved / speed.bytes_moved
-    return 0.0
+    if adapter.trains_base_weights:
+        return 0.0
+    work = [adapter.weight_work(one.inputs, one.outputs) for one in shape.targets(adapter.layers)]
+    return sum(operations for operations, _ in work) / speed.thin + sum(moved for _, moved in work) / speed.bytes_moved
 
 
 def _calls(shape: ModelShape, recipe: Recipe) -> int:
     """Calls of kernels in one layer, forward."""
     adapter = recipe.adapter
     plain = 40 + len(shape.linears)
-    if isinstance(adapter, Full):
+    if adapter.trains_base_weights:
         return plain
-    each = 20 if isinstance(adapter, DoRA) else 8 if isinstance(adapter, AdaLoRA) else 5
-    return plain + each * len(shape.targets(adapter.target_modules))
+    return plain + adapter.kernel_calls * len(shape.targets(adapter.layers))
 
 
 def _optimizer_seconds(shape: ModelShape, recipe: Recipe, speed: Speed) -> float:
     trained = trainable_parameters(shape, recipe)
     # Norm of the gradient, scaling it, and AdamW: weight, gradient and two moments read, three of them written.
     passes = 1 + 2 + 7
-    if isinstance(recipe.adapter, AdaLoRA):
-        passes += 24  # importance, its smoothing and its uncertainty
+    passes += 2 * recipe.adapter.optimizer_state_bytes  # 8 passes over each of its float32 numbers
     return 4 * passes * trained / speed.bytes_moved

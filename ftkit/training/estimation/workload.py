@@ -11,7 +11,6 @@ from ftkit.recipe import Recipe
 if TYPE_CHECKING:
     from ftkit.modeling.tokenized_example import Example
     from ftkit.training.dataloader import TokenRows
-    from ftkit.training.losses import Method
 
 __all__ = ["Batch", "Drawing", "PackSize", "Step", "Work", "packed", "work_of"]
 
@@ -113,7 +112,6 @@ class Work:
 def work_of(
     rows: TokenRows,
     recipe: Recipe,
-    method: Method,
     *,
     shared: bool,
     of_rows: int | None = None,
@@ -125,7 +123,6 @@ def work_of(
     Args:
         rows: the rendered training rows, or a sample of them.
         recipe: resolved.
-        method: that of the recipe.
         shared: whether the model can share computation between rows.
         of_rows: how many training rows there are, when ``rows`` is a sample.
         held_out: the rendered validation rows, or a sample of them.
@@ -133,7 +130,7 @@ def work_of(
     """
 
     def made(examples: Sequence[Example]) -> Step:
-        return packed(examples, recipe, shared=shared, scores=method.scores)
+        return packed(examples, recipe, shared=shared, scores=recipe.score_head)
 
     count = len(rows.rows)
     look = made(held_out.examples()) if held_out else ()
@@ -145,7 +142,7 @@ def work_of(
         steps=[made(batch) for batch in rows.batches(0, int(recipe.batch_size), recipe.seed)],
         look=look,
         looked=of_held_out / len(held_out.rows) if held_out and of_held_out else 1.0,
-        reference=made(rows.examples()) + look if method.refers else (),
+        reference=made(rows.examples()) + look if recipe.needs_reference else (),
     )
 
 

@@ -1,6 +1,5 @@
-"""What each kind of recipe computes: a few pure functions that the one loop calls."""
+"""What each kind of recipe computes. Importing this package loads no torch."""
 
-from ftkit.training.losses.loss import Method, Outcome
-from ftkit.training.losses.registry import method_of
+from ftkit.training.losses.base import Loss, LossOutput, loss_of
 
-__all__ = ["Method", "Outcome", "method_of"]
+__all__ = ["Loss", "LossOutput", "loss_of"]

@@ -6,59 +6,67 @@ from collections.abc import Sequence
 
 import torch
 from torch.nn.functional import logsigmoid
+from typing_extensions import override
 
+from ftkit.data import Row
+from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.packed_forward import PackedForward
 from ftkit.modeling.prefix_tree import PackedSequence
 from ftkit.modeling.tokenized_example import Example
 from ftkit.recipe import DPO
-from ftkit.training.losses.loss import Method, Outcome
-from ftkit.training.losses.pairs import count, pair
+from ftkit.training.losses.base import Loss, LossOutput
+from ftkit.training.losses.preference_pairs import render_pair
 
-__all__ = ["dpo_losses", "preferences"]
+__all__ = ["DPOLoss", "dpo_losses"]
 
 Tensor = torch.Tensor
 
 
-def preferences(recipe: DPO) -> Method:
-    """Pairs, judged by how much likelier each answer became since training began."""
+class DPOLoss(Loss[DPO]):
+    """The loss of pairs, from how much likelier each answer became since training began."""
 
-    def loss(forward: PackedForward, pack: PackedSequence, examples: Sequence[Example]) -> Outcome:
-        log_probabilities = forward.sequence_logprobs(pack)
-        reference = torch.tensor([one.reference for one in examples], device=log_probabilities.device)
+    @override
+    def render(self, row: Row, chat_template: ChatTemplate) -> list[Example]:
+        return [render_pair(row, chat_template)]
+
+    @override
+    def compute(self, forward: PackedForward, pack: PackedSequence, examples: Sequence[Example]) -> LossOutput:
+        logprobs = forward.sequence_logprobs(pack)
+        reference = torch.tensor([example.reference for example in examples], device=logprobs.device)
         lengths = torch.tensor(
-            [[one.supervised.sum() for one in example.sequences] for example in examples],
-            device=log_probabilities.device,
+            [[sequence.supervised.sum() for sequence in example.sequences] for example in examples],
+            device=logprobs.device,
         )
-        gains = log_probabilities.view(-1, 2) - reference
-        losses = dpo_losses(gains, lengths, recipe)
-        rewards = recipe.beta * gains.detach()
-        better = rewards[:, 0] > rewards[:, 1]
-        figures = {
+        logratios = logprobs.view(-1, 2) - reference
+        losses = dpo_losses(logratios, lengths, self.recipe)
+        rewards = self.recipe.beta * logratios.detach()
+        metrics = {
             "rewards_chosen": float(rewards[:, 0].sum()),
             "rewards_rejected": float(rewards[:, 1].sum()),
             "rewards_margin": float((rewards[:, 0] - rewards[:, 1]).sum()),
-            "rewards_accuracy": float(better.sum()),
+            "rewards_accuracy": float((rewards[:, 0] > rewards[:, 1]).sum()),
         }
-        return Outcome(losses.sum(), figures)
-
-    return Method(lambda row, chat_template: [pair(row, chat_template)], count, loss, refers=True)
+        return LossOutput(losses.sum(), metrics)
 
 
-def dpo_losses(gains: Tensor, lengths: Tensor, recipe: DPO) -> Tensor:
-    """The loss of each pair [N].
+def dpo_losses(logratios: Tensor, lengths: Tensor, recipe: DPO) -> Tensor:
+    """Compute the loss of each of N pairs.
 
     Args:
-        gains: log π − log π_ref of the chosen and the rejected answer, added up over their tokens [N, 2].
-        lengths: their supervised tokens [N, 2].
+        logratios: log π − log π_ref of the chosen and the rejected answer, summed over their tokens ``[N, 2]``.
+        lengths: their supervised tokens ``[N, 2]``.
         recipe: β, the kind of loss, and the label smoothing ε.
+
+    Returns:
+        Losses ``[N]``, see :attr:`ftkit.recipe.DPO.loss_type` for the formulas and their papers.
     """
     if recipe.loss_type in ("ipo", "sigmoid_norm"):
-        gains = gains / lengths
-    delta = gains[:, 0] - gains[:, 1]
+        logratios = logratios / lengths
+    delta = logratios[:, 0] - logratios[:, 1]
     if recipe.loss_type == "ipo":
         return (delta - 1 / (2 * recipe.beta)) ** 2
     right, wrong = -logsigmoid(recipe.beta * delta), -logsigmoid(-recipe.beta * delta)
-    share = recipe.label_smoothing
+    epsilon = recipe.label_smoothing
     if recipe.loss_type == "robust":
-        return ((1 - share) * right - share * wrong) / (1 - 2 * share)
-    return (1 - share) * right + share * wrong
+        return ((1 - epsilon) * right - epsilon * wrong) / (1 - 2 * epsilon)
+    return (1 - epsilon) * right + epsilon * wrong

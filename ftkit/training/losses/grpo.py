@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from ftkit.data import Row
 from ftkit.modeling.chat_template import ChatTemplate
@@ -15,24 +16,24 @@ from ftkit.modeling.packed_forward import PackedForward
 from ftkit.modeling.prefix_tree import PackedSequence
 from ftkit.modeling.tokenized_example import Example, Floats, TokenizedConversation
 from ftkit.recipe import RFT
-from ftkit.training.losses.loss import Method, Outcome
+from ftkit.training.losses.base import Loss, LossOutput
 from ftkit.training.losses.sft import supervised_tokens
 
-__all__ = ["Losses", "advantages", "policy_losses", "reinforcement", "token_weights"]
+__all__ = ["GRPOLoss", "PolicyLosses", "advantages", "policy_losses", "token_weights"]
 
 Tensor = torch.Tensor
 Rewards = NDArray[np.floating[Any]]
 
-_STEADY = 1e-4
+_STD_EPSILON = 1e-4
 """Added to a group's standard deviation."""
 
 
-class Losses(NamedTuple):
-    """What the tokens of some answers cost, float32 [A] each.
+class PolicyLosses(NamedTuple):
+    """Losses of the tokens of some answers, each tensor float32 ``[A]``.
 
     Attributes:
-        losses: to be weighted, added up and differentiated.
-        clipped: 1 where the clip holds a token back, else 0.
+        losses: to be weighted, summed and differentiated.
+        clipped: 1 where the clip is active, else 0.
         divergence: the estimate of KL(policy ‖ reference); ``None`` without a reference.
     """
 
@@ -41,61 +42,77 @@ class Losses(NamedTuple):
     divergence: Tensor | None
 
 
-def reinforcement(recipe: RFT) -> Method:
-    """Prompts, from which :class:`~ftkit.training.rollouts.Rollouts` makes examples by answering them."""
+class GRPOLoss(Loss[RFT]):
+    """The clipped policy-gradient loss of answers that the model has sampled."""
 
-    def loss(forward: PackedForward, pack: PackedSequence, examples: Sequence[Example]) -> Outcome:
-        found = forward.token_logprobs(pack, recipe.temperature)
-        known = [example.experience for example in examples if example.experience is not None]
-        seen = found.logprobs.detach()
+    @override
+    def render(self, row: Row, chat_template: ChatTemplate) -> list[Example]:
+        ids = chat_template.encode_prompt(row.prompt, row.tools)
+        return [Example((TokenizedConversation(ids, np.zeros(len(ids), dtype=np.bool_)),))]
 
-        def told(arrays: Sequence[Floats]) -> Tensor:
-            return torch.from_numpy(np.concatenate(arrays)).to(seen.device)
+    @override
+    def size(self, examples: Sequence[Example]) -> float:
+        return supervised_tokens(examples)
 
-        sampled = told([one.sampled for one in known])
-        old = seen if any(one.old is None for one in known) else told([one.old for one in known if one.old is not None])
-        references = [one.reference for one in known if one.reference is not None]
-        judged = torch.tensor([one.advantage for one in known], device=seen.device)
-        weights = torch.tensor([one.weight for one in known], device=seen.device)
-        each = policy_losses(
-            found.logprobs, old, told(references) if references else None, judged, found.sequence_indices, recipe
+    @override
+    def compute(self, forward: PackedForward, pack: PackedSequence, examples: Sequence[Example]) -> LossOutput:
+        recipe = self.recipe
+        tokens = forward.token_logprobs(pack, recipe.temperature)
+        experiences = [example.experience for example in examples if example.experience is not None]
+        current = tokens.logprobs.detach()
+
+        def tensor(arrays: Sequence[Floats]) -> Tensor:
+            return torch.from_numpy(np.concatenate(arrays)).to(current.device)
+
+        sampled = tensor([each.sampled for each in experiences])
+        stored = [each.old for each in experiences if each.old is not None]
+        old = tensor(stored) if len(stored) == len(experiences) else current
+        references = [each.reference for each in experiences if each.reference is not None]
+        advantage = torch.tensor([each.advantage for each in experiences], device=current.device)
+        weights = torch.tensor([each.weight for each in experiences], device=current.device)
+        losses = policy_losses(
+            tokens.logprobs, old, tensor(references) if references else None, advantage, tokens.sequence_indices, recipe
         )
-        apart = old - sampled
-        figures = {
-            "entropy": float(found.entropies.sum()),
-            "clip_share": float(each.clipped.sum()),
-            "sampler_difference": float(apart.abs().sum()),
-            "sampler_ratio": float(apart.exp().sum()),
+        difference = old - sampled
+        metrics = {
+            "entropy": float(tokens.entropies.sum()),
+            "clip_share": float(losses.clipped.sum()),
+            "sampler_difference": float(difference.abs().sum()),
+            "sampler_ratio": float(difference.exp().sum()),
         }
-        if each.divergence is not None:
-            figures["kl"] = float(each.divergence.sum())
-        return Outcome((each.losses * weights[found.sequence_indices]).sum(), figures)
-
-    return Method(_render, supervised_tokens, loss, descends=False)
-
-
-def _render(row: Row, chat_template: ChatTemplate) -> list[Example]:
-    ids = chat_template.encode_prompt(row.prompt, row.tools)
-    return [Example((TokenizedConversation(ids, np.zeros(len(ids), dtype=np.bool_)),))]
+        if losses.divergence is not None:
+            metrics["kl"] = float(losses.divergence.sum())
+        return LossOutput((losses.losses * weights[tokens.sequence_indices]).sum(), metrics)
 
 
 def advantages(rewards: Rewards, recipe: RFT) -> Rewards:
-    """How much better each answer is than its siblings: rewards and result are [groups, answers of a group]."""
+    """Compute how much better each answer is than the others of its group.
+
+    Args:
+        rewards: ``[groups, answers per group]``.
+        recipe: its :attr:`~ftkit.recipe.RFT.advantage` chooses the formula.
+
+    Returns:
+        Advantages ``[groups, answers per group]``.
+    """
     count = rewards.shape[1]
-    apart: Rewards = rewards - rewards.mean(axis=1, keepdims=True)
+    centred: Rewards = rewards - rewards.mean(axis=1, keepdims=True)
     if recipe.advantage == "rloo":  # r − (sum − r)/(count − 1)
-        apart = apart * (count / (count - 1))
+        centred = centred * (count / (count - 1))
     elif recipe.advantage == "grpo":
-        apart = apart / (rewards.std(axis=1, ddof=1, keepdims=True) + _STEADY)
-    return apart
+        centred = centred / (rewards.std(axis=1, ddof=1, keepdims=True) + _STD_EPSILON)
+    return centred
 
 
 def token_weights(lengths: Sequence[int], recipe: RFT) -> list[float]:
-    """The weight of each token of each answer, so that the weighted sum over tokens is the loss of the batch.
+    """Compute the weight of each token of each answer, so that the weighted sum over tokens is the loss of the batch.
 
     Args:
-        lengths: tokens of each answer that are learned from, 0 where it is masked.
-        recipe: what the sum is divided by.
+        lengths: unmasked tokens of each answer, 0 where the whole answer is masked.
+        recipe: its :attr:`~ftkit.recipe.RFT.loss_type` chooses what the sum is divided by.
+
+    Returns:
+        One weight per answer.
     """
     count = len(lengths)
     if recipe.loss_type == "dapo":
@@ -106,32 +123,35 @@ def token_weights(lengths: Sequence[int], recipe: RFT) -> list[float]:
 
 
 def policy_losses(
-    now: Tensor, old: Tensor, reference: Tensor | None, judged: Tensor, owners: Tensor, recipe: RFT
-) -> Losses:
-    """The loss of each token of N answers.
+    now: Tensor, old: Tensor, reference: Tensor | None, advantage: Tensor, owners: Tensor, recipe: RFT
+) -> PolicyLosses:
+    """Compute the loss of each of the ``A`` tokens of ``N`` answers.
 
     Args:
-        now: log-probability of each token [A]; what is differentiated.
-        old: the same when the answers were drawn [A].
-        reference: under the reference model [A]; weighed by the recipe's β.
-        judged: the advantage of each answer [N].
-        owners: the answer that each token belongs to [A].
-        recipe: ε, β, and whether ratios are those of tokens or of whole answers.
+        now: log-probability of each token ``[A]``; gradients flow through it.
+        old: the same when the answers were sampled ``[A]``.
+        reference: under the reference model ``[A]``; weighted by the recipe's β.
+        advantage: the advantage of each answer ``[N]``.
+        owners: the answer that each token belongs to ``[A]``.
+        recipe: ε, β, and whether ratios are per token or per answer.
+
+    Returns:
+        Losses, which tokens are clipped, and the divergence from the reference.
     """
     change = now - old
     if recipe.importance_sampling_level == "sequence":
-        sums = torch.zeros_like(judged, dtype=change.dtype).index_add(0, owners, change)
-        change = (sums / torch.bincount(owners, minlength=len(judged)).clamp(min=1))[owners]
+        sums = torch.zeros_like(advantage, dtype=change.dtype).index_add(0, owners, change)
+        change = (sums / torch.bincount(owners, minlength=len(advantage)).clamp(min=1))[owners]
     ratio = change.exp()
-    advantage = judged[owners]
+    token_advantage = advantage[owners]
     low, high = 1 - recipe.epsilon, 1 + (recipe.epsilon if recipe.epsilon_high is None else recipe.epsilon_high)
-    losses = -torch.min(ratio * advantage, ratio.clamp(low, high) * advantage)
-    clipped = ((ratio < low) & (advantage < 0)) | ((ratio > high) & (advantage > 0))
+    losses = -torch.min(ratio * token_advantage, ratio.clamp(low, high) * token_advantage)
+    clipped = ((ratio < low) & (token_advantage < 0)) | ((ratio > high) & (token_advantage > 0))
     divergence = None
     if reference is not None:
-        apart = reference - now
-        divergence = apart.exp() - apart - 1
+        difference = reference - now
+        divergence = difference.exp() - difference - 1
         if recipe.beta:
             corrected = ratio * divergence if recipe.use_bias_correction_kl else divergence
             losses = losses + recipe.beta * corrected
-    return Losses(losses, clipped.float(), None if divergence is None else divergence.detach())
+    return PolicyLosses(losses, clipped.float(), None if divergence is None else divergence.detach())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from typing_extensions import override
 
 from ftkit.data import Row
 from ftkit.errors import DataError
@@ -12,29 +13,40 @@ from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.packed_forward import PackedForward
 from ftkit.modeling.prefix_tree import PackedSequence
 from ftkit.modeling.tokenized_example import Example
-from ftkit.training.losses.loss import Method, Outcome
+from ftkit.recipe import SFT
+from ftkit.training.losses.base import Loss, LossOutput
 
-__all__ = ["demonstrations", "supervised_tokens"]
-
-
-def demonstrations() -> Method:
-    """Each row is one example, or one for each supervised turn where the template rewrites history."""
-    return Method(_render, supervised_tokens, _loss)
+__all__ = ["SFTLoss", "supervised_tokens"]
 
 
-def _render(row: Row, chat_template: ChatTemplate) -> list[Example]:
-    if row.completion is None:
-        raise DataError("the row has no answer to learn from", place=row.place)
-    return [Example((one,)) for one in chat_template.encode_examples(row.messages, row.tools, row.place)]
+class SFTLoss(Loss[SFT]):
+    """Each row is one example, or one per supervised turn where the chat template rewrites history."""
+
+    @override
+    def render(self, row: Row, chat_template: ChatTemplate) -> list[Example]:
+        if row.completion is None:
+            raise DataError("the row has no answer to learn from", place=row.place)
+        return [Example((sequence,)) for sequence in chat_template.encode_examples(row.messages, row.tools, row.place)]
+
+    @override
+    def compute(self, forward: PackedForward, pack: PackedSequence, examples: Sequence[Example]) -> LossOutput:
+        likeliest = torch.empty(len(pack.logit_indices), dtype=torch.bool, device=forward.device)
+        total = forward.loss(pack, likeliest=likeliest)[0]
+        # A prediction that several rows share counts for each of them, as in the loss.
+        return LossOutput(total, {"token_accuracy": float(pack.weights[likeliest.cpu().numpy()].sum())})
+
+    @override
+    def size(self, examples: Sequence[Example]) -> float:
+        return supervised_tokens(examples)
 
 
 def supervised_tokens(examples: Sequence[Example]) -> float:
-    """How many there are: what a batch's loss is divided by."""
-    return float(sum(one.supervised.sum() for example in examples for one in example.sequences))
+    """Count the supervised tokens of a batch.
 
+    Args:
+        examples: the batch.
 
-def _loss(forward: PackedForward, pack: PackedSequence, examples: Sequence[Example]) -> Outcome:
-    likeliest = torch.empty(len(pack.logit_indices), dtype=torch.bool, device=forward.device)
-    total = forward.loss(pack, likeliest=likeliest)[0]
-    # A prediction that several rows share counts for each of them, as in the loss.
-    return Outcome(total, {"token_accuracy": float(pack.weights[likeliest.cpu().numpy()].sum())})
+    Returns:
+        Tokens that carry loss, over all sequences.
+    """
+    return float(sum(sequence.supervised.sum() for example in examples for sequence in example.sequences))

@@ -1,0 +1,89 @@
+"""Every kind of recipe by name, and reading recipes from YAML."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from ftkit.errors import ConfigError
+from ftkit.recipe.base import Recipe
+from ftkit.registry import Registry
+from ftkit.schema.validation_errors import refusals
+
+__all__ = ["LOSSES", "load_recipe", "parse_recipe"]
+
+
+def _check(name: str, item: Any) -> type[Recipe]:
+    if not (isinstance(item, type) and issubclass(item, Recipe)):
+        raise ConfigError(f"the loss {name!r} must be a subclass of ftkit.recipe.Recipe, not {item!r}")
+    kind = item.model_fields["kind"].default
+    if kind != name:
+        raise ConfigError(f"the loss {name!r} must declare kind: Literal[{name!r}] = {name!r}, not {kind!r}")
+    return item
+
+
+LOSSES: Registry[type[Recipe]] = Registry(
+    "loss",
+    group="ftkit.losses",
+    built_in={
+        "sft": "ftkit.recipe.sft:SFT",
+        "dpo": "ftkit.recipe.dpo:DPO",
+        "reward": "ftkit.recipe.reward_model:RewardModel",
+        "rft": "ftkit.recipe.rft:RFT",
+    },
+    check=_check,
+)
+"""Every kind of recipe by its ``kind``. Packages add theirs in the entry-point group ``ftkit.losses``, scripts with
+``@LOSSES.register("name")``."""
+
+
+def parse_recipe(data: Mapping[str, Any], *, place: str = "") -> Recipe:
+    """Make a recipe from its dumped form.
+
+    Args:
+        data: ``kind`` and any of the recipe's fields.
+        place: where the data were read, as the beginning of a message, e.g. ``"recipe.yaml: "``.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ConfigError: an unknown ``kind``, or a field that is unknown or out of range.
+    """
+    kind = data.get("kind")
+    recipe = LOSSES.find(kind) if isinstance(kind, str) else None
+    if recipe is None:
+        raise ConfigError(f"{place}kind: there is no recipe {kind!r}; known are {', '.join(sorted(LOSSES.names()))}")
+    try:
+        return recipe.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{place}{refusals(error, recipe, data)}") from None
+
+
+def load_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Read a recipe from a YAML file: a mapping with ``kind`` and any of the recipe's fields.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ConfigError: no such file, not YAML, an unknown ``kind``, or a field that is unknown or out of range.
+    """
+    source = Path(path)
+    try:
+        data = yaml.safe_load(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{source}: cannot read the recipe: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source}: not valid YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{source}: a recipe is a mapping of fields, not {type(data).__name__}")
+    return parse_recipe(data, place=f"{source}: ")

@@ -1,0 +1,150 @@
+"""What the engine must know of a kind of adapter. Importing this module loads no torch."""
+
+from __future__ import annotations
+
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ftkit.errors import RefusedError
+from ftkit.recipe import Adapter
+
+if TYPE_CHECKING:  # heavy: torch, peft
+    import torch
+
+    from ftkit.training.adapters.adapted_model import AdaptedModel
+
+__all__ = ["AdapterTuner", "tuner_of"]
+
+AdapterT = TypeVar("AdapterT", bound=Adapter)
+
+
+class AdapterTuner(Generic[AdapterT]):
+    """Puts one kind of adapter on a model, and does what it needs around each training step.
+
+    A subclass is named by its adapter's :attr:`~ftkit.recipe.Adapter.tuner_class`. Most need :meth:`peft_config` alone.
+    To be imported without torch it imports peft and torch inside its methods.
+
+    Args:
+        adapter: resolved, without ``"auto"``.
+        total_steps: optimiser steps of the whole run.
+    """
+
+    def __init__(self, adapter: AdapterT, total_steps: int) -> None:
+        self.adapter = adapter
+        self.total_steps = total_steps
+
+    def peft_config(self, model: Any) -> Any:
+        """Make the PEFT configuration.
+
+        Args:
+            model: the transformers model, without the adapter.
+
+        Returns:
+            A ``peft.PeftConfig``.
+
+        Raises:
+            NotImplementedError: a tuner that overrides :meth:`attach` needs none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} makes no PEFT configuration")
+
+    def attach(self, model: Any, *, scores: bool) -> Any:
+        """Put a fresh adapter on a model; its trainable parameters are those that require gradients afterwards.
+
+        Args:
+            model: the transformers model; changed in place.
+            scores: whether the model ends in a score layer, which is trained too.
+
+        Returns:
+            What :meth:`save_pretrained` is called on: the PEFT model, or the model itself.
+
+        Raises:
+            RefusedError: PEFT cannot put the adapter on this model.
+        """
+        from peft import get_peft_model
+
+        config = self.peft_config(model)
+        config.task_type = "SEQ_CLS" if scores else "CAUSAL_LM"
+        try:
+            return get_peft_model(model, config)
+        except ValueError as error:
+            raise RefusedError(
+                f"adapter.target_modules: {error}", backend="local", fields=("adapter.target_modules",)
+            ) from None
+
+    def penalty(self, adapted: AdaptedModel) -> torch.Tensor | None:
+        """Compute a regularisation term whose gradient is added to the batch's.
+
+        Args:
+            adapted: the model in training.
+
+        Returns:
+            A scalar, or None for no term.
+        """
+        return None
+
+    def after_step(self, adapted: AdaptedModel, step: int) -> None:
+        """Act after an optimiser step, before the gradients are cleared.
+
+        Args:
+            adapted: the model in training.
+            step: the optimiser step, from 1.
+        """
+
+    def state(self, adapted: AdaptedModel) -> dict[str, Any]:
+        """Return what a checkpoint must hold besides the trainable parameters.
+
+        Args:
+            adapted: the model in training.
+
+        Returns:
+            Plain data and tensors; empty by default.
+        """
+        return {}
+
+    def load_state(self, adapted: AdaptedModel, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state` returned.
+
+        Args:
+            adapted: the model in training.
+            state: from a checkpoint.
+        """
+
+    def after_load(self, adapted: AdaptedModel) -> None:
+        """Act after the trainable parameters were replaced by those of an earlier step.
+
+        Args:
+            adapted: the model in training.
+        """
+
+    def summary(self, adapted: AdaptedModel) -> dict[str, Any]:
+        """Return what the adapter adds to the run's summary.
+
+        Args:
+            adapted: the trained model.
+
+        Returns:
+            Entries of the summary; empty by default.
+        """
+        return {}
+
+
+def tuner_of(adapter: AdapterT, total_steps: int) -> AdapterTuner[AdapterT]:
+    """Load what puts an adapter on a model.
+
+    Args:
+        adapter: resolved, without ``"auto"``.
+        total_steps: optimiser steps of the whole run.
+
+    Returns:
+        The tuner of this adapter.
+
+    Raises:
+        RefusedError: the local engine does not train this kind of adapter.
+    """
+    named = adapter.tuner_class
+    if not named:
+        raise RefusedError(
+            f"the local engine does not know the adapter {adapter.kind!r}", backend="local", fields=("adapter",)
+        )
+    made: AdapterTuner[AdapterT] = (resolve_name(named) if isinstance(named, str) else named)(adapter, total_steps)
+    return made

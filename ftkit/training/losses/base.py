@@ -1,0 +1,110 @@
+"""What the training loop must know of a loss. Importing this module loads no torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from ftkit.errors import RefusedError
+from ftkit.recipe import Recipe
+
+if TYPE_CHECKING:  # heavy: torch, transformers
+    import torch
+
+    from ftkit.data import Row
+    from ftkit.modeling.chat_template import ChatTemplate
+    from ftkit.modeling.packed_forward import PackedForward
+    from ftkit.modeling.prefix_tree import PackedSequence
+    from ftkit.modeling.tokenized_example import Example
+
+__all__ = ["Loss", "LossOutput", "loss_of"]
+
+RecipeT = TypeVar("RecipeT", bound=Recipe)
+
+
+class LossOutput(NamedTuple):
+    """The loss of one pack.
+
+    Attributes:
+        total: loss summed over the pack's examples, a scalar to call ``backward`` on.
+        metrics: other quantities, summed likewise; their means over the batch go into the step's event. SFT gives
+            ``token_accuracy``: the share of supervised tokens that the model, given all tokens before them, holds
+            likeliest. Each token counts once, whatever row it is in, as in TRL's ``mean_token_accuracy``.
+    """
+
+    total: torch.Tensor
+    metrics: Mapping[str, float]
+
+
+class Loss(ABC, Generic[RecipeT]):
+    """Computes the loss of one kind of recipe, as functions of a batch. Keeps no state between batches.
+
+    A subclass is named by its recipe's :attr:`~ftkit.recipe.Recipe.loss_class`. To be imported without torch it imports
+    torch inside its methods.
+
+    Args:
+        recipe: resolved, without ``"auto"``.
+    """
+
+    def __init__(self, recipe: RecipeT) -> None:
+        self.recipe = recipe
+
+    @abstractmethod
+    def render(self, row: Row, chat_template: ChatTemplate) -> list[Example]:
+        """Tokenise a row.
+
+        Args:
+            row: a row of the training or validation data.
+            chat_template: the model's tokenizer and chat template.
+
+        Returns:
+            The row's examples; their losses are summed.
+
+        Raises:
+            DataError: the row is not of a kind that this loss trains on.
+        """
+
+    @abstractmethod
+    def compute(self, forward: PackedForward, pack: PackedSequence, examples: Sequence[Example]) -> LossOutput:
+        """Compute the loss of a pack.
+
+        Args:
+            forward: the model.
+            pack: the examples' sequences, laid out to share prefixes.
+            examples: the examples in the pack, in the order of its sequences.
+
+        Returns:
+            The loss summed over the examples, and metrics summed likewise.
+        """
+
+    def size(self, examples: Sequence[Example]) -> float:
+        """Return what the loss of a batch is divided by, so that a batch split for computing gives the same gradient.
+
+        Args:
+            examples: the whole batch.
+
+        Returns:
+            The number of examples; losses per token return the number of supervised tokens.
+        """
+        return float(len(examples))
+
+
+def loss_of(recipe: RecipeT) -> Loss[RecipeT]:
+    """Load what computes a recipe's loss.
+
+    Args:
+        recipe: resolved, without ``"auto"``.
+
+    Returns:
+        The loss of this recipe.
+
+    Raises:
+        RefusedError: the local engine does not train this kind of recipe.
+    """
+    named = recipe.loss_class
+    if not named:
+        raise RefusedError(f"the local engine does not train {recipe.kind!r}", backend="local", fields=("kind",))
+    made: Loss[RecipeT] = (resolve_name(named) if isinstance(named, str) else named)(recipe)
+    return made
