@@ -73,8 +73,8 @@ def test_a_chosen_value_is_never_dropped(adapter):
         ("optimiser.name=adam", "--set optimiser.name=adam: optimiser has no fields in it"),
         ("adapter.kind=lara", "--set adapter.kind=lara: there is no adapter 'lara'; the adapters are lora, qlora"),
         ("adapter.kind=[1]", "there is no adapter [1]"),
-        ("adapter=lora", "adapter: 'lora' is no adapter; write LoRA()"),
-        ("adapter={rank: 2}", "adapter: Unable to extract tag using discriminator 'kind'"),
+        ("adapter=lora", "adapter: 'lora' is not an adapter; write LoRA()"),
+        ("adapter={rank: 2}", "adapter: kind is missing; known are lora, qlora"),
         ("kind=dpo", "--set kind=dpo: a recipe cannot become one of another kind"),
     ],
 )

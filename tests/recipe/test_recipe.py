@@ -149,7 +149,7 @@ def test_layers_may_be_given_as_a_list_and_are_kept_hashable() -> None:
 
 def test_help_and_the_documents_have_every_field() -> None:
     assert '    learning_rate (default "auto"): Peak learning rate' in (inspect.getdoc(ft.SFT) or "")
-    assert "    grader (required): What an answer is worth" in (inspect.getdoc(ft.RFT) or "")
+    assert "    grader (required): Gives each answer a reward" in (inspect.getdoc(ft.RFT) or "")
     assert "    rank (default 16): Rank r of the update" in (inspect.getdoc(ft.QLoRA) or "")
     for kind in (*field_table.RECIPES, *field_table.ADAPTERS):
         assert all(what for _, _, what in field_lines(kind)), kind

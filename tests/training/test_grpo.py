@@ -222,6 +222,6 @@ def test_repetition_is_the_share_of_what_came_before():
 
 
 def test_a_recipe_that_makes_no_sense_is_refused():
-    with pytest.raises(ValueError, match="weighs answers"):
+    with pytest.raises(ValueError, match="weights answers"):
         rft(importance_sampling_level="sequence", loss_type="dapo")
     assert rft(num_iterations=3).resolve(RecipeFacts(rows=6)).total_steps(6) == 12
