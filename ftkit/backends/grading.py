@@ -8,7 +8,7 @@ from ftkit.backends.answer import Request
 from ftkit.backends.protocol import Backend
 from ftkit.backends.registry import backend_of, known_backends
 from ftkit.errors import ConfigError
-from ftkit.graders import Embed, Isolation, Limits, Setting
+from ftkit.graders import Embed, Isolation, Limits, GraderContext
 from ftkit.recipe import Recipe
 from ftkit.results.answer import Answer, Sampling
 from ftkit.schema import Output
@@ -24,7 +24,7 @@ def grading_setting(
     limits: Limits | None = None,
     embedder: str | None = None,
     workers: int = 8,
-) -> Setting:
+) -> GraderContext:
     """A setting in which graders reach every model that :class:`ftkit.Model` and :class:`ftkit.Scorer` reach.
 
     Args:
@@ -37,7 +37,7 @@ def grading_setting(
     Raises:
         ConfigError: no such embedder.
     """
-    return Setting(
+    return GraderContext(
         ask=ask_model,
         scores=score_with,
         embed=None if embedder is None else embedder_of(embedder),
@@ -48,7 +48,7 @@ def grading_setting(
     )
 
 
-def setting_of(recipe: Recipe) -> Setting:
+def setting_of(recipe: Recipe) -> GraderContext:
     """Return what a recipe allows its grader.
 
     Args:
@@ -59,7 +59,7 @@ def setting_of(recipe: Recipe) -> Setting:
     """
     options = recipe.grading
     if options is None:
-        return Setting()
+        return GraderContext()
     return grading_setting(allow_python=options.allow_python, isolation=options.isolation, embedder=options.embedder)
 
 

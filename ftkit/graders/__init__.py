@@ -1,6 +1,6 @@
-"""Graders: what an answer is worth, as frozen objects that are the same thing as OpenAI's JSON."""
+"""Graders: frozen objects that score answers, with the same JSON as OpenAI's graders."""
 
-from ftkit.graders.base import Ask, Embed, Grader, Isolation, Pair, Scores, Setting, SingleGrader
+from ftkit.graders.base import Ask, Embed, Grader, GraderContext, Isolation, Pair, Scores, SingleGrader
 from ftkit.graders.function import FunctionGrader
 from ftkit.graders.grade import Grade, GraderError, Sample
 from ftkit.graders.hosted import EvaluatorGrader, HostGrader, LambdaGrader
@@ -17,6 +17,9 @@ from ftkit.graders.score_model import ScoreModelGrader
 from ftkit.graders.string_check import StringCheckGrader
 from ftkit.graders.text_similarity import TextSimilarityGrader
 
+Setting = GraderContext
+"""Older name of :class:`GraderContext`; removed in the next version."""
+
 __all__ = [
     "GRADERS",
     "AnyGrader",
@@ -26,6 +29,7 @@ __all__ = [
     "FunctionGrader",
     "Grade",
     "Grader",
+    "GraderContext",
     "GraderError",
     "GraderMessage",
     "HostGrader",

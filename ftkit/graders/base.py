@@ -1,4 +1,4 @@
-"""What every grader is, and what it may use of the world: graders themselves know no backend."""
+"""The base classes of graders, and the context that a grader runs in. Graders know no backend."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from typing_extensions import override
 
 from ftkit.errors import ConfigError
 from ftkit.graders.grade import Grade, GradingError, Sample
@@ -18,28 +19,33 @@ from ftkit.schema.frozen_model import Frozen
 from ftkit.schema.validation_errors import config_error
 from ftkit.task import Message
 
-__all__ = ["Answerlike", "Ask", "Embed", "Grader", "Isolation", "Pair", "Scores", "Setting", "SingleGrader"]
+__all__ = ["Answerlike", "Ask", "Embed", "Grader", "GraderContext", "Isolation", "Pair", "Scores", "SingleGrader"]
 
 Pair = tuple[Mapping[str, Any], Sample]
 """A row's columns (``item``) and an answer to it."""
 
 Isolation = Literal["kernel", "process"]
-"""How Python graders are kept apart. ``kernel``: in namespaces of their own, without network or files; refused where
-the machine has none. ``process``: in a process with limits alone, which can still read files and reach the network."""
+"""How Python graders are isolated. ``kernel``: in namespaces of their own, without network or files; refused where the
+machine cannot do that. ``process``: in a process with resource limits only, which can still read files and reach the
+network."""
 
 
 class Answerlike(Protocol):
-    """What a model said; :class:`ftkit.Answer` is one."""
+    """A model's answer; :class:`ftkit.Answer` is one."""
 
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """The text of the answer."""
+        ...
 
     @property
-    def error(self) -> str | None: ...
+    def error(self) -> str | None:
+        """Why there is no answer, or None."""
+        ...
 
 
 class Ask(Protocol):
-    """How a grader reaches a model: ``ftkit.backends.grading`` has one over all backends."""
+    """How a grader asks a model; ``ftkit.backends.grading`` implements it over all backends."""
 
     def __call__(
         self,
@@ -52,32 +58,32 @@ class Ask(Protocol):
         top_p: float,
         seed: int,
     ) -> Sequence[Answerlike]:
-        """Answer each prompt, in order; ``output`` is what an answer must look like, where the place can hold to it."""
+        """Answer each prompt, in order. ``output`` constrains the answers where the backend can do so."""
         ...
 
 
 Scores = Callable[[str, Sequence[Sequence[Message]]], list[float]]
-"""The scores that a reward model, by its name, gives to the last turn of each conversation."""
+"""Takes a reward model's name and conversations; returns its score of the last turn of each."""
 
 Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
-"""The embedding of each text, none of them empty; all have one length.
+"""Takes texts, none of them empty; returns the embedding of each, all of one length.
 
-Raises DataError when a text cannot be embedded, and HostError when a host cannot be asked.
+Raises DataError if a text cannot be embedded, and HostError if a host cannot be reached.
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """What graders may use.
+class GraderContext:
+    """What graders may use while they run.
 
     Attributes:
-        ask: how models are asked; None: graders that ask a model are refused.
-        scores: how reward models are asked; None: graders that need one are refused.
-        embed: how texts are embedded; None: graders that compare embeddings are refused.
-        workers: parts of ``multi``, and Python sandboxes, that run at the same time.
-        allow_python: whether ``python`` graders may run. Off unless the user says otherwise: it is foreign code.
-        isolation: of Python graders, see :data:`Isolation`.
-        limits: of Python graders: time, memory, disk, output, processes.
+        ask: asks models; None refuses graders that ask a model.
+        scores: asks reward models; None refuses graders that need one.
+        embed: embeds texts; None refuses graders that compare embeddings.
+        workers: how many parts of ``multi``, or Python sandboxes, run at the same time.
+        allow_python: whether ``python`` graders may run. Off by default, because they are untrusted code.
+        isolation: how Python graders are isolated, see :data:`Isolation`.
+        limits: resource limits of Python graders.
     """
 
     ask: Ask | None = None
@@ -90,10 +96,13 @@ class Setting:
 
 
 class Grader(Frozen, ABC):
-    """Grades answers. Frozen plain data, told apart by ``type``; the JSON of OpenAI's types is exactly OpenAI's.
+    """Grade answers.
+
+    A grader is frozen plain data. Its ``type`` names its class in :data:`ftkit.graders.GRADERS`. The JSON of OpenAI's
+    types is exactly OpenAI's.
 
     Raises:
-        ConfigError: fields that make no usable grader.
+        ConfigError: the fields do not make a usable grader.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
@@ -105,7 +114,7 @@ class Grader(Frozen, ABC):
 
     type: str
     name: str = Field(min_length=1)
-    """What the grader is called in reports."""
+    """Name of the grader in reports."""
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -115,13 +124,13 @@ class Grader(Frozen, ABC):
 
     @model_serializer(mode="wrap")
     def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """OpenAI's forms have no nulls where a field is left out."""
+        """Leave out fields that are None, as OpenAI's JSON does."""
         dumped: dict[str, Any] = handler(self)
         return {key: value for key, value in dumped.items() if value is not None}
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The lowest and the highest grade there can be."""
+        """The lowest and the highest possible grade."""
         return -math.inf, math.inf
 
     @property
@@ -132,15 +141,22 @@ class Grader(Frozen, ABC):
 
     @property
     def foreign(self) -> tuple[str, ...]:
-        """The types in it that are ftkit's own and no host takes."""
+        """The grader types in it that only ftkit has, so that no host takes them."""
         return (self.type,) if self.own else ()
 
     def reads(self) -> frozenset[str] | None:
-        """The columns of a row that the grader reads; None when only its code knows."""
+        """Say which columns of a row the grader reads.
+
+        Returns:
+            The columns' names, or None if that cannot be known without running the grader's code.
+        """
         return frozenset()
 
-    def check(self, setting: Setting) -> None:
-        """Refuse what can be known before the first answer.
+    def check(self, setting: GraderContext) -> None:
+        """Refuse, before the first answer, a grader that cannot run.
+
+        Args:
+            setting: what the grader may use.
 
         Raises:
             ConfigError: ``setting`` lacks what the grader needs, or does not allow it.
@@ -148,27 +164,44 @@ class Grader(Frozen, ABC):
         """
 
     @abstractmethod
-    def grade_many(self, pairs: Sequence[Pair], setting: Setting) -> list[Grade]:
-        """The grade of each answer, in order. An answer that cannot be graded gets 0 and the reason, and disturbs no
-        other.
+    def grade_many(self, pairs: Sequence[Pair], setting: GraderContext) -> list[Grade]:
+        """Grade answers.
+
+        An answer that cannot be graded gets 0 and the reason; the others keep their grades.
+
+        Args:
+            pairs: rows' columns, each with an answer.
+            setting: what the grader may use.
+
+        Returns:
+            The grade of each answer, in order.
 
         Raises:
-            ConfigError, MissingExtraError: as :meth:`check`.
+            ConfigError: as :meth:`check`.
+            MissingExtraError: as :meth:`check`.
         """
 
 
 class SingleGrader(Grader):
-    """A grader that looks at one answer at a time."""
+    """Base of the graders that grade one answer at a time."""
 
     @abstractmethod
     def score(self, item: Mapping[str, Any], sample: Sample) -> float:
-        """The grade of one answer.
+        """Grade one answer.
+
+        Args:
+            item: the row's columns.
+            sample: the answer.
+
+        Returns:
+            The grade.
 
         Raises:
-            GradingError: there is none.
+            GradingError: the answer cannot be graded.
         """
 
-    def grade_many(self, pairs: Sequence[Pair], setting: Setting) -> list[Grade]:
+    @override
+    def grade_many(self, pairs: Sequence[Pair], setting: GraderContext) -> list[Grade]:
         self.check(setting)
         return [self._graded(item, sample) for item, sample in pairs]
 
@@ -180,10 +213,16 @@ class SingleGrader(Grader):
 
 
 def finite(value: object) -> float:
-    """``value`` as a number.
+    """Convert a grade to a finite float.
+
+    Args:
+        value: what a grader computed.
+
+    Returns:
+        The number.
 
     Raises:
-        GradingError: it is none, or not a finite one.
+        GradingError: it is not a number, or not a finite one.
     """
     if isinstance(value, int | float):
         try:
@@ -192,9 +231,17 @@ def finite(value: object) -> float:
             number = math.inf
         if math.isfinite(number):
             return number
-    raise GradingError("other_error", f"the grade is {value!r:.100}, which is no finite number")
+    raise GradingError("other_error", f"the grade is {value!r:.100}, which is not a finite number")
 
 
 def unmet(grader: Grader, what: str) -> ConfigError:
-    """What a grader says that cannot run in its setting."""
+    """Make the error of a grader that cannot run.
+
+    Args:
+        grader: the grader.
+        what: what it lacks, and what to do.
+
+    Returns:
+        The error, to be raised.
+    """
     return ConfigError(f'grader "{grader.name}" ({grader.type}): {what}')

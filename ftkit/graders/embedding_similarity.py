@@ -1,4 +1,4 @@
-"""The cosine of texts' embeddings: each text embedded once, all together."""
+"""Cosine similarity of texts' embeddings. Each distinct text is embedded once, all in one call."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ _Found = dict[str, "Sequence[float] | GradingError"]
 
 
 def cosines(pairs: Sequence[tuple[str, str]], embed: Embed) -> list[float | GradingError]:
-    """The cosine of each pair's embeddings, from -1 to 1, or why there is none.
+    """Compute the cosine similarity of each pair of texts.
 
-    An empty text has no direction, so its cosine is 0.
+    The similarity with an empty text is 0, because it has no embedding.
+
+    Args:
+        pairs: pairs of texts.
+        embed: embeds texts.
+
+    Returns:
+        For each pair the cosine, from -1 to 1, or why there is none.
 
     Raises:
-        HostError: the host refuses the key or the model, or whatever else will not pass.
+        HostError: the host refuses the key or the model.
         ModelError: the model cannot be loaded.
     """
     found = _embedded(list(dict.fromkeys(text for pair in pairs for text in pair if text)), embed)
@@ -27,7 +34,7 @@ def cosines(pairs: Sequence[tuple[str, str]], embed: Embed) -> list[float | Grad
 
 
 def _embedded(texts: list[str], embed: Embed) -> _Found:
-    """By text. Where some cannot be embedded, the others are, in ever smaller parts."""
+    """Embed texts; if a call fails because of one text, halve the texts until the others are embedded."""
     if not texts:
         return {}
     try:

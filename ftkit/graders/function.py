@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator
+from typing_extensions import override
 
 from ftkit.errors import ConfigError
-from ftkit.graders.base import Setting, SingleGrader, finite, unmet
+from ftkit.graders.base import GraderContext, SingleGrader, finite, unmet
 from ftkit.graders.grade import GradingError, Sample
 from ftkit.schema import load_class
 
@@ -20,15 +21,15 @@ __all__ = ["FunctionGrader"]
 
 
 class FunctionGrader(SingleGrader):
-    """A function of your own: ``def grade(sample: dict, item: dict) -> float``, as a ``python`` grader's is.
+    """Grade with a Python function: ``def grade(sample: dict, item: dict) -> float``, as in a ``python`` grader.
 
-    ``sample`` holds ``output_text``, ``output_json`` (None when the answer is no JSON) and ``output_tools``; ``item``
-    holds the row's columns. It runs in this process, trusted, and so may import what it likes; a run loads it in its
-    worker process, which is why it must be a function that can be imported. An exception gives 0 and is counted as
-    ``other_error``. ftkit's own; no host takes it.
+    ``sample`` holds ``output_text``, ``output_json`` (None if the answer is not JSON) and ``output_tools``; ``item``
+    holds the row's columns. The function is trusted: it runs in this process and may import anything. A training run
+    loads it in its worker process, so it must be importable. An exception gives 0 and counts as ``other_error``. No
+    host takes this type.
 
     Raises:
-        ConfigError: a lambda, a function inside another, one of the script that is running, or none at all.
+        ConfigError: the function is a lambda, is nested in another function, or is defined in the running script.
     """
 
     own: ClassVar[bool] = True
@@ -43,12 +44,15 @@ class FunctionGrader(SingleGrader):
     def _named(cls, given: object) -> object:
         return _name_of(given) if callable(given) else given
 
+    @override
     def reads(self) -> None:
         return None
 
-    def check(self, setting: Setting) -> None:
+    @override
+    def check(self, setting: GraderContext) -> None:
         self._load()
 
+    @override
     def score(self, item: Mapping[str, Any], sample: Sample) -> float:
         try:
             found = self._load()(sample.namespace(), dict(item))
@@ -59,7 +63,7 @@ class FunctionGrader(SingleGrader):
     def _load(self) -> Callable[[dict[str, Any], dict[str, Any]], object]:
         found = _loaded(self.function)
         if not callable(found):
-            raise unmet(self, f"{self.function} is a {type(found).__name__}, no function")
+            raise unmet(self, f"{self.function} is a {type(found).__name__}, not a function")
         return found  # type: ignore[no-any-return]
 
 
@@ -69,17 +73,17 @@ def _loaded(name: str) -> Any:
 
 
 def _name_of(function: Callable[..., object]) -> str:
-    """What a worker process finds the function by."""
+    """Name the function so that a worker process can import it."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if name is None or module is None:
-        raise ConfigError(f"{function!r} has no name to be imported by; give a plain function")
+        raise ConfigError(f"{function!r} has no name that can be imported; pass a plain function")
     if "<" in name:  # <lambda>, <locals>
-        what = "a lambda" if "<lambda>" in name else f"{name}, a function inside another"
-        raise ConfigError(f"{what} cannot be found again by a worker process; define it at the top of a module")
+        what = "a lambda" if "<lambda>" in name else f"{name}, a function nested in another"
+        raise ConfigError(f"{what} cannot be imported by a worker process; define it at the top level of a module")
     if module == "__main__":
         raise ConfigError(
             f"{name} is defined in the script or notebook that is running, which a worker process must not run again; "
-            "put it into a file of its own and import it from there, or give "
+            "move it into a file of its own and import it from there, or pass "
             f'"path/to/file.py:{name}"'
         )
     source = inspect.getsourcefile(function) if inspect.isfunction(function) else None

@@ -1,10 +1,12 @@
-"""What a grader is given, and what it gives back."""
+"""The input and the output of a grader."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from typing_extensions import override
 
 from ftkit.errors import OutputError
 from ftkit.schema.json_text import read_json
@@ -21,15 +23,15 @@ GraderError = Literal[
     "model_grader_server_error",
     "model_grader_parse_error",
 ]
-"""Why an answer could not be graded, in the words by which OpenAI's jobs and its grader endpoint count it.
+"""Why an answer could not be graded, in the terms of OpenAI's fine-tuning jobs and grader endpoint.
 
 - ``sample_parse_error``: the template reads ``sample.output_json`` and the answer is not JSON.
-- ``invalid_variable_error``: the template reads what the row or the answer does not have.
+- ``invalid_variable_error``: the template reads something that the row or the answer lacks.
 - ``python_grader_server_error``: the sandbox could not run, or stopped the code at a limit.
 - ``python_grader_runtime_error``: the code raised an exception or gave no number.
-- ``model_grader_server_error``: the model could not be asked.
-- ``model_grader_parse_error``: what the model said is no grade.
-- ``other_error``: all else.
+- ``model_grader_server_error``: the model could not be reached.
+- ``model_grader_parse_error``: the model's answer is not a grade.
+- ``other_error``: anything else.
 
 Source: https://platform.openai.com/docs/api-reference/graders/run
 """
@@ -37,12 +39,12 @@ Source: https://platform.openai.com/docs/api-reference/graders/run
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An answer, as a grader sees it.
+    """The answer to grade.
 
     Attributes:
-        text: what the model said; ``{{sample.output_text}}``.
-        tool_calls: the calls it made, in OpenAI's form; ``{{sample.output_tools}}``.
-        prompt: the conversation that was asked; reward models and judges of whole conversations read it.
+        text: the model's text; ``{{sample.output_text}}``.
+        tool_calls: its tool calls, in OpenAI's form; ``{{sample.output_tools}}``.
+        prompt: the conversation before the answer; reward models read it.
     """
 
     text: str
@@ -51,7 +53,7 @@ class Sample:
 
     @property
     def json(self) -> Any:
-        """The answer as a JSON value, or None when it is not one; ``{{sample.output_json}}``."""
+        """The answer as a JSON value, or None if it is not JSON; ``{{sample.output_json}}``."""
         try:
             return read_json(self.text)
         except OutputError:
@@ -59,13 +61,16 @@ class Sample:
 
     @property
     def message(self) -> Message:
-        """The answer as an assistant turn."""
-        said: Message = {"role": "assistant", "content": self.text}
-        return {**said, "tool_calls": [dict(call) for call in self.tool_calls]} if self.tool_calls else said
+        """The answer as an assistant message."""
+        message: Message = {"role": "assistant", "content": self.text}
+        return {**message, "tool_calls": [dict(call) for call in self.tool_calls]} if self.tool_calls else message
 
     def namespace(self) -> dict[str, Any]:
-        """The answer as plain values, as templates and Python graders read it: ``output_text``, ``output_json`` (None
-        when it is no JSON), ``output_tools``, and ``choices``, which holds the one answer as an API would.
+        """Convert the answer to plain values, as templates and Python graders read it.
+
+        Returns:
+            ``output_text``, ``output_json`` (None if it is not JSON), ``output_tools``, and ``choices``, which holds
+            the answer in the shape of an API's response.
         """
         return {
             "output_text": self.text,
@@ -77,12 +82,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """How good an answer is.
+    """The grade of one answer.
 
     Attributes:
-        reward: the grade; 0.0 when it could not be made. Of ``multi`` it is made with 0 for the parts that failed.
-        parts: what a grader of several parts found for each, by name.
-        error: why there is no grade (of ``multi``: why the first part that failed has none), see :data:`GraderError`.
+        reward: the grade; 0.0 if the answer could not be graded. ``multi`` counts 0 for each part that failed.
+        parts: the grade of each part, by name, for graders with several parts.
+        error: why there is no grade, see :data:`GraderError`; for ``multi``, the error of the first part that failed.
         detail: one sentence about the error.
     """
 
@@ -93,7 +98,7 @@ class Grade:
 
 
 class GradingError(Exception):
-    """Raised inside a grader that cannot grade one answer; it becomes a :class:`Grade` of 0 that says why."""
+    """A grader cannot grade one answer. The answer gets a :class:`Grade` of 0 with the reason."""
 
     def __init__(self, error: GraderError, detail: str) -> None:
         super().__init__(detail)
@@ -101,5 +106,7 @@ class GradingError(Exception):
         self.detail = detail
 
     @property
+    @override
     def grade(self) -> Grade:
+        """The grade of 0 that carries this error."""
         return Grade(0.0, error=self.error, detail=self.detail)

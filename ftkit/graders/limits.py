@@ -1,4 +1,4 @@
-"""What foreign code may use."""
+"""Resource limits of untrusted code."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ __all__ = ["Limits"]
 
 
 class Limits(BaseModel):
-    """Bounds of a Python grader. Time, memory and disk are OpenAI's own
-    (https://platform.openai.com/docs/guides/graders#python-graders: 2 minutes, 2 GB, 1 GB).
+    """Resource limits of a Python grader.
+
+    Time, memory and disk are OpenAI's limits (2 minutes, 2 GB, 1 GB; source:
+    https://platform.openai.com/docs/guides/graders#python-graders).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     seconds: float = Field(default=120.0, gt=0)
-    """For one answer; loading the code counts as one more."""
+    """Seconds for one answer; loading the code counts as one more answer."""
     memory_bytes: int = Field(default=2 * 1024**3, ge=64 * 1024**2)
-    """Address space of each process."""
+    """Bytes of address space of each process."""
     disk_bytes: int = Field(default=1024**3, ge=1024**2)
-    """The temporary folder and each file in it; held in memory, where the kernel isolates."""
+    """Bytes of the temporary folder, and of each file in it; held in memory with ``kernel`` isolation."""
     output_bytes: int = Field(default=1024**2, ge=1024)
-    """Written to standard output and error while one answer is graded."""
+    """Bytes written to standard output and error while one answer is graded."""
     processes: int = Field(default=16, ge=1)
-    """Processes and threads at the same time."""
+    """Number of processes and threads at the same time."""

@@ -1,4 +1,4 @@
-"""Graders from files."""
+"""Load graders from files and plain data."""
 
 from __future__ import annotations
 
@@ -16,10 +16,17 @@ __all__ = ["grader_of", "load_grader"]
 
 
 def load_grader(path: str | os.PathLike[str]) -> Grader:
-    """Read a grader from a JSON or YAML file: OpenAI's form, or that of ftkit's own types.
+    """Load a grader from a JSON or YAML file.
+
+    Args:
+        path: the file. OpenAI's types are in OpenAI's form.
+
+    Returns:
+        The grader.
 
     Raises:
-        ConfigError: no such file, not JSON or YAML, an unknown ``type``, or a field that is unknown or makes no sense.
+        ConfigError: the file cannot be read, is neither JSON nor YAML, or has an unknown type, an unknown field or an
+            invalid value.
     """
     source = Path(path)
     try:
@@ -35,10 +42,16 @@ def load_grader(path: str | os.PathLike[str]) -> Grader:
 
 
 def grader_of(data: Any) -> Grader:
-    """The grader that plain ``data`` is.
+    """Make a grader from plain data.
+
+    Args:
+        data: a mapping with ``type`` and the type's fields.
+
+    Returns:
+        The grader.
 
     Raises:
-        ConfigError: it is none; names the fields.
+        ConfigError: the data do not describe a grader; the message names the field.
     """
     if not isinstance(data, dict):
         raise ConfigError(f"a grader is a mapping of fields, not {type(data).__name__}")

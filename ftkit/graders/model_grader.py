@@ -1,4 +1,4 @@
-"""What graders that ask a model share: the prompt as a template, how it is drawn, the answer read."""
+"""The base class of graders that ask a model: the prompt template, sampling, and reading of the answer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from typing_extensions import override
 
 from ftkit.errors import ConfigError, OutputError
-from ftkit.graders.base import Answerlike, Ask, Grader, Pair, Setting, unmet
+from ftkit.graders.base import Answerlike, Ask, Grader, GraderContext, Pair, unmet
 from ftkit.graders.grade import Grade, GradingError, Sample
 from ftkit.graders.template import Template
 from ftkit.schema import JsonOutput
@@ -19,10 +20,11 @@ from ftkit.task import Message
 __all__ = ["GraderMessage", "ModelGrader", "SamplingParams", "TextPart"]
 
 _MAX_TOKENS = 1024
+"""Tokens of an answer if ``max_completions_tokens`` is not set."""
 
 
 class TextPart(BaseModel):
-    """A part of a message's content; OpenAI also takes images and audio, which are refused here."""
+    """A text part of a message. OpenAI also takes images and audio, which are refused here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,7 +33,7 @@ class TextPart(BaseModel):
 
 
 class GraderMessage(BaseModel):
-    """A message of the prompt; its texts are templates."""
+    """A message of the prompt. Its texts are templates."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,7 +47,7 @@ class GraderMessage(BaseModel):
         for part in content if isinstance(content, list | tuple) else (content,):
             kind = part.get("type") if isinstance(part, dict) else None
             if kind not in (None, "input_text", "output_text"):
-                raise ConfigError(f"{kind}: graders here read texts alone; leave the part out")
+                raise ConfigError(f"{kind}: graders that run here take text only; remove the part")
         return content
 
     @field_validator("content")
@@ -60,16 +62,29 @@ class GraderMessage(BaseModel):
         return {key: value for key, value in handler(self).items() if value is not None}
 
     @property
+    @override
     def templates(self) -> tuple[Template, ...]:
+        """The template of each part."""
         return tuple(Template.of(text) for text in _texts(self.content))
 
     def render(self, item: Mapping[str, Any], sample: Sample) -> Message:
-        """The message with values in it; several parts are lines of one text."""
+        """Fill in the templates.
+
+        Args:
+            item: the row's columns.
+            sample: the answer.
+
+        Returns:
+            The message; several parts become lines of one text.
+
+        Raises:
+            GradingError: a variable has no value.
+        """
         return {"role": self.role, "content": "\n".join(one.render(item, sample) for one in self.templates)}
 
 
 class SamplingParams(BaseModel):
-    """How the model is drawn from, in OpenAI's words. What is left out is greedy, with 1,024 tokens at most."""
+    """Sampling parameters, with OpenAI's names. The default is greedy decoding of at most 1,024 tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -77,9 +92,9 @@ class SamplingParams(BaseModel):
     top_p: float | None = Field(default=None, gt=0, le=1)
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_completions_tokens: int | None = Field(default=None, ge=1)
-    """OpenAI spells it so."""
+    """Most tokens of an answer. OpenAI spells the field this way."""
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
-    """For hosts that run the grader; refused where the grader runs here, as nothing could honour it."""
+    """For hosts that run the grader. Refused where ftkit runs it, because it cannot be honoured."""
 
     @model_serializer(mode="wrap")
     def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -87,26 +102,29 @@ class SamplingParams(BaseModel):
 
 
 class ModelGrader(Grader):
-    """A grader that asks a model, here any that :class:`ftkit.Model` can name.
+    """Base of the graders that ask a model; any that :class:`ftkit.Model` can name.
 
-    The model is held to a JSON form where its place can do so; a bare number or label is read too.
+    The answer is constrained to a JSON schema where the backend can do so; a bare number or label is read too.
     """
 
     model: str = Field(min_length=1)
-    """``"backend:model"``, as :class:`ftkit.Model` takes it; a bare name is OpenAI's, as in OpenAI's own JSON."""
+    """``"backend:model"``, as :class:`ftkit.Model` takes it. A bare name is a model of OpenAI, as in OpenAI's JSON."""
     input: tuple[GraderMessage, ...] = Field(min_length=1)
     """The prompt."""
 
+    @override
     def reads(self) -> frozenset[str]:
         return frozenset(
             column for message in self.input for template in message.templates for column in template.columns
         )
 
-    def check(self, setting: Setting) -> None:
+    @override
+    def check(self, setting: GraderContext) -> None:
         self._ask(setting)
 
-    def grade_many(self, pairs: Sequence[Pair], setting: Setting) -> list[Grade]:
-        ask, drawn = self._ask(setting), self._drawn()
+    @override
+    def grade_many(self, pairs: Sequence[Pair], setting: GraderContext) -> list[Grade]:
+        ask, sampling = self._ask(setting), self._sampling()
         grades: dict[int, Grade] = {}
         prompts: dict[int, list[Message]] = {}
         for at, (item, sample) in enumerate(pairs):
@@ -118,37 +136,47 @@ class ModelGrader(Grader):
             answers = ask(
                 self.model,
                 list(prompts.values()),
-                output=self.wanted(),
-                max_output_tokens=drawn.max_completions_tokens or _MAX_TOKENS,
-                temperature=drawn.temperature or 0.0,
-                top_p=drawn.top_p or 1.0,
-                seed=drawn.seed or 0,
+                output=self.answer_output(),
+                max_output_tokens=sampling.max_completions_tokens or _MAX_TOKENS,
+                temperature=sampling.temperature or 0.0,
+                top_p=sampling.top_p or 1.0,
+                seed=sampling.seed or 0,
             )
             grades |= {at: self._graded(answer) for at, answer in zip(prompts, answers, strict=True)}
         return [grades[at] for at in range(len(pairs))]
 
     @abstractmethod
-    def wanted(self) -> JsonOutput:
-        """The form that the model's answer should have."""
+    def answer_output(self) -> JsonOutput:
+        """Return the output type that constrains the model's answer.
 
-    @abstractmethod
-    def read(self, said: Any) -> float:
-        """The grade in what the model said: the JSON value, or the text where it was no JSON.
-
-        Raises:
-            GradingError: there is none in it.
+        Returns:
+            A JSON output.
         """
 
-    def _drawn(self) -> SamplingParams:
+    @abstractmethod
+    def read(self, content: Any) -> float:
+        """Read the grade from the model's answer.
+
+        Args:
+            content: the JSON value, or the text if it is not JSON.
+
+        Returns:
+            The grade.
+
+        Raises:
+            GradingError: the answer holds no grade.
+        """
+
+    def _sampling(self) -> SamplingParams:
         return SamplingParams()
 
-    def _ask(self, setting: Setting) -> Ask:
+    def _ask(self, setting: GraderContext) -> Ask:
         if setting.ask is None:
-            raise unmet(self, "nothing here can ask a model")
-        if self._drawn().reasoning_effort is not None:
+            raise unmet(self, "no model can be asked from here")
+        if self._sampling().reasoning_effort is not None:
             raise unmet(
                 self,
-                "sampling_params.reasoning_effort: models that are asked from here take none; leave it out, or let a "
+                "sampling_params.reasoning_effort: not supported where ftkit runs the grader; remove it, or let a "
                 "host run the grader",
             )
         return setting.ask
@@ -157,16 +185,23 @@ class ModelGrader(Grader):
         if answer.error is not None:
             return Grade(0.0, error="model_grader_server_error", detail=f"{self.model}: {answer.error}")
         try:
-            return Grade(self.read(_said(answer.text)))
+            return Grade(self.read(_content(answer.text)))
         except GradingError as error:
             return error.grade
 
-    def unread(self, said: Any) -> GradingError:
-        """What to raise for an answer that holds no grade."""
-        return GradingError("model_grader_parse_error", f"{self.model} gave no grade but {said!r:.200}")
+    def unread(self, content: Any) -> GradingError:
+        """Make the error of an answer that holds no grade.
+
+        Args:
+            content: the answer.
+
+        Returns:
+            The error, to be raised.
+        """
+        return GradingError("model_grader_parse_error", f"{self.model} gave no grade but {content!r:.200}")
 
 
-def _said(text: str) -> Any:
+def _content(text: str) -> Any:
     try:
         return read_json(text)
     except OutputError:
@@ -176,5 +211,5 @@ def _said(text: str) -> Any:
 def _texts(content: str | TextPart | tuple[str | TextPart, ...]) -> tuple[str, ...]:
     parts = content if isinstance(content, tuple) else (content,)
     if not parts:
-        raise ConfigError("a message without content asks nothing")
+        raise ConfigError("a message must have content")
     return tuple(part if isinstance(part, str) else part.text for part in parts)

@@ -1,4 +1,4 @@
-"""Several graders made one by a formula."""
+"""Combine several graders by a formula."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from ftkit.errors import ConfigError
-from ftkit.graders.base import Grader, Pair, Setting, finite
+from ftkit.graders.base import Grader, GraderContext, Pair, finite
 from ftkit.graders.expression import FUNCTIONS, Expression
 from ftkit.graders.grade import Grade, GradingError
 from ftkit.graders.registry import AnyPart
@@ -17,18 +18,19 @@ from ftkit.graders.registry import AnyPart
 __all__ = ["MultiGrader"]
 
 _DIGITS = 12
-"""Grades are rounded, so that 0.1*a + 0.2*b + 0.7*c of three times 1 is 1, and counts as full success."""
+"""Grades are rounded to this many digits, so that 0.1*a + 0.2*b + 0.7*c is 1 if all three are 1."""
 
 
 class MultiGrader(Grader):
-    """A formula over the grades of several graders (https://platform.openai.com/docs/guides/graders#multigraders).
+    """Combine the grades of several graders by a formula.
 
         MultiGrader(graders={"right": …, "short": …}, calculate_output="0.8*right + 0.2*short")
 
-    A part that fails counts 0 in the formula; the grade keeps its reason. Parts are graded at the same time.
+    A part that fails counts 0 in the formula; the grade keeps its reason. Parts are graded in parallel. Source:
+    https://platform.openai.com/docs/guides/graders#multigraders
 
     Raises:
-        ConfigError: a formula that is none, or that names a grader which is not there.
+        ConfigError: the formula is invalid, or names a grader that is not among ``graders``.
     """
 
     composable: ClassVar[bool] = False
@@ -36,7 +38,7 @@ class MultiGrader(Grader):
     type: Literal["multi"] = "multi"
     name: str = "multi"
     graders: dict[str, AnyPart] = Field(min_length=1)
-    """By the names that stand in the formula."""
+    """The graders, by the names that the formula uses."""
     calculate_output: str
     """Numbers, the graders' names, ``+ - * / ^``, parentheses, ``min max abs floor ceil exp sqrt log``."""
 
@@ -44,7 +46,7 @@ class MultiGrader(Grader):
     def _fits(self) -> MultiGrader:
         for name in self.graders:
             if not name.isidentifier() or name in FUNCTIONS:
-                raise ConfigError(f'graders: "{name}" cannot stand in a formula; write letters, digits and _')
+                raise ConfigError(f'graders: "{name}" cannot be used in a formula; use letters, digits and _')
         missing = Expression.of(self.calculate_output).names - self.graders.keys()
         if missing:
             raise ConfigError(
@@ -53,15 +55,18 @@ class MultiGrader(Grader):
         return self
 
     @property
+    @override
     def bounds(self) -> tuple[float, float]:
         ends = {name: part.bounds for name, part in self.graders.items()}
         low, high = Expression.of(self.calculate_output).bounds(ends)
         return round(low, _DIGITS), round(high, _DIGITS)
 
     @property
+    @override
     def foreign(self) -> tuple[str, ...]:
         return tuple(word for part in self.graders.values() for word in part.foreign)
 
+    @override
     def reads(self) -> frozenset[str] | None:
         found: frozenset[str] = frozenset()
         for part in self.graders.values():
@@ -71,11 +76,13 @@ class MultiGrader(Grader):
             found |= columns
         return found
 
-    def check(self, setting: Setting) -> None:
+    @override
+    def check(self, setting: GraderContext) -> None:
         for part in self.graders.values():
             part.check(setting)
 
-    def grade_many(self, pairs: Sequence[Pair], setting: Setting) -> list[Grade]:
+    @override
+    def grade_many(self, pairs: Sequence[Pair], setting: GraderContext) -> list[Grade]:
         self.check(setting)
         with ThreadPoolExecutor(min(setting.workers, len(self.graders)), thread_name_prefix="grade") as pool:
             running = {name: pool.submit(part.grade_many, pairs, setting) for name, part in self.graders.items()}

@@ -1,4 +1,4 @@
-"""A learned reward: the score of a reward model."""
+"""Grade by the score of a reward model."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from ftkit.errors import DataError
-from ftkit.graders.base import Grader, Pair, Scores, Setting, finite, unmet
+from ftkit.graders.base import Grader, GraderContext, Pair, Scores, finite, unmet
 from ftkit.graders.grade import Grade, GradingError
 from ftkit.task import Message
 
@@ -16,10 +17,10 @@ __all__ = ["RewardModelGrader"]
 
 
 class RewardModelGrader(Grader):
-    """The score that a reward model gives to the answer after its prompt; with it ``RFT`` is RLHF.
+    """Grade by the score that a reward model gives to the answer. ``RFT`` with this grader is RLHF.
 
-    Scores have no scale of their own: only differences between answers to one prompt mean something. ftkit's own; no
-    host takes it.
+    Scores have no absolute scale: only differences between answers to the same prompt are meaningful. No host takes
+    this type.
     """
 
     own: ClassVar[bool] = True
@@ -27,25 +28,27 @@ class RewardModelGrader(Grader):
     type: Literal["reward_model"] = "reward_model"
     name: str = "reward_model"
     model: str = Field(min_length=1)
-    """As :class:`ftkit.Scorer` takes it: ``"local:<id of a run>"`` or ``"local:<folder>"``."""
+    """The reward model, as :class:`ftkit.Scorer` takes it: ``"local:<id of a run>"`` or ``"local:<folder>"``."""
 
-    def check(self, setting: Setting) -> None:
+    @override
+    def check(self, setting: GraderContext) -> None:
         if setting.scores is None:
-            raise unmet(self, "nothing here can ask a reward model")
+            raise unmet(self, "no reward model can be asked from here")
 
-    def grade_many(self, pairs: Sequence[Pair], setting: Setting) -> list[Grade]:
+    @override
+    def grade_many(self, pairs: Sequence[Pair], setting: GraderContext) -> list[Grade]:
         if setting.scores is None:
-            raise unmet(self, "nothing here can ask a reward model")
+            raise unmet(self, "no reward model can be asked from here")
         scores = setting.scores
         conversations: list[list[Message]] = [[*sample.prompt, sample.message] for _, sample in pairs]
         if not conversations:
             return []
         try:
             return [_grade(score) for score in scores(self.model, conversations)]
-        except DataError:  # one of them is too long; the others still have a score
-            return [self._alone(scores, one) for one in conversations]
+        except DataError:  # one conversation is too long; score the others alone
+            return [self._score_alone(scores, one) for one in conversations]
 
-    def _alone(self, scores: Scores, conversation: Sequence[Message]) -> Grade:
+    def _score_alone(self, scores: Scores, conversation: Sequence[Message]) -> Grade:
         try:
             return _grade(*scores(self.model, [conversation]))
         except DataError as error:

@@ -1,4 +1,4 @@
-"""How much of an answer keeps a JSON Schema, and how many of its fields are right."""
+"""Grade a JSON answer by its validity against a schema and by its fields."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
+from typing_extensions import override
 
 from ftkit.errors import ConfigError, OutputError
-from ftkit.graders.base import Grader, Pair, Setting
+from ftkit.graders.base import Grader, GraderContext, Pair
 from ftkit.graders.grade import Grade, GradingError, Sample
 from ftkit.graders.template import Template
 from ftkit.schema import JsonOutput, output_of
@@ -22,14 +23,14 @@ _ABSENT: Any = object()
 
 
 class SchemaGrader(Grader):
-    """The weighted mean, from 0 to 1, of three things: the answer is one JSON value, it keeps the schema entirely, and
-    the share of its fields that are right.
+    """Grade a JSON answer from 0 to 1 by a weighted mean of three parts.
 
-    A field is right when it is the reference's; without a reference, when it is there and the schema finds no fault in
-    it. ``Grade.parts`` has ``json``, ``schema`` and every field. ftkit's own; no host takes it.
+    The parts are: the answer is one JSON value; it is valid against the schema; the share of its fields that are right.
+    A field is right if it equals the reference's field; without a reference, if it is present and valid.
+    ``Grade.parts`` has ``json``, ``schema`` and every field. No host takes this type.
 
     Raises:
-        ConfigError: no usable schema, weights that are all 0, or weights of fields that the schema does not have.
+        ConfigError: the schema is unusable, all weights are 0, or a weight names a field that the schema lacks.
     """
 
     own: ClassVar[bool] = True
@@ -38,15 +39,15 @@ class SchemaGrader(Grader):
     json_schema: dict[str, Any]
     """A JSON Schema; or, in Python, a pydantic class."""
     reference: str | None = None
-    """The right record, as one variable: ``"{{item.record}}"``, an object or its JSON text. None: validity alone."""
+    """The right record as one variable: ``"{{item.record}}"``, an object or JSON text. None grades validity only."""
     json_weight: float = Field(default=0.1, ge=0)
-    """Of being one JSON value."""
+    """Weight of being one JSON value."""
     schema_weight: float = Field(default=0.2, ge=0)
-    """Of keeping the schema."""
+    """Weight of being valid against the schema."""
     fields_weight: float = Field(default=0.7, ge=0)
-    """Of the fields' share."""
+    """Weight of the share of right fields."""
     field_weights: dict[str, float] = Field(default_factory=dict)
-    """Weights of fields among each other; 1 where none is given."""
+    """Weight of each field among the fields; the default is 1."""
 
     @field_validator("json_schema", mode="before")
     @classmethod
@@ -55,7 +56,7 @@ class SchemaGrader(Grader):
             return JsonOutput(json_schema=given).json_schema
         output = output_of(given)[0]
         if not isinstance(output, JsonOutput):
-            raise ConfigError(f"{given!r} is not answered by JSON; give a pydantic class or a JSON Schema")
+            raise ConfigError(f"{given!r} is not a JSON output; pass a pydantic class or a JSON Schema")
         return output.json_schema
 
     @model_validator(mode="after")
@@ -67,13 +68,13 @@ class SchemaGrader(Grader):
                 f"field_weights: the schema has no {', '.join(sorted(unknown))}; it has {', '.join(fields)}"
             )
         if any(not weight >= 0 for weight in self.field_weights.values()):
-            raise ConfigError("field_weights: a weight is 0 or more")
+            raise ConfigError("field_weights: a weight must be 0 or more")
         if self.json_weight + self.schema_weight + (self.fields_weight if self._weights() else 0) <= 0:
-            raise ConfigError("every weight is 0, so that every grade would be; give one of them a weight")
+            raise ConfigError("every weight is 0, so every grade would be 0; set at least one weight")
         if self.reference is not None:
             found = Template.of(self.reference)
             if len(found.paths) != 1 or self.reference.strip() != f"{{{{{self.reference.strip()[2:-2]}}}}}":
-                raise ConfigError('reference: write one variable alone, like "{{item.record}}"')
+                raise ConfigError('reference: write exactly one variable, such as "{{item.record}}"')
         return self
 
     @property
@@ -85,13 +86,16 @@ class SchemaGrader(Grader):
         return weights if any(weights.values()) else {}
 
     @property
+    @override
     def bounds(self) -> tuple[float, float]:
         return 0.0, 1.0
 
+    @override
     def reads(self) -> frozenset[str]:
         return frozenset() if self.reference is None else Template.of(self.reference).columns
 
-    def grade_many(self, pairs: Sequence[Pair], setting: Setting) -> list[Grade]:
+    @override
+    def grade_many(self, pairs: Sequence[Pair], setting: GraderContext) -> list[Grade]:
         self.check(setting)
         output, weights = self._output, self._weights()
         found = []
@@ -134,7 +138,7 @@ class SchemaGrader(Grader):
             except OutputError as error:
                 raise GradingError("invalid_variable_error", f"{self.reference}: {error.message}") from None
         if not isinstance(found, dict):
-            raise GradingError("invalid_variable_error", f"{self.reference} is no object with fields")
+            raise GradingError("invalid_variable_error", f"{self.reference} is not an object")
         return found
 
 
@@ -144,6 +148,6 @@ def _same(value: Mapping[str, Any], wanted: Mapping[str, Any], name: str) -> boo
 
 
 def _faulty(name: str, problems: Sequence[OutputError]) -> bool:
-    """Whether one of the problems is at the field or inside of it."""
+    """Return whether a problem lies at the field or inside it."""
     place = json_path([name])
     return any(one.path == place or one.path.startswith((f"{place}.", f"{place}[")) for one in problems)

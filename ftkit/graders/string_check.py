@@ -1,4 +1,4 @@
-"""Graders that compare two texts: equal or not, contained or not."""
+"""Grade by comparing two texts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import field_validator
+from typing_extensions import override
 
 from ftkit.graders.base import SingleGrader
 from ftkit.graders.grade import Sample
@@ -15,18 +16,19 @@ __all__ = ["StringCheckGrader"]
 
 
 class StringCheckGrader(SingleGrader):
-    """1 when ``input`` passes the check against ``reference``, else 0
-    (https://platform.openai.com/docs/guides/graders#string-check-graders).
+    """Grade 1 if ``input`` passes the comparison with ``reference``, else 0.
+
+    Source: https://platform.openai.com/docs/guides/graders#string-check-graders
     """
 
     type: Literal["string_check"] = "string_check"
     name: str = "string_check"
     input: str = "{{sample.output_text}}"
-    """Template of the text that is checked."""
+    """Template of the text to check."""
     reference: str
-    """Template of the text that it is checked against."""
+    """Template of the text to compare with."""
     operation: Literal["eq", "ne", "like", "ilike"] = "eq"
-    """``eq``: the same text. ``ne``: another. ``like``: ``input`` contains ``reference``; ``ilike``: in any case."""
+    """``eq``: equal; ``ne``: not equal; ``like``: ``input`` contains ``reference``; ``ilike``: so, ignoring case."""
 
     @field_validator("input", "reference")
     @classmethod
@@ -35,12 +37,15 @@ class StringCheckGrader(SingleGrader):
         return source
 
     @property
+    @override
     def bounds(self) -> tuple[float, float]:
         return 0.0, 1.0
 
+    @override
     def reads(self) -> frozenset[str]:
         return Template.of(self.input).columns | Template.of(self.reference).columns
 
+    @override
     def score(self, item: Mapping[str, Any], sample: Sample) -> float:
         text, wanted = (Template.of(source).render(item, sample) for source in (self.input, self.reference))
         match self.operation:

@@ -1,6 +1,7 @@
-"""Templates in graders: ``{{item.answer}}``, ``{{ sample.output_tools[0].function.name }}``.
+"""Templates of graders: ``{{item.answer}}``, ``{{ sample.output_tools[0].function.name }}``.
 
-The form is OpenAI's (https://platform.openai.com/docs/guides/graders#templating): a namespace, then keys and indices.
+A variable is a namespace followed by keys and indices, as OpenAI defines it
+(https://platform.openai.com/docs/guides/graders#templating).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _SAMPLE = ("output_text", "output_json", "output_tools", "choices")
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """One ``namespace.key[index]``."""
+    """A variable: ``namespace.key[index]``."""
 
     text: str
     namespace: str
@@ -34,10 +35,16 @@ class Path:
     @staticmethod
     @functools.lru_cache(maxsize=512)
     def of(text: str) -> Path:
-        """The path that ``text`` writes.
+        """Parse a variable, or return it from a cache.
+
+        Args:
+            text: the text between the braces.
+
+        Returns:
+            The parsed path.
 
         Raises:
-            ConfigError: it is none, or its namespace does not exist.
+            ConfigError: the text is not a path, or its namespace does not exist.
         """
         written = text.strip()
         namespace = re.split(r"[.\[]", written, maxsplit=1)[0]
@@ -49,21 +56,29 @@ class Path:
             step = _STEP.match(written, at)
             if step is None:
                 raise ConfigError(
-                    f'"{{{{{text}}}}}" is no path at "{written[at:]}"; write {{{{item.key}}}}, {{{{item.list[0].key}}}}'
+                    f'"{{{{{text}}}}}" is not a path at "{written[at:]}"; write {{{{item.key}}}} or {{{{item.a[0]}}}}'
                 )
             steps.append(int(step["index"]) if step["index"] is not None else step["name"] or step["key"])
             at = step.end()
         if not steps:
             raise ConfigError(f'"{{{{{text}}}}}" names nothing in {namespace}; write {{{{{namespace}.key}}}}')
         if namespace == "sample" and steps[0] not in _SAMPLE:
-            raise ConfigError(f'"{{{{{text}}}}}": of an answer there are {", ".join(_SAMPLE)}')
+            raise ConfigError(f'"{{{{{text}}}}}": an answer has {", ".join(_SAMPLE)}')
         return Path(written, namespace, tuple(steps))
 
     def value(self, item: Mapping[str, Any], sample: Sample) -> Any:
-        """What stands there.
+        """Look up the value.
+
+        Args:
+            item: the row's columns.
+            sample: the answer.
+
+        Returns:
+            The value at the path.
 
         Raises:
-            GradingError: nothing does (``invalid_variable_error``), or the answer is not JSON (``sample_parse_error``).
+            GradingError: there is no value (``invalid_variable_error``), or the answer is not JSON
+                (``sample_parse_error``).
         """
         value: Any = item if self.namespace == "item" else sample.namespace()
         for depth, step in enumerate(self.steps):
@@ -90,10 +105,13 @@ class Path:
 
 
 class Template:
-    """A text with variables in it, read once.
+    """A text with variables.
+
+    Args:
+        source: the text.
 
     Raises:
-        ConfigError: a variable is no path.
+        ConfigError: a variable is not a path.
     """
 
     def __init__(self, source: str) -> None:
@@ -104,28 +122,48 @@ class Template:
     @staticmethod
     @functools.lru_cache(maxsize=512)
     def of(source: str) -> Template:
-        """The template of ``source``, kept."""
+        """Parse a template, or return it from a cache.
+
+        Args:
+            source: the text.
+
+        Returns:
+            The parsed template.
+        """
         return Template(source)
 
     @property
     def columns(self) -> frozenset[str]:
-        """The columns of a row that it reads."""
+        """The columns of a row that the template reads."""
         return frozenset(str(path.steps[0]) for path in self.paths if path.namespace == "item")
 
     def render(self, item: Mapping[str, Any], sample: Sample) -> str:
-        """The text with values in it: texts as they are, any other value as JSON.
+        """Fill in the variables: strings as they are, other values as JSON.
+
+        Args:
+            item: the row's columns.
+            sample: the answer.
+
+        Returns:
+            The text.
 
         Raises:
-            GradingError: see :meth:`Path.value`.
+            GradingError: a variable has no value, see :meth:`Path.value`.
         """
         return "".join(part if isinstance(part, str) else json_text(part.value(item, sample)) for part in self._parts)
 
 
 def json_text(value: Any) -> str:
-    """A text as it is, any other value as JSON.
+    """Convert a value to text: strings as they are, other values as JSON.
+
+    Args:
+        value: the value.
+
+    Returns:
+        The text.
 
     Raises:
-        GradingError: it has no form as JSON.
+        GradingError: the value cannot be written as JSON.
     """
     if isinstance(value, str):
         return value

@@ -1,4 +1,4 @@
-"""Graders that measure how much two texts have in common, each by the library that defines the measure."""
+"""Grade by the similarity of two texts, each measure by the library that defines it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from functools import cache
 from typing import Any, Literal
 
 from pydantic import field_validator
+from typing_extensions import override
 
 from ftkit.extras import check_installed, require
-from ftkit.graders.base import Grader, Pair, Setting, finite, unmet
+from ftkit.graders.base import Grader, GraderContext, Pair, finite, unmet
 from ftkit.graders.embedding_similarity import cosines
 from ftkit.graders.grade import Grade, GradingError
 from ftkit.graders.template import Template
@@ -35,12 +36,12 @@ SimilarityMetric = Literal[
 - ``gleu``: nltk's ``sentence_gleu`` (Wu et al. 2016, arXiv 1609.08144) on sacrebleu's 13a tokens.
 - ``meteor``: nltk's ``single_meteor_score`` on the same tokens; it reads WordNet, which nltk's downloader fetches.
 - ``rouge_1`` … ``rouge_5``, ``rouge_l``: the F measure of rouge-score, without stemming.
-- ``cosine``: of the texts' embeddings, by the setting's embedder. OpenAI's are those of ``text-embedding-3-large``, and
-  it takes ``cosine`` in Evals and in no fine-tuning job.
+- ``cosine``: cosine similarity of embeddings, by the setting's embedder. OpenAI uses ``text-embedding-3-large``, and
+  takes ``cosine`` in Evals but not in fine-tuning jobs.
 """
 
 _WORDNET = "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages/corpora/wordnet.zip"
-"""Whence nltk's downloader has it (https://www.nltk.org/nltk_data/)."""
+"""Where nltk's downloader gets WordNet (https://www.nltk.org/nltk_data/)."""
 
 _MODULES: dict[str, tuple[str, ...]] = {
     "fuzzy_match": ("rapidfuzz",),
@@ -52,18 +53,19 @@ _MODULES: dict[str, tuple[str, ...]] = {
 
 
 class TextSimilarityGrader(Grader):
-    """How alike ``input`` and ``reference`` are, from 0 to 1
-    (https://platform.openai.com/docs/guides/graders#text-similarity-graders).
+    """Grade from 0 to 1 by how similar ``input`` and ``reference`` are.
+
+    Source: https://platform.openai.com/docs/guides/graders#text-similarity-graders
     """
 
     type: Literal["text_similarity"] = "text_similarity"
     name: str = "text_similarity"
     input: str = "{{sample.output_text}}"
-    """Template of the text that is graded."""
+    """Template of the text to grade."""
     reference: str
-    """Template of the text that it should be like."""
+    """Template of the text to compare with."""
     evaluation_metric: SimilarityMetric = "fuzzy_match"
-    """See :data:`SimilarityMetric`."""
+    """The measure, see :data:`SimilarityMetric`."""
 
     @field_validator("input", "reference")
     @classmethod
@@ -72,32 +74,36 @@ class TextSimilarityGrader(Grader):
         return source
 
     @property
+    @override
     def bounds(self) -> tuple[float, float]:
         return 0.0, 1.0
 
+    @override
     def reads(self) -> frozenset[str]:
         return Template.of(self.input).columns | Template.of(self.reference).columns
 
-    def check(self, setting: Setting) -> None:
+    @override
+    def check(self, setting: GraderContext) -> None:
         metric = self.evaluation_metric
         for module in _MODULES.get(metric, ("rouge_score",)):
             check_installed(module, extra="graders", needed_for=f"The metric {metric}")
         if metric == "meteor" and not _has_wordnet():
             raise unmet(
                 self,
-                "meteor reads WordNet, which is not on this machine, or not whole; get it once with: "
-                f"python -m nltk.downloader wordnet. Without a network, put {_WORDNET} as it is into a folder called "
-                "corpora, and name the folder above it in the environment variable NLTK_DATA",
+                "meteor reads WordNet, which is missing or incomplete on this machine; download it once with: "
+                f"python -m nltk.downloader wordnet. Without a network, put {_WORDNET} unpacked or as it is into a "
+                "folder named corpora, and set the environment variable NLTK_DATA to the folder above it",
             )
         if metric == "cosine" and setting.embed is None:
             raise unmet(
                 self,
-                "cosine compares embeddings, and no embedder is named; name one beside the grader: "
-                'embedder="openai:text-embedding-3-large", which is what OpenAI takes, or "local:NAME"; on the command '
+                "cosine compares embeddings, but no embedder is set; set one beside the grader: "
+                'embedder="openai:text-embedding-3-large", which is what OpenAI uses, or "local:NAME"; on the command '
                 "line, --embedder",
             )
 
-    def grade_many(self, pairs: Sequence[Pair], setting: Setting) -> list[Grade]:
+    @override
+    def grade_many(self, pairs: Sequence[Pair], setting: GraderContext) -> list[Grade]:
         self.check(setting)
         grades: dict[int, Grade] = {}
         texts: dict[int, tuple[str, str]] = {}
@@ -108,11 +114,11 @@ class TextSimilarityGrader(Grader):
                 texts[at] = text, wanted
             except GradingError as error:
                 grades[at] = error.grade
-        grades |= zip(texts, self._measured(list(texts.values()), setting), strict=True)
+        grades |= zip(texts, self._similarities(list(texts.values()), setting), strict=True)
         return [grades[at] for at in range(len(pairs))]
 
-    def _measured(self, texts: Sequence[tuple[str, str]], setting: Setting) -> list[Grade]:
-        """The grade of each text beside the wanted one."""
+    def _similarities(self, texts: Sequence[tuple[str, str]], setting: GraderContext) -> list[Grade]:
+        """Grade each text against its reference."""
         if self.evaluation_metric == "cosine" and setting.embed is not None:
             found = cosines(texts, setting.embed)
         else:
@@ -123,7 +129,7 @@ class TextSimilarityGrader(Grader):
 
 @cache
 def _measure(metric: str) -> Callable[[str, str], float]:
-    """The function of (text, reference) behind the name."""
+    """Return the function of (text, reference) that a measure's name stands for."""
     if metric == "fuzzy_match":
         fuzz = _library("rapidfuzz.fuzz", metric)
         return lambda text, wanted: float(fuzz.WRatio(text, wanted)) / 100

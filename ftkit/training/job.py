@@ -10,7 +10,7 @@ from typing import Any
 
 from ftkit.data import Dataset
 from ftkit.files import canonical_digest
-from ftkit.graders import Setting
+from ftkit.graders import GraderContext
 from ftkit.modeling.device import bf16_is_fast, default_device, describe_machine
 from ftkit.modeling.pretrained import load_pretrained
 from ftkit.recipe import RFT, Recipe, RecipeFacts
@@ -74,7 +74,7 @@ def facts(rows: int) -> RecipeFacts:
 
 
 def train(
-    job: Job, emit: Emit, should_stop: Callable[[], bool] = lambda: False, setting: Setting | None = None
+    job: Job, emit: Emit, should_stop: Callable[[], bool] = lambda: False, setting: GraderContext | None = None
 ) -> dict[str, Any]:
     """Train and save to ``job.output``.
 
@@ -142,7 +142,7 @@ def train(
             job.data,
             rows,
             None if job.validation is None or held_out is None else (job.validation, held_out),
-            setting or Setting(),
+            setting or GraderContext(),
             Before(adapted, fresh=fresh),
             KeptSamples(job.output.with_name(SAMPLES)),
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ftkit.backends import Answer
-from ftkit.graders import Setting
+from ftkit.graders import GraderContext
 from ftkit.task import Message
 
 
@@ -31,5 +31,5 @@ class Scripted:
         return [said(one) if isinstance(one, str) else one for one in found]
 
     @property
-    def setting(self) -> Setting:
-        return Setting(ask=self)
+    def setting(self) -> GraderContext:
+        return GraderContext(ask=self)

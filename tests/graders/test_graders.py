@@ -15,16 +15,16 @@ from pydantic import BaseModel
 import ftkit as ft
 from ftkit.backends import grading
 from ftkit.errors import ConfigError, DataError
-from ftkit.graders import Grade, Limits, Sample, SamplingParams, Setting
+from ftkit.graders import Grade, Limits, Sample, SamplingParams, GraderContext
 from ftkit.task import Message
 
 from . import functions
 from .setting import Scripted, said
 
-NOTHING = Setting()
+NOTHING = GraderContext()
 
 
-def graded(grader: ft.Grader, text: str, setting: Setting = NOTHING, **item: Any) -> Grade:
+def graded(grader: ft.Grader, text: str, setting: GraderContext = NOTHING, **item: Any) -> Grade:
     (found,) = grader.grade_many([(item, Sample(text))], setting)
     return found
 
@@ -164,7 +164,7 @@ def test_cosine_is_that_of_the_embeddings_clipped_and_each_text_is_embedded_once
 
     texts = ["east", "north", "west", "northeast", "none", ""]
     pairs = [({"wanted": "east"}, Sample(text)) for text in texts] + [({}, Sample("north"))]
-    grades = COSINE.grade_many(pairs, Setting(embed=embed))
+    grades = COSINE.grade_many(pairs, GraderContext(embed=embed))
     assert [one.reward for one in grades] == pytest.approx([1, 0, 0, 0.5**0.5, 0, 0, 0])
     assert [one.error for one in grades] == [None] * 6 + ["invalid_variable_error"]
     assert sorted(asked) == sorted(texts[:5])
@@ -233,7 +233,7 @@ def test_what_no_model_here_can_honour_is_refused() -> None:
     effort = ft.ScoreModelGrader(model="m", input=JUDGE, sampling_params=SamplingParams(reasoning_effort="high"))
     with pytest.raises(ConfigError, match="reasoning_effort"):
         effort.check(Scripted([]).setting)
-    with pytest.raises(ConfigError, match="nothing here can ask a model"):
+    with pytest.raises(ConfigError, match="no model can be asked from here"):
         ft.ScoreModelGrader(model="m", input=JUDGE).check(NOTHING)
     with pytest.raises(ConfigError, match="input_image"):
         ft.ScoreModelGrader(model="m", input=[{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}])
@@ -278,12 +278,12 @@ def test_a_function_that_no_worker_finds_is_refused() -> None:
 
     with pytest.raises(ConfigError, match="lambda"):
         ft.FunctionGrader(function=lambda sample, item: 1.0)
-    with pytest.raises(ConfigError, match="inside another"):
+    with pytest.raises(ConfigError, match="nested in another"):
         ft.FunctionGrader(function=inner)
     inner.__module__, inner.__qualname__ = "__main__", "inner"
     with pytest.raises(ConfigError, match="script or notebook"):
         ft.FunctionGrader(function=inner)
-    with pytest.raises(ConfigError, match="no function"):
+    with pytest.raises(ConfigError, match="not a function"):
         ft.FunctionGrader(function="tests.graders.functions:CONSTANT").check(NOTHING)
     assert ft.FunctionGrader(function=builtins.len).function == "builtins:len"
 
@@ -331,7 +331,7 @@ def test_schema_graders_that_make_no_sense_are_refused() -> None:
         ft.SchemaGrader(json_schema=Visit, field_weights={"weight": 1})
     with pytest.raises(ConfigError, match="every weight is 0"):
         ft.SchemaGrader(json_schema=Visit, json_weight=0, schema_weight=0, fields_weight=0)
-    with pytest.raises(ConfigError, match="one variable alone"):
+    with pytest.raises(ConfigError, match="exactly one variable"):
         ft.SchemaGrader(json_schema=Visit, reference="see {{item.record}}")
     unreadable = graded(ft.SchemaGrader(json_schema=Visit, reference="{{item.record}}"), "{}", record="none")
     assert unreadable.error == "invalid_variable_error"
@@ -347,7 +347,7 @@ def test_a_reward_model_scores_the_answer_after_its_prompt() -> None:
         return [float(len(turns[-1]["content"])) for turns in conversations]
 
     prompt: tuple[Message, ...] = ({"role": "user", "content": "hi"},)
-    grader, setting = ft.RewardModelGrader(model="local:r1"), Setting(scores=scores)
+    grader, setting = ft.RewardModelGrader(model="local:r1"), GraderContext(scores=scores)
     pairs = [({}, Sample("abc", prompt=prompt)), ({}, Sample("far too long", prompt=prompt))]
     assert grader.grade_many(pairs[:1], setting) == [Grade(3.0)]
     assert asked == [("local:r1", [[*prompt, {"role": "assistant", "content": "abc"}]])]
@@ -387,9 +387,9 @@ def test_multi_refuses_what_it_cannot_compute() -> None:
     one = ft.StringCheckGrader(reference="x")
     with pytest.raises(ConfigError, match="there is no grader b among a"):
         multi("a + b", a=one)
-    with pytest.raises(ConfigError, match="cannot stand in a formula"):
+    with pytest.raises(ConfigError, match="cannot be used in a formula"):
         ft.MultiGrader(graders={"a-b": one}, calculate_output="1")
-    with pytest.raises(ConfigError, match="cannot stand in a formula"):
+    with pytest.raises(ConfigError, match="cannot be used in a formula"):
         multi("1", min=one)
     with pytest.raises(ConfigError):
         multi("a", a=multi("b", b=one))
@@ -404,7 +404,7 @@ def test_python_runs_only_when_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "why"), [("def grad(", "not Python"), ("x = 1", "defines no grade"), ("#" * 256_000, "256,000")]
+    ("source", "why"), [("def grad(", "not Python"), ("x = 1", "defines no function grade"), ("#" * 256_000, "256,000")]
 )
 def test_python_that_cannot_run_is_refused(source: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
@@ -434,7 +434,7 @@ def test_answers_are_graded_without_a_model() -> None:
 def test_a_formula_of_one_value_grades() -> None:
     grader = ft.MultiGrader(graders={"a": ft.StringCheckGrader(reference="x")}, calculate_output="min(a)")
     assert grader.bounds == (0.0, 1.0)
-    assert [grade.reward for grade in grader.grade_many([({}, Sample("x")), ({}, Sample("y"))], Setting())] == [
+    assert [grade.reward for grade in grader.grade_many([({}, Sample("x")), ({}, Sample("y"))], GraderContext())] == [
         1.0,
         0.0,
     ]

@@ -18,7 +18,7 @@ import pytest
 
 import ftkit as ft
 from ftkit.errors import ConfigError
-from ftkit.graders import Grade, Isolation, Limits, Sample, Setting
+from ftkit.graders import Grade, Isolation, Limits, Sample, GraderContext
 from ftkit.graders.sandbox import check_isolation, runner
 from ftkit.graders.sandbox import isolation as isolating
 
@@ -26,15 +26,15 @@ MIB = 1024**2
 
 
 TIERS = ("namespaces", "landlock", "limits")
-walls_of_the_kernel = pytest.mark.parametrize("walls", TIERS[:2], indirect=True)
+walls_of_the_kernel = pytest.mark.parametrize("tier", TIERS[:2], indirect=True)
 """For what limits alone do not hold back: files, sockets, rights."""
 
 
 @pytest.fixture(autouse=True, params=TIERS)
-def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Each test behind each kind of wall, whoever runs it, where the kernel has it."""
-    monkeypatch.setitem(runner._WALLS, "kernel", (request.param,))
-    if request.param != "namespaces" and os.geteuid() == 0 and not isolating._open_to_all(isolating.readable_paths()):
+    monkeypatch.setitem(runner._TIERS, "kernel", (request.param,))
+    if request.param != "namespaces" and os.geteuid() == 0 and not isolating._readable_by_all(isolating.readable_paths()):
         open_python_to_all(monkeypatch)
     check_isolation.cache_clear()
     try:
@@ -61,7 +61,7 @@ def open_python_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
         script += [f"mkdir -p {path}; mount --bind {aside} {path}" for path, aside in zip(inside, kept, strict=True)]
     command = isolating.command
     opened = ["unshare", "--mount", "sh", "-c", "; ".join([*script, 'exec env -u PWD "$@"']), "sh"]
-    monkeypatch.setattr(isolating, "_open_to_all", lambda paths: True)
+    monkeypatch.setattr(isolating, "_readable_by_all", lambda paths: True)
     monkeypatch.setattr(runner, "command", lambda how: [*(opened if how != "namespaces" else []), *command(how)])
 
 
@@ -72,7 +72,7 @@ def run(
     indented = "\n".join(f"    {line}" for line in dedent(body).strip().splitlines())
     source = f"{dedent(top)}\ndef grade(sample, item):\n    i = item['i']\n{indented}\n    return 1.0\n"
     limits = Limits(seconds=seconds, memory_bytes=256 * MIB, disk_bytes=8 * MIB, output_bytes=64 * 1024, processes=8)
-    setting = Setting(allow_python=True, isolation=isolation, limits=limits)
+    setting = GraderContext(allow_python=True, isolation=isolation, limits=limits)
     pairs = [({"i": number}, Sample(f'{{"n": {number}}}')) for number in range(answers)]
     return ft.PythonGrader(source=source).grade_many(pairs, setting)
 
@@ -193,14 +193,14 @@ def test_code_that_reads_no_more_does_not_hold_the_others_up() -> None:
     limits = Limits(seconds=1)
     started = time.monotonic()
     pairs = [({}, Sample("x" * 300_000))] * 3
-    grades = ft.PythonGrader(source=source).grade_many(pairs, Setting(allow_python=True, limits=limits))
+    grades = ft.PythonGrader(source=source).grade_many(pairs, GraderContext(allow_python=True, limits=limits))
     assert {one.error for one in grades} == {SERVER}
     assert time.monotonic() - started < 30
 
 
 def test_large_answers_come_whole() -> None:
     source = "def grade(sample, item):\n    return len(sample['output_text'])\n"
-    setting = Setting(allow_python=True, limits=Limits(seconds=5))
+    setting = GraderContext(allow_python=True, limits=Limits(seconds=5))
     (grade,) = ft.PythonGrader(source=source).grade_many([({}, Sample("x" * 3_000_000))], setting)
     assert grade == Grade(3_000_000.0)
 
@@ -276,10 +276,10 @@ def test_huge_output_is_bounded() -> None:
     )
 
 
-def test_a_full_disk_is_bounded(walls: str) -> None:
+def test_a_full_disk_is_bounded(tier: str) -> None:
     contained("f = open('x', 'wb')\nwhile True: f.write(b'x' * 10**6)", RUNTIME, "the disk limit")
     many = "for n in range(100): open(f'{n}', 'wb').write(b'x' * 10**6)"
-    if walls == "namespaces":  # elsewhere each file is bounded, and the folder is gone afterwards
+    if tier == "namespaces":  # elsewhere each file is bounded, and the folder is gone afterwards
         contained(many, RUNTIME, "the disk limit")
 
 
@@ -290,8 +290,8 @@ def test_a_full_disk_is_bounded(walls: str) -> None:
         ("import os\nos.abort()", "killed by SIGABRT"),
         ("import ctypes\nctypes.string_at(0)", "killed by SIGSEGV"),
         ("raise SystemExit(1)", "SystemExit"),
-        ("return 'high'", "no finite number"),
-        ("return float('nan')", "no finite number"),
+        ("return 'high'", "not a finite number"),
+        ("return float('nan')", "not a finite number"),
         ("return None", "TypeError"),
         ("def f(): f()\nf()", "RecursionError"),
     ],
@@ -329,7 +329,7 @@ def test_where_there_are_no_walls_it_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(isolating.shutil, "which", lambda name: None)
     check_isolation.cache_clear()
     try:
-        monkeypatch.setitem(runner._WALLS, "kernel", ("namespaces",))
+        monkeypatch.setitem(runner._TIERS, "kernel", ("namespaces",))
         with pytest.raises(ConfigError, match=r"unshare .* is not installed.*isolation=.process."):
             run("pass")
         monkeypatch.undo()
@@ -340,7 +340,7 @@ def test_where_there_are_no_walls_it_is_refused(monkeypatch: pytest.MonkeyPatch)
         check_isolation.cache_clear()
 
 
-@pytest.mark.parametrize("walls", TIERS[2:], indirect=True)
+@pytest.mark.parametrize("tier", TIERS[2:], indirect=True)
 def test_a_process_alone_still_has_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         check_isolation("process")

@@ -68,8 +68,8 @@ def test_what_is_not_there_is_named(source: str, error: str, why: str) -> None:
         ("{{row.answer}}", 'begins with "item."'),
         ("{{item}}", "names nothing"),
         ("{{sample.output_audio}}", "output_text, output_json, output_tools, choices"),
-        ("{{item.a b}}", "no path"),
-        ("{{item.a[x]}}", "no path"),
+        ("{{item.a b}}", "not a path"),
+        ("{{item.a[x]}}", "not a path"),
         ("{{}}", 'begins with "item."'),
     ],
 )

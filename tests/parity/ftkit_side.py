@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import ftkit as ft
-from ftkit.graders import Grade, Setting
+from ftkit.graders import Grade, GraderContext
 from ftkit.inference.generation import Generated
 from ftkit.modeling.model_source import find_source
 from ftkit.modeling.packed_forward import PackedForward
@@ -140,7 +140,7 @@ def drawn_batch(
     data = ft.Dataset.from_rows([{"q": "?"}] * len(groups), ft.Task(input="{q}"))
     before = Before(adapted, fresh=True)
     kept = KeptSamples(Path(folder) / "none")
-    rollouts = Rollouts(resolved, loaded, adapted, data, rows, None, Setting(), before, kept)
+    rollouts = Rollouts(resolved, loaded, adapted, data, rows, None, GraderContext(), before, kept)
     totals = {"epochs": 1, "batch_size": len(groups)}
     loop = Loop(
         resolved.model_copy(update=totals), loss_function, adapted, where, rows, None, lambda kind, data: None,

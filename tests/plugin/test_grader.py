@@ -6,13 +6,13 @@ import json
 
 PYTHON = """
 import ftkit as ft
-from ftkit.graders import Sample, Setting, grader_of
+from ftkit.graders import Sample, GraderContext, grader_of
 
 grader = grader_of({"type": "dose"})
 parts = {"dose": grader, "short": ft.StringCheckGrader(reference="x")}
 both = ft.MultiGrader(graders=parts, calculate_output="min(dose)")
 pairs = [({"dose": "500 mg"}, Sample("Take 0.5 g.")), ({"dose": "500 mg"}, Sample("Take 5 mg."))]
-print([grade.reward for grade in both.grade_many(pairs, Setting())])
+print([grade.reward for grade in both.grade_many(pairs, GraderContext())])
 recipe = ft.load_recipe("rft.yaml")
 print(recipe.grader.column, ft.RFT(grader=grader).grader == grader_of(grader.model_dump()))
 print(recipe.to_yaml() == ft.load_recipe("rft.yaml").to_yaml(), "type: dose" in recipe.to_yaml())

@@ -9,7 +9,7 @@ from typing import cast
 from ftkit.backends.grading import grading_setting
 from ftkit.errors import ConfigError
 from ftkit.evaluation.metrics.metric import RowMetric
-from ftkit.graders import Grade, Grader, Isolation, Limits, MultiGrader, Sample, Setting
+from ftkit.graders import Grade, Grader, Isolation, Limits, MultiGrader, Sample, GraderContext
 from ftkit.results.report_row import RowResult
 from ftkit.task import Message
 
@@ -52,7 +52,7 @@ def graded(
 class _Grading:
     """Grades the same rows once, however many metrics are read off them."""
 
-    def __init__(self, grader: Grader, setting: Setting) -> None:
+    def __init__(self, grader: Grader, setting: GraderContext) -> None:
         self.grader, self._setting = grader, setting
         self._rows: Sequence[RowResult] | None = None
         self._grades: list[Grade | None] = []

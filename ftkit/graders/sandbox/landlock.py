@@ -10,7 +10,7 @@ import os
 import struct
 from collections.abc import Sequence
 
-__all__ = ["shut_in"]
+__all__ = ["restrict_process"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -69,11 +69,15 @@ _ALLOW, _FAIL, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _SET_SECCOMP, _FILTER, _NO_NEW_PRIVILEGES = 22, 2, 38
 
 
-def shut_in(paths: Sequence[str], folder: str) -> None:
-    """Leave this process, and all it starts, ``paths`` to read and ``folder`` to write; no network, no other processes.
+def restrict_process(paths: Sequence[str], folder: str) -> None:
+    """Restrict this process, and all that it starts: no network, no signals to others, and only the files named here.
+
+    Args:
+        paths: files and folders that it may read.
+        folder: folder that it may write to.
 
     Raises:
-        OSError: the kernel cannot do that.
+        OSError: the kernel does not support this.
     """
     machine = os.uname().machine
     if machine not in _ARCHITECTURE:
@@ -86,7 +90,7 @@ def shut_in(paths: Sequence[str], folder: str) -> None:
 def _restrict_files(paths: Sequence[str], folder: str) -> None:
     version = _check("landlock", _libc.syscall(_CREATE_RULESET, None, 0, _VERSION))
     if version < _OLDEST:
-        raise OSError(errno.ENOSYS, "landlock of this kernel is too old; it takes Linux 6.2")
+        raise OSError(errno.ENOSYS, "landlock of this kernel is too old; Linux 6.2 or newer is needed")
     every = (1 << _FS_BITS.get(version, 16)) - 1
     handled = struct.pack("QQQ", every, _TCP if version >= 4 else 0, _SCOPES if version >= 6 else 0)
     rules = _check("landlock", _libc.syscall(_CREATE_RULESET, handled, len(handled), 0))
@@ -106,7 +110,7 @@ def _restrict_files(paths: Sequence[str], folder: str) -> None:
 
 
 def _restrict_calls(machine: str) -> None:
-    """A filter of system calls: those above fail, signals reach this process alone, no namespaces are made."""
+    """Install a seccomp filter: refused calls fail, signals reach only this process, no namespaces can be made."""
     number, architecture, first, flags = 0, 4, 16, 16  # places in struct seccomp_data
     fail = _FAIL | errno.EPERM
     program = [
@@ -115,7 +119,7 @@ def _restrict_calls(machine: str) -> None:
     ]  # fmt: skip
     for refused in (*_REFUSED[machine], *_REFUSED_EVERYWHERE):
         program += [(_EQUAL, 0, 1, refused), (_RETURN, 0, 0, fail)]
-    # Its flags lie in memory, where a filter cannot look; the C library goes on with clone.
+    # The flags of clone3 are in memory, which a filter cannot read; the C library falls back to clone.
     program += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _FAIL | errno.ENOSYS)]
     program += [
         (_EQUAL, 0, 4, _CLONE[machine]), (_LOAD, 0, 0, flags), (_ANY_BIT, 0, 1, _NEW_NAMESPACES), (_RETURN, 0, 0, fail),

@@ -1,6 +1,6 @@
-"""What only the kernel can do for a sandbox: another root, no privileges, no orphans. Linux, through its system calls.
+"""Linux system calls of the sandbox: a root file system of its own, no privileges, no orphaned processes.
 
-Imported inside the sandbox by a file that runs alone, so nothing of ftkit is imported here.
+``program.py`` imports this file inside the sandbox, where no other part of ftkit can be imported.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import signal
 import struct
 from collections.abc import Sequence
 
-__all__ = ["children", "die_with_the_parent", "give_up_privileges", "new_root", "own_the_orphans"]
+__all__ = ["become_subreaper", "children", "drop_privileges", "end_with_parent", "replace_root"]
 
 _NOSUID, _NODEV, _BIND, _REC, _PRIVATE = 2, 4, 4096, 16384, 1 << 18  # mount(2)
 _ATTR_RDONLY, _ATTR_NOSUID, _AT_RECURSIVE, _AT_FDCWD = 1, 2, 0x8000, -100  # mount_setattr(2), Linux 5.12
@@ -26,17 +26,21 @@ _TMP = "/tmp"  # noqa: S108 - of the sandbox, which has it alone
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def new_root(paths: Sequence[str], disk_bytes: int) -> None:
-    """Make ``paths``, which become read-only, a few devices and an empty /tmp all that there is.
+def replace_root(paths: Sequence[str], disk_bytes: int) -> None:
+    """Replace the root file system by ``paths`` (read-only), a few devices and an empty /tmp.
 
     Nothing of the old root can be reached afterwards: neither files nor sockets nor /proc.
+
+    Args:
+        paths: files and folders to keep.
+        disk_bytes: size of /tmp in bytes.
     """
-    root = "/proc"  # exists, and nothing that is bound lies in it
+    root = "/proc"  # exists, and holds nothing that is bound below
     _mount(None, "/", None, _REC | _PRIVATE)
     links = {path: os.readlink(path) for path in ("/lib", "/lib64") if os.path.islink(path)}
     _mount("tmpfs", root, "tmpfs", _NOSUID | _NODEV, "size=4m,mode=755")
     os.makedirs(root + _TMP)
-    # Before the paths, some of which may lie in it: a virtual environment in /tmp.
+    # Mounted before the paths, because some of them may lie in /tmp, such as a virtual environment.
     _mount("tmpfs", root + _TMP, "tmpfs", _NOSUID | _NODEV, f"size={disk_bytes},mode=1777")
     for path in paths:
         _bind(path, root + path, read_only=True)
@@ -52,30 +56,34 @@ def new_root(paths: Sequence[str], disk_bytes: int) -> None:
     _read_only("/", recursive=False)
 
 
-def own_the_orphans() -> None:
-    """Processes whose parent died come to this one; and no other may look into it."""
+def become_subreaper() -> None:
+    """Adopt orphaned processes, and let no other process inspect this one."""
     _libc.prctl(_SET_SUBREAPER, 1, 0, 0, 0)
     _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def die_with_the_parent() -> None:
-    """Be killed when the process that started this one ends."""
+def end_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends."""
     _call("pdeathsig", _libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0))
 
 
 def children() -> list[int]:
-    """The processes below this one; none where there is no /proc."""
+    """List the child processes.
+
+    Returns:
+        Their process ids; none where there is no /proc.
+    """
     with contextlib.suppress(OSError), open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
         return [int(each) for each in file.read().split()]
     return []
 
 
-def give_up_privileges(uid: int | None, capabilities: bool) -> None:
-    """No privileges, now or through any program that is started.
+def drop_privileges(uid: int | None, capabilities: bool) -> None:
+    """Drop all privileges, for this process and every program that it starts.
 
     Args:
-        uid: the user to become, for a process of root's.
-        capabilities: whether this is the root of a user namespace, who has capabilities to drop.
+        uid: the user id to change to, if this process is root.
+        capabilities: whether this process is root of a user namespace, and so has capabilities to drop.
     """
     if uid is not None:
         os.setgroups([])

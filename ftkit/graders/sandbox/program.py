@@ -1,8 +1,8 @@
-"""Runs inside the sandbox, by itself: no part of ftkit is imported here.
+"""The program that runs inside the sandbox. It imports no other part of ftkit.
 
-The supervisor, which is trusted, reads the job, closes the world off, and starts a runner. The runner loads the foreign
-code and grades answer by answer. The supervisor kills it when it is too slow, says too much or dies, writes down what
-happened to that answer, and starts another runner for the rest.
+The supervisor, which is trusted, reads the job, isolates itself, and starts a runner. The runner loads the untrusted
+code and grades one answer after the other. If the runner is too slow, prints too much or dies, the supervisor kills it,
+records the error of that answer, and starts another runner for the rest.
 
 Lines on standard input: a job, then ``{"sample", "item"}`` for each answer. Lines on standard output:
 ``{"ready": true}``, then ``{"grade"}`` or ``{"error", "detail"}`` for each answer.
@@ -30,59 +30,60 @@ else:
 
     del sys.path[0]
 
-_LONGEST_LINE = 64 * 1024
-_KEPT_OUTPUT = 300
+_MAX_LINE_BYTES = 64 * 1024
+_OUTPUT_TAIL_BYTES = 300
 
 
 def main() -> None:
+    """Supervise runners until every answer is graded."""
     job = json.loads(sys.stdin.buffer.readline())
     pairs = sys.stdin.buffer.readlines()
-    if job["walls"] == "namespaces":
-        if os.getpid() != 1:  # else "all processes of the sandbox" would be all of the machine
-            raise SystemExit("not the first process of a namespace")
-        namespaces.new_root(job["paths"], job["limits"]["disk_bytes"])
-    namespaces.own_the_orphans()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # on the way out the runner and all of its ends
-    _tell({"ready": True})
+    if job["tier"] == "namespaces":
+        if os.getpid() != 1:  # _end kills every process that this one sees
+            raise SystemExit("this is not the first process of a namespace")
+        namespaces.replace_root(job["paths"], job["limits"]["disk_bytes"])
+    namespaces.become_subreaper()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the exit ends the runner and its processes
+    _reply({"ready": True})
     at = 0
     while at < len(pairs):
         at = _Runner(job).grade(pairs, at)
 
 
 class _Runner:
-    """One process with the foreign code in it, as the supervisor sees it."""
+    """The supervisor's view of one process that runs the untrusted code."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        self._limits, self._alone = job["limits"], job["walls"] == "namespaces"
+        self._limits, self._isolated = job["limits"], job["tier"] == "namespaces"
         requests, results, output = os.pipe(), os.pipe(), os.pipe()
         self._process = os.fork()
         if self._process == 0:
             for mine in (requests[1], results[0], output[0]):
                 os.close(mine)
-            _be_runner(job, requests[0], results[1], output[1])
+            _run(job, requests[0], results[1], output[1])
         for theirs in (requests[0], results[1], output[1]):
             os.close(theirs)
         self._requests, self._results, self._output = requests[1], results[0], output[0]
         os.set_blocking(self._requests, False)
-        self._held, self._said = b"", b""
+        self._buffer, self._output_tail = b"", b""
 
     def grade(self, pairs: list[bytes], at: int) -> int:
-        """Grade from ``at`` on; returns where the next runner must begin."""
+        """Grade from position ``at`` on; return the position where the next runner must begin."""
         try:
             found = self._next()
             if "loaded" not in found:
                 what = self._failure(found, "loading the code")
-                for _ in pairs[at:]:  # what does not load once will not load another time
-                    _tell(what)
+                for _ in pairs[at:]:  # code that does not load once will never load
+                    _reply(what)
                 return len(pairs)
             while at < len(pairs):
                 found = self._next(pairs[at])
                 at += 1
                 grade = found.get("grade")
                 if isinstance(grade, int | float) and math.isfinite(grade):
-                    _tell({"grade": grade})
+                    _reply({"grade": grade})
                     continue
-                _tell(self._failure(found, "grading"))
+                _reply(self._failure(found, "grading"))
                 if "error" not in found or found.get("spent"):
                     return at
             return at
@@ -90,47 +91,47 @@ class _Runner:
             self._end()
 
     def _next(self, request: bytes = b"") -> dict[str, Any]:
-        """What the runner says, to ``request`` when there is one, or what it did instead: ``{"instead": …}``."""
+        """Send ``request``, if any; return the runner's reply, or ``{"instead": …}`` with what it did instead."""
         deadline = time.monotonic() + self._limits["seconds"]
-        self._said, written, unsent = b"", 0, memoryview(request)
-        while b"\n" not in self._held:
+        self._output_tail, written, unsent = b"", 0, memoryview(request)
+        while b"\n" not in self._buffer:
             left = deadline - time.monotonic()
             heard, takes = [self._results, self._output], [self._requests] if unsent else []
             ready, takes, _ = select.select(heard, takes, [], left) if left > 0 else ([], [], [])
             if not ready and not takes:
                 return {"instead": f"took more than {self._limits['seconds']:g} s and was stopped"}
-            if takes:  # a runner that reads no more must not hold the supervisor up
+            if takes:  # a runner that stops reading must not block the supervisor
                 try:
                     unsent = unsent[os.write(self._requests, unsent) :]
                 except BrokenPipeError:
                     unsent = unsent[:0]
             if self._output in ready:
-                read = os.read(self._output, _LONGEST_LINE)
+                read = os.read(self._output, _MAX_LINE_BYTES)
                 written += len(read)
-                self._said = (self._said + read)[-_KEPT_OUTPUT:]
+                self._output_tail = (self._output_tail + read)[-_OUTPUT_TAIL_BYTES:]
                 if written > self._limits["output_bytes"]:
                     return {"instead": f"printed more than {self._limits['output_bytes']:,} bytes and was stopped"}
             if self._results in ready:
-                read = os.read(self._results, _LONGEST_LINE)
-                self._held += read
+                read = os.read(self._results, _MAX_LINE_BYTES)
+                self._buffer += read
                 if not read:
                     return {"instead": None}
-                if len(self._held) > _LONGEST_LINE:
+                if len(self._buffer) > _MAX_LINE_BYTES:
                     return {"instead": "wrote into the channel for grades and was stopped"}
-        line, _, self._held = self._held.partition(b"\n")
+        line, _, self._buffer = self._buffer.partition(b"\n")
         with contextlib.suppress(ValueError, RecursionError):
             found = json.loads(line)
-            if isinstance(found, dict) and not self._held:  # one answer is asked at a time: nothing else may wait
+            if isinstance(found, dict) and not self._buffer:  # one answer is sent at a time, so nothing may follow
                 return found
         return {"instead": "wrote into the channel for grades and was stopped"}
 
     def _failure(self, found: dict[str, Any], what: str) -> dict[str, str]:
-        """The error of an answer for which no grade came."""
+        """Make the error of an answer without a grade."""
         if "error" in found:
             return {"error": "python_grader_runtime_error", "detail": f"{what}: {found['error']!s:.1000}"}
         if found.get("instead"):
             return {"error": "python_grader_server_error", "detail": f"{what} {found['instead']}"}
-        said = self._said.decode(errors="replace").strip()
+        said = self._output_tail.decode(errors="replace").strip()
         detail = f"the process {self._how_it_ended()} while {what}{': ' + said if said else ''}"
         return {"error": "python_grader_runtime_error", "detail": detail}
 
@@ -146,13 +147,13 @@ class _Runner:
         return "closed its channel"
 
     def _end(self) -> None:
-        """No process of the runner outlives it: in a namespace of its own those are all but this one."""
+        """End all processes of the runner. In a namespace these are all processes but this one."""
         for descriptor in (self._requests, self._results, self._output):
             os.close(descriptor)
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(-1, signal.SIGKILL) if self._alone else os.killpg(self._process, signal.SIGKILL)
+                os.kill(-1, signal.SIGKILL) if self._isolated else os.killpg(self._process, signal.SIGKILL)
             try:
                 died, _ = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
@@ -164,8 +165,8 @@ class _Runner:
                 time.sleep(0.002)
 
 
-def _be_runner(job: dict[str, Any], requests: int, results: int, output: int) -> NoReturn:
-    """Give up all that the foreign code may not have, load it, and answer until there are no more questions."""
+def _run(job: dict[str, Any], requests: int, results: int, output: int) -> NoReturn:
+    """Drop privileges, load the untrusted code, and grade until there are no more answers."""
     try:
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -175,25 +176,25 @@ def _be_runner(job: dict[str, Any], requests: int, results: int, output: int) ->
             os.set_inheritable(stands_for, True)
         os.close(output)
         _limit(job["limits"])
-        namespaces.give_up_privileges(job["uid"], job["walls"] == "namespaces")
-        namespaces.die_with_the_parent()
-        if job["walls"] == "landlock":
-            landlock.shut_in(job["paths"], os.getcwd())
-        _answer(job["source"], requests, results)
+        namespaces.drop_privileges(job["uid"], job["tier"] == "namespaces")
+        namespaces.end_with_parent()
+        if job["tier"] == "landlock":
+            landlock.restrict_process(job["paths"], os.getcwd())
+        _grade_answers(job["source"], requests, results)
     except BaseException as error:
-        _write(results, _line(_wrong(error)))
+        _write(results, _line(_error(error)))
     finally:
         os._exit(0)
 
 
-def _answer(source: str, requests: int, results: int) -> None:
+def _grade_answers(source: str, requests: int, results: int) -> None:
     sys.stdout, sys.stderr = (os.fdopen(descriptor, "w", closefd=False) for descriptor in (1, 2))
     space: dict[str, Any] = {"__name__": "grader"}
     try:
         exec(compile(source, "<grader>", "exec"), space)  # noqa: S102 - what all of this is for
         grade = space["grade"]
     except BaseException as error:
-        _write(results, _line(_wrong(error)))
+        _write(results, _line(_error(error)))
         return
     _write(results, _line({"loaded": True}))
     with open(requests, "rb") as lines:
@@ -202,21 +203,21 @@ def _answer(source: str, requests: int, results: int) -> None:
             try:
                 found = grade(pair["sample"], pair["item"])
                 if isinstance(found, str | bytes) or not math.isfinite(float(found)):
-                    raise TypeError(f"grade() gave {found!r:.200}, which is no finite number")
+                    raise TypeError(f"grade() gave {found!r:.200}, which is not a finite number")
                 result = {"grade": float(found)}
                 sys.stdout.flush()
                 sys.stderr.flush()
             except BaseException as error:
-                result = _wrong(error)
+                result = _error(error)
             _write(results, _line(result))
 
 
-def _wrong(error: BaseException) -> dict[str, Any]:
+def _error(error: BaseException) -> dict[str, Any]:
     try:
         text = str(error)[:800]
     except BaseException:
         text = ""
-    # What ran out (memory, disk, processes) may stay used up; the other answers get a fresh process.
+    # A resource that ran out (memory, disk, processes) may stay exhausted, so the other answers get a fresh process.
     spent = isinstance(error, MemoryError | OSError | RuntimeError)
     if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.ENOSPC):
         text += " (the disk limit)"
@@ -246,7 +247,7 @@ def _write(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _tell(value: dict[str, Any]) -> None:
+def _reply(value: dict[str, Any]) -> None:
     _write(sys.__stdout__.fileno(), _line(value))  # type: ignore[union-attr]
 
 

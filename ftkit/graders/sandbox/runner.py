@@ -1,4 +1,4 @@
-"""Starting sandboxes, handing them answers, reading grades."""
+"""Start sandboxes, send them answers, and read their grades."""
 
 from __future__ import annotations
 
@@ -18,76 +18,92 @@ from ftkit.errors import ConfigError
 from ftkit.graders.base import Isolation, Pair
 from ftkit.graders.grade import Grade
 from ftkit.graders.limits import Limits
-from ftkit.graders.sandbox.isolation import Walls, command, readable_paths, refusal, user_to_become
+from ftkit.graders.sandbox.isolation import Tier, command, readable_paths, sandbox_uid, unavailable_reason
 
 __all__ = ["check_isolation", "run_sandboxed"]
 
 _START_S = 30
-"""For the sandbox itself to come up."""
+"""Seconds that a sandbox may take to start."""
 _END_S = 6
-"""For it to end what it started."""
-_WORTH_A_SANDBOX = 8
-"""Answers that are worth a process of their own: one starts in about 0.1 s."""
+"""Seconds that a sandbox may take to end its processes."""
+_ANSWERS_PER_SANDBOX = 8
+"""Answers for which another sandbox is started; starting one takes about 0.1 s."""
 
 
-_WALLS: dict[Isolation, tuple[Walls, ...]] = {"kernel": ("namespaces", "landlock"), "process": ("limits",)}
-"""Tried in this order."""
+_TIERS: dict[Isolation, tuple[Tier, ...]] = {"kernel": ("namespaces", "landlock"), "process": ("limits",)}
+"""The tiers of each kind of isolation, tried in this order."""
 
 
 @functools.cache
-def check_isolation(isolation: Isolation) -> Walls:
-    """The best walls that this machine can put up; they are tried once.
+def check_isolation(isolation: Isolation) -> Tier:
+    """Find the strongest tier that works on this machine. Each tier is tried once per process.
+
+    Args:
+        isolation: the kind of isolation.
+
+    Returns:
+        The tier.
 
     Raises:
-        ConfigError: it can put up none; says why and what there is instead.
+        ConfigError: no tier works; the message gives the reasons and the alternative.
     """
     reasons = []
-    for walls in _WALLS[isolation]:
-        why = refusal(walls) or _trial(walls)
+    for tier in _TIERS[isolation]:
+        why = unavailable_reason(tier) or _trial(tier)
         if why is None:
-            return walls
-        reasons.append(f"{walls}: {why}")
+            return tier
+        reasons.append(f"{tier}: {why}")
     instead = (
-        '; on a machine that can be spared, isolation="process" runs them with limits alone, where they can read your '
-        "files and reach the network"
+        '; on a disposable machine, isolation="process" runs them with resource limits only, so that they can read '
+        "your files and reach the network"
         if isolation == "kernel"
         else ""
     )
     raise ConfigError(f"Python graders cannot be isolated here ({'; '.join(reasons)}){instead}")
 
 
-def _trial(walls: Walls) -> str | None:
-    """Why a trial failed; None when it did not."""
+def _trial(tier: Tier) -> str | None:
+    """Grade one answer in the tier; return why that failed, or None."""
     code = "def grade(sample, item): return 1.0"
-    (found,) = _run(code, [({}, {"output_text": ""})], Limits(seconds=_START_S), walls, 0, [])
+    (found,) = _run(code, [({}, {"output_text": ""})], Limits(seconds=_START_S), tier, 0, [])
     return found.detail
 
 
 def run_sandboxed(
     source: str, pairs: Sequence[Pair], *, limits: Limits, isolation: Isolation, workers: int
 ) -> list[Grade]:
-    """Call ``grade(sample, item)`` of ``source`` for each pair, away from everything.
+    """Call ``grade(sample, item)`` of untrusted source code for each answer, in sandboxes.
 
-    An answer whose grading ends badly is graded 0 with the reason; all others keep their grades.
+    An answer whose grading fails gets 0 with the reason; the others keep their grades.
+
+    Args:
+        source: the source code.
+        pairs: rows' columns, each with an answer.
+        limits: resource limits of each sandbox.
+        isolation: how the sandboxes are isolated.
+        workers: number of sandboxes at the same time.
+
+    Returns:
+        The grade of each answer, in order.
 
     Raises:
-        ConfigError: the machine has no such isolation.
+        ConfigError: this machine does not offer the isolation.
     """
-    walls = check_isolation(isolation)
+    tier = check_isolation(isolation)
     plain = [(dict(item), sample.namespace()) for item, sample in pairs]
-    wanted = -(-len(plain) // _WORTH_A_SANDBOX)
+    wanted = -(-len(plain) // _ANSWERS_PER_SANDBOX)
     sandboxes = max(1, min(workers, os.cpu_count() or 1, wanted))
     shares = [plain[start::sandboxes] for start in range(sandboxes)]
     processes: list[subprocess.Popen[bytes]] = []
     with ThreadPoolExecutor(sandboxes, thread_name_prefix="sandbox") as pool:
         running = [
-            pool.submit(_run, source, share, limits, walls, number, processes) for number, share in enumerate(shares)
+            pool.submit(_run, source, share, limits, tier, number, processes) for number, share in enumerate(shares)
         ]
         grades: list[Grade] = [Grade(0.0)] * len(plain)
         try:
             for start, one in enumerate(running):
                 grades[start::sandboxes] = one.result()
-        except BaseException:  # Ctrl-C must not wait for foreign code
+        except BaseException:  # Ctrl-C must not wait for untrusted code
             for process in processes:
                 _kill(process)
             raise
@@ -98,48 +114,48 @@ def _run(
     source: str,
     pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]],
     limits: Limits,
-    walls: Walls,
+    tier: Tier,
     number: int,
     processes: list[subprocess.Popen[bytes]],
 ) -> list[Grade]:
-    """The grades of one sandbox, whose process is added to ``processes``."""
+    """Grade in one sandbox, whose process is added to ``processes``."""
     if not pairs:
         return []
-    uid, apart = user_to_become(number), walls == "namespaces"
-    allowed = limits.processes + (0 if apart or uid is not None else _own_processes())
+    uid, isolated = sandbox_uid(number), tier == "namespaces"
+    allowed = limits.processes + (0 if isolated or uid is not None else _own_processes())
     job = {
         "source": source,
         "limits": {**limits.model_dump(), "processes": allowed},
-        "walls": walls,
+        "tier": tier,
         "uid": uid,
         "paths": readable_paths(),
     }
     lines = [job, *({"sample": sample, "item": item} for item, sample in pairs)]
     sent = "".join(f"{json.dumps(line, default=str)}\n" for line in lines).encode()
     with tempfile.TemporaryDirectory(prefix="ftkit-grader-", ignore_cleanup_errors=True) as folder:
-        if uid is not None and not apart:
+        if uid is not None and not isolated:
             os.chown(folder, uid, uid)
-        said, trouble = _talk(walls, folder, sent, _START_S + limits.seconds * (len(pairs) + 1), processes)
-    return _grades(said, trouble, len(pairs))
+        output, failure = _communicate(tier, folder, sent, _START_S + limits.seconds * (len(pairs) + 1), processes)
+    return _grades(output, failure, len(pairs))
 
 
-def _talk(
-    walls: Walls, folder: str, sent: bytes, seconds: float, processes: list[subprocess.Popen[bytes]]
+def _communicate(
+    tier: Tier, folder: str, sent: bytes, seconds: float, processes: list[subprocess.Popen[bytes]]
 ) -> tuple[bytes, str]:
-    """What the sandbox wrote to its output, and what went wrong with it."""
+    """Run a sandbox; return its output and, if it failed, the reason."""
     program = Path(__file__).with_name("program.py")
-    inside = "/tmp" if walls == "namespaces" else folder  # noqa: S108 - the sandbox's own
+    inside = "/tmp" if tier == "namespaces" else folder  # noqa: S108 - the sandbox's own
     environment = {
         "PATH": "/usr/bin:/bin",
         "HOME": inside,
         "TMPDIR": inside,
         "LANG": "C.UTF-8",
-        # A pool of threads for each of several sandboxes would use up the processes that are allowed.
+        # Thread pools would use up the number of processes that is allowed.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
     process = subprocess.Popen(
-        [*command(walls), str(program)],
+        [*command(tier), str(program)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -149,19 +165,19 @@ def _talk(
     )
     processes.append(process)
     try:
-        said, complaints = process.communicate(sent, timeout=seconds)
-        trouble = complaints.decode(errors="replace").strip().splitlines()[-1:] or [f"it ended: {process.returncode}"]
-        return said, trouble[0]
+        output, errors = process.communicate(sent, timeout=seconds)
+        failure = errors.decode(errors="replace").strip().splitlines()[-1:] or [f"it ended: {process.returncode}"]
+        return output, failure[0]
     except subprocess.TimeoutExpired:
         _kill(process)
-        said, _ = process.communicate()
-        return said, f"it did not end in {seconds:g} s"
+        output, _ = process.communicate()
+        return output, f"it did not end in {seconds:g} s"
     finally:
         _kill(process)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a sandbox: its first process ends all others, or its namespace does; neither is waited for long."""
+    """End a sandbox. Its first process, or its namespace, ends all others; wait for that only briefly."""
     if process.poll() is not None:
         return
     with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
@@ -171,20 +187,20 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _grades(said: bytes, trouble: str, wanted: int) -> list[Grade]:
-    lines = said.splitlines()
+def _grades(output: bytes, failure: str, count: int) -> list[Grade]:
+    lines = output.splitlines()
     grades = []
-    for line in lines[1 : wanted + 1]:
+    for line in lines[1 : count + 1]:
         found = json.loads(line)
         grades.append(
             Grade(found["grade"]) if "grade" in found else Grade(0.0, error=found["error"], detail=found["detail"])
         )
-    lost = Grade(0.0, error="python_grader_server_error", detail=f"the sandbox failed: {trouble}")
-    return grades + [lost] * (wanted - len(grades))
+    lost = Grade(0.0, error="python_grader_server_error", detail=f"the sandbox failed: {failure}")
+    return grades + [lost] * (count - len(grades))
 
 
 def _own_processes() -> int:
-    """Processes and threads of this user, which count against the limit where there is no user namespace."""
+    """Count the processes and threads of this user, which count against the limit outside a user namespace."""
     count = 0
     for task in Path("/proc").glob("[0-9]*/task"):
         with contextlib.suppress(OSError):

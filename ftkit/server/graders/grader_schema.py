@@ -7,7 +7,7 @@ from typing import Any
 
 from ftkit.backends.grading import setting_of
 from ftkit.errors import ConfigError, FtkitError, MissingExtraError
-from ftkit.graders import Grader, LabelModelGrader, MultiGrader, PythonGrader, ScoreModelGrader, Setting, grader_of
+from ftkit.graders import Grader, LabelModelGrader, MultiGrader, PythonGrader, ScoreModelGrader, GraderContext, grader_of
 from ftkit.recipe import RFT
 from ftkit.server.errors import ApiError
 from ftkit.server.model_names import ModelNames
@@ -59,7 +59,7 @@ def parse_grader(form: Mapping[str, Any], param: str, settings: Settings) -> Gra
     return grader
 
 
-def grader_setting(settings: Settings, grader: Grader) -> Setting:
+def grader_setting(settings: Settings, grader: Grader) -> GraderContext:
     """What the grader may use here, in jobs and when it is tried out."""
     recipe = settings.recipe_of("rft", grader=grader)
     assert isinstance(recipe, RFT)  # noqa: S101  (by its kind)
