@@ -34,7 +34,11 @@ walls_of_the_kernel = pytest.mark.parametrize("tier", TIERS[:2], indirect=True)
 def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Each test behind each kind of wall, whoever runs it, where the kernel has it."""
     monkeypatch.setitem(runner._TIERS, "kernel", (request.param,))
-    if request.param != "namespaces" and os.geteuid() == 0 and not isolating._readable_by_all(isolating.readable_paths()):
+    if (
+        request.param != "namespaces"
+        and os.geteuid() == 0
+        and not isolating._readable_by_all(isolating.readable_paths())
+    ):
         open_python_to_all(monkeypatch)
     check_isolation.cache_clear()
     try:

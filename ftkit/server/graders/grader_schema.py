@@ -7,7 +7,15 @@ from typing import Any
 
 from ftkit.backends.grading import setting_of
 from ftkit.errors import ConfigError, FtkitError, MissingExtraError
-from ftkit.graders import Grader, LabelModelGrader, MultiGrader, PythonGrader, ScoreModelGrader, GraderContext, grader_of
+from ftkit.graders import (
+    Grader,
+    LabelModelGrader,
+    MultiGrader,
+    PythonGrader,
+    ScoreModelGrader,
+    GraderContext,
+    grader_of,
+)
 from ftkit.recipe import RFT
 from ftkit.server.errors import ApiError
 from ftkit.server.model_names import ModelNames
