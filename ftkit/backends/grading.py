@@ -8,7 +8,7 @@ from ftkit.backends.answer import Request
 from ftkit.backends.protocol import Backend
 from ftkit.backends.registry import backend_of, known_backends
 from ftkit.errors import ConfigError
-from ftkit.graders import Embed, Isolation, Limits, GraderContext
+from ftkit.graders import Embed, GraderContext, Isolation, Limits
 from ftkit.recipe import Recipe
 from ftkit.results.answer import Answer, Sampling
 from ftkit.schema import Output

@@ -17,7 +17,7 @@ import torch
 from ftkit.data import Dataset
 from ftkit.data.formats import text_content
 from ftkit.errors import RefusedError
-from ftkit.graders import Sample, GraderContext
+from ftkit.graders import GraderContext, Sample
 from ftkit.inference.generation import Generated, generate
 from ftkit.modeling.pretrained import Pretrained
 from ftkit.modeling.tokenized_example import Example, Experience, Floats, Ints, TokenizedConversation

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 import ftkit as ft
 from ftkit.backends import grading
 from ftkit.errors import ConfigError, DataError
-from ftkit.graders import Grade, Limits, Sample, SamplingParams, GraderContext
+from ftkit.graders import Grade, GraderContext, Limits, Sample, SamplingParams
 from ftkit.task import Message
 
 from . import functions

@@ -18,7 +18,7 @@ import pytest
 
 import ftkit as ft
 from ftkit.errors import ConfigError
-from ftkit.graders import Grade, Isolation, Limits, Sample, GraderContext
+from ftkit.graders import Grade, GraderContext, Isolation, Limits, Sample
 from ftkit.graders.sandbox import check_isolation, runner
 from ftkit.graders.sandbox import isolation as isolating
 

@@ -9,7 +9,7 @@ from typing import cast
 from ftkit.backends.grading import grading_setting
 from ftkit.errors import ConfigError
 from ftkit.evaluation.metrics.metric import RowMetric
-from ftkit.graders import Grade, Grader, Isolation, Limits, MultiGrader, Sample, GraderContext
+from ftkit.graders import Grade, Grader, GraderContext, Isolation, Limits, MultiGrader, Sample
 from ftkit.results.report_row import RowResult
 from ftkit.task import Message
 

@@ -9,11 +9,11 @@ from ftkit.backends.grading import setting_of
 from ftkit.errors import ConfigError, FtkitError, MissingExtraError
 from ftkit.graders import (
     Grader,
+    GraderContext,
     LabelModelGrader,
     MultiGrader,
     PythonGrader,
     ScoreModelGrader,
-    GraderContext,
     grader_of,
 )
 from ftkit.recipe import RFT
