@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from typing_extensions import override
-
 from ftkit.errors import OutputError
 from ftkit.schema.json_text import read_json
 from ftkit.task import Message
@@ -106,7 +104,6 @@ class GradingError(Exception):
         self.detail = detail
 
     @property
-    @override
     def grade(self) -> Grade:
         """The grade of 0 that carries this error."""
         return Grade(0.0, error=self.error, detail=self.detail)

@@ -62,7 +62,6 @@ class GraderMessage(BaseModel):
         return {key: value for key, value in handler(self).items() if value is not None}
 
     @property
-    @override
     def templates(self) -> tuple[Template, ...]:
         """The template of each part."""
         return tuple(Template.of(text) for text in _texts(self.content))
