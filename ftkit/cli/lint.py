@@ -141,7 +141,7 @@ def lint(
 
 def _tell(code: str | None, form: str) -> None:
     from ftkit.linting import known_rules, rule_of
-    from ftkit.render.lint.rules import explained, rules_list, rules_page
+    from ftkit.render.lint_rules import explained, rules_list, rules_page
 
     if code is not None:
         typer.echo(explained(rule_of(code)))
@@ -198,15 +198,15 @@ def _mend(
 
 
 def _print(report: LintReport, form: str, *, statistics: bool, whole: bool) -> None:
-    from ftkit.render.lint.terminal import coloured, statistics_lines
+    from ftkit.render.lint import count_table, lint_rich
 
     if statistics:
-        for line in statistics_lines(report):
+        for line in count_table(report).lines() if report.counts else []:
             typer.echo(line)
     elif form == "text" and not whole:
         show(report)
     elif form == "text" and sys.stdout.isatty():
-        show(coloured(report, None))
+        show(lint_rich(report, None))
     else:
         typer.echo(report.form(form), nl=False)
 

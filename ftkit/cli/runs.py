@@ -264,11 +264,10 @@ def samples(
 ) -> None:
     """The best and the worst answers of a reinforcement run."""
     from ftkit.files import write_atomically
-    from ftkit.render.samples import samples as kept
-    from ftkit.render.samples import samples_page, samples_text
+    from ftkit.render.samples import read_samples, samples_page, samples_text
 
     run = _get(run_id)
-    found = kept(run)
+    found = read_samples(run)
     if html is not None:
         write_atomically(html, samples_page(run, found))
         note(f"wrote {html}")

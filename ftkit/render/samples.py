@@ -1,4 +1,4 @@
-"""The kept answers of a run of reinforcement, as text and as a page: what is rewarded is best seen by reading it."""
+"""The best and the worst answer of each step of a reinforcement run, as text and as a page."""
 
 from __future__ import annotations
 
@@ -6,87 +6,87 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from ftkit.errors import RunError
-from ftkit.render.markup import Markup, Piece, element, joined
-from ftkit.render.markup import page as whole_page
+from ftkit.render.templates import render_page
 from ftkit.runs.run import Run
 from ftkit.store import Event
 from ftkit.training.sample_log import SAMPLES, KeptSample, KeptSamples
 
-__all__ = ["samples", "samples_page", "samples_text"]
+__all__ = ["read_samples", "samples_page", "samples_text"]
 
-_STYLE = """\
-:root{color-scheme:light dark;--line:#8884;--good:#1a7f4b;--bad:#bf3030}
-body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}
-h2{font-size:1rem;margin:1.6rem 0 .4rem}.quiet{opacity:.7;font-size:.9em}
-.two{display:grid;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr));gap:.8rem}
-.card{border:1px solid var(--line);border-left:4px solid var(--line);border-radius:6px;padding:.6rem .8rem;min-width:0}
-.best{border-left-color:var(--good)}.worst{border-left-color:var(--bad)}
-pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.3rem 0;font:inherit}
-"""
-_TOLD = ("reward", "completion_length", "truncated_share", "repetition", "entropy", "kl", "no_signal_share")
+_METRICS = ("reward", "completion_length", "truncated_share", "repetition", "entropy", "kl", "no_signal_share")
 
 
-def samples(run: Run) -> list[KeptSample]:
-    """The best and the worst answer of each step so far, in the order of the steps.
+def read_samples(run: Run) -> list[KeptSample]:
+    """Read the best and the worst answer of each step so far.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The samples, in the order of the steps.
 
     Raises:
-        RunError: the run kept none: it is not one of reinforcement on this machine, or has done no step yet.
+        RunError: The run has no samples: it does not train with ``ft.RFT`` on this machine, or has done no step yet.
     """
-    found = KeptSamples(run.folder / SAMPLES).read()
-    if not found:
-        raise RunError(f"run {run.id} has kept no answers; a run with ft.RFT on this machine does, from its first step")
-    return found
+    samples = KeptSamples(run.folder / SAMPLES).read()
+    if not samples:
+        raise RunError(
+            f"run {run.id} has no samples; only runs with ft.RFT on this machine have, from their first step"
+        )
+    return samples
 
 
-def samples_text(found: Sequence[KeptSample]) -> str:
-    """The samples for a terminal."""
+def samples_text(samples: Sequence[KeptSample]) -> str:
+    """Write samples for a terminal.
+
+    Args:
+        samples: The samples.
+
+    Returns:
+        The text.
+    """
     lines = []
-    for step, group in groupby(found, key=lambda one: one.step):
+    for step, group in groupby(samples, key=lambda sample: sample.step):
         lines.append(f"step {step}")
-        for one in group:
+        for sample in group:
             lines += [
-                f"  {one.which}: {_worth(one)}",
-                f"    asked   {_flat(one.prompt)}",
-                f"    answer  {_flat(one.answer)}",
+                f"  {sample.which}: {_facts(sample)}",
+                f"    prompt  {_one_line(sample.prompt)}",
+                f"    answer  {_one_line(sample.answer)}",
             ]
     return "\n".join(lines)
 
 
-def samples_page(run: Run, found: Sequence[KeptSample]) -> str:
-    """A whole page that loads nothing: each step with its figures, its best and its worst answer."""
-    steps = {event.data["step"]: event for event in run.events() if event.kind == "step"}
-    parts: list[Piece] = [element("h1", f"Run {run.id}: the best and the worst answer of each step")]
-    for step, group in groupby(found, key=lambda one: one.step):
-        parts += [
-            element("h2", f"Step {step}"),
-            element("div", _figures(steps.get(step)), class_="quiet"),
-            element("div", *(_card(one) for one in group), class_="two"),
-        ]
-    return whole_page(f"Samples of run {run.id}", _STYLE, *parts)
+def samples_page(run: Run, samples: Sequence[KeptSample]) -> str:
+    """Render samples as a page: each step with its metrics, its best and its worst answer.
+
+    Args:
+        run: The run, for the metrics of each step.
+        samples: The samples.
+
+    Returns:
+        HTML.
+    """
+    events = {event.data["step"]: event for event in run.events() if event.kind == "step"}
+    steps = [
+        (step, _metrics(events.get(step)), [(sample, _facts(sample)) for sample in group])
+        for step, group in groupby(samples, key=lambda sample: sample.step)
+    ]
+    return render_page("samples", f"Samples of run {run.id}", run=run.id, steps=steps)
 
 
-def _card(one: KeptSample) -> Markup:
-    return element(
-        "div",
-        element("div", element("b", one.which), f" {_worth(one)}"),
-        element("details", element("summary", f"asked (row {one.row})"), element("pre", one.prompt)),
-        element("pre", one.answer),
-        class_=f"card {one.which}",
-    )
+def _facts(sample: KeptSample) -> str:
+    facts = [f"reward {sample.reward:.3f}", *(f"{name} {value:.3g}" for name, value in sample.parts.items())]
+    facts.append(f"{sample.tokens} tokens")
+    return ", ".join([*facts, *(["truncated"] if sample.truncated else []), *([sample.error] if sample.error else [])])
 
 
-def _worth(one: KeptSample) -> str:
-    told = [f"reward {one.reward:.3f}", *(f"{name} {value:.3g}" for name, value in one.parts.items())]
-    told += [f"{one.tokens} tokens"] + (["truncated"] if one.truncated else []) + ([one.error] if one.error else [])
-    return ", ".join(told)
-
-
-def _figures(event: Event | None) -> Piece:
+def _metrics(event: Event | None) -> str:
     if event is None:
-        return None
-    known = [(name, event.data[name]) for name in _TOLD if isinstance(event.data.get(name), int | float)]
-    return joined([", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in known)])
+        return ""
+    known = [(name, event.data[name]) for name in _METRICS if isinstance(event.data.get(name), int | float)]
+    return ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in known)
 
 
-def _flat(text: str) -> str:
+def _one_line(text: str) -> str:
     return " ⏎ ".join(text.strip().splitlines())

@@ -166,8 +166,9 @@ class LintReport(Result, BaseModel):
     def __str__(self) -> str:
         return str(self.render("summary")).rstrip("\n")
 
-    @override
-    def _headline(self) -> str:
+    @property
+    def headline(self) -> str:
+        """Rows and number of findings, in one sentence."""
         rows = ", ".join(
             f"{counted(count, 'row')} to {'train on' if name == 'train' else name}" for name, count in self.rows.items()
         )
@@ -183,3 +184,7 @@ class LintReport(Result, BaseModel):
             f"{by_severity['info']:,} to know",
         ]
         return f"{', '.join(parts)} in {rows}."
+
+    @override
+    def _headline(self) -> str:
+        return self.headline

@@ -263,7 +263,7 @@ def test_limit_asks_only_the_first_rows(tmp_path: Path) -> None:
 def test_without_plotly_the_page_says_what_draws_charts(
     report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ftkit.render.html.document.chart_library", lambda: None)
+    monkeypatch.setattr("ftkit.render.templates.chart_library", lambda: None)
     page = report.save(tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'pip install "ftkit[report]"' in page
     assert len(page) < 200_000

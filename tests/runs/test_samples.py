@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import ftkit as ft
 from ftkit.cli.app import app
-from ftkit.render.samples import samples, samples_page, samples_text
+from ftkit.render.samples import read_samples, samples_page, samples_text
 from ftkit.store import RunRecord, Store
 from ftkit.training.sample_log import SAMPLES, KeptSample, KeptSamples
 
@@ -34,12 +34,12 @@ def run() -> ft.Run:
 
 
 def test_samples_are_read_back_and_shown(run: ft.Run):
-    with pytest.raises(ft.RunError, match="kept no answers"):
-        samples(run)
+    with pytest.raises(ft.RunError, match="has no samples"):
+        read_samples(run)
     kept = KeptSamples(run.folder / SAMPLES)
     kept.add([sample(1, "best", "<script>x</script>", 1.0), sample(1, "worst")])
     kept.add([sample(2, "best"), sample(2, "worst", "two\nlines", 0.0)])
-    found = samples(run)
+    found = read_samples(run)
     assert [(one.step, one.which) for one in found] == [(1, "best"), (1, "worst"), (2, "best"), (2, "worst")]
     text = samples_text(found)
     assert "step 2\n  best: reward 0.500, short 0.25, 3 tokens\n" in text

@@ -1,1 +1,1 @@
-"""The pages for people: jobs as they go, models with a box to try a prompt, how to connect."""
+"""The server's web pages: jobs with their curves, a form to try a model, how to connect."""

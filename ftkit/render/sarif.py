@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ftkit.render.lint.summary import message_of
+from ftkit.render.lint import message_of
 from ftkit.results.lint_report import Finding
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _result(finding: Finding, index: int, sources: tuple[str, ...]) -> dict[str,
         "ruleId": finding.code,
         "ruleIndex": index,
         "level": _LEVELS[finding.severity],
-        "message": {"text": message_of(finding.message, finding.path)},
+        "message": {"text": message_of(finding)},
         "locations": [location],
         **({"relatedLocations": related} if related else {}),
         "partialFingerprints": {"ftkit/v1": hashlib.sha256(identity.encode()).hexdigest()[:32]},

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ftkit.evaluation.pareto import Place
-from ftkit.render.markup import Markup, element
 from ftkit.results.metric_result import MetricResult
 from ftkit.results.number_format import usd_text, value_text
 from ftkit.results.report import Report
 
 __all__ = [
+    "Chart",
     "Figure",
-    "chart",
     "latency_chart",
     "loss_chart",
     "metric_chart",
@@ -28,14 +28,27 @@ _SYMBOLS = ("circle-open", "circle", "diamond", "square", "triangle-up", "cross"
 Figure = dict[str, Any]
 
 
-def chart(figure: Figure | None, label: str) -> Markup | None:
-    """Where the page draws ``figure``; ``label`` says for screen readers what it shows."""
-    if figure is None:
-        return None
-    data = json.dumps(figure, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
-    held = Markup(f'<script type="application/json">{data}</script>')
-    height = f"height:{figure['layout']['height']}px"
-    return element("div", held, class_="chart", role="img", aria_label=label, style=height)
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A figure for the macro ``chart``.
+
+    Attributes:
+        figure: The plotly figure.
+        label: What it shows, for screen readers.
+    """
+
+    figure: Figure
+    label: str
+
+    @property
+    def data(self) -> str:
+        """The figure as JSON that cannot end the script element that holds it."""
+        return json.dumps(self.figure, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.figure["layout"]["height"])
 
 
 def metric_chart(sides: Sequence[tuple[str, Sequence[MetricResult]]]) -> Figure | None:

@@ -1,26 +1,26 @@
 "use strict";
-// Keeps what is live up to date. The page reads well without it: it is then as old as its last reload.
+// Refresh the jobs every two seconds. Without the script, the page shows the state of its last reload.
 (() => {
   const live = document.querySelector("[data-live]");
   async function update() {
     try {
       const response = await fetch(live.dataset.live);
       if (!response.ok) return;
-      live.innerHTML = await response.text(); // made by the server, every text in it escaped
+      live.innerHTML = await response.text(); // rendered by the server, which escapes every text
       if (live.querySelector("[data-over]")) return;
     } catch {
-      // The server is away; it may come back.
+      // The server does not answer; try again later.
     }
     setTimeout(update, 2000);
   }
   if (live) setTimeout(update, 2000);
 })();
 
-// The box to try a prompt in: the answer is shown as it comes.
+// The form to try a model: show the answer as it streams.
 (() => {
   const form = document.getElementById("try");
   if (!form) return;
-  const said = form.querySelector("output");
+  const output = form.querySelector("output");
   const button = form.querySelector("button");
 
   async function ask() {
@@ -35,8 +35,8 @@
       }),
     });
     if (!response.ok) {
-      const told = await response.json();
-      said.textContent = told.error.message;
+      const body = await response.json();
+      output.textContent = body.error.message;
       return;
     }
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -49,20 +49,20 @@
       for (const line of lines) {
         if (!line.startsWith("data: ") || line === "data: [DONE]") continue;
         const piece = JSON.parse(line.slice(6));
-        if (piece.error) said.textContent += piece.error.message;
-        said.textContent += piece.choices?.[0]?.delta?.content ?? "";
+        if (piece.error) output.textContent += piece.error.message;
+        output.textContent += piece.choices?.[0]?.delta?.content ?? "";
       }
     }
   }
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    said.textContent = "";
+    output.textContent = "";
     button.disabled = true;
     try {
       await ask();
     } catch (error) {
-      said.textContent = `The server did not answer: ${error.message}`;
+      output.textContent = `The server did not answer: ${error.message}`;
     } finally {
       button.disabled = false;
     }

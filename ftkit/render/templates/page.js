@@ -1,5 +1,5 @@
 "use strict";
-// Filters, search and keys over the rows. The page reads well without it: everything is then shown.
+// Filter and search the rows; keys to move between them. Without the script, the page shows every row.
 (() => {
   const rows = [...document.querySelectorAll("#rows > article")];
   const buttons = [...document.querySelectorAll("button[data-filter]")];
@@ -49,12 +49,12 @@
   });
 })();
 
-// Charts in the colours of the page, drawn again when day turns into night, and by day for paper.
+// Draw charts in the colours of the page; again when the colour scheme or the width changes, and for printing.
 (() => {
   const charts = [...document.querySelectorAll(".chart")].map((place) => {
-    const held = place.querySelector("script");
-    held.remove();
-    return [place, held.textContent];
+    const script = place.querySelector("script");
+    script.remove();
+    return [place, script.textContent];
   });
   if (typeof Plotly === "undefined") {
     document.body.classList.add("bare");

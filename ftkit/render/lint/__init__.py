@@ -1,1 +1,0 @@
-"""Lint reports: text, Markdown, HTML, SARIF."""

@@ -1,0 +1,324 @@
+"""Tables and sentences of reports, comparisons and overviews, the same in every form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ftkit.evaluation.metrics import confusion
+from ftkit.evaluation.metrics.classification import INVALID
+from ftkit.render.drawings import change_drawing, change_scale, metric_drawing, value_drawing
+from ftkit.render.table import Cell, Column, Row, Table
+from ftkit.results.metric_result import MetricChange, MetricResult
+from ftkit.results.number_format import (
+    NONE,
+    change_text,
+    count_text,
+    file_text,
+    interval_text,
+    p_text,
+    percent_text,
+    seconds_text,
+    usd_text,
+    value_text,
+)
+from ftkit.results.overview import Overview, Standing
+from ftkit.results.report import KIND_WORDS, Comparison, Report
+
+__all__ = [
+    "VERDICT_STYLES",
+    "change_table",
+    "comparison_lines",
+    "confusion_table",
+    "metric_table",
+    "overview_table",
+    "probe_lines",
+    "report_title",
+    "resource_lines",
+    "resource_table",
+    "tally_table",
+]
+
+VERDICT_STYLES = {"better": "green", "non-inferior": "green", "worse": "red", "inconclusive": "yellow"}
+"""Styles of verdicts in rich consoles."""
+
+_HEADLINE_MARK = " *"
+
+
+def report_title(report: Report) -> str:
+    """Say what was measured on how many rows.
+
+    Args:
+        report: The report.
+
+    Returns:
+        One line.
+    """
+    name = report.label if report.label == report.model else f"{report.label} ({report.model})"
+    return f"{name}: {count_text(len(report.rows))} rows of {', '.join(map(file_text, report.sources))}"
+
+
+def metric_table(report: Report, metrics: Sequence[MetricResult] | None = None) -> Table:
+    """Build the table of metrics: name, value, interval and number of rows.
+
+    Args:
+        report: The report.
+        metrics: Metrics to show; all by default.
+
+    Returns:
+        The table. The headline metric is marked.
+    """
+    columns = [
+        Column("metric"),
+        Column("0 – 100 %", html_only=True),
+        Column("value", "right"),
+        Column(f"{percent_text(report.confidence)} interval", "right"),
+        Column("rows", "right"),
+    ]
+    rows = [
+        Row(
+            [
+                _name(metric, headline=metric.name == report.primary),
+                Cell(drawing=metric_drawing(metric)),
+                value_text(metric.value, metric.unit),
+                interval_text(metric.low, metric.high, metric.unit),
+                count_text(metric.n),
+            ],
+            bold=metric.name == report.primary,
+        )
+        for metric in (report.metrics if metrics is None else metrics)
+    ]
+    return Table(columns, rows)
+
+
+def change_table(comparison: Comparison, changes: Sequence[MetricChange] | None = None) -> Table:
+    """Build the table of metrics before and after: values, change, interval, p value (Holm's for fields) and verdict.
+
+    Args:
+        comparison: The comparison.
+        changes: Changes to show; all by default.
+
+    Returns:
+        The table. The metric of the verdict is marked.
+    """
+    scale = change_scale(comparison.metrics)
+    before, after = comparison.labels
+    columns = [
+        Column("metric"),
+        Column("○ before ● after", html_only=True),
+        Column(before, "right", wrap=True),
+        Column(after, "right", wrap=True),
+        Column(f"−{scale * 100:.0f} … +{scale * 100:.0f}", html_only=True),
+        Column("change", "right"),
+        Column(f"{percent_text(comparison.confidence)} interval", "right"),
+        Column("p", "right"),
+        Column("", "right"),
+    ]
+    rows = []
+    for change in comparison.metrics if changes is None else changes:
+        headline = change.name == comparison.primary
+        verdict = "" if change.verdict == "inconclusive" else change.verdict
+        cells: list[str | Cell] = [
+            _name(change, headline=headline),
+            Cell(drawing=value_drawing(change)),
+            value_text(change.before, change.unit),
+            value_text(change.after, change.unit),
+            Cell(drawing=change_drawing(change, scale, comparison.margin if headline else None)),
+            change_text(change.difference, change.unit),
+            _change_interval(change),
+            p_text(change.p_value if change.p_adjusted is None else change.p_adjusted),
+            _verdict(verdict),
+        ]
+        rows.append(Row(cells, bold=headline))
+    return Table(columns, rows)
+
+
+def overview_table(overview: Overview) -> Table:
+    """Build the table of reports: quality, difference from the first, price, latency.
+
+    Args:
+        overview: The overview.
+
+    Returns:
+        The table, one row for each report.
+    """
+    titles = ("quality", "interval", "against the first", "interval", "verdict", "$ / 1,000", "p50", "best")
+    rows = [_standing(one, report, overview) for one, report in zip(overview.standings, overview.reports, strict=True)]
+    return Table([Column("model", wrap=True), *(Column(title, "right") for title in titles)], rows)
+
+
+def tally_table(comparison: Comparison) -> Table:
+    """Build the table of how many rows changed in which way.
+
+    Args:
+        comparison: The comparison.
+
+    Returns:
+        A table of one row.
+    """
+    kinds = [Column(KIND_WORDS[kind], "right" if at else "left") for at, (kind, _) in enumerate(comparison.tally)]
+    return Table(kinds, [[count_text(count) for _, count in comparison.tally]])
+
+
+def resource_table(comparison: Comparison) -> Table:
+    """Build the table of tokens, time and cost of both reports. What neither report knows is left out.
+
+    Args:
+        comparison: The comparison.
+
+    Returns:
+        The table.
+    """
+    cells: list[tuple[str, Callable[[Report], str]]] = [
+        ("input tokens", lambda report: count_text(report.usage.input_tokens)),
+        ("output tokens", lambda report: count_text(report.usage.output_tokens)),
+        ("latency p50", lambda report: seconds_text(report.timing.latency_p50_s)),
+        ("latency p95", lambda report: seconds_text(report.timing.latency_p95_s)),
+        ("output tokens/s", _tokens_per_second),
+        ("total time", lambda report: seconds_text(report.timing.wall_s)),
+        ("cost", lambda report: usd_text(report.cost.total_usd)),
+        ("cost per 1,000 rows", lambda report: usd_text(report.cost.per_1000_usd)),
+        ("cost per correct row", lambda report: usd_text(report.cost.per_success_usd)),
+    ]
+    rows = [[name, text(comparison.before), text(comparison.after)] for name, text in cells]
+    known = [row for row in rows if any(text != NONE for text in row[1:])]
+    return Table(["", *(Column(label, "right", wrap=True) for label in comparison.labels)], known)
+
+
+def confusion_table(report: Report) -> Table | None:
+    """Build the confusion matrix of a task with choices: wanted choices down, answers across.
+
+    Args:
+        report: The report.
+
+    Returns:
+        The table; None for tasks without choices.
+    """
+    choices = report.task.get("output", {}).get("choices")
+    if not choices:
+        return None
+    rows: list[list[str | Cell]] = []
+    for at, (choice, counts) in enumerate(zip(choices, confusion(report.rows, choices), strict=True)):
+        total = max(sum(counts), 1)
+        rows.append([choice, *(_shaded(count, count / total, at == column) for column, count in enumerate(counts))])
+    return Table(["wanted ↓ answered →", *(Column(name, "right") for name in (*choices, INVALID))], rows)
+
+
+def resource_lines(report: Report) -> list[str]:
+    """Say what tokens, time and money a report took.
+
+    Args:
+        report: The report.
+
+    Returns:
+        A sentence for each.
+    """
+    usage, timing, cost = report.usage, report.timing, report.cost
+    cached = f" ({count_text(usage.cached_tokens)} cached)" if usage.cached_tokens else ""
+    speed = "" if timing.output_tokens_per_s is None else f", {timing.output_tokens_per_s:,.1f} output tokens/s"
+    lines = [
+        f"Tokens: {count_text(usage.input_tokens)} in{cached}, {count_text(usage.output_tokens)} out",
+        f"Time: {seconds_text(timing.wall_s)} in total; latency p50 {seconds_text(timing.latency_p50_s)}, "
+        f"p95 {seconds_text(timing.latency_p95_s)}{speed}",
+        f"Cost: unknown: {cost.source}" if cost.total_usd is None else f"Cost: {_cost(report)}; {cost.source}",
+    ]
+    if cost.training_usd is not None:  # older versions did not record the source
+        lines.append(f"Training cost: {usd_text(cost.training_usd)}; {cost.training_source or 'source not recorded'}")
+    return lines
+
+
+def probe_lines(report: Report) -> list[str]:
+    """Say what the probes found beside the task, or that there were none.
+
+    Args:
+        report: The report.
+
+    Returns:
+        A sentence for each finding.
+    """
+    probes = report.probes
+    if probes is None:
+        return ["Not probed for forgetting or overfitting"]
+    overfitting = () if probes.overfitting is None else probes.overfitting.lines
+    last = [*overfitting, *(f"Not probed: {reason}" for reason in probes.left_out)]
+    if report.forgetting is not None:
+        return [*report.forgetting.lines, *last]
+    lines = []
+    for name, part in (("General set", probes.general), ("Retention set", probes.retention)):
+        if part is not None:
+            metric = part.headline
+            interval = interval_text(metric.low, metric.high, metric.unit)
+            value = value_text(metric.value, metric.unit)
+            lines.append(f"{name}: {metric.name} {value} ({interval}) of {count_text(metric.n)}")
+    if probes.text is not None:
+        lines.append(f"Plain prose: perplexity {probes.text.perplexity:.4g}")
+    if probes.drift is not None:
+        lines.append(f"Drift from {probes.drift.base}: KL {probes.drift.mean_kl:.3g} nats per token")
+    return [*lines, *last]
+
+
+def comparison_lines(comparison: Comparison) -> list[str]:
+    """Say what the second model forgot, and after how many predictions its training has paid off.
+
+    Args:
+        comparison: The comparison.
+
+    Returns:
+        A sentence for each.
+    """
+    lines = [] if comparison.forgetting is None else list(comparison.forgetting.lines)
+    even = comparison.break_even
+    if even is not None:
+        saved = f"{usd_text(abs(even.saved_per_1000_usd))} per 1,000 predictions"
+        cost = f"training cost {usd_text(even.training_usd)}"
+        if even.predictions is None:
+            lines.append(f"Break-even: never; {cost}, and it costs {saved} more")
+        else:
+            lines.append(f"Break-even: after {count_text(even.predictions)} predictions; {cost}, and it saves {saved}")
+    return lines
+
+
+def _name(metric: MetricResult | MetricChange, *, headline: bool) -> Cell:
+    mark, css = (_HEADLINE_MARK, "strong") if headline else ("", "")
+    return Cell(metric.name, mark=mark, css=css, note=metric.description)
+
+
+def _verdict(verdict: str) -> Cell | str:
+    return Cell(verdict, style=VERDICT_STYLES[verdict], css=f"badge {verdict}") if verdict else ""
+
+
+def _change_interval(change: MetricChange | Standing, metric: MetricResult | None = None) -> str:
+    unit = change.unit if isinstance(change, MetricChange) else "rate" if metric is None else metric.unit
+    if change.low is None or change.high is None:
+        return NONE
+    return f"{change_text(change.low, unit)} to {change_text(change.high, unit)}"
+
+
+def _standing(one: Standing, report: Report, overview: Overview) -> list[str | Cell]:
+    metric = report[overview.primary]
+    return [
+        one.label,
+        value_text(metric.value, metric.unit),
+        interval_text(metric.low, metric.high, metric.unit),
+        change_text(one.difference, metric.unit),
+        _change_interval(one, metric),
+        _verdict(one.verdict) if one.verdict else NONE,
+        usd_text(report.cost.per_1000_usd),
+        seconds_text(report.timing.latency_p50_s),
+        "on the front" if one.on_front else "",
+    ]
+
+
+def _shaded(count: int, share: float, correct: bool) -> Cell:
+    css = f"cell {'right' if correct else 'wrong'}" if count else "cell"
+    return Cell(str(count), css=css, share=round(share * 100))
+
+
+def _tokens_per_second(report: Report) -> str:
+    speed = report.timing.output_tokens_per_s
+    return NONE if speed is None else f"{speed:,.1f}"
+
+
+def _cost(report: Report) -> str:
+    cost = report.cost
+    correct = "" if cost.per_success_usd is None else f", {usd_text(cost.per_success_usd)} per correct row"
+    return f"{usd_text(cost.total_usd)} in total, {usd_text(cost.per_1000_usd)} per 1,000 rows{correct}"

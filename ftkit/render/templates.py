@@ -1,0 +1,109 @@
+"""HTML from Jinja2 templates, which escape every text. Pages load nothing and run only ftkit's own scripts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["chart_library", "render_fragment", "render_page"]
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("ftkit.render"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return (files("ftkit.render") / "templates" / name).read_text(encoding="utf-8")
+
+
+def render_fragment(template: str, **context: Any) -> str:
+    """Render a template that is a part of a page.
+
+    Args:
+        template: Name of a file in ``ftkit/render/templates``, without ``.html.j2``.
+        context: Variables of the template.
+
+    Returns:
+        HTML.
+    """
+    return _environment().get_template(f"{template}.html.j2").render(context)
+
+
+def render_page(
+    template: str,
+    title: str,
+    *,
+    scripts: Sequence[str] = (),
+    charts: bool = False,
+    connect: bool = False,
+    **context: Any,
+) -> str:
+    """Render a whole page. Its content security policy lets it load nothing and run only its own scripts.
+
+    Args:
+        template: Name of a file in ``ftkit/render/templates``, without ``.html.j2``, that extends ``base.html.j2``.
+        title: Title of the window.
+        scripts: Names of script files in ``ftkit/render/templates``.
+        charts: Whether the page has charts, for which it needs plotly's script.
+        connect: Whether scripts may send requests to the server that the page is from.
+        context: Further variables of the template.
+
+    Returns:
+        HTML.
+    """
+    from markupsafe import Markup
+
+    library = chart_library() if charts else None
+    # Files of this package and plotly's script: never text from a model or a file of the user.
+    trusted = [Markup(text) for text in ([library] if library else []) + [_asset(name) for name in scripts]]  # noqa: S704
+    return render_fragment(
+        template,
+        title=title,
+        style=Markup(_asset("style.css")),  # noqa: S704
+        scripts=trusted,
+        policy=_policy(trusted, connect=connect),
+        charts_missing=charts and library is None,
+        **context,
+    )
+
+
+@cache
+def chart_library() -> str | None:
+    """Read plotly's script from the installed package.
+
+    Returns:
+        The script; None without the extra ``report``.
+    """
+    spec = find_spec("plotly")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    path = Path(next(iter(spec.submodule_search_locations))) / "package_data" / "plotly.min.js"
+    # Inside a page, nothing may look like the end of the script.
+    return path.read_text(encoding="utf-8").replace("</script", "<\\/script") if path.is_file() else None
+
+
+def _policy(scripts: Sequence[str], *, connect: bool) -> str:
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    if hashes:
+        policy += "; script-src " + " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return policy + ("; connect-src 'self'" if connect else "")
