@@ -1,4 +1,8 @@
-"""Clients that send too slowly: each holds a connection, and enough of them would hold them all."""
+"""Timeouts for slow clients.
+
+Each slow client holds a connection, and enough of them hold them all. uvicorn limits only the silence between two
+requests (``timeout_keep_alive``), so the timeouts of a request's headers and of its body are here.
+"""
 
 from __future__ import annotations
 
@@ -7,81 +11,95 @@ import time
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ftkit.server.errors import ApiError
 
 __all__ = ["BodyTimeoutMiddleware", "header_timeout_protocol"]
 
-_BYTES_A_SECOND = 16 * 1024
+_BYTES_PER_SECOND = 16 * 1024
 
 
 class BodyTimeoutMiddleware:
-    """Ends requests whose body comes more slowly than 16 KiB a second, after ``timeout_s`` of grace.
+    """Refuse, with status 408, requests whose body arrives too slowly.
 
-    Only the waiting for the client counts, not what the server does in between.
+    A body may take ``timeout_s``, and one second more per 16 KiB. Only the time that the server waits for the client
+    counts.
+
+    Args:
+        app: the application behind this middleware.
+        timeout_s: seconds.
     """
 
     def __init__(self, app: ASGIApp, timeout_s: float) -> None:
-        self._app, self._patience_s = app, timeout_s
+        self._app, self._timeout_s = app, timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        received, waited, whole = 0, 0.0, False
+        received, waited_s, complete = 0, 0.0, False
 
-        async def paced() -> Message:
-            nonlocal received, waited, whole
-            if whole:  # what comes now is the client's going away, for which one may wait for ever
+        async def receive_in_time() -> Message:
+            nonlocal received, waited_s, complete
+            if complete:  # the next message is the client's disconnect, which may take any time
                 return await receive()
-            began = time.monotonic()
-            left = self._patience_s + received / _BYTES_A_SECOND - waited
+            started = time.monotonic()
+            remaining_s = self._timeout_s + received / _BYTES_PER_SECOND - waited_s
             try:
-                message = await asyncio.wait_for(receive(), max(left, 0.0))
+                message = await asyncio.wait_for(receive(), max(remaining_s, 0.0))
             except TimeoutError:
                 raise ApiError(
-                    408, "The request's body came too slowly.", code="too_slow", headers={"connection": "close"}
+                    408, "The request's body arrived too slowly.", code="too_slow", headers={"connection": "close"}
                 ) from None
-            waited += time.monotonic() - began
+            waited_s += time.monotonic() - started
             received += len(message.get("body", b""))
-            whole = not message.get("more_body", False)
+            complete = not message.get("more_body", False)
             return message
 
-        await self._app(scope, paced, send)
+        await self._app(scope, receive_in_time, send)
 
 
 def header_timeout_protocol(timeout_s: float) -> type[asyncio.Protocol]:
-    """uvicorn's HTTP/1.1 protocol, which closes a connection whose next request's head is not whole in time.
+    """Return uvicorn's HTTP/1.1 protocol with a timeout for a request's headers.
 
-    uvicorn itself gives up on a silent connection between two requests only.
+    Args:
+        timeout_s: seconds from the first byte of a request (or from the connection's start) to the end of its headers.
+            The connection is closed after that.
+
+    Returns:
+        A class for ``uvicorn.Config(http=…)``.
     """
 
     class HeaderTimeoutProtocol(H11Protocol):
-        _head: asyncio.TimerHandle | None = None
+        _timer: asyncio.TimerHandle | None = None
 
+        @override
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._await_head()
+            self._start_timer()
 
+        @override
         def data_received(self, data: bytes) -> None:
-            before = self.cycle
+            previous = self.cycle
             super().data_received(data)
-            if self.cycle is not before:
-                self._stop()
-            elif self._head is None and (self.cycle is None or self.cycle.response_complete):
-                self._await_head()  # the head of a later request has begun
+            if self.cycle is not previous:
+                self._stop_timer()
+            elif self._timer is None and (self.cycle is None or self.cycle.response_complete):
+                self._start_timer()  # the headers of a later request have begun
 
+        @override
         def connection_lost(self, exc: Exception | None) -> None:
-            self._stop()
+            self._stop_timer()
             super().connection_lost(exc)
 
-        def _await_head(self) -> None:
-            self._head = self.loop.call_later(timeout_s, self.transport.close)
+        def _start_timer(self) -> None:
+            self._timer = self.loop.call_later(timeout_s, self.transport.close)
 
-        def _stop(self) -> None:
-            if self._head is not None:
-                self._head.cancel()
-                self._head = None
+        def _stop_timer(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
     return HeaderTimeoutProtocol

@@ -1,169 +1,141 @@
-"""Files in multipart bodies: written to disk as they come, never whole in memory."""
+"""Parse multipart bodies with Starlette's parser and stream the file to disk."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
+from typing_extensions import override
 
 from ftkit.server.errors import ApiError
 
 __all__ = ["UploadedForm", "receive_file"]
 
-_MOST_FIELDS, _MOST_FIELD_BYTES, _MOST_OVERHEAD = 16, 4096, 64 * 1024
-_PLAIN = {"", "binary", "7bit", "8bit"}
+_MAX_FIELDS, _MAX_FIELD_BYTES, _MAX_OVERHEAD_BYTES = 16, 4096, 64 * 1024
+_PLAIN_ENCODINGS = {"", "binary", "7bit", "8bit"}
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class UploadedForm:
-    """What came: plain fields, and one file that lies where it was told to.
+    """The fields of a multipart body, and the size and name of its file.
 
     Attributes:
-        fields: texts by name.
-        filename: the client's name for the file; ``None`` when no file came. It never names anything on disk.
-        bytes: of the file.
-        md5: of the file, in hexadecimal digits.
+        fields: text fields by name.
+        filename: the client's name for the file. It never names anything on disk.
+        bytes: size of the file.
     """
 
-    fields: dict[str, str] = field(default_factory=dict)
-    filename: str | None = None
-    bytes: int = 0
-    md5: str = ""
+    fields: dict[str, str]
+    filename: str
+    bytes: int
 
 
 async def receive_file(request: Request, name: str, target: Path, max_bytes: int) -> UploadedForm:
-    """Read a multipart body, and write the file in its field ``name`` to ``target``.
+    """Read a multipart body and write the file in its field ``name`` to ``target``.
 
-    ``target`` is not there when this raises. A body of any other shape is refused: a second file, a file in another
-    field, a field twice, a part that ends nowhere.
+    If this raises, ``target`` does not exist. A second file, a file in another field, a repeated field and a body
+    without a closing boundary are refused.
+
+    Args:
+        request: the HTTP request.
+        name: field that holds the file.
+        target: new file, readable by the server's user only.
+        max_bytes: largest size of the file.
+
+    Returns:
+        The text fields and what is known of the file.
 
     Raises:
-        ApiError: 400, the body is not of that shape; 413, the file is larger than ``max_bytes``.
+        ApiError: 400 if the body does not have this form; 413 if the file is larger than ``max_bytes``.
         OSError: the disk is full.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
-    boundary = options.get(b"boundary")
-    if kind != b"multipart/form-data" or not boundary:
+    if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise ApiError(400, "The body must be multipart/form-data with a boundary.", code="invalid_content_type")
     length = request.headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and int(length[:20]) > max_bytes + _MOST_OVERHEAD:
-        raise _too_large(max_bytes)  # nothing of it is read
+    if length.isascii() and length.isdigit() and int(length[:20]) > max_bytes + _MAX_OVERHEAD_BYTES:
+        raise _too_large(max_bytes)  # before anything is read
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        # 0600: rows of private data, readable by the server's user only.
-        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            reading = _Reading(name, file, max_bytes)
-            parser = MultipartParser(boundary, reading.callbacks())  # type: ignore[arg-type]  # TypedDict of methods
-            total = 0
-            async for chunk in request.stream():
-                total += len(chunk)
-                if total > max_bytes + _MOST_OVERHEAD:
-                    raise _too_large(max_bytes)
-                await run_in_threadpool(parser.write, chunk)
-            if not reading.ended:
-                raise ApiError(400, "The multipart body ended too early.", code="invalid_multipart")
+        # Mode 0600: the rows may be private.
+        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            parser = _FileParser(request.headers, _limited(request, max_bytes), name, file)
+            data = await parser.parse()
+            if not parser.complete:
+                raise _malformed("it ended before its closing boundary")
             await run_in_threadpool(_sync, file)
+        form = _form(data.multi_items(), name)
+        if form.bytes > max_bytes:
+            raise _too_large(max_bytes)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             target.unlink()
-        if isinstance(error, FormParserError):
-            raise ApiError(400, f"The multipart body is malformed: {error}.", code="invalid_multipart") from None
+        if isinstance(error, MultiPartException):
+            raise _malformed(error.message.removesuffix(".")) from None
         if isinstance(error, ClientDisconnect):
-            raise ApiError(400, "The multipart body ended too early.", code="invalid_multipart") from None
+            raise _malformed("the connection was closed before its end") from None
         raise
-    found = reading.form
-    if found.filename is None:
-        with contextlib.suppress(FileNotFoundError):
-            target.unlink()
+    return form
+
+
+class _FileParser(MultiPartParser):
+    """Starlette's parser, writing its one file to ``file`` and refusing encoded parts."""
+
+    def __init__(self, headers: Headers, stream: AsyncGenerator[bytes, None], name: str, file: BinaryIO) -> None:
+        limits = {"max_files": 1, "max_fields": _MAX_FIELDS, "max_part_size": _MAX_FIELD_BYTES}
+        super().__init__(headers, stream, **limits)
+        self._name, self._file = name, file
+        self.complete = False
+
+    @override
+    def on_headers_finished(self) -> None:
+        part = self._current_part
+        headers = {name.lower(): value for name, value in part.item_headers}
+        if parse_options_header(part.content_disposition)[0] != b"form-data":
+            raise MultiPartException("a part is not form-data")
+        if headers.get(b"content-transfer-encoding", b"").decode("latin-1").strip().lower() not in _PLAIN_ENCODINGS:
+            raise MultiPartException("a part has a content-transfer-encoding; send it unencoded")
+        super().on_headers_finished()
+        if part.file is not None:
+            if part.field_name != self._name:
+                raise MultiPartException(f"a file in '{part.field_name[:64]}', where none is expected")
+            part.file = UploadFile(self._file, size=0, filename=part.file.filename)
+
+    @override
+    def on_end(self) -> None:
+        self.complete = True
+
+
+async def _limited(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    """The body's chunks; raise once they are more than the file and its headers may have."""
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > max_bytes + _MAX_OVERHEAD_BYTES:
+            raise _too_large(max_bytes)
+        yield chunk
+
+
+def _form(items: list[tuple[str, UploadFile | str]], name: str) -> UploadedForm:
+    """Check that no field is repeated and that the file is there."""
+    names = [field for field, _ in items]
+    if repeated := next((field for field in names if names.count(field) > 1), None):
+        raise _malformed(f"'{repeated[:64]}' is repeated")
+    values = dict(items)
+    file = values.pop(name, None)
+    if not isinstance(file, UploadFile):
         raise ApiError(400, f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
-    found.md5 = reading.digest.hexdigest()
-    return found
-
-
-class _Reading:
-    """What the parser tells, checked as it comes."""
-
-    def __init__(self, name: str, file: BinaryIO, max_bytes: int) -> None:
-        self._name, self._file, self._max_bytes = name, file, max_bytes
-        self.form = UploadedForm()
-        self.digest = hashlib.md5(usedforsecurity=False)  # what OpenAI's clients send to compare
-        self.ended = False
-        self._headers: dict[str, bytes] = {}
-        self._header, self._value = bytearray(), bytearray()
-        self._field: str | None = None
-        self._text = bytearray()
-
-    def callbacks(self) -> dict[str, object]:
-        return {
-            "on_part_begin": self._begin,
-            "on_header_field": lambda data, start, end: self._header.extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
-            "on_header_end": self._header_ended,
-            "on_headers_finished": self._headers_ended,
-            "on_part_data": self._data,
-            "on_part_end": self._part_ended,
-            "on_end": self._end,
-        }
-
-    def _begin(self) -> None:
-        self._headers = {}
-
-    def _header_ended(self) -> None:
-        self._headers[self._header.decode("latin-1").lower()] = bytes(self._value)
-        self._header.clear()
-        self._value.clear()
-
-    def _headers_ended(self) -> None:
-        kind, options = parse_options_header(self._headers.get("content-disposition", b""))
-        name = options.get(b"name")
-        if kind != b"form-data" or name is None:
-            raise _malformed("a part has no name")
-        if self._headers.get("content-transfer-encoding", b"").decode("latin-1").strip().lower() not in _PLAIN:
-            raise _malformed("a part has a content-transfer-encoding; send it as it is")
-        field_name = name.decode("utf-8", "replace")
-        if field_name == self._name:
-            if self.form.filename is not None:
-                raise _malformed(f"'{self._name}' is there twice")
-            self.form.filename = options.get(b"filename", b"").decode("utf-8", "replace")
-            self._field = None
-            return
-        if b"filename" in options:
-            raise _malformed(f"a file in '{field_name[:64]}', where none is expected")
-        if field_name in self.form.fields:
-            raise _malformed(f"'{field_name[:64]}' is there twice")
-        if len(self.form.fields) >= _MOST_FIELDS:
-            raise _malformed(f"more than {_MOST_FIELDS} fields")
-        self._field = field_name
-        self._text = bytearray()
-
-    def _data(self, data: bytes, start: int, end: int) -> None:
-        if self._field is not None:
-            self._text += data[start:end]
-            if len(self._text) > _MOST_FIELD_BYTES:
-                raise _malformed(f"'{self._field[:64]}' is longer than {_MOST_FIELD_BYTES:,} bytes")
-            return
-        self.form.bytes += end - start
-        if self.form.bytes > self._max_bytes:
-            raise _too_large(self._max_bytes)
-        self.digest.update(data[start:end])
-        self._file.write(data[start:end])
-
-    def _part_ended(self) -> None:
-        if self._field is not None:
-            self.form.fields[self._field] = self._text.decode("utf-8", "replace")
-            self._field = None
-
-    def _end(self) -> None:
-        self.ended = True
+    fields = {field: value for field, value in values.items() if isinstance(value, str)}
+    return UploadedForm(fields, file.filename or "", file.size or 0)
 
 
 def _sync(file: BinaryIO) -> None:
@@ -175,6 +147,6 @@ def _malformed(what: str) -> ApiError:
     return ApiError(400, f"The multipart body is malformed: {what}.", code="invalid_multipart")
 
 
-def _too_large(most: int) -> ApiError:
-    message = f"The file is larger than {most:,} bytes. Larger ones go through /v1/uploads, in parts."
+def _too_large(max_bytes: int) -> ApiError:
+    message = f"The file is larger than {max_bytes:,} bytes. Send larger files in parts with /v1/uploads."
     return ApiError(413, message, param="file", code="file_too_large", headers={"connection": "close"})
