@@ -47,7 +47,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: 
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     listener = _listen(settings)
     app = create_app(settings)
-    app.state.scheduler.claim()
+    app.state.scheduler.acquire()
     host, port = listener.getsockname()[:2]
     config = uvicorn.Config(
         app,
@@ -77,7 +77,7 @@ class _Server(uvicorn.Server):
             self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._app.state.scheduler.rest()
+        self._app.state.scheduler.drain()
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -258,7 +258,7 @@ def test_a_job_is_paused_goes_on_and_is_cancelled(client: openai.OpenAI, server:
     until(lambda: list((runs / job.id / "model-checkpoints").glob("step-*")), bool)
     assert client.fine_tuning.jobs.retrieve(job.id).status == "paused"
     assert client.fine_tuning.jobs.resume(job.id).status == "queued"
-    until(lambda: messages(client, job.id), lambda said: any(one.startswith("Going on from step") for one in said))
+    until(lambda: messages(client, job.id), lambda said: any(one.startswith("Resuming from step") for one in said))
     cancelled = client.fine_tuning.jobs.cancel(job.id)
     assert cancelled.status == "cancelled"
     assert cancelled.finished_at is not None

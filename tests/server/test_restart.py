@@ -46,7 +46,7 @@ def test_a_job_goes_on_when_the_server_and_then_its_worker_are_killed(
     events = [event for event in client.fine_tuning.jobs.list_events(job.id, limit=100) if event.type == "metrics"]
     assert {event.data["step"] for event in events} == set(range(1, 121))
     said = messages(client, job.id)
-    assert any("goes on from its newest checkpoint" in message for message in said)
+    assert any("resumes from its newest checkpoint" in message for message in said)
     assert len(client.fine_tuning.jobs.checkpoints.list(job.id).data) == 3
 
     # A stream that is open when the server is told to end is answered to its end.

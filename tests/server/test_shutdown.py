@@ -51,8 +51,8 @@ def test_a_stream_is_cut_in_time_and_training_goes_on_next_time(
     done = ended(client, job.id)
     assert done.status == "succeeded", done.error
     said = messages(client, job.id)
-    assert any("goes on from where it stopped" in message for message in said)
-    assert any(message.startswith("Going on from step") for message in said)
+    assert any("resumes where it stopped" in message for message in said)
+    assert any(message.startswith("Resuming from step") for message in said)
     events = [event for event in client.fine_tuning.jobs.list_events(job.id, limit=100) if event.type == "metrics"]
     assert {event.data["step"] for event in events} == set(range(1, 121))
     assert again.stop() == 0

@@ -1,1 +1,1 @@
-"""Files that clients give, whole or in parts, and those that jobs leave."""
+"""OpenAI's ``/v1/files`` and ``/v1/uploads``."""

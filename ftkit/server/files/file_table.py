@@ -1,4 +1,4 @@
-"""The files the server holds."""
+"""The server's files: a table of what is known of them, and a folder with their contents."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from ftkit.server.state import State, new_id
 __all__ = ["FileTable", "StoredFile"]
 
 _COLUMNS = "id, filename, purpose, bytes, created_at, expires_at"
+_ORPHAN_AGE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file. Times in Unix seconds."""
+    """What is known of a file. Times are Unix seconds."""
 
     id: str
     filename: str
@@ -28,9 +29,13 @@ class StoredFile:
     created_at: int
     expires_at: int | None
 
-    def shown(self) -> dict[str, Any]:
-        """As OpenAI's API shows it."""
-        found = {
+    def to_openai(self) -> dict[str, Any]:
+        """Convert to a file object of OpenAI's API.
+
+        Returns:
+            A dict for JSON.
+        """
+        fields = {
             "id": self.id,
             "object": "file",
             "bytes": self.bytes,
@@ -39,17 +44,25 @@ class StoredFile:
             "purpose": self.purpose,
             "status": "processed",
         }
-        return found if self.expires_at is None else found | {"expires_at": self.expires_at}
+        return fields if self.expires_at is None else fields | {"expires_at": self.expires_at}
 
 
 class FileTable:
-    """Files by project. Contents lie under ids that the server drew, so no client's word is part of a path."""
+    """The files of all projects. Contents are named by ids that the server chose, so no client text is part of a path.
+
+    Args:
+        state: the server's tables.
+    """
 
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def place(self) -> Path:
-        """Where a content may be written that :meth:`add` then takes."""
+    def new_path(self) -> Path:
+        """Choose a path for a new content, to be passed to :meth:`add` when it is complete.
+
+        Returns:
+            A path in the folder of contents. No file is created.
+        """
         return self._state.content(new_id("incoming-"))
 
     def add(
@@ -63,43 +76,57 @@ class FileTable:
         upload_id: str | None = None,
         file_id: str | None = None,
     ) -> StoredFile:
-        """Take the file ``content`` over.
+        """Add a file, moving ``content`` into the folder of contents.
 
         Args:
-            expires_s: seconds until it is deleted; ``None`` keeps it.
-            upload_id: the upload that is completed by it, in the same transaction.
-            file_id: its id, taking the place of what a crash left under it; drawn by default.
+            project: the owning project.
+            filename: the client's name for the file.
+            purpose: OpenAI's purpose, e.g. ``"fine-tune"``.
+            content: complete file, from :meth:`new_path`.
+            expires_s: seconds until the file is deleted; ``None`` keeps it.
+            upload_id: upload that this file completes, in the same transaction.
+            file_id: id of the file; replaces what a crash left under it. A new id by default.
+
+        Returns:
+            The added file.
 
         Raises:
-            ApiError: the upload has ended meanwhile.
+            ApiError: 400 if the upload has ended in the meantime.
         """
         now = int(time.time())
         size = content.stat().st_size
-        made = StoredFile(
+        file = StoredFile(
             file_id or new_id("file-"), filename, purpose, size, now, None if expires_s is None else now + expires_s
         )
-        os.replace(content, self._state.content(made.id))
+        os.replace(content, self._state.content(file.id))
         with self._state.connection() as connection:
             if upload_id is not None:
-                ours = connection.execute(
+                updated = connection.execute(
                     "UPDATE uploads SET status = 'completed', file_id = ? WHERE id = ? AND status = 'pending'",
-                    (made.id, upload_id),
+                    (file.id, upload_id),
                 ).rowcount
-                if not ours:
-                    self._state.content(made.id).unlink()
+                if not updated:
+                    self._state.content(file.id).unlink()
                     raise ApiError(400, f"The upload {upload_id} has ended.", param="upload_id", code="upload_ended")
             connection.execute(
                 "INSERT OR REPLACE INTO files (project, id, filename, purpose, bytes, created_at, expires_at) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (project, made.id, filename, purpose, size, now, made.expires_at),
+                (project, file.id, filename, purpose, size, now, file.expires_at),
             )
-        return made
+        return file
 
     def get(self, file_id: str, project: str) -> StoredFile:
-        """The file of that id.
+        """Return a file.
+
+        Args:
+            file_id: the file's id.
+            project: the project that must own it.
+
+        Returns:
+            What is known of the file.
 
         Raises:
-            ApiError: 404, there is none in the project.
+            ApiError: 404 if the project has no such file.
         """
         with self._state.connection() as connection:
             row = connection.execute(
@@ -111,38 +138,59 @@ class FileTable:
         return StoredFile(*row)
 
     def content(self, file: StoredFile) -> Path:
-        """Where its content lies."""
+        """Return the path of a file's content.
+
+        Args:
+            file: a file of this table.
+
+        Returns:
+            The path.
+        """
         return self._state.content(file.id)
 
     def page(
         self, project: str, *, purpose: str | None, after: str | None, limit: int, newest_first: bool
     ) -> tuple[list[StoredFile], bool]:
-        """Files of a project, and whether there are more.
+        """List a page of a project's files.
+
+        Args:
+            project: the owning project.
+            purpose: only files of this purpose; ``None`` lists all.
+            after: id of the last file of the previous page; ``None`` starts at the first.
+            limit: largest number of files.
+            newest_first: the order.
+
+        Returns:
+            The files, and whether there are more.
 
         Raises:
-            ApiError: 404, there is no file ``after``.
+            ApiError: 404 if there is no file ``after``.
         """
         with self._state.connection() as connection:
-            # rowid rises with every file, also of those of the same second.
-            where, values = "project = ? AND coalesce(expires_at, ?) > ?", [project, time.time() + 1, time.time()]
+            # rowid orders files that were created in the same second.
+            conditions, values = "project = ? AND coalesce(expires_at, ?) > ?", [project, time.time() + 1, time.time()]
             if purpose is not None:
-                where, values = f"{where} AND purpose = ?", [*values, purpose]
+                conditions, values = f"{conditions} AND purpose = ?", [*values, purpose]
             sign, direction = ("<", "DESC") if newest_first else (">", "ASC")
             if after is not None:
                 self.get(after, project)
-                where = f"{where} AND rowid {sign} (SELECT rowid FROM files WHERE id = ?)"
+                conditions = f"{conditions} AND rowid {sign} (SELECT rowid FROM files WHERE id = ?)"
                 values = [*values, after]
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM files WHERE {where} ORDER BY rowid {direction} LIMIT ?",
+                f"SELECT {_COLUMNS} FROM files WHERE {conditions} ORDER BY rowid {direction} LIMIT ?",
                 (*values, limit + 1),
             ).fetchall()
         return [StoredFile(*row) for row in rows[:limit]], len(rows) > limit
 
     def delete(self, file_id: str, project: str) -> None:
-        """Delete a file; jobs that were created from it have a copy of their own.
+        """Delete a file. Jobs that were created from it have their own copy.
+
+        Args:
+            file_id: the file's id.
+            project: the project that must own it.
 
         Raises:
-            ApiError: 404, there is none in the project.
+            ApiError: 404 if the project has no such file.
         """
         self.get(file_id, project)
         with self._state.connection() as connection:
@@ -151,15 +199,19 @@ class FileTable:
             self._state.content(file_id).unlink()
 
     def jobs_with_files(self) -> set[str]:
-        """The jobs whose training file is still held."""
+        """Find the jobs whose training file still exists.
+
+        Returns:
+            Ids of jobs.
+        """
         with self._state.connection() as connection:
             rows = connection.execute(
                 "SELECT jobs.id FROM jobs JOIN files ON files.id = json_extract(jobs.record, '$.training_file')"
             ).fetchall()
         return {row[0] for row in rows}
 
-    def sweep(self) -> None:
-        """Delete files whose time has come, and contents that nothing names: what a crash or a broken upload left."""
+    def delete_expired(self) -> None:
+        """Delete expired files, and contents without a row, which crashes and broken uploads leave."""
         now = time.time()
         with self._state.connection() as connection:
             connection.execute("DELETE FROM files WHERE expires_at <= ?", (now,))
@@ -173,9 +225,6 @@ class FileTable:
         folder = self._state.content("x").parent
         for path in folder.iterdir() if folder.is_dir() else ():
             with contextlib.suppress(FileNotFoundError):
-                # One that is being written has no name in the tables yet, and is young.
-                if path.name not in known and now - path.stat().st_mtime > _YOUNG_S:
+                # A content that is being written has no row yet, and was changed recently.
+                if path.name not in known and now - path.stat().st_mtime > _ORPHAN_AGE_S:
                     path.unlink()
-
-
-_YOUNG_S = 3600.0

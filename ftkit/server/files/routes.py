@@ -1,4 +1,4 @@
-"""``/v1/files``."""
+"""Routes of ``/v1/files``."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ftkit.server.settings import Settings
 __all__ = ["ExpiresAfter", "Purpose", "routes"]
 
 Purpose = Literal["fine-tune"]
-"""What a file may be for. OpenAI's other purposes belong to parts of its API that are not here."""
+"""The supported purpose. OpenAI's other purposes belong to parts of its API that this server does not have."""
 
-_MOST = 10_000
-_MOST_NAME = 255
+_MAX_PAGE = 10_000
+_MAX_FILENAME = 255
 
 
 class ExpiresAfter(BaseModel):
-    """When a file is deleted by itself."""
+    """When a file expires."""
 
     model_config = ConfigDict(extra="forbid")
     anchor: Literal["created_at"]
@@ -44,29 +44,29 @@ class _Fields(BaseModel):
 async def _create(request: Request) -> JSONResponse:
     files: FileTable = request.app.state.files
     settings: Settings = request.app.state.settings
-    place = await run_in_threadpool(files.place)
-    form = await receive_file(request, "file", place, settings.max_file_bytes)
+    content = await run_in_threadpool(files.new_path)
+    form = await receive_file(request, "file", content, settings.max_file_bytes)
     try:
         if not form.filename:
             raise ApiError(400, "The file has no name.", param="file", code="invalid_value")
-        found: dict[str, object] = {name: text for name, text in form.fields.items() if "[" not in name}
+        values: dict[str, object] = {name: text for name, text in form.fields.items() if "[" not in name}
         nested = {name[14:-1]: text for name, text in form.fields.items() if name.startswith("expires_after[")}
-        unknown = set(form.fields) - set(found) - {f"expires_after[{name}]" for name in nested}
-        found |= dict.fromkeys(unknown)  # refused by name, as any other unknown parameter
-        fields = validate_body(_Fields, found | ({"expires_after": nested} if nested else {}))
-        kept = fields.expires_after
-        made = await run_in_threadpool(
+        unknown = set(form.fields) - set(values) - {f"expires_after[{name}]" for name in nested}
+        values |= dict.fromkeys(unknown)  # refused by name, like any other unknown parameter
+        fields = validate_body(_Fields, values | ({"expires_after": nested} if nested else {}))
+        expiry = fields.expires_after
+        file = await run_in_threadpool(
             files.add,
             request.state.project,
-            form.filename[:_MOST_NAME],
+            form.filename[:_MAX_FILENAME],
             fields.purpose,
-            place,
-            expires_s=None if kept is None else kept.seconds,
+            content,
+            expires_s=None if expiry is None else expiry.seconds,
         )
     finally:
         with contextlib.suppress(FileNotFoundError):
-            place.unlink()
-    return JSONResponse(made.shown())
+            content.unlink()
+    return JSONResponse(file.to_openai())
 
 
 async def _list(request: Request) -> JSONResponse:
@@ -75,33 +75,33 @@ async def _list(request: Request) -> JSONResponse:
     order = query.get("order", "desc")
     if order not in ("asc", "desc"):
         raise ApiError(400, "Invalid value for 'order': 'asc' or 'desc'.", param="order", code="invalid_value")
-    found, more = await run_in_threadpool(
+    page, has_more = await run_in_threadpool(
         files.page,
         request.state.project,
         purpose=query.get("purpose"),
         after=query.get("after"),
-        limit=page_limit(request, _MOST, _MOST),
+        limit=page_limit(request, _MAX_PAGE, _MAX_PAGE),
         newest_first=order == "desc",
     )
-    shown = [one.shown() for one in found]
-    ends = {"first_id": shown[0]["id"] if shown else "", "last_id": shown[-1]["id"] if shown else ""}
-    return JSONResponse({"object": "list", "data": shown, **ends, "has_more": more})
+    data = [file.to_openai() for file in page]
+    ids = {"first_id": data[0]["id"] if data else "", "last_id": data[-1]["id"] if data else ""}
+    return JSONResponse({"object": "list", "data": data, **ids, "has_more": has_more})
 
 
 async def _retrieve(request: Request) -> JSONResponse:
     files: FileTable = request.app.state.files
-    found = await run_in_threadpool(files.get, request.path_params["file"], request.state.project)
-    return JSONResponse(found.shown())
+    file = await run_in_threadpool(files.get, request.path_params["file"], request.state.project)
+    return JSONResponse(file.to_openai())
 
 
 async def _content(request: Request) -> Response:
     files: FileTable = request.app.state.files
-    found = await run_in_threadpool(files.get, request.path_params["file"], request.state.project)
-    if found.purpose == RESULTS_PURPOSE and "text/csv" in request.headers.get("accept", ""):
-        return Response(await run_in_threadpool(decode_results, files.content(found)), media_type="text/csv")
-    # Never shown by a browser: the content is a client's.
+    file = await run_in_threadpool(files.get, request.path_params["file"], request.state.project)
+    if file.purpose == RESULTS_PURPOSE and "text/csv" in request.headers.get("accept", ""):
+        return Response(await run_in_threadpool(decode_results, files.content(file)), media_type="text/csv")
+    # A browser must download it, not show it: the content is a client's.
     headers = {"content-disposition": "attachment"}
-    return FileResponse(files.content(found), media_type="application/octet-stream", headers=headers)
+    return FileResponse(files.content(file), media_type="application/octet-stream", headers=headers)
 
 
 async def _delete(request: Request) -> JSONResponse:

@@ -1,4 +1,4 @@
-"""``/v1/uploads``: a large file in parts."""
+"""``/v1/uploads``: large files in parts."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from ftkit.server.state import State, new_id
 
 __all__ = ["UploadTable", "routes"]
 
-_LIFE_S = 3600
-_CHUNK = 2**20
+_LIFETIME_S = 3600
+_CHUNK_BYTES = 2**20
 _COLUMNS = (
     "id",
     "filename",
@@ -41,7 +41,7 @@ _COLUMNS = (
 )
 
 
-class _Begin(BaseModel):
+class _CreateRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     filename: str = Field(min_length=1, max_length=255)
     purpose: Purpose
@@ -50,29 +50,42 @@ class _Begin(BaseModel):
     expires_after: ExpiresAfter | None = None
 
 
-class _Complete(BaseModel):
+class _CompleteRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     part_ids: list[str] = Field(min_length=1, max_length=100_000)
     md5: str | None = None
 
 
 class UploadTable:
-    """Uploads by project, until they become files. Parts lie beside the files."""
+    """The uploads of all projects. Parts are stored beside the files.
+
+    Args:
+        state: the server's tables.
+        files: the table to which complete uploads are added.
+    """
 
     def __init__(self, state: State, files: FileTable) -> None:
         self._state, self._files = state, files
 
-    def begin(self, project: str, asked: _Begin) -> dict[str, Any]:
-        """A new upload."""
-        now, kept = int(time.time()), asked.expires_after
+    def create(self, project: str, request: _CreateRequest) -> dict[str, Any]:
+        """Create an upload.
+
+        Args:
+            project: the owning project.
+            request: the body of the request.
+
+        Returns:
+            The columns of the upload.
+        """
+        now, expiry = int(time.time()), request.expires_after
         values: dict[str, Any] = {
-            **asked.model_dump(exclude={"expires_after"}),
+            **request.model_dump(exclude={"expires_after"}),
             "id": new_id("upload_"),
             "status": "pending",
             "created_at": now,
-            "expires_at": now + _LIFE_S,
+            "expires_at": now + _LIFETIME_S,
             "file_id": None,
-            "file_expires_s": None if kept is None else kept.seconds,
+            "file_expires_s": None if expiry is None else expiry.seconds,
         }
         with self._state.connection() as connection:
             connection.execute(
@@ -82,10 +95,17 @@ class UploadTable:
         return values
 
     def get(self, upload_id: str, project: str) -> dict[str, Any]:
-        """The upload of that id.
+        """Return an upload.
+
+        Args:
+            upload_id: the upload's id.
+            project: the project that must own it.
+
+        Returns:
+            The columns of the upload.
 
         Raises:
-            ApiError: 404, there is none in the project.
+            ApiError: 404 if the project has no such upload.
         """
         with self._state.connection() as connection:
             row = connection.execute(
@@ -94,25 +114,40 @@ class UploadTable:
             ).fetchone()
         if row is None:
             raise not_found("Upload object", upload_id, param="upload_id")
-        found = dict(zip(_COLUMNS, row, strict=True))
-        if found["status"] == "pending" and found["expires_at"] <= time.time():
-            found["status"] = "expired"
-        return found
+        upload = dict(zip(_COLUMNS, row, strict=True))
+        if upload["status"] == "pending" and upload["expires_at"] <= time.time():
+            upload["status"] = "expired"
+        return upload
 
     def pending(self, upload_id: str, project: str) -> dict[str, Any]:
-        """The same, to which parts can be added.
+        """Return an upload that still accepts parts.
+
+        Args:
+            upload_id: the upload's id.
+            project: the project that must own it.
+
+        Returns:
+            The columns of the upload.
 
         Raises:
-            ApiError: 404, there is none; 400, it has ended.
+            ApiError: 404 if there is none; 400 if it has ended.
         """
-        found = self.get(upload_id, project)
-        if found["status"] != "pending":
-            message = f"The upload {upload_id} is {found['status']}; begin another one."
+        upload = self.get(upload_id, project)
+        if upload["status"] != "pending":
+            message = f"The upload {upload_id} is {upload['status']}; create another one."
             raise ApiError(400, message, param="upload_id", code="upload_ended")
-        return found
+        return upload
 
     def add_part(self, upload_id: str, content: Path) -> dict[str, Any]:
-        """Take the file ``content`` over as a part."""
+        """Add a part, moving ``content`` into the folder of contents.
+
+        Args:
+            upload_id: the upload's id.
+            content: complete file.
+
+        Returns:
+            The part as an object of OpenAI's API.
+        """
         part_id, now = new_id("part_"), int(time.time())
         size = content.stat().st_size
         os.replace(content, self._state.content(part_id))
@@ -124,75 +159,105 @@ class UploadTable:
         return {"id": part_id, "object": "upload.part", "created_at": now, "upload_id": upload_id}
 
     def parts(self, upload_id: str) -> dict[str, int]:
-        """Bytes of each part, by its id."""
+        """Return the sizes of an upload's parts.
+
+        Args:
+            upload_id: the upload's id.
+
+        Returns:
+            Bytes by part id.
+        """
         with self._state.connection() as connection:
             return dict(connection.execute("SELECT id, bytes FROM parts WHERE upload_id = ?", (upload_id,)).fetchall())
 
-    def complete(self, upload_id: str, project: str, asked: _Complete) -> dict[str, Any]:
-        """Make a file of the parts, in the order that is asked for.
+    def complete(self, upload_id: str, project: str, request: _CompleteRequest) -> dict[str, Any]:
+        """Join the parts to a file, in the order of ``request.part_ids``.
+
+        Args:
+            upload_id: the upload's id.
+            project: the project that must own it.
+            request: the body of the request.
+
+        Returns:
+            The columns of the upload.
 
         Raises:
-            ApiError: 400, a part is missing or named twice, or bytes or checksum are not those that were said.
+            ApiError: 400 if a part is missing or named twice, or the size or checksum differs from the announced one.
         """
         upload = self.pending(upload_id, project)
         known = self.parts(upload_id)
-        if len(set(asked.part_ids)) != len(asked.part_ids) or not set(asked.part_ids) <= set(known):
-            raise ApiError(400, "part_ids names a part twice, or one that the upload has not.", param="part_ids")
-        total = sum(known[part] for part in asked.part_ids)
+        if len(set(request.part_ids)) != len(request.part_ids) or not set(request.part_ids) <= set(known):
+            raise ApiError(400, "part_ids names a part twice, or a part that the upload has not.", param="part_ids")
+        total = sum(known[part] for part in request.part_ids)
         if total != upload["bytes"]:
-            message = f"The parts have {total:,} bytes, and the upload was to have {upload['bytes']:,}."
+            message = f"The parts have {total:,} bytes, but the upload was created for {upload['bytes']:,}."
             raise ApiError(400, message, param="part_ids", code="wrong_size")
-        place = self._files.place()
+        joined = self._files.new_path()
         try:
             digest = hashlib.md5(usedforsecurity=False)
-            with place.open("wb") as whole:
-                for part in asked.part_ids:
+            with joined.open("wb") as file:
+                for part in request.part_ids:
                     with self._state.content(part).open("rb") as content:
-                        while chunk := content.read(_CHUNK):
+                        while chunk := content.read(_CHUNK_BYTES):
                             digest.update(chunk)
-                            whole.write(chunk)
-                whole.flush()
-                os.fsync(whole.fileno())
-            if asked.md5 is not None and asked.md5.lower() != digest.hexdigest():
-                raise ApiError(400, "The file's MD5 is not the one that was given.", param="md5", code="wrong_checksum")
+                            file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            if request.md5 is not None and request.md5.lower() != digest.hexdigest():
+                raise ApiError(400, "The file's MD5 differs from the given one.", param="md5", code="wrong_checksum")
             self._files.add(
                 project,
                 upload["filename"],
                 upload["purpose"],
-                place,
+                joined,
                 expires_s=upload["file_expires_s"],
                 upload_id=upload_id,
             )
         finally:
             with contextlib.suppress(FileNotFoundError):
-                place.unlink()
-        self._forget_parts(upload_id)
+                joined.unlink()
+        self._delete_parts(upload_id)
         return self.get(upload_id, project)
 
     def cancel(self, upload_id: str, project: str) -> dict[str, Any]:
-        """End an upload without a file.
+        """Cancel an upload and delete its parts.
+
+        Args:
+            upload_id: the upload's id.
+            project: the project that must own it.
+
+        Returns:
+            The columns of the upload.
 
         Raises:
-            ApiError: 404, there is none; 400, it has ended.
+            ApiError: 404 if there is none; 400 if it has ended.
         """
         self.pending(upload_id, project)
         with self._state.connection() as connection:
             connection.execute(
                 "UPDATE uploads SET status = 'cancelled' WHERE id = ? AND status = 'pending'", (upload_id,)
             )
-        self._forget_parts(upload_id)
+        self._delete_parts(upload_id)
         return self.get(upload_id, project)
 
-    def shown(self, upload: dict[str, Any], project: str) -> dict[str, Any]:
-        """As OpenAI's API shows it."""
-        names = ("id", "filename", "purpose", "bytes", "status", "created_at", "expires_at")
-        found = {"object": "upload", **{name: upload[name] for name in names}}
-        if upload["file_id"] is not None:
-            with contextlib.suppress(ApiError):  # deleted since
-                found["file"] = self._files.get(upload["file_id"], project).shown()
-        return found
+    def to_openai(self, upload: dict[str, Any], project: str) -> dict[str, Any]:
+        """Convert to an upload object of OpenAI's API.
 
-    def _forget_parts(self, upload_id: str) -> None:
+        Args:
+            upload: the columns of the upload.
+            project: the owning project.
+
+        Returns:
+            A dict for JSON.
+        """
+        names = ("id", "filename", "purpose", "bytes", "status", "created_at", "expires_at")
+        fields = {"object": "upload", **{name: upload[name] for name in names}}
+        if upload["file_id"] is not None:
+            with contextlib.suppress(ApiError):  # the file was deleted since
+                fields["file"] = self._files.get(upload["file_id"], project).to_openai()
+        return fields
+
+    def _delete_parts(self, upload_id: str) -> None:
         for part in self.parts(upload_id):
             with contextlib.suppress(FileNotFoundError):
                 self._state.content(part).unlink()
@@ -200,15 +265,15 @@ class UploadTable:
             connection.execute("DELETE FROM parts WHERE upload_id = ?", (upload_id,))
 
 
-async def _begin(request: Request) -> JSONResponse:
+async def _create(request: Request) -> JSONResponse:
     uploads: UploadTable = request.app.state.uploads
     settings: Settings = request.app.state.settings
-    asked = await parse_json_body(request, _Begin)
-    if asked.bytes > settings.max_upload_bytes:
+    body = await parse_json_body(request, _CreateRequest)
+    if body.bytes > settings.max_upload_bytes:
         message = f"Uploads have at most {settings.max_upload_bytes:,} bytes."
         raise ApiError(400, message, param="bytes", code="file_too_large")
-    made = await run_in_threadpool(uploads.begin, request.state.project, asked)
-    return JSONResponse(uploads.shown(made, request.state.project))
+    upload = await run_in_threadpool(uploads.create, request.state.project, body)
+    return JSONResponse(uploads.to_openai(upload, request.state.project))
 
 
 async def _part(request: Request) -> JSONResponse:
@@ -217,35 +282,35 @@ async def _part(request: Request) -> JSONResponse:
     settings: Settings = request.app.state.settings
     upload_id = request.path_params["upload"]
     upload = await run_in_threadpool(uploads.pending, upload_id, request.state.project)
-    place = await run_in_threadpool(files.place)
-    form = await receive_file(request, "data", place, settings.max_part_bytes)
+    content = await run_in_threadpool(files.new_path)
+    form = await receive_file(request, "data", content, settings.max_part_bytes)
     try:
-        so_far = sum((await run_in_threadpool(uploads.parts, upload_id)).values())
-        # Parts may be sent again after a failure, so some more than the whole is borne.
-        if so_far + form.bytes > 2 * upload["bytes"] + settings.max_part_bytes:
+        received = sum((await run_in_threadpool(uploads.parts, upload_id)).values())
+        # Clients may send parts again after a failure, so up to twice the size is accepted.
+        if received + form.bytes > 2 * upload["bytes"] + settings.max_part_bytes:
             raise ApiError(400, "The upload has more parts than its bytes need.", code="wrong_size")
-        made = await run_in_threadpool(uploads.add_part, upload_id, place)
+        part = await run_in_threadpool(uploads.add_part, upload_id, content)
     finally:
         with contextlib.suppress(FileNotFoundError):
-            place.unlink()
-    return JSONResponse(made)
+            content.unlink()
+    return JSONResponse(part)
 
 
 async def _complete(request: Request) -> JSONResponse:
     uploads: UploadTable = request.app.state.uploads
-    asked = await parse_json_body(request, _Complete)
-    done = await run_in_threadpool(uploads.complete, request.path_params["upload"], request.state.project, asked)
-    return JSONResponse(uploads.shown(done, request.state.project))
+    body = await parse_json_body(request, _CompleteRequest)
+    upload = await run_in_threadpool(uploads.complete, request.path_params["upload"], request.state.project, body)
+    return JSONResponse(uploads.to_openai(upload, request.state.project))
 
 
 async def _cancel(request: Request) -> JSONResponse:
     uploads: UploadTable = request.app.state.uploads
-    done = await run_in_threadpool(uploads.cancel, request.path_params["upload"], request.state.project)
-    return JSONResponse(uploads.shown(done, request.state.project))
+    upload = await run_in_threadpool(uploads.cancel, request.path_params["upload"], request.state.project)
+    return JSONResponse(uploads.to_openai(upload, request.state.project))
 
 
 routes = [
-    Route("/v1/uploads", _begin, methods=["POST"]),
+    Route("/v1/uploads", _create, methods=["POST"]),
     Route("/v1/uploads/{upload}/parts", _part, methods=["POST"]),
     Route("/v1/uploads/{upload}/complete", _complete, methods=["POST"]),
     Route("/v1/uploads/{upload}/cancel", _cancel, methods=["POST"]),

@@ -1,7 +1,7 @@
-"""A run's events in the words of OpenAI's API.
+"""Translate a run's events to the events of OpenAI's API.
 
-Order, messages and names of figures: OpenAI's API reference and its guide "Supervised fine-tuning". Those of
-reinforcement are in ``rewards``.
+Order, messages and names of metrics follow OpenAI's API reference and its guide "Supervised fine-tuning". The metrics
+of reinforcement are in ``rft_metrics``.
 """
 
 from __future__ import annotations
@@ -11,94 +11,117 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ftkit.server.jobs.job_record import JobRecord
-from ftkit.server.jobs.job_table import Told
+from ftkit.server.jobs.job_table import JobEvent
 from ftkit.server.jobs.recipe import RECIPE_FIELDS
 from ftkit.server.jobs.rft_metrics import reward_message, reward_metrics
 from ftkit.store import Event
 
-__all__ = ["JobUpdate", "numbers", "translate_events"]
+__all__ = ["JobUpdate", "resolved_hyperparameters", "translate_events"]
+
+_RESUMED = ("resuming from", "resumed from", "going on from")
+"""How the log events of a resumed run begin; the last is ftkit 0.1's."""
 
 
 @dataclass(slots=True)
 class JobUpdate:
-    """What the events of a run mean to the job.
+    """What a run's new events change in its job.
 
     Attributes:
-        told: to be told to the client.
-        changes: of the job's record.
-        checkpoints: step, time and figures of each model that was kept.
+        events: events to add to the job.
+        changes: fields of the job's record to change.
+        checkpoints: step, time (Unix seconds) and metrics of each new checkpoint.
     """
 
-    told: list[Told] = field(default_factory=list)
+    events: list[JobEvent] = field(default_factory=list)
     changes: dict[str, Any] = field(default_factory=dict)
     checkpoints: list[tuple[int, float, dict[str, Any]]] = field(default_factory=list)
 
 
 def translate_events(
-    job: JobRecord, events: Sequence[Event], known: dict[int, dict[str, Any]], *, ended: bool
+    job: JobRecord, events: Sequence[Event], earlier: dict[int, dict[str, Any]], *, ended: bool
 ) -> JobUpdate:
-    """Put the run's ``events`` into words.
+    """Translate the events of a run.
 
-    A step whose validation loss is still to come is left for the next time, so that both are one event, as in OpenAI's.
+    A step whose validation metrics are still missing is left for the next call, so that both are in one event, as at
+    OpenAI.
 
     Args:
-        known: figures of earlier steps, by step.
-        ended: no more events will come.
+        job: the job before the events.
+        events: the run's events since ``job.last_seq``.
+        earlier: metrics of earlier steps, by step.
+        ended: whether the run has ended, so that no more events follow.
+
+    Returns:
+        The events, changes and checkpoints of the job.
     """
-    found = JobUpdate()
-    steps = dict(known)
+    update = JobUpdate()
+    steps = dict(earlier)
     eval_steps = job.eval_steps
     for number, event in enumerate(events):
         data = event.data
         if event.kind == "step":
-            looked = _look(data["step"], events[number + 1 :])
+            validation = _validation(data["step"], events[number + 1 :])
             due = job.validation_file is not None and eval_steps is not None
             due = due and (data["step"] % eval_steps == 0 or data["step"] == data["steps"])
-            if due and looked is None and not ended and not any(one.kind == "step" for one in events[number + 1 :]):
+            if (
+                due
+                and validation is None
+                and not ended
+                and not any(later.kind == "step" for later in events[number + 1 :])
+            ):
                 break
             if job.grader is None:
-                figures = _figures(data, looked)
-                message = _message(figures)
+                metrics = _metrics(data, validation)
+                message = _message(metrics)
             else:
-                figures = reward_metrics(job.grader, data, looked)
-                message = reward_message(figures)
-            steps[figures["step"]] = figures
-            found.told.append(Told(message, data=figures, at=event.at))
-            found.changes["estimated_finish"] = _finish(job, event)
+                metrics = reward_metrics(job.grader, data, validation)
+                message = reward_message(metrics)
+            steps[metrics["step"]] = metrics
+            update.events.append(JobEvent(message, data=metrics, at=event.at))
+            update.changes["estimated_finish"] = _estimated_finish(job, event)
         elif event.kind == "state" and data["state"] == "running":
-            if job.started_at is None and "started_at" not in found.changes:
-                found.changes["started_at"] = event.at
-                found.told.append(Told("Fine-tuning job started", at=event.at))
+            if job.started_at is None and "started_at" not in update.changes:
+                update.changes["started_at"] = event.at
+                update.events.append(JobEvent("Fine-tuning job started", at=event.at))
         elif event.kind == "warning":
-            found.told.append(Told(str(data.get("message", "")), "warn", at=event.at))
+            update.events.append(JobEvent(str(data.get("message", "")), "warn", at=event.at))
         elif event.kind == "log" and "kept_epoch" in data:
             step = int(data["step"])
-            found.told.append(Told(f"Checkpoint created at step {step}", at=event.at))
-            found.checkpoints.append((step, event.at, _checkpoint_figures(steps.get(step, {"step": step}))))
+            update.events.append(JobEvent(f"Checkpoint created at step {step}", at=event.at))
+            update.checkpoints.append((step, event.at, _checkpoint_metrics(steps.get(step, {"step": step}))))
         elif event.kind == "log" and "recipe" in data:
             eval_steps = data["recipe"]["eval_steps"]
-            found.changes |= {"eval_steps": eval_steps, "resolved": numbers(job, data["recipe"])}
-        elif event.kind == "log" and str(data.get("message", "")).startswith("going on from"):
-            found.told.append(Told(f"Going on from step {data['step']}", at=event.at))
-        found.changes["last_seq"] = event.seq
-    return found
+            update.changes |= {"eval_steps": eval_steps, "resolved": resolved_hyperparameters(job, data["recipe"])}
+        elif event.kind == "log" and str(data.get("message", "")).lower().startswith(_RESUMED):
+            update.events.append(JobEvent(f"Resuming from step {data['step']}", at=event.at))
+        update.changes["last_seq"] = event.seq
+    return update
 
 
-def numbers(job: JobRecord, recipe: dict[str, Any]) -> dict[str, Any]:
-    """The job's hyperparameters out of a resolved recipe."""
-    said = job.hyperparameters
-    found = {ours: recipe[theirs] for ours, theirs in RECIPE_FIELDS.items() if ours in said}
-    factors = {name: said[name] for name in ("learning_rate_multiplier", "compute_multiplier") if name in said}
-    return found | {name: 1.0 if factor == "auto" else factor for name, factor in factors.items()}
+def resolved_hyperparameters(job: JobRecord, recipe: dict[str, Any]) -> dict[str, Any]:
+    """Replace ``"auto"`` in a job's hyperparameters by the values of its recipe.
+
+    Args:
+        job: the job.
+        recipe: dump of the resolved recipe.
+
+    Returns:
+        Values by OpenAI's names.
+    """
+    requested = job.hyperparameters
+    values = {name: recipe[field] for name, field in RECIPE_FIELDS.items() if name in requested}
+    names = ("learning_rate_multiplier", "compute_multiplier")
+    factors = {name: requested[name] for name in names if name in requested}
+    return values | {name: 1.0 if factor == "auto" else factor for name, factor in factors.items()}
 
 
-def _message(figures: dict[str, Any]) -> str:
-    message = f"Step {figures['step']}/{figures['total_steps']}: training loss={figures['train_loss']:.2f}"
-    return message + (f", validation loss={figures['valid_loss']:.2f}" if "valid_loss" in figures else "")
+def _message(metrics: dict[str, Any]) -> str:
+    message = f"Step {metrics['step']}/{metrics['total_steps']}: training loss={metrics['train_loss']:.2f}"
+    return message + (f", validation loss={metrics['valid_loss']:.2f}" if "valid_loss" in metrics else "")
 
 
-def _look(step: int, later: Sequence[Event]) -> dict[str, Any] | None:
-    """The look at the validation rows after ``step``, if it is among ``later``."""
+def _validation(step: int, later: Sequence[Event]) -> dict[str, Any] | None:
+    """Return the validation metrics of ``step``, if they are among ``later``."""
     for event in later:
         if event.kind == "step":
             return None
@@ -107,26 +130,26 @@ def _look(step: int, later: Sequence[Event]) -> dict[str, Any] | None:
     return None
 
 
-def _figures(data: dict[str, Any], looked: dict[str, Any] | None) -> dict[str, Any]:
-    found = {"step": data["step"], "total_steps": data["steps"], "train_loss": round(data["loss"], 6)}
+def _metrics(data: dict[str, Any], validation: dict[str, Any] | None) -> dict[str, Any]:
+    metrics = {"step": data["step"], "total_steps": data["steps"], "train_loss": round(data["loss"], 6)}
     if "token_accuracy" in data:
-        found["train_mean_token_accuracy"] = round(data["token_accuracy"], 6)
-    found |= {name: data[name] for name in data if name.startswith("rewards_")}  # DPO's, under ftkit's names
-    if looked is not None:
-        # ftkit looks at all validation rows each time, so both of OpenAI's numbers are the same one.
-        for ours, theirs in (("loss", "valid_loss"), ("token_accuracy", "valid_mean_token_accuracy")):
-            if ours in looked:
-                found |= {theirs: round(looked[ours], 6), f"full_{theirs}": round(looked[ours], 6)}
-    return found
+        metrics["train_mean_token_accuracy"] = round(data["token_accuracy"], 6)
+    metrics |= {name: data[name] for name in data if name.startswith("rewards_")}  # OpenAI documents no names for DPO
+    if validation is not None:
+        # ftkit evaluates all validation rows each time, so OpenAI's sampled and full metrics are equal.
+        for key, name in (("loss", "valid_loss"), ("token_accuracy", "valid_mean_token_accuracy")):
+            if key in validation:
+                metrics |= {name: round(validation[key], 6), f"full_{name}": round(validation[key], 6)}
+    return metrics
 
 
-def _checkpoint_figures(figures: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in figures.items() if name != "total_steps" and not isinstance(value, dict)}
+def _checkpoint_metrics(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metrics.items() if name != "total_steps" and not isinstance(value, dict)}
 
 
-def _finish(job: JobRecord, event: Event) -> int | None:
-    """When the last step will be done at the pace so far, in Unix seconds."""
+def _estimated_finish(job: JobRecord, event: Event) -> int | None:
+    """Estimate, from the mean time per step, when the last step ends, in Unix seconds."""
     if job.started_at is None:
         return None
-    a_step = (event.at - job.started_at) / event.data["step"]
-    return int(event.at + a_step * (event.data["steps"] - event.data["step"]))
+    seconds_per_step = (event.at - job.started_at) / event.data["step"]
+    return int(event.at + seconds_per_step * (event.data["steps"] - event.data["step"]))

@@ -1,4 +1,4 @@
-"""What is known of a fine-tuning job."""
+"""The record of a fine-tuning job."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = ["ACTIVE_STATUSES", "COMMON_HYPERPARAMETERS", "JobError", "JobRecord", "JobStatus", "Method"]
 
 JobStatus = Literal["validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
-"""OpenAI's words. The last three are final."""
+"""OpenAI's names. The last three are final."""
 
 ACTIVE_STATUSES: tuple[JobStatus, ...] = ("validating_files", "queued", "running", "paused")
 
 COMMON_HYPERPARAMETERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
-"""Hyperparameters of every method."""
+"""Hyperparameters that every method has."""
 
 Method = Literal["supervised", "dpo", "reinforcement"]
 
 
 class JobError(BaseModel):
-    """Why a job failed, as OpenAI tells it."""
+    """Why a job failed, as in OpenAI's API."""
 
     model_config = ConfigDict(frozen=True)
     code: str
@@ -29,7 +29,7 @@ class JobError(BaseModel):
 
 
 class JobRecord(BaseModel):
-    """A job as the server keeps it. Its run in ftkit's store has the same id."""
+    """A job in the server's table. Its run in ftkit's store has the same id."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -38,20 +38,20 @@ class JobRecord(BaseModel):
     created_at: int
     """Unix seconds."""
     model: str
-    """As the client named it."""
+    """The client's name for the base model."""
     source: str
-    """The same for ftkit's local backend."""
+    """The local backend's name for the base model."""
     tuned_name: str
-    """Name of the model to come."""
+    """Name of the fine-tuned model."""
     method: Method
     hyperparameters: dict[str, Any]
-    """As they were asked for, ``"auto"`` among them."""
+    """As requested, including ``"auto"``."""
     resolved: dict[str, Any] = Field(default_factory=dict)
-    """The same in numbers, once the rows are known."""
+    """The values of ``"auto"``, once the rows are known."""
     grader: dict[str, Any] | None = None
-    """Of reinforcement, as the client sent it."""
+    """Grader of a reinforcement job, as the client sent it."""
     grader_models: dict[str, str] = Field(default_factory=dict)
-    """The models that it asks: the client's name, and that for ftkit's local backend."""
+    """Models that the grader calls: the client's name → the local backend's name."""
     seed: int
     suffix: str | None
     metadata: dict[str, str] | None
@@ -60,28 +60,35 @@ class JobRecord(BaseModel):
     status: JobStatus = "validating_files"
     error: JobError | None = None
     started_at: float | None = None
-    """When its worker was first started."""
+    """When the run was first started, in Unix seconds."""
     finished_at: int | None = None
     estimated_finish: int | None = None
     trained_tokens: int | None = None
     result_files: list[str] = Field(default_factory=list)
     last_seq: int = 0
-    """The last of the run's events that was told to the client."""
+    """Sequence number of the last run event that was translated."""
     eval_steps: int | None = None
-    """Steps between two looks at the validation rows."""
+    """Steps between two evaluations of the validation rows."""
     starting: bool = False
-    """Its run is still to be started, or to be gone on with."""
+    """The run still has to be started or resumed."""
     stopping: bool = False
-    """Its run is still to be ended, because the job was cancelled or paused."""
+    """The run still has to be stopped, because the job was cancelled or paused."""
     deaths: int = 0
-    """How often its worker was found dead."""
+    """How often its worker died."""
     model_deleted: bool = False
 
-    def shown(self, organization: str) -> dict[str, Any]:
-        """As OpenAI's API shows it."""
-        known = self.hyperparameters | self.resolved
-        details = {"hyperparameters": known} | ({} if self.grader is None else {"grader": self.grader})
-        found: dict[str, Any] = {
+    def to_openai(self, organization: str) -> dict[str, Any]:
+        """Convert to a job object of OpenAI's API.
+
+        Args:
+            organization: the server's organization.
+
+        Returns:
+            A dict for JSON.
+        """
+        hyperparameters = self.hyperparameters | self.resolved
+        details = {"hyperparameters": hyperparameters} | ({} if self.grader is None else {"grader": self.grader})
+        return {
             "object": "fine_tuning.job",
             "id": self.id,
             "created_at": self.created_at,
@@ -91,7 +98,7 @@ class JobRecord(BaseModel):
             "fine_tuned_model": self.tuned_name if self.status == "succeeded" else None,
             "status": self.status,
             "error": None if self.error is None else self.error.model_dump(),
-            "hyperparameters": {name: known[name] for name in COMMON_HYPERPARAMETERS},
+            "hyperparameters": {name: hyperparameters[name] for name in COMMON_HYPERPARAMETERS},
             "method": {"type": self.method, self.method: details},
             "training_file": self.training_file,
             "validation_file": self.validation_file,
@@ -103,4 +110,3 @@ class JobRecord(BaseModel):
             "user_provided_suffix": self.suffix,
             "metadata": self.metadata,
         }
-        return found

@@ -1,4 +1,4 @@
-"""The jobs, their events and their checkpoints, as the server keeps them."""
+"""The server's tables of jobs, their events and their checkpoints."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ftkit.server.errors import not_found
 from ftkit.server.jobs.job_record import ACTIVE_STATUSES, JobRecord
 from ftkit.server.state import State, new_id
 
-__all__ = ["JobTable", "Level", "Told"]
+__all__ = ["JobEvent", "JobTable", "Level"]
 
 Level = Literal["info", "warn", "error"]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Something to be told to the client of a job.
+class JobEvent:
+    """An event to add to a job.
 
     Attributes:
-        message: for people.
-        level: how bad it is.
-        data: the figures of a step; makes it an event of type ``metrics``.
-        at: Unix seconds.
+        message: text for people.
+        level: severity.
+        data: metrics of a step; the event then has the type ``metrics``.
+        at: Unix seconds; now by default.
     """
 
     message: str
@@ -36,25 +36,41 @@ class Told:
 
 
 class JobTable:
-    """Jobs by project."""
+    """The jobs of all projects.
+
+    Args:
+        state: the server's tables.
+    """
 
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def create(self, record: JobRecord, told: Sequence[Told]) -> None:
-        """Add a job with its first events."""
+    def create(self, record: JobRecord, events: Sequence[JobEvent]) -> None:
+        """Add a job with its first events.
+
+        Args:
+            record: the new job.
+            events: its first events.
+        """
         with self._state.connection() as connection:
             connection.execute(
                 "INSERT INTO jobs (id, project, record) VALUES (?, ?, ?)",
                 (record.id, record.project, record.model_dump_json()),
             )
-            _tell(connection, record.id, told)
+            _add_events(connection, record.id, events)
 
     def get(self, job_id: str, project: str | None = None) -> JobRecord:
-        """The job of that id; of any project when none is given.
+        """Return a job.
+
+        Args:
+            job_id: the job's id.
+            project: the project that must own it; ``None`` allows any.
+
+        Returns:
+            The job's record.
 
         Raises:
-            ApiError: 404, there is none.
+            ApiError: 404 if there is no such job.
         """
         with self._state.connection() as connection:
             row = connection.execute(
@@ -68,16 +84,18 @@ class JobTable:
         self,
         job_id: str,
         change: Callable[[JobRecord], dict[str, Any] | None],
-        told: Sequence[Told] = (),
+        events: Sequence[JobEvent] = (),
     ) -> JobRecord:
-        """Change a job and tell of it, in one transaction.
+        """Change a job and add events to it, in one transaction.
 
         Args:
-            change: gives the fields to change, knowing the record as it is now; ``None`` changes and tells nothing.
-            told: events that belong to the change.
+            job_id: the job's id.
+            change: takes the current record and returns the fields to change; ``None`` changes nothing and adds no
+                events.
+            events: events that belong to the change.
 
         Returns:
-            The record as it is afterwards.
+            The record after the change.
         """
         with self._state.connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -88,11 +106,15 @@ class JobTable:
                 return record
             changed = JobRecord.model_validate(record.model_dump() | changes)
             connection.execute("UPDATE jobs SET record = ? WHERE id = ?", (changed.model_dump_json(), job_id))
-            _tell(connection, job_id, told)
+            _add_events(connection, job_id, events)
         return changed
 
     def active(self) -> list[JobRecord]:
-        """The jobs of all projects with which something is still to be done, the oldest first."""
+        """List the jobs that the scheduler still has to handle.
+
+        Returns:
+            Jobs of all projects, oldest first.
+        """
         marks = ", ".join("?" for _ in ACTIVE_STATUSES)
         with self._state.connection() as connection:
             rows = connection.execute(
@@ -105,41 +127,55 @@ class JobTable:
     def page(
         self, project: str, *, after: str | None, limit: int, metadata: dict[str, str] | None, without: bool
     ) -> tuple[list[JobRecord], bool]:
-        """Jobs of a project, newest first, and whether there are more.
+        """List a page of a project's jobs, newest first.
 
         Args:
-            metadata: pairs that a job's metadata must have.
-            without: only jobs that have no metadata.
+            project: the owning project.
+            after: id of the last job of the previous page; ``None`` starts at the newest.
+            limit: largest number of jobs.
+            metadata: pairs that a job's metadata must contain.
+            without: list only jobs without metadata.
+
+        Returns:
+            The jobs, and whether there are more.
 
         Raises:
-            ApiError: 404, there is no job ``after``.
+            ApiError: 404 if there is no job ``after``.
         """
-        where, values = "project = ?", [project]
+        conditions, values = "project = ?", [project]
         if after is not None:
             self.get(after, project)
-            where, values = f"{where} AND seq < (SELECT seq FROM jobs WHERE id = ?)", [*values, after]
+            conditions, values = f"{conditions} AND seq < (SELECT seq FROM jobs WHERE id = ?)", [*values, after]
         if without:
-            where += " AND coalesce(json_extract(record, '$.metadata'), '{}') = '{}'"
+            conditions += " AND coalesce(json_extract(record, '$.metadata'), '{}') = '{}'"
         for name, value in (metadata or {}).items():
-            where += (
+            conditions += (
                 " AND EXISTS (SELECT 1 FROM json_each(jobs.record, '$.metadata') AS pair"
                 " WHERE pair.key = ? AND pair.value = ?)"
             )
             values += [name, value]
         with self._state.connection() as connection:
             rows = connection.execute(
-                f"SELECT record FROM jobs WHERE {where} ORDER BY seq DESC LIMIT ?",
+                f"SELECT record FROM jobs WHERE {conditions} ORDER BY seq DESC LIMIT ?",
                 (*values, limit + 1),
             ).fetchall()
         return [JobRecord.model_validate_json(row[0]) for row in rows[:limit]], len(rows) > limit
 
     def events(self, job_id: str, *, after: str | None, limit: int) -> tuple[list[dict[str, Any]], bool]:
-        """Events of a job as OpenAI shows them, newest first, and whether there are more.
+        """List a page of a job's events, newest first.
+
+        Args:
+            job_id: the job's id.
+            after: id of the last event of the previous page; ``None`` starts at the newest.
+            limit: largest number of events.
+
+        Returns:
+            Event objects of OpenAI's API, and whether there are more.
 
         Raises:
-            ApiError: 404, there is no event ``after``.
+            ApiError: 404 if there is no event ``after``.
         """
-        where, values = "job_id = ?", [job_id]
+        conditions, values = "job_id = ?", [job_id]
         with self._state.connection() as connection:
             if after is not None:
                 known = connection.execute(
@@ -147,16 +183,26 @@ class JobTable:
                 ).fetchone()
                 if known is None:
                     raise not_found("event", after, param="after")
-                where, values = f"{where} AND seq < (SELECT seq FROM job_events WHERE id = ?)", [*values, after]
+                conditions, values = (
+                    f"{conditions} AND seq < (SELECT seq FROM job_events WHERE id = ?)",
+                    [*values, after],
+                )
             rows = connection.execute(
                 "SELECT id, created_at, level, type, message, data FROM job_events "
-                f"WHERE {where} ORDER BY seq DESC LIMIT ?",
+                f"WHERE {conditions} ORDER BY seq DESC LIMIT ?",
                 (*values, limit + 1),
             ).fetchall()
-        return [_shown(*row) for row in rows[:limit]], len(rows) > limit
+        return [_event_object(*row) for row in rows[:limit]], len(rows) > limit
 
     def metrics(self, job_id: str) -> list[dict[str, Any]]:
-        """The figures of each step, in order; of a step done again, the later ones."""
+        """Return the metrics of each step.
+
+        Args:
+            job_id: the job's id.
+
+        Returns:
+            Metrics in the order of steps; for a repeated step, those of its last repetition.
+        """
         with self._state.connection() as connection:
             rows = connection.execute(
                 "SELECT data FROM job_events WHERE job_id = ? AND type = 'metrics' ORDER BY seq", (job_id,)
@@ -165,7 +211,14 @@ class JobTable:
         return [steps[step] for step in sorted(steps)]
 
     def last_metrics(self, job_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The newest figures of each job that has any."""
+        """Return the newest metrics of several jobs.
+
+        Args:
+            job_ids: ids of jobs.
+
+        Returns:
+            Metrics by job id; jobs without metrics are left out.
+        """
         marks = ", ".join("?" for _ in job_ids)
         with self._state.connection() as connection:
             rows = connection.execute(
@@ -175,8 +228,16 @@ class JobTable:
             ).fetchall()
         return {job_id: json.loads(data) for job_id, data in rows}
 
-    def add_checkpoint(self, job_id: str, step: int, at: float, metrics: dict[str, Any], most: int) -> None:
-        """Note a checkpoint, and forget all but the newest ``most``."""
+    def add_checkpoint(self, job_id: str, step: int, at: float, metrics: dict[str, Any], keep: int) -> None:
+        """Add a checkpoint, and delete the rows of all but the newest ``keep``.
+
+        Args:
+            job_id: the job's id.
+            step: the checkpoint's step.
+            at: Unix seconds.
+            metrics: metrics of that step.
+            keep: number of checkpoints to keep.
+        """
         with self._state.connection() as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO checkpoints (id, job_id, step, created_at, metrics) VALUES (?, ?, ?, ?, ?)",
@@ -185,11 +246,23 @@ class JobTable:
             connection.execute(
                 "DELETE FROM checkpoints WHERE job_id = ? AND step NOT IN "
                 "(SELECT step FROM checkpoints WHERE job_id = ? ORDER BY step DESC LIMIT ?)",
-                (job_id, job_id, most),
+                (job_id, job_id, keep),
             )
 
     def checkpoints(self, job: JobRecord, *, after: str | None, limit: int) -> tuple[list[dict[str, Any]], bool]:
-        """Checkpoints of a job as OpenAI shows them, newest first, and whether there are more."""
+        """List a page of a job's checkpoints, newest first.
+
+        Args:
+            job: the job.
+            after: id of the last checkpoint of the previous page; ``None`` starts at the newest.
+            limit: largest number of checkpoints.
+
+        Returns:
+            Checkpoint objects of OpenAI's API, and whether there are more.
+
+        Raises:
+            ApiError: 404 if there is no checkpoint ``after``.
+        """
         with self._state.connection() as connection:
             rows = connection.execute(
                 "SELECT id, step, created_at, metrics FROM checkpoints WHERE job_id = ? ORDER BY step DESC", (job.id,)
@@ -198,7 +271,7 @@ class JobTable:
         if after is not None and after not in ids:
             raise not_found("checkpoint", after, param="after")
         start = 0 if after is None else ids.index(after) + 1
-        shown = [
+        data = [
             {
                 "object": "fine_tuning.job.checkpoint",
                 "id": checkpoint_id,
@@ -210,15 +283,20 @@ class JobTable:
             }
             for checkpoint_id, step, at, metrics in rows[start : start + limit]
         ]
-        return shown, start + limit < len(rows)
+        return data, start + limit < len(rows)
 
     def delete_checkpoints(self, job_id: str, step: int | None) -> None:
-        """Forget one checkpoint of a job, or all."""
+        """Delete the rows of a job's checkpoints.
+
+        Args:
+            job_id: the job's id.
+            step: step of the checkpoint; ``None`` deletes all.
+        """
         with self._state.connection() as connection:
             connection.execute("DELETE FROM checkpoints WHERE job_id = ? AND step = coalesce(?, step)", (job_id, step))
 
 
-def _tell(connection: sqlite3.Connection, job_id: str, told: Sequence[Told]) -> None:
+def _add_events(connection: sqlite3.Connection, job_id: str, events: Sequence[JobEvent]) -> None:
     now = time.time()
     connection.executemany(
         "INSERT INTO job_events (id, job_id, created_at, level, type, message, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -226,18 +304,18 @@ def _tell(connection: sqlite3.Connection, job_id: str, told: Sequence[Told]) -> 
             (
                 new_id("ftevent-"),
                 job_id,
-                int(now if one.at is None else one.at),
-                one.level,
-                "message" if one.data is None else "metrics",
-                one.message,
-                json.dumps(one.data or {}),
+                int(now if event.at is None else event.at),
+                event.level,
+                "message" if event.data is None else "metrics",
+                event.message,
+                json.dumps(event.data or {}),
             )
-            for one in told
+            for event in events
         ],
     )
 
 
-def _shown(event_id: str, created_at: int, level: str, kind: str, message: str, data: str) -> dict[str, Any]:
+def _event_object(event_id: str, created_at: int, level: str, kind: str, message: str, data: str) -> dict[str, Any]:
     return {
         "object": "fine_tuning.job.event",
         "id": event_id,

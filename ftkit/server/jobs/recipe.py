@@ -1,4 +1,4 @@
-"""From a job's hyperparameters to a recipe of ftkit's."""
+"""Convert a job's hyperparameters to a recipe."""
 
 from __future__ import annotations
 
@@ -19,30 +19,39 @@ RECIPE_FIELDS = {
     "eval_interval": "eval_steps",
     "eval_samples": "eval_generations",
 }
-"""Hyperparameters that are fields of the recipe, by their names there."""
+"""Hyperparameters that are fields of a recipe: OpenAI's name → the field."""
 _KINDS = {"supervised": "sft", "dpo": "dpo", "reinforcement": "rft"}
 
 
 def job_recipe(settings: Settings, job: JobRecord) -> Recipe:
-    """What a job trains. ``"auto"`` is the server's own recipe, else ftkit's default; a multiplier scales its rate, or
-    how many answers are drawn to a prompt.
+    """Return the recipe of a job.
+
+    ``"auto"`` means the value of the server's settings, else ftkit's default. ``learning_rate_multiplier`` scales the
+    learning rate, ``compute_multiplier`` the number of answers sampled for each prompt.
+
+    Args:
+        settings: the server's settings.
+        job: the job.
+
+    Returns:
+        An SFT, DPO or RFT recipe.
 
     Raises:
-        ValueError: a number is out of range, e.g. a rate of 1 or more.
+        ValueError: a value is out of range, e.g. a learning rate of 1 or more.
     """
     kind = _KINDS[job.method]
-    graded = {} if job.grader is None else {"grader": with_sources(grader_of(job.grader), job.grader_models)}
-    usual = settings.recipe_of(kind, **graded)
-    said: dict[str, Any] = {
-        ours: job.hyperparameters[theirs]
-        for theirs, ours in RECIPE_FIELDS.items()
-        if job.hyperparameters.get(theirs, "auto") != "auto"
+    grader = {} if job.grader is None else {"grader": with_sources(grader_of(job.grader), job.grader_models)}
+    default = settings.recipe_of(kind, **grader)
+    fields: dict[str, Any] = {
+        field: job.hyperparameters[name]
+        for name, field in RECIPE_FIELDS.items()
+        if job.hyperparameters.get(name, "auto") != "auto"
     }
     multiplier = job.hyperparameters["learning_rate_multiplier"]
     if multiplier != "auto":
-        rate = usual.auto_rate() if usual.learning_rate == "auto" else usual.learning_rate
-        said["learning_rate"] = rate * multiplier
+        rate = default.auto_rate() if default.learning_rate == "auto" else default.learning_rate
+        fields["learning_rate"] = rate * multiplier
     compute = job.hyperparameters.get("compute_multiplier", "auto")
-    if compute != "auto" and isinstance(usual, RFT):
-        said["num_generations"] = round(usual.num_generations * compute)
-    return settings.recipe_of(kind, **graded, **said, seed=job.seed)
+    if compute != "auto" and isinstance(default, RFT):
+        fields["num_generations"] = round(default.num_generations * compute)
+    return settings.recipe_of(kind, **grader, **fields, seed=job.seed)

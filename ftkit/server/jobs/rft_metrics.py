@@ -1,6 +1,6 @@
-"""The figures of reinforcement jobs, by the names of OpenAI's.
+"""Metrics of reinforcement jobs under OpenAI's names.
 
-Names and messages: OpenAI's guide "Reinforcement fine-tuning", metrics of events and training errors.
+Names and messages follow OpenAI's guide "Reinforcement fine-tuning" (metrics of events, training errors).
 """
 
 from __future__ import annotations
@@ -10,56 +10,66 @@ from typing import Any
 
 __all__ = ["reward_message", "reward_metrics"]
 
-Figures = Mapping[str, Any]
+Metrics = Mapping[str, Any]
 
 _ERRORS = ("sample_parse_error", "invalid_variable_error", "other_error")
-"""Errors that every grader may have; others are told where there were any."""
+"""Errors that are always reported; others are reported where they occurred."""
 
 
-def reward_metrics(grader: Figures, data: Figures, looked: Figures | None) -> dict[str, Any]:
-    """What a step's event tells: rewards, lengths, scores and errors by grader, seconds.
+def reward_metrics(grader: Metrics, data: Metrics, validation: Metrics | None) -> dict[str, Any]:
+    """Return the metrics of a step: rewards, lengths, scores and errors by grader, and seconds.
 
     Args:
-        grader: of the job, as the client sent it.
-        data: of ftkit's ``step`` event. A step on answers of an earlier one has no rewards.
-        looked: of its ``validation`` event after the step, if there was one.
+        grader: the job's grader, as the client sent it.
+        data: data of ftkit's ``step`` event. A step that reuses the answers of an earlier one has no rewards.
+        validation: data of the ``validation`` event after the step, if there is one.
+
+    Returns:
+        Metrics for an event of OpenAI's API.
     """
-    found: dict[str, Any] = {"step": data["step"], "total_steps": data["steps"]}
-    told = {"train": data if "reward" in data else None, "valid": looked}
-    if told["train"] is not None:
-        found |= {"train_mean_reward": data["reward"], "completion_tokens_mean": data["completion_length"]}
-    if looked is not None:
-        errors = looked["grader_errors"].get("sample_parse_error", 0)
-        found |= {
-            "full_valid_mean_reward": looked["reward"],
-            "full_valid_mean_parse_error": errors / looked["answers"],
+    metrics: dict[str, Any] = {"step": data["step"], "total_steps": data["steps"]}
+    roles = {"train": data if "reward" in data else None, "valid": validation}
+    if roles["train"] is not None:
+        metrics |= {"train_mean_reward": data["reward"], "completion_tokens_mean": data["completion_length"]}
+    if validation is not None:
+        errors = validation["grader_errors"].get("sample_parse_error", 0)
+        metrics |= {
+            "full_valid_mean_reward": validation["reward"],
+            "full_valid_mean_parse_error": errors / validation["answers"],
         }
-    known = {name: one for name, one in told.items() if one is not None}
-    means = {f"{name}_reward_mean": one["reward"] for name, one in known.items()}
-    found["scores"] = {"graders": _scores(grader, known, means), **means}
-    found["errors"] = {"graders": [{**_named(grader), **_errors(known)}]}
-    found["timing"] = {"step": _seconds(data, looked)}
-    return found
+    known = {role: values for role, values in roles.items() if values is not None}
+    means = {f"{role}_reward_mean": values["reward"] for role, values in known.items()}
+    metrics["scores"] = {"graders": _scores(grader, known, means), **means}
+    metrics["errors"] = {"graders": [{**_named(grader), **_errors(known)}]}
+    metrics["timing"] = {"step": _seconds(data, validation)}
+    return metrics
 
 
-def reward_message(figures: Figures) -> str:
-    """The figures in OpenAI's sentence."""
-    parts = [f"Step {figures['step']}/{figures['total_steps']} "]
+def reward_message(metrics: Metrics) -> str:
+    """Format a step's metrics as OpenAI's message.
+
+    Args:
+        metrics: from :func:`reward_metrics`.
+
+    Returns:
+        One line.
+    """
+    parts = [f"Step {metrics['step']}/{metrics['total_steps']} "]
     for name, words in (
         ("train_mean_reward", "train mean reward"),
         ("full_valid_mean_reward", "full validation mean reward"),
         ("full_valid_mean_parse_error", "full validation mean parse error"),
     ):
-        if name in figures:
-            parts.append(f"{words}={figures[name]:.2f}")
+        if name in metrics:
+            parts.append(f"{words}={metrics[name]:.2f}")
     return ", ".join(parts)
 
 
-def _scores(grader: Figures, known: Mapping[str, Figures], means: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The mean reward of the grader, or of each part of a ``multi``."""
+def _scores(grader: Metrics, known: Mapping[str, Metrics], means: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return the mean reward of the grader, or of each part of a ``multi`` grader."""
     if grader["type"] != "multi":
         return [{**_named(grader), **means}]
-    parts = {role: one["reward_parts"] for role, one in known.items()}
+    parts = {role: values["reward_parts"] for role, values in known.items()}
     return [
         {**_named(part), "name": name}
         | {f"{role}_reward_mean": rewards[name] for role, rewards in parts.items() if name in rewards}
@@ -67,25 +77,25 @@ def _scores(grader: Figures, known: Mapping[str, Figures], means: Mapping[str, f
     ]
 
 
-def _errors(known: Mapping[str, Figures]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for role, one in known.items():
-        for kind in dict.fromkeys((*_ERRORS, *one["grader_errors"])):
-            count = one["grader_errors"].get(kind, 0)
-            found |= {f"{role}_{kind}_mean": count / one["answers"], f"{role}_{kind}_count": float(count)}
-    return found
+def _errors(known: Mapping[str, Metrics]) -> dict[str, float]:
+    rates: dict[str, float] = {}
+    for role, values in known.items():
+        for kind in dict.fromkeys((*_ERRORS, *values["grader_errors"])):
+            count = values["grader_errors"].get(kind, 0)
+            rates |= {f"{role}_{kind}_mean": count / values["answers"], f"{role}_{kind}_count": float(count)}
+    return rates
 
 
-def _seconds(data: Figures, looked: Figures | None) -> dict[str, float]:
+def _seconds(data: Metrics, validation: Metrics | None) -> dict[str, float]:
     sampling = data.get("draw_seconds", 0.0)
-    looking = {} if looked is None else {"eval": looked["seconds"]}
+    evaluation = {} if validation is None else {"eval": validation["seconds"]}
     return {
-        **looking,
+        **evaluation,
         "sampling": sampling,
         "training": round(data["seconds"] - sampling, 4),
-        "full_iteration": round(data["seconds"] + sum(looking.values()), 4),
+        "full_iteration": round(data["seconds"] + sum(evaluation.values()), 4),
     }
 
 
-def _named(grader: Figures) -> dict[str, Any]:
+def _named(grader: Metrics) -> dict[str, Any]:
     return {"name": grader.get("name", grader["type"]), "type": grader["type"]}

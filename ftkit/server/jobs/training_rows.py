@@ -1,4 +1,4 @@
-"""The rows of a job: its own copy of the files, checked before it waits for its turn."""
+"""The rows of a job: its own copy of the files, checked before the job is queued."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ from ftkit.server.state import State
 __all__ = ["InvalidFileError", "copy_rows", "job_rows"]
 
 _FORMATS: dict[Method, str] = {"supervised": "openai", "dpo": "openai_preference", "reinforcement": "openai_prompts"}
-_TOLD = 5
+_MAX_ERRORS = 5
 
 
 class InvalidFileError(Exception):
-    """Rows that cannot be trained on."""
+    """A file whose rows cannot be used.
+
+    Args:
+        error: the job's error.
+    """
 
     def __init__(self, error: JobError) -> None:
         super().__init__(error.message)
@@ -28,27 +32,34 @@ class InvalidFileError(Exception):
 
 
 def copy_rows(content: Path, folder: Path, role: str) -> None:
-    """Give a job its own copy of a file, which costs no room: the file may be deleted while it trains.
+    """Give a job its own copy of a file, as a hard link, so that the file may be deleted while the job trains.
 
     Args:
+        content: the file.
+        folder: the job's folder.
         role: ``"training"`` or ``"validation"``.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     target = _path(folder, role)
     try:
         os.link(content, target)
-    except OSError:  # another disk, or one without links
+    except OSError:  # another disk, or a file system without hard links
         shutil.copyfile(content, target)
 
 
 def job_rows(state: State, job: JobRecord, *, check: bool) -> tuple[Dataset, Dataset | None]:
-    """The training rows of a job, and those that are watched.
+    """Load the rows of a job.
 
     Args:
-        check: read every row, and refuse the file when one cannot be used.
+        state: the server's tables.
+        job: the job.
+        check: read every row, and refuse a file that has an invalid one.
+
+    Returns:
+        The training rows and the validation rows, if any.
 
     Raises:
-        InvalidFileError: names the lines.
+        InvalidFileError: a row is invalid; the message names the lines.
     """
     folder = state.job_folder(job.id)
     training = _load(folder, "training", job, check=check)
@@ -57,8 +68,8 @@ def job_rows(state: State, job: JobRecord, *, check: bool) -> tuple[Dataset, Dat
         try:
             refuse_errors(training, validation, backend=backend_of(f"local:{job.source}"))
         except DataError as error:
-            said = str(error).rpartition("\n")[0]  # without the advice, which is for ftkit's own callers
-            raise InvalidFileError(_refused("training", said, folder)) from None
+            reason = str(error).rpartition("\n")[0]  # without the last line, which advises callers of ft.train
+            raise InvalidFileError(_job_error("training", reason, folder)) from None
     return training, validation
 
 
@@ -70,22 +81,22 @@ def _load(folder: Path, role: str, job: JobRecord, *, check: bool) -> Dataset:
         problems = [error if isinstance(error, DataError) else DataError(str(error))]
     if not problems:
         return data
-    lines = [_line(problem) for problem in problems[:_TOLD]]
+    lines = [_line(problem) for problem in problems[:_MAX_ERRORS]]
     more = len(problems) - len(lines)
     lines += [f"… and {more:,} more lines"] if more > 0 else []
-    raise InvalidFileError(_refused(role, "Invalid file format. " + "; ".join(lines), folder))
+    raise InvalidFileError(_job_error(role, "Invalid file format. " + "; ".join(lines), folder))
 
 
 def _line(problem: DataError) -> str:
-    where = f"Line {problem.place.line}: " if problem.place else ""
-    what = f"{problem.field}: " if problem.field else ""
-    return f"{where}{what}{problem.message}"
+    line = f"Line {problem.place.line}: " if problem.place else ""
+    field = f"{problem.field}: " if problem.field else ""
+    return f"{line}{field}{problem.message}"
 
 
-def _refused(role: str, said: str, folder: Path) -> JobError:
-    for name in ("training", "validation"):  # where they lie is no matter of a client's
-        said = said.replace(str(_path(folder, name)), f"The {name} file")
-    message = f"The job failed due to an invalid {role} file. {said}"
+def _job_error(role: str, reason: str, folder: Path) -> JobError:
+    for name in ("training", "validation"):  # hide paths from clients
+        reason = reason.replace(str(_path(folder, name)), f"The {name} file")
+    message = f"The job failed due to an invalid {role} file. {reason}"
     return JobError(code=f"invalid_{role}_file", message=message, param=f"{role}_file")
 
 
