@@ -1,1 +1,1 @@
-"""OpenAI's files, fine-tuning jobs, models and chat completions on this machine, over HTTP."""
+"""``ftkit serve``: OpenAI's files, fine-tuning jobs, models and chat completions over HTTP, on this machine."""

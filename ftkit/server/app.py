@@ -1,4 +1,4 @@
-"""The whole application: its parts, its routes, its beginning and its end."""
+"""The ASGI application: routes, middleware and shared state."""
 
 from __future__ import annotations
 
@@ -31,11 +31,16 @@ __all__ = ["create_app"]
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The application, to be run by an ASGI server; :func:`ftkit.server.http_server.serve` does.
+    """Create the ASGI application, which :func:`ftkit.server.http_server.serve` runs.
 
-    Its state has ``settings``, ``state`` (the server's tables), ``keys``, ``names``, ``files``, ``uploads``, ``jobs``,
-    ``scheduler``, who runs the jobs while the application runs, ``grader_runs`` of graders, ``serving``,
-    which answers, and ``metrics``.
+    ``app.state`` has ``settings``, ``state`` (the server's tables), ``keys``, ``names``, ``files``, ``uploads``,
+    ``jobs``, ``scheduler``, ``grader_runs``, ``serving`` (the inference engine) and ``metrics``.
+
+    Args:
+        settings: the server's settings.
+
+    Returns:
+        The application.
     """
     state = State(Store())
     keys = ApiKeys(state)

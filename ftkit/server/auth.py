@@ -1,4 +1,4 @@
-"""Who may ask: API keys, kept as digests, each of one project; and requests that a web page elsewhere made."""
+"""API keys, and the middleware that checks them and refuses cross-origin requests."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ftkit.server.state import State, new_id
 __all__ = ["DEFAULT_PROJECT", "ApiKey", "ApiKeys", "AuthMiddleware"]
 
 DEFAULT_PROJECT = "default"
-"""The project of every request while there are no keys."""
+"""Project of every request while there are no keys."""
 
-_OPEN_PATHS = ("/health",)
-_LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
+_PUBLIC_PATHS = ("/health",)
+_LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is known of a key. The key itself is shown once, when it is made."""
+    """A stored API key. The secret itself is shown once, when it is created."""
 
     id: str
     project: str
@@ -36,22 +36,35 @@ class ApiKey:
 
 
 class ApiKeys:
-    """The keys of a server.
+    """The API keys of a server, each of one project.
 
-    Only SHA-256 digests are kept. That is enough, because a key is 32 random bytes: nothing short can be tried out.
+    Only SHA-256 digests are stored. A key has 32 random bytes, so it cannot be found by trying.
+
+    Args:
+        state: the server's tables.
     """
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     def create(self, project: str) -> str:
-        """A new key for ``project``.
+        """Create a key.
+
+        Args:
+            project: the key's project: at most 64 letters, digits, ``-`` and ``_``.
+
+        Returns:
+            The secret.
 
         Raises:
-            ConfigError: that is no name for a project.
+            ConfigError: the project's name is invalid.
         """
-        if not project or len(project) > 64 or not all(one.isalnum() or one in "-_" for one in project):
-            raise ConfigError(f"{project!r} is no name for a project: letters, digits, - and _, at most 64")
+        if (
+            not project
+            or len(project) > 64
+            or not all(character.isalnum() or character in "-_" for character in project)
+        ):
+            raise ConfigError(f"invalid project name {project!r}: use at most 64 letters, digits, - and _")
         secret = f"sk-ftkit-{secrets.token_urlsafe(32)}"
         with self._state.connection() as connection:
             connection.execute(
@@ -61,43 +74,61 @@ class ApiKeys:
         return secret
 
     def all(self) -> list[ApiKey]:
-        """All keys, oldest first."""
+        """List all keys.
+
+        Returns:
+            The keys, oldest first.
+        """
         with self._state.connection() as connection:
             rows = connection.execute("SELECT id, project, created_at FROM keys ORDER BY created_at, id").fetchall()
         return [ApiKey(*row) for row in rows]
 
     def revoke(self, key_id: str) -> None:
-        """Let a key open nothing any more, from the next request on.
+        """Revoke a key. It is refused from the next request on.
+
+        Args:
+            key_id: the key's id.
 
         Raises:
-            ConfigError: there is none of that id.
+            ConfigError: there is no key with this id.
         """
         with self._state.connection() as connection:
-            gone = connection.execute("DELETE FROM keys WHERE id = ?", (key_id,)).rowcount
-        if not gone:
-            raise ConfigError(f"there is no key {key_id!r}; `ftkit serve keys list` shows them")
+            deleted = connection.execute("DELETE FROM keys WHERE id = ?", (key_id,)).rowcount
+        if not deleted:
+            raise ConfigError(f"there is no key {key_id!r}; list them with `ftkit serve keys list`")
 
     def project_of(self, secret: str) -> str | None:
-        """The project that a key opens; ``None`` when it is no key."""
+        """Return the project of a key.
+
+        Args:
+            secret: the key.
+
+        Returns:
+            The project; ``None`` if the key is unknown.
+        """
         with self._state.connection() as connection:
-            # Looked up by digest: how long that takes says nothing about any key.
+            # A lookup by digest leaks nothing about the keys through its time.
             row = connection.execute("SELECT project FROM keys WHERE digest = ?", (_digest(secret),)).fetchone()
         return None if row is None else str(row[0])
 
     def required(self) -> bool:
-        """Whether requests need a key: as soon as there is one."""
+        """Check whether requests need a key, which they do as soon as there is one.
+
+        Returns:
+            True if there is a key.
+        """
         with self._state.connection() as connection:
             return connection.execute("SELECT 1 FROM keys LIMIT 1").fetchone() is not None
 
 
 class AuthMiddleware:
-    """Lets requests in whose key is known, and sets ``request.state.project``. Browsers give the key as the password.
+    """Authenticate requests by API key and set ``request.state.project``. Browsers send the key as the password.
 
-    Refuses what a web page of another origin sent, and, while no key is needed, requests to a name that is not this
-    machine's: a page elsewhere can let its own name point here (DNS rebinding).
+    Requests from web pages of another origin are refused. While no key is needed, so are requests to a host name that
+    is not this machine's, because a web page can resolve its own name to this address (DNS rebinding).
 
     Args:
-        app: what is behind it.
+        app: the application behind this middleware.
         keys: the keys.
         loopback: whether only this machine can reach the server.
     """
@@ -106,12 +137,13 @@ class AuthMiddleware:
         self._app, self._keys, self._loopback = app, keys, loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check a request and pass it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id = new_id("req_")
 
-        async def send_marked(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
@@ -123,51 +155,53 @@ class AuthMiddleware:
                 Headers(scope=scope), scope["method"], scope["path"]
             )
         except ApiError as error:
-            await error_response(error)(scope, receive, send_marked)
+            await error_response(error)(scope, receive, send_with_headers)
             return
-        await self._app(scope, receive, send_marked)
+        await self._app(scope, receive, send_with_headers)
 
     def _project(self, headers: Headers, method: str, path: str) -> str:
         hosts = headers.getlist("host")
         host = hosts[0].lower() if len(hosts) == 1 else ""
-        if _foreign(headers, host, method):
-            raise ApiError(403, "Requests from pages elsewhere are refused.", "permission_error", code="wrong_origin")
-        if path in _OPEN_PATHS:
+        if _cross_origin(headers, host, method):
+            raise ApiError(
+                403, "Requests from web pages of another origin are refused.", "permission_error", code="wrong_origin"
+            )
+        if path in _PUBLIC_PATHS:
             return DEFAULT_PROJECT
         if not self._keys.required():
             if not self._loopback:  # the last key was revoked
-                raise ApiError(401, "This server has no API keys, so it answers nobody.", "authentication_error")
-            if _name(host) not in _LOCAL_NAMES:
-                message = "Without API keys the server answers to localhost only."
+                raise ApiError(401, "This server has no API keys, so it refuses all requests.", "authentication_error")
+            if _hostname(host) not in _LOCAL_HOSTS:
+                message = "Without API keys this server accepts requests to localhost only."
                 raise ApiError(403, message, "permission_error", code="wrong_host")
             return DEFAULT_PROJECT
-        given = _given(headers)
-        if given is None:
-            raise _refused("You didn't provide an API key: send it as Authorization: Bearer KEY.")
-        project = self._keys.project_of(given)
+        secret = _credentials(headers)
+        if secret is None:
+            raise _unauthorized("You didn't provide an API key: send it as Authorization: Bearer KEY.")
+        project = self._keys.project_of(secret)
         if project is None:
-            raise _refused("Incorrect API key provided.", code="invalid_api_key")
-        asked = headers.get("openai-project")
-        if asked is not None and asked != project:
-            raise _refused(f"The API key is not of the project {asked!r}.", code="mismatched_project")
+            raise _unauthorized("Incorrect API key provided.", code="invalid_api_key")
+        requested = headers.get("openai-project")
+        if requested is not None and requested != project:
+            raise _unauthorized(f"The API key does not belong to the project {requested!r}.", code="mismatched_project")
         return project
 
 
-def _refused(message: str, code: str | None = None) -> ApiError:
-    # Browsers ask for a name and a password then; the password is the key.
+def _unauthorized(message: str, code: str | None = None) -> ApiError:
+    # Browsers then prompt for a name and a password; the password is the key.
     return ApiError(
         401, message, "authentication_error", code=code, headers={"www-authenticate": 'Basic realm="ftkit"'}
     )
 
 
-def _given(headers: Headers) -> str | None:
-    said = headers.getlist("authorization")
-    if len(said) != 1:
+def _credentials(headers: Headers) -> str | None:
+    values = headers.getlist("authorization")
+    if len(values) != 1:
         return None
-    kind, _, value = said[0].partition(" ")
-    if kind.lower() == "bearer":
+    scheme, _, value = values[0].partition(" ")
+    if scheme.lower() == "bearer":
         return value.strip()
-    if kind.lower() == "basic":
+    if scheme.lower() == "basic":
         try:
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
         except (binascii.Error, UnicodeDecodeError):
@@ -175,17 +209,17 @@ def _given(headers: Headers) -> str | None:
     return None
 
 
-def _foreign(headers: Headers, host: str, method: str) -> bool:
-    """Whether a page of another origin sent the request. Following a link from there is no such thing."""
+def _cross_origin(headers: Headers, host: str, method: str) -> bool:
+    """Check whether a web page of another origin sent the request. Following a link from there is allowed."""
     origin = headers.get("origin")
     if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
         return True
-    followed = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
-    return headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not followed
+    navigation = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+    return headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not navigation
 
 
-def _name(host: str) -> str:
-    """The name in a Host header, without its port."""
+def _hostname(host: str) -> str:
+    """Return the host name of a Host header, without its port."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

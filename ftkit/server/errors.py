@@ -1,4 +1,4 @@
-"""Errors as OpenAI's clients read them: ``{"error": {"message", "type", "param", "code"}}``."""
+"""Errors in OpenAI's format: ``{"error": {"message", "type", "param", "code"}}``."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _log = logging.getLogger("ftkit.server")
 
 
 class ApiError(Exception):
-    """A request that is refused.
+    """An error response.
 
     Args:
-        status: of the HTTP answer.
-        message: what was wrong, and what to do; the client's user reads it.
-        type: OpenAI's family of errors.
-        param: the parameter to blame.
-        code: a word for programs.
-        headers: to go with the answer, e.g. ``retry-after``.
+        status: HTTP status.
+        message: what is wrong and what to do about it.
+        type: OpenAI's type of the error.
+        param: name of the invalid parameter.
+        code: error code for programs.
+        headers: HTTP headers of the response, e.g. ``retry-after``.
     """
 
     def __init__(
@@ -48,25 +48,49 @@ class ApiError(Exception):
         self.param, self.code, self.headers = param, code, headers
 
 
-def not_found(what: str, name: str, *, param: str | None = "id", code: str | None = None) -> ApiError:
-    """There is no such thing, or not for this key; which of the two is not told."""
-    return ApiError(404, f"No such {what}: {name}", param=param, code=code)
+def not_found(kind: str, name: str, *, param: str | None = "id", code: str | None = None) -> ApiError:
+    """Return the error for an object that does not exist or belongs to another project.
+
+    Args:
+        kind: the kind of object.
+        name: the requested id.
+        param: name of the parameter.
+        code: error code for programs.
+
+    Returns:
+        An error with status 404.
+    """
+    return ApiError(404, f"No such {kind}: {name}", param=param, code=code)
 
 
 def busy(error: BusyError) -> ApiError:
-    """More is asked than can be answered soon; OpenAI's clients wait, and ask again."""
+    """Return the error for a full queue. OpenAI's clients wait and try again.
+
+    Args:
+        error: the queue's error.
+
+    Returns:
+        An error with status 429.
+    """
     after = {"retry-after": str(int(error.retry_after_s))}
     message = f"The server is busy: {error}. Try again later."
     return ApiError(429, message, "rate_limit_error", code="rate_limit_exceeded", headers=after)
 
 
 def error_response(error: ApiError) -> JSONResponse:
-    """The answer that tells of ``error``."""
-    held = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
-    return JSONResponse({"error": held}, error.status, error.headers)
+    """Convert an error to a response.
+
+    Args:
+        error: the error.
+
+    Returns:
+        A response in OpenAI's format.
+    """
+    body = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    return JSONResponse({"error": body}, error.status, error.headers)
 
 
-async def _told(request: Request, error: Exception) -> JSONResponse:
+async def _handle(request: Request, error: Exception) -> JSONResponse:
     return error_response(_as_api_error(request, error))
 
 
@@ -84,12 +108,12 @@ def _as_api_error(request: Request, error: Exception) -> ApiError:
         return ApiError(400, str(error))
     if _is_full(error):
         _log.error("the disk is full: %s", error)
-        return ApiError(507, "The server's disk is full; nothing was kept.", "server_error", code="disk_full")
+        return ApiError(507, "The server's disk is full; nothing was stored.", "server_error", code="disk_full")
     if isinstance(error, FtkitError):
         _log.error("%s %s: %s", request.method, request.url.path, error)
-        return ApiError(500, "The server could not do this; its log says why.", "server_error")
+        return ApiError(500, "The server could not handle the request; see its log.", "server_error")
     _log.error("%s %s", request.method, request.url.path, exc_info=error)
-    return ApiError(500, "The server had an error while it handled the request; its log says more.", "server_error")
+    return ApiError(500, "The server had an error while it handled the request; see its log.", "server_error")
 
 
 def _is_full(error: Exception) -> bool:
@@ -98,5 +122,5 @@ def _is_full(error: Exception) -> bool:
     return isinstance(error.__cause__, sqlite3.OperationalError) and "full" in str(error.__cause__)
 
 
-HANDLERS = dict.fromkeys((ApiError, HTTPException, FtkitError, OSError, Exception), _told)
-"""For ``Starlette(exception_handlers=…)``."""
+HANDLERS = dict.fromkeys((ApiError, HTTPException, FtkitError, OSError, Exception), _handle)
+"""Handlers for ``Starlette(exception_handlers=…)``."""

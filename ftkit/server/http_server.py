@@ -1,4 +1,4 @@
-"""The server on a port: uvicorn with limits, and an orderly end."""
+"""Run the application with uvicorn: limits and graceful shutdown."""
 
 from __future__ import annotations
 
@@ -22,28 +22,31 @@ from ftkit.store import Store
 
 __all__ = ["serve"]
 
-_HEAD_BYTES = 64 * 1024
-_TELLING_S = 5
-"""Seconds in which a client may read that its answer was given up, before the connection is cut."""
+_MAX_HEADER_BYTES = 64 * 1024
+_CLOSE_S = 5
+"""Seconds between the error that a stopping server sends and the end of the connection."""
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: None) -> None:
-    """Serve until SIGINT or SIGTERM; then let answers under way end, and leave training to its workers. Of SIGTERM the
-    process ends with status 0.
+    """Serve until SIGINT or SIGTERM.
+
+    The server then finishes the answers in progress. Runs continue in their worker processes. After SIGTERM the process
+    exits with status 0.
 
     Args:
-        on_ready: told the address once connections are taken.
+        settings: the server's settings.
+        on_ready: called with the server's URL when it accepts connections.
 
     Raises:
-        ConfigError: another server uses the same home, the address cannot be listened on, or others can reach it and
-            there are no API keys.
+        ConfigError: another server uses the same home folder, the address is not available, or other machines can
+            reach the server and there are no API keys.
     """
     if not settings.loopback and not ApiKeys(State(Store())).required():
         raise ConfigError(
-            f"others can reach {settings.host}, so the server needs API keys: make one with "
+            f"other machines can reach {settings.host}, so the server needs API keys; create one with "
             "`ftkit serve keys create PROJECT`"
         )
-    # uvicorn raises the signal again when it has ended, and an end that was asked for is no failure.
+    # uvicorn raises the signal again after its shutdown; a requested shutdown is not a failure.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     listener = _listen(settings)
     app = create_app(settings)
@@ -59,11 +62,11 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: 
         server_header=False,
         proxy_headers=False,
         limit_concurrency=settings.max_connections,
-        h11_max_incomplete_event_size=_HEAD_BYTES,
-        timeout_graceful_shutdown=settings.shutdown_patience_s + _TELLING_S,
+        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
+        timeout_graceful_shutdown=settings.shutdown_patience_s + _CLOSE_S,
     )
-    shown = f"[{host}]" if ":" in host else host
-    _Server(config, app, lambda: on_ready(f"http://{shown}:{port}")).run(sockets=[listener])
+    netloc = f"[{host}]" if ":" in host else host
+    _Server(config, app, lambda: on_ready(f"http://{netloc}:{port}")).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
@@ -81,14 +84,14 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's; but answers that take too long are told so, before their connections are cut."""
-        given_up = asyncio.ensure_future(self._give_up())
+        """Shut down; answers that take too long get an error before their connections are closed."""
+        timer = asyncio.ensure_future(self._end_answers())
         try:
             await super().shutdown(sockets)
         finally:
-            given_up.cancel()
+            timer.cancel()
 
-    async def _give_up(self) -> None:
+    async def _end_answers(self) -> None:
         await asyncio.sleep(self._app.state.settings.shutdown_patience_s)
         if (serving := self._app.state.loaded) is not None:
             await serving.close()

@@ -1,4 +1,4 @@
-"""Which model a name stands for: configured ones, aliases, tuned models and their checkpoints."""
+"""Resolve model names: configured models, aliases, fine-tuned models and their checkpoints."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _CHECKPOINT = re.compile(r"(ft:.+):ckpt-step-(\d{1,9})")
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model that answers here.
+    """A model that clients can use.
 
     Attributes:
-        name: that the client knows it by.
+        name: the client's name for it.
         base: the base model, as ``ftkit.modeling.model_source.find_source`` takes it.
-        adapter: folder of the adapter on top of it, if any.
-        owned_by: ``"ftkit"`` for configured models, else the organisation.
+        adapter: folder of the adapter, if any.
+        owned_by: ``"ftkit"`` for configured models, else the organization.
         created: Unix seconds.
     """
 
@@ -40,51 +40,72 @@ class ServedModel:
 
     @property
     def source(self) -> str:
-        """The name under which ftkit's local backend knows the whole."""
+        """The local backend's name for the model with its adapter."""
         return self.base if self.adapter is None else str(self.adapter)
 
 
 class ModelNames:
-    """The models of a server.
+    """The names of a server's models.
 
     Args:
-        settings: with the configured models and aliases.
-        state: with the jobs, and so the tuned models.
+        settings: the configured models and aliases.
+        state: the server's tables, with the jobs that trained models.
 
     Raises:
-        ConfigError: a configured model is not where it should be.
+        ConfigError: a configured model does not exist.
     """
 
     def __init__(self, settings: Settings, state: State) -> None:
         self._settings, self._state = settings, state
         self._started = int(time.time())
-        for name, where in settings.models.items():
+        for name, source in settings.models.items():
             try:
-                find_source(LocalBackend(where).source_name())
+                find_source(LocalBackend(source).source_name())
             except ModelError as error:
                 raise ConfigError(f"models: {name}: {error}") from None
 
     def resolve(self, name: str, project: str) -> ServedModel:
-        """The model that ``name`` is for ``project``.
+        """Return the model with a name.
+
+        Args:
+            name: name of a model, an alias, a fine-tuned model or a checkpoint.
+            project: the project that must own a fine-tuned model.
+
+        Returns:
+            The model.
 
         Raises:
-            ApiError: 404, there is none.
+            ApiError: 404 if there is no such model.
         """
-        found = self._configured(name) or self._tuned(name, project)
-        if found is None:
+        model = self._configured(name) or self._tuned(name, project)
+        if model is None:
             message = f"The model {name!r} does not exist or you do not have access to it."
             raise ApiError(404, message, param="model", code="model_not_found")
-        return found
+        return model
 
     def all(self, project: str) -> list[ServedModel]:
-        """Configured models, aliases and the project's tuned models; checkpoints answer too but are not listed."""
+        """List configured models, aliases and a project's fine-tuned models. Checkpoints are not listed.
+
+        Args:
+            project: the project.
+
+        Returns:
+            The models.
+        """
         names = [*self._settings.models, *self._settings.aliases]
         listed = (self._configured(name) for name in names)
         tuned = (self._tuned(name, project) for name in self._tuned_names(project))
-        return [one for one in (*listed, *tuned) if one is not None]
+        return [model for model in (*listed, *tuned) if model is not None]
 
     def canonical(self, name: str) -> str | None:
-        """The configured name or alias that ``name`` is, where the catalogue knows several names of one model."""
+        """Return the configured name or alias of a model that the catalogue lists under several names.
+
+        Args:
+            name: a model's name.
+
+        Returns:
+            A name of the settings; ``None`` if there is none.
+        """
         known = {**self._settings.models, **self._settings.aliases}
         if name in known:
             return name
@@ -96,20 +117,28 @@ class ModelNames:
         known = self.canonical(name)
         if known is None:
             return None
-        where = self._settings.models[self._settings.aliases.get(known, known)]
-        return self._served(name, LocalBackend(where).source_name(), "ftkit", self._started)
+        source = self._settings.models[self._settings.aliases.get(known, known)]
+        return self._served(name, LocalBackend(source).source_name(), "ftkit", self._started)
 
     def tuned(self, name: str, project: str) -> tuple[str, int | None] | None:
-        """The job that made a tuned model or checkpoint, and the checkpoint's step; ``None`` when it is neither."""
-        at = _CHECKPOINT.fullmatch(name)
-        whole, step = (at[1], int(at[2])) if at else (name, None)
+        """Find the job that trained a model.
+
+        Args:
+            name: name of a fine-tuned model or a checkpoint.
+            project: the project that must own it.
+
+        Returns:
+            The job's id and the checkpoint's step (``None`` for the final model); ``None`` if there is no such model.
+        """
+        match = _CHECKPOINT.fullmatch(name)
+        tuned_name, step = (match[1], int(match[2])) if match else (name, None)
         with self._state.connection() as connection:
             row = connection.execute(
                 "SELECT id FROM jobs WHERE project = ? AND json_extract(record, '$.tuned_name') = ? AND CASE "
                 "WHEN ? IS NULL THEN json_extract(record, '$.status') = 'succeeded' "
                 "AND NOT json_extract(record, '$.model_deleted') "
                 "ELSE EXISTS (SELECT 1 FROM checkpoints WHERE job_id = jobs.id AND step = ?) END",
-                (project, whole, step, step),
+                (project, tuned_name, step, step),
             ).fetchone()
         return None if row is None else (row[0], step)
 
@@ -118,10 +147,10 @@ class ModelNames:
         if found is None:
             return None
         folder = self._state.store.run_folder(found[0])
-        where = folder / "model" if found[1] is None else epoch_model(folder, found[1])
-        if not where.is_dir():  # deleted with `ftkit runs delete`
+        path = folder / "model" if found[1] is None else epoch_model(folder, found[1])
+        if not path.is_dir():  # deleted with `ftkit runs delete`
             return None
-        return self._served(name, str(where), self._settings.organization, int(where.stat().st_mtime))
+        return self._served(name, str(path), self._settings.organization, int(path.stat().st_mtime))
 
     def _tuned_names(self, project: str) -> list[str]:
         with self._state.connection() as connection:
@@ -133,15 +162,23 @@ class ModelNames:
         return [row[0] for row in rows]
 
     @staticmethod
-    def _served(name: str, where: str, owned_by: str, created: int) -> ServedModel:
+    def _served(name: str, model: str, owned_by: str, created: int) -> ServedModel:
         try:
-            source = find_source(where)
+            source = find_source(model)
         except ModelError as error:
             raise ApiError(503, f"The model {name!r} cannot be used: {error}", "server_error") from None
-        base = source.base_name if source.adapter is not None else where
+        base = source.base_name if source.adapter is not None else model
         return ServedModel(name, base or source.base, source.adapter, owned_by, created)
 
 
 def epoch_model(run_folder: Path, step: int) -> Path:
-    """Where a run keeps the model of an epoch's end; see :class:`ftkit.backends.local.LocalBackend`."""
+    """Return the folder of a checkpoint's model; see :class:`ftkit.backends.local.LocalBackend`.
+
+    Args:
+        run_folder: the run's folder.
+        step: the checkpoint's step.
+
+    Returns:
+        The folder.
+    """
     return run_folder / "epochs" / f"step-{step:06d}"

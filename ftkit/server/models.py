@@ -1,4 +1,4 @@
-"""``/v1/models``."""
+"""Routes of ``/v1/models``."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ __all__ = ["routes"]
 
 async def _list(request: Request) -> JSONResponse:
     names: ModelNames = request.app.state.names
-    found = await run_in_threadpool(names.all, request.state.project)
-    return JSONResponse({"object": "list", "data": [_shown(one) for one in found]})
+    models = await run_in_threadpool(names.all, request.state.project)
+    return JSONResponse({"object": "list", "data": [_model_object(model) for model in models]})
 
 
 async def _retrieve(request: Request) -> JSONResponse:
     names: ModelNames = request.app.state.names
-    found = await run_in_threadpool(names.resolve, request.path_params["model"], request.state.project)
-    return JSONResponse(_shown(found))
+    model = await run_in_threadpool(names.resolve, request.path_params["model"], request.state.project)
+    return JSONResponse(_model_object(model))
 
 
 def _delete_model(request: Request) -> None:
-    """Delete a tuned model or a checkpoint, with its files."""
+    """Delete a fine-tuned model or a checkpoint, with its files."""
     names: ModelNames = request.app.state.names
     jobs: JobTable = request.app.state.jobs
     state: State = request.app.state.state
     name, project = request.path_params["model"], request.state.project
-    found = names.tuned(name, project)
-    if found is None:
-        names.resolve(name, project)  # says so when there is no such model at all
-        message = f"The model {name!r} is the server's own and cannot be deleted."
+    trained_by = names.tuned(name, project)
+    if trained_by is None:
+        names.resolve(name, project)  # raises if there is no such model
+        message = f"The model {name!r} belongs to the server and cannot be deleted."
         raise ApiError(403, message, "permission_error", param="model")
-    job_id, step = found
+    job_id, step = trained_by
     folder = state.store.run_folder(job_id)
     if step is None:
         jobs.update(job_id, lambda now: {"model_deleted": True})
@@ -57,8 +57,8 @@ async def _delete(request: Request) -> JSONResponse:
     return JSONResponse({"id": request.path_params["model"], "object": "model", "deleted": True})
 
 
-def _shown(one: ServedModel) -> dict[str, Any]:
-    return {"id": one.name, "object": "model", "created": one.created, "owned_by": one.owned_by}
+def _model_object(model: ServedModel) -> dict[str, Any]:
+    return {"id": model.name, "object": "model", "created": model.created, "owned_by": model.owned_by}
 
 
 routes = [

@@ -1,4 +1,4 @@
-"""JSON bodies: never more in memory than is allowed, and every fault told with its parameter."""
+"""Read and validate JSON bodies and query parameters."""
 
 from __future__ import annotations
 
@@ -14,49 +14,66 @@ from ftkit.server.settings import Settings
 
 __all__ = ["page_limit", "parse_json_body", "validate_body"]
 
-_BRANCHES = {"int", "float", "constrained-int", "constrained-float", "literal['auto']"}
+_UNION_BRANCHES = {"int", "float", "constrained-int", "constrained-float", "literal['auto']"}
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
-async def parse_json_body(request: Request, kind: type[Body], most: int | None = None) -> Body:
-    """The request's body as ``kind``.
+async def parse_json_body(request: Request, model: type[Body], max_bytes: int | None = None) -> Body:
+    """Read the body of a request as JSON and validate it.
 
     Args:
-        most: bytes that it may have, if fewer than the settings allow.
+        request: the HTTP request.
+        model: pydantic model of the body.
+        max_bytes: limit on the body's size, where it is lower than that of the settings.
+
+    Returns:
+        The validated body.
 
     Raises:
-        ApiError: it is too large, no JSON object, or a field is missing, unknown or out of range.
+        ApiError: 413 if the body is too large; 400 if it is not a JSON object, or a field is missing, unknown or out
+            of range.
     """
     settings: Settings = request.app.state.settings
-    limit = min(settings.max_body_bytes, most or settings.max_body_bytes)
+    limit = min(settings.max_body_bytes, max_bytes or settings.max_body_bytes)
     raw = bytearray()
     try:
         async for chunk in request.stream():
             raw += chunk
             if len(raw) > limit:
-                message = f"The body is larger than {limit:,} bytes; send rows as files."
+                message = f"The body is larger than {limit:,} bytes; upload rows as files."
                 raise ApiError(413, message, code="request_too_large")
     except ClientDisconnect:
-        raise ApiError(400, "The body ended too early.") from None
+        raise ApiError(400, "The connection was closed before the end of the body.") from None
     place = Place("body", 1)
     try:
-        found = strict_json.parse(strict_json.decode(bytes(raw), place, 0), place)
+        value = strict_json.parse(strict_json.decode(bytes(raw), place, 0), place)
     except DataError as error:
         raise ApiError(400, f"We could not parse the JSON body of your request: {error.message}.") from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise ApiError(400, "The body must be a JSON object.")
-    return validate_body(kind, found)
+    return validate_body(model, value)
 
 
-def validate_body(kind: type[Body], found: dict[str, Any]) -> Body:
-    """``found`` as ``kind``; raises as :func:`parse_json_body`."""
+def validate_body(model: type[Body], fields: dict[str, Any]) -> Body:
+    """Validate a body.
+
+    Args:
+        model: pydantic model of the body.
+        fields: the body's fields.
+
+    Returns:
+        The validated body.
+
+    Raises:
+        ApiError: 400 if a field is missing, unknown or out of range.
+    """
     try:
-        return kind.model_validate(found)
+        return model.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        # pydantic names the branch of a union in the place too; a client knows nothing of it.
-        param = ".".join(str(part) for part in first["loc"] if str(part) not in _BRANCHES) or None
+        # pydantic adds the branch of a union to the location, which clients do not know.
+        param = ".".join(str(part) for part in first["loc"] if str(part) not in _UNION_BRANCHES) or None
         if first["type"] == "missing":
             message, code = f"Missing required parameter: '{param}'.", "missing_required_parameter"
         elif first["type"] == "extra_forbidden":
@@ -67,16 +84,24 @@ def validate_body(kind: type[Body], found: dict[str, Any]) -> Body:
         raise ApiError(400, message, param=param, code=code) from None
 
 
-def page_limit(request: Request, default: int, most: int) -> int:
-    """The query's ``limit``.
+def page_limit(request: Request, default: int, maximum: int) -> int:
+    """Return the query parameter ``limit``.
+
+    Args:
+        request: the HTTP request.
+        default: value if the parameter is missing.
+        maximum: largest value.
+
+    Returns:
+        A number from 1 to ``maximum``.
 
     Raises:
-        ApiError: it is no number from 1 to ``most``.
+        ApiError: 400 if the value is not such a number.
     """
-    said = request.query_params.get("limit")
-    if said is None:
+    text = request.query_params.get("limit")
+    if text is None:
         return default
-    if not (said.isascii() and said.isdigit() and len(said) <= 6 and 1 <= int(said) <= most):
-        message = f"Invalid value for 'limit': {said[:40]!r} is no number from 1 to {most}."
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= maximum):
+        message = f"Invalid value for 'limit': {text[:40]!r} is not a number from 1 to {maximum}."
         raise ApiError(400, message, param="limit", code="invalid_value")
-    return int(said)
+    return int(text)

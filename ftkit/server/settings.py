@@ -1,4 +1,4 @@
-"""What a server is told when it starts: arguments, or a TOML file."""
+"""Settings of the server, from arguments or a TOML file."""
 
 from __future__ import annotations
 
@@ -20,71 +20,71 @@ from ftkit.schema.validation_errors import refusals
 __all__ = ["Settings", "load_settings"]
 
 _ANY_GRADER = {"type": "string_check", "input": "", "reference": "", "operation": "eq"}
-"""With which the settings of reinforcement are tried; every job has a grader of its own."""
+"""Grader with which the ``reinforcement`` settings are validated; each job brings its own."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@-]{0,127}")
 
 
 class Settings(BaseModel):
-    """How the server runs. The same names in TOML, without a table for the plain ones."""
+    """Settings of the server. A TOML file has the same names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     host: str = "127.0.0.1"
-    """Address to listen on. Any but the loopback's needs API keys."""
+    """Address to listen on. Any other than the loopback address requires API keys."""
     port: int = Field(default=8000, ge=0, le=65535)
-    """0 takes a free one."""
+    """Port to listen on; 0 selects a free one."""
     organization: str = Field(default="local", pattern=r"^[a-z0-9-]{1,40}$")
-    """Goes into the names of tuned models: ``ft:<base>:<organization>:<suffix>:<id>``."""
+    """Part of the names of fine-tuned models: ``ft:<base>:<organization>:<suffix>:<id>``."""
     models: dict[str, str] = Field(default_factory=lambda: {EMBEDDED: EMBEDDED})
-    """Models that are served and tuned: the name that clients use → a folder, a hub id, or the id of a run here."""
+    """Models to serve and fine-tune: the client's name → a folder, a hub id, or the id of a local run."""
     aliases: dict[str, str] = Field(default_factory=dict)
-    """Other names: ``"gpt-4.1-mini-2025-04-14" = "smollm2-135m"`` lets old code run unchanged."""
+    """Further names: with ``"gpt-4.1-mini-2025-04-14" = "smollm2-135m"`` existing code runs unchanged."""
     recipe: dict[str, Any] = Field(default_factory=dict)
-    """Fields of the recipe of every job, e.g. ``adapter = {kind = "qlora"}``; what a job says itself goes before."""
+    """Recipe fields of every job, e.g. ``adapter = {kind = "qlora"}``. Hyperparameters of a job take precedence."""
     reinforcement: dict[str, Any] = Field(default_factory=dict)
-    """The same of reinforcement jobs only, e.g. ``max_output_tokens = 512``. With ``allow_python = true`` clients may
-    send Python graders, which run in a sandbox; with ``embedder = "local:NAME"`` graders of ``cosine``."""
+    """Recipe fields of reinforcement jobs, e.g. ``max_output_tokens = 512``. ``allow_python = true`` allows Python
+    graders, which run in a sandbox; ``embedder = "local:NAME"`` enables ``cosine`` graders."""
     concurrent_jobs: int = Field(default=1, ge=1)
-    """Jobs that train at once; the others wait in a queue."""
+    """Jobs that train at the same time; others wait in a queue."""
     max_file_bytes: int = Field(default=512 * 2**20, ge=1)
-    """Largest file in one request; OpenAI's is 512 MB."""
+    """Largest file in one request (OpenAI: 512 MB)."""
     max_upload_bytes: int = Field(default=8 * 2**30, ge=1)
-    """Largest file in parts; OpenAI's is 8 GB."""
+    """Largest file uploaded in parts (OpenAI: 8 GB)."""
     max_part_bytes: int = Field(default=64 * 2**20, ge=1)
-    """Largest part; OpenAI's is 64 MB."""
+    """Largest part (OpenAI: 64 MB)."""
     max_body_bytes: int = Field(default=8 * 2**20, ge=1024)
     """Largest JSON body."""
     memory_bytes: int | None = Field(default=None, ge=1)
-    """Memory for all models that answer, with their adapters and caches; three quarters of what is free by default."""
+    """Memory for all loaded models with their adapters and caches. Default: three quarters of the free memory."""
     cache_bytes: int | None = Field(default=None, ge=1)
-    """Of each base for its answers on their way, and as much again for beginnings; by default a sixteenth of all."""
+    """KV cache of each base model, and as much again for cached prefixes. Default: 1/16 of ``memory_bytes``."""
     batch_answers: int = Field(default=32, ge=1)
-    """Answers of one base that are computed together."""
+    """Largest batch of answers per base model."""
     max_answers: int = Field(default=256, ge=1)
-    """Answers on their way or waiting, all models together; beyond that requests are answered 429."""
+    """Answers in progress or waiting, over all models. Further requests get status 429."""
     body_patience_s: float = Field(default=30.0, gt=0.0)
-    """Seconds a client may take to send a request's head, and for its body beyond one second per 16 KiB."""
+    """Seconds that a client may take for a request's headers, and for its body in addition to 1 s per 16 KiB."""
     max_connections: int = Field(default=512, ge=1)
-    """Connections at once; more are answered 503."""
+    """Open connections. Further ones get status 503."""
     shutdown_patience_s: int = Field(default=30, ge=0)
-    """Seconds that answers under way may take when the server is told to stop; then their clients are told that it
-    does, and five seconds later connections are cut."""
+    """Seconds that answers in progress may take when the server stops. Clients then get an error, and five seconds
+    later the connections are closed."""
 
     @field_validator("models", "aliases")
     @classmethod
     def _names(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
             if not _NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name for a model: letters, digits and . _ / @ - only")
+                raise ValueError(f"invalid model name {name!r}: use only letters, digits and . _ / @ -")
         return value
 
     @model_validator(mode="after")
-    def _whole(self) -> Settings:
+    def _check_consistency(self) -> Settings:
         for alias, name in self.aliases.items():
             if name not in self.models:
-                raise ValueError(f"aliases: {alias!r} stands for {name!r}, which is none of models")
+                raise ValueError(f"aliases: {alias!r} refers to {name!r}, which is not in models")
             if alias in self.models:
-                raise ValueError(f"aliases: {alias!r} is the name of a model already")
+                raise ValueError(f"aliases: {alias!r} is already the name of a model")
         if "grader" in self.reinforcement:
             raise ValueError("reinforcement: grader: each job brings its own")
         if self.reinforcement.get("embedder") is not None:
@@ -93,55 +93,71 @@ class Settings(BaseModel):
             except ConfigError as error:
                 raise ValueError(f"reinforcement: {error}") from None
         for kind in ("sft", "dpo", "rft"):
-            said = {"grader": _ANY_GRADER} if kind == "rft" else {}
+            fields = {"grader": _ANY_GRADER} if kind == "rft" else {}
             try:
-                self.recipe_of(kind, **said)
+                self.recipe_of(kind, **fields)
             except ValidationError as error:
                 first = error.errors()[0]["loc"]
                 table = "reinforcement" if first and first[0] in self.reinforcement else "recipe"
-                given = self.recipe | (self.reinforcement if kind == "rft" else {}) | said
-                what = refusals(error, LOSSES.get(kind), given)
-                raise ValueError(f"{table}: {what} (in a recipe for {kind})") from None
+                given = self.recipe | (self.reinforcement if kind == "rft" else {}) | fields
+                problem = refusals(error, LOSSES.get(kind), given)
+                raise ValueError(f"{table}: {problem} (in a recipe for {kind})") from None
         return self
 
-    def recipe_of(self, kind: str, **said: Any) -> Recipe:
-        """The recipe of a job: what it says itself, then :attr:`reinforcement` if it is one, then :attr:`recipe`, then
+    def recipe_of(self, kind: str, **fields: Any) -> Recipe:
+        """Build the recipe of a job.
+
+        ``fields`` take precedence over :attr:`reinforcement` (for ``rft``), that over :attr:`recipe`, and that over
         ftkit's defaults.
 
+        Args:
+            kind: kind of recipe, e.g. ``"sft"``.
+            **fields: fields of the recipe.
+
+        Returns:
+            The recipe.
+
         Raises:
-            ValueError: a field that is unknown or out of range.
+            ValueError: a field is unknown or out of range.
         """
         of_kind = self.reinforcement if kind == "rft" else {}
-        return LOSSES.get(kind).model_validate(self.recipe | of_kind | said)
+        return LOSSES.get(kind).model_validate(self.recipe | of_kind | fields)
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can reach the server."""
+        """Only this machine can reach the server."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
 
 
-def load_settings(path: str | os.PathLike[str] | None = None, **said: Any) -> Settings:
-    """The settings in a TOML file, with ``said`` over them; models and aliases are added, all else is replaced.
+def load_settings(path: str | os.PathLike[str] | None = None, **overrides: Any) -> Settings:
+    """Load settings from a TOML file.
+
+    Args:
+        path: the file; ``None`` starts with the defaults.
+        **overrides: settings that take precedence over the file's. Tables (e.g. ``models``) are merged.
+
+    Returns:
+        The settings.
 
     Raises:
-        ConfigError: no such file, not TOML, or a setting that is unknown or out of range.
+        ConfigError: the file cannot be read or is not TOML, or a setting is unknown or out of range.
     """
-    where = "settings" if path is None else str(path)
-    found: dict[str, Any] = {}
+    source = "settings" if path is None else str(path)
+    values: dict[str, Any] = {}
     if path is not None:
         try:
-            found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigError(f"{where}: cannot read the settings: {error.strerror}") from None
+            raise ConfigError(f"{source}: cannot read the settings: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{where}: not valid TOML: {error}") from None
-    for name, value in said.items():
-        added = isinstance(value, dict) and isinstance(found.get(name), dict)
-        found[name] = found[name] | value if added else value
+            raise ConfigError(f"{source}: not valid TOML: {error}") from None
+    for name, value in overrides.items():
+        merge = isinstance(value, dict) and isinstance(values.get(name), dict)
+        values[name] = values[name] | value if merge else value
     try:
-        return Settings.model_validate(found)
+        return Settings.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {refusals(error, Settings, found)}") from None
+        raise ConfigError(f"{source}: {refusals(error, Settings, values)}") from None

@@ -36,6 +36,7 @@ class BodyTimeoutMiddleware:
         self._app, self._timeout_s = app, timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, limiting the time for its body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

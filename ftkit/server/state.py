@@ -1,4 +1,4 @@
-"""What the server remembers: one SQLite file beside the store of runs, and a folder for the files it was given."""
+"""The server's tables, in a SQLite file beside the store of runs, and its folder for files."""
 
 from __future__ import annotations
 
@@ -45,16 +45,24 @@ _VERSION = 1
 _LETTERS = string.ascii_letters + string.digits
 
 
-def new_id(begin: str, length: int = 24) -> str:
-    """A name that nobody has and nobody can guess: letters and digits only, so that it may name a file."""
-    return begin + "".join(secrets.choice(_LETTERS) for _ in range(length))
+def new_id(prefix: str, length: int = 24) -> str:
+    """Create a random id that cannot be guessed. It has only letters and digits, so it may name a file.
+
+    Args:
+        prefix: beginning of the id.
+        length: number of random characters.
+
+    Returns:
+        The id.
+    """
+    return prefix + "".join(secrets.choice(_LETTERS) for _ in range(length))
 
 
 class State:
-    """The server's tables, and where its files lie.
+    """The server's tables and the paths of its files.
 
     Args:
-        store: of the runs; the server's file and folder are beside it.
+        store: the store of runs; the server's database and folder are beside it.
     """
 
     def __init__(self, store: Store) -> None:
@@ -63,10 +71,24 @@ class State:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.connection = Database(store.folder / "server.sqlite3", _SCHEMA, _VERSION, holds="the server").connection
 
-    def content(self, thing_id: str) -> Path:
-        """Where the content of a file or of a part lies; ``thing_id`` is one of :func:`new_id`'s, looked up before."""
-        return self.folder / "contents" / thing_id
+    def content(self, object_id: str) -> Path:
+        """Return the path of the content of a file or a part.
+
+        Args:
+            object_id: an id from :func:`new_id` that was read from a table.
+
+        Returns:
+            The path.
+        """
+        return self.folder / "contents" / object_id
 
     def job_folder(self, job_id: str) -> Path:
-        """The folder of a job's rows."""
+        """Return the folder of a job's rows.
+
+        Args:
+            job_id: the job's id.
+
+        Returns:
+            The folder.
+        """
         return self.folder / "jobs" / job_id

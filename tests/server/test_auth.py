@@ -58,7 +58,7 @@ def test_keys_are_made_listed_and_revoked_on_the_command_line() -> None:
 
 
 def test_another_address_than_loopback_needs_keys(tiny_model: str, shared_models: Path, tmp_path: Path) -> None:
-    with pytest.raises(pytest.fail.Exception, match="needs API keys: make one with `ftkit serve keys create"):
+    with pytest.raises(pytest.fail.Exception, match="needs API keys; create one with `ftkit serve keys create"):
         Running(new_home(tmp_path / "open", shared_models), "--model", f"tiny={tiny_model}", "--host", "0.0.0.0")
 
 
