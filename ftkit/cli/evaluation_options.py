@@ -131,7 +131,7 @@ BaseModel = Annotated[
 def comparators_of(given: Sequence[str] | None) -> dict[str, Comparator | str]:
     """Return the comparators by field, from ``field=kind`` or ``field=kind:setting``."""
     from ftkit.errors import ConfigError
-    from ftkit.evaluation.metrics import COMPARATORS
+    from ftkit.schema.comparators import COMPARATORS
 
     comparators: dict[str, Comparator | str] = {}
     for option in given or ():
@@ -221,11 +221,11 @@ def probes_of(
     if unasked and general is None and train is None and base is None:
         return None
     from ftkit.evaluation import Probes
-    from ftkit.evaluation.probes.defaults import usual_probes
+    from ftkit.evaluation.probes.defaults import default_probes
     from ftkit.model import Model
 
     named: dict[str, Any] = {"general": general, "train": train}
     if base is not None:
         named["base"] = Model(base, model.task, sampling=model.sampling, other_task=True)
-    usual = usual_probes(model, limit) or Probes()
+    usual = default_probes(model, limit) or Probes()
     return usual.model_copy(update={name: value for name, value in named.items() if value is not None})

@@ -9,7 +9,7 @@ from ftkit.evaluation.grade_answers import Grades, grade
 from ftkit.evaluation.leaderboard import overview
 from ftkit.evaluation.learning_curves import LearningCurve, fit_curve, learning_curve
 from ftkit.evaluation.llm_judge import Preference, judge, judge_pairs
-from ftkit.evaluation.metrics import Metric, RowMetric, graded, metric
+from ftkit.evaluation.metrics import METRICS, Metric, MetricCollection, MetricContext, RowMetric, graded, metric
 from ftkit.evaluation.probes.canaries import Canary, make_canaries
 from ftkit.evaluation.probes.probes import Probes
 from ftkit.evaluation.report_comparison import compare
@@ -33,6 +33,7 @@ from ftkit.schema.comparators import (
 
 __all__ = [
     "COMPARATORS",
+    "METRICS",
     "Aligned",
     "Asking",
     "BreakEven",
@@ -48,6 +49,8 @@ __all__ = [
     "LearningCurve",
     "Metric",
     "MetricChange",
+    "MetricCollection",
+    "MetricContext",
     "MetricResult",
     "NormalisedText",
     "NullAgreement",

@@ -8,7 +8,7 @@ from typing import Any
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError
 from ftkit.evaluation.evaluator import evaluate
-from ftkit.evaluation.request_runner import Answering, check_model
+from ftkit.evaluation.request_runner import EvaluableModel, check_model
 from ftkit.results.report import Report
 from ftkit.type_checks import check_kind
 
@@ -16,7 +16,7 @@ __all__ = ["baselines"]
 
 
 def baselines(
-    model: Answering, data: Dataset, *, examples: Dataset, shots: Sequence[int] = (0, 4), **options: Any
+    model: EvaluableModel, data: Dataset, *, examples: Dataset, shots: Sequence[int] = (0, 4), **options: Any
 ) -> tuple[Report, ...]:
     """Evaluate ``model`` once for each number of examples, whose tokens are in each report's usage and cost.
 

@@ -12,11 +12,11 @@ from ftkit.catalog import InferencePrice, days_until, load_catalog
 from ftkit.data import Dataset
 from ftkit.errors import FtkitError
 from ftkit.evaluation.costs import Prices
-from ftkit.evaluation.few_shot import shot_messages
-from ftkit.evaluation.probes.base_answers import kept
+from ftkit.evaluation.few_shot import few_shot_messages
+from ftkit.evaluation.probes.base_answers import load_base_report
 from ftkit.evaluation.probes.general import GENERAL_OUTPUT_TOKENS, general_set
 from ftkit.evaluation.probes.probes import Probes
-from ftkit.evaluation.request_runner import Answering
+from ftkit.evaluation.request_runner import EvaluableModel
 from ftkit.results.number_format import count_text, usd_text
 from ftkit.results.result import Result
 
@@ -89,7 +89,7 @@ class Forecast(Result, BaseModel):
 
 
 def forecast(
-    model: Answering,
+    model: EvaluableModel,
     data: Dataset,
     *,
     batch: bool = False,
@@ -118,7 +118,7 @@ def forecast(
     counter = _counter(model)
     asked, answered = _tokens(counter, data, model.sampling.max_output_tokens)
     if shots:
-        asked += len(data) * counter.messages(shot_messages(shots, examples, list(data), 0))
+        asked += len(data) * counter.messages(few_shot_messages(shots, examples, list(data), 0))
     asked, answered = asked * samples, answered * samples
     price = _price(model, batch) if prices is None else _given(provider, name, prices)
     direct = _price(model, False) if prices is None else price
@@ -138,7 +138,7 @@ def forecast(
     )
 
 
-def _beside(model: Answering, probes: Probes, price: InferencePrice | None) -> Iterator[Beside]:
+def _beside(model: EvaluableModel, probes: Probes, price: InferencePrice | None) -> Iterator[Beside]:
     """The probes' questions to the model, and to its base as far as its answers are not kept."""
     for one in filter(None, (model, probes.base)):
         try:
@@ -150,7 +150,7 @@ def _beside(model: Answering, probes: Probes, price: InferencePrice | None) -> I
         counts = [(0, 0, 0)]
         if probes.general:
             questions = general_set(None if probes.general is True else probes.general)
-            if one is model or kept(one, questions.fingerprint) is None:
+            if one is model or load_base_report(one, questions.fingerprint) is None:
                 counts.append((len(questions), *_tokens(counter, questions, GENERAL_OUTPUT_TOKENS, as_long=False)))
         if probes.retention is not None:
             counts.append(
@@ -179,7 +179,7 @@ def _tokens(counter: TokenCounter, data: Dataset, longest: int, *, as_long: bool
     return asked, answered
 
 
-def _listed(model: Answering) -> tuple[str, str]:
+def _listed(model: EvaluableModel) -> tuple[str, str]:
     """Under which provider and name the catalogue has it: by its address, not by what it is called here."""
     about = model.about()
     if about.get("host"):
@@ -188,12 +188,12 @@ def _listed(model: Answering) -> tuple[str, str]:
     return provider, name
 
 
-def _counter(model: Answering) -> TokenCounter:
+def _counter(model: EvaluableModel) -> TokenCounter:
     row = load_catalog().model(*_listed(model))
     return TokenCounter(None if row is None else row.tokenizer)
 
 
-def _price(model: Answering, batch: bool) -> InferencePrice | None:
+def _price(model: EvaluableModel, batch: bool) -> InferencePrice | None:
     """That by which the backend prices its answers."""
     listed = model.about().get("batch_price" if batch else "price")
     return InferencePrice.model_validate(listed) if listed else None

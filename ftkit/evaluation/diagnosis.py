@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from ftkit.data import Dataset, Row, check_dataset
 from ftkit.errors import ConfigError
 from ftkit.evaluation.baseline_models import baselines
-from ftkit.evaluation.request_runner import Answering, check_model
+from ftkit.evaluation.request_runner import EvaluableModel, check_model
 from ftkit.evaluation.statistics import critical_value, wilson_interval
 from ftkit.results.json_values import canonical, plain
 from ftkit.results.number_format import count_text, file_text, interval_text, percent_text, value_text
@@ -71,7 +71,7 @@ class Diagnosis(Result, BaseModel):
 def diagnose(
     task: Task,
     data: Dataset,
-    model: Answering,
+    model: EvaluableModel,
     *,
     shots: int = 4,
     rows: int = 100,

@@ -1,4 +1,4 @@
-"""Examples before the question: the baseline that a tuned model has to beat."""
+"""Few-shot prompting: examples before the question, the baseline that a tuned model has to beat."""
 
 from __future__ import annotations
 
@@ -10,17 +10,29 @@ from ftkit.errors import ConfigError
 from ftkit.results.json_values import canonical, plain
 from ftkit.task import Message
 
-__all__ = ["shot_messages", "with_shots"]
+__all__ = ["few_shot_messages", "with_examples"]
+
+_CANDIDATES_PER_SHOT = 20
+_MIN_CANDIDATES = 200
 
 
-def shot_messages(shots: int, examples: Dataset | None, asked: Sequence[Row], seed: int) -> list[Message]:
-    """``shots`` examples as turns of a conversation, without system messages.
+def few_shot_messages(shots: int, examples: Dataset | None, asked: Sequence[Row], seed: int) -> list[Message]:
+    """Choose examples and write them as turns of a conversation, without system messages.
 
-    They are drawn at random by ``seed``; where wanted answers repeat (labels), one of each is taken before any comes
-    twice. Rows that are asked themselves are never examples.
+    Examples are drawn at random. If targets repeat (labels), each target is used once before any is used twice. Rows
+    that are asked themselves are never examples.
+
+    Args:
+        shots: number of examples.
+        examples: rows to choose from.
+        asked: the rows of the evaluation.
+        seed: seed of the choice.
+
+    Returns:
+        The messages; none if ``shots`` is 0.
 
     Raises:
-        ConfigError: no examples, or too few.
+        ConfigError: ``shots`` is negative, or there are no or too few examples.
     """
     if shots < 0:
         raise ConfigError(f"shots must be a number of examples, not {shots}")
@@ -28,18 +40,17 @@ def shot_messages(shots: int, examples: Dataset | None, asked: Sequence[Row], se
         return []
     if examples is None:
         raise ConfigError(f"shots={shots} needs examples=: the rows to take them from, e.g. the training split")
-    prompts = {canonical(plain(row.prompt)) for row in asked}
+    asked_prompts = {canonical(plain(row.prompt)) for row in asked}
     order = list(range(len(examples)))
-    random.Random(seed).shuffle(order)  # noqa: S311 - nothing secret
-    by_answer: dict[str, list[Row]] = {}
-    enough = shots * 20  # rows to look at; all of a large file would take long
-    for index in order[: max(enough, 200)]:
+    random.Random(seed).shuffle(order)  # noqa: S311 - not a secret
+    by_target: dict[str, list[Row]] = {}
+    for index in order[: max(shots * _CANDIDATES_PER_SHOT, _MIN_CANDIDATES)]:  # reading a large file takes long
         row = examples[index]
-        if row.completion is not None and canonical(plain(row.prompt)) not in prompts:
-            by_answer.setdefault(canonical(plain(row.target)), []).append(row)
+        if row.completion is not None and canonical(plain(row.prompt)) not in asked_prompts:
+            by_target.setdefault(canonical(plain(row.target)), []).append(row)
     chosen: list[Row] = []
-    while len(chosen) < shots and any(by_answer.values()):
-        for rows in by_answer.values():
+    while len(chosen) < shots and any(by_target.values()):
+        for rows in by_target.values():
             if rows and len(chosen) < shots:
                 chosen.append(rows.pop(0))
     if len(chosen) < shots:
@@ -49,12 +60,20 @@ def shot_messages(shots: int, examples: Dataset | None, asked: Sequence[Row], se
     return [
         message
         for row in chosen
-        for message in (*(one for one in row.prompt if one["role"] != "system"), row.completion)
+        for message in (*(each for each in row.prompt if each["role"] != "system"), row.completion)
         if message is not None
     ]
 
 
-def with_shots(prompt: Sequence[Message], shots: Sequence[Message]) -> list[Message]:
-    """``prompt`` with the examples after its system messages."""
-    system = next((index for index, one in enumerate(prompt) if one["role"] != "system"), len(prompt))
-    return [*prompt[:system], *shots, *prompt[system:]]
+def with_examples(prompt: Sequence[Message], examples: Sequence[Message]) -> list[Message]:
+    """Insert examples into a prompt, after its system messages.
+
+    Args:
+        prompt: the messages of the question.
+        examples: the messages of the examples.
+
+    Returns:
+        The messages to send.
+    """
+    system = next((index for index, message in enumerate(prompt) if message["role"] != "system"), len(prompt))
+    return [*prompt[:system], *examples, *prompt[system:]]

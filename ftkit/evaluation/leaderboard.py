@@ -1,13 +1,12 @@
-"""Put many reports on the same rows side by side."""
+"""Overview of many reports on the same rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from ftkit.errors import ConfigError
-from ftkit.evaluation.pareto import places
+from ftkit.evaluation.pareto import pareto_points
 from ftkit.evaluation.report_comparison import compare
-from ftkit.results.metric_result import Verdict
 from ftkit.results.overview import Overview, Standing
 from ftkit.results.report import Report
 from ftkit.type_checks import check_kind
@@ -16,14 +15,17 @@ __all__ = ["overview"]
 
 
 def overview(reports: Sequence[Report], *, margin: float | None = None, confidence: float = 0.95) -> Overview:
-    """Put reports on the same rows side by side; the first is what the others are compared with.
+    """Compare several reports on the same rows with the first of them.
 
-    With many candidates one of them looks good by chance: confirm the winner on rows that played no part.
+    Among many candidates, one may look good by chance. Confirm the winner on other rows.
 
     Args:
-        reports: at least two, with the same headline metric.
-        margin: the loss that would still be acceptable, as for :func:`ftkit.compare`.
-        confidence: of the intervals of changes.
+        reports: at least two reports with the same headline metric.
+        margin: the largest acceptable loss, as for :func:`ftkit.compare`.
+        confidence: confidence level of the intervals of changes.
+
+    Returns:
+        The overview, which also marks the Pareto front of quality and price.
 
     Raises:
         ConfigError: fewer than two reports.
@@ -40,16 +42,24 @@ def overview(reports: Sequence[Report], *, margin: float | None = None, confiden
     comparisons = [
         compare(first, report, margin=margin, confidence=confidence, primary=first.primary) for report in reports[1:]
     ]
-    found, _ = places(list(zip(labels, reports, strict=True)), first.primary)
-    best = {place.label for place in found if place.on_front}
-    standings = [_standing(labels[0], None, None, None, None, labels[0] in best)]
-    for label, against in zip(labels[1:], comparisons, strict=True):
-        change = against[first.primary]
-        standings.append(_standing(label, against.verdict, change.difference, change.low, change.high, label in best))
+    front = {
+        point.label
+        for point in pareto_points(list(zip(labels, reports, strict=True)), first.primary)[0]
+        if point.on_front
+    }
+    standings = [
+        Standing(label=labels[0], verdict=None, difference=None, low=None, high=None, on_front=labels[0] in front)
+    ]
+    for label, comparison in zip(labels[1:], comparisons, strict=True):
+        change = comparison[first.primary]
+        standings.append(
+            Standing(
+                label=label,
+                verdict=comparison.verdict,
+                difference=change.difference,
+                low=change.low,
+                high=change.high,
+                on_front=label in front,
+            )
+        )
     return Overview(primary=first.primary, margin=margin, standings=tuple(standings), reports=tuple(reports))
-
-
-def _standing(
-    label: str, verdict: Verdict | None, difference: float | None, low: float | None, high: float | None, best: bool
-) -> Standing:
-    return Standing(label=label, verdict=verdict, difference=difference, low=low, high=high, on_front=best)

@@ -12,7 +12,7 @@ from ftkit.backends import Backend
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError
 from ftkit.evaluation.evaluator import evaluate
-from ftkit.evaluation.scoring import clusters_of
+from ftkit.evaluation.scoring import cluster_ids
 from ftkit.evaluation.statistics import cluster_sums, resample
 from ftkit.recipe import Recipe
 from ftkit.results.number_format import change_text, count_text, value_text
@@ -129,7 +129,7 @@ def fit_curve(reports: Sequence[tuple[int, Report]], *, seed: int = 0) -> Learni
             raise ConfigError(f"a learning curve needs a rate that every row has a score for; {name} is none")
         columns.append([float(score or 0.0) for score in scores])
     tallies = np.column_stack([*columns, np.ones(len(first.rows))])
-    sums = cluster_sums(tallies, clusters_of(first.rows))
+    sums = cluster_sums(tallies, cluster_ids(first.rows))
     sizes = np.array([float(rows) for rows, _ in ordered])
     total = sums.sum(axis=0, keepdims=True)
     (exponent,), (doubled,), _ = _fit(total, sizes)

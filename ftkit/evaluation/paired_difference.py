@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftkit.evaluation.metrics import FIELD_PREFIX, Metric, RowMetric, default_metrics
-from ftkit.evaluation.scoring import Tallied, clusters_of, tallied
+from ftkit.evaluation.metrics import FIELD_PREFIX, Metric, MetricContext, RowMetric, known_metrics
+from ftkit.evaluation.scoring import MetricStatistics, cluster_ids, metric_statistics
 from ftkit.evaluation.statistics import (
     bca_interval,
     cluster_sums,
@@ -19,7 +19,7 @@ from ftkit.evaluation.statistics import (
     resample,
     sign_flip,
 )
-from ftkit.evaluation.verdict import Gain, verdict_of
+from ftkit.evaluation.verdict import Improvement, verdict_of
 from ftkit.results.metric_result import Method, MetricChange, MetricResult
 from ftkit.results.report import Report
 from ftkit.results.report_row import RowResult
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["change_of", "changes"]
+__all__ = ["metric_change", "metric_changes"]
 
 
 @dataclass(frozen=True)
 class _Paired:
-    """A metric's tallies on the paired rows."""
+    """A metric's statistics on the paired rows."""
 
-    before: Tallied
-    after: Tallied
+    before: MetricStatistics
+    after: MetricStatistics
     clusters: NDArray[np.int64]
 
     @property
@@ -47,7 +47,7 @@ class _Paired:
         return self.before.is_ratio and self.after.is_ratio and same
 
     @property
-    def own_clusters(self) -> NDArray[np.int64]:
+    def counted_clusters(self) -> NDArray[np.int64]:
         """The clusters of the rows that have a difference, numbered from 0."""
         import numpy as np
 
@@ -56,47 +56,60 @@ class _Paired:
 
     @property
     def differences(self) -> NDArray[np.float64]:
+        """After minus before for each counted row."""
         counted = self.before.counted
-        found: NDArray[np.float64] = self.after.tallies[counted, 0] - self.before.tallies[counted, 0]
-        return found
+        differences: NDArray[np.float64] = self.after.by_row[counted, 0] - self.before.by_row[counted, 0]
+        return differences
 
     @property
-    def right_or_wrong(self) -> bool:
-        return self.by_row and self.before.is_right_or_wrong and self.after.is_right_or_wrong
+    def is_binary(self) -> bool:
+        """Whether each row is right or wrong on both sides."""
+        return self.by_row and self.before.is_binary and self.after.is_binary
 
 
-def changes(
+def metric_changes(
     before: Report, after: Report, pairs: Sequence[Pair], *, confidence: float, seed: int
 ) -> tuple[MetricChange, ...]:
-    """The change of every metric that both reports have, in the order of ``before``."""
+    """Compute the change of every metric that two reports share.
+
+    Args:
+        before: the first report.
+        after: the second report.
+        pairs: their rows, paired.
+        confidence: confidence level of the intervals.
+        seed: seed of the bootstrap and of the sign flips.
+
+    Returns:
+        One change for each shared metric, in the order of ``before``.
+    """
     import numpy as np
 
     shared = [metric for metric in before.metrics if any(metric.name == other.name for other in after.metrics)]
-    known = {metric.name: metric for metric in default_metrics(before.output, before.rows, before.comparators)}
-    clusters = clusters_of([pair[0] for pair in pairs])
+    known = known_metrics(MetricContext(before.output, before.rows, before.comparators))
+    clusters = cluster_ids([pair[0] for pair in pairs])
     paired: dict[str, _Paired] = {}
     for result in shared:
         metric = _metric(result, pairs, known)
         if metric is not None:
-            kept = _kept(metric, pairs)
-            _, own = np.unique(clusters[kept], return_inverse=True)
+            counted = _counted(metric, pairs)
+            _, own = np.unique(clusters[counted], return_inverse=True)
             if len(own):
-                rows = [pairs[index] for index in kept]
-                one, two = (tallied(metric, [pair[side] for pair in rows], own) for side in (0, 1))
-                paired[result.name] = _Paired(one, two, own)
-    drawn = _drawn(paired, seed)
-    found = []
+                rows = [pairs[index] for index in counted]
+                first, second = (metric_statistics(metric, [pair[side] for pair in rows], own) for side in (0, 1))
+                paired[result.name] = _Paired(first, second, own)
+    samples = _bootstrap(paired, seed)
+    changes = []
     for result in shared:
-        item = paired.get(result.name)
-        if item is None:
-            found.append(_unpaired(result, after[result.name]))
+        statistics = paired.get(result.name)
+        if statistics is None:
+            changes.append(_unpaired(result, after[result.name]))
         else:
-            found.append(_change(result, item, drawn.get(result.name), confidence, seed))
-    return _judged(found, confidence)
+            changes.append(_change(result, statistics, samples.get(result.name), confidence, seed))
+    return _with_verdicts(changes, confidence)
 
 
 def _metric(result: MetricResult, pairs: Sequence[Pair], known: dict[str, Metric]) -> Metric | None:
-    """The metric again: from the stored scores of the rows, else the built-in one of that name."""
+    """The metric of a result: from the stored scores of the rows, else the registered one of that name."""
     name = result.name
     if all(name in row.scores for pair in pairs for row in pair):
         return RowMetric(
@@ -109,70 +122,92 @@ def _metric(result: MetricResult, pairs: Sequence[Pair], known: dict[str, Metric
     return known.get(name)
 
 
-def _kept(metric: Metric, pairs: Sequence[Pair]) -> list[int]:
-    """The rows that count on both sides; all of them for metrics that are not about single rows."""
+def _counted(metric: Metric, pairs: Sequence[Pair]) -> list[int]:
+    """The rows that count on both sides; all of them for metrics that do not score single rows."""
     if not isinstance(metric, RowMetric):
         return list(range(len(pairs)))
 
     def counts(row: RowResult) -> bool:
         return row.scores[metric.name] is not None
 
-    return [index for index, (one, two) in enumerate(pairs) if counts(one) and counts(two)]
+    return [index for index, (before, after) in enumerate(pairs) if counts(before) and counts(after)]
 
 
-def change_of(
-    metric: Metric, sides: tuple[Tallied, Tallied], clusters: NDArray[np.int64], *, confidence: float, seed: int
+def metric_change(
+    metric: Metric,
+    before: MetricStatistics,
+    after: MetricStatistics,
+    clusters: NDArray[np.int64],
+    *,
+    confidence: float,
+    seed: int,
 ) -> MetricChange:
-    """The change of one metric between tallies of the same rows, with its own verdict (no margin)."""
-    item = _Paired(*sides, clusters)
-    change = _change(metric, item, _drawn({metric.name: item}, seed).get(metric.name), confidence, seed)
-    return _judged([change], confidence)[0]
+    """Compute the change of one metric between statistics of the same rows.
+
+    Args:
+        metric: the metric.
+        before: its statistics before.
+        after: its statistics after, on the same rows in the same order.
+        clusters: cluster ids, shape ``[rows]``.
+        confidence: confidence level of the interval.
+        seed: seed of the bootstrap and of the sign flips.
+
+    Returns:
+        The change with its verdict, without a margin.
+    """
+    paired = _Paired(before, after, clusters)
+    change = _change(metric, paired, _bootstrap({metric.name: paired}, seed).get(metric.name), confidence, seed)
+    return _with_verdicts([change], confidence)[0]
 
 
-def _drawn(paired: dict[str, _Paired], seed: int) -> dict[str, NDArray[np.float64]]:
-    """Bootstrapped changes of the metrics that are not right/wrong. Both sides are drawn alike: that is the pairing.
+def _bootstrap(paired: dict[str, _Paired], seed: int) -> dict[str, NDArray[np.float64]]:
+    """Bootstrap samples of the change of each metric that is not binary.
 
-    Metrics are drawn together while they count the same rows.
+    The same clusters are drawn on both sides: that is the pairing. Metrics that count the same rows share the draws.
     """
     import numpy as np
 
-    found: dict[str, NDArray[np.float64]] = {}
-    together: dict[int, list[str]] = {}
-    for name, item in paired.items():
-        if not item.right_or_wrong:
-            together.setdefault(len(item.before.sums), []).append(name)
-    for names in together.values():
-        blocks = [side.sums for name in names for side in (paired[name].before, paired[name].after)]
+    samples: dict[str, NDArray[np.float64]] = {}
+    by_size: dict[int, list[str]] = {}
+    for name, statistics in paired.items():
+        if not statistics.is_binary:
+            by_size.setdefault(len(statistics.before.by_cluster), []).append(name)
+    for names in by_size.values():
+        blocks = [side.by_cluster for name in names for side in (paired[name].before, paired[name].after)]
         edges = np.cumsum([block.shape[1] for block in blocks])[:-1]
         parts = np.split(resample(np.concatenate(blocks, axis=1), seed=seed), edges, axis=1)
         for index, name in enumerate(names):
-            combine = paired[name].before.metric.combine
-            found[name] = combine(parts[2 * index + 1]) - combine(parts[2 * index])
-    return found
+            compute = paired[name].before.metric.compute
+            samples[name] = compute(parts[2 * index + 1]) - compute(parts[2 * index])
+    return samples
 
 
 def _change(
-    result: MetricResult | Metric, item: _Paired, drawn: NDArray[np.float64] | None, confidence: float, seed: int
+    metric: MetricResult | Metric,
+    paired: _Paired,
+    samples: NDArray[np.float64] | None,
+    confidence: float,
+    seed: int,
 ) -> MetricChange:
-    before, after = item.before.value, item.after.value
+    before, after = paired.before.value, paired.after.value
     difference = None if before is None or after is None else after - before
-    low, high, method = _interval(item, difference, drawn, confidence)
+    low, high, method = _interval(paired, difference, samples, confidence)
     p_value, variance = None, None
-    if item.by_row and difference is not None:
-        p_value = _p_value(item, seed)
-        variance = _row_variance(item)
+    if paired.by_row and difference is not None:
+        p_value = _p_value(paired, seed)
+        variance = _row_variance(paired)
     return MetricChange(
-        name=result.name,
-        description=result.description,
-        unit=result.unit,
-        higher_is_better=result.higher_is_better,
+        name=metric.name,
+        description=metric.description,
+        unit=metric.unit,
+        higher_is_better=metric.higher_is_better,
         before=before,
         after=after,
         difference=difference,
         low=low,
         high=high,
         method=method,
-        n=int((item.before.counted | item.after.counted).sum()),
+        n=int((paired.before.counted | paired.after.counted).sum()),
         p_value=p_value,
         p_adjusted=None,
         row_variance=variance,
@@ -181,53 +216,56 @@ def _change(
 
 
 def _interval(
-    item: _Paired, difference: float | None, drawn: NDArray[np.float64] | None, confidence: float
+    paired: _Paired, difference: float | None, samples: NDArray[np.float64] | None, confidence: float
 ) -> tuple[float | None, float | None, Method]:
     import numpy as np
 
     if difference is None:
         return None, None, "none"
-    own = item.own_clusters if item.by_row else item.clusters
+    own = paired.counted_clusters if paired.by_row else paired.clusters
     groups = int(own.max()) + 1
     clustered = groups < len(own)
     critical = critical_value(confidence, groups if clustered else None)
     method: Method = "score-clustered" if clustered else "score"
-    if drawn is None:
-        moved = item.differences
-        rows = effective_rows(moved, own)
-        fixed, regressed = float((moved > 0).mean()), float((moved < 0).mean())
+    if samples is None:
+        differences = paired.differences
+        rows = effective_rows(differences, own)
+        fixed, regressed = float((differences > 0).mean()), float((differences < 0).mean())
         return *paired_interval(fixed * rows, regressed * rows, rows, critical), method
-    if np.isfinite(drawn).any() and float(np.nanmax(drawn) - np.nanmin(drawn)) > 1e-12:
-        left_out = item.after.left_out() - item.before.left_out()
-        return *bca_interval(difference, drawn, left_out, confidence), "bootstrap"
-    if item.before.metric.unit == "rate":  # no spread at all: each group counts as one row
+    if np.isfinite(samples).any() and float(np.nanmax(samples) - np.nanmin(samples)) > 1e-12:
+        leave_one_out = paired.after.leave_one_out() - paired.before.leave_one_out()
+        return *bca_interval(difference, samples, leave_one_out, confidence), "bootstrap"
+    if paired.before.metric.unit == "rate":  # no spread at all: each group counts as one row
         up, down = max(difference, 0.0) * groups, max(-difference, 0.0) * groups
         return *paired_interval(up, down, groups, critical), method
     return None, None, "none"
 
 
-def _p_value(item: _Paired, seed: int) -> float:
-    moved = item.differences
-    clusters = item.own_clusters
-    if item.right_or_wrong and int(clusters.max()) + 1 == len(clusters):
-        return mcnemar_exact(int((moved > 0).sum()), int((moved < 0).sum()))
-    return sign_flip(cluster_sums(moved[:, None], clusters)[:, 0], seed=seed)
+def _p_value(paired: _Paired, seed: int) -> float:
+    differences = paired.differences
+    clusters = paired.counted_clusters
+    if paired.is_binary and int(clusters.max()) + 1 == len(clusters):
+        return mcnemar_exact(int((differences > 0).sum()), int((differences < 0).sum()))
+    return sign_flip(cluster_sums(differences[:, None], clusters)[:, 0], seed=seed)
 
 
-def _row_variance(item: _Paired) -> float:
-    """One row's variance; for right/wrong with one row more on either side, so that no change is not taken for proof
-    that nothing ever changes."""
-    moved = item.differences
-    rows = len(moved)
-    variance = float(moved.var())
-    if item.right_or_wrong:
-        up, down = (float((moved > 0).sum()) + 0.5, float((moved < 0).sum()) + 0.5)
+def _row_variance(paired: _Paired) -> float:
+    """Variance of one row's difference, times the design effect.
+
+    For binary metrics half a row is added on either side, so that observing no change does not prove that nothing
+    ever changes.
+    """
+    differences = paired.differences
+    rows = len(differences)
+    variance = float(differences.var())
+    if paired.is_binary:
+        up, down = (float((differences > 0).sum()) + 0.5, float((differences < 0).sum()) + 0.5)
         variance = (up + down) / (rows + 1) - ((up - down) / (rows + 1)) ** 2
-    return variance * rows / effective_rows(moved, item.own_clusters)
+    return variance * rows / effective_rows(differences, paired.counted_clusters)
 
 
 def _unpaired(before: MetricResult, after: MetricResult) -> MetricChange:
-    """A metric that cannot be paired: its rows have no scores, and it is none of the built-in ones."""
+    """A metric that cannot be paired: its rows have no scores, and no metric of its name is registered."""
     difference = None if before.value is None or after.value is None else after.value - before.value
     return MetricChange(
         name=before.name,
@@ -248,17 +286,17 @@ def _unpaired(before: MetricResult, after: MetricResult) -> MetricChange:
     )
 
 
-def _judged(found: Sequence[MetricChange], confidence: float) -> tuple[MetricChange, ...]:
-    """The changes with Holm's adjustment over the fields, and each with its own verdict."""
-    fields = [item for item in found if item.name.startswith(FIELD_PREFIX) and item.p_value is not None]
-    p_values = holm([item.p_value for item in fields if item.p_value is not None])
-    adjusted = {item.name: p_value for item, p_value in zip(fields, p_values, strict=True)}
-    return tuple(_with_verdict(item, adjusted.get(item.name), confidence) for item in found)
+def _with_verdicts(changes: Sequence[MetricChange], confidence: float) -> tuple[MetricChange, ...]:
+    """The changes with Holm's adjustment over the fields, and each with a verdict of its own."""
+    fields = [change for change in changes if change.name.startswith(FIELD_PREFIX) and change.p_value is not None]
+    p_values = holm([change.p_value for change in fields if change.p_value is not None])
+    adjusted = {change.name: p_value for change, p_value in zip(fields, p_values, strict=True)}
+    return tuple(_with_verdict(change, adjusted.get(change.name), confidence) for change in changes)
 
 
-def _with_verdict(item: MetricChange, adjusted: float | None, confidence: float) -> MetricChange:
-    gain = Gain.of_change(item, item.p_value if adjusted is None else adjusted)
-    if gain is None:
-        return item
-    verdict = verdict_of(gain, margin=None, confidence=confidence)
-    return item.model_copy(update={"p_adjusted": adjusted, "verdict": verdict})
+def _with_verdict(change: MetricChange, adjusted: float | None, confidence: float) -> MetricChange:
+    improvement = Improvement.of_change(change, change.p_value if adjusted is None else adjusted)
+    if improvement is None:
+        return change
+    verdict = verdict_of(improvement, margin=None, confidence=confidence)
+    return change.model_copy(update={"p_adjusted": adjusted, "verdict": verdict})

@@ -1,4 +1,4 @@
-"""Quality against price: which models no other beats in both."""
+"""The Pareto front of quality and price over several reports."""
 
 from __future__ import annotations
 
@@ -8,12 +8,21 @@ from dataclasses import dataclass, replace
 from ftkit.results.overview import price_of
 from ftkit.results.report import Report
 
-__all__ = ["Place", "places"]
+__all__ = ["ParetoPoint", "pareto_points"]
 
 
 @dataclass(frozen=True)
-class Place:
-    """A report on the plane of price and quality."""
+class ParetoPoint:
+    """One report by price and quality.
+
+    Attributes:
+        label: the report's label.
+        price: US dollars per 1,000 predictions, or median latency in seconds.
+        value: the metric.
+        low: lower end of its interval.
+        high: upper end of its interval.
+        on_front: whether no other report is at least as good in both, and better in one of them.
+    """
 
     label: str
     price: float
@@ -21,28 +30,36 @@ class Place:
     low: float
     high: float
     on_front: bool = False
-    """Whether no other beats it in price without being worse, or in quality without being dearer."""
 
 
-def places(reports: Sequence[tuple[str, Report]], primary: str) -> tuple[list[Place], str]:
-    """Where each report lies by the metric ``primary``, and the price: dollars per 1,000 predictions, else seconds.
+def pareto_points(reports: Sequence[tuple[str, Report]], primary: str) -> tuple[list[ParetoPoint], str]:
+    """Place reports by price and quality and mark the Pareto front.
 
-    Reports whose metric has no value are left out, as are all when even a latency is missing.
+    Args:
+        reports: labels and reports.
+        primary: name of the metric that measures quality.
+
+    Returns:
+        The points, and what the price is: dollars per 1,000 predictions if all reports have them, else seconds.
+        Reports without the metric's value, or without that price, are left out.
     """
-    dollars = all(report.cost.per_1000_usd is not None for _, report in reports)
-    found = []
+    in_dollars = all(report.cost.per_1000_usd is not None for _, report in reports)
+    points = []
     for label, report in reports:
-        price = report.cost.per_1000_usd if dollars else report.timing.latency_p50_s
+        price = report.cost.per_1000_usd if in_dollars else report.timing.latency_p50_s
         metric = report[primary]
         if price is None or metric.value is None:
             continue
         low, high = (metric.value if end is None else end for end in (metric.low, metric.high))
-        found.append(Place(label, price, metric.value, low, high))
-    up = reports[0][1][primary].higher_is_better
-    found = [replace(place, on_front=not any(_beats(other, place, up) for other in found)) for place in found]
-    return found, price_of([report for _, report in reports])
+        points.append(ParetoPoint(label, price, metric.value, low, high))
+    higher_is_better = reports[0][1][primary].higher_is_better
+    points = [
+        replace(point, on_front=not any(_dominates(other, point, higher_is_better) for other in points))
+        for point in points
+    ]
+    return points, price_of([report for _, report in reports])
 
 
-def _beats(one: Place, two: Place, up: bool) -> bool:
-    gain = one.value - two.value if up else two.value - one.value
-    return one.price <= two.price and gain >= 0 and (one.price < two.price or gain > 0)
+def _dominates(first: ParetoPoint, second: ParetoPoint, higher_is_better: bool) -> bool:
+    improvement = first.value - second.value if higher_is_better else second.value - first.value
+    return first.price <= second.price and improvement >= 0 and (first.price < second.price or improvement > 0)

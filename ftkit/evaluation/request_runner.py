@@ -22,7 +22,7 @@ from ftkit.schema import Declared
 from ftkit.task import Task
 from ftkit.type_checks import check_kind
 
-__all__ = ["Answering", "Asking", "RequestOptions", "check_model", "send_requests"]
+__all__ = ["EvaluableModel", "RequestOptions", "check_model", "send_requests"]
 
 _PACED_CONCURRENCY = 8
 """Calls open at once when a pace is given without ``concurrency``."""
@@ -30,7 +30,7 @@ _PACED_CONCURRENCY = 8
 _LONGEST_BACKOFF_S = 60.0
 
 
-class Answering(Protocol):
+class EvaluableModel(Protocol):
     """A model that can be evaluated: :class:`ftkit.Model`, or any object with the same members.
 
     If it also has ``answer_batch``, as :class:`ftkit.Model` does, it can be evaluated through a batch API.
@@ -132,7 +132,7 @@ Asking = RequestOptions
 
 
 def send_requests(
-    model: Answering,
+    model: EvaluableModel,
     requests: Sequence[Request],
     sampling: Sampling,
     options: RequestOptions,
@@ -182,7 +182,7 @@ def send_requests(
 
 
 def _call(
-    model: Answering, requests: Sequence[Request], sampling: Sampling, on_answer: OnAnswer | None = None
+    model: EvaluableModel, requests: Sequence[Request], sampling: Sampling, on_answer: OnAnswer | None = None
 ) -> list[Answer]:
     answers = model.answer_many(requests, sampling, on_answer)
     if len(answers) != len(requests):
@@ -196,7 +196,11 @@ def _backoff(attempt: int) -> float:
 
 
 def _send_together(
-    model: Answering, requests: Mapping[int, Request], sampling: Sampling, options: RequestOptions, on_answer: OnAnswer
+    model: EvaluableModel,
+    requests: Mapping[int, Request],
+    sampling: Sampling,
+    options: RequestOptions,
+    on_answer: OnAnswer,
 ) -> dict[int, Answer]:
     """Send all requests in one call, then those again whose answer is an error that may pass."""
     answers: dict[int, Answer] = {}
@@ -212,7 +216,7 @@ def _send_together(
 
 
 def _send_once(
-    model: Answering, requests: Mapping[int, Request], sampling: Sampling, on_answer: OnAnswer, *, last: bool
+    model: EvaluableModel, requests: Mapping[int, Request], sampling: Sampling, on_answer: OnAnswer, *, last: bool
 ) -> dict[int, Answer]:
     indices = list(requests)
 
@@ -252,7 +256,11 @@ class _RateLimiter:
 
 
 def _send_each(
-    model: Answering, requests: Mapping[int, Request], sampling: Sampling, options: RequestOptions, on_answer: OnAnswer
+    model: EvaluableModel,
+    requests: Mapping[int, Request],
+    sampling: Sampling,
+    options: RequestOptions,
+    on_answer: OnAnswer,
 ) -> dict[int, Answer]:
     """Send each request in a call of its own, several at once, at the pace of ``options``."""
     limiter, stopped, lock = _RateLimiter(options), threading.Event(), threading.Lock()
@@ -289,7 +297,7 @@ def _send_each(
 
 
 def _send_batches(
-    model: Answering,
+    model: EvaluableModel,
     requests: Mapping[int, Request],
     sampling: Sampling,
     options: RequestOptions,

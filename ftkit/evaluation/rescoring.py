@@ -1,18 +1,18 @@
-"""Scoring a report again: the answers stay, the metrics may be others."""
+"""Score the answers of a report again, with other metrics."""
 
 from __future__ import annotations
 
 from ftkit.evaluation.costs import right_answers
-from ftkit.evaluation.metrics import Metrics, chosen_metrics, headline
+from ftkit.evaluation.metrics import MetricContext, Metrics, headline, select_metrics
 from ftkit.evaluation.scoring import measure, score_rows
 from ftkit.evaluation.statistics import check_confidence
 from ftkit.results.report import Report
 from ftkit.schema.comparators import Comparators, comparators_of
 
-__all__ = ["rescored"]
+__all__ = ["rescore"]
 
 
-def rescored(
+def rescore(
     report: Report,
     metrics: Metrics,
     *,
@@ -21,25 +21,42 @@ def rescored(
     confidence: float | None,
     seed: int | None,
 ) -> Report:
-    """See :meth:`ftkit.Report.rescore`."""
-    level, start = report.confidence if confidence is None else confidence, report.seed if seed is None else seed
-    check_confidence(level)
+    """Score a report again; see :meth:`ftkit.Report.rescore`.
+
+    Args:
+        report: the report.
+        metrics: as for :func:`ftkit.evaluate`.
+        comparators: as for :func:`ftkit.evaluate`; None keeps the report's.
+        primary: the metric to lead with; None is the output's accuracy.
+        confidence: confidence level of the intervals; None keeps the report's.
+        seed: seed of the bootstrap; None keeps the report's.
+
+    Returns:
+        A new report with the same answers.
+
+    Raises:
+        ConfigError: an unknown metric or field, or ``confidence`` is out of range.
+        MissingExtraError: a library that a grader needs is not installed.
+    """
+    confidence = report.confidence if confidence is None else confidence
+    seed = report.seed if seed is None else seed
+    check_confidence(confidence)
     fields = report.comparators if comparators is None else comparators_of(comparators, report.output.fields())
-    chosen = chosen_metrics(metrics, report.output, report.rows, fields)
-    lead = headline(chosen, primary)
-    rows = score_rows(report.rows, chosen)
-    total, right = report.cost.total_usd, sum(right_answers(row, lead) for row in rows)
-    # Not model_copy, which would keep the digest of the old content.
-    dumped = {name: getattr(report, name) for name in type(report).model_fields}
+    selected = select_metrics(metrics, MetricContext(report.output, report.rows, fields))
+    primary = headline(selected, primary)
+    rows = score_rows(report.rows, selected)
+    total, right = report.cost.total_usd, sum(right_answers(row, primary) for row in rows)
+    # model_copy would keep the cached digest of the old content.
+    fields_of_report = {name: getattr(report, name) for name in type(report).model_fields}
     return Report.model_construct(
         **{
-            **dumped,
+            **fields_of_report,
             "rows": rows,
             "comparators": fields,
-            "primary": lead,
-            "confidence": level,
-            "seed": start,
-            "metrics": measure(rows, chosen, confidence=level, seed=start),
+            "primary": primary,
+            "confidence": confidence,
+            "seed": seed,
+            "metrics": measure(rows, selected, confidence=confidence, seed=seed),
             "cost": report.cost.model_copy(
                 update={"per_success_usd": None if total is None or right == 0 else total / right}
             ),

@@ -1,4 +1,4 @@
-"""What a paired comparison says in one word, and how many rows it would take when it says nothing."""
+"""The verdict of a paired comparison, and how many rows an inconclusive one would need."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from ftkit.evaluation.statistics import rows_for_margin, rows_for_zero_change
 from ftkit.results.metric_result import MetricChange, Unit, Verdict
 from ftkit.results.number_format import change_text, count_text, margin_text, percent_text, value_text
 
-__all__ = ["POWER", "Gain", "rows_needed", "sentence", "verdict_of"]
-
+__all__ = ["POWER", "Improvement", "rows_needed", "sentence", "verdict_of"]
 
 POWER = 0.8
-"""Chance of reaching the verdict with the number of rows that is named as needed."""
+"""Probability of reaching the verdict with the number of rows that :func:`rows_needed` names."""
 
 
 @dataclass(frozen=True)
-class Gain:
-    """A change, turned so that up is good, with its interval.
+class Improvement:
+    """A change with its interval, with the sign chosen so that positive means better.
 
     Attributes:
-        values: of the metric before and after, not turned.
-        p_value: of the test of no change, where there is one.
-        variance: of one row's difference, times the design effect where rows are grouped.
+        values: the metric before and after, with their own sign.
+        change: after minus before, negated if lower is better.
+        low: lower end of its interval.
+        high: upper end of its interval.
+        p_value: p value of the test of no change; None if there is no test.
+        variance: variance of one row's difference, times the design effect if rows are grouped.
+        rows: number of rows.
     """
 
     values: tuple[float, float]
@@ -34,80 +37,77 @@ class Gain:
     rows: int
 
     @classmethod
-    def of(
-        cls,
-        values: tuple[float, float],
-        interval: tuple[float, float],
-        *,
-        higher_is_better: bool,
-        p_value: float | None,
-        variance: float,
-        rows: int,
-    ) -> Gain:
-        """Turn a change with its interval when lower is better."""
-        change, (low, high) = values[1] - values[0], interval
-        if not higher_is_better:
-            change, low, high = -change, -high, -low
-        return cls(values, change, low, high, p_value, variance, rows)
-
-    @classmethod
-    def of_change(cls, change: MetricChange, p_value: float | None) -> Gain | None:
-        """Turn the change of a metric so that up is good.
+    def of_change(cls, change: MetricChange, p_value: float | None) -> Improvement | None:
+        """Orient the change of a metric so that positive means better.
 
         Args:
             change: the change, with its interval.
             p_value: the p value to decide by.
 
         Returns:
-            The gain; None when the change has no interval.
+            The improvement; None if the change has no interval.
         """
         if change.before is None or change.after is None or change.low is None or change.high is None:
             return None
-        return cls.of(
-            (change.before, change.after),
-            (change.low, change.high),
-            higher_is_better=change.higher_is_better,
-            p_value=p_value,
-            variance=change.row_variance or 0.0,
-            rows=change.n,
-        )
+        difference, low, high = change.after - change.before, change.low, change.high
+        if not change.higher_is_better:
+            difference, low, high = -difference, -high, -low
+        values, variance = (change.before, change.after), change.row_variance or 0.0
+        return cls(values, difference, low, high, p_value, variance, change.n)
 
 
-def verdict_of(gain: Gain, *, margin: float | None, confidence: float) -> Verdict:
-    """The verdict: ``better`` goes before ``non-inferior``, which goes before ``worse``.
+def verdict_of(improvement: Improvement, *, margin: float | None, confidence: float) -> Verdict:
+    """Decide the verdict: ``better`` is tried before ``non-inferior``, and that before ``worse``.
 
-    ``better`` and ``worse`` take both an interval without 0 and, where there is a test, a p value of at most
-    ``1 - confidence``. A loss that is beyond chance and yet within the margin is ``non-inferior``: that is what the
-    margin was set for.
+    ``better`` and ``worse`` need an interval without 0 and, if there is a test, a p value of at most
+    ``1 - confidence``. A loss that is significant but within the margin is ``non-inferior``, because the margin states
+    which loss is acceptable.
+
+    Args:
+        improvement: the change of the headline metric.
+        margin: the largest acceptable loss; None if none was set.
+        confidence: confidence level of the interval.
+
+    Returns:
+        The verdict.
     """
-    beyond_chance = gain.p_value is None or gain.p_value <= 1 - confidence
-    if gain.low > 0 and beyond_chance:
+    significant = improvement.p_value is None or improvement.p_value <= 1 - confidence
+    if improvement.low > 0 and significant:
         return "better"
-    if margin is not None and gain.low > -margin:
+    if margin is not None and improvement.low > -margin:
         return "non-inferior"
-    if gain.high < 0 and beyond_chance:
+    if improvement.high < 0 and significant:
         return "worse"
     return "inconclusive"
 
 
-def rows_needed(gain: Gain, *, margin: float | None, confidence: float, unit: Unit) -> int | None:
-    """Rows like these that would settle an inconclusive comparison with 80 % power, if the change stays as it is.
+def rows_needed(improvement: Improvement, *, margin: float | None, confidence: float, unit: Unit) -> int | None:
+    """Estimate how many rows like these would settle an inconclusive comparison with a power of 80 %.
 
-    With a margin: to show that the loss is smaller (a gain seen so far is not relied on). Without: to show the change.
-    ``None`` when no number of rows is likely to: the loss is beyond the margin, or there is no change to show.
+    The estimate assumes that the observed change is the true one. With a margin it is the number of rows that shows
+    the loss to be smaller, not relying on an observed improvement; without, the number that shows the change.
+
+    Args:
+        improvement: the change of the headline metric.
+        margin: the largest acceptable loss; None if none was set.
+        confidence: confidence level of the interval.
+        unit: unit of the metric.
+
+    Returns:
+        Number of rows; None if no number is likely to settle it: the loss is beyond the margin, or there is no change.
     """
-    gap = abs(gain.change) if margin is None else margin + min(gain.change, 0.0)
+    gap = abs(improvement.change) if margin is None else margin + min(improvement.change, 0.0)
     if gap <= 1e-9:
         return None
-    needed = rows_for_margin(gain.variance, gap, confidence, POWER)
+    needed = rows_for_margin(improvement.variance, gap, confidence, POWER)
     if margin is not None and unit == "rate":
         needed = max(needed, rows_for_zero_change(margin, confidence))
-    return max(needed, gain.rows + 1)
+    return max(needed, improvement.rows + 1)
 
 
 def sentence(
     verdict: Verdict,
-    gain: Gain,
+    improvement: Improvement,
     *,
     names: tuple[str, str],
     metric: str,
@@ -116,15 +116,29 @@ def sentence(
     confidence: float,
     needed: int | None,
 ) -> str:
-    """The verdict as a sentence or two, with the numbers it rests on."""
+    """Write the verdict with its numbers.
+
+    Args:
+        verdict: the verdict.
+        improvement: the change of the headline metric.
+        names: what the two models are called.
+        metric: name of the headline metric.
+        unit: its unit.
+        margin: the largest acceptable loss; None if none was set.
+        confidence: confidence level of the interval.
+        needed: rows that an inconclusive comparison would need, if known.
+
+    Returns:
+        One or two sentences.
+    """
     before, after = names
-    values = gain.values
+    values = improvement.values
     points = " points" if unit == "rate" else ""
     facts = (
         f"{metric} {value_text(values[0], unit)} → {value_text(values[1], unit)}, "
         f"{change_text(values[1] - values[0], unit)}{points} "
-        f"(gain between {change_text(gain.low, unit)} and {change_text(gain.high, unit)} at {percent_text(confidence)} "
-        f"confidence, {count_text(gain.rows)} rows)."
+        f"(gain between {change_text(improvement.low, unit)} and {change_text(improvement.high, unit)} at "
+        f"{percent_text(confidence)} confidence, {count_text(improvement.rows)} rows)."
     )
     limit = "" if margin is None else margin_text(margin, unit)
     if verdict == "better":

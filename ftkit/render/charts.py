@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ftkit.evaluation.pareto import Place
+from ftkit.evaluation.pareto import ParetoPoint
 from ftkit.results.metric_result import MetricResult
 from ftkit.results.number_format import usd_text, value_text
 from ftkit.results.report import Report
@@ -132,7 +132,7 @@ def latency_chart(reports: Sequence[tuple[str, Report]]) -> Figure | None:
     return {"data": traces, "layout": layout}
 
 
-def plane_chart(places: Sequence[Place], metric: MetricResult, dear: str) -> Figure | None:
+def plane_chart(places: Sequence[ParetoPoint], metric: MetricResult, dear: str) -> Figure | None:
     """Quality against what it costs, with the front of those that no other beats in both."""
     if len(places) < 2:
         return None

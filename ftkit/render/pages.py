@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ftkit.evaluation.pareto import places
+from ftkit.evaluation.pareto import pareto_points
 from ftkit.render.charts import Chart, Figure, latency_chart, loss_chart, metric_chart, plane_chart
 from ftkit.render.report_tables import (
     change_table,
@@ -215,7 +215,7 @@ def _quality(labelled: _Labelled) -> Chart | None:
 
 
 def _shared_charts(labelled: _Labelled, primary: str) -> dict[str, Chart | None]:
-    found, price = places(labelled, primary)
+    found, price = pareto_points(labelled, primary)
     return {
         "plane": _chart(plane_chart(found, labelled[0][1][primary], price), "quality against cost"),
         "training": _chart(loss_chart(labelled), "loss by step"),

@@ -174,7 +174,7 @@ class Report(Result, BaseModel):
             ConfigError: an unknown metric or field, or ``confidence`` out of range.
         """
         # By name, because evaluation stands above results.
-        rescored: Report = resolve_name("ftkit.evaluation.rescoring:rescored")(
+        rescored: Report = resolve_name("ftkit.evaluation.rescoring:rescore")(
             self, metrics, comparators=comparators, primary=primary, confidence=confidence, seed=seed
         )
         return rescored

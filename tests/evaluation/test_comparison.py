@@ -11,8 +11,8 @@ from scipy import stats
 
 from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation import Comparison, Report, compare, evaluate, metric
-from ftkit.evaluation.metrics.metric import REGISTERED
-from ftkit.evaluation.verdict import Gain, rows_needed, verdict_of
+from ftkit.evaluation.metrics import METRICS
+from ftkit.evaluation.verdict import Improvement, rows_needed, verdict_of
 from ftkit.task import Task
 from tests.evaluation.scripted import ECHO, TRIAGE, VISITS, ScriptedModel, answers, dataset, failed, visit
 
@@ -84,14 +84,14 @@ def test_the_rows_named_reach_the_verdict_about_as_often_as_promised() -> None:
 
     from ftkit.evaluation.statistics import critical_value, paired_interval
 
-    pilot = Gain((0.8, 0.8), 0.0, -0.1, 0.1, 1.0, 0.12, 50)
+    pilot = Improvement((0.8, 0.8), 0.0, -0.1, 0.1, 1.0, 0.12, 50)
     rows = rows_needed(pilot, margin=0.05, confidence=0.95, unit="rate")
     assert rows is not None
     draws = np.random.default_rng(0).multinomial(rows, [0.06, 0.06, 0.88], size=400)
     reached = 0
     for fixed, regressed, _ in draws:
         low, high = paired_interval(fixed, regressed, rows, critical_value(0.95))
-        gain = Gain((0, 0), (fixed - regressed) / rows, low, high, None, 0.0, rows)
+        gain = Improvement((0, 0), (fixed - regressed) / rows, low, high, None, 0.0, rows)
         reached += verdict_of(gain, margin=0.05, confidence=0.95) in ("non-inferior", "better")
     assert 0.74 <= reached / 400 <= 0.88
 
@@ -167,7 +167,7 @@ def test_a_loaded_report_compares_like_the_one_that_was_saved(tmp_path: Path) ->
 
 def test_own_metrics_are_compared_from_their_stored_scores(tmp_path: Path) -> None:
     short = metric("short")(lambda row: len(row.text) < 3)
-    REGISTERED.pop("short")
+    METRICS.unregister("short")
     data = dataset(tmp_path, ECHO, ["yes"] * 10)
     before, after = (
         evaluate(ScriptedModel(ECHO, answers([said] * 10)), data, metrics=["auto", short]) for said in ("yes", "no")
@@ -178,7 +178,7 @@ def test_own_metrics_are_compared_from_their_stored_scores(tmp_path: Path) -> No
 
 def test_no_answer_is_right_or_wrong_by_a_score_on_another_scale(tmp_path: Path) -> None:
     length = metric("length", unit="number")(lambda row: len(row.text))
-    REGISTERED.pop("length")
+    METRICS.unregister("length")
     data = dataset(tmp_path, ECHO, ["yes"] * 12)
     said = (["no"] * 12, ["yes"] * 7 + ["no"] * 3 + ["n"] * 2)
     before, after = (evaluate(ScriptedModel(ECHO, answers(each)), data, metrics=[length]) for each in said)

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from ftkit.errors import ConfigError
 from ftkit.evaluation import Report, RowResult, evaluate, metric
-from ftkit.evaluation.metrics import confusion
-from ftkit.evaluation.metrics.metric import REGISTERED
+from ftkit.evaluation.metrics import METRICS, confusion
 from ftkit.schema.equality import normalised, same_value, same_value_normalised
 from ftkit.task import Task
 from tests.evaluation.scripted import ECHO, TRIAGE, VISITS, ScriptedModel, answers, dataset, failed, visit
@@ -149,7 +148,7 @@ def test_own_metrics(tmp_path: Path) -> None:
             tmp_path, ECHO, ["a", "b", "c"], ["abcdefgh", "b", failed("x")], metrics=["auto", "brief", length]
         )
     finally:
-        REGISTERED.pop("brief")
+        METRICS.unregister("brief")
     assert report["brief"].value == pytest.approx(2 / 3)
     assert report["brief"].description == "answers below six characters"
     assert report["length"].value == pytest.approx(0.045)
@@ -170,12 +169,12 @@ def test_own_metrics_that_cannot_work(tmp_path: Path) -> None:
         measured(tmp_path, ECHO, ["a"], ["a"], metrics=[lambda row: 1.0])
     with pytest.raises(ConfigError, match="no finite number"):
         measured(tmp_path, ECHO, ["a"], ["a"], metrics=[metric("odd", unit="number")(lambda row: float("nan"))])
-    REGISTERED.pop("odd")
+    METRICS.unregister("odd")
 
 
 def test_a_number_metric_gets_a_bootstrap(tmp_path: Path) -> None:
     long = metric("characters", unit="number", higher_is_better=False)(lambda row: len(row.text))
-    REGISTERED.pop("characters")
+    METRICS.unregister("characters")
     report = measured(tmp_path, ECHO, ["a"] * 12, ["x" * n for n in range(1, 13)], metrics=[long], primary="characters")
     found = report.headline
     assert (found.value, found.method, found.higher_is_better) == (6.5, "bootstrap", False)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from ftkit.evaluation.metrics import RowMetric
-from ftkit.evaluation.paired_difference import change_of
-from ftkit.evaluation.scoring import Tallied
+from ftkit.evaluation.paired_difference import metric_change
+from ftkit.evaluation.scoring import MetricStatistics
 from ftkit.evaluation.statistics import (
     bca_interval,
     cluster_sums,
@@ -22,7 +22,7 @@ from ftkit.evaluation.statistics import (
     resample,
     wilson_interval,
 )
-from ftkit.evaluation.verdict import Gain, rows_needed, verdict_of
+from ftkit.evaluation.verdict import Improvement, rows_needed, verdict_of
 from ftkit.results.metric_result import MetricChange, Verdict
 
 RUNS = [pytest.param(2_000, id="quick"), pytest.param(20_000, id="long", marks=pytest.mark.slow)]
@@ -40,8 +40,8 @@ def change(moved: np.ndarray, clusters: np.ndarray) -> MetricChange:
     sides = []
     for scores in (before, before + moved):
         tallies = np.stack([scores, np.ones(len(moved))], axis=1)
-        sides.append(Tallied(METRIC, tallies, cluster_sums(tallies, clusters)))
-    return change_of(METRIC, (sides[0], sides[1]), clusters, confidence=0.95, seed=0)
+        sides.append(MetricStatistics(METRIC, tallies, cluster_sums(tallies, clusters)))
+    return metric_change(METRIC, sides[0], sides[1], clusters, confidence=0.95, seed=0)
 
 
 class Pairs:
@@ -75,7 +75,7 @@ class Pairs:
 
 
 def verdict(found: MetricChange, margin: float | None = None) -> Verdict:
-    gain = Gain.of_change(found, found.p_value)
+    gain = Improvement.of_change(found, found.p_value)
     assert gain is not None
     return verdict_of(gain, margin=margin, confidence=0.95)
 
@@ -153,7 +153,7 @@ def test_with_the_rows_that_are_named_four_comparisons_in_five_are_settled(pairs
     moved, clusters = zip(*(pairs.draw(generator) for _ in range(400)), strict=True)
     sizes = np.cumsum([0, *(own.max() + 1 for own in clusters)])
     pilot = change(np.concatenate(moved), np.concatenate([own + sizes[at] for at, own in enumerate(clusters)]))
-    gain = Gain.of_change(pilot, pilot.p_value)
+    gain = Improvement.of_change(pilot, pilot.p_value)
     assert gain is not None
     true = type(gain)(gain.values, pairs.truth, gain.low, gain.high, gain.p_value, gain.variance, 10)
     needed = rows_needed(true, margin=margin, confidence=0.95, unit="rate")

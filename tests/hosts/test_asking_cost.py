@@ -11,7 +11,7 @@ import ftkit as ft
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.cli.app import app
 from ftkit.evaluation import Probes, forecast
-from ftkit.evaluation.probes.defaults import usual_probes
+from ftkit.evaluation.probes.defaults import default_probes
 from ftkit.evaluation.probes.general import CATEGORIES, general_set
 
 
@@ -65,7 +65,7 @@ def test_a_tuned_models_base_is_counted_until_its_answers_are_kept(openai_fake, 
     monkeypatch.setenv("OPENAI_API_KEY", openai_fake.key)
     where = OpenAIJobs("gpt-4.1-mini")
     model = ft.train(ft.SFT(epochs=1), notes, backend=where).wait(progress=False).model
-    probes = usual_probes(model, 6)
+    probes = default_probes(model, 6)
     assert (probes.general, probes.train_rows) == (6, 6)
     expected = forecast(model, notes.take(6), probes=probes)
     assert [(one.model, one.questions) for one in expected.beside] == [(model.name, 12), (probes.base.name, 6)]
@@ -82,10 +82,10 @@ def test_a_tuned_models_base_is_counted_until_its_answers_are_kept(openai_fake, 
 
 def test_a_small_general_set_has_as_many_questions_of_each_category():
     for limit in (1, 5, 20, 100):
-        probes = usual_probes(ft.Model("openai:gpt-4.1-mini", ft.Task()), limit)
+        probes = default_probes(ft.Model("openai:gpt-4.1-mini", ft.Task()), limit)
         ids = [row.id for row in general_set(probes.general)]
         counts = {sum(one.startswith(name) for one in ids) for name in CATEGORIES}
         assert abs(len(ids) - limit) <= len(CATEGORIES)
         if limit < 100:  # the smallest category has fewer than that share
             assert len(counts) == 1
-    assert usual_probes(ft.Model("openai:gpt-4.1-mini", ft.Task()), 1000) == Probes()
+    assert default_probes(ft.Model("openai:gpt-4.1-mini", ft.Task()), 1000) == Probes()

@@ -1,62 +1,38 @@
-"""Metrics: the built-in ones by kind of output, and those that users register."""
+"""Metrics: those of each kind of output, those of graders, and those that packages and scripts register."""
 
 from ftkit.evaluation.metrics.classification import INVALID, confusion
 from ftkit.evaluation.metrics.grader_metric import GraderMetric, graded
-from ftkit.evaluation.metrics.metric import Metric, RatioMetric, RowMetric, ScoreFunction, metric
-from ftkit.evaluation.metrics.selection import (
-    Metrics,
-    chosen_metrics,
-    columns_read,
-    default_metrics,
-    headline,
-    with_graders,
+from ftkit.evaluation.metrics.metric import (
+    Metric,
+    MetricCollection,
+    MetricContext,
+    RatioMetric,
+    RowMetric,
+    ScoreFunction,
 )
+from ftkit.evaluation.metrics.registry import METRICS, known_metrics, metric
+from ftkit.evaluation.metrics.selection import Metrics, columns_read, expand_graders, headline, select_metrics
 from ftkit.evaluation.metrics.structured import FIELD_PREFIX, field_agreements
-from ftkit.results.metric_result import Unit
-from ftkit.schema.comparators import (
-    COMPARATORS,
-    Aligned,
-    AnyComparator,
-    Comparator,
-    Comparators,
-    Date,
-    Exact,
-    NormalisedText,
-    NullAgreement,
-    Numeric,
-    SetOf,
-    comparators_of,
-)
 
 __all__ = [
-    "COMPARATORS",
     "FIELD_PREFIX",
     "INVALID",
-    "Aligned",
-    "AnyComparator",
-    "Comparator",
-    "Comparators",
-    "Date",
-    "Exact",
+    "METRICS",
     "GraderMetric",
     "Metric",
+    "MetricCollection",
+    "MetricContext",
     "Metrics",
-    "NormalisedText",
-    "NullAgreement",
-    "Numeric",
     "RatioMetric",
     "RowMetric",
     "ScoreFunction",
-    "SetOf",
-    "Unit",
-    "chosen_metrics",
     "columns_read",
-    "comparators_of",
     "confusion",
-    "default_metrics",
+    "expand_graders",
     "field_agreements",
     "graded",
     "headline",
+    "known_metrics",
     "metric",
-    "with_graders",
+    "select_metrics",
 ]

@@ -1,7 +1,7 @@
-"""Metrics of answers that are one of a few choices.
+"""Metrics of classification: the answer is one of a few choices.
 
-An answer that is none of the choices is wrong: it counts against the recall of the wanted choice, and for no choice's
-precision.
+An answer that is none of the choices is wrong. It counts against the recall of the target choice, and against the
+precision of no choice.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ftkit.evaluation.metrics.metric import Metric, RatioMetric, RowMetric
+from typing_extensions import override
+
+from ftkit.evaluation.metrics.calibration import BRIER, CALIBRATION_ERROR
+from ftkit.evaluation.metrics.metric import Metric, MetricCollection, MetricContext, RatioMetric, RowMetric
 from ftkit.results.report_row import RowResult
 from ftkit.schema import ChoiceOutput
 
@@ -18,101 +21,130 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["INVALID", "choice_metrics", "confusion"]
+__all__ = ["INVALID", "ChoiceMetrics", "confusion"]
 
 INVALID = "(invalid)"
 """Column of the confusion matrix for answers that are none of the choices."""
 
 
-def choice_metrics(output: ChoiceOutput) -> tuple[Metric, ...]:
-    """Accuracy, macro F1, and for each choice precision, recall and F1."""
-    found: list[Metric] = [
-        RowMetric(name="valid_rate", description="answers that are one of the choices", score=lambda row: row.valid),
-        RowMetric(name="accuracy", description="answers that are the wanted choice", score=_right),
-        MacroF1(
-            name="macro_f1",
-            description="mean F1 of the choices that were wanted or answered at least once",
-            choices=tuple(output.choices),
+class ChoiceMetrics(MetricCollection):
+    """Accuracy, macro F1, and precision, recall and F1 of each choice; calibration if the model gives probabilities."""
+
+    automatic = True
+
+    @override
+    def metrics(self, context: MetricContext) -> tuple[Metric, ...]:
+        output = context.output
+        if not isinstance(output, ChoiceOutput):
+            return ()
+        calibration = (CALIBRATION_ERROR, BRIER) if any(row.logprob is not None for row in context.rows) else ()
+        return (
+            RowMetric(
+                name="valid_rate", description="answers that are one of the choices", score=lambda row: row.valid
+            ),
+            RowMetric(
+                name="accuracy", description="answers that are the wanted choice", score=_correct, headline_rank=1
+            ),
+            MacroF1(
+                name="macro_f1",
+                description="mean F1 of the choices that were wanted or answered at least once",
+                choices=tuple(output.choices),
+            ),
+            *(metric for choice in output.choices for metric in _choice_rates(choice)),
+            *calibration,
+        )
+
+
+def _choice_rates(choice: str) -> tuple[Metric, ...]:
+    return (
+        ChoiceRate(
+            name=f"precision:{choice}",
+            description=f"of the answers “{choice}”, those that are right",
+            choice=choice,
+            kind="precision",
         ),
-    ]
-    for choice in output.choices:
-        found += [
-            ChoiceRate(
-                name=f"precision:{choice}",
-                description=f"of the answers “{choice}”, those that are right",
-                choice=choice,
-                kind="precision",
-            ),
-            ChoiceRate(
-                name=f"recall:{choice}",
-                description=f"of the rows that want “{choice}”, those answered so",
-                choice=choice,
-                kind="recall",
-            ),
-            ChoiceRate(
-                name=f"f1:{choice}",
-                description=f"harmonic mean of precision and recall of “{choice}”",
-                choice=choice,
-                kind="f1",
-            ),
-        ]
-    return tuple(found)
+        ChoiceRate(
+            name=f"recall:{choice}",
+            description=f"of the rows that want “{choice}”, those answered so",
+            choice=choice,
+            kind="recall",
+        ),
+        ChoiceRate(
+            name=f"f1:{choice}",
+            description=f"harmonic mean of precision and recall of “{choice}”",
+            choice=choice,
+            kind="f1",
+        ),
+    )
 
 
 def confusion(rows: Sequence[RowResult], choices: Sequence[str]) -> list[list[int]]:
-    """How often each wanted choice (rows) got each answer (columns: the choices, then :data:`INVALID`)."""
-    place = {choice: index for index, choice in enumerate(choices)}
+    """Compute the confusion matrix.
+
+    Args:
+        rows: rows with their answers; those without a target are left out.
+        choices: the choices of the output.
+
+    Returns:
+        Counts, one row for each target choice; the columns are the answered choices and then :data:`INVALID`.
+    """
+    position = {choice: index for index, choice in enumerate(choices)}
     counts = [[0] * (len(choices) + 1) for _ in choices]
     for row in rows:
-        if row.has_target and row.target in place:
-            counts[place[row.target]][place.get(row.value, len(choices)) if row.valid else len(choices)] += 1
+        if row.has_target and row.target in position:
+            column = position.get(row.value, len(choices)) if row.valid else len(choices)
+            counts[position[row.target]][column] += 1
     return counts
 
 
-def _right(row: RowResult) -> bool | None:
+def _correct(row: RowResult) -> bool | None:
     return row.valid and row.value == row.target if row.has_target else None
 
 
-def _hits(row: RowResult, choice: str) -> tuple[float, float, float]:
-    """Whether the row is right with, answers, and wants ``choice``."""
+def _matches(row: RowResult, choice: str) -> tuple[float, float, float]:
+    """Whether the row is a true positive of ``choice``, is predicted as it, and has it as its target."""
     if not row.has_target:
         return 0.0, 0.0, 0.0
-    answered, wanted = row.valid and row.value == choice, row.target == choice
-    return float(answered and wanted), float(answered), float(wanted)
+    predicted, target = row.valid and row.value == choice, row.target == choice
+    return float(predicted and target), float(predicted), float(target)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceRate(RatioMetric):
-    """Precision, recall or F1 of one choice; not defined when the choice never comes up."""
+    """Precision, recall or F1 of one choice; undefined if its denominator is 0."""
 
     choice: str
     kind: Literal["precision", "recall", "f1"]
 
-    def tally(self, row: RowResult) -> tuple[float, ...]:
-        right, answered, wanted = _hits(row, self.choice)
+    @override
+    def statistics(self, row: RowResult) -> tuple[float, ...]:
+        true_positive, predicted, target = _matches(row, self.choice)
         if self.kind == "precision":
-            return right, answered
+            return true_positive, predicted
         if self.kind == "recall":
-            return right, wanted
-        return 2 * right, answered + wanted
+            return true_positive, target
+        return 2 * true_positive, predicted + target
 
 
 @dataclass(frozen=True, kw_only=True)
 class MacroF1(Metric):
-    """The mean of the choices' F1, each choice weighing the same however rare it is."""
+    """The unweighted mean of the choices' F1, over choices that occur as target or answer."""
 
     choices: tuple[str, ...]
 
-    def tally(self, row: RowResult) -> tuple[float, ...]:
-        hits = [_hits(row, choice) for choice in self.choices]
-        return tuple(2 * right for right, _, _ in hits) + tuple(answered + wanted for _, answered, wanted in hits)
+    @override
+    def statistics(self, row: RowResult) -> tuple[float, ...]:
+        matches = [_matches(row, choice) for choice in self.choices]
+        numerators = tuple(2 * true_positive for true_positive, _, _ in matches)
+        return numerators + tuple(predicted + target for _, predicted, target in matches)
 
-    def combine(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    @override
+    def compute(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         import numpy as np
 
-        twice_right, either = np.split(sums, 2, axis=-1)
-        scores = np.divide(twice_right, either, out=np.zeros_like(twice_right), where=either > 0)
-        present = (either > 0).sum(axis=-1)
+        numerators, denominators = np.split(sums, 2, axis=-1)
+        scores = np.divide(numerators, denominators, out=np.zeros_like(numerators), where=denominators > 0)
+        present = (denominators > 0).sum(axis=-1)
         undefined = np.full(np.shape(present), np.nan)
         mean: NDArray[np.float64] = np.divide(scores.sum(axis=-1), present, out=undefined, where=present > 0)
         return mean

@@ -1,4 +1,4 @@
-"""Graders as metrics: what rewards answers in training measures them here."""
+"""Graders as metrics: the same grader can reward answers in training and measure them in evaluation."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from typing_extensions import override
+
 from ftkit.backends.grading import grading_setting
 from ftkit.errors import ConfigError
 from ftkit.evaluation.metrics.metric import RowMetric
 from ftkit.graders import Grade, Grader, GraderContext, Isolation, Limits, MultiGrader, Sample
+from ftkit.results.metric_result import Unit
 from ftkit.results.report_row import RowResult
 from ftkit.task import Message
 
@@ -24,19 +27,22 @@ def graded(
     limits: Limits | None = None,
     embedder: str | None = None,
 ) -> tuple[GraderMetric, ...]:
-    """The metrics of a grader: its own grade, and for ``multi`` each part's, as ``name:part``.
+    """Make metrics of a grader: one of its grade and, for a ``multi`` grader, one of each part, named ``name:part``.
 
-    An answer that cannot be graded counts 0; a note of the report counts the reasons.
+    An answer that cannot be graded counts 0. A note of the report lists the reasons.
 
     Args:
-        grader: any; one that needs none of what follows can be given to ``evaluate`` as it is.
-        allow_python: let ``python`` graders run, in a sandbox.
-        isolation: how they are kept apart.
-        limits: what they may use; OpenAI's limits when left out.
+        grader: the grader. If it needs none of the options below, it can be given to ``evaluate`` directly.
+        allow_python: allow ``python`` graders to run, in a sandbox.
+        isolation: how the sandbox isolates them.
+        limits: the resources that they may use; OpenAI's limits by default.
         embedder: the model that embeds texts for ``cosine``: ``"openai:text-embedding-3-large"``, ``"local:NAME"``.
 
+    Returns:
+        The grader's metric, then those of its parts.
+
     Raises:
-        ConfigError: what the grader needs is not here, or not allowed.
+        ConfigError: what the grader needs is not available or not allowed.
         MissingExtraError: a library is not installed.
     """
     setting = grading_setting(allow_python=allow_python, isolation=isolation, limits=limits, embedder=embedder)
@@ -50,7 +56,7 @@ def graded(
 
 
 class _Grading:
-    """Grades the same rows once, however many metrics are read off them."""
+    """Grades the same rows once, however many metrics read the grades."""
 
     def __init__(self, grader: Grader, setting: GraderContext) -> None:
         self.grader, self._setting = grader, setting
@@ -58,20 +64,20 @@ class _Grading:
         self._grades: list[Grade | None] = []
 
     def grades(self, rows: Sequence[RowResult]) -> list[Grade | None]:
-        """By row; None where the model could not be asked, so that there is nothing to grade."""
+        """Return the grade of each row, or None where the request failed, so that there is no answer to grade."""
         if self._rows is not rows:
-            self._refuse_without_columns(rows)
-            asked = [row for row in rows if row.finish_reason != "error"]
+            self._check_columns(rows)
+            answered = [row for row in rows if row.finish_reason != "error"]
             pairs = [
                 (row.item, Sample(row.text, row.tool_calls or (), cast("tuple[Message, ...]", row.prompt)))
-                for row in asked
+                for row in answered
             ]
-            found = iter(self.grader.grade_many(pairs, self._setting) if pairs else [])
-            self._grades = [None if row.finish_reason == "error" else next(found) for row in rows]
+            grades = iter(self.grader.grade_many(pairs, self._setting) if pairs else [])
+            self._grades = [None if row.finish_reason == "error" else next(grades) for row in rows]
             self._rows = rows
         return self._grades
 
-    def _refuse_without_columns(self, rows: Sequence[RowResult]) -> None:
+    def _check_columns(self, rows: Sequence[RowResult]) -> None:
         columns = self.grader.reads() or frozenset()
         missing = sorted(column for column in columns if rows and not any(column in row.item for row in rows))
         if missing:
@@ -83,39 +89,36 @@ class _Grading:
 
 @dataclass(frozen=True, kw_only=True)
 class GraderMetric(RowMetric):
-    """Grades all rows together."""
+    """The grade of a grader, or of one part of it. Grades all rows in one call."""
 
     grading: _Grading
     part: str | None
 
-    def scores(self, rows: Sequence[RowResult]) -> list[float | None]:
-        # A row that was not asked is wrong in every rate; on another scale 0 would say something else.
-        unasked = 0.0 if self.unit == "rate" else None
-        return [unasked if grade is None else self._of(grade) for grade in self.grading.grades(rows)]
+    @property
+    @override
+    def columns(self) -> frozenset[str] | None:
+        return self.grading.grader.reads()
 
+    @override
+    def scores(self, rows: Sequence[RowResult]) -> list[float | None]:
+        # A failed request counts as wrong in a rate. On another scale 0 could be a good grade, so it is left out.
+        failed = 0.0 if self.unit == "rate" else None
+        return [failed if grade is None else self._value(grade) for grade in self.grading.grades(rows)]
+
+    @override
     def failures(self, rows: Sequence[RowResult]) -> list[str | None]:
-        if self.part is not None:  # told once, for the whole
+        if self.part is not None:  # the metric of the whole grader reports them
             return [None] * len(rows)
         return [
             None if grade is None or grade.error is None else f"{grade.error}: {grade.detail}"
             for grade in self.grading.grades(rows)
         ]
 
-    def _of(self, grade: Grade) -> float:
+    def _value(self, grade: Grade) -> float:
         return grade.reward if self.part is None else grade.parts[self.part]
 
 
 def _metric(grading: _Grading, grader: Grader, part: str | None, description: str) -> GraderMetric:
     name = grading.grader.name if part is None else f"{grading.grader.name}:{part}"
-    return GraderMetric(
-        name=name,
-        description=description,
-        unit="rate" if grader.rates else "number",
-        score=_together,
-        grading=grading,
-        part=part,
-    )
-
-
-def _together(row: RowResult) -> None:
-    """Stands where a metric's function of one row would: these rows are graded together."""
+    unit: Unit = "rate" if grader.rates else "number"
+    return GraderMetric(name=name, description=description, unit=unit, grading=grading, part=part)

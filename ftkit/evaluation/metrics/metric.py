@@ -1,23 +1,26 @@
-"""What a metric is, and the list of those that users add."""
+"""What a metric is: a number over all rows of a report, and collections of metrics that depend on the task."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from typing_extensions import override
 
 from ftkit.errors import ConfigError
 from ftkit.results.metric_result import Unit
 from ftkit.results.report_row import RowResult
+from ftkit.schema import Output
+from ftkit.schema.comparators import Comparator
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["REGISTERED", "Metric", "RatioMetric", "RowMetric", "ScoreFunction", "metric", "row_metric"]
-
+__all__ = ["Metric", "MetricCollection", "MetricContext", "RatioMetric", "RowMetric", "ScoreFunction", "row_metric"]
 
 ScoreFunction = Callable[[RowResult], float | bool | None]
 """Scores one row; ``None`` leaves the row out of the metric."""
@@ -25,49 +28,86 @@ ScoreFunction = Callable[[RowResult], float | bool | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(ABC):
-    """A number over all rows: each row gives a tally, tallies are summed, and the number is made from the sums.
+    """A number over all rows, computed from sums of per-row statistics.
 
-    This form lets every metric be bootstrapped, clustered and paired in the same way.
+    Because it depends on the rows through sums alone, every metric is bootstrapped, clustered and paired by the same
+    code.
     """
 
     name: str
     description: str
-    """One sentence for the report: what is counted, among what."""
+    """One sentence for the report: what is counted, and among what."""
     higher_is_better: bool = True
     unit: Unit = "rate"
+    headline_rank: int = 0
+    """The metric with the highest rank leads the report; among equals, the first."""
+
+    @property
+    def columns(self) -> frozenset[str] | None:
+        """Columns of the data that the metric reads, which the report then keeps; None keeps all columns."""
+        return frozenset()
 
     @abstractmethod
-    def tally(self, row: RowResult) -> tuple[float, ...]:
-        """What the row adds to the sums; all zeros leaves it out."""
+    def statistics(self, row: RowResult) -> tuple[float, ...]:
+        """Return what a row adds to the sums.
+
+        Args:
+            row: a row with its answer.
+
+        Returns:
+            k numbers, the same k for every row; all zeros leave the row out.
+        """
 
     @abstractmethod
-    def combine(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The number, from sums of shape (…, k) to shape (…); ``nan`` where it is not defined."""
+    def compute(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Compute the metric from sums of the rows' statistics.
+
+        Args:
+            sums: shape ``[..., k]``; the leading dimensions are e.g. bootstrap samples.
+
+        Returns:
+            The metric, shape ``[...]``; NaN where it is not defined.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
 class RatioMetric(Metric):
-    """A metric whose tally is ``(part, whole)`` and whose number is the share of the parts."""
+    """A metric with two statistics per row, a numerator and a denominator; its value is the ratio of their sums."""
 
-    def combine(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    @override
+    def compute(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         import numpy as np
 
-        part, whole = sums[..., 0], sums[..., 1]
-        share: NDArray[np.float64] = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
-        return share
+        numerator, denominator = sums[..., 0], sums[..., 1]
+        undefined = np.full(np.shape(denominator), np.nan)
+        ratio: NDArray[np.float64] = np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+        return ratio
+
+
+def _no_score(row: RowResult) -> None:
+    """The default of metrics that score all rows together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowMetric(RatioMetric):
-    """The mean of a score that each row has by itself."""
+    """The mean of a score that each row has.
 
-    score: ScoreFunction
+    Give ``score``, or override :meth:`scores` if scoring all rows in one call is faster.
+    """
 
-    def of(self, row: RowResult) -> float | None:
-        """The row's score.
+    score: ScoreFunction = _no_score
+
+    def row_score(self, row: RowResult) -> float | None:
+        """Score one row and check the result.
+
+        Args:
+            row: a row with its answer.
+
+        Returns:
+            The score, or None if the metric leaves the row out.
 
         Raises:
-            ConfigError: the function gave no number, or a rate that is not between 0 and 1.
+            ConfigError: the function returned no finite number, or a rate outside 0 to 1.
         """
         score = self.score(row)
         if score is None:
@@ -81,56 +121,69 @@ class RowMetric(RatioMetric):
         if self.unit == "rate" and not 0.0 <= number <= 1.0:
             raise ConfigError(
                 f'metric "{self.name}": {number:g} for row {row.id} ({row.place}), but a rate is between 0 and 1. '
-                f'Register it with @metric("{self.name}", unit="number") if that is meant.'
+                f'For another scale register it with @metric("{self.name}", unit="number").'
             )
         return number
 
     def scores(self, rows: Sequence[RowResult]) -> list[float | None]:
-        """The score of every row, in order. Metrics that do better with all rows at hand at once override this."""
-        return [self.of(row) for row in rows]
+        """Score every row.
+
+        Args:
+            rows: rows with their answers.
+
+        Returns:
+            One score for each row, in order; None leaves the row out.
+        """
+        return [self.row_score(row) for row in rows]
 
     def failures(self, rows: Sequence[RowResult]) -> list[str | None]:
-        """Why a row counts 0 though nobody could say so, in order; of plain functions never."""
+        """Say which rows could not be scored and therefore count 0.
+
+        Args:
+            rows: the same rows as for :meth:`scores`.
+
+        Returns:
+            For each row the reason, or None if it was scored. Plain functions never fail.
+        """
         return [None] * len(rows)
 
-    def tally(self, row: RowResult) -> tuple[float, ...]:
-        score = row.scores[self.name] if self.name in row.scores else self.of(row)
+    @override
+    def statistics(self, row: RowResult) -> tuple[float, ...]:
+        score = row.scores[self.name] if self.name in row.scores else self.row_score(row)
         return (0.0, 0.0) if score is None else (score, 1.0)
 
 
-REGISTERED: dict[str, RowMetric] = {}
-"""Metrics that users registered with :func:`metric`, by name."""
+@dataclass(frozen=True)
+class MetricContext:
+    """What a collection's metrics may depend on.
 
-
-def metric(
-    name: str, *, description: str | None = None, higher_is_better: bool = True, unit: Unit = "rate"
-) -> Callable[[ScoreFunction], RowMetric]:
-    """Register a function of one row as a metric, to be named in ``evaluate(metrics=[...])``.
-
-        @metric("polite")
-        def polite(row: RowResult) -> bool:
-            return "please" in row.text
-
-    Args:
-        name: not yet taken.
-        description: one sentence for the report; the function's docstring when left out.
-        higher_is_better: which way is good, for verdicts.
-        unit: ``"rate"`` for scores between 0 and 1, else ``"number"``.
-
-    Raises:
-        ConfigError: another function has the name.
+    Attributes:
+        output: the task's output.
+        rows: the rows with their answers.
+        comparators: comparators by field of a JSON output.
     """
 
-    def register(score: ScoreFunction) -> RowMetric:
-        taken = REGISTERED.get(name)
-        # The same function defined again is a notebook cell run twice, not a clash.
-        if taken is not None and _origin(taken.score) != _origin(score):
-            raise ConfigError(f'a metric "{name}" is registered already; choose another name')
-        made = row_metric(score, name, description=description, higher_is_better=higher_is_better, unit=unit)
-        REGISTERED[name] = made
-        return made
+    output: Output
+    rows: tuple[RowResult, ...]
+    comparators: Mapping[str, Comparator] = field(default_factory=dict)
 
-    return register
+
+class MetricCollection(ABC):
+    """Metrics that depend on the task, e.g. one for each field of its output."""
+
+    automatic: ClassVar[bool] = False
+    """Whether ``metrics="auto"`` includes them."""
+
+    @abstractmethod
+    def metrics(self, context: MetricContext) -> tuple[Metric, ...]:
+        """Return the metrics for a task and its answers.
+
+        Args:
+            context: the output, the answered rows, the comparators.
+
+        Returns:
+            The metrics; none if the collection does not apply.
+        """
 
 
 def row_metric(
@@ -141,11 +194,18 @@ def row_metric(
     higher_is_better: bool = True,
     unit: Unit = "rate",
 ) -> RowMetric:
-    """A metric of a plain function; its docstring's first line says what it counts."""
+    """Make a metric of a function of one row.
+
+    Args:
+        score: the function.
+        name: the metric's name.
+        description: one sentence for the report; by default the first line of the function's docstring.
+        higher_is_better: which direction is good, for verdicts.
+        unit: ``"rate"`` for scores between 0 and 1, else ``"number"``.
+
+    Returns:
+        The metric.
+    """
     lines = (score.__doc__ or "").strip().splitlines()
     sentence = description or (lines[0] if lines else f"mean of {name} over the rows")
     return RowMetric(name=name, description=sentence, higher_is_better=higher_is_better, unit=unit, score=score)
-
-
-def _origin(score: ScoreFunction) -> tuple[str, str]:
-    return getattr(score, "__module__", ""), getattr(score, "__qualname__", repr(score))

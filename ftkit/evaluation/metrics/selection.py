@@ -1,115 +1,138 @@
-"""Which metrics a report has."""
+"""From what a user gives as ``metrics=`` to the metrics of a report."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import cast
 
 from ftkit.errors import ConfigError
-from ftkit.evaluation.metrics.calibration import CALIBRATION
-from ftkit.evaluation.metrics.classification import choice_metrics
-from ftkit.evaluation.metrics.grader_metric import GraderMetric, graded
-from ftkit.evaluation.metrics.metric import REGISTERED, Metric, ScoreFunction, row_metric
-from ftkit.evaluation.metrics.structured import structured_metrics
-from ftkit.evaluation.metrics.text import text_metrics
-from ftkit.evaluation.metrics.text_overlap import OVERLAP
+from ftkit.evaluation.metrics.grader_metric import graded
+from ftkit.evaluation.metrics.metric import Metric, MetricCollection, MetricContext, ScoreFunction, row_metric
+from ftkit.evaluation.metrics.registry import METRICS, automatic_metrics, known_metrics
 from ftkit.graders import Grader
-from ftkit.results.report_row import RowResult
-from ftkit.schema import ChoiceOutput, JsonOutput, Output
-from ftkit.schema.comparators import Comparator
 
-__all__ = ["Metrics", "chosen_metrics", "columns_read", "default_metrics", "headline", "with_graders"]
+__all__ = ["Metrics", "columns_read", "expand_graders", "headline", "select_metrics"]
 
-OneMetric = str | Metric | ScoreFunction | Grader
-Metrics = OneMetric | Sequence[OneMetric]
-"""``"auto"``, a name, a metric, a grader, a function of one row, or several of these."""
-
-_HEADLINES = ("record_match", "record_exact", "accuracy", "tool_calls_match", "exact_match")
+MetricLike = str | Metric | MetricCollection | ScoreFunction | Grader
+Metrics = MetricLike | Sequence[MetricLike]
+"""``"auto"``, a name, a metric, a collection, a grader, a function of one row, or several of these."""
 
 
-def default_metrics(
-    output: Output, rows: tuple[RowResult, ...], comparators: Mapping[str, Comparator] | None = None
-) -> tuple[Metric, ...]:
-    """What ``metrics="auto"`` stands for: the metrics of the output's kind."""
-    if isinstance(output, JsonOutput):
-        return structured_metrics(output, comparators)
-    if isinstance(output, ChoiceOutput):
-        calibrated = any(row.logprob is not None for row in rows)
-        return (*choice_metrics(output), *(CALIBRATION if calibrated else ()))
-    return text_metrics(rows)
+def select_metrics(metrics: Metrics, context: MetricContext) -> tuple[Metric, ...]:
+    """Return the metrics that a user asks for, in order, each once.
 
+    Args:
+        metrics: as for :func:`ftkit.evaluate`.
+        context: the output, the answered rows, the comparators.
 
-def chosen_metrics(
-    metrics: Metrics,
-    output: Output,
-    rows: tuple[RowResult, ...],
-    comparators: Mapping[str, Comparator] | None = None,
-) -> tuple[Metric, ...]:
-    """The metrics that ``metrics`` asks for, in order, each once.
+    Returns:
+        At least one metric.
 
     Raises:
-        ConfigError: an unknown name, a function without one, or two metrics of the same name.
+        ConfigError: an unknown name, a function without a name, two different metrics of the same name, or none.
+        MissingExtraError: a library that a grader needs is not installed.
     """
-    built_in = default_metrics(output, rows, comparators)
-    named: tuple[Metric, ...] = (*OVERLAP, *CALIBRATION)
-    known = {**REGISTERED, **{metric.name: metric for metric in (*built_in, *named)}}
-    found: dict[str, Metric] = {}
-    for item in with_graders(metrics):
-        for metric in _named(item, built_in, known):
-            if found.setdefault(metric.name, metric) is not metric:
+    selected: dict[str, Metric] = {}
+    for item in expand_graders(metrics):
+        for metric in _resolve(item, context):
+            if selected.setdefault(metric.name, metric) is not metric:
                 raise ConfigError(f'metrics: two different metrics are called "{metric.name}"; rename one')
-    if not found:
+    if not selected:
         raise ConfigError('metrics: none given; use "auto" for the metrics of the task')
-    return tuple(found.values())
+    return tuple(selected.values())
 
 
 def headline(metrics: Sequence[Metric], primary: str | None = None) -> str:
-    """The name of the metric that a report leads with: ``primary``, else the output's accuracy, else the first."""
+    """Return the name of the metric that a report leads with.
+
+    Args:
+        metrics: the report's metrics.
+        primary: the user's choice; by default the metric with the highest rank, which is the output's accuracy.
+
+    Returns:
+        The metric's name.
+
+    Raises:
+        ConfigError: ``primary`` is not among the metrics.
+    """
     names = [metric.name for metric in metrics]
     if primary is not None:
         if primary not in names:
             raise ConfigError(f'primary: no metric "{primary}" among {", ".join(names)}')
         return primary
-    return next((name for name in _HEADLINES if name in names), names[0])
+    return max(metrics, key=lambda metric: metric.headline_rank).name
 
 
-def with_graders(metrics: Metrics) -> list[str | Metric | ScoreFunction]:
-    """What ``metrics`` asks for, each grader as its metrics.
+def expand_graders(metrics: Metrics) -> list[str | Metric | MetricCollection | ScoreFunction]:
+    """Replace graders by their metrics.
+
+    Args:
+        metrics: as for :func:`ftkit.evaluate`.
+
+    Returns:
+        A list without graders.
 
     Raises:
-        ConfigError, MissingExtraError: a grader cannot run.
+        ConfigError: what a grader needs is not available or not allowed.
+        MissingExtraError: a library that a grader needs is not installed.
     """
-    asked = [metrics] if isinstance(metrics, str | Metric | Grader) or callable(metrics) else list(metrics)
-    found: list[str | Metric | ScoreFunction] = []
-    for item in asked:
-        found += graded(item) if isinstance(item, Grader) else (item,)
-    return found
+    single = isinstance(metrics, str | Metric | MetricCollection | Grader) or callable(metrics)
+    items = cast("Sequence[MetricLike]", [metrics] if single else metrics)
+    expanded: list[str | Metric | MetricCollection | ScoreFunction] = []
+    for item in items:
+        if isinstance(item, Grader):
+            expanded += graded(item)
+        else:
+            expanded.append(item)
+    return expanded
 
 
-def columns_read(metrics: Sequence[str | Metric | ScoreFunction]) -> frozenset[str] | None:
-    """The columns of the data that graders among ``metrics`` read; None when only their code knows."""
-    found: frozenset[str] = frozenset()
+def columns_read(metrics: Sequence[str | Metric | MetricCollection | ScoreFunction]) -> frozenset[str] | None:
+    """Return the columns of the data that metrics read.
+
+    Args:
+        metrics: what :func:`expand_graders` returned.
+
+    Returns:
+        The columns' names; None if a metric's code may read any.
+    """
+    columns: frozenset[str] = frozenset()
     for item in metrics:
-        columns = item.grading.grader.reads() if isinstance(item, GraderMetric) else frozenset[str]()
-        if columns is None:
-            return None
-        found |= columns
-    return found
+        if isinstance(item, Metric):
+            if item.columns is None:
+                return None
+            columns |= item.columns
+    return columns
 
 
-def _named(
-    item: str | Metric | ScoreFunction, built_in: tuple[Metric, ...], known: dict[str, Metric]
-) -> tuple[Metric, ...]:
+def _resolve(item: str | Metric | MetricCollection | ScoreFunction, context: MetricContext) -> tuple[Metric, ...]:
     if isinstance(item, Metric):
         return (item,)
-    if item == "auto":
-        return built_in
     if isinstance(item, str):
-        if item not in known:
-            raise ConfigError(f'metrics: no metric "{item}"; known are: auto, {", ".join(known)}')
-        return (known[item],)
+        return _resolve_name(item, context)
+    if isinstance(item, MetricCollection):
+        return item.metrics(context)
     if not callable(item):
         raise ConfigError(f"metrics: {item!r} is neither a name nor a function of one row")
     name = getattr(item, "__name__", "<lambda>")
     if name == "<lambda>":
         raise ConfigError('metrics: a lambda has no name; write @metric("name") over a function')
     return (row_metric(item, name),)
+
+
+def _resolve_name(name: str, context: MetricContext) -> tuple[Metric, ...]:
+    automatic = automatic_metrics(context)
+    if name == "auto":
+        return automatic
+    if name in METRICS:
+        entry = METRICS.get(name)
+        if isinstance(entry, MetricCollection):
+            metrics = entry.metrics(context)
+            if not metrics:
+                raise ConfigError(f'metrics: "{name}" has no metrics for a task with {context.output.kind} output')
+            return metrics
+    known = {**known_metrics(context), **{metric.name: metric for metric in automatic}}
+    if name not in known:
+        names = dict.fromkeys(["auto", *(metric.name for metric in automatic), *known])
+        raise ConfigError(f'metrics: no metric "{name}"; known are: {", ".join(names)}')
+    return (known[name],)

@@ -1,7 +1,7 @@
-"""Metrics of structured answers: can it be read, does it keep the schema, is it right, field by field.
+"""Metrics of JSON answers: parse rate, schema validity, exact record match, and accuracy by field.
 
-Every denominator is all rows (for the accuracies: all rows with a wanted answer). An answer that is not JSON, or a row
-that could not be asked, is wrong in every accuracy.
+The denominator is all rows; for accuracies, all rows with a target. An answer that is not JSON, and a row whose request
+failed, is wrong in every accuracy.
 """
 
 from __future__ import annotations
@@ -9,64 +9,81 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ftkit.evaluation.metrics.metric import Metric, RowMetric, ScoreFunction
+from typing_extensions import override
+
+from ftkit.evaluation.metrics.metric import Metric, MetricCollection, MetricContext, RowMetric, ScoreFunction
 from ftkit.results.report_row import RowResult
 from ftkit.schema import JsonOutput
 from ftkit.schema.comparators import Comparator, Exact
 from ftkit.schema.equality import same_value, same_value_normalised
 
-__all__ = ["FIELD_PREFIX", "field_agreements", "structured_metrics"]
+__all__ = ["FIELD_PREFIX", "JsonMetrics", "field_agreements"]
 
 FIELD_PREFIX = "field:"
-"""Before the field's name in the names of the metrics per field."""
+"""Prefix of the names of metrics by field."""
 
 _ABSENT: Any = object()
 _EXACT = Exact()
 
-Same = Callable[[Any, Any], bool]
 
+class JsonMetrics(MetricCollection):
+    """The metrics of a JSON output; those by field only if it is an object with known fields.
 
-def structured_metrics(output: JsonOutput, comparators: Mapping[str, Comparator] | None = None) -> tuple[Metric, ...]:
-    """The metrics of a JSON output; those per field only when it is an object with known fields.
-
-    With ``comparators`` fields count as right by them, and ``record_match`` is the share of answers with all right.
+    With comparators, fields count as right by them, and ``record_match`` is the share of answers with all fields right.
     """
-    fields, chosen = output.fields(), comparators or {}
-    defaults = {name: schema["default"] for name, schema in fields.items() if "default" in schema}
-    found: list[Metric] = [
-        _rate("parse_rate", "answers that are one JSON value", lambda row: row.readable),
-        _rate("schema_valid_rate", "answers that keep the schema entirely", lambda row: row.valid),
-        _problem_rate("missing_field_rate", "missing_field", "JSON answers that lack a required field"),
-        _problem_rate("extra_field_rate", "extra_field", "JSON answers with a field the schema does not know"),
-        _problem_rate("wrong_type_rate", "wrong_type", "JSON answers with a value of the wrong type"),
-        _problem_rate("invalid_value_rate", "invalid_value", "JSON answers with a value outside what its field allows"),
-        _rate("record_exact", "answers equal to the wanted record", _record(defaults, same_value)),
-        _rate(
-            "record_normalised",
-            "answers equal to the wanted record but for case, spaces and punctuation",
-            _record(defaults, same_value_normalised),
-        ),
-    ]
-    if fields:
-        if chosen:
-            kinds = ", ".join(f"{name} {comparator.kind}" for name, comparator in chosen.items())
-            found.append(_rate("record_match", f"answers with every field right ({kinds})", _all(fields, chosen)))
-        found.append(
-            _rate("mean_field_accuracy", "mean over the rows of the share of fields right", _mean(fields, chosen))
-        )
-        found += [
-            _rate(f"{FIELD_PREFIX}{name}", _says(name, chosen.get(name)), _field(name, fields, chosen))
+
+    automatic = True
+
+    @override
+    def metrics(self, context: MetricContext) -> tuple[Metric, ...]:
+        output, comparators = context.output, context.comparators
+        if not isinstance(output, JsonOutput):
+            return ()
+        fields = output.fields()
+        defaults = {name: schema["default"] for name, schema in fields.items() if "default" in schema}
+        metrics: list[Metric] = [
+            _rate("parse_rate", "answers that are one JSON value", lambda row: row.readable),
+            _rate("schema_valid_rate", "answers that keep the schema entirely", lambda row: row.valid),
+            _problem_rate("missing_field_rate", "missing_field", "JSON answers that lack a required field"),
+            _problem_rate("extra_field_rate", "extra_field", "JSON answers with a field the schema does not know"),
+            _problem_rate("wrong_type_rate", "wrong_type", "JSON answers with a value of the wrong type"),
+            _problem_rate(
+                "invalid_value_rate", "invalid_value", "JSON answers with a value outside what its field allows"
+            ),
+            _rate("record_exact", "answers equal to the wanted record", _record(defaults, same_value), headline_rank=1),
+            _rate(
+                "record_normalised",
+                "answers equal to the wanted record but for case, spaces and punctuation",
+                _record(defaults, same_value_normalised),
+            ),
+        ]
+        if not fields:
+            return tuple(metrics)
+        if comparators:
+            kinds = ", ".join(f"{name} {comparator.kind}" for name, comparator in comparators.items())
+            description = f"answers with every field right ({kinds})"
+            metrics.append(_rate("record_match", description, _every_field(fields, comparators), headline_rank=2))
+        description = "mean over the rows of the share of fields right"
+        metrics.append(_rate("mean_field_accuracy", description, _mean_agreement(fields, comparators)))
+        metrics += [
+            _rate(f"{FIELD_PREFIX}{name}", _description(name, comparators.get(name)), _field(name, fields, comparators))
             for name in fields
         ]
-    return tuple(found)
+        return tuple(metrics)
 
 
 def field_agreements(
     row: RowResult, fields: Mapping[str, Mapping[str, Any]], comparators: Mapping[str, Comparator]
 ) -> dict[str, float]:
-    """How right the answer has each of the schema's fields, from 0 to 1. A field that neither side has is right.
+    """Compute how far the answer agrees with the target in each field.
 
-    A field left out counts as the schema's default for it, where there is one.
+    Args:
+        row: a row with its answer.
+        fields: the output's fields with their schemas. A field that is left out counts as its schema's default.
+        comparators: comparators by field; other fields are compared by equality.
+
+    Returns:
+        By field a number from 0 to 1. A field that neither side has scores 1.
     """
     return {name: _agreement(row, name, schema, comparators.get(name)) for name, schema in fields.items()}
 
@@ -75,35 +92,35 @@ def _agreement(row: RowResult, name: str, schema: Mapping[str, Any], comparator:
     if not row.readable or not isinstance(row.value, dict):
         return 0.0
     default = schema.get("default", _ABSENT)
-    wanted = row.target.get(name, default) if isinstance(row.target, dict) else default
-    given = row.value.get(name, default)
-    if wanted is _ABSENT or given is _ABSENT:
-        return float(wanted is given)
-    return (comparator or _EXACT).agreement(given, wanted)
+    target = row.target.get(name, default) if isinstance(row.target, dict) else default
+    answer = row.value.get(name, default)
+    if target is _ABSENT or answer is _ABSENT:
+        return float(target is answer)
+    return (comparator or _EXACT).agreement(answer, target)
 
 
 def _field(name: str, fields: Mapping[str, Mapping[str, Any]], comparators: Mapping[str, Comparator]) -> ScoreFunction:
     return lambda row: _agreement(row, name, fields[name], comparators.get(name)) if row.has_target else None
 
 
-def _mean(fields: Mapping[str, Mapping[str, Any]], comparators: Mapping[str, Comparator]) -> ScoreFunction:
+def _mean_agreement(fields: Mapping[str, Mapping[str, Any]], comparators: Mapping[str, Comparator]) -> ScoreFunction:
     def score(row: RowResult) -> float | None:
         return sum(field_agreements(row, fields, comparators).values()) / len(fields) if row.has_target else None
 
     return score
 
 
-def _all(fields: Mapping[str, Mapping[str, Any]], comparators: Mapping[str, Comparator]) -> ScoreFunction:
+def _every_field(fields: Mapping[str, Mapping[str, Any]], comparators: Mapping[str, Comparator]) -> ScoreFunction:
     def score(row: RowResult) -> bool | None:
         if not row.has_target:
             return None
-        whole = isinstance(row.value, dict) and not row.value.keys() - fields.keys()
-        return whole and min(field_agreements(row, fields, comparators).values()) >= 1
+        no_extra_field = isinstance(row.value, dict) and not row.value.keys() - fields.keys()
+        return no_extra_field and min(field_agreements(row, fields, comparators).values()) >= 1
 
     return score
 
 
-def _says(name: str, comparator: Comparator | None) -> str:
+def _description(name: str, comparator: Comparator | None) -> str:
     if comparator is None:
         return f"answers whose {name} is right"
     settings = comparator.model_dump(exclude={"kind"}, exclude_defaults=True)
@@ -111,25 +128,25 @@ def _says(name: str, comparator: Comparator | None) -> str:
     return f"answers whose {name} is right by comparator {comparator.kind}{f' ({listed})' if listed else ''}"
 
 
-def _record(defaults: Mapping[str, Any], same: Same) -> ScoreFunction:
+def _record(defaults: Mapping[str, Any], same: Callable[[Any, Any], bool]) -> ScoreFunction:
     def score(row: RowResult) -> bool | None:
         if not row.has_target:
             return None
-        return row.readable and same(_filled(row.value, defaults), _filled(row.target, defaults))
+        return row.readable and same(_with_defaults(row.value, defaults), _with_defaults(row.target, defaults))
 
     return score
 
 
-def _filled(value: Any, defaults: Mapping[str, Any]) -> Any:
+def _with_defaults(value: Any, defaults: Mapping[str, Any]) -> Any:
     return {**defaults, **value} if isinstance(value, dict) else value
 
 
 def _problem_rate(name: str, problem: str, description: str) -> RowMetric:
     def score(row: RowResult) -> bool:
-        return any(found.problem == problem for found in row.problems)
+        return any(each.problem == problem for each in row.problems)
 
     return RowMetric(name=name, description=description, score=score, higher_is_better=False)
 
 
-def _rate(name: str, description: str, score: ScoreFunction) -> RowMetric:
-    return RowMetric(name=name, description=description, score=score)
+def _rate(name: str, description: str, score: ScoreFunction, headline_rank: int = 0) -> RowMetric:
+    return RowMetric(name=name, description=description, score=score, headline_rank=headline_rank)

@@ -5,32 +5,27 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ftkit.evaluation.metrics.metric import Metric, RowMetric
+from typing_extensions import override
+
+from ftkit.evaluation.metrics.metric import Metric, MetricCollection, MetricContext, RowMetric
 from ftkit.results.report_row import RowResult
+from ftkit.schema import TextOutput
 from ftkit.schema.equality import normalised, same_text, same_value
 
-__all__ = ["text_metrics"]
+__all__ = ["TextMetrics"]
 
 
-def text_metrics(rows: tuple[RowResult, ...]) -> tuple[Metric, ...]:
-    """Exact and normalised match; for rows that want tool calls, whether those are the wanted ones."""
-    found = [
-        RowMetric(name="exact_match", description="answers equal to the wanted text, outer spaces aside", score=_exact),
-        RowMetric(
-            name="normalised_match",
-            description="answers equal to the wanted text but for case, spaces and punctuation",
-            score=_normalised,
-        ),
-    ]
-    if any(row.target_tool_calls for row in rows):
-        found.append(
-            RowMetric(
-                name="tool_calls_match",
-                description="rows that want tool calls, answered with the same calls and arguments in the same order",
-                score=_tool_calls,
-            )
-        )
-    return tuple(found)
+class TextMetrics(MetricCollection):
+    """Exact and normalised match; whether tool calls match, if any row has target tool calls."""
+
+    automatic = True
+
+    @override
+    def metrics(self, context: MetricContext) -> tuple[Metric, ...]:
+        if not isinstance(context.output, TextOutput):
+            return ()
+        matches = (_EXACT_MATCH, _NORMALISED_MATCH)
+        return (*matches, _TOOL_CALLS_MATCH) if any(row.target_tool_calls for row in context.rows) else matches
 
 
 def _exact(row: RowResult) -> bool | None:
@@ -48,7 +43,7 @@ def _tool_calls(row: RowResult) -> bool | None:
 
 
 def _call(call: dict[str, Any]) -> Any:
-    """Name and arguments: ids of calls are arbitrary, and arguments travel as JSON text."""
+    """Name and arguments: ids of calls are arbitrary, and arguments are JSON text."""
     function = call.get("function")
     if not isinstance(function, dict):
         return call
@@ -57,3 +52,22 @@ def _call(call: dict[str, Any]) -> Any:
         return [function.get("name"), json.loads(arguments) if isinstance(arguments, str) else arguments]
     except ValueError:
         return [function.get("name"), arguments]
+
+
+_EXACT_MATCH = RowMetric(
+    name="exact_match",
+    description="answers equal to the wanted text, outer spaces aside",
+    score=_exact,
+    headline_rank=1,
+)
+_NORMALISED_MATCH = RowMetric(
+    name="normalised_match",
+    description="answers equal to the wanted text but for case, spaces and punctuation",
+    score=_normalised,
+)
+_TOOL_CALLS_MATCH = RowMetric(
+    name="tool_calls_match",
+    description="rows that want tool calls, answered with the same calls and arguments in the same order",
+    score=_tool_calls,
+    headline_rank=2,
+)

@@ -1,4 +1,4 @@
-"""How much of the wanted text an answer has: chrF by sacrebleu, ROUGE-L by rouge-score. Named, never in "auto"."""
+"""Overlap of an answer with its target text: chrF by sacrebleu, ROUGE-L by rouge-score. Not part of "auto"."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ftkit.evaluation.metrics.metric import RowMetric
 from ftkit.extras import require
 from ftkit.results.report_row import RowResult
 
-__all__ = ["OVERLAP"]
+__all__ = ["CHRF", "ROUGE_L"]
 
 _WORD = re.compile(r"\w+")
 
 
-class _Words:
-    """Splits as rouge-score's own tokenizer does, but keeps letters beyond a to z."""
+class _WordTokenizer:
+    """Splits words like rouge-score's own tokenizer, but keeps letters beyond a to z."""
 
     def tokenize(self, text: str) -> list[str]:
         return _WORD.findall(text.replace("_", " ").casefold())
@@ -30,7 +30,7 @@ def _chrf_scorer() -> Any:
 @cache
 def _rouge_scorer() -> Any:
     module = require("rouge_score.rouge_scorer", extra="text", needed_for="The metric rouge_l")
-    return module.RougeScorer(["rougeL"], tokenizer=_Words())
+    return module.RougeScorer(["rougeL"], tokenizer=_WordTokenizer())
 
 
 def _chrf(row: RowResult) -> float | None:
@@ -45,15 +45,13 @@ def _rouge_l(row: RowResult) -> float | None:
     return float(_rouge_scorer().score(row.target, row.text)["rougeL"].fmeasure) if row.readable else 0.0
 
 
-OVERLAP = (
-    RowMetric(
-        name="chrf",
-        description="mean over the rows of chrF, the F score of character n-grams (Popović 2015, by sacrebleu)",
-        score=_chrf,
-    ),
-    RowMetric(
-        name="rouge_l",
-        description="mean over the rows of ROUGE-L, the F1 of the longest common words (Lin 2004, by rouge-score)",
-        score=_rouge_l,
-    ),
+CHRF = RowMetric(
+    name="chrf",
+    description="mean over the rows of chrF, the F score of character n-grams (Popović 2015, by sacrebleu)",
+    score=_chrf,
+)
+ROUGE_L = RowMetric(
+    name="rouge_l",
+    description="mean over the rows of ROUGE-L, the F1 of the longest common words (Lin 2004, by rouge-score)",
+    score=_rouge_l,
 )

@@ -1,1 +1,1 @@
-"""Probes of the two silent failures of tuning: forgetting what the base could do, and learning rows by heart."""
+"""Probes of the two silent failures of tuning: forgetting abilities of the base model, and memorising rows."""

@@ -1,4 +1,4 @@
-"""Answers of base models to the general set, kept so that every model tuned from one does not ask it again."""
+"""Saved answers of base models to the general set, so that it is asked once for all models tuned from one base."""
 
 from __future__ import annotations
 
@@ -7,28 +7,43 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ftkit.errors import ReportError
-from ftkit.evaluation.request_runner import Answering
+from ftkit.evaluation.request_runner import EvaluableModel
 from ftkit.files import canonical_digest, home
 from ftkit.results.json_values import canonical, plain
 from ftkit.results.report import Report
 
-__all__ = ["DAYS", "keep", "kept"]
+__all__ = ["MAX_AGE_DAYS", "load_base_report", "save_base_report"]
 
-DAYS = 30
-"""How long kept answers count: what a host calls by one name may change."""
+MAX_AGE_DAYS = 30
+"""Older answers are not used, because a host may change the model behind a name."""
 
 
-def keep(model: Answering, report: Report) -> None:
-    """Keep ``report``, the model's on the general set; a folder's weights may change under its name, so not those."""
+def save_base_report(model: EvaluableModel, report: Report) -> None:
+    """Save a model's report on the general set.
+
+    Models in folders are not saved, because their weights may change under their name. A full disk is ignored.
+
+    Args:
+        model: the model.
+        report: its report on the general set.
+    """
     path = _path(model, report.dataset_fingerprint)
     if path is not None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        with contextlib.suppress(ReportError):  # a full disk costs asking again, not the evaluation
+        with contextlib.suppress(ReportError):
             report.save(path)
 
 
-def kept(model: Answering, fingerprint: str) -> Report | None:
-    """What :func:`keep` kept of that model on the set with this fingerprint; ``None`` when that is nothing, or old."""
+def load_base_report(model: EvaluableModel, fingerprint: str) -> Report | None:
+    """Load what :func:`save_base_report` saved.
+
+    Args:
+        model: the model.
+        fingerprint: fingerprint of the general set that was asked.
+
+    Returns:
+        The report; None if there is none, or it is older than :data:`MAX_AGE_DAYS`.
+    """
     path = _path(model, fingerprint)
     if path is None or not path.is_file():
         return None
@@ -37,10 +52,10 @@ def kept(model: Answering, fingerprint: str) -> Report | None:
     except ReportError:
         return None
     age = datetime.now(UTC) - datetime.fromisoformat(report.created_at)
-    return report if age < timedelta(days=DAYS) else None
+    return report if age < timedelta(days=MAX_AGE_DAYS) else None
 
 
-def _path(model: Answering, fingerprint: str) -> Path | None:
+def _path(model: EvaluableModel, fingerprint: str) -> Path | None:
     if Path(model.name.partition(":")[2]).exists():
         return None
     about = {name: value for name, value in model.about().items() if name != "observed"}

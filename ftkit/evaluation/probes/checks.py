@@ -1,6 +1,6 @@
-"""Checks of short answers by program: ``kind: what``, one line each in ``general.jsonl``.
+"""Checks of short answers, written as ``kind: argument`` in ``general.jsonl``.
 
-Words are found with boundaries, so that "Parisian" is not "Paris" and "12" is not "2".
+Words are matched with word boundaries, so that "Parisian" is not "Paris" and "12" is not "2".
 """
 
 from __future__ import annotations
@@ -27,61 +27,68 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
 _SENTENCE = re.compile(r"[^.!?…]*\w[^.!?…]*[.!?…]+(?=\s|$|[\"')])")
 _FENCE = re.compile(r"^```\w*\s*(.*?)\s*```$", re.DOTALL)
 
-_LEAST_WORDS = 6  # of an answer that helps
+_MIN_HELPFUL_WORDS = 6
 
 
 def passes(check: str, text: str) -> bool:
-    """Whether ``text`` does what ``check`` asks for.
+    """Check whether an answer passes.
 
-    ``any: a, b`` one of these words; ``all: a, b`` each of them; ``case: A`` this word with these capitals; ``only: a``
-    nothing else, punctuation aside; ``starts: a``; ``number: 4`` the number it ends on; ``words: 1..4``;
-    ``sentences: 2..2``; ``json: …`` nothing but that array, or an object with those keys or key=value pairs;
-    ``regex: …``; ``refuses`` and ``helps``; ``talks``: a few words of prose.
+    ``any: a, b``: at least one of these words. ``all: a, b``: each of them. ``case: A``: this word with these
+    capitals. ``only: a``: nothing else, punctuation aside. ``starts: a``. ``number: 4``: the number that it ends with.
+    ``words: 1..4`` and ``sentences: 2..2``: how many. ``json: …``: nothing but that array, or an object with those keys
+    or key=value pairs. ``regex: …``. ``refuses`` and ``helps``. ``talks``: a few words of prose.
+
+    Args:
+        check: kind and argument of the check.
+        text: the answer.
+
+    Returns:
+        Whether the answer passes.
 
     Raises:
-        KeyError: no such kind.
+        KeyError: there is no such kind.
     """
-    kind, _, what = check.partition(":")
-    return _KINDS[kind](text.strip().replace("’", "'"), what.strip())
+    kind, _, argument = check.partition(":")
+    return _KINDS[kind](text.strip().replace("’", "'"), argument.strip())
 
 
 def _has(text: str, word: str, flags: re.RegexFlag = re.IGNORECASE) -> bool:
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, flags) is not None
 
 
-def _any(text: str, what: str) -> bool:
-    return any(_has(text, word) for word in what.split(", "))
+def _any(text: str, argument: str) -> bool:
+    return any(_has(text, word) for word in argument.split(", "))
 
 
-def _all(text: str, what: str) -> bool:
-    return all(_has(text, word) for word in what.split(", "))
+def _all(text: str, argument: str) -> bool:
+    return all(_has(text, word) for word in argument.split(", "))
 
 
-def _number(text: str, what: str) -> bool:
-    found = _NUMBER.findall(text.rpartition("=")[2]) or _NUMBER.findall(text)
-    if not found:
+def _number(text: str, argument: str) -> bool:
+    numbers = _NUMBER.findall(text.rpartition("=")[2]) or _NUMBER.findall(text)
+    if not numbers:
         return False
-    # "180 km in 3 hours" ends on a number of the question; what stands after an equals sign comes first.
-    said = found[0] if "=" in text else found[-1]
-    return float(said.replace(",", "")) == float(what)
+    # "180 km in 3 hours" ends with a number of the question, so a number after an equals sign takes precedence.
+    number = numbers[0] if "=" in text else numbers[-1]
+    return float(number.replace(",", "")) == float(argument)
 
 
-def _within(count: int, what: str) -> bool:
-    low, high = what.split("..")
+def _within(count: int, argument: str) -> bool:
+    low, high = argument.split("..")
     return int(low) <= count <= int(high)
 
 
-def _json(text: str, what: str) -> bool:
+def _json(text: str, argument: str) -> bool:
     fenced = _FENCE.match(text)
     try:
         value = json.loads(fenced[1] if fenced else text)
     except (ValueError, RecursionError):
         return False
-    if what.startswith("["):
-        return bool(value == json.loads(what))
+    if argument.startswith("["):
+        return bool(value == json.loads(argument))
     if not isinstance(value, dict):
         return False
-    for part in what.split(", "):
+    for part in argument.split(", "):
         key, equals, wanted = part.partition("=")
         if key not in value or (equals and str(_plain(value[key])) != wanted):
             return False
@@ -92,35 +99,35 @@ def _plain(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, bool) else value
 
 
-def _prose(text: str, least: int) -> bool:
-    """Words that a person could have written, and neither data nor one word over and over."""
+def _prose(text: str, min_words: int) -> bool:
+    """Whether the text has at least that many words, mostly letters, and does not repeat a few words."""
     words = re.findall(r"[^\W\d_]+", text.casefold())
-    if len(words) < least or text[:1] in "{[<":
+    if len(words) < min_words or text[:1] in "{[<":
         return False
     letters = sum(character.isalpha() or character.isspace() for character in text)
     return letters / len(text) > 0.7 and len(set(words)) / len(words) > 0.25
 
 
-def _refuses(text: str, what: str) -> bool:
+def _refuses(text: str, argument: str) -> bool:
     return _REFUSAL.search(text) is not None
 
 
-def _helps(text: str, what: str) -> bool:
-    return _REFUSAL.search(text[:120]) is None and _prose(text, _LEAST_WORDS)
+def _helps(text: str, argument: str) -> bool:
+    return _REFUSAL.search(text[:120]) is None and _prose(text, _MIN_HELPFUL_WORDS)
 
 
 _KINDS: dict[str, Callable[[str, str], bool]] = {
     "any": _any,
     "all": _all,
-    "case": lambda text, what: _has(text, what, re.RegexFlag(0)),
-    "only": lambda text, what: normalised(text) == normalised(what),
-    "starts": lambda text, what: f"{normalised(text)} ".startswith(f"{normalised(what)} "),
+    "case": lambda text, argument: _has(text, argument, re.RegexFlag(0)),
+    "only": lambda text, argument: normalised(text) == normalised(argument),
+    "starts": lambda text, argument: f"{normalised(text)} ".startswith(f"{normalised(argument)} "),
     "number": _number,
-    "words": lambda text, what: _within(len(text.split()), what),
-    "sentences": lambda text, what: _within(len(_SENTENCE.findall(text)), what),
+    "words": lambda text, argument: _within(len(text.split()), argument),
+    "sentences": lambda text, argument: _within(len(_SENTENCE.findall(text)), argument),
     "json": _json,
-    "regex": lambda text, what: re.search(what, text) is not None,
+    "regex": lambda text, argument: re.search(argument, text) is not None,
     "refuses": _refuses,
     "helps": _helps,
-    "talks": lambda text, what: _prose(text, 2),
+    "talks": lambda text, argument: _prose(text, 2),
 }

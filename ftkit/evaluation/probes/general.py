@@ -1,9 +1,10 @@
-"""ftkit's own general set: 172 short questions that any assistant should manage, each checked by program."""
+"""ftkit's general set: 172 short questions that any assistant should answer, each checked by a program."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.resources import files
+from itertools import zip_longest
 from pathlib import Path
 
 from ftkit.data import Dataset
@@ -16,34 +17,40 @@ __all__ = ["CATEGORIES", "GENERAL_OUTPUT_TOKENS", "GENERAL_TASK", "general_metri
 
 GENERAL_TASK = Task(input="{prompt}")
 GENERAL_OUTPUT_TOKENS = 64
-"""The questions ask for short answers."""
+"""Longest answer; the questions ask for short ones."""
 CATEGORIES = ("knowledge", "arithmetic", "instructions", "format", "refusal", "talk")
 
 
 def general_set(limit: int | None = None) -> Dataset:
-    """The questions; with ``limit`` that many at most, spread over the categories.
+    """Load the questions.
 
-    The wanted answer of a row is its check. The small set is the beginning of each category, not a random draw, so that
-    two reports of the same limit can be paired.
+    A limited set takes the first questions of each category, not random ones, so that two reports with the same limit
+    can be paired.
+
+    Args:
+        limit: largest number of questions, spread over the categories; all by default.
+
+    Returns:
+        The questions. The target of a row is its check; see :mod:`ftkit.evaluation.probes.checks`.
     """
     path = Path(str(files("ftkit.evaluation.probes") / "general.jsonl"))
-    whole = Dataset.load(path, GENERAL_TASK, target="check", id="id")
-    if limit is None or limit >= len(whole):
-        return whole
-    places: dict[str, list[int]] = {name: [] for name in CATEGORIES}
-    for index, row in enumerate(whole):
-        places[row.columns["category"]].append(index)
-    kept: set[int] = set()
-    for depth in range(len(whole)):
-        for name in CATEGORIES:
-            if depth < len(places[name]) and len(kept) < limit:
-                kept.add(places[name][depth])
-    ids = {whole[index].id for index in kept}
-    return whole.filter(lambda row: row.id in ids)
+    questions = Dataset.load(path, GENERAL_TASK, target="check", id="id")
+    if limit is None or limit >= len(questions):
+        return questions
+    by_category: dict[str, list[str]] = {name: [] for name in CATEGORIES}
+    for row in questions:
+        by_category[row.columns["category"]].append(row.id)
+    interleaved = [row_id for ids in zip_longest(*by_category.values()) for row_id in ids if row_id is not None]
+    chosen = set(interleaved[:limit])
+    return questions.filter(lambda row: row.id in chosen)
 
 
 def general_metrics() -> tuple[RowMetric, ...]:
-    """``passed`` over all questions, and by category."""
+    """Make the metrics of the general set.
+
+    Returns:
+        ``passed`` over all questions, then ``passed:<category>``.
+    """
 
     def of(category: str) -> Callable[[RowResult], bool | None]:
         return lambda row: _passed(row) if row.id.startswith(category) else None
@@ -57,7 +64,11 @@ def general_metrics() -> tuple[RowMetric, ...]:
 
 
 def passages() -> tuple[str, ...]:
-    """Short pieces of plain prose, to see how surprising a model finds ordinary text."""
+    """Load short passages of prose, on which the loss of a model is measured.
+
+    Returns:
+        The passages.
+    """
     text = (files("ftkit.evaluation.probes") / "passages.txt").read_text(encoding="utf-8")
     return tuple(line for line in text.splitlines() if line)
 

@@ -1,4 +1,4 @@
-"""Learning by heart: rows of the training set answered better than others, their words said without being asked for."""
+"""Overfitting: better answers on training rows than on held-out rows, and memorised text."""
 
 from __future__ import annotations
 
@@ -12,21 +12,33 @@ from ftkit.results.json_values import canonical
 from ftkit.results.probe_results import Gap
 from ftkit.results.report_row import RowResult
 
-__all__ = ["gap_between", "memory_metric"]
-
+__all__ = ["gap_between", "memorised_ngrams"]
 
 N = 4
-"""Words in a row that count as said by heart: the value that n-gram memorisation scores commonly use lies between 3 and
-5 (Slack and Al Moubayed 2025, arXiv:2510.11372)."""
+"""Length of the n-grams in words. N-gram memorisation scores commonly use 3 to 5 (Slack and Al Moubayed 2025,
+arXiv:2510.11372)."""
 
-_COMMON = 0.2  # an n-gram in more than this share of the wanted answers is form, not content
+_COMMON = 0.2  # an n-gram in a larger share of the targets is form, not content
 
 
 def gap_between(
     metric: RowMetric, train: Sequence[RowResult], held_out: Sequence[RowResult], *, confidence: float, seed: int
 ) -> Gap | None:
-    """The metric on both, and the interval of the difference by the square-and-add rule (Newcombe 1998, method 10;
-    Zou and Donner 2008); ``None`` where one side has no value."""
+    """Compute the gap of a metric between training and held-out rows.
+
+    The interval of the difference combines the two intervals by the square-and-add rule (Newcombe 1998, method 10;
+    Zou and Donner 2008).
+
+    Args:
+        metric: the metric.
+        train: answered training rows.
+        held_out: answered held-out rows.
+        confidence: confidence level of the interval.
+        seed: seed of the bootstrap.
+
+    Returns:
+        The gap; None if the metric has no value or no interval on one side.
+    """
     sides = []
     for rows in (train, held_out):
         (result,) = measure(score_rows(rows, [metric]), [metric], confidence=confidence, seed=seed)
@@ -39,22 +51,28 @@ def gap_between(
     return Gap(train=one, held_out=two, difference=p1 - p2, low=low, high=high)
 
 
-def memory_metric(rows: Sequence[RowResult]) -> RowMetric:
-    """Share of a wanted answer's telling n-grams that the answer contains; rows without any are left out.
+def memorised_ngrams(rows: Sequence[RowResult]) -> RowMetric:
+    """Make the metric of memorised n-grams: the share of a target's distinctive n-grams that the answer contains.
 
-    An n-gram tells something when it is not in the prompt, where it could be copied from, and not part of the form
-    that many wanted answers of ``rows`` share.
+    An n-gram is distinctive if it is not in the prompt, from which it could be copied, and not in more than a fifth of
+    the targets of ``rows``, where it would be part of their form. Rows without any are left out.
+
+    Args:
+        rows: the rows whose targets decide which n-grams are common.
+
+    Returns:
+        The metric ``memorised_ngrams``.
     """
-    shared = Counter(gram for row in rows for gram in _grams(_wanted(row)))
-    most = max(1, math.floor(_COMMON * len(rows)))
-    common = {gram for gram, times in shared.items() if times > most}
+    occurrences = Counter(ngram for row in rows for ngram in _ngrams(_target_text(row)))
+    limit = max(1, math.floor(_COMMON * len(rows)))
+    common = {ngram for ngram, count in occurrences.items() if count > limit}
 
     def score(row: RowResult) -> float | None:
         if not row.has_target:
             return None
-        asked = {gram for message in row.prompt for gram in _grams(str(message.get("content") or ""))}
-        telling = _grams(_wanted(row)) - asked - common
-        return len(telling & _grams(row.text)) / len(telling) if telling else None
+        in_prompt = {ngram for message in row.prompt for ngram in _ngrams(str(message.get("content") or ""))}
+        distinctive = _ngrams(_target_text(row)) - in_prompt - common
+        return len(distinctive & _ngrams(row.text)) / len(distinctive) if distinctive else None
 
     return RowMetric(
         name="memorised_ngrams",
@@ -63,10 +81,10 @@ def memory_metric(rows: Sequence[RowResult]) -> RowMetric:
     )
 
 
-def _wanted(row: RowResult) -> str:
+def _target_text(row: RowResult) -> str:
     return row.target if isinstance(row.target, str) else canonical(row.target)
 
 
-def _grams(text: str) -> set[tuple[str, ...]]:
+def _ngrams(text: str) -> set[tuple[str, ...]]:
     words = "".join(character if character.isalnum() else " " for character in text.casefold()).split()
-    return {tuple(words[at : at + N]) for at in range(len(words) - N + 1)}
+    return {tuple(words[start : start + N]) for start in range(len(words) - N + 1)}

@@ -6,17 +6,17 @@ from pydantic import ConfigDict, Field, SkipValidation
 
 from ftkit.data import Dataset
 from ftkit.evaluation.probes.canaries import Canary
-from ftkit.evaluation.request_runner import Answering
+from ftkit.evaluation.request_runner import EvaluableModel
 from ftkit.schema import Declared
 
 __all__ = ["Probes"]
 
 
 class Probes(Declared):
-    """What to ask beside the task: ``ft.evaluate(model, test, probes=ft.Probes(train=train))``.
+    """What to ask besides the task: ``ft.evaluate(model, test, probes=ft.Probes(train=train))``.
 
-    Only answers are needed, so hosted models are probed too; ``base`` and the loss on plain text need probabilities,
-    which only local models give.
+    Probes need answers only, so hosted models are probed too. The divergence from ``base`` and the loss on prose need
+    probabilities, which local models give.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -25,14 +25,16 @@ class Probes(Declared):
         default=True, description="ask ftkit's general set: all 172 questions, or that many, spread over its categories"
     )
     retention: SkipValidation[Dataset | None] = Field(
-        default=None, description="rows of your own on what must not be lost, with a task of their own"
+        default=None, description="your own rows on abilities that must not be lost, with their own task"
     )
     train: SkipValidation[Dataset | None] = Field(
-        default=None, description="the rows the model was tuned on: are they answered better than the held-out ones?"
+        default=None, description="the rows the model was tuned on, to compare with the held-out rows"
     )
-    train_rows: int = Field(default=100, ge=1, description="how many of them to ask at most, spread over the set")
+    train_rows: int = Field(
+        default=100, ge=1, description="largest number of training rows to ask, spread over the set"
+    )
     canaries: tuple[Canary, ...] = Field(default=(), description="from make_canaries, planted among the training rows")
-    base: SkipValidation[Answering | None] = Field(
-        default=None, description="the model before tuning, for the divergence of the two on the task's prompts"
+    base: SkipValidation[EvaluableModel | None] = Field(
+        default=None, description="the model before tuning, for forgetting and for the divergence on the task's prompts"
     )
-    base_rows: int = Field(default=24, ge=1, description="prompts for that divergence")
+    base_rows: int = Field(default=24, ge=1, description="number of prompts for that divergence")

@@ -1,17 +1,20 @@
-"""Asking a model what beside its task tells whether tuning did harm."""
+"""Run probes: ask a model what shows whether tuning did harm outside the task."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
+
+from typing_extensions import override
 
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.data import Dataset
 from ftkit.errors import HostError, MissingExtraError, ModelError, RefusedError
-from ftkit.evaluation.evaluator import evaluate
-from ftkit.evaluation.metrics import Metric, RowMetric
-from ftkit.evaluation.probes.base_answers import keep, kept
-from ftkit.evaluation.probes.canaries import Canary, extracted
+from ftkit.evaluation.measurement import measured_report
+from ftkit.evaluation.metrics import Metric, Metrics, RowMetric
+from ftkit.evaluation.probes.base_answers import load_base_report, save_base_report
+from ftkit.evaluation.probes.canaries import Canary, is_extracted
 from ftkit.evaluation.probes.drift import mean_with_interval
 from ftkit.evaluation.probes.general import (
     GENERAL_OUTPUT_TOKENS,
@@ -20,53 +23,78 @@ from ftkit.evaluation.probes.general import (
     general_set,
     passages,
 )
-from ftkit.evaluation.probes.overfitting import gap_between, memory_metric
+from ftkit.evaluation.probes.overfitting import gap_between, memorised_ngrams
 from ftkit.evaluation.probes.probes import Probes
-from ftkit.evaluation.request_runner import Answering, Asking, send_requests
+from ftkit.evaluation.request_runner import EvaluableModel, RequestOptions, send_requests
 from ftkit.results.probe_results import BaseDrift, Overfitting, TextLosses
 from ftkit.results.report import Probed, Report
 from ftkit.schema import TextOutput
 from ftkit.task import Message, Task
 
-__all__ = ["probe"]
+__all__ = ["run_probes"]
 
-_GENERAL = Sampling(max_output_tokens=GENERAL_OUTPUT_TOKENS)
+_GENERAL_SAMPLING = Sampling(max_output_tokens=GENERAL_OUTPUT_TOKENS)
+_CANARY_SAMPLING = Sampling(max_output_tokens=24)
 
 
-class _Other:
-    """The model, asked another task than its own."""
+class _WithTask(EvaluableModel):
+    """A model that is asked another task than its own."""
 
-    def __init__(self, model: Answering, task: Task, sampling: Sampling) -> None:
-        self._model, self.task, self.sampling = model, task, sampling
+    def __init__(self, model: EvaluableModel, task: Task, sampling: Sampling) -> None:
+        self._model, self._task, self._sampling = model, task, sampling
 
     @property
+    @override
     def name(self) -> str:
         return self._model.name
 
+    @property
+    @override
+    def task(self) -> Task:
+        return self._task
+
+    @property
+    @override
+    def sampling(self) -> Sampling:
+        return self._sampling
+
+    @override
     def answer_many(
         self, requests: Sequence[Request], sampling: Sampling | None = None, on_answer: OnAnswer | None = None
     ) -> list[Answer]:
-        return self._model.answer_many(requests, sampling or self.sampling, on_answer)
+        return self._model.answer_many(requests, sampling or self._sampling, on_answer)
 
+    @override
     def about(self) -> dict[str, Any]:
         return self._model.about()
 
 
-def probe(
-    model: Answering,
+def run_probes(
+    model: EvaluableModel,
     report: Report,
     probes: Probes,
     metrics: Sequence[Metric],
     *,
-    asking: Asking,
+    options: RequestOptions,
     progress: bool,
 ) -> Probed:
-    """Run ``probes`` on ``model``, whose answers to the held-out rows, measured by ``metrics``, are in ``report``.
+    """Run probes on a model.
 
-    A base that cannot be asked is left out with the reason: the answers that there are took time or money.
+    If the base model cannot be asked, it is left out with the reason, because the other answers cost time or money.
+
+    Args:
+        model: the model.
+        report: its report on the held-out rows.
+        probes: which probes to run.
+        metrics: the metrics of the report.
+        options: how requests are sent.
+        progress: show progress bars if standard error is a terminal.
+
+    Returns:
+        What the probes measured.
     """
-    how: dict[str, Any] = {"confidence": report.confidence, "seed": report.seed, "asking": asking, "progress": progress}
-    found = _beside(model, probes, report, how)
+    run = _ProbeRun(report, probes, options, progress)
+    results = run.ask(model)
     base, drift, left_out = None, None, []
     room = getattr(model, "room_for_another", None)
     if probes.base is not None and room is not None and not room():
@@ -75,108 +103,129 @@ def probe(
         )
     elif probes.base is not None:
         try:
-            drift = _drift(model, probes.base, report, probes.base_rows, asking, progress)
-            base = _beside(probes.base, probes, report, how, again=False)
+            drift = run.drift(model, probes.base)
+            base = run.ask(probes.base, reuse=True)
         except (HostError, ModelError, RefusedError, MissingExtraError) as error:
             left_out.append(f"the base {probes.base.name} could not be asked: {error}")
-    overfitting = _overfitting(model, report, probes, metrics, how)
-    return found.model_copy(
+    overfitting = run.overfitting(model, metrics)
+    return results.model_copy(
         update={"base": base, "drift": drift, "overfitting": overfitting, "left_out": tuple(left_out)}
     )
 
 
-def _beside(model: Answering, probes: Probes, report: Report, how: dict[str, Any], *, again: bool = True) -> Probed:
-    """What is asked of a model and of its base alike; the general set only if it was not before, unless ``again``."""
-    general = retention = None
-    if probes.general:
-        questions = general_set(None if probes.general is True else probes.general)
-        known = None if again else kept(model, questions.fingerprint)
-        if known is not None:
-            general = known.rescore(general_metrics(), confidence=report.confidence, seed=report.seed)
-        else:
-            other = _Other(model, GENERAL_TASK, _GENERAL)
-            general = evaluate(other, questions, metrics=general_metrics(), **how)
-            keep(model, general)
-    if probes.retention is not None:
-        other = _Other(model, probes.retention.task, report.sampling)
-        retention = evaluate(other, probes.retention, **how)
-    return Probed(general=general, retention=retention, text=_text(model))
+@dataclass(frozen=True)
+class _ProbeRun:
+    """The probes of one evaluation, with its settings."""
+
+    report: Report
+    probes: Probes
+    options: RequestOptions
+    progress: bool
+
+    def ask(self, model: EvaluableModel, *, reuse: bool = False) -> Probed:
+        """Ask a model, or its base, the general set, the retention set and the prose passages.
+
+        With ``reuse`` the saved answers to the general set are used if there are any.
+        """
+        general = retention = None
+        if self.probes.general:
+            questions = general_set(None if self.probes.general is True else self.probes.general)
+            saved = load_base_report(model, questions.fingerprint) if reuse else None
+            if saved is not None:
+                general = saved.rescore(general_metrics(), confidence=self.report.confidence, seed=self.report.seed)
+            else:
+                general = self._evaluate(
+                    _WithTask(model, GENERAL_TASK, _GENERAL_SAMPLING), questions, general_metrics()
+                )
+                save_base_report(model, general)
+        if self.probes.retention is not None:
+            with_task = _WithTask(model, self.probes.retention.task, self.report.sampling)
+            retention = self._evaluate(with_task, self.probes.retention, "auto")
+        return Probed(general=general, retention=retention, text=_text_losses(model))
+
+    def drift(self, model: EvaluableModel, base: EvaluableModel) -> BaseDrift | None:
+        """KL divergence along answers of the base, where its own probabilities apply."""
+        divergence_from = getattr(model, "divergence_from", None)
+        if divergence_from is None or divergence_from(base, []) is None:
+            return None
+        import numpy as np
+
+        rows = self.report.rows
+        step = max(1, len(rows) // self.probes.base_rows)
+        prompts: list[list[Message]] = [
+            [cast("Message", message) for message in row.prompt] for row in rows[::step][: self.probes.base_rows]
+        ]
+        answers = self._send(base, prompts, self.report.sampling)
+        conversations: list[list[Message]] = [
+            [*prompt, {"role": "assistant", "content": answer.text}]
+            for prompt, answer in zip(prompts, answers, strict=True)
+            if answer.text
+        ]
+        divergences = divergence_from(base, conversations) if conversations else None
+        if not divergences:
+            return None
+        sums, tokens = (np.array(column, dtype=np.float64) for column in zip(*divergences, strict=True))
+        mean, low, high = mean_with_interval(sums, tokens, self.report.seed)
+        return BaseDrift(
+            base=base.name, mean_kl=mean, low=low, high=high, prompts=len(divergences), tokens=int(tokens.sum())
+        )
+
+    def overfitting(self, model: EvaluableModel, metrics: Sequence[Metric]) -> Overfitting | None:
+        """The gap between training and held-out rows, and the canaries that the model reveals."""
+        result = Overfitting(train_rows=0)
+        if self.probes.train is not None:
+            result = self._training_gap(model, self.probes.train, metrics)
+        if self.probes.canaries:
+            planted, controls = self._canaries(model, self.probes.canaries)
+            result = result.model_copy(update={"planted": planted, "controls": controls})
+        return result if self.probes.train is not None or self.probes.canaries else None
+
+    def _training_gap(self, model: EvaluableModel, train: Dataset, metrics: Sequence[Metric]) -> Overfitting:
+        report, limit = self.report, self.probes.train_rows
+        sample = train.shuffle(report.seed).take(limit) if len(train) > limit else train
+        primary = next(metric for metric in metrics if metric.name == report.primary)
+        train_report = self._evaluate(model, sample, primary, sampling=report.sampling, comparators=report.comparators)
+        gaps = [
+            gap_between(metric, train_report.rows, report.rows, confidence=report.confidence, seed=report.seed)
+            if isinstance(metric, RowMetric)
+            else None
+            for metric in (primary, memorised_ngrams((*train_report.rows, *report.rows)))
+        ]
+        return Overfitting(train_rows=len(train_report.rows), gap=gaps[0], memory=gaps[1])
+
+    def _canaries(self, model: EvaluableModel, canaries: Sequence[Canary]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """How many of the planted canaries were revealed, of how many; and the same for the controls."""
+        answers = self._send(model, [canary.messages[:1] for canary in canaries], _CANARY_SAMPLING)
+        revealed = [is_extracted(canary, answer.text) for canary, answer in zip(canaries, answers, strict=True)]
+
+        def count(planted: bool) -> tuple[int, int]:
+            own = [found for canary, found in zip(canaries, revealed, strict=True) if canary.planted is planted]
+            return sum(own), len(own)
+
+        return count(True), count(False)
+
+    def _evaluate(self, model: EvaluableModel, data: Dataset, metrics: Metrics, **settings: Any) -> Report:
+        level, seed = self.report.confidence, self.report.seed
+        with measured_report(
+            model,
+            data,
+            options=self.options,
+            metrics=metrics,
+            confidence=level,
+            seed=seed,
+            progress=self.progress,
+            **settings,
+        ) as (report, _):
+            return report
+
+    def _send(self, model: EvaluableModel, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Answer]:
+        requests = [Request(prompt, output=TextOutput()) for prompt in prompts]
+        return send_requests(model, requests, sampling, self.options, progress=self.progress)
 
 
-def _text(model: Answering) -> TextLosses | None:
-    losses = getattr(model, "text_losses", None)
-    found = None if losses is None else losses(passages())
-    return None if found is None else TextLosses(nll=tuple(nll for nll, _ in found), tokens=tuple(n for _, n in found))
-
-
-def _drift(
-    model: Answering, base: Answering, report: Report, rows: int, asking: Asking, progress: bool
-) -> BaseDrift | None:
-    """Along what the base itself answers: there its probabilities are its own."""
-    divergence_from = getattr(model, "divergence_from", None)
-    if divergence_from is None or divergence_from(base, []) is None:
+def _text_losses(model: EvaluableModel) -> TextLosses | None:
+    text_losses = getattr(model, "text_losses", None)
+    losses = None if text_losses is None else text_losses(passages())
+    if losses is None:
         return None
-    import numpy as np
-
-    step = max(1, len(report.rows) // rows)
-    prompts: list[list[Message]] = [
-        [cast("Message", message) for message in row.prompt] for row in report.rows[::step][:rows]
-    ]
-    answers = send_requests(
-        base, [Request(one, output=TextOutput()) for one in prompts], report.sampling, asking, progress=progress
-    )
-    talks: list[list[Message]] = [
-        [*prompt, {"role": "assistant", "content": answer.text}]
-        for prompt, answer in zip(prompts, answers, strict=True)
-        if answer.text
-    ]
-    found = divergence_from(base, talks) if talks else None
-    if not found:
-        return None
-    sums, tokens = (np.array(column, dtype=np.float64) for column in zip(*found, strict=True))
-    mean, low, high = mean_with_interval(sums, tokens, report.seed)
-    return BaseDrift(base=base.name, mean_kl=mean, low=low, high=high, prompts=len(found), tokens=int(tokens.sum()))
-
-
-def _overfitting(
-    model: Answering, report: Report, probes: Probes, metrics: Sequence[Metric], how: dict[str, Any]
-) -> Overfitting | None:
-    found = Overfitting(train_rows=0)
-    if probes.train is not None:
-        found = _train_gap(model, report, probes.train, probes.train_rows, metrics, how)
-    if probes.canaries:
-        planted, controls = _canaries(model, probes.canaries, how["asking"], how["progress"])
-        found = found.model_copy(update={"planted": planted, "controls": controls})
-    return found if probes.train is not None or probes.canaries else None
-
-
-def _train_gap(
-    model: Answering, report: Report, train: Dataset, most: int, metrics: Sequence[Metric], how: dict[str, Any]
-) -> Overfitting:
-    chosen = train.shuffle(report.seed).take(most) if len(train) > most else train
-    lead = next(metric for metric in metrics if metric.name == report.primary)
-    same = {**how, "sampling": report.sampling, "comparators": report.comparators}
-    asked = evaluate(model, chosen, metrics=lead, probes=None, **same)
-    both = (*asked.rows, *report.rows)
-    level, seed = report.confidence, report.seed
-    gaps = [
-        gap_between(metric, asked.rows, report.rows, confidence=level, seed=seed)
-        if isinstance(metric, RowMetric)
-        else None
-        for metric in (lead, memory_metric(both))
-    ]
-    return Overfitting(train_rows=len(asked.rows), gap=gaps[0], memory=gaps[1])
-
-
-def _canaries(
-    model: Answering, canaries: Sequence[Canary], asking: Asking, progress: bool
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    requests = [Request(canary.messages[:1], output=TextOutput()) for canary in canaries]
-    answers = send_requests(model, requests, Sampling(max_output_tokens=24), asking, progress=progress)
-    said = [extracted(canary, answer.text) for canary, answer in zip(canaries, answers, strict=True)]
-
-    def count(planted: bool) -> tuple[int, int]:
-        own = [found for canary, found in zip(canaries, said, strict=True) if canary.planted is planted]
-        return sum(own), len(own)
-
-    return count(True), count(False)
+    return TextLosses(nll=tuple(nll for nll, _ in losses), tokens=tuple(tokens for _, tokens in losses))

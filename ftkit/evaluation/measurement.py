@@ -1,0 +1,204 @@
+"""Ask a model every row of a dataset and measure its answers: an evaluation without probes."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from ftkit import __version__
+from ftkit.backends import Request, Sampling
+from ftkit.data import Dataset, check_dataset
+from ftkit.errors import ConfigError
+from ftkit.evaluation.answer_journal import Journal
+from ftkit.evaluation.costs import Prices, cost_of
+from ftkit.evaluation.few_shot import few_shot_messages, with_examples
+from ftkit.evaluation.metrics import (
+    Metric,
+    MetricContext,
+    Metrics,
+    columns_read,
+    expand_graders,
+    headline,
+    select_metrics,
+)
+from ftkit.evaluation.provenance import training_curve
+from ftkit.evaluation.request_runner import EvaluableModel, RequestOptions, check_model, send_requests
+from ftkit.evaluation.scoring import measure, score_rows
+from ftkit.evaluation.statistics import check_confidence, quantile
+from ftkit.results.json_values import plain
+from ftkit.results.report import Report
+from ftkit.results.report_row import RowResult
+from ftkit.results.resources import Timing, Usage
+from ftkit.schema import TextOutput
+from ftkit.schema.comparators import Comparators, comparators_of
+from ftkit.task import Task
+
+__all__ = ["measured_report"]
+
+
+@contextlib.contextmanager
+def measured_report(
+    model: EvaluableModel,
+    data: Dataset,
+    *,
+    options: RequestOptions,
+    metrics: Metrics = "auto",
+    comparators: Comparators | None = None,
+    primary: str | None = None,
+    sampling: Sampling | None = None,
+    samples: int = 1,
+    shots: int = 0,
+    examples: Dataset | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+    label: str | None = None,
+    limit: int | None = None,
+    prices: Prices | None = None,
+    gpu_hour_usd: float | None = None,
+    training_usd: float | None = None,
+    progress: bool = True,
+) -> Iterator[tuple[Report, tuple[Metric, ...]]]:
+    """Ask a model every row and measure its answers.
+
+    Answers that are kept on disk stay there until the block ends without an error, so that work done in the block
+    (probes) can fail without losing them.
+
+    Args:
+        model: the model.
+        data: the rows.
+        options: how requests are sent.
+        metrics, comparators, primary, sampling, samples, shots, examples: as for :func:`ftkit.evaluate`.
+        confidence, seed, label, limit, prices, gpu_hour_usd, training_usd, progress: as for :func:`ftkit.evaluate`.
+
+    Yields:
+        The report without probes, and its metrics.
+
+    Raises:
+        ConfigError: no rows, an argument out of range, an unknown metric, or data of another task than the model's.
+    """
+    check_model(model)
+    check_dataset(data)
+    sampling = sampling or model.sampling
+    _check(confidence, limit, gpu_hour_usd, samples, sampling)
+    expanded = expand_graders(metrics)  # before any request: a grader may be unable to run
+    columns = columns_read(expanded)
+    task, output = model.task, model.task.output
+    fields = comparators_of(comparators, output.fields())
+    dataset = _with_task(data, task)
+    if limit is not None:
+        dataset = dataset.take(limit)
+    rows = list(dataset)
+    if not rows:
+        raise ConfigError("the data has no rows to evaluate")
+    few_shot = few_shot_messages(shots, None if examples is None else _with_task(examples, task), rows, seed)
+    # Unconstrained by default, on every backend: constrained decoding would hide what the model has learnt.
+    request_output = output if sampling.constrained else TextOutput()
+    requests = [Request(with_examples(row.prompt, few_shot), row.tools, request_output) for row in rows]
+    draws = [sampling.model_copy(update={"seed": sampling.seed + number}) for number in range(samples)]
+    with contextlib.ExitStack() as stack:
+        about = plain(model.about())
+        journals = [
+            stack.enter_context(Journal(model.name, about, requests, draw)) if options.keeps_answers else None
+            for draw in draws
+        ]
+        started = time.perf_counter()
+        answers = [
+            send_requests(model, requests, draw, options, journal, progress=progress)
+            for draw, journal in zip(draws, journals, strict=True)
+        ]
+        wall_s = time.perf_counter() - started
+        about = plain(model.about())  # again, because some facts are known only after answering
+        unscored = tuple(
+            _merge([RowResult.of(row, draw[index], output, columns) for draw in answers])
+            for index, row in enumerate(rows)
+        )
+        selected = select_metrics(expanded, MetricContext(output, unscored, fields))
+        primary = headline(selected, primary)
+        results = score_rows(unscored, selected)
+        all_answers = [answer for row in results for answer in row.answers]
+        report = Report(
+            label=label or model.name,
+            model=model.name,
+            about=about,
+            task=plain(task.model_dump(mode="json")),
+            task_fingerprint=task.fingerprint,
+            dataset_fingerprint=dataset.fingerprint,
+            sources=dataset.source_names,
+            sampling=sampling,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            ftkit_version=__version__,
+            confidence=confidence,
+            seed=seed,
+            primary=primary,
+            metrics=measure(results, selected, confidence=confidence, seed=seed),
+            usage=Usage(
+                input_tokens=sum(answer.input_tokens for answer in all_answers),
+                output_tokens=sum(answer.output_tokens for answer in all_answers),
+                cached_tokens=sum(answer.cached_tokens for answer in all_answers),
+            ),
+            timing=_timing(all_answers, wall_s),
+            cost=cost_of(
+                results,
+                primary,
+                wall_s,
+                model=model.name,
+                about=about,
+                prices=prices,
+                gpu_hour_usd=gpu_hour_usd,
+                training_usd=training_usd,
+                batch=options.batch,
+            ),
+            rows=results,
+            comparators=fields,
+            samples=samples,
+            training=training_curve(model.name),
+            shots=tuple(plain(message) for message in few_shot),
+        )
+        yield report, selected
+
+
+def _merge(answers: Sequence[RowResult]) -> RowResult:
+    """One row of several answers to the same prompt."""
+    first, *others = answers
+    return first.model_copy(update={"others": tuple(others)})
+
+
+def _check(confidence: float, limit: int | None, gpu_hour_usd: float | None, samples: int, sampling: Sampling) -> None:
+    check_confidence(confidence)
+    if limit is not None and limit < 1:
+        raise ConfigError(f"limit must be at least 1 row, not {limit}")
+    if gpu_hour_usd is not None and not gpu_hour_usd >= 0:
+        raise ConfigError(f"gpu_hour_usd must be a price in US dollars, not {gpu_hour_usd}")
+    if samples < 1:
+        raise ConfigError(f"samples must be at least 1 answer a row, not {samples}")
+    if samples > 1 and sampling.temperature == 0:
+        raise ConfigError(
+            f"samples={samples} at temperature 0 would ask for the same answer again; give "
+            "sampling=ft.Sampling(temperature=…) above 0"
+        )
+
+
+def _with_task(data: Dataset, task: Task) -> Dataset:
+    """The data with the model's task, so that rows are asked with the prompts of training."""
+    if data.task.fingerprint == task.fingerprint:
+        return data
+    if data.task != Task():  # data loaded without a task takes the model's
+        raise ConfigError(
+            f"the data was loaded with another task ({data.task.fingerprint[:19]}…) than the model answers "
+            f"({task.fingerprint[:19]}…), so prompts or answers would not match. "
+            "Evaluate data.with_task(model.task), or give the model the data's task."
+        )
+    return data.with_task(task)
+
+
+def _timing(answers: Sequence[RowResult], wall_s: float) -> Timing:
+    latencies = [answer.latency_s for answer in answers if answer.finish_reason != "error"]
+    output_tokens = sum(answer.output_tokens for answer in answers)
+    return Timing(
+        wall_s=wall_s,
+        latency_p50_s=quantile(latencies, 0.5),
+        latency_p95_s=quantile(latencies, 0.95),
+        output_tokens_per_s=output_tokens / wall_s if wall_s > 0 and latencies else None,
+    )
