@@ -13,7 +13,9 @@ A package whose object cannot be imported causes a warning and harms nothing els
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -197,9 +199,16 @@ class Registry(Generic[T]):
 
     def _entry_points(self) -> dict[str, EntryPoint]:
         """Entry points of this kind's group by name; ftkit's own names cannot be replaced by a package."""
-        return {point.name: point for point in entry_points(group=self.group) if point.name not in self._built_in}
+        installed = _installed(self.group, tuple(sys.path))
+        return {point.name: point for point in installed if point.name not in self._built_in}
 
     def _unknown(self, name: str) -> str:
         close = difflib.get_close_matches(name, self.names(), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         return f"there is no {self.kind} {name!r}.{hint} Known: {', '.join(sorted(self.names()))}"
+
+
+@functools.lru_cache(maxsize=64)
+def _installed(group: str, _path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """The entry points of a group. Looking them up reads a file of each package, so it is done once for a path."""
+    return tuple(entry_points(group=group))

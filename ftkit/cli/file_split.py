@@ -48,7 +48,7 @@ def split_files(
 
 def _keys(corpus: Corpus, group_by: str | None, stratify_by: str | None, seed: int) -> Keys:
     # Only its way of telling rows apart is used, which asks nothing of the format.
-    reading = Reading(Task(), FORMATS[0], Options())
+    reading = Reading(Task(), FORMATS.get("openai"), Options())
     keys = Keys()
     with corpus.open(sweep=True) as reader:
         for number in range(len(corpus)):

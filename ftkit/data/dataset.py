@@ -11,7 +11,7 @@ from operator import lt
 from pathlib import Path
 from typing import Any, overload
 
-from ftkit.data import dataset_spec, writers
+from ftkit.data import dataset_spec
 from ftkit.data.fingerprint import ContentHash, fingerprint_rows
 from ftkit.data.formats import text_content
 from ftkit.data.open_dataset import open_reading, options_of
@@ -21,6 +21,7 @@ from ftkit.data.row_spool import spool
 from ftkit.data.sources import MAX_LINE_BYTES, Corpus, Source, open_source
 from ftkit.data.split import Keys, Side, divide, rank, wanted_rows
 from ftkit.data.strict_json import canonical
+from ftkit.data.writers import OpenAIForm, TrlForm, openai_format, trl_format, write_rows
 from ftkit.errors import ConfigError, DataError, Place
 from ftkit.task import Task
 from ftkit.type_checks import check_kind
@@ -323,40 +324,53 @@ class Dataset:
         if content is not None:
             self._fingerprint = content.fingerprint
 
-    def write_openai(self, path: str | os.PathLike[str], *, form: writers.OpenAIForm | None = None) -> None:
-        """Write OpenAI JSONL; but for prompts no column but those named here.
+    def write(self, path: str | os.PathLike[str], *, format: str) -> None:  # noqa: A002
+        """Write JSON Lines in any dataset format that can be written, also one of an installed package.
+
+        Args:
+            path: the file to write. It is replaced when all rows are written.
+            format: the format's name, e.g. ``"sharegpt"``.
+
+        Raises:
+            ConfigError: there is no such format, or it cannot be written.
+            DataError: the format cannot express a row. The file is then left as it was.
+        """
+        write_rows(self, path, format)
+
+    def write_openai(self, path: str | os.PathLike[str], *, form: OpenAIForm | None = None) -> None:
+        """Write OpenAI's JSON Lines. Except for prompts, no columns but those named here are written.
 
         Demonstrations become ``messages`` with weights, ``tools``, ``parallel_tool_calls``; preferences ``input``
         (which holds these), ``preferred_output`` and ``non_preferred_output``; prompts ``messages`` without an answer,
         and :attr:`Row.item`, which graders read, beside them.
 
         Args:
-            path: of the file.
+            path: the file to write. It is replaced when all rows are written.
             form: ``"reinforcement"`` writes rows of any kind as prompts.
 
         Raises:
             ConfigError: there is no such form.
-            DataError: a row has no answer, or a margin, which OpenAI's form cannot say. The file is then left as it
-                was.
+            DataError: a row has no answer, or a margin, which OpenAI's form cannot express. The file is then left as
+                it was.
         """
-        writers.write_openai(self, self.kind, path, form)
+        write_rows(self, path, openai_format(self.kind, form))
 
-    def write_trl(self, path: str | os.PathLike[str], *, form: writers.TrlForm | None = None) -> None:
-        """Write JSONL for TRL's trainers, with the rows' ``tools``.
+    def write_trl(self, path: str | os.PathLike[str], *, form: TrlForm | None = None) -> None:
+        """Write JSON Lines for TRL's trainers, with the rows' ``tools``.
 
         Args:
-            path: of the file.
-            form: ``"preference"`` is ``prompt``, ``chosen``, ``rejected`` and ``margin``, and what preferences are
-                written as by default. ``"prompt"``, that of prompts, is ``prompt`` and what graders read.
+            path: the file to write. It is replaced when all rows are written.
+            form: ``"preference"``, the default for preferences, is ``prompt``, ``chosen``, ``rejected`` and
+                ``margin``. ``"prompt"``, the default for prompts, is ``prompt`` and what graders read.
                 ``"prompt_completion"``, the default for demonstrations, learns the last assistant turn only;
-                ``"messages"`` learns whatever TRL is told to. None can hold a weight for each message.
+                ``"messages"`` learns whatever TRL is told to. None of them can hold a weight for each message.
 
         Raises:
             ConfigError: there is no such form, or it is not one for rows of this kind.
-            DataError: the form cannot say what the row says (an earlier turn that is learned, a turn that is not), or
-                the row has no answer. The file is then left as it was.
+            DataError: the form cannot express the row (an earlier turn that is learned, a turn that is not), or the
+                row has no answer. The file is then left as it was.
         """
-        writers.write_trl(self, self.kind, path, form)
+        write_rows(self, path, trl_format(self.kind, form))
 
     def to_spec(self, folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         """A few kilobytes of plain data from which :meth:`from_spec`, in any process here, opens the same rows.

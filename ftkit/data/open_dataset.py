@@ -52,7 +52,11 @@ def options_of(
         given, lacking = ("chosen", "rejected") if rejected is None else ("rejected", "chosen")
         raise ConfigError(f"a preference has two answers: {given}= needs {lacking}= beside it.")
     mapping = dict(columns or {})
-    known = task.columns if task.input is not None else tuple(name for item in FORMATS for name in item.reads)
+    known = (
+        task.columns
+        if task.input is not None
+        else tuple(name for item in dict(FORMATS.items()).values() for name in item.columns)
+    )
     for name in mapping:
         if name not in known:
             who = "the task reads" if task.input is not None else "the formats read"
@@ -75,7 +79,7 @@ def open_reading(corpus: Corpus, task: Task, options: Options) -> Reading:
     samples = _samples(corpus)
     viewed = [(place, options.view(columns)) for place, columns in samples]
     format_: Format = choose_format(
-        options.format, viewed, task, named=options.target is not None or options.chosen is not None
+        options.format, viewed, task, has_answer_column=options.target is not None or options.chosen is not None
     )
     for what, name in options.named().items():
         if not any(_has(columns, name) for _, columns in samples):
@@ -89,10 +93,11 @@ def open_reading(corpus: Corpus, task: Task, options: Options) -> Reading:
 def _check_answers(reading: Reading) -> None:
     format_, options = reading.format, reading.options
     named = "target" if options.target is not None else "chosen" if options.chosen is not None else None
-    if named is not None and format_.rejected is not None:
+    if named is not None and format_.rejected_field is not None:
         raise ConfigError(
-            f"the rows are preferences already ({format_.name}: {format_.answer} and {format_.rejected}), so {named}= "
-            f"must not name another answer. Leave it out, or say with format= or a task how else to read them."
+            f"the rows are preferences already ({format_.name}: {format_.answer_field} and {format_.rejected_field}), "
+            f"so {named}= must not name another answer. Leave it out, or say with format= or a task how else to read "
+            "them."
         )
     if options.margin is not None and reading.kind != "preferences":
         raise ConfigError("margin= is by how much the chosen answer is better; it needs chosen= and rejected=.")

@@ -47,6 +47,22 @@ class Row:
         """Prompt and completion: what training sees. Earlier assistant turns keep their ``weight``."""
         return self.prompt if self.completion is None else [*self.prompt, self.completion]
 
+    def require_answer(self) -> Message:
+        """Return the wanted answer of a row that must have one.
+
+        Returns:
+            :attr:`completion`.
+
+        Raises:
+            DataError: the row has no answer.
+        """
+        if self.completion is None:
+            raise DataError(
+                "the row has no answer to learn; leave it out, or name the answer's column with target=",
+                place=self.place,
+            )
+        return self.completion
+
     @property
     def item(self) -> dict[str, Any]:
         """What graders read of the row: its columns without the conversation, and ``target``, the wanted answer, where

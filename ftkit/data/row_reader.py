@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ftkit.data.formats import Conversation, Format, RawRow, learn_answers_only, margin_of, text_content
+from ftkit.data.formats import Conversation, Format, RawRow, learn_answers_only, read_margin, text_content
 from ftkit.data.row import Row
 from ftkit.data.sources import Source
 from ftkit.data.strict_json import canonical
@@ -78,9 +78,9 @@ class Reading:
     @property
     def kind(self) -> Kind:
         """What every row is."""
-        if self.options.rejected is not None or self.format.rejected is not None:
+        if self.options.rejected is not None or self.format.rejected_field is not None:
             return "preferences"
-        return "demonstrations" if self.options.target is not None or self.format.answered else "prompts"
+        return "demonstrations" if self.options.target is not None or self.format.has_answers else "prompts"
 
     def row(self, source: Source, place: Place, columns: dict[str, Any], content: str | None = None) -> Row:
         """The row that ``columns`` are; ``content`` is their canonical JSON, where it is known.
@@ -90,7 +90,7 @@ class Reading:
                 prefers an answer to the same one.
         """
         view = self.options.view(columns)
-        conversation = self.format.conversation(RawRow(view, place, source.nulls_are_absent))
+        conversation = self.format.read(RawRow(view, place, source.nulls_are_absent, self.task))
         prompt, completion, target = self._answer(conversation, columns, place)
         rejected = self._rejected(conversation, completion, columns, place)
         group = None if self.options.group is None else named(columns, self.options.group, place)
@@ -137,7 +137,7 @@ class Reading:
             value, text = self._target(named(columns, column, place), place, column)
             return messages, {"role": "assistant", "content": text}, value
         if not answered:
-            if self.format.answered and not any(message["role"] == "assistant" for message in messages):
+            if self.format.has_answers and not any(message["role"] == "assistant" for message in messages):
                 raise DataError(
                     "no assistant turn: nothing to learn. Add the answer as the last message, or name its column "
                     "with target=",
@@ -153,7 +153,7 @@ class Reading:
         self, conversation: Conversation, completion: Message | None, columns: Mapping[str, Any], place: Place
     ) -> Message | None:
         """The worse answer of a preference, which may break the task's schema: that may be what is wrong with it."""
-        rejected, chosen, worse = conversation.rejected, self.format.answer, self.format.rejected
+        rejected, chosen, worse = conversation.rejected, self.format.answer_field, self.format.rejected_field
         if self.options.rejected is not None:
             chosen, worse = self.options.chosen or chosen, self.options.rejected
             text = self._any_answer(named(columns, worse, place), place, worse)
@@ -186,7 +186,7 @@ class Reading:
 
     def _margin(self, conversation: Conversation, columns: Mapping[str, Any], place: Place) -> float | None:
         column = self.options.margin
-        return conversation.margin if column is None else margin_of(named(columns, column, place), place, column)
+        return conversation.margin if column is None else read_margin(named(columns, column, place), place, column)
 
     def _target(self, value: Any, place: Place, field: str) -> tuple[Any, str]:
         """The wanted answer that a column holds, as a plain value and as its canonical text."""
@@ -212,7 +212,7 @@ class Reading:
                 self.task.target(value)  # also asks the validators of the task's Python class
         except OutputError as error:
             raise DataError(
-                f"not a valid answer for the task: {error}", place=place, field=self.format.answer
+                f"not a valid answer for the task: {error}", place=place, field=self.format.answer_field
             ) from error
         return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ftkit.data import Dataset
-from ftkit.data.formats import FORMATS
+from ftkit.data.formats import detected_formats
 from ftkit.errors import ConfigError, DataError, FormatError
 
 __all__ = ["open_anyway"]
@@ -28,7 +28,7 @@ def open_anyway(load: Callable[[str], Dataset], format_: str) -> Dataset:
     except FormatError as error:
         if error.place is None or format_ != "auto":
             raise
-        tried = [found for each in FORMATS if (found := _tried(load, each.name)) is not None]
+        tried = [found for each in detected_formats() if (found := _tried(load, each.name)) is not None]
         if not tried:
             raise
         return min(tried, key=lambda rows: len(rows.take(_LOOKED_AT).check()))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Literal
 
 import pytest
 from pydantic import BaseModel
 
 from ftkit import ConfigError, DataError, Dataset, FormatError, Task
+from ftkit.data.formats import FORMATS, Conversation, Format, read_text
 
 USER = {"role": "user", "content": "q"}
 ANSWER = {"role": "assistant", "content": "a"}
@@ -248,3 +251,109 @@ def test_a_row_of_no_format_is_found_with_the_other_faults(write_rows):
 def test_arguments_that_do_not_fit_the_file(write_rows, task, options, text):
     with pytest.raises((ConfigError, DataError), match=text):
         Dataset.load(write_rows([{"note": "n", "x": 1}]), task, **options)
+
+
+class Backwards(Format):
+    """An answer, then the question."""
+
+    name = "backwards"
+    columns = ("a", "q")
+    required = "a and q"
+    answer_field = "a"
+
+    def matches(self, columns):
+        return "a" in columns and "q" in columns
+
+    def read(self, row):
+        return Conversation(
+            [{"role": "user", "content": read_text(row, "q")}, {"role": "assistant", "content": read_text(row, "a")}]
+        )
+
+
+@pytest.fixture
+def backwards():
+    FORMATS.register("backwards", Backwards)
+    yield
+    FORMATS.unregister("backwards")
+
+
+def test_a_registered_format_is_detected_and_asked_for(write_rows, backwards, tmp_path):
+    name = write_rows([{"q": "q", "a": "a"}])
+    for asked in ("auto", "backwards"):
+        data = Dataset.load(name, format=asked)
+        assert data.format == "backwards"
+        assert data[0].messages == [USER, ANSWER]
+    with pytest.raises(ConfigError, match="rows cannot be written as backwards"):
+        data.write(tmp_path / "out.jsonl", format="backwards")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_rows_of_a_registered_format_and_another_are_refused_with_both_names(write_rows, backwards):
+    with pytest.raises(FormatError, match="fit openai and backwards"):
+        Dataset.load(write_rows([{**CHAT, "q": "q", "a": "a"}]))
+    with pytest.raises(FormatError, match="openai here, but backwards at"):
+        Dataset.load(write_rows([{"q": "q", "a": "a"}, CHAT]))
+
+
+def test_a_format_must_be_one_and_be_called_by_its_name():
+    with pytest.raises(ConfigError, match="must be a subclass"):
+        FORMATS.register("mine", dict)
+    with pytest.raises(ConfigError, match="calls itself 'backwards'"):
+        FORMATS.register("mine", Backwards)
+    with pytest.raises(ConfigError, match="one of ftkit's own"):
+        FORMATS.register("openai", Backwards)
+
+
+@pytest.mark.parametrize("name", ["openai", "sharegpt", "alpaca"])
+def test_what_a_format_writes_it_reads_again(write_rows, name):
+    chat = [
+        {"role": "system", "content": "s"},
+        USER,
+        ANSWER,
+        {"role": "user", "content": "r"},
+        {"role": "assistant", "content": "b"},
+    ]
+    data = Dataset.load(write_rows([{"messages": chat}, {"messages": chat[1:3]}]))
+    data.write("out.jsonl", format=name)
+    again = Dataset.load("out.jsonl")
+    assert again.format == name
+    assert [row.messages for row in again] == [row.messages for row in data]
+
+
+def test_sharegpt_keeps_tools_calls_and_weights(write_rows):
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    chat = [
+        USER,
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "content": "2", "tool_call_id": "call_1"},
+        {"role": "assistant", "content": "a", "weight": 0},
+        {"role": "user", "content": "r"},
+        ANSWER,
+    ]
+    data = Dataset.load(write_rows([{"messages": chat, "tools": [tool]}]))
+    data.write("out.jsonl", format="sharegpt")
+    again = Dataset.load("out.jsonl")[0]
+    assert again.messages == data[0].messages
+    assert again.tools == data[0].tools
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [USER, {"role": "assistant", "content": "a", "weight": 0}, USER, ANSWER]},
+        {"messages": [USER, USER, ANSWER]},
+        {"messages": [USER, ANSWER], "tools": [{"type": "function", "function": {"name": "f"}}]},
+    ],
+)
+def test_what_alpaca_cannot_express_is_refused(write_rows, row):
+    with pytest.raises(DataError, match=r"rows\.jsonl:1"):
+        Dataset.load(write_rows([row])).write("out.jsonl", format="alpaca")
+
+
+def test_trl_prompts_are_read_when_asked_for(write_rows):
+    data = Dataset.load(write_rows([{"prompt": [USER], "n": 1}, {"prompt": "q", "n": 2}]), format="trl_prompts")
+    assert data.kind == "prompts"
+    assert [row.prompt for row in data] == [[USER], [USER]]
+    data.write("out.jsonl", format="trl_prompts")
+    assert json.loads(Path("out.jsonl").read_text().splitlines()[0]) == {"prompt": [USER], "n": 1}

@@ -1,38 +1,29 @@
-"""The forms that rows come in, and which one a file is written in.
+"""Dataset formats: how a row of a file becomes a conversation, and how a conversation becomes a row.
 
-A format is a small class (see :class:`ftkit.data.formats.base.Format`); a new one is added to :data:`FORMATS`.
+A format is one class, see :class:`Format`, registered in :data:`FORMATS` under the name that users write.
 """
 
 from __future__ import annotations
 
-from ftkit.data.formats.alpaca import Alpaca
-from ftkit.data.formats.base import Conversation, Format, RawRow, margin_of
-from ftkit.data.formats.detection import FORMATS, choose_format
-from ftkit.data.formats.messages import text_content
-from ftkit.data.formats.openai import OpenAI
-from ftkit.data.formats.openai_preference import OpenAIPreference
-from ftkit.data.formats.openai_prompts import OpenAIPrompts
-from ftkit.data.formats.preference import learn_answers_only
-from ftkit.data.formats.prompt_completion import PromptCompletion
-from ftkit.data.formats.sharegpt import ShareGPT
-from ftkit.data.formats.table import Table
-from ftkit.data.formats.trl_preference import TRLPreference
+from ftkit.data.formats.base import Conversation, Format, RawRow, read_boolean, read_list, read_margin, read_text
+from ftkit.data.formats.detection import choose_format
+from ftkit.data.formats.messages import read_messages, read_tools, text_content
+from ftkit.data.formats.preference_pair import learn_answers_only
+from ftkit.data.formats.registry import FORMATS, detected_formats
 
 __all__ = [
     "FORMATS",
-    "Alpaca",
     "Conversation",
     "Format",
-    "OpenAI",
-    "OpenAIPreference",
-    "OpenAIPrompts",
-    "PromptCompletion",
     "RawRow",
-    "ShareGPT",
-    "TRLPreference",
-    "Table",
     "choose_format",
+    "detected_formats",
     "learn_answers_only",
-    "margin_of",
+    "read_boolean",
+    "read_list",
+    "read_margin",
+    "read_messages",
+    "read_text",
+    "read_tools",
     "text_content",
 ]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
+from ftkit.data.row import Row
 from ftkit.data.strict_json import parse
-from ftkit.errors import DataError, Place
-from ftkit.task import Message
+from ftkit.errors import ConfigError, DataError, Place
+from ftkit.task import Message, Task
 
-__all__ = ["Conversation", "Format", "RawRow", "list_of", "margin_of", "switch_of", "text_of"]
+__all__ = ["Conversation", "Format", "RawRow", "read_boolean", "read_list", "read_margin", "read_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,9 @@ class RawRow:
     """As read, and once more under the names that ``columns=`` gives them."""
     place: Place
     nulls_are_absent: bool
-    """The file's kind writes null for keys a row does not have; see :class:`ftkit.data.sources.Source`."""
+    """The file writes null for keys that a row does not have; see :class:`ftkit.data.sources.Source`."""
+    task: Task
+    """The dataset's task. Most formats ignore it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,35 +43,71 @@ class Conversation:
     margin: float | None = None
 
 
-class Format(Protocol):
-    """One way to write rows. Formats stand in one list, :data:`ftkit.data.formats.FORMATS`."""
+class Format(ABC):
+    """One way to write rows. A new one is one class, registered in :data:`ftkit.data.formats.FORMATS`.
+
+    A package registers its own under the entry-point group ``ftkit.formats``.
+    """
 
     name: ClassVar[str]
-    needs: ClassVar[str]
-    """The columns that make a row one of this format, in words for messages."""
-    answer: ClassVar[str]
-    """Where the wanted answer stands, in words for messages."""
-    rejected: ClassVar[str | None]
-    """Where the worse answer stands; None for a format of demonstrations."""
-    answered: ClassVar[bool]
-    """Whether its rows bring a wanted answer with them; without one they are prompts, unless ``target=`` names it."""
+    """What users write: ``format="openai"``."""
+    columns: ClassVar[tuple[str, ...]] = ()
+    """Every column that the format reads."""
+    required: ClassVar[str]
+    """The columns that a row of this format has, in words for messages."""
+    answer_field: ClassVar[str]
+    """Where the wanted answer is, in words for messages."""
+    rejected_field: ClassVar[str | None] = None
+    """Where the worse answer is; None unless the rows are preferences."""
+    has_answers: ClassVar[bool] = True
+    """Whether the rows have a wanted answer. Without one they are prompts, unless ``target=`` names its column."""
+    is_detected: ClassVar[bool] = True
+    """Whether ``format="auto"`` considers it. False: users have to name it."""
+    prompts_format: ClassVar[str | None] = None
+    """The format that ``format="auto"`` chooses instead where it matches every row, because none has an answer."""
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Every column that the format looks at."""
+    @abstractmethod
+    def matches(self, columns: Mapping[str, Any]) -> bool:
+        """Whether a row may be of this format.
 
-    def recognises(self, columns: Mapping[str, Any]) -> bool:
-        """Whether a row with these columns can be one of this format."""
+        Args:
+            columns: the row's columns.
 
-    def conversation(self, row: RawRow) -> Conversation:
-        """The turns of ``row``.
-
-        Raises:
-            DataError: the row breaks the format; names the field.
+        Returns:
+            Whether the columns that the format requires are there. What is in them is checked by :meth:`read`.
         """
 
+    @abstractmethod
+    def read(self, row: RawRow) -> Conversation:
+        """Make a conversation of a row.
 
-def text_of(row: RawRow, column: str) -> str:
+        Args:
+            row: the row; every row of a file is given, also one that the format does not match.
+
+        Returns:
+            The turns in OpenAI's form, with their tools.
+
+        Raises:
+            DataError: the row breaks the format; names the place and the field.
+        """
+
+    def write(self, row: Row) -> dict[str, Any]:
+        """Make a line of this format from a row. By default, rows cannot be written in a format.
+
+        Args:
+            row: the row, read from any format.
+
+        Returns:
+            The columns of the line.
+
+        Raises:
+            DataError: the format cannot express the row; names the place and the field.
+            ConfigError: the format cannot be written.
+        """
+        raise ConfigError(f"rows cannot be written as {self.name}; ftkit only reads this format.")
+
+
+def read_text(row: RawRow, column: str) -> str:
     """The text in ``column``.
 
     Raises:
@@ -80,7 +120,7 @@ def text_of(row: RawRow, column: str) -> str:
     return value
 
 
-def list_of(row: RawRow, column: str) -> list[Any]:
+def read_list(row: RawRow, column: str) -> list[Any]:
     """The list in ``column``; a text there is read as JSON, as table files have no other way to hold one."""
     value = row.columns.get(column)
     if isinstance(value, str):
@@ -91,7 +131,7 @@ def list_of(row: RawRow, column: str) -> list[Any]:
     return value
 
 
-def margin_of(value: Any, place: Place, field: str) -> float | None:
+def read_margin(value: Any, place: Place, field: str) -> float | None:
     """By how much the chosen answer is better, a finite number; a text is read as one, as CSV files hold only texts.
 
     None and an empty text are no margin.
@@ -111,7 +151,7 @@ def margin_of(value: Any, place: Place, field: str) -> float | None:
     raise DataError(f"must be a finite number, this is {value!r:.60}", place=place, field=field)
 
 
-def switch_of(row: RawRow, column: str) -> bool | None:
+def read_boolean(row: RawRow, column: str) -> bool | None:
     """True or false; None when the row does not say.
 
     Raises:

@@ -1,35 +1,115 @@
-"""``messages``: OpenAI's chat form, and TRL's conversational one, which is the same."""
+"""``messages``: OpenAI's chat form, with answers for fine-tuning, or without for reinforcement fine-tuning."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from ftkit.data.formats.base import Conversation, RawRow, list_of, switch_of
+from typing_extensions import override
+
+from ftkit.data.formats.base import Conversation, Format, RawRow, read_boolean, read_list
 from ftkit.data.formats.messages import read_messages, read_tools
+from ftkit.data.row import Row
 from ftkit.errors import DataError
+from ftkit.task import Message
 
-__all__ = ["OpenAI"]
+__all__ = ["OpenAI", "OpenAIPrompts", "openai_request", "without_weight"]
 
 
-class OpenAI:
-    """``{"messages": […], "tools": […], "parallel_tool_calls": …}``; each assistant message may have a ``weight``."""
+class OpenAI(Format):
+    """``{"messages": […], "tools": […], "parallel_tool_calls": …}``; each assistant message may have a ``weight``.
 
-    name: ClassVar[str] = "openai"
-    needs: ClassVar[str] = "messages"
-    answer: ClassVar[str] = "the last message"
-    rejected: ClassVar[str | None] = None
-    answered: ClassVar[bool] = True
-    reads = ("messages", "tools", "parallel_tool_calls", "functions", "function_call")
+    TRL's conversational language-modelling form is the same.
+    """
 
-    def recognises(self, columns: Mapping[str, Any]) -> bool:
+    name = "openai"
+    columns = ("messages", "tools", "parallel_tool_calls", "functions", "function_call")
+    required = "messages"
+    answer_field = "the last message"
+    prompts_format: ClassVar[str | None] = "openai_prompts"
+
+    @override
+    def matches(self, columns: Mapping[str, Any]) -> bool:
         return "messages" in columns
 
-    def conversation(self, row: RawRow) -> Conversation:
+    @override
+    def read(self, row: RawRow) -> Conversation:
         columns, place = row.columns, row.place
         for old in ("functions", "function_call"):
             if columns.get(old) is not None:
-                raise DataError("the old form of tools is not read; write tools and tool_calls", place=place, field=old)
-        messages = read_messages(list_of(row, "messages"), place, "messages", nulls_are_absent=row.nulls_are_absent)
+                raise DataError(
+                    "the deprecated form of tools is not supported; write tools and tool_calls", place=place, field=old
+                )
+        messages = read_messages(read_list(row, "messages"), place, "messages", nulls_are_absent=row.nulls_are_absent)
         tools = read_tools(columns.get("tools"), place, "tools", nulls_are_absent=row.nulls_are_absent)
-        return Conversation(messages, tools, switch_of(row, "parallel_tool_calls"))
+        return Conversation(messages, tools, read_boolean(row, "parallel_tool_calls"))
+
+    @override
+    def write(self, row: Row) -> dict[str, Any]:
+        row.require_answer()
+        return openai_request(row, row.messages)
+
+
+class OpenAIPrompts(OpenAI):
+    """``{"messages": […], "tools": […], …}``: a conversation to answer, and columns that graders read.
+
+    Source: https://platform.openai.com/docs/guides/reinforcement-fine-tuning.
+    """
+
+    name = "openai_prompts"
+    required = "messages that end with a question"
+    has_answers = False
+    is_detected = False
+    prompts_format = None
+
+    @override
+    def matches(self, columns: Mapping[str, Any]) -> bool:
+        messages = columns.get("messages")
+        last = messages[-1] if isinstance(messages, list) and messages else None
+        return isinstance(last, Mapping) and last.get("role") in ("user", "tool", "system", "developer")
+
+    @override
+    def read(self, row: RawRow) -> Conversation:
+        conversation = super().read(row)
+        if conversation.messages[-1]["role"] == "assistant":
+            raise DataError(
+                "the conversation ends with an answer, and the rows are prompts; leave the answer out, or keep it in a "
+                "column of its own for graders",
+                place=row.place,
+                field=f"messages[{len(conversation.messages) - 1}]",
+            )
+        return conversation
+
+    @override
+    def write(self, row: Row) -> dict[str, Any]:
+        return {**openai_request(row, [without_weight(message) for message in row.prompt]), **row.item}
+
+
+def openai_request(row: Row, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return messages with the row's tools beside them, as in a chat request.
+
+    Args:
+        row: the row.
+        messages: its messages, or a part of them.
+
+    Returns:
+        ``messages`` and, where the row has them, ``tools`` and ``parallel_tool_calls``.
+    """
+    line: dict[str, Any] = {"messages": messages}
+    if row.tools:
+        line["tools"] = row.tools
+    if row.parallel_tool_calls is not None:
+        line["parallel_tool_calls"] = row.parallel_tool_calls
+    return line
+
+
+def without_weight(message: Message) -> dict[str, Any]:
+    """Return a message without its ``weight``.
+
+    Args:
+        message: the message.
+
+    Returns:
+        A copy.
+    """
+    return {key: value for key, value in message.items() if key != "weight"}

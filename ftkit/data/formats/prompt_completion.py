@@ -1,43 +1,48 @@
-"""``prompt`` and ``completion``: two texts (the old OpenAI form and TRL's standard one) or two lists of messages."""
+"""``prompt`` and ``completion``: two texts (OpenAI's legacy form and TRL's standard one) or two lists of messages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-from ftkit.data.formats.base import Conversation, RawRow, list_of, text_of
+from typing_extensions import override
+
+from ftkit.data.formats.base import Conversation, Format, RawRow, read_list, read_text
 from ftkit.data.formats.messages import read_parts, read_tools
+from ftkit.data.formats.trl import trl_message, with_tools
+from ftkit.data.row import Row
 from ftkit.errors import DataError
 from ftkit.task import Message
 
 __all__ = ["PromptCompletion"]
 
 
-class PromptCompletion:
-    """Texts become one user and one assistant turn. Of lists only the completion is learned, as TRL does it, so the
-    assistant turns of the prompt get ``weight`` 0.
+class PromptCompletion(Format):
+    """Texts become one user and one assistant turn.
+
+    Of lists only the completion is learned, as in TRL, so the assistant turns of the prompt get ``weight`` 0.
     """
 
-    name: ClassVar[str] = "prompt_completion"
-    needs: ClassVar[str] = "prompt and completion"
-    answer: ClassVar[str] = "completion"
-    rejected: ClassVar[str | None] = None
-    answered: ClassVar[bool] = True
-    reads = ("prompt", "completion", "tools")
+    name = "prompt_completion"
+    columns = ("prompt", "completion", "tools")
+    required = "prompt and completion"
+    answer_field = "completion"
 
-    def recognises(self, columns: Mapping[str, Any]) -> bool:
+    @override
+    def matches(self, columns: Mapping[str, Any]) -> bool:
         return "prompt" in columns and "completion" in columns
 
-    def conversation(self, row: RawRow) -> Conversation:
+    @override
+    def read(self, row: RawRow) -> Conversation:
         columns, place = row.columns, row.place
         tools = read_tools(columns.get("tools"), place, "tools", nulls_are_absent=row.nulls_are_absent)
         if not isinstance(columns.get("prompt"), list):
-            prompt, completion = text_of(row, "prompt"), text_of(row, "completion")
+            prompt, completion = read_text(row, "prompt"), read_text(row, "completion")
             if not completion.strip():
                 raise DataError("an empty assistant turn", place=place, field="completion")
             turns: list[Message] = [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}]
             return Conversation(turns, tools)
-        first, second = list_of(row, "prompt"), list_of(row, "completion")
+        first, second = read_list(row, "prompt"), read_list(row, "completion")
         if not second:
             raise DataError("empty; it must hold the assistant's turn", place=place, field="completion")
         parts = [("prompt", first), ("completion", second)]
@@ -49,3 +54,23 @@ class PromptCompletion:
             if message["role"] == "assistant":
                 message["weight"] = 0
         return Conversation(messages, tools)
+
+    @override
+    def write(self, row: Row) -> dict[str, Any]:
+        answer = row.require_answer()
+        for number, message in enumerate(row.prompt):
+            if message["role"] == "assistant" and message.get("weight", 1):
+                raise DataError(
+                    "this earlier answer is learned, but TRL's prompt and completion learn the last one only. "
+                    'Give it weight 0, or write form="messages".',
+                    place=row.place,
+                    field=f"messages[{number}]",
+                )
+        if not answer.get("weight", 1):
+            raise DataError(
+                "the last answer has weight 0, but TRL's completion is always learned. Leave the row out.",
+                place=row.place,
+                field=f"messages[{len(row.prompt)}].weight",
+            )
+        prompt = [trl_message(row, number, message) for number, message in enumerate(row.prompt)]
+        return with_tools(row, {"prompt": prompt, "completion": [trl_message(row, len(row.prompt), answer)]})

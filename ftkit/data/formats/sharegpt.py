@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-from ftkit.data.formats.base import Conversation, RawRow, list_of
+from typing_extensions import override
+
+from ftkit.data.formats.base import Conversation, Format, RawRow, read_list
 from ftkit.data.formats.messages import read_messages, read_tools
+from ftkit.data.row import Row
 from ftkit.data.strict_json import parse
 from ftkit.errors import DataError, Place
+from ftkit.task import Message
 
 __all__ = ["ShareGPT"]
 
@@ -24,24 +29,24 @@ _ROLES = {
 }
 
 
-class ShareGPT:
+class ShareGPT(Format):
     """``function_call`` turns hold ``{"name": …, "arguments": …}`` as JSON (or a list of such); ``observation`` and
     ``tool`` turns answer the calls in their order. ``system`` and ``tools`` may stand beside the conversation.
     """
 
-    name: ClassVar[str] = "sharegpt"
-    needs: ClassVar[str] = "conversations"
-    answer: ClassVar[str] = "the last turn"
-    rejected: ClassVar[str | None] = None
-    answered: ClassVar[bool] = True
-    reads = ("conversations", "system", "tools")
+    name = "sharegpt"
+    required = "conversations"
+    answer_field = "the last turn"
+    columns = ("conversations", "system", "tools")
 
-    def recognises(self, columns: Mapping[str, Any]) -> bool:
+    @override
+    def matches(self, columns: Mapping[str, Any]) -> bool:
         return "conversations" in columns
 
-    def conversation(self, row: RawRow) -> Conversation:
+    @override
+    def read(self, row: RawRow) -> Conversation:
         columns, place = row.columns, row.place
-        turns = list_of(row, "conversations")
+        turns = read_list(row, "conversations")
         messages = [self._message(turn, place, f"conversations[{number}]") for number, turn in enumerate(turns)]
         beside = columns.get("system")
         if beside:
@@ -51,6 +56,15 @@ class ShareGPT:
         tools = read_tools(_wrapped(columns.get("tools"), place), place, "tools", nulls_are_absent=row.nulls_are_absent)
         checked = read_messages(messages, place, "conversations")
         return Conversation(checked, tools)
+
+    @override
+    def write(self, row: Row) -> dict[str, Any]:
+        row.require_answer()
+        line: dict[str, Any] = {"conversations": [_turn(row, at, message) for at, message in enumerate(row.messages)]}
+        if row.tools:
+            functions = [tool["function"] for tool in row.tools]
+            line["tools"] = json.dumps(functions, ensure_ascii=False)
+        return line
 
     def _message(self, turn: Any, place: Place, field: str) -> dict[str, Any]:
         if not isinstance(turn, Mapping) or "from" not in turn or "value" not in turn:
@@ -76,6 +90,22 @@ class ShareGPT:
                 raise DataError('must be {"name": …, "arguments": …} as JSON', place=place, field=field)
             made.append({"function": {"name": call["name"], "arguments": call.get("arguments", {})}})
         return made
+
+
+def _turn(row: Row, number: int, message: Message) -> dict[str, Any]:
+    content: Any = message.get("content")
+    calls = message.get("tool_calls")
+    if (calls is None) == (content is None) or not isinstance(content, str | None):
+        raise DataError(
+            "a ShareGPT turn holds either a text or function calls", place=row.place, field=f"messages[{number}]"
+        )
+    role = {"user": "human", "assistant": "gpt", "tool": "observation"}.get(message["role"], "system")
+    turn: dict[str, Any] = {"from": role, "value": content}
+    if calls is not None:
+        functions = [call["function"] for call in calls]
+        pairs = [{"name": one["name"], "arguments": parse(one["arguments"], row.place)} for one in functions]
+        turn = {"from": "function_call", "value": json.dumps(pairs, ensure_ascii=False)}
+    return {**turn, "weight": message["weight"]} if "weight" in message else turn
 
 
 def _wrapped(tools: Any, place: Place) -> Any:

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-from ftkit.data.formats.base import Conversation, RawRow
+from typing_extensions import override
+
+from ftkit.data.formats.base import Conversation, Format, RawRow
 from ftkit.errors import ConfigError, DataError
-from ftkit.task import Task
 
 __all__ = ["Table"]
 
 
-class Table:
-    """The task makes the question from the columns; the answer, if any, is the ``target`` column's."""
+class Table(Format):
+    """The task makes the question from the columns; the answer, if any, is in the ``target`` column.
 
-    name: ClassVar[str] = "table"
-    needs: ClassVar[str] = "the columns of the task's input template"
-    answer: ClassVar[str] = "the target column"
-    rejected: ClassVar[str | None] = None
-    answered: ClassVar[bool] = False
+    The task's template says which columns a row needs, so a task that has one decides for this format.
+    """
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
-        self.reads = task.columns
+    name = "table"
+    required = "the columns of the task's input template"
+    answer_field = "the target column"
+    has_answers = False
+    is_detected = False
 
-    def recognises(self, columns: Mapping[str, Any]) -> bool:
-        return self._task.input is not None and all(name in columns for name in self.reads)
+    @override
+    def matches(self, columns: Mapping[str, Any]) -> bool:
+        return False
 
-    def conversation(self, row: RawRow) -> Conversation:
-        for column in self.reads:
+    @override
+    def read(self, row: RawRow) -> Conversation:
+        for column in row.task.columns:
             if column not in row.columns:
                 have = ", ".join(row.columns) or "none"
                 raise DataError(f"the task reads this column, and the row has: {have}", place=row.place, field=column)
         try:
-            return Conversation(list(self._task.prompt(row.columns)))
+            return Conversation(list(row.task.prompt(row.columns)))
         except ConfigError as error:
             raise DataError(str(error), place=row.place) from error

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-from ftkit.data.formats.base import Conversation, RawRow, margin_of
+from typing_extensions import override
+
+from ftkit.data.formats.base import Conversation, Format, RawRow, read_margin
 from ftkit.data.formats.messages import read_tools, text_content
-from ftkit.data.formats.preference import Part, read_pair
+from ftkit.data.formats.preference_pair import Part, read_pair
+from ftkit.data.formats.trl import trl_message, with_tools
+from ftkit.data.row import Row
 from ftkit.errors import DataError
 from ftkit.task import Message
 
 __all__ = ["TRLPreference"]
 
 
-class TRLPreference:
+class TRLPreference(Format):
     """A text is one turn. Without ``prompt``, ``chosen`` and ``rejected`` are whole conversations that differ in their
     last turns; beside a text they may be, too, and the text is then one of their user turns.
 
     Source: https://huggingface.co/docs/trl/dataset_formats.
     """
 
-    name: ClassVar[str] = "trl_preference"
-    needs: ClassVar[str] = "chosen and rejected"
-    answer: ClassVar[str] = "chosen"
-    rejected: ClassVar[str | None] = "rejected"
-    answered: ClassVar[bool] = True
-    reads = ("prompt", "chosen", "rejected", "margin", "tools")
+    name = "trl_preference"
+    required = "chosen and rejected"
+    answer_field = "chosen"
+    rejected_field = "rejected"
+    columns = ("prompt", "chosen", "rejected", "margin", "tools")
 
-    def recognises(self, columns: Mapping[str, Any]) -> bool:
+    @override
+    def matches(self, columns: Mapping[str, Any]) -> bool:
         return "chosen" in columns and "rejected" in columns
 
-    def conversation(self, row: RawRow) -> Conversation:
+    @override
+    def read(self, row: RawRow) -> Conversation:
         columns, place = row.columns, row.place
         given = columns.get("prompt")
         chosen, rejected = _answer(row, "chosen"), _answer(row, "rejected")
@@ -44,8 +49,20 @@ class TRLPreference:
             messages,
             read_tools(columns.get("tools"), place, "tools", nulls_are_absent=row.nulls_are_absent),
             rejected=worse,
-            margin=margin_of(columns.get("margin"), place, "margin"),
+            margin=read_margin(columns.get("margin"), place, "margin"),
         )
+
+    @override
+    def write(self, row: Row) -> dict[str, Any]:
+        at = len(row.prompt)
+        line: dict[str, Any] = {
+            "prompt": [trl_message(row, number, message) for number, message in enumerate(row.prompt)],
+            "chosen": [trl_message(row, at, row.require_answer())],
+            "rejected": [trl_message(row, at, row.rejected_messages[-1])],
+        }
+        if row.margin is not None:
+            line["margin"] = row.margin
+        return with_tools(row, line)
 
 
 def _prompt(row: RawRow) -> list[Any]:

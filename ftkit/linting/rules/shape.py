@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftkit.data.formats import FORMATS
+from ftkit.data.formats import detected_formats
 from ftkit.linting.context import Setting
 from ftkit.linting.finding import Found
 from ftkit.linting.row_view import Seen
@@ -26,7 +26,7 @@ def other_format(seen: Seen, setting: Setting) -> str | None:
     """The format that a row which cannot be read has instead of the others'."""
     if seen.row is not None or not seen.columns or setting.format == "table":
         return None
-    fitting = [each.name for each in FORMATS if each.recognises(seen.columns)]
+    fitting = [each.name for each in detected_formats() if each.matches(seen.columns)]
     return fitting[0] if fitting and setting.format not in fitting else None
 
 
