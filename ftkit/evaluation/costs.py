@@ -15,7 +15,7 @@ from ftkit.evaluation.provenance import training_cost
 from ftkit.results.report import RIGHT
 from ftkit.results.report_row import RowResult
 from ftkit.results.resources import BreakEven, Cost
-from ftkit.schema import Declared
+from ftkit.schema import DeclaredModel
 
 if TYPE_CHECKING:
     from ftkit.results.report import Report
@@ -26,7 +26,7 @@ __all__ = ["Prices", "break_even", "cost_of", "gpu_price", "right_answers"]
 _GIVEN = "given by the caller"
 
 
-class Prices(Declared):
+class Prices(DeclaredModel):
     """What a model costs, in US dollars, and who says so.
 
     Either per million tokens (``input_usd`` and ``output_usd``) or per hour of the machine (``gpu_hour_usd``).

@@ -18,7 +18,7 @@ from ftkit.evaluation.answer_journal import Journal
 from ftkit.progress import ProgressBar
 from ftkit.results.json_values import plain
 from ftkit.results.number_format import usd_text
-from ftkit.schema import Declared
+from ftkit.schema import DeclaredModel
 from ftkit.task import Task
 from ftkit.type_checks import check_kind
 
@@ -82,7 +82,7 @@ def check_model(value: object) -> None:
         check_kind(value, (), "model", 'an ft.Model: ft.Model("local:smollm2-135m", task), or run.model')
 
 
-class RequestOptions(Declared):
+class RequestOptions(DeclaredModel):
     """How requests are sent to a model. The defaults suit a local model, which wants all requests in one call."""
 
     concurrency: int | None = Field(

@@ -14,8 +14,7 @@ from typing_extensions import override
 from ftkit.errors import ConfigError
 from ftkit.graders.grade import Grade, GradingError, Sample
 from ftkit.graders.limits import Limits
-from ftkit.schema import Output
-from ftkit.schema.frozen_model import Frozen
+from ftkit.schema import FrozenModel, Output
 from ftkit.schema.validation_errors import config_error
 from ftkit.task import Message
 
@@ -95,7 +94,7 @@ class GraderContext:
     limits: Limits = field(default_factory=Limits)
 
 
-class Grader(Frozen, ABC):
+class Grader(FrozenModel, ABC):
     """Grade answers.
 
     A grader is frozen plain data. Its ``type`` names its class in :data:`ftkit.graders.GRADERS`. The JSON of OpenAI's

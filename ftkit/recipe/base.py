@@ -17,7 +17,7 @@ from ftkit.graders import Grader
 from ftkit.recipe.adapters import ADAPTERS, Adapter, LoRA
 from ftkit.recipe.adapters.base import Auto
 from ftkit.recipe.field_docs import with_fields
-from ftkit.schema import Declared
+from ftkit.schema import DeclaredModel
 from ftkit.schema.registered_field import RegisteredField
 
 __all__ = ["AnyAdapter", "Grading", "Recipe", "RecipeFacts"]
@@ -58,7 +58,7 @@ class Grading:
     embedder: str | None = None
 
 
-class Recipe(Declared):
+class Recipe(DeclaredModel):
     """Base of the recipes: what to train, frozen, fingerprinted, and the same as YAML.
 
     A subclass is one kind of training. It declares ``kind`` (the name registered in :data:`ftkit.recipe.LOSSES`) and

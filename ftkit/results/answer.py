@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ftkit.schema import Declared
+from ftkit.schema import DeclaredModel
 
 __all__ = ["Answer", "FinishReason", "Sampling"]
 
@@ -15,7 +15,7 @@ FinishReason = Literal["stop", "length", "tool_calls", "error"]
 """Why an answer ended: the model ended its turn, ran into the token limit, called a tool, or could not be asked."""
 
 
-class Sampling(Declared):
+class Sampling(DeclaredModel):
     """How answers are drawn. The default is greedy, so that the same model gives the same answer twice."""
 
     max_output_tokens: int = Field(default=512, ge=1, description="the longest answer, in tokens of the model")

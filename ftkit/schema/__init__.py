@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ftkit.schema.choice_output import ChoiceOutput
 from ftkit.schema.class_lookup import load_class
-from ftkit.schema.declared_model import Declared
+from ftkit.schema.frozen_model import DeclaredModel, FrozenModel
 from ftkit.schema.json_output import JsonOutput
 from ftkit.schema.output import Output
 from ftkit.schema.output_spec import AnyOutput, output_of
@@ -18,7 +18,8 @@ from ftkit.schema.text_output import TextOutput
 __all__ = [
     "AnyOutput",
     "ChoiceOutput",
-    "Declared",
+    "DeclaredModel",
+    "FrozenModel",
     "JsonOutput",
     "Output",
     "TextOutput",

@@ -19,8 +19,8 @@ from typing_extensions import override
 
 from ftkit.errors import ConfigError
 from ftkit.registry import Registry
-from ftkit.schema.declared_model import Declared
 from ftkit.schema.equality import normalised, same_value, same_value_normalised
+from ftkit.schema.frozen_model import DeclaredModel
 
 __all__ = [
     "COMPARATORS",
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 
-class Comparator(Declared):
+class Comparator(DeclaredModel):
     """How far an answer agrees with its target, from 0 to 1.
 
     A subclass sets ``kind`` to the name under which it is registered, and implements :meth:`agreement`.

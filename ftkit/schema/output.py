@@ -9,13 +9,13 @@ from typing import Any, Self
 from pydantic import ConfigDict, ValidationError
 
 from ftkit.errors import OutputError
-from ftkit.schema.frozen_model import Frozen
+from ftkit.schema.frozen_model import FrozenModel
 from ftkit.schema.validation_errors import config_error
 
 __all__ = ["Output"]
 
 
-class Output(Frozen, ABC):
+class Output(FrozenModel, ABC):
     """What a valid answer is. Frozen plain data, told apart by ``kind``.
 
     Raises:

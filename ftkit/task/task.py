@@ -12,8 +12,7 @@ from pydantic import ConfigDict, PrivateAttr, ValidationError, field_validator
 
 from ftkit.errors import ConfigError
 from ftkit.files import canonical_digest, write_atomically
-from ftkit.schema import AnyOutput, ChoiceOutput, JsonOutput, TextOutput, output_of
-from ftkit.schema.frozen_model import Frozen
+from ftkit.schema import AnyOutput, ChoiceOutput, FrozenModel, JsonOutput, TextOutput, output_of
 from ftkit.schema.validation_errors import config_error
 from ftkit.task.message import Message
 from ftkit.task.schema_diff import first_difference
@@ -24,7 +23,7 @@ from ftkit.task.yaml import read_yaml, write_yaml
 __all__ = ["Task"]
 
 
-class Task(Frozen):
+class Task(FrozenModel):
     """Instructions, an input template and an output. Frozen; equal tasks have equal fingerprints.
 
         task = Task("Extract the visit record.", input="{note}", output=Visit)

@@ -7,12 +7,12 @@ from pydantic import ConfigDict, Field, SkipValidation
 from ftkit.data import Dataset
 from ftkit.evaluation.probes.canaries import Canary
 from ftkit.evaluation.request_runner import EvaluableModel
-from ftkit.schema import Declared
+from ftkit.schema import DeclaredModel
 
 __all__ = ["Probes"]
 
 
-class Probes(Declared):
+class Probes(DeclaredModel):
     """What to ask besides the task: ``ft.evaluate(model, test, probes=ft.Probes(train=train))``.
 
     Probes need answers only, so hosted models are probed too. The divergence from ``base`` and the loss on prose need

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from ftkit.errors import ConfigError
 from ftkit.recipe.field_docs import with_fields
 from ftkit.registry import Registry
-from ftkit.schema import Declared
+from ftkit.schema import DeclaredModel
 
 __all__ = ["ADAPTERS", "Adapter", "Auto", "Modules", "Quantization"]
 
@@ -48,7 +48,7 @@ class Quantization:
         return 4 + 8 / 64 + 32 / (64 * 256) if self.double_quant else 4 + 32 / 64
 
 
-class Adapter(Declared):
+class Adapter(DeclaredModel):
     """Base of the adapters. Frozen; :meth:`resolve` replaces every ``"auto"`` by a number.
 
     A subclass declares ``kind`` (the registered name) and its fields. It sets :attr:`tuner_class` and overrides
