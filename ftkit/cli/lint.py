@@ -27,7 +27,7 @@ from ftkit.cli.output_files import check_result_files, save_result
 if TYPE_CHECKING:
     from ftkit.data import Dataset
     from ftkit.linting import LintReport
-    from ftkit.linting.config import Configuration
+    from ftkit.linting.config import LintConfig
     from ftkit.task import Task
 
 __all__ = ["lint"]
@@ -96,13 +96,13 @@ def lint(
         raise typer.BadParameter("name the files to lint", param_hint="FILE")
     paths = check_result_files(output, more=(".sarif", ".txt"))
     from ftkit.linting import lint as look
-    from ftkit.linting.config import configuration
+    from ftkit.linting.config import load_lint_config
     from ftkit.recipe import load_recipe
     from ftkit.results.lint_report import LintReport
 
     if format_ not in LintReport.forms():
         raise typer.BadParameter(f'"{format_}" is none of {", ".join(LintReport.forms())}', param_hint="--format")
-    known = configuration()
+    known = load_lint_config()
     grave = _severity(fail_on or known.fail_on)
     asked = read_task(task or known.task)
     given = Columns(
@@ -140,11 +140,11 @@ def lint(
 
 
 def _tell(code: str | None, form: str) -> None:
-    from ftkit.linting import known_rules, rule_of
+    from ftkit.linting import find_rule, known_rules
     from ftkit.render.lint_rules import explained, rules_list, rules_page
 
     if code is not None:
-        typer.echo(explained(rule_of(code)))
+        typer.echo(explained(find_rule(code)))
     elif form == "markdown":
         typer.echo(rules_page(known_rules().values()), nl=False)
     else:
@@ -155,9 +155,9 @@ def _tell(code: str | None, form: str) -> None:
 def _opened(given: Columns, files: Sequence[Path], task: Task | None) -> Dataset:
     from dataclasses import replace
 
-    from ftkit.linting.open_files import open_anyway
+    from ftkit.linting.mixed_formats import open_for_lint
 
-    return open_anyway(lambda name: replace(given, format=name).load(files, task), given.format)
+    return open_for_lint(lambda name: replace(given, format=name).load(files, task), given.format)
 
 
 def _split(codes: Codes) -> list[str]:
@@ -173,16 +173,16 @@ def _severity(name: str) -> str:
 
 
 def _mend(
-    rows: Dataset, select: Sequence[str], ignore: Sequence[str], known: Configuration, *, write: bool
+    rows: Dataset, select: Sequence[str], ignore: Sequence[str], known: LintConfig, *, write: bool
 ) -> dict[str, Path]:
     """Show what is mended; of the files in which something is, the new ones by the names of the old."""
-    from ftkit.linting.fixing import Change, fix
-    from ftkit.linting.registry import chosen_rules
+    from ftkit.linting.fixing import LineChange, fix
+    from ftkit.linting.registry import select_rules
 
-    def tell(name: str, change: Change) -> None:
+    def tell(name: str, change: LineChange) -> None:
         typer.echo(f"--- {name}\n+++ {name}\n@@ -{change.line} +{change.line} @@\n-{change.before}\n+{change.after}")
 
-    codes = [rule.code for rule in chosen_rules(select, ignore)]
+    codes = [rule.code for rule in select_rules(select, ignore)]
     made: dict[str, Path] = {}
     for done in fix(rows, codes=codes, ignore_rows=known.ignore_rows, write=write, on_change=tell):
         if done.note:

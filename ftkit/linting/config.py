@@ -1,4 +1,4 @@
-"""What ``pyproject.toml`` says about linting: the table ``[tool.ftkit.lint]``."""
+"""Settings of the linter in ``pyproject.toml``: the table ``[tool.ftkit.lint]``."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ftkit.errors import ConfigError
 
-__all__ = ["Configuration", "configuration"]
+__all__ = ["LintConfig", "load_lint_config"]
 
 
-class Configuration(BaseModel):
-    """The table's keys; each is the command's option of that name."""
+class LintConfig(BaseModel):
+    """The keys of the table. Each has the name of a command-line option."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     select: list[str] = []
     ignore: list[str] = []
     ignore_rows: dict[str, list[str]] = Field(default={}, alias="ignore-rows")
-    """By row id, codes (or beginnings, or ``ALL``) that are not reported for that row."""
+    """By row id, codes (or prefixes, or ``ALL``) that are not reported for that row."""
     backends: list[str] = []
     fail_on: Literal["error", "warning", "info"] = Field(default="warning", alias="fail-on")
     task: Path | None = None
-    """From the folder of ``pyproject.toml``."""
+    """Relative to the folder of ``pyproject.toml``."""
     target: str | None = None
     chosen: str | None = None
     rejected: str | None = None
@@ -36,18 +36,24 @@ class Configuration(BaseModel):
     group: str | None = None
 
 
-def configuration(start: Path | None = None) -> Configuration:
-    """That of the nearest ``pyproject.toml`` at or above ``start`` (the current folder), or the defaults.
+def load_lint_config(start: Path | None = None) -> LintConfig:
+    """Load the settings from the nearest ``pyproject.toml``.
+
+    Args:
+        start: the folder to start from, and then its parents; the current folder by default.
+
+    Returns:
+        The settings; the defaults if there is no such file or no such table.
 
     Raises:
-        ConfigError: the file is not TOML, or the table has a key or a value that makes no sense.
+        ConfigError: the file is not valid TOML, or the table has an unknown key or an invalid value.
     """
     folder = (start or Path.cwd()).absolute()
     file = next(
         (each / "pyproject.toml" for each in (folder, *folder.parents) if (each / "pyproject.toml").is_file()), None
     )
     if file is None:
-        return Configuration()
+        return LintConfig()
     try:
         content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -58,11 +64,11 @@ def configuration(start: Path | None = None) -> Configuration:
         if not isinstance(table, dict):
             raise ConfigError(f"{file}: {name} must be a table, as in [tool.ftkit.lint]")
     try:
-        found = Configuration.model_validate(table)
+        config = LintConfig.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        keys = ", ".join(field.alias or name for name, field in Configuration.model_fields.items())
-        what = f"there is no such key; use {keys}" if first["type"] == "extra_forbidden" else first["msg"]
-        raise ConfigError(f"{file}: [tool.ftkit.lint] {where}: {what}") from None
-    return found if found.task is None else found.model_copy(update={"task": file.parent / found.task})
+        key = ".".join(map(str, first["loc"]))
+        keys = ", ".join(field.alias or name for name, field in LintConfig.model_fields.items())
+        problem = f"there is no such key; use {keys}" if first["type"] == "extra_forbidden" else first["msg"]
+        raise ConfigError(f"{file}: [tool.ftkit.lint] {key}: {problem}") from None
+    return config if config.task is None else config.model_copy(update={"task": file.parent / config.task})

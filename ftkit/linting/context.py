@@ -1,4 +1,4 @@
-"""What is linted for what purpose: everything that a rule may know besides the rows."""
+"""What a rule may know besides the rows: task, backends, recipe, options."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from ftkit.data.row_reader import Kind, Options
 from ftkit.recipe import Recipe
 from ftkit.task import Task
 
-__all__ = ["Setting"]
+__all__ = ["LintContext"]
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """The same for all rows.
+class LintContext:
+    """The purpose for which rows are linted, the same for all rows.
 
     Attributes:
-        task: of the training rows.
-        kind: demonstrations or preferences.
+        task: the task of the training rows.
+        kind: demonstrations, preferences or prompts.
         format: name of the rows' format.
         options: which columns mean what.
         rows: number of rows of each split.
-        backends: where they are to be trained, as ``"name:model"``; may be empty.
-        listed: of those, under which provider and name the catalogue has each.
-        recipe: what is to be trained; None when not said.
-        gradients: rows whose gradients are compared; 0: none.
-        eval_texts: of the test rows' long inputs, the first words and the whole: see rule U007.
+        backends: backends to train on, as ``"name:model"``; may be empty.
+        catalog_names: by backend, the provider and the model name under which the catalogue lists it.
+        recipe: the recipe to train with; None if unknown.
+        gradients: number of rows whose gradients rule G001 compares; 0: none.
+        test_inputs: inputs of test rows by their first words, each with its row number; see rule U007.
     """
 
     task: Task
@@ -35,12 +35,17 @@ class Setting:
     options: Options
     rows: Mapping[str, int]
     backends: tuple[str, ...] = ()
-    listed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    catalog_names: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     recipe: Recipe | None = None
     gradients: int = 0
-    eval_texts: Mapping[str, list[tuple[int, str]]] = field(default_factory=dict)
+    test_inputs: Mapping[str, list[tuple[int, str]]] = field(default_factory=dict)
 
     @property
-    def hosted(self) -> tuple[str, ...]:
+    def hosted_backends(self) -> tuple[str, ...]:
         """The backends that are not this machine."""
         return tuple(name for name in self.backends if name.partition(":")[0] != "local")
+
+    @property
+    def local_models(self) -> tuple[str, ...]:
+        """Models of the ``local:`` backends."""
+        return tuple(name.partition(":")[2] for name in self.backends if name.startswith("local:"))

@@ -1,77 +1,100 @@
-"""All rows together, as rules see them: facts in memory, the rows themselves on disk."""
+"""All rows together, as rules see them: features in memory, the rows themselves on disk."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ftkit.data import Dataset
 from ftkit.errors import Place
-from ftkit.linting.context import Setting
-from ftkit.linting.row_features import Facts, Hashes
-from ftkit.linting.row_view import Seen
-from ftkit.linting.scan import see
+from ftkit.linting.context import LintContext
+from ftkit.linting.near_duplicates import SimilarPair, find_near_duplicates
+from ftkit.linting.row_features import RowFeatures
+from ftkit.linting.row_view import RowRange, RowView, read_rows
 
-if TYPE_CHECKING:
-    from ftkit.linting.near_duplicates import Pair
+__all__ = ["Corpus"]
 
-__all__ = ["Whole", "same"]
+_CACHED_ROWS = 2_000
+"""Rows that stay in memory once they were read again."""
 
 
-class Whole:
-    """The rows of all splits, numbered through.
+class Corpus:
+    """The rows of all splits, numbered consecutively.
+
+    Args:
+        data: name and rows of each split, the training rows first.
+        features: features of all rows.
+        context: what the rows are linted for.
 
     Attributes:
-        facts: see :class:`~ftkit.linting.row_features.Facts`.
-        setting: what they are linted for.
+        features: see :class:`~ftkit.linting.row_features.RowFeatures`.
+        context: what the rows are linted for.
         splits: names of the splits, in order.
     """
 
-    def __init__(self, data: Sequence[tuple[str, Dataset]], facts: Facts, setting: Setting) -> None:
+    def __init__(self, data: Sequence[tuple[str, Dataset]], features: RowFeatures, context: LintContext) -> None:
         self._data = [rows for _, rows in data]
         self._bounds = [0, *accumulate(len(rows) for rows in self._data)]
-        self.facts = facts
-        self.setting = setting
+        self._views: OrderedDict[int, RowView] = OrderedDict()
+        self.features = features
+        self.context = context
         self.splits = tuple(name for name, _ in data)
 
-    def split(self, number: int) -> str:
-        """The split that a row is in."""
-        return self.splits[bisect_right(self._bounds, number) - 1]
-
     @cached_property
-    def split_of(self) -> NDArray[np.uint8]:
-        """Of each row the number of its split."""
+    def split_index(self) -> NDArray[np.uint8]:
+        """Index of the split of each row, uint8 [rows]; 0 is the training split."""
         return np.repeat(np.arange(len(self._data), dtype=np.uint8), [len(rows) for rows in self._data])
 
     @cached_property
     def training(self) -> slice:
-        """The rows that are trained on: the first split."""
+        """The training rows: the first split."""
         return slice(0, self._bounds[1])
 
     @cached_property
     def readable(self) -> NDArray[np.bool_]:
-        """Which rows can be used."""
-        return np.asarray(self.facts.whole != 0)
+        """Which rows can be used, bool [rows]."""
+        return np.asarray(self.features.content != 0)
 
-    def seen(self, number: int) -> Seen:
-        """The row itself, read again."""
-        split = bisect_right(self._bounds, number) - 1
-        return see(self._data[split], number - self._bounds[split], number, self.splits[split])
+    def view(self, number: int) -> RowView:
+        """Read a row again. The last rows read stay in memory.
+
+        Args:
+            number: number of the row among all rows.
+
+        Returns:
+            The row.
+        """
+        if number in self._views:
+            self._views.move_to_end(number)
+            return self._views[number]
+        split, at = self._locate(number)
+        view = next(read_rows(RowRange(self._data[split], self.splits[split], at, at + 1, number)))
+        self._views[number] = view
+        if len(self._views) > _CACHED_ROWS:
+            self._views.popitem(last=False)
+        return view
 
     def place(self, number: int) -> Place:
-        """Where a row is."""
-        split = bisect_right(self._bounds, number) - 1
-        return self._data[split].place(number - self._bounds[split])
+        """Return file and line of a row.
+
+        Args:
+            number: number of the row among all rows.
+
+        Returns:
+            The place.
+        """
+        split, at = self._locate(number)
+        return self._data[split].place(at)
 
     @property
     def training_bytes(self) -> int:
-        """About how large the training rows are: their share of the files that they stand in."""
+        """Size of the training rows: their share of the files that hold them."""
         data = self._data[0]
         return sum(path.stat().st_size for path in data.sources) * len(data) // max(1, data.rows_in_sources)
 
@@ -81,26 +104,11 @@ class Whole:
         return tuple(dict.fromkeys(name for rows in self._data for name in rows.source_names))
 
     @cached_property
-    def similar(self) -> list[Pair]:
-        """Pairs of rows with inputs that are nearly the same: see :mod:`ftkit.linting.near_duplicates`."""
-        from ftkit.linting.near_duplicates import similar_pairs
+    def near_duplicates(self) -> list[SimilarPair]:
+        """Pairs of rows with nearly the same input; see :mod:`ftkit.linting.near_duplicates`."""
+        return find_near_duplicates(self.features, lambda number: self.view(number).input_words)
 
-        return similar_pairs(self)
-
-
-def same(values: Hashes, rows: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.int64]]:
-    """Numbers of the rows that have a value in common, group by group, each in ascending order; 0 is no value.
-
-    Args:
-        values: one of each row.
-        rows: only these rows.
-    """
-    numbers = np.arange(len(values), dtype=np.int64) if rows is None else rows
-    chosen = values if rows is None else values[rows]
-    order = np.argsort(chosen, kind="stable")
-    ordered = chosen[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.empty(0, dtype=np.int64)
-    ends = np.r_[starts[1:], len(ordered)]
-    several = (ends - starts > 1) & (ordered[starts] != 0) if len(starts) else np.empty(0, dtype=bool)
-    for start, end in zip(starts[several].tolist(), ends[several].tolist(), strict=True):
-        yield numbers[order[start:end]]
+    def _locate(self, number: int) -> tuple[int, int]:
+        """The index of a row's split, and its position in it."""
+        split = bisect_right(self._bounds, number) - 1
+        return split, number - self._bounds[split]

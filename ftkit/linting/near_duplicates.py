@@ -1,4 +1,4 @@
-"""Rows whose inputs are nearly the same: MinHash finds candidates, the rows themselves decide.
+"""Rows whose inputs are nearly the same: MinHash finds candidates, and the texts themselves decide.
 
 Source of the method: A. Broder, "On the resemblance and containment of documents" (1997), and the banding of J.
 Leskovec, A. Rajaraman, J. Ullman, "Mining of Massive Datasets", chapter 3.
@@ -6,36 +6,35 @@ Leskovec, A. Rajaraman, J. Ullman, "Mining of Massive Datasets", chapter 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ftkit.linting.row_features import RowFeatures
 from ftkit.linting.text_normalization import shingles
 
-if TYPE_CHECKING:
-    from ftkit.linting.corpus import Whole
+__all__ = ["SIMILARITY_THRESHOLD", "SimilarPair", "find_near_duplicates"]
 
-__all__ = ["THRESHOLD", "Pair", "similar_pairs"]
-
-THRESHOLD = 0.8
-"""Jaccard similarity of the shingles from which on two inputs are nearly the same."""
+SIMILARITY_THRESHOLD = 0.8
+"""Jaccard similarity of the shingles from which two inputs are nearly the same."""
 _BANDS, _DEPTH = 12, 5
-"""Of two inputs with similarity s a band agrees with probability s**5: at 0.8 one of twelve does in 99.1 % of cases."""
-_PROMISING = 0.6
-"""Share of equal sketch values from which on the rows are read and compared. At 0.8 it is missed in 0.01 %."""
-_MAX_READ = 100_000
-"""Pairs that are compared by reading. Beyond them, the sketches decide."""
+"""A band agrees with probability s**5 at similarity s: at 0.8, one of twelve bands does in 99.1 % of cases."""
+_CANDIDATE_SHARE = 0.6
+"""Share of equal MinHash values from which the texts are compared. A pair at 0.8 is missed in 0.01 % of cases."""
+_MAX_COMPARED = 100_000
+"""Pairs whose texts are compared. Beyond them, the MinHash values decide."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Two rows, the first being the earlier one.
+class SimilarPair:
+    """Two rows with nearly the same input.
 
     Attributes:
-        similarity: Jaccard similarity of the shingles of their inputs.
+        first: number of the earlier row.
+        second: number of the later row.
+        similarity: Jaccard similarity of the shingles of their inputs, from 0 to 1.
     """
 
     first: int
@@ -43,78 +42,68 @@ class Pair:
     similarity: float
 
 
-def similar_pairs(whole: Whole) -> list[Pair]:
-    """Rows that have an earlier one with nearly the same input, each with that row; not those with the same input.
+def find_near_duplicates(features: RowFeatures, input_words: Callable[[int], list[str]]) -> list[SimilarPair]:
+    """Find rows that have an earlier row with nearly, but not exactly, the same input.
 
-    Of a cluster of n rows there are about n pairs, not n²: each row is compared with the first one in its buckets.
+    A cluster of n rows gives about n pairs, not n²: each row is compared with the first row in its buckets.
+
+    Args:
+        features: features of all rows.
+        input_words: gives the words of the input of a row by its number.
+
+    Returns:
+        For each such row the pair with its most similar earlier row; no pair if ``features`` has no MinHash values.
     """
-    sketches = whole.facts.sketches
-    if sketches is None:
+    if features.minhash is None:
         return []
-    rows = np.flatnonzero(sketches.any(axis=1))
-    # Rows with one and the same normalised input have the same sketch: one of them stands for all.
-    _, firsts = np.unique(whole.facts.normal_input[rows], return_index=True)
+    rows = np.flatnonzero(features.minhash.any(axis=1))
+    # Rows with the same normalized input have the same sketch: the first stands for all.
+    _, firsts = np.unique(features.normalized_input[rows], return_index=True)
     rows = rows[np.sort(firsts)]
-    pairs = []
-    shown: dict[int, frozenset[str]] = {}
-    for read, (first, second, likely) in enumerate(_promising(whole, sketches, _candidates(sketches, rows))):
-        similarity = likely
-        if read < _MAX_READ:
-            similarity = _jaccard(_shingles(whole, first, shown), _shingles(whole, second, shown))
-        if similarity >= THRESHOLD:
-            pairs.append(Pair(first, second, similarity))
-    return _one_each(pairs)
+    best: dict[int, SimilarPair] = {}
+    candidates = _similar_sketches(features.system, features.minhash, _candidates(features.minhash, rows))
+    for compared, (first, second, estimate) in enumerate(candidates):
+        similarity = estimate
+        if compared < _MAX_COMPARED:
+            similarity = _jaccard(shingles(input_words(first)), shingles(input_words(second)))
+        if similarity >= SIMILARITY_THRESHOLD and (second not in best or similarity > best[second].similarity):
+            best[second] = SimilarPair(first, second, similarity)
+    return sorted(best.values(), key=lambda pair: (pair.second, pair.first))
 
 
-def _promising(
-    whole: Whole, sketches: NDArray[np.uint32], pairs: NDArray[np.int64]
+def _similar_sketches(
+    system: NDArray[np.uint64], minhash: NDArray[np.uint32], pairs: NDArray[np.int64]
 ) -> Iterator[tuple[int, int, float]]:
-    """The pairs whose sketches are alike and whose instructions are the same, with the likely similarity."""
-    system = whole.facts.system
+    """The pairs with similar MinHash values and the same instructions, with the estimated similarity."""
     for start in range(0, len(pairs), 50_000):
         first, second = pairs[start : start + 50_000].T
-        likely = np.mean(sketches[first] == sketches[second], axis=1)
-        for at in np.flatnonzero((likely >= _PROMISING) & (system[first] == system[second])).tolist():
-            yield int(first[at]), int(second[at]), float(likely[at])
+        estimate = np.mean(minhash[first] == minhash[second], axis=1)
+        similar = np.flatnonzero((estimate >= _CANDIDATE_SHARE) & (system[first] == system[second]))
+        for at in similar.tolist():
+            yield int(first[at]), int(second[at]), float(estimate[at])
 
 
-def _candidates(sketches: NDArray[np.uint32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def _candidates(minhash: NDArray[np.uint32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """[pairs, 2] rows that share a band, each pair once, sorted."""
-    found: list[NDArray[np.int64]] = []
+    pairs_by_band: list[NDArray[np.int64]] = []
     for band in range(_BANDS):
-        part = sketches[rows, band * _DEPTH : (band + 1) * _DEPTH].astype(np.uint64)
-        mixed = np.zeros(len(rows), dtype=np.uint64)
+        values = minhash[rows, band * _DEPTH : (band + 1) * _DEPTH].astype(np.uint64)
+        bucket = np.zeros(len(rows), dtype=np.uint64)
         for column in range(_DEPTH):  # wraps around, which is what a hash does
-            mixed = (mixed ^ part[:, column]) * np.uint64(0x9E3779B97F4A7C15)
-            mixed ^= mixed >> np.uint64(29)
-        order = np.argsort(mixed, kind="stable")
-        ordered = mixed[order]
+            bucket = (bucket ^ values[:, column]) * np.uint64(0x9E3779B97F4A7C15)
+            bucket ^= bucket >> np.uint64(29)
+        order = np.argsort(bucket, kind="stable")
+        ordered = bucket[order]
         new = np.r_[True, ordered[1:] != ordered[:-1]] if len(ordered) else np.empty(0, dtype=bool)
-        # Of each row in a bucket of several: the bucket's first row.
+        # For each row in a bucket of several: the first row of the bucket.
         leader = order[np.flatnonzero(new)[np.cumsum(new) - 1]] if len(ordered) else order
         pairs = np.stack([rows[leader], rows[order]], axis=1)[~new]
-        found.append(np.sort(pairs, axis=1))
-    joined = np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
+        pairs_by_band.append(np.sort(pairs, axis=1))
+    joined = np.concatenate(pairs_by_band) if pairs_by_band else np.empty((0, 2), dtype=np.int64)
     return np.unique(joined, axis=0)
 
 
-def _shingles(whole: Whole, number: int, shown: dict[int, frozenset[str]]) -> frozenset[str]:
-    if number not in shown:
-        if len(shown) >= 2_000:
-            shown.clear()
-        shown[number] = frozenset(shingles(whole.seen(number).input_words))
-    return shown[number]
-
-
-def _jaccard(one: frozenset[str], other: frozenset[str]) -> float:
-    union = len(one | other)
-    return len(one & other) / union if union else 0.0
-
-
-def _one_each(pairs: list[Pair]) -> list[Pair]:
-    """Of each later row, its most similar partner."""
-    best: dict[int, Pair] = {}
-    for pair in pairs:
-        if pair.second not in best or pair.similarity > best[pair.second].similarity:
-            best[pair.second] = pair
-    return sorted(best.values(), key=lambda pair: (pair.second, pair.first))
+def _jaccard(first: Sequence[str], second: Sequence[str]) -> float:
+    left, right = frozenset(first), frozenset(second)
+    union = len(left | right)
+    return len(left & right) / union if union else 0.0

@@ -1,4 +1,4 @@
-"""Sweeping in several processes."""
+"""Scanning rows in several processes."""
 
 from __future__ import annotations
 
@@ -12,76 +12,88 @@ from itertools import pairwise
 from typing import IO, Any, Literal, cast
 
 from ftkit.errors import FtkitError
-from ftkit.linting.context import Setting
+from ftkit.linting.context import LintContext
+from ftkit.linting.row_view import RowRange
 from ftkit.linting.rule import Rule
-from ftkit.linting.scan import Stretch, Swept, sweep
+from ftkit.linting.scan import ScanOptions, ScanResult, scan
 
-__all__ = ["Workers", "sweep_all"]
+__all__ = ["Workers", "scan_all"]
 
 Workers = int | Literal["auto"]
 
-_WORTHWHILE = 20_000
-"""Rows a process must have for its start to pay."""
+_MIN_ROWS = 20_000
+"""Rows per process from which starting it saves time."""
 
 
-def sweep_all(
-    stretches: Sequence[Stretch],
+def scan_all(
+    ranges: Sequence[RowRange],
     rules: Sequence[Rule],
-    setting: Setting,
+    context: LintContext,
+    options: ScanOptions,
     *,
-    keep: int,
-    sketches: bool,
     workers: Workers,
-) -> list[Swept]:
-    """What :func:`sweep` gives for each stretch, or for pieces of it, in order.
+) -> list[ScanResult]:
+    """Scan ranges of rows, in several processes where that saves time.
 
-    Several processes are used where there are rows enough, and where what they need can be sent: not a rule or an
-    output class that stands in the script itself, which other processes cannot import.
+    One process is used if the job cannot be sent to another: a rule or an output class that is defined in the script
+    itself, which other processes cannot import.
+
+    Args:
+        ranges: the rows.
+        rules: the rules.
+        context: what the rows are linted for.
+        options: how to scan.
+        workers: processes; ``"auto"`` is one a core if there are enough rows.
+
+    Returns:
+        A result for each range, or for parts of it, in order.
+
+    Raises:
+        FtkitError: a process failed.
     """
-    rows = sum(one.stop - one.start for one in stretches)
-    count = max(1, min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 16))
-    count = max(1, min(count, rows // _WORTHWHILE)) if workers == "auto" else max(1, workers)
+    total = sum(rows.stop - rows.start for rows in ranges)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = max(1, min(cores, 16, total // _MIN_ROWS) if workers == "auto" else workers)
     if count > 1:
-        pieces = [
-            piece for one in stretches for piece in _cut(one, max(1, round(count * (one.stop - one.start) / rows)))
+        parts = [
+            part for rows in ranges for part in _split(rows, max(1, round(count * (rows.stop - rows.start) / total)))
         ]
-        options = {"keep": keep, "sketches": sketches}
-        jobs = [_packed(((piece, rules, setting), options)) for piece in pieces]
-        ready = [job for job in jobs if job is not None]
-        if len(ready) == len(jobs):
+        jobs = [_pickled((part, rules, context, options)) for part in parts]
+        sendable = [job for job in jobs if job is not None]
+        if len(sendable) == len(jobs):
             with ThreadPoolExecutor(count) as pool:
-                return list(pool.map(_ask, ready))
-    return [sweep(one, rules, setting, keep=keep, sketches=sketches) for one in stretches]
+                return list(pool.map(_run, sendable))
+    return [scan(rows, rules, context, options) for rows in ranges]
 
 
-def _cut(stretch: Stretch, pieces: int) -> list[Stretch]:
-    size = stretch.stop - stretch.start
-    edges = [stretch.start + size * at // pieces for at in range(pieces + 1)]
+def _split(rows: RowRange, parts: int) -> list[RowRange]:
+    size = rows.stop - rows.start
+    edges = [rows.start + size * number // parts for number in range(parts + 1)]
     return [
-        Stretch(stretch.data, stretch.split, start, stop, stretch.first + start - stretch.start)
-        for start, stop in pairwise(edges)
+        RowRange(rows.data, rows.split, start, stop, rows.first + start - rows.start) for start, stop in pairwise(edges)
     ]
 
 
-def _packed(job: Any) -> bytes | None:
-    """The job as bytes; None when another process could not read it."""
+def _pickled(job: Any) -> bytes | None:
+    """The job as bytes; None if another process could not read it."""
     try:
-        packed = pickle.dumps(job, protocol=5)
+        pickled = pickle.dumps(job, protocol=5)
     except (pickle.PicklingError, AttributeError, TypeError):
         return None
-    return None if b"__main__" in packed else packed
+    return None if b"__main__" in pickled else pickled
 
 
-def _ask(job: bytes) -> Swept:
+def _run(job: bytes) -> ScanResult:
+    """Run a job in a process of its own."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "ftkit.linting.scan_worker"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
-        to, back = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+        stdin, stdout = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
         try:
-            with to:
-                to.write(pickle.dumps(sys.path, protocol=5))
-                to.write(job)
-            result: Swept | FtkitError = pickle.load(back)  # noqa: S301  the process is ours
+            with stdin:
+                stdin.write(pickle.dumps(sys.path, protocol=5))
+                stdin.write(job)
+            result: ScanResult | FtkitError = pickle.load(stdout)  # noqa: S301  the process is ours
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             raise FtkitError(f"a process of the linter ended early (exit status {process.wait()})") from None
     if isinstance(result, FtkitError):

@@ -1,36 +1,43 @@
-"""A row as rules see it: read or not, with what they ask of it worked out once."""
+"""A row as rules see it: read or not, with derived texts computed once."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ftkit.data import Dataset
 from ftkit.data.formats import text_content
 from ftkit.data.row import Row
 from ftkit.data.row_reader import Options, lookup
 from ftkit.errors import DataError, OutputError, Place
-from ftkit.linting.text_normalization import normalised, words_of
+from ftkit.linting.text_normalization import normalize, words_of
 from ftkit.schema.json_path import json_path
 from ftkit.task import Message, Task
 
-__all__ = ["INSTRUCTIONS", "Seen"]
+__all__ = ["INSTRUCTION_ROLES", "RowRange", "RowView", "ignored_codes", "read_rows"]
 
-INSTRUCTIONS = ("system", "developer")
+INSTRUCTION_ROLES = ("system", "developer")
+"""Roles of turns that hold instructions."""
+
+_IGNORE_COLUMN = "ftkit_ignore"
+"""Column with codes of rules that are not reported for the row: a list, or a text with commas."""
 
 
-class Seen:
-    """One row.
+class RowView:
+    """One row, with what rules ask of it computed on first use.
 
     Attributes:
-        number: of the row in the whole that is linted, from 0.
+        number: number of the row among all linted rows, from 0.
         split: ``train`` or ``test``.
         place: file and line.
-        columns: as read; empty when even that failed.
-        row: the row, or None when it cannot be used.
-        error: why not.
-        in_tokens: what the rules on tokens have worked out, by model.
+        columns: the columns as read; empty if the line could not be parsed.
+        row: the row, or None if it cannot be used.
+        error: why the row cannot be used.
+        task: the task of the rows.
+        tokenized: by model, what the rules on tokens have computed.
     """
 
     def __init__(
@@ -51,12 +58,12 @@ class Seen:
         self.row = row
         self.error = error
         self.task = task
-        self.in_tokens: dict[str, Any] = {}
+        self.tokenized: dict[str, Any] = {}
         self._options = options
 
     @cached_property
     def output_error(self) -> OutputError | None:
-        """What the task's output has against the answer, when that is why the row cannot be used."""
+        """Why the task's output refuses the answer, if that is why the row cannot be used."""
         cause = None if self.error is None else self.error.__cause__
         return cause if isinstance(cause, OutputError) else None
 
@@ -67,33 +74,36 @@ class Seen:
 
     @cached_property
     def input(self) -> str:
-        """What is asked, without the instructions: all turns of the prompt but the system's, one a paragraph."""
+        """The prompt without its instructions: the text of each turn, one a paragraph."""
         if self.row is None:
             return ""
-        asked = [text_content(turn) or "" for turn in self.row.prompt if turn["role"] not in INSTRUCTIONS]
-        return asked[0] if len(asked) == 1 else "\n".join(asked)
+        texts = [text_content(turn) or "" for turn in self.row.prompt if turn["role"] not in INSTRUCTION_ROLES]
+        return texts[0] if len(texts) == 1 else "\n".join(texts)
 
     @cached_property
     def input_words(self) -> list[str]:
+        """Normalised words of :attr:`input`."""
         return words_of(self.input)
 
     @cached_property
-    def normalised_input(self) -> str:
-        return normalised(self.input_words, self.input)
+    def normalized_input(self) -> str:
+        """:attr:`input` without case, punctuation and whitespace."""
+        return normalize(self.input_words, self.input)
 
     @cached_property
     def answer(self) -> str:
-        """The text that is learned: of the final answer, in ftkit's canonical form where a column holds it."""
+        """Text of the final answer; in ftkit's canonical form if a column holds the answer."""
         completion = None if self.row is None else self.row.completion
         return "" if completion is None else text_content(completion) or ""
 
     @cached_property
     def answer_words(self) -> list[str]:
+        """Normalised words of :attr:`answer`."""
         return words_of(self.answer)
 
     @cached_property
-    def written(self) -> str | None:
-        """The answer as the file has it, also of rows that cannot be used; None when it is no text there."""
+    def written_answer(self) -> str | None:
+        """The answer as the file has it, also of rows that cannot be used; None if it is not text there."""
         column = self._options.target or self._options.chosen
         if column is not None:
             try:
@@ -106,10 +116,10 @@ class Seen:
         return self.output_error.text if self.output_error is not None else None
 
     @cached_property
-    def wanted(self) -> str | None:
-        """The answer as one text, also of rows that cannot be used: as written, else the JSON of what is there."""
-        if self.written is not None:
-            return self.written
+    def answer_text(self) -> str | None:
+        """The answer as text, also of rows that cannot be used: as written, else as the JSON of the column."""
+        if self.written_answer is not None:
+            return self.written_answer
         column = self._options.target or self._options.chosen
         try:
             value = None if column is None else lookup(self.columns, column)
@@ -119,7 +129,7 @@ class Seen:
 
     @cached_property
     def value(self) -> Any:
-        """The answer as plain JSON data when it is an object or a list, with or without a schema; else None."""
+        """The answer as plain JSON data if it is an object or a list, with or without a schema; else None."""
         if self.row is None:
             return None
         if isinstance(self.row.target, dict | list):
@@ -133,24 +143,29 @@ class Seen:
         return None
 
     @cached_property
-    def leaves(self) -> list[tuple[str, Any]]:
-        """Every value of :attr:`value` that is neither object nor list, with its path; list items share ``[*]``."""
-        return [] if self.value is None else list(_leaves(self.value, ()))
+    def leaf_values(self) -> list[tuple[str, Any]]:
+        """Every value in :attr:`value` that is neither object nor list, with its path; list items share ``[*]``."""
+        return [] if self.value is None else list(_leaf_values(self.value, ()))
 
     @cached_property
     def all_text(self) -> str:
-        """All of :meth:`texts`, one a line: to see quickly that there is nothing to look for."""
+        """All of :meth:`texts`, one a line: a quick test whether a pattern can occur."""
         return "\n".join(text for _, text in self.texts())
 
     @cached_property
     def all_text_lowered(self) -> str:
+        """:attr:`all_text` in lower case."""
         return self.all_text.lower()
 
     def texts(self) -> Iterator[tuple[str, str]]:
-        """Every text of the row with the place in it: the turns, the worse answer, and arguments of calls."""
+        """Yield every text of the row: the turns, the rejected answer, and arguments of tool calls.
+
+        Yields:
+            The path in the row, e.g. ``messages[1].content``, and the text.
+        """
         if self.row is None:
-            if self.wanted is not None:
-                yield "answer", self.wanted
+            if self.answer_text is not None:
+                yield "answer", self.answer_text
             return
         for number, turn in enumerate(self.row.messages):
             yield from _texts(turn, f"messages[{number}]")
@@ -158,20 +173,71 @@ class Seen:
             yield from _texts(self.row.rejected, "rejected")
 
 
-def _texts(turn: Message, where: str) -> Iterator[tuple[str, str]]:
+@dataclass(frozen=True, slots=True)
+class RowRange:
+    """A range of rows of a dataset.
+
+    Attributes:
+        data: the dataset.
+        split: name of the split that it is.
+        start: first row of the range in ``data``.
+        stop: row after the last one.
+        first: number of the first row of the range among all linted rows.
+    """
+
+    data: Dataset
+    split: str
+    start: int
+    stop: int
+    first: int
+
+
+def read_rows(rows: RowRange) -> Iterator[RowView]:
+    """Read the rows of a range, in the order of the files.
+
+    Args:
+        rows: the range.
+
+    Yields:
+        Each row, also those that cannot be used.
+    """
+    data = rows.data
+    numbered = enumerate(data[rows.start : rows.stop].attempts(), start=rows.first)
+    for number, (place, columns, outcome) in numbered:
+        row, error = (None, outcome) if isinstance(outcome, DataError) else (outcome, None)
+        yield RowView(number, rows.split, place, columns, row, error, data.task, data.options)
+
+
+def ignored_codes(columns: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the codes in a row's column ``ftkit_ignore``.
+
+    Args:
+        columns: the columns of the row as read.
+
+    Returns:
+        Codes, prefixes of codes or ``ALL``, in upper case; empty without such a column.
+    """
+    given = columns.get(_IGNORE_COLUMN)
+    if not given:
+        return ()
+    codes = given.split(",") if isinstance(given, str) else given if isinstance(given, list) else []
+    return tuple(code.strip().upper() for code in codes if isinstance(code, str) and code.strip())
+
+
+def _texts(turn: Message, path: str) -> Iterator[tuple[str, str]]:
     text = text_content(turn)
     if text:
-        yield f"{where}.content", text
+        yield f"{path}.content", text
     for number, call in enumerate(turn.get("tool_calls") or ()):
-        yield f"{where}.tool_calls[{number}]", call["function"]["arguments"]
+        yield f"{path}.tool_calls[{number}]", call["function"]["arguments"]
 
 
-def _leaves(value: Any, steps: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+def _leaf_values(value: Any, steps: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for name, item in value.items():
-            yield from _leaves(item, (*steps, name))
+            yield from _leaf_values(item, (*steps, name))
     elif isinstance(value, list):
         for item in value:
-            yield from _leaves(item, (*steps, "*"))
+            yield from _leaf_values(item, (*steps, "*"))
     else:
         yield json_path(steps).replace('["*"]', "[*]"), value

@@ -1,115 +1,111 @@
-"""One pass over a stretch of rows: every rule on each row, and what is kept of it."""
+"""One pass over a range of rows: the rules on single rows, the counts, and the features of each row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from ftkit.data import Dataset
-from ftkit.errors import DataError
-from ftkit.linting.context import Setting
-from ftkit.linting.counter import Tally
-from ftkit.linting.finding import Found
-from ftkit.linting.row_features import Facts, FactsBuilder
-from ftkit.linting.row_view import Seen
-from ftkit.linting.rule import RowRule, Rule, TallyRule
+from ftkit.linting.context import LintContext
+from ftkit.linting.finding import RuleFindings
+from ftkit.linting.row_features import RowFeatures, RowFeaturesBuilder
+from ftkit.linting.row_view import RowRange, RowView, ignored_codes, read_rows
+from ftkit.linting.rule import RowRule, Rule, VariantRule
+from ftkit.linting.variant_counter import VariantCounter
 
-__all__ = ["Stretch", "Swept", "ignored_codes", "rows_of", "see", "sweep"]
-
-IGNORE = "ftkit_ignore"
-"""Column of a row that holds codes (a list, or a text with commas) of rules that shall not look at it."""
+__all__ = ["ScanOptions", "ScanResult", "is_ignored", "scan"]
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Rows to sweep: ``start`` to ``stop`` of a dataset, numbered from ``first`` in the whole."""
+class ScanOptions:
+    """How rows are scanned.
 
-    data: Dataset
-    split: str
-    start: int
-    stop: int
-    first: int
+    Attributes:
+        keep: findings of each rule that are kept whole; all are counted.
+        minhash: whether to compute MinHash sketches.
+        ignore_rows: by row id, codes (or prefixes, or ``ALL``) that are not reported for the row.
+    """
+
+    keep: int
+    minhash: bool
+    ignore_rows: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def ignored(self, view: RowView) -> tuple[str, ...]:
+        """Return the codes that are not reported for a row.
+
+        Args:
+            view: the row.
+
+        Returns:
+            Codes or prefixes in upper case, from the row's own column and from :attr:`ignore_rows`.
+        """
+        by_id = self.ignore_rows.get(view.row.id, ()) if self.ignore_rows and view.row is not None else ()
+        return (*ignored_codes(view.columns), *map(str.upper, by_id))
 
 
 @dataclass(slots=True)
-class Swept:
-    """What a sweep gives.
+class ScanResult:
+    """What a pass over a range of rows gives.
 
     Attributes:
-        found: of each rule, what it found; at most ``keep`` of it.
-        flagged: of each rule, the numbers of all rows that it found something in.
-        tallies: counts of the tally rules.
-        facts: of every row.
-        ignores: codes that rows say are not for them.
+        findings: findings of the rules on single rows, by code.
+        counters: counts of the rules on variants, by code.
+        features: features of every row.
+        ignores: by row number, the codes that are not reported for the row.
     """
 
-    found: dict[str, list[Found]]
-    flagged: dict[str, list[int]]
-    tallies: dict[str, Tally]
-    facts: Facts = field(init=False)
-    ignores: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    findings: dict[str, RuleFindings]
+    counters: dict[str, VariantCounter]
+    features: RowFeatures
+    ignores: dict[int, tuple[str, ...]]
 
 
-def sweep(stretch: Stretch, rules: Sequence[Rule], setting: Setting, *, keep: int, sketches: bool) -> Swept:
-    """Look at every row of a stretch.
+def scan(rows: RowRange, rules: Sequence[Rule], context: LintContext, options: ScanOptions) -> ScanResult:
+    """Read every row of a range once.
 
     Args:
-        stretch: the rows.
-        rules: those that look at single rows, and those that count.
-        setting: what they are linted for.
-        keep: how many findings of each rule are kept whole; of further ones only the row's number is.
-        sketches: whether facts hold sketches.
+        rows: the range.
+        rules: the rules; those on all rows together are left out.
+        context: what the rows are linted for.
+        options: how to scan.
+
+    Returns:
+        Findings, counts and features.
     """
-    builder = FactsBuilder(sketches=sketches)
-    row_rules = [rule for rule in rules if isinstance(rule, RowRule)]
-    tally_rules = [rule for rule in rules if isinstance(rule, TallyRule)]
-    swept = Swept(
-        found={rule.code: [] for rule in row_rules},
-        flagged={rule.code: [] for rule in row_rules},
-        tallies={rule.code: Tally() for rule in tally_rules},
-    )
-    for seen in rows_of(stretch):
-        ignored = ignored_codes(seen.columns)
+    features = RowFeaturesBuilder(minhash=options.minhash)
+    findings = {
+        rule.code: RuleFindings(rule.severity, fixable=rule.fixable, keep=options.keep)
+        for rule in rules
+        if isinstance(rule, RowRule)
+    }
+    row_rules = [(rule, findings[rule.code]) for rule in rules if isinstance(rule, RowRule)]
+    counters = {rule.code: VariantCounter() for rule in rules if isinstance(rule, VariantRule)}
+    variant_rules = [(rule, counters[rule.code]) for rule in rules if isinstance(rule, VariantRule)]
+    ignores: dict[int, tuple[str, ...]] = {}
+    for view in read_rows(rows):
+        ignored = options.ignored(view)
         if ignored:
-            swept.ignores[seen.number] = ignored
-        for rule in row_rules:
-            found = swept.found[rule.code]
-            some = False
-            for one in rule.check(seen, setting):
-                some = True
-                if len(found) < keep:
-                    found.append(replace(one, row=seen.number))
-            if some:
-                swept.flagged[rule.code].append(seen.number)
-        if seen.row is not None:
-            for counting in tally_rules:
-                tally = swept.tallies[counting.code]
-                for subject, way in counting.observe(seen, setting):
-                    tally.add(subject, way, seen.number)
-        builder.add(seen)
-    swept.facts = builder.done()
-    return swept
+            ignores[view.number] = ignored
+        for rule, reported in row_rules:
+            if ignored and is_ignored(rule.code, ignored):
+                continue
+            for finding in rule.check(view, context):
+                reported.add(replace(finding, row=view.number))
+        if view.row is not None:
+            for variant_rule, counter in variant_rules:
+                for key, variant in variant_rule.observe(view, context):
+                    counter.add(key, variant, view.number)
+        features.add(view)
+    return ScanResult(findings, counters, features.build(), ignores)
 
 
-def see(data: Dataset, at: int, number: int, split: str) -> Seen:
-    """Row ``at`` of ``data`` by itself."""
-    return next(rows_of(Stretch(data, split, at, at + 1, number)))
+def is_ignored(code: str, ignored: Sequence[str]) -> bool:
+    """Say whether a rule is among ignored codes.
 
+    Args:
+        code: the rule's code.
+        ignored: codes, prefixes of codes, or ``ALL``.
 
-def rows_of(stretch: Stretch) -> Iterator[Seen]:
-    """Every row of a stretch, in the files' order."""
-    data = stretch.data
-    numbered = enumerate(data[stretch.start : stretch.stop].attempts(), start=stretch.first)
-    for number, (place, columns, outcome) in numbered:
-        row, error = (None, outcome) if isinstance(outcome, DataError) else (outcome, None)
-        yield Seen(number, stretch.split, place, columns, row, error, data.task, data.options)
-
-
-def ignored_codes(columns: Mapping[str, Any]) -> tuple[str, ...]:
-    """Codes that the row itself says are not for it, in its column :data:`IGNORE`."""
-    given = columns.get(IGNORE)
-    if not given:
-        return ()
-    codes = given.split(",") if isinstance(given, str) else given if isinstance(given, list) else []
-    return tuple(code.strip().upper() for code in codes if isinstance(code, str) and code.strip())
+    Returns:
+        Whether one of them names the rule.
+    """
+    return any(prefix == "ALL" or code.startswith(prefix) for prefix in ignored)

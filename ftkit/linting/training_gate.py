@@ -1,4 +1,4 @@
-"""Refusing rows with errors, before training is paid for."""
+"""Refuse rows with errors before training is paid for."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ _SHOWN = 5
 def refuse_errors(data: Dataset, validation: Dataset | None, *, backend: Backend) -> None:
     """Run the rules whose findings are errors.
 
-    Rules on tokens are left to the engine, which counts the same tokens again before its first step.
+    Rules on tokens are left out, because training counts the same tokens before its first step.
+
+    Args:
+        data: the training rows.
+        validation: the validation rows, if any.
+        backend: the backend to train on.
 
     Raises:
-        DataError: there are errors; names the first rows, and says how to go on.
+        DataError: there are errors. The message names the first rows, and says how to train anyway.
     """
     hosted = () if backend.name == "local" else (backend,)
     for rows in (data, validation):
@@ -27,13 +32,13 @@ def refuse_errors(data: Dataset, validation: Dataset | None, *, backend: Backend
         report = lint(rows, backends=hosted if rows is data else (), severity="error", keep=_SHOWN)
         if not report.counts:
             continue
-        faulty = report.flagged_rows
         total = sum(count.count for count in report.counts)
-        head = f"{faulty:,} of {len(rows):,} rows cannot be used" if faulty else "the rows cannot be used"
+        unusable = report.flagged_rows
+        head = f"{unusable:,} of {len(rows):,} rows cannot be used" if unusable else "the rows cannot be used"
         lines = [
             f"  {finding.place}: {finding.code} {f'{finding.path}: ' if finding.path else ''}{finding.message}"
             for finding in report.findings[:_SHOWN]
         ]
         more = total - len(lines)
         lines += [f"  … and {more:,} more; `ftkit lint --all` lists them"] if more > 0 else []
-        raise DataError("\n".join([head, *lines, "  lint=False (--no-lint) goes on anyway."]))
+        raise DataError("\n".join([head, *lines, "  lint=False (--no-lint) trains anyway."]))

@@ -34,7 +34,7 @@ def test_findings_are_lines_and_decide_the_exit_status(ftkit, rows):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--select", "Z9"], "'Z9' fits no rule"),
+        (["--select", "Z9"], "'Z9' matches no rule"),
         (["--format", "xml"], "none of json, sarif, markdown, html, text"),
         (["--fail-on", "panic"], "none of error, warning, info"),
         (["-o", "x.pdf"], "must end in .json"),

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import ftkit as ft
 from ftkit.errors import OutputError
-from ftkit.linting.fixing import MENDS, fix, mended
-from ftkit.linting.rules.safety import HARMLESS
+from ftkit.linting.fixing import FIXABLE_CODES, fix, fix_answer_text
+from ftkit.linting.rules.safety import IGNORABLE_CHARACTERS
 
 RECORD = {
     "type": "object",
@@ -21,7 +21,7 @@ RECORD = {
 }
 TASKS = [ft.Task(output=RECORD), ft.Task(output=Literal["bug", "Praise"]), ft.Task()]
 
-texts = st.text(st.characters(codec="utf-8") | st.sampled_from(HARMLESS + " \n`{}"), max_size=30)
+texts = st.text(st.characters(codec="utf-8") | st.sampled_from(IGNORABLE_CHARACTERS + " \n`{}"), max_size=30)
 values = st.fixed_dictionaries(
     {"name": texts}, optional={"n": st.none() | st.floats(allow_nan=False, allow_infinity=False),
                                "kind": st.sampled_from(["bug", "BUG", " praise", "Praise", "other"])}
@@ -35,7 +35,7 @@ answers = texts | jsons | st.sampled_from(["BUG", " praise ", "Bug\u200b", "prai
 
 def said(text: str, task: ft.Task) -> object:
     """What a reader takes from an answer: its value, without what mends may change."""
-    plain = text.translate({ord(one): None for one in HARMLESS}).strip()
+    plain = text.translate({ord(one): None for one in IGNORABLE_CHARACTERS}).strip()
     while plain.startswith(("```", "~~~")) and plain.endswith(("```", "~~~")) and "{" in plain:
         inner = plain[3:-3].strip().removeprefix("json").strip()
         try:
@@ -48,7 +48,7 @@ def said(text: str, task: ft.Task) -> object:
     except ValueError:
         return plain.strip().casefold()
     if isinstance(value, dict):
-        made = {key: item.translate({ord(one): None for one in HARMLESS}) if isinstance(item, str) else item
+        made = {key: item.translate({ord(one): None for one in IGNORABLE_CHARACTERS}) if isinstance(item, str) else item
                 for key, item in value.items()}  # fmt: skip
         if isinstance(made.get("kind"), str):
             made["kind"] = made["kind"].strip().casefold()
@@ -56,10 +56,10 @@ def said(text: str, task: ft.Task) -> object:
     return plain.casefold()
 
 
-@given(answers, st.sampled_from(TASKS), st.sets(st.sampled_from(sorted(MENDS))))
+@given(answers, st.sampled_from(TASKS), st.sets(st.sampled_from(sorted(FIXABLE_CODES))))
 def test_a_mended_answer_says_the_same_and_mending_again_changes_nothing(text, task, codes):
-    once = mended(text, task, codes)
-    assert mended(once, task, codes) == once
+    once = fix_answer_text(text, task, codes)
+    assert fix_answer_text(once, task, codes) == once
     assert said(once, task) == said(text, task)
     try:
         before = task.output.parse(text)
@@ -75,7 +75,7 @@ def _text(value: object) -> str:
 
 @given(answers)
 def test_nothing_is_mended_that_was_not_asked_for(text):
-    assert mended(text, TASKS[0], ()) == text
+    assert fix_answer_text(text, TASKS[0], ()) == text
 
 
 def _line(name: str, asked: str, answer: str, **style: Any) -> str:

@@ -9,8 +9,9 @@ import pytest
 
 import ftkit as ft
 from ftkit.linting import known_rules, registry
-from ftkit.linting.json_fields import field_spans
-from ftkit.linting.open_files import open_anyway
+from ftkit.linting.json_answers import field_spans
+from ftkit.linting.mixed_formats import open_for_lint
+from ftkit.registry import PluginWarning
 
 CONFLICT = [("a question", "yes"), ("A question!", "no"), ("another one", "yes")]
 
@@ -40,7 +41,7 @@ def test_rules_are_chosen_by_code_beginning_and_name(chats):
     assert codes(select=["whitespace", "L001"]) == {"C006", "L001"}
     assert "L001" not in codes(ignore=["L"])
     assert codes(select=["L001"], ignore=["L"]) == {"L001"}
-    with pytest.raises(ft.ConfigError, match="'Z' fits no rule"):
+    with pytest.raises(ft.ConfigError, match="'Z' matches no rule"):
         ft.lint(rows, select=["Z"])
 
 
@@ -89,9 +90,14 @@ def test_density_counts_what_repeats_once_and_what_contradicts_not(chats):
     assert density.score == pytest.approx(100 * 6 / 7 * (4 / 6) ** 2, abs=0.1)
 
 
-def test_a_function_becomes_a_rule(chats, monkeypatch):
-    monkeypatch.setattr(registry, "_declared", {})
+@pytest.fixture
+def fresh_registry(monkeypatch):
+    """Rules that a test registers or plugs in are gone after it."""
+    monkeypatch.setattr(registry.lint_rules, "_registered", {})
+    monkeypatch.setattr(registry.lint_rules, "_loaded", {})
 
+
+def test_a_function_becomes_a_rule(chats, fresh_registry):
     @ft.lint_rule("X001", "no-shouting", severity="error")
     def no_shouting(row):
         """Answers are not shouted."""
@@ -106,11 +112,13 @@ def test_a_function_becomes_a_rule(chats, monkeypatch):
         ft.lint_rule("x1", "mine")
 
 
-def test_rules_are_plugged_in_by_entry_point(chats, tmp_path, monkeypatch):
+def test_rules_are_plugged_in_by_entry_point(chats, tmp_path, monkeypatch, fresh_registry):
     package = tmp_path / "my_rules-1.0.dist-info"
     package.mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: my-rules\nVersion: 1.0\n")
-    (package / "entry_points.txt").write_text("[ftkit.lint_rules]\nmine = my_rules:Mine\nours = my_rules:no_bar\n")
+    (package / "entry_points.txt").write_text(
+        "[ftkit.lint_rules]\nmine = my_rules:Mine\nours = my_rules:no_bar\nbroken = my_rules:missing\n"
+    )
     (tmp_path / "my_rules.py").write_text(
         "import ftkit as ft\n"
         "from ftkit.linting import Found, RowRule\n"
@@ -123,14 +131,11 @@ def test_rules_are_plugged_in_by_entry_point(chats, tmp_path, monkeypatch):
         "    return 'bar is here' if 'bar' in row.prompt[0]['content'] else None\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(registry, "_declared", {})
-    registry._plugged_in.cache_clear()
     try:
-        report = ft.lint(chats(("a foo", "x"), ("a bar", "y")), select=["Q"], workers=2)
+        with pytest.warns(PluginWarning, match=r"the lint rule 'broken' \(my_rules:missing\) cannot be loaded"):
+            report = ft.lint(chats(("a foo", "x"), ("a bar", "y")), select=["Q"], workers=2)
         assert [(found.code, found.line) for found in report.findings] == [("Q001", 1), ("Q002", 2)]
     finally:
-        monkeypatch.undo()
-        registry._plugged_in.cache_clear()
         sys.modules.pop("my_rules", None)
 
 
@@ -139,7 +144,7 @@ def test_files_of_several_formats_are_opened_in_the_commonest(tmp_path: Path):
     rows = [{"instruction": "i", "output": "o"}, chat, chat, chat]
     path = tmp_path / "mixed.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    report = ft.lint(open_anyway(lambda form: ft.Dataset.load(path, format=form), "auto"), select=["D"])
+    report = ft.lint(open_for_lint(lambda form: ft.Dataset.load(path, format=form), "auto"), select=["D"])
     assert [(found.code, found.line) for found in report.findings] == [("D006", 1)]
 
 
@@ -239,7 +244,7 @@ def test_a_file_of_no_format_keeps_its_own_error(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("a,b\n1,2\n")
     with pytest.raises(ft.DataError, match="the task reads q"):
-        open_anyway(lambda form: ft.Dataset.load(path, ft.Task("x", input="{q}"), format=form), "auto")
+        open_for_lint(lambda form: ft.Dataset.load(path, ft.Task("x", input="{q}"), format=form), "auto")
 
 
 def test_a_model_that_cannot_be_loaded_is_said_and_stops_nothing(chats):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +10,9 @@ import pytest
 
 import ftkit as ft
 from ftkit.linting import known_rules
+from tests.linting.planted import BASES, PLANTS
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "planted_defects.py"
-_spec = importlib.util.spec_from_file_location("planted_defects", SCRIPT)
-planted_defects: Any = importlib.util.module_from_spec(_spec)  # type: ignore[arg-type]
-sys.modules["planted_defects"] = planted_defects
-_spec.loader.exec_module(planted_defects)  # type: ignore[union-attr]
-BASES = planted_defects.clean_bases(None)
 LIKELIHOOD = {"L005"}
-
-
-PLANTS = [plant for plant in planted_defects.PLANTS if plant.bases[0] in BASES]
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: f"{plant.code}-{plant.bases[0]}-{plant.role}")

@@ -1,4 +1,4 @@
-"""Where the wanted answer stands in a row as it was read."""
+"""Replace the answer in the columns of a row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ftkit.data.row_reader import Options
 
-__all__ = ["with_answer"]
+__all__ = ["replace_answer"]
 
 _COLUMNS = {
     "openai": "messages",
@@ -17,38 +17,48 @@ _COLUMNS = {
     "openai_preference": "preferred_output",
     "trl_preference": "chosen",
 }
-"""The column of each format that ends with the answer, or is it."""
+"""By format, the column that is the answer or ends with it."""
 
 
-def with_answer(
+def replace_answer(
     columns: Mapping[str, Any], format_: str, options: Options, change: Callable[[Any], Any]
 ) -> dict[str, Any] | None:
-    """A copy of the row with the answer changed; None when ``change`` leaves it as it is, or there is none."""
+    """Copy the columns of a row with another answer.
+
+    Args:
+        columns: the columns as read.
+        format_: name of the row's format.
+        options: which columns mean what.
+        change: makes the new answer of the old one.
+
+    Returns:
+        The new columns; None if the answer does not change, or there is none.
+    """
     named = options.target or options.chosen
     if named is not None:
-        steps = [named] if named in columns else named.split(".")
+        keys = [named] if named in columns else named.split(".")
     elif format_ in _COLUMNS:
-        steps = [dict(options.columns).get(_COLUMNS[format_], _COLUMNS[format_])]
+        keys = [dict(options.columns).get(_COLUMNS[format_], _COLUMNS[format_])]
     else:
         return None
-    return _changed(columns, steps, change if named is not None else _in_turn(change))
+    return _changed(columns, keys, change if named is not None else _of_last_turn(change))
 
 
-def _changed(value: Mapping[str, Any], steps: list[str], change: Callable[[Any], Any]) -> dict[str, Any] | None:
-    first, *rest = steps
+def _changed(value: Mapping[str, Any], keys: list[str], change: Callable[[Any], Any]) -> dict[str, Any] | None:
+    first, *rest = keys
     if first not in value:
         return None
     inner = value[first]
     if rest:
-        made = _changed(inner, rest, change) if isinstance(inner, Mapping) else None
-        return None if made is None else {**value, first: made}
-    made = change(inner)
-    # Also the order of keys is a change, which == does not see.
-    return None if made == inner and repr(made) == repr(inner) else {**value, first: made}
+        nested = _changed(inner, rest, change) if isinstance(inner, Mapping) else None
+        return None if nested is None else {**value, first: nested}
+    changed = change(inner)
+    # repr also shows another order of keys, which == does not.
+    return None if changed == inner and repr(changed) == repr(inner) else {**value, first: changed}
 
 
-def _in_turn(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """``change`` for a text, or for the text of the last turn of a list, when it is the assistant's."""
+def _of_last_turn(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """``change`` for a text, or for the text of the last turn of a list if it is the assistant's."""
 
     def apply(value: Any) -> Any:
         if isinstance(value, str):

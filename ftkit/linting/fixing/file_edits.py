@@ -1,4 +1,4 @@
-"""Mended files: what changes in them, and writing them."""
+"""Find the lines to fix in files, and write the fixed files."""
 
 from __future__ import annotations
 
@@ -11,20 +11,27 @@ from typing import Any
 
 from ftkit.data import Dataset
 from ftkit.files import atomic_writer
-from ftkit.linting.fixing.answer_location import with_answer
-from ftkit.linting.fixing.text_fixes import MENDS, mended, mended_value
-from ftkit.linting.scan import ignored_codes
+from ftkit.linting.fixing.answer_location import replace_answer
+from ftkit.linting.fixing.text_fixes import FIXABLE_CODES, fix_answer_text, fix_answer_value
+from ftkit.linting.row_view import RowRange, read_rows
+from ftkit.linting.scan import ScanOptions, is_ignored
 
-__all__ = ["Change", "Fixed", "fix"]
+__all__ = ["FixedFile", "LineChange", "fix"]
 
-_KINDS = (".jsonl", ".ndjson")
-_LOOSE = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s')
-"""A row with a blank after its first colon."""
+_SUFFIXES = (".jsonl", ".ndjson")
+_SPACE_AFTER_COLON = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s')
+"""A row with a space after its first colon."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A line before and after, without its end."""
+class LineChange:
+    """A line before and after the fix.
+
+    Attributes:
+        line: its number, from 1.
+        before: the text before, without line end.
+        after: the text after, without line end.
+    """
 
     line: int
     before: str
@@ -32,14 +39,14 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
-    """What became of a file.
+class FixedFile:
+    """The result of fixing a file.
 
     Attributes:
-        source: the file, as it was named.
-        target: the mended file; None when nothing is to be mended, or the kind of file cannot be.
-        changes: number of rows that were mended.
-        note: why the file was left alone, else empty.
+        source: the file, as the user named it.
+        target: the fixed file; None if there is nothing to fix, or files of this kind cannot be fixed.
+        changes: number of fixed rows.
+        note: why the file cannot be fixed, else empty.
     """
 
     source: str
@@ -51,69 +58,69 @@ class Fixed:
 def fix(
     data: Dataset,
     *,
-    codes: Collection[str] = MENDS,
+    codes: Collection[str] = FIXABLE_CODES,
     ignore_rows: Mapping[str, Sequence[str]] | None = None,
     write: bool = True,
-    on_change: Callable[[str, Change], None] | None = None,
-) -> list[Fixed]:
-    """Write each file with its answers mended beside it: ``train.jsonl`` becomes ``train.fixed.jsonl``.
+    on_change: Callable[[str, LineChange], None] | None = None,
+) -> list[FixedFile]:
+    """Write a fixed copy beside each file: ``train.fixed.jsonl`` beside ``train.jsonl``.
 
-    Rows that need nothing are copied byte for byte. The new file appears whole or not at all; the old one is never
-    touched. JSON Lines only.
+    Rows without findings are copied byte for byte. The copy is written atomically, and the original is not changed.
+    Only JSON Lines files can be fixed.
 
     Args:
-        data: the rows; a view (a split, a filter) mends those rows of the files and copies the others.
-        codes: rules whose findings are mended; of those in :data:`MENDS`.
-        ignore_rows: by row id, codes that are not mended in that row.
-        write: False only tells what would change.
-        on_change: called with the file's name and each changed line.
+        data: the rows; of a view (a split, a filter) only the rows in it are fixed, and the others are copied.
+        codes: rules whose findings are fixed, among :data:`FIXABLE_CODES`.
+        ignore_rows: by row id, codes (or prefixes, or ``ALL``) that are not fixed in that row.
+        write: whether to write the copies; False only reports the changes.
+        on_change: called with the name of the file and each changed line.
+
+    Returns:
+        One result a file.
     """
-    done = []
-    changes = _changes(data, MENDS.intersection(codes), ignore_rows or {})
+    results = []
+    options = ScanOptions(keep=0, minhash=False, ignore_rows=ignore_rows or {})
+    changes = _changes(data, FIXABLE_CODES.intersection(codes), options)
     for path, name in zip(data.sources, data.source_names, strict=True):
-        here = changes.get(name, {})
-        if path.suffix.lower() not in _KINDS:
-            done.append(Fixed(name, None, 0, "only JSON Lines (.jsonl) can be mended" if here else ""))
+        fixed_rows = changes.get(name, {})
+        if path.suffix.lower() not in _SUFFIXES:
+            results.append(FixedFile(name, None, 0, "only JSON Lines (.jsonl) can be fixed" if fixed_rows else ""))
             continue
         target = Path(name).with_suffix(f".fixed{path.suffix}")
         count = 0
-        for change in _lines(path, here, target if write and here else None):
+        for change in _lines(path, fixed_rows, target if write and fixed_rows else None):
             count += 1
             if on_change is not None:
                 on_change(name, change)
-        done.append(Fixed(name, target if count else None, count))
-    return done
+        results.append(FixedFile(name, target if count else None, count))
+    return results
 
 
-def _changes(
-    data: Dataset, codes: Collection[str], ignore_rows: Mapping[str, Sequence[str]]
-) -> dict[str, dict[int, dict[str, Any]]]:
-    """By file and line, the rows that change, as they shall be."""
-    found: dict[str, dict[int, dict[str, Any]]] = {}
-    for place, columns, row in data.attempts():
-        by_id = ignore_rows.get(getattr(row, "id", ""), ())
-        ignored = [*ignored_codes(columns), *map(str.upper, by_id)]
-        wanted = [code for code in codes if not any(one == "ALL" or code.startswith(one) for one in ignored)]
-        # A column that ftkit itself writes in the schema's order needs no other.
-        if data.options.target is not None or data.options.chosen is not None:
-            wanted = [code for code in wanted if code != "C001"]
+def _changes(data: Dataset, codes: Collection[str], options: ScanOptions) -> dict[str, dict[int, dict[str, Any]]]:
+    """By file and line, the columns of the rows that change."""
+    changes: dict[str, dict[int, dict[str, Any]]] = {}
+    # ftkit itself writes the answer of a column in the schema's order.
+    if data.options.target is not None or data.options.chosen is not None:
+        codes = [code for code in codes if code != "C001"]
+    for view in read_rows(RowRange(data, "", 0, len(data), 0)):
+        ignored = options.ignored(view)
+        active = [code for code in codes if not is_ignored(code, ignored)]
 
-        def change(value: Any, wanted: Collection[str] = wanted) -> Any:
-            mend = mended if isinstance(value, str) else mended_value
-            return mend(value, data.task, wanted)
+        def fix_answer(value: Any, active: Collection[str] = active) -> Any:
+            return (fix_answer_text if isinstance(value, str) else fix_answer_value)(value, data.task, active)
 
-        made = with_answer(columns, data.format, data.options, change) if wanted else None
-        if made is not None:
-            found.setdefault(place.source, {})[place.line] = made
-    return found
+        fixed = replace_answer(view.columns, data.format, data.options, fix_answer) if active else None
+        if fixed is not None:
+            changes.setdefault(view.place.source, {})[view.place.line] = fixed
+    return changes
 
 
-def _lines(path: Path, here: Mapping[int, dict[str, Any]], target: Path | None) -> Iterator[Change]:
+def _lines(path: Path, fixed_rows: Mapping[int, dict[str, Any]], target: Path | None) -> Iterator[LineChange]:
     if target is None:
-        yield from (change for _, change in _pairs(path, here) if change is not None)
+        yield from (change for _, change in _raw_lines(path, fixed_rows) if change is not None)
         return
     with atomic_writer(target) as file:
-        for raw, change in _pairs(path, here):
+        for raw, change in _raw_lines(path, fixed_rows):
             if change is None:
                 file.write(raw)
             else:
@@ -121,18 +128,18 @@ def _lines(path: Path, here: Mapping[int, dict[str, Any]], target: Path | None) 
                 yield change
 
 
-def _pairs(path: Path, here: Mapping[int, dict[str, Any]]) -> Iterator[tuple[bytes, Change | None]]:
+def _raw_lines(path: Path, fixed_rows: Mapping[int, dict[str, Any]]) -> Iterator[tuple[bytes, LineChange | None]]:
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
-            if number not in here:
+            if number not in fixed_rows:
                 yield raw, None
                 continue
             before = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            yield raw, Change(number, before, _written(here[number], before))
+            yield raw, LineChange(number, before, _to_json(fixed_rows[number], before))
 
 
-def _written(columns: Mapping[str, Any], before: str) -> str:
-    """The row as JSON in the manner of the line that it replaces."""
+def _to_json(columns: Mapping[str, Any], before: str) -> str:
+    """The row as JSON, escaped and spaced like the line that it replaces."""
     escaped = before.isascii() and "\\u" in before
-    tight = _LOOSE.match(before) is None
-    return json.dumps(columns, ensure_ascii=escaped, separators=(",", ":") if tight else None)
+    compact = _SPACE_AFTER_COLON.match(before) is None
+    return json.dumps(columns, ensure_ascii=escaped, separators=(",", ":") if compact else None)

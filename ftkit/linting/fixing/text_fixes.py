@@ -1,4 +1,4 @@
-"""The mends: from an answer to the same answer, better written."""
+"""Fixes of answers that leave their meaning unchanged."""
 
 from __future__ import annotations
 
@@ -7,85 +7,102 @@ from collections.abc import Collection
 from typing import Any
 
 from ftkit.errors import OutputError
-from ftkit.linting.json_wrapping import wrapping_of
-from ftkit.linting.rules.safety import HARMLESS
+from ftkit.linting.enum_spelling import allowed_spelling, respelled_fields
+from ftkit.linting.json_answers import find_wrapping
+from ftkit.linting.rules.safety import IGNORABLE_CHARACTERS
 from ftkit.linting.rules.style import key_orders
-from ftkit.linting.spelling_variants import respelt, respelt_fields
 from ftkit.schema import ChoiceOutput, JsonOutput
 from ftkit.task import Task
 
-__all__ = ["MENDS", "mended", "mended_value"]
+__all__ = ["FIXABLE_CODES", "fix_answer_text", "fix_answer_value"]
 
-MENDS = frozenset({"C001", "C006", "C008", "J007", "S005"})
-"""Codes of the rules whose findings can be mended."""
+FIXABLE_CODES = frozenset({"C001", "C006", "C008", "J007", "S005"})
+"""Codes of the rules whose findings can be fixed."""
 
-_NOTHING = {ord(character): None for character in HARMLESS}
+_REMOVE = {ord(character): None for character in IGNORABLE_CHARACTERS}
 
 
-def mended(text: str, task: Task, codes: Collection[str]) -> str:
-    """The answer ``text``, mended for the rules in ``codes``; as it is when there is nothing to mend.
+def fix_answer_text(text: str, task: Task, codes: Collection[str]) -> str:
+    """Fix an answer that is text.
 
-    The same value is read from it as before, but for blanks at its ends, invisible characters without meaning, and the
-    case of words that the schema spells otherwise. Mending twice is mending once.
+    The fixed answer has the same value, except for whitespace at its ends, invisible characters without meaning, and
+    the case of words that the schema spells differently. Fixing it again changes nothing.
+
+    Args:
+        text: the answer.
+        task: the task of the rows.
+        codes: rules whose findings are fixed.
+
+    Returns:
+        The fixed answer; ``text`` if there is nothing to fix.
     """
-    made = text
+    fixed = text
     if "S005" in codes:
-        made = made.translate(_NOTHING)
+        fixed = fixed.translate(_REMOVE)
     if "C006" in codes:
-        made = made.strip()
-    while "C008" in codes and (wrapping := wrapping_of(made)) is not None and wrapping.kind == "fence":
-        made = wrapping.inside
+        fixed = fixed.strip()
+    while "C008" in codes and (wrapping := find_wrapping(fixed)) is not None and wrapping.kind == "fence":
+        fixed = wrapping.inside
     if isinstance(task.output, ChoiceOutput) and "J007" in codes:
-        made = respelt(made, task.output.choices) or made
+        fixed = allowed_spelling(fixed, task.output.choices) or fixed
     elif isinstance(task.output, JsonOutput):
-        made = _mended_json(made, task.output, codes)
-    return made if made.strip() else text
+        fixed = _fix_json(fixed, task.output, codes)
+    return fixed if fixed.strip() else text
 
 
-def mended_value(value: Any, task: Task, codes: Collection[str]) -> Any:
-    """An answer that stands in its column as an object or a list."""
+def fix_answer_value(value: Any, task: Task, codes: Collection[str]) -> Any:
+    """Fix an answer that is an object or a list in its column.
+
+    Args:
+        value: the answer.
+        task: the task of the rows.
+        codes: rules whose findings are fixed.
+
+    Returns:
+        The fixed answer.
+    """
     if "S005" in codes:
-        value = _without_invisible(value)
+        value = _without_ignorable(value)
     if "J007" in codes and isinstance(value, dict) and isinstance(task.output, JsonOutput):
-        value = {**value, **respelt_fields(value, task.output)}
+        value = {**value, **respelled_fields(value, task.output)}
     return value
 
 
-def _mended_json(text: str, output: JsonOutput, codes: Collection[str]) -> str:
+def _fix_json(text: str, output: JsonOutput, codes: Collection[str]) -> str:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    made = value
-    if "J007" in codes and isinstance(made, dict):
-        made = {**made, **respelt_fields(made, output)}
+    fixed = value
+    if "J007" in codes and isinstance(fixed, dict):
+        fixed = {**fixed, **respelled_fields(fixed, output)}
     if "S005" in codes:
-        made = _without_invisible(made)
+        fixed = _without_ignorable(fixed)
     if "C001" in codes:
-        made = _in_order(made, output)
-    if made == value and key_orders(made) == key_orders(value):
+        fixed = _in_schema_order(fixed, output)
+    if fixed == value and key_orders(fixed) == key_orders(value):
         return text
     try:
-        written = json.dumps(made, ensure_ascii=False, allow_nan=False)
+        fixed_text = json.dumps(fixed, ensure_ascii=False, allow_nan=False)
     except ValueError:
         return text
-    return written if json.loads(written) == made else text
+    return fixed_text if json.loads(fixed_text) == fixed else text
 
 
-def _in_order(value: Any, output: JsonOutput) -> Any:
-    """``value`` with its keys in the schema's order; as it is when the schema does not allow it."""
+def _in_schema_order(value: Any, output: JsonOutput) -> Any:
+    """``value`` with its keys in the schema's order; unchanged if the schema does not allow it."""
     try:
         ordered = json.loads(output.format(value))
     except OutputError:
         return value
-    return ordered if ordered == value else value  # defaults that were filled in are another value
+    return ordered if ordered == value else value  # filled-in defaults would change the value
 
 
-def _without_invisible(value: Any) -> Any:
+def _without_ignorable(value: Any) -> Any:
     if isinstance(value, str):
-        return value.translate(_NOTHING)
+        return value.translate(_REMOVE)
     if isinstance(value, list):
-        return [_without_invisible(item) for item in value]
+        return [_without_ignorable(item) for item in value]
     if isinstance(value, dict):
-        return {name: _without_invisible(item) for name, item in value.items()}
+        return {name: _without_ignorable(item) for name, item in value.items()}
     return value

@@ -1,29 +1,9 @@
-"""The rules, one module a family: the first letter of a code.
+"""ftkit's own lint rules, one module a family; the first letter of a code is its family.
 
-``D`` shape · ``J`` schema · ``C`` consistency · ``L`` labels · ``U`` duplicates · ``K`` knowledge · ``T`` tokens ·
-``V`` volume · ``S`` safety · ``P`` preferences · ``H`` hosts · ``G`` gradients
+A new rule is a class in its family's module and a line in :data:`BUILT_IN`.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-
-from ftkit.linting.rule import Rule
-from ftkit.linting.rules import (
-    duplicates,
-    gradients,
-    hosts,
-    knowledge,
-    labels,
-    preferences,
-    safety,
-    schema,
-    shape,
-    style,
-    tokens,
-    values,
-    volume,
-)
 
 __all__ = ["BUILT_IN", "FAMILIES"]
 
@@ -41,30 +21,72 @@ FAMILIES = {
     "H": "hosts",
     "G": "gradients",
 }
-_MODULES = (
-    shape,
-    schema,
-    style,
-    values,
-    labels,
-    duplicates,
-    knowledge,
-    tokens,
-    volume,
-    safety,
-    preferences,
-    hosts,
-    gradients,
-)
+"""What each family is about, by letter."""
 
-
-def _rules() -> Iterator[Rule]:
-    for module in _MODULES:
-        for name in module.__all__:
-            found = getattr(module, name)
-            if isinstance(found, type) and issubclass(found, Rule):
-                yield found()
-
-
-BUILT_IN: tuple[Rule, ...] = tuple(sorted(_rules(), key=lambda rule: (list(FAMILIES).index(rule.code[0]), rule.code)))
-"""Every rule that ftkit brings."""
+BUILT_IN = {
+    "D001": "ftkit.linting.rules.shape:UnreadableRow",
+    "D002": "ftkit.linting.rules.shape:RoleOrder",
+    "D003": "ftkit.linting.rules.shape:EmptyTarget",
+    "D004": "ftkit.linting.rules.shape:NeverLearned",
+    "D005": "ftkit.linting.rules.shape:ToolCallWithoutResult",
+    "D006": "ftkit.linting.rules.shape:MixedFormats",
+    "J001": "ftkit.linting.rules.schema:NotJson",
+    "J002": "ftkit.linting.rules.schema:SchemaViolation",
+    "J003": "ftkit.linting.rules.schema:ExtraField",
+    "J004": "ftkit.linting.rules.schema:MissingField",
+    "J005": "ftkit.linting.rules.schema:WrongType",
+    "J006": "ftkit.linting.rules.schema:NearMissKey",
+    "J007": "ftkit.linting.rules.schema:InvalidEnum",
+    "J008": "ftkit.linting.rules.hosts:StrictKeyword",
+    "C001": "ftkit.linting.rules.style:KeyOrder",
+    "C002": "ftkit.linting.rules.values:NumberFormat",
+    "C003": "ftkit.linting.rules.values:DateFormat",
+    "C004": "ftkit.linting.rules.values:UnitFormat",
+    "C005": "ftkit.linting.rules.values:Casing",
+    "C006": "ftkit.linting.rules.values:Whitespace",
+    "C007": "ftkit.linting.rules.values:NullVariants",
+    "C008": "ftkit.linting.rules.style:MarkdownFence",
+    "C009": "ftkit.linting.rules.style:TextAround",
+    "C010": "ftkit.linting.rules.style:MixedLanguages",
+    "C011": "ftkit.linting.rules.style:StyleDrift",
+    "C012": "ftkit.linting.rules.style:RareKeys",
+    "L001": "ftkit.linting.rules.labels:ConflictingTargets",
+    "L002": "ftkit.linting.rules.labels:NearConflictingTargets",
+    "L003": "ftkit.linting.rules.labels:ClassImbalance",
+    "L004": "ftkit.linting.rules.labels:SmallClass",
+    "L005": "ftkit.linting.rules.labels:LikelyMislabel",
+    "L006": "ftkit.linting.rules.labels:MisplacedValue",
+    "U001": "ftkit.linting.rules.duplicates:ExactDuplicate",
+    "U002": "ftkit.linting.rules.duplicates:NormalisedDuplicate",
+    "U003": "ftkit.linting.rules.duplicates:NearDuplicate",
+    "U004": "ftkit.linting.rules.duplicates:Leakage",
+    "U005": "ftkit.linting.rules.duplicates:NearLeakage",
+    "U006": "ftkit.linting.rules.duplicates:GroupLeakage",
+    "U007": "ftkit.linting.rules.duplicates:ContainedEval",
+    "U008": "ftkit.linting.rules.duplicates:DuplicateId",
+    "K001": "ftkit.linting.rules.knowledge:FactsNotInInput",
+    "T001": "ftkit.linting.rules.tokens:TooLong",
+    "T002": "ftkit.linting.rules.tokens:NoSupervisedToken",
+    "T003": "ftkit.linting.rules.tokens:EndOfTurn",
+    "T004": "ftkit.linting.rules.tokens:SupervisedShare",
+    "T005": "ftkit.linting.rules.tokens:LengthOutlier",
+    "V001": "ftkit.linting.rules.volume:TooFewRows",
+    "V002": "ftkit.linting.rules.volume:FewRows",
+    "V003": "ftkit.linting.rules.volume:TooManyEpochs",
+    "S001": "ftkit.linting.rules.safety:Secret",
+    "S002": "ftkit.linting.rules.safety:PersonalData",
+    "S003": "ftkit.linting.rules.safety:PromptInjection",
+    "S004": "ftkit.linting.rules.safety:ModerationRisk",
+    "S005": "ftkit.linting.rules.safety:InvisibleCharacters",
+    "P001": "ftkit.linting.rules.preferences:SameAnswers",
+    "P002": "ftkit.linting.rules.preferences:DifferentPrompts",
+    "P003": "ftkit.linting.rules.preferences:LengthBias",
+    "P004": "ftkit.linting.rules.preferences:ReversedPair",
+    "H001": "ftkit.linting.rules.hosts:HostRows",
+    "H002": "ftkit.linting.rules.hosts:HostFileSize",
+    "H003": "ftkit.linting.rules.hosts:HostContext",
+    "H004": "ftkit.linting.rules.hosts:HostImages",
+    "H005": "ftkit.linting.rules.hosts:HostMethod",
+    "G001": "ftkit.linting.rules.gradients:GradientConflict",
+}
+"""The class of each rule by code, as ``"module:attribute"``."""

@@ -1,216 +1,222 @@
-"""H: what the named hosts would refuse, from the catalogue of their documented limits; and J008, strict schemas."""
+"""H: limits of the named hosts, from the catalogue of their documentation; and J008, strict schemas."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ftkit.linting.context import Setting
-from ftkit.linting.corpus import Whole
-from ftkit.linting.finding import Found
-from ftkit.linting.row_view import Seen
-from ftkit.linting.rule import RowRule, Rule, WholeRule
+from typing_extensions import override
+
+from ftkit.catalog import HostedModel, Limits, days_until, load_catalog
+from ftkit.catalog.facts import Method
+from ftkit.data.row_reader import Kind
+from ftkit.linting.context import LintContext
+from ftkit.linting.corpus import Corpus
+from ftkit.linting.finding import RuleFinding
+from ftkit.linting.row_view import RowView
+from ftkit.linting.rule import CorpusRule, RowRule, Rule
 from ftkit.results.number_format import counted
 
-if TYPE_CHECKING:
-    from ftkit.catalog import HostedModel, Limits
-    from ftkit.catalog.facts import Method
-    from ftkit.data.row_reader import Kind
-
-__all__ = ["HostContext", "HostFileSize", "HostImages", "HostMethod", "HostRows", "StrictKeyword"]
-
 _METHODS: dict[Kind, Method] = {"demonstrations": "sft", "preferences": "dpo", "prompts": "rft"}
-"""What rows of each kind are for."""
+"""The training method for rows of each kind."""
 
-_CHARACTERS_A_TOKEN = 4
-"""Of English text, roughly. A row is reported only from twice the limit on, counted so."""
-
-
-def hosts(setting: Setting) -> list[tuple[str, Limits | None, HostedModel | None]]:
-    """The named hosts, each with its limits for rows of this kind and what is known of the model, if listed."""
-    from ftkit.catalog import load_catalog
-
-    facts = load_catalog()
-    method = _METHODS[setting.kind]
-    found = []
-    for name in setting.hosted:
-        provider, model = setting.listed[name]
-        found.append((name, facts.limits(provider, method), facts.model(provider, model)))
-    return found
+_CHARACTERS_PER_TOKEN = 4
+"""Roughly, in English text."""
 
 
-class _OnHosts(Rule):
-    """A rule that has nothing to look at when the rows stay on this machine, or go where nothing is known of."""
+def _hosts(context: LintContext) -> list[tuple[str, Limits | None, HostedModel | None]]:
+    """The named hosts, with their limits for rows of this kind and the listed facts of the model."""
+    catalog = load_catalog()
+    method = _METHODS[context.kind]
+    hosts = []
+    for name in context.hosted_backends:
+        provider, model = context.catalog_names[name]
+        hosts.append((name, catalog.limits(provider, method), catalog.model(provider, model)))
+    return hosts
 
-    def wants(self, setting: Setting) -> str | None:
-        if not setting.hosted:
+
+class _HostRule(Rule):
+    """A rule on hosted backends that the catalogue lists."""
+
+    @override
+    def skip_reason(self, context: LintContext) -> str | None:
+        if not context.hosted_backends:
             return ""
-        known = any(limits or model for _, limits, model in hosts(setting))
-        return None if known else f"the catalogue knows nothing of {', '.join(setting.hosted)}"
+        known = any(limits or model for _, limits, model in _hosts(context))
+        return None if known else f"the catalogue knows nothing of {', '.join(context.hosted_backends)}"
 
 
-class HostRows(_OnHosts, WholeRule):
-    """The host takes no file with so few or so many rows, as its documentation says.
+class HostRows(_HostRule, CorpusRule):
+    """The host does not accept a file with so few or so many rows.
 
-    Collect or drop rows. The limits, their sources and their dates: ``ftkit catalog``.
+    The host's documentation gives a minimum or maximum number of rows that the file does not meet.
+
+    Collect or delete rows. ``ftkit catalog`` shows the limits, their sources and their dates.
     """
 
     code = "H001"
     name = "host-rows"
-    summary = "The host takes no file with so few or so many rows."
     severity = "error"
 
-    def check(self, whole: Whole) -> Iterator[Found]:
-        for name, limits, _ in hosts(whole.setting):
-            objection = None if limits is None else limits.rows_refused(whole.setting.rows["train"])
+    @override
+    def check(self, corpus: Corpus) -> Iterator[RuleFinding]:
+        for name, limits, _ in _hosts(corpus.context):
+            objection = None if limits is None else limits.rows_refused(corpus.context.rows["train"])
             if objection is not None:
-                yield Found(f"{name} takes {objection} (see `ftkit catalog`)")
+                yield RuleFinding(f"{name} takes {objection} (see `ftkit catalog`)")
 
 
-class HostFileSize(_OnHosts, WholeRule):
-    """The files are larger than the host takes. What is uploaded is written anew by ftkit, without columns that are not
-    sent, so the size is about right and no more.
+class HostFileSize(_HostRule, CorpusRule):
+    """The files are larger than the host accepts.
+
+    The files are larger than the host accepts. ftkit writes the uploaded file anew, without columns that are not
+    sent, so the size is an estimate.
 
     Use fewer or shorter rows.
     """
 
     code = "H002"
     name = "host-file-size"
-    summary = "The files are larger than the host takes."
 
-    def check(self, whole: Whole) -> Iterator[Found]:
-        size = whole.training_bytes
-        for name, limits, _ in hosts(whole.setting):
-            most = None if limits is None else limits.max_upload_bytes or limits.max_file_bytes
-            if limits is not None and most is not None and size > most:
-                yield Found(
-                    f"{name} takes up to {most / 1e6:,.0f} MB, there are about {size / 1e6:,.0f} (see `ftkit catalog`)"
-                )
+    @override
+    def check(self, corpus: Corpus) -> Iterator[RuleFinding]:
+        size = corpus.training_bytes
+        for name, limits, _ in _hosts(corpus.context):
+            maximum = None if limits is None else limits.max_upload_bytes or limits.max_file_bytes
+            if maximum is not None and size > maximum:
+                sizes = f"up to {maximum / 1e6:,.0f} MB; the rows have about {size / 1e6:,.0f}"
+                yield RuleFinding(f"{name} takes {sizes} (see `ftkit catalog`)")
 
 
-class HostContext(_OnHosts, RowRule):
-    """The row is longer than the host trains on: hosts cut such rows, and the answer at the end is what is lost.
-    Counted at four characters a token, and reported from twice the limit on, so that no row is blamed for a rough
-    count.
+class HostContext(_HostRule, RowRule):
+    """The row is longer than the host's training context.
 
-    Shorten the row or drop it.
+    The row is longer than the host's training context. Hosts truncate such rows, and the answer at the end is lost.
+    Counted as four characters a token, and reported from twice the limit, because the count is rough.
+
+    Shorten the row or delete it.
     """
 
     code = "H003"
     name = "host-context"
-    summary = "The row is longer than the host trains on."
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        tokens = len(seen.all_text) // _CHARACTERS_A_TOKEN
-        if tokens < 4_096:  # no host's limit is below, and looking it up costs more than all else here
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        tokens = len(view.all_text) // _CHARACTERS_PER_TOKEN
+        if tokens < 4_096:  # no host's limit is lower, and looking it up is slow
             return
-        for name, _, model in hosts(setting):
+        for name, _, model in _hosts(context):
             if model is not None and model.training_context is not None and tokens > 2 * model.training_context:
-                yield Found(
+                yield RuleFinding(
                     f"about {tokens:,} tokens, and {name} trains on {model.training_context:,} ({model.source})"
                 )
 
 
-class HostImages(_OnHosts, RowRule):
-    """The row holds images, and the model is tuned on text alone, or takes fewer a row. The host refuses the file.
+class HostImages(_HostRule, RowRule):
+    """The row contains images that the host does not accept.
 
-    Name a model that is tuned on images (``ftkit catalog``), or take them out.
+    The row contains images, and the model is tuned on text only, or accepts fewer images a row. The host refuses the
+    file.
+
+    Choose a model that can be tuned on images (``ftkit catalog``), or remove the images.
     """
 
     code = "H004"
     name = "host-images"
-    summary = "The row holds images that the host does not take."
     severity = "error"
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
         images = sum(
             part["type"] != "text"
-            for turn in seen.messages
+            for turn in view.messages
             if isinstance(turn.get("content"), list)
             for part in turn["content"]
         )
         if not images:
             return
-        for name, limits, model in hosts(setting):
+        for name, limits, model in _hosts(context):
             if model is not None and "image" not in model.inputs:
-                yield Found(f"{counted(images, 'image')}, and {name} is tuned on text alone ({model.source})")
+                yield RuleFinding(f"{counted(images, 'image')}, and {name} is tuned on text only ({model.source})")
             elif limits is not None and limits.max_images_per_row is not None and images > limits.max_images_per_row:
-                most = limits.max_images_per_row
-                yield Found(f"{images} images, and {name} takes {most} a row (see `ftkit catalog`)")
+                maximum = limits.max_images_per_row
+                yield RuleFinding(f"{images} images, and {name} takes {maximum} a row (see `ftkit catalog`)")
 
 
-class HostMethod(_OnHosts, WholeRule):
-    """The host does not tune this model on rows of this kind (preferences, mostly), or takes no jobs for it any more.
-    What is known of the model, with source and date, is in the catalogue.
+class HostMethod(_HostRule, CorpusRule):
+    """The host does not tune this model on such rows, or no longer does.
 
-    Name another model or host: ``ftkit catalog`` lists what each tunes, and until when.
+    The host does not tune this model on rows of this kind (usually preferences), or no longer accepts jobs for it.
+    The catalogue holds what is known of the model, with source and date.
+
+    Choose another model or host: ``ftkit catalog`` lists what each one tunes, and until when.
     """
 
     code = "H005"
     name = "host-method"
-    summary = "The host does not tune this model on such rows, or not any more."
     severity = "error"
 
-    def check(self, whole: Whole) -> Iterator[Found]:
-        from ftkit.catalog import days_until, load_catalog
-
-        method = _METHODS[whole.setting.kind]
-        for name, _, model in hosts(whole.setting):
+    @override
+    def check(self, corpus: Corpus) -> Iterator[RuleFinding]:
+        method = _METHODS[corpus.context.kind]
+        for name, _, model in _hosts(corpus.context):
             if model is not None and method not in model.methods:
-                able = ", ".join(model.methods) or "nothing"
-                yield Found(f"{name} is tuned by {able}, not by {method} ({model.source})")
-            closes = load_catalog().training_closes(*whole.setting.listed[name])
+                methods = ", ".join(model.methods) or "no method"
+                yield RuleFinding(f"{name} is tuned by {methods}, not by {method} ({model.source})")
+            closes = load_catalog().training_closes(*corpus.context.catalog_names[name])
             if closes is not None and days_until(closes.on) < 0:
-                yield Found(f"{name} takes no jobs since {closes.on} ({closes.source})")
+                yield RuleFinding(f"{name} takes no jobs since {closes.on} ({closes.source})")
 
 
-_NOT_STRICT = {
+_NEVER_STRICT = {
     *("allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "patternProperties"),
     *("unevaluatedProperties", "propertyNames", "minProperties", "maxProperties", "unevaluatedItems", "contains"),
     *("minContains", "maxContains", "uniqueItems"),
 }
-_NOT_STRICT_WHEN_TUNED = {
+_NOT_STRICT_IF_TUNED = {
     *("minLength", "maxLength", "pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
     *("multipleOf", "minItems", "maxItems"),
 }
 
 
-class StrictKeyword(WholeRule):
-    """The schema has keywords that OpenAI's and Azure's strict mode refuse: some always, and for tuned models also
-    lengths, patterns and ranges (https://platform.openai.com/docs/guides/structured-outputs, "supported schemas"). A
-    schema that served a base model may be refused for its tuned version.
+class StrictKeyword(CorpusRule):
+    """The schema has a keyword that the host's strict mode refuses.
 
-    Leave them out of the schema that is sent, and check them afterwards; ftkit's own validation does.
+    The schema has keywords that the strict mode of OpenAI and Azure refuses: some for all models, and for tuned
+    models also lengths, patterns and ranges (https://platform.openai.com/docs/guides/structured-outputs, "supported
+    schemas"). A schema that works with a base model may be refused for its tuned version.
+
+    Remove them from the schema that is sent, and validate them afterwards, as ftkit does.
     """
 
     code = "J008"
     name = "strict-keyword"
-    summary = "The schema has a keyword that the host's strict mode refuses."
 
-    def wants(self, setting: Setting) -> str | None:
-        strict = any(setting.listed[name][0] in ("openai", "azure") for name in setting.hosted)
-        return None if strict and setting.task.output.kind == "json" else ""
+    @override
+    def skip_reason(self, context: LintContext) -> str | None:
+        strict = any(context.catalog_names[name][0] in ("openai", "azure") for name in context.hosted_backends)
+        return None if strict and context.task.output.kind == "json" else ""
 
-    def check(self, whole: Whole) -> Iterator[Found]:
-        schema = getattr(whole.setting.task.output, "json_schema", {})
-        found = sorted(set(_keywords(schema, "$")))
-        for keyword, path in found:
-            when = "" if keyword in _NOT_STRICT else " for tuned models"
-            yield Found(f"strict mode refuses {keyword!r}{when}", path)
+    @override
+    def check(self, corpus: Corpus) -> Iterator[RuleFinding]:
+        schema = getattr(corpus.context.task.output, "json_schema", {})
+        for keyword, path in sorted(set(_refused_keywords(schema, "$"))):
+            when = "" if keyword in _NEVER_STRICT else " for tuned models"
+            yield RuleFinding(f"strict mode refuses {keyword!r}{when}", path)
 
 
-def _keywords(schema: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Keywords that strict mode refuses, with their places."""
+def _refused_keywords(schema: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Keywords that strict mode refuses, with their paths."""
     if isinstance(schema, list):
         for number, item in enumerate(schema):
-            yield from _keywords(item, f"{path}[{number}]")
+            yield from _refused_keywords(item, f"{path}[{number}]")
     if not isinstance(schema, dict):
         return
     for name, part in schema.items():
-        if name in _NOT_STRICT | _NOT_STRICT_WHEN_TUNED:
+        if name in _NEVER_STRICT | _NOT_STRICT_IF_TUNED:
             yield name, path
         if name in ("properties", "$defs"):
             for key, inner in part.items():
-                yield from _keywords(inner, f"{path}.{key}")
+                yield from _refused_keywords(inner, f"{path}.{key}")
         elif name in ("items", "anyOf", "oneOf", "prefixItems", "additionalProperties"):
-            yield from _keywords(part, path)
+            yield from _refused_keywords(part, path)

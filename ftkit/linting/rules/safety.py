@@ -1,4 +1,4 @@
-"""S: what should not be learned or sent to a host."""
+"""S: texts that should not be learned or sent to a host."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from ftkit.linting.context import Setting
-from ftkit.linting.finding import Found
-from ftkit.linting.row_view import Seen
-from ftkit.linting.rule import RowRule, not_installed
+from typing_extensions import override
+
+from ftkit.linting.context import LintContext
+from ftkit.linting.finding import RuleFinding
+from ftkit.linting.row_view import RowView
+from ftkit.linting.rule import RowRule, missing_extra
 from ftkit.linting.text_normalization import excerpt
 
-__all__ = ["HARMLESS", "InvisibleCharacters", "ModerationRisk", "PersonalData", "PromptInjection", "Secret", "hidden"]
-
-_MAYBE_SECRET = 16
-"""Characters without a blank that every secret has; else it has a scheme or says that it is a private key."""
+_MIN_SECRET = 16
+"""Characters without whitespace that every secret has, except those in URLs and private keys."""
 _LONG = re.compile(r"[A-Za-z0-9+/_=.:@-]{16,}")
 _NOT_SECRETS = ("Public IP (ipv4)",)
 
@@ -33,37 +33,46 @@ def _detectors() -> tuple[Any, ...]:
 
 
 class Secret(RowRule):
-    """A text holds what looks like a key, a token, a password in a URL, or a private key. A tuned model may say it to
-    anyone; a host stores the file.
+    """A text contains what looks like a secret.
 
-    Found by the patterns of detect-secrets (AWS, Azure, GitHub, GitLab, OpenAI, Slack, Stripe, JWT, private keys, …).
-    Revoke the secret, then put a placeholder in its place. Excerpts of the row hide all of it
-    but its first letters.
+    A text contains what looks like a key, a token, a password in a URL, or a private key. A tuned model may repeat
+    it to anyone, and a host stores the file.
+
+    Found with the patterns of detect-secrets (AWS, Azure, GitHub, GitLab, OpenAI, Slack, Stripe, JWT, private keys, …).
+    Revoke the secret, then replace it with a placeholder. Excerpts of the row show only its first letters.
     """
 
     code = "S001"
     name = "secret"
-    summary = "A text holds what looks like a secret."
 
-    def wants(self, setting: Setting) -> str | None:
-        return not_installed("detect_secrets")
+    @override
+    def skip_reason(self, context: LintContext) -> str | None:
+        return missing_extra("detect_secrets")
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        every = seen.all_text
-        longest = max(map(len, every.split()), default=0)
-        if longest < _MAYBE_SECRET and "://" not in every and "PRIVATE KEY" not in every:
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        all_text = view.all_text
+        longest = max(map(len, all_text.split()), default=0)
+        if longest < _MIN_SECRET and "://" not in all_text and "PRIVATE KEY" not in all_text:
             return
-        for where, text in seen.texts():
+        for path, text in view.texts():
             for detector in _detectors():
                 for secret in detector.analyze_string(text):
                     if secret:
                         shown = excerpt(text, max(0, text.find(secret)))
-                        yield Found(f"looks like a secret: {detector.secret_type}", where, shown)
+                        yield RuleFinding(f"looks like a secret: {detector.secret_type}", path, shown)
                         break
 
 
-def hidden(text: str) -> str:
-    """``text`` with the middle of everything left out that is long enough to be a secret."""
+def mask_secrets(text: str) -> str:
+    """Mask everything in a text that is long enough to be a secret.
+
+    Args:
+        text: the text.
+
+    Returns:
+        The text with only the first four characters of every run of 16 or more.
+    """
     return _LONG.sub(lambda run: f"{run[0][:4]}…", text)
 
 
@@ -81,27 +90,31 @@ _FIVE_DIGITS = re.compile(r"\d[ ().-]*\d[ ().-]*\d[ ().-]*\d[ ().-]*\d")
 
 
 class PersonalData(RowRule):
-    """A text holds an e-mail address, a phone number, a card number (with a valid check digit), an IBAN (likewise) or
-    a US social security number. Models repeat what they have seen, and laws ask for a reason to keep it.
+    """A text contains personal data.
 
-    A hint, not a verdict: names and addresses are not looked for, and examples such as ``@example.com`` are left out.
+    A text contains an e-mail address, a phone number, a card number or an IBAN (both with valid check digits), or a
+    US social security number. Models repeat what they have seen, and data protection law requires a reason to store
+    it.
+
+    Review each finding: names and postal addresses are not searched, and examples such as ``@example.com`` are left
+    out.
     """
 
     code = "S002"
     name = "personal-data"
-    summary = "A text holds personal data."
     severity = "info"
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        if "@" not in seen.all_text and not _FIVE_DIGITS.search(seen.all_text):
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        if "@" not in view.all_text and not _FIVE_DIGITS.search(view.all_text):
             return
-        for where, text in seen.texts():
+        for path, text in view.texts():
             for what, pattern in _PERSONAL:
                 for match in pattern.finditer(text):
-                    said = match[0] or match[1]  # a look-ahead, so that digits before a card number hide none of it
-                    if _is_personal(what, said):
-                        shown = excerpt(text, match.start(), match.start() + len(said))
-                        yield Found(f"holds {what}", where, shown)
+                    value = match[0] or match[1]  # card numbers are a look-ahead: digits before them hide none
+                    if _is_personal(what, value):
+                        shown = excerpt(text, match.start(), match.start() + len(value))
+                        yield RuleFinding(f"contains {what}", path, shown)
                         break
 
 
@@ -124,36 +137,38 @@ _INJECTION = re.compile(
     r"|<\|(?:im_start|im_end|system|endoftext|eot_id|begin_of_text)\|>|\[/?INST\]|<</?SYS>>",
     re.IGNORECASE,
 )
-_MAYBE_INJECTION = (
+_INJECTION_WORDS = (
     *("previous", "prior", "above", "earlier", "preceding", "prompt", "instructions", "you are now", "anything now"),
     *("<|", "inst]", "sys>>"),
 )
 
 
 class PromptInjection(RowRule):
-    """A text tries to overrule instructions ("ignore all previous instructions"), or holds a chat template's control
-    tokens as text (``<|im_start|>``). Learned as a question with an obedient answer, it teaches obedience; control
-    tokens inside a text break the turns apart.
+    """A text tries to override instructions, or contains control tokens.
 
-    Keep such rows only where the answer is the refusal that you want.
+    A text tries to override instructions ("ignore all previous instructions"), or contains control tokens of a chat
+    template as text (``<|im_start|>``). As an input with an obedient answer it teaches obedience, and control tokens
+    in a text break the turns apart.
+
+    Keep such rows only if the answer is the refusal that you want.
     """
 
     code = "S003"
     name = "prompt-injection"
-    summary = "A text tries to overrule instructions, or holds control tokens."
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        lowered = seen.all_text_lowered
-        if not any(word in lowered for word in _MAYBE_INJECTION):
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        lowered = view.all_text_lowered
+        if not any(word in lowered for word in _INJECTION_WORDS):
             return
-        for where, text in seen.texts():
+        for path, text in view.texts():
             match = _INJECTION.search(text)
             if match is not None:
-                what = "holds a control token" if match[0][:1] in "<[" else "tries to overrule instructions"
-                yield Found(what, where, excerpt(text, match.start(), match.end()))
+                what = "contains a control token" if match[0][:1] in "<[" else "tries to override instructions"
+                yield RuleFinding(what, path, excerpt(text, match.start(), match.end()))
 
 
-_RISKS = {
+_PHRASES_BY_RISK = {
     "self-harm": (
         *("kill myself", "kill yourself", "commit suicide", "suicide method", "cut myself", "end my life", "self-harm"),
     ),
@@ -162,37 +177,39 @@ _RISKS = {
     "hate": ("ethnic cleansing", "white power", "subhuman"),
     "illicit": ("cook meth", "credit card dump", "ransomware payload", "counterfeit money"),
 }
-_RISKY = {phrase: kind for kind, phrases in _RISKS.items() for phrase in phrases}
+_RISK_BY_PHRASE = {phrase: kind for kind, phrases in _PHRASES_BY_RISK.items() for phrase in phrases}
 
 
 class ModerationRisk(RowRule):
-    """A text holds words for which hosts' moderation refuses training files (OpenAI checks every file: a file with too
-    many flagged rows is refused as a whole, https://platform.openai.com/docs/guides/fine-tuning-best-practices).
+    """A text contains words for which hosts refuse files.
 
-    A small list of plain phrases, so that a refusal does not come as a surprise; it is no moderation model, and in
-    medicine, law or news such words are rightly there.
+    A text contains words for which moderation of hosts refuses training files (OpenAI checks every file, and refuses
+    a file with too many flagged rows, https://platform.openai.com/docs/guides/fine-tuning-best-practices).
+
+    A short list of phrases, so that a refusal is no surprise. It is not a moderation model, and in medicine, law or
+    news such words are legitimate.
     """
 
     code = "S004"
     name = "moderation-risk"
-    summary = "A text holds words for which hosts refuse files."
     severity = "info"
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        lowered = seen.all_text_lowered
-        found = [phrase for phrase in _RISKY if phrase in lowered]
-        for where, text in seen.texts() if found else ():
-            for phrase in found:
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        lowered = view.all_text_lowered
+        phrases = [phrase for phrase in _RISK_BY_PHRASE if phrase in lowered]
+        for path, text in view.texts() if phrases else ():
+            for phrase in phrases:
                 at = text.lower().find(phrase)
                 if at >= 0:
                     shown = excerpt(text, at, at + len(phrase))
-                    yield Found(f"words that moderation may refuse ({_RISKY[phrase]})", where, shown)
+                    yield RuleFinding(f"words that moderation may refuse ({_RISK_BY_PHRASE[phrase]})", path, shown)
                     break
 
 
-HARMLESS = "\u200b\u2060\ufeff\u00ad"
-"""Characters that show nothing and mean nothing in any script: zero-width space, word joiner, byte-order mark, soft
-hyphen. Joiners (U+200C, U+200D) are not among them: Persian, Hindi and emoji need them."""
+IGNORABLE_CHARACTERS = "\u200b\u2060\ufeff\u00ad"
+"""Invisible characters without meaning in any script: zero-width space, word joiner, byte-order mark, soft hyphen. Not
+the joiners U+200C and U+200D, which Persian, Hindi and emoji need."""
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffd"
     "\U000e0000-\U000e007f]"
@@ -200,26 +217,29 @@ _INVISIBLE = re.compile(
 
 
 class InvisibleCharacters(RowRule):
-    """A text holds control characters, zero-width or direction characters, tag characters, or the replacement character
-    that a wrong decoding leaves. Nobody sees them, the tokenizer does: "Anna" with a zero-width space is another name,
-    and hidden tags are a way to smuggle instructions.
+    """A text contains control or invisible characters.
 
-    Line feeds and tabs are fine, and so are the joiners that scripts and emoji need. ``--fix`` takes from answers those
-    that mean nothing in any script (U+200B, U+2060, U+FEFF, U+00AD).
+    A text contains control characters, zero-width or direction characters, tag characters, or the replacement
+    character of a wrong decoding. They are invisible, but the tokenizer reads them: "Anna" with a zero-width space
+    is another name, and tag characters can hide instructions.
+
+    Line feeds and tabs are allowed, and so are the joiners that scripts and emoji need. ``--fix`` removes from answers
+    those that have no meaning in any script (U+200B, U+2060, U+FEFF, U+00AD).
     """
 
     code = "S005"
     name = "invisible-characters"
-    summary = "A text holds control or invisible characters."
     fixable = True
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        if not _INVISIBLE.search(seen.all_text):
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        if not _INVISIBLE.search(view.all_text):
             return
-        last = f"messages[{len(seen.messages) - 1}].content"
-        for where, text in seen.texts():
+        last = f"messages[{len(view.messages) - 1}].content"
+        for path, text in view.texts():
             match = _INVISIBLE.search(text)
             if match is not None:
                 shown = excerpt(text, match.start())
-                mendable = where == last and match[0] in HARMLESS
-                yield Found(f"holds the invisible character U+{ord(match[0]):04X}", where, shown, fixable=mendable)
+                fixable = path == last and match[0] in IGNORABLE_CHARACTERS
+                message = f"contains the invisible character U+{ord(match[0]):04X}"
+                yield RuleFinding(message, path, shown, fixable=fixable)

@@ -7,45 +7,38 @@ import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 
+from typing_extensions import override
+
 from ftkit.errors import OutputError
-from ftkit.linting.context import Setting
-from ftkit.linting.finding import Found
-from ftkit.linting.json_wrapping import wrapping_of
-from ftkit.linting.row_view import Seen
+from ftkit.linting.context import LintContext
+from ftkit.linting.enum_spelling import allowed_spelling, respelled_fields
+from ftkit.linting.finding import RuleFinding
+from ftkit.linting.json_answers import find_wrapping
+from ftkit.linting.row_view import RowView
 from ftkit.linting.rule import RowRule
-from ftkit.linting.spelling_variants import respelt, respelt_fields
 from ftkit.linting.text_normalization import excerpt
 from ftkit.schema import ChoiceOutput, JsonOutput
 
-__all__ = [
-    "ExtraField",
-    "InvalidEnum",
-    "MissingField",
-    "NearMissKey",
-    "NotJson",
-    "SchemaViolation",
-    "WrongType",
-]
-
-_CLOSE = 0.8
+_MIN_KEY_SIMILARITY = 0.8
 
 
 class _SchemaRule(RowRule):
-    """A row whose answer the task's output refuses."""
+    """A rule on answers that the task's output refuses."""
 
     severity = "error"
 
-    def wants(self, setting: Setting) -> str | None:
-        return "" if setting.task.output.kind == "text" else None
+    @override
+    def skip_reason(self, context: LintContext) -> str | None:
+        return "" if context.task.output.kind == "text" else None
 
 
-def _problems(seen: Seen) -> list[OutputError]:
-    """All that is wrong with the answer; the error that made the row unusable names only the first."""
-    first = seen.output_error
+def _problems(view: RowView) -> list[OutputError]:
+    """Every problem of the answer; the error of the row names only the first."""
+    first = view.output_error
     if first is None:
         return []
-    text = seen.wanted
-    return (seen.task.output.problems(text) if text is not None else []) or [first]
+    text = view.answer_text
+    return (view.task.output.problems(text) if text is not None else []) or [first]
 
 
 def _parent(path: str) -> tuple[str, str]:
@@ -54,163 +47,189 @@ def _parent(path: str) -> tuple[str, str]:
     return (match[1], match[2] or match[3] or "") if match else (path, "")
 
 
-def _near(one: str, other: str) -> bool:
-    mine, theirs = (re.sub(r"[\W_]+", "", name).casefold() for name in (one, other))
-    return mine == theirs or SequenceMatcher(None, mine, theirs).ratio() >= _CLOSE
+def _are_similar_keys(first: str, second: str) -> bool:
+    left, right = (re.sub(r"[\W_]+", "", name).casefold() for name in (first, second))
+    return left == right or SequenceMatcher(None, left, right).ratio() >= _MIN_KEY_SIMILARITY
 
 
 def _near_misses(problems: list[OutputError]) -> dict[str, str]:
-    """Paths of extra keys that were most likely meant to be a missing one, with that one's path."""
+    """Paths of extra keys that are probably a misspelt missing key, with the path of the missing key."""
     missing = [error.path for error in problems if error.problem == "missing_field"]
-    found: dict[str, str] = {}
+    misspelt: dict[str, str] = {}
     for error in problems:
         if error.problem != "extra_field":
             continue
         parent, name = _parent(error.path)
         for path in missing:
-            if path not in found.values() and _parent(path)[0] == parent and _near(name, _parent(path)[1]):
-                found[error.path] = path
+            if (
+                path not in misspelt.values()
+                and _parent(path)[0] == parent
+                and _are_similar_keys(name, _parent(path)[1])
+            ):
+                misspelt[error.path] = path
                 break
-    return found
+    return misspelt
 
 
-def _shown(seen: Seen) -> str | None:
-    return None if seen.wanted is None else excerpt(seen.wanted, width=100)
+def _answer_excerpt(view: RowView) -> str | None:
+    return None if view.answer_text is None else excerpt(view.answer_text, width=100)
 
 
 class NotJson(_SchemaRule):
-    """The task wants a JSON answer, and the wanted answer of this row is not JSON: cut off, broken, or plain text. It
-    would teach the model to break the format.
+    """The answer is not JSON.
 
-    Fences and text around the JSON have rules of their own (C008, C009).
+    The task expects a JSON answer, and the answer of this row is not JSON: it is cut off, broken, or plain text. A
+    model trained on it learns to break the format.
+
+    Markdown fences and text around the JSON have their own rules (C008, C009).
     """
 
     code = "J001"
     name = "not-json"
-    summary = "The answer is not JSON."
 
-    def wants(self, setting: Setting) -> str | None:
-        return None if setting.task.output.kind == "json" else ""
+    @override
+    def skip_reason(self, context: LintContext) -> str | None:
+        return None if context.task.output.kind == "json" else ""
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        for error in _problems(seen):
-            if error.problem == "not_json" and (seen.wanted or "").strip() and wrapping_of(seen.wanted) is None:
-                yield Found(error.message, "$", _shown(seen))
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        for error in _problems(view):
+            if (
+                error.problem == "not_json"
+                and (view.answer_text or "").strip()
+                and find_wrapping(view.answer_text) is None
+            ):
+                yield RuleFinding(error.message, "$", _answer_excerpt(view))
 
 
 class SchemaViolation(_SchemaRule):
-    """A value has the right type and is still not allowed: below the minimum, too long, against the pattern. A model
-    trained on it gives answers that the schema refuses. The message names the JSON path.
+    """A value is outside the range, length or pattern of the schema.
 
-    Mend the value, or the schema where the value is right.
+    A value has the right type but is not allowed: it is below the minimum, too long, or does not match the pattern.
+    A model trained on it gives answers that the schema refuses. The message names the JSON path.
+
+    Correct the value, or the schema if the value is right.
     """
 
     code = "J002"
     name = "schema-violation"
-    summary = "A value is outside the range, length or pattern that the schema allows."
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        for error in _problems(seen):
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        for error in _problems(view):
             if error.problem == "invalid_value" and not error.allowed:
-                yield Found(error.message, error.path, _shown(seen))
+                yield RuleFinding(error.message, error.path, _answer_excerpt(view))
 
 
 class ExtraField(_SchemaRule):
-    """The answer has a key that the schema does not know. A model trained on it will invent keys.
+    """The answer has a key that is not in the schema.
 
-    Take the key out, or add it to the schema. Where it is rather a misspelt one, J006 says so instead.
+    The answer has a key that is not in the schema. A model trained on it invents keys.
+
+    Remove the key, or add it to the schema. If it is probably a misspelt key, J006 reports it instead.
     """
 
     code = "J003"
     name = "extra-field"
-    summary = "The answer has a key that the schema does not know."
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        problems = _problems(seen)
-        near = _near_misses(problems)
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        problems = _problems(view)
+        misspelt = _near_misses(problems)
         for error in problems:
-            if error.problem == "extra_field" and error.path not in near:
-                yield Found(error.message, error.path, _shown(seen))
+            if error.problem == "extra_field" and error.path not in misspelt:
+                yield RuleFinding(error.message, error.path, _answer_excerpt(view))
 
 
 class MissingField(_SchemaRule):
-    """The answer lacks a key that the schema requires. A model trained on it will leave keys out.
+    """The answer lacks a required key.
 
-    Add the key, with null where there is nothing and the schema allows it; or make it optional. A default of a Python
-    class is filled in and not reported.
+    The answer lacks a key that the schema requires. A model trained on it omits keys.
+
+    Add the key, with null if there is no value and the schema allows null, or make the key optional. Defaults of a
+    Python class are filled in and not reported.
     """
 
     code = "J004"
     name = "missing-field"
-    summary = "The answer lacks a required key."
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        problems = _problems(seen)
-        near = set(_near_misses(problems).values())
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        problems = _problems(view)
+        misspelt = set(_near_misses(problems).values())
         for error in problems:
-            if error.problem == "missing_field" and error.path not in near:
-                yield Found(error.message, error.path, _shown(seen))
+            if error.problem == "missing_field" and error.path not in misspelt:
+                yield RuleFinding(error.message, error.path, _answer_excerpt(view))
 
 
 class WrongType(_SchemaRule):
-    """A value has another type than the schema says: ``"39"`` where a number is wanted, ``"null"`` for null. Mixed
-    types are among the commonest contradictions in extraction data.
+    """A value has the wrong JSON type.
 
-    Write the value in the schema's type.
+    A value has another type than the schema says, for example ``"39"`` instead of a number, or ``"null"`` instead of
+    null. Mixed types are among the most frequent contradictions in extraction data.
+
+    Write the value in the type of the schema.
     """
 
     code = "J005"
     name = "wrong-type"
-    summary = "A value has the wrong JSON type."
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        for error in _problems(seen):
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        for error in _problems(view):
             if error.problem == "wrong_type":
-                yield Found(error.message, error.path, _shown(seen))
+                yield RuleFinding(error.message, error.path, _answer_excerpt(view))
 
 
 class NearMissKey(_SchemaRule):
-    """A key that is missing and a key that is too many look alike: ``patientName`` for ``patient_name``, a plural, a
-    slip of the keyboard. Two spellings of one key split what the model learns.
+    """A key is spelt slightly differently from the schema's.
 
-    Rename the key. Looked at are keys of one object of which one is missing and one too many: the same letters, or four
+    A missing key and an extra key are similar, such as ``patientName`` and ``patient_name``, a plural, or a typing
+    mistake. Two spellings of one key split what the model learns.
+
+    Rename the key. Checks keys of the same object, one missing and one extra, that have the same letters, or four
     fifths of them.
     """
 
     code = "J006"
     name = "near-miss-key"
-    summary = "A key is spelt a little otherwise than the schema's."
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        for extra, missing in _near_misses(_problems(seen)).items():
-            yield Found(f"did you mean {_parent(missing)[1]!r}?", extra, _shown(seen))
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        for extra, missing in _near_misses(_problems(view)).items():
+            yield RuleFinding(f"did you mean {_parent(missing)[1]!r}?", extra, _answer_excerpt(view))
 
 
 class InvalidEnum(_SchemaRule):
-    """The value is none of those that the schema or the task's choices allow. Where only case or blanks differ, the
-    message says so, and ``--fix`` writes it as the schema does where it is the whole answer or a field at its top.
+    """The value is not one of the allowed values.
 
-    Else correct the value, or allow it.
+    The value is not one of those that the schema or the task's choices allow. If only case or whitespace differ, the
+    message says so, and ``--fix`` writes the spelling of the schema if the value is the whole answer or a top-level
+    field.
+
+    Otherwise correct the value, or allow it.
     """
 
     code = "J007"
     name = "invalid-enum"
-    summary = "The value is none of the allowed ones."
     fixable = True
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        if not (seen.wanted or "").strip():
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        if not (view.answer_text or "").strip():
             return
-        for error in _problems(seen):
+        for error in _problems(view):
             if error.problem == "invalid_value" and error.allowed:
-                yield Found(error.message, error.path, _shown(seen), fixable=_is_respelt(seen, error.path))
+                yield RuleFinding(
+                    error.message, error.path, _answer_excerpt(view), fixable=_has_allowed_spelling(view, error.path)
+                )
 
 
-def _is_respelt(seen: Seen, path: str) -> bool:
-    """Whether the value at ``path`` is an allowed one but for case and blanks, and stands where it can be mended."""
-    output, text = seen.task.output, seen.wanted or ""
+def _has_allowed_spelling(view: RowView, path: str) -> bool:
+    """Whether ``--fix`` can give the value at ``path`` an allowed spelling."""
+    output, text = view.task.output, view.answer_text or ""
     if isinstance(output, ChoiceOutput):
-        return respelt(text, output.choices) is not None
+        return allowed_spelling(text, output.choices) is not None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -220,5 +239,5 @@ def _is_respelt(seen: Seen, path: str) -> bool:
         top == "$"
         and isinstance(output, JsonOutput)
         and isinstance(value, dict)
-        and (name in respelt_fields(value, output))
+        and (name in respelled_fields(value, output))
     )

@@ -1,4 +1,4 @@
-"""C001 and C008–C012: how whole answers are written."""
+"""C001 and C008–C012: consistency of whole answers."""
 
 from __future__ import annotations
 
@@ -8,169 +8,188 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
-from ftkit.linting.context import Setting
-from ftkit.linting.corpus import Whole
-from ftkit.linting.counter import Tally, rare
-from ftkit.linting.finding import Found
-from ftkit.linting.json_wrapping import wrapping_of
-from ftkit.linting.row_view import Seen
-from ftkit.linting.rule import RowRule, TallyRule, not_installed
+from typing_extensions import override
+
+from ftkit.linting.context import LintContext
+from ftkit.linting.corpus import Corpus
+from ftkit.linting.finding import RuleFinding
+from ftkit.linting.json_answers import find_wrapping
+from ftkit.linting.row_view import RowView
+from ftkit.linting.rule import RowRule, VariantRule, missing_extra
 from ftkit.linting.text_normalization import excerpt
+from ftkit.linting.variant_counter import VariantCounter, rare_variants
 
-__all__ = ["KeyOrder", "MarkdownFence", "MixedLanguages", "RareKeys", "StyleDrift", "TextAround"]
 
+class KeyOrder(RowRule, VariantRule):
+    """The keys of the answer are in an unusual order.
 
-class KeyOrder(RowRule, TallyRule):
-    """The keys of the answer stand in another order than the schema's, or without a schema in another order than in
-    most rows. A model writes keys in the order it has seen; two orders make it unsure after every value.
+    The keys of the answer are not in the order of the schema or, without a schema, in the order of most rows. A
+    model writes keys in the order that it has seen, and two orders make it less certain of the next key.
 
-    Only answers that stand in conversations as text are looked at: from a column that ``target=`` names ftkit writes
-    the schema's order itself. ``--fix`` writes the schema's order.
+    Checks answers in conversations. Answers in a column that ``target=`` names are written in the schema's order by
+    ftkit itself. ``--fix`` writes the schema's order.
     """
 
     code = "C001"
     name = "key-order"
-    summary = "The keys of the answer stand in an unusual order."
     fixable = True
-    hurts = "consistent"
+    density_part = "consistent"
 
-    def wants(self, setting: Setting) -> str | None:
-        return None if setting.options.target is None and setting.options.chosen is None else ""
+    @override
+    def skip_reason(self, context: LintContext) -> str | None:
+        return None if context.options.target is None and context.options.chosen is None else ""
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        if setting.task.output.kind != "json" or seen.value is None:
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        if context.task.output.kind != "json" or view.value is None:
             return
-        there = key_orders(seen.value)
-        wanted = key_orders(json.loads(setting.task.output.format(seen.value)))
-        for path, keys in there.items():
-            first = next(
-                (a for a, b in zip(keys, (k for k in wanted[path] if k in keys), strict=False) if a != b), None
-            )
-            if first is not None:
-                yield Found(f"{first!r} stands elsewhere in the schema's order", path, excerpt(seen.answer, width=100))
+        actual = key_orders(view.value)
+        expected = key_orders(json.loads(context.task.output.format(view.value)))
+        for path, keys in actual.items():
+            in_order = [key for key in expected[path] if key in keys]
+            misplaced = next((key for key, other in zip(keys, in_order, strict=False) if key != other), None)
+            if misplaced is not None:
+                shown = excerpt(view.answer, width=100)
+                yield RuleFinding(f"{misplaced!r} has another position in the schema's order", path, shown)
                 return
 
-    def observe(self, seen: Seen, setting: Setting) -> Iterator[tuple[str, str]]:
-        if setting.task.output.kind == "text" and isinstance(seen.value, dict):
-            for path, keys in key_orders(seen.value).items():
+    @override
+    def observe(self, view: RowView, context: LintContext) -> Iterator[tuple[str, str]]:
+        if context.task.output.kind == "text" and isinstance(view.value, dict):
+            for path, keys in key_orders(view.value).items():
                 yield f"{path}\x1f{', '.join(sorted(keys))}", ", ".join(keys)
 
-    def judge(self, tally: Tally, whole: Whole) -> Iterator[Found]:
-        for subject, ways in tally:
-            usual, few = rare(ways, share=0.2, least=10)
-            for way in few:
-                for row in tally.rows(subject, way):
-                    yield Found(
-                        f"the keys stand as {way}; most rows have {usual}",
-                        subject.split("\x1f")[0],
-                        row=row,
-                        fixable=False,
-                    )
+    @override
+    def check_counts(self, counter: VariantCounter, corpus: Corpus) -> Iterator[RuleFinding]:
+        for key, variants in counter:
+            usual, rare = rare_variants(variants, share=0.2, min_total=10)
+            for variant in rare:
+                for row in counter.rows(key, variant):
+                    message = f"the order of the keys is {variant}; most rows have {usual}"
+                    yield RuleFinding(message, key.split("\x1f")[0], row=row, fixable=False)
 
 
 def key_orders(value: Any, path: str = "$") -> dict[str, list[str]]:
-    """The keys of every object in ``value``, in order, by path."""
-    found: dict[str, list[str]] = {}
+    """Return the order of the keys of every object in a value.
+
+    Args:
+        value: plain JSON data.
+        path: JSON path of the value.
+
+    Returns:
+        The keys of each object, in order, by its path.
+    """
+    orders: dict[str, list[str]] = {}
     if isinstance(value, dict):
-        found[path] = list(value)
+        orders[path] = list(value)
         for name, item in value.items():
-            found |= key_orders(item, f"{path}.{name}")
+            orders |= key_orders(item, f"{path}.{name}")
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            found |= key_orders(item, f"{path}[{number}]")
-    return found
+            orders |= key_orders(item, f"{path}[{number}]")
+    return orders
 
 
-class _AroundJson(RowRule, TallyRule):
-    """JSON with something around it, where most answers are JSON alone."""
+class _JsonWrappingRule(RowRule, VariantRule):
+    """JSON with text around it, if most answers are JSON alone."""
 
-    hurts = "consistent"
+    density_part = "consistent"
     kind = ""
     message = ""
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        if seen.output_error is None or setting.task.output.kind != "json":
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        if view.output_error is None or context.task.output.kind != "json":
             return
-        wrapping = wrapping_of(seen.wanted)
+        wrapping = find_wrapping(view.answer_text)
         if wrapping is not None and wrapping.kind == self.kind:
-            yield Found(self.message, "$", excerpt(wrapping.around or seen.wanted or "", width=100), severity="error")
+            shown = excerpt(wrapping.around or view.answer_text or "", width=100)
+            yield RuleFinding(self.message, "$", shown, severity="error")
 
-    def observe(self, seen: Seen, setting: Setting) -> Iterator[tuple[str, str]]:
-        if setting.task.output.kind == "text":
-            wrapping = None if seen.value is not None else wrapping_of(seen.answer)
-            yield "answers", "json" if seen.value is not None else wrapping.kind if wrapping else "other"
+    @override
+    def observe(self, view: RowView, context: LintContext) -> Iterator[tuple[str, str]]:
+        if context.task.output.kind == "text":
+            wrapping = None if view.value is not None else find_wrapping(view.answer)
+            yield "answers", "json" if view.value is not None else wrapping.kind if wrapping else "other"
 
-    def judge(self, tally: Tally, whole: Whole) -> Iterator[Found]:
-        for subject, ways in tally:
-            if ways.get("json", 0) * 2 > sum(ways.values()) and self.kind in ways:
-                for row in tally.rows(subject, self.kind):
-                    yield Found(f"{self.message}; most answers are JSON alone", "$", row=row)
+    @override
+    def check_counts(self, counter: VariantCounter, corpus: Corpus) -> Iterator[RuleFinding]:
+        for key, variants in counter:
+            if variants.get("json", 0) * 2 > sum(variants.values()) and self.kind in variants:
+                for row in counter.rows(key, self.kind):
+                    yield RuleFinding(f"{self.message}; most answers are JSON alone", "$", row=row)
 
 
-class MarkdownFence(_AroundJson):
-    """The JSON is wrapped in a Markdown fence (three backquotes around it). A program that reads the answer
-    as JSON fails, and the model learns to write fences now and then.
+class MarkdownFence(_JsonWrappingRule):
+    """The JSON answer is inside a Markdown fence.
 
-    ``--fix`` takes the fence away.
+    The JSON is inside a Markdown fence (three backquotes). A program that parses the answer as JSON fails, and the
+    model sometimes writes fences.
+
+    ``--fix`` removes the fence.
     """
 
     code = "C008"
     name = "markdown-fence"
-    summary = "The JSON answer is wrapped in a Markdown fence."
     fixable = True
     kind = "fence"
     message = "the answer is wrapped in a Markdown fence"
 
 
-class TextAround(_AroundJson):
-    """There is text before or after the JSON: "Here is the record:", "Let me know if …". A program that reads the
-    answer as JSON fails.
+class TextAround(_JsonWrappingRule):
+    """There is text before or after the JSON answer.
 
-    Delete the text. ``--fix`` does not: only a person can tell that nothing is lost.
+    There is text before or after the JSON, such as "Here is the record:" or "Let me know if …". A program that
+    parses the answer as JSON fails.
+
+    Delete the text. ``--fix`` does not, because only a person can see that nothing is lost.
     """
 
     code = "C009"
     name = "text-around-json"
-    summary = "Text stands before or after the JSON answer."
     kind = "text"
     message = "there is text around the JSON"
 
 
-_LEAST_CHARACTERS = 60
-_SURE = 0.9
-_MOST_LOOKED_AT = 50_000
+_MIN_CHARACTERS = 60
+_MIN_CERTAINTY = 0.9
+_MAX_CLASSIFIED = 50_000
 
 
-class MixedLanguages(TallyRule):
-    """The answer is in another language than most answers and than the row's own question. Often a leftover of
-    translation, or an assistant that slipped.
+class MixedLanguages(VariantRule):
+    """The answer is in another language than the question and most answers.
 
-    Looked at: answers in plain text of 60 characters or more, by py3langid, where it is 90 % sure; of more than 50,000
-    rows every second, third, … one. Translate the answer, or drop the row.
+    The language of the answer is neither that of most answers nor that of the row's own input. Often it is a remnant
+    of translation, or a mistake of the assistant that wrote it.
+
+    Checks plain text answers of 60 characters or more with py3langid, if it is 90 % certain; of more than 50,000 rows,
+    every second, third, … row. Translate the answer, or delete the row.
     """
 
     code = "C010"
     name = "mixed-languages"
-    summary = "The answer is in another language than the question and most answers."
-    hurts = "consistent"
+    density_part = "consistent"
 
-    def wants(self, setting: Setting) -> str | None:
-        return "" if setting.task.output.kind != "text" else not_installed("py3langid")
+    @override
+    def skip_reason(self, context: LintContext) -> str | None:
+        return "" if context.task.output.kind != "text" else missing_extra("py3langid")
 
-    def observe(self, seen: Seen, setting: Setting) -> Iterator[tuple[str, str]]:
-        stride = 1 + sum(setting.rows.values()) // _MOST_LOOKED_AT
-        if seen.number % stride == 0 and len(seen.answer) >= _LEAST_CHARACTERS and seen.value is None:
-            language = _language(seen.answer)
+    @override
+    def observe(self, view: RowView, context: LintContext) -> Iterator[tuple[str, str]]:
+        stride = 1 + sum(context.rows.values()) // _MAX_CLASSIFIED
+        if view.number % stride == 0 and len(view.answer) >= _MIN_CHARACTERS and view.value is None:
+            language = _language(view.answer)
             if language:
                 yield "answers", language
 
-    def judge(self, tally: Tally, whole: Whole) -> Iterator[Found]:
-        for subject, ways in tally:
-            usual, few = rare(ways, share=0.1, least=20)
-            for way in few:
-                for row in tally.rows(subject, way):
-                    if _language(whole.seen(row).input) != way:
-                        yield Found(f"the answer looks like {way}, most are {usual}", "$", row=row)
+    @override
+    def check_counts(self, counter: VariantCounter, corpus: Corpus) -> Iterator[RuleFinding]:
+        for key, variants in counter:
+            usual, rare = rare_variants(variants, share=0.1, min_total=20)
+            for variant in rare:
+                for row in counter.rows(key, variant):
+                    if _language(corpus.view(row).input) != variant:
+                        yield RuleFinding(f"the answer looks like {variant}, most are {usual}", "$", row=row)
 
 
 @cache
@@ -181,8 +200,8 @@ def _identifier() -> Any:
 
 
 def _language(text: str) -> str | None:
-    language, sure = _identifier().classify(text[:400])
-    return str(language) if sure >= _SURE else None
+    language, certainty = _identifier().classify(text[:400])
+    return str(language) if certainty >= _MIN_CERTAINTY else None
 
 
 _FILLER = re.compile(
@@ -199,68 +218,77 @@ _FEATURES: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
 )
 
 
-class StyleDrift(TallyRule):
-    """Nearly all answers share a habit, and this one does not: it ends without a full stop, has Markdown or emoji, or
-    begins with "Sure!". A handful of such answers is enough to see the habit slip in production.
+class StyleDrift(VariantRule):
+    """The answer lacks a habit that nearly all others share.
 
-    Looked at: answers in plain text with two words or more; a habit is what 97 % of at least 50 answers share.
-    Write the answer as the others are written, unless the exception is meant.
+    Nearly all answers share a habit, and this answer does not: it ends without a full stop, has Markdown or emoji,
+    or begins with "Sure!". A few such answers are enough for the tuned model to show them in production.
+
+    Checks plain text answers of two words or more. A habit is what 97 % of at least 50 answers share. Rewrite the
+    answer like the others, unless the exception is intended.
     """
 
     code = "C011"
     name = "style-drift"
-    summary = "The answer lacks a habit that nearly all others share."
     severity = "info"
-    hurts = "consistent"
+    density_part = "consistent"
 
-    def wants(self, setting: Setting) -> str | None:
-        return "" if setting.task.output.kind != "text" else None
+    @override
+    def skip_reason(self, context: LintContext) -> str | None:
+        return "" if context.task.output.kind != "text" else None
 
-    def observe(self, seen: Seen, setting: Setting) -> Iterator[tuple[str, str]]:
-        answer = seen.answer.strip()
-        if seen.value is not None or " " not in answer:
+    @override
+    def observe(self, view: RowView, context: LintContext) -> Iterator[tuple[str, str]]:
+        answer = view.answer.strip()
+        if view.value is not None or " " not in answer:
             return
         for yes, no, test in _FEATURES:
             yield yes, yes if test(answer) else no
 
-    def judge(self, tally: Tally, whole: Whole) -> Iterator[Found]:
-        for subject, ways in tally:
-            _, few = rare(ways, share=0.03, least=50)
-            for way in few:
-                for row in tally.rows(subject, way):
-                    yield Found(f"the answer {way}, as only {ways[way]:,} of {sum(ways.values()):,} do", "$", row=row)
+    @override
+    def check_counts(self, counter: VariantCounter, corpus: Corpus) -> Iterator[RuleFinding]:
+        for key, variants in counter:
+            _, rare = rare_variants(variants, share=0.03, min_total=50)
+            for variant in rare:
+                message = f"the answer {variant}, as only {variants[variant]:,} of {sum(variants.values()):,} do"
+                for row in counter.rows(key, variant):
+                    yield RuleFinding(message, "$", row=row)
 
 
-class RareKeys(TallyRule):
-    """Answers are JSON objects, there is no schema, and this one has other keys than nearly all: a typing mistake, or
-    rows from another task.
+class RareKeys(VariantRule):
+    """The JSON answer has other keys than nearly all others.
 
-    With a schema the rules J003, J004 and J006 say it more exactly. Looked at: the top of the answer; a set of keys is
-    rare up to 2 % of at least 20 answers, if another one has 90 %. Mend the keys; and give the task a schema (``ftkit
-    task`` infers one), which then holds every row to it.
+    Answers are JSON objects without a schema, and this one has other keys than nearly all others: a typing mistake,
+    or a row of another task.
+
+    With a schema, rules J003, J004 and J006 are more precise. Checks the top-level keys: a set of keys is rare up to 2
+    % of at least 20 answers, if another set has 90 %. Correct the keys, and give the task a schema (``ftkit task``
+    infers one), so that every row is validated.
     """
 
     code = "C012"
     name = "rare-keys"
-    summary = "The JSON answer has other keys than nearly all others."
-    hurts = "consistent"
+    density_part = "consistent"
 
-    def wants(self, setting: Setting) -> str | None:
-        return "" if setting.task.output.kind != "text" else None
+    @override
+    def skip_reason(self, context: LintContext) -> str | None:
+        return "" if context.task.output.kind != "text" else None
 
-    def observe(self, seen: Seen, setting: Setting) -> Iterator[tuple[str, str]]:
-        if isinstance(seen.value, dict):
-            yield "$", ", ".join(sorted(seen.value))
+    @override
+    def observe(self, view: RowView, context: LintContext) -> Iterator[tuple[str, str]]:
+        if isinstance(view.value, dict):
+            yield "$", ", ".join(sorted(view.value))
 
-    def judge(self, tally: Tally, whole: Whole) -> Iterator[Found]:
-        for subject, ways in tally:
-            usual, few = rare(ways, share=0.02, least=20)
-            if ways[usual] < 0.9 * sum(ways.values()):
+    @override
+    def check_counts(self, counter: VariantCounter, corpus: Corpus) -> Iterator[RuleFinding]:
+        for key, variants in counter:
+            usual, rare = rare_variants(variants, share=0.02, min_total=20)
+            if variants[usual] < 0.9 * sum(variants.values()):
                 continue
             common = set(usual.split(", "))
-            for way in few:
-                keys = set(way.split(", "))
+            for variant in rare:
+                keys = set(variant.split(", "))
                 more, less = sorted(keys - common), sorted(common - keys)
                 parts = [f"has {', '.join(more)}"] * bool(more) + [f"lacks {', '.join(less)}"] * bool(less)
-                for row in tally.rows(subject, way):
-                    yield Found(f"the answer {' and '.join(parts)}, unlike nearly all others", subject, row=row)
+                for row in counter.rows(key, variant):
+                    yield RuleFinding(f"the answer {' and '.join(parts)}, unlike nearly all others", key, row=row)

@@ -1,207 +1,207 @@
-"""T: rows in a model's own tokens. Without a backend only lengths in characters are looked at."""
+"""T: rows in a model's own tokens. Without a local backend, only lengths in characters are checked."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from functools import cache
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
 import numpy as np
+from typing_extensions import override
 
 from ftkit.errors import DataError, FtkitError, ModelError
 from ftkit.extras import check_installed
-from ftkit.linting.context import Setting
-from ftkit.linting.corpus import Whole
-from ftkit.linting.counter import Tally
-from ftkit.linting.finding import Found
-from ftkit.linting.row_view import Seen
-from ftkit.linting.rule import RowRule, Rule, TallyRule, WholeRule
+from ftkit.linting.context import LintContext
+from ftkit.linting.corpus import Corpus
+from ftkit.linting.finding import RuleFinding
+from ftkit.linting.row_view import RowView
+from ftkit.linting.rule import CorpusRule, RowRule, Rule, VariantRule
+from ftkit.linting.variant_counter import VariantCounter
+from ftkit.modeling.chat_template import ChatTemplate
+from ftkit.modeling.model_source import find_source
+from ftkit.modeling.tokenized_example import TokenizedConversation
 
-if TYPE_CHECKING:
-    from ftkit.modeling.chat_template import ChatTemplate
-    from ftkit.modeling.tokenized_example import TokenizedConversation
-
-    Made = list[TokenizedConversation] | DataError | ModelError
-
-__all__ = ["EndOfTurn", "LengthOutlier", "NoSupervisedToken", "SupervisedShare", "TooLong"]
+Tokenized = list[TokenizedConversation] | DataError | ModelError
+"""A row as training sequences, or why it has none."""
 
 
-def local_models(setting: Setting) -> tuple[str, ...]:
-    """The models of this machine that the rows are for."""
-    return tuple(name.partition(":")[2] for name in setting.backends if name.startswith("local:"))
-
-
-@cache
-def chat_template_of(model: str) -> tuple[ChatTemplate, int | None]:
-    """A model's way of writing conversations, and the most tokens that it can read; loads no weights.
-
-    Raises:
-        ModelError, MissingExtraError: it cannot be loaded.
-    """
+@lru_cache(maxsize=8)
+def _load_tokenizer(model: str) -> tuple[ChatTemplate, int | None]:
+    """A model's chat template with its tokenizer, and its context length in tokens; loads no weights."""
     check_installed("transformers", extra="local", needed_for="counting a model's tokens")
-    from ftkit.modeling.model_source import find_source
     from ftkit.modeling.pretrained import context_length, load_config
     from ftkit.modeling.tokenizer import load_chat_template
 
     source = find_source(model)
-    chat_template = load_chat_template(source)
-    return chat_template, context_length(load_config(source))
+    return load_chat_template(source), context_length(load_config(source))
 
 
-def in_tokens(seen: Seen, setting: Setting) -> Iterator[tuple[str, Made]]:
-    """Of each local model its name, and the row as its training sequences or why there are none.
-
-    They are kept at the row: several rules ask for them.
-    """
-    row = seen.row
+def _tokenize(view: RowView, context: LintContext) -> Iterator[tuple[str, Tokenized]]:
+    """Each local model with the tokenized row, which is kept at the row, because several rules need it."""
+    row = view.row
     if row is None or row.completion is None:
         return
-    for model in local_models(setting):
-        if model not in seen.in_tokens:
-            chat_template, _ = chat_template_of(model)
+    for model in context.local_models:
+        if model not in view.tokenized:
+            chat_template, _ = _load_tokenizer(model)
             try:
-                made = chat_template.encode_examples(row.messages, row.tools, row.place)
+                sequences = chat_template.encode_examples(row.messages, row.tools, row.place)
                 if row.rejected is not None:
-                    made = [*made, *chat_template.encode_examples(row.rejected_messages, row.tools, row.place)]
-                seen.in_tokens[model] = made
+                    sequences += chat_template.encode_examples(row.rejected_messages, row.tools, row.place)
+                view.tokenized[model] = sequences
             except (DataError, ModelError) as error:
-                seen.in_tokens[model] = error
-        yield model, seen.in_tokens[model]
+                view.tokenized[model] = error
+        yield model, view.tokenized[model]
 
 
-class _OnTokens(Rule):
-    """A rule that needs a model's tokenizer."""
+class _TokenRule(Rule):
+    """A rule that needs the tokenizer of a local model."""
 
-    def wants(self, setting: Setting) -> str | None:
-        models = local_models(setting)
+    @override
+    def skip_reason(self, context: LintContext) -> str | None:
+        models = context.local_models
         if not models:
             return ""
         try:
             for model in models:
-                chat_template_of(model)
+                _load_tokenizer(model)
         except FtkitError as error:
             return str(error)
         return None
 
 
-class TooLong(_OnTokens, RowRule):
-    """The row has more tokens, by the model's own tokenizer and chat template, than the model can read. ftkit never
-    cuts a row, so training would stop at it; others cut it, and the answer at its end is what is lost.
+class TooLong(_TokenRule, RowRule):
+    """The row has more tokens than the model's context length.
 
-    Shorten the row or drop it.
+    The row has more tokens, in the model's own tokenizer and chat template, than the model's context length. ftkit
+    does not truncate rows, so training would stop at it. Other programs truncate it, and the answer at its end is
+    lost.
+
+    Shorten the row or delete it.
     """
 
     code = "T001"
     name = "too-long"
-    summary = "The row has more tokens than the model can read."
     severity = "error"
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        for model, made in in_tokens(seen, setting):
-            limit = chat_template_of(model)[1]
-            if isinstance(made, FtkitError) or limit is None:
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        for model, tokenized in _tokenize(view, context):
+            context_length = _load_tokenizer(model)[1]
+            if isinstance(tokenized, FtkitError) or context_length is None:
                 continue
-            longest = max(len(one.ids) for one in made)
-            if longest > limit:
-                yield Found(f"{longest:,} tokens, and {model} reads {limit:,}")
+            longest = max(len(sequence.ids) for sequence in tokenized)
+            if longest > context_length:
+                yield RuleFinding(f"{longest:,} tokens; the context length of {model} is {context_length:,}")
 
 
-class NoSupervisedToken(_OnTokens, RowRule):
-    """In the model's tokens nothing of the row is learned: all turns have weight 0, or the chat template leaves out
-    what was to be learned (tool calls, mostly), or it cannot write such a conversation at all.
+class NoSupervisedToken(_TokenRule, RowRule):
+    """No token of the row is supervised.
 
-    The message is what the engine would say.
+    No token of the row is supervised: all turns have weight 0, or the chat template omits what should be learned
+    (usually tool calls), or it cannot render the conversation.
+
+    The message is that of the training run.
     """
 
     code = "T002"
     name = "no-supervised-token"
-    summary = "In the model's tokens nothing of the row is learned."
     severity = "error"
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        for model, made in in_tokens(seen, setting):
-            if isinstance(made, ModelError):
-                yield Found(f"{model}: {made}")
-            elif isinstance(made, DataError):
-                if made.problem != "no_end_of_turn":
-                    yield Found(f"{model}: {made.message}", made.field)
-            elif not any(one.supervised.any() for one in made):
-                yield Found(f"{model}: no token of the row is learned")
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        for model, tokenized in _tokenize(view, context):
+            if isinstance(tokenized, ModelError):
+                yield RuleFinding(f"{model}: {tokenized}")
+            elif isinstance(tokenized, DataError):
+                if tokenized.problem != "no_end_of_turn":
+                    yield RuleFinding(f"{model}: {tokenized.message}", tokenized.field)
+            elif not any(sequence.supervised.any() for sequence in tokenized):
+                yield RuleFinding(f"{model}: no token of the row is supervised")
 
 
-class EndOfTurn(_OnTokens, RowRule):
-    """The end of the answer is not learned: the model would never learn to stop. The chat template puts no special
-    token after the assistant's turn, or the loss mask leaves it out.
+class EndOfTurn(_TokenRule, RowRule):
+    """The token that ends the answer is not supervised.
 
-    Use another template; ftkit's engine refuses this one.
+    The end of the answer is not supervised, so the model would not learn to stop. The chat template puts no special
+    token after the assistant's turn, or the loss mask excludes it.
+
+    Use another template. ftkit does not train with this one.
     """
 
     code = "T003"
     name = "end-of-turn-unsupervised"
-    summary = "The token that ends the answer is not learned."
     severity = "error"
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        for model, made in in_tokens(seen, setting):
-            if isinstance(made, DataError) and made.problem == "no_end_of_turn":
-                yield Found(f"{model}: {made.message}", made.field)
-            elif not isinstance(made, FtkitError) and any(
-                _ends_elsewhere(one, chat_template_of(model)[0].stop_ids) for one in made
-            ):
-                yield Found(f"{model}: the last learned token does not end the turn")
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        for model, tokenized in _tokenize(view, context):
+            if isinstance(tokenized, DataError) and tokenized.problem == "no_end_of_turn":
+                yield RuleFinding(f"{model}: {tokenized.message}", tokenized.field)
+            elif not isinstance(tokenized, FtkitError):
+                stop_ids = _load_tokenizer(model)[0].stop_ids
+                if any(_lacks_stop_token(sequence, stop_ids) for sequence in tokenized):
+                    yield RuleFinding(f"{model}: the last supervised token does not end the turn")
 
 
-def _ends_elsewhere(one: TokenizedConversation, stop_ids: Collection[int]) -> bool:
-    learned = np.flatnonzero(one.supervised)
-    return len(learned) > 0 and int(one.ids[learned[-1]]) not in stop_ids
+def _lacks_stop_token(sequence: TokenizedConversation, stop_ids: Collection[int]) -> bool:
+    """Whether the last supervised token is not a stop token."""
+    supervised = np.flatnonzero(sequence.supervised)
+    return len(supervised) > 0 and int(sequence.ids[supervised[-1]]) not in stop_ids
 
 
-class SupervisedShare(_OnTokens, TallyRule):
-    """Of all tokens only a few are learned: the rest is prompt, which is paid and computed in every epoch. Not wrong,
-    but worth knowing: a shorter prompt costs less, and ftkit's engine computes a shared beginning once.
+class SupervisedShare(_TokenRule, VariantRule):
+    """Few of the tokens are supervised.
+
+    Few of the tokens are supervised. The others are prompt, which is paid for and computed in every epoch. This is
+    not a mistake, but a shorter prompt costs less. ftkit computes a shared prefix once.
 
     Reported below 5 % of the tokens.
     """
 
     code = "T004"
     name = "supervised-share"
-    summary = "Few of the tokens are learned."
     severity = "info"
 
-    def observe(self, seen: Seen, setting: Setting) -> Iterator[tuple[str, str]]:
-        for model, made in in_tokens(seen, setting):
-            if not isinstance(made, FtkitError):
-                learned = sum(int(one.supervised.sum()) for one in made) / max(1, sum(len(one.ids) for one in made))
-                yield model, f"{min(99, int(learned * 100)):02d}"
+    @override
+    def observe(self, view: RowView, context: LintContext) -> Iterator[tuple[str, str]]:
+        for model, tokenized in _tokenize(view, context):
+            if not isinstance(tokenized, FtkitError):
+                supervised = sum(int(sequence.supervised.sum()) for sequence in tokenized)
+                share = supervised / max(1, sum(len(sequence.ids) for sequence in tokenized))
+                yield model, f"{min(99, int(share * 100)):02d}"
 
-    def judge(self, tally: Tally, whole: Whole) -> Iterator[Found]:
-        for model, ways in tally:
-            total = sum(ways.values())
-            share = sum((int(way) + 0.5) * count for way, count in ways.items()) / total
+    @override
+    def check_counts(self, counter: VariantCounter, corpus: Corpus) -> Iterator[RuleFinding]:
+        for model, variants in counter:
+            total = sum(variants.values())
+            share = sum((int(variant) + 0.5) * count for variant, count in variants.items()) / total
             if share < 5:
-                yield Found(f"{model}: of a row's tokens {share:.1f} % are learned, on average")
+                yield RuleFinding(f"{model}: {share:.1f} % of a row's tokens are supervised on average")
 
 
-class LengthOutlier(WholeRule):
-    """The answer is many times as long as is usual here. Often two records in one, a pasted document, or a template
-    that was not filled in.
+class LengthOutlier(CorpusRule):
+    """The answer is many times as long as usual.
 
-    Looked at in characters: at least 50 rows; reported above the upper quartile by ten times the distance between the
-    quartiles, and at least five times the median. Read the row, and cut or drop it where the length is a mistake.
+    The answer is many times as long as usual. Often it is two records in one, a pasted document, or a template that
+    was not filled in.
+
+    Checks lengths in characters, of at least 50 rows. Reported if a length exceeds the upper quartile by ten times the
+    interquartile range, and is at least five times the median. Read the row, and shorten or delete it if the length is
+    a mistake.
     """
 
     code = "T005"
     name = "length-outlier"
-    summary = "The answer is many times as long as usual."
     severity = "info"
 
-    def check(self, whole: Whole) -> Iterator[Found]:
-        numbers = np.flatnonzero(whole.facts.answered > 0)
+    @override
+    def check(self, corpus: Corpus) -> Iterator[RuleFinding]:
+        numbers = np.flatnonzero(corpus.features.answer_length > 0)
         if len(numbers) < 50:
             return
-        lengths = whole.facts.answered[numbers].astype(np.float64)
-        low, middle, high = np.percentile(lengths, (25, 50, 75))
-        limit = max(high + 10 * (high - low), 5 * middle)
+        lengths = corpus.features.answer_length[numbers].astype(np.float64)
+        lower, median, upper = np.percentile(lengths, (25, 50, 75))
+        limit = max(upper + 10 * (upper - lower), 5 * median)
         for row in numbers[lengths > limit].tolist():
-            length = int(whole.facts.answered[row])
-            yield Found(f"the answer has {length:,} characters; the median is {middle:,.0f}", row=row)
+            length = int(corpus.features.answer_length[row])
+            yield RuleFinding(f"the answer has {length:,} characters; the median is {median:,.0f}", row=row)

@@ -1,6 +1,6 @@
-"""C002–C007: one kind of value written in several ways.
+"""C002–C007: values of one kind that are written in several ways.
 
-A value that stands in the input letter by letter is left out of all of these: copying is what was asked for.
+None of these rules reports a value that occurs in the input exactly, because copying it is correct.
 """
 
 from __future__ import annotations
@@ -9,45 +9,46 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ftkit.linting.context import Setting
-from ftkit.linting.corpus import Whole
-from ftkit.linting.counter import Tally, rare
-from ftkit.linting.finding import Found
-from ftkit.linting.row_view import Seen
-from ftkit.linting.rule import RowRule, TallyRule
-from ftkit.linting.text_normalization import excerpt
+from typing_extensions import override
 
-__all__ = ["Casing", "DateFormat", "NullVariants", "NumberFormat", "UnitFormat", "Whitespace"]
+from ftkit.linting.context import LintContext
+from ftkit.linting.corpus import Corpus
+from ftkit.linting.finding import RuleFinding
+from ftkit.linting.row_view import RowView
+from ftkit.linting.rule import RowRule, VariantRule
+from ftkit.linting.text_normalization import excerpt
+from ftkit.linting.variant_counter import VariantCounter, rare_variants
 
 _SHORT = 40
 """Characters up to which an answer in plain text counts as a single value."""
 
 
-def values_of(seen: Seen) -> list[tuple[str, Any]]:
-    """The values of the answer with their paths: of a JSON answer all of them, else the answer itself when short."""
-    if seen.value is not None:
-        return seen.leaves
-    answer = seen.answer
+def _values(view: RowView) -> list[tuple[str, Any]]:
+    """The values of the answer with their paths: all values of a JSON answer, else the answer itself if it is short."""
+    if view.value is not None:
+        return view.leaf_values
+    answer = view.answer
     return [("$", answer)] if answer and len(answer) <= _SHORT else []
 
 
-class _ValueRule(TallyRule):
-    """Rare ways to write what others write otherwise."""
+class _ValueRule(VariantRule):
+    """Reports rare variants of a value."""
 
-    hurts = "consistent"
+    density_part = "consistent"
     what = ""
     share = 0.2
-    least = 10
+    min_total = 10
 
-    def judge(self, tally: Tally, whole: Whole) -> Iterator[Found]:
-        for subject, ways in tally:
-            usual, few = rare(ways, share=self.share, least=self.least)
-            total = sum(ways.values())
-            for way in few:
-                for row in tally.rows(subject, way):
-                    yield Found(
-                        f"{self.what} written {way}; {usual} in {ways[usual]:,} of {total:,}",
-                        subject.partition(" ")[0],
+    @override
+    def check_counts(self, counter: VariantCounter, corpus: Corpus) -> Iterator[RuleFinding]:
+        for key, variants in counter:
+            usual, rare = rare_variants(variants, share=self.share, min_total=self.min_total)
+            total = sum(variants.values())
+            for variant in rare:
+                for row in counter.rows(key, variant):
+                    yield RuleFinding(
+                        f"{self.what} written {variant}; {usual} in {variants[usual]:,} of {total:,}",
+                        key.partition(" ")[0],
                         row=row,
                     )
 
@@ -62,38 +63,40 @@ _NUMBERS = (
 
 
 class NumberFormat(_ValueRule):
-    """The same field holds numbers in several ways: ``1200`` and ``1,200``, ``1.5`` and ``1,5``, a JSON number and a
-    text. The model then draws lots between them.
+    """A number is written differently from most rows.
 
-    Looked at: values that are nothing but a number, path by path; a way is rare below a fifth of at least ten values.
-    Write all numbers of a field in one way.
+    The same field holds numbers in several notations: ``1200`` and ``1,200``, ``1.5`` and ``1,5``, a JSON number and
+    a string. The model then chooses between them at random.
+
+    Checks values that are only a number, path by path. A notation is rare below a fifth of at least ten values. Write
+    all numbers of a field in one notation.
     """
 
     code = "C002"
     name = "number-format"
-    summary = "A number is written otherwise than in most rows."
     what = "a number"
 
-    def observe(self, seen: Seen, setting: Setting) -> Iterator[tuple[str, str]]:
-        for path, value in values_of(seen):
+    @override
+    def observe(self, view: RowView, context: LintContext) -> Iterator[tuple[str, str]]:
+        for path, value in _values(view):
             if isinstance(value, bool):
                 continue
             if isinstance(value, int | float):
                 yield f"{path} type", "as a JSON number"
                 continue
-            if not isinstance(value, str) or not value[-1:].isdigit() or value in seen.input:
+            if not isinstance(value, str) or not value[-1:].isdigit() or value in view.input:
                 continue
             if _PLAIN.fullmatch(value):
                 yield f"{path} type", "as a text"
-                whole, point, _ = value.lstrip("+-").partition(".")
-                if len(whole) > 3:
+                integer, point, _ = value.lstrip("+-").partition(".")
+                if len(integer) > 3:
                     yield f"{path} thousands", "1234"
                 if point:
                     yield f"{path} decimals", "1.5"
                 continue
-            for way, pattern in _NUMBERS:
+            for variant, pattern in _NUMBERS:
                 if pattern.fullmatch(value):
-                    yield (f"{path} decimals" if way == "1,5" else f"{path} thousands"), way
+                    yield (f"{path} decimals" if variant == "1,5" else f"{path} thousands"), variant
                     break
 
 
@@ -111,26 +114,28 @@ _MAYBE_DATE = re.compile(r"\d[-/. ]\d|\d (?:st|nd|rd|th|[A-Z])|[a-z.] \d{1,2}")
 
 
 class DateFormat(_ValueRule):
-    """Dates are written in several ways: ``2026-11-24`` and ``24/11/2026``. Which one the model will use is chance, and
-    day and month get confused.
+    """A date is written differently from most rows.
 
-    Looked at: every date in the answer, path by path; a way is rare below a fifth of at least ten dates. Write all
-    dates in one way, best as ``2026-11-24``.
+    Dates are written in several formats: ``2026-11-24`` and ``24/11/2026``. Which format the model uses is random,
+    and day and month are confused.
+
+    Checks every date in the answer, path by path. A format is rare below a fifth of at least ten dates. Write all dates
+    in one format, preferably ``2026-11-24``.
     """
 
     code = "C003"
     name = "date-format"
-    summary = "A date is written otherwise than in most rows."
     what = "a date"
 
-    def observe(self, seen: Seen, setting: Setting) -> Iterator[tuple[str, str]]:
-        for path, value in seen.leaves if seen.value is not None else [("$", seen.answer)]:
+    @override
+    def observe(self, view: RowView, context: LintContext) -> Iterator[tuple[str, str]]:
+        for path, value in view.leaf_values if view.value is not None else [("$", view.answer)]:
             if not isinstance(value, str) or len(value) < 8 or not _MAYBE_DATE.search(value):
                 continue
-            for way, pattern in _DATES:
+            for variant, pattern in _DATES:
                 for match in pattern.finditer(value):
-                    if match[0] not in seen.input:
-                        yield path, way
+                    if match[0] not in view.input:
+                        yield path, variant
 
 
 _UNITS = {
@@ -156,74 +161,81 @@ _QUANTITY = re.compile(
 
 
 class UnitFormat(_ValueRule):
-    """A unit is written in several ways: ``5 mg``, ``5mg``, ``5 milligrams``.
+    """A unit is written differently from most rows.
 
-    Looked at: numbers followed by one of about forty spellings of common units; singular and plural count as one. A way
-    is rare below a fifth of at least ten. Write each unit in one way.
+    A unit is written in several ways: ``5 mg``, ``5mg``, ``5 milligrams``.
+
+    Checks numbers followed by one of about forty spellings of common units; singular and plural count as one. A
+    spelling is rare below a fifth of at least ten. Write each unit in one way.
     """
 
     code = "C004"
     name = "unit-format"
-    summary = "A unit is written otherwise than in most rows."
     what = "a unit"
 
-    def observe(self, seen: Seen, setting: Setting) -> Iterator[tuple[str, str]]:
-        for path, value in seen.leaves if seen.value is not None else [("$", seen.answer)]:
+    @override
+    def observe(self, view: RowView, context: LintContext) -> Iterator[tuple[str, str]]:
+        for path, value in view.leaf_values if view.value is not None else [("$", view.answer)]:
             if not isinstance(value, str):
                 continue
             for match in _QUANTITY.finditer(value):
                 spelt = match[2]
-                if match[0] in seen.input:
+                if match[0] in view.input:
                     continue
                 plural = spelt[:-1] if spelt.endswith("s") and spelt[:-1] in _FAMILY else spelt
                 yield f"{path} {_FAMILY[spelt]}", f'"5{match[1]}{plural}"'
 
 
 class Casing(_ValueRule):
-    """The same value is written with capitals here and without there: ``urgent`` and ``Urgent``. For a model these are
-    different tokens and different answers.
+    """A value is capitalised differently from most rows.
 
-    Looked at: values of up to 40 characters, path by path; a spelling is rare below a fifth of at least five. Choose
-    one; a schema with an ``enum`` holds every row to it.
+    The same value is capitalised differently: ``urgent`` and ``Urgent``. For a model these are different tokens and
+    different answers.
+
+    Checks values of up to 40 characters, path by path. A spelling is rare below a fifth of at least five. Choose one
+    spelling. A schema with an ``enum`` enforces it in every row.
     """
 
     code = "C005"
     name = "casing"
-    summary = "A value is written with other capitals than in most rows."
     what = "a value"
-    least = 5
+    min_total = 5
 
-    def observe(self, seen: Seen, setting: Setting) -> Iterator[tuple[str, str]]:
-        for path, value in values_of(seen):
-            if isinstance(value, str) and value and len(value) <= _SHORT and value not in seen.input:
+    @override
+    def observe(self, view: RowView, context: LintContext) -> Iterator[tuple[str, str]]:
+        for path, value in _values(view):
+            if isinstance(value, str) and value and len(value) <= _SHORT and value not in view.input:
                 yield f"{path} {value.casefold()}", repr(value)
 
 
 class Whitespace(RowRule):
-    """Blanks at the beginning or end of the answer, or at the edges of a value in it, or two in a row inside a value.
-    They are tokens like others: the model learns to write them, now and then.
+    """There is whitespace around the answer, or around or inside a value.
 
-    ``--fix`` takes blanks away at both ends of the answer; inside it changes nothing.
+    There is whitespace at the start or end of the answer or of a value in it, or two spaces in a row inside a value.
+    Spaces are tokens like others, so the model sometimes writes them.
+
+    ``--fix`` removes whitespace at both ends of the answer; inside the answer it changes nothing.
     """
 
     code = "C006"
     name = "whitespace"
-    summary = "Blanks around the answer, or around or inside a value."
     fixable = True
-    hurts = "consistent"
+    density_part = "consistent"
 
-    def check(self, seen: Seen, setting: Setting) -> Iterator[Found]:
-        written = seen.written
-        if written is not None and written != written.strip() and seen.row is not None:
-            where = "before" if written[0].isspace() else "after"
-            yield Found(f"blanks {where} the answer", "$", excerpt(written, 0 if where == "before" else len(written)))
-        for path, value in seen.leaves:
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        written = view.written_answer
+        if written is not None and written != written.strip() and view.row is not None:
+            before = written[0].isspace()
+            message = f"whitespace {'before' if before else 'after'} the answer"
+            yield RuleFinding(message, "$", excerpt(written, 0 if before else len(written)))
+        for path, value in view.leaf_values:
             if not isinstance(value, str):
                 continue
             if value != value.strip():
-                yield Found("blanks around the value", path, repr(value)[:80], fixable=False)
-            elif "  " in value and value not in seen.input:
-                yield Found("two blanks in a row", path, repr(value)[:80], fixable=False)
+                yield RuleFinding("whitespace around the value", path, repr(value)[:80], fixable=False)
+            elif "  " in value and value not in view.input:
+                yield RuleFinding("two spaces in a row", path, repr(value)[:80], fixable=False)
 
 
 _NOTHING = {
@@ -233,24 +245,26 @@ _NOTHING = {
 
 
 class NullVariants(_ValueRule):
-    """That there is nothing is written in several ways at one place: ``null``, ``""``, ``"N/A"``, ``"unknown"``. Code
-    that reads the answers has to know them all, and the model cannot know which is wanted.
+    """null, "", "N/A" and similar values are mixed at one path.
 
-    All ways but the commonest are reported. Choose one, best ``null``.
+    A missing value is written in several ways at the same path: ``null``, ``""``, ``"N/A"``, ``"unknown"``. Programs
+    that read the answers must handle all of them, and the model cannot know which one to use.
+
+    Reports all ways except the most frequent one. Choose one, preferably ``null``.
     """
 
     code = "C007"
     name = "null-variants"
-    summary = 'null, "", "N/A" and the like stand for the same thing at one place.'
     what = "nothing is"
     share = 0.5
-    least = 2
+    min_total = 2
 
-    def observe(self, seen: Seen, setting: Setting) -> Iterable[tuple[str, str]]:
-        for path, value in seen.leaves:
+    @override
+    def observe(self, view: RowView, context: LintContext) -> Iterable[tuple[str, str]]:
+        for path, value in view.leaf_values:
             if value is None:
                 yield path, "null"
             elif value == "" or (
-                isinstance(value, str) and value.strip().casefold() in _NOTHING and value not in seen.input
+                isinstance(value, str) and value.strip().casefold() in _NOTHING and value not in view.input
             ):
                 yield path, f'"{value}"'

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftkit.linting.json_fields import contradicted_fields, field_spans
-from ftkit.linting.scan import Stretch, rows_of
+from ftkit.linting.json_answers import contradicted_fields, field_spans
+from ftkit.linting.row_view import RowRange, read_rows
 
 values = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
@@ -37,6 +37,6 @@ def test_what_the_questions_explain_is_no_contradiction(chats):
         ("Bo Lee of 12 N Dearborn, CHICAGO", {"name": "Bo Lee", "way": "N", "city": "CHICAGO", "kind": "home"}),
     ]
     data = chats(*((asked, json.dumps(answer)) for asked, answer in rows))
-    ann, bo, again = rows_of(Stretch(data, "train", 0, 3, 0))
+    ann, bo, again = read_rows(RowRange(data, "train", 0, 3, 0))
     assert list(contradicted_fields(ann, bo)) == ["kind"]
     assert list(contradicted_fields(ann, again)) == []

@@ -1,0 +1,112 @@
+"""Make a report of the findings of all rules."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftkit.linting.corpus import Corpus
+from ftkit.linting.finding import RuleFinding, RuleFindings
+from ftkit.linting.rule import Rule
+from ftkit.linting.rules.safety import Secret, mask_secrets
+from ftkit.linting.signal_density import signal_density
+from ftkit.linting.text_normalization import excerpt
+from ftkit.results.lint_report import SEVERITIES, Finding, LintReport, RuleCount
+
+__all__ = ["build_report"]
+
+
+def build_report(corpus: Corpus, findings: Mapping[Rule, RuleFindings], skipped: Sequence[str]) -> LintReport:
+    """Make the report.
+
+    Args:
+        corpus: all rows.
+        findings: findings of every rule that ran, in the order of the rules.
+        skipped: sentences on rules that could not run.
+
+    Returns:
+        The report.
+    """
+    order = {rule.code: number for number, rule in enumerate(findings)}
+    with_secrets = next((found.rows for rule, found in findings.items() if isinstance(rule, Secret)), set())
+    sortable = [
+        (-1 if finding.row is None else finding.row, order[rule.code], rule, finding)
+        for rule, found in findings.items()
+        for finding in found.kept
+    ]
+    sortable.sort(key=lambda item: item[:2])
+    counts = [_count(rule, found) for rule, found in findings.items() if found.count]
+    rows_by_code = {rule.code: found.rows for rule, found in findings.items()}
+    flagged = [rows_by_code[count.code] for count in counts if count.severity != "info"]
+    return LintReport(
+        ftkit_version=_version(),
+        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        sources=corpus.sources,
+        rows=dict(corpus.context.rows),
+        findings=tuple(_finding(corpus, rule, finding, with_secrets) for _, _, rule, finding in sortable),
+        counts=tuple(sorted(counts, key=lambda count: (SEVERITIES.index(count.severity), order[count.code]))),
+        flagged_rows=len(set().union(*flagged)),
+        skipped=tuple(skipped),
+        density=signal_density(
+            corpus.features,
+            {code: _numbers(rows) for code, rows in rows_by_code.items()},
+            {rule.code: rule.density_part for rule in findings if rule.density_part is not None},
+            _numbers(set().union(*(found.error_rows for found in findings.values()))),
+            next(iter(corpus.context.rows.values())),
+        ),
+    )
+
+
+def _count(rule: Rule, found: RuleFindings) -> RuleCount:
+    return RuleCount(
+        code=rule.code,
+        name=rule.name,
+        summary=rule.summary,
+        severity=min(found.severities, key=SEVERITIES.index),
+        count=found.count,
+        rows=len(found.rows),
+        fixable=found.fixable,
+    )
+
+
+def _finding(corpus: Corpus, rule: Rule, finding: RuleFinding, with_secrets: set[int]) -> Finding:
+    """A finding with the place of its row, which is read again."""
+    location: dict[str, object] = {}
+    shown = finding.excerpt
+    if finding.row is not None:
+        view = corpus.view(finding.row)
+        location = {"split": view.split, "file": view.place.source, "line": view.place.line}
+        if view.row is not None:
+            location["row"] = view.row.id
+            if shown is None:
+                shown = excerpt(f"{view.input} → {view.answer}" if len(view.input) < 60 else view.input, width=100)
+        if shown is not None and finding.row in with_secrets:
+            shown = mask_secrets(shown)
+    return Finding.model_validate(
+        {
+            "code": rule.code,
+            "name": rule.name,
+            "severity": finding.severity or rule.severity,
+            "message": finding.message,
+            "path": finding.path,
+            "excerpt": shown,
+            "related": tuple(str(corpus.place(number)) for number in finding.others),
+            "fixable": rule.fixable and finding.fixable,
+            **location,
+        }
+    )
+
+
+def _numbers(rows: Iterable[int]) -> NDArray[np.int64]:
+    return np.array(sorted(rows), dtype=np.int64)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("ftkit")
+    except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
+        return "unknown"
