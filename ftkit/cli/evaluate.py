@@ -127,8 +127,8 @@ def evaluate(
     charge is said first.
     """
     paths = check_result_files(output)
+    from ftkit.evaluation import estimate_cost
     from ftkit.evaluation import evaluate as measure
-    from ftkit.evaluation import forecast
 
     asked = model_of(model, task, other_task, sampling_of(max_output_tokens, temperature, constrained))
     fields = comparators_of(comparator)
@@ -143,7 +143,7 @@ def evaluate(
     charged = asked.backend_name != "local" and bool(asked.about().get("host")) and not by_the_hour
     if charged or max_cost is not None:
         first = rows if limit is None else rows.take(limit)
-        expected = forecast(
+        expected = estimate_cost(
             asked, first, batch=batch, samples=samples, shots=shots, examples=shown, probes=probes, prices=prices
         )
         say_cost(expected, max_cost)

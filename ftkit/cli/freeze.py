@@ -73,13 +73,13 @@ def freeze(
         raise typer.BadParameter(f"{path}: only a .json keeps every answer", param_hint="-o")
     if path.exists() and not overwrite:
         raise typer.BadParameter(f"{path} is there already; name another, or add --overwrite", param_hint="-o")
-    from ftkit.evaluation import evaluate, forecast
+    from ftkit.evaluation import estimate_cost, evaluate
 
     asked = model_of(model, task, False, sampling_of(max_output_tokens, temperature), conversations=True)
     rows = Columns(target, format=format_, columns=columns, id=id_, group=group).load(data, asked.task)
     if limit is not None:
         rows = rows.take(limit)
-    say_cost(forecast(asked, rows, batch=batch), max_cost)
+    say_cost(estimate_cost(asked, rows, batch=batch), max_cost)
     pace = asking_of(concurrency if batch else concurrency or _CONCURRENCY, requests_per_minute, batch)
     found = evaluate(asked, rows, asking=pace, label=label, probes=None)  # whose cost was not said
     save_result(found, [path])

@@ -13,7 +13,7 @@ from ftkit.cli.data_options import read_task
 
 if TYPE_CHECKING:
     from ftkit.backends import Sampling
-    from ftkit.evaluation import Forecast
+    from ftkit.evaluation import CostEstimate
     from ftkit.model import Model
 
 __all__ = [
@@ -86,7 +86,7 @@ def model_of(
     return Model(backend, given, sampling=sampling, other_task=other_task)
 
 
-def say_cost(expected: Forecast, max_cost: float | None) -> None:
+def say_cost(expected: CostEstimate, max_cost: float | None) -> None:
     """Say what asking will cost, before anything is asked.
 
     Raises:

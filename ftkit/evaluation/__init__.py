@@ -1,7 +1,7 @@
 """Measuring a model and comparing two: metrics with intervals, reports that keep every answer, verdicts."""
 
 from ftkit.evaluation.baseline_models import baselines
-from ftkit.evaluation.cost_forecast import Forecast, forecast
+from ftkit.evaluation.cost_estimate import CostEstimate, estimate_cost
 from ftkit.evaluation.costs import Prices
 from ftkit.evaluation.diagnosis import Diagnosis, diagnose
 from ftkit.evaluation.evaluator import evaluate
@@ -41,10 +41,10 @@ __all__ = [
     "Comparator",
     "Comparison",
     "Cost",
+    "CostEstimate",
     "Date",
     "Diagnosis",
     "Exact",
-    "Forecast",
     "Grades",
     "LearningCurve",
     "Metric",
@@ -68,9 +68,9 @@ __all__ = [
     "baselines",
     "compare",
     "diagnose",
+    "estimate_cost",
     "evaluate",
     "fit_curve",
-    "forecast",
     "grade",
     "graded",
     "judge",

@@ -1,4 +1,4 @@
-"""Answers on disk while an evaluation runs, so that one that is cut off is not paid twice."""
+"""Answers on disk while an evaluation runs, so that an interrupted evaluation is not paid twice."""
 
 from __future__ import annotations
 
@@ -18,43 +18,59 @@ __all__ = ["Journal"]
 
 
 class Journal:
-    """One file in ftkit's home, named after everything that decides an answer: model, sampling, prompts.
+    """A file of answers in ftkit's home, named by a hash of what determines them: model, sampling, requests.
 
-    Each answer is one line, written as it comes. Failed ones are not kept, so that they are asked again.
+    Each answer is one line, written when it arrives. Failed requests are not kept, so that they are sent again. On exit
+    without an error the file is deleted, because the answers are then in a report.
+
+    Args:
+        model: the model's name.
+        about: the model's description.
+        requests: all requests of the evaluation.
+        sampling: how answers are sampled.
     """
 
     def __init__(self, model: str, about: dict[str, Any], requests: Sequence[Request], sampling: Sampling) -> None:
-        asked = [[request.messages, request.tools] for request in requests]
-        # What only shows while it answers would make this another model after the first question.
+        contents = [[request.messages, request.tools] for request in requests]
+        # "observed" facts appear only after the first answer, so they cannot identify the model.
         known = {name: value for name, value in about.items() if name != "observed"}
-        key = canonical_digest(canonical(plain([model, known, sampling.model_dump(), asked])))
+        key = canonical_digest(canonical(plain([model, known, sampling.model_dump(), contents])))
         folder = home() / "evaluations"
         folder.mkdir(mode=0o700, exist_ok=True)
         self._path = folder / f"{key.removeprefix('sha256:')[:32]}.jsonl"
         self.batch = self._path.with_suffix(".batch")
-        """Folder for what finds a batch of these questions at a host again."""
+        """Folder for the ids of batches at the host."""
         self._count = len(requests)
         self._lock = threading.Lock()
         self._file: IO[str] | None = None
 
     def known(self) -> dict[int, Answer]:
-        """Answers of an evaluation that was cut off, by the request's number."""
-        found: dict[int, Answer] = {}
+        """Load the answers of an interrupted evaluation.
+
+        Returns:
+            Answers by the index of their request.
+        """
+        answers: dict[int, Answer] = {}
         try:
             lines = self._path.read_text(encoding="utf-8").split("\n")
         except FileNotFoundError:
-            return found
+            return answers
         for line in lines:
             try:
                 index, fields = json.loads(line)
                 if 0 <= index < self._count:
-                    found[index] = Answer(**fields)
-            except (ValueError, TypeError):  # the line that was being written when the power failed
+                    answers[index] = Answer(**fields)
+            except (ValueError, TypeError):  # the line being written when the power failed
                 continue
-        return found
+        return answers
 
     def add(self, index: int, answer: Answer) -> None:
-        """Keep the answer to request ``index``."""
+        """Write an answer to disk, unless its request failed.
+
+        Args:
+            index: index of the request.
+            answer: the answer.
+        """
         if answer.finish_reason == "error":
             return
         line = json.dumps([index, plain(dataclasses.asdict(answer))], ensure_ascii=False)
@@ -72,7 +88,7 @@ class Journal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Let go of the file; without an error its answers are in a report, and it goes."""
+        """Close the file, and delete it if no error occurred."""
         with self._lock:
             if self._file is not None:
                 self._file.close()

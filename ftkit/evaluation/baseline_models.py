@@ -1,4 +1,4 @@
-"""The baselines that a tuned model has to beat: the base model without and with examples in its prompt."""
+"""Baselines for a tuned model: the base model, zero-shot and few-shot."""
 
 from __future__ import annotations
 
@@ -18,19 +18,24 @@ __all__ = ["baselines"]
 def baselines(
     model: EvaluableModel, data: Dataset, *, examples: Dataset, shots: Sequence[int] = (0, 4), **options: Any
 ) -> tuple[Report, ...]:
-    """Evaluate ``model`` once for each number of examples, whose tokens are in each report's usage and cost.
+    """Evaluate a model once for each number of few-shot examples.
+
+    .. code-block:: python
 
         zero, few = ft.baselines(ft.Model("local:smollm2-135m", task), test, examples=train)
 
     Args:
-        model: what answers, before tuning.
+        model: the model before tuning.
         data: the held-out rows.
-        examples: rows to take examples from: the training split.
-        shots: how many, report by report; 0 is the plain prompt.
-        options: as for :func:`ftkit.evaluate`; a ``label`` begins the labels.
+        examples: rows to take examples from, e.g. the training split.
+        shots: numbers of examples, one for each report; 0 is the plain prompt.
+        options: as for :func:`ftkit.evaluate`. A ``label`` is the start of the reports' labels.
+
+    Returns:
+        One report for each number. Tokens of the examples count in its usage and cost.
 
     Raises:
-        ConfigError: no numbers, or as :func:`ftkit.evaluate` does.
+        ConfigError: ``shots`` is empty, or as for :func:`ftkit.evaluate`.
     """
     check_model(model)
     check_kind(shots, Sequence, "shots", "the numbers of examples to compare, e.g. (0, 4)")
@@ -38,10 +43,10 @@ def baselines(
         raise ConfigError("shots: name at least one number of examples, e.g. (0, 4)")
     label = options.pop("label", None) or model.name
     return tuple(
-        evaluate(model, data, shots=count, examples=examples, label=f"{label}, {_said(count)}", **options)
+        evaluate(model, data, shots=count, examples=examples, label=f"{label}, {_examples_text(count)}", **options)
         for count in shots
     )
 
 
-def _said(count: int) -> str:
+def _examples_text(count: int) -> str:
     return "no examples" if count == 0 else f"{count} {'example' if count == 1 else 'examples'}"

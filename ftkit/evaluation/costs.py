@@ -1,24 +1,21 @@
-"""What answers cost: prices with source and date, cost per row and per right row, break-even between two models."""
+"""Cost of answers: prices with source and date, cost per row and per right answer, break-even of two models."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from ftkit.catalog import InferencePrice, load_catalog
 from ftkit.errors import ConfigError
 from ftkit.evaluation.provenance import training_cost
-from ftkit.results.report import RIGHT
+from ftkit.results.report import RIGHT, Report
 from ftkit.results.report_row import RowResult
 from ftkit.results.resources import BreakEven, Cost
 from ftkit.schema import DeclaredModel
-
-if TYPE_CHECKING:
-    from ftkit.results.report import Report
 
 __all__ = ["Prices", "break_even", "cost_of", "gpu_price", "right_answers"]
 
@@ -27,19 +24,19 @@ _GIVEN = "given by the caller"
 
 
 class Prices(DeclaredModel):
-    """What a model costs, in US dollars, and who says so.
+    """Prices of a model in US dollars, with their source.
 
-    Either per million tokens (``input_usd`` and ``output_usd``) or per hour of the machine (``gpu_hour_usd``).
+    Give prices per million tokens (``input_usd`` and ``output_usd``), or per hour of the machine (``gpu_hour_usd``).
     """
 
     input_usd: float | None = Field(default=None, ge=0, description="per million input tokens")
     output_usd: float | None = Field(default=None, ge=0, description="per million output tokens")
     cached_input_usd: float | None = Field(
-        default=None, ge=0, description="per million input tokens that were cached; as input_usd when left out"
+        default=None, ge=0, description="per million cached input tokens; as input_usd by default"
     )
     gpu_hour_usd: float | None = Field(default=None, ge=0, description="per hour of the machine that answers")
-    source: str = Field(min_length=1, description="where the prices stand, e.g. the address of the page")
-    as_of: date = Field(description="when they were read there")
+    source: str = Field(min_length=1, description="where the prices are published, e.g. a URL")
+    as_of: date = Field(description="the date on which they were read")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Prices:
@@ -50,17 +47,23 @@ class Prices(DeclaredModel):
 
 
 def gpu_price(gpu: str) -> Prices:
-    """The catalogue's price of an hour of that GPU.
+    """Look up the price of a GPU in the catalogue.
+
+    Args:
+        gpu: id of the GPU, e.g. ``"l4-24gb"``.
+
+    Returns:
+        The price per hour, with source and date.
 
     Raises:
-        ConfigError: the catalogue does not have it.
+        ConfigError: the catalogue does not have the GPU.
     """
     known = load_catalog()
     row = known.gpu(gpu)
     if row is None:
-        raise ConfigError(f'no GPU "{gpu}" in the catalogue; it has {", ".join(one.id for one in known.gpus)}')
-    where = " ".join(filter(None, (row.name, row.note)))
-    return Prices(gpu_hour_usd=row.per_hour, source=f"{where}: {row.source}", as_of=row.as_of)
+        raise ConfigError(f'no GPU "{gpu}" in the catalogue; it has {", ".join(each.id for each in known.gpus)}')
+    name = " ".join(filter(None, (row.name, row.note)))
+    return Prices(gpu_hour_usd=row.per_hour, source=f"{name}: {row.source}", as_of=row.as_of)
 
 
 def cost_of(
@@ -75,13 +78,25 @@ def cost_of(
     training_usd: float | None,
     batch: bool,
 ) -> Cost:
-    """The cost of all answers: by ``prices``, else by the hour, else as the backend priced each answer.
+    """Compute the cost of all answers: by given prices, else by the hour, else as the backend priced each answer.
 
-    What an answer cost is counted once: ``about`` only tells by which of the catalogue's prices.
+    Args:
+        rows: scored rows.
+        primary: name of the headline metric, which decides which answers are right.
+        wall_s: seconds from the first request to the last answer.
+        model: the model's name.
+        about: the model's description, which names the catalogue's price that the backend used.
+        prices: prices given by the user.
+        gpu_hour_usd: price of an hour of the machine, in US dollars.
+        training_usd: cost of training; by default what the run that trained the model recorded.
+        batch: whether the answers came from a batch API.
+
+    Returns:
+        The cost and its source.
     """
     answers = [answer for row in rows for answer in row.answers]
     answered = [answer for answer in answers if answer.finish_reason != "error"]
-    priced = [answer.cost_usd for answer in answers if answer.cost_usd is not None]  # refusals are charged, too
+    priced = [answer.cost_usd for answer in answers if answer.cost_usd is not None]  # refusals are charged as well
     unpriced = sum(answer.cost_usd is None for answer in answered)
     listed = None
     hourly = gpu_hour_usd if prices is None else prices.gpu_hour_usd
@@ -102,27 +117,36 @@ def cost_of(
         total, source = sum(priced), "summed over the answers, as the backend priced them"
         if listed is not None:
             source = _token_prices(listed) + (", through the batch API" if batch else "")
-    said = prices or listed
-    whose = _GIVEN if said is None else f"{said.source}, {said.as_of.isoformat()}"
-    if said is not None or hourly is not None:
-        source = f"{source} ({whose})"
-    made = training_cost(model, hourly, whose) if training_usd is None else (training_usd, _GIVEN)
+    used = prices or listed
+    price_source = _GIVEN if used is None else f"{used.source}, {used.as_of.isoformat()}"
+    if used is not None or hourly is not None:
+        source = f"{source} ({price_source})"
+    training = training_cost(model, hourly, price_source) if training_usd is None else (training_usd, _GIVEN)
     right = sum(right_answers(row, primary) for row in rows)
     return Cost(
         total_usd=total,
         per_1000_usd=None if total is None else total / len(answers) * 1000,
         per_success_usd=None if total is None or right == 0 else total / right,
         source=source,
-        as_of=None if said is None else said.as_of,
-        training_usd=None if made is None else made[0],
-        training_source=None if made is None else made[1],
+        as_of=None if used is None else used.as_of,
+        training_usd=None if training is None else training[0],
+        training_source=None if training is None else training[1],
     )
 
 
 def right_answers(row: RowResult, primary: str) -> int:
-    """How many of the answers to ``row`` are right by the metric ``primary``."""
+    """Count the right answers to a row.
+
+    Args:
+        row: a scored row.
+        primary: name of the metric that decides; an answer is right if its score reaches 1.
+
+    Returns:
+        Number of right answers, at most the number of samples.
+    """
     others = [answer.scores.get(primary) or 0.0 for answer in row.others]
-    first = (row.scores.get(primary) or 0.0) * len(row.answers) - sum(others)  # the row's score is the mean of all
+    # The row's score is the mean over all answers.
+    first = (row.scores.get(primary) or 0.0) * len(row.answers) - sum(others)
     return sum(score >= RIGHT for score in (first, *others))
 
 
@@ -134,7 +158,7 @@ def _by_token(answer: RowResult, prices: Prices) -> float:
 
 
 def _listed(about: Mapping[str, Any], which: str) -> Prices | None:
-    """The catalogue's price by which a hosted backend says that it priced its answers."""
+    """The catalogue's price that a hosted backend says it used."""
     if not about.get(which):
         return None
     row = InferencePrice.model_validate(about[which])
@@ -153,9 +177,16 @@ def _token_prices(prices: Prices) -> str:
 
 
 def break_even(before: Report, after: Report) -> BreakEven | None:
-    """When ``after`` has paid for its training; what ``before`` once cost to train is spent either way.
+    """Compute after how many predictions the second model's training has paid off.
 
-    ``None`` when a price, or the training cost of ``after``, is not known.
+    The training cost of the first model is spent already, so it does not count.
+
+    Args:
+        before: the report of the first model.
+        after: the report of the second model.
+
+    Returns:
+        The break-even; None if a price or the training cost of the second model is not known.
     """
     old, new, training = before.cost.per_1000_usd, after.cost.per_1000_usd, after.cost.training_usd
     if old is None or new is None or training is None:

@@ -1,8 +1,9 @@
-"""Whether to tune at all: labels in conflict, facts that no prompt holds, and how far a few examples already go."""
+"""``diagnose``: whether tuning is the right next step, or better data, retrieval or prompting."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -23,14 +24,14 @@ from ftkit.task import Task
 
 __all__ = ["Diagnosis", "Evidence", "diagnose"]
 
-CONFLICTS = 0.02
-"""Share of rows in conflict from which on the data comes first."""
-ABSENT = 0.5
-"""Share of rows with facts that the prompt does not hold, from which on the task is knowledge."""
-LOOKED_AT = 5_000
-"""Rows that are read at most for what the data itself tells."""
-FEW = 50
-"""Rows below which tuning rarely pays."""
+MAX_CONFLICTS = 0.02
+"""Above this share of rows in conflict, the data must be fixed first."""
+MAX_ABSENT = 0.5
+"""Above this share of rows with facts that are not in the prompt, the task needs retrieval."""
+MAX_ROWS_READ = 5_000
+"""Largest number of rows that are read for the checks of the data."""
+MIN_ROWS = 50
+"""Below this number of rows, tuning rarely helps."""
 
 Advice = Literal["fix the data", "retrieve", "prompt", "tune"]
 
@@ -38,33 +39,34 @@ _FACT = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]{3,}")
 
 
 class Evidence(BaseModel):
-    """One finding."""
+    """One piece of evidence for an advice."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     speaks_for: Advice
     sentence: str
     places: tuple[str, ...] = ()
-    """Rows that show it, at most five."""
+    """At most five rows that show it."""
 
 
 class Diagnosis(Result, BaseModel):
-    """What to do with a task, and why; made by :func:`ftkit.diagnose`."""
+    """What to do next for a task, and why. Created by :func:`ftkit.diagnose`."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     advice: Advice
     evidence: tuple[Evidence, ...]
-    """The finding behind the advice first."""
+    """The evidence for the advice comes first."""
     zero_shot: Report
-    """The baselines that it rests on, for :func:`ftkit.compare` with the tuned model."""
+    """The baseline without examples, to compare with the tuned model."""
     few_shot: Report
+    """The baseline with examples."""
 
     def __str__(self) -> str:
         lines = [f"{self.advice.upper()}. {self.evidence[0].sentence}"]
-        for one in self.evidence:
-            shown = f" (e.g. {', '.join(one.places)})" if one.places else ""
-            lines.append(f"- for {one.speaks_for}: {one.sentence}{shown}")
+        for each in self.evidence:
+            examples = f" (e.g. {', '.join(each.places)})" if each.places else ""
+            lines.append(f"- for {each.speaks_for}: {each.sentence}{examples}")
         return "\n".join(lines)
 
 
@@ -79,21 +81,25 @@ def diagnose(
     seed: int = 0,
     **options: Any,
 ) -> Diagnosis:
-    """Look at the data and at what ``model`` can do without tuning, and say which way is worth trying first.
+    """Examine the data and an untuned model, and advise what to try first.
 
-    In this order: labels in conflict must be mended before anything is learnt from them; answers with facts that their
-    prompts do not hold ask for retrieval, because tuning teaches behaviour and not knowledge; where the prompt alone,
-    or with a few examples, is good enough there is nothing to tune; else tune.
+    The checks are made in this order. Rows that ask the same but have different targets must be fixed before training.
+    Targets with facts that are not in their prompts need retrieval, because tuning teaches behaviour, not knowledge.
+    If the prompt alone or a few examples are good enough, tuning is not needed. Otherwise, tune.
 
     Args:
-        task: what the model must do.
-        data: rows with wanted answers; a part is asked, examples come from the rest.
+        task: the task.
+        data: rows with targets. Some are asked; examples come from the others.
         model: the model that would be tuned.
-        shots: examples in the few-shot prompt.
-        rows: how many rows to ask at most.
-        good_enough: the headline metric that would do; it is reached when the lower end of its interval is above.
-        seed: of the split and the examples.
-        options: as for :func:`ftkit.evaluate`; without probes unless they are named.
+        shots: number of examples in the few-shot prompt.
+        rows: largest number of rows to ask.
+        good_enough: value of the headline metric that would be sufficient. It is reached if the lower end of the
+            metric's interval is at least this.
+        seed: seed of the split and of the choice of examples.
+        options: as for :func:`ftkit.evaluate`; without probes unless they are given.
+
+    Returns:
+        The advice, its evidence, and the two baseline reports.
 
     Raises:
         ConfigError: fewer than ``2 * shots + 4`` rows.
@@ -103,70 +109,63 @@ def diagnose(
     data = data.with_task(task)
     if len(data) < 2 * shots + 4:
         raise ConfigError(f"diagnose needs at least {2 * shots + 4} rows for shots={shots}, and there are {len(data)}")
-    whole = list(data if len(data) <= LOOKED_AT else data.shuffle(seed).take(LOOKED_AT))
-    share = min(0.5, rows / len(data))
-    examples, asked = data.split(test=share, seed=seed)
-    zero, few = baselines(model, asked, examples=examples, shots=(0, shots), seed=seed, **{"probes": None, **options})
-    found = [
-        *_conflicts(whole),
-        *(() if isinstance(task.output, ChoiceOutput) else _absent_facts(whole)),
-        *_good_already(zero, few, good_enough),
+    sample = list(data if len(data) <= MAX_ROWS_READ else data.shuffle(seed).take(MAX_ROWS_READ))
+    examples, test = data.split(test=min(0.5, rows / len(data)), seed=seed)
+    zero, few = baselines(model, test, examples=examples, shots=(0, shots), seed=seed, **{"probes": None, **options})
+    evidence = [
+        *_conflicts(sample),
+        *(() if isinstance(task.output, ChoiceOutput) else _absent_facts(sample)),
+        *_good_enough(zero, few, good_enough),
         _gap(zero, few, good_enough, len(data)),
     ]
     order: dict[Advice, int] = {"fix the data": 0, "retrieve": 1, "prompt": 2, "tune": 3}
-    found.sort(key=lambda one: order[one.speaks_for])
-    return Diagnosis(advice=found[0].speaks_for, evidence=tuple(found), zero_shot=zero, few_shot=few)
+    evidence.sort(key=lambda each: order[each.speaks_for])
+    return Diagnosis(advice=evidence[0].speaks_for, evidence=tuple(evidence), zero_shot=zero, few_shot=few)
 
 
 def _conflicts(rows: Sequence[Row]) -> Iterator[Evidence]:
-    """Rows that ask the same and want something else."""
+    """Rows with the same prompt and different targets."""
     by_prompt: dict[str, list[Row]] = {}
     for row in rows:
         if row.completion is not None:
             by_prompt.setdefault(normalised(canonical(plain(row.prompt))), []).append(row)
-    torn = [same for same in by_prompt.values() if len({canonical(plain(row.target)) for row in same}) > 1]
-    count = sum(map(len, torn))
-    if count > CONFLICTS * len(rows):
+    conflicts = [same for same in by_prompt.values() if len({canonical(plain(row.target)) for row in same}) > 1]
+    count = sum(map(len, conflicts))
+    if count > MAX_CONFLICTS * len(rows):
         yield Evidence(
             speaks_for="fix the data",
             sentence=f"{count_text(count)} of {count_text(len(rows))} rows ask the same as another and want another "
-            "answer: what contradicts itself cannot be learnt",
-            places=_places([row for same in torn for row in same[:2]]),
+            "answer: contradictory rows cannot be learnt",
+            places=_places([row for same in conflicts for row in same[:2]]),
         )
 
 
 def _absent_facts(rows: Sequence[Row]) -> Iterator[Evidence]:
-    """Rows whose wanted answer holds names that are neither in the prompt nor usual among the answers.
-
-    Numbers and dates may be worked out from the prompt, and words that many answers share are its vocabulary: neither
-    counts. A fact is a word of three letters or more in a wanted text that stands in no more than one row in fifty.
-    """
-    wanted = [row for row in rows if row.completion is not None]
-    words = [{word for word in _words(row.target) if not word[0].isdigit()} for row in wanted]
-    times: dict[str, int] = {}
-    for own in words:
-        for word in own:
-            times[word] = times.get(word, 0) + 1
-    rare = max(1, len(wanted) // 50)
+    """Rows whose target contains rare words that are not in the prompt."""
+    # Numbers and dates may be derived from the prompt, and words in many targets are vocabulary: neither counts. A fact
+    # is a word of three letters or more that occurs in at most one target in fifty.
+    with_target = [row for row in rows if row.completion is not None]
+    words = [{word for word in _words(row.target) if not word[0].isdigit()} for row in with_target]
+    occurrences = Counter(word for own in words for word in own)
+    rare = max(1, len(with_target) // 50)
     lacking = []
-    for row, own in zip(wanted, words, strict=True):
-        asked = normalised(canonical(plain(row.prompt)))
-        absent = [word for word in own if times[word] <= rare and word not in asked]
-        if absent:
+    for row, own in zip(with_target, words, strict=True):
+        prompt = normalised(canonical(plain(row.prompt)))
+        if any(occurrences[word] <= rare and word not in prompt for word in own):
             lacking.append(row)
-    if not wanted:
+    if not with_target:
         return
-    low, _ = wilson_interval(len(lacking), len(wanted), critical_value(0.95))
-    if low > ABSENT:
+    low, _ = wilson_interval(len(lacking), len(with_target), critical_value(0.95))
+    if low > MAX_ABSENT:
         yield Evidence(
             speaks_for="retrieve",
-            sentence=f"the wanted answers of {count_text(len(lacking))} of {count_text(len(wanted))} rows hold words "
-            "that their prompts do not: that is knowledge, which belongs into the prompt",
+            sentence=f"the wanted answers of {count_text(len(lacking))} of {count_text(len(with_target))} rows hold "
+            "words that their prompts do not: this is knowledge, which must be in the prompt",
             places=_places(lacking),
         )
 
 
-def _good_already(zero: Report, few: Report, good_enough: float) -> Iterator[Evidence]:
+def _good_enough(zero: Report, few: Report, good_enough: float) -> Iterator[Evidence]:
     for report in (zero, few):
         metric = report.headline
         if metric.low is not None and metric.low >= good_enough:
@@ -179,7 +178,7 @@ def _good_already(zero: Report, few: Report, good_enough: float) -> Iterator[Evi
 
 
 def _gap(zero: Report, few: Report, good_enough: float, rows: int) -> Evidence:
-    small = f". {count_text(rows)} rows are few: {FEW} clean ones are a start" if rows < FEW else ""
+    small = f". {count_text(rows)} rows are few: {MIN_ROWS} clean ones are a start" if rows < MIN_ROWS else ""
     return Evidence(
         speaks_for="tune",
         sentence=f"{_reached(zero)} without and {_reached(few)} with examples, against the {percent_text(good_enough)} "

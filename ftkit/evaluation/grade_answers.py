@@ -1,4 +1,4 @@
-"""Grading answers that are there already: what a grader says, before a model is trained by it."""
+"""``grade``: grade existing answers, to try out a grader before training with it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Grades", "grade"]
 
 @dataclass(frozen=True)
 class Grades(Sequence[Grade]):
-    """The grades of some answers, in their order."""
+    """The grades of answers, in their order."""
 
     grades: tuple[Grade, ...]
 
@@ -31,27 +31,27 @@ class Grades(Sequence[Grade]):
 
     @property
     def mean(self) -> float:
-        """Mean reward; answers that could not be graded count 0."""
-        return sum(one.reward for one in self.grades) / len(self.grades)
+        """Mean reward; an answer that could not be graded counts 0."""
+        return sum(grade.reward for grade in self.grades) / len(self.grades)
 
     @property
     def errors(self) -> dict[str, int]:
-        """How many answers could not be graded (in full), by the reason."""
-        return dict(Counter(one.error for one in self.grades if one.error is not None).most_common())
+        """Number of answers that could not be graded completely, by reason."""
+        return dict(Counter(grade.error for grade in self.grades if grade.error is not None).most_common())
 
     @property
     def parts(self) -> dict[str, float]:
-        """Mean of each part over the answers that have it."""
-        names = dict.fromkeys(name for one in self.grades for name in one.parts)
-        having = {name: [one.parts[name] for one in self.grades if name in one.parts] for name in names}
-        return {name: sum(found) / len(found) for name, found in having.items()}
+        """Mean of each part, over the answers that have it."""
+        names = dict.fromkeys(name for grade in self.grades for name in grade.parts)
+        values = {name: [grade.parts[name] for grade in self.grades if name in grade.parts] for name in names}
+        return {name: sum(each) / len(each) for name, each in values.items()}
 
     def __str__(self) -> str:
-        rewards = [one.reward for one in self.grades]
+        rewards = [grade.reward for grade in self.grades]
         lines = [f"mean {self.mean:.4g} over {len(self)} answers, from {min(rewards):.4g} to {max(rewards):.4g}"]
         lines += [f"  {name}: {value:.4g}" for name, value in self.parts.items()]
         for error, count in self.errors.items():
-            first = next(one.detail for one in self.grades if one.error == error)
+            first = next(grade.detail for grade in self.grades if grade.error == error)
             lines.append(f"  {error} in {count} of {len(self)} answers; first: {first}")
         return "\n".join(lines)
 
@@ -66,22 +66,27 @@ def grade(
     limits: Limits | None = None,
     embedder: str | None = None,
 ) -> Grades:
-    """Grade answers without asking a model: to try a grader out before anything is trained by it.
+    """Grade answers without asking a model, to try out a grader before training with it.
+
+    .. code-block:: python
 
         print(ft.grade(grader, [{"wanted": "4"}, {"wanted": "6"}], ["4", "5"]))
 
     Args:
-        grader: any.
-        data: the rows, or plain mappings of what ``{{item.…}}`` reads.
-        answers: one for each row: texts, or answers of a model with the tools that they called.
-        allow_python: let ``python`` graders run, in a sandbox.
-        isolation: how they are kept apart.
-        limits: what they may use; OpenAI's limits when left out.
+        grader: the grader.
+        data: the rows, or plain mappings with the columns that ``{{item.…}}`` reads.
+        answers: one answer per row: texts, or answers of a model with its tool calls.
+        allow_python: allow ``python`` graders to run, in a sandbox.
+        isolation: how the sandbox isolates them.
+        limits: the resources that they may use; OpenAI's limits by default.
         embedder: the model that embeds texts for ``cosine``: ``"openai:text-embedding-3-large"``, ``"local:NAME"``.
 
+    Returns:
+        One grade per answer.
+
     Raises:
-        ConfigError: not one answer a row; or what the grader needs is not here or not allowed.
-        ModelError: one of the answers says that the model could not be asked.
+        ConfigError: the numbers of rows and answers differ, or what the grader needs is not available or not allowed.
+        ModelError: an answer is an error of its request.
     """
     if isinstance(data, Dataset):
         items: list[tuple[Mapping[str, Any], Any]] = [(row.item, tuple(row.prompt)) for row in data]

@@ -1,4 +1,4 @@
-"""Whether more data would help: train on parts of the rows, see how the error falls, and draw the line further."""
+"""Learning curves: train on growing parts of the data and extrapolate the error by a power law."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 __all__ = ["LearningCurve", "fit_curve", "learning_curve"]
 
-WORTH = 0.01
-"""A gain of one point, below which twice the data is not worth it."""
+MIN_IMPROVEMENT = 0.01
+"""Smallest improvement that makes twice the data worthwhile: one point."""
 
 _DRAWS = 2_000
 
 
 class LearningCurve(Result, BaseModel):
-    """Value of the headline metric by the number of training rows, and the power law through its errors.
+    """The headline metric by number of training rows, and a power law fitted to its errors.
 
-    ``1 - value = a · rows^-b``: a straight line on logarithmic axes (Hestness et al. 2017, arXiv:1712.00409). It knows
-    no floor, so it promises too much where labels themselves are noisy. Intervals are those of the held-out rows; that
-    another draw of training rows, or another seed, would end elsewhere is not in them.
+    ``1 - value = a · rows^-b``, a straight line on logarithmic axes (Hestness et al. 2017, arXiv:1712.00409). The law
+    has no floor, so it is too optimistic if labels are noisy. Intervals cover the sampling of held-out rows, but not
+    the choice of training rows or the seed of training.
     """
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
@@ -47,15 +47,15 @@ class LearningCurve(Result, BaseModel):
     rows: tuple[int, ...]
     values: tuple[float, ...]
     exponent: float
-    """``b``: 0.3 means that ten times the rows halve the error."""
+    """``b``; 0.3 means that ten times the rows halve the error."""
     exponent_low: float
     exponent_high: float
     doubled: float
-    """What the line gives for twice the rows."""
+    """Predicted value for twice the rows."""
     doubled_low: float
     doubled_high: float
     gain_low: float
-    """Interval of the gain from all rows to twice as many, along the line."""
+    """Lower end of the interval of the predicted improvement from all rows to twice as many."""
     gain_high: float
     verdict: Literal["more data would help", "more data would hardly help", "cannot tell"]
 
@@ -82,49 +82,61 @@ def learning_curve(
     seed: int = 0,
     **options: Any,
 ) -> LearningCurve:
-    """Train on growing parts of ``data`` (each holds the smaller ones), measure each, and fit the curve.
+    """Train on growing parts of the data, evaluate each model, and fit the curve.
+
+    Each part contains the smaller ones.
 
     Args:
-        recipe: what to train, the same each time.
+        recipe: the recipe, the same each time.
         data: the training rows.
         test: the held-out rows.
         backend: where to train.
-        fractions: of the rows, growing; at least three.
-        seed: of the order in which rows are taken, and of the intervals.
-        options: as for :func:`ftkit.evaluate`; without probes unless they are named.
+        fractions: shares of the rows in increasing order; at least three.
+        seed: seed of the order in which rows are taken, and of the intervals.
+        options: as for :func:`ftkit.evaluate`; without probes unless they are given.
+
+    Returns:
+        The curve.
 
     Raises:
-        ConfigError: fewer than three fractions, or they do not grow within 0 to 1.
+        ConfigError: fewer than three fractions, or they do not increase within 0 to 1.
     """
     if len(fractions) < 3 or list(fractions) != sorted(set(fractions)) or not fractions[0] > 0 or fractions[-1] > 1:
         raise ConfigError(f"fractions must be at least three growing numbers above 0 and up to 1, not {fractions}")
-    asked = {"probes": None, **options}  # these models are made to be thrown away
-    mixed = data.shuffle(seed)
+    options = {"probes": None, **options}
+    shuffled = data.shuffle(seed)
     reports = []
     for fraction in fractions:
-        part = mixed.take(max(1, round(fraction * len(data))))
+        part = shuffled.take(max(1, round(fraction * len(data))))
         run = train(recipe, part, backend=backend).wait()
-        reports.append((len(part), evaluate(run.model, test, label=f"{len(part)} rows", seed=seed, **asked)))
+        reports.append((len(part), evaluate(run.model, test, label=f"{len(part)} rows", seed=seed, **options)))
     return fit_curve(reports, seed=seed)
 
 
 def fit_curve(reports: Sequence[tuple[int, Report]], *, seed: int = 0) -> LearningCurve:
-    """Fit the curve to reports of models that were trained on so many rows, all on the same held-out rows.
+    """Fit a learning curve to reports on the same held-out rows.
+
+    Args:
+        reports: at least three pairs of the number of training rows and the model's report.
+        seed: seed of the bootstrap.
+
+    Returns:
+        The curve.
 
     Raises:
-        ConfigError: fewer than three reports, or their headline is no rate of single rows.
+        ConfigError: fewer than three reports, or their headline metric is not a rate that scores single rows.
         ReportError: the held-out rows differ.
     """
     import numpy as np
 
     if len(reports) < 3:
         raise ConfigError(f"a learning curve takes at least three points, not {len(reports)}")
-    ordered = sorted(reports, key=lambda one: one[0])
+    ordered = sorted(reports, key=lambda pair: pair[0])
     first = ordered[0][1]
     name = first.primary
     columns = []
     for _, report in ordered:
-        scores = [two.scores.get(name) for _, two in paired_rows(first, report)]
+        scores = [row.scores.get(name) for _, row in paired_rows(first, report)]
         if first[name].unit != "rate" or any(score is None for score in scores):
             raise ConfigError(f"a learning curve needs a rate that every row has a score for; {name} is none")
         columns.append([float(score or 0.0) for score in scores])
@@ -135,12 +147,12 @@ def fit_curve(reports: Sequence[tuple[int, Report]], *, seed: int = 0) -> Learni
     (exponent,), (doubled,), _ = _fit(total, sizes)
     exponents, ends, gains = _fit(resample(sums, seed=seed, draws=_DRAWS), sizes)
     (b_low, b_high), (low, high), (g_low, g_high) = (
-        np.quantile(one, [0.025, 0.975]) for one in (exponents, ends, gains)
+        np.quantile(each, [0.025, 0.975]) for each in (exponents, ends, gains)
     )
     verdict: Literal["more data would help", "more data would hardly help", "cannot tell"] = "cannot tell"
-    if g_low > WORTH:
+    if g_low > MIN_IMPROVEMENT:
         verdict = "more data would help"
-    elif g_high < WORTH:
+    elif g_high < MIN_IMPROVEMENT:
         verdict = "more data would hardly help"
     return LearningCurve(
         metric=name,
@@ -161,22 +173,24 @@ def fit_curve(reports: Sequence[tuple[int, Report]], *, seed: int = 0) -> Learni
 def _fit(
     sums: NDArray[np.float64], sizes: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Exponent, value at twice the largest size and gain up to there, for each row of ``sums`` (draws, points + 1)."""
+    """Fit by weighted least squares: exponent, value at twice the largest size, and the improvement up to there."""
+    # sums has shape [draws, points + 1]; each result has shape [draws].
     import numpy as np
 
     rows = sums[:, -1:]
-    # Half a row more on either side, so that an error of none has a logarithm; weights are the delta method's.
+    # Half a row is added on either side, so that an error of 0 has a logarithm. Weights follow the delta method.
     error = (rows - sums[:, :-1] + 0.5) / (rows + 1)
     weights = rows * error / (1 - error)
     x, y = np.log(sizes)[None, :], np.log(error)
     total = weights.sum(axis=1, keepdims=True)
     x_mean, y_mean = (weights * x).sum(axis=1, keepdims=True) / total, (weights * y).sum(axis=1, keepdims=True) / total
     slope = (weights * (x - x_mean) * (y - y_mean)).sum(axis=1) / (weights * (x - x_mean) ** 2).sum(axis=1)
-    slope = np.minimum(slope, 0.0)  # more rows are not expected to harm
+    slope = np.minimum(slope, 0.0)  # more rows are assumed not to harm
 
     def at(size: float) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = 1 - np.exp(np.minimum(y_mean[:, 0] + slope * (math.log(size) - x_mean[:, 0]), 0.0))
-        return found
+        log_error = np.minimum(y_mean[:, 0] + slope * (math.log(size) - x_mean[:, 0]), 0.0)
+        value: NDArray[np.float64] = 1 - np.exp(log_error)
+        return value
 
-    most = float(sizes[-1])
-    return -slope, at(2 * most), at(2 * most) - at(most)
+    largest = float(sizes[-1])
+    return -slope, at(2 * largest), at(2 * largest) - at(largest)

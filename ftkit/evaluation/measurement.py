@@ -69,8 +69,21 @@ def measured_report(
         model: the model.
         data: the rows.
         options: how requests are sent.
-        metrics, comparators, primary, sampling, samples, shots, examples: as for :func:`ftkit.evaluate`.
-        confidence, seed, label, limit, prices, gpu_hour_usd, training_usd, progress: as for :func:`ftkit.evaluate`.
+        metrics: as for :func:`ftkit.evaluate`.
+        comparators: comparators by field of a JSON output.
+        primary: the metric that leads the report.
+        sampling: how answers are sampled; by default the model's own options.
+        samples: answers per row.
+        shots: few-shot examples before each question.
+        examples: rows to take them from.
+        confidence: confidence level of every interval.
+        seed: seed of the bootstrap and of the choice of examples.
+        label: name of the report in tables.
+        limit: ask only this many rows, from the first.
+        prices: the model's prices.
+        gpu_hour_usd: price of an hour of the machine, in US dollars.
+        training_usd: cost of training the model, in US dollars.
+        progress: show a progress bar if standard error is a terminal.
 
     Yields:
         The report without probes, and its metrics.

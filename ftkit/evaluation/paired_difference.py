@@ -161,10 +161,8 @@ def metric_change(
 
 
 def _bootstrap(paired: dict[str, _Paired], seed: int) -> dict[str, NDArray[np.float64]]:
-    """Bootstrap samples of the change of each metric that is not binary.
-
-    The same clusters are drawn on both sides: that is the pairing. Metrics that count the same rows share the draws.
-    """
+    """Bootstrap samples of the change of each metric that is not binary."""
+    # The same clusters are drawn on both sides: that is the pairing. Metrics that count the same rows share the draws.
     import numpy as np
 
     samples: dict[str, NDArray[np.float64]] = {}
@@ -250,11 +248,9 @@ def _p_value(paired: _Paired, seed: int) -> float:
 
 
 def _row_variance(paired: _Paired) -> float:
-    """Variance of one row's difference, times the design effect.
-
-    For binary metrics half a row is added on either side, so that observing no change does not prove that nothing
-    ever changes.
-    """
+    """Variance of one row's difference, times the design effect."""
+    # For binary metrics half a row is added on either side, so that observing no change does not prove that nothing
+    # ever changes.
     differences = paired.differences
     rows = len(differences)
     variance = float(differences.var())

@@ -1,4 +1,4 @@
-"""The run that made a model, and what it cost."""
+"""The run that trained a model: its cost and its losses."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from ftkit.results.resources import TrainingCurve
 
 __all__ = ["run_that_made", "training_cost", "training_curve"]
 
-_MOST = 400  # points of a curve
+_MAX_POINTS = 400  # points of a curve
 
 
 def run_that_made(name: str) -> runs.Run | None:
-    """The run behind ``"backend:<id of a run>"``, or behind the name that a host gave to the tuned model; ``None``
-    when this machine's store knows none."""
+    """Find the run that trained a model.
+
+    Args:
+        name: ``"backend:<run id>"``, or ``"backend:"`` and the name that a host gave to the tuned model.
+
+    Returns:
+        The run; None if this machine's store does not know it.
+    """
     backend, _, model = name.partition(":")
     if not model or not (home() / "runs.sqlite3").is_file():
         return None
@@ -33,13 +39,16 @@ def run_that_made(name: str) -> runs.Run | None:
     return None
 
 
-def training_cost(name: str, hourly: float | None, whose: str) -> tuple[float, str] | None:
-    """What training that model cost, in US dollars, and how that is known; ``None`` when it is not.
+def training_cost(name: str, hourly: float | None, source: str) -> tuple[float, str] | None:
+    """Find out what training a model cost.
 
     Args:
-        name: the model's.
-        hourly: US dollars an hour of the machine, for runs whose place does not say what they cost.
-        whose: who says so.
+        name: the model's name.
+        hourly: price of the machine in US dollars per hour, for runs whose backend reports no cost.
+        source: source of that price.
+
+    Returns:
+        US dollars, and how they are known; None if they are not.
     """
     run = run_that_made(name)
     if run is None:
@@ -51,20 +60,29 @@ def training_cost(name: str, hourly: float | None, whose: str) -> tuple[float, s
         return float(paid), f"as run {run.id} recorded it on {day.isoformat()}"
     if seconds is None or hourly is None:
         return None
-    return float(seconds) / 3600 * hourly, f"{seconds:,.1f} s of training at ${hourly:g} an hour ({whose})"
+    return float(seconds) / 3600 * hourly, f"{seconds:,.1f} s of training at ${hourly:g} an hour ({source})"
 
 
 def training_curve(name: str) -> TrainingCurve | None:
-    """The curve of the run that made the model of that name; ``None`` when the store knows no such run."""
+    """Read the losses of the run that trained a model.
+
+    Args:
+        name: the model's name.
+
+    Returns:
+        Training loss (thinned to about 400 points) and validation loss by step; None if the run is not known.
+    """
     run = run_that_made(name)
     if run is None:
         return None
     validation = [event.data for event in run.events() if event.kind == "validation"]
     losses = _points(run.metrics)
-    step = max(1, len(losses) // _MOST)
-    kept = losses[::step] if not losses or losses[-1] == losses[::step][-1] else [*losses[::step], losses[-1]]
-    return TrainingCurve(run=run.id, losses=tuple(kept), validation=tuple(_points(validation)))
+    step = max(1, len(losses) // _MAX_POINTS)
+    thinned = losses[::step]
+    if losses and losses[-1] != thinned[-1]:
+        thinned.append(losses[-1])
+    return TrainingCurve(run=run.id, losses=tuple(thinned), validation=tuple(_points(validation)))
 
 
-def _points(found: list[dict[str, Any]]) -> list[tuple[int, float]]:
-    return [(int(one["step"]), float(one["loss"])) for one in found if one.get("loss") is not None]
+def _points(metrics: list[dict[str, Any]]) -> list[tuple[int, float]]:
+    return [(int(each["step"]), float(each["loss"])) for each in metrics if each.get("loss") is not None]

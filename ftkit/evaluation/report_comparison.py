@@ -1,19 +1,10 @@
-"""Comparison of two reports on the same rows."""
+"""``compare``: two reports on the same rows, and what the second model lost outside the task."""
 
 from __future__ import annotations
 
-from collections import Counter
-
-from ftkit.errors import ConfigError, ReportError
-from ftkit.evaluation.costs import break_even
 from ftkit.evaluation.forgetting import forgetting_between
-from ftkit.evaluation.paired_difference import metric_changes
-from ftkit.evaluation.statistics import check_confidence
-from ftkit.evaluation.verdict import Improvement, rows_needed, sentence, verdict_of
-from ftkit.results.metric_result import Unit
-from ftkit.results.report import Comparison, Counts, Report, kind_of
-from ftkit.results.row_pairing import paired_rows
-from ftkit.type_checks import check_kind
+from ftkit.evaluation.row_comparison import compare_rows
+from ftkit.results.report import Comparison, Report
 
 __all__ = ["compare"]
 
@@ -45,57 +36,6 @@ def compare(
         ReportError: the reports differ in output, rows, prompts or targets, or do not share the metric.
         ConfigError: ``margin`` or ``confidence`` is out of range, or an argument is not a report.
     """
-    for name, report in (("before", before), ("after", after)):
-        check_kind(report, Report, name, "an ft.Report: ft.evaluate(model, test), or ft.Report.load(path)")
-    check_confidence(confidence)
-    pairs = paired_rows(before, after)
-    changes = metric_changes(before, after, pairs, confidence=confidence, seed=seed)
-    name = before.primary if primary is None else primary
-    change = next((each for each in changes if each.name == name), None)
-    if change is None:
-        shared = ", ".join(each.name for each in changes)
-        raise ReportError(f'primary: no metric "{name}" in both reports; shared are {shared}')
-    if not all(name in row.scores for pair in pairs for row in pair):
-        single = ", ".join(each.name for each in changes if each.name in pairs[0][0].scores)
-        raise ReportError(f'primary: "{name}" does not score single rows, so no verdict can rest on it; use {single}')
-    _check_margin(margin, change.unit)
-    improvement = Improvement.of_change(change, change.p_value)
-    if improvement is None:
-        raise ReportError(f'primary: "{name}" has no interval on these rows, so no verdict can rest on it')
-    verdict = verdict_of(improvement, margin=margin, confidence=confidence)
-    needed = None
-    if verdict == "inconclusive":
-        needed = rows_needed(improvement, margin=margin, confidence=confidence, unit=change.unit)
-    kinds = [kind_of(pair, change) for pair in pairs]
-    return Comparison(
-        verdict=verdict,
-        sentence=sentence(
-            verdict,
-            improvement,
-            names=(before.label, after.label) if before.label != after.label else ("before", "after"),
-            metric=name,
-            unit=change.unit,
-            margin=margin,
-            confidence=confidence,
-            needed=needed,
-        ),
-        rows_needed=needed,
-        primary=name,
-        margin=margin,
-        confidence=confidence,
-        counts=Counts(**Counter[str](kinds)),
-        metrics=changes,
-        before=before,
-        after=after,
-        forgetting=forgetting_between(before, after, confidence=confidence, seed=seed),
-        break_even=break_even(before, after),
-    )
-
-
-def _check_margin(margin: float | None, unit: Unit) -> None:
-    if margin is None:
-        return
-    if not margin > 0:
-        raise ConfigError(f"margin must be above 0, not {margin}: it is the largest acceptable loss")
-    if unit == "rate" and margin >= 1:
-        raise ConfigError(f"margin={margin} of a rate would allow any loss; two points are 0.02")
+    comparison = compare_rows(before, after, margin=margin, confidence=confidence, primary=primary, seed=seed)
+    forgetting = forgetting_between(before, after, confidence=confidence, seed=seed)
+    return comparison.model_copy(update={"forgetting": forgetting})

@@ -37,13 +37,19 @@ class EvaluableModel(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """``"backend:model"``, for reports."""
+        ...
 
     @property
-    def task(self) -> Task: ...
+    def task(self) -> Task:
+        """The task, with which rows are asked."""
+        ...
 
     @property
-    def sampling(self) -> Sampling: ...
+    def sampling(self) -> Sampling:
+        """How answers are sampled by default."""
+        ...
 
     def answer_many(
         self, requests: Sequence[Request], sampling: Sampling | None = None, on_answer: OnAnswer | None = None

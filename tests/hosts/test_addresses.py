@@ -7,7 +7,7 @@ import pytest
 import ftkit as ft
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.errors import RefusedError
-from ftkit.evaluation import forecast
+from ftkit.evaluation import estimate_cost
 
 from .conftest import QUICK
 
@@ -38,8 +38,8 @@ def test_a_model_called_as_openais_elsewhere_has_none_of_its_prices_dates_and_li
     assert run.record.summary["trained_tokens"]
     assert run.record.summary["cost_usd"] is None
     model = ft.Model(own_server, notes.task)
-    assert forecast(model, notes).total_usd is None
-    assert "stops" not in str(forecast(model, notes))
+    assert estimate_cost(model, notes).total_usd is None
+    assert "stops" not in str(estimate_cost(model, notes))
     report = ft.evaluate(model, notes, probes=None, progress=False)
     assert report.cost.total_usd is None
     assert f"no price is known for this model at {own_server.url()}" in report.cost.source

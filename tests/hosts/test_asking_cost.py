@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import ftkit as ft
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.cli.app import app
-from ftkit.evaluation import Probes, forecast
+from ftkit.evaluation import Probes, estimate_cost
 from ftkit.evaluation.probes.defaults import default_probes
 from ftkit.evaluation.probes.general import CATEGORIES, general_set
 
@@ -67,7 +67,7 @@ def test_a_tuned_models_base_is_counted_until_its_answers_are_kept(openai_fake, 
     model = ft.train(ft.SFT(epochs=1), notes, backend=where).wait(progress=False).model
     probes = default_probes(model, 6)
     assert (probes.general, probes.train_rows) == (6, 6)
-    expected = forecast(model, notes.take(6), probes=probes)
+    expected = estimate_cost(model, notes.take(6), probes=probes)
     assert [(one.model, one.questions) for one in expected.beside] == [(model.name, 12), (probes.base.name, 6)]
     assert "; and 6 to its base openai:gpt-4.1-mini: up to $0.0" in str(expected)
     assert ", up to $0.0" in str(expected)
@@ -76,7 +76,7 @@ def test_a_tuned_models_base_is_counted_until_its_answers_are_kept(openai_fake, 
     report = ft.evaluate(model, notes, limit=6, progress=False)
     assert _asked(openai_fake) - before == 6 + 12 + 6
     assert len(report.probes.base.general.rows) == len(report.probes.general.rows) == 6
-    again = forecast(model, notes.take(6), probes=probes)
+    again = estimate_cost(model, notes.take(6), probes=probes)
     assert [one.model for one in again.beside] == [model.name]
 
 

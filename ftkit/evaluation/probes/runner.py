@@ -123,10 +123,7 @@ class _ProbeRun:
     progress: bool
 
     def ask(self, model: EvaluableModel, *, reuse: bool = False) -> Probed:
-        """Ask a model, or its base, the general set, the retention set and the prose passages.
-
-        With ``reuse`` the saved answers to the general set are used if there are any.
-        """
+        """Ask a model the general set (or reuse saved answers), the retention set and the prose passages."""
         general = retention = None
         if self.probes.general:
             questions = general_set(None if self.probes.general is True else self.probes.general)

@@ -1,4 +1,4 @@
-"""Intervals and tests on plain numbers: no model, no row, no file."""
+"""Confidence intervals and tests on plain numbers."""
 
 from ftkit.evaluation.statistics.bootstrap import DRAWS, bca_interval, cluster_sums, resample
 from ftkit.evaluation.statistics.intervals import (

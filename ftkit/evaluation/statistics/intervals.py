@@ -1,6 +1,6 @@
 """Score intervals: for a rate, and for the difference of two rates measured on the same rows.
 
-Both stay honest at the edges. Where every row is right, a normal or bootstrap interval has no width; these keep one.
+Both are valid at the extremes: where every row is right, a normal or bootstrap interval has no width, but these do.
 """
 
 from __future__ import annotations
@@ -20,19 +20,28 @@ __all__ = ["check_confidence", "critical_value", "effective_rows", "paired_inter
 
 
 def check_confidence(confidence: float) -> None:
-    """
+    """Check a confidence level.
+
+    Args:
+        confidence: the level.
+
     Raises:
-        ConfigError: it does not lie between 0 and 1.
+        ConfigError: it is not between 0 and 1.
     """
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence must lie between 0 and 1 (e.g. 0.95), not {confidence}")
 
 
 def critical_value(confidence: float, clusters: int | None = None) -> float:
-    """How many standard errors a two-sided interval reaches.
+    """Compute the critical value of a two-sided interval, in standard errors.
 
-    From the normal distribution; with ``clusters`` from Student's t with ``clusters - 1`` degrees of freedom, because
-    the spread between few groups is itself badly known.
+    Args:
+        confidence: confidence level, e.g. 0.95.
+        clusters: number of clusters. If given, Student's t with ``clusters - 1`` degrees of freedom is used, because
+            the variance between few clusters is itself uncertain.
+
+    Returns:
+        The quantile of the normal or t distribution.
     """
     upper = 0.5 + confidence / 2
     if clusters is None or clusters < 2:
@@ -43,10 +52,17 @@ def critical_value(confidence: float, clusters: int | None = None) -> float:
 
 
 def wilson_interval(successes: float, rows: float, critical: float) -> tuple[float, float]:
-    """Wilson's score interval for ``successes`` of ``rows`` (Wilson 1927), within 0..1.
+    """Compute Wilson's score interval for a proportion (Wilson 1927).
 
-    Neither needs to be a whole number: with an effective number of rows this is the interval for clustered samples
-    of Franco, Little, Louis and Slud (2019).
+    With an effective number of rows it is the interval for clustered samples of Franco, Little, Louis and Slud (2019).
+
+    Args:
+        successes: number of successes; may be a fraction.
+        rows: number of rows, or effective rows.
+        critical: critical value, see :func:`critical_value`.
+
+    Returns:
+        Lower and upper end, within 0 to 1.
     """
     share, square = successes / rows, critical**2
     middle = (share + square / (2 * rows)) / (1 + square / rows)
@@ -57,23 +73,26 @@ def wilson_interval(successes: float, rows: float, critical: float) -> tuple[flo
 
 
 def paired_interval(fixed: float, regressed: float, rows: float, critical: float) -> tuple[float, float]:
-    """Tango's score interval for the change of a rate between two measurements of the same rows.
+    """Compute Tango's score interval for the change of a rate between two measurements of the same rows.
+
+    The interval contains every change that a score test would not reject (Tango 1998, Statistics in Medicine
+    17:891-908). Without discordant rows it is ``± c²/(rows + c²)``.
 
     Args:
         fixed: rows wrong before and right after.
         regressed: rows right before and wrong after.
         rows: all rows; the change is ``(fixed - regressed) / rows``. Counts may be fractions (effective rows).
-        critical: standard errors to reach, see :func:`critical_value`.
+        critical: critical value, see :func:`critical_value`.
 
-    Source: Tango (1998), Statistics in Medicine 17:891-908; the interval holds every change that a score test would
-    not reject. With no discordant row at all it is ``± c²/(rows + c²)``.
+    Returns:
+        Lower and upper end, within -1 to 1.
     """
 
     def excess(change: float) -> float:
-        """Squared distance of the observed from the supposed change, less what the score test allows."""
+        """Squared distance of the observed change from ``change``, minus what the score test allows."""
         b = -fixed - regressed + (2 * rows - fixed + regressed) * change
         c = -regressed * change * (1 - change)
-        # The likeliest share of regressed rows, if this were the true change.
+        # Maximum-likelihood share of regressed rows under this change.
         share = (math.sqrt(max(0.0, b * b - 8 * rows * c)) - b) / (4 * rows)
         variance = rows * (2 * share + change * (1 - change))
         return (fixed - regressed - rows * change) ** 2 - critical**2 * variance
@@ -83,7 +102,7 @@ def paired_interval(fixed: float, regressed: float, rows: float, critical: float
 
 
 def _crossing(excess: Callable[[float], float], outside: float, inside: float) -> float:
-    for _ in range(60):  # 60 halvings of an interval no longer than 2 reach the precision of a float
+    for _ in range(60):  # 60 bisections of an interval of length 2 reach float precision
         middle = (outside + inside) / 2
         if excess(middle) > 0:
             outside = middle
@@ -93,14 +112,18 @@ def _crossing(excess: Callable[[float], float], outside: float, inside: float) -
 
 
 def effective_rows(values: NDArray[np.float64], clusters: NDArray[np.int64]) -> float:
-    """How many independent rows the mean of ``values`` is worth, when rows of one cluster resemble each other.
+    """Compute the effective number of independent rows of clustered data.
 
-    Rows divided by the design effect: the variance of the mean between clusters over the variance it would have with
-    independent rows, never below 1. Without any spread the effect cannot be seen, and each cluster counts as one row.
+    It is the number of rows divided by the design effect: the variance of the mean between clusters over its variance
+    with independent rows, at least 1. If all values are equal the effect cannot be estimated, and each cluster counts
+    as one row.
 
     Args:
-        values: one number a row, shape (rows,).
-        clusters: each row's cluster, shape (rows,).
+        values: shape ``[rows]``.
+        clusters: cluster ids, shape ``[rows]``.
+
+    Returns:
+        Effective number of rows.
     """
     import numpy as np
 
@@ -118,7 +141,15 @@ def effective_rows(values: NDArray[np.float64], clusters: NDArray[np.int64]) -> 
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:
-    """The value below which ``share`` of ``values`` lie, interpolated between neighbours; ``None`` of nothing."""
+    """Compute a quantile with linear interpolation.
+
+    Args:
+        values: the values, in any order.
+        share: between 0 and 1, e.g. 0.95.
+
+    Returns:
+        The quantile; None if there are no values.
+    """
     if not values:
         return None
     ordered = sorted(values)
