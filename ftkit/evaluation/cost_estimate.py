@@ -178,8 +178,8 @@ def _tokens(counter: TokenCounter, data: Dataset, limit: int, *, by_target: bool
     input_tokens = output_tokens = 0
     for row in data:
         input_tokens += counter.messages(row.prompt, row.tools)
-        known = by_target and row.completion is not None
-        output_tokens += counter.messages([row.completion]) if known else limit
+        target = row.completion if by_target else None
+        output_tokens += limit if target is None else counter.messages([target])
     return input_tokens, output_tokens
 
 
