@@ -1,10 +1,14 @@
-"""Charts as plotly figures in plain data. ``var(--x)`` stands for a colour of the page's style, by day or by night."""
+"""Charts as plotly figures in plain data. ``var(--x)`` stands for a colour of the page's style sheet.
+
+plotly reads texts as a small part of HTML, so names are escaped.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from ftkit.evaluation.pareto import ParetoPoint
@@ -12,20 +16,11 @@ from ftkit.results.metric_result import MetricResult
 from ftkit.results.number_format import usd_text, value_text
 from ftkit.results.report import Report
 
-__all__ = [
-    "Chart",
-    "Figure",
-    "latency_chart",
-    "loss_chart",
-    "metric_chart",
-    "plane_chart",
-]
+__all__ = ["Chart", "latency_chart", "loss_chart", "metric_chart", "pareto_chart"]
 
-MOST = 24  # metrics in one chart
-_POINTS = 120  # of a latency curve
+_MAX_METRICS = 24
+_MAX_LATENCY_POINTS = 120
 _SYMBOLS = ("circle-open", "circle", "diamond", "square", "triangle-up", "cross")
-
-Figure = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,94 +28,82 @@ class Chart:
     """A figure for the macro ``chart``.
 
     Attributes:
-        figure: The plotly figure.
-        label: What it shows, for screen readers.
+        traces: The plotly traces.
+        layout: The plotly layout.
+        label: What the chart shows, for screen readers.
     """
 
-    figure: Figure
+    traces: list[dict[str, Any]]
+    layout: dict[str, Any]
     label: str
 
     @property
     def data(self) -> str:
         """The figure as JSON that cannot end the script element that holds it."""
-        return json.dumps(self.figure, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
+        figure = {"data": self.traces, "layout": self.layout}
+        return json.dumps(figure, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
 
     @property
     def height(self) -> int:
         """Height in pixels."""
-        return int(self.figure["layout"]["height"])
+        return int(self.layout["height"])
 
 
-def metric_chart(sides: Sequence[tuple[str, Sequence[MetricResult]]]) -> Figure | None:
-    """Rates of one or several reports as dots with their intervals, one line a metric."""
-    shared = [metric.name for metric in sides[0][1] if metric.unit == "rate" and metric.value is not None]
-    names = [name for name in shared if not name.startswith(("precision:", "recall:"))][:MOST]
+def metric_chart(reports: Sequence[tuple[str, Sequence[MetricResult]]], label: str) -> Chart | None:
+    """Draw rates as dots with their intervals, one line for each metric.
+
+    Args:
+        reports: Label and metrics of each report.
+        label: What the chart shows, for screen readers.
+
+    Returns:
+        The chart; None if the first report has no rates.
+    """
+    rates = [metric.name for metric in reports[0][1] if metric.unit == "rate" and metric.value is not None]
+    names = [name for name in rates if not name.startswith(("precision:", "recall:"))][:_MAX_METRICS]
     if not names:
         return None
     traces = []
-    for at, (label, metrics) in enumerate(sides):
-        known = {metric.name: metric for metric in metrics}
-        found = [(name, known[name]) for name in names if name in known and known[name].value is not None]
-        traces.append(_dots(label, at, len(sides), names, found))
-    layout = _layout(height=60 + (22 + 8 * (len(sides) - 1)) * len(names), legend=len(sides) > 1)
+    for at, (name, metrics) in enumerate(reports):
+        values = {metric.name: metric for metric in metrics if metric.value is not None}
+        traces.append(_dots(name, at, len(reports), names, [values[each] for each in names if each in values]))
+    layout = _layout(height=60 + (22 + 8 * (len(reports) - 1)) * len(names), legend=len(reports) > 1)
     layout["xaxis"] |= {"range": [-0.02, 1.02], "tickformat": ".0%"}
     layout["yaxis"] |= {
         "tickvals": list(range(len(names))),
-        "ticktext": names,
+        "ticktext": [escape(name, quote=False) for name in names],
         "range": [len(names) - 0.4, -0.6],
         "showgrid": False,
     }
-    return {"data": traces, "layout": layout}
+    return Chart(traces, layout, label)
 
 
-def _dots(
-    label: str, at: int, of: int, names: Sequence[str], found: Sequence[tuple[str, MetricResult]]
-) -> dict[str, Any]:
-    shift = 0.0 if of == 1 else (at / (of - 1) - 0.5) * 0.44
-    values = [metric.value or 0.0 for _, metric in found]
-    lows = [value if metric.low is None else metric.low for value, (_, metric) in zip(values, found, strict=True)]
-    highs = [value if metric.high is None else metric.high for value, (_, metric) in zip(values, found, strict=True)]
-    colour = "var(--accent)" if of == 1 else f"var(--series-{at % 6 + 1})"
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": label,
-        "x": values,
-        "y": [names.index(name) + shift for name, _ in found],
-        "customdata": [[name, metric.n] for name, metric in found],
-        "hovertemplate": "%{customdata[0]}: %{x:.1%} of %{customdata[1]}<extra>%{fullData.name}</extra>",
-        "marker": {"color": colour, "size": 9, "symbol": "circle" if of == 1 else _SYMBOLS[at % 6]},
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": [high - value for high, value in zip(highs, values, strict=True)],
-            "arrayminus": [value - low for low, value in zip(lows, values, strict=True)],
-            "color": colour,
-            "thickness": 1.5,
-            "width": 4,
-        },
-    }
+def latency_chart(reports: Sequence[tuple[str, Report]]) -> Chart | None:
+    """Draw the share of answers that took at most so many seconds.
 
+    Args:
+        reports: Label and report of each.
 
-def latency_chart(reports: Sequence[tuple[str, Report]]) -> Figure | None:
-    """Share of answers that were there after so many seconds."""
+    Returns:
+        The chart; None if nothing was answered.
+    """
     traces = []
     for at, (label, report) in enumerate(reports):
-        found = sorted(
+        latencies = sorted(
             answer.latency_s for row in report.rows for answer in row.answers if answer.finish_reason != "error"
         )
-        if not found:
+        if not latencies:
             continue
-        step = max(1, len(found) // _POINTS)
-        kept = [*range(0, len(found), step), len(found) - 1]
+        step = max(1, len(latencies) // _MAX_LATENCY_POINTS)
+        indices = [*range(0, len(latencies), step), len(latencies) - 1]
         traces.append(
             {
                 "type": "scatter",
                 "mode": "lines",
-                "name": label,
-                "x": [round(found[index], 4) for index in kept],
-                "y": [(index + 1) / len(found) for index in kept],
-                "line": {"color": f"var(--series-{at % 6 + 1})", "width": 2, "shape": "hv"},
+                "name": escape(label, quote=False),
+                "x": [round(latencies[index], 4) for index in indices],
+                "y": [(index + 1) / len(latencies) for index in indices],
+                "line": {"color": _colour(at), "width": 2, "shape": "hv"},
                 "hovertemplate": "%{y:.0%} within %{x:.2f} s<extra>%{fullData.name}</extra>",
             }
         )
@@ -129,60 +112,68 @@ def latency_chart(reports: Sequence[tuple[str, Report]]) -> Figure | None:
     layout = _layout(height=260, legend=len(traces) > 1)
     layout["xaxis"] |= {"title": {"text": "seconds"}, "rangemode": "tozero"}
     layout["yaxis"] |= {"tickformat": ".0%", "range": [0, 1.03]}
-    return {"data": traces, "layout": layout}
+    return Chart(traces, layout, "share of answers by latency")
 
 
-def plane_chart(places: Sequence[ParetoPoint], metric: MetricResult, dear: str) -> Figure | None:
-    """Quality against what it costs, with the front of those that no other beats in both."""
-    if len(places) < 2:
+def pareto_chart(points: Sequence[ParetoPoint], metric: MetricResult, price: str) -> Chart | None:
+    """Draw quality against price, with the Pareto front.
+
+    Args:
+        points: The reports in the plane of price and quality.
+        metric: Metric of the vertical axis.
+        price: Title of the horizontal axis.
+
+    Returns:
+        The chart; None for fewer than two points.
+    """
+    if len(points) < 2:
         return None
-    best = sorted((place for place in places if place.on_front), key=lambda place: place.price)
+    front = sorted((point for point in points if point.on_front), key=lambda point: point.price)
     traces: list[dict[str, Any]] = [
         {
             "type": "scatter",
             "mode": "lines",
             "name": "Pareto front",
-            "x": [place.price for place in best],
-            "y": [place.value for place in best],
+            "x": [point.price for point in front],
+            "y": [point.value for point in front],
             "line": {"color": "var(--quiet)", "dash": "dot", "width": 1.5},
             "hoverinfo": "skip",
         }
     ]
-    for at, place in enumerate(places):
-        colour = f"var(--series-{at % 6 + 1})"
-        price = usd_text(place.price) if "$" in dear else f"{place.price:.3g}"
+    for at, point in enumerate(points):
+        price_text = usd_text(point.price) if "$" in price else f"{point.price:.3g}"
+        hover = f"{price_text}, {value_text(point.value, metric.unit)}"
         traces.append(
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": place.label,
-                "x": [place.price],
-                "y": [place.value],
-                "marker": {"size": 12, "color": colour, "symbol": _SYMBOLS[at % 6]},
-                "error_y": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [place.high - place.value],
-                    "arrayminus": [place.value - place.low],
-                    "color": colour,
-                    "thickness": 1.5,
-                },
-                "hovertemplate": f"{price}, {value_text(place.value, metric.unit)}<extra>%{{fullData.name}}</extra>",
+                "name": escape(point.label, quote=False),
+                "x": [point.price],
+                "y": [point.value],
+                "marker": {"size": 12, "color": _colour(at), "symbol": _SYMBOLS[at % 6]},
+                "error_y": _error_bars([point.value], [point.low], [point.high], _colour(at)),
+                "hovertemplate": f"{hover}<extra>%{{fullData.name}}</extra>",
             }
         )
     layout = _layout(height=340, legend=True)
-    layout["xaxis"] |= {"title": {"text": dear}, "rangemode": "tozero"}
+    layout["xaxis"] |= {"title": {"text": price}, "rangemode": "tozero"}
     layout["yaxis"] |= {"title": {"text": metric.name}, "tickformat": ".0%" if metric.unit == "rate" else ""}
-    return {"data": traces, "layout": layout}
+    return Chart(traces, layout, "quality against cost")
 
 
-def loss_chart(curves: Sequence[tuple[str, Report]]) -> Figure | None:
-    """Loss while the models were trained."""
+def loss_chart(reports: Sequence[tuple[str, Report]]) -> Chart | None:
+    """Draw training and validation loss by step.
+
+    Args:
+        reports: Label and report of each.
+
+    Returns:
+        The chart; None if no report has a training curve.
+    """
     traces = []
-    for at, (label, report) in enumerate(curves):
+    for at, (label, report) in enumerate(reports):
         if report.training is None:
             continue
-        colour = f"var(--series-{at % 6 + 1})"
         for name, points, dash in (
             ("training", report.training.losses, "solid"),
             ("validation", report.training.validation, "dash"),
@@ -192,10 +183,10 @@ def loss_chart(curves: Sequence[tuple[str, Report]]) -> Figure | None:
                     {
                         "type": "scatter",
                         "mode": "lines" if len(points) > 1 else "markers",
-                        "name": f"{label}, {name}",
+                        "name": escape(f"{label}, {name}", quote=False),
                         "x": [step for step, _ in points],
                         "y": [loss for _, loss in points],
-                        "line": {"color": colour, "dash": dash, "width": 2},
+                        "line": {"color": _colour(at), "dash": dash, "width": 2},
                         "hovertemplate": "step %{x}: %{y:.4f}<extra>%{fullData.name}</extra>",
                     }
                 )
@@ -204,7 +195,41 @@ def loss_chart(curves: Sequence[tuple[str, Report]]) -> Figure | None:
     layout = _layout(height=280, legend=True)
     layout["xaxis"] |= {"title": {"text": "step"}}
     layout["yaxis"] |= {"title": {"text": "loss"}, "rangemode": "tozero"}
-    return {"data": traces, "layout": layout}
+    return Chart(traces, layout, "loss by step")
+
+
+def _dots(label: str, at: int, count: int, names: Sequence[str], metrics: Sequence[MetricResult]) -> dict[str, Any]:
+    offset = 0.0 if count == 1 else (at / (count - 1) - 0.5) * 0.44
+    values = [metric.value or 0.0 for metric in metrics]
+    lows = [value if metric.low is None else metric.low for value, metric in zip(values, metrics, strict=True)]
+    highs = [value if metric.high is None else metric.high for value, metric in zip(values, metrics, strict=True)]
+    colour = "var(--accent)" if count == 1 else _colour(at)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": escape(label, quote=False),
+        "x": values,
+        "y": [names.index(metric.name) + offset for metric in metrics],
+        "customdata": [[escape(metric.name, quote=False), metric.n] for metric in metrics],
+        "hovertemplate": "%{customdata[0]}: %{x:.1%} of %{customdata[1]}<extra>%{fullData.name}</extra>",
+        "marker": {"color": colour, "size": 9, "symbol": "circle" if count == 1 else _SYMBOLS[at % 6]},
+        "error_x": {**_error_bars(values, lows, highs, colour), "width": 4},
+    }
+
+
+def _error_bars(values: Sequence[float], lows: Sequence[float], highs: Sequence[float], colour: str) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - value for high, value in zip(highs, values, strict=True)],
+        "arrayminus": [value - low for low, value in zip(lows, values, strict=True)],
+        "color": colour,
+        "thickness": 1.5,
+    }
+
+
+def _colour(at: int) -> str:
+    return f"var(--series-{at % 6 + 1})"
 
 
 def _layout(*, height: int, legend: bool) -> dict[str, Any]:

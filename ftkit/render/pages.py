@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftkit.evaluation.pareto import pareto_points
-from ftkit.render.charts import Chart, Figure, latency_chart, loss_chart, metric_chart, plane_chart
+from ftkit.render.charts import Chart, latency_chart, loss_chart, metric_chart, pareto_chart
 from ftkit.render.report_tables import (
     change_table,
     comparison_lines,
@@ -70,12 +70,12 @@ def report_page(report: Report) -> str:
         report=report,
         headline=_headline(report),
         notes=report.notes,
-        quality=_chart(metric_chart([(report.label, report.metrics)]), "metrics with their intervals"),
+        quality=metric_chart([(report.label, report.metrics)], "metrics with their intervals"),
         confusion=_confusion(labelled),
         abilities=_abilities(report),
         overfitting=_overfitting(labelled),
-        training=_chart(loss_chart(labelled), "loss by step"),
-        latency=_chart(latency_chart(labelled), "share of answers by latency"),
+        training=loss_chart(labelled),
+        latency=latency_chart(labelled),
         metrics=metric_table(report),
         lines=[*resource_lines(report), *probe_lines(report)],
         rows=report_cards(report),
@@ -205,21 +205,17 @@ def _page(template: str, title: str, **context: Any) -> str:
     return render_page(template, title, scripts=["page.js"], charts=charts, **context)
 
 
-def _chart(figure: Figure | None, label: str) -> Chart | None:
-    return None if figure is None else Chart(figure, label)
-
-
 def _quality(labelled: _Labelled) -> Chart | None:
-    figure = metric_chart([(label, report.metrics) for label, report in labelled])
-    return _chart(figure, "metrics of all reports with their intervals")
+    sides = [(label, report.metrics) for label, report in labelled]
+    return metric_chart(sides, "metrics of all reports with their intervals")
 
 
 def _shared_charts(labelled: _Labelled, primary: str) -> dict[str, Chart | None]:
-    found, price = pareto_points(labelled, primary)
+    points, price = pareto_points(labelled, primary)
     return {
-        "plane": _chart(plane_chart(found, labelled[0][1][primary], price), "quality against cost"),
-        "training": _chart(loss_chart(labelled), "loss by step"),
-        "latency": _chart(latency_chart(labelled), "share of answers by latency"),
+        "plane": pareto_chart(points, labelled[0][1][primary], price),
+        "training": loss_chart(labelled),
+        "latency": latency_chart(labelled),
     }
 
 
@@ -236,7 +232,7 @@ def _forgetting(forgetting: Forgetting | None) -> list[_Panel]:
     for name, part in (("general set", forgetting.general), ("retention set", forgetting.retention)):
         if part is not None:
             sides = list(zip(part.labels, (part.before.metrics, part.after.metrics), strict=True))
-            charts.append(_chart(metric_chart(sides), f"{name} before and after"))
+            charts.append(metric_chart(sides, f"{name} before and after"))
     known = [chart for chart in charts if chart is not None]
     return [_Panel("Forgetting", known, forgetting.lines, bool(forgetting.flags))]
 
@@ -249,7 +245,7 @@ def _abilities(report: Report) -> list[_Panel]:
     if probes is None or (probes.general is None and probes.retention is None):
         return []
     charts = [
-        _chart(metric_chart([(report.label, part.metrics)]), "share of questions passed")
+        metric_chart([(report.label, part.metrics)], "share of questions passed")
         for part in (probes.general, probes.retention)
         if part is not None
     ]
@@ -268,7 +264,7 @@ def _overfitting(labelled: _Labelled) -> list[_Panel]:
             (f"training rows ({found.train_rows})", [gap.train for gap in gaps]),
             (f"held-out rows ({len(report.rows)})", [gap.held_out for gap in gaps]),
         ]
-        chart = _chart(metric_chart(sides), "training rows against held-out rows") if gaps else None
+        chart = metric_chart(sides, "training rows against held-out rows") if gaps else None
         panels.append(_Panel(label, [] if chart is None else [chart], found.lines, bool(found.flags)))
     return panels
 

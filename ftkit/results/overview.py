@@ -61,13 +61,14 @@ class Overview(Result, BaseModel):
 
 
 def price_of(reports: Sequence[Report]) -> str:
-    """Say by which price reports are compared: dollars where every report has them, else latency.
+    """Choose the price by which reports are compared: dollars where every report has them, else latency.
 
     Args:
-        reports: the reports.
+        reports: The reports.
 
     Returns:
-        The price with its unit.
+        The price with its unit, in words.
     """
-    dollars = all(report.cost.per_1000_usd is not None for report in reports)
-    return "$ per 1,000 predictions" if dollars else "median latency in seconds (no price is known for some)"
+    if all(report.cost.per_1000_usd is not None for report in reports):
+        return "$ per 1,000 predictions"
+    return "median latency in seconds (no price is known for some)"

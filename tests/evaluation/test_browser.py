@@ -78,6 +78,8 @@ def test_a_comparison(comparison: Comparison, browser: Any, tmp_path: Path, widt
     opened(browser, comparison.save(tmp_path / "comparison.html"), width=width, dark=dark)
     panels = browser.execute_script("return [...document.querySelectorAll('h2')].map((h) => h.textContent)")
     assert {"Quality", "Metrics", "Forgetting", "Overfitting", "Quality and cost", "Latency", "Rows"} <= set(panels)
+    legend = browser.execute_script("return document.querySelector('.chart .legendtext').textContent")
+    assert legend == "old & <b>gone</b>"
     text = browser.execute_script("return getComputedStyle(document.querySelector('.chart .xtick text')).fill")
     page = browser.execute_script("return getComputedStyle(document.body).color")
     assert text == page

@@ -35,7 +35,7 @@ def test_a_job_is_watched_as_it_goes(browser: Any, server: Running) -> None:
     browser.get(f"{server.url}/jobs/{job.id}")
     until(lambda: text(browser), lambda said: "Step " in said, 60)
     done = ended(client, job.id)
-    until(lambda: text(browser), lambda said: done.fine_tuned_model in said and "Step 80/80" in said, 20)
+    until(lambda: text(browser), lambda said: "step_metrics.csv" in said and "Step 80/80" in said, 20)
     drawn, labels = browser.execute_script(
         "const all = (which) => [...document.querySelectorAll(which)];"
         "return [all('polyline').map((one) => one.points.length), all('svg').map((one) => one.ariaLabel)]"
