@@ -29,22 +29,28 @@ class Corpus:
 
     Args:
         data: name and rows of each split, the training rows first.
-        features: features of all rows.
+        features: features of all rows; None if no rule needs them.
         context: what the rows are linted for.
 
     Attributes:
-        features: see :class:`~ftkit.linting.row_features.RowFeatures`.
         context: what the rows are linted for.
         splits: names of the splits, in order.
     """
 
-    def __init__(self, data: Sequence[tuple[str, Dataset]], features: RowFeatures, context: LintContext) -> None:
+    def __init__(self, data: Sequence[tuple[str, Dataset]], features: RowFeatures | None, context: LintContext) -> None:
         self._data = [rows for _, rows in data]
         self._bounds = [0, *accumulate(len(rows) for rows in self._data)]
         self._views: OrderedDict[int, RowView] = OrderedDict()
-        self.features = features
+        self._features = features
         self.context = context
         self.splits = tuple(name for name, _ in data)
+
+    @property
+    def features(self) -> RowFeatures:
+        """Features of all rows."""
+        if self._features is None:
+            raise RuntimeError("no features were computed, because no rule has needs_features = True")
+        return self._features
 
     @cached_property
     def split_index(self) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Literal
 
 from ftkit.backends import Backend, backend_of
@@ -14,7 +15,7 @@ from ftkit.linting.corpus import Corpus
 from ftkit.linting.finding import RuleFinding, RuleFindings
 from ftkit.linting.parallel_scan import Workers, scan_all
 from ftkit.linting.registry import select_rules
-from ftkit.linting.report_builder import build_report
+from ftkit.linting.report_builder import build_report, locate_findings
 from ftkit.linting.row_features import RowFeatures
 from ftkit.linting.row_view import RowRange, read_rows
 from ftkit.linting.rule import CorpusRule, Rule, VariantRule
@@ -22,9 +23,9 @@ from ftkit.linting.rules.duplicates import TEST_INPUT_WORDS, ContainedEval
 from ftkit.linting.scan import ScanOptions, ScanResult, is_ignored
 from ftkit.linting.variant_counter import VariantCounter
 from ftkit.recipe import Recipe
-from ftkit.results.lint_report import SEVERITIES, LintReport
+from ftkit.results.lint_report import SEVERITIES, Finding, LintReport
 
-__all__ = ["lint"]
+__all__ = ["find_errors", "lint"]
 
 KEEP = 1_000
 """Findings of each rule that a report holds; all are counted."""
@@ -76,8 +77,47 @@ def lint(
     if test is not None:
         check_dataset(test, "test")
     data = [("train", train)] + ([("test", test)] if test is not None else [])
+    context = _context(data, backends, recipe, gradients)
+    rules, skipped = _runnable(select_rules(_codes(select), _codes(ignore)), context, severity)
+    if context.kind == "prompts":
+        skipped = [_NO_ANSWERS, *skipped]
+    if test is not None and any(isinstance(rule, ContainedEval) for rule in rules):
+        context = replace(context, test_inputs=_test_inputs(test, len(train)))
+    options = ScanOptions(keep=keep, minhash=_any_needs_minhash(rules), ignore_rows=ignore_rows or {})
+    corpus, findings = _run_rules(data, rules, context, options, workers)
+    return build_report(corpus, findings, skipped)
+
+
+def find_errors(data: Dataset, *, backends: Iterable[Backend] = (), keep: int) -> tuple[tuple[Finding, ...], int, int]:
+    """Run only the rules whose findings are errors, without what only a report needs.
+
+    Args:
+        data: the rows.
+        backends: backends to train on.
+        keep: findings of each rule to return.
+
+    Returns:
+        The first findings of each rule, the number of all findings, and the number of rows with a finding.
+    """
+    splits = [("train", data)]
+    context = _context(splits, backends, None, 0)
+    rules, _ = _runnable(select_rules([], []), context, "error")
+    features = any(isinstance(rule, CorpusRule) and rule.needs_features for rule in rules)
+    options = ScanOptions(keep=keep, features=features, minhash=_any_needs_minhash(rules))
+    corpus, findings = _run_rules(splits, rules, context, options, "auto")
+    rows = set[int]().union(*(found.rows for found in findings.values()))
+    return locate_findings(corpus, findings), sum(found.count for found in findings.values()), len(rows)
+
+
+def _context(
+    data: Sequence[tuple[str, Dataset]],
+    backends: str | Backend | Iterable[str | Backend],
+    recipe: Recipe | None,
+    gradients: int,
+) -> LintContext:
+    train = data[0][1]
     by_name = _backends(backends)
-    context = LintContext(
+    return LintContext(
         task=train.task,
         kind=train.kind,
         format=train.format,
@@ -88,20 +128,27 @@ def lint(
         recipe=recipe,
         gradients=gradients,
     )
-    rules, skipped = _runnable(select_rules(_codes(select), _codes(ignore)), context, severity)
-    if context.kind == "prompts":
-        skipped = [_NO_ANSWERS, *skipped]
-    if test is not None and any(isinstance(rule, ContainedEval) for rule in rules):
-        context = replace(context, test_inputs=_test_inputs(test, len(train)))
-    minhash = any(isinstance(rule, CorpusRule) and rule.needs_minhash for rule in rules)
-    options = ScanOptions(keep=keep, minhash=minhash, ignore_rows=ignore_rows or {})
-    firsts = (0, len(train))
+
+
+def _any_needs_minhash(rules: Iterable[Rule]) -> bool:
+    return any(isinstance(rule, CorpusRule) and rule.needs_minhash for rule in rules)
+
+
+def _run_rules(
+    data: Sequence[tuple[str, Dataset]],
+    rules: Sequence[Rule],
+    context: LintContext,
+    options: ScanOptions,
+    workers: Workers,
+) -> tuple[Corpus, dict[Rule, RuleFindings]]:
+    """Scan the rows once, then check all of them together."""
+    firsts = accumulate((len(rows) for _, rows in data), initial=0)
     ranges = [RowRange(rows, name, 0, len(rows), first) for (name, rows), first in zip(data, firsts, strict=False)]
     scans = scan_all(ranges, rules, context, options, workers=workers)
-    corpus = Corpus(data, RowFeatures.concatenate([part.features for part in scans]), context)
+    parts = [part.features for part in scans if part.features is not None]
+    corpus = Corpus(data, RowFeatures.concatenate(parts) if parts else None, context)
     ignores = {row: codes for part in scans for row, codes in part.ignores.items()}
-    findings = {rule: _findings(rule, corpus, scans, ignores, keep) for rule in rules}
-    return build_report(corpus, findings, skipped)
+    return corpus, {rule: _findings(rule, corpus, scans, ignores, options.keep) for rule in rules}
 
 
 def _findings(

@@ -17,7 +17,7 @@ from ftkit.linting.signal_density import signal_density
 from ftkit.linting.text_normalization import excerpt
 from ftkit.results.lint_report import SEVERITIES, Finding, LintReport, RuleCount
 
-__all__ = ["build_report"]
+__all__ = ["build_report", "locate_findings"]
 
 
 def build_report(corpus: Corpus, findings: Mapping[Rule, RuleFindings], skipped: Sequence[str]) -> LintReport:
@@ -32,13 +32,6 @@ def build_report(corpus: Corpus, findings: Mapping[Rule, RuleFindings], skipped:
         The report.
     """
     order = {rule.code: number for number, rule in enumerate(findings)}
-    with_secrets = next((found.rows for rule, found in findings.items() if isinstance(rule, Secret)), set())
-    sortable = [
-        (-1 if finding.row is None else finding.row, order[rule.code], rule, finding)
-        for rule, found in findings.items()
-        for finding in found.kept
-    ]
-    sortable.sort(key=lambda item: item[:2])
     counts = [_count(rule, found) for rule, found in findings.items() if found.count]
     rows_by_code = {rule.code: found.rows for rule, found in findings.items()}
     flagged = [rows_by_code[count.code] for count in counts if count.severity != "info"]
@@ -47,7 +40,7 @@ def build_report(corpus: Corpus, findings: Mapping[Rule, RuleFindings], skipped:
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         sources=corpus.sources,
         rows=dict(corpus.context.rows),
-        findings=tuple(_finding(corpus, rule, finding, with_secrets) for _, _, rule, finding in sortable),
+        findings=locate_findings(corpus, findings),
         counts=tuple(sorted(counts, key=lambda count: (SEVERITIES.index(count.severity), order[count.code]))),
         flagged_rows=len(set().union(*flagged)),
         skipped=tuple(skipped),
@@ -59,6 +52,22 @@ def build_report(corpus: Corpus, findings: Mapping[Rule, RuleFindings], skipped:
             next(iter(corpus.context.rows.values())),
         ),
     )
+
+
+def locate_findings(corpus: Corpus, findings: Mapping[Rule, RuleFindings]) -> tuple[Finding, ...]:
+    """Add to each kept finding the place of its row. Reads these rows again.
+
+    Args:
+        corpus: all rows.
+        findings: findings of every rule that ran, in the order of the rules.
+
+    Returns:
+        The findings in the order of the rows; those about all rows come first.
+    """
+    with_secrets = next((found.rows for rule, found in findings.items() if isinstance(rule, Secret)), set())
+    kept = [(rule, finding) for rule, found in findings.items() for finding in found.kept]
+    kept.sort(key=lambda item: -1 if item[1].row is None else item[1].row)
+    return tuple(_finding(corpus, rule, finding, with_secrets) for rule, finding in kept)
 
 
 def _count(rule: Rule, found: RuleFindings) -> RuleCount:

@@ -109,8 +109,10 @@ class VariantRule(Rule):
 class CorpusRule(Rule):
     """Checks all rows together, by their features."""
 
+    needs_features: ClassVar[bool] = True
+    """Whether it uses :attr:`Corpus.features`, which cost time and memory, or what is derived from them."""
     needs_minhash: ClassVar[bool] = False
-    """Whether it compares near-duplicates, which cost time and memory."""
+    """Whether it compares near-duplicates, which cost further time and memory."""
 
     @abstractmethod
     def check(self, corpus: Corpus) -> Iterable[RuleFinding]:

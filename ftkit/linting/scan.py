@@ -21,12 +21,14 @@ class ScanOptions:
 
     Attributes:
         keep: findings of each rule that are kept whole; all are counted.
-        minhash: whether to compute MinHash sketches.
+        features: whether to compute the features of each row.
+        minhash: whether the features contain MinHash sketches.
         ignore_rows: by row id, codes (or prefixes, or ``ALL``) that are not reported for the row.
     """
 
     keep: int
-    minhash: bool
+    features: bool = True
+    minhash: bool = False
     ignore_rows: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def ignored(self, view: RowView) -> tuple[str, ...]:
@@ -49,13 +51,13 @@ class ScanResult:
     Attributes:
         findings: findings of the rules on single rows, by code.
         counters: counts of the rules on variants, by code.
-        features: features of every row.
+        features: features of every row; None if they were not asked for.
         ignores: by row number, the codes that are not reported for the row.
     """
 
     findings: dict[str, RuleFindings]
     counters: dict[str, VariantCounter]
-    features: RowFeatures
+    features: RowFeatures | None
     ignores: dict[int, tuple[str, ...]]
 
 
@@ -71,7 +73,7 @@ def scan(rows: RowRange, rules: Sequence[Rule], context: LintContext, options: S
     Returns:
         Findings, counts and features.
     """
-    features = RowFeaturesBuilder(minhash=options.minhash)
+    features = RowFeaturesBuilder(minhash=options.minhash) if options.features else None
     findings = {
         rule.code: RuleFindings(rule.severity, fixable=rule.fixable, keep=options.keep)
         for rule in rules
@@ -94,8 +96,9 @@ def scan(rows: RowRange, rules: Sequence[Rule], context: LintContext, options: S
             for variant_rule, counter in variant_rules:
                 for key, variant in variant_rule.observe(view, context):
                     counter.add(key, variant, view.number)
-        features.add(view)
-    return ScanResult(findings, counters, features.build(), ignores)
+        if features is not None:
+            features.add(view)
+    return ScanResult(findings, counters, None if features is None else features.build(), ignores)
 
 
 def is_ignored(code: str, ignored: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ftkit.backends import Backend
 from ftkit.data import Dataset
 from ftkit.errors import DataError
-from ftkit.linting.linter import lint
+from ftkit.linting.linter import find_errors
 
 __all__ = ["refuse_errors"]
 
@@ -29,15 +29,13 @@ def refuse_errors(data: Dataset, validation: Dataset | None, *, backend: Backend
     for rows in (data, validation):
         if rows is None:
             continue
-        report = lint(rows, backends=hosted if rows is data else (), severity="error", keep=_SHOWN)
-        if not report.counts:
+        findings, total, unusable = find_errors(rows, backends=hosted if rows is data else (), keep=_SHOWN)
+        if not total:
             continue
-        total = sum(count.count for count in report.counts)
-        unusable = report.flagged_rows
         head = f"{unusable:,} of {len(rows):,} rows cannot be used" if unusable else "the rows cannot be used"
         lines = [
             f"  {finding.place}: {finding.code} {f'{finding.path}: ' if finding.path else ''}{finding.message}"
-            for finding in report.findings[:_SHOWN]
+            for finding in findings[:_SHOWN]
         ]
         more = total - len(lines)
         lines += [f"  … and {more:,} more; `ftkit lint --all` lists them"] if more > 0 else []

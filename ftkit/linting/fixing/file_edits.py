@@ -79,7 +79,7 @@ def fix(
         One result a file.
     """
     results = []
-    options = ScanOptions(keep=0, minhash=False, ignore_rows=ignore_rows or {})
+    options = ScanOptions(keep=0, ignore_rows=ignore_rows or {})
     changes = _changes(data, FIXABLE_CODES.intersection(codes), options)
     for path, name in zip(data.sources, data.source_names, strict=True):
         fixed_rows = changes.get(name, {})

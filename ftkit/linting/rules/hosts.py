@@ -57,6 +57,7 @@ class HostRows(_HostRule, CorpusRule):
     code = "H001"
     name = "host-rows"
     severity = "error"
+    needs_features = False
 
     @override
     def check(self, corpus: Corpus) -> Iterator[RuleFinding]:
@@ -77,6 +78,7 @@ class HostFileSize(_HostRule, CorpusRule):
 
     code = "H002"
     name = "host-file-size"
+    needs_features = False
 
     @override
     def check(self, corpus: Corpus) -> Iterator[RuleFinding]:
@@ -155,6 +157,7 @@ class HostMethod(_HostRule, CorpusRule):
     code = "H005"
     name = "host-method"
     severity = "error"
+    needs_features = False
 
     @override
     def check(self, corpus: Corpus) -> Iterator[RuleFinding]:
@@ -191,6 +194,7 @@ class StrictKeyword(CorpusRule):
 
     code = "J008"
     name = "strict-keyword"
+    needs_features = False
 
     @override
     def skip_reason(self, context: LintContext) -> str | None:
