@@ -1,6 +1,6 @@
-"""Exports: a tuned model as files that other servers take, replayed from those files before they are handed over.
+"""Export a tuned model as files for other servers, and replay prompts from those files.
 
-The folder is called so, and not ``export``, because the function :func:`ftkit.export` has that name.
+The package is not called ``export``, because the function :func:`ftkit.export` has that name.
 """
 
 from ftkit.exporting.export import export

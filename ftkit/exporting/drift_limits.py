@@ -1,4 +1,4 @@
-"""How much an exported model may differ from the served one."""
+"""Limits on how much an exported model may differ from the served one."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from ftkit.inference.drift import Drift
 __all__ = ["CLEAR_MARGIN", "MAX_KL", "objection"]
 
 MAX_KL = 0.01
-"""Largest mean KL(served ‖ exported) per answer token, in nats, that an export may show."""
+"""Default limit of the mean KL(served ‖ exported) per answer token, in nats."""
 
 CLEAR_MARGIN = 1.0
-"""From this lead in logits on, the served model's choice of a token is clear and must not change: it holds the token
-for e times as likely as the next."""
+"""Lead of the likeliest token in logits from which the served model's choice is clear, and must not change. The token
+is then at least e times as likely as the next."""
 
 
 def objection(drift: Drift, max_kl: float, max_clear_changes: float, places: list[str]) -> str | None:
-    """What speaks against an export, or ``None``.
+    """Say why an export drifts too far.
 
     Args:
-        max_kl: limit of the mean KL, in nats a token.
+        drift: the measured differences.
+        max_kl: limit of the mean KL, in nats per token.
         max_clear_changes: share of the clear tokens that may change.
-        places: where each replayed row came from.
+        places: file and line of each replayed row.
+
+    Returns:
+        The reason, or None if the export is within the limits.
     """
     changed, change = "", drift.first_clear_change
     if change is not None:
@@ -29,13 +33,13 @@ def objection(drift: Drift, max_kl: float, max_clear_changes: float, places: lis
             f"token {change.token} of the answer: {change.served!r} became {change.exported!r} although it led by "
             f"{change.margin:.1f}"
         )
-    # Written so that a KL that is not a number does not pass.
+    # Written so that a KL of NaN does not pass.
     if not drift.mean_kl <= max_kl:
         found = (
-            f"mean KL is {drift.mean_kl:.2g} nats a token over {drift.tokens:,} tokens of {drift.rows} rows, above the "
-            f"limit of {max_kl:g}"
+            f"mean KL is {drift.mean_kl:.2g} nats per token over {drift.tokens:,} tokens of {drift.rows} rows, above "
+            f"the limit of {max_kl:g}"
         )
         return f"{found}, and {changed}" if changed else found
     if drift.clear_changes > max_clear_changes * drift.clear_tokens:
-        return f"{changed} (mean KL is {drift.mean_kl:.2g} nats a token)"
+        return f"{changed} (mean KL is {drift.mean_kl:.2g} nats per token)"
     return None

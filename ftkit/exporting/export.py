@@ -1,4 +1,4 @@
-"""Exporting a model, and replaying prompts through what was exported."""
+"""Export a model, and replay prompts through the exported files."""
 
 from __future__ import annotations
 
@@ -51,42 +51,46 @@ def export(
     overwrite: bool = False,
     progress: Progress = lambda step: None,
 ) -> Export:
-    """Write a local model to ``folder`` in a form that other servers take, and prove that it answers the same.
+    """Export a local model for other servers, and check that the exported files answer the same.
 
-    The files are loaded again by plain transformers, and asked what the model was asked as ftkit serves it: both get
-    the prompt and the served model's own greedy answer. The export fails when the mean KL(served ‖ exported) is above
-    ``max_kl``, when another token becomes the likeliest where the served model's choice led by a logit or more, or
-    when stops, tokens or the prompt's text differ. The folder is then not there: it is built aside and renamed at the
-    end.
+    Plain transformers loads the files again and computes the probabilities of the served model's greedy answers. The
+    export fails if the mean KL(served ‖ exported) is above ``max_kl``, if another token becomes the likeliest where the
+    served model's choice led by one logit or more, or if stop tokens, token ids or the prompt's text differ. The folder
+    is written aside and renamed at the end, so a failed export leaves ``folder`` as it was.
 
     Args:
         model: an :class:`ftkit.Model` of the local backend, or ``"local:<run id or folder>"`` of a tuned one.
-        folder: where to write; must not be there yet.
+        folder: where to write. It must not exist, unless ``overwrite`` is set.
         form: ``"merged"``, a whole model for transformers, vLLM or llama.cpp's converter; ``"adapter"``, PEFT's layout;
             ``"ollama"``, a whole model with a Modelfile.
-        replay: rows whose prompts are replayed; by default the validation rows of the run that made the model, else its
+        replay: rows whose prompts are replayed. Default: the validation rows of the run that trained the model, or its
             training rows.
-        replay_rows: at most so many of them.
-        dtype: type of the weights; for an adapter, of the base's beside which it is replayed.
-        base: for a QLoRA model: ``"quantised"`` stands on the 4-bit weights that training saw (expanded, when merged);
-            ``"original"`` on the weights from which those were made, which differ from them and so cost drift.
-        max_kl: limit of the mean KL, in nats a token.
+        replay_rows: most rows to replay.
+        dtype: type of the weights; for an adapter, of the base's weights during the replay.
+        base: for a QLoRA model, ``"quantised"`` uses the 4-bit weights that training used (expanded, when merged);
+            ``"original"`` uses the original weights, which differ from them and so cause drift.
+        max_kl: limit of the mean KL, in nats per token.
         max_clear_changes: share of the tokens with a clear lead at which another may become the likeliest.
-        max_output_tokens: replayed answers are cut there.
+        max_output_tokens: most tokens of a replayed answer.
         overwrite: replace an earlier export in ``folder``.
-        progress: told what is done next, in a few words.
+        progress: called with a short description of each step.
+
+    Returns:
+        The export, with its measurements.
 
     Raises:
-        ConfigError: arguments that make no sense, a folder in the way, or no rows to replay.
-        ExportError: the export drifts, or its form cannot say what the model needs.
-        ModelError, DataError, MissingExtraError: see there.
+        ConfigError: an argument is invalid, the folder exists, or there are no rows to replay.
+        ExportError: the export drifts too far, or its form cannot express what the model needs.
+        ModelError: the model cannot be found or loaded.
+        DataError: the rows do not fit the model's task.
+        MissingExtraError: a library is not installed.
     """
     target = Path(folder).expanduser().absolute()
     _check_arguments(form, dtype, base, replay_rows, max_output_tokens, max_kl, max_clear_changes)
     _check_target(target, overwrite)
     asked = Model(model) if isinstance(model, str) else model
     if asked.backend_name != "local":
-        raise ConfigError(f"{asked.name} is not on this machine; only models of the local backend can be exported")
+        raise ConfigError(f"{asked.name} is not a local model; only models of the local backend can be exported")
     for package in _NEEDED:
         check_installed(package, extra="local", needed_for="exporting a model")
     origin = Origin.of(asked.name.removeprefix("local:"))
@@ -99,11 +103,11 @@ def export(
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.replay.") as logits:
-            progress("asking the model as ftkit serves it")
+            progress("generating answers with the served model")
             recording, chat_template, settings, notes = _served(plan, rows, Path(logits), max_output_tokens)
             progress("writing the adapter" if form == "adapter" else f"writing the whole model in {dtype}")
             build(plan, aside, recording, settings)
-            progress("replaying from the files")
+            progress("replaying the answers with the exported files")
             drift = _replayed(plan, aside, recording, chat_template, max_kl, max_clear_changes)
         made = Export(
             folder=target,
@@ -141,31 +145,31 @@ def _check_arguments(
 ) -> None:
     for name, value, known in (("form", form, Form), ("dtype", dtype, Dtype), ("base", base, Base)):
         if value not in get_args(known):
-            raise ConfigError(f"{name}={value!r} is none of {', '.join(get_args(known))}")
+            raise ConfigError(f"{name}={value!r} must be one of {', '.join(get_args(known))}")
     for name, number in (("replay_rows", replay_rows), ("max_output_tokens", max_output_tokens)):
         if number < 1:
             raise ConfigError(f"{name} must be at least 1, not {number}")
     if not 0 <= max_clear_changes <= 1:
-        raise ConfigError(f"max_clear_changes is a share from 0 to 1, not {max_clear_changes}")
+        raise ConfigError(f"max_clear_changes must be a share from 0 to 1, not {max_clear_changes}")
     if not max_kl > 0:
-        raise ConfigError(f"max_kl must be above 0, not {max_kl}: rounding alone costs something")
+        raise ConfigError(f"max_kl must be above 0, not {max_kl}: rounding alone causes some drift")
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise ConfigError(f"{target} is in the way: it is no folder")
+        raise ConfigError(f"{target} exists and is not a folder")
     if not target.exists() or not any(target.iterdir()):
         return
     if not overwrite:
-        raise ConfigError(f"{target} is there already; choose another folder, or replace it with overwrite=True")
+        raise ConfigError(f"{target} already exists; choose another folder, or pass overwrite=True")
     if "export" not in read_object(target / RECORD):
-        raise ConfigError(f"{target} is no earlier export (its {RECORD} would say so), and is not overwritten")
+        raise ConfigError(f"{target} is not an earlier export (its {RECORD} would say so), so it is not overwritten")
 
 
 def _served(
     plan: Plan, rows: list[Row], logits: Path, limit: int
 ) -> tuple[Recording, ChatTemplate, Settings, tuple[str, ...]]:
-    """What the served model answers; the model itself is let go."""
+    """Record the served model's answers, then release the model."""
     from ftkit.inference.replay import Conversation, record
     from ftkit.modeling.load_for_inference import load_served
 
@@ -180,22 +184,25 @@ def _served(
 def _template(
     plan: Plan, chat_template: ChatTemplate, conversations: list[Conversation]
 ) -> tuple[str | None, tuple[str, ...]]:
-    """The Go template, seen to say what it must before anything is computed, and what it cannot say."""
+    """Translate and check the Go template before anything is computed; return it with its limitations."""
     if plan.form != "ollama":
         return None, ()
     found = go_template(chat_template)
     prove(found.source, conversations, chat_template)
-    told = "the Modelfile's template says a system turn or none, then user and assistant turns by turns; no tools"
-    return found.source, (told, *found.notes)
+    limits = "the Modelfile's template supports one system message, then user and assistant messages in turn; no tools"
+    return found.source, (limits, *found.notes)
 
 
 def _replayed(
     plan: Plan, folder: Path, recording: Recording, chat_template: ChatTemplate, max_kl: float, max_clear_changes: float
 ) -> Drift:
-    """How far the files' answers are from the recording.
+    """Measure the drift of the files from the recording.
+
+    Returns:
+        The differences.
 
     Raises:
-        ExportError: too far.
+        ExportError: the drift is too large.
     """
     from ftkit.inference.replay import check_settings, replay
 
@@ -206,19 +213,21 @@ def _replayed(
     drift = replay(recording, exported, clear_margin=CLEAR_MARGIN)
     problem = objection(drift, max_kl, max_clear_changes, [one.place for one in recording.conversations])
     if problem is not None:
-        raise ExportError(f"the exported model is not the one that ftkit serves: {problem}. {_advice(plan)}")
+        raise ExportError(f"the exported model differs from the one that ftkit serves: {problem}. {_advice(plan)}")
     return drift
 
 
 def _advice(plan: Plan) -> str:
     if plan.base == "original":
         return (
-            'The original weights are not those that training saw; export with base="quantised", or accept the '
+            'The original weights differ from those that training used; export with base="quantised", or accept the '
             "difference with max_kl and max_clear_changes"
         )
     if plan.dtype != "fp32":
-        return 'If it is rounding, dtype="fp32" shows it; if it is not, the files are not what was trained'
-    return "Nothing was left in the folder"
+        return (
+            'If rounding causes the drift, dtype="fp32" removes it; otherwise the files do not hold the trained weights'
+        )
+    return "No files were written"
 
 
 def _notes(plan: Plan) -> tuple[str, ...]:
@@ -226,12 +235,12 @@ def _notes(plan: Plan) -> tuple[str, ...]:
     if plan.form == "adapter":
         if origin.modules_to_save:
             notes.append(
-                f"the adapter carries whole layers ({', '.join(origin.modules_to_save)}; modules_to_save), which few "
+                f"the adapter contains full layers ({', '.join(origin.modules_to_save)}; modules_to_save), which few "
                 "servers take"
             )
         if Path(origin.source.base).is_dir():
-            notes.append(f"its base is the folder {origin.source.base}; where that is not, the merged form serves")
+            notes.append(f"its base is the folder {origin.source.base}; use the merged form on machines without it")
         if plan.base == "quantised" and origin.source.quantisation is not None:
             kind = origin.source.quantisation.quant_type.upper()
-            notes.append(f"it was measured beside a base held in 4 bits ({kind}); a server must hold it so too")
+            notes.append(f"it was measured on a base in 4 bits ({kind}); the server must load the base in the same way")
     return tuple(notes)

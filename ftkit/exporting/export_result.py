@@ -1,4 +1,4 @@
-"""What came of an export."""
+"""The result of an export."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Base = Literal["quantised", "original"]
 
 
 class Export(Result, BaseModel):
-    """A folder that other tools load, with the proof that it answers as ftkit does.
+    """An exported folder, with the measured difference between its answers and ftkit's.
 
     Attributes:
-        folder: where it is.
+        folder: the exported folder.
         form: ``"merged"`` (a whole model), ``"adapter"`` (PEFT's layout) or ``"ollama"`` (a whole
             model and a Modelfile).
-        model: what was exported, as ``"local:…"``.
+        model: the exported model, as ``"local:…"``.
         adapter: kind of the adapter that was trained; ``"full"``, or ``"none"`` for an untuned model.
-        dtype: type of the weights; of the base's at the replay, for an adapter.
-        base: of a QLoRA model, whether the export stands on the 4-bit weights, expanded, or on the original ones.
-        replayed: whose prompts were replayed.
-        measurements: how far the files' answers are from the served model's.
-        max_kl: the limit that its mean KL was held to, in nats a token.
-        max_clear_changes: the share of clear tokens that might change.
-        servers: who takes it, by what their documents say.
+        dtype: type of the weights; for an adapter, of the base's weights during the replay.
+        base: for a QLoRA model, whether the export uses the 4-bit weights, expanded, or the original ones.
+        replayed: which prompts were replayed.
+        measurements: differences between the answers of the files and of the served model.
+        max_kl: limit of the mean KL, in nats per token.
+        max_clear_changes: share of the clear tokens that could change.
+        servers: which servers take the folder, according to their documents.
         notes: what to know before use.
     """
 
@@ -58,7 +58,7 @@ class Export(Result, BaseModel):
         rows = [
             ("model", f"{self.model} ({self.adapter})"),
             ("replayed", f"{self.replayed}: {drift.rows} rows, {drift.tokens:,} answer tokens"),
-            ("mean KL", f"{drift.mean_kl:.2g} nats a token (limit {self.max_kl:g}; largest {drift.max_kl:.2g})"),
+            ("mean KL", f"{drift.mean_kl:.2g} nats per token (limit {self.max_kl:g}; largest {drift.max_kl:.2g})"),
             ("|Δ logit|", f"mean {drift.mean_logit_difference:.2g}, largest {drift.max_logit_difference:.2g}"),
             (
                 "likeliest token",
@@ -70,6 +70,6 @@ class Export(Result, BaseModel):
         lines = [f"{self.folder}: {self.form}, {self.dtype}{base}"]
         lines += [f"{name + ':':<17}{text}" for name, text in rows]
         read = max(server.as_of for server in self.servers)
-        lines += ["", f"servers, by their documents of {read:%B %Y} (none was tried):"]
+        lines += ["", f"servers, according to their documents of {read:%B %Y} (none was tried):"]
         lines += [f"  {server.name:<10} {server.takes:<10} {server.why}" for server in self.servers]
         return "\n".join([*lines, *(f"Note: {note}." for note in self.notes)])

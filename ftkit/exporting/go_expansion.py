@@ -1,4 +1,4 @@
-"""What Ollama makes of a Go template: as much of Go's ``text/template`` as ``go_template`` writes."""
+"""Expand a Go template as Ollama does: the part of Go's ``text/template`` that ``go_template`` uses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _State:
         if word.startswith("$"):
             return self.variables[word]
         if self.message is None:
-            raise ExportError(f"the Go template reads {word} outside of a turn")
+            raise ExportError(f"the Go template reads {word} outside a message")
         return str(self.message["role" if word == ".Role" else "content"])
 
 
@@ -40,7 +40,7 @@ class _Range:
 
 @dataclass(slots=True)
 class _If:
-    cases: list[tuple[str, list[_Node]]]  # condition ("" is else) and what is written when it holds
+    cases: list[tuple[str, list[_Node]]]  # condition ("" is else) and the nodes that it guards
 
 
 @dataclass(slots=True)
@@ -52,14 +52,21 @@ _Node = str | _Action | _Range | _If
 
 
 def expand(source: str, messages: Sequence[Message]) -> str:
-    """The text that the Go template ``source`` makes of a conversation, neighbours of one role joined as Ollama does.
+    """Render a conversation with a Go template, joining neighbouring messages of one role as Ollama does.
+
+    Args:
+        source: the Go template.
+        messages: the conversation.
+
+    Returns:
+        The prompt.
 
     Raises:
-        ExportError: the template is broken, or uses what this does not know.
+        ExportError: the template is invalid, or uses an unsupported action.
     """
     nodes, closing = _parse(_tokens(source))
     if closing:
-        raise ExportError(f"the Go template has a {closing!r} too many")
+        raise ExportError(f"the Go template has one {closing!r} too many")
     return "".join(_run(nodes, _State(), _joined(messages)))
 
 
@@ -85,7 +92,7 @@ def _tokens(source: str) -> Iterator[str | _Action]:
 
 
 def _parse(tokens: Iterator[str | _Action]) -> tuple[list[_Node], str]:
-    """Nodes up to the ``else`` or ``end`` that closes them, and that action; "" at the end of the text."""
+    """Parse up to the closing ``else`` or ``end``; return the nodes and that action, or "" at the end of the text."""
     nodes: list[_Node] = []
     for token in tokens:
         if isinstance(token, str):
@@ -135,11 +142,11 @@ def _run(nodes: Sequence[_Node], state: _State, messages: Sequence[Message]) -> 
         elif node.text == ".Content" or re.fullmatch(_QUOTED, node.text):
             yield state.value(node.text)
         else:
-            raise ExportError(f"the Go template has an action that is not known here: {node.text!r}")
+            raise ExportError(f"the Go template has an unsupported action: {node.text!r}")
 
 
 def _holds(condition: str, state: _State) -> bool:
     found = _EQUAL.fullmatch(condition)
     if found is None:
-        raise ExportError(f"the Go template has a condition that is not known here: {condition!r}")
+        raise ExportError(f"the Go template has an unsupported condition: {condition!r}")
     return state.value(found[1]) == state.value(found[2])

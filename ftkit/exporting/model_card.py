@@ -1,4 +1,4 @@
-"""The model card of an export, in the hub's form."""
+"""The model card of an export, in the form of the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ __all__ = ["card"]
 
 
 def card(export: Export, record: Mapping[str, Any], base: str) -> str:
-    """YAML header, then what one must know to use the model.
+    """Write the model card.
 
     Args:
-        record: the model's ``ftkit.json``.
-        base: the base model's name, or the exported model's own when it was not tuned.
+        export: the export.
+        record: the content of the model's ``ftkit.json``.
+        base: name of the base model, or of the exported model if it was not tuned.
+
+    Returns:
+        Markdown with a YAML header.
     """
-    # Of the place where it was made, only the folder's own name goes along with the folder.
-    told = export.model_copy(update={"folder": Path(export.folder.name)})
+    # The card must not contain paths of this machine, so only the name of the folder stays.
+    shown = export.model_copy(update={"folder": Path(export.folder.name)})
     name = str(record.get("run_id") or export.model.removeprefix("local:"))
     whole = export.form != "adapter"
     known = {
@@ -30,7 +34,10 @@ def card(export: Export, record: Mapping[str, Any], base: str) -> str:
     }
     lines = ["---", f"base_model: {base}", f"library_name: {'transformers' if whole else 'peft'}"]
     lines += ["tags:", "- ftkit", f"- {export.adapter}", "---", "", f"# {name}", ""]
-    lines += [f"`{base}` ({export.adapter}), exported by ftkit. Ask it with temperature 0: so it was measured.", ""]
+    lines += [
+        f"`{base}` ({export.adapter}), exported by ftkit. Sample with temperature 0, as in the measurements below.",
+        "",
+    ]
     lines += [f"- {title}: `{value}`" for title, value in known.items() if value]
-    lines += ["", "```text", str(told), "```", ""]
+    lines += ["", "```text", str(shown), "```", ""]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What is exported: the model's files, and how it was made."""
+"""The model that is exported: its files and its training record."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ftkit.recipe import ADAPTERS
 __all__ = ["Origin", "read_object"]
 
 _COMMON_RANK = 16
-"""Servers set room aside for adapters of this rank unless they are told of a higher one."""
+"""Largest LoRA rank that servers accept by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A model's files, and what lies beside them.
+    """A model's files and metadata.
 
     Attributes:
-        source: where base and adapter are.
-        settings: its ``adapter_config.json``; empty for a whole model.
+        source: where the base and the adapter are.
+        settings: the content of ``adapter_config.json``; empty for a whole model.
     """
 
     source: ModelSource
@@ -34,22 +34,28 @@ class Origin:
 
     @classmethod
     def of(cls, name: str) -> Origin:
-        """The model that the local backend knows as ``name``: a run's id, or see :func:`find_source`.
+        """Find a model of the local backend.
+
+        Args:
+            name: a run's id, or any name that :func:`find_source` takes.
+
+        Returns:
+            The model.
 
         Raises:
-            ModelError: there is none, or its files cannot be read.
+            ModelError: there is no such model, or its files cannot be read.
         """
         source = find_source(LocalBackend(name).source_name())
         return cls(source, read_object(source.adapter / "adapter_config.json") if source.adapter else {})
 
     @property
     def record(self) -> Mapping[str, Any]:
-        """Its ``ftkit.json``; empty when ftkit did not make it."""
+        """The content of ``ftkit.json``; empty if ftkit did not train the model."""
         return self.source.record
 
     @property
     def adapter(self) -> str:
-        """Kind of the adapter that was trained: as in a recipe, or ``"none"``."""
+        """Kind of the trained adapter, as in a recipe, or ``"none"``."""
         recipe = self.record.get("recipe")
         if isinstance(recipe, Mapping):
             return str(recipe["adapter"]["kind"])
@@ -68,12 +74,12 @@ class Origin:
 
     @property
     def modules_to_save(self) -> tuple[str, ...]:
-        """Whole layers that were trained beside the adapter."""
+        """Names of the full layers that were trained beside the adapter (PEFT's ``modules_to_save``)."""
         return tuple(self.settings.get("modules_to_save") or ())
 
     @property
     def traits(self) -> frozenset[str]:
-        """See :func:`ftkit.exporting.servers.servers_for`."""
+        """Properties that decide which servers take the model; see :func:`ftkit.exporting.servers.servers_for`."""
         found = {
             "rslora": self.settings.get("use_rslora"),
             "modules_to_save": self.modules_to_save,
@@ -82,15 +88,28 @@ class Origin:
         return frozenset(name for name, there in found.items() if there)
 
     def standing_on(self, base: Base) -> Base | None:
-        """``base``, or ``None`` where the question does not arise because nothing was held in 4 bits."""
+        """Return the base to export on, or None if the model has no 4-bit weights.
+
+        Args:
+            base: the base that the user asked for.
+
+        Returns:
+            ``base`` for a QLoRA model, else None.
+        """
         return None if self.source.quantisation is None else base
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """The JSON object in ``file``; empty when there is no such file.
+    """Read a JSON object from a file.
+
+    Args:
+        file: the file.
+
+    Returns:
+        The object; empty if there is no such file.
 
     Raises:
-        ModelError: it cannot be read.
+        ModelError: the file cannot be read.
     """
     if not file.is_file():
         return {}

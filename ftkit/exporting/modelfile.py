@@ -1,4 +1,4 @@
-"""Ollama's Modelfile: where the weights are, the template, the stops, and how to sample.
+"""Ollama's Modelfile: the weights, the template, the stop strings and the sampling parameters.
 
 Format and defaults: https://docs.ollama.com/modelfile, as read in November 2026.
 """
@@ -20,15 +20,18 @@ FROM .
 
 
 def modelfile(template: str, stops: Sequence[str], context: int) -> str:
-    """The text of a Modelfile for the weights beside it.
+    """Write a Modelfile for the weights in the same folder.
 
-    Temperature 0 and no penalty for repetitions is how ftkit asks; the defaults are 0.8, and 1.1 in older releases, and
-    a penalty spoils JSON. A prompt longer than the context is cut without a word, so it is set too.
+    It sets temperature 0 and no repetition penalty, as ftkit samples: Ollama's defaults are 0.8, and 1.1 in older
+    releases, and a penalty damages JSON. It sets the context length, because Ollama truncates longer prompts silently.
 
     Args:
         template: the Go template.
-        stops: texts at which the answer ends.
-        context: tokens of prompt and answer together.
+        stops: stop strings.
+        context: context length in tokens, for prompt and answer together.
+
+    Returns:
+        The text of the Modelfile.
     """
     lines = [f"PARAMETER stop {_quoted(stop)}" for stop in stops]
     lines += ["PARAMETER temperature 0", "PARAMETER repeat_penalty 1.0", f"PARAMETER num_ctx {context}"]
@@ -40,10 +43,16 @@ def _quoted(stop: str) -> str:
 
 
 def template_of(text: str) -> str:
-    """The template in a Modelfile's text, as Ollama's reader takes it: what cannot be printed is dropped.
+    """Read the template from a Modelfile as Ollama does, which drops unprintable characters.
+
+    Args:
+        text: the Modelfile.
+
+    Returns:
+        The Go template.
 
     Raises:
-        ExportError: there is none.
+        ExportError: the Modelfile has no template.
     """
     found = re.search(r'^TEMPLATE """(.*?)"""$', text, re.MULTILINE | re.DOTALL)
     if found is None:

@@ -1,4 +1,4 @@
-"""The rows whose prompts are replayed after an export."""
+"""Choose the rows whose prompts are replayed after an export."""
 
 from __future__ import annotations
 
@@ -14,21 +14,27 @@ from ftkit.task import Task
 
 __all__ = ["rows_to_replay"]
 
-_GIVE = "give rows to replay: replay=Dataset.load(…), or --data FILE"
+_GIVE = "pass rows to replay: replay=Dataset.load(…), or --data FILE"
 
 
 def rows_to_replay(given: Dataset | None, task: Task, record: Mapping[str, Any], count: int) -> tuple[list[Row], str]:
-    """Up to ``count`` rows seen through ``task``, and whose they are.
+    """Choose rows to replay.
 
-    Taken from ``given``; else, when a run of this machine made the model, from its validation rows or, without those,
-    from its training rows. Which ones depends on nothing but the data.
+    They come from ``given``; without it, from the validation rows of the run on this machine that trained the model, or
+    from its training rows if it had no validation rows. The choice depends only on the data.
 
     Args:
-        record: what the model's ``ftkit.json`` says; empty when it has none.
+        given: rows that the user passed, or None.
+        task: the model's task.
+        record: the content of the model's ``ftkit.json``; empty if there is none.
+        count: most rows to choose.
+
+    Returns:
+        The rows, and a description of where they come from.
 
     Raises:
-        ConfigError: there are no rows, or they are gone; asks for some.
-        DataError: the rows do not suit the task.
+        ConfigError: there are no rows, or they no longer exist.
+        DataError: the rows do not fit the task.
     """
     if given is not None:
         rows, whose = given.with_task(task), ""
@@ -44,11 +50,11 @@ def _of_run(record: Mapping[str, Any], task: Task) -> tuple[Dataset, str]:
     run_id = record.get("run_id")
     job = Store().run_folder(str(run_id)) / "job.json"
     if run_id is None or not job.is_file():
-        raise ConfigError(f"the model was not made by a run that is still on this machine, so it has no rows; {_GIVE}")
+        raise ConfigError(f"no run on this machine trained the model, so its rows are unknown; {_GIVE}")
     spec = json.loads(job.read_text(encoding="utf-8"))
     kind = "validation" if spec.get("validation") else "training"
     try:
         rows = Dataset.from_spec(spec.get("validation") or spec["data"]).with_task(task)
     except (DataError, OSError) as error:
-        raise ConfigError(f"the {kind} rows of run {run_id} cannot be opened any more ({error}); {_GIVE}") from error
+        raise ConfigError(f"the {kind} rows of run {run_id} can no longer be opened ({error}); {_GIVE}") from error
     return rows, f"{kind} rows of run {run_id}"

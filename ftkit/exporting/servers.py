@@ -1,4 +1,4 @@
-"""Which servers take an export: dated facts from ``servers.toml``, none of which was tried."""
+"""Which servers take an export, from the dated facts in ``servers.toml``. None of them was tried."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Server(BaseModel):
 
     Attributes:
         name: the server.
-        takes: ``"yes"``; ``"converted"``, after its own converter has made another file of it; ``"no"``; ``"unknown"``.
+        takes: ``"yes"``; ``"converted"``, after its own converter was run; ``"no"``; or ``"unknown"``.
         why: how, or why not.
-        source: where that is written.
-        as_of: when it was read there.
+        source: the document that says so.
+        as_of: date on which the document was read.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,7 +35,7 @@ class Server(BaseModel):
 
 
 class _Fact(BaseModel):
-    """A row of the file: a statement, and the lists of what it holds for; an absent list holds for everything."""
+    """A row of the file: a fact, and the lists of what it applies to. A missing list applies to everything."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,24 +49,28 @@ class _Fact(BaseModel):
     source: str
     as_of: date
 
-    def holds(self, form: str, adapter: str, dtype: str, traits: frozenset[str]) -> bool:
+    def applies(self, form: str, adapter: str, dtype: str, traits: frozenset[str]) -> bool:
+        """Return whether the fact applies to an export."""
         asked = ((self.forms, {form}), (self.adapters, {adapter}), (self.dtypes, {dtype}), (self.traits, traits))
         return all(listed is None or bool(set(listed) & set(known)) for listed, known in asked)
 
 
 def servers_for(form: str, *, adapter: str, dtype: str, traits: Iterable[str] = ()) -> tuple[Server, ...]:
-    """What is known of each server, in the file's order.
+    """List what is known of each server, in the order of the file.
 
     Args:
         form: ``"merged"``, ``"adapter"`` or ``"ollama"``.
-        adapter: kind of the adapter that was trained; ``"full"``, or ``"none"`` for an untuned model.
-        dtype: of the exported weights: ``"bf16"``, ``"fp16"`` or ``"fp32"``.
-        traits: ``"rslora"``, ``"modules_to_save"``, ``"high_rank"`` (above 16).
+        adapter: kind of the trained adapter; ``"full"``, or ``"none"`` for an untuned model.
+        dtype: type of the exported weights: ``"bf16"``, ``"fp16"`` or ``"fp32"``.
+        traits: any of ``"rslora"``, ``"modules_to_save"``, ``"high_rank"`` (above 16).
+
+    Returns:
+        One entry per server.
     """
     known = frozenset(traits)
     found: dict[str, Server] = {}
     for fact in _facts():
-        if fact.server not in found and fact.holds(form, adapter, dtype, known):
+        if fact.server not in found and fact.applies(form, adapter, dtype, known):
             found[fact.server] = Server(
                 name=fact.server, takes=fact.takes, why=fact.why, source=fact.source, as_of=fact.as_of
             )

@@ -1,4 +1,4 @@
-"""Writing an export's files into a folder, from weights to model card."""
+"""Write the files of an export: weights, tokenizer, Modelfile, record and model card."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODELFILE = "Modelfile"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be written: see :func:`ftkit.export` for the fields."""
+    """What to write; see :func:`ftkit.export` for the fields."""
 
     origin: Origin
     form: Form
@@ -37,7 +37,14 @@ class Plan:
 
 
 def build(plan: Plan, folder: Path, recording: Recording, settings: Settings) -> None:
-    """Write everything but ``ftkit.json`` and the model card, which tell of the replay, to ``folder``."""
+    """Write everything except ``ftkit.json`` and the model card, which describe the replay.
+
+    Args:
+        plan: what to write.
+        folder: where to write.
+        recording: answers of the served model, with its stop tokens.
+        settings: the tokenizer and what else goes beside the weights.
+    """
     from ftkit.modeling.merge import merge_adapter, save_merged, save_tokenizer_and_generation_config
 
     source = plan.origin.source
@@ -57,12 +64,12 @@ def build(plan: Plan, folder: Path, recording: Recording, settings: Settings) ->
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What goes beside the weights.
+    """The files beside the weights.
 
     Attributes:
         tokenizer: the served model's, with its chat template.
         generation_config: the base model's.
-        max_length: longest sequence that the model takes, in tokens.
+        max_length: the model's context length in tokens, or None.
         template: the Go template, for Ollama.
     """
 
@@ -73,32 +80,46 @@ class Settings:
 
 
 def load(plan: Plan, folder: Path) -> Exported:
-    """What was written to ``folder``, as its own form is loaded.
+    """Load an exported folder as other tools would.
+
+    Args:
+        plan: what was written.
+        folder: the exported folder.
+
+    Returns:
+        The loaded model.
 
     Raises:
-        ExportError: it cannot be.
+        ExportError: the folder cannot be loaded.
     """
     from ftkit.inference.exported_model import load_adapter, load_whole
 
     if plan.form != "adapter":
         return load_whole(folder)
     source = plan.origin.source
-    held = source.quantisation if plan.base == "quantised" else None
-    return load_adapter(folder, base=source.base, quantisation=held, dtype=plan.dtype)
+    quantisation = source.quantisation if plan.base == "quantised" else None
+    return load_adapter(folder, base=source.base, quantisation=quantisation, dtype=plan.dtype)
 
 
 def write_record(plan: Plan, folder: Path, export: Export, template_hash: str) -> None:
-    """Write ``ftkit.json`` and the model card, from which ftkit and people know what the folder holds."""
+    """Write ``ftkit.json`` and the model card.
+
+    Args:
+        plan: what was written.
+        folder: the exported folder.
+        export: the result of the export.
+        template_hash: hash of the chat template.
+    """
     from ftkit.training.artifact import versions
 
     record: dict[str, Any] = {**plan.origin.record, "template_hash": template_hash}
     if plan.form != "adapter":
-        # A whole model stands on no base. Weights in fp16 are served in fp32, which holds them exactly.
+        # A whole model has no base. Weights in fp16 are loaded in fp32, which represents them exactly.
         record |= {"base_name": None, "quantisation": None, "precision": "bf16" if plan.dtype == "bf16" else "fp32"}
     elif plan.base == "original":
         record |= {"quantisation": None}
-    told = export.model_dump(mode="json", exclude={"folder"})
-    record["export"] = {**told, "versions": versions()}
+    shown = export.model_dump(mode="json", exclude={"folder"})
+    record["export"] = {**shown, "versions": versions()}
     _write(folder / RECORD, record)
     (folder / "README.md").write_text(card(export, record, plan.origin.base_name), encoding="utf-8")
 

@@ -39,14 +39,14 @@ def test_what_was_written_and_measured_goes_to_standard_output(ftkit, tuned, wor
     assert "  vLLM " in done.stdout
     assert "replayed:        texts.jsonl: 2 rows" in done.stdout
     assert done.stderr.splitlines() == [
-        "asking the model as ftkit serves it",
+        "generating answers with the served model",
         "writing the whole model in bf16",
-        "replaying from the files",
+        "replaying the answers with the exported files",
     ]
     assert Path("out/Modelfile").is_file()
     again = ftkit("export", f"local:{tuned}", "-o", "out", *words)
     assert (again.exit_code, again.stdout) == (2, "")
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
     assert ftkit("export", f"local:{tuned}", "-o", "out", "--to", "adapter", "--force", *words).exit_code == 0
     assert not Path("out/Modelfile").exists()
     assert Path("out/adapter_model.safetensors").is_file()
@@ -55,7 +55,7 @@ def test_what_was_written_and_measured_goes_to_standard_output(ftkit, tuned, wor
 def test_drift_is_status_1_and_leaves_nothing(ftkit, tuned, words):
     failed = ftkit("export", f"local:{tuned}", "-o", "out", "--max-kl", "1e-12", *words)
     assert (failed.exit_code, failed.stdout) == (1, "")
-    assert "error: the exported model is not the one that ftkit serves: mean KL is" in failed.stderr
+    assert "error: the exported model differs from the one that ftkit serves: mean KL is" in failed.stderr
     assert not Path("out").exists()
 
 
@@ -73,9 +73,9 @@ def test_rows_are_read_as_everywhere_else(ftkit, tuned):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--to", "gguf"), "--to gguf is none of merged, adapter, ollama"),
-        (("--dtype", "q4"), "--dtype q4 is none of"),
-        ((), "it has no rows; give rows to replay: replay=Dataset.load(…), or --data FILE"),
+        (("--to", "gguf"), "--to gguf must be one of merged, adapter, ollama"),
+        (("--dtype", "q4"), "--dtype q4 must be one of"),
+        ((), "its rows are unknown; pass rows to replay: replay=Dataset.load(…), or --data FILE"),
     ],
 )
 def test_wrong_usage_is_a_sentence(ftkit, tuned, more, message):
@@ -87,4 +87,4 @@ def test_wrong_usage_is_a_sentence(ftkit, tuned, more, message):
 def test_a_model_elsewhere_is_refused(ftkit, trained):
     failed = ftkit("export", f"toy:{trained}", "-o", "out")
     assert failed.exit_code == 2
-    assert "is not on this machine" in failed.stderr
+    assert "is not a local model" in failed.stderr

@@ -32,7 +32,7 @@ def tampering(folder: Path, change: Callable[[Path], None]) -> Callable[[str], N
     """Changes the files between their writing and their replay."""
 
     def progress(step: str) -> None:
-        if step == "replaying from the files":
+        if step == "replaying the answers with the exported files":
             [aside] = (one for one in folder.parent.glob(f".{folder.name}.*") if ".replay." not in one.name)
             change(aside)
 
@@ -143,7 +143,7 @@ def test_an_output_layer_of_its_own_is_no_longer_tied_after_merging(tiny_model, 
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert torch.equal(again.lm_head.weight, -again.model.embed_tokens.weight)
     made = ft.export(asked, tmp_path / "copy", "adapter", replay=unseen, **SHORT)
-    assert "whole layers (lm_head; modules_to_save)" in made.notes[0]
+    assert "full layers (lm_head; modules_to_save)" in made.notes[0]
     assert {server.takes for server in made.servers} == {"no"}
 
 
@@ -182,13 +182,13 @@ def _other_modelfile(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda folder: _scale(folder, -1), r"not the one that ftkit serves: mean KL is .* above the limit of 0\.01"),
+        (lambda folder: _scale(folder, -1), r"differs from the one that ftkit serves: mean KL is .* above the limit of 0\.01"),
         (lambda folder: _scale(folder, float("nan")), "mean KL is nan"),
         (_stop_elsewhere, r"stops at the tokens \[3\], the served one at \[2\]"),
         (_other_tokens, "rows:[0-9]+: the exported tokenizer makes other tokens of the prompt than ftkit, from token"),
         (_other_template, "the exported chat template is not the served model's"),
         (_half, "transformers cannot load what was exported"),
-        (_other_modelfile, r"rows:[0-9]+: the chat template cannot be said in Go; from character"),
+        (_other_modelfile, r"rows:[0-9]+: the chat template cannot be translated to Go; from character"),
     ],
     ids=["weights", "nan", "stops", "tokenizer", "template", "torn", "modelfile"],
 )
@@ -217,9 +217,9 @@ def test_a_template_that_go_cannot_say_is_refused_before_anything_is_written(tun
     data = ft.Dataset.from_rows([{"messages": talk}], ft.Task())
     steps: list[str] = []
     asked = ft.Model(tuned("lora"), ft.Task(), other_task=True)
-    with pytest.raises(ft.ExportError, match=r"rows:1: has tool calls \(messages\[1\]\).*export merged"):
+    with pytest.raises(ft.ExportError, match=r"rows:1: tool calls \(messages\[1\]\).*use the merged form"):
         ft.export(asked, tmp_path / "out", "ollama", replay=data, progress=steps.append, **SHORT)
-    assert steps == ["asking the model as ftkit serves it"]
+    assert steps == ["generating answers with the served model"]
     assert_nothing_left(tmp_path / "out")
 
 
@@ -234,12 +234,12 @@ def test_the_rows_of_the_run_that_made_the_model_are_replayed(tiny_model, tmp_pa
     job.write_text(json.dumps(json.loads(job.read_text()) | {"validation": None}))
     assert ft.export(f"local:{run.id}", tmp_path / "two", **SHORT).replayed == f"training rows of run {run.id}"
     shutil.rmtree(Store().folder / "datasets")
-    with pytest.raises(ft.ConfigError, match=f"training rows of run {run.id} cannot be opened any more"):
+    with pytest.raises(ft.ConfigError, match=f"training rows of run {run.id} can no longer be opened"):
         ft.export(run.model, tmp_path / "three")
 
 
 def test_a_model_without_rows_asks_for_some(tuned, tmp_path):
-    with pytest.raises(ft.ConfigError, match=r"no rows; give rows to replay: replay=Dataset\.load"):
+    with pytest.raises(ft.ConfigError, match=r"its rows are unknown; pass rows to replay: replay=Dataset\.load"):
         ft.export(tuned("lora"), tmp_path / "out")
     with pytest.raises(ft.ConfigError, match="no row to replay"):
         ft.export(tuned("lora"), tmp_path / "out", replay=rows()[:0])
@@ -257,20 +257,20 @@ def test_a_folder_in_the_way_is_kept_unless_it_is_an_export(tuned, unseen, tmp_p
     folder = tmp_path / "out"
     folder.mkdir()
     ft.export(tuned("lora"), folder, "adapter", replay=unseen, **SHORT)  # an empty one is no loss
-    with pytest.raises(ft.ConfigError, match="is there already"):
+    with pytest.raises(ft.ConfigError, match="already exists"):
         ft.export(tuned("lora"), folder, replay=unseen, **SHORT)
     ft.export(tuned("lora"), folder, replay=unseen, overwrite=True, **SHORT)
     assert not (folder / "adapter_config.json").exists()
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.txt").write_text("years of work")
-    with pytest.raises(ft.ConfigError, match="is no earlier export"):
+    with pytest.raises(ft.ConfigError, match="is not an earlier export"):
         ft.export(tuned("lora"), precious, replay=unseen, overwrite=True)
     with pytest.raises(ft.ConfigError, match="it is no folder"):
         ft.export(tuned("lora"), precious / "thesis.txt", replay=unseen, overwrite=True)
     assert (precious / "thesis.txt").read_text() == "years of work"
     source = tuned("lora").removeprefix("local:")
-    with pytest.raises(ft.ConfigError, match="is no earlier export"):
+    with pytest.raises(ft.ConfigError, match="is not an earlier export"):
         ft.export(tuned("lora"), source, replay=unseen, overwrite=True)
 
 
@@ -287,12 +287,12 @@ def test_a_failed_export_leaves_the_earlier_one(tuned, unseen, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"form": "gguf"}, "form='gguf' is none of merged, adapter, ollama"),
-        ({"dtype": "int8"}, "dtype='int8' is none of bf16, fp16, fp32"),
-        ({"base": "other"}, "base='other' is none of quantised, original"),
+        ({"form": "gguf"}, "form='gguf' must be one of merged, adapter, ollama"),
+        ({"dtype": "int8"}, "dtype='int8' must be one of bf16, fp16, fp32"),
+        ({"base": "other"}, "base='other' must be one of quantised, original"),
         ({"replay_rows": 0}, "replay_rows must be at least 1"),
         ({"max_kl": 0.0}, "max_kl must be above 0"),
-        ({"max_clear_changes": 2.0}, "max_clear_changes is a share from 0 to 1"),
+        ({"max_clear_changes": 2.0}, "max_clear_changes must be a share from 0 to 1"),
     ],
 )
 def test_arguments_that_make_no_sense_are_named(tmp_path, options, message):
@@ -324,5 +324,5 @@ def test_a_model_elsewhere_cannot_be_exported(tmp_path):
         def known_task(self) -> ft.Task:
             return TASK
 
-    with pytest.raises(ft.ConfigError, match="hosted:big is not on this machine"):
+    with pytest.raises(ft.ConfigError, match="hosted:big is not a local model"):
         ft.export(ft.Model(Elsewhere()), tmp_path / "out")  # type: ignore[arg-type]

@@ -72,7 +72,7 @@ def test_a_template_without_system_turns_is_said_without_them(tokenizer):
     assert "takes no system message" in found.notes[0]
 
 
-@pytest.mark.parametrize(("template", "note"), [(TRIMMED, "strips blanks"), (NO_THOUGHTS, "drops earlier reasoning")])
+@pytest.mark.parametrize(("template", "note"), [(TRIMMED, "strips whitespace"), (NO_THOUGHTS, "drops earlier reasoning")])
 def test_what_go_cannot_do_to_a_content_is_noted_and_refused_where_a_row_needs_it(tokenizer, template, note):
     one = chat_template(tokenizer, template)
     found = go_template(one)
@@ -80,16 +80,16 @@ def test_what_go_cannot_do_to_a_content_is_noted_and_refused_where_a_row_needs_i
     plain = {"role": "user", "content": "plain"}
     prove(found.source, conversations([[plain]]), one)
     thought = {"role": "assistant", "content": " <think>a</think>b"}
-    with pytest.raises(ExportError, match=r"rows:2: the chat template cannot be said in Go; from character \d+ of"):
+    with pytest.raises(ExportError, match=r"rows:2: the chat template cannot be translated to Go; from character \d+ of"):
         prove(found.source, conversations([[plain], [plain, thought, plain]]), one)
 
 
 @pytest.mark.parametrize(
     ("template", "reason"),
     [
-        (SHORT_MEMORY, "it writes the turns 2, 3 in this order, not each once"),
-        (COUNTED, r"it writes '<\|im_end\|>\\n5<\|im_start\|>user\\n' before a user turn, and"),
-        (DATED, "writes the date"),
+        (SHORT_MEMORY, "it writes the messages 2, 3 in this order, not each once"),
+        (COUNTED, r"it writes '<\|im_end\|>\\n5<\|im_start\|>user\\n' before a user message, and"),
+        (DATED, "writes the current date"),
     ],
     ids=["memory", "counted", "dated"],
 )
@@ -101,11 +101,11 @@ def test_what_cannot_be_said_in_go_is_refused_with_the_reason(tokenizer, templat
 @pytest.mark.parametrize(
     ("messages", "tools", "problem"),
     [
-        ([USER], [{"type": "function", "function": {"name": "f"}}], "has tools"),
+        ([USER], [{"type": "function", "function": {"name": "f"}}], "tools are not"),
         ([USER, {"role": "assistant", "content": "", "tool_calls": [{}]}, USER], None, r"tool calls \(messages\[1\]\)"),
         ([{"role": "developer", "content": "a"}, USER], None, "the role 'developer'"),
         ([{"role": "user", "content": [{"type": "text", "text": "a"}]}], None, "content in parts"),
-        ([USER, USER], None, "cannot be said in Go"),  # Ollama joins them
+        ([USER, USER], None, "cannot be translated to Go"),  # Ollama joins them
     ],
 )
 def test_a_row_that_the_template_cannot_say_is_named(tokenizer, messages, tools, problem):
