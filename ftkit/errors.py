@@ -1,25 +1,25 @@
-"""Every error ftkit raises on purpose, as one tree.
+"""All errors that ftkit raises on purpose.
 
     FtkitError
-    ├── ConfigError          (ValueError)   an argument, task or recipe that makes no sense
-    │   └── RefusedError                    a backend cannot honour a recipe field; nothing was started
+    ├── ConfigError          (ValueError)   an invalid argument, task or recipe
+    │   └── RefusedError                    a backend does not support a recipe field; nothing was started
     ├── MissingExtraError    (ImportError)  an optional part of ftkit is not installed
-    ├── DataError            (ValueError)   a file or row that cannot be used; names the place
-    │   └── FormatError                     the kind of file could not be told, or was told wrongly
+    ├── DataError            (ValueError)   an unusable file or row; names file and line
+    │   └── FormatError                     the format of a file is unknown or ambiguous
     ├── OutputError          (ValueError)   a model's text is not a valid answer; names the JSON path
-    ├── ModelError                          a model could not be found, loaded or asked
-    │   └── BusyError                       too many ask at once; asking again later helps
-    ├── HostError                           a hosted API refused a call, or could not be reached
-    ├── RunError                            a run that cannot go on
+    ├── ModelError                          a model cannot be found, loaded or run
+    │   └── BusyError                       too many requests at once; retry later
+    ├── HostError                           a hosted API refused a call, or cannot be reached
+    ├── RunError                            a run that cannot continue
     │   ├── RunNotFoundError (KeyError)
     │   ├── RunFailedError                  training ended without a model
     │   └── RunCancelledError
-    ├── TrainingError                       the engine stopped itself (non-finite loss, dead parameters)
-    ├── ExportError                         an exported model is not the one that ftkit serves; nothing was left
+    ├── TrainingError                       training stopped itself (non-finite loss, frozen parameters)
+    ├── ExportError                         an exported model differs from the served one; nothing was written
     └── ReportError          (ValueError)   reports that cannot be read or compared
 
-Each message says what was wrong, where, and what to do. Catch :class:`FtkitError` to catch them all. Every class
-stays picklable, because training runs in another process.
+Each message says what is wrong, where, and what to do. Catch :class:`FtkitError` to catch them all. Every class can be
+pickled, because training runs in another process.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ class FtkitError(Exception):
 
 
 class ConfigError(FtkitError, ValueError):
-    """An argument, a task or a recipe that cannot work as written."""
+    """An argument, a task or a recipe is invalid."""
 
 
 class RefusedError(ConfigError):
-    """A backend cannot honour what a recipe asks for. Raised before anything is uploaded, started or paid.
+    """A backend does not support what a recipe asks for. Raised before anything is uploaded, started or paid.
 
     Attributes:
         backend: name of the backend that refuses, e.g. ``"local"``.
-        fields: dotted names of the recipe's fields that it refuses, e.g. ``("adapter.rank",)``.
+        fields: dotted names of the refused recipe fields, e.g. ``("adapter.rank",)``.
     """
 
     def __init__(self, message: str, *, backend: str = "", fields: tuple[str, ...] = ()) -> None:
@@ -74,7 +74,7 @@ class RefusedError(ConfigError):
 
 
 class MissingExtraError(FtkitError, ImportError):
-    """An optional part is needed and not installed; the message is the exact install line."""
+    """An optional part of ftkit is not installed. The message gives the install command."""
 
     def __init__(self, extra: str, needed_for: str, cause: str = "") -> None:
         because = f" ({cause})" if cause else ""
@@ -90,9 +90,9 @@ class MissingExtraError(FtkitError, ImportError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a row came from: ``visits.jsonl:12``.
+    """Source of a row: ``visits.jsonl:12``.
 
-    ``line`` counts from 1 and is the physical line in text files, the row number in Parquet files and iterables.
+    ``line`` counts from 1. It is the line in text files, and the row number in Parquet files and iterables.
     """
 
     source: str
@@ -103,21 +103,21 @@ class Place:
 
 
 DataProblem = Literal["role", "empty_answer", "no_answer", "same_answers", "prompts_differ", "no_end_of_turn"]
-"""What can be wrong with a row that is whole and of its format.
+"""Faults of a row that is well-formed.
 
-``role``: a turn that may not stand where it does. ``empty_answer`` / ``no_answer``: nothing to learn.
-``same_answers`` / ``prompts_differ``: a preference whose two answers are one, or answer two questions.
-``no_end_of_turn``: a model's chat template ends the answer with no token that could be learned.
+``role``: a message whose role is not allowed there. ``empty_answer`` / ``no_answer``: there is nothing to learn.
+``same_answers`` / ``prompts_differ``: a preference with two equal answers, or with two prompts.
+``no_end_of_turn``: the model's chat template does not end the answer with a token that can be learned.
 """
 
 
 class DataError(FtkitError, ValueError):
-    """A file or a row that cannot be used.
+    """A file or a row cannot be used.
 
     Attributes:
-        place: the file and line, when one row is to blame.
-        field: the column or message field to blame, e.g. ``"messages[2].role"``.
-        problem: what kind of fault, see :data:`DataProblem`; None for all others.
+        place: file and line, if one row is at fault.
+        field: the column or message field at fault, e.g. ``"messages[2].role"``.
+        problem: kind of fault, see :data:`DataProblem`; None for others.
     """
 
     def __init__(
@@ -147,14 +147,14 @@ def _data_error(
 
 
 class FormatError(DataError):
-    """The format of a file could not be detected, or is not the one that was asked for."""
+    """The format of a file cannot be detected, or is not the requested one."""
 
 
 OutputProblem = Literal["not_json", "missing_field", "extra_field", "wrong_type", "invalid_value"]
-"""What can be wrong with a model's answer.
+"""Faults of a model's answer.
 
 ``not_json``: the text is not one JSON value. ``missing_field`` / ``extra_field`` / ``wrong_type``: see the path.
-``invalid_value``: right type, but outside the enum, range, pattern or choice the schema allows.
+``invalid_value``: the type is right, but the schema's enum, range, pattern or choice does not allow the value.
 """
 
 
@@ -162,10 +162,10 @@ class OutputError(FtkitError, ValueError):
     """A model's text is not a valid answer for the task.
 
     Attributes:
-        problem: what kind of mistake, see :data:`OutputProblem`.
-        path: JSON path of the place, ``$`` for the whole answer, e.g. ``$.items[2].price``.
-        text: the model's whole text.
-        allowed: the only values that the schema lists for the place, as JSON; empty where it lists none.
+        problem: kind of fault, see :data:`OutputProblem`.
+        path: JSON path of the fault, ``$`` for the whole answer, e.g. ``$.items[2].price``.
+        text: the model's full text.
+        allowed: the values that the schema lists for the path, as JSON; empty if it lists none.
     """
 
     def __init__(
@@ -193,14 +193,14 @@ def _output_error(message: str, problem: OutputProblem, path: str, text: str, al
 
 
 class ModelError(FtkitError):
-    """A model could not be found, loaded or asked."""
+    """A model cannot be found, loaded or run."""
 
 
 class BusyError(ModelError):
-    """Too many ask at once. Nothing was computed; the same question may be answered later.
+    """Too many requests at once. Nothing was computed; retry later.
 
     Attributes:
-        retry_after_s: seconds after which there is likely to be room.
+        retry_after_s: seconds after which a retry is likely to succeed.
     """
 
     def __init__(self, message: str, retry_after_s: float) -> None:
@@ -213,14 +213,14 @@ class BusyError(ModelError):
 
 
 class HostError(FtkitError):
-    """A hosted API refused a call, or could not be reached. The message never holds a key.
+    """A hosted API refused a call, or cannot be reached. The message never contains a key.
 
     Attributes:
-        status: the HTTP status, when there was an answer.
-        code: the API's own word for it, e.g. ``"training_not_available"``.
-        passing: trying again later may help.
-        unsure: the call may have been carried out all the same.
-        retry_after_s: seconds to wait, when the API named them.
+        status: the HTTP status, if there was a response.
+        code: the API's error code, e.g. ``"training_not_available"``.
+        passing: whether a later retry may succeed.
+        unsure: whether the call may have taken effect despite the error.
+        retry_after_s: seconds to wait, if the API gave them.
     """
 
     def __init__(
@@ -242,18 +242,18 @@ class HostError(FtkitError):
 
 
 class RunError(FtkitError):
-    """A run that cannot go on."""
+    """A run cannot continue."""
 
 
 class RunNotFoundError(RunError, KeyError):
-    """No run of that id is in the store."""
+    """The store has no run with that id."""
 
     def __str__(self) -> str:  # KeyError would show the repr of the message
         return str(self.args[0]) if self.args else ""
 
 
 class RunFailedError(RunError):
-    """Training ended without a model; the message holds the reason and the place of the log."""
+    """Training ended without a model; the message gives the reason and the path of the log."""
 
 
 class RunCancelledError(RunError):
@@ -261,15 +261,15 @@ class RunCancelledError(RunError):
 
 
 class TrainingError(FtkitError):
-    """The engine stopped itself, with a diagnosis: a loss that is not finite, parameters that never change."""
+    """Training stopped itself, with a diagnosis: a non-finite loss, or parameters that never change."""
 
 
 class ExportError(FtkitError):
-    """An exported model answers otherwise than ftkit serves it, or the form cannot say what the model needs.
+    """An exported model differs from the served one, or the form cannot express what the model needs.
 
-    The folder is not there afterwards: what was built of it is removed.
+    Nothing is written to the folder.
     """
 
 
 class ReportError(FtkitError, ValueError):
-    """A report that cannot be read, or reports that cannot be compared."""
+    """A report cannot be read, or reports cannot be compared."""

@@ -1,4 +1,4 @@
-"""Optional packages: imported late, and when one is missing, the exact line that installs it."""
+"""Import optional packages late. If one is missing, the error gives the command that installs it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ __all__ = ["check_installed", "require"]
 
 
 def require(module: str, *, extra: str, needed_for: str) -> ModuleType:
-    """Import ``module`` or say which extra of ftkit brings it.
+    """Import an optional module.
 
     Args:
         module: dotted name to import, e.g. ``"torch"``.
         extra: the extra of ftkit that installs it, e.g. ``"local"``.
-        needed_for: what the caller was about to do, to begin the message with.
+        needed_for: what needs the module; the message begins with it.
+
+    Returns:
+        The module.
 
     Raises:
-        MissingExtraError: ``module`` is not installed, or is installed and cannot be imported.
+        MissingExtraError: the module is not installed, or cannot be imported.
     """
     try:
         return importlib.import_module(module)
@@ -33,7 +36,14 @@ def require(module: str, *, extra: str, needed_for: str) -> ModuleType:
 
 
 def check_installed(module: str, *, extra: str, needed_for: str) -> None:
-    """As :func:`require`, without importing: quick, but blind to a package that is there and broken.
+    """Check that a module is installed, without importing it.
+
+    This is faster than :func:`require`, but does not notice an installed module that cannot be imported.
+
+    Args:
+        module: dotted name of the module, e.g. ``"torch"``.
+        extra: the extra of ftkit that installs it, e.g. ``"local"``.
+        needed_for: what needs the module; the message begins with it.
 
     Raises:
         MissingExtraError: ``module`` is not installed.

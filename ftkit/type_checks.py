@@ -1,4 +1,4 @@
-"""Arguments of another kind than a public function takes: said at once, not as a fault deep inside."""
+"""Check the types of arguments of public functions, so that a wrong one fails at once with a clear message."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ __all__ = ["check_kind"]
 
 
 def check_kind(value: object, kind: type | tuple[type, ...], name: str, wanted: str) -> None:
-    """See that ``value`` is a ``kind``.
+    """Check the type of an argument.
 
     Args:
-        value: what was given.
-        kind: what it must be an instance of.
-        name: of the argument, to begin the message with.
-        wanted: what to give instead, as an example in code.
+        value: the argument.
+        kind: the type that it must have.
+        name: name of the argument; the message begins with it.
+        wanted: what to pass instead, as an example in code.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: the argument has another type.
     """
     if isinstance(value, kind):
         return
@@ -26,4 +26,4 @@ def check_kind(value: object, kind: type | tuple[type, ...], name: str, wanted: 
     else:
         plain = value is None or isinstance(value, str | int | float)
         given = f"{value!r:.60}" if plain else f"a {type(value).__name__}"
-    raise ConfigError(f"{name} is {given}; give {wanted}")
+    raise ConfigError(f"{name} is {given}; pass {wanted}")

@@ -1,4 +1,4 @@
-"""Dated facts about places that train and answer: models, limits, prices, dates, GPUs. Code holds none of them."""
+"""Dated facts about providers: models, limits, prices, shutdown dates, GPUs. Code holds none of these facts."""
 
 from ftkit.catalog.catalog import Catalog
 from ftkit.catalog.catalog_files import OVERRIDE, load_catalog

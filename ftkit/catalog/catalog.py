@@ -1,9 +1,8 @@
-"""The catalogue: all facts, and questions to it."""
+"""The catalogue: all facts, and the lookups in them."""
 
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,7 +26,7 @@ __all__ = ["Catalog"]
 
 
 class Catalog(BaseModel):
-    """All rows, by kind. Every question takes a model's id, an alias of it, or the name of a tuned version."""
+    """All facts, by kind. Every lookup takes a model's id, an alias, or the name of a tuned version."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,34 +41,71 @@ class Catalog(BaseModel):
     addresses: tuple[Address, ...] = Field(default=(), alias="address")
 
     def facts(self) -> list[Fact]:
-        """Every row."""
+        """List every fact.
+
+        Returns:
+            All rows of all kinds.
+        """
         return [row for name in Catalog.model_fields for row in getattr(self, name)]
 
     def providers(self) -> tuple[str, ...]:
-        """Names of the providers of which something is known, in the files' order."""
+        """List the known providers.
+
+        Returns:
+            Their names, in the order of the files.
+        """
         named = [row.provider for row in self.model_rows] + [row.provider for row in self.limit_rows]
         return tuple(dict.fromkeys([*named, *(row.provider for row in self.inference_prices)]))
 
     def provider_at(self, url: str) -> str:
-        """Whose facts hold at an address: the provider that is there, by the longest row that covers it; of a place
-        that is none's, its own name, ``"127.0.0.1:8000"``, of which a user's rows may say something."""
+        """Find the provider at an address. The longest matching address wins.
+
+        Args:
+            url: address of an API.
+
+        Returns:
+            The provider's name; for an unknown address its host and port, e.g. ``"127.0.0.1:8000"``, which a user's own
+            rows may name.
+        """
         parts = urlsplit(url)
-        usual = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
-        there = parts.netloc.rpartition("@")[2].lower().removesuffix(usual)
-        place = there + parts.path.rstrip("/")
+        default_port = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
+        host = parts.netloc.rpartition("@")[2].lower().removesuffix(default_port)
+        place = host + parts.path.rstrip("/")
         found = [row for row in self.addresses if row.covers(place)]
-        return max(found, key=lambda row: len(row.address)).provider if found else there
+        return max(found, key=lambda row: len(row.address)).provider if found else host
 
     def knows(self, provider: str) -> bool:
-        """Whether there is any fact about the provider."""
+        """Return whether there is any fact about a provider.
+
+        Args:
+            provider: name of the provider.
+
+        Returns:
+            Whether a row names it.
+        """
         return any(getattr(row, "provider", None) == provider for row in self.facts())
 
     def models(self, provider: str) -> list[HostedModel]:
-        """The models of a provider."""
+        """List the models of a provider.
+
+        Args:
+            provider: name of the provider.
+
+        Returns:
+            The rows of its models.
+        """
         return [row for row in self.model_rows if row.provider == provider]
 
     def model(self, provider: str, name: str) -> HostedModel | None:
-        """The row of a model; of a tuned version it is that of its base. ``None`` when it is not listed."""
+        """Find a model. A tuned version is found by its base model.
+
+        Args:
+            provider: name of the provider.
+            name: id or alias of a model, or the name of a tuned version.
+
+        Returns:
+            The row of the model, or None if it is not listed.
+        """
         base = base_of(name)
         for row in self.models(provider):
             if base in (row.id, *row.aliases):
@@ -79,7 +115,17 @@ class Catalog(BaseModel):
     def training_price(
         self, provider: str, name: str, method: Method, adapter: AdapterKind = "lora"
     ) -> TrainingPrice | None:
-        """What training that model so costs; a price of the model itself goes before one by size."""
+        """Find the price of training a model. A price of the model itself wins over one by size.
+
+        Args:
+            provider: name of the provider.
+            name: id or alias of a model, or the name of a tuned version.
+            method: the training method.
+            adapter: whether adapters or all weights are trained.
+
+        Returns:
+            The price, or None if it is not known.
+        """
         model = self.model(provider, name)
         names = _names(model, name)
         fitting = [
@@ -99,7 +145,17 @@ class Catalog(BaseModel):
         return min(general, key=lambda price: price.up_to_b or float("inf"), default=None)
 
     def inference_price(self, provider: str, name: str, *, tuned: bool, batch: bool = False) -> InferencePrice | None:
-        """What answers of that model cost."""
+        """Find the price of inference with a model.
+
+        Args:
+            provider: name of the provider.
+            name: id or alias of a model, or the name of a tuned version.
+            tuned: whether the model is a tuned version.
+            batch: whether the batch API is used.
+
+        Returns:
+            The price, or None if it is not known.
+        """
         names = _names(self.model(provider, name), name)
         for price in self.inference_prices:
             if price.provider == provider and price.model in names and (price.tuned, price.batch) == (tuned, batch):
@@ -107,35 +163,74 @@ class Catalog(BaseModel):
         return None
 
     def hosting(self, provider: str, name: str) -> list[HostingPrice]:
-        """What keeping a tuned version ready costs, one row a GPU where that makes a difference; empty: nothing, or
-        not known."""
+        """Find the price of keeping a tuned version deployed.
+
+        Args:
+            provider: name of the provider.
+            name: id or alias of a model, or the name of a tuned version.
+
+        Returns:
+            One row per GPU type where the price depends on it; empty if hosting is free or the price is not known.
+        """
         names = _names(self.model(provider, name), name)
         rows = [price for price in self.hosting_prices if price.provider == provider]
         return [price for price in rows if price.model in names] or [price for price in rows if price.model == "*"]
 
     def limits(self, provider: str, method: str) -> Limits | None:
-        """What the provider takes for that method: its general row with what the method's own row says otherwise."""
+        """Find the limits of a provider for a training method.
+
+        Args:
+            provider: name of the provider.
+            method: the training method.
+
+        Returns:
+            The provider's general limits, overridden by those of the method; None if none are known.
+        """
         general, own = (
             next((row for row in self.limit_rows if (row.provider, row.method) == (provider, which)), None)
             for which in ("*", method)
         )
         if general is None or own is None:
             return own or general
-        said: dict[str, Any] = own.model_dump(exclude_none=True)
-        return general.model_copy(update=said)
+        return general.model_copy(update=own.model_dump(exclude_none=True))
 
     def deadlines(self, provider: str, name: str) -> list[Deadline]:
-        """What ends for that model and when, the earliest first; days that have passed too."""
+        """List the shutdown dates that concern a model.
+
+        Args:
+            provider: name of the provider.
+            name: id or alias of a model, or the name of a tuned version.
+
+        Returns:
+            The dates, the earliest first, including past ones.
+        """
         names = _names(self.model(provider, name), name)
         found = [row for row in self.deadline_rows if row.provider == provider and row.model in {"*", *names}]
         return sorted(found, key=lambda row: row.on)
 
     def training_closes(self, provider: str, name: str) -> Deadline | None:
-        """When no more jobs are taken for that model from anybody: the last day's row, or that of the model's end."""
+        """Find the date from which no user can start training jobs for a model.
+
+        Args:
+            provider: name of the provider.
+            name: id or alias of a model, or the name of a tuned version.
+
+        Returns:
+            The earliest date on which training, the model or the service ends for everybody; None if none is known.
+        """
         return self._earliest(provider, name, ("training", "service", "model"))
 
     def stops(self, provider: str, name: str, *, tuned: bool = True) -> Deadline | None:
-        """When the model, or its tuned versions, stop answering."""
+        """Find the date on which a model or its tuned versions stop answering.
+
+        Args:
+            provider: name of the provider.
+            name: id or alias of a model, or the name of a tuned version.
+            tuned: whether to look for the end of tuned versions first.
+
+        Returns:
+            The date, or None if none is known.
+        """
         if tuned:
             own = self._earliest(provider, name, ("tuned_models",))
             if own is not None:
@@ -143,15 +238,36 @@ class Catalog(BaseModel):
         return self._earliest(provider, name, ("model", "service"))
 
     def gpu(self, name: str) -> Gpu | None:
-        """The GPU of that id."""
+        """Find a GPU that can be rented.
+
+        Args:
+            name: id of the GPU.
+
+        Returns:
+            Its row, or None.
+        """
         return next((row for row in self.gpus if row.id == name), None)
 
     def gpu_rates(self, name: str) -> GpuRates | None:
-        """How fast a GPU is, by its id or by the name that its driver gives."""
+        """Find the rated speed of a GPU.
+
+        Args:
+            name: id of the GPU, or the name that its driver reports.
+
+        Returns:
+            Its row, or None.
+        """
         return next((row for row in self.rate_rows if name == row.id or name in row.reported_as), None)
 
     def stale(self, today: date | None = None) -> list[Fact]:
-        """Rows read longer ago than :data:`~ftkit.catalog.STALE_AFTER_DAYS`."""
+        """List the facts that were read more than :data:`~ftkit.catalog.STALE_AFTER_DAYS` ago.
+
+        Args:
+            today: the current date; default: the computer's.
+
+        Returns:
+            The stale rows.
+        """
         return [row for row in self.facts() if row.is_stale(today)]
 
     def _earliest(self, provider: str, name: str, ends: tuple[str, ...]) -> Deadline | None:
@@ -160,8 +276,14 @@ class Catalog(BaseModel):
 
 
 def base_of(name: str) -> str:
-    """The base model in a tuned version's name: ``ft:gpt-4.1-mini-2025-04-14:acme::abc`` and Azure's
-    ``gpt-4.1-2025-04-14.ft-0abc``; any other name is returned as it is."""
+    """Extract the base model from the name of a tuned version.
+
+    Args:
+        name: a name such as ``ft:gpt-4.1-mini-2025-04-14:acme::abc``, or Azure's ``gpt-4.1-2025-04-14.ft-0abc``.
+
+    Returns:
+        The base model; any other name is returned as it is.
+    """
     if name.startswith("ft:"):
         return name.split(":")[1]
     return name.partition(".ft-")[0]

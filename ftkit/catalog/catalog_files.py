@@ -1,4 +1,4 @@
-"""Reading the catalogue: the files of this package, and the user's own rows over them."""
+"""Load the catalogue from the files of this package and the user's own rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ftkit.files import home
 __all__ = ["OVERRIDE", "load_catalog"]
 
 OVERRIDE = "catalog.toml"
-"""Name of the user's own file, in ftkit's home; the variable ``FTKIT_CATALOG`` may name one that goes before it."""
+"""Name of the user's file in ftkit's home. The file that ``FTKIT_CATALOG`` names overrides it."""
 
 _KINDS: dict[str, type[Fact]] = {
     str(field.alias): field.annotation.__args__[0]  # type: ignore[union-attr]  # every field is tuple[Row, ...]
@@ -28,17 +28,20 @@ _KINDS: dict[str, type[Fact]] = {
 
 
 def load_catalog(override: Path | None = None) -> Catalog:
-    """The catalogue, with the user's rows.
+    """Load the catalogue with the user's rows.
 
-    Rows of the override have the form of this package's files. One with the key of a built-in row (its provider and
-    model, and for prices what they are for) changes the fields it names; any other is a row of its own.
+    The user's rows have the form of this package's files. A row with the key of a built-in row (provider and model, and
+    for prices what they apply to) changes the fields that it names; any other row is added.
 
     Args:
-        override: the user's file; by default ``catalog.toml`` in ftkit's home, and over it the file that
-            ``FTKIT_CATALOG`` names. None need exist.
+        override: the user's file. Default: ``catalog.toml`` in ftkit's home, and over it the file that
+            ``FTKIT_CATALOG`` names. Neither needs to exist.
+
+    Returns:
+        The catalogue.
 
     Raises:
-        ConfigError: the override cannot be read; names the table, the row and the field.
+        ConfigError: the user's file cannot be read; the message names the table, the row and the field.
     """
     named = os.environ.get("FTKIT_CATALOG")
     paths = [home() / OVERRIDE, *([Path(named)] if named else [])] if override is None else [override]
@@ -49,7 +52,7 @@ def load_catalog(override: Path | None = None) -> Catalog:
         except FileNotFoundError:
             pass
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot read the catalogue's override: {error}") from None
+            raise ConfigError(f"{path}: cannot read the catalogue file: {error}") from None
     return _with_overrides(tuple(texts))
 
 
@@ -85,13 +88,13 @@ def _with_override(known: Catalog, path: Path, text: str) -> Catalog:
             rows[made.key] = made
         merged[str(field.alias)] = tuple(rows.values())
     if tables:
-        raise ConfigError(f"{path}: there is no table {min(tables)!r}; known are {', '.join(_KINDS)}")
+        raise ConfigError(f"{path}: there is no table {min(tables)!r}; the tables are {', '.join(_KINDS)}")
     return Catalog.model_validate(merged)
 
 
-def _row(where: str, kind: type[Fact], given: Any, rows: dict[tuple[Any, ...], Fact]) -> Fact:
+def _row(place: str, kind: type[Fact], given: Any, rows: dict[tuple[Any, ...], Fact]) -> Fact:
     if not isinstance(given, dict):
-        raise ConfigError(f"{where}: a row is a table, written under [[…]]")
+        raise ConfigError(f"{place}: a row is a table, written under [[…]]")
     defaults = {name: kind.model_fields[name].default for name in kind.key_fields if name not in given}
     key = tuple(
         tuple(value) if isinstance(value, list) else value
@@ -101,5 +104,5 @@ def _row(where: str, kind: type[Fact], given: Any, rows: dict[tuple[Any, ...], F
     try:
         return kind.model_validate(({} if before is None else before.model_dump()) | given)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'row'}: {item['msg']}" for item in error.errors())
-        raise ConfigError(f"{where}: {told}") from None
+        problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'row'}: {item['msg']}" for item in error.errors())
+        raise ConfigError(f"{place}: {problems}") from None

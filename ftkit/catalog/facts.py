@@ -1,4 +1,4 @@
-"""The kinds of facts, each with where it was read and when."""
+"""The kinds of facts, each with its source and the date on which it was read."""
 
 from __future__ import annotations
 
@@ -23,101 +23,130 @@ __all__ = [
 ]
 
 STALE_AFTER_DAYS = 120
-"""A fact that was read longer ago is warned about. A judgement: prices of 2026 moved about every third month."""
+"""Age in days from which a fact causes a warning. A judgement: prices changed about every three months in 2026."""
 
 Method = Literal["sft", "dpo", "rft"]
-"""How a model is tuned: on demonstrations, on preferences, by reinforcement with a grader."""
+"""Training method: supervised, on preferences, or reinforcement with a grader."""
 
 AdapterKind = Literal["lora", "full"]
 """What is trained: low-rank adapters, or every weight."""
 
 
 def days_until(day: date, today: date | None = None) -> int:
-    """Whole days from ``today`` (default: the computer's date) to ``day``; negative when it has passed."""
+    """Count the days until a date.
+
+    Args:
+        day: the date.
+        today: the current date; default: the computer's.
+
+    Returns:
+        Whole days; negative if the date has passed.
+    """
     return (day - (today or date.today())).days
 
 
 class Fact(BaseModel):
-    """Base of the rows: frozen, with a source."""
+    """Base of the rows: frozen data with a source."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     key_fields: ClassVar[tuple[str, ...]] = ()
 
     source: str
-    """Where it is written: a URL."""
+    """URL of the source."""
     as_of: date
-    """When it was read there."""
+    """Date on which the source was read."""
     trust: Literal["primary", "secondary", "unsure"] = "primary"
-    """``primary``: the provider's own page or a dated copy of it. ``secondary``: others agree on it. ``unsure``: one
-    source, or sources that disagree."""
+    """``primary``: the provider's own page or a dated copy of it. ``secondary``: other sources agree. ``unsure``: only
+    one other source, or sources that disagree."""
     note: str = ""
-    """What a reader should know beside the numbers."""
+    """Remarks for the reader."""
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What tells this row from the others of its kind."""
+        """Values that identify the row among those of its kind."""
         return tuple(getattr(self, name) for name in self.key_fields)
 
     def age_days(self, today: date | None = None) -> int:
-        """Days since it was read."""
+        """Count the days since the source was read.
+
+        Args:
+            today: the current date; default: the computer's.
+
+        Returns:
+            Whole days.
+        """
         return -days_until(self.as_of, today)
 
     def is_stale(self, today: date | None = None) -> bool:
-        """Whether it was read more than :data:`STALE_AFTER_DAYS` ago."""
+        """Return whether the source was read more than :data:`STALE_AFTER_DAYS` ago.
+
+        Args:
+            today: the current date; default: the computer's.
+
+        Returns:
+            Whether the fact is stale.
+        """
         return self.age_days(today) > STALE_AFTER_DAYS
 
 
 class Address(Fact):
-    """Where a provider is. What the other rows say of it holds there, and at no other address."""
+    """Address of a provider's API. The provider's other facts apply only there."""
 
     key_fields = ("address",)
 
     provider: str
     address: str = Field(pattern=r"^[a-z0-9.\-]+(:[0-9]+)?(/[^/?#]+)*$")
-    """A host's name, with the port and the beginning of the path where they matter; hosts beneath it are meant too."""
+    """Host name, with port and path prefix where they matter. Subdomains match too."""
 
     def covers(self, place: str) -> bool:
-        """Whether ``place``, a host's name with port and path, is there."""
+        """Return whether an address belongs to this row.
+
+        Args:
+            place: host name with port and path.
+
+        Returns:
+            Whether it matches.
+        """
         host, slash, path = self.address.partition("/")
-        there, _, below = place.partition("/")
-        named = there == host or (":" not in host and there.partition(":")[0] == host) or there.endswith(f".{host}")
-        return named and (not slash or f"{below}/".startswith(f"{path}/"))
+        given, _, below = place.partition("/")
+        same_host = given == host or (":" not in host and given.partition(":")[0] == host) or given.endswith(f".{host}")
+        return same_host and (not slash or f"{below}/".startswith(f"{path}/"))
 
 
 class HostedModel(Fact):
-    """A model at a provider, tuned there or not."""
+    """A model of a provider."""
 
     key_fields = ("provider", "id")
 
     provider: str
-    """Name of the backend, e.g. ``"openai"``; of a place that is none's, its address, e.g. ``"127.0.0.1:8000"``."""
+    """Name of the backend, e.g. ``"openai"``; for an unknown address the address, e.g. ``"127.0.0.1:8000"``."""
     id: str
-    """The model's whole name there."""
+    """Full name of the model at the provider."""
     aliases: tuple[str, ...] = ()
-    """Shorter names that mean it."""
+    """Other names of the model."""
     methods: tuple[Method, ...] = ()
-    """How it can be tuned there; none: it only answers."""
+    """Methods by which it can be tuned; empty if it cannot."""
     adapters: tuple[AdapterKind, ...] = ()
-    """What the place trains; empty: it does not say."""
+    """What the provider trains; empty if it does not say."""
     inputs: tuple[Literal["text", "image"], ...] = ("text",)
-    """What training rows may hold."""
+    """Kinds of content in training rows."""
     context: int | None = Field(default=None, gt=0)
-    """Tokens of a request and its answer together."""
+    """Context length in tokens, request and answer together."""
     training_context: int | None = Field(default=None, gt=0)
-    """Tokens of one training row."""
+    """Longest training row in tokens."""
     max_rank: int | None = Field(default=None, gt=0)
-    """Highest rank of an adapter."""
+    """Highest LoRA rank."""
     parameters_b: float | None = Field(default=None, gt=0)
-    """Size in billions of weights, for providers that price by size."""
+    """Number of parameters in billions, for providers that price by size."""
     tokenizer: str | None = None
     """``"o200k_base"``, or the repository of the model with its tokenizer."""
     replacement: str | None = None
-    """What the provider, or failing that the market, offers in its place."""
+    """Replacement that the provider, or else the market, offers."""
 
 
 class Deadline(Fact):
-    """A day on which something ends."""
+    """A shutdown date."""
 
     key_fields = ("provider", "model", "ends", "on")
 
@@ -129,13 +158,13 @@ class Deadline(Fact):
     ``tuned_models`` row. ``tuned_models``: tuned versions stop. ``service``: the provider's whole service."""
     on: date
     applies_to: str = ""
-    """Whom it holds for, when not everybody."""
+    """Who is affected, if not everybody."""
     for_all: bool = True
-    """Whether it ends for everybody on that day; otherwise see ``applies_to``."""
+    """Whether it ends for everybody on that date; otherwise see ``applies_to``."""
 
 
 class TrainingPrice(Fact):
-    """What training costs, in US dollars."""
+    """Price of training, in US dollars."""
 
     key_fields = ("provider", "model", "methods", "adapters", "up_to_b")
 
@@ -145,49 +174,61 @@ class TrainingPrice(Fact):
     methods: tuple[Method, ...]
     adapters: tuple[AdapterKind, ...] = ("lora", "full")
     up_to_b: float | None = Field(default=None, gt=0)
-    """For prices by size: the largest size in billions of weights; ``None`` has no upper end."""
+    """For prices by size: largest number of parameters in billions; ``None`` is unbounded."""
     per_million_tokens: float | None = Field(default=None, ge=0)
-    """Per million tokens trained on: tokens of the file times epochs."""
+    """US dollars per million trained tokens: tokens of the file times epochs."""
     per_hour: float | None = Field(default=None, ge=0)
-    """Per hour of training, where that is what is charged."""
+    """US dollars per hour of training, for providers that charge by time."""
     minimum: float = Field(default=0.0, ge=0)
-    """Least charge of a job."""
+    """Minimum charge of a job in US dollars."""
 
     @model_validator(mode="after")
     def _check(self) -> TrainingPrice:
         if (self.per_million_tokens is None) == (self.per_hour is None):
-            raise ValueError("give per_million_tokens or per_hour")
+            raise ValueError("set either per_million_tokens or per_hour")
         return self
 
     def cost(self, tokens: int) -> float | None:
-        """US dollars for so many trained tokens (epochs counted); ``None`` when training is charged by the hour."""
+        """Compute the price of a job.
+
+        Args:
+            tokens: trained tokens, all epochs together.
+
+        Returns:
+            US dollars; None if training is charged by the hour.
+        """
         if self.per_million_tokens is None:
             return None
         return max(self.minimum, tokens * self.per_million_tokens / 1e6)
 
 
 class InferencePrice(Fact):
-    """What answers cost, in US dollars per million tokens."""
+    """Price of inference, in US dollars per million tokens."""
 
     key_fields = ("provider", "model", "tuned", "batch")
 
     provider: str
     model: str
-    """The base model's id, also for its tuned versions."""
+    """Id of the base model, also for tuned versions."""
     tuned: bool
-    """For versions tuned by the user, or for the model as it is."""
+    """Whether the price is for versions tuned by the user."""
     batch: bool = False
-    """Through the batch API."""
+    """Whether the price is for the batch API."""
     input: float = Field(ge=0)
     cached_input: float | None = Field(default=None, ge=0)
-    """Input tokens the provider had in its cache; ``None``: charged as ``input``."""
+    """Price of input tokens from the provider's cache; ``None`` means the price of ``input``."""
     output: float = Field(ge=0)
 
     def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
-        """US dollars of a call.
+        """Compute the price of a call.
 
         Args:
+            input_tokens: tokens of the prompt.
+            output_tokens: tokens of the answer.
             cached_tokens: how many of ``input_tokens`` came from the provider's cache.
+
+        Returns:
+            US dollars.
         """
         cached = self.input if self.cached_input is None else self.cached_input
         fresh = input_tokens - cached_tokens
@@ -195,20 +236,20 @@ class InferencePrice(Fact):
 
 
 class HostingPrice(Fact):
-    """What keeping a tuned model ready costs, whether it is asked or not."""
+    """Price of keeping a tuned model deployed, whether it is used or not."""
 
     key_fields = ("provider", "model", "gpu")
 
     provider: str
     model: str = "*"
     gpu: str | None = None
-    """Id of the GPU it is priced by; ``None``: a price for any."""
+    """Id of the GPU that the price is for; ``None`` for any."""
     per_hour: float = Field(ge=0)
-    """US dollars an hour, a GPU where one is named."""
+    """US dollars per hour, per GPU if one is named."""
 
 
 class Limits(Fact):
-    """What a provider takes."""
+    """Limits of a provider."""
 
     key_fields = ("provider", "method")
 
@@ -218,21 +259,29 @@ class Limits(Fact):
     max_rows: int | None = None
     max_validation_rows: int | None = None
     max_file_bytes: int | None = None
-    """Largest file in one upload."""
+    """Largest file in one upload, in bytes."""
     max_upload_bytes: int | None = None
-    """Largest file in several parts; ``None``: not offered."""
+    """Largest file in a multipart upload, in bytes; ``None`` if not offered."""
     max_part_bytes: int | None = None
     max_images_per_row: int | None = None
     max_image_bytes: int | None = None
     max_rows_with_images: int | None = None
     max_batch_rows: int | None = None
-    """Questions in one batch."""
+    """Most requests in one batch."""
     max_batch_bytes: int | None = None
     suffix_length: int | None = None
-    """Characters of the suffix of the tuned model's name; 0: none is taken."""
+    """Most characters of the tuned model's suffix; 0 if suffixes are not supported."""
 
     def rows_refused(self, training: int, validation: int = 0) -> str | None:
-        """What the provider takes, and what there is, when a file has too few or too many rows; else ``None``."""
+        """Check the number of rows.
+
+        Args:
+            training: number of training rows.
+            validation: number of validation rows.
+
+        Returns:
+            What the provider takes and what was given, if the number is refused; else None.
+        """
         if self.min_rows is not None and training < self.min_rows:
             return f"{self.min_rows:,} rows or more, there are {training:,}"
         for rows, most, kind in ((training, self.max_rows, ""), (validation, self.max_validation_rows, "validation ")):
@@ -249,28 +298,35 @@ class Gpu(Fact):
     id: str
     """Short name, e.g. ``"h100-80gb"``."""
     name: str
-    """The maker's name."""
+    """Name by the manufacturer."""
     memory_gib: float = Field(gt=0)
     per_hour: float = Field(ge=0)
     """US dollars to rent one for an hour, on demand."""
 
 
 class GpuRates(Fact):
-    """How fast a GPU is, by its maker's data sheet."""
+    """Rated speed of a GPU, from its data sheet."""
 
     key_fields = ("id",)
 
     id: str
-    """That of the GPU's own row."""
+    """Id of the GPU."""
     bf16_tflops: float = Field(gt=0)
-    """Dense, with sums in float32."""
+    """Dense bf16 TFLOP/s with float32 accumulation."""
     fp32_tflops: float = Field(gt=0)
-    """Without TF32, which PyTorch does not use unless asked."""
+    """Float32 TFLOP/s without TF32, which PyTorch does not use by default."""
     bandwidth_gb_per_s: float = Field(gt=0)
-    """Of its memory."""
+    """Memory bandwidth in GB/s."""
     reported_as: tuple[str, ...] = ()
-    """How its driver names it."""
+    """Names that its driver reports."""
 
     def rate(self, precision: Literal["bf16", "fp32"]) -> float:
-        """Rated operations a second of products of matrices."""
+        """Return the rated speed of matrix products.
+
+        Args:
+            precision: number format of the inputs.
+
+        Returns:
+            FLOP/s.
+        """
         return 1e12 * (self.bf16_tflops if precision == "bf16" else self.fp32_tflops)
