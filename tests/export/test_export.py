@@ -182,7 +182,10 @@ def _other_modelfile(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda folder: _scale(folder, -1), r"differs from the one that ftkit serves: mean KL is .* above the limit of 0\.01"),
+        (
+            lambda folder: _scale(folder, -1),
+            r"differs from the one that ftkit serves: mean KL is .* above the limit of 0\.01",
+        ),
         (lambda folder: _scale(folder, float("nan")), "mean KL is nan"),
         (_stop_elsewhere, r"stops at the tokens \[3\], the served one at \[2\]"),
         (_other_tokens, "rows:[0-9]+: the exported tokenizer makes other tokens of the prompt than ftkit, from token"),

@@ -72,7 +72,9 @@ def test_a_template_without_system_turns_is_said_without_them(tokenizer):
     assert "takes no system message" in found.notes[0]
 
 
-@pytest.mark.parametrize(("template", "note"), [(TRIMMED, "strips whitespace"), (NO_THOUGHTS, "drops earlier reasoning")])
+@pytest.mark.parametrize(
+    ("template", "note"), [(TRIMMED, "strips whitespace"), (NO_THOUGHTS, "drops earlier reasoning")]
+)
 def test_what_go_cannot_do_to_a_content_is_noted_and_refused_where_a_row_needs_it(tokenizer, template, note):
     one = chat_template(tokenizer, template)
     found = go_template(one)
@@ -80,7 +82,9 @@ def test_what_go_cannot_do_to_a_content_is_noted_and_refused_where_a_row_needs_i
     plain = {"role": "user", "content": "plain"}
     prove(found.source, conversations([[plain]]), one)
     thought = {"role": "assistant", "content": " <think>a</think>b"}
-    with pytest.raises(ExportError, match=r"rows:2: the chat template cannot be translated to Go; from character \d+ of"):
+    with pytest.raises(
+        ExportError, match=r"rows:2: the chat template cannot be translated to Go; from character \d+ of"
+    ):
         prove(found.source, conversations([[plain], [plain, thought, plain]]), one)
 
 
