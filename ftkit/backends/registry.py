@@ -1,37 +1,75 @@
-"""Backends by name: ``"local:smollm2-135m"``. Others plug in through the entry-point group ``ftkit.backends``."""
+"""Backends by name: ``"local:smollm2-135m"``, ``"openai:gpt-4.1-mini"``.
+
+An installed package adds a backend through the entry-point group ``ftkit.backends``, and a host that speaks OpenAI's
+fine-tuning jobs API through ``ftkit.hosts``. ftkit's own are registered in the same way.
+"""
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import entry_points
+from typing import Any
 
+from ftkit.backends.hosted.host_profile import HostProfile
 from ftkit.backends.protocol import Backend
 from ftkit.errors import ConfigError
+from ftkit.registry import Registry
 from ftkit.type_checks import check_kind
 
-__all__ = ["backend_of", "known_backends"]
+__all__ = ["BACKENDS", "HOSTS", "backend_of", "known_backends"]
 
-GROUP = "ftkit.backends"
-"""Entry points of this group are callables that take a model's name and return a :class:`Backend`."""
 
-_BUILT_IN = {
-    "local": "ftkit.backends.local:LocalBackend",
-    "together": "ftkit.backends.together:Together",
-    "fireworks": "ftkit.backends.fireworks:Fireworks",
-    **{
-        name: f"ftkit.backends.openai_jobs:{name.replace('-', '_')}"
+def _check_backend(name: str, item: Any) -> Callable[[str], Backend]:
+    if not callable(item):
+        raise ConfigError(f"{type(item).__name__} is not a backend; register a callable that takes a model's name")
+    factory: Callable[[str], Backend] = item
+    return factory
+
+
+def _check_host(name: str, item: Any) -> HostProfile:
+    if not isinstance(item, HostProfile):
+        raise ConfigError(f"{type(item).__name__} is not a host; register a ftkit.backends.openai_jobs.HostProfile")
+    if item.name != name:
+        raise ConfigError(f"the profile's name is {item.name!r}; register it under this name")
+    return item
+
+
+BACKENDS: Registry[Callable[[str], Backend]] = Registry(
+    "backend",
+    group="ftkit.backends",
+    built_in={
+        "local": "ftkit.backends.local:LocalBackend",
+        "together": "ftkit.backends.together:Together",
+        "fireworks": "ftkit.backends.fireworks:Fireworks",
+    },
+    check=_check_backend,
+)
+"""Backends: callables that take a model's name and return a :class:`~ftkit.backends.Backend`."""
+
+HOSTS: Registry[HostProfile] = Registry(
+    "host",
+    group="ftkit.hosts",
+    built_in={
+        name: f"ftkit.backends.openai_jobs.profiles:{name.replace('-', '_').upper()}"
         for name in ("openai", "azure", "nebius", "crusoe", "bedrock-mantle", "litellm", "compatible")
     },
-}
+    check=_check_host,
+)
+"""Hosts that speak OpenAI's fine-tuning jobs API. Each is a backend of its name."""
 
 
 def backend_of(spec: str | Backend) -> Backend:
-    """The backend that ``"name:model"`` stands for; a backend object is returned as it is.
+    """Return the backend that a name stands for.
+
+    Args:
+        spec: ``"name:model"``, or a backend, which is returned unchanged.
+
+    Returns:
+        The backend.
 
     Raises:
-        ConfigError: not of that form, or no backend of that name.
+        ConfigError: ``spec`` is not of this form, or no backend has this name.
     """
     if not isinstance(spec, str):
         if not (hasattr(spec, "name") and hasattr(spec, "model")):
@@ -40,31 +78,26 @@ def backend_of(spec: str | Backend) -> Backend:
     name, colon, model = spec.partition(":")
     if not colon or not model:
         raise ConfigError(f'backend {spec!r}: write it as "name:model", e.g. "local:smollm2-135m"')
-    return _make(name, model)
+    return _create(name, model)
 
 
 def known_backends() -> frozenset[str]:
-    """The names that stand before a model's."""
-    return frozenset((*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))))
+    """List the names of backends and hosts.
+
+    Returns:
+        The names that may precede a model's.
+    """
+    return frozenset((*BACKENDS.names(), *HOSTS.names()))
 
 
 @cache
-def _make(name: str, model: str) -> Backend:
+def _create(name: str, model: str) -> Backend:
     # One object for one model, so that a loaded model is shared by all who ask it.
-    factory = _factory(name)
-    return factory(model)
-
-
-def _factory(name: str) -> Callable[[str], Backend]:
-    if name in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[name].partition(":")
-        built_in: Callable[[str], Backend] = getattr(importlib.import_module(module), attribute)
-        return built_in
-    found = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in found:
+    factory = BACKENDS.find(name)
+    if factory is not None:
+        return factory(model)
+    profile = HOSTS.find(name)
+    if profile is None:
         raise ConfigError(f"there is no backend {name!r}; known are {', '.join(sorted(known_backends()))}")
-    try:
-        plugged_in: Callable[[str], Backend] = found[name].load()
-    except Exception as error:  # whatever a plug-in's import raises
-        raise ConfigError(f"the backend {name!r} ({found[name].value}) cannot be loaded: {error}") from error
-    return plugged_in
+    backend: Backend = pkgutil.resolve_name(profile.backend_class)(model, profile=profile)
+    return backend

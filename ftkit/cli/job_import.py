@@ -22,13 +22,14 @@ def import_(
 
     Lists its tuned models with the days they have left; or writes what one job needs to run elsewhere.
     """
-    from ftkit.backends.openai_jobs import PROFILES, OpenAIJobs
+    from ftkit.backends.openai_jobs import OpenAIJobs
     from ftkit.backends.openai_jobs.job_import import import_job, tuned_models
+    from ftkit.backends.registry import HOSTS
     from ftkit.catalog import days_until
     from ftkit.errors import ConfigError
 
-    if provider not in PROFILES:
-        raise ConfigError(f"nothing can be imported from {provider!r}, only from {', '.join(PROFILES)}")
+    if provider not in HOSTS:
+        raise ConfigError(f"nothing can be imported from {provider!r}, only from {', '.join(HOSTS.names())}")
     backend = OpenAIJobs("any", profile=provider)
     if job:
         for path in import_job(backend, job, output):

@@ -52,6 +52,12 @@ def train(
         float | None,
         typer.Option(metavar="USD", help="Refuse training that would cost more, or whose price is not known."),
     ] = None,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Send the run's events to a tracker, e.g. jsonl:events.jsonl. May be given often."
+        ),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Come back at once; the run goes on.")] = False,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
@@ -73,7 +79,9 @@ def train(
     reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
     rows = reading.load(data, known)
     watched = reading.load(validation, known) if validation else None
-    run = start(changed, rows, backend=backend, validation=watched, lint=lint, max_cost=max_cost)
+    run = start(
+        changed, rows, backend=backend, validation=watched, lint=lint, max_cost=max_cost, trackers=tracker or ()
+    )
     typer.echo(run.id)
     if detach:
         note(f"run {run.id} goes on by itself; watch it with `ftkit runs wait {run.id}`")

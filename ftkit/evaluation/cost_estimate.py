@@ -123,7 +123,7 @@ def estimate_cost(
     counter = _counter(model)
     input_tokens, output_tokens = _tokens(counter, data, model.sampling.max_output_tokens)
     if shots:
-        input_tokens += len(data) * counter.messages(few_shot_messages(shots, examples, list(data), 0))
+        input_tokens += len(data) * counter.count_messages(few_shot_messages(shots, examples, list(data), 0))
     input_tokens, output_tokens = input_tokens * samples, output_tokens * samples
     price = _backend_price(model, batch) if prices is None else _as_catalog_price(provider, name, prices)
     direct = _backend_price(model, False) if prices is None else price
@@ -165,7 +165,7 @@ def _probe_costs(model: EvaluableModel, probes: Probes, price: InferencePrice | 
             rows = probes.train.take(probes.train_rows)
             counts.append((len(rows), *_tokens(counter, rows, model.sampling.max_output_tokens)))
         if target is model and probes.canaries:
-            prompts = [counter.messages(canary.messages) for canary in probes.canaries]
+            prompts = [counter.count_messages(canary.messages) for canary in probes.canaries]
             counts.append((len(prompts), sum(prompts), 0))
         questions_sent, input_tokens, output_tokens = map(sum, zip(*counts, strict=True))
         if questions_sent:
@@ -177,9 +177,9 @@ def _tokens(counter: TokenCounter, data: Dataset, limit: int, *, by_target: bool
     """Tokens of the prompts, and of the answers: as long as the targets if ``by_target``, else ``limit``."""
     input_tokens = output_tokens = 0
     for row in data:
-        input_tokens += counter.messages(row.prompt, row.tools)
+        input_tokens += counter.count_messages(row.prompt, row.tools)
         target = row.completion if by_target else None
-        output_tokens += limit if target is None else counter.messages([target])
+        output_tokens += limit if target is None else counter.count_messages([target])
     return input_tokens, output_tokens
 
 

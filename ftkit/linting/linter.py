@@ -190,7 +190,7 @@ def _catalog_name(backend: str | Backend) -> tuple[str, str]:
     except FtkitError:  # no such backend; then nothing is known of it
         provider, _, model = str(backend).partition(":")
         return provider, model
-    catalog_name = getattr(found, "listed", None)
+    catalog_name = getattr(found, "catalog_key", None)
     return (found.name, found.model) if catalog_name is None else catalog_name()
 
 

@@ -1,4 +1,4 @@
-"""Runs: started once, found again by id from anywhere."""
+"""Runs: started once, and found again by id from any process."""
 
 from __future__ import annotations
 
@@ -7,34 +7,45 @@ import shutil
 from ftkit.errors import RunError
 from ftkit.runs.reward_signal import reward_signal
 from ftkit.runs.run import Run
+from ftkit.runs.trackers import Tracker
 from ftkit.runs.train_run import train
 from ftkit.store import OPEN_STATES, Store
 from ftkit.training.reward_signal import RewardSignal
 
-__all__ = ["RewardSignal", "Run", "all", "delete", "get", "reward_signal", "train"]
+__all__ = ["RewardSignal", "Run", "Tracker", "all", "delete", "get", "reward_signal", "train"]
 
 
 def get(run_id: str) -> Run:
-    """The run of that id (or whose id begins so), from any process.
+    """Find a run.
 
-    Raises:
-        RunNotFoundError: there is none.
+    Args:
+        run_id: its id, or a prefix that only one run's id has.
+
+    Returns:
+        The run.
     """
     store = Store()
     return Run(store.get(run_id), store)
 
 
 def all() -> list[Run]:  # noqa: A001  (reads as ft.runs.all())
-    """All runs in the store, newest first."""
+    """List all runs in the store.
+
+    Returns:
+        The runs, newest first.
+    """
     store = Store()
     return [Run(record, store) for record in store.all()]
 
 
 def delete(run_id: str) -> None:
-    """Forget a run that has ended, and remove its files, the model included.
+    """Delete a run that has ended, and its files, the model included.
+
+    Args:
+        run_id: its id, or a prefix that only one run's id has.
 
     Raises:
-        RunError: it goes on; cancel it first.
+        RunError: the run has not ended; cancel it first.
     """
     run = get(run_id)
     if run.state in OPEN_STATES:

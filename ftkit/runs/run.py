@@ -1,10 +1,10 @@
-"""Handles on runs: the same for a worker process here and a job elsewhere."""
+"""Handles on runs: the same for a worker process on this machine and for a job at a host."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ftkit.errors import FtkitError, RunCancelledError, RunError, RunFailedError
 from ftkit.model import Model
 from ftkit.recipe import Recipe, parse_recipe
 from ftkit.runs.progress_display import RunProgress
+from ftkit.runs.trackers import RunTrackers, Tracker
 from ftkit.store import OPEN_STATES, Event, RunRecord, RunState, Store
 from ftkit.task import Task
 
@@ -23,28 +24,43 @@ _POLL_S = 0.25
 
 
 class Run:
-    """A training run. Durable: its id finds it again from any process, see :func:`ftkit.runs.get`."""
+    """A training run. Durable: any process can find it again by its id, see :func:`ftkit.runs.get`.
+
+    Args:
+        record: the run as the store holds it.
+        store: the store of runs.
+        backend: its backend; found by its name by default.
+        task: its task; read from the record by default.
+        trackers: trackers that receive its events in this process, beside those that the store lists for it.
+    """
 
     def __init__(
-        self, record: RunRecord, store: Store, backend: Backend | None = None, task: Task | None = None
+        self,
+        record: RunRecord,
+        store: Store,
+        backend: Backend | None = None,
+        task: Task | None = None,
+        trackers: Sequence[Tracker] = (),
     ) -> None:
         self.id = record.id
         self._store = store
         self._record = record
         self._backend = backend
         self._task = task
+        self._trackers = RunTrackers(store, record.id, trackers)
 
     def __repr__(self) -> str:
         return f"Run({self.id!r}, {self._record.backend}:{self._record.model}, {self.state})"
 
     @property
     def record(self) -> RunRecord:
-        """All that is known of the run, up to date."""
+        """The run as it is now. Reading it polls the backend and sends new events to the trackers."""
         record = self._store.get(self.id)
         if record.state in OPEN_STATES:
-            self._bound().refresh(record, self._store)
+            self._bound_backend().refresh(record, self._store)
             record = self._store.get(self.id)
         self._record = record
+        self._trackers.deliver(record)
         return record
 
     @property
@@ -59,16 +75,20 @@ class Run:
 
     @property
     def task(self) -> Task:
-        """The task it trains for."""
+        """The task that the run trains for."""
         return self._task or Task.model_validate(self._record.task)
 
     @property
     def folder(self) -> Path:
-        """Where the run's files are on this machine: job, log, and the model of a local run."""
+        """The folder of the run's files on this machine: job, log, and the model of a local run."""
         return self._store.run_folder(self.id)
 
     def training_data(self) -> Dataset | None:
-        """The rows it is trained on; ``None`` when they can no longer be read as they were."""
+        """Open the training rows.
+
+        Returns:
+            The rows; None if they can no longer be read as they were.
+        """
         job = self.folder / "job.json"
         try:
             data = Dataset.from_spec(json.loads(job.read_text(encoding="utf-8"))["data"])
@@ -78,7 +98,7 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The steps so far: loss, learning rate, gradient norm, tokens, seconds. A step done again counts once."""
+        """Metrics by step: loss, learning rate, gradient norm, tokens, seconds, …. A repeated step counts once."""
         steps = {event.data["step"]: event.data for event in self.events() if event.kind == "step"}
         return [steps[number] for number in sorted(steps)]
 
@@ -88,42 +108,54 @@ class Run:
 
         Raises:
             RunFailedError, RunCancelledError: there is none.
-            RunError: the run goes on; call :meth:`wait` first.
+            RunError: the run has not ended; call :meth:`wait` first.
         """
-        record = self._ended(self.record)
-        backend = self._bound()
+        record = self._check_succeeded(self.record)
+        backend = self._bound_backend()
         return Model(f"{backend.name}:{backend.tuned_model(record, self._store)}", self.task)
 
     def download(self, folder: str | Path) -> Model:
-        """Fetch the weights that a host made and gives out: the tuned model, answering on this machine.
+        """Download the weights of the tuned model from a host that offers them.
 
         Args:
-            folder: new or empty; ``"local:<folder>"`` names the model from then on. An adapter needs its base model,
-                which is looked for where the backend ``local`` looks.
+            folder: a new or empty folder. Afterwards ``"local:<folder>"`` names the model. The base model of an adapter
+                is searched for where the backend ``local`` searches.
+
+        Returns:
+            The tuned model, which answers on this machine.
 
         Raises:
-            RunFailedError, RunCancelledError: there is no model.
-            RunError: the run goes on, its model is here already, its host gives no weights out, or ``folder`` is not
-                empty.
-            HostError: the host cannot be asked, or what it sent is no model.
+            RunError: the run has no model, its model is on this machine already, its host offers no weights, or the
+                folder is not empty.
         """
-        record = self._ended(self.record)
-        fetch = getattr(self._bound(), "download", None)
-        if fetch is None:
+        record = self._check_succeeded(self.record)
+        download = getattr(self._bound_backend(), "download", None)
+        if download is None:
             raise RunError(f"the model of run {self.id} is on this machine already: run.model")
-        fetch(record, Path(folder))
+        download(record, Path(folder))
         return Model(f"local:{folder}", self.task)
 
     def events(self, after: int = 0) -> list[Event]:
-        """What has happened, oldest first; only what came after event number ``after``."""
-        self.record  # noqa: B018  (brings the store up to date)
+        """Poll the backend and return the events of the run.
+
+        Args:
+            after: return only events whose ``seq`` is above this.
+
+        Returns:
+            The events, oldest first.
+        """
+        self.record  # noqa: B018  (polls the backend)
         return self._store.events(self.id, after)
 
     def follow(self) -> Iterator[Event]:
-        """Every event from the beginning, then each new one as it comes, until the run has ended."""
+        """Follow the run until it has ended.
+
+        Yields:
+            All events so far, then each new one.
+        """
         last = 0
         while True:
-            ended = self.state not in OPEN_STATES  # asked first, so that no event after the look is lost
+            ended = self.state not in OPEN_STATES  # read first, so that the last events are not missed
             for event in self._store.events(self.id, last):
                 last = event.seq
                 yield event
@@ -132,19 +164,21 @@ class Run:
             time.sleep(_POLL_S)
 
     def wait(self, *, progress: bool = True, timeout_s: float | None = None) -> Run:
-        """Wait until the run has ended, with a progress bar when standard error is a terminal.
+        """Wait until the run has ended, with a progress bar if standard error is a terminal.
 
         Ctrl-C ends the waiting, not the run.
 
         Args:
-            timeout_s: give up waiting after so many seconds.
+            progress: whether to show the progress bar.
+            timeout_s: stop waiting after this many seconds. None: wait for ever.
 
         Returns:
-            The run itself, so that ``ft.train(…).wait().model`` reads well.
+            The run itself, so that ``ft.train(…).wait().model`` can be written.
 
         Raises:
-            RunFailedError, RunCancelledError: it ended without a model.
-            RunError: ``timeout_s`` has passed; the run goes on.
+            RunError: ``timeout_s`` has passed, and the run goes on. As RunFailedError or RunCancelledError: the run
+                ended without a model.
+            KeyboardInterrupt: Ctrl-C was pressed.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         last = 0
@@ -156,7 +190,7 @@ class Run:
                         last = event.seq
                         bar.show(event)
                     if record.state not in OPEN_STATES:
-                        self._ended(record)
+                        self._check_succeeded(record)
                         return self
                     if deadline is not None and time.monotonic() > deadline:
                         raise RunError(f"run {self.id} is still {record.state} after {timeout_s} s; it goes on")
@@ -168,33 +202,44 @@ class Run:
                 raise
 
     def cancel(self) -> Run:
-        """End the run, keeping what :meth:`resume` needs. A run that has ended already stays as it is."""
+        """Cancel the run, and keep what :meth:`resume` needs. A run that has ended is left unchanged.
+
+        Returns:
+            The run itself.
+        """
         record = self.record
         if record.state in OPEN_STATES:
-            self._bound().cancel(record, self._store)
+            self._bound_backend().cancel(record, self._store)
+            self._trackers.deliver(self._store.get(self.id))
         return self
 
     def pause(self) -> Run:
-        """Let a run rest at its host, which keeps a snapshot; :meth:`resume` goes on from it.
+        """Pause the run at its host, which keeps a snapshot. :meth:`resume` continues from it.
+
+        Returns:
+            The run itself.
 
         Raises:
-            RunError: it has ended, or its place cannot pause; on this machine :meth:`cancel` keeps a checkpoint.
-            HostError: the host refused.
+            RunError: the run has ended, or its backend cannot pause. A local run keeps a checkpoint when it is
+                cancelled.
         """
-        record, rest = self.record, getattr(self._bound(), "pause", None)
-        if rest is None or record.state not in OPEN_STATES:
-            why = f"it is {record.state}" if rest is not None else "cancel it: a checkpoint is kept"
-            raise RunError(f"run {self.id} cannot be paused: {why}")
-        rest(record, self._store)
+        record, pause = self.record, getattr(self._bound_backend(), "pause", None)
+        if pause is None or record.state not in OPEN_STATES:
+            reason = f"it is {record.state}" if pause is not None else "cancel it: a checkpoint is kept"
+            raise RunError(f"run {self.id} cannot be paused: {reason}")
+        pause(record, self._store)
         return self
 
     def resume(self) -> Run:
-        """Go on with a run that was paused, cancelled, failed or died, from its newest checkpoint.
+        """Resume a run that was paused or cancelled, or has failed, from its newest checkpoint.
 
-        On this machine's CPU the result is, bit for bit, that of a run that was never interrupted.
+        On this machine's CPU the result is bit for bit the result of an uninterrupted run.
+
+        Returns:
+            The run itself.
 
         Raises:
-            RunError: it goes on already, has succeeded, or its backend cannot resume.
+            RunError: the run has not ended, has succeeded, or its backend cannot resume.
         """
         record = self.record
         paused = bool(record.handle.get("paused"))
@@ -202,20 +247,24 @@ class Run:
             raise RunError(
                 f"run {self.id} is {record.state}; only one that was paused, cancelled or failed can be resumed"
             )
-        self._bound().resume(record, self._store)
+        self._bound_backend().resume(record, self._store)
         return self
 
     def log(self) -> str:
-        """The text a local worker has written, libraries' messages included; empty for runs elsewhere."""
+        """Read what a local worker has printed, with the messages of libraries.
+
+        Returns:
+            The text; empty for runs at a host.
+        """
         file = self.folder / "log.txt"
         return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
-    def _bound(self) -> Backend:
+    def _bound_backend(self) -> Backend:
         if self._backend is None:
             self._backend = backend_of(f"{self._record.backend}:{self._record.model}")
         return self._backend
 
-    def _ended(self, record: RunRecord) -> RunRecord:
+    def _check_succeeded(self, record: RunRecord) -> RunRecord:
         if record.state == "failed":
             raise RunFailedError(f"run {self.id} failed: {record.error}")
         if record.state == "cancelled":

@@ -1,10 +1,11 @@
-"""Starting runs."""
+"""Start a run."""
 
 from __future__ import annotations
 
 import re
 import secrets
 import time
+from collections.abc import Sequence
 
 from ftkit.backends import Backend, TrainingJob, backend_of
 from ftkit.data import Dataset, check_dataset
@@ -12,6 +13,7 @@ from ftkit.errors import ConfigError, DataError, RefusedError, RunNotFoundError
 from ftkit.linting.training_gate import refuse_errors
 from ftkit.recipe import Recipe
 from ftkit.runs.run import Run
+from ftkit.runs.trackers import Tracker, create_tracker
 from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.type_checks import check_kind
 
@@ -27,68 +29,77 @@ def train(
     lint: bool = True,
     max_cost: float | None = None,
     run_id: str | None = None,
+    trackers: Sequence[str | Tracker] = (),
 ) -> Run:
-    """Start training and come back at once with a durable :class:`Run`.
+    """Start training and return at once with a durable :class:`Run`.
 
     Args:
         recipe: what to train, e.g. ``ft.SFT(epochs=2, adapter=ft.QLoRA())``.
         data: the training rows with their task.
-        backend: where, as ``"name:model"`` or a backend object. The only argument that differs between places.
-        validation: rows whose loss is watched during training.
-        lint: look at all rows first, by the rules of :func:`ftkit.lint` whose findings are errors, and refuse when
-            there are any. ``False`` starts anyway, and leaves it to the backend.
+        backend: where to train, as ``"name:model"`` or a backend object. The only argument that differs between places.
+        validation: rows that are evaluated during training.
+        lint: check all rows first by the rules of :func:`ftkit.lint` that find errors, and refuse if there are any.
+            ``False`` leaves it to the backend.
         max_cost: the most that training may cost, in US dollars, by the catalogue's prices, and by the host's own
             estimate where it makes one. Training on this machine costs nothing.
-        run_id: name of the run: letters, digits and ``-``. Drawn from the time by default.
+        run_id: id of the run: letters, digits and ``-``. Derived from the time by default.
+        trackers: receive the run's events: names such as ``"jsonl"``, or objects. Names are stored with the run, so
+            that any process that polls the run delivers its events. Objects receive events in this process only.
+
+    Returns:
+        The run.
 
     Raises:
-        RefusedError: the backend cannot honour a field of the recipe, or training would cost more than ``max_cost``,
-            or its price is not known; nothing was started.
-        DataError: rows that cannot be trained on; names the files and lines.
-        ModelError, MissingExtraError: what the backend needs is not there.
-        ConfigError: ``run_id`` is no name, or an argument of another kind than stated.
-        RunError: there is a run of that name.
+        RefusedError: the backend does not support a field of the recipe, or training would cost more than
+            ``max_cost``, or its price is not known. Nothing was started.
+        DataError: there are rows that cannot be trained on; names files and lines.
+        ConfigError: ``run_id`` is not valid, there is no such tracker, or an argument has the wrong type.
     """
     if run_id is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", run_id):
         raise ConfigError(f"run_id {run_id!r} is no name for a run: letters, digits and -, at most 64")
     check_job(recipe, data, validation)
-    where = backend_of(backend)
+    names, objects = _split_trackers(trackers)
+    place = backend_of(backend)
     if validation is not None and validation.task.fingerprint != data.task.fingerprint:
         raise DataError("the validation rows have another task than the training rows")
-    where.check(recipe, data, validation)
+    place.check(recipe, data, validation)
     if lint:
-        refuse_errors(data, validation, backend=where)
+        refuse_errors(data, validation, backend=place)
     if max_cost is not None:
-        _check_cost(where, recipe, data, validation, max_cost)
+        _check_cost(place, recipe, data, validation, max_cost)
     store = Store()
     record = RunRecord(
         id=run_id or _new_run_id(store),
-        backend=where.name,
-        model=where.model,
+        backend=place.name,
+        model=place.model,
         created_at=time.time(),
         recipe=recipe.model_dump(mode="json"),
         task=data.task.model_dump(mode="json"),
         rows=len(data),
         data_fingerprint=data.fingerprint,
     )
-    # The run is in the store before anything starts, so that nothing started can be lost.
-    store.create(record)
+    # The run is stored before anything starts, so that nothing that was started can be lost.
+    store.create(record, trackers=names)
     try:
-        where.submit(TrainingJob(record.id, recipe, data, validation, max_cost), store)
+        place.submit(TrainingJob(record.id, recipe, data, validation, max_cost), store)
     except BaseException as error:
         if not isinstance(error, Exception) and store.get(record.id).handle:
-            raise  # cut off half-way: whoever looks next finds out what became of it
+            raise  # interrupted half-way: the next poll finds out whether the job exists
         reason = f"could not be started: {error or type(error).__name__}"
         store.update(record.id, expect=OPEN_STATES, state="failed", error=reason, finished_at=time.time())
         raise
-    return Run(store.get(record.id), store, where, data.task)
+    return Run(store.get(record.id), store, place, data.task, objects)
 
 
 def check_job(recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
-    """See that there is something to train, before any place is asked.
+    """Check that there is something to train, before any backend is asked.
+
+    Args:
+        recipe: the recipe.
+        data: the training rows.
+        validation: the validation rows.
 
     Raises:
-        ConfigError: an argument of another kind.
         DataError: there are no rows.
     """
     check_kind(recipe, Recipe, "recipe", "a recipe such as ft.SFT(epochs=2)")
@@ -99,15 +110,23 @@ def check_job(recipe: Recipe, data: Dataset, validation: Dataset | None) -> None
         raise DataError("there are no rows to train on")
 
 
-def _check_cost(where: Backend, recipe: Recipe, data: Dataset, validation: Dataset | None, max_cost: float) -> None:
-    """Refuse what costs too much; only places that charge have a ``quote``."""
-    ask = getattr(where, "quote", None)
-    if ask is None:
+def _split_trackers(trackers: Sequence[str | Tracker]) -> tuple[list[str], list[Tracker]]:
+    """Names and objects. Each named tracker is created once here, so that a wrong name is found before the run."""
+    names = [tracker for tracker in trackers if isinstance(tracker, str)]
+    for name in names:
+        create_tracker(name)
+    return names, [tracker for tracker in trackers if not isinstance(tracker, str)]
+
+
+def _check_cost(place: Backend, recipe: Recipe, data: Dataset, validation: Dataset | None, max_cost: float) -> None:
+    """Refuse what costs too much. Only backends that charge have a ``quote``."""
+    get_quote = getattr(place, "quote", None)
+    if get_quote is None:
         return
-    quote = ask(recipe, data, validation)
+    quote = get_quote(recipe, data, validation)
     cost = quote.training_usd
     if cost is None and quote.estimated_by_host:
-        return  # asked for once the rows are there, and refused then when it is too much
+        return  # the host estimates the cost when it has the rows, and the job is refused then if it is too much
     if cost is None:
         reason = "the price of training there is not known" + (f": {quote.unlisted}" if quote.unlisted else "")
     elif cost > max_cost:
@@ -117,14 +136,14 @@ def _check_cost(where: Backend, recipe: Recipe, data: Dataset, validation: Datas
         )
     else:
         return
-    raise RefusedError(f"{where.name}:{where.model}: max_cost is ${max_cost:,g}, and {reason}", backend=where.name)
+    raise RefusedError(f"{place.name}:{place.model}: max_cost is ${max_cost:,g}, and {reason}", backend=place.name)
 
 
 def _new_run_id(store: Store) -> str:
-    """A name no run has, that sorts by time and is short enough to type: ``20261123-141530-7f3a``."""
+    """An unused id that sorts by time and is short enough to type: ``20261123-141530-7f3a``."""
     while True:
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         try:
-            store.get(name)
+            store.get(run_id)
         except RunNotFoundError:
-            return name
+            return run_id

@@ -1,4 +1,4 @@
-"""What is known of a run."""
+"""What the store holds of a run: its record and its events."""
 
 from __future__ import annotations
 
@@ -9,40 +9,39 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = ["OPEN_STATES", "Event", "EventKind", "RunRecord", "RunState"]
 
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-"""``queued`` and ``running`` go on; the other three are final."""
+"""``queued`` and ``running`` are open states; the other three are final."""
 
 OPEN_STATES: tuple[RunState, ...] = ("queued", "running")
+"""The states of a run that has not ended."""
 
 EventKind = Literal["state", "step", "validation", "checkpoint", "warning", "log", "error"]
 
 
 class Event(BaseModel):
-    """Something that happened in a run. The same on every backend.
+    """Something that happened in a run. Kinds and data are the same on every backend.
 
-    Kinds and their data:
-
-    - ``state``: ``state``, and ``reason`` when it is not plain.
+    - ``state``: ``state``, and ``reason`` where there is one.
     - ``step``: ``step``, ``steps``, ``epoch``, ``loss``, ``learning_rate``, ``grad_norm``, ``tokens``, ``seconds``, …
-      Of reinforcement also ``reward``, ``reward_std``, ``reward_parts``, ``no_signal_share``, ``completion_length``,
-      ``truncated_share``, ``repetition``, ``entropy``, ``kl``, ``clip_share``, ``grader_errors``,
-      ``sampler_difference``, ``sampler_ratio``, as far as the place says them.
-    - ``validation``: ``step``, ``loss``, …; of reinforcement ``reward`` and more, and no ``loss``.
-    - ``checkpoint``: ``step``, from which the run could now go on.
-    - ``warning``, ``log``, ``error``: ``message``, and what belongs to it.
+      Reinforcement fine-tuning adds ``reward``, ``reward_std``, ``reward_parts``, ``no_signal_share``,
+      ``completion_length``, ``truncated_share``, ``repetition``, ``entropy``, ``kl``, ``clip_share``,
+      ``grader_errors``, ``sampler_difference`` and ``sampler_ratio``, where the backend reports them.
+    - ``validation``: ``step``, ``loss``, …; for reinforcement fine-tuning ``reward`` and others, and no ``loss``.
+    - ``checkpoint``: ``step``, from which the run can be resumed.
+    - ``warning``, ``log``, ``error``: ``message``, and details.
     """
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     seq: int
-    """Number of the event, rising in the order of the store."""
+    """Number of the event. Rises in the order in which the store received events."""
     at: float
-    """When, in Unix seconds."""
+    """Time of the event in Unix seconds."""
     kind: EventKind
     data: dict[str, Any] = Field(default_factory=dict)
 
 
 class RunRecord(BaseModel):
-    """A run as the store holds it. Never holds a secret."""
+    """A run as the store holds it. It never contains a secret."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -50,7 +49,7 @@ class RunRecord(BaseModel):
     backend: str
     """Name of the backend, e.g. ``"local"``."""
     model: str
-    """The base model, as the backend calls it."""
+    """The base model, under its name on the backend."""
     state: RunState = "queued"
     created_at: float
     """Unix seconds."""
@@ -62,8 +61,9 @@ class RunRecord(BaseModel):
     rows: int
     data_fingerprint: str
     handle: dict[str, Any] = Field(default_factory=dict)
-    """What the backend needs to find its job again: a process, a job id."""
+    """What the backend needs to find its job: a process id or a job id. Each backend has its own fields; those of
+    hosted backends are :class:`~ftkit.backends.hosted.job_handle.JobHandle`."""
     summary: dict[str, Any] = Field(default_factory=dict)
-    """What came out, once it succeeded."""
+    """The results of a run that succeeded."""
     error: str | None = None
-    """Why it failed, in a sentence."""
+    """Why the run failed, in one sentence."""

@@ -1,10 +1,12 @@
-"""The durable store of runs: one SQLite file, written by whoever has something to say."""
+"""The durable store of runs: one SQLite file that any process may read and write."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from ftkit.files import home
 from ftkit.store.database import Database
 from ftkit.store.record import Event, EventKind, RunRecord, RunState
 
-__all__ = ["Store"]
+__all__ = ["RunTransaction", "Store"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -21,34 +23,113 @@ CREATE TABLE IF NOT EXISTS runs (
 );
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
-    at REAL NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL
+    at REAL NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL, source_id TEXT
 );
 CREATE INDEX IF NOT EXISTS events_of_run ON events (run_id, seq);
+CREATE UNIQUE INDEX IF NOT EXISTS events_by_source ON events (run_id, source_id);
+CREATE TABLE IF NOT EXISTS trackers (
+    run_id TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE, name TEXT NOT NULL, position INTEGER NOT NULL,
+    ended_at INTEGER, PRIMARY KEY (run_id, name)
+);
 """
-_VERSION = 1
+_MIGRATIONS = {2: "ALTER TABLE events ADD COLUMN source_id TEXT"}
+_VERSION = 2
+
+
+class RunTransaction:
+    """Reads and writes of one run that the store commits together, or not at all.
+
+    No other process writes to the store meanwhile, so what is read here is still true when the changes are written.
+    See :meth:`Store.transaction`.
+
+    Attributes:
+        record: the run as it is now, with the changes of this transaction.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, record: RunRecord) -> None:
+        self._connection = connection
+        self.record = record
+
+    def update(self, *, reason: str | None = None, **changes: Any) -> RunRecord:
+        """Change fields of the run. A change of its state is also added as an event.
+
+        Args:
+            reason: the reason of a change of state, for the event.
+            **changes: new values by field of :class:`RunRecord`.
+
+        Returns:
+            The changed record.
+        """
+        before = self.record
+        self.record = RunRecord.model_validate(before.model_dump() | changes)
+        self._connection.execute(
+            "UPDATE runs SET state = ?, record = ? WHERE id = ?",
+            (self.record.state, self.record.model_dump_json(), self.record.id),
+        )
+        if self.record.state != before.state:
+            self.append("state", {"state": self.record.state} | ({"reason": reason} if reason else {}))
+        return self.record
+
+    def append(self, kind: EventKind, data: dict[str, Any], *, source_id: str | None = None) -> bool:
+        """Add an event to the run.
+
+        Args:
+            kind: the kind of event.
+            data: its data, see :class:`Event`.
+            source_id: the event's id at the host that reported it. An event whose id the run already has is not added
+                again, whichever process reads it.
+
+        Returns:
+            Whether the event was added.
+        """
+        added = self._connection.execute(
+            "INSERT INTO events (run_id, at, kind, data, source_id) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (run_id, source_id) DO NOTHING",
+            (self.record.id, time.time(), kind, json.dumps(data, ensure_ascii=False), source_id),
+        )
+        return added.rowcount > 0
+
+    def events(self) -> list[Event]:
+        """Read the events of the run.
+
+        Returns:
+            All of them, oldest first.
+        """
+        return _events(self._connection, self.record.id, 0)
 
 
 class Store:
     """Runs and their events. Safe to use from several processes at once.
 
     Args:
-        folder: where ``runs.sqlite3`` and the runs' folders lie; ftkit's home by default.
+        folder: the folder of ``runs.sqlite3`` and of the runs' folders; ftkit's home by default.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = home() if folder is None else folder
         self.path = self.folder / "runs.sqlite3"
-        self._connection = Database(self.path, _SCHEMA, _VERSION, holds="runs").connection
+        self._connection = Database(self.path, _SCHEMA, _VERSION, holds="runs", migrations=_MIGRATIONS).connection
 
     def run_folder(self, run_id: str) -> Path:
-        """The folder of a run's files: its job, log and model."""
+        """Return the folder of a run's files: its job, log and model.
+
+        Args:
+            run_id: id of the run.
+
+        Returns:
+            The folder, which may not exist yet.
+        """
         return self.folder / "runs" / run_id
 
-    def create(self, record: RunRecord) -> None:
+    def create(self, record: RunRecord, *, trackers: Sequence[str] = ()) -> None:
         """Add a new run.
 
+        Args:
+            record: the run.
+            trackers: names of the trackers that receive its events.
+
         Raises:
-            RunError: the id is taken.
+            RunError: there is a run with this id already.
         """
         with self._connection() as connection:
             try:
@@ -58,83 +139,186 @@ class Store:
                 )
             except sqlite3.IntegrityError:
                 raise RunError(f"there is a run {record.id!r} already") from None
-            self._add(connection, record.id, "state", {"state": record.state})
+            RunTransaction(connection, record).append("state", {"state": record.state})
+            connection.executemany(
+                "INSERT INTO trackers (run_id, name, position) VALUES (?, ?, -1)",
+                [(record.id, name) for name in dict.fromkeys(trackers)],
+            )
 
     def get(self, run_id: str) -> RunRecord:
-        """The run of that id, or the only one whose id begins so.
+        """Return a run.
+
+        Args:
+            run_id: its id, or a prefix that only one run's id has.
+
+        Returns:
+            The record.
 
         Raises:
-            RunNotFoundError: there is none, or several begin so.
+            RunNotFoundError: no run has the id, or several runs have the prefix.
         """
         with self._connection() as connection:
             row = connection.execute("SELECT record FROM runs WHERE id = ?", (run_id,)).fetchone()
             if row is None and run_id:
-                begins = connection.execute(
+                matches = connection.execute(
                     "SELECT record FROM runs WHERE substr(id, 1, ?) = ?", (len(run_id), run_id)
                 ).fetchall()
-                if len(begins) > 1:
-                    raise RunNotFoundError(f"{len(begins)} runs begin with {run_id!r}; give more of the id")
-                row = begins[0] if begins else None
+                if len(matches) > 1:
+                    raise RunNotFoundError(f"{len(matches)} runs begin with {run_id!r}; give more of the id")
+                row = matches[0] if matches else None
         if row is None:
             raise RunNotFoundError(f"no run {run_id!r} in {self.path}; `ftkit runs` lists them")
         return RunRecord.model_validate_json(row[0])
 
     def all(self) -> list[RunRecord]:
-        """All runs, newest first."""
+        """List all runs.
+
+        Returns:
+            Their records, newest first.
+        """
         with self._connection() as connection:
             rows = connection.execute("SELECT record FROM runs ORDER BY created_at DESC, id").fetchall()
         return [RunRecord.model_validate_json(row[0]) for row in rows]
 
-    def update(
-        self, run_id: str, *, expect: tuple[RunState, ...] | None = None, reason: str | None = None, **changes: Any
-    ) -> RunRecord:
-        """Change fields of a run; a change of state becomes an event too.
+    @contextlib.contextmanager
+    def transaction(self, run_id: str) -> Iterator[RunTransaction]:
+        """Read and change one run in a single transaction. An exception inside rolls everything back.
 
         Args:
-            expect: do nothing unless the run is in one of these states, so that two who end a run don't both do.
-            reason: goes into the event.
+            run_id: id of the run.
 
-        Returns:
-            The record as it is now.
+        Yields:
+            The run, to be read and changed.
+
+        Raises:
+            RunNotFoundError: there is no such run.
         """
         with self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             row = connection.execute("SELECT record FROM runs WHERE id = ?", (run_id,)).fetchone()
             if row is None:
                 raise RunNotFoundError(f"no run {run_id!r} in {self.path}")
-            record = RunRecord.model_validate_json(row[0])
-            if expect is not None and record.state not in expect:
-                return record
-            changed = RunRecord.model_validate(record.model_dump() | changes)
-            connection.execute(
-                "UPDATE runs SET state = ?, record = ? WHERE id = ?", (changed.state, changed.model_dump_json(), run_id)
-            )
-            if changed.state != record.state:
-                data = {"state": changed.state} | ({"reason": reason} if reason else {})
-                self._add(connection, run_id, "state", data)
-        return changed
+            yield RunTransaction(connection, RunRecord.model_validate_json(row[0]))
+
+    def update(
+        self, run_id: str, *, expect: tuple[RunState, ...] | None = None, reason: str | None = None, **changes: Any
+    ) -> RunRecord:
+        """Change fields of a run. A change of its state is also added as an event.
+
+        Args:
+            run_id: id of the run.
+            expect: states in which the run is changed; in another state nothing happens. Of two processes that end a
+                run, only the first one changes it.
+            reason: the reason of a change of state, for the event.
+            **changes: new values by field of :class:`RunRecord`.
+
+        Returns:
+            The record as it is now.
+        """
+        with self.transaction(run_id) as run:
+            if expect is not None and run.record.state not in expect:
+                return run.record
+            return run.update(reason=reason, **changes)
 
     def append(self, run_id: str, kind: EventKind, data: dict[str, Any]) -> None:
-        """Add an event to a run."""
+        """Add an event to a run.
+
+        Args:
+            run_id: id of the run.
+            kind: the kind of event.
+            data: its data, see :class:`Event`.
+        """
         with self._connection() as connection:
-            self._add(connection, run_id, kind, data)
+            connection.execute(
+                "INSERT INTO events (run_id, at, kind, data) VALUES (?, ?, ?, ?)",
+                (run_id, time.time(), kind, json.dumps(data, ensure_ascii=False)),
+            )
 
     def events(self, run_id: str, after: int = 0) -> list[Event]:
-        """The run's events whose ``seq`` is above ``after``, oldest first."""
+        """Read the events of a run.
+
+        Args:
+            run_id: id of the run.
+            after: return only events whose ``seq`` is above this.
+
+        Returns:
+            The events, oldest first.
+        """
+        with self._connection() as connection:
+            return _events(connection, run_id, after)
+
+    def source_ids(self, run_id: str) -> set[str]:
+        """Return the ids under which a host reported the events that the run already has.
+
+        Args:
+            run_id: id of the run.
+
+        Returns:
+            The ids; empty for local runs.
+        """
         with self._connection() as connection:
             rows = connection.execute(
-                "SELECT seq, at, kind, data FROM events WHERE run_id = ? AND seq > ? ORDER BY seq", (run_id, after)
+                "SELECT source_id FROM events WHERE run_id = ? AND source_id IS NOT NULL", (run_id,)
             ).fetchall()
-        return [Event(seq=seq, at=at, kind=kind, data=json.loads(data)) for seq, at, kind, data in rows]
+        return {row[0] for row in rows}
+
+    def last_seq(self, run_id: str) -> int:
+        """Return the number of a run's last event.
+
+        Args:
+            run_id: id of the run.
+
+        Returns:
+            Its ``seq``; 0 if the run has no events.
+        """
+        with self._connection() as connection:
+            return int(
+                connection.execute("SELECT coalesce(max(seq), 0) FROM events WHERE run_id = ?", (run_id,)).fetchone()[0]
+            )
+
+    def tracker_positions(self, run_id: str) -> dict[str, tuple[int, int | None]]:
+        """Return how far the trackers of a run have come.
+
+        Args:
+            run_id: id of the run.
+
+        Returns:
+            By the tracker's name, the ``seq`` of the last event that it received (0: only the start, -1: nothing), and
+            the ``seq`` after which it received the end of the run, or None.
+        """
+        with self._connection() as connection:
+            rows = connection.execute(
+                "SELECT name, position, ended_at FROM trackers WHERE run_id = ? ORDER BY rowid", (run_id,)
+            ).fetchall()
+        return {name: (position, ended_at) for name, position, ended_at in rows}
+
+    def set_tracker_position(self, run_id: str, name: str, seq: int, ended_at: int | None) -> None:
+        """Store how far a tracker of a run has come.
+
+        Args:
+            run_id: id of the run.
+            name: name of the tracker.
+            seq: ``seq`` of the last event that it received.
+            ended_at: ``seq`` after which it received the end of the run.
+        """
+        with self._connection() as connection:
+            connection.execute(
+                "UPDATE trackers SET position = ?, ended_at = ? WHERE run_id = ? AND name = ?",
+                (seq, ended_at, run_id, name),
+            )
 
     def delete(self, run_id: str) -> None:
-        """Forget a run and its events; its folder is the caller's matter."""
+        """Delete a run and its events. Its folder is left to the caller.
+
+        Args:
+            run_id: id of the run.
+        """
         with self._connection() as connection:
             connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
-    @staticmethod
-    def _add(connection: sqlite3.Connection, run_id: str, kind: EventKind, data: dict[str, Any]) -> None:
-        connection.execute(
-            "INSERT INTO events (run_id, at, kind, data) VALUES (?, ?, ?, ?)",
-            (run_id, time.time(), kind, json.dumps(data, ensure_ascii=False)),
-        )
+
+def _events(connection: sqlite3.Connection, run_id: str, after: int) -> list[Event]:
+    rows = connection.execute(
+        "SELECT seq, at, kind, data FROM events WHERE run_id = ? AND seq > ? ORDER BY seq", (run_id, after)
+    ).fetchall()
+    return [Event(seq=seq, at=at, kind=kind, data=json.loads(data)) for seq, at, kind, data in rows]

@@ -7,19 +7,19 @@ import pytest
 
 import ftkit as ft
 from ftkit.backends import registry
-from ftkit.backends.hosted import Patience
+from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.backends.openai_jobs import OpenAIJobs
 
 from .openai_host import OpenAIFake
 from .serving import serving
 
-QUICK = Patience(poll_s=(0.0, 0.0), settle_s=0.0, sleep=lambda seconds: None)
+QUICK = RetryPolicy(poll_s=(0.0, 0.0), settle_s=0.0, sleep=lambda seconds: None)
 """Waits are counted and not waited."""
 
 
 @pytest.fixture(autouse=True)
 def _no_backend_of_another_test() -> None:
-    registry._make.cache_clear()
+    registry._create.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def openai_fake(home: Path) -> Iterator[OpenAIFake]:
 
 @pytest.fixture
 def openai_jobs(openai_fake: OpenAIFake) -> OpenAIJobs:
-    return OpenAIJobs("gpt-4.1-mini", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, patience=QUICK)
+    return OpenAIJobs("gpt-4.1-mini", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, retry_policy=QUICK)
 
 
 @pytest.fixture

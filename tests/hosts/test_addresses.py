@@ -18,7 +18,7 @@ def own_server(openai_fake, monkeypatch):
     monkeypatch.delenv("FTKIT_CATALOG")
     monkeypatch.setattr("ftkit.runs.run._POLL_S", 0.0)
     name, url = "gpt-4.1-mini-2025-04-14", f"{openai_fake.url}/v1"
-    return OpenAIJobs(name, base_url=url, api_key=openai_fake.key, patience=QUICK)
+    return OpenAIJobs(name, base_url=url, api_key=openai_fake.key, retry_policy=QUICK)
 
 
 def test_a_model_called_as_openais_elsewhere_has_none_of_its_prices_dates_and_limits(own_server, notes, home):

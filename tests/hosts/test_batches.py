@@ -24,7 +24,7 @@ TUNED = "ft:gpt-4.1-mini-2025-04-14:acme::abc"
 @pytest.fixture
 def model(openai_fake, notes):
     openai_fake.answers = lambda text: "red" if text.endswith(("0", "2", "4")) else "blue"
-    where = OpenAIJobs(TUNED, base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, patience=QUICK)
+    where = OpenAIJobs(TUNED, base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, retry_policy=QUICK)
     return ft.Model(where, notes.task)
 
 
@@ -150,7 +150,7 @@ def test_a_crash_at_any_call_pays_for_nothing_twice(openai_fake, model, notes, s
 
     openai_fake.reply = reply
     dying: list[str] = []
-    sent = model._backend.answerer()._batches.sdk
+    sent = model._backend.answerer()._batch_host.sdk
     call = sent.call
 
     def crashing(doing, made):
@@ -193,8 +193,8 @@ def test_two_processes_do_not_send_the_same_batch(openai_fake, model, notes):
 def test_the_command_line_asks_by_batch(openai_fake, notes, monkeypatch, tmp_path):
     monkeypatch.setenv("OPENAI_BASE_URL", f"{openai_fake.url}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", openai_fake.key)
-    monkeypatch.setattr("ftkit.backends.openai_jobs.backend.Patience", lambda: QUICK)
-    monkeypatch.setattr("ftkit.backends.hosted.backend.Patience", lambda: QUICK)
+    monkeypatch.setattr("ftkit.backends.hosted.backend.RetryPolicy", lambda: QUICK)
+    monkeypatch.setattr("ftkit.backends.hosted.backend.RetryPolicy", lambda: QUICK)
     openai_fake.answers = lambda text: "red"
     notes.task.to_yaml(tmp_path / "task.yaml")
     notes.write_openai(tmp_path / "rows.jsonl")

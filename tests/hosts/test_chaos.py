@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
-from typing import Any, get_args
+from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 
 import ftkit as ft
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.errors import FtkitError
-from ftkit.store import Store
+from ftkit.store import RunTransaction, Store
 
 from .conftest import QUICK
 from .openai_host import OpenAIFake
@@ -34,7 +36,7 @@ def _submit(where: OpenAIJobs, notes: ft.Dataset, known: set[str]) -> ft.Run | N
 
 def _settled(run: ft.Run, where: OpenAIJobs) -> ft.Run:
     for _ in range(40):
-        where.looks.forget()  # time passes
+        where.poll_schedule.reset()  # time passes
         again = ft.runs.get(run.id)
         again._backend = where
         if again.record.handle.get("job"):
@@ -49,23 +51,28 @@ def _settled(run: ft.Run, where: OpenAIJobs) -> ft.Run:
 
 def _go(fake: OpenAIFake, notes: ft.Dataset, seed: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(seed)
-    where = OpenAIJobs("gpt-4.1-mini", base_url=f"{fake.url}/v1", api_key=fake.key, patience=QUICK)
+    where = OpenAIJobs("gpt-4.1-mini", base_url=f"{fake.url}/v1", api_key=fake.key, retry_policy=QUICK)
 
     def fault(call: Call) -> Fault | None:
         return chance.choice(FAULTS) if chance.random() < 0.35 else None
 
     fake.fault = fault
-    real: Any = Store.update
+    real = Store.transaction
 
-    def update(store: Store, *arguments: Any, **changes: Any) -> Any:
-        if "handle" in changes and chance.random() < crashing[0]:
-            if chance.random() < 0.5:
-                real(store, *arguments, **changes)
+    @contextlib.contextmanager
+    def transaction(store: Store, run_id: str) -> Iterator[RunTransaction]:
+        """Crash now and then where the handle changes, before it is committed or after."""
+        with real(store, run_id) as run:
+            before = run.record.handle
+            yield run
+            crash = run.record.handle != before and chance.random() < crashing[0]
+            if crash and chance.random() < 0.5:
+                raise Crash
+        if crash:
             raise Crash
-        return real(store, *arguments, **changes)
 
     crashing = [0.0]
-    monkeypatch.setattr(Store, "update", update)
+    monkeypatch.setattr(Store, "transaction", transaction)
     runs = []
     known: set[str] = set()
     for number in range(count):

@@ -9,7 +9,7 @@ import pytest
 
 import ftkit as ft
 from ftkit.backends.fireworks import Fireworks
-from ftkit.backends.hosted import HostedBackend
+from ftkit.backends.hosted.backend import HostedBackend
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.errors import ConfigError, HostError, RefusedError
 
@@ -28,7 +28,7 @@ def place(request, home, monkeypatch):
     fake: Fake = FireworksFake() if request.param == "fireworks" else OpenAIFake()
     fake.provider, fake.spec = request.param, None
     with serving(fake):
-        options: dict[str, Any] = {"api_key": fake.key, "patience": QUICK}
+        options: dict[str, Any] = {"api_key": fake.key, "retry_policy": QUICK}
         if isinstance(fake, FireworksFake):
             yield fake, Fireworks("qwen3-8b", account="acme", base_url=fake.url, **options)
         else:
@@ -80,7 +80,7 @@ def test_where_the_host_says_nothing_the_catalogue_decides(
     if where.name == "fireworks":  # whose prices are in the catalogue
         assert ft.train(ft.SFT(epochs=1), notes, backend=where, max_cost=2.0).wait(progress=False).state == "succeeded"
         return
-    with pytest.raises(RefusedError, match="the catalogue has none, and of the host's own word: "):
+    with pytest.raises(RefusedError, match="the catalogue has none, and the host's own estimate is missing: "):
         ft.train(ft.SFT(epochs=1), notes, backend=where, max_cost=2.0)
     assert (fake.jobs, _left(fake)) == ({}, {})
     assert ft.train(ft.SFT(epochs=1), notes, backend=where).wait(progress=False).state == "succeeded"
@@ -93,7 +93,7 @@ def test_what_no_recipe_says_goes_along_and_is_kept_with_the_run(
         "method": {"supervised": {"hyperparameters": {"learning_rate_multiplier": 0.5}}},
         "trainingType": "Standard",
     }
-    told: dict[str, Any] = {"base_url": f"{openai_fake.url}/v1", "api_key": openai_fake.key, "patience": QUICK}
+    told: dict[str, Any] = {"base_url": f"{openai_fake.url}/v1", "api_key": openai_fake.key, "retry_policy": QUICK}
     openai_fake.fault = lambda call: "503_text"
     with pytest.raises(HostError):
         ft.train(ft.SFT(epochs=2), notes, backend=OpenAIJobs("gpt-4.1-mini", extra=more, **told))

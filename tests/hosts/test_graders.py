@@ -28,7 +28,7 @@ EMBEDDER = "openai:text-embedding-3-large"
 def embedder(openai_fake: OpenAIFake, monkeypatch: pytest.MonkeyPatch) -> OpenAIFake:
     monkeypatch.setenv("OPENAI_BASE_URL", f"{openai_fake.url}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", openai_fake.key)
-    registry.backend_of(EMBEDDER).patience = QUICK  # type: ignore[attr-defined]
+    registry.backend_of(EMBEDDER).retry_policy = QUICK  # type: ignore[attr-defined]
     return openai_fake
 
 
@@ -61,7 +61,7 @@ def test_failures_that_pass_are_tried_again_and_a_text_too_long_is_counted(embed
 def test_a_host_that_is_down_is_counted_and_one_that_refuses_is_told(embedder: OpenAIFake) -> None:
     embedder.fault = lambda call: "500_before"
     impatient = type(QUICK)(budget_s=0.0, sleep=lambda seconds: None)
-    registry.backend_of(EMBEDDER).patience = impatient  # type: ignore[attr-defined]
+    registry.backend_of(EMBEDDER).retry_policy = impatient  # type: ignore[attr-defined]
     found = ft.grade(COSINE, [{"wanted": "a"}] * 2, ["a", "b"], embedder=EMBEDDER)
     assert found.errors == {"model_grader_server_error": 2}
     embedder.fault = lambda call: None

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import ftkit as ft
 from ftkit.backends import registry
 from ftkit.backends.fireworks import Fireworks
-from ftkit.backends.hosted import HostedBackend
+from ftkit.backends.hosted.backend import HostedBackend
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.backends.openai_jobs.azure_deployment import deploy
 from ftkit.backends.openai_jobs.job_import import import_job, tuned_models
@@ -30,7 +30,7 @@ FAKES = {"openai": OpenAIFake, "together": TogetherFake, "fireworks": FireworksF
 
 
 def _backend(place: str, fake: Fake) -> HostedBackend:
-    given = {"api_key": fake.key, "patience": QUICK}
+    given = {"api_key": fake.key, "retry_policy": QUICK}
     if place == "openai":
         return OpenAIJobs("gpt-4.1-mini", base_url=f"{fake.url}/v1", **given)
     if place == "together":
@@ -101,8 +101,8 @@ def test_a_key_is_in_no_error_log_event_or_file(place, fault, notes, home, tmp_p
 def test_no_command_shows_a_key(openai_fake, openai_jobs, notes, monkeypatch, tmp_path, fault):
     monkeypatch.setenv("OPENAI_BASE_URL", f"{openai_fake.url}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", openai_fake.key)
-    monkeypatch.setattr("ftkit.backends.hosted.backend.Patience", lambda: QUICK)
-    registry._make.cache_clear()
+    monkeypatch.setattr("ftkit.backends.hosted.backend.RetryPolicy", lambda: QUICK)
+    registry._create.cache_clear()
     openai_fake.answers = lambda text: "red"
     notes.task.to_yaml(tmp_path / "task.yaml")
     (tmp_path / "rows.jsonl").write_text('{"text": "a", "team": "red"}\n' * 12)
@@ -129,7 +129,7 @@ def test_no_command_shows_a_key(openai_fake, openai_jobs, notes, monkeypatch, tm
     for file in tmp_path.rglob("*"):
         if file.is_file() and "models" not in file.parts:
             assert openai_fake.key.encode() not in file.read_bytes(), file
-    registry._make.cache_clear()
+    registry._create.cache_clear()
 
 
 def test_the_token_for_azures_control_plane_is_told_to_nobody(home):

@@ -81,7 +81,7 @@ def test_together_takes_what_its_own_client_sends_and_we_send_the_same(home, not
         assert [one.id for one in client.fine_tuning.list().data] == [job.id]
         theirs = _sent(fake, "/v1/fine-tunes"), _forms(fake, "/v1/files")
         fake.calls.clear()
-        where = Together("Qwen/Qwen3.5-9B", base_url=fake.url, api_key=fake.key, patience=QUICK)
+        where = Together("Qwen/Qwen3.5-9B", base_url=fake.url, api_key=fake.key, retry_policy=QUICK)
         recipe = ft.SFT(epochs=2, lr_scheduler_type="cosine", max_length=512, adapter=ft.LoRA(rank=8))
         ft.train(recipe, notes.filter(lambda row: True), backend=where)
         ours = _sent(fake, "/v1/fine-tunes"), _forms(fake, "/v1/files")
@@ -111,7 +111,7 @@ def test_fireworks_takes_what_its_own_client_sends_and_we_send_the_same(home, no
         assert set(urls) == {"adapter_config.json", "adapter_model.safetensors"}
         theirs = {path: _sent(fake, f"/v1/accounts/acme/{path}") for path in ("datasets", "supervisedFineTuningJobs")}
         fake.calls.clear()
-        where = Fireworks("qwen3-8b", account="acme", base_url=fake.url, api_key=fake.key, patience=QUICK)
+        where = Fireworks("qwen3-8b", account="acme", base_url=fake.url, api_key=fake.key, retry_policy=QUICK)
         recipe = ft.SFT(epochs=2, lr_scheduler_type="cosine", max_length=512, adapter=ft.LoRA(rank=8))
         ft.train(recipe, notes, backend=where)
         for path, sent in theirs.items():

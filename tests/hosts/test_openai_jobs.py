@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 import ftkit as ft
 from ftkit.backends import Backend, registry
-from ftkit.backends.hosted.price_quote import quote
+from ftkit.backends.hosted.quote import quote
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.backends.openai_jobs.azure_deployment import deploy
-from ftkit.backends.openai_jobs.events import of_results
+from ftkit.backends.openai_jobs.events import parse_result_file
 from ftkit.catalog import load_catalog
 from ftkit.cli.app import app
 from ftkit.errors import (
@@ -66,7 +66,7 @@ def test_a_run_there_has_the_life_of_a_run_here(openai_fake, openai_jobs, notes)
 
 def test_result_files_tell_the_steps_where_events_do_not(openai_fake, openai_jobs, notes):
     where = OpenAIJobs(
-        "m", profile="litellm", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, patience=QUICK
+        "m", profile="litellm", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, retry_policy=QUICK
     )
     run = ft.train(ft.SFT(), notes, backend=where).wait(progress=False)
     steps = [(step["step"], step["loss"], step["token_accuracy"]) for step in run.metrics]
@@ -84,7 +84,7 @@ def test_result_files_tell_the_steps_where_events_do_not(openai_fake, openai_job
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"step,train_loss\n", b"step,train_loss\nx,y\n", b"\xff" * 9])
 def test_a_result_file_that_says_nothing_has_no_steps(content):
-    assert list(of_results(content)) == []
+    assert list(parse_result_file(content)) == []
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_result_file_that_says_nothing_has_no_steps(content):
     ],
 )
 def test_the_token_accuracy_of_a_look_is_that_beside_its_loss(columns, accuracy):
-    _, look = of_results(f"step,train_loss,{columns}\n3,1.0,2.0,0.5\n".encode())
+    _, look = parse_result_file(f"step,train_loss,{columns}\n3,1.0,2.0,0.5\n".encode())
     assert look.data == {"step": 3, "loss": 2.0} | ({} if accuracy is None else {"token_accuracy": accuracy})
 
 
@@ -112,9 +112,9 @@ def test_files_with_the_same_rows_are_sent_once(openai_fake, openai_jobs, notes)
 def test_a_run_is_found_again_by_another_process(openai_fake, notes, monkeypatch, home):
     monkeypatch.setenv("OPENAI_BASE_URL", f"{openai_fake.url}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", openai_fake.key)
-    run = ft.train(ft.SFT(), notes, backend=OpenAIJobs("gpt-4.1-mini", patience=QUICK))
+    run = ft.train(ft.SFT(), notes, backend=OpenAIJobs("gpt-4.1-mini", retry_policy=QUICK))
     again = ft.runs.get(run.id)
-    again._backend = OpenAIJobs("gpt-4.1-mini", patience=QUICK)
+    again._backend = OpenAIJobs("gpt-4.1-mini", retry_policy=QUICK)
     assert again.wait(progress=False).state == "succeeded"
     assert again.model.name == f"openai:{again.record.summary['tuned_model']}"
     assert again.model.task.fingerprint == notes.task.fingerprint
@@ -146,7 +146,7 @@ def test_a_run_rests_and_goes_on(openai_fake, openai_jobs, notes, monkeypatch):
     (job,) = openai_fake.jobs.values()
     assert job["status"] == "paused"
     assert run.state == "running"
-    openai_jobs.looks.forget()
+    openai_jobs.poll_schedule.reset()
     assert run.state == "running"
     assert job["status"] == "paused"
     assert run.resume().wait(progress=False).state == "succeeded"
@@ -205,7 +205,7 @@ def test_azure_gets_a_byte_order_mark_and_waits_for_the_file(openai_fake, notes)
     openai_fake.file_status = ["pending", "running", "processed"]
     where = OpenAIJobs(
         "gpt-4.1-mini", profile="azure", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key,
-        extra={"trainingType": "GlobalStandard"}, patience=QUICK,
+        extra={"trainingType": "GlobalStandard"}, retry_policy=QUICK,
     )  # fmt: skip
     assert ft.train(ft.SFT(), notes, backend=where).wait(progress=False).state == "succeeded"
     (job,) = openai_fake.jobs.values()
@@ -234,7 +234,7 @@ def test_hosts_without_metadata_carry_the_key_in_the_suffix(openai_fake, notes):
     openai_fake.filters = False
     where = OpenAIJobs(
         "meta-llama/Llama-3.1-8B-Instruct", profile="nebius", base_url=f"{openai_fake.url}/v1",
-        api_key=openai_fake.key, patience=QUICK,
+        api_key=openai_fake.key, retry_policy=QUICK,
     )  # fmt: skip
     lost = iter(["drop_after"])
     openai_fake.fault = lambda call: next(lost, None) if _creates(call) else None
@@ -265,7 +265,7 @@ def test_answers_are_typed_priced_and_held_to_the_schema(openai_fake, home):
         "ft:gpt-4.1-mini-2025-04-14:acme::abc",
         base_url=f"{openai_fake.url}/v1",
         api_key=openai_fake.key,
-        patience=QUICK,
+        retry_policy=QUICK,
     )
     model = ft.Model(where, task)
     busy = iter(["429", "drop_before", "500_before"])
@@ -316,7 +316,7 @@ def test_answers_come_on_the_event_loop_without_a_thread_a_call(openai_fake, ope
     def refuse(*arguments, **options):
         raise AssertionError("a thread was wanted")
 
-    monkeypatch.setattr("ftkit.backends.openai_jobs.answerer.ThreadPoolExecutor", refuse)
+    monkeypatch.setattr("ftkit.backends.hosted.concurrency.ThreadPoolExecutor", refuse)
     at_once, most = [0], [0]
 
     def answer(text):
@@ -347,14 +347,14 @@ def test_answers_come_on_the_event_loop_without_a_thread_a_call(openai_fake, ope
 
 def test_one_wrong_key_ends_all_on_the_event_loop_and_is_told_to_nobody(openai_fake, notes):
     wrong = "wrong-key-1234567890"
-    where = OpenAIJobs("gpt-4.1-mini", base_url=f"{openai_fake.url}/v1", api_key=wrong, patience=QUICK)
+    where = OpenAIJobs("gpt-4.1-mini", base_url=f"{openai_fake.url}/v1", api_key=wrong, retry_policy=QUICK)
     model = ft.Model(where, notes.task)
     with pytest.raises(ModelError, match="401") as caught:
         asyncio.run(model.apredict_many([{"text": str(number)} for number in range(20)]))
     told = (caught.value, caught.value.__cause__, caught.value.__context__)
     assert wrong not in "".join(map(repr, told))
     openai_fake.fault = lambda call: "500_before"  # whose body repeats the key
-    where = OpenAIJobs("gpt-4.1-mini", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, patience=QUICK)
+    where = OpenAIJobs("gpt-4.1-mini", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, retry_policy=QUICK)
     with pytest.raises(ModelError, match="500") as caught:
         asyncio.run(ft.Model(where, notes.task).apredict(text="x"))
     told = (caught.value, caught.value.__cause__, caught.value.__context__)
@@ -492,7 +492,7 @@ def test_an_accounts_jobs_come_home(openai_fake, openai_jobs, notes, tmp_path, m
 def test_runs_are_listed_without_the_key_too(openai_fake, openai_jobs, notes, monkeypatch):
     run = ft.train(ft.SFT(), notes, backend=openai_jobs)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    registry._make.cache_clear()
+    registry._create.cache_clear()
     listed = CliRunner().invoke(app, ["runs"])
     assert listed.exit_code == 0
     assert run.id in listed.stdout

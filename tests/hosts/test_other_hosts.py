@@ -26,13 +26,13 @@ def _no_waiting(monkeypatch):
 @pytest.fixture
 def together(home):
     with serving(TogetherFake()) as fake:
-        yield fake, Together("Qwen/Qwen3.5-9B", base_url=f"{fake.url}/v1", api_key=fake.key, patience=QUICK)
+        yield fake, Together("Qwen/Qwen3.5-9B", base_url=f"{fake.url}/v1", api_key=fake.key, retry_policy=QUICK)
 
 
 @pytest.fixture
 def fireworks(home):
     with serving(FireworksFake()) as fake:
-        yield fake, Fireworks("qwen3-8b", account="acme", base_url=fake.url, api_key=fake.key, patience=QUICK)
+        yield fake, Fireworks("qwen3-8b", account="acme", base_url=fake.url, api_key=fake.key, retry_policy=QUICK)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_what_the_account_may_not_spend_is_refused_before_the_job(together, note
     assert ft.train(ft.SFT(), notes, backend=where).wait(progress=False).state == "succeeded"
 
 
-def test_ranks_above_the_models_limit_are_refused(together, notes):
+def test_ranks_above_the_models_limit_are_refusal_error(together, notes):
     with pytest.raises(RefusedError, match="up to rank 64"):
         ft.train(ft.SFT(adapter=ft.LoRA(rank=128)), notes, backend=together[1])
 
@@ -131,7 +131,7 @@ def test_what_was_stopped_goes_on_at_fireworks_and_not_at_together(fireworks, to
     assert run.resume().wait(progress=False).state == "succeeded"
     assert len(fake.jobs) == 1
     run = ft.train(ft.SFT(), notes, backend=together[1]).cancel()
-    with pytest.raises(RunError, match="does not resume jobs"):
+    with pytest.raises(RunError, match="cannot resume jobs"):
         run.resume()
     assert run.state == "cancelled"
 

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ftkit as ft
-from ftkit.backends.hosted.errors import refused
+from ftkit.backends.hosted.host_errors import refusal_error
 from ftkit.cli.app import app
 from ftkit.errors import HostError, ModelError, RunFailedError
 
@@ -70,8 +70,10 @@ def test_a_file_the_host_finds_at_fault_says_why(openai_fake, notes):
     from .conftest import QUICK
 
     openai_fake.file_status = ["pending", "error"]
-    where = OpenAIJobs("m", profile="azure", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, patience=QUICK)
-    with pytest.raises(HostError, match=r"refused the training file: error\. Mend the rows"):
+    where = OpenAIJobs(
+        "m", profile="azure", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, retry_policy=QUICK
+    )
+    with pytest.raises(HostError, match=r"refused the training file: error\. Fix the rows"):
         ft.train(ft.SFT(), notes, backend=where)
     assert openai_fake.files == {}
 
@@ -116,7 +118,7 @@ def test_a_question_that_is_filtered_is_its_own_answer_and_a_missing_model_ends_
 
 @pytest.mark.parametrize("body", [b"<html>no</html>", "no", None, ["no"], {"error": "no"}, {"detail": "no"}, 3])
 def test_a_refusal_in_any_form_is_an_error_with_its_status(body):
-    error = refused("asking", 503, body, {}, host="h", secret="no-key")
+    error = refusal_error("asking", 503, body, {}, host="h", secret="no-key")
     assert "503" in str(error)
     assert error.passing
 

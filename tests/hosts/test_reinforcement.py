@@ -11,7 +11,7 @@ import pytest
 import ftkit as ft
 from ftkit.backends.fireworks import Fireworks
 from ftkit.backends.openai_jobs import OpenAIJobs
-from ftkit.backends.openai_jobs.events import of_results
+from ftkit.backends.openai_jobs.events import parse_result_file
 from ftkit.backends.together import Together
 from ftkit.errors import ConfigError, DataError, HostError, RefusedError
 from ftkit.training.recipe_check import check_recipe
@@ -37,7 +37,7 @@ def split(notes: ft.Dataset) -> tuple[ft.Dataset, ft.Dataset]:
 @pytest.fixture
 def azure(openai_fake: OpenAIFake) -> OpenAIJobs:
     base = f"{openai_fake.url}/v1"
-    return OpenAIJobs("a-model", profile="azure", base_url=base, api_key=openai_fake.key, patience=QUICK)
+    return OpenAIJobs("a-model", profile="azure", base_url=base, api_key=openai_fake.key, retry_policy=QUICK)
 
 
 def test_a_run_by_reward_has_the_life_of_a_run_here(
@@ -69,7 +69,7 @@ def test_a_run_by_reward_has_the_life_of_a_run_here(
 
 def test_rewards_in_a_result_file_are_steps_too() -> None:
     table = "step,train_mean_reward,full_valid_mean_reward,completion_tokens_mean,total_loss_sum\n"
-    found = list(of_results(f"{table}1,0.25,,40,0.5\n2,0.5,0.75,50,0.25\n".encode()))
+    found = list(parse_result_file(f"{table}1,0.25,,40,0.5\n2,0.5,0.75,50,0.25\n".encode()))
     assert [(event.kind, event.data) for event in found] == [
         ("step", {"step": 1, "reward": 0.25, "completion_length": 40.0, "loss": 0.5}),
         ("step", {"step": 2, "reward": 0.5, "completion_length": 50.0, "loss": 0.25, "full_valid_mean_reward": 0.75}),
@@ -114,9 +114,9 @@ def test_graders_that_a_host_does_not_take_are_refused_before_any_call(
 
 
 def test_names_of_models_are_the_hosts_own(azure: OpenAIJobs) -> None:
-    sent = azure.body(ft.RFT(grader=judge("azure:gpt-4.1")), 10, {"training": "f"}, "key")
+    sent = azure.request_body(ft.RFT(grader=judge("azure:gpt-4.1")), 10, {"training": "f"}, "key")
     assert sent["method"]["reinforcement"]["grader"]["model"] == "gpt-4.1"
-    tuned = azure.body(ft.RFT(grader=judge("ft:gpt-4.1:acme::x")), 10, {"training": "f"}, "key")
+    tuned = azure.request_body(ft.RFT(grader=judge("ft:gpt-4.1:acme::x")), 10, {"training": "f"}, "key")
     assert tuned["method"]["reinforcement"]["grader"]["model"] == "ft:gpt-4.1:acme::x"
 
 
@@ -129,12 +129,12 @@ def test_bedrock_rewards_by_a_function_of_the_users(
     openai_fake: OpenAIFake, split: tuple[ft.Dataset, ft.Dataset]
 ) -> None:
     base = f"{openai_fake.url}/v1"
-    bedrock = OpenAIJobs("qwen", profile="bedrock-mantle", base_url=base, api_key=openai_fake.key, patience=QUICK)
+    bedrock = OpenAIJobs("qwen", profile="bedrock-mantle", base_url=base, api_key=openai_fake.key, retry_policy=QUICK)
     with pytest.raises(RefusedError, match="Lambda function"):
         bedrock.check(ft.RFT(grader=RIGHT), split[0], None)
     with pytest.raises(RefusedError, match="takes rft, not sft"):
         bedrock.check(ft.SFT(), split[0], None)
-    sent = bedrock.body(ft.RFT(grader=ft.LambdaGrader(function=ARN)), 10, {"training": "f"}, "key")
+    sent = bedrock.request_body(ft.RFT(grader=ft.LambdaGrader(function=ARN)), 10, {"training": "f"}, "key")
     assert sent["method"]["reinforcement"]["grader"] == {"type": "lambda", "lambda": {"function": ARN}}
     assert "suffix" not in sent
     with pytest.raises(ConfigError, match="function"):
@@ -145,7 +145,7 @@ def test_bedrock_rewards_by_a_function_of_the_users(
 def fireworks(home: Path) -> Iterator[tuple[FireworksFake, Fireworks]]:
     with serving(FireworksFake()) as fake:
         assert isinstance(fake, FireworksFake)
-        yield fake, Fireworks("qwen3-8b", account="acme", api_key=fake.key, base_url=fake.url, patience=QUICK)
+        yield fake, Fireworks("qwen3-8b", account="acme", api_key=fake.key, base_url=fake.url, retry_policy=QUICK)
 
 
 def test_fireworks_rewards_by_an_evaluator_of_the_users(
@@ -181,7 +181,7 @@ def test_other_hosts_say_that_they_take_none(notes: ft.Dataset) -> None:
 
 def test_graders_of_hosts_run_nowhere_else() -> None:
     for grader in (ft.LambdaGrader(function=ARN), ft.EvaluatorGrader(evaluator="accounts/a/evaluators/e")):
-        with pytest.raises(ConfigError, match="runs it, and nobody else can"):
+        with pytest.raises(ConfigError, match="can run it; use a grader that runs here"):
             ft.grade(grader, [{}], ["x"])
 
 
@@ -196,7 +196,7 @@ def test_a_grader_is_tried_at_the_host(openai_fake: OpenAIFake, openai_jobs: Ope
         openai_jobs.validate_grader(ft.StringCheckGrader(name="refused", reference="x"))
     with pytest.raises(RefusedError, match="reward_model"):
         openai_jobs.run_grader(ft.RewardModelGrader(model="local:r"), {}, "x")
-    nebius = OpenAIJobs("m", profile="nebius", base_url=openai_fake.url, api_key="k", patience=QUICK)
+    nebius = OpenAIJobs("m", profile="nebius", base_url=openai_fake.url, api_key="k", retry_policy=QUICK)
     with pytest.raises(RefusedError, match="runs no grader"):
         nebius.validate_grader(RIGHT)
     openai_fake.key = "another"
@@ -206,14 +206,14 @@ def test_a_grader_is_tried_at_the_host(openai_fake: OpenAIFake, openai_jobs: Ope
 
 def test_what_hosts_alone_do_is_sent_there_and_refused_by_name_here(azure: OpenAIJobs, notes: ft.Dataset) -> None:
     recipe = ft.RFT(grader=RIGHT, compute_multiplier=0.5, reasoning_effort="low")
-    sent = azure.body(recipe, 10, {"training": "f"}, "key")["method"]["reinforcement"]["hyperparameters"]
+    sent = azure.request_body(recipe, 10, {"training": "f"}, "key")["method"]["reinforcement"]["hyperparameters"]
     assert (sent["compute_multiplier"], sent["reasoning_effort"]) == (0.5, "low")
-    with pytest.raises(RefusedError, match=r"compute_multiplier=0\.5: num_generations says") as caught:
+    with pytest.raises(RefusedError, match=r"compute_multiplier=0\.5: num_generations sets") as caught:
         check_recipe(recipe, "smollm2-135m", notes)
     assert caught.value.fields == ("compute_multiplier", "reasoning_effort")
     evaluator = ft.EvaluatorGrader(evaluator="accounts/acme/evaluators/team")
     fireworks = Fireworks("m", account="a", api_key="k")
-    thinking = fireworks.body(ft.RFT(grader=evaluator, reasoning_effort="low"), 10, {"training": "f"}, "key")
+    thinking = fireworks.request_body(ft.RFT(grader=evaluator, reasoning_effort="low"), 10, {"training": "f"}, "key")
     assert json.loads(thinking["inferenceParameters"]["extraBody"]) == {"reasoning_effort": "low"}
-    with pytest.raises(RefusedError, match=r"compute_multiplier=2\.0: num_generations says"):
+    with pytest.raises(RefusedError, match=r"compute_multiplier=2\.0: num_generations sets"):
         fireworks.check(ft.RFT(grader=evaluator, compute_multiplier=2.0), notes, None)

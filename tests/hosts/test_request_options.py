@@ -8,19 +8,19 @@ import time
 import pytest
 
 import ftkit as ft
-from ftkit.backends.hosted import Patience
+from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.errors import ConfigError
 from ftkit.evaluation import RequestOptions
 
-ONCE = Patience(budget_s=0.0)
+ONCE = RetryPolicy(budget_s=0.0)
 """The backend itself does not try again, so that every attempt is one of RequestOptions."""
 
 
 @pytest.fixture
 def hosted(openai_fake, notes):
     openai_fake.answers = lambda text: "red"
-    where = OpenAIJobs("gpt-4.1-mini", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, patience=ONCE)
+    where = OpenAIJobs("gpt-4.1-mini", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, retry_policy=ONCE)
     return ft.Model(where, notes.task)
 
 

@@ -8,20 +8,17 @@ import pytest
 
 import ftkit as ft
 from ftkit.backends.fireworks import Fireworks
-from ftkit.backends.hosted.field_support import flat, refuse
-from ftkit.backends.openai_jobs import PROFILES, OpenAIJobs
+from ftkit.backends.hosted.field_support import check_fields, flatten_recipe
+from ftkit.backends.openai_jobs import OpenAIJobs
+from ftkit.backends.registry import HOSTS as HOST_PROFILES
 from ftkit.backends.together import Together
 from ftkit.errors import RefusedError
 from ftkit.recipe import LOSSES, Recipe
 
-from .treatment_table import table
+from .support_table import table
 
 HOSTS = [
-    *(
-        OpenAIJobs("m", profile=name, base_url="http://x", api_key="k")
-        for name, found in PROFILES.items()
-        if found.kinds
-    ),
+    *(OpenAIJobs("m", profile=name, base_url="http://x", api_key="k") for name in HOST_PROFILES.names()),
     Together("m", api_key="k"),
     Fireworks("m", account="a", api_key="k"),
 ]
@@ -75,26 +72,33 @@ def _with(kind: str, name: str, host: str = "openai") -> Recipe:
     return LOSSES.get(kind).model_validate(given)
 
 
-CASES = [(host, kind, name) for host in HOSTS for kind in host.treatments for name in flat(_with(kind, ""))]
+CASES = [
+    (host, kind, name) for host in HOSTS for kind in host.field_support for name in flatten_recipe(_with(kind, ""))
+]
 
 
 @pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
 def test_no_field_is_without_a_word(host):
-    for kind, treatments in host.treatments.items():
+    for kind, support in host.field_support.items():
         for adapter in ("lora", "qlora", "full"):
             more = {"grader": CHECK} if kind == "rft" else {}
             recipe = LOSSES.get(kind).model_validate({"kind": kind, "adapter": {"kind": adapter}, **more})
-            assert set(flat(recipe)) <= set(treatments)
-        assert set(flat(_with(kind, ""))) <= {*OTHER, "adapter.kind", *(OTHER_OF_RFT if kind == "rft" else ()), *more}
+            assert set(flatten_recipe(recipe)) <= set(support)
+        assert set(flatten_recipe(_with(kind, ""))) <= {
+            *OTHER,
+            "adapter.kind",
+            *(OTHER_OF_RFT if kind == "rft" else ()),
+            *more,
+        }
 
 
 @pytest.mark.parametrize(("host", "kind", "name"), CASES, ids=lambda part: getattr(part, "name", part))
 def test_a_field_that_is_set_is_refused_or_reaches_the_host(host, kind, name):
     changed, plain = _with(kind, name, host.name), _with(kind, "", host.name)
-    assert flat(changed)[name] != flat(plain)[name]
-    treatment = host.treatments[kind][name]
+    assert flatten_recipe(changed)[name] != flatten_recipe(plain)[name]
+    support = host.field_support[kind][name]
     try:
-        refuse(changed, host.treatments[kind], host.name)
+        check_fields(changed, host.field_support[kind], host.name)
     except RefusedError as error:
         refused = error.fields
     else:
@@ -103,15 +107,15 @@ def test_a_field_that_is_set_is_refused_or_reaches_the_host(host, kind, name):
         assert name in refused
         assert set(refused) <= {name, *GO_TOGETHER.get(name, ())}
         return
-    assert treatment.how != "refused"
+    assert support.how != "refused"
     files = {"training": "file-1"}
-    sent = [host.body(recipe, 100, files, "key") for recipe in (changed, plain)]
-    assert (sent[0] != sent[1]) == (treatment.how != "no effect")
+    sent = [host.request_body(recipe, 100, files, "key") for recipe in (changed, plain)]
+    assert (sent[0] != sent[1]) == (support.how != "no effect")
 
 
 def test_reward_models_are_refused_by_every_host():
     for host in HOSTS:
-        assert "reward" not in host.treatments
+        assert "reward" not in host.field_support
         assert "reward" in ft.RewardModel().kind
 
 

@@ -50,10 +50,12 @@ def _hosts(adapter, place):
     if place == "together":
         fake = TogetherFake()
         fake.weights = {f"ft-1/{name}": content for name, content in weights.items()} | {"../outside": b"x"}
-        return fake, lambda: Together("Qwen/Qwen3.5-9B", base_url=f"{fake.url}/v1", api_key=fake.key, patience=QUICK)
+        return fake, lambda: Together(
+            "Qwen/Qwen3.5-9B", base_url=f"{fake.url}/v1", api_key=fake.key, retry_policy=QUICK
+        )
     fake = FireworksFake()
     fake.weights = weights
-    return fake, lambda: Fireworks("qwen3-8b", account="acme", base_url=fake.url, api_key=fake.key, patience=QUICK)
+    return fake, lambda: Fireworks("qwen3-8b", account="acme", base_url=fake.url, api_key=fake.key, retry_policy=QUICK)
 
 
 @pytest.mark.parametrize("place", ["together", "fireworks"])
@@ -98,19 +100,19 @@ def test_what_is_no_model_leaves_no_folder(notes, tmp_path, home, adapter):
 
 def test_who_keeps_the_weights_says_so(openai_fake, openai_jobs, notes, tmp_path, monkeypatch):
     run = ft.train(ft.SFT(), notes, backend=openai_jobs).wait(progress=False)
-    with pytest.raises(RunError, match="openai gives no weights out"):
+    with pytest.raises(RunError, match="openai offers no weights"):
         run.download(tmp_path / "weights")
     monkeypatch.setenv("OPENAI_BASE_URL", f"{openai_fake.url}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", openai_fake.key)
     done = CliRunner().invoke(app, ["runs", "download", run.id, str(tmp_path / "weights")])
     assert done.exit_code == 1
-    assert "gives no weights out" in done.stderr
+    assert "offers no weights" in done.stderr
 
 
 def test_nebius_gives_the_files_of_its_last_checkpoint(openai_fake, notes, tmp_path, adapter):
     where = OpenAIJobs(
         "meta-llama/Llama-3.1-8B-Instruct", profile="nebius", base_url=f"{openai_fake.url}/v1",
-        api_key=openai_fake.key, patience=QUICK,
+        api_key=openai_fake.key, retry_policy=QUICK,
     )  # fmt: skip
     run = ft.train(ft.SFT(), notes, backend=where).wait(progress=False)
     kept = [

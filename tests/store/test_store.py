@@ -98,3 +98,76 @@ def test_a_broken_store_is_named(ftkit_home: Path) -> None:
     (ftkit_home / "runs.sqlite3").write_bytes(b"this is no database" * 100)
     with pytest.raises(RunError, match=r"runs\.sqlite3 cannot be used"):
         Store()
+
+
+def test_a_transaction_is_committed_whole_or_not_at_all() -> None:
+    store = Store()
+    store.create(record())
+
+    def fail() -> None:
+        with store.transaction(record().id) as run:
+            run.update(handle={"job": "1"})
+            run.append("log", {"message": "lost"})
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert store.get(record().id).handle == {}
+    assert len(store.events(record().id)) == 1
+    with store.transaction(record().id) as run:
+        run.update(state="running", reason="why")
+        assert [event.data for event in run.events()][-1] == {"state": "running", "reason": "why"}
+    assert store.get(record().id).state == "running"
+
+
+def test_an_event_of_a_host_is_stored_once() -> None:
+    store = Store()
+    store.create(record())
+    store.create(record("another"))
+    for _ in range(2):
+        with store.transaction(record().id) as run:
+            run.append("log", {"message": "told"}, source_id="event-1")
+            run.append("log", {"message": "ours"})
+    with store.transaction("another") as run:
+        assert run.append("log", {"message": "told"}, source_id="event-1")
+    assert store.source_ids(record().id) == {"event-1"}
+    said = [event.data.get("message") for event in store.events(record().id)]
+    assert said == [None, "told", "ours", "ours"]
+
+
+def test_of_many_processes_that_change_a_record_none_overwrites_another(ftkit_home: Path) -> None:
+    store = Store()
+    store.create(record())
+    code = (
+        "from ftkit.store import Store; import sys\n"
+        "for i in range(30):\n"
+        "    with Store().transaction('20260101-000000-aaaa') as run:\n"
+        "        run.update(handle=run.record.handle | {f'{sys.argv[1]}{i}': i})\n"
+        "        run.append('log', {'i': i}, source_id=str(i))\n"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, name]) for name in "abc"]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    assert len(store.get(record().id).handle) == 90
+    assert [event.data["i"] for event in store.events(record().id)[1:]] == list(range(30))
+
+
+def test_a_store_of_version_1_is_migrated(ftkit_home: Path) -> None:
+    ftkit_home.mkdir(parents=True, exist_ok=True)
+    with sqlite3.connect(ftkit_home / "runs.sqlite3") as old:
+        old.executescript(
+            "CREATE TABLE runs (id TEXT PRIMARY KEY, created_at REAL NOT NULL, state TEXT NOT NULL, "
+            "record TEXT NOT NULL);"
+            "CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL REFERENCES runs(id) ON "
+            "DELETE CASCADE, at REAL NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL);"
+            "CREATE INDEX events_of_run ON events (run_id, seq); PRAGMA user_version = 1;"
+        )
+        old.execute("INSERT INTO runs VALUES (?, 1.0, 'queued', ?)", (record().id, record().model_dump_json()))
+        old.execute(
+            "INSERT INTO events (run_id, at, kind, data) VALUES (?, 1.0, 'log', '{\"message\": \"old\"}')",
+            (record().id,),
+        )
+    store = Store()
+    assert store.get(record().id) == record()
+    with store.transaction(record().id) as run:
+        run.append("log", {"message": "new"}, source_id="event-1")
+    assert [event.data["message"] for event in Store().events(record().id)] == ["old", "new"]

@@ -1,4 +1,4 @@
-"""Fireworks AI: its own fine-tuning API, answers in OpenAI's shape."""
+"""Fireworks AI: its own fine-tuning API, and chat completions like OpenAI's."""
 
 from ftkit.backends.fireworks.backend import Fireworks
 

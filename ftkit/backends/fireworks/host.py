@@ -1,4 +1,4 @@
-"""Datasets and fine-tuning jobs of Fireworks' API. The caller names resources, so nothing is created twice."""
+"""Datasets and fine-tuning jobs of Fireworks' API. The caller chooses resource names, so nothing is created twice."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.hosted.host import Leavings, Order, RemoteEvent, RemoteFile, RemoteJob
+from typing_extensions import override
+
+from ftkit.backends.hosted.host import Host, JobRequest, JobResults, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.http import Http
-from ftkit.backends.hosted.weight_download import inside
+from ftkit.backends.hosted.weights import safe_path
 from ftkit.errors import HostError, RunError
 from ftkit.store import RunState
 
-__all__ = ["TUNING", "FireworksHost"]
+__all__ = ["FireworksHost"]
 
-TUNING = {"sft": "supervisedFineTuningJobs", "dpo": "dpoJobs", "rft": "reinforcementFineTuningJobs"}
-"""The collection of jobs of each kind of recipe."""
+_COLLECTIONS = {"sft": "supervisedFineTuningJobs", "dpo": "dpoJobs", "rft": "reinforcementFineTuningJobs"}
+"""The collection of jobs by kind of recipe."""
 
-_SMALL_BYTES = 100_000_000
-"""Above this a file goes to a signed address; the host's own limit is given as about 150 MB."""
+_MAX_DIRECT_UPLOAD_BYTES = 100_000_000
+"""A larger file is uploaded to a signed URL. The host's own limit is about 150 MB."""
 
-_ENDED: dict[str, RunState] = {
+_FINAL_STATES: dict[str, RunState] = {
     "COMPLETED": "succeeded",
     "EARLY_STOPPED": "succeeded",
     "FAILED": "failed",
@@ -29,143 +31,165 @@ _ENDED: dict[str, RunState] = {
     "DELETED": "failed",
     "CANCELLED": "cancelled",
 }
-_QUEUED = {"UNSPECIFIED", "CREATING", "PENDING", "VALIDATING", "RE_QUEUEING", "IDLE"}
+_QUEUED_STATES = {"UNSPECIFIED", "CREATING", "PENDING", "VALIDATING", "RE_QUEUEING", "IDLE"}
+_FILE_FIELDS = ("dataset", "evaluationDataset")
 
 
-class FireworksHost:
-    """See :class:`~ftkit.backends.hosted.Host`. Jobs go by their whole resource name."""
+class FireworksHost(Host):
+    """Fireworks' API. Ids of jobs are full resource names.
+
+    Args:
+        http: the client.
+        account: id of the account.
+    """
 
     def __init__(self, http: Http, account: str) -> None:
         self.http, self.url = http, http.url
-        self._account = f"/v1/accounts/{account}"
+        self._account = f"accounts/{account}"
 
+    @override
     def find_file(self, name: str, size: int) -> RemoteFile | None:
         try:
-            found = self.file(_dataset(name))
+            file = self.file(_dataset_id(name))
         except HostError as error:
             if error.status == 404:
                 return None
             raise
-        # One that waits for its bytes is of an upload that was cut off: send them again.
-        return found if found.ready else None
+        # A dataset that is not ready is of an interrupted upload: the rows are sent again.
+        return file if file.ready else None
 
+    @override
     def upload(self, path: Path, name: str) -> RemoteFile:
-        dataset = _dataset(name)
+        dataset = _dataset_id(name)
         with path.open("rb") as file:
             rows = sum(1 for _ in file)
         body = {"datasetId": dataset, "dataset": {"userUploaded": {}, "exampleCount": str(rows), "format": "CHAT"}}
-        self.http.send("creating a dataset", "POST", f"{self._account}/datasets", json=body, also=(409,))
-        place = f"{self._account}/datasets/{dataset}"
+        datasets = f"/v1/{self._account}/datasets"
+        self.http.send("creating a dataset", "POST", datasets, json=body, accept=(409,))
         size = path.stat().st_size
-        if size <= _SMALL_BYTES:
+        if size <= _MAX_DIRECT_UPLOAD_BYTES:
             with path.open("rb") as file:
-                self.http.send("uploading the rows", "POST", f"{place}:upload", files={"file": (name, file)})
+                upload = f"{datasets}/{dataset}:upload"
+                self.http.send("uploading the rows", "POST", upload, files={"file": (name, file)})
         else:
-            asked = {"filenameToSize": {name: str(size)}}
-            told = self.http.json("asking where to upload", "POST", f"{place}:getUploadEndpoint", json=asked)
-            urls = told.get("filenameToSignedUrls") or {}
+            endpoint = f"{datasets}/{dataset}:getUploadEndpoint"
+            sizes = {"filenameToSize": {name: str(size)}}
+            response = self.http.json("asking for an upload address", "POST", endpoint, json=sizes)
+            urls = response.get("filenameToSignedUrls") or {}
             if name not in urls:
-                raise HostError("fireworks: the upload was not told where to go", passing=True, unsure=True)
+                raise HostError("fireworks: the host gave no upload address", passing=True, unsure=True)
             self.http.put_signed("uploading the rows", urls[name], path)
-            self.http.send("having the file looked at", "POST", f"{place}:validateUpload", json={})
+            self.http.send("having the file checked", "POST", f"{datasets}/{dataset}:validateUpload", json={})
         return self.file(dataset)
 
+    @override
     def file(self, file_id: str) -> RemoteFile:
-        found = self.http.json("looking at a dataset", "GET", f"{self._account}/datasets/{file_id}")
-        status = found.get("status") or {}
+        dataset = self.http.json("reading a dataset", "GET", f"/v1/{self._account}/datasets/{file_id}")
+        status = dataset.get("status") or {}
         problem = status.get("message") if status.get("code") not in (None, "OK", 0) else None
-        return RemoteFile(file_id, found.get("state") == "READY", problem)
+        return RemoteFile(file_id, dataset.get("state") == "READY", problem)
 
+    @override
     def delete_file(self, file_id: str) -> None:
-        self.http.send("deleting a dataset", "DELETE", f"{self._account}/datasets/{file_id}")
+        self.http.send("deleting a dataset", "DELETE", f"/v1/{self._account}/datasets/{file_id}")
 
+    @override
     def find_job(self, key: str, kind: str) -> RemoteJob | None:
         try:
-            return self.job(f"{self._account[4:]}/{TUNING[kind]}/{key}")
+            return self.job(f"{self._account}/{_COLLECTIONS[kind]}/{key}")
         except HostError as error:
             if error.status == 404:
                 return None
             raise
 
-    def estimate(self, order: Order) -> float | None:
-        if order.kind != "sft":
-            return None  # it estimates no other jobs
-        path = f"{self._account}/{TUNING[order.kind]}:estimateCost"
-        told = self.http.json("estimating the cost", "POST", path, json=self._body(order))
-        return _money(told.get("estimatedCost"))
+    @override
+    def estimate_price(self, request: JobRequest) -> float | None:
+        if request.kind != "sft":
+            return None  # the host estimates no other jobs
+        path = f"/v1/{self._account}/{_COLLECTIONS[request.kind]}:estimateCost"
+        response = self.http.json("estimating the cost", "POST", path, json=self._body(request))
+        return _usd(response.get("estimatedCost"))
 
-    def create_job(self, order: Order) -> RemoteJob:
-        collection = TUNING[order.kind]
-        path = f"{self._account}/{collection}"
-        asked = {f"{collection[:-1]}Id": order.key}
-        return _job(self.http.json("creating the job", "POST", path, params=asked, json=self._body(order)))
+    @override
+    def create_job(self, request: JobRequest) -> RemoteJob:
+        collection = _COLLECTIONS[request.kind]
+        path, params = f"/v1/{self._account}/{collection}", {f"{collection[:-1]}Id": request.key}
+        return _remote_job(self.http.json("creating the job", "POST", path, params=params, json=self._body(request)))
 
-    def _body(self, order: Order) -> dict[str, Any]:
-        """The order, its datasets by their whole names."""
-        place = f"{self._account[4:]}/datasets"
-        return order.body | {name: f"{place}/{order.body[name]}" for name in _FILES if name in order.body}
+    def _body(self, request: JobRequest) -> dict[str, Any]:
+        """The request with the full names of its datasets."""
+        names = {field: request.body[field] for field in _FILE_FIELDS if field in request.body}
+        return request.body | {field: f"{self._account}/datasets/{name}" for field, name in names.items()}
 
+    @override
     def job(self, job_id: str) -> RemoteJob:
-        return _job(self.http.json("looking at the job", "GET", f"/v1/{job_id}"))
+        return _remote_job(self.http.json("reading the job", "GET", f"/v1/{job_id}"))
 
+    @override
     def events(self, job_id: str, seen: set[str]) -> Sequence[RemoteEvent]:
-        """Its progress, as the host keeps no list of events."""
-        job = self.http.json("looking at the job", "GET", f"/v1/{job_id}")
+        # The host has no list of events; the job's progress is reported as events.
+        job = self.http.json("reading the job", "GET", f"/v1/{job_id}")
         progress = job.get("jobProgress") or {}
         if progress.get("percent") is None:
             return ()
-        mark = f"{progress.get('percent')}-{progress.get('epoch')}"
+        event_id = f"{progress.get('percent')}-{progress.get('epoch')}"
         data = {"message": f"{progress['percent']} % done", "type": "progress"} | progress
-        return (RemoteEvent(mark, "log", data),)
+        return (RemoteEvent(event_id, "log", data),)
 
-    def leavings(self, job_id: str) -> Leavings:
-        return Leavings()  # the events tell all
+    @override
+    def results(self, job_id: str) -> JobResults:
+        return JobResults()
 
+    @override
     def cancel(self, job_id: str) -> RemoteJob:
         self.http.send("cancelling the job", "POST", f"/v1/{job_id}:cancel", json={})
         return self.job(job_id)
 
     def download(self, model: str, folder: Path) -> None:
-        """Fetch the files of a tuned model, by its whole resource name, into ``folder``."""
-        told = self.http.json("asking for the weights", "GET", f"/v1/{model}:getDownloadEndpoint")
-        for name, url in (told.get("filenameToSignedUrls") or {}).items():
-            place = inside(folder, str(name))
-            if place is not None:
-                self.http.get_signed(f"downloading {place.name}", str(url), place)
+        """Download the files of a tuned model.
 
+        Args:
+            model: the model's full resource name.
+            folder: the folder to write to.
+        """
+        response = self.http.json("asking for the weights", "GET", f"/v1/{model}:getDownloadEndpoint")
+        for name, url in (response.get("filenameToSignedUrls") or {}).items():
+            path = safe_path(folder, str(name))
+            if path is not None:
+                self.http.download_signed(f"downloading {path.name}", str(url), path)
+
+    @override
     def pause(self, job_id: str) -> RemoteJob:
-        raise RunError(f"fireworks pauses no jobs ({job_id}); cancel it")
+        raise RunError(f"fireworks cannot pause jobs ({job_id}); cancel it")
 
+    @override
     def resume(self, job_id: str) -> RemoteJob:
         self.http.send("resuming the job", "POST", f"/v1/{job_id}:resume", json={})
         return self.job(job_id)
 
 
-_FILES = ("dataset", "evaluationDataset")
-
-
-def _dataset(name: str) -> str:
+def _dataset_id(name: str) -> str:
     return name.removesuffix(".jsonl")
 
 
-def _job(job: dict[str, Any]) -> RemoteJob:
+def _remote_job(job: dict[str, Any]) -> RemoteJob:
     if not job.get("name"):
         raise HostError("fireworks: the job has no name", passing=True, unsure=True)
     status = str(job.get("state") or "").removeprefix("JOB_STATE_")
-    state = _ENDED.get(status, "queued" if status in _QUEUED else "running")
-    told = job.get("status") or {}
+    state = _FINAL_STATES.get(status, "queued" if status in _QUEUED_STATES else "running")
+    reason = (job.get("status") or {}).get("message")
     return RemoteJob(
         id=str(job["name"]),
         state=state,
         status=status,
         tuned_model=job.get("outputModel"),
-        error=str(told.get("message") or f"the host says {status} and no more") if state == "failed" else None,
-        cost_usd=_money(job.get("estimatedCost")),
+        error=str(reason or f"the host reports {status} and gives no reason") if state == "failed" else None,
+        cost_usd=_usd(job.get("estimatedCost")),
     )
 
 
-def _money(cost: Any) -> float | None:
-    """Google's money: whole units in a string, and billionths."""
-    if not isinstance(cost, dict) or cost.get("currencyCode", "USD") != "USD":
+def _usd(amount: Any) -> float | None:
+    """Google's ``Money`` in US dollars: whole units in a string, and billionths."""
+    if not isinstance(amount, dict) or amount.get("currencyCode", "USD") != "USD":
         return None
-    return float(cost.get("units") or 0) + float(cost.get("nanos") or 0) / 1e9
+    return float(amount.get("units") or 0) + float(amount.get("nanos") or 0) / 1e9

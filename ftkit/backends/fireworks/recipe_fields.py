@@ -1,4 +1,4 @@
-"""What becomes of a recipe at Fireworks AI.
+"""Which recipe fields Fireworks AI supports, and the parameters that are sent.
 
 Source: Fireworks' API reference, supervisedFineTuningJobs, dpoJobs and reinforcementFineTuningJobs; https://docs.fireworks.ai.
 """
@@ -8,86 +8,94 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ftkit.backends.hosted.field_support import HERE_ONLY, HOST_CHOOSES, Treatment, Treatments
+from ftkit.backends.hosted.field_support import HOST_CHOOSES, LOCAL_ONLY, FieldSupport, FieldSupportTable
 from ftkit.graders import EvaluatorGrader
-from ftkit.recipe import DPO, RFT, Recipe, RecipeFacts
+from ftkit.recipe import RFT, Recipe, RecipeFacts
 
-__all__ = ["MOST_BETA", "TREATMENTS", "loss", "parameters", "rollouts"]
+__all__ = ["FIELD_SUPPORT", "MAX_BETA", "dpo_loss", "request_parameters", "rft_parameters"]
 
-MOST_BETA = 0.5
-"""Betas of DPO must be below."""
+MAX_BETA = 0.5
+"""DPO's beta must be below this."""
 
-_COMMON: dict[str, Treatment] = {
-    "epochs": Treatment("honoured", "epochs"),
-    "batch_size": Treatment("honoured", "batchSizeSamples"),
-    "learning_rate": Treatment("honoured", "learningRate"),
-    "lr_scheduler_type": Treatment("honoured", "lrScheduler"),
-    "warmup_ratio": Treatment("translated", "learningRateWarmupSteps, as a number of steps"),
-    "weight_decay": Treatment("honoured", "optimizerWeightDecay"),
+_COMMON: dict[str, FieldSupport] = {
+    "epochs": FieldSupport("honoured", "epochs"),
+    "batch_size": FieldSupport("honoured", "batchSizeSamples"),
+    "learning_rate": FieldSupport("honoured", "learningRate"),
+    "lr_scheduler_type": FieldSupport("honoured", "lrScheduler"),
+    "warmup_ratio": FieldSupport("translated", "learningRateWarmupSteps, as a number of steps"),
+    "weight_decay": FieldSupport("honoured", "optimizerWeightDecay"),
     "max_grad_norm": HOST_CHOOSES,
     "optimizer": HOST_CHOOSES,
-    "adapter.kind": Treatment(
-        "translated", "LoRA beside 16-bit weights; full is rank 0", takes=("lora", "qlora", "full")
+    "adapter.kind": FieldSupport(
+        "translated", "LoRA on 16-bit weights; full is rank 0", takes=("lora", "qlora", "full")
     ),
-    "adapter.rank": Treatment("honoured", "loraRank"),
+    "adapter.rank": FieldSupport("honoured", "loraRank"),
     "adapter.lora_alpha": HOST_CHOOSES,
     "adapter.lora_dropout": HOST_CHOOSES,
     "adapter.target_modules": HOST_CHOOSES,
     "adapter.use_rslora": HOST_CHOOSES,
-    "adapter.quant_type": HERE_ONLY,
-    "adapter.double_quant": HERE_ONLY,
-    "max_length": Treatment("honoured", "maxContextLength"),
-    "max_batch_tokens": HERE_ONLY,
-    "shared_prefix": HERE_ONLY,
+    "adapter.quant_type": LOCAL_ONLY,
+    "adapter.double_quant": LOCAL_ONLY,
+    "max_length": FieldSupport("honoured", "maxContextLength"),
+    "max_batch_tokens": LOCAL_ONLY,
+    "shared_prefix": LOCAL_ONLY,
     "precision": HOST_CHOOSES,
-    "gradient_checkpointing": HERE_ONLY,
+    "gradient_checkpointing": LOCAL_ONLY,
     "eval_steps": HOST_CHOOSES,
-    "load_best_model_at_end": Treatment("no effect", "the host returns its last model"),
-    "early_stopping_patience": Treatment("refused", "the host has given it up"),
-    "save_steps": Treatment("refused", "not offered through this backend"),
-    "save_total_limit": HERE_ONLY,
+    "load_best_model_at_end": FieldSupport("no effect", "the host returns its last model"),
+    "early_stopping_patience": FieldSupport("refused", "the host no longer offers it"),
+    "save_steps": FieldSupport("refused", "not offered through this backend"),
+    "save_total_limit": LOCAL_ONLY,
     "seed": HOST_CHOOSES,
 }
 
-TREATMENTS: dict[str, Treatments] = {
+FIELD_SUPPORT: dict[str, FieldSupportTable] = {
     "sft": _COMMON,
     "dpo": _COMMON
     | {
-        "beta": Treatment("honoured", "lossConfig.dpo.beta, below 0.5"),
-        "loss_type": Treatment("refused", "the host has the sigmoid loss, and ORPO, which is no DPO"),
-        "label_smoothing": Treatment("refused", "the host has none"),
+        "beta": FieldSupport("honoured", "lossConfig.dpo.beta, below 0.5"),
+        "loss_type": FieldSupport("refused", "the host has the sigmoid loss, and ORPO, which is no DPO"),
+        "label_smoothing": FieldSupport("refused", "the host has no label smoothing"),
     },
     "rft": _COMMON
     | {
-        "grader": Treatment("translated", "evaluator, the name of one of yours"),
-        "num_generations": Treatment("honoured", "inferenceParameters.responseCandidatesCount"),
-        "max_output_tokens": Treatment("honoured", "inferenceParameters.maxOutputTokens"),
-        "temperature": Treatment("honoured", "inferenceParameters.temperature"),
-        "top_p": Treatment("honoured", "inferenceParameters.topP"),
+        "grader": FieldSupport("translated", "evaluator, the name of one of yours"),
+        "num_generations": FieldSupport("honoured", "inferenceParameters.responseCandidatesCount"),
+        "max_output_tokens": FieldSupport("honoured", "inferenceParameters.maxOutputTokens"),
+        "temperature": FieldSupport("honoured", "inferenceParameters.temperature"),
+        "top_p": FieldSupport("honoured", "inferenceParameters.topP"),
         "advantage": HOST_CHOOSES,
-        "loss_type": Treatment("translated", "lossConfig.method, GRPO or DAPO", takes=("grpo", "dapo")),
-        "importance_sampling_level": Treatment("translated", "sequence is lossConfig.method GSPO_TOKEN"),
+        "loss_type": FieldSupport("translated", "lossConfig.method, GRPO or DAPO", takes=("grpo", "dapo")),
+        "importance_sampling_level": FieldSupport("translated", "sequence is lossConfig.method GSPO_TOKEN"),
         "epsilon": HOST_CHOOSES,
         "epsilon_high": HOST_CHOOSES,
-        "beta": Treatment("honoured", "lossConfig.klBeta"),
+        "beta": FieldSupport("honoured", "lossConfig.klBeta"),
         "use_bias_correction_kl": HOST_CHOOSES,
         "num_iterations": HOST_CHOOSES,
         "mask_truncated_completions": HOST_CHOOSES,
         "dynamic_sampling": HOST_CHOOSES,
         "eval_generations": HOST_CHOOSES,
-        "compute_multiplier": Treatment("refused", "num_generations says how much is tried there"),
-        "reasoning_effort": Treatment("translated", "inferenceParameters.extraBody"),
-        "probe_prompts": Treatment("no effect", "answers are looked at beforehand on this machine alone"),
-        "allow_python": Treatment("no effect", "says what this machine may run; the host runs the evaluator"),
-        "isolation": HERE_ONLY,
-        "embedder": Treatment("no effect", "is for graders that run on this machine; the host runs the evaluator"),
+        "compute_multiplier": FieldSupport("refused", "use num_generations there"),
+        "reasoning_effort": FieldSupport("translated", "inferenceParameters.extraBody"),
+        "probe_prompts": FieldSupport("no effect", "answers are sampled before the run on this machine only"),
+        "allow_python": FieldSupport("no effect", "says what this machine may run; the host runs the evaluator"),
+        "isolation": LOCAL_ONLY,
+        "embedder": FieldSupport("no effect", "is for graders that run on this machine; the host runs the evaluator"),
     },
 }
 """By the recipe's kind."""
 
 
-def parameters(recipe: Recipe, rows: int) -> dict[str, Any]:
-    """The training part of the request."""
+def request_parameters(recipe: Recipe, rows: int) -> dict[str, Any]:
+    """Return the training part of the request.
+
+    Args:
+        recipe: the recipe.
+        rows: number of training rows.
+
+    Returns:
+        The fields under the host's names.
+    """
     resolved = recipe.resolve(RecipeFacts(rows=rows))
     body: dict[str, Any] = {
         "epochs": resolved.epochs,
@@ -103,26 +111,42 @@ def parameters(recipe: Recipe, rows: int) -> dict[str, Any]:
     return body
 
 
-def rollouts(recipe: RFT) -> dict[str, Any]:
-    """How answers are drawn, graded and learned from. GSPO-token is GSPO where all tokens of an answer have one
-    advantage, as they have here (Zheng et al. 2025, arXiv 2507.18071, section 4.3)."""
+def rft_parameters(recipe: RFT) -> dict[str, Any]:
+    """Return how answers are sampled, graded and learned from.
+
+    GSPO-token equals GSPO if all tokens of an answer have one advantage, as they have here (Zheng et al. 2025,
+    arXiv 2507.18071, section 4.3).
+
+    Args:
+        recipe: the recipe.
+
+    Returns:
+        The fields under the host's names.
+    """
     method = "GSPO_TOKEN" if recipe.importance_sampling_level == "sequence" else recipe.loss_type.upper()
     evaluator = recipe.grader.at_host() if isinstance(recipe.grader, EvaluatorGrader) else None
-    drawn: dict[str, Any] = {
+    sampling: dict[str, Any] = {
         "responseCandidatesCount": recipe.num_generations,
         "maxOutputTokens": recipe.max_output_tokens,
         "temperature": recipe.temperature,
         "topP": recipe.top_p,
     }
     if recipe.reasoning_effort != "default":
-        drawn["extraBody"] = json.dumps({"reasoning_effort": recipe.reasoning_effort})
+        sampling["extraBody"] = json.dumps({"reasoning_effort": recipe.reasoning_effort})
     return {
         "evaluator": evaluator,
-        "inferenceParameters": drawn,
+        "inferenceParameters": sampling,
         "lossConfig": {"method": method, "klBeta": recipe.beta},
     }
 
 
-def loss(recipe: DPO) -> dict[str, Any]:
-    """The loss, said in full because the host's own word on its default is not one."""
-    return {"method": "DPO", "dpo": {"beta": recipe.beta}}
+def dpo_loss(beta: float) -> dict[str, Any]:
+    """Return the loss of DPO. It is sent in full, because the host's documents do not say what its default is.
+
+    Args:
+        beta: the recipe's beta.
+
+    Returns:
+        The JSON object.
+    """
+    return {"method": "DPO", "dpo": {"beta": beta}}

@@ -1,22 +1,6 @@
-"""What all hosted training APIs share: one life of a job, one way to fail, one way to translate a recipe."""
+"""What the backends of hosted training APIs share.
 
-from ftkit.backends.hosted.backend import HostedBackend
-from ftkit.backends.hosted.endpoint import Endpoint
-from ftkit.backends.hosted.field_support import Treatment, Treatments
-from ftkit.backends.hosted.host import Host, Order, RemoteEvent, RemoteFile, RemoteJob
-from ftkit.backends.hosted.retry import Patience
-from ftkit.results.plan import Quote
-
-__all__ = [
-    "Endpoint",
-    "Host",
-    "HostedBackend",
-    "Order",
-    "Patience",
-    "Quote",
-    "RemoteEvent",
-    "RemoteFile",
-    "RemoteJob",
-    "Treatment",
-    "Treatments",
-]
+``backend`` is the base class of these backends. ``host`` is the interface of one API. ``host_profile`` describes a host
+that speaks OpenAI's fine-tuning API. ``field_support`` says which recipe fields a host supports. ``retry`` and
+``concurrency`` hold the only retry policy and the only concurrency limit of calls to hosts.
+"""

@@ -1,4 +1,4 @@
-"""Where a host is, which key opens it, and how its chat completions differ."""
+"""The address and key of a host, and how its chat completions differ from OpenAI's."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ __all__ = ["Endpoint"]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One host.
+    """Where one host is and how to call it.
 
     Attributes:
-        name: of the backend.
-        url: base URL; ``{}`` is filled from ``url_variable``. Empty: there is no default.
-        url_variable: environment variable with the base URL, or the part of it that varies.
-        key_variables: environment variables that may hold the key, the first that is set.
-        token_limit: the name of the parameter that limits an answer.
-        strict_schemas: whether ``strict`` structured outputs are offered.
-        batches: whether questions can be sent as a batch in OpenAI's form.
+        name: name of the backend.
+        url: base URL; ``{}`` is replaced by the value of ``url_variable``. Empty: there is no default.
+        url_variable: environment variable with the base URL, or with the part of it that varies.
+        key_variables: environment variables that may hold the key; the first one that is set is used.
+        token_limit: name of the request parameter that limits the length of an answer.
+        strict_schemas: whether the host offers ``strict`` structured outputs.
+        batches: whether the host takes batches of requests in OpenAI's format.
+        url_suffix: what is appended to an address that does not end in ``/v1``.
     """
 
     name: str
@@ -32,28 +33,41 @@ class Endpoint:
     token_limit: Literal["max_completion_tokens", "max_tokens"] = "max_tokens"  # noqa: S105
     strict_schemas: bool = False
     batches: bool = False
+    url_suffix: str = ""
 
-    def address(self, given: str | None) -> str:
-        """The base URL: the argument's, the environment's or the default.
+    def address(self, base_url: str | None) -> str:
+        """Return the base URL: the argument, else the environment variable, else the default.
+
+        Args:
+            base_url: the address that the user passed.
+
+        Returns:
+            The base URL without a trailing slash.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: none of the three is set.
         """
-        said = given or os.environ.get(self.url_variable, "")
-        if not given and "{}" in self.url and said and "://" not in said:
-            said = self.url.replace("{}", said)
-        url = (said or self.url).rstrip("/")
+        from_environment = os.environ.get(self.url_variable, "")
+        if "{}" in self.url and from_environment and "://" not in from_environment:
+            from_environment = self.url.replace("{}", from_environment)
+        url = (base_url or from_environment or self.url).rstrip("/")
         if not url or "{}" in url:
-            raise ConfigError(f"where is {self.name}? Set {self.url_variable}, or pass base_url=")
-        return url
+            raise ConfigError(f"the address of {self.name} is not set: set {self.url_variable}, or pass base_url=")
+        return url if url.endswith("/v1") else f"{url}{self.url_suffix}"
 
-    def key(self, given: str | None) -> str:
-        """The key: the argument's or the environment's.
+    def key(self, api_key: str | None) -> str:
+        """Return the API key: the argument, else the environment's.
+
+        Args:
+            api_key: the key that the user passed.
+
+        Returns:
+            The key.
 
         Raises:
             ConfigError: there is none.
         """
-        key = given or next((os.environ[name] for name in self.key_variables if os.environ.get(name)), "")
+        key = api_key or next((os.environ[name] for name in self.key_variables if os.environ.get(name)), "")
         if not key:
             raise ConfigError(f"{self.name} needs a key: set {' or '.join(self.key_variables)}, or pass api_key=")
         return key

@@ -1,4 +1,4 @@
-"""What becomes of each field of a recipe on a host: a table, and the refusals that follow from it."""
+"""Which recipe fields a host supports, and the refusals that follow from it."""
 
 from __future__ import annotations
 
@@ -9,75 +9,131 @@ from typing import Any, Literal
 from ftkit.errors import RefusedError
 from ftkit.recipe import Recipe
 
-__all__ = ["HERE_ONLY", "HOST_CHOOSES", "Treatment", "Treatments", "flat", "refuse"]
+__all__ = [
+    "HOST_CHOOSES",
+    "LOCAL_ONLY",
+    "UNKNOWN_FIELD",
+    "FieldSupport",
+    "FieldSupportTable",
+    "check_fields",
+    "flatten_recipe",
+]
 
-How = Literal["honoured", "translated", "refused", "no effect"]
+Support = Literal["honoured", "translated", "refused", "no effect"]
 
 
 @dataclass(frozen=True, slots=True)
-class Treatment:
-    """What becomes of one field.
+class FieldSupport:
+    """How a host supports one recipe field.
 
     Attributes:
-        how: ``"honoured"``: sent as it is. ``"translated"``: sent in the host's terms. ``"no effect"``: only says how
-            this machine computes. ``"refused"``: the host chooses for itself; only the default is taken, which asks
-            for nothing.
-        why: the name it goes by there, or why not.
-        takes: the values that are taken; ``None``: all that ``how`` allows.
+        how: ``"honoured"``: the value is sent unchanged. ``"translated"``: the value is sent in the host's terms.
+            ``"no effect"``: the field only says how this machine computes. ``"refused"``: the host chooses the value
+            itself; only the field's default is accepted.
+        why: the name of the field at the host, or the reason for the refusal.
+        takes: the only values that are accepted. None: all values that ``how`` allows.
     """
 
-    how: How
+    how: Support
     why: str
     takes: tuple[Any, ...] | None = None
 
     def allows(self, value: Any, default: Any) -> bool:
-        """Whether the host takes ``value``."""
+        """Return whether the host accepts a value.
+
+        Args:
+            value: the value of the field.
+            default: the field's default.
+
+        Returns:
+            Whether it is accepted.
+        """
         if self.takes is not None:
             return value in self.takes
-        return self.how != "refused" or value == default
+        return self.how != "refused" or bool(value == default)
 
 
-HOST_CHOOSES = Treatment("refused", "the host chooses it and takes no word on it")
-HERE_ONLY = Treatment("no effect", "says how this machine computes; changes no number")
+HOST_CHOOSES = FieldSupport("refused", "the host chooses the value and has no parameter for it")
+LOCAL_ONLY = FieldSupport("no effect", "says how this machine computes, and changes no result")
+UNKNOWN_FIELD = FieldSupport("refused", "ftkit does not know how to send this field to the host")
+"""Support for a field that a host's table does not list."""
 
-Treatments = Mapping[str, Treatment]
+FieldSupportTable = Mapping[str, FieldSupport]
 """By the field's dotted name, e.g. ``"adapter.rank"``."""
 
+_REQUIRED = object()
+"""Default of a field that has none; equal to no value."""
 
-def flat(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's fields by dotted name, without its ``kind``."""
-    found: dict[str, Any] = {}
+
+def flatten_recipe(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe's fields by dotted name.
+
+    Args:
+        recipe: the recipe.
+
+    Returns:
+        Values by name, e.g. ``"adapter.rank"``; ``kind`` is left out, ``adapter.kind`` is not.
+    """
+    fields: dict[str, Any] = {}
     for name, value in recipe.model_dump().items():
         if name == "adapter":
-            found |= {f"adapter.{inner}": held for inner, held in value.items()}
+            fields |= {f"adapter.{inner}": held for inner, held in value.items()}
         elif name != "kind":
-            found[name] = value
-    return found
+            fields[name] = value
+    return fields
 
 
-def refuse(recipe: Recipe, treatments: Treatments, backend: str) -> None:
-    """Refuse the fields that a host cannot honour.
+def check_fields(recipe: Recipe, table: FieldSupportTable, backend: str, model: str = "") -> None:
+    """Refuse the fields that a host does not support.
+
+    Args:
+        recipe: the recipe.
+        table: the host's support of each field of this kind of recipe. A field that it does not list is accepted with
+            its default only.
+        backend: name of the backend.
+        model: the model, for the message.
 
     Raises:
-        RefusedError: names them all.
+        RefusedError: fields are not supported; names all of them.
     """
-    values = flat(recipe)
-    # Against the defaults of the same adapter, which are those of the class; what must be given has none.
-    must = {name: getattr(recipe, name) for name, field in type(recipe).model_fields.items() if field.is_required()}
-    given = {**must, "kind": recipe.kind, "adapter": {"kind": recipe.adapter.kind}}
-    defaults = flat(type(recipe).model_validate(given))
-    kind = treatments["adapter.kind"]
-    if not kind.allows(values["adapter.kind"], None):
+    values, defaults = flatten_recipe(recipe), _defaults(recipe)
+    if not table.get("adapter.kind", UNKNOWN_FIELD).allows(values["adapter.kind"], _default_adapter(recipe)):
+        # The fields of an adapter that the host does not train need no refusal of their own.
         values = {name: value for name, value in values.items() if not name.startswith("adapter.")} | {
             "adapter.kind": values["adapter.kind"]
         }
-    wrong = {
-        name: treatments[name] for name, value in values.items() if not treatments[name].allows(value, defaults[name])
+        defaults = defaults | {"adapter.kind": _default_adapter(recipe)}
+    refused = {
+        name: support
+        for name, value in values.items()
+        if not (support := table.get(name, UNKNOWN_FIELD)).allows(value, defaults[name])
     }
-    if wrong:
-        told = "; ".join(f"{name}={values[name]!r}: {found.why}" for name, found in wrong.items())
+    if refused:
+        reasons = "; ".join(f"{name}={values[name]!r}: {support.why}" for name, support in refused.items())
         raise RefusedError(
-            f"{backend} cannot honour the recipe. {told}. Leave these at their defaults, or train elsewhere",
+            f"{backend}{model and f':{model}'} cannot honour the recipe. {reasons}. Leave these fields at their "
+            "defaults, or train elsewhere",
             backend=backend,
-            fields=tuple(wrong),
+            fields=tuple(refused),
         )
+
+
+def _defaults(recipe: Recipe) -> dict[str, Any]:
+    """Defaults of the recipe's fields by dotted name; those of the adapter are its own class's."""
+    adapter = recipe.adapter
+    found = {name: _default(field) for name, field in type(recipe).model_fields.items() if name != "kind"}
+    found.pop("adapter", None)
+    found |= {f"adapter.{name}": _default(field) for name, field in type(adapter).model_fields.items()}
+    return found | {"adapter.kind": adapter.kind}
+
+
+def _default(field: Any) -> Any:
+    if field.is_required():
+        return _REQUIRED
+    value = field.get_default(call_default_factory=True)
+    return value.model_dump() if hasattr(value, "model_dump") else value
+
+
+def _default_adapter(recipe: Recipe) -> str:
+    default = type(recipe).model_fields["adapter"].get_default(call_default_factory=True)
+    return str(getattr(default, "kind", ""))

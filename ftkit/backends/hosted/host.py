@@ -1,4 +1,4 @@
-"""What a hosted training API must offer, in words that are not one host's."""
+"""The interface of a hosted fine-tuning API."""
 
 from __future__ import annotations
 
@@ -9,28 +9,41 @@ from typing import Any, Protocol
 
 from ftkit.store import EventKind, RunState
 
-__all__ = ["Host", "Leavings", "Order", "RemoteEvent", "RemoteFile", "RemoteJob"]
+__all__ = ["Host", "JobRequest", "JobResults", "RemoteEvent", "RemoteFile", "RemoteJob"]
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file at the host."""
+    """A file at the host.
+
+    Attributes:
+        id: its id.
+        ready: whether a job may name it now.
+        problem: why no job will ever be able to name it.
+    """
 
     id: str
     ready: bool = True
-    """Whether a job may name it."""
     problem: str | None = None
-    """Why it never will be."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteJob:
-    """A job at the host, as it is now."""
+    """A job at the host, as it is now.
+
+    Attributes:
+        id: its id.
+        state: its state in ftkit's terms.
+        status: its state in the host's own word.
+        tuned_model: name of the model that it made.
+        error: why it failed.
+        trained_tokens: tokens that the host charges for.
+        cost_usd: what the host charged, in US dollars.
+    """
 
     id: str
     state: RunState
     status: str
-    """The host's own word for the state."""
     tuned_model: str | None = None
     error: str | None = None
     trained_tokens: int | None = None
@@ -39,92 +52,201 @@ class RemoteJob:
 
 @dataclass(frozen=True, slots=True)
 class RemoteEvent:
-    """Something the host says happened."""
+    """An event of a job that the host reports.
+
+    Attributes:
+        id: the same each time the event is read.
+        kind: ftkit's kind of event.
+        data: its data, see :class:`~ftkit.store.Event`.
+    """
 
     id: str
-    """The same each time the event is read."""
     kind: EventKind
     data: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Leavings:
-    """What a job that succeeded has left besides its model."""
+class JobResults:
+    """What a job that succeeded made besides its model.
+
+    Attributes:
+        events: steps and validation losses from the job's result files, for hosts whose events lack some.
+        checkpoints: ``{"step": …, "model": …}`` by step: earlier states of the model, with the names that they answer
+            under.
+    """
 
     events: Sequence[RemoteEvent] = ()
-    """Of the files it wrote: steps and looks at the validation rows, for hosts whose events do not tell them all."""
     checkpoints: Sequence[dict[str, Any]] = ()
-    """``{"step": …, "model": …}``, by step: earlier states that answer under names of their own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """A job to be created."""
+class JobRequest:
+    """A request to create a job.
+
+    Attributes:
+        key: unique to the run; the host stores it with the job.
+        body: the request in the host's format, with files by their ids.
+        kind: kind of the recipe, e.g. ``"sft"``.
+        extra: what the user adds to the body. Empty where the backend takes nothing of the kind.
+    """
 
     key: str
-    """Unique to the run; the host keeps it with the job."""
     body: dict[str, Any]
-    """The request in the host's form, files named by their ids."""
     kind: str
-    """Kind of the recipe: ``"sft"``, ``"dpo"``."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """What the user sends along, over the body; empty at hosts whose backend takes none."""
 
 
 class Host(Protocol):
-    """One hosted API. Every method may raise :class:`~ftkit.errors.HostError`, and makes exactly one attempt."""
+    """One hosted API.
+
+    Each method makes exactly one attempt and may raise :class:`~ftkit.errors.HostError`.
+
+    Attributes:
+        url: its address, without any secret.
+    """
 
     url: str
-    """Where it is, without any secret."""
 
     def find_file(self, name: str, size: int) -> RemoteFile | None:
-        """The usable file of that name and size, if there is one."""
-        ...
+        """Find a usable file.
 
-    def upload(self, path: Path, name: str) -> RemoteFile: ...
+        Args:
+            name: name of the file.
+            size: its size in bytes.
 
-    def file(self, file_id: str) -> RemoteFile: ...
-
-    def delete_file(self, file_id: str) -> None: ...
-
-    def find_job(self, key: str, kind: str) -> RemoteJob | None:
-        """The job that carries ``key``, if there is one."""
-        ...
-
-    def estimate(self, order: Order) -> float | None:
-        """What the job will cost in US dollars by the host's own word; ``None`` where it says nothing.
-
-        Raises:
-            HostError: the account may not spend so much.
+        Returns:
+            The file, or None.
         """
         ...
 
-    def create_job(self, order: Order) -> RemoteJob: ...
+    def upload(self, path: Path, name: str) -> RemoteFile:
+        """Upload a training file.
 
-    def job(self, job_id: str) -> RemoteJob: ...
+        Args:
+            path: the file.
+            name: its name at the host.
+
+        Returns:
+            The file at the host.
+        """
+        ...
+
+    def file(self, file_id: str) -> RemoteFile:
+        """Return a file as it is now.
+
+        Args:
+            file_id: its id.
+
+        Returns:
+            The file.
+        """
+        ...
+
+    def delete_file(self, file_id: str) -> None:
+        """Delete a file.
+
+        Args:
+            file_id: its id.
+        """
+        ...
+
+    def find_job(self, key: str, kind: str) -> RemoteJob | None:
+        """Find the job that was created with a key.
+
+        Args:
+            key: the key of the run.
+            kind: kind of the recipe.
+
+        Returns:
+            The job, or None.
+        """
+        ...
+
+    def estimate_price(self, request: JobRequest) -> float | None:
+        """Ask for the price of a job before it is created.
+
+        Args:
+            request: the job.
+
+        Returns:
+            The price in US dollars; None if the host gives no estimate.
+        """
+        ...
+
+    def create_job(self, request: JobRequest) -> RemoteJob:
+        """Create a job.
+
+        Args:
+            request: the job.
+
+        Returns:
+            The created job.
+        """
+        ...
+
+    def job(self, job_id: str) -> RemoteJob:
+        """Return a job as it is now.
+
+        Args:
+            job_id: its id.
+
+        Returns:
+            The job.
+        """
+        ...
 
     def events(self, job_id: str, seen: set[str]) -> Sequence[RemoteEvent]:
-        """What happened, oldest first; events in ``seen`` may be left out."""
+        """Read the events of a job.
+
+        Args:
+            job_id: its id.
+            seen: ids of events that are stored already; these may be left out.
+
+        Returns:
+            The events, oldest first.
+        """
         ...
 
-    def leavings(self, job_id: str) -> Leavings:
-        """What a job that succeeded has left."""
+    def results(self, job_id: str) -> JobResults:
+        """Read what a job that succeeded made besides its model.
+
+        Args:
+            job_id: its id.
+
+        Returns:
+            Steps of its result files, and its checkpoints.
+        """
         ...
 
-    def cancel(self, job_id: str) -> RemoteJob: ...
+    def cancel(self, job_id: str) -> RemoteJob:
+        """Cancel a job.
+
+        Args:
+            job_id: its id.
+
+        Returns:
+            The job as it is now.
+        """
+        ...
 
     def pause(self, job_id: str) -> RemoteJob:
-        """Let a job rest.
+        """Pause a job.
 
-        Raises:
-            RunError: this host cannot.
+        Args:
+            job_id: its id.
+
+        Returns:
+            The job as it is now.
         """
         ...
 
     def resume(self, job_id: str) -> RemoteJob:
-        """Go on with a paused job.
+        """Resume a paused job.
 
-        Raises:
-            RunError: this host cannot.
+        Args:
+            job_id: its id.
+
+        Returns:
+            The job as it is now.
         """
         ...

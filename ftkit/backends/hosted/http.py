@@ -1,4 +1,4 @@
-"""Plain HTTP for hosts without an SDK of OpenAI's kind: one attempt a call, every failure a HostError."""
+"""Plain HTTP for hosts without an OpenAI-like SDK: one attempt a call, and every failure is a HostError."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.hosted.errors import broken, refused
+from ftkit.backends.hosted.host_errors import broken_call_error, refusal_error
 from ftkit.errors import HostError
 from ftkit.extras import require
 
 __all__ = ["Http"]
 
-_MOVED = (301, 302, 303, 307, 308)
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class Http:
-    """Calls to one host, with its key.
+    """HTTP calls to one host, with its key.
+
+    The first argument of each method, ``action``, says in messages what the call does, e.g. ``"creating the job"``.
 
     Args:
-        name: of the host, to begin messages with.
+        name: name of the host, which messages begin with.
         url: base URL.
-        key: sent as a bearer token, to ``url`` only.
-        timeout_s: for one call.
+        key: sent as a bearer token, and to ``url`` only.
+        timeout_s: time limit of one call in seconds.
     """
 
     def __init__(self, name: str, url: str, key: str, timeout_s: float = 120.0) -> None:
@@ -32,78 +34,126 @@ class Http:
         self._client: Any = httpx.Client(
             base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=timeout_s, follow_redirects=False
         )
-        # Signed addresses carry their own leave, and must not see the key.
-        self._bare: Any = httpx.Client(timeout=timeout_s)
+        # Signed URLs grant access by themselves and must not receive the key.
+        self._client_without_key: Any = httpx.Client(timeout=timeout_s)
 
     def __repr__(self) -> str:
         return f"Http({self.name!r}, {self.url!r})"
 
-    def json(self, doing: str, method: str, path: str, **options: Any) -> dict[str, Any]:
-        """The JSON object that a call answers with."""
-        answer = self.send(doing, method, path, **options)
+    def json(self, action: str, method: str, path: str, **options: Any) -> dict[str, Any]:
+        """Send a request and return the JSON object of the response.
+
+        Args:
+            action: what the call does.
+            method: HTTP method.
+            path: path below the base URL.
+            **options: options of ``httpx.Client.request``.
+
+        Returns:
+            The parsed body.
+
+        Raises:
+            HostError: the call failed, or the body is not a JSON object.
+        """
+        response = self.send(action, method, path, **options)
         try:
-            found = answer.json()
+            body = response.json()
         except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise broken(doing, "it is no JSON object", host=self.name, secret=self._key)
-        return found
+            body = None
+        if not isinstance(body, dict):
+            failure = broken_call_error(action, "the response is not a JSON object", host=self.name, secret=self._key)
+            raise failure
+        return body
 
-    def send(self, doing: str, method: str, path: str, *, also: tuple[int, ...] = (), **options: Any) -> Any:
-        """The answer; statuses from 300 on are errors, but for those in ``also``."""
-        return self._checked(doing, self._client, method, path, also, options)
+    def send(self, action: str, method: str, path: str, *, accept: tuple[int, ...] = (), **options: Any) -> Any:
+        """Send a request and return the response.
 
-    def put_signed(self, doing: str, url: str, path: Path) -> None:
-        """Send a file to a signed address."""
+        Args:
+            action: what the call does.
+            method: HTTP method.
+            path: path below the base URL.
+            accept: statuses from 300 on that are not errors.
+            **options: options of ``httpx.Client.request``.
+
+        Returns:
+            The ``httpx.Response``.
+        """
+        return self._checked(action, self._client, method, path, accept, options)
+
+    def put_signed(self, action: str, url: str, path: Path) -> None:
+        """Upload a file to a signed URL, without the key.
+
+        Args:
+            action: what the call does.
+            url: the signed URL.
+            path: the file.
+        """
         with path.open("rb") as file:
-            size = str(path.stat().st_size)
-            self._checked(doing, self._bare, "PUT", url, (), {"content": file, "headers": {"content-length": size}})
+            options = {"content": file, "headers": {"content-length": str(path.stat().st_size)}}
+            self._checked(action, self._client_without_key, "PUT", url, (), options)
 
-    def fetch(self, doing: str, path: str, target: Path, params: Mapping[str, str]) -> None:
-        """Write what a call answers with to ``target``; redirects to signed addresses are followed without the key."""
-        answer = self._checked(doing, self._client, "GET", path, _MOVED, {"params": dict(params)}, target)
-        if answer.is_redirect:
-            self.get_signed(doing, answer.headers["location"], target)
+    def download(self, action: str, path: str, target: Path, params: Mapping[str, str]) -> None:
+        """Write the response of a request to a file. Redirects to signed URLs are followed without the key.
 
-    def get_signed(self, doing: str, url: str, target: Path) -> None:
-        """Write what is at a signed address to ``target``."""
-        self._checked(doing, self._bare, "GET", url, (), {"follow_redirects": True}, target)
+        Args:
+            action: what the call does.
+            path: path below the base URL.
+            target: the file to write.
+            params: query parameters.
+        """
+        response = self._checked(action, self._client, "GET", path, _REDIRECTS, {"params": dict(params)}, target)
+        if response.is_redirect:
+            self.download_signed(action, response.headers["location"], target)
+
+    def download_signed(self, action: str, url: str, target: Path) -> None:
+        """Write what is at a signed URL to a file, without sending the key.
+
+        Args:
+            action: what the call does.
+            url: the signed URL.
+            target: the file to write.
+        """
+        self._checked(action, self._client_without_key, "GET", url, (), {"follow_redirects": True}, target)
 
     def _checked(
         self,
-        doing: str,
+        action: str,
         client: Any,
         method: str,
         path: str,
-        also: tuple[int, ...],
+        accept: tuple[int, ...],
         options: dict[str, Any],
         target: Path | None = None,
     ) -> Any:
-        """The answer; with ``target`` a successful one goes there piece by piece, because weights are large."""
+        """The response. With ``target``, the body of a success is streamed there, because weights are large."""
         failure: HostError | None = None
-        answer: Any = None
+        response: Any = None
         try:
             if target is None:
-                answer = client.request(method, path, **options)
+                response = client.request(method, path, **options)
             else:
-                with client.stream(method, path, **options) as answer:
-                    _save(answer, target)
+                with client.stream(method, path, **options) as response:
+                    _save(response, target)
         except self._httpx.TimeoutException:
-            failure = broken(doing, "it took too long", host=self.name, secret=self._key)
+            failure = broken_call_error(action, "it timed out", host=self.name, secret=self._key)
         except self._httpx.HTTPError as error:
-            failure = broken(doing, f"{type(error).__name__}: {error}", host=self.name, secret=self._key)
+            failure = broken_call_error(action, f"{type(error).__name__}: {error}", host=self.name, secret=self._key)
         if failure is not None:
-            raise failure  # out here, because the original holds the request, key included
-        if answer.status_code >= 300 and answer.status_code not in also:
-            raise refused(doing, answer.status_code, answer.text, answer.headers, host=self.name, secret=self._key)
-        return answer
+            # Raised outside of the except clause: the caught error holds the request with the key, and would otherwise
+            # become the context of this one.
+            raise failure
+        if response.status_code >= 300 and response.status_code not in accept:
+            raise refusal_error(
+                action, response.status_code, response.text, response.headers, host=self.name, secret=self._key
+            )
+        return response
 
 
-def _save(answer: Any, target: Path) -> None:
-    """Write the body of a success; read that of anything else."""
-    if not answer.is_success:
-        answer.read()
+def _save(response: Any, target: Path) -> None:
+    """Write the body of a success to a file; read the body of any other response into memory."""
+    if not response.is_success:
+        response.read()
         return
     with target.open("wb") as file:
-        for piece in answer.iter_bytes():
-            file.write(piece)
+        for chunk in response.iter_bytes():
+            file.write(chunk)

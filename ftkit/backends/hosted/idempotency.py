@@ -1,55 +1,64 @@
-"""Creating something that costs money once, whatever becomes of the call."""
+"""Create a job or batch exactly once, whatever happens to the call."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeVar
 
-from ftkit.backends.hosted.retry import Patience
+from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.errors import HostError
 
 __all__ = ["create_once"]
 
-Made = TypeVar("Made")
+Created = TypeVar("Created")
 
 
-def create_once(patience: Patience, create: Callable[[], Made], find: Callable[[], Made | None]) -> Made | None:
-    """What ``create`` makes. After an attempt whose end is not known, none is made before ``find`` has looked.
+def create_once(
+    retry_policy: RetryPolicy, create: Callable[[], Created], find: Callable[[], Created | None]
+) -> Created | None:
+    """Create something at a host, and never twice.
+
+    After an attempt whose outcome is unknown, ``find`` is called before the next attempt.
+
+    Args:
+        retry_policy: how both calls are retried.
+        create: makes one attempt to create it.
+        find: returns it if it exists at the host.
 
     Returns:
-        What was made; ``None``: it may or may not be there, and the host cannot be asked.
+        What was created or found. None: it may or may not exist, and the host cannot be asked now.
 
     Raises:
-        HostError: the host refused, and nothing was made.
+        HostError: the host refused, and nothing was created.
     """
-    unsure = False
+    in_doubt = False
 
-    def once() -> Made:
-        nonlocal unsure
-        if unsure:
-            found = find()
-            if found is not None:
-                return found
+    def attempt() -> Created:
+        nonlocal in_doubt
+        if in_doubt:
+            existing = find()
+            if existing is not None:
+                return existing
         try:
             return create()
         except HostError as error:
-            unsure = unsure or error.unsure
+            in_doubt = in_doubt or error.unsure
             raise
 
     try:
-        return patience(once)
+        return retry_policy(attempt)
     except HostError as error:
-        if unsure:
-            found = _look(patience, find)
-            if found is not None or error.passing:
-                return found
+        if in_doubt:
+            existing = _find_unless_down(retry_policy, find)
+            if existing is not None or error.passing:
+                return existing
         raise
 
 
-def _look(patience: Patience, find: Callable[[], Made | None]) -> Made | None:
-    """What a look finds; an outage counts as nothing found."""
+def _find_unless_down(retry_policy: RetryPolicy, find: Callable[[], Created | None]) -> Created | None:
+    """What ``find`` returns; None while the host cannot be reached."""
     try:
-        return patience(find)
+        return retry_policy(find)
     except HostError as error:
         if error.passing:
             return None

@@ -1,42 +1,65 @@
-"""When runs are looked at: often at first, seldom later, and seldomer while their host is down."""
+"""When to poll a run's job: often at first, then more rarely, and more rarely still while its host is down."""
 
 from __future__ import annotations
 
 import time
 
-from ftkit.backends.hosted.retry import Patience
+from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.errors import HostError
 from ftkit.store import RunRecord
 
-__all__ = ["Looks"]
+__all__ = ["PollSchedule"]
 
-_LONGEST_S = 300.0
+_MAX_INTERVAL_S = 300.0
 
 
-class Looks:
-    """When each run is due, and how often in a row it could not be looked at."""
+class PollSchedule:
+    """When each run is polled next, and how many polls in a row have failed.
 
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
-        self._held: dict[str, tuple[float, int]] = {}
+    Args:
+        retry_policy: its ``poll_s`` sets the intervals.
+    """
 
-    def due(self, run_id: str) -> bool:
-        """Whether it is time to look at the run."""
-        return time.monotonic() >= self._held.get(run_id, (0.0, 0))[0]
+    def __init__(self, retry_policy: RetryPolicy) -> None:
+        self._retry_policy = retry_policy
+        self._next: dict[str, tuple[float, int]] = {}
 
-    def seen(self, record: RunRecord) -> None:
-        """It was looked at."""
-        first, later = self._patience.poll_s
-        age = time.time() - record.created_at
-        self._held[record.id] = (time.monotonic() + min(later, first + age / 60), 0)
+    def is_due(self, run_id: str) -> bool:
+        """Return whether it is time to poll a run.
 
-    def failed(self, run_id: str, error: HostError) -> int:
-        """It could not be looked at; how often that has been so before in a row."""
-        failures = self._held.get(run_id, (0.0, 0))[1]
-        wait = min(_LONGEST_S, self._patience.poll_s[1] * 2 ** min(failures, 4))
-        self._held[run_id] = (time.monotonic() + max(wait, error.retry_after_s or 0.0), failures + 1)
+        Args:
+            run_id: id of the run.
+
+        Returns:
+            Whether it is due.
+        """
+        return time.monotonic() >= self._next.get(run_id, (0.0, 0))[0]
+
+    def record_success(self, record: RunRecord) -> None:
+        """Note that a run was polled. The next interval grows with the run's age.
+
+        Args:
+            record: the run.
+        """
+        first, longest = self._retry_policy.poll_s
+        age_s = time.time() - record.created_at
+        self._next[record.id] = (time.monotonic() + min(longest, first + age_s / 60), 0)
+
+    def record_failure(self, run_id: str, error: HostError) -> int:
+        """Note that polling a run failed.
+
+        Args:
+            run_id: id of the run.
+            error: the failure; its ``retry_after_s`` is respected.
+
+        Returns:
+            Number of failures in a row before this one.
+        """
+        failures = self._next.get(run_id, (0.0, 0))[1]
+        interval_s = min(_MAX_INTERVAL_S, self._retry_policy.poll_s[1] * 2 ** min(failures, 4))
+        self._next[run_id] = (time.monotonic() + max(interval_s, error.retry_after_s or 0.0), failures + 1)
         return failures
 
-    def forget(self) -> None:
-        """Look at every run anew."""
-        self._held.clear()
+    def reset(self) -> None:
+        """Make every run due."""
+        self._next.clear()

@@ -1,10 +1,10 @@
-"""What a host would refuse, said before anything is sent."""
+"""What a host would refuse, checked before anything is sent."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ftkit.backends.hosted.field_support import Treatments, flat, refuse
+from ftkit.backends.hosted.field_support import FieldSupportTable, check_fields, flatten_recipe
 from ftkit.catalog import days_until, load_catalog
 from ftkit.data import Dataset
 from ftkit.errors import DataError, RefusedError
@@ -12,81 +12,90 @@ from ftkit.recipe import Recipe
 
 __all__ = ["check_recipe", "check_rows"]
 
-_LEARNS_FROM = {"sft": "demonstrations", "dpo": "preferences"}
-"""What other methods learn from are prompts, which every row has."""
 
-
-def check_recipe(recipe: Recipe, treatments: Mapping[str, Treatments], beyond: Mapping[str, str], backend: str) -> None:
-    """Refuse a recipe of a kind that is not trained there, and fields that cannot be honoured.
+def check_recipe(
+    recipe: Recipe,
+    support: Mapping[str, FieldSupportTable],
+    out_of_range: Mapping[str, str],
+    backend: str,
+    model: str,
+) -> None:
+    """Refuse a kind of recipe that the host does not train, and fields that it does not support.
 
     Args:
-        treatments: by the recipe's kind.
-        beyond: fields whose values are beyond the host's ranges, each with what it takes.
-        backend: as ``"name:model"``.
+        recipe: the recipe.
+        support: the host's field support by kind of recipe.
+        out_of_range: fields whose values are outside the host's ranges, each with the reason.
+        backend: name of the backend.
+        model: the model.
 
     Raises:
         RefusedError: names the fields.
     """
-    name = backend.partition(":")[0]
-    if recipe.kind not in treatments:
-        takes = f"takes {' and '.join(sorted(treatments))}" if treatments else "trains nothing"
+    if recipe.kind not in support:
+        takes = f"takes {' and '.join(sorted(support))}" if support else "trains nothing"
         raise RefusedError(
-            f"{backend} {takes}, not {recipe.kind}; train it locally",
-            backend=name,
-            fields=("kind",),
+            f"{backend}:{model} {takes}, not {recipe.kind}; train it locally", backend=backend, fields=("kind",)
         )
-    refuse(recipe, treatments[recipe.kind], backend)
-    if beyond:
-        told = "; ".join(f"{field}={flat(recipe)[field]!s:.80}: {why}" for field, why in beyond.items())
-        raise RefusedError(f"{backend} cannot honour the recipe. {told}", backend=name, fields=tuple(beyond))
+    check_fields(recipe, support[recipe.kind], backend, model)
+    if out_of_range:
+        values = flatten_recipe(recipe)
+        reasons = "; ".join(f"{field}={values[field]!s:.80}: {reason}" for field, reason in out_of_range.items())
+        raise RefusedError(
+            f"{backend}:{model} cannot honour the recipe. {reasons}", backend=backend, fields=tuple(out_of_range)
+        )
 
 
 def check_rows(
-    method: str,
+    recipe: Recipe,
     data: Dataset,
     validation: Dataset | None,
     backend: str,
-    listed: tuple[str, str],
+    model: str,
+    catalog_key: tuple[str, str],
     *,
-    validation_needed: bool = False,
+    validation_required: bool = False,
 ) -> None:
-    """Refuse rows of another kind than ``method`` learns from, and what the catalogue says the host takes no more of.
+    """Refuse rows that the recipe cannot learn from, and what the catalogue says that the host no longer takes.
 
     Args:
-        backend: as ``"name:model"``.
-        listed: under which provider and name the catalogue has the model.
-        validation_needed: whether the host takes no job of ``method`` without validation rows.
+        recipe: the recipe.
+        data: the training rows.
+        validation: the validation rows.
+        backend: name of the backend.
+        model: the model.
+        catalog_key: provider and model as the catalogue names them.
+        validation_required: whether the host needs validation rows for this kind of recipe.
 
     Raises:
-        RefusedError: the host takes no more jobs for the model, or does not tune it by ``method``.
-        DataError: the wrong kind of rows, too few or too many.
+        RefusedError: the host takes no more jobs for the model, or does not tune it in this way.
+        DataError: the rows are of the wrong kind, too few or too many.
     """
-    wanted = _LEARNS_FROM.get(method)
+    kind, place = recipe.kind, f"{backend}:{model}"
+    row_kinds = recipe.rows if recipe.hosted_rows is None else recipe.hosted_rows
     for rows in (data, validation):
-        if rows is not None and wanted is not None and rows.kind != wanted:
-            raise DataError(f"{method} learns from {wanted}, and these rows are {rows.kind}")
-    if validation_needed and validation is None:
-        raise DataError(f"{backend} takes no {method} without validation rows; give some of the rows as validation")
-    name = backend.partition(":")[0]
-    provider, model = listed
-    known = load_catalog()
-    closes = known.training_closes(provider, model)
+        if rows is not None and rows.kind not in row_kinds:
+            raise DataError(f"{kind} learns from {' or '.join(row_kinds)}, and these rows are {rows.kind}")
+    if validation_required and validation is None:
+        raise DataError(f"{place} takes no {kind} without validation rows; pass some of the rows as validation")
+    catalog = load_catalog()
+    closes = catalog.training_closes(*catalog_key)
     if closes is not None and days_until(closes.on) <= 0:
         raise RefusedError(
-            f"{backend} takes no training jobs since {closes.on} ({closes.source}, read {closes.as_of}); "
+            f"{place} takes no training jobs since {closes.on} ({closes.source}, read {closes.as_of}); "
             "`ftkit catalog` lists what does",
-            backend=name,
+            backend=backend,
             fields=("model",),
         )
-    row = known.model(provider, model)
-    if row is not None and method not in row.methods:
+    listed = catalog.model(*catalog_key)
+    if listed is not None and kind not in listed.methods:
         raise RefusedError(
-            f"{backend} is not tuned by {method}, only by {', '.join(row.methods) or 'nothing'} ({row.source}, read "
-            f"{row.as_of})",
-            backend=name,
+            f"{place} is not tuned by {kind}, only by {', '.join(listed.methods) or 'nothing'} ({listed.source}, read "
+            f"{listed.as_of})",
+            backend=backend,
             fields=("kind",),
         )
-    limits = known.limits(provider, method)
-    objection = None if limits is None else limits.rows_refused(len(data), 0 if validation is None else len(validation))
-    if objection is not None:
-        raise DataError(f"H001 {backend} takes {objection} (see `ftkit catalog`)")
+    limits = catalog.limits(catalog_key[0], kind)
+    problem = None if limits is None else limits.rows_refused(len(data), 0 if validation is None else len(validation))
+    if problem is not None:
+        raise DataError(f"H001 {place} takes {problem} (see `ftkit catalog`)")

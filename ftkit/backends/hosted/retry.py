@@ -1,4 +1,4 @@
-"""Trying again: how long, how often, and what never."""
+"""The retry policy of every call to a host."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from typing import Any, TypeVar
 from ftkit.errors import HostError
 from ftkit.extras import require
 
-__all__ = ["Patience"]
+__all__ = ["RetryPolicy"]
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How failing calls are tried again, and how often a job is looked at.
+class RetryPolicy:
+    """How failing calls are retried, and how often a job is polled.
 
     Attributes:
-        budget_s: seconds of waiting in all before a call is given up.
-        longest_s: longest single wait; a ``retry-after`` of the host counts up to twice as much.
-        poll_s: seconds between two looks at a job at first, and later.
-        settle_s: how long a job whose creation was cut off is waited for before it counts as not created.
-        sleep: waits so many seconds.
+        budget_s: total waiting time in seconds after which a call is given up.
+        longest_s: longest wait between two attempts, in seconds. A ``retry-after`` of the host may be twice as long.
+        poll_s: seconds between two polls of a job, for a new job and at most.
+        settle_s: how long, in seconds, a job whose creation was interrupted may take to appear. After that it counts as
+            not created.
+        sleep: function that waits the given number of seconds.
     """
 
     budget_s: float = 120.0
@@ -35,17 +36,33 @@ class Patience:
     settle_s: float = 120.0
     sleep: Callable[[float], None] = time.sleep
 
-    def __call__(self, call: Callable[[], Found]) -> Found:
-        """What ``call`` returns; failures that may pass are tried again, with growing, jittered waits.
+    def __call__(self, call: Callable[[], Result]) -> Result:
+        """Call a function until it succeeds, with exponential backoff and jitter between attempts.
+
+        Args:
+            call: makes one attempt.
+
+        Returns:
+            What ``call`` returns.
 
         Raises:
-            HostError: it will not pass, or the budget is spent.
+            HostError: the error is not transient, or the waiting time is used up.
         """
-        found: Found = _tenacity().Retrying(**self._terms(), sleep=self.sleep)(call)
-        return found
+        result: Result = _tenacity().Retrying(**self._tenacity_options(), sleep=self.sleep)(call)
+        return result
 
-    async def call_async(self, call: Callable[[], Awaitable[Found]]) -> Found:
-        """As calling it, for a call that is awaited; waits without a thread."""
+    async def call_async(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Await a function until it succeeds; as calling the policy, but without blocking the event loop.
+
+        Args:
+            call: makes one attempt.
+
+        Returns:
+            What ``call`` returns.
+
+        Raises:
+            HostError: the error is not transient, or the waiting time is used up.
+        """
 
         async def sleep(seconds: float) -> None:
             if self.sleep is time.sleep:
@@ -53,13 +70,13 @@ class Patience:
             else:
                 self.sleep(seconds)
 
-        async def once() -> Found:
+        async def attempt() -> Result:
             return await call()
 
-        found: Found = await _tenacity().AsyncRetrying(**self._terms(), sleep=sleep)(once)
-        return found
+        result: Result = await _tenacity().AsyncRetrying(**self._tenacity_options(), sleep=sleep)(attempt)
+        return result
 
-    def _terms(self) -> dict[str, Any]:
+    def _tenacity_options(self) -> dict[str, Any]:
         return {
             "retry": _tenacity().retry_if_exception(lambda error: isinstance(error, HostError) and error.passing),
             "wait": self._wait,
@@ -69,11 +86,11 @@ class Patience:
 
     def _wait(self, state: Any) -> float:
         error = state.outcome.exception()
-        named = error.retry_after_s if isinstance(error, HostError) else None
-        if named is not None:
-            return float(min(named, 2 * self.longest_s)) + random.uniform(0, 0.25)  # noqa: S311  (jitter)
-        most = min(self.longest_s, 0.5 * 2 ** (state.attempt_number - 1))
-        return random.uniform(most / 2, most)  # noqa: S311
+        retry_after = error.retry_after_s if isinstance(error, HostError) else None
+        if retry_after is not None:
+            return float(min(retry_after, 2 * self.longest_s)) + random.uniform(0, 0.25)  # noqa: S311  (jitter)
+        longest = min(self.longest_s, 0.5 * 2 ** (state.attempt_number - 1))
+        return random.uniform(longest / 2, longest)  # noqa: S311
 
 
 def _tenacity() -> Any:

@@ -1,4 +1,4 @@
-"""Answers from a host's chat completions: many at once, held to the task's schema, with what they cost."""
+"""Answers from a host's chat completions: many at once, in the task's schema, with their cost."""
 
 from __future__ import annotations
 
@@ -7,41 +7,49 @@ import json
 import threading
 import time
 from collections.abc import Container, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.answer import OnAnswer, Request
+from typing_extensions import override
+
+from ftkit.backends.answer import Answerer, OnAnswer, Request
+from ftkit.backends.hosted.concurrency import ConcurrencyLimiter
 from ftkit.backends.hosted.endpoint import Endpoint
-from ftkit.backends.hosted.retry import Patience
-from ftkit.backends.hosted.submit_lock import submitting
+from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.backends.openai_jobs.batch_api import Batch, OnCount
 from ftkit.backends.openai_jobs.host import OpenAIHost
 from ftkit.backends.openai_jobs.response_format import response_format
-from ftkit.backends.openai_jobs.sdk import Sdk, plain
+from ftkit.backends.openai_jobs.sdk import Sdk, to_dict
 from ftkit.catalog import InferencePrice, load_catalog
 from ftkit.catalog.catalog import base_of
 from ftkit.errors import HostError, ModelError, RefusedError, RunError
 from ftkit.results.answer import Answer, FinishReason, Sampling
+from ftkit.store.file_lock import try_lock
 
 __all__ = ["OpenAIAnswerer"]
 
-_ENDS: dict[str, FinishReason] = {
+_FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
     "tool_calls": "tool_calls",
     "function_call": "stop",
 }
-_MAY_DROP = ("temperature", "top_p", "seed", "response_format")
+_OPTIONAL_PARAMETERS = ("temperature", "top_p", "seed", "response_format")
+"""Parameters that are left out if a model refuses them."""
 
 
-class OpenAIAnswerer:
-    """A model behind chat completions. See :class:`~ftkit.backends.Answerer`.
+class OpenAIAnswerer(Answerer):
+    """A model that answers through chat completions.
 
     Args:
-        concurrency: questions asked at once by one call.
-        batches: the host, where it takes batches of questions.
+        endpoint: the host.
+        url: base URL of its chat completions.
+        key: its API key.
+        model: the model's name there.
+        retry_policy: how failing calls are retried.
+        limiter: how many requests of one call run at the same time.
+        batch_host: the host, if it takes batches of requests.
     """
 
     def __init__(
@@ -50,76 +58,51 @@ class OpenAIAnswerer:
         url: str,
         key: str,
         model: str,
-        patience: Patience,
-        concurrency: int,
-        batches: OpenAIHost | None = None,
+        retry_policy: RetryPolicy,
+        limiter: ConcurrencyLimiter,
+        batch_host: OpenAIHost | None = None,
     ) -> None:
         self._endpoint, self._sdk, self._model = endpoint, Sdk(endpoint.name, url, key), model
-        self._patience, self._concurrency, self._batches = patience, concurrency, batches
-        self._dropped: set[str] = set()
-        self._served: set[str] = set()
+        self._retry_policy, self._limiter, self._batch_host = retry_policy, limiter, batch_host
+        self._left_out: set[str] = set()
+        self._served_as: set[str] = set()
         self._lock = threading.Lock()
-        known = load_catalog()
-        self._provider = known.provider_at(url)
+        catalog = load_catalog()
+        self._provider = catalog.provider_at(url)
         tuned = model.startswith("ft:") or base_of(model) != model
         self._price, self._batch_price = (
-            known.inference_price(self._provider, model, tuned=tuned, batch=batch) for batch in (False, True)
+            catalog.inference_price(self._provider, model, tuned=tuned, batch=batch) for batch in (False, True)
         )
 
+    @override
     def answer_many(
         self, requests: Sequence[Request], sampling: Sampling, on_answer: OnAnswer | None = None
     ) -> list[Answer]:
-        """See :class:`~ftkit.backends.Answerer`. What fails for good on one request is that request's answer.
-
-        Raises:
-            ModelError: the key or the model is refused, so no request can be answered.
-        """
-
-        def one(index: int) -> Answer:
-            answer = self._answer(requests[index], sampling)
+        def answer(index: int) -> Answer:
+            result = self._answer(requests[index], sampling)
             if on_answer is not None:
-                on_answer(index, answer)
-            return answer
+                on_answer(index, result)
+            return result
 
-        if len(requests) == 1:
-            return [one(0)]
-        with ThreadPoolExecutor(min(self._concurrency, len(requests) or 1)) as pool:
-            asked = [pool.submit(one, index) for index in range(len(requests))]
-            try:
-                return [call.result() for call in asked]
-            except BaseException:
-                for call in asked:
-                    call.cancel()
-                raise
+        return self._limiter.map(answer, len(requests))
 
     async def answer_many_async(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
-        """As :meth:`answer_many`, on the running event loop: no thread waits for an answer.
+        """Answer requests on the running event loop, without threads.
 
-        All calls of one loop share the limit of questions asked at once.
+        All calls on one event loop share the limit of requests at the same time.
+
+        Args:
+            requests: the requests.
+            sampling: how answers are sampled.
+
+        Returns:
+            The answers in order.
         """
-        here = self._sdk.on_this_loop(self._concurrency)
-
-        async def one(request: Request) -> Answer:
-            started = time.monotonic()
-            while True:
-                body = self._body(request, sampling)
-                try:
-                    async with here.turn:
-                        made = await self._patience.call_async(
-                            lambda body=body: self._sdk.call_async(  # type: ignore[misc]
-                                "asking the model", here.client.chat.completions.create(**body)
-                            )
-                        )
-                        return self._read(made, time.monotonic() - started, self._price)
-                except HostError as error:
-                    if not self._drops(error, body):
-                        return self._failed(error, time.monotonic() - started)
-
-        asked = [asyncio.create_task(one(request)) for request in requests]
+        tasks = [asyncio.create_task(self._answer_async(request, sampling)) for request in requests]
         try:
-            return list(await asyncio.gather(*asked))
-        finally:  # when one cannot be asked at all, the others need not be
-            for task in asked:
+            return list(await asyncio.gather(*tasks))
+        finally:  # if one request cannot be answered at all, the others are not sent
+            for task in tasks:
                 task.cancel()
 
     def answer_batch(
@@ -131,52 +114,53 @@ class OpenAIAnswerer:
         folder: Path,
         on_count: OnCount,
     ) -> dict[int, Answer]:
-        """Answer requests through the host's batch API, at its price; within 24 hours, as the host says.
+        """Answer requests through the host's batch API, at the batch price, within 24 hours.
 
         Args:
-            requests: by any number that stays the request's own; as many are sent as one batch takes.
-            folder: keeps what finds the batch again after a crash; gone when it has been read.
-            on_count: hears how many questions the host has answered so far.
+            requests: the requests by a number that identifies them. As many are sent as one batch takes.
+            sampling: how answers are sampled.
+            on_answer: called with the number and answer of each request.
+            folder: holds what finds the batch again after a crash. Deleted when all answers have been read.
+            on_count: called with the number of requests that the host has answered.
 
         Returns:
-            The answers of those that were in the batch. One that expired may be asked again.
+            The answers to the requests of the batch, by number. A request that expired may be sent again.
 
         Raises:
             RefusedError: the host has no batch API.
-            HostError: it refused the batch.
-            ModelError: the batch failed or was cancelled there, or the key or the model is refused.
-            RunError: another process waits for this batch.
+            RunError: another process is waiting for this batch.
         """
-        if self._batches is None:
+        if self._batch_host is None:
             raise RefusedError(
                 f"{self._endpoint.name} has no batch API that ftkit uses; ask without it",
                 backend=self._endpoint.name,
                 fields=("batch",),
             )
-        found: dict[int, Answer] = {}
+        answers: dict[int, Answer] = {}
 
         def add(index: int, answer: Answer) -> None:
             if index in requests:
-                found[index] = answer
+                answers[index] = answer
                 on_answer(index, answer)
 
-        with submitting(folder) as mine:
-            if not mine:
+        with try_lock(folder) as locked:
+            if not locked:
                 raise RunError(f"another process waits for this batch already ({folder})")
-            batch = Batch(self._batches, self._patience, folder)
+            batch = Batch(self._batch_host, self._retry_policy, folder)
             if not batch.ids:
-                batch.begin(self._fitting(requests, sampling))
-            sent = frozenset(_MAY_DROP) - self._dropped
+                batch.prepare(self._batch_bodies(requests, sampling))
+            sent = frozenset(_OPTIONAL_PARAMETERS) - self._left_out
             for line in batch.results(on_count):
-                add(int(line["custom_id"]), self._of_line(line, sent))
+                add(int(line["custom_id"]), self._read_batch_line(line, sent))
             for name in batch.ids:
-                if int(name) in requests and int(name) not in found:
-                    add(int(name), Answer("", "error", 0, 0, 0.0, error="the batch came without it", retry_after_s=0.0))
-            batch.forget()
-        return found
+                if int(name) in requests and int(name) not in answers:
+                    missing = Answer("", "error", 0, 0, 0.0, error="the batch has no answer to it", retry_after_s=0.0)
+                    add(int(name), missing)
+            batch.delete()
+        return answers
 
+    @override
     def about(self) -> dict[str, Any]:
-        """See :class:`~ftkit.backends.Answerer`."""
         price, batch_price = self._price, self._batch_price
         return {
             "model": self._model,
@@ -184,61 +168,78 @@ class OpenAIAnswerer:
             "price": None if price is None else price.model_dump(mode="json"),
             "batch_price": None if batch_price is None else batch_price.model_dump(mode="json"),
             "versions": {"openai": version("openai")},
-            "observed": {"served_as": sorted(self._served), "parameters_not_taken": sorted(self._dropped)},
+            "observed": {"served_as": sorted(self._served_as), "parameters_not_taken": sorted(self._left_out)},
         }
 
     def _answer(self, request: Request, sampling: Sampling) -> Answer:
         started = time.monotonic()
 
-        def once() -> Any:
+        def attempt() -> Any:
             return self._sdk.call("asking the model", lambda: self._sdk.client.chat.completions.create(**body))
 
         while True:
             body = self._body(request, sampling)
             try:
-                return self._read(self._patience(once), time.monotonic() - started, self._price)
+                return self._read(self._retry_policy(attempt), time.monotonic() - started, self._price)
             except HostError as error:
-                if not self._drops(error, body):
-                    return self._failed(error, time.monotonic() - started)
+                if not self._leave_out(error, body):
+                    return self._error_answer(error, time.monotonic() - started)
 
-    def _fitting(self, requests: Mapping[int, Request], sampling: Sampling) -> list[tuple[str, dict[str, Any]]]:
-        """As many as one batch takes, from the first on."""
+    async def _answer_async(self, request: Request, sampling: Sampling) -> Answer:
+        started = time.monotonic()
+        client = self._sdk.async_client()
+
+        async def attempt() -> Any:
+            return await self._sdk.call_async("asking the model", client.chat.completions.create(**body))
+
+        while True:
+            body = self._body(request, sampling)
+            try:
+                async with self._limiter.slot():
+                    completion = await self._retry_policy.call_async(attempt)
+                    return self._read(completion, time.monotonic() - started, self._price)
+            except HostError as error:
+                if not self._leave_out(error, body):
+                    return self._error_answer(error, time.monotonic() - started)
+
+    def _batch_bodies(self, requests: Mapping[int, Request], sampling: Sampling) -> list[tuple[str, dict[str, Any]]]:
+        """Ids and bodies of as many requests as one batch takes, from the first one on."""
         limits = load_catalog().limits(self._provider, "*")
-        most, most_bytes = (None, None) if limits is None else (limits.max_batch_rows, limits.max_batch_bytes)
-        chosen: list[tuple[str, dict[str, Any]]] = []
+        max_rows, max_bytes = (None, None) if limits is None else (limits.max_batch_rows, limits.max_batch_bytes)
+        bodies: list[tuple[str, dict[str, Any]]] = []
         size = 0
         for index, request in requests.items():
             body = self._body(request, sampling)
-            size += len(json.dumps(body)) + 100  # ASCII, and what stands around it
-            if chosen and ((most and len(chosen) >= most) or (most_bytes and size > most_bytes)):
+            size += len(json.dumps(body)) + 100  # ASCII, and the rest of the line
+            if bodies and ((max_rows and len(bodies) >= max_rows) or (max_bytes and size > max_bytes)):
                 break
-            chosen.append((str(index), body))
-        return chosen
+            bodies.append((str(index), body))
+        return bodies
 
-    def _of_line(self, line: dict[str, Any], sent: Container[str]) -> Answer:
-        """The answer in a line of a batch's files; what was refused for a parameter may be asked without it."""
-        response, took = line.get("response") or {}, line["seconds"]
+    def _read_batch_line(self, line: dict[str, Any], sent: Container[str]) -> Answer:
+        """The answer in a line of a batch's output. What was refused for a parameter may be asked again without it."""
+        response, latency_s = line.get("response") or {}, line["seconds"]
         status, body = int(response.get("status_code") or 0), response.get("body")
         if status == 200:
             try:
-                return self._read(body, took, self._batch_price)
+                return self._read(body, latency_s, self._batch_price)
             except HostError as error:
-                return self._failed(error, took)
+                return self._error_answer(error, latency_s)
         if status:
-            refusal = self._sdk.refused("asking the model in a batch", status, body)
-            if self._drops(refusal, sent):
-                return Answer("", "error", 0, 0, took, error=str(refusal), retry_after_s=0.0)
-            return self._failed(refusal, took)
-        said = line.get("error") or {}
-        again = 0.0 if said.get("code") == "batch_expired" else None
-        told = f"{said.get('code')}: {said.get('message')}"
-        return Answer("", "error", 0, 0, took, error=told, retry_after_s=again)
+            refusal = self._sdk.refusal("asking the model in a batch", status, body)
+            if self._leave_out(refusal, sent):
+                return Answer("", "error", 0, 0, latency_s, error=str(refusal), retry_after_s=0.0)
+            return self._error_answer(refusal, latency_s)
+        failure = line.get("error") or {}
+        retry_after_s = 0.0 if failure.get("code") == "batch_expired" else None
+        message = f"{failure.get('code')}: {failure.get('message')}"
+        return Answer("", "error", 0, 0, latency_s, error=message, retry_after_s=retry_after_s)
 
     def _body(self, request: Request, sampling: Sampling) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._model,
             "messages": [
-                {name: held for name, held in message.items() if name != "weight"} for message in request.messages
+                {name: value for name, value in message.items() if name != "weight"} for message in request.messages
             ],
             self._endpoint.token_limit: sampling.max_output_tokens,
             "temperature": sampling.temperature,
@@ -247,56 +248,54 @@ class OpenAIAnswerer:
         }
         if request.tools:
             body["tools"] = list(request.tools)
-        held = response_format(request.output, strict=self._endpoint.strict_schemas)
-        if held is not None:
-            body["response_format"] = held
-        return {name: value for name, value in body.items() if name not in self._dropped}
+        schema = response_format(request.output, strict=self._endpoint.strict_schemas)
+        if schema is not None:
+            body["response_format"] = schema
+        return {name: value for name, value in body.items() if name not in self._left_out}
 
-    def _drops(self, error: HostError, sent: Container[str]) -> bool:
-        """Whether the host refused a parameter it can do without; it is left out from then on."""
+    def _leave_out(self, error: HostError, sent: Container[str]) -> bool:
+        """Whether the host refused an optional parameter, which is left out from now on."""
         if error.status != 400:
             return False
-        said = str(error)
-        for name in _MAY_DROP:
-            if name in sent and f"'{name}'" in said:
+        message = str(error)
+        for name in _OPTIONAL_PARAMETERS:
+            if name in sent and f"'{name}'" in message:
                 with self._lock:
-                    self._dropped.add(name)
+                    self._left_out.add(name)
                 return True
         return False
 
-    def _failed(self, error: HostError, latency_s: float) -> Answer:
+    def _error_answer(self, error: HostError, latency_s: float) -> Answer:
         if error.status in (401, 403, 404):
             raise ModelError(str(error)) from None
-        after = (error.retry_after_s or 0.0) if error.passing else None
-        return Answer("", "error", 0, 0, latency_s, error=str(error), retry_after_s=after)
+        retry_after_s = (error.retry_after_s or 0.0) if error.passing else None
+        return Answer("", "error", 0, 0, latency_s, error=str(error), retry_after_s=retry_after_s)
 
     def _read(self, completion: Any, latency_s: float, price: InferencePrice | None) -> Answer:
-        found = plain(completion)
-        choices = found.get("choices") or []
+        data = to_dict(completion)
+        choices = data.get("choices") or []
         message = (choices[0].get("message") or {}) if choices else {}
-        usage = found.get("usage") or {}
+        usage = data.get("usage") or {}
         input_tokens, output_tokens = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
         cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
-        cost = None if price is None else price.cost(input_tokens, output_tokens, cached)
-        if found.get("model"):
-            self._served.add(str(found["model"]))
-        said = str(choices[0].get("finish_reason") or "stop") if choices else "nothing"
-        refusal = message.get("refusal")
+        if data.get("model"):
+            self._served_as.add(str(data["model"]))
+        reason = str(choices[0].get("finish_reason") or "stop") if choices else ""
         error = None
         if not choices:
             error = "the host sent no choices"
-        elif said == "content_filter":
+        elif reason == "content_filter":
             error = "the host's content filter cut the answer off"
-        elif refusal:
-            error = f"the model refused: {refusal}"
+        elif message.get("refusal"):
+            error = f"the model refused: {message['refusal']}"
         return Answer(
             text=str(message.get("content") or ""),
-            finish_reason="error" if error else _ENDS.get(said, "stop"),
+            finish_reason="error" if error else _FINISH_REASONS.get(reason, "stop"),
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             latency_s=latency_s,
             cached_tokens=cached,
-            cost_usd=cost,
+            cost_usd=None if price is None else price.cost(input_tokens, output_tokens, cached),
             error=error,
             tool_calls=message.get("tool_calls") or None,
         )

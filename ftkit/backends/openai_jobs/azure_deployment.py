@@ -1,4 +1,4 @@
-"""Deploying a tuned model on Azure, which answers nothing before.
+"""Deploy a tuned model on Azure, which does not answer before.
 
 Source: Microsoft Learn, "Deploy a fine-tuned model for inferencing" (control plane, api-version 2024-10-21).
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Literal
 
 from ftkit.backends.hosted.http import Http
-from ftkit.backends.hosted.retry import Patience
+from ftkit.backends.hosted.retry import RetryPolicy
 
 __all__ = ["deploy"]
 
-_VERSION = "2024-10-21"
+_API_VERSION = "2024-10-21"
 
 
 def deploy(
@@ -27,22 +27,25 @@ def deploy(
     capacity: int = 1,
     url: str = "https://management.azure.com",
 ) -> str:
-    """Deploy ``model`` under ``name``; then ask ``ft.Model("azure:<name>", task)``. Asking twice changes nothing.
+    """Deploy a model. Afterwards it is ``ft.Model("azure:<name>", task)``. Calling this twice changes nothing.
 
     Args:
-        model: of a succeeded run, ``run.record.summary["tuned_model"]``.
-        token: of Azure AD for the control plane (``az account get-access-token``); the API's key will not do. Kept
-            nowhere.
-        sku: kind of deployment. ``DeveloperTier`` costs no hosting and lives 24 hours; the others are paid by the hour.
-        capacity: thousands of tokens a minute; at 1 it answers about one request a minute.
+        model: the tuned model, ``run.record.summary["tuned_model"]``.
+        name: name of the deployment.
+        subscription: Azure subscription.
+        resource_group: resource group of the account.
+        account: the Azure OpenAI account.
+        token: an Azure AD token for the control plane (``az account get-access-token``). The API key does not work.
+            The token is not stored.
+        sku: kind of deployment. ``DeveloperTier`` has no hosting fee and lasts 24 hours; the others are charged by the
+            hour.
+        capacity: thousands of tokens per minute. With 1, about one request per minute is answered.
+        url: address of the control plane.
 
     Returns:
-        The state the host gives, e.g. ``"Creating"``.
-
-    Raises:
-        HostError: the host refused.
+        The state that Azure reports, e.g. ``"Creating"``.
     """
-    place = (
+    path = (
         f"/subscriptions/{subscription}/resourceGroups/{resource_group}/providers/Microsoft.CognitiveServices"
         f"/accounts/{account}/deployments/{name}"
     )
@@ -51,7 +54,7 @@ def deploy(
         "properties": {"model": {"format": "OpenAI", "name": model, "version": "1"}},
     }
     http = Http("azure", url, token)
-    made = Patience()(
-        lambda: http.json("deploying the model", "PUT", place, params={"api-version": _VERSION}, json=body)
+    deployment = RetryPolicy()(
+        lambda: http.json("deploying the model", "PUT", path, params={"api-version": _API_VERSION}, json=body)
     )
-    return str((made.get("properties") or {}).get("provisioningState") or "unknown")
+    return str((deployment.get("properties") or {}).get("provisioningState") or "unknown")

@@ -1,104 +1,114 @@
-"""The backend for every host of OpenAI's jobs API."""
+"""The backend for every host that speaks OpenAI's fine-tuning jobs API."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from typing_extensions import override
 
 from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.backend import HostedBackend
-from ftkit.backends.hosted.retry import Patience
+from ftkit.backends.hosted.host_profile import HostProfile
+from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
 from ftkit.backends.openai_jobs.embeddings import OpenAIEmbedder
 from ftkit.backends.openai_jobs.host import KEY, OpenAIHost
-from ftkit.backends.openai_jobs.profiles import PROFILES
-from ftkit.backends.openai_jobs.recipe_fields import hyperparameters, treatments
-from ftkit.backends.openai_jobs.rft_fields import grader_form, grader_refused, reinforcement
+from ftkit.backends.openai_jobs.recipe_fields import field_support, hyperparameters
+from ftkit.backends.openai_jobs.rft_fields import grader_body, grader_problem, rft_method
 from ftkit.backends.openai_jobs.sdk import Sdk
+from ftkit.backends.registry import HOSTS
 from ftkit.catalog import load_catalog
 from ftkit.errors import ConfigError, HostError, RefusedError
 from ftkit.graders import Grade, Grader
-from ftkit.recipe import DPO, RFT, Recipe
+from ftkit.recipe import RFT, Recipe
 from ftkit.schema import Output
 from ftkit.store import RunRecord
 
 __all__ = ["OpenAIJobs"]
 
-_MOST_EPOCHS, _MOST_BATCH, _MOST_BETA = 50, 256, 2.0
+_MAX_EPOCHS, _MAX_BATCH_SIZE, _MAX_BETA = 50, 256, 2.0
 """Ranges in OpenAI's specification of the API."""
+
+_METHODS = {"sft": "supervised"}
+"""OpenAI's names of methods by kind of recipe, if they differ."""
 
 
 class OpenAIJobs(HostedBackend[OpenAIHost]):
-    """Trains and answers at OpenAI, or at a host that speaks the same.
+    """Trains and answers at OpenAI, or at a host with the same API.
 
     Args:
-        model: the host's name of it, or of a tuned version.
-        profile: which host; see :data:`~ftkit.backends.openai_jobs.PROFILES`.
-        base_url: the host's address, when it is not the profile's.
-        api_key: its key; from the environment by default. It is kept nowhere but in memory.
-        extra: what to send along when a job is created and no recipe says: ``{"trainingType": "GlobalStandard"}`` on
-            Azure, or, within the request, ``{"method": {"supervised": {"hyperparameters": {"learning_rate_multiplier":
-            0.5}}}}``. It goes as it is, before what the recipe says, and is kept with the run: no
-            key belongs in it.
-        concurrency: questions asked at once.
-        patience: how failing calls are tried again.
+        model: the host's name of the model, or of a tuned version.
+        profile: the host: a name registered in :data:`ftkit.backends.registry.HOSTS`, or a profile.
+        base_url: the host's address, if it is not the profile's.
+        api_key: its key; from the environment by default. It is kept in memory only.
+        extra: what is added to the request that creates a job, for settings that no recipe has:
+            ``{"trainingType": "GlobalStandard"}`` on Azure, or, inside the request,
+            ``{"method": {"supervised": {"hyperparameters": {"learning_rate_multiplier": 0.5}}}}``. It takes precedence
+            over the recipe and is stored with the run, so it must not contain a key.
+        concurrency: number of requests at the same time.
+        retry_policy: how failing calls are retried.
+        patience: former name of ``retry_policy``.
     """
 
     def __init__(
         self,
         model: str,
         *,
-        profile: str = "openai",
+        profile: str | HostProfile = "openai",
         base_url: str | None = None,
         api_key: str | None = None,
         extra: dict[str, Any] | None = None,
         concurrency: int = 8,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
+        patience: RetryPolicy | None = None,
     ) -> None:
-        if profile not in PROFILES:
-            raise ConfigError(f"there is no profile {profile!r}; known are {', '.join(PROFILES)}")
-        self.profile = PROFILES[profile]
+        self.profile = profile if isinstance(profile, HostProfile) else HOSTS.get(profile)
+        named = "#" in model or not os.environ.get(self.profile.url_variable)
+        if self.profile.model_in_address and base_url is None and named:
+            base_url, model = _split_address(self.profile.name, model)
         super().__init__(
             model,
             self.profile,
-            treatments(self.profile),
+            field_support(self.profile),
             base_url=base_url,
             api_key=api_key,
             concurrency=concurrency,
-            patience=patience,
+            retry_policy=retry_policy or patience,
         )
         self.byte_order_mark = self.profile.byte_order_mark
-        self.validation_needed, self.estimates = self.profile.validation_needed, self.profile.estimates
-        self.extra = _plain(extra or {})
+        self.validation_required, self.price_estimates = self.profile.validation_required, self.profile.estimates
+        self.extra = _json_copy(extra or {})
         self._embedder: OpenAIEmbedder | None = None
-        # The address is part of the name where nothing else says it, so that another process finds the host again.
-        if profile == "compatible" and base_url is not None:
+        if self.profile.model_in_address and base_url is not None:  # so that another process finds the host again
             self.model = f"{base_url}#{model}"
 
-    def beyond(self, recipe: Recipe) -> dict[str, str]:
-        found = {}
-        if recipe.epochs != "auto" and recipe.epochs > _MOST_EPOCHS:
-            found["epochs"] = f"at most {_MOST_EPOCHS}"
-        if recipe.batch_size != "auto" and recipe.batch_size > _MOST_BATCH:
-            found["batch_size"] = f"at most {_MOST_BATCH}"
-        if isinstance(recipe, DPO) and recipe.beta > _MOST_BETA:
-            found["beta"] = f"at most {_MOST_BETA:g}"
-        if isinstance(recipe, RFT):
-            refused = grader_refused(recipe.grader, self.profile)
-            if refused is not None:
-                found["grader"] = refused
-        return found
+    @override
+    def out_of_range(self, recipe: Recipe) -> dict[str, str]:
+        problems = {}
+        if recipe.epochs != "auto" and recipe.epochs > _MAX_EPOCHS:
+            problems["epochs"] = f"at most {_MAX_EPOCHS}"
+        if recipe.batch_size != "auto" and recipe.batch_size > _MAX_BATCH_SIZE:
+            problems["batch_size"] = f"at most {_MAX_BATCH_SIZE}"
+        if recipe.kind == "dpo" and recipe.model_dump()["beta"] > _MAX_BETA:
+            problems["beta"] = f"at most {_MAX_BETA:g}"
+        if recipe.kind == "rft":
+            problem = grader_problem(cast("RFT", recipe).grader, self.profile)
+            if problem is not None:
+                problems["grader"] = problem
+        return problems
 
-    def body(
-        self, recipe: Recipe, rows: int, files: dict[str, str], key: str, output: Output | None = None
+    @override
+    def request_body(
+        self, recipe: Recipe, rows: int, files: Mapping[str, str], key: str, output: Output | None = None
     ) -> dict[str, Any]:
-        known = load_catalog().model(*self.listed())
-        asked = hyperparameters(self.profile, recipe, rows)
+        listed = load_catalog().model(*self.catalog_key())
         body: dict[str, Any] = {
-            "model": self._known_as if known is None or self._known_as.startswith("ft:") else known.id,
+            "model": self._host_model if listed is None or self._host_model.startswith("ft:") else listed.id,
             "training_file": files["training"],
             "seed": recipe.seed,
         }
@@ -108,101 +118,123 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
             body["metadata"] = {KEY: key}
         else:
             body["suffix"] = key
-        if isinstance(recipe, RFT):
-            body["method"] = reinforcement(recipe, output)
+        if recipe.kind == "rft":
+            body["method"] = rft_method(cast("RFT", recipe), output)
         elif self.profile.parameters == "top":
-            body["hyperparameters"] = asked
+            body["hyperparameters"] = hyperparameters(self.profile, recipe, rows)
         else:
-            method = "dpo" if isinstance(recipe, DPO) else "supervised"
-            body["method"] = {"type": method, method: {"hyperparameters": asked}}
-        return body
+            method = _METHODS.get(recipe.kind, recipe.kind)
+            body["method"] = {
+                "type": method,
+                method: {"hyperparameters": hyperparameters(self.profile, recipe, rows)},
+            }
+        return body if self.profile.request_body is None else self.profile.request_body(recipe, body)
 
-    def fetch_weights(self, record: RunRecord, folder: Path) -> None:
+    @override
+    def download_weights(self, record: RunRecord, folder: Path) -> None:
         if not self.profile.weights:
-            super().fetch_weights(record, folder)
-        self.patience(lambda: self.host().download(record.handle["job"], folder))
+            super().download_weights(record, folder)
+        self.retry_policy(lambda: self.host().download(record.handle["job"], folder))
 
+    @override
     def shutdown_date(self) -> date | None:
-        known = load_catalog().model(*self.listed())
-        names = [self._known_as, *(() if known is None else (known.id, *known.aliases))]
+        listed = load_catalog().model(*self.catalog_key())
+        names = [self._host_model, *(() if listed is None else (listed.id, *listed.aliases))]
         try:
-            said = self.host().shutdown_dates()
-        except (ConfigError, HostError):  # no key, or it cannot be asked now
+            dates = self.host().shutdown_dates()
+        except (ConfigError, HostError):  # there is no key, or the host cannot be asked now
             return None
-        listed = load_catalog().stops(*self.listed())
-        if listed is not None and listed.ends == "tuned_models":  # the base model's own end says nothing of these
-            names = names[:1] if self._known_as.startswith("ft:") else []
-        return next((said[name] for name in names if name in said), None)
+        deadline = load_catalog().stops(*self.catalog_key())
+        if deadline is not None and deadline.ends == "tuned_models":
+            # The shutdown date of the base model says nothing about models tuned from it.
+            names = names[:1] if self._host_model.startswith("ft:") else []
+        return next((dates[name] for name in names if name in dates), None)
 
     def validate_grader(self, grader: Grader) -> None:
-        """Let the host say whether it takes the grader; nothing is graded or charged.
+        """Ask the host whether it takes a grader. Nothing is graded or charged.
+
+        Args:
+            grader: the grader.
 
         Raises:
-            RefusedError: it does not take such a grader, or says what is wrong with it.
-            HostError: it cannot be asked.
+            RefusedError: the host does not take the grader; with its reason.
+            HostError: the host cannot be asked.
         """
         self._check_grader(grader)
         try:
-            self.patience(lambda: self.host().validate_grader(grader_form(grader)))
+            self.retry_policy(lambda: self.host().validate_grader(grader_body(grader)))
         except HostError as error:
             if error.status == 400:
                 raise RefusedError(str(error), backend=self.name, fields=("grader",)) from None
             raise
 
     def run_grader(self, grader: Grader, item: Mapping[str, Any], answer: str) -> Grade:
-        """Let the host grade one answer, to hold its grade beside that of :func:`ftkit.grade`. Models that it asks are
-        charged.
+        """Let the host grade one answer, to compare its grade with that of :func:`ftkit.grade`.
+
+        The host charges for the models that the grader asks.
 
         Args:
+            grader: the grader.
             item: the row's columns.
-            answer: what a model said.
+            answer: a model's answer.
 
-        Raises:
-            RefusedError: the host does not take such a grader.
-            HostError: it cannot be asked.
+        Returns:
+            The host's grade.
         """
         self._check_grader(grader)
-        return self.patience(lambda: self.host().run_grader(grader_form(grader), dict(item), answer))
+        return self.retry_policy(lambda: self.host().run_grader(grader_body(grader), dict(item), answer))
 
     def _check_grader(self, grader: Grader) -> None:
-        refused = grader_refused(grader, self.profile) if self.profile.graders else "it runs no grader by itself"
-        if refused is not None:
-            raise RefusedError(f"{self.name}: {refused}", backend=self.name, fields=("grader",))
+        problem = grader_problem(grader, self.profile) if self.profile.graders else "it runs no grader by itself"
+        if problem is not None:
+            raise RefusedError(f"{self.name}: {problem}", backend=self.name, fields=("grader",))
 
     def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
-        """The embedding of each text, none of them empty, by this model.
+        """Embed texts with this model.
 
-        Raises:
-            ConfigError: there is no key.
-            DataError: a text is longer than the model takes.
-            HostError: the host refuses, or cannot be reached.
+        Args:
+            texts: the texts, none of them empty.
+
+        Returns:
+            One vector for each text.
         """
         if self._embedder is None:
-            self._embedder = OpenAIEmbedder(Sdk(self.name, self._asked_at(), self.key()), self._known_as, self.patience)
+            sdk = Sdk(self.name, self._inference_url(), self.key())
+            self._embedder = OpenAIEmbedder(sdk, self._host_model, self.retry_policy)
         return self._embedder(texts)
 
-    def make_host(self) -> OpenAIHost:
+    @override
+    def create_host(self) -> OpenAIHost:
         return OpenAIHost(self.profile, Sdk(self.name, self.url(), self.key()))
 
-    def make_answerer(self) -> Answerer:
-        url = self._asked_at()
-        batches = self.host() if self.profile.batches else None
+    @override
+    def create_answerer(self) -> Answerer:
         return OpenAIAnswerer(
-            self.profile, url, self.key(), self._known_as, self.patience, self.concurrency, batches=batches
+            self.profile,
+            self._inference_url(),
+            self.key(),
+            self._host_model,
+            self.retry_policy,
+            self.limiter,
+            batch_host=self.host() if self.profile.batches else None,
         )
 
-    def _asked_at(self) -> str:
+    def _inference_url(self) -> str:
         return self.url() if self._base_url or not self.profile.answers_at else self.profile.answers_at
 
-    def url(self) -> str:
-        url = super().url()
-        return f"{url}/openai/v1" if self.name == "azure" and not url.endswith("/v1") else url
+
+def _split_address(name: str, model: str) -> tuple[str, str]:
+    """Address and model of ``"https://host.example/v1#model"``."""
+    url, separator, host_model = model.partition("#")
+    if not separator or not host_model or not url.startswith(("http://", "https://")):
+        raise ConfigError(f'{name}:{model}: write it as "{name}:https://host.example/v1#model"')
+    return url, host_model
 
 
-def _plain(extra: dict[str, Any]) -> dict[str, Any]:
-    """``extra`` as the JSON that is sent and kept."""
+def _json_copy(extra: dict[str, Any]) -> dict[str, Any]:
+    """``extra`` as the JSON that is sent and stored."""
     try:
-        found: dict[str, Any] = json.loads(json.dumps(extra, allow_nan=False))
+        copy: dict[str, Any] = json.loads(json.dumps(extra, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"extra is no plain JSON data: {error}") from None
-    return found
+    return copy

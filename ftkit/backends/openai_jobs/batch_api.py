@@ -1,4 +1,4 @@
-"""Questions sent as one file at the batch price: created once, found again after anything, and cleaned up.
+"""Send requests as one file at the batch price: created once, found again after a crash, and cleaned up.
 
 Source: OpenAI, "Batch API"; the specification's POST /batches.
 """
@@ -6,6 +6,7 @@ Source: OpenAI, "Batch API"; the specification's POST /batches.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import secrets
@@ -16,34 +17,39 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.backends.hosted.idempotency import create_once
-from ftkit.backends.hosted.retry import Patience
+from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.backends.openai_jobs.host import OpenAIHost
-from ftkit.backends.openai_jobs.sdk import plain
+from ftkit.backends.openai_jobs.sdk import to_dict
 from ftkit.errors import HostError, ModelError
 from ftkit.files import write_atomically
 
 __all__ = ["Batch", "OnCount"]
 
 OnCount = Callable[[int], None]
-"""Called with the number of questions that have been answered so far."""
+"""Called with the number of requests that have been answered so far."""
 
 _KEY = "ftkit_batch"
 """Name of the metadata that holds a batch's key."""
 
 _PURPOSE = "batch"
-_ENDED = {"completed", "failed", "expired", "cancelled"}
-_LONGEST_LOOK_S = 300.0
+_FINAL_STATUSES = {"completed", "failed", "expired", "cancelled"}
+_MAX_POLL_S = 300.0
 
 
 class Batch:
-    """One batch and what is known of it, in ``folder``, where another process finds it after a crash.
+    """One batch of requests at a host.
 
-    ``state.json`` holds ``key`` (unique, written before the first call and carried by the batch), ``ids`` (of the
-    questions), ``file`` (the name of the uploaded file), ``asked_at`` and ``batch``.
+    ``state.json`` in its folder holds ``key`` (unique, written before the first call, and stored with the batch),
+    ``ids`` (of the requests), ``file`` (name of the uploaded file), ``asked_at`` and ``batch``.
+
+    Args:
+        host: the host.
+        retry_policy: how failing calls are retried, and how often the batch is polled.
+        folder: the folder in which another process finds the batch after a crash.
     """
 
-    def __init__(self, host: OpenAIHost, patience: Patience, folder: Path) -> None:
-        self._host, self._patience, self._folder = host, patience, folder
+    def __init__(self, host: OpenAIHost, retry_policy: RetryPolicy, folder: Path) -> None:
+        self._host, self._retry_policy, self._folder = host, retry_policy, folder
         self._path = folder / "state.json"
         self._state: dict[str, Any] = {}
         self._last: dict[str, Any] = {}
@@ -52,90 +58,107 @@ class Batch:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Of the questions in it; empty when there is none yet."""
+        """Ids of the requests; empty if the batch has not been prepared."""
         return tuple(self._state.get("ids", ()))
 
-    def begin(self, questions: Sequence[tuple[str, dict[str, Any]]]) -> None:
-        """Write the file of questions: ids and bodies of chat completions."""
+    def prepare(self, requests: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Write the file of requests.
+
+        Args:
+            requests: ids and bodies of chat completions.
+        """
         lines = [
             json.dumps({"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body})
-            for name, body in questions
+            for name, body in requests
         ]
         content = ("\n".join(lines) + "\n").encode()
         write_atomically(self._folder / "questions.jsonl", content)
-        self._note(
+        self._save(
             key=f"ftkit-{secrets.token_hex(8)}",
-            ids=[name for name, _ in questions],
+            ids=[name for name, _ in requests],
             file=f"ftkit-{hashlib.sha256(content).hexdigest()[:24]}.jsonl",
         )
 
     def results(self, on_count: OnCount) -> Iterator[dict[str, Any]]:
-        """Send what was begun, or take it up; wait until it has ended; give its lines, with ``seconds`` taken.
+        """Create the batch or find it again, wait until it has ended, and read its output.
+
+        Args:
+            on_count: called with the number of requests that the host has answered.
+
+        Yields:
+            The lines of its output, each with ``seconds``, the time that the batch took.
 
         Raises:
-            HostError: the host refused it, or cannot be asked.
-            ModelError: it failed or was cancelled at the host; what was answered has been given.
+            ModelError: the batch failed or was cancelled at the host. The lines that it has are yielded first.
         """
         if "batch" not in self._state:
             self._create()
         batch = self._wait(on_count)
         ended_at = batch.get("completed_at") or batch.get("expired_at") or batch.get("cancelled_at") or time.time()
-        took = max(0.0, float(ended_at - batch["created_at"]))
+        seconds = max(0.0, float(ended_at - batch["created_at"]))
         for file_id in filter(None, (batch.get("output_file_id"), batch.get("error_file_id"))):
-            lines = self._patience(lambda file_id=file_id: _lines(self._host.content(file_id)))  # type: ignore[misc]
-            yield from (line | {"seconds": took} for line in lines)
+            yield from (
+                line | {"seconds": seconds} for line in self._retry_policy(functools.partial(self._read, file_id))
+            )
         if batch["status"] in ("failed", "cancelled"):
-            self.forget(batch)
-            raise ModelError(_ended(self._host.profile.name, batch))
+            self.delete(batch)
+            raise ModelError(_failure_message(self._host.profile.name, batch))
 
-    def forget(self, batch: dict[str, Any] | None = None) -> None:
-        """Remove its files from the host, as far as that can be done, and its folder from here."""
-        held = batch or self._last
-        for file_id in (held.get(kind) for kind in ("input_file_id", "output_file_id", "error_file_id")):
+    def delete(self, batch: dict[str, Any] | None = None) -> None:
+        """Delete the batch's files at the host as far as possible, and its folder on this machine.
+
+        Args:
+            batch: the batch as the host describes it; as it was polled last by default.
+        """
+        files = batch or self._last
+        for file_id in (files.get(kind) for kind in ("input_file_id", "output_file_id", "error_file_id")):
             if file_id:
                 with contextlib.suppress(HostError):
-                    self._patience(lambda file_id=file_id: self._host.delete_file(file_id))  # type: ignore[misc]
+                    self._retry_policy(functools.partial(self._host.delete_file, file_id))
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _read(self, file_id: str) -> list[dict[str, Any]]:
+        return _parse_lines(self._host.content(file_id))
+
     def _create(self) -> None:
-        found = self._settled() if "asked_at" in self._state else None
-        if found is None:
+        batch = self._find_interrupted() if "asked_at" in self._state else None
+        if batch is None:
             file_id = self._upload()
-            self._note(asked_at=time.time())
+            self._save(asked_at=time.time())
             try:
-                found = create_once(self._patience, lambda: self._ask(file_id), self._find)
+                batch = create_once(self._retry_policy, lambda: self._request(file_id), self._find)
             except HostError:
-                self.forget({"input_file_id": file_id})  # a clear no: nothing was created
+                self.delete({"input_file_id": file_id})  # the host refused: nothing was created
                 raise
-        if found is None:
+        if batch is None:
             raise HostError(
                 f"{self._host.profile.name} did not say whether it took the batch; ask again in a few minutes, and it "
-                "is looked for before another is sent",
+                "is searched for before another is sent",
                 passing=True,
             )
-        self._note(batch=found["id"])
+        self._save(batch=batch["id"])
 
-    def _settled(self) -> dict[str, Any] | None:
-        """The batch of a creation that was cut off, once its request cannot be under way any more."""
+    def _find_interrupted(self) -> dict[str, Any] | None:
+        """The batch of an interrupted creation, once its request can no longer be under way."""
         while True:
             waited = time.time() - self._state["asked_at"]
-            found = self._patience(self._find)
-            if found is not None or waited >= self._patience.settle_s:
-                return found
-            self._patience.sleep(min(5.0, self._patience.settle_s - waited))
+            batch = self._retry_policy(self._find)
+            if batch is not None or waited >= self._retry_policy.settle_s:
+                return batch
+            self._retry_policy.sleep(min(5.0, self._retry_policy.settle_s - waited))
 
     def _upload(self) -> str:
         path, name = self._folder / "questions.jsonl", self._state["file"]
 
-        def once() -> str:
-            known = self._host.find_file(name, path.stat().st_size, purpose=_PURPOSE)
-            return (known or self._host.upload(path, name, purpose=_PURPOSE)).id
+        def find_or_upload() -> str:
+            existing = self._host.find_file(name, path.stat().st_size, purpose=_PURPOSE)
+            return (existing or self._host.upload(path, name, purpose=_PURPOSE)).id
 
-        return self._patience(once)
+        return self._retry_policy(find_or_upload)
 
-    def _ask(self, file_id: str) -> dict[str, Any]:
+    def _request(self, file_id: str) -> dict[str, Any]:
         client = self._host.sdk.client
-        made = self._host.sdk.call(
+        batch = self._host.sdk.call(
             "creating the batch",
             lambda: client.batches.create(
                 input_file_id=file_id,
@@ -144,61 +167,63 @@ class Batch:
                 metadata={_KEY: self._state["key"]},
             ),
         )
-        return _whole(plain(made))
+        return _checked(to_dict(batch))
 
     def _find(self) -> dict[str, Any] | None:
         client = self._host.sdk.client
-        for one in self._host.pages("looking for the batch", lambda **page: client.batches.list(**page)):
-            if (one.get("metadata") or {}).get(_KEY) == self._state["key"]:
-                return _whole(one)
+        for batch in self._host.pages("searching for the batch", lambda **page: client.batches.list(**page)):
+            if (batch.get("metadata") or {}).get(_KEY) == self._state["key"]:
+                return _checked(batch)
         return None
 
     def _wait(self, on_count: OnCount) -> dict[str, Any]:
         """The batch when it has ended. An outage of the host does not end the wait."""
         client, batch_id = self._host.sdk.client, self._state["batch"]
-        pause, later = self._patience.poll_s
+        pause, longest = self._retry_policy.poll_s
         while True:
             try:
-                made = self._host.sdk.call("looking at the batch", lambda: client.batches.retrieve(batch_id))
-                self._last = _whole(plain(made))
+                batch = self._host.sdk.call("polling the batch", lambda: client.batches.retrieve(batch_id))
+                self._last = _checked(to_dict(batch))
             except HostError as error:
                 if error.status == 404:
                     shutil.rmtree(self._folder, ignore_errors=True)
                     raise ModelError(f"{error}. Ask again, and another batch is sent") from None
                 if not error.passing:
                     raise
-                pause = min(_LONGEST_LOOK_S, max(pause * 2, error.retry_after_s or 0.0))
+                pause = min(_MAX_POLL_S, max(pause * 2, error.retry_after_s or 0.0))
             else:
                 counts = self._last.get("request_counts") or {}
                 on_count(int(counts.get("completed") or 0) + int(counts.get("failed") or 0))
-                if self._last["status"] in _ENDED:
+                if self._last["status"] in _FINAL_STATUSES:
                     return self._last
-                pause = min(later, pause * 1.5)
-            self._patience.sleep(pause)
+                pause = min(longest, pause * 1.5)
+            self._retry_policy.sleep(pause)
 
-    def _note(self, **changes: Any) -> None:
+    def _save(self, **changes: Any) -> None:
         self._state |= changes
         write_atomically(self._path, json.dumps(self._state))
 
 
-def _whole(batch: dict[str, Any]) -> dict[str, Any]:
+def _checked(batch: dict[str, Any]) -> dict[str, Any]:
     if not batch.get("id") or not batch.get("status") or not batch.get("created_at"):
-        raise HostError("the host sent no whole batch", passing=True, unsure=True)
+        raise HostError("the host sent an incomplete batch", passing=True, unsure=True)
     return batch
 
 
-def _lines(content: bytes) -> list[dict[str, Any]]:
+def _parse_lines(content: bytes) -> list[dict[str, Any]]:
     try:
         return [dict(json.loads(line)) for line in content.decode("utf-8-sig").split("\n") if line.strip()]
     except (ValueError, TypeError):
-        raise HostError("a file of answers came with a line that cannot be read", passing=True) from None
+        raise HostError("a line of the batch's output cannot be read", passing=True) from None
 
 
-def _ended(name: str, batch: dict[str, Any]) -> str:
-    told = [
-        f"line {one['line']}: {one.get('message')}" if one.get("line") is not None else str(one.get("message"))
-        for one in (batch.get("errors") or {}).get("data") or ()
-    ]
+def _failure_message(host: str, batch: dict[str, Any]) -> str:
     if batch["status"] == "failed":
-        return f"{name} refused the batch {batch['id']}: {'; '.join(told[:3]) or 'it gives no reason'}"
-    return f"the batch {batch['id']} was cancelled at {name}; what it had answered is kept. Ask again for the rest"
+        reasons = [
+            f"line {error['line']}: {error.get('message')}"
+            if error.get("line") is not None
+            else str(error.get("message"))
+            for error in (batch.get("errors") or {}).get("data") or ()
+        ]
+        return f"{host} refused the batch {batch['id']}: {'; '.join(reasons[:3]) or 'it gives no reason'}"
+    return f"the batch {batch['id']} was cancelled at {host}; what it had answered is kept. Ask again for the rest"

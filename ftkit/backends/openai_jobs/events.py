@@ -1,4 +1,4 @@
-"""What hosts of OpenAI's jobs API say of a job, in ftkit's kinds of events; read leniently."""
+"""Translate events and result files of OpenAI's jobs API into ftkit's events. Missing fields are tolerated."""
 
 from __future__ import annotations
 
@@ -11,33 +11,49 @@ from collections.abc import Iterator
 from typing import Any
 
 from ftkit.backends.hosted.host import RemoteEvent
-from ftkit.backends.openai_jobs.reward_metrics import is_number, reward_figures, reward_validation
+from ftkit.backends.openai_jobs.reward_metrics import is_number, reward_metrics, reward_validation
 from ftkit.store import EventKind
 
-__all__ = ["of_event", "of_results"]
+__all__ = ["parse_event", "parse_result_file"]
 
-_STEP = re.compile(r"[Ss]tep (\d+)(?:/(\d+))?: training loss=([-\d.eE]+)")
-_NAMES = {
+_STEP_PATTERN = re.compile(r"[Ss]tep (\d+)(?:/(\d+))?: training loss=([-\d.eE]+)")
+_METRIC_NAMES = {
     "train_loss": "loss",
     "total_steps": "steps",
     "train_mean_token_accuracy": "token_accuracy",
     "train_accuracy": "token_accuracy",
 }
-_LOOKED = (
+_VALIDATION_METRICS = (
     ("full_valid_loss", ("full_valid_mean_token_accuracy",)),
     ("valid_loss", ("valid_mean_token_accuracy", "validation_mean_token_accuracy")),  # the latter in Azure's files
 )
-"""Looks at the validation rows, that at all of them first: loss and what the token accuracy may be called beside it."""
+"""Names of the validation loss and of the token accuracy beside it. A loss over all validation rows comes first."""
+_LEVELS: dict[str, EventKind] = {"warn": "warning", "warning": "warning", "error": "error"}
 
 
-def of_event(event_id: str, event: dict[str, Any]) -> list[RemoteEvent]:
-    """What one event of the host says; metrics become steps, whatever is missing."""
+def parse_event(event_id: str, event: dict[str, Any]) -> list[RemoteEvent]:
+    """Translate one event of the host.
+
+    Args:
+        event_id: its id.
+        event: the event as the host sends it.
+
+    Returns:
+        ftkit's events: a step or message, and a validation if the event has a validation loss.
+    """
     data = event.get("data") if isinstance(event.get("data"), dict) else {}
-    return [_event(event_id, event), *_validation(event_id, data or {})]
+    return [_parse_event(event_id, event), *_validation(event_id, data or {})]
 
 
-def of_results(content: bytes) -> Iterator[RemoteEvent]:
-    """The steps in a job's result file: CSV, which some answers hold in base64. Anything else has none."""
+def parse_result_file(content: bytes) -> Iterator[RemoteEvent]:
+    """Read the steps of a job's result file.
+
+    Args:
+        content: the file: CSV, or CSV in base64. Any other content has no steps.
+
+    Yields:
+        Steps and validations.
+    """
     text = content.decode("utf-8-sig", errors="replace")
     if not text.lstrip().startswith("step"):
         try:
@@ -45,63 +61,64 @@ def of_results(content: bytes) -> Iterator[RemoteEvent]:
         except (binascii.Error, ValueError):
             return
     for row in csv.DictReader(text.splitlines()):
-        figures = {name: number for name, cell in row.items() if name and (number := _number(cell)) is not None}
-        if "step" not in figures:
+        metrics = {name: number for name, cell in row.items() if name and (number := _parse_number(cell)) is not None}
+        if "step" not in metrics:
             continue
-        step = int(figures["step"])
-        named = {_NAMES.get(name, name): value for name, value in figures.items()} | {"step": step}
-        shown = _step(named)
-        if shown is not None:
-            yield RemoteEvent(f"result-{step}", "step", shown)
-        yield from _validation(f"result-{step}", named)
+        step = int(metrics["step"])
+        renamed = {_METRIC_NAMES.get(name, name): value for name, value in metrics.items()} | {"step": step}
+        step_data = _step(renamed)
+        if step_data is not None:
+            yield RemoteEvent(f"result-{step}", "step", step_data)
+        yield from _validation(f"result-{step}", renamed)
 
 
-def _event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
+def _parse_event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
     data = event.get("data") if isinstance(event.get("data"), dict) else {}
     message = str(event.get("message") or "")
-    level = str(event.get("level") or "info")
-    said = _STEP.search(message)
-    figures = {
+    metrics = {
         name: value for name, value in (data or {}).items() if not isinstance(value, float) or math.isfinite(value)
     }
-    if figures.get("step") is not None and (event.get("type") == "metrics" or "train_loss" in figures):
-        renamed = {_NAMES.get(name, name): value for name, value in figures.items() if value is not None}
-        shown = _step(renamed)
-        if shown is not None:
-            return RemoteEvent(event_id, "step", shown)
-    if said:
-        step = {"step": int(said[1]), "loss": float(said[3])} | ({"steps": int(said[2])} if said[2] else {})
-        return RemoteEvent(event_id, "step", step)
-    kinds: dict[str, EventKind] = {"warn": "warning", "warning": "warning", "error": "error"}
-    kind: EventKind = kinds.get(level, "log")
+    if metrics.get("step") is not None and (event.get("type") == "metrics" or "train_loss" in metrics):
+        step_data = _step(
+            {_METRIC_NAMES.get(name, name): value for name, value in metrics.items() if value is not None}
+        )
+        if step_data is not None:
+            return RemoteEvent(event_id, "step", step_data)
+    match = _STEP_PATTERN.search(message)
+    if match:
+        steps = {"steps": int(match[2])} if match[2] else {}
+        return RemoteEvent(event_id, "step", {"step": int(match[1]), "loss": float(match[3])} | steps)
+    kind: EventKind = _LEVELS.get(str(event.get("level") or "info"), "log")
     if kind == "log" and message.startswith("Checkpoint created"):
         number = re.search(r"\d+", message)
         if number:
             return RemoteEvent(event_id, "checkpoint", {"step": int(number[0]), "message": message})
-    more = {"type": event["type"]} if event.get("type") not in (None, "message", "metrics") else {}
-    return RemoteEvent(event_id, kind, {"message": message} | more)
+    event_type = {"type": event["type"]} if event.get("type") not in (None, "message", "metrics") else {}
+    return RemoteEvent(event_id, kind, {"message": message} | event_type)
 
 
-def _step(figures: dict[str, Any]) -> dict[str, Any] | None:
-    """The figures of a step of training; None when they are of something else."""
-    if "train_mean_reward" in figures:
-        return reward_figures(figures)
-    return figures if "loss" in figures else None
+def _step(metrics: dict[str, Any]) -> dict[str, Any] | None:
+    """The data of a step event; None if the metrics are of something else."""
+    if "train_mean_reward" in metrics:
+        return reward_metrics(metrics)
+    return metrics if "loss" in metrics else None
 
 
-def _validation(event_id: str, held: dict[str, Any]) -> list[RemoteEvent]:
-    """The look at the validation rows that metrics hold; that on all of them goes before that on a part."""
-    if (rewarded := reward_validation(held)) is not None:
-        return [RemoteEvent(f"{event_id}-validation", "validation", rewarded)]
-    loss, names = next(((held[loss], names) for loss, names in _LOOKED if held.get(loss) is not None), (None, ()))
-    if not is_number(loss) or held.get("step") is None:
+def _validation(event_id: str, metrics: dict[str, Any]) -> list[RemoteEvent]:
+    """The validation event of metrics that have a validation loss or reward."""
+    if (rewards := reward_validation(metrics)) is not None:
+        return [RemoteEvent(f"{event_id}-validation", "validation", rewards)]
+    loss, accuracy_names = next(
+        ((metrics[loss], names) for loss, names in _VALIDATION_METRICS if metrics.get(loss) is not None), (None, ())
+    )
+    if not is_number(loss) or metrics.get("step") is None:
         return []
-    accuracies = [held[name] for name in names if is_number(held.get(name))]
-    shown = {"step": held["step"], "loss": loss} | ({"token_accuracy": accuracies[0]} if accuracies else {})
-    return [RemoteEvent(f"{event_id}-validation", "validation", shown)]
+    accuracies = [metrics[name] for name in accuracy_names if is_number(metrics.get(name))]
+    data = {"step": metrics["step"], "loss": loss} | ({"token_accuracy": accuracies[0]} if accuracies else {})
+    return [RemoteEvent(f"{event_id}-validation", "validation", data)]
 
 
-def _number(cell: Any) -> float | None:
+def _parse_number(cell: Any) -> float | None:
     try:
         number = float(cell)
     except (TypeError, ValueError):

@@ -1,19 +1,22 @@
-"""Files, jobs and events of OpenAI's jobs API, read leniently: real answers differ from the schema."""
+"""Files, jobs and events of OpenAI's fine-tuning API. Missing fields are tolerated."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.hosted.host import Leavings, Order, RemoteEvent, RemoteFile, RemoteJob
-from ftkit.backends.hosted.weight_download import inside
-from ftkit.backends.openai_jobs.events import of_event, of_results
-from ftkit.backends.openai_jobs.profiles import Profile
-from ftkit.backends.openai_jobs.reward_metrics import grade_of
-from ftkit.backends.openai_jobs.sdk import Sdk, plain
+from typing_extensions import override
+
+from ftkit.backends.hosted.host import Host, JobRequest, JobResults, RemoteEvent, RemoteFile, RemoteJob
+from ftkit.backends.hosted.host_profile import HostProfile
+from ftkit.backends.hosted.weights import safe_path
+from ftkit.backends.openai_jobs.events import parse_event, parse_result_file
+from ftkit.backends.openai_jobs.reward_metrics import parse_grade
+from ftkit.backends.openai_jobs.sdk import Sdk, to_dict
 from ftkit.catalog import Limits, load_catalog
 from ftkit.errors import HostError
 from ftkit.graders import Grade
@@ -41,141 +44,162 @@ _STATES: dict[str, RunState] = {
     "cancelled": "cancelled",
     "canceled": "cancelled",
 }
-_FILE_ENDS = {"error", "failed", "deleted", "expired"}
-_PAGE = 100
-_QUICK_S = 10.0
+_FAILED_FILE_STATUSES = {"error", "failed", "deleted", "expired"}
+_PAGE_SIZE = 100
+_PART_BYTES = 64_000_000
+_SHORT_TIMEOUT_S = 10.0
 
 
-class OpenAIHost:
-    """One host of the family. See :class:`~ftkit.backends.hosted.Host`."""
+class OpenAIHost(Host):
+    """One host of the API.
 
-    def __init__(self, profile: Profile, sdk: Sdk) -> None:
+    Args:
+        profile: how it differs from OpenAI.
+        sdk: the client.
+    """
+
+    def __init__(self, profile: HostProfile, sdk: Sdk) -> None:
         self.profile, self.sdk, self.url = profile, sdk, sdk.url
 
+    @override
     def find_file(self, name: str, size: int, purpose: str = "fine-tune") -> RemoteFile | None:
         client = self.sdk.client
         for file in self.pages("listing files", lambda **page: client.files.list(purpose=purpose, **page)):
             if file.get("filename") == name and file.get("bytes") in (size, None):
-                found = self._file(file)
-                if found.problem is None:
-                    return found
+                remote = self._remote_file(file)
+                if remote.problem is None:
+                    return remote
         return None
 
+    @override
     def upload(self, path: Path, name: str, purpose: str = "fine-tune") -> RemoteFile:
         limits = self._limits()
-        most = limits.max_file_bytes if limits else None
+        max_bytes = limits.max_file_bytes if limits else None
         size = path.stat().st_size
-        client = self.sdk.client
-        if most is not None and size > most:
+        if max_bytes is not None and size > max_bytes:
             return self._upload_in_parts(path, name, size, purpose)
+        files = self.sdk.client.files
         with path.open("rb") as file:
-            made = self.sdk.call("uploading the rows", lambda: client.files.create(file=(name, file), purpose=purpose))
-        return self._file(plain(made))
+            created = self.sdk.call("uploading the rows", lambda: files.create(file=(name, file), purpose=purpose))
+        return self._remote_file(to_dict(created))
 
     def _upload_in_parts(self, path: Path, name: str, size: int, purpose: str) -> RemoteFile:
         limits = self._limits()
         if limits is None or limits.max_upload_bytes is None or size > limits.max_upload_bytes:
             raise HostError(f"{self.profile.name}: the rows have {size:,} bytes, more than it takes")
-        client, part_bytes = self.sdk.client, limits.max_part_bytes or 64_000_000
-        begun = plain(
+        uploads = self.sdk.client.uploads
+        upload = to_dict(
             self.sdk.call(
                 "beginning an upload in parts",
-                lambda: client.uploads.create(filename=name, purpose=purpose, bytes=size, mime_type="text/jsonl"),
+                lambda: uploads.create(filename=name, purpose=purpose, bytes=size, mime_type="text/jsonl"),
             )
         )
-        parts = []
+        part_ids = []
         try:
             with path.open("rb") as file:
-                while data := file.read(part_bytes):
-                    part = self.sdk.call(
-                        "uploading a part",
-                        lambda data=data: client.uploads.parts.create(begun["id"], data=data),  # type: ignore[misc]
-                    )
-                    parts.append(plain(part)["id"])
-            done = self.sdk.call("completing the upload", lambda: client.uploads.complete(begun["id"], part_ids=parts))
+                while data := file.read(limits.max_part_bytes or _PART_BYTES):
+                    create_part = functools.partial(uploads.parts.create, upload["id"], data=data)
+                    part_ids.append(to_dict(self.sdk.call("uploading a part", create_part))["id"])
+            complete = functools.partial(uploads.complete, upload["id"], part_ids=part_ids)
+            completed = self.sdk.call("completing the upload", complete)
         except HostError:
-            # The parts are tried again from the first; the host drops what is left after an hour anyway.
+            # A retry begins with the first part. The host deletes an abandoned upload after an hour in any case.
             with contextlib.suppress(HostError):
-                self.sdk.call("giving up an upload", lambda: client.uploads.cancel(begun["id"]))
+                self.sdk.call("cancelling an upload", lambda: uploads.cancel(upload["id"]))
             raise
-        return self._file(plain(done).get("file") or {"id": None})
+        return self._remote_file(to_dict(completed).get("file") or {"id": None})
 
+    @override
     def file(self, file_id: str) -> RemoteFile:
-        client = self.sdk.client
-        return self._file(plain(self.sdk.call("looking at a file", lambda: client.files.retrieve(file_id))))
+        files = self.sdk.client.files
+        return self._remote_file(to_dict(self.sdk.call("reading a file", lambda: files.retrieve(file_id))))
 
+    @override
     def delete_file(self, file_id: str) -> None:
-        client = self.sdk.client
-        self.sdk.call("deleting a file", lambda: client.files.delete(file_id))
+        files = self.sdk.client.files
+        self.sdk.call("deleting a file", lambda: files.delete(file_id))
 
+    @override
     def find_job(self, key: str, kind: str) -> RemoteJob | None:
-        client = self.sdk.client
+        jobs = self.sdk.client.fine_tuning.jobs
         if self.profile.key_in == "metadata":
-            pages = self.pages(
-                "looking for the job", lambda **page: client.fine_tuning.jobs.list(metadata={KEY: key}, **page)
-            )
+            pages = self.pages("searching for the job", lambda **page: jobs.list(metadata={KEY: key}, **page))
             for job in pages:
                 if (job.get("metadata") or {}).get(KEY) == key:
-                    return self._job(job)
+                    return self._remote_job(job)
             if load_catalog().provider_at(self.url) == "openai":
                 return None
-        # Hosts that know no filter answer it with whatever they like, so the list itself is looked through too.
-        for job in self.pages("looking for the job", lambda **page: client.fine_tuning.jobs.list(**page)):
-            marks = ((job.get("metadata") or {}).get(KEY), job.get("suffix"), job.get("user_provided_suffix"))
-            if key in marks or key in str(job.get("fine_tuned_model") or ""):
-                return self._job(job)
+        # Hosts that do not know the filter may ignore it or return nothing, so the whole list is searched too.
+        for job in self.pages("searching for the job", lambda **page: jobs.list(**page)):
+            keys = ((job.get("metadata") or {}).get(KEY), job.get("suffix"), job.get("user_provided_suffix"))
+            if key in keys or key in str(job.get("fine_tuned_model") or ""):
+                return self._remote_job(job)
         return None
 
-    def estimate(self, order: Order) -> float | None:
-        if order.kind not in self.profile.estimates:
+    @override
+    def estimate_price(self, request: JobRequest) -> float | None:
+        if request.kind not in self.profile.estimates:
             return None
-        body = order.body | _over(order)
-        told = self.sdk.call(
+        body = request.body | _extra_body(request)
+        response = self.sdk.call(
             "estimating the price",
             lambda: self.sdk.client.post("/fine_tuning/jobs/estimate_price", body=body, cast_to=object),
         )
-        return _price(plain(told))
+        return _price(to_dict(response))
 
-    def create_job(self, order: Order) -> RemoteJob:
-        client = self.sdk.client
-        asked = order.body | ({"extra_body": _over(order)} if order.extra else {})
-        job = self.sdk.call("creating the job", lambda: client.fine_tuning.jobs.create(**asked))
-        return self._job(plain(job))
+    @override
+    def create_job(self, request: JobRequest) -> RemoteJob:
+        jobs = self.sdk.client.fine_tuning.jobs
+        body = request.body | ({"extra_body": _extra_body(request)} if request.extra else {})
+        return self._remote_job(to_dict(self.sdk.call("creating the job", lambda: jobs.create(**body))))
 
+    @override
     def job(self, job_id: str) -> RemoteJob:
-        client = self.sdk.client
-        return self._job(plain(self.sdk.call("looking at the job", lambda: client.fine_tuning.jobs.retrieve(job_id))))
+        return self._remote_job(self._job(job_id))
 
+    def _job(self, job_id: str) -> dict[str, Any]:
+        jobs = self.sdk.client.fine_tuning.jobs
+        return to_dict(self.sdk.call("reading the job", lambda: jobs.retrieve(job_id)))
+
+    @override
     def events(self, job_id: str, seen: set[str]) -> Sequence[RemoteEvent]:
-        client = self.sdk.client
-        found: list[RemoteEvent] = []
+        jobs = self.sdk.client.fine_tuning.jobs
+        events: list[RemoteEvent] = []
         if not self.profile.events:
-            return found
-        pages = self.pages("reading events", lambda **page: client.fine_tuning.jobs.list_events(job_id, **page))
+            return events
+        pages = self.pages("reading events", lambda **page: jobs.list_events(job_id, **page))
         for number, event in enumerate(pages):
             event_id = str(event.get("id") or f"{job_id}-{event.get('created_at')}-{event.get('message')}-{number}")
             if event_id in seen:
-                break  # they come newest first
-            found += of_event(event_id, event)[::-1]
-        return found[::-1]
+                break  # the newest events come first
+            events += parse_event(event_id, event)[::-1]
+        return events[::-1]
 
-    def leavings(self, job_id: str) -> Leavings:
-        client = self.sdk.client
-        job = plain(self.sdk.call("looking at the job", lambda: client.fine_tuning.jobs.retrieve(job_id)))
-        events = [event for file_id in job.get("result_files") or () for event in of_results(self.content(file_id))]
-        kept = [
-            {"step": one.get("step_number"), "model": one.get("fine_tuned_model_checkpoint")}
-            for one in self.checkpoints(job_id)
-            if one.get("fine_tuned_model_checkpoint")
+    @override
+    def results(self, job_id: str) -> JobResults:
+        file_ids = self._job(job_id).get("result_files") or ()
+        events = [event for file_id in file_ids for event in parse_result_file(self.content(file_id))]
+        checkpoints = [
+            {"step": checkpoint.get("step_number"), "model": checkpoint.get("fine_tuned_model_checkpoint")}
+            for checkpoint in self.checkpoints(job_id)
+            if checkpoint.get("fine_tuned_model_checkpoint")
         ]
-        return Leavings(events, sorted(kept, key=lambda one: one["step"] or 0))
+        return JobResults(events, sorted(checkpoints, key=lambda checkpoint: checkpoint["step"] or 0))
 
     def checkpoints(self, job_id: str) -> list[dict[str, Any]]:
-        """The checkpoints of a job; none where the host lists none."""
-        client = self.sdk.client
-        pages = self.pages(
-            "listing checkpoints", lambda **page: client.fine_tuning.jobs.checkpoints.list(job_id, **page)
-        )
+        """List the checkpoints of a job.
+
+        Args:
+            job_id: id of the job.
+
+        Returns:
+            The checkpoints as the host describes them; empty if the host lists none.
+
+        Raises:
+            HostError: the host cannot be asked.
+        """
+        checkpoints = self.sdk.client.fine_tuning.jobs.checkpoints
+        pages = self.pages("listing checkpoints", lambda **page: checkpoints.list(job_id, **page))
         try:
             return list(pages) if self.profile.events else []
         except HostError as error:
@@ -183,99 +207,137 @@ class OpenAIHost:
                 return []
             raise
 
+    @override
     def cancel(self, job_id: str) -> RemoteJob:
-        client = self.sdk.client
-        return self._job(plain(self.sdk.call("cancelling the job", lambda: client.fine_tuning.jobs.cancel(job_id))))
+        return self._act("cancelling the job", self.sdk.client.fine_tuning.jobs.cancel, job_id)
 
+    @override
     def pause(self, job_id: str) -> RemoteJob:
-        client = self.sdk.client
-        return self._job(plain(self.sdk.call("pausing the job", lambda: client.fine_tuning.jobs.pause(job_id))))
+        return self._act("pausing the job", self.sdk.client.fine_tuning.jobs.pause, job_id)
 
+    @override
     def resume(self, job_id: str) -> RemoteJob:
-        client = self.sdk.client
-        return self._job(plain(self.sdk.call("resuming the job", lambda: client.fine_tuning.jobs.resume(job_id))))
+        return self._act("resuming the job", self.sdk.client.fine_tuning.jobs.resume, job_id)
+
+    def _act(self, action: str, method: Callable[[str], Any], job_id: str) -> RemoteJob:
+        return self._remote_job(to_dict(self.sdk.call(action, lambda: method(job_id))))
 
     def download(self, job_id: str, folder: Path) -> None:
-        """Write the files that the last checkpoint of a job lists into ``folder``."""
-        client = self.sdk.client
-        last = max(self.checkpoints(job_id), key=lambda one: one.get("step_number") or 0, default={})
+        """Write the files that the last checkpoint of a job lists into a folder.
+
+        Args:
+            job_id: id of the job.
+            folder: the folder.
+        """
+        files = self.sdk.client.files
+        last = max(self.checkpoints(job_id), key=lambda checkpoint: checkpoint.get("step_number") or 0, default={})
         for file_id in last.get("result_files") or ():
-            held = plain(self.sdk.call("looking at a file", lambda file_id=file_id: client.files.retrieve(file_id)))  # type: ignore[misc]
-            place = inside(folder, str(held.get("filename") or file_id))
-            if place is not None:
-                self.sdk.save(f"downloading {place.name}", client.files.with_streaming_response.content(file_id), place)
+            file = to_dict(self.sdk.call("reading a file", functools.partial(files.retrieve, file_id)))
+            path = safe_path(folder, str(file.get("filename") or file_id))
+            if path is not None:
+                opening = files.with_streaming_response.content(file_id)
+                self.sdk.download(f"downloading {path.name}", opening, path)
 
-    def validate_grader(self, form: dict[str, Any]) -> None:
-        """Have a grader's form looked at.
+    def validate_grader(self, grader: dict[str, Any]) -> None:
+        """Ask the host whether a grader is valid. It raises HostError with status 400 if it is not.
 
-        Raises:
-            HostError: status 400: the host says what is wrong with it.
+        Args:
+            grader: the grader in the host's JSON.
         """
         graders = self.sdk.client.fine_tuning.alpha.graders
-        self.sdk.call("checking the grader", lambda: graders.validate(grader=form))
+        self.sdk.call("checking the grader", lambda: graders.validate(grader=grader))
 
-    def run_grader(self, form: dict[str, Any], item: dict[str, Any], answer: str) -> Grade:
-        """Have an answer graded."""
+    def run_grader(self, grader: dict[str, Any], item: dict[str, Any], answer: str) -> Grade:
+        """Let the host grade an answer.
+
+        Args:
+            grader: the grader in the host's JSON.
+            item: the row's columns.
+            answer: a model's answer.
+
+        Returns:
+            The grade.
+        """
         graders = self.sdk.client.fine_tuning.alpha.graders
-        return grade_of(
-            plain(self.sdk.call("grading", lambda: graders.run(grader=form, item=item, model_sample=answer)))
-        )
+        response = self.sdk.call("grading", lambda: graders.run(grader=grader, item=item, model_sample=answer))
+        return parse_grade(to_dict(response))
 
     def content(self, file_id: str) -> bytes:
-        """What a file holds, as the host gives it."""
-        client = self.sdk.client
-        content: bytes = self.sdk.call("reading a file", lambda: client.files.content(file_id)).read()
+        """Read a file.
+
+        Args:
+            file_id: id of the file.
+
+        Returns:
+            Its contents.
+        """
+        files = self.sdk.client.files
+        content: bytes = self.sdk.call("reading a file", lambda: files.content(file_id)).read()
         return content
 
     def shutdown_dates(self) -> dict[str, date]:
-        """When models stop answering, by their ids, as far as the host says it (``shutdown_date`` of GET /models)."""
-        client = self.sdk.client.with_options(timeout=_QUICK_S)
-        found = {}
+        """List the shutdown dates of models (``shutdown_date`` of GET /models).
+
+        Returns:
+            Dates by the model's id, for the models that have one.
+        """
+        client = self.sdk.client.with_options(timeout=_SHORT_TIMEOUT_S)
+        dates = {}
         for model in self.pages("listing models", lambda **page: client.models.list()):
             with contextlib.suppress(ValueError, TypeError):
-                found[str(model["id"])] = date.fromisoformat(model.get("shutdown_date"))  # type: ignore[arg-type]
-        return found
+                dates[str(model["id"])] = date.fromisoformat(model.get("shutdown_date"))  # type: ignore[arg-type]
+        return dates
 
     def jobs(self) -> list[dict[str, Any]]:
-        """All jobs of the account, newest first, as the host lists them."""
-        client = self.sdk.client
-        return list(self.pages("listing jobs", lambda **page: client.fine_tuning.jobs.list(**page)))
+        """List all jobs of the account.
 
-    def pages(self, doing: str, page: Any) -> Iterator[dict[str, Any]]:
-        """All items of a list, page by page; ``page`` asks for one, with ``limit`` and ``after``."""
+        Returns:
+            The jobs as the host describes them, newest first.
+        """
+        jobs = self.sdk.client.fine_tuning.jobs
+        return list(self.pages("listing jobs", lambda **page: jobs.list(**page)))
+
+    def pages(self, action: str, list_page: Callable[..., Any]) -> Iterator[dict[str, Any]]:
+        """Read a list page by page.
+
+        Args:
+            action: what the call does, for messages.
+            list_page: reads one page; takes ``limit`` and ``after``.
+
+        Yields:
+            The items of all pages.
+        """
         after: str | None = None
-        before: set[str] = set()
+        last_ids: set[str] = set()
         while True:
-            options = {"limit": _PAGE} | ({"after": after} if after else {})
-            answer = self.sdk.call(doing, lambda options=options: page(**options))  # type: ignore[misc]
-            items = [plain(item) for item in (getattr(answer, "data", None) or [])]
+            options = {"limit": _PAGE_SIZE} | ({"after": after} if after else {})
+            page = self.sdk.call(action, functools.partial(list_page, **options))
+            items = [to_dict(item) for item in (getattr(page, "data", None) or [])]
             yield from items
-            last = str(items[-1].get("id")) if items else None
-            # Hosts that do not page say has_more all the same, or send the same page again.
-            if not getattr(answer, "has_more", False) or last is None or last in before:
+            after = str(items[-1].get("id")) if items else None
+            # Hosts that do not page may say has_more all the same, or return the same page again.
+            if not getattr(page, "has_more", False) or after is None or after in last_ids:
                 return
-            before.add(last)
-            after = last
+            last_ids.add(after)
 
     def _limits(self) -> Limits | None:
-        """What is taken at this address; those of files are the same for all methods."""
-        known = load_catalog()
-        return known.limits(known.provider_at(self.url), "sft")
+        """Limits of the host. Those of files are the same for all methods."""
+        catalog = load_catalog()
+        return catalog.limits(catalog.provider_at(self.url), "sft")
 
-    def _file(self, file: dict[str, Any]) -> RemoteFile:
+    def _remote_file(self, file: dict[str, Any]) -> RemoteFile:
         file_id, status = file.get("id"), str(file.get("status") or "processed").lower()
         if not file_id:
             raise HostError(f"{self.profile.name}: the file has no id", passing=True, unsure=True)
-        if status in _FILE_ENDS:
+        if status in _FAILED_FILE_STATUSES:
             return RemoteFile(str(file_id), False, str(file.get("status_details") or status))
         return RemoteFile(str(file_id), status == "processed" or not self.profile.wait_for_file)
 
-    def _job(self, job: dict[str, Any]) -> RemoteJob:
+    def _remote_job(self, job: dict[str, Any]) -> RemoteJob:
         if not job.get("id"):
             raise HostError(f"{self.profile.name}: the job has no id", passing=True, unsure=True)
         status = str(job.get("status") or "queued").lower()
-        # The error object is there, empty, when nothing is wrong.
-        error = job.get("error") or {}
+        error = job.get("error") or {}  # present but empty when there is no error
         message = error.get("message") if isinstance(error, dict) else str(error)
         tokens = job.get("trained_tokens")
         return RemoteJob(
@@ -288,22 +350,22 @@ class OpenAIHost:
         )
 
 
-def _price(told: dict[str, Any]) -> float | None:
-    """The first amount that is called a price or cost: the documents name the call, and not what it answers."""
-    for name, held in told.items():
+def _price(response: dict[str, Any]) -> float | None:
+    """The first amount that is called a price or cost. The documents do not name the fields."""
+    for name, value in response.items():
         if "price" in name or "cost" in name:
             with contextlib.suppress(ValueError, TypeError):
-                return float(str(held).lstrip("$"))
+                return float(str(value).lstrip("$"))
     return None
 
 
-def _over(order: Order) -> dict[str, Any]:
-    """What the user sends along, each field with what the body says in it and the user does not."""
-    return {name: _merged(order.body.get(name), value) for name, value in order.extra.items()}
+def _extra_body(request: JobRequest) -> dict[str, Any]:
+    """The user's additions to the request, each merged with what the request has in that field."""
+    return {name: _merge(request.body.get(name), value) for name, value in request.extra.items()}
 
 
-def _merged(said: Any, more: Any) -> Any:
-    """``more`` over what is said, down to its smallest parts."""
-    if not isinstance(said, dict) or not isinstance(more, dict):
-        return more
-    return said | {name: _merged(said.get(name), value) for name, value in more.items()}
+def _merge(value: Any, over: Any) -> Any:
+    """``over`` on top of ``value``, field by field in nested objects."""
+    if not isinstance(value, dict) or not isinstance(over, dict):
+        return over
+    return value | {name: _merge(value.get(name), inner) for name, inner in over.items()}

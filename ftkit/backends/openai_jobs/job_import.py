@@ -1,7 +1,8 @@
-"""Taking jobs home: the tuned models of an account, and a job's rows and recipe to run elsewhere."""
+"""Import fine-tuning jobs: list the tuned models of an account, and write a job's rows, task and recipe."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -17,6 +18,8 @@ from ftkit.task import Task
 
 __all__ = ["TunedModel", "import_job", "tuned_models"]
 
+_FIELDS = {"n_epochs": "epochs", "batch_size": "batch_size", "beta": "beta"}
+
 
 @dataclass(frozen=True, slots=True)
 class TunedModel:
@@ -24,10 +27,10 @@ class TunedModel:
 
     Attributes:
         job: id of the job.
-        name: of the tuned model.
-        base: of the model it was made from.
-        method: ``"supervised"``, ``"dpo"``, ``"reinforcement"``.
-        stops: when it stops answering: the host's own word where it gives one, else the catalogue's.
+        name: name of the tuned model.
+        base: name of its base model.
+        method: ``"supervised"``, ``"dpo"`` or ``"reinforcement"``.
+        stops: shutdown date of the model: the host's own if it gives one, else the catalogue's.
     """
 
     job: str
@@ -38,41 +41,46 @@ class TunedModel:
 
 
 def tuned_models(backend: OpenAIJobs) -> list[TunedModel]:
-    """The tuned models of the account, newest first.
+    """List the tuned models of the account.
 
-    Raises:
-        HostError: the account cannot be read.
+    Args:
+        backend: the host, with any model.
+
+    Returns:
+        The models, newest first.
     """
-    host, known = backend.host(), load_catalog()
-    said = backend.patience(host.shutdown_dates)
-    found = []
-    for job in backend.patience(host.jobs):
+    host, catalog = backend.host(), load_catalog()
+    shutdown_dates = backend.retry_policy(host.shutdown_dates)
+    models = []
+    for job in backend.retry_policy(host.jobs):
         name, base = job.get("fine_tuned_model"), str(job.get("model") or "")
         if not name:
             continue
-        deadline = known.stops(known.provider_at(host.url), name)
-        stops = said.get(name) or said.get(base) or (None if deadline is None else deadline.on)
-        found.append(TunedModel(str(job["id"]), str(name), base, _method(job), stops))
-    return found
+        deadline = catalog.stops(catalog.provider_at(host.url), name)
+        stops = shutdown_dates.get(name) or shutdown_dates.get(base) or (None if deadline is None else deadline.on)
+        models.append(TunedModel(str(job["id"]), str(name), base, _method(job), stops))
+    return models
 
 
 def import_job(backend: OpenAIJobs, job_id: str, folder: Path) -> list[Path]:
-    """Write what is needed to run a job elsewhere: ``training.jsonl``, ``task.yaml``, ``recipe.yaml``, and
-    ``validation.jsonl`` where it had one.
+    """Write what is needed to run a job elsewhere.
 
-    The task is the rows' own: they hold whole conversations. The recipe has the job's epochs, batch size, seed, beta;
-    a multiplier of a rate the host chose says nothing elsewhere, so the rate stays ``"auto"``.
+    The task is empty, because the rows hold whole conversations. The recipe has the job's epochs, batch size, seed and
+    beta. The learning rate stays ``"auto"``, because a multiplier of the host's own rate means nothing elsewhere.
+
+    Args:
+        backend: the host, with any model.
+        job_id: id of the job.
+        folder: the folder that the files are written to.
 
     Returns:
-        The files that were written.
+        The written files: ``training.jsonl``, perhaps ``validation.jsonl``, ``task.yaml`` and ``recipe.yaml``.
 
     Raises:
-        ConfigError: the job is of a kind that ftkit has no recipe for.
         HostError: there is no such job, or its rows were deleted.
-        DataError: its rows cannot be read.
     """
     host = backend.host()
-    job = next((one for one in backend.patience(host.jobs) if one.get("id") == job_id), None)
+    job = next((job for job in backend.retry_policy(host.jobs) if job.get("id") == job_id), None)
     if job is None:
         raise HostError(f"{backend.name}: the account has no job {job_id}; `ftkit import {backend.name}` lists them")
     recipe = _recipe(job)
@@ -81,12 +89,12 @@ def import_job(backend: OpenAIJobs, job_id: str, folder: Path) -> list[Path]:
         file_id = job.get(f"{role}_file")
         if file_id:
             path = folder / f"{role}.jsonl"
-            write_atomically(path, backend.patience(lambda file_id=file_id: host.content(str(file_id))))  # type: ignore[misc]
-            Dataset.load(path)  # says now what cannot be read
+            write_atomically(path, backend.retry_policy(functools.partial(host.content, str(file_id))))
+            Dataset.load(path)  # raises now if the rows cannot be read
             written.append(path)
-    for name, made in (("task", Task()), ("recipe", recipe)):
+    for name, content in (("task", Task()), ("recipe", recipe)):
         path = folder / f"{name}.yaml"
-        made.to_yaml(path)
+        content.to_yaml(path)
         written.append(path)
     return written
 
@@ -100,12 +108,11 @@ def _recipe(job: dict[str, Any]) -> Recipe:
     kinds: dict[str, type[Recipe]] = {"supervised": SFT, "dpo": DPO}
     if method not in kinds:
         raise ConfigError(f"job {job.get('id')} is {method}; there is a recipe for supervised and dpo jobs only")
-    # Old answers have the numbers at the top, newer ones in the method, some in both.
-    held = (job.get("hyperparameters") or {}) | (
+    # Old jobs have the hyperparameters at the top level, newer ones in the method, some in both places.
+    values = (job.get("hyperparameters") or {}) | (
         ((job.get("method") or {}).get(method) or {}).get("hyperparameters") or {}
     )
-    names = {"n_epochs": "epochs", "batch_size": "batch_size", "beta": "beta"}
-    fields = {ours: held[theirs] for theirs, ours in names.items() if isinstance(held.get(theirs), int | float)}
+    fields = {ours: values[theirs] for theirs, ours in _FIELDS.items() if isinstance(values.get(theirs), int | float)}
     if method != "dpo":
         fields.pop("beta", None)
     if job.get("seed") is not None:

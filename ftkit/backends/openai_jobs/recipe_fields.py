@@ -1,112 +1,141 @@
-"""What becomes of a recipe at a host of OpenAI's jobs API."""
+"""Which recipe fields hosts of OpenAI's jobs API support, and the hyperparameters that are sent."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ftkit.backends.hosted.field_support import HERE_ONLY, HOST_CHOOSES, Treatment, Treatments
-from ftkit.backends.openai_jobs.profiles import Profile
-from ftkit.backends.openai_jobs.rft_fields import REINFORCEMENT
-from ftkit.recipe import DPO, Recipe, RecipeFacts
+from ftkit.backends.hosted.field_support import HOST_CHOOSES, LOCAL_ONLY, FieldSupport, FieldSupportTable
+from ftkit.backends.hosted.host_profile import HostProfile
+from ftkit.backends.openai_jobs.rft_fields import RFT_FIELDS
+from ftkit.recipe import Recipe, RecipeFacts
 
-__all__ = ["hyperparameters", "treatments"]
+__all__ = ["field_support", "hyperparameters"]
 
-_LAST = Treatment("no effect", "the host returns its last model, and keeps earlier ones as checkpoints")
-
-_COMMON: dict[str, Treatment] = {
-    "epochs": Treatment("honoured", "n_epochs"),
-    "batch_size": Treatment("honoured", "batch_size"),
-    "learning_rate": Treatment("refused", "the host takes a multiplier of a rate it chooses, not a rate"),
+_COMMON: dict[str, FieldSupport] = {
+    "epochs": FieldSupport("honoured", "n_epochs"),
+    "batch_size": FieldSupport("honoured", "batch_size"),
+    "learning_rate": FieldSupport("refused", "the host takes a multiplier of a rate that it chooses, not a rate"),
     "lr_scheduler_type": HOST_CHOOSES,
     "warmup_ratio": HOST_CHOOSES,
     "weight_decay": HOST_CHOOSES,
     "max_grad_norm": HOST_CHOOSES,
     "optimizer": HOST_CHOOSES,
-    "adapter.kind": Treatment("translated", "the host trains its own kind of adapter", takes=("lora", "qlora")),
+    "adapter.kind": FieldSupport("translated", "the host trains its own kind of adapter", takes=("lora", "qlora")),
     "adapter.rank": HOST_CHOOSES,
     "adapter.lora_alpha": HOST_CHOOSES,
     "adapter.lora_dropout": HOST_CHOOSES,
     "adapter.target_modules": HOST_CHOOSES,
     "adapter.use_rslora": HOST_CHOOSES,
-    "adapter.quant_type": HERE_ONLY,
-    "adapter.double_quant": HERE_ONLY,
-    "max_length": Treatment("refused", "the host cuts long rows at its own limit, which `ftkit catalog` shows"),
-    "max_batch_tokens": HERE_ONLY,
-    "shared_prefix": HERE_ONLY,
+    "adapter.quant_type": LOCAL_ONLY,
+    "adapter.double_quant": LOCAL_ONLY,
+    "max_length": FieldSupport("refused", "the host truncates long rows at its own limit, see `ftkit catalog`"),
+    "max_batch_tokens": LOCAL_ONLY,
+    "shared_prefix": LOCAL_ONLY,
     "precision": HOST_CHOOSES,
-    "gradient_checkpointing": HERE_ONLY,
+    "gradient_checkpointing": LOCAL_ONLY,
     "eval_steps": HOST_CHOOSES,
-    "load_best_model_at_end": _LAST,
-    "early_stopping_patience": Treatment("refused", "the host does not stop early"),
+    "load_best_model_at_end": FieldSupport(
+        "no effect", "the host returns its last model, and keeps earlier ones as checkpoints"
+    ),
+    "early_stopping_patience": FieldSupport("refused", "the host does not stop early"),
     "save_steps": HOST_CHOOSES,
-    "save_total_limit": HERE_ONLY,
-    "seed": Treatment("honoured", "seed"),
+    "save_total_limit": LOCAL_ONLY,
+    "seed": FieldSupport("honoured", "seed"),
 }
 
-_ADAPTERS: dict[str, Treatment] = {
-    "learning_rate": Treatment("honoured", "learning_rate"),
-    "adapter.kind": Treatment("translated", "LoRA beside 16-bit weights", takes=("lora", "qlora", "full")),
-    "adapter.rank": Treatment("honoured", "lora_r (Crusoe: lora_rank)"),
-    "adapter.lora_alpha": Treatment("honoured", "lora_alpha"),
-    "adapter.lora_dropout": Treatment("honoured", "lora_dropout"),
+_WITH_ADAPTERS: dict[str, FieldSupport] = {
+    "learning_rate": FieldSupport("honoured", "learning_rate"),
+    "adapter.rank": FieldSupport("honoured", "lora_r (Crusoe: lora_rank)"),
+    "adapter.lora_alpha": FieldSupport("honoured", "lora_alpha"),
+    "adapter.lora_dropout": FieldSupport("honoured", "lora_dropout"),
+}
+"""For hosts whose request describes the adapter."""
+
+_WITH_ADAPTERS_AT_TOP: dict[str, FieldSupport] = {
+    "adapter.kind": FieldSupport("translated", "LoRA on 16-bit weights", takes=("lora", "qlora", "full")),
+    "warmup_ratio": FieldSupport("honoured", "warmup_ratio"),
+    "weight_decay": FieldSupport("honoured", "weight_decay"),
+    "max_grad_norm": FieldSupport("honoured", "max_grad_norm"),
 }
 
-_DPO: dict[str, Treatment] = {
-    "beta": Treatment("honoured", "method.dpo.hyperparameters.beta, at most 2"),
-    "loss_type": Treatment("refused", "the host has the sigmoid loss only"),
-    "label_smoothing": Treatment("refused", "the host has none"),
+_WITH_ADAPTERS_IN_METHOD: dict[str, FieldSupport] = {
+    "adapter.kind": FieldSupport("translated", "LoRA on 16-bit weights", takes=("lora", "qlora")),
+    "lr_scheduler_type": FieldSupport("honoured", "lr_scheduler"),
 }
 
+_BY_RECIPE: dict[str, dict[str, FieldSupport]] = {
+    "sft": {},
+    "dpo": {
+        "beta": FieldSupport("honoured", "method.dpo.hyperparameters.beta, at most 2"),
+        "loss_type": FieldSupport("refused", "the host has only the sigmoid loss"),
+        "label_smoothing": FieldSupport("refused", "the host has no label smoothing"),
+    },
+    "rft": RFT_FIELDS,
+}
+"""What each kind of recipe adds to the common fields."""
 
-def treatments(profile: Profile) -> dict[str, Treatments]:
-    """By the recipe's kind."""
+
+def field_support(profile: HostProfile) -> dict[str, FieldSupportTable]:
+    """Return which recipe fields a host supports.
+
+    Args:
+        profile: the host.
+
+    Returns:
+        A table by kind of recipe. Kinds that ftkit does not send to hosts have the profile's own fields only.
+    """
     common = dict(_COMMON)
     if profile.adapters:
-        common |= _ADAPTERS
-        if profile.parameters == "top":
-            common["warmup_ratio"] = Treatment("honoured", "warmup_ratio")
-            common["weight_decay"] = Treatment("honoured", "weight_decay")
-            common["max_grad_norm"] = Treatment("honoured", "max_grad_norm")
-        else:
-            common["lr_scheduler_type"] = Treatment("honoured", "lr_scheduler")
-            common["adapter.kind"] = Treatment("translated", "LoRA beside 16-bit weights", takes=("lora", "qlora"))
-    rewarded = common | REINFORCEMENT
-    if profile.name == "bedrock-mantle":
-        rewarded["compute_multiplier"] = Treatment("refused", "the host's documents name no such setting")
-    every: dict[str, Treatments] = {"sft": common, "dpo": common | _DPO, "rft": rewarded}
-    return {kind: every[kind] for kind in profile.kinds}
+        common |= _WITH_ADAPTERS
+        common |= _WITH_ADAPTERS_AT_TOP if profile.parameters == "top" else _WITH_ADAPTERS_IN_METHOD
+    return {
+        kind: {**common, **_BY_RECIPE.get(kind, {}), **profile.field_support.get(kind, {})} for kind in profile.recipes
+    }
 
 
-def hyperparameters(profile: Profile, recipe: Recipe, rows: int) -> dict[str, Any]:
-    """The host's hyperparameters. ``"auto"`` stays with OpenAI's own models, where the host knows better; for open
-    models it becomes ftkit's number."""
-    found: dict[str, Any] = {}
+def hyperparameters(profile: HostProfile, recipe: Recipe, rows: int) -> dict[str, Any]:
+    """Return the hyperparameters of a request.
+
+    ``"auto"`` is sent to hosts that choose the values of their own models. Hosts of open models get ftkit's numbers.
+
+    Args:
+        profile: the host.
+        recipe: the recipe.
+        rows: number of training rows.
+
+    Returns:
+        The hyperparameters under the host's names.
+    """
     if profile.adapters:
-        resolved = recipe.resolve(RecipeFacts(rows=rows))
-        adapter = resolved.adapter
-        found = {
-            "n_epochs": resolved.epochs,
-            "batch_size": resolved.batch_size,
-            "learning_rate": resolved.learning_rate,
-        }
-        if profile.parameters == "top":
-            found |= {
-                "warmup_ratio": recipe.warmup_ratio,
-                "weight_decay": recipe.weight_decay,
-                "max_grad_norm": recipe.max_grad_norm,
-                "lora": adapter.kind != "full",
-            }
-        else:
-            found["lr_scheduler"] = recipe.lr_scheduler_type
-        if adapter.kind != "full":
-            described = adapter.model_dump()
-            found |= {
-                "lora_r" if profile.parameters == "top" else "lora_rank": described["rank"],
-                "lora_alpha": int(described["lora_alpha"]),
-                "lora_dropout": described["lora_dropout"],
-            }
+        sent = _adapter_hyperparameters(profile, recipe, rows)
     else:
-        found = {"n_epochs": recipe.epochs, "batch_size": recipe.batch_size}
-    if isinstance(recipe, DPO):
-        found["beta"] = recipe.beta
-    return found
+        sent = {"n_epochs": recipe.epochs, "batch_size": recipe.batch_size}
+    if recipe.kind == "dpo":
+        sent["beta"] = recipe.model_dump()["beta"]
+    return sent if profile.hyperparameters is None else profile.hyperparameters(recipe, rows, sent)
+
+
+def _adapter_hyperparameters(profile: HostProfile, recipe: Recipe, rows: int) -> dict[str, Any]:
+    resolved = recipe.resolve(RecipeFacts(rows=rows))
+    adapter = resolved.adapter.model_dump()
+    sent: dict[str, Any] = {
+        "n_epochs": resolved.epochs,
+        "batch_size": resolved.batch_size,
+        "learning_rate": resolved.learning_rate,
+    }
+    if profile.parameters == "top":
+        sent |= {
+            "warmup_ratio": recipe.warmup_ratio,
+            "weight_decay": recipe.weight_decay,
+            "max_grad_norm": recipe.max_grad_norm,
+            "lora": not recipe.adapter.trains_base_weights,
+        }
+    else:
+        sent["lr_scheduler"] = recipe.lr_scheduler_type
+    if not recipe.adapter.trains_base_weights:
+        sent |= {
+            "lora_r" if profile.parameters == "top" else "lora_rank": adapter["rank"],
+            "lora_alpha": int(adapter["lora_alpha"]),
+            "lora_dropout": adapter["lora_dropout"],
+        }
+    return sent

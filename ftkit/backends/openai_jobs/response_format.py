@@ -1,4 +1,4 @@
-"""Answers held to a schema by the host: ``response_format``."""
+"""``response_format`` of a request: the host restricts answers to a JSON Schema."""
 
 from __future__ import annotations
 
@@ -17,45 +17,50 @@ _STRICT_KEYWORDS = frozenset(
         *("exclusiveMinimum", "minItems", "maxItems"),
     )
 )
-"""What strict mode understands (OpenAI, "Structured model outputs", supported schemas)."""
+"""Keywords that strict mode supports (OpenAI, "Structured model outputs", supported schemas)."""
 
 
 def response_format(output: Output | None, *, strict: bool) -> dict[str, Any] | None:
-    """The request's ``response_format``; ``None`` when the host cannot be asked to hold the answer to ``output``.
+    """Return ``response_format`` of a request.
 
-    Keywords the host does not know are left out, so the host may let through what the task's own check then refuses;
-    never the other way round. A schema that cannot be made strict is sent as a hint.
+    Keywords that the host does not know are left out, so the host may accept an answer that the task refuses, but never
+    the reverse. A schema that cannot be strict is sent as a hint.
 
     Args:
+        output: the task's output.
         strict: whether the host offers strict schemas.
+
+    Returns:
+        The JSON object; None if the output is not a JSON object with a schema.
     """
     if not isinstance(output, JsonOutput) or output.json_schema.get("type") != "object":
         return None
-    schema = _cleaned(output.json_schema)
-    held = {"name": re.sub(r"[^A-Za-z0-9_-]", "_", output.name)[:64] or "answer", "schema": schema}
+    schema = _supported(output.json_schema)
+    body = {"name": re.sub(r"[^A-Za-z0-9_-]", "_", output.name)[:64] or "answer", "schema": schema}
     if strict:
-        held["strict"] = _is_strict(schema)
-    return {"type": "json_schema", "json_schema": held}
+        body["strict"] = _is_strict(schema)
+    return {"type": "json_schema", "json_schema": body}
 
 
-def _cleaned(schema: Any) -> Any:
+def _supported(schema: Any) -> Any:
+    """The schema with supported keywords only."""
     if isinstance(schema, list):
-        return [_cleaned(one) for one in schema]
+        return [_supported(item) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
-    found: dict[str, Any] = {}
-    for word, value in schema.items():
-        if word in ("properties", "$defs", "definitions"):
-            found[word] = {name: _cleaned(inner) for name, inner in value.items()}
-        elif word == "enum" or word == "const":
-            found[word] = value
-        elif word in _STRICT_KEYWORDS:
-            found[word] = _cleaned(value)
-    return found
+    kept: dict[str, Any] = {}
+    for keyword, value in schema.items():
+        if keyword in ("properties", "$defs", "definitions"):
+            kept[keyword] = {name: _supported(inner) for name, inner in value.items()}
+        elif keyword in ("enum", "const"):
+            kept[keyword] = value
+        elif keyword in _STRICT_KEYWORDS:
+            kept[keyword] = _supported(value)
+    return kept
 
 
 def _is_strict(schema: Any) -> bool:
-    """Whether every object lists all its keys as required and takes no others, as strict mode wants."""
+    """Whether each object requires all its keys and allows no others, as strict mode demands."""
     if isinstance(schema, list):
         return all(map(_is_strict, schema))
     if not isinstance(schema, Mapping):

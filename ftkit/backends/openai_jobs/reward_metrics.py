@@ -1,4 +1,4 @@
-"""What hosts of OpenAI's jobs API say of rewards, in ftkit's words. Read leniently, as all that they say."""
+"""Translate the reward metrics of OpenAI's jobs API into ftkit's names. Missing fields are tolerated."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 from ftkit.graders import Grade, GraderError
 
-__all__ = ["grade_of", "is_number", "reward_figures", "reward_validation"]
+__all__ = ["is_number", "parse_grade", "reward_metrics", "reward_validation"]
 
-_NAMES = {
+_METRIC_NAMES = {
     "train_mean_reward": "reward",
     "completion_tokens_mean": "completion_length",
     "reasoning_tokens_mean": "reasoning_length",
@@ -19,59 +19,87 @@ _NAMES = {
 }
 
 
-def grade_of(answer: Mapping[str, Any]) -> Grade:
-    """What the host's grader found (https://platform.openai.com/docs/api-reference/graders/run)."""
-    said = (answer.get("metadata") or {}).get("errors") or {}
-    wrong = [name for name, value in said.items() if value is True]
-    details = [str(value) for value in said.values() if isinstance(value, str) and value]
+def parse_grade(response: Mapping[str, Any]) -> Grade:
+    """Read the result of a grader that the host ran.
+
+    Args:
+        response: the response (https://platform.openai.com/docs/api-reference/graders/run).
+
+    Returns:
+        The grade.
+    """
+    errors = (response.get("metadata") or {}).get("errors") or {}
+    names = [name for name, value in errors.items() if value is True]
+    details = [str(value) for value in errors.values() if isinstance(value, str) and value]
     error: GraderError | None = None
-    if wrong:
-        known: GraderError = next((name for name in get_args(GraderError) if name in wrong), "other_error")
+    if names:
+        known: GraderError = next((name for name in get_args(GraderError) if name in names), "other_error")
         error = known
     return Grade(
-        reward=float(answer.get("reward") or 0.0),
-        parts={name: float(value) for name, value in (answer.get("sub_rewards") or {}).items() if is_number(value)},
+        reward=float(response.get("reward") or 0.0),
+        parts={name: float(value) for name, value in (response.get("sub_rewards") or {}).items() if is_number(value)},
         error=error,
-        detail="; ".join([*wrong, *details]) or None,
+        detail="; ".join([*names, *details]) or None,
     )
 
 
-def reward_figures(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of one step under the names that local runs give them; all others as they come."""
-    found = {_NAMES.get(name, name): value for name, value in data.items() if name not in ("scores", "errors")}
+def reward_metrics(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename the metrics of a step to the names that local runs use.
+
+    Args:
+        data: the host's metrics.
+
+    Returns:
+        The metrics; those that ftkit has no name for keep the host's.
+    """
+    metrics = {_METRIC_NAMES.get(name, name): value for name, value in data.items() if name not in ("scores", "errors")}
     parts = {
-        str(one["name"]): one["train_reward_mean"]
-        for one in _graders(data.get("scores"))
-        if one.get("name") and is_number(one.get("train_reward_mean"))
+        str(grader["name"]): grader["train_reward_mean"]
+        for grader in _graders(data.get("scores"))
+        if grader.get("name") and is_number(grader.get("train_reward_mean"))
     }
     if parts:
-        found["reward_parts"] = parts
-    counted: dict[str, float] = {}
-    for one in [data, *_graders(data.get("errors"))]:
+        metrics["reward_parts"] = parts
+    error_counts: dict[str, float] = {}
+    for source in [data, *_graders(data.get("errors"))]:
         for error in get_args(GraderError):
-            count = one.get(f"train_{error}_count")
+            count = source.get(f"train_{error}_count")
             if is_number(count) and count:
-                counted[error] = counted.get(error, 0) + count
-    if counted:
-        found["grader_errors"] = counted
-    return found
+                error_counts[error] = error_counts.get(error, 0) + count
+    if error_counts:
+        metrics["grader_errors"] = error_counts
+    return metrics
 
 
 def reward_validation(data: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The look at the validation rows, when the step made one: mean reward, and the share that could not be read."""
+    """Read the mean reward over the validation rows.
+
+    Args:
+        data: the host's metrics of a step.
+
+    Returns:
+        ``step``, ``reward`` and perhaps ``parse_error_share``; None if the step has no validation.
+    """
     reward = data.get("full_valid_mean_reward")
     if not is_number(reward) or data.get("step") is None:
         return None
-    unread = data.get("full_valid_mean_parse_error")
-    more = {"parse_error_share": unread} if is_number(unread) else {}
-    return {"step": data["step"], "reward": reward, **more}
+    parse_errors = data.get("full_valid_mean_parse_error")
+    share = {"parse_error_share": parse_errors} if is_number(parse_errors) else {}
+    return {"step": data["step"], "reward": reward, **share}
 
 
-def _graders(held: Any) -> list[dict[str, Any]]:
-    graders = held.get("graders") if isinstance(held, dict) else None
-    return [one for one in graders or () if isinstance(one, dict)] if isinstance(graders, list) else []
+def _graders(value: Any) -> list[dict[str, Any]]:
+    graders = value.get("graders") if isinstance(value, dict) else None
+    return [grader for grader in graders or () if isinstance(grader, dict)] if isinstance(graders, list) else []
 
 
 def is_number(value: Any) -> bool:
-    """Whether a host has said a number that can be counted with."""
+    """Return whether a value that a host sent is a finite number.
+
+    Args:
+        value: the value.
+
+    Returns:
+        Whether it is one.
+    """
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

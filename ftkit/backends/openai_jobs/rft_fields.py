@@ -1,4 +1,4 @@
-"""Reinforcement fine-tuning at hosts of OpenAI's jobs API: what becomes of ``RFT``, and of its grader.
+"""Reinforcement fine-tuning at hosts of OpenAI's jobs API: supported fields of ``RFT``, and the grader in the request.
 
 Sources: https://developers.openai.com/api/docs/guides/reinforcement-fine-tuning; Microsoft Learn, "Reinforcement
 fine-tuning"; https://docs.aws.amazon.com/bedrock/latest/userguide/fine-tuning-openai-apis.html.
@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftkit.backends.hosted.field_support import HERE_ONLY, HOST_CHOOSES, Treatment
-from ftkit.backends.openai_jobs.profiles import Profile
+from ftkit.backends.hosted.field_support import HOST_CHOOSES, LOCAL_ONLY, FieldSupport
+from ftkit.backends.hosted.host_profile import HostProfile
 from ftkit.backends.openai_jobs.response_format import response_format
 from ftkit.backends.registry import known_backends
 from ftkit.graders import Grader, HostGrader, LambdaGrader
 from ftkit.recipe import RFT
 from ftkit.schema import Output
 
-__all__ = ["REINFORCEMENT", "grader_form", "grader_refused", "reinforcement"]
+__all__ = ["RFT_FIELDS", "grader_body", "grader_problem", "rft_method"]
 
-_RUN_THERE = Treatment("no effect", "says what this machine may run; the host runs the grader")
+_LOCAL_GRADERS_ONLY = FieldSupport("no effect", "says what this machine may run; the host runs the grader")
 
-REINFORCEMENT: dict[str, Treatment] = {
-    "grader": Treatment("translated", "method.reinforcement.grader, with bare names of models"),
+RFT_FIELDS: dict[str, FieldSupport] = {
+    "grader": FieldSupport("translated", "method.reinforcement.grader, with bare names of models"),
     "num_generations": HOST_CHOOSES,
     "max_output_tokens": HOST_CHOOSES,
     "temperature": HOST_CHOOSES,
@@ -36,21 +36,29 @@ REINFORCEMENT: dict[str, Treatment] = {
     "num_iterations": HOST_CHOOSES,
     "mask_truncated_completions": HOST_CHOOSES,
     "dynamic_sampling": HOST_CHOOSES,
-    "eval_steps": Treatment("honoured", "method.reinforcement.hyperparameters.eval_interval"),
-    "eval_generations": Treatment("honoured", "method.reinforcement.hyperparameters.eval_samples"),
-    "compute_multiplier": Treatment("honoured", "method.reinforcement.hyperparameters.compute_multiplier"),
-    "reasoning_effort": Treatment("honoured", "method.reinforcement.hyperparameters.reasoning_effort"),
-    "probe_prompts": Treatment("no effect", "answers are looked at beforehand on this machine alone"),
-    "allow_python": _RUN_THERE,
-    "isolation": HERE_ONLY,
-    "embedder": _RUN_THERE,
+    "eval_steps": FieldSupport("honoured", "method.reinforcement.hyperparameters.eval_interval"),
+    "eval_generations": FieldSupport("honoured", "method.reinforcement.hyperparameters.eval_samples"),
+    "compute_multiplier": FieldSupport("honoured", "method.reinforcement.hyperparameters.compute_multiplier"),
+    "reasoning_effort": FieldSupport("honoured", "method.reinforcement.hyperparameters.reasoning_effort"),
+    "probe_prompts": FieldSupport("no effect", "answers are sampled before the run on this machine only"),
+    "allow_python": _LOCAL_GRADERS_ONLY,
+    "isolation": LOCAL_ONLY,
+    "embedder": _LOCAL_GRADERS_ONLY,
 }
-"""The fields that ``RFT`` adds to, or that it changes of, the other recipes'."""
+"""The fields that ``RFT`` has besides the common ones, and those that hosts support otherwise for it."""
 
 
-def grader_refused(grader: Grader, profile: Profile) -> str | None:
-    """Why the host does not take the grader; None when it does."""
-    if profile.name == "bedrock-mantle":
+def grader_problem(grader: Grader, profile: HostProfile) -> str | None:
+    """Say why a host does not take a grader.
+
+    Args:
+        grader: the grader.
+        profile: the host.
+
+    Returns:
+        The reason; None if the host takes it.
+    """
+    if profile.lambda_graders:
         if isinstance(grader, LambdaGrader):
             return None
         return 'the host rewards answers by a Lambda function: ft.LambdaGrader(function="arn:aws:lambda:…")'
@@ -58,29 +66,41 @@ def grader_refused(grader: Grader, profile: Profile) -> str | None:
         return f"the host knows no grader of type {', '.join(dict.fromkeys(grader.foreign))}"
     if grader.type == "label_model":
         return "the host takes label_model as a part of multi alone"
-    form = grader.model_dump(mode="json")
-    if any(part.get("evaluation_metric") == "cosine" for part in _parts(form)):
+    parts = _parts(grader.model_dump(mode="json"))
+    if any(part.get("evaluation_metric") == "cosine" for part in parts):
         return "the host compares texts by cosine in its evaluations alone, and in no training; take another metric"
-    elsewhere = [model for model in _models(form) if _elsewhere(model, profile)]
+    elsewhere = [part["model"] for part in parts if "model" in part and _is_elsewhere(part["model"], profile)]
     return f"the host asks its own models alone, not {', '.join(elsewhere)}" if elsewhere else None
 
 
-def grader_form(grader: Grader) -> dict[str, Any]:
-    """The grader in the host's JSON: names of models without the backend's before them."""
-    if isinstance(grader, HostGrader):
-        found: dict[str, Any] = grader.at_host()
-        return found
-    return _with_bare_names(grader.model_dump(mode="json"))
-
-
-def reinforcement(recipe: RFT, output: Output | None) -> dict[str, Any]:
-    """``method`` of the request.
+def grader_body(grader: Grader) -> dict[str, Any]:
+    """Return a grader in the host's JSON, with names of models that lack the backend's prefix.
 
     Args:
-        output: of the task; a JSON object becomes ``response_format``, without which no ``sample.output_json`` is read.
+        grader: the grader.
+
+    Returns:
+        The JSON object.
     """
-    asked: dict[str, Any] = {
-        "grader": grader_form(recipe.grader),
+    if isinstance(grader, HostGrader):
+        body: dict[str, Any] = grader.at_host()
+        return body
+    return _with_bare_model_names(grader.model_dump(mode="json"))
+
+
+def rft_method(recipe: RFT, output: Output | None) -> dict[str, Any]:
+    """Return ``method`` of the request for reinforcement fine-tuning.
+
+    Args:
+        recipe: the recipe.
+        output: the task's output. A JSON object is sent as ``response_format``, without which graders cannot read
+            ``sample.output_json``.
+
+    Returns:
+        The JSON object.
+    """
+    body: dict[str, Any] = {
+        "grader": grader_body(recipe.grader),
         "hyperparameters": {
             "n_epochs": recipe.epochs,
             "batch_size": recipe.batch_size,
@@ -88,34 +108,30 @@ def reinforcement(recipe: RFT, output: Output | None) -> dict[str, Any]:
             "eval_samples": recipe.eval_generations,
         },
     }
-    # Not every host of the family knows these, so the host's own choice is left unsaid.
+    # Some hosts do not know these two, so they are sent only if the user sets them.
     if recipe.compute_multiplier is not None:
-        asked["hyperparameters"]["compute_multiplier"] = recipe.compute_multiplier
+        body["hyperparameters"]["compute_multiplier"] = recipe.compute_multiplier
     if recipe.reasoning_effort != "default":
-        asked["hyperparameters"]["reasoning_effort"] = recipe.reasoning_effort
-    held = response_format(output, strict=True)
-    if held is not None:
-        asked["response_format"] = held
-    return {"type": "reinforcement", "reinforcement": asked}
+        body["hyperparameters"]["reasoning_effort"] = recipe.reasoning_effort
+    schema = response_format(output, strict=True)
+    if schema is not None:
+        body["response_format"] = schema
+    return {"type": "reinforcement", "reinforcement": body}
 
 
-def _models(form: dict[str, Any]) -> list[str]:
-    return [part["model"] for part in _parts(form) if "model" in part]
+def _parts(body: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(body["graders"].values()) if body["type"] == "multi" else [body]
 
 
-def _parts(form: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(form["graders"].values()) if form["type"] == "multi" else [form]
-
-
-def _elsewhere(model: str, profile: Profile) -> bool:
+def _is_elsewhere(model: str, profile: HostProfile) -> bool:
     backend = model.partition(":")[0]
     return backend in known_backends() and backend != profile.name
 
 
-def _with_bare_names(form: dict[str, Any]) -> dict[str, Any]:
-    if form["type"] == "multi":
-        return {**form, "graders": {name: _with_bare_names(part) for name, part in form["graders"].items()}}
-    if "model" not in form:
-        return form
-    backend, _, model = form["model"].partition(":")
-    return {**form, "model": model if backend in known_backends() else form["model"]}
+def _with_bare_model_names(body: dict[str, Any]) -> dict[str, Any]:
+    if body["type"] == "multi":
+        return {**body, "graders": {name: _with_bare_model_names(part) for name, part in body["graders"].items()}}
+    if "model" not in body:
+        return body
+    backend, _, model = body["model"].partition(":")
+    return {**body, "model": model if backend in known_backends() else body["model"]}

@@ -1,4 +1,4 @@
-"""Calls through the official SDK: one attempt each, every failure as a :class:`~ftkit.errors.HostError`."""
+"""Calls through OpenAI's SDK: one attempt each, and every failure is a :class:`~ftkit.errors.HostError`."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ import asyncio
 import json
 import weakref
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ftkit.backends.hosted.errors import broken, refused
+from ftkit.backends.hosted.host_errors import broken_call_error, refusal_error
 from ftkit.errors import HostError
 from ftkit.extras import require
 
-__all__ = ["OnLoop", "Sdk", "plain"]
+__all__ = ["Sdk", "to_dict"]
 
-Found = TypeVar("Found")
+Response = TypeVar("Response")
 
 
 class Sdk:
-    """The SDK's client for one host, with retries off.
+    """The SDK's client for one host, without the SDK's own retries.
+
+    The first argument of each method, ``action``, says in messages what the call does, e.g. ``"creating the job"``.
 
     Args:
-        name: of the host, to begin messages with.
+        name: name of the host, which messages begin with.
         url: base URL.
-        key: goes into requests only.
-        timeout_s: for one call.
+        key: the API key; sent in requests only.
+        timeout_s: time limit of one call in seconds.
+
+    Attributes:
+        client: the ``openai.OpenAI`` client.
     """
 
     def __init__(self, name: str, url: str, key: str, timeout_s: float = 120.0) -> None:
@@ -37,109 +41,148 @@ class Sdk:
         # The SDK's own retries would create a job twice.
         self._options: dict[str, Any] = {"api_key": key, "base_url": url, "max_retries": 0, "timeout": timeout_s}
         self.client: Any = openai.OpenAI(**self._options)
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, OnLoop] = weakref.WeakKeyDictionary()
+        self._async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
 
     def __repr__(self) -> str:
         return f"Sdk({self.name!r}, {self.url!r})"
 
-    def call(self, doing: str, call: Callable[[], Found]) -> Found:
-        """What ``call`` returns.
+    def call(self, action: str, call: Callable[[], Response]) -> Response:
+        """Call the SDK.
+
+        Args:
+            action: what the call does.
+            call: the call.
+
+        Returns:
+            What ``call`` returns.
 
         Raises:
-            HostError: it failed; says whether that may pass, and whether the host may have acted all the same.
+            HostError: it failed; says whether a retry may help, and whether the host may have acted.
         """
         try:
-            return _whole(call())
+            return _checked(call())
         except Exception as error:
-            told = self._told(doing, error)
-        raise told  # out here, because the original holds the request, key included, and must not be its context
+            failure = self._host_error(action, error)
+        # Raised outside of the except clause: the caught error holds the request with the key, and would otherwise
+        # become the context of this one.
+        raise failure
 
-    async def call_async(self, doing: str, call: Awaitable[Found]) -> Found:
-        """As :meth:`call`."""
+    async def call_async(self, action: str, call: Awaitable[Response]) -> Response:
+        """Await a call of the SDK; as :meth:`call`.
+
+        Args:
+            action: what the call does.
+            call: the call.
+
+        Returns:
+            What ``call`` returns.
+
+        Raises:
+            HostError: it failed.
+        """
         try:
-            return _whole(await call)
+            return _checked(await call)
         except Exception as error:
-            told = self._told(doing, error)
-        raise told
+            failure = self._host_error(action, error)
+        raise failure
 
-    def save(self, doing: str, opening: Any, target: Path) -> None:
-        """Write the body of a streamed answer to ``target``, piece by piece."""
+    def download(self, action: str, opening: Any, target: Path) -> None:
+        """Write the body of a streamed response to a file.
+
+        Args:
+            action: what the call does.
+            opening: the context manager of a streamed response.
+            target: the file.
+        """
 
         def write() -> bool:
-            with opening as answer:
-                answer.stream_to_file(target)
+            with opening as response:
+                response.stream_to_file(target)
             return True
 
-        self.call(doing, write)
+        self.call(action, write)
 
-    def on_this_loop(self, concurrency: int) -> OnLoop:
-        """The client of the running event loop, whose connections belong to it."""
+    def async_client(self) -> Any:
+        """Return the client of the running event loop, which owns its connections.
+
+        Returns:
+            The ``openai.AsyncOpenAI`` client.
+        """
         loop = asyncio.get_running_loop()
-        if loop not in self._loops:
-            self._loops[loop] = OnLoop(self._openai.AsyncOpenAI(**self._options), asyncio.Semaphore(concurrency))
-        return self._loops[loop]
+        if loop not in self._async_clients:
+            self._async_clients[loop] = self._openai.AsyncOpenAI(**self._options)
+        return self._async_clients[loop]
 
-    def refused(self, doing: str, status: int, body: Any) -> HostError:
-        """The error for a refusal that came inside of another answer, as those of a batch do."""
-        return refused(doing, status, body, {}, host=self.name, secret=self._key)
+    def refusal(self, action: str, status: int, body: Any) -> HostError:
+        """Return the error for a refusal inside of another response, as in the output of a batch.
 
-    def _told(self, doing: str, error: Exception) -> Exception:
+        Args:
+            action: what the call does.
+            status: HTTP status of the refusal.
+            body: its body.
+
+        Returns:
+            The error.
+        """
+        return refusal_error(action, status, body, {}, host=self.name, secret=self._key)
+
+    def _host_error(self, action: str, error: Exception) -> Exception:
         openai = self._openai
         if isinstance(error, HostError):
             return error
         if isinstance(error, openai.APIStatusError):
             body = error.body if error.body is not None else error.response.text
-            return refused(doing, error.status_code, body, error.response.headers, host=self.name, secret=self._key)
+            headers = error.response.headers
+            return refusal_error(action, error.status_code, body, headers, host=self.name, secret=self._key)
         if isinstance(error, openai.APITimeoutError):
-            return broken(doing, "it took too long", host=self.name, secret=self._key)
+            return self._broken(action, "it timed out")
         if isinstance(error, openai.APIConnectionError):
-            cause = error.__cause__
-            return broken(doing, str(cause or error), host=self.name, secret=self._key)
-        if isinstance(error, openai.OpenAIError | json.JSONDecodeError | _NotWholeError):
-            return broken(doing, f"{type(error).__name__}: {error}", host=self.name, secret=self._key)
+            return self._broken(action, str(error.__cause__ or error))
+        if isinstance(error, openai.OpenAIError | json.JSONDecodeError | _IncompleteError):
+            return self._broken(action, f"{type(error).__name__}: {error}")
         if type(error).__module__.split(".")[0] in ("httpx", "httpcore", "httpx2", "httpcore2"):
-            return broken(doing, f"{type(error).__name__}: {error}", host=self.name, secret=self._key)
-        if _raised_in(error) == "openai":  # which trips over answers that are no JSON object
-            return broken(doing, "it is no JSON object", host=self.name, secret=self._key)
+            return self._broken(action, f"{type(error).__name__}: {error}")
+        if _raising_package(error) == "openai":  # the SDK fails on responses that are not JSON objects
+            return self._broken(action, "the response is not a JSON object")
         return error
 
-
-def _raised_in(error: Exception) -> str:
-    """The package whose code raised it."""
-    step = error.__traceback__
-    while step is not None and step.tb_next is not None:
-        step = step.tb_next
-    return "" if step is None else str(step.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+    def _broken(self, action: str, reason: str) -> HostError:
+        return broken_call_error(action, reason, host=self.name, secret=self._key)
 
 
-@dataclass(frozen=True, slots=True)
-class OnLoop:
-    """What calls on one event loop share."""
-
-    client: Any
-    turn: asyncio.Semaphore
-    """Held by who is asking; as many at once as the concurrency."""
-
-
-class _NotWholeError(Exception):
-    """An answer that is no object."""
+def _raising_package(error: Exception) -> str:
+    """The package whose code raised the error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
-def _whole(found: Found) -> Found:
-    if isinstance(found, str) or found is None:  # what the SDK makes of a body that is no JSON
-        raise _NotWholeError("the answer is no JSON object")
-    return found
+class _IncompleteError(Exception):
+    """A response that is not an object."""
 
 
-def plain(found: Any) -> dict[str, Any]:
-    """An object of the SDK as plain data, extra fields included.
+def _checked(response: Response) -> Response:
+    if isinstance(response, str) or response is None:  # the SDK's result for a body that is not JSON
+        raise _IncompleteError("the response is not a JSON object")
+    return response
+
+
+def to_dict(value: Any) -> dict[str, Any]:
+    """Return an object of the SDK as plain data, with the fields that the SDK does not know.
+
+    Args:
+        value: the object.
+
+    Returns:
+        The plain data.
 
     Raises:
-        HostError: it is none.
+        HostError: it is not an object.
     """
-    if isinstance(found, dict):
-        return found
-    if not hasattr(found, "to_dict"):
+    if isinstance(value, dict):
+        return value
+    if not hasattr(value, "to_dict"):
         raise HostError("the host sent no JSON object", passing=True, unsure=True)
-    data: dict[str, Any] = found.to_dict(mode="json", warnings=False)
+    data: dict[str, Any] = value.to_dict(mode="json", warnings=False)
     return data

@@ -1,4 +1,4 @@
-"""Together AI: its own fine-tuning API, answers in OpenAI's shape."""
+"""Together AI: its own fine-tuning API, and chat completions like OpenAI's."""
 
 from ftkit.backends.together.backend import Together
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shutil
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from typing_extensions import override
 
 from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.backend import HostedBackend
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.http import Http
-from ftkit.backends.hosted.retry import Patience
-from ftkit.backends.hosted.weight_download import inside
+from ftkit.backends.hosted.retry import RetryPolicy
+from ftkit.backends.hosted.weights import safe_path
 from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
 from ftkit.backends.together.host import TogetherHost
-from ftkit.backends.together.recipe_fields import TREATMENTS, parameters
+from ftkit.backends.together.recipe_fields import FIELD_SUPPORT, request_parameters
 from ftkit.catalog import load_catalog
 from ftkit.errors import HostError
 from ftkit.extras import require
@@ -25,22 +28,26 @@ from ftkit.store import RunRecord
 
 __all__ = ["Together"]
 
-_ENDPOINT = Endpoint("together", "https://api.together.ai/v1", "TOGETHER_BASE_URL", ("TOGETHER_API_KEY",))
+# The official client's TOGETHER_BASE_URL has no version in it, hence the suffix.
+_ENDPOINT = Endpoint(
+    "together", "https://api.together.ai/v1", "TOGETHER_BASE_URL", ("TOGETHER_API_KEY",), url_suffix="/v1"
+)
 
 
 class Together(HostedBackend[TogetherHost]):
-    """Trains at Together AI. A tuned model answers from a dedicated endpoint, or here after
-    ``run.download(folder)``.
+    """Trains at Together AI.
+
+    A tuned model answers from a dedicated endpoint, or on this machine after ``run.download(folder)``.
 
     Args:
-        model: e.g. ``"Qwen/Qwen3.5-9B"``.
+        model: the model, e.g. ``"Qwen/Qwen3.5-9B"``.
         api_key: ``TOGETHER_API_KEY`` by default; kept in memory only.
         base_url: ``TOGETHER_BASE_URL`` by default, else ``https://api.together.ai/v1``.
-        concurrency: questions asked at once.
-        patience: how failing calls are tried again.
+        concurrency: number of requests at the same time.
+        retry_policy: how failing calls are retried.
     """
 
-    estimates = ("sft", "dpo")
+    price_estimates = ("sft", "dpo")
 
     def __init__(
         self,
@@ -49,49 +56,49 @@ class Together(HostedBackend[TogetherHost]):
         api_key: str | None = None,
         base_url: str | None = None,
         concurrency: int = 8,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
         super().__init__(
             model,
             _ENDPOINT,
-            TREATMENTS,
+            FIELD_SUPPORT,
             base_url=base_url,
             api_key=api_key,
             concurrency=concurrency,
-            patience=patience,
+            retry_policy=retry_policy,
         )
 
-    def url(self) -> str:
-        # The official client's variable has no version in it, this backend's default has.
-        url = super().url()
-        return url if url.endswith("/v1") else f"{url}/v1"
-
-    def beyond(self, recipe: Recipe) -> dict[str, str]:
-        known = load_catalog().model(*self.listed())
-        most, rank = None if known is None else known.max_rank, getattr(recipe.adapter, "rank", None)
-        if known is None or most is None or rank is None or rank <= most:
+    @override
+    def out_of_range(self, recipe: Recipe) -> dict[str, str]:
+        listed = load_catalog().model(*self.catalog_key())
+        max_rank, rank = None if listed is None else listed.max_rank, getattr(recipe.adapter, "rank", None)
+        if listed is None or max_rank is None or rank is None or rank <= max_rank:
             return {}
-        return {"adapter.rank": f"the model takes adapters up to rank {most} ({known.source})"}
+        return {"adapter.rank": f"the model takes adapters up to rank {max_rank} ({listed.source})"}
 
-    def body(
-        self, recipe: Recipe, rows: int, files: dict[str, str], key: str, output: Output | None = None
+    @override
+    def request_body(
+        self, recipe: Recipe, rows: int, files: Mapping[str, str], key: str, output: Output | None = None
     ) -> dict[str, Any]:
         body = {"model": self.model, "training_file": files["training"], "suffix": key}
         if "validation" in files:
             body["validation_file"] = files["validation"]
-        return body | parameters(recipe, rows, validated="validation" in files)
+        return body | request_parameters(recipe, rows, validated="validation" in files)
 
-    def make_host(self) -> TogetherHost:
+    @override
+    def create_host(self) -> TogetherHost:
         return TogetherHost(Http(self.name, self.url(), self.key()))
 
-    def make_answerer(self) -> Answerer:
-        return OpenAIAnswerer(self.endpoint, self.url(), self.key(), self.model, self.patience, self.concurrency)
+    @override
+    def create_answerer(self) -> Answerer:
+        return OpenAIAnswerer(self.endpoint, self.url(), self.key(), self.model, self.retry_policy, self.limiter)
 
-    def fetch_weights(self, record: RunRecord, folder: Path) -> None:
+    @override
+    def download_weights(self, record: RunRecord, folder: Path) -> None:
         zstandard = require("zstandard", extra="openai", needed_for="unpacking weights")
         packed = folder / "weights.tar.zst"
-        which = "model_output_path" if record.recipe["adapter"]["kind"] == "full" else "adapter"
-        self.patience(lambda: self.host().download(record.handle["job"], packed, which))
+        checkpoint = "model_output_path" if record.recipe["adapter"]["kind"] == "full" else "adapter"
+        self.retry_policy(lambda: self.host().download(record.handle["job"], packed, checkpoint))
         try:
             with (
                 packed.open("rb") as file,
@@ -105,10 +112,12 @@ class Together(HostedBackend[TogetherHost]):
 
 
 def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
-    """Write the archive's plain files into ``folder``, and nothing outside it. (``extractall(filter="data")`` would do
-    it, but Python 3.11 has that from 3.11.4 on only.)"""
+    """Write the archive's plain files into ``folder``, and nothing outside of it.
+
+    ``extractall(filter="data")`` does the same, but only from Python 3.11.4 on.
+    """
     for member in archive:
-        target = inside(folder, member.name) if member.isfile() else None
+        target = safe_path(folder, member.name) if member.isfile() else None
         content = None if target is None else archive.extractfile(member)
         if target is not None and content is not None:
             with target.open("wb") as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ftkit.backends import backend_of
-from ftkit.backends.hosted import HostedBackend
+from ftkit.backends.hosted.backend import HostedBackend
 from ftkit.errors import ConfigError
 from ftkit.evaluation.probes.general import CATEGORIES, general_set
 from ftkit.evaluation.probes.probes import Probes

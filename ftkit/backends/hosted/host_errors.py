@@ -1,4 +1,7 @@
-"""Failures of hosted APIs: which may pass, which leave a doubt, and what a person should do. Secrets are cut out."""
+"""Turn failures of hosted APIs into errors that say whether to retry, and what the user can do.
+
+Secrets are removed from every message.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,13 @@ from typing import Any
 
 from ftkit.errors import HostError
 
-__all__ = ["advised", "broken", "redact", "refused"]
+__all__ = ["broken_call_error", "redact", "refusal_error", "with_advice"]
 
-_PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-_NEVER = frozenset({"insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "training_not_available"})
-_KEYS = re.compile(r"(?i)\b(bearer\s+)\S+|\b(sk|fw|tgp|pk|key|nb)[-_][A-Za-z0-9_*.-]{8,}")
+_TRANSIENT_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_PERMANENT_CODES = frozenset(
+    {"insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "training_not_available"}
+)
+_KEY_PATTERN = re.compile(r"(?i)\b(bearer\s+)\S+|\b(sk|fw|tgp|pk|key|nb)[-_][A-Za-z0-9_*.-]{8,}")
 
 _ADVICE = {
     "training_not_available": (
@@ -34,7 +39,7 @@ _ADVICE = {
         "The host's usage policy stopped it; change the rows it names, or use a model on this machine"
     ),
 }
-_SAME = {
+_CODE_ALIASES = {
     "file_not_found": "invalid_file",
     "file_expired": "invalid_file",
     "moderation_failed": "content_policy_violation",
@@ -42,8 +47,8 @@ _SAME = {
     "content_moderation_failed": "content_policy_violation",
     "quota_exceeded": "insufficient_quota",
 }
-"""Other words for the same."""
-_BY_STATUS = {
+"""Codes that hosts use for the same failure."""
+_ADVICE_BY_STATUS = {
     401: "The key is missing, wrong or was withdrawn; set one that is valid in the environment",
     402: "The account has no credit left; add some at the host, then start again",
     403: "The key may not do this; give it the right at the host, or use one that has it",
@@ -51,62 +56,95 @@ _BY_STATUS = {
     413: "It is larger than the host takes; `ftkit catalog` has the limits",
     429: "Too many requests; ask again later, or fewer at once",
 }
-_BLOCKED = re.compile(r"(?i)moderation|usage polic|content polic|safety (check|evaluation|screen)")
+_MODERATION_PATTERN = re.compile(r"(?i)moderation|usage polic|content polic|safety (check|evaluation|screen)")
 
 
-def advised(message: str) -> str:
-    """Why a job failed, by its host; with what to do about it where the host's own checks stopped it."""
-    if not _BLOCKED.search(message):
+def with_advice(message: str) -> str:
+    """Add what the user can do to the reason of a failed job, if the host's safety checks stopped it.
+
+    Args:
+        message: the reason that the host gives.
+
+    Returns:
+        The message, with advice where there is any.
+    """
+    if not _MODERATION_PATTERN.search(message):
         return message
     return (
-        f"{message.rstrip('.')}. The host's safety checks stopped it: `ftkit runs events` shows what they found. Take "
-        "such rows out, or train on this machine"
+        f"{message.rstrip('.')}. The host's safety checks stopped it: `ftkit runs events` shows what they found. "
+        "Remove such rows, or train on this machine"
     )
 
 
 def redact(text: str, *secrets: str | None) -> str:
-    """``text`` without any of ``secrets``, and without what looks like a key."""
+    """Remove secrets from a text.
+
+    Args:
+        text: the text.
+        *secrets: known secrets.
+
+    Returns:
+        The text with ``[key]`` in place of each secret and of everything that looks like an API key.
+    """
     for secret in secrets:
         if secret:
             text = text.replace(secret, "[key]")
-    return _KEYS.sub("[key]", text)
+    return _KEY_PATTERN.sub("[key]", text)
 
 
-def refused(
-    doing: str, status: int, body: Any, headers: Mapping[str, str], *, host: str, secret: str | None
+def refusal_error(
+    action: str, status: int, body: Any, headers: Mapping[str, str], *, host: str, secret: str | None
 ) -> HostError:
-    """The error for an answer whose status says no.
+    """Return the error for a response with an error status.
 
     Args:
-        doing: what was asked, e.g. ``"creating the job"``.
-        body: the answer's body as parsed, or its text.
+        action: what the call does, e.g. ``"creating the job"``.
+        status: HTTP status.
+        body: the parsed body of the response, or its text.
+        headers: the headers of the response.
+        host: name of the host.
+        secret: the key that was sent.
+
+    Returns:
+        The error, to be raised outside of an ``except`` clause that caught the library's own error.
     """
-    said, code = _said(body)
-    passing = status in _PASSING and code not in _NEVER
-    advice = _ADVICE.get(_SAME.get(code or "", code or "")) or _BY_STATUS.get(status)
-    request = headers.get("x-request-id")
-    parts = [f"{host}: {doing} was refused with {status}" + (f" ({redact(code, secret)})" if code else "")]
-    if said:
-        parts.append(redact(said.rstrip("."), secret))
+    reason, code = _reason(body)
+    transient = status in _TRANSIENT_STATUSES and code not in _PERMANENT_CODES
+    advice = _ADVICE.get(_CODE_ALIASES.get(code or "", code or "")) or _ADVICE_BY_STATUS.get(status)
+    request_id = headers.get("x-request-id")
+    parts = [f"{host}: {action} was refused with {status}" + (f" ({redact(code, secret)})" if code else "")]
+    if reason:
+        parts.append(redact(reason.rstrip("."), secret))
     if advice:
         parts.append(advice)
-    message = ". ".join(parts) + (f" [request {redact(request, secret)}]" if request else "")
+    message = ". ".join(parts) + (f" [request {redact(request_id, secret)}]" if request_id else "")
     return HostError(
         message,
         status=status,
         code=code,
-        passing=passing,
+        passing=transient,
         unsure=status >= 500 or status in (408, 409),
         retry_after_s=_retry_after(headers),
     )
 
 
-def broken(doing: str, why: str, *, host: str, secret: str | None) -> HostError:
-    """The error for a call without a whole answer: it may or may not have been carried out."""
-    return HostError(redact(f"{host}: {doing} got no whole answer: {why}", secret), passing=True, unsure=True)
+def broken_call_error(action: str, reason: str, *, host: str, secret: str | None) -> HostError:
+    """Return the error for a call without a complete response, which the host may or may not have carried out.
+
+    Args:
+        action: what the call does, e.g. ``"creating the job"``.
+        reason: what went wrong.
+        host: name of the host.
+        secret: the key that was sent.
+
+    Returns:
+        The error, which says that a retry may help.
+    """
+    message = redact(f"{host}: {action} got no complete response: {reason}", secret)
+    return HostError(message, passing=True, unsure=True)
 
 
-def _said(body: Any) -> tuple[str, str | None]:
+def _reason(body: Any) -> tuple[str, str | None]:
     """The message and code in an error's body, whatever its form."""
     if isinstance(body, str | bytes):
         try:
@@ -125,16 +163,16 @@ def _said(body: Any) -> tuple[str, str | None]:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds; the header holds them, or a date, and ``retry-after-ms`` milliseconds."""
+    """Seconds to wait. ``retry-after`` holds seconds or a date, ``retry-after-ms`` milliseconds."""
     try:
         if "retry-after-ms" in headers:
             return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        said = headers.get("retry-after")
-        if said is None:
+        value = headers.get("retry-after")
+        if value is None:
             return None
         try:
-            return max(0.0, float(said))
+            return max(0.0, float(value))
         except ValueError:
-            return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
+            return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return None

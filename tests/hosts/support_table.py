@@ -1,17 +1,17 @@
-"""The documents' table of recipe fields and hosts: ``python -m tests.hosts.treatment_table`` prints it."""
+"""The documents' table of recipe fields and hosts: ``python -m tests.hosts.support_table`` prints it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ftkit.backends.hosted import HostedBackend
+from ftkit.backends.hosted.backend import HostedBackend
 
 SIGNS = {"honoured": "yes", "translated": "translated", "refused": "default only", "no effect": "no effect"}
 
 
 def table(hosts: Sequence[HostedBackend]) -> str:
     """One row a field, one column a host; in each cell what becomes of a value that is not the default."""
-    fields = list(dict.fromkeys(name for host in hosts for held in host.treatments.values() for name in held))
+    fields = list(dict.fromkeys(name for host in hosts for held in host.field_support.values() for name in held))
     lines = ["| field | " + " | ".join(host.name for host in hosts) + " |", "| --- |" + " --- |" * len(hosts)]
     for field in fields:
         cells = [_cell(host, field) for host in hosts]
@@ -21,7 +21,7 @@ def table(hosts: Sequence[HostedBackend]) -> str:
 
 def _cell(host: HostedBackend, field: str) -> str:
     """What becomes of the field, and of which recipes where they differ."""
-    signs = {kind: SIGNS[held[field].how] for kind, held in host.treatments.items() if field in held}
+    signs = {kind: SIGNS[held[field].how] for kind, held in host.field_support.items() if field in held}
     kinds: dict[str, list[str]] = {}
     for kind, sign in signs.items():
         kinds.setdefault(sign, []).append(kind)

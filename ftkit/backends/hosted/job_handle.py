@@ -1,0 +1,109 @@
+"""What a run's record holds of its job at a host."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ftkit.store import RunRecord, RunTransaction, Store
+
+__all__ = ["JobHandle", "UploadedFile", "update_handle"]
+
+
+class UploadedFile(BaseModel):
+    """A training file at the host."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    name: str
+    """Its name at the host, which contains a digest of its contents."""
+    size: int
+    """Bytes."""
+    id: str | None = None
+    """Its id at the host; None until the host has answered."""
+    mine: bool = False
+    """Whether this run uploaded it."""
+
+
+class JobHandle(BaseModel):
+    """What finds a run's job at its host again. Stored in :attr:`~ftkit.store.RunRecord.handle`.
+
+    A run has a handle as soon as it may be submitted, before the first call to the host.
+    """
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    key: str
+    """Unique to the run. The host stores it with the job."""
+    phase: Literal["uploading", "creating", "created"] = "uploading"
+    """``creating``: a request to create the job may have been sent."""
+    url: str | None = None
+    """The host's address, without any secret."""
+    max_cost: float | None = None
+    """The most that training may cost, in US dollars."""
+    extra: dict[str, Any] = Field(default_factory=dict)
+    """What the user adds to the request that creates the job."""
+    files: dict[str, UploadedFile] = Field(default_factory=dict)
+    """By role: ``"training"`` and ``"validation"``."""
+    asked_at: float | None = None
+    """When the job was requested, in Unix seconds."""
+    job: str | None = None
+    """Id of the job."""
+    paused: bool = False
+    """Whether the host has paused the job."""
+    seen: tuple[str, ...] = ()
+    """Ids of the host's events that ftkit 0.1 has stored. Later versions store the id with the event."""
+
+    @classmethod
+    def of(cls, record: RunRecord) -> JobHandle | None:
+        """Read the handle of a run.
+
+        Args:
+            record: the run.
+
+        Returns:
+            The handle; None if the run was never prepared for submission.
+        """
+        return cls.model_validate(record.handle) if "key" in record.handle else None
+
+    @classmethod
+    def require(cls, record: RunRecord) -> JobHandle:
+        """Read the handle of a run that has one.
+
+        Args:
+            record: the run.
+
+        Returns:
+            The handle.
+        """
+        return cls.model_validate(record.handle)
+
+    def save(self, run: RunTransaction, **changes: Any) -> JobHandle:
+        """Store the handle with changes.
+
+        Args:
+            run: the transaction in which the handle was read.
+            **changes: new values by field.
+
+        Returns:
+            The changed handle.
+        """
+        changed = JobHandle.model_validate(self.model_dump() | changes)
+        run.update(handle=changed.model_dump(mode="json"))
+        return changed
+
+
+def update_handle(store: Store, run_id: str, **changes: Any) -> JobHandle:
+    """Read, change and store a run's handle in one transaction.
+
+    Args:
+        store: the store.
+        run_id: id of the run.
+        **changes: new values by field.
+
+    Returns:
+        The changed handle.
+    """
+    with store.transaction(run_id) as run:
+        return JobHandle.require(run.record).save(run, **changes)

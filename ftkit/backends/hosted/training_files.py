@@ -1,0 +1,165 @@
+"""A run's files at its host: uploaded once, found by their contents, deleted when no run needs them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from ftkit.backends.hosted.concurrency import ConcurrencyLimiter
+from ftkit.backends.hosted.host import Host, RemoteFile
+from ftkit.backends.hosted.job_handle import JobHandle, UploadedFile, update_handle
+from ftkit.backends.hosted.retry import RetryPolicy
+from ftkit.data import Dataset
+from ftkit.data.writers import OpenAIForm
+from ftkit.errors import HostError
+from ftkit.files import write_atomically
+from ftkit.store import OPEN_STATES, RunRecord, Store
+
+__all__ = ["TrainingFiles", "write_rows"]
+
+_POLL_S = 1.0
+_MAX_WAIT_S = 1800.0
+_ROLES = ("training", "validation")
+
+
+def write_rows(data: Dataset, path: Path, form: OpenAIForm | None, *, byte_order_mark: bool) -> None:
+    """Write rows in the format in which they are uploaded.
+
+    Args:
+        data: the rows.
+        path: the file.
+        form: OpenAI's form of the rows, if it is not the usual one of their kind.
+        byte_order_mark: whether the file begins with a byte order mark.
+    """
+    data.write_openai(path, form=form)
+    if byte_order_mark:
+        write_atomically(path, b"\xef\xbb\xbf" + path.read_bytes())
+
+
+class TrainingFiles:
+    """Uploads and deletes the files of runs at one host. A run's handle lists its files.
+
+    Args:
+        host: the host.
+        name: name of the backend.
+        retry_policy: how failing calls are retried.
+        limiter: how many files are uploaded at the same time.
+        store: the store of runs.
+    """
+
+    def __init__(
+        self, host: Host, name: str, retry_policy: RetryPolicy, limiter: ConcurrencyLimiter, store: Store
+    ) -> None:
+        self._host, self._name, self._retry_policy, self._limiter, self._store = (
+            host,
+            name,
+            retry_policy,
+            limiter,
+            store,
+        )
+
+    def upload_all(self, record: RunRecord) -> dict[str, str]:
+        """Upload the files of a run, unless the host has them already, and wait until a job may name them.
+
+        Args:
+            record: the run.
+
+        Returns:
+            Ids of the files by role, ``"training"`` and ``"validation"``.
+
+        Raises:
+            HostError: the host refused a file. Those that were uploaded for the run are deleted.
+        """
+        folder = self._store.run_folder(record.id)
+        paths = {role: path for role in _ROLES if (path := folder / f"{role}.jsonl").is_file()}
+        roles = list(paths)
+        try:
+            ids = self._limiter.map(
+                lambda index: self._upload(record.id, roles[index], paths[roles[index]]), len(roles)
+            )
+        except HostError:
+            self.delete_all(self._store.get(record.id))
+            raise
+        return dict(zip(roles, ids, strict=True))
+
+    def _upload(self, run_id: str, role: str, path: Path) -> str:
+        """The id of the file with these contents: that of an earlier upload or of a new one."""
+        stored = JobHandle.require(self._store.get(run_id)).files.get(role)
+        entry = stored or UploadedFile(name=f"ftkit-{_digest(path)}.jsonl", size=path.stat().st_size)
+
+        def find_or_upload() -> RemoteFile:
+            nonlocal entry
+            existing = self._host.find_file(entry.name, entry.size)
+            if existing is not None:
+                return existing
+            entry = entry.model_copy(update={"mine": True})
+            # Stored before the call, so that an upload whose response is lost is known to be this run's.
+            self._save(run_id, role, entry)
+            return self._host.upload(path, entry.name)
+
+        file = self._retry_policy(find_or_upload)
+        self._save(run_id, role, entry.model_copy(update={"id": file.id}))
+        return self._wait_until_ready(file)
+
+    def _save(self, run_id: str, role: str, entry: UploadedFile) -> None:
+        with self._store.transaction(run_id) as run:
+            handle = JobHandle.require(run.record)
+            handle.save(run, files=handle.files | {role: entry})
+
+    def _wait_until_ready(self, file: RemoteFile) -> str:
+        waited = 0.0
+        while not file.ready and file.problem is None:
+            if waited > _MAX_WAIT_S:
+                raise HostError(f"{self._name}: file {file.id} was not ready after {_MAX_WAIT_S:.0f} s")
+            self._retry_policy.sleep(_POLL_S)
+            waited += _POLL_S
+            file = self._retry_policy(functools.partial(self._host.file, file.id))
+        if file.problem is not None:
+            raise HostError(
+                f"{self._name}: the host refused the training file: {file.problem}. Fix the rows (`ftkit lint`) and "
+                "start again"
+            )
+        return file.id
+
+    def delete_all(self, record: RunRecord) -> None:
+        """Delete the files that a run uploaded, unless another open run names them.
+
+        Args:
+            record: the run.
+        """
+        in_use = {
+            file.name
+            for other in self._store.all()
+            if other.id != record.id and other.backend == self._name and other.state in OPEN_STATES
+            for file in _files(other)
+        }
+        for file in JobHandle.require(record).files.values():
+            if file.mine and file.name not in in_use:
+                try:
+                    self._retry_policy(functools.partial(self._delete, file))
+                except HostError as error:
+                    if error.status != 404:
+                        message = f"file {file.name} was not deleted at the host: {error}"
+                        self._store.append(record.id, "warning", {"message": message})
+        update_handle(self._store, record.id, files={})
+
+    def _delete(self, file: UploadedFile) -> None:
+        file_id = file.id
+        if file_id is None:  # the response of the upload was lost
+            existing = self._host.find_file(file.name, file.size)
+            file_id = None if existing is None else existing.id
+        if file_id is not None:
+            self._host.delete_file(file_id)
+
+
+def _files(record: RunRecord) -> Iterable[UploadedFile]:
+    handle = JobHandle.of(record)
+    return () if handle is None else handle.files.values()
+
+
+def _digest(path: Path) -> str:
+    """A short digest of a file's contents."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:24]
