@@ -215,5 +215,5 @@ def test_what_hosts_alone_do_is_sent_there_and_refused_by_name_here(azure: OpenA
     fireworks = Fireworks("m", account="a", api_key="k")
     thinking = fireworks.request_body(ft.RFT(grader=evaluator, reasoning_effort="low"), 10, {"training": "f"}, "key")
     assert json.loads(thinking["inferenceParameters"]["extraBody"]) == {"reasoning_effort": "low"}
-    with pytest.raises(RefusedError, match=r"compute_multiplier=2\.0: num_generations sets"):
+    with pytest.raises(RefusedError, match=r"compute_multiplier=2\.0: use num_generations there"):
         fireworks.check(ft.RFT(grader=evaluator, compute_multiplier=2.0), notes, None)
