@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ftkit.cli.console import json_line
 from ftkit.data.formats import FORMATS
-from ftkit.data.row_reader import Options, Reading, key_text, named
+from ftkit.data.row_reader import ReadOptions, RowReader, column_value, equality_key
 from ftkit.data.sources import Corpus, open_source
-from ftkit.data.split import Keys, Side, divide, rank, wanted_rows
+from ftkit.data.split import SplitKeys, SplitPart, assign_parts, hash_rank, part_size
 from ftkit.files import atomic_writer
 from ftkit.task import Task
 
@@ -38,29 +38,33 @@ def split_files(
         ConfigError: a size that makes no sense.
     """
     corpus = Corpus([open_source(file) for file in files])
-    sides = [Side(name, wanted_rows(name, size, len(corpus))) for name, size in sizes.items()]
-    parts = divide(_keys(corpus, group_by, stratify_by, seed), sides, grouped=group_by is not None)
+    sides = [SplitPart(name, part_size(name, size, len(corpus))) for name, size in sizes.items()]
+    parts = assign_parts(_keys(corpus, group_by, stratify_by, seed), sides, grouped=group_by is not None)
     by_name = dict(zip([*sizes, "train"], parts, strict=True))
     for name, path in paths.items():
         _write(corpus, by_name[name], path)
     return {name: len(by_name[name]) for name in paths}
 
 
-def _keys(corpus: Corpus, group_by: str | None, stratify_by: str | None, seed: int) -> Keys:
+def _keys(corpus: Corpus, group_by: str | None, stratify_by: str | None, seed: int) -> SplitKeys:
     # Only its way of telling rows apart is used, which asks nothing of the format.
-    reading = Reading(Task(), FORMATS.get("openai"), Options())
-    keys = Keys()
-    with corpus.open(sweep=True) as reader:
+    reading = RowReader(Task(), FORMATS.get("openai"), ReadOptions())
+    keys = SplitKeys()
+    with corpus.open(sequential=True) as reader:
         for number in range(len(corpus)):
             _, place, columns = reader.read(number)
-            group = reading.identity(columns, place) if group_by is None else key_text(named(columns, group_by, place))
-            label = "" if stratify_by is None else key_text(named(columns, stratify_by, place))
-            keys.add(rank(seed, group), label)
+            group = (
+                reading.identity(columns, place)
+                if group_by is None
+                else equality_key(column_value(columns, group_by, place))
+            )
+            label = "" if stratify_by is None else equality_key(column_value(columns, stratify_by, place))
+            keys.add(hash_rank(seed, group), label)
     return keys
 
 
 def _write(corpus: Corpus, rows: Iterable[int], path: Path) -> None:
-    with atomic_writer(path) as file, corpus.open(sweep=True) as reader:
+    with atomic_writer(path) as file, corpus.open(sequential=True) as reader:
         for number in rows:
             _, _, columns = reader.read(number)
             file.write(json_line(columns).encode() + b"\n")

@@ -21,12 +21,12 @@ def placed_rows(lines: Iterable[bytes], source: str) -> Iterator[tuple[dict[str,
     Raises:
         DataError: a line that is no JSON object.
     """
-    from ftkit.data.strict_json import parse_object
+    from ftkit.data.strict_json import parse_json_object
     from ftkit.errors import Place
 
     offset = 0
     for number, line in enumerate(lines, start=1):
         if line.strip():
             place = Place(source, number)
-            yield parse_object(line, place, offset), place
+            yield parse_json_object(line, place, offset), place
         offset += len(line)

@@ -135,14 +135,14 @@ def _inferred(reading: Columns, paths: list[Path], template: str | None) -> Outp
 
 def _wanted_answers(reading: Columns, paths: list[Path], template: str | None) -> Iterator[Any]:
     """Each row's answer as it was read; nothing is known yet that could refuse one."""
-    from ftkit.data.row_reader import named
+    from ftkit.data.row_reader import column_value
     from ftkit.errors import DataError
     from ftkit.task import Task
 
     target = reading.target
     as_text = replace(reading, target=None).load(paths, Task(input=template))
     for row in as_text:
-        value = row.target if target is None else named(row.columns, target, row.place)
+        value = row.target if target is None else column_value(row.columns, target, row.place)
         if value is None:
             raise DataError("null, but it is the wanted answer; leave the row out", place=row.place, field=target)
         yield value

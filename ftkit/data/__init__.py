@@ -1,7 +1,8 @@
-"""Rows from files: read lazily, seen through a task, split without leaks, written in others' forms.
+"""Datasets: rows of files, read lazily for a task, split without leaks, written in other formats.
 
-:class:`Dataset` is the door. Below it: ``sources`` (where the rows of a file lie), ``formats`` (how a row becomes a
-conversation), ``reading`` (conversation and answer become a :class:`Row`), ``split``, ``writers`` and ``spec``.
+:class:`Dataset` is the entry point. Below it: ``sources`` (the rows of a file), ``formats`` (a row becomes a
+conversation), ``row_reader`` (conversation and answer become a :class:`Row`), ``split``, ``writers`` and
+``dataset_spec``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The dataset: rows on disk, seen through a task."""
+"""The dataset: rows on disk, read for a task."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any, overload
 from ftkit.data import dataset_spec
 from ftkit.data.fingerprint import ContentHash, fingerprint_rows
 from ftkit.data.formats import text_content
-from ftkit.data.open_dataset import open_reading, options_of
+from ftkit.data.open_dataset import open_row_reader, read_options
 from ftkit.data.row import Row
-from ftkit.data.row_reader import Kind, Options, Reading, key_text, named
-from ftkit.data.row_spool import spool
+from ftkit.data.row_file import write_row_file
+from ftkit.data.row_reader import ReadOptions, RowKind, RowReader, column_value, equality_key
 from ftkit.data.sources import MAX_LINE_BYTES, Corpus, Source, open_source
-from ftkit.data.split import Keys, Side, divide, rank, wanted_rows
-from ftkit.data.strict_json import canonical
+from ftkit.data.split import SplitKeys, SplitPart, assign_parts, hash_rank, part_size
+from ftkit.data.strict_json import canonical_json
 from ftkit.data.writers import OpenAIForm, TrlForm, openai_format, trl_format, write_rows
 from ftkit.errors import ConfigError, DataError, Place
 from ftkit.task import Task
@@ -30,19 +30,19 @@ __all__ = ["Dataset", "check_dataset"]
 
 Rows = range | array  # type: ignore[type-arg]  # array[int], which cannot be subscripted at run time
 By = str | Callable[[Row], object]
-"""What rows are grouped or classed by: a column, a dotted path into one, or a function of the row."""
+"""What rows are grouped or stratified by: a column, a dotted path into one, or a function of the row."""
 
 
 class Dataset:
-    """An immutable sequence of :class:`~ftkit.data.Row`, read from disk when asked for.
+    """An immutable sequence of :class:`~ftkit.data.Row`, read from disk on access.
 
-    A dataset holds paths and row numbers, never rows: a million rows take a few dozen bytes each. Slices, shuffles,
-    filters and splits are views of the same files. Make one with :meth:`load` or :meth:`from_rows`.
+    A dataset holds paths and row numbers, never rows, so each row takes a few dozen bytes of memory. Slices, shuffles,
+    filters and splits are views of the same files. Create one with :meth:`load` or :meth:`from_rows`.
     """
 
-    def __init__(self, corpus: Corpus, reading: Reading, rows: Rows, fingerprint: str | None = None) -> None:
+    def __init__(self, corpus: Corpus, row_reader: RowReader, rows: Rows, fingerprint: str | None = None) -> None:
         self._corpus = corpus
-        self._reading = reading
+        self._row_reader = row_reader
         self._rows = rows
         self._fingerprint = fingerprint
 
@@ -66,27 +66,31 @@ class Dataset:
 
         Args:
             path: a file, or several that are read one after the other.
-            task: makes the question from the row's columns and says what a valid answer is. Without one, the rows
+            task: builds the prompt from a row's columns, and defines what a valid answer is. Without one, the rows
                 must be whole conversations, and answers are texts.
             target: the column that holds the wanted answer: an object, a JSON text, or a text. A dotted path names a
-                key inside a column. Without it a table has no answers, and conversations end with their own.
+                key inside a column. Without it, a table has no answers, and conversations end with their own.
             chosen: the column that holds the better of two answers, for preferences; read as ``target`` is.
-            rejected: the column that holds the worse one. It may break the task's schema. A text is taken as it is,
+            rejected: the column that holds the worse answer. It may break the task's schema. A text is used as it is,
                 another value is written as a valid answer would be.
             margin: the column that holds by how much ``chosen`` is better: a number, or null.
-            format: ``"auto"`` tells it from the first 100 rows; or ``table``, ``openai``, ``trl_messages``,
-                ``prompt_completion``, ``alpaca``, ``sharegpt``, ``openai_preference``, ``trl_preference``,
-                ``openai_prompts``.
+            format: ``"auto"`` detects the format from the first 100 rows. Or a name: ``table``, ``openai``,
+                ``trl_messages``, ``prompt_completion``, ``alpaca``, ``sharegpt``, ``openai_preference``,
+                ``trl_preference``, ``openai_prompts``, ``trl_prompts``, or the name that a package or script has
+                registered.
             columns: which column of the file is read for each column of the task or format: ``{"note": "text"}``.
-            id: the column that identifies a row; by default ``id`` where there is one, else a hash of the content.
-            group: the column of what a split must not tear apart.
-            max_line_bytes: the longest row that is accepted.
+            id: the column that identifies a row. By default ``id`` where there is one, else a hash of the content.
+            group: the column whose equal values a split keeps together, e.g. a patient's id.
+            max_line_bytes: size of the largest row that is accepted, in bytes; 64 MiB by default.
+
+        Returns:
+            The dataset. Rows are read when they are accessed.
 
         Raises:
-            DataError: a file cannot be read, holds no rows, or lacks a named column. Faults of single rows are raised
-                when they are read; :meth:`check` lists them all.
+            DataError: a file cannot be read, holds no rows, or lacks a named column. Problems of single rows are
+                raised when they are read; :meth:`check` lists them all.
             FormatError: the rows fit no format, or several.
-            ConfigError: arguments that make no sense together.
+            ConfigError: the arguments contradict each other.
             MissingExtraError: a Parquet file, and pyarrow is not installed.
         """
         paths = [path] if isinstance(path, str | os.PathLike) else list(path)
@@ -94,7 +98,7 @@ class Dataset:
             raise ConfigError("load needs at least one path.")
         sources = [open_source(item, max_line_bytes=max_line_bytes) for item in paths]
         task = Task() if task is None else task
-        options = options_of(
+        options = read_options(
             task,
             format=format,
             target=target,
@@ -105,7 +109,7 @@ class Dataset:
             id=id,
             group=group,
         )
-        return cls._over(Corpus(sources), open_reading(Corpus(sources), task, options))
+        return cls._over(Corpus(sources), open_row_reader(Corpus(sources), task, options))
 
     @classmethod
     def from_rows(
@@ -123,23 +127,36 @@ class Dataset:
         group: str | None = None,
         name: str = "rows",
     ) -> Dataset:
-        """Take rows from a list, a generator, or a ``datasets.Dataset``; the other arguments are as in :meth:`load`.
+        """Create a dataset from a list, a generator, or a ``datasets.Dataset``.
 
         The rows are written once to ``datasets/`` in ftkit's home folder (``$FTKIT_HOME``), under a name made of their
-        content and readable by their owner only: a training process can open them, and they need not fit in memory.
+        content and readable by their owner only. So a training process can open them, and they need not fit in memory.
 
         Args:
-            rows: mappings from column to value; see :func:`ftkit.data.json_values.plain` for the values.
+            rows: mappings from column to value; see :func:`ftkit.schema.json_values.to_exact_json` for the values.
+            task: as for :meth:`load`.
+            target: as for :meth:`load`.
+            chosen: as for :meth:`load`.
+            rejected: as for :meth:`load`.
+            margin: as for :meth:`load`.
+            format: as for :meth:`load`.
+            columns: as for :meth:`load`.
+            id: as for :meth:`load`.
+            group: as for :meth:`load`.
             name: what errors call the place of a row: ``rows:12``.
 
+        Returns:
+            The dataset.
+
         Raises:
-            DataError: a row is not a mapping or holds what JSON cannot; and as :meth:`load`.
+            DataError: a row is not a mapping, or holds a value that JSON cannot; and as for :meth:`load`.
+            FormatError, ConfigError: as for :meth:`load`.
         """
-        path = spool(rows, name)
+        path = write_row_file(rows, name)
         from_arrow = type(rows).__module__.partition(".")[0] == "datasets"
         source = open_source(path, name=name, nulls_are_absent=from_arrow)
         task = Task() if task is None else task
-        options = options_of(
+        options = read_options(
             task,
             format=format,
             target=target,
@@ -150,27 +167,30 @@ class Dataset:
             id=id,
             group=group,
         )
-        return cls._over(Corpus([source]), open_reading(Corpus([source]), task, options))
+        return cls._over(Corpus([source]), open_row_reader(Corpus([source]), task, options))
 
     @classmethod
-    def _over(cls, corpus: Corpus, reading: Reading) -> Dataset:
-        return cls(corpus, reading, range(len(corpus)))
+    def _over(cls, corpus: Corpus, row_reader: RowReader) -> Dataset:
+        return cls(corpus, row_reader, range(len(corpus)))
 
     @property
     def task(self) -> Task:
-        """What the rows are seen through."""
-        return self._reading.task
+        """The task that the rows are read for."""
+        return self._row_reader.task
 
     @property
     def format(self) -> str:
-        """The format of the files: ``"table"``, ``"openai"``, …"""
-        return self._reading.format.name
+        """Name of the files' format, e.g. ``"openai"``."""
+        return self._row_reader.format.name
 
     @property
-    def kind(self) -> Kind:
-        """``"preferences"`` when each row has a better and a worse answer, ``"prompts"`` when none has one, else
-        ``"demonstrations"``. Reads no row."""
-        return self._reading.kind
+    def kind(self) -> RowKind:
+        """What the rows are; reads none of them.
+
+        ``"preferences"`` if each row has a better and a worse answer, ``"prompts"`` if none has an answer, else
+        ``"demonstrations"``.
+        """
+        return self._row_reader.kind
 
     @property
     def sources(self) -> tuple[Path, ...]:
@@ -184,48 +204,65 @@ class Dataset:
         Reads every row, unless :meth:`attempts` has just done so.
         """
         if self._fingerprint is None:
-            self._fingerprint = fingerprint_rows(columns for _, _, columns in self._sweep())
+            self._fingerprint = fingerprint_rows(columns for _, _, columns in self._read_columns())
         return self._fingerprint
 
     def with_task(self, task: Task) -> Dataset:
-        """The same rows seen through another task; the format is told again unless it was named."""
-        reading = open_reading(self._corpus, task, self._reading.options)
-        return Dataset(self._corpus, reading, self._rows, self._fingerprint)
+        """Return the same rows for another task.
+
+        Args:
+            task: the task.
+
+        Returns:
+            A dataset of the same rows. Its format is detected again, unless it was named.
+
+        Raises:
+            FormatError, ConfigError: the rows do not fit the task, as for :meth:`load`.
+        """
+        row_reader = open_row_reader(self._corpus, task, self._row_reader.options)
+        return Dataset(self._corpus, row_reader, self._rows, self._fingerprint)
 
     def __repr__(self) -> str:
         names = [source.name if len(source.name) <= 40 else Path(source.name).name for source in self._corpus.sources]
         shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
         count = f"{len(self):,}" if len(self) == len(self._corpus) else f"{len(self):,} of {len(self._corpus):,}"
-        options = self._reading.options
+        options = self._row_reader.options
         answers = {"target": options.target, "chosen": options.chosen, "rejected": options.rejected}
-        told = "".join(f", {name}={column!r}" for name, column in answers.items() if column is not None)
-        return f"Dataset({shown}: {count} rows, {self.format}{told})"
+        named = "".join(f", {name}={column!r}" for name, column in answers.items() if column is not None)
+        return f"Dataset({shown}: {count} rows, {self.format}{named})"
 
     @property
     def source_names(self) -> tuple[str, ...]:
-        """The files as they were named."""
+        """The files, as they were named."""
         return tuple(source.name for source in self._corpus.sources)
 
     @property
     def rows_in_sources(self) -> int:
-        """How many rows the files hold, of which this may be a part."""
+        """The number of rows in the files, of which the dataset may be a part."""
         return len(self._corpus)
 
     def place(self, at: int) -> Place:
-        """File and line of row ``at``, without reading it."""
+        """Return file and line of a row, without reading it.
+
+        Args:
+            at: number of the row, from 0.
+
+        Returns:
+            The place.
+        """
         return self._corpus.place(self._rows[at])
 
     @property
-    def options(self) -> Options:
-        """Which columns mean what."""
-        return self._reading.options
+    def options(self) -> ReadOptions:
+        """How the rows are read: the format, and which columns have a meaning."""
+        return self._row_reader.options
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[Row]:
-        row = self._reading.row
-        return (row(source, place, columns) for source, place, columns in self._sweep())
+        row = self._row_reader.row
+        return (row(source, place, columns) for source, place, columns in self._read_columns())
 
     @overload
     def __getitem__(self, at: int) -> Row: ...
@@ -239,22 +276,49 @@ class Dataset:
             number = self._rows[at]
         except IndexError:
             raise IndexError(f"row {at} of a dataset of {len(self)} rows") from None
-        with self._corpus.open(sweep=False) as reader:
-            return self._reading.row(*reader.read(number))
+        with self._corpus.open(sequential=False) as reader:
+            return self._row_reader.row(*reader.read(number))
 
     def take(self, count: int) -> Dataset:
-        """The first ``count`` rows, or all if there are fewer."""
+        """Return the first rows.
+
+        Args:
+            count: how many, at most.
+
+        Returns:
+            A view of the first ``count`` rows, or of all if there are fewer.
+
+        Raises:
+            ConfigError: ``count`` is negative.
+        """
         if count < 0:
             raise ConfigError(f"take({count}): the number of rows must not be negative.")
         return self[:count]
 
     def shuffle(self, seed: int = 0) -> Dataset:
-        """The same rows in an order that depends on ``seed`` alone, the same on every machine."""
-        order = sorted(range(len(self)), key=[rank(seed, str(at)) for at in range(len(self))].__getitem__)
+        """Return the same rows in a random order.
+
+        Args:
+            seed: determines the order, which is the same on every machine.
+
+        Returns:
+            A view of the rows.
+        """
+        order = sorted(range(len(self)), key=[hash_rank(seed, str(at)) for at in range(len(self))].__getitem__)
         return self._view(array("q", (self._rows[at] for at in order)))
 
     def filter(self, predicate: Callable[[Row], object]) -> Dataset:
-        """The rows for which ``predicate`` is true. They are all read once, now."""
+        """Return the rows that fulfil a condition. Reads every row once, now.
+
+        Args:
+            predicate: a function of a row; the row stays if it returns a true value.
+
+        Returns:
+            A view of the rows.
+
+        Raises:
+            DataError: a row cannot be used.
+        """
         return self._view(array("q", (number for number, row in zip(self._rows, self, strict=True) if predicate(row))))
 
     def split(
@@ -266,45 +330,55 @@ class Dataset:
         stratify_by: By | None = None,
         seed: int = 0,
     ) -> tuple[Dataset, ...]:
-        """Divide the rows: ``(train, test)``, ``(train, validation)`` or ``(train, validation, test)``.
+        """Split the rows into training, validation and test rows.
 
-        Which side a row falls on depends on ``seed`` and its content (or group), not on its position. Each side keeps
-        the order of the rows. One pass over the data.
+        Which part a row belongs to depends on ``seed`` and its content (or group), not on its position. Each part
+        keeps the order of the rows. Reads every row once.
 
         Args:
             test: share of the rows (0 to 1), or their number. Exact without groups: ``round(len * test)``.
             validation: likewise.
-            group_by: rows with the same value never fall on two sides; by default the column that ``group=`` named.
-            stratify_by: a column, ``"target"`` (of preferences the chosen answer), or a function; each side gets each
+            group_by: rows with the same value stay in one part. By default the column that ``group=`` named.
+            stratify_by: a column, ``"target"`` (of preferences the chosen answer), or a function. Each part gets each
                 of its values in the same share, within one row, as far as groups allow. A value that only one row has
                 stays in training.
             seed: another seed gives another split.
 
+        Returns:
+            ``(train, test)``, ``(train, validation)`` or ``(train, validation, test)``.
+
         Raises:
-            DataError: a side would be empty, or a row lacks the column.
-            ConfigError: sizes that make no sense.
+            DataError: a part would be empty, or a row lacks the column.
+            ConfigError: no size, or an invalid one.
         """
         total = len(self)
-        asked = [("test", test), ("validation", validation)]
-        sides = [Side(name, wanted_rows(name, size, total)) for name, size in asked if size is not None]
-        if not sides:
+        sizes = [("test", test), ("validation", validation)]
+        parts = [SplitPart(name, part_size(name, size, total)) for name, size in sizes if size is not None]
+        if not parts:
             raise ConfigError("split needs a size: split(test=0.2), or split(test=0.1, validation=0.1).")
-        group_by = group_by or self._reading.options.group
-        *cut, train = divide(self._keys(group_by, stratify_by, seed), sides, grouped=group_by is not None)
-        parts = [train, *reversed(cut)]
-        return tuple(self._view(array("q", (self._rows[at] for at in part))) for part in parts)
+        group_by = group_by or self._row_reader.options.group
+        *held_out, train = assign_parts(self._keys(group_by, stratify_by, seed), parts, grouped=group_by is not None)
+        positions = [train, *reversed(held_out)]
+        return tuple(self._view(array("q", (self._rows[at] for at in part))) for part in positions)
 
     def check(self) -> list[DataError]:
-        """Read every row; the problem of each one that cannot be used, in order. Empty when all is well."""
+        """Read every row, and return the problems.
+
+        Returns:
+            The problem of each row that cannot be used, in order. Empty if all rows can be used.
+        """
         return [outcome for _, _, outcome in self.attempts() if isinstance(outcome, DataError)]
 
     def attempts(self) -> Iterator[tuple[Place, Mapping[str, Any], Row | DataError]]:
-        """Each row's place, its columns as read (none, when even that failed), and the row or why it cannot be used.
+        """Read every row, and go on after those that cannot be used.
 
-        The same pass computes :attr:`fingerprint`, if it comes to the end and every row could be read.
+        The same pass computes :attr:`fingerprint`, if it runs to the end and the columns of every row can be read.
+
+        Yields:
+            The row's place, its columns (empty if they cannot be read), and the row, or why it cannot be used.
         """
         content = ContentHash() if self._fingerprint is None else None
-        with self._corpus.open(sweep=self._ascending) as reader:
+        with self._corpus.open(sequential=self._ascending) as reader:
             for number in self._rows:
                 columns: dict[str, Any] = {}
                 try:
@@ -313,11 +387,11 @@ class Dataset:
                     content = None
                     yield self._corpus.place(number), columns, error
                     continue
-                text = None if content is None else canonical(columns)
+                text = None if content is None else canonical_json(columns)
                 if content is not None and text is not None:
                     content.add(text)
                 try:
-                    outcome: Row | DataError = self._reading.row(source, place, columns, text)
+                    outcome: Row | DataError = self._row_reader.row(source, place, columns, text)
                 except DataError as error:
                     outcome = error
                 yield place, columns, outcome
@@ -373,16 +447,25 @@ class Dataset:
         write_rows(self, path, trl_format(self.kind, form))
 
     def to_spec(self, folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
-        """A few kilobytes of plain data from which :meth:`from_spec`, in any process here, opens the same rows.
+        """Describe the dataset, so that another process on this machine opens the same rows.
 
         Args:
-            folder: where a long selection of rows is written, as a small binary file; by default ftkit's home.
+            folder: where a long selection of rows is written, as a small binary file. By default ftkit's home folder.
+
+        Returns:
+            A few kilobytes of plain data for :meth:`from_spec`.
         """
-        return dataset_spec.to_spec(self._corpus, self._reading, self._rows, folder, self._fingerprint)
+        return dataset_spec.to_spec(self._corpus, self._row_reader, self._rows, folder, self._fingerprint)
 
     @classmethod
     def from_spec(cls, given: Mapping[str, Any]) -> Dataset:
-        """Open what :meth:`to_spec` described.
+        """Open the rows that :meth:`to_spec` described.
+
+        Args:
+            given: the description.
+
+        Returns:
+            The dataset.
 
         Raises:
             DataError: a file is gone, or has changed since.
@@ -395,41 +478,45 @@ class Dataset:
         return rows.step > 0 if isinstance(rows, range) else all(map(lt, rows, islice(rows, 1, None)))
 
     def _view(self, rows: Rows) -> Dataset:
-        return Dataset(self._corpus, self._reading, rows)
+        return Dataset(self._corpus, self._row_reader, rows)
 
-    def _sweep(self) -> Iterator[tuple[Source, Place, dict[str, Any]]]:
-        with self._corpus.open(sweep=self._ascending) as reader:
+    def _read_columns(self) -> Iterator[tuple[Source, Place, dict[str, Any]]]:
+        with self._corpus.open(sequential=self._ascending) as reader:
             for number in self._rows:
                 yield reader.read(number)
 
-    def _keys(self, group_by: By | None, stratify_by: By | None, seed: int) -> Keys:
-        keys = Keys()
-        for source, place, columns in self._sweep():
+    def _keys(self, group_by: By | None, stratify_by: By | None, seed: int) -> SplitKeys:
+        keys = SplitKeys()
+        for source, place, columns in self._read_columns():
             if group_by is None:
-                group = self._reading.identity(columns, place)
+                group = self._row_reader.identity(columns, place)
             else:
                 group = self._key(group_by, source, place, columns)
             label = "" if stratify_by is None else self._key(stratify_by, source, place, columns)
-            keys.add(rank(seed, group), label)
+            keys.add(hash_rank(seed, group), label)
         return keys
 
     def _key(self, by: By, source: Source, place: Place, columns: dict[str, Any]) -> str:
-        answer = self._reading.options.target or self._reading.options.chosen
+        answer = self._row_reader.options.target or self._row_reader.options.chosen
         if by == "target" and answer is not None:
             by = answer
         if by == "target" and "target" not in columns:
-            row = self._reading.row(source, place, columns)
+            row = self._row_reader.row(source, place, columns)
             if row.completion is None:
                 raise DataError("stratify_by: the row has no answer", place=place)
             return text_content(row.completion) or ""
         if isinstance(by, str):
-            return key_text(named(columns, by, place))
-        value = by(self._reading.row(source, place, columns))
+            return equality_key(column_value(columns, by, place))
+        value = by(self._row_reader.row(source, place, columns))
         return value if isinstance(value, str) else repr(value)
 
 
 def check_dataset(value: object, name: str = "data") -> None:
-    """See that ``value`` is a :class:`Dataset`.
+    """Check that an argument is a :class:`Dataset`.
+
+    Args:
+        value: the argument.
+        name: its name, for errors.
 
     Raises:
         ConfigError: it is something else, for instance a path or a list of rows.

@@ -1,4 +1,4 @@
-"""A dataset as a few kilobytes of plain data, so that another process opens the same rows."""
+"""Describe a dataset as plain data, so that another process opens the same rows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ftkit.data.open_dataset import open_reading
-from ftkit.data.row_reader import Options, Reading
-from ftkit.data.row_spool import spool_folder
+from ftkit.data.open_dataset import open_row_reader
+from ftkit.data.row_file import row_file_folder
+from ftkit.data.row_reader import ReadOptions, RowReader
 from ftkit.data.sources import Corpus, Source, open_source
 from ftkit.errors import DataError
 from ftkit.files import write_atomically
@@ -28,33 +28,54 @@ _INLINE = 256
 
 def to_spec(
     corpus: Corpus,
-    reading: Reading,
+    row_reader: RowReader,
     rows: range | array[int],
     folder: str | os.PathLike[str] | None,
     fingerprint: str | None,
 ) -> dict[str, Any]:
-    """See :meth:`ftkit.data.Dataset.to_spec`. The fingerprint, where it is known, saves the other process a pass."""
-    options = asdict(reading.options)
+    """Describe a dataset; see :meth:`ftkit.data.Dataset.to_spec`.
+
+    Args:
+        corpus: the files.
+        row_reader: how their rows are read.
+        rows: numbers of the dataset's rows in the corpus.
+        folder: where a long selection of rows is written; None means ftkit's home folder.
+        fingerprint: the dataset's, where it is known. It saves the other process reading all rows.
+
+    Returns:
+        The description.
+    """
+    options = asdict(row_reader.options)
     return {
         "version": _VERSION,
         "sources": [_source_spec(source) for source in corpus.sources],
-        "task": reading.task.model_dump(mode="json"),
-        # The format that was found is kept, not "auto": the other process must read the rows as this one did.
-        "options": {**options, "columns": dict(reading.options.columns), "format": reading.format.name},
+        "task": row_reader.task.model_dump(mode="json"),
+        # The detected format instead of "auto": the other process must read the rows as this one did.
+        "options": {**options, "columns": dict(row_reader.options.columns), "format": row_reader.format.name},
         "rows": _rows_spec(rows, folder),
         "fingerprint": fingerprint,
     }
 
 
-def from_spec(given: Mapping[str, Any]) -> tuple[Corpus, Reading, range | array[int], str | None]:
-    """See :meth:`ftkit.data.Dataset.from_spec`."""
+def from_spec(given: Mapping[str, Any]) -> tuple[Corpus, RowReader, range | array[int], str | None]:
+    """Open a described dataset; see :meth:`ftkit.data.Dataset.from_spec`.
+
+    Args:
+        given: the description.
+
+    Returns:
+        The files, how their rows are read, the numbers of the dataset's rows, and its fingerprint where it is known.
+
+    Raises:
+        DataError: a file is gone, or has changed since.
+    """
     if given.get("version") != _VERSION:
         raise DataError(f"a dataset spec of version {given.get('version')!r}; this ftkit reads version {_VERSION}.")
     corpus = Corpus([_open(source) for source in given["sources"]])
     options = {**given["options"], "columns": tuple(given["options"]["columns"].items())}
-    reading = open_reading(corpus, Task(**given["task"]), Options(**options))
+    row_reader = open_row_reader(corpus, Task(**given["task"]), ReadOptions(**options))
     # Specs of version 0.1 have no fingerprint.
-    return corpus, reading, _rows(given["rows"]), given.get("fingerprint")
+    return corpus, row_reader, _rows(given["rows"]), given.get("fingerprint")
 
 
 def _source_spec(source: Source) -> dict[str, Any]:
@@ -91,7 +112,7 @@ def _rows_spec(rows: range | array[int], folder: str | os.PathLike[str] | None) 
         return {"list": list(rows)}
     raw = _little_endian(rows).tobytes()
     digest = hashlib.sha256(raw).hexdigest()
-    path = Path(folder or spool_folder()).absolute() / f"{digest[:32]}.rows"
+    path = Path(folder or row_file_folder()).absolute() / f"{digest[:32]}.rows"
     if not path.exists():
         write_atomically(path, raw)
     return {"file": str(path), "sha256": digest}

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ftkit.data.strict_json import canonical
+from ftkit.data.strict_json import canonical_json
 
 __all__ = ["ContentHash", "fingerprint_rows"]
 
@@ -43,5 +43,5 @@ def fingerprint_rows(rows: Iterable[Mapping[str, Any]]) -> str:
     """
     content = ContentHash()
     for columns in rows:
-        content.add(canonical(columns))
+        content.add(canonical_json(columns))
     return content.fingerprint

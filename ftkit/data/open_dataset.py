@@ -1,4 +1,4 @@
-"""From paths and options to a corpus and a way of reading it, checked on the first rows."""
+"""Check the options of a dataset, and choose how its rows are read."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from itertools import islice
 from typing import Any
 
 from ftkit.data.formats import FORMATS, Format, choose_format
-from ftkit.data.row_reader import Options, Reading, lookup
+from ftkit.data.row_reader import ReadOptions, RowReader, find_column_value
 from ftkit.data.sources import Corpus
 from ftkit.errors import ConfigError, DataError, Place
 from ftkit.task import Task
 from ftkit.type_checks import check_kind
 
-__all__ = ["open_reading", "options_of"]
+__all__ = ["open_row_reader", "read_options"]
 
 _SAMPLE = 100
-"""Rows at the beginning of each file that must agree on a format."""
+"""Rows at the beginning of each file from which the format is detected."""
 
 
-def options_of(
+def read_options(
     task: Task,
     *,
     format: str,  # noqa: A002
@@ -30,12 +30,26 @@ def options_of(
     columns: Mapping[str, str] | None,
     id: str | None,  # noqa: A002
     group: str | None,
-) -> Options:
-    """The options as one value.
+) -> ReadOptions:
+    """Check the arguments of :meth:`ftkit.data.Dataset.load`, and return them as one object.
+
+    Args:
+        task: the dataset's task.
+        format: as for :meth:`ftkit.data.Dataset.load`.
+        target: as for :meth:`ftkit.data.Dataset.load`.
+        chosen: as for :meth:`ftkit.data.Dataset.load`.
+        rejected: as for :meth:`ftkit.data.Dataset.load`.
+        margin: as for :meth:`ftkit.data.Dataset.load`.
+        columns: as for :meth:`ftkit.data.Dataset.load`.
+        id: as for :meth:`ftkit.data.Dataset.load`.
+        group: as for :meth:`ftkit.data.Dataset.load`.
+
+    Returns:
+        The options.
 
     Raises:
-        ConfigError: an argument of another kind, ``columns`` names something that neither the task nor a format
-            reads, or the answer's columns contradict each other.
+        ConfigError: an argument of another type, ``columns`` names something that neither the task nor a format
+            reads, or the answers' columns contradict each other.
     """
     check_kind(task, Task, "task", 'an ft.Task("…", input="{note}")')
     named = {"target": target, "chosen": chosen, "rejected": rejected, "margin": margin, "id": id, "group": group}
@@ -64,34 +78,41 @@ def options_of(
                 f"columns= has {name!r}, but {who} {', '.join(dict.fromkeys(known)) or 'no column'}. "
                 'It maps those names to columns of the file: columns={"note": "text"}.'
             )
-    return Options(format, target, chosen, rejected, margin, tuple(mapping.items()), id, group)
+    return ReadOptions(format, target, chosen, rejected, margin, tuple(mapping.items()), id, group)
 
 
-def open_reading(corpus: Corpus, task: Task, options: Options) -> Reading:
-    """Choose the format, and see that the columns the options name exist.
+def open_row_reader(corpus: Corpus, task: Task, options: ReadOptions) -> RowReader:
+    """Choose the format, and check that the columns that the options name exist.
+
+    Args:
+        corpus: the files.
+        task: the dataset's task.
+        options: which columns have a meaning.
+
+    Returns:
+        The reader of the corpus' rows.
 
     Raises:
-        DataError: there are no rows, none of the first ones is readable, or a named column is in none of them.
+        DataError: there are no rows, none of the first ones can be read, or a named column is in none of them.
         FormatError: see :func:`ftkit.data.formats.choose_format`.
-        ConfigError: the options name answers that rows of this format have themselves, or a margin without a
-            preference.
+        ConfigError: the options name answers, and the rows' format has its own; or a margin without a preference.
     """
     samples = _samples(corpus)
-    viewed = [(place, options.view(columns)) for place, columns in samples]
+    renamed = [(place, options.rename(columns)) for place, columns in samples]
     format_: Format = choose_format(
-        options.format, viewed, task, has_answer_column=options.target is not None or options.chosen is not None
+        options.format, renamed, task, has_answer_column=options.target is not None or options.chosen is not None
     )
-    for what, name in options.named().items():
+    for option, name in options.named_columns().items():
         if not any(_has(columns, name) for _, columns in samples):
             have = ", ".join(dict.fromkeys(column for _, columns in samples for column in columns))
-            raise DataError(f"there is no column {name!r}; the columns are {have}", place=samples[0][0], field=what)
-    reading = Reading(task, format_, options)
-    _check_answers(reading)
-    return reading
+            raise DataError(f"there is no column {name!r}; the columns are {have}", place=samples[0][0], field=option)
+    row_reader = RowReader(task, format_, options)
+    _check_answers(row_reader)
+    return row_reader
 
 
-def _check_answers(reading: Reading) -> None:
-    format_, options = reading.format, reading.options
+def _check_answers(row_reader: RowReader) -> None:
+    format_, options = row_reader.format, row_reader.options
     named = "target" if options.target is not None else "chosen" if options.chosen is not None else None
     if named is not None and format_.rejected_field is not None:
         raise ConfigError(
@@ -99,13 +120,13 @@ def _check_answers(reading: Reading) -> None:
             f"so {named}= must not name another answer. Leave it out, or say with format= or a task how else to read "
             "them."
         )
-    if options.margin is not None and reading.kind != "preferences":
+    if options.margin is not None and row_reader.kind != "preferences":
         raise ConfigError("margin= is by how much the chosen answer is better; it needs chosen= and rejected=.")
 
 
 def _has(columns: Mapping[str, Any], name: str) -> bool:
     try:
-        lookup(columns, name)
+        find_column_value(columns, name)
     except KeyError:
         return False
     return True
@@ -114,18 +135,18 @@ def _has(columns: Mapping[str, Any], name: str) -> bool:
 def _samples(corpus: Corpus) -> list[tuple[Place, dict[str, Any]]]:
     """The first rows of each file. A broken row is left out: it is reported when it is read, with all the others."""
     samples = []
-    trouble: DataError | None = None
+    first_error: DataError | None = None
     for number, source in enumerate(corpus.sources):
         if not len(source):
             raise DataError(f"{source.name} holds no rows.")
-        with corpus.open(sweep=True) as reader:
+        with corpus.open(sequential=True) as reader:
             for row in islice(range(*corpus.bounds[number : number + 2]), _SAMPLE):
                 try:
                     _, place, columns = reader.read(row)
                 except DataError as error:
-                    trouble = trouble or error
+                    first_error = first_error or error
                 else:
                     samples.append((place, columns))
     if not samples:
-        raise trouble or DataError("there are no rows.")
+        raise first_error or DataError("there are no rows.")
     return samples

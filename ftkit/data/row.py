@@ -12,12 +12,12 @@ from ftkit.task import Message
 __all__ = ["Row"]
 
 _CONVERSATION = ("messages", "tools", "parallel_tool_calls")
-"""Columns that are what a model is asked, not what its answer is judged by."""
+"""Columns of the prompt, which graders do not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A question to a model and, where the data has one, the wanted answer; of a preference also a worse one."""
+    """A prompt and, where the data has one, the wanted answer; of a preference also a worse answer."""
 
     id: str
     """The value of the ``id`` column when there is one, else 16 hex digits over the row's content."""
@@ -34,13 +34,13 @@ class Row:
     tools: list[dict[str, Any]] | None
     """The functions the model may call, in OpenAI's form."""
     group: str | None
-    """What must not be torn apart by a split (a patient, a document), from the ``group`` column; None for null."""
+    """What a split keeps together (a patient, a document), from the ``group`` column; None for null."""
     parallel_tool_calls: bool | None = None
-    """Whether one turn may call several functions; None when the row does not say."""
+    """Whether one turn may call several functions; None if the row does not say."""
     rejected: Message | None = None
     """The worse answer to the prompt, of a preference; ``completion`` is the better one. None for a demonstration."""
     margin: float | None = None
-    """By how much ``completion`` is better than ``rejected``, on the scale of whoever judged; None when not said."""
+    """By how much ``completion`` is better than ``rejected``, on any scale; None if unknown."""
 
     @property
     def messages(self) -> list[Message]:
@@ -65,10 +65,12 @@ class Row:
 
     @property
     def item(self) -> dict[str, Any]:
-        """What graders read of the row: its columns without the conversation, and ``target``, the wanted answer, where
-        there is one and no column is called so."""
-        found = {name: value for name, value in self.columns.items() if name not in _CONVERSATION}
-        return found if self.target is None or "target" in found else {**found, "target": self.target}
+        """The columns that graders read: all but the conversation.
+
+        ``target`` is the wanted answer, where there is one and no column has this name.
+        """
+        columns = {name: value for name, value in self.columns.items() if name not in _CONVERSATION}
+        return columns if self.target is None or "target" in columns else {**columns, "target": self.target}
 
     @property
     def rejected_messages(self) -> list[Message]:

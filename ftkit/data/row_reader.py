@@ -1,4 +1,4 @@
-"""How a dataset's files become rows: the task, the format, and which columns mean what."""
+"""Make rows from the columns of a file, by the task, the format and the columns that have a meaning."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any, Literal
 from ftkit.data.formats import Conversation, Format, RawRow, learn_answers_only, read_margin, text_content
 from ftkit.data.row import Row
 from ftkit.data.sources import Source
-from ftkit.data.strict_json import canonical
+from ftkit.data.strict_json import canonical_json
 from ftkit.errors import DataError, OutputError, Place
 from ftkit.task import Message, Task
 
-__all__ = ["Kind", "Options", "Reading", "key_text", "lookup", "named"]
+__all__ = ["ReadOptions", "RowKind", "RowReader", "column_value", "equality_key", "find_column_value"]
 
-Kind = Literal["demonstrations", "preferences", "prompts"]
-"""What each row is: a question with the answer to learn, with a better and a worse answer, or with none."""
+RowKind = Literal["demonstrations", "preferences", "prompts"]
+"""What each row is: a prompt with the answer to learn, with a better and a worse answer, or with none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What the caller said about the columns; the arguments of :meth:`ftkit.data.Dataset.load`."""
+class ReadOptions:
+    """How rows are read; the arguments of :meth:`ftkit.data.Dataset.load`."""
 
     format: str = "auto"
     target: str | None = None
@@ -34,15 +34,26 @@ class Options:
     id: str | None = None
     group: str | None = None
 
-    def view(self, columns: dict[str, Any]) -> dict[str, Any]:
-        """``columns``, and once more under the names that the options give them."""
+    def rename(self, columns: dict[str, Any]) -> dict[str, Any]:
+        """Add columns under the names that the task or the format reads.
+
+        Args:
+            columns: a row's columns, under the file's names.
+
+        Returns:
+            The columns, some of them also under the names that ``columns=`` gives them.
+        """
         if not self.columns:
             return columns
         extra = {name: columns[theirs] for name, theirs in self.columns if theirs in columns}
         return {**columns, **extra}
 
-    def named(self) -> dict[str, str]:
-        """Each column of the file that the options name, by what it is named for."""
+    def named_columns(self) -> dict[str, str]:
+        """List the columns of the file that the options name.
+
+        Returns:
+            The option, e.g. ``"target"``, to the column's name.
+        """
         names = ("target", "chosen", "rejected", "margin", "id", "group")
         single = {name: getattr(self, name) for name in names}
         return {
@@ -51,8 +62,15 @@ class Options:
         }
 
 
-def lookup(columns: Mapping[str, Any], path: str) -> Any:
-    """The value of a column, or of a key inside one: ``"patient"``, ``"patient.id"``.
+def find_column_value(columns: Mapping[str, Any], path: str) -> Any:
+    """Return the value of a column, or of a key inside one.
+
+    Args:
+        columns: a row's columns.
+        path: ``"patient"``, or ``"patient.id"``.
+
+    Returns:
+        The value.
 
     Raises:
         KeyError: there is none.
@@ -68,32 +86,41 @@ def lookup(columns: Mapping[str, Any], path: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """Makes rows. Holds no file and no state."""
+class RowReader:
+    """Makes rows from columns. Has no state and holds no file."""
 
     task: Task
     format: Format
-    options: Options
+    options: ReadOptions
 
     @property
-    def kind(self) -> Kind:
-        """What every row is."""
+    def kind(self) -> RowKind:
+        """What each row is."""
         if self.options.rejected is not None or self.format.rejected_field is not None:
             return "preferences"
         return "demonstrations" if self.options.target is not None or self.format.has_answers else "prompts"
 
     def row(self, source: Source, place: Place, columns: dict[str, Any], content: str | None = None) -> Row:
-        """The row that ``columns`` are; ``content`` is their canonical JSON, where it is known.
+        """Make a row.
+
+        Args:
+            source: the file.
+            place: file and line.
+            columns: as read from the file.
+            content: their canonical JSON, where it is known.
+
+        Returns:
+            The row.
 
         Raises:
-            DataError: the row breaks its format, lacks a named column, its answer is not valid for the task, or it
-                prefers an answer to the same one.
+            DataError: the row breaks its format, lacks a named column, has an answer that is not valid for the task,
+                or prefers an answer to the same answer.
         """
-        view = self.options.view(columns)
-        conversation = self.format.read(RawRow(view, place, source.nulls_are_absent, self.task))
+        renamed = self.options.rename(columns)
+        conversation = self.format.read(RawRow(renamed, place, source.nulls_are_absent, self.task))
         prompt, completion, target = self._answer(conversation, columns, place)
         rejected = self._rejected(conversation, completion, columns, place)
-        group = None if self.options.group is None else named(columns, self.options.group, place)
+        group = None if self.options.group is None else column_value(columns, self.options.group, place)
         return Row(
             id=self.identity(columns, place, content),
             place=place,
@@ -102,20 +129,32 @@ class Reading:
             target=target,
             completion=completion,
             tools=conversation.tools,
-            group=None if group is None else key_text(group),
+            group=None if group is None else equality_key(group),
             parallel_tool_calls=conversation.parallel_tool_calls,
             rejected=rejected,
             margin=self._margin(conversation, columns, place),
         )
 
     def identity(self, columns: Mapping[str, Any], place: Place, content: str | None = None) -> str:
-        """The id of a row: of the column that holds it, else a hash over the content."""
+        """Return the id of a row.
+
+        Args:
+            columns: as read from the file.
+            place: file and line, for errors.
+            content: canonical JSON of the columns, where it is known.
+
+        Returns:
+            The value of the id column where there is one, else 16 hex digits of a hash of the content.
+
+        Raises:
+            DataError: the row lacks the column that ``id=`` names.
+        """
         if self.options.id is not None:
-            return key_text(named(columns, self.options.id, place))
-        given = columns.get("id")
-        if isinstance(given, str | int) and not isinstance(given, bool) and given != "":
-            return str(given)
-        content = canonical(columns) if content is None else content
+            return equality_key(column_value(columns, self.options.id, place))
+        value = columns.get("id")
+        if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+            return str(value)
+        content = canonical_json(columns) if content is None else content
         return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
     def _answer(
@@ -134,7 +173,7 @@ class Reading:
                 )
             if self.options.chosen is not None:
                 learn_answers_only(messages, place, lambda at: f"messages[{at}]")
-            value, text = self._target(named(columns, column, place), place, column)
+            value, text = self._target(column_value(columns, column, place), place, column)
             return messages, {"role": "assistant", "content": text}, value
         if not answered:
             if self.format.has_answers and not any(message["role"] == "assistant" for message in messages):
@@ -146,23 +185,25 @@ class Reading:
                     problem="no_answer",
                 )
             return messages, None, None
-        said = text_content(messages[-1])
-        return messages[:-1], messages[-1], None if said is None else self._parsed(said, place)
+        final = text_content(messages[-1])
+        return messages[:-1], messages[-1], None if final is None else self._parsed(final, place)
 
     def _rejected(
         self, conversation: Conversation, completion: Message | None, columns: Mapping[str, Any], place: Place
     ) -> Message | None:
-        """The worse answer of a preference, which may break the task's schema: that may be what is wrong with it."""
-        rejected, chosen, worse = conversation.rejected, self.format.answer_field, self.format.rejected_field
-        if self.options.rejected is not None:
-            chosen, worse = self.options.chosen or chosen, self.options.rejected
-            text = self._any_answer(named(columns, worse, place), place, worse)
+        """The worse answer of a preference. It may break the task's schema, which may be why it is worse."""
+        rejected = conversation.rejected
+        chosen_field = self.options.chosen or self.format.answer_field
+        rejected_field = self.options.rejected or self.format.rejected_field
+        column = self.options.rejected
+        if column is not None:
+            text = self._any_answer(column_value(columns, column, place), place, column)
             rejected = {"role": "assistant", "content": text}
-        if rejected is not None and completion is not None and _said(rejected) == _said(completion):
+        if rejected is not None and completion is not None and _answer_key(rejected) == _answer_key(completion):
             raise DataError(
-                f"the same as {chosen}, so nothing can be learned from the pair; leave the row out",
+                f"the same as {chosen_field}, so nothing can be learned from the pair; leave the row out",
                 place=place,
-                field=worse,
+                field=rejected_field,
                 problem="same_answers",
             )
         return rejected
@@ -170,9 +211,9 @@ class Reading:
     def _any_answer(self, value: Any, place: Place, field: str) -> str:
         """The text of an answer that need not be valid: texts as they are, other values as a valid one is written."""
         if value is None or (isinstance(value, str) and not value.strip()):
-            what = "null" if value is None else "empty"
+            problem = "null" if value is None else "empty"
             raise DataError(
-                f"{what}, but it is the rejected answer; leave the row out",
+                f"{problem}, but it is the rejected answer; leave the row out",
                 place=place,
                 field=field,
                 problem="empty_answer",
@@ -186,7 +227,9 @@ class Reading:
 
     def _margin(self, conversation: Conversation, columns: Mapping[str, Any], place: Place) -> float | None:
         column = self.options.margin
-        return conversation.margin if column is None else read_margin(named(columns, column, place), place, column)
+        return (
+            conversation.margin if column is None else read_margin(column_value(columns, column, place), place, column)
+        )
 
     def _target(self, value: Any, place: Place, field: str) -> tuple[Any, str]:
         """The wanted answer that a column holds, as a plain value and as its canonical text."""
@@ -199,7 +242,7 @@ class Reading:
             )
         try:
             text = self.task.target(value)
-            # Read back, so that it is what a perfect answer is read as: with defaults filled in, without blanks around.
+            # Parsed again, so that the target equals a parsed perfect answer: with defaults, without whitespace.
             return self.task.output.parse(text), text
         except OutputError as error:
             raise DataError(f"not a valid answer for the task: {error}", place=place, field=field) from error
@@ -217,24 +260,43 @@ class Reading:
         return value
 
 
-def named(columns: Mapping[str, Any], path: str, place: Place) -> Any:
-    """:func:`lookup`, with an error that says where and what there is instead."""
+def column_value(columns: Mapping[str, Any], path: str, place: Place) -> Any:
+    """Return the value of a column, or of a key inside one.
+
+    Args:
+        columns: a row's columns.
+        path: ``"patient"``, or ``"patient.id"``.
+        place: of the row.
+
+    Returns:
+        The value.
+
+    Raises:
+        DataError: there is none; says where, and which columns there are.
+    """
     try:
-        return lookup(columns, path)
+        return find_column_value(columns, path)
     except KeyError:
         have = ", ".join(columns) or "none"
         raise DataError(f"missing; the row has the columns {have}", place=place, field=path) from None
 
 
-def key_text(value: Any) -> str:
-    """A text that is equal for equal values: a text itself, everything else its JSON."""
-    return value if isinstance(value, str) else canonical(value)
+def equality_key(value: Any) -> str:
+    """Return a text that is equal for equal values.
+
+    Args:
+        value: a JSON value.
+
+    Returns:
+        A text as it is, everything else as canonical JSON.
+    """
+    return value if isinstance(value, str) else canonical_json(value)
 
 
-def _said(message: Message) -> tuple[str, list[tuple[str, str]]]:
-    """What tells one answer from another: its text without blanks around it, and the functions it calls."""
+def _answer_key(message: Message) -> tuple[str, list[tuple[str, str]]]:
+    """What makes two answers different: the text without whitespace around it, and the functions that are called."""
     calls = [(call["function"]["name"], call["function"]["arguments"]) for call in message.get("tool_calls") or ()]
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     other = [part for part in parts if part["type"] != "text"]
-    return (text_content(message) or "").strip() + (canonical(other) if other else ""), calls
+    return (text_content(message) or "").strip() + (canonical_json(other) if other else ""), calls

@@ -1,7 +1,7 @@
-"""Dividing rows into train, validation and test, reproducibly.
+"""Split rows into train, validation and test, reproducibly.
 
-Rows are ranked by a keyed hash of seed and content (or of seed and group), not by a random number generator: the same
-seed gives the same split with every version of Python, on every machine, and in whatever order the rows stand.
+Rows are ranked by a keyed hash of seed and content (or of seed and group), not by a random number generator. So the
+same seed gives the same split with every version of Python, on every machine, and in any order of the rows.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from dataclasses import dataclass
 
 from ftkit.errors import ConfigError, DataError
 
-__all__ = ["Keys", "Side", "divide", "rank", "wanted_rows"]
+__all__ = ["SplitKeys", "SplitPart", "assign_parts", "hash_rank", "part_size"]
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One part that is cut off: its name, and how many rows it shall have."""
+class SplitPart:
+    """A part to cut off: its name, and how many rows it gets."""
 
     name: str
     rows: int
 
 
-class Keys:
-    """What a split must know of each row, in 12 bytes: the rank of its group, and the number of its class."""
+class SplitKeys:
+    """The rank of each row's group and the number of its class, in 12 bytes a row."""
 
     def __init__(self) -> None:
         self.ranks = array("Q")
@@ -33,49 +33,72 @@ class Keys:
         self._numbers: dict[str, int] = {}
 
     def add(self, rank: int, label: str) -> None:
+        """Add the next row.
+
+        Args:
+            rank: the :func:`hash_rank` of its group, or of its identity.
+            label: its class.
+        """
         self.ranks.append(rank)
         self.classes.append(self._numbers.setdefault(label, len(self._numbers)))
 
     @property
     def class_count(self) -> int:
+        """The number of different classes."""
         return len(self._numbers)
 
 
-def rank(seed: int, text: str) -> int:
-    """A number below 2**64 that looks random and is the same everywhere."""
+def hash_rank(seed: int, text: str) -> int:
+    """Hash a text to a number.
+
+    Args:
+        seed: another seed gives another number.
+        text: what to hash.
+
+    Returns:
+        A number below 2**64, the same on every machine.
+    """
     return int.from_bytes(hashlib.blake2b(f"{seed}|{text}".encode(), digest_size=8).digest(), "big")
 
 
-def wanted_rows(name: str, asked: float, total: int) -> int:
-    """How many of ``total`` rows ``asked`` means: a share between 0 and 1, or a count.
+def part_size(name: str, size: float, total: int) -> int:
+    """Return the number of rows of a part.
+
+    Args:
+        name: the part's name, for errors.
+        size: a share between 0 and 1, or a number of rows.
+        total: number of rows of the whole dataset.
+
+    Returns:
+        The number of rows.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: ``size`` is neither a share nor a positive number.
     """
-    if isinstance(asked, bool) or not isinstance(asked, int | float):
-        raise ConfigError(f"{name}={asked!r} must be a share such as 0.2, or a number of rows such as 200.")
-    if isinstance(asked, int):
-        if asked < 1:
-            raise ConfigError(f"{name}={asked} rows: it must be at least 1.")
-        return asked
-    if not 0 < asked < 1:
-        raise ConfigError(f"{name}={asked} must be a share between 0 and 1; for a number of rows pass an int.")
-    return round(total * asked)
+    if isinstance(size, bool) or not isinstance(size, int | float):
+        raise ConfigError(f"{name}={size!r} must be a share such as 0.2, or a number of rows such as 200.")
+    if isinstance(size, int):
+        if size < 1:
+            raise ConfigError(f"{name}={size} rows: it must be at least 1.")
+        return size
+    if not 0 < size < 1:
+        raise ConfigError(f"{name}={size} must be a share between 0 and 1; for a number of rows pass an int.")
+    return round(total * size)
 
 
-def divide(keys: Keys, sides: Sequence[Side], *, grouped: bool) -> list[array[int]]:
-    """Cut ``sides`` off the rows; what is left is the training side.
+def assign_parts(keys: SplitKeys, parts: Sequence[SplitPart], *, grouped: bool) -> list[array[int]]:
+    """Assign each row to a part. Rows of no part are the training part.
 
     Args:
         keys: of the rows, in their order.
-        sides: in the order in which they are cut off.
-        grouped: rows of equal rank are one group and stay together; otherwise equal ranks are only equal rows.
+        parts: in the order in which they are cut off.
+        grouped: whether rows of equal rank are one group and stay together. Otherwise they are only equal rows.
 
     Returns:
-        The positions of each side's rows, ascending, and last those of the training side.
+        The positions of each part's rows, ascending; the last are those of the training part.
 
     Raises:
-        DataError: a side would be empty.
+        DataError: a part would be empty.
     """
     import numpy as np
 
@@ -88,30 +111,30 @@ def divide(keys: Keys, sides: Sequence[Side], *, grouped: bool) -> list[array[in
         left[label] += 1
     sizes = tuple(left)
     starts = _group_starts(keys, order, grouped)
-    for number, side in enumerate(sides, start=1):
-        if side.rows >= total:
-            raise DataError(f"{side.name} shall have {side.rows:,} rows, but there are {total:,}: none would be left.")
-        quotas = _quotas(sizes, left, side.rows)
+    for number, part in enumerate(parts, start=1):
+        if part.rows >= total:
+            raise DataError(f"{part.name} would have {part.rows:,} rows of {total:,}: none would be left.")
+        quotas = _quotas(sizes, left, part.rows)
         _fill(owner, number, order, starts, keys, quotas)
         for position, held in enumerate(owner):
             if held == number:
                 left[keys.classes[position]] -= 1
     owners = np.frombuffer(owner, dtype=np.uint8)
-    names = [side.name for side in sides]
-    parts = []
+    names = [part.name for part in parts]
+    positions = []
     for number, name in [*enumerate(names, start=1), (0, "train")]:
-        part = array("q", np.flatnonzero(owners == number).astype(np.int64).tobytes())
-        if not part:
+        rows = array("q", np.flatnonzero(owners == number).astype(np.int64).tobytes())
+        if not rows:
             groups = f" in {len(starts):,} groups" if grouped else ""
             raise DataError(
                 f"the split leaves {name} empty: there are {total:,} rows{groups}. "
                 "Ask for other sizes, or give more data."
             )
-        parts.append(part)
-    return parts
+        positions.append(rows)
+    return positions
 
 
-def _group_starts(keys: Keys, order: array[int], grouped: bool) -> Sequence[int]:
+def _group_starts(keys: SplitKeys, order: array[int], grouped: bool) -> Sequence[int]:
     if not grouped:
         return range(len(order))
     ranks = keys.ranks
@@ -119,10 +142,8 @@ def _group_starts(keys: Keys, order: array[int], grouped: bool) -> Sequence[int]
 
 
 def _quotas(sizes: Sequence[int], left: Sequence[int], rows: int) -> list[int]:
-    """Rows of each class for a side of ``rows``: proportional, whole, each within one of its exact share.
-
-    What rounding leaves over goes to the largest fractions. A class keeps its last row for training.
-    """
+    """Rows of each class for a part of ``rows``: proportional, whole, each within one of its exact share."""
+    # What rounding leaves over goes to the largest fractions. A class keeps its last row for training.
     total = sum(sizes)
     if len(sizes) == 1:
         return [rows]
@@ -139,9 +160,9 @@ def _quotas(sizes: Sequence[int], left: Sequence[int], rows: int) -> list[int]:
 
 
 def _fill(
-    owner: bytearray, number: int, order: array[int], starts: Sequence[int], keys: Keys, quotas: list[int]
+    owner: bytearray, number: int, order: array[int], starts: Sequence[int], keys: SplitKeys, quotas: list[int]
 ) -> None:
-    """Give groups, in the order of their ranks, to side ``number`` until the quotas are met.
+    """Give groups, in the order of their ranks, to part ``number`` until the quotas are met.
 
     First those that fit; then those that overshoot by less than they fill, as large groups leave no better choice.
     """

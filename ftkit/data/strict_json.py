@@ -1,6 +1,6 @@
-"""JSON as rows need it: what Python's parser lets through in silence (keys twice, NaN, lone surrogates) is an error.
+"""Strict JSON for rows: duplicate keys, NaN and lone surrogates are errors, which Python's parser accepts.
 
-Also the canonical text of a row, from which ids and fingerprints are made.
+Also the canonical JSON of a row, from which ids and fingerprints are computed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 from ftkit.errors import DataError, Place
 
-__all__ = ["canonical", "decode", "parse", "parse_object"]
+__all__ = ["canonical_json", "decode_utf8", "parse_json", "parse_json_object"]
 
 
 class _RefusedError(ValueError):
-    """What a hook of the decoder found; becomes a :class:`DataError` that names the place."""
+    """A problem that a hook of the decoder found; becomes a :class:`DataError` that names the place."""
 
     def __init__(self, message: str, key: str | None = None) -> None:
         super().__init__(message)
@@ -24,14 +24,14 @@ class _RefusedError(ValueError):
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    value = dict(pairs)
+    if len(value) != len(pairs):
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
                 raise _RefusedError("this key is twice in one object; keep one of them", key)
             seen.add(key)
-    return made
+    return value
 
 
 def _constant(name: str) -> Any:
@@ -49,18 +49,31 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant,
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def canonical(value: Any) -> str:
-    """One text for equal values: sorted keys, no spaces, characters as themselves."""
+def canonical_json(value: Any) -> str:
+    """Return one text for equal values: sorted keys, no spaces, no escapes for non-ASCII characters.
+
+    Args:
+        value: JSON data.
+
+    Returns:
+        The text.
+    """
     return _ENCODER.encode(value)
 
 
-def decode(raw: bytes, place: Place, offset: int) -> str:
-    """``raw`` as UTF-8.
+def decode_utf8(raw: bytes, place: Place, offset: int) -> str:
+    """Decode the bytes of a row.
 
     Args:
         raw: the bytes of one row.
         place: of the row, for the error.
         offset: of the first byte of ``raw`` in its file, from 0.
+
+    Returns:
+        The text.
+
+    Raises:
+        DataError: the bytes are not UTF-8.
     """
     try:
         return raw.decode("utf-8")
@@ -73,11 +86,19 @@ def decode(raw: bytes, place: Place, offset: int) -> str:
         ) from None
 
 
-def parse(text: str, place: Place, field: str | None = None) -> Any:
-    """The one JSON value that ``text`` is.
+def parse_json(text: str, place: Place, field: str | None = None) -> Any:
+    """Parse a text that is one JSON value.
+
+    Args:
+        text: the text.
+        place: of the row, for errors.
+        field: name of the column that holds the text; None if it is the whole row.
+
+    Returns:
+        The value.
 
     Raises:
-        DataError: it is not JSON, or holds a key twice, NaN, an infinite number or half of a surrogate pair.
+        DataError: the text is not JSON, or has a duplicate key, NaN, an infinite number or half of a surrogate pair.
     """
     try:
         value = _DECODER.decode(text)
@@ -95,9 +116,21 @@ def parse(text: str, place: Place, field: str | None = None) -> Any:
     return value
 
 
-def parse_object(raw: bytes, place: Place, offset: int) -> dict[str, Any]:
-    """The JSON object that the bytes of a row are; ``offset`` as in :func:`decode`."""
-    value = parse(decode(raw, place, offset), place)
+def parse_json_object(raw: bytes, place: Place, offset: int) -> dict[str, Any]:
+    """Parse the bytes of a row, which are one JSON object.
+
+    Args:
+        raw: the bytes of one row.
+        place: of the row, for errors.
+        offset: of the first byte of ``raw`` in its file, from 0.
+
+    Returns:
+        The object.
+
+    Raises:
+        DataError: the bytes are not UTF-8, not JSON, or not an object.
+    """
+    value = parse_json(decode_utf8(raw, place, offset), place)
     if not isinstance(value, dict):
         raise DataError(f"a row must be a JSON object, this is {_kind(value)}", place=place)
     return value
@@ -105,7 +138,7 @@ def parse_object(raw: bytes, place: Place, offset: int) -> dict[str, Any]:
 
 def _refuse_surrogates(value: Any, place: Place, field: str | None) -> None:
     try:
-        canonical(value).encode()
+        canonical_json(value).encode()
     except UnicodeEncodeError as error:
         half = f"\\u{ord(error.object[error.start]):04x}"
         raise DataError(

@@ -9,7 +9,7 @@ from typing import Literal
 
 from ftkit.data.formats import FORMATS
 from ftkit.data.row import Row
-from ftkit.data.row_reader import Kind
+from ftkit.data.row_reader import RowKind
 from ftkit.errors import ConfigError
 from ftkit.files import atomic_writer
 
@@ -21,12 +21,12 @@ OpenAIForm = Literal["reinforcement"]
 TrlForm = Literal["prompt_completion", "messages", "preference", "prompt"]
 """The forms in which TRL reads a conversation."""
 
-_OPENAI_FORMATS: dict[Kind, str] = {
+_OPENAI_FORMATS: dict[RowKind, str] = {
     "demonstrations": "openai",
     "preferences": "openai_preference",
     "prompts": "openai_prompts",
 }
-_TRL_FORMATS: dict[Kind, dict[str, str]] = {
+_TRL_FORMATS: dict[RowKind, dict[str, str]] = {
     "demonstrations": {"prompt_completion": "prompt_completion", "messages": "trl_messages"},
     "preferences": {"preference": "trl_preference"},
     "prompts": {"prompt": "trl_prompts"},
@@ -52,7 +52,7 @@ def write_rows(rows: Iterable[Row], path: str | os.PathLike[str], format_name: s
             file.write(json.dumps(format_.write(row), ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
 
-def openai_format(kind: Kind, form: OpenAIForm | None) -> str:
+def openai_format(kind: RowKind, form: OpenAIForm | None) -> str:
     """Choose the format of :meth:`ftkit.data.Dataset.write_openai`.
 
     Args:
@@ -70,7 +70,7 @@ def openai_format(kind: Kind, form: OpenAIForm | None) -> str:
     return "openai_prompts" if form == "reinforcement" else _OPENAI_FORMATS[kind]
 
 
-def trl_format(kind: Kind, form: TrlForm | None) -> str:
+def trl_format(kind: RowKind, form: TrlForm | None) -> str:
     """Choose the format of :meth:`ftkit.data.Dataset.write_trl`.
 
     Args:

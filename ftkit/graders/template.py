@@ -15,7 +15,7 @@ from typing import Any
 
 from ftkit.errors import ConfigError, OutputError
 from ftkit.graders.grade import GradingError, Sample
-from ftkit.schema.json_values import plain
+from ftkit.schema.json_values import to_json
 
 __all__ = ["Path", "Template", "json_text"]
 
@@ -168,7 +168,7 @@ def json_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     try:
-        found = plain(value)
+        found = to_json(value)
     except OutputError as error:
         raise GradingError("invalid_variable_error", error.message) from None
     return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)

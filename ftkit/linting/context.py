@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ftkit.data.row_reader import Kind, Options
+from ftkit.data.row_reader import RowKind, ReadOptions
 from ftkit.recipe import Recipe
 from ftkit.task import Task
 
@@ -30,9 +30,9 @@ class LintContext:
     """
 
     task: Task
-    kind: Kind
+    kind: RowKind
     format: str
-    options: Options
+    options: ReadOptions
     rows: Mapping[str, int]
     backends: tuple[str, ...] = ()
     catalog_names: Mapping[str, tuple[str, str]] = field(default_factory=dict)

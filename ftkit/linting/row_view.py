@@ -11,7 +11,7 @@ from typing import Any
 from ftkit.data import Dataset
 from ftkit.data.formats import text_content
 from ftkit.data.row import Row
-from ftkit.data.row_reader import Options, lookup
+from ftkit.data.row_reader import ReadOptions, find_column_value
 from ftkit.errors import DataError, OutputError, Place
 from ftkit.linting.text_normalization import normalize, words_of
 from ftkit.schema.json_path import json_path
@@ -49,7 +49,7 @@ class RowView:
         row: Row | None,
         error: DataError | None,
         task: Task,
-        options: Options,
+        options: ReadOptions,
     ) -> None:
         self.number = number
         self.split = split
@@ -107,7 +107,7 @@ class RowView:
         column = self._options.target or self._options.chosen
         if column is not None:
             try:
-                value = lookup(self.columns, column)
+                value = find_column_value(self.columns, column)
             except KeyError:
                 return None
             return value if isinstance(value, str) else None
@@ -122,7 +122,7 @@ class RowView:
             return self.written_answer
         column = self._options.target or self._options.chosen
         try:
-            value = None if column is None else lookup(self.columns, column)
+            value = None if column is None else find_column_value(self.columns, column)
             return None if value is None else json.dumps(value, ensure_ascii=False)
         except (KeyError, TypeError, ValueError):
             return None

@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr, field_validator
 from ftkit.errors import ConfigError, OutputError
 from ftkit.schema.compiled_schema import Rules, check_schema
 from ftkit.schema.json_text import read_json
-from ftkit.schema.json_values import plain
+from ftkit.schema.json_values import to_json
 from ftkit.schema.keywords import in_keyword_order
 from ftkit.schema.output import Output
 from ftkit.schema.schema_check import refuse_mistaken
@@ -84,7 +84,7 @@ class JsonOutput(Output):
             OutputError: the schema does not allow it.
         """
         rules = self._rules
-        found = plain(value)
+        found = to_json(value)
         if isinstance(found, str) and not rules.accepts(found):
             found = read_json(found)
         for problem in rules.problems(found):

@@ -1,44 +1,124 @@
-"""Python values as plain JSON values."""
+"""Python values as JSON data: as pydantic writes them, or exactly."""
 
 from __future__ import annotations
 
+import datetime
+import enum
 import math
+import uuid
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from ftkit.errors import OutputError
+from ftkit.errors import DataError, OutputError, Place
 from ftkit.schema.json_path import json_path
 from ftkit.schema.json_text import MAX_DEPTH
 
-__all__ = ["plain"]
+__all__ = ["to_exact_json", "to_json"]
 
 
-def plain(value: Any) -> Any:
-    """``value`` as dicts, lists, strings, numbers, booleans and None, as pydantic writes JSON.
+def to_json(value: Any) -> Any:
+    """Convert a Python value to JSON data, as pydantic writes JSON.
 
     Pydantic objects by their own serialisers and aliases, dataclasses as dicts, dates in ISO 8601, enums by value,
     ``Decimal`` and ``UUID`` as strings, sets and tuples as lists.
+
+    Args:
+        value: the value.
+
+    Returns:
+        Dicts, lists, strings, numbers, booleans and None.
 
     Raises:
         OutputError: ``wrong_type`` for what JSON cannot hold, ``invalid_value`` for NaN and infinities.
     """
     try:
-        found = to_jsonable_python(value, by_alias=True)
+        converted = to_jsonable_python(value, by_alias=True)
     except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
         raise OutputError(f"cannot be written as JSON: {error}", problem="wrong_type") from error
-    _refuse_unwritable(found, ())
-    return found
+    _check_depth_and_numbers(converted, ())
+    return converted
 
 
-def _refuse_unwritable(value: Any, path: tuple[str | int, ...]) -> None:
+def _check_depth_and_numbers(value: Any, path: tuple[str | int, ...]) -> None:
     if len(path) > MAX_DEPTH:
         raise OutputError(f"nested more than {MAX_DEPTH} deep", problem="invalid_value")
     if isinstance(value, float) and not math.isfinite(value):
         raise OutputError(f"{value} is not a JSON number", problem="invalid_value", path=json_path(path))
     if isinstance(value, dict):
         for key, item in value.items():
-            _refuse_unwritable(item, (*path, key))
+            _check_depth_and_numbers(item, (*path, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _refuse_unwritable(item, (*path, index))
+            _check_depth_and_numbers(item, (*path, index))
+
+
+def to_exact_json(value: Any, place: Place, field: str) -> Any:
+    """Convert a value of a row to JSON data without loss.
+
+    Dates and times become ISO 8601 texts, tuples lists, pydantic objects and enums their JSON form, numpy numbers and
+    arrays Python's. A ``Decimal`` becomes a number, where :func:`to_json` writes a string.
+
+    Args:
+        value: the value of a column.
+        place: of the row.
+        field: name of the column.
+
+    Returns:
+        Dicts, lists, strings, numbers, booleans and None.
+
+    Raises:
+        DataError: there is no such form without loss: bytes, images, NaN, a decimal no float equals, unknown classes.
+    """
+    if value is None or isinstance(value, str | bool):
+        return _text(value, place, field) if isinstance(value, str) else value
+    if isinstance(value, enum.Enum):
+        return to_exact_json(value.value, place, field)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise DataError(f"{value} is not JSON; use None, or leave the row out", place=place, field=field)
+        return float(value)
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise DataError(f"the key {key!r} is not a text", place=place, field=field)
+        return {_text(key, place, field): to_exact_json(item, place, f"{field}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_exact_json(item, place, f"{field}[{number}]") for number, item in enumerate(value)]
+    if isinstance(value, BaseModel):
+        return to_exact_json(value.model_dump(mode="json"), place, field)
+    return _rare_to_exact_json(value, place, field)
+
+
+def _rare_to_exact_json(value: Any, place: Place, field: str) -> Any:
+    if isinstance(value, datetime.date | datetime.time):  # datetime is a date
+        return value.isoformat()
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, Decimal):
+        if value.is_finite() and value == value.to_integral_value():
+            return int(value)
+        if Decimal(repr(float(value))) == value:
+            return float(value)
+        raise DataError(f"no float equals the decimal {value}; make it a text", place=place, field=field)
+    if type(value).__module__ == "numpy":
+        return to_exact_json(value.tolist(), place, field)
+    raise DataError(
+        f"a value of type {type(value).__qualname__} has no form in JSON; make it a text, a number, a list or a dict",
+        place=place,
+        field=field,
+    )
+
+
+def _text(value: str, place: Place, field: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(value[error.start]):04x}"
+        raise DataError(f"{half} is half of a surrogate pair and no character", place=place, field=field) from None
+    return str(value)

@@ -10,7 +10,7 @@ from ftkit.errors import ConfigError, OutputError
 from ftkit.schema.choice_output import ChoiceOutput
 from ftkit.schema.json_output import JsonOutput
 from ftkit.schema.json_text import read_json
-from ftkit.schema.json_values import plain
+from ftkit.schema.json_values import to_json
 from ftkit.schema.output import Output
 from ftkit.schema.text_output import TextOutput
 
@@ -47,7 +47,7 @@ def infer_output(values: Iterable[Any], *, name: str = "answer") -> Output:
     for value in values:
         if isinstance(value, str) and not value.strip():
             continue
-        found = plain(value)
+        found = to_json(value)
         texts.add(found)
         as_given.add(found)
         if texts.may_be_json:

@@ -47,7 +47,7 @@ async def parse_json_body(request: Request, model: type[Body], max_bytes: int | 
         raise ApiError(400, "The connection was closed before the end of the body.") from None
     place = Place("body", 1)
     try:
-        value = strict_json.parse(strict_json.decode(bytes(raw), place, 0), place)
+        value = strict_json.parse_json(strict_json.decode_utf8(bytes(raw), place, 0), place)
     except DataError as error:
         raise ApiError(400, f"We could not parse the JSON body of your request: {error.message}.") from None
     if not isinstance(value, dict):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ftkit.errors import ConfigError, OutputError
-from ftkit.schema.json_values import plain
+from ftkit.schema.json_values import to_json
 
 __all__ = ["Template"]
 
@@ -118,7 +118,7 @@ def _written(field: _Field, columns: Mapping[str, Any]) -> str:
     if isinstance(value, str):
         return value
     try:
-        found = plain(value)
+        found = to_json(value)
     except OutputError as error:
         raise ConfigError(f'column "{field.text}" cannot be put into the prompt: {error.message}') from error
     return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)

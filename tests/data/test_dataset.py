@@ -98,7 +98,7 @@ def test_load_needs_a_path():
 def test_one_pass_reads_the_rows_and_computes_the_fingerprint(data, monkeypatch):
     expected = Dataset.load("rows.jsonl", TASK).fingerprint
     assert data.check() == []
-    monkeypatch.setattr(Dataset, "_sweep", lambda self: pytest.fail("the rows are read again"))
+    monkeypatch.setattr(Dataset, "_read_columns", lambda self: pytest.fail("the rows are read again"))
     assert data.fingerprint == data[:].fingerprint == expected
 
 

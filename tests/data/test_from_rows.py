@@ -67,7 +67,7 @@ def test_values_become_json(own_home):
         ([{"a": {"b": [object()]}}], r"rows:1: a\.b\[0\]: a value of type object has no form in JSON"),
         ([{"a": b"x"}], "type bytes"),
         ([{"a": {1: 2}}], "the key 1 is not a text"),
-        ([{1: 2}], "the column 1 is not called by a text"),
+        ([{1: 2}], "the name of the column 1 is not a text"),
         ([{"a": "\ud83d"}], "half of a surrogate pair"),
         ([], "rows holds no rows"),
         ({"train": [], "test": []}, "this is a dict of train, test"),

@@ -100,7 +100,7 @@ def test_messages_as_json_text_in_a_csv(write):
         ([USER, "a"], "messages[1]", "must be an object with role and content"),
         ([{"content": "q"}, ANSWER], "messages[0].role", "missing; it must be one of system, developer, user"),
         ([{"role": "human", "content": "q"}, ANSWER], "messages[0].role", "'human' is no role; write \"user\""),
-        ([{"role": "function", "content": "q"}, ANSWER], "messages[0].role", "the old form"),
+        ([{"role": "function", "content": "q"}, ANSWER], "messages[0].role", "the deprecated form"),
         ([{"role": ["user"], "content": "q"}, ANSWER], "messages[0].role", "is no role"),
         ([USER, {"role": "system", "content": "s"}, ANSWER], "messages[1].role", "can only be the first one"),
         ([USER, result(), ANSWER], "messages[1].role", "must follow the assistant turn"),

@@ -95,7 +95,7 @@ def test_a_known_fingerprint_is_part_of_the_spec(data, monkeypatch):
     assert data.to_spec()["fingerprint"] is None
     expected = data.fingerprint
     again = Dataset.from_spec(json.loads(json.dumps(data.to_spec())))
-    monkeypatch.setattr(Dataset, "_sweep", lambda self: pytest.fail("the rows are read again"))
+    monkeypatch.setattr(Dataset, "_read_columns", lambda self: pytest.fail("the rows are read again"))
     assert again.fingerprint == expected
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftkit import ConfigError, DataError, Dataset, Task
-from ftkit.data.split import Keys, Side, divide, rank
+from ftkit.data.split import SplitKeys, SplitPart, assign_parts, hash_rank
 
 TASK = Task(input="{a}")
 
@@ -94,13 +94,13 @@ def test_a_class_of_one_row_stays_in_training(write_rows):
     seed=st.integers(0, 5),
 )
 def test_properties_of_any_division(members, grouped, seed):
-    keys = Keys()
+    keys = SplitKeys()
     for number, (group, label) in enumerate(members):
-        keys.add(rank(seed, str(group if grouped else number)), str(label))
+        keys.add(hash_rank(seed, str(group if grouped else number)), str(label))
     total = len(members)
-    wanted = [Side("test", total // 4), Side("validation", total // 5)]
+    wanted = [SplitPart("test", total // 4), SplitPart("validation", total // 5)]
     try:
-        parts = divide(keys, wanted, grouped=grouped)
+        parts = assign_parts(keys, wanted, grouped=grouped)
     except DataError:
         assert grouped or any(side.rows < len({label for _, label in members}) for side in wanted)
         return

@@ -1,4 +1,4 @@
-"""What a format is: how it knows a row, and how it makes a conversation of one."""
+"""The base class of dataset formats, and helpers that read one column."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ftkit.data.row import Row
-from ftkit.data.strict_json import parse
+from ftkit.data.strict_json import parse_json
 from ftkit.errors import ConfigError, DataError, Place
 from ftkit.task import Message, Task
 
@@ -18,10 +18,10 @@ __all__ = ["Conversation", "Format", "RawRow", "read_boolean", "read_list", "rea
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row before it has a meaning."""
+    """The columns of a row, before a format gives them a meaning."""
 
     columns: Mapping[str, Any]
-    """As read, and once more under the names that ``columns=`` gives them."""
+    """As read from the file, some of them also under the names that ``columns=`` gives them."""
     place: Place
     nulls_are_absent: bool
     """The file writes null for keys that a row does not have; see :class:`ftkit.data.sources.Source`."""
@@ -31,9 +31,14 @@ class RawRow:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """All turns of a row, in OpenAI's shape; the answer is the last one when it is the assistant's.
+    """All turns of a row, in OpenAI's form. If the last one is the assistant's, it is the answer.
 
-    Of a preference the answer is the better one; ``rejected`` is the other, and ``margin`` by how much it is worse.
+    Attributes:
+        messages: the turns. Of a preference, the last one is the better answer.
+        tools: the functions that the model may call.
+        parallel_tool_calls: whether one turn may call several functions; None if the row does not say.
+        rejected: the worse answer of a preference.
+        margin: by how much it is worse.
     """
 
     messages: list[Message]
@@ -108,39 +113,63 @@ class Format(ABC):
 
 
 def read_text(row: RawRow, column: str) -> str:
-    """The text in ``column``.
+    """Return the text in a column.
+
+    Args:
+        row: the row.
+        column: the column's name.
+
+    Returns:
+        The text.
 
     Raises:
-        DataError: it is missing or no text.
+        DataError: the column is missing, or holds another type.
     """
     value = row.columns.get(column)
     if not isinstance(value, str):
-        what = "missing" if value is None else f"must be a text, this is a {type(value).__name__}"
-        raise DataError(what, place=row.place, field=column)
+        problem = "missing" if value is None else f"must be a text, this is a {type(value).__name__}"
+        raise DataError(problem, place=row.place, field=column)
     return value
 
 
 def read_list(row: RawRow, column: str) -> list[Any]:
-    """The list in ``column``; a text there is read as JSON, as table files have no other way to hold one."""
+    """Return the list in a column. A text is parsed as JSON, because CSV files hold only texts.
+
+    Args:
+        row: the row.
+        column: the column's name.
+
+    Returns:
+        The list.
+
+    Raises:
+        DataError: the column is missing, or holds another type.
+    """
     value = row.columns.get(column)
     if isinstance(value, str):
-        value = parse(value, row.place, column)
+        value = parse_json(value, row.place, column)
     if not isinstance(value, list):
-        what = "missing" if value is None else f"must be a list, this is a {type(value).__name__}"
-        raise DataError(what, place=row.place, field=column)
+        problem = "missing" if value is None else f"must be a list, this is a {type(value).__name__}"
+        raise DataError(problem, place=row.place, field=column)
     return value
 
 
 def read_margin(value: Any, place: Place, field: str) -> float | None:
-    """By how much the chosen answer is better, a finite number; a text is read as one, as CSV files hold only texts.
+    """Return by how much the chosen answer is better. A text is parsed as JSON, because CSV files hold only texts.
 
-    None and an empty text are no margin.
+    Args:
+        value: the value of the margin column.
+        place: of the row.
+        field: name of the column.
+
+    Returns:
+        A finite number; None if the value is None or an empty text.
 
     Raises:
-        DataError: it is anything else.
+        DataError: the value is anything else.
     """
     if isinstance(value, str):
-        value = parse(value, place, field) if value.strip() else None
+        value = parse_json(value, place, field) if value.strip() else None
     if value is None:
         return None
     try:
@@ -152,10 +181,17 @@ def read_margin(value: Any, place: Place, field: str) -> float | None:
 
 
 def read_boolean(row: RawRow, column: str) -> bool | None:
-    """True or false; None when the row does not say.
+    """Return the boolean in a column.
+
+    Args:
+        row: the row.
+        column: the column's name.
+
+    Returns:
+        The boolean; None if the column is missing or null.
 
     Raises:
-        DataError: it is anything else.
+        DataError: the column holds another type.
     """
     value = row.columns.get(column)
     if value is not None and not isinstance(value, bool):

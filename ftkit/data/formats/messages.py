@@ -1,4 +1,4 @@
-"""Messages in OpenAI's chat shape: what a list of them must be, and how near relatives are brought into it."""
+"""Check chat messages, and convert them to OpenAI's form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from ftkit.data.strict_json import parse
+from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError, DataProblem, Place
 from ftkit.task import Message
 
@@ -14,7 +14,7 @@ __all__ = ["read_messages", "read_parts", "read_tools", "text_content"]
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 _ROLE_HINTS = {
-    "function": 'the old form; write role "tool" with the tool_call_id of the call',
+    "function": 'the deprecated form; write role "tool" with the tool_call_id of the call',
     "human": 'write "user"',
     "gpt": 'write "assistant"',
     "model": 'write "assistant"',
@@ -23,16 +23,19 @@ _ROLE_HINTS = {
 
 
 def read_messages(value: list[Any], place: Place, field: str, *, nulls_are_absent: bool = False) -> list[Message]:
-    """The messages that ``value`` holds, checked, in one form.
+    """Check a list of messages, and convert them to one form.
 
-    Null entries of a message are dropped, arguments of tool calls become JSON texts, and calls without an ``id``
-    (TRL's form) get ``call_1``, ``call_2``, …, and so do the tool messages that answer them.
+    Null entries of a message are dropped. Arguments of tool calls become JSON texts. Calls without an ``id`` (TRL's
+    form), and the tool messages that answer them, get ``call_1``, ``call_2``, ….
 
     Args:
-        value: the list as read.
+        value: the list.
         place: of the row.
-        field: of the list in the row, for errors, e.g. ``"messages"``.
-        nulls_are_absent: nulls inside arguments and parts say nothing, and are dropped as well.
+        field: the list's field in the row, for errors, e.g. ``"messages"``.
+        nulls_are_absent: whether nulls inside arguments and parts are dropped as well.
+
+    Returns:
+        The messages, as copies.
 
     Raises:
         DataError: a wrong role or order of roles, an empty assistant turn, a bad weight, a tool message without its
@@ -44,10 +47,18 @@ def read_messages(value: list[Any], place: Place, field: str, *, nulls_are_absen
 def read_parts(
     parts: Sequence[tuple[str, list[Any]]], place: Place, *, nulls_are_absent: bool = False
 ) -> list[Message]:
-    """One conversation whose messages stand in several lists, as :func:`read_messages` reads one list.
+    """Check a conversation whose messages are in several lists, as :func:`read_messages` checks one list.
 
     Args:
-        parts: the lists in their order, each with its field: an error names the list that the message stands in.
+        parts: the lists in their order, each with its field, which errors name.
+        place: of the row.
+        nulls_are_absent: whether nulls inside arguments and parts are dropped as well.
+
+    Returns:
+        The messages, as copies.
+
+    Raises:
+        DataError: as for :func:`read_messages`.
     """
     reader = _Reader(place, nulls_are_absent)
     messages: list[Message] = []
@@ -60,7 +71,14 @@ def read_parts(
 
 
 def text_content(message: Message) -> str | None:
-    """The text of a message; None when it has none, as a turn that only calls tools."""
+    """Return the text of a message.
+
+    Args:
+        message: the message.
+
+    Returns:
+        The text, of several parts joined; None if there is none, as in a turn that only calls tools.
+    """
     content: Any = message.get("content")
     if isinstance(content, list):
         return "".join(part["text"] for part in content if part["type"] == "text")
@@ -68,9 +86,22 @@ def text_content(message: Message) -> str | None:
 
 
 def read_tools(value: Any, place: Place, field: str, *, nulls_are_absent: bool) -> list[dict[str, Any]] | None:
-    """The functions a row offers, in OpenAI's form; a text is read as JSON; None and an empty list are none."""
+    """Check the functions that a model may call. A text is parsed as JSON.
+
+    Args:
+        value: the value of the tools column.
+        place: of the row.
+        field: name of the column.
+        nulls_are_absent: whether nulls inside the functions are dropped.
+
+    Returns:
+        The functions in OpenAI's form; None if there are none.
+
+    Raises:
+        DataError: the value is not a list of functions.
+    """
     if isinstance(value, str):
-        value = parse(value, place, field) if value.strip() else None
+        value = parse_json(value, place, field) if value.strip() else None
     if value is None or value == []:
         return None
     if not isinstance(value, list):
@@ -94,13 +125,13 @@ def _without_nulls(value: Any) -> Any:
 
 
 class _Reader:
-    """Reads the messages of one list in order; remembers which tool calls wait for their answers."""
+    """Reads the messages of a conversation in order, and remembers which tool calls have no answer yet."""
 
     def __init__(self, place: Place, nulls_are_absent: bool) -> None:
         self._place = place
         self._nulls_are_absent = nulls_are_absent
         self._unnamed = 0
-        self._waiting: list[str] = []
+        self._unanswered: list[str] = []
         self._after_call = False
 
     def _error(self, message: str, field: str, problem: DataProblem | None = None) -> DataError:
@@ -118,7 +149,9 @@ class _Reader:
         if role in ("system", "developer") and number:
             raise self._error(f"a {role} message can only be the first one", f"{field}.role", "role")
         if "function_call" in message:
-            raise self._error("the old form of a call is not read; write tool_calls", f"{field}.function_call")
+            raise self._error(
+                "the deprecated form of a call is not supported; write tool_calls", f"{field}.function_call"
+            )
         self._check_weight(message, field)
         self._check_content(message, field)
         if "name" in message and not isinstance(message["name"], str):
@@ -178,8 +211,8 @@ class _Reader:
         if not isinstance(calls, list):
             raise self._error("must be a list of calls", f"{field}.tool_calls")
         message["tool_calls"] = [self._call(call, f"{field}.tool_calls[{n}]") for n, call in enumerate(calls)]
-        self._waiting = [call["id"] for call in message["tool_calls"]]
-        if len(set(self._waiting)) != len(self._waiting):
+        self._unanswered = [call["id"] for call in message["tool_calls"]]
+        if len(set(self._unanswered)) != len(self._unanswered):
             raise self._error("two calls have the same id", f"{field}.tool_calls")
         self._after_call = True
 
@@ -207,9 +240,9 @@ class _Reader:
                 "a tool message must follow the assistant turn that calls the tool", f"{field}.role", "role"
             )
         identity = message.get("tool_call_id")
-        if identity is None and self._waiting:
-            identity = message["tool_call_id"] = self._waiting[0]
-        if identity not in self._waiting:
-            waiting = ", ".join(self._waiting) or "none: each is answered"
+        if identity is None and self._unanswered:
+            identity = message["tool_call_id"] = self._unanswered[0]
+        if identity not in self._unanswered:
+            waiting = ", ".join(self._unanswered) or "none: each is answered"
             raise self._error(f"{identity!r} is no call that waits for an answer ({waiting})", f"{field}.tool_call_id")
-        self._waiting.remove(identity)
+        self._unanswered.remove(identity)

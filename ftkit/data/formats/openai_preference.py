@@ -1,4 +1,4 @@
-"""``input``, ``preferred_output``, ``non_preferred_output``: OpenAI's form of preferences, read by other hosts too."""
+"""``input``, ``preferred_output``, ``non_preferred_output``: OpenAI's form of preferences."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from ftkit.data.formats.messages import read_tools
 from ftkit.data.formats.openai import openai_request, without_weight
 from ftkit.data.formats.preference_pair import Part, read_pair
 from ftkit.data.row import Row
-from ftkit.data.strict_json import parse
+from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError
 
 __all__ = ["OpenAIPreference"]
 
 
 class OpenAIPreference(Format):
-    """``{"input": {"messages": […], "tools": […], "parallel_tool_calls": …}, "preferred_output": […],
-    "non_preferred_output": […]}``; each output is one assistant message.
+    """Preferences in OpenAI's form; each output is one assistant message.
 
-    Source: the guide to direct preference optimisation, https://platform.openai.com/docs/guides/direct-preference-optimization.
+    ``{"input": {"messages": […], "tools": […], "parallel_tool_calls": …}, "preferred_output": […],
+    "non_preferred_output": […]}``
+
+    Source: https://platform.openai.com/docs/guides/direct-preference-optimization.
     """
 
     name = "openai_preference"
@@ -38,15 +40,15 @@ class OpenAIPreference(Format):
 
     @override
     def read(self, row: RawRow) -> Conversation:
-        asked = self._input(row)
-        prompt = ("input.messages", read_list(asked, "input.messages"))
+        request = self._input(row)
+        prompt = ("input.messages", read_list(request, "input.messages"))
         messages, worse = read_pair(row, prompt, _output(row, "preferred_output"), _output(row, "non_preferred_output"))
         return Conversation(
             messages,
             read_tools(
-                asked.columns.get("input.tools"), row.place, "input.tools", nulls_are_absent=row.nulls_are_absent
+                request.columns.get("input.tools"), row.place, "input.tools", nulls_are_absent=row.nulls_are_absent
             ),
-            read_boolean(asked, "input.parallel_tool_calls"),
+            read_boolean(request, "input.parallel_tool_calls"),
             rejected=worse,
         )
 
@@ -65,10 +67,10 @@ class OpenAIPreference(Format):
         }
 
     def _input(self, row: RawRow) -> RawRow:
-        """The keys of ``input``, each called as errors call it: ``input.messages``."""
+        """The keys of ``input`` as columns named ``input.messages``, ``input.tools``, …, as errors name them."""
         value = row.columns.get("input")
         if isinstance(value, str):
-            value = parse(value, row.place, "input")
+            value = parse_json(value, row.place, "input")
         if not isinstance(value, Mapping):
             what = "missing" if value is None else f"must be an object with messages, this is a {type(value).__name__}"
             raise DataError(what, place=row.place, field="input")

@@ -1,4 +1,4 @@
-"""Two answers to one prompt: what the formats of preferences have in common."""
+"""Two answers to one prompt: what all formats of preferences share."""
 
 from __future__ import annotations
 
@@ -13,30 +13,34 @@ from ftkit.task import Message
 __all__ = ["Part", "learn_answers_only", "read_pair"]
 
 Part = tuple[str, list[Any]]
-"""A list of messages as read, and the field that it stands in."""
+"""The field of a list of messages, and the list."""
 
 
 def read_pair(row: RawRow, prompt: Part, chosen: Part, rejected: Part) -> tuple[list[Message], Message]:
-    """The conversation with the better answer, and the worse answer.
+    """Make a conversation with the better answer, and the worse answer.
 
-    Turns that stand in both lists before the answers belong to the prompt: they give both answers the same start, so
-    they say nothing about which is better. Of a preference only the answers are learned, so earlier assistant turns get
-    ``weight`` 0.
+    Turns that are in both lists before the answers belong to the prompt. Only the answers of a preference are learned,
+    so earlier assistant turns get ``weight`` 0.
 
     Args:
-        row: whose lists they are.
-        prompt: what is asked; empty when the other two hold whole conversations.
-        chosen: the better answer, last.
-        rejected: the worse one, last.
+        row: the row.
+        prompt: what is asked; empty if the other two hold whole conversations.
+        chosen: turns that end with the better answer.
+        rejected: turns that end with the worse answer.
+
+    Returns:
+        The messages with the better answer as the last one, and the worse answer.
 
     Raises:
-        DataError: a list breaks OpenAI's chat shape, does not end with the assistant's turn, or the two differ before
+        DataError: a list breaks OpenAI's form, does not end with the assistant's turn, or the two differ before
             their last turns.
     """
     better, worse = _turns(row, [prompt, chosen]), _turns(row, [prompt, rejected])
-    apart = next((at for at, pair in enumerate(zip(better, worse, strict=False)) if pair[0] != pair[1]), None)
-    if len(better) != len(worse) or (apart is not None and apart < len(better) - 1):
-        at = min(apart if apart is not None else len(better), len(better) - 1, len(worse) - 1)
+    first_difference = next(
+        (at for at, pair in enumerate(zip(better, worse, strict=False)) if pair[0] != pair[1]), None
+    )
+    if len(better) != len(worse) or (first_difference is not None and first_difference < len(better) - 1):
+        at = min(first_difference if first_difference is not None else len(better), len(better) - 1, len(worse) - 1)
         raise DataError(
             f"differs from {_field([prompt, chosen], at)}, but {chosen[0]} and {rejected[0]} may differ in one message "
             f"only, the last ({chosen[0]} has {len(chosen[1])}, {rejected[0]} has {len(rejected[1])})",
@@ -48,7 +52,12 @@ def read_pair(row: RawRow, prompt: Part, chosen: Part, rejected: Part) -> tuple[
 
 
 def learn_answers_only(prompt: Sequence[Message], place: Place, field: Callable[[int], str]) -> None:
-    """Give the assistant's turns of a preference's prompt ``weight`` 0; ``field`` says where each one stands.
+    """Give the assistant's turns in the prompt of a preference ``weight`` 0.
+
+    Args:
+        prompt: the messages, which are changed.
+        place: of the row.
+        field: returns the field of the message at a position.
 
     Raises:
         DataError: one has weight 1, which a preference cannot honour.
@@ -90,7 +99,7 @@ def _turns(row: RawRow, parts: Sequence[Part]) -> list[Message]:
 
 
 def _field(parts: Sequence[Part], at: int) -> str:
-    """Where message ``at`` of the conversation stands."""
+    """The field of message ``at`` of the conversation."""
     for field, given in parts:
         if at < len(given):
             return f"{field}[{at}]"

@@ -11,7 +11,7 @@ from typing_extensions import override
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_list
 from ftkit.data.formats.messages import read_messages, read_tools
 from ftkit.data.row import Row
-from ftkit.data.strict_json import parse
+from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
@@ -30,8 +30,10 @@ _ROLES = {
 
 
 class ShareGPT(Format):
-    """``function_call`` turns hold ``{"name": …, "arguments": …}`` as JSON (or a list of such); ``observation`` and
-    ``tool`` turns answer the calls in their order. ``system`` and ``tools`` may stand beside the conversation.
+    """Turns with ``from`` and ``value``.
+
+    ``function_call`` turns hold ``{"name": …, "arguments": …}`` as JSON, or a list of such objects. ``observation`` and
+    ``tool`` turns answer the calls in their order. ``system`` and ``tools`` may be columns beside the conversation.
     """
 
     name = "sharegpt"
@@ -48,12 +50,14 @@ class ShareGPT(Format):
         columns, place = row.columns, row.place
         turns = read_list(row, "conversations")
         messages = [self._message(turn, place, f"conversations[{number}]") for number, turn in enumerate(turns)]
-        beside = columns.get("system")
-        if beside:
+        system = columns.get("system")
+        if system:
             if messages and messages[0].get("role") == "system":
                 raise DataError("the conversation begins with a system turn of its own", place=place, field="system")
-            messages.insert(0, {"role": "system", "content": beside})
-        tools = read_tools(_wrapped(columns.get("tools"), place), place, "tools", nulls_are_absent=row.nulls_are_absent)
+            messages.insert(0, {"role": "system", "content": system})
+        tools = read_tools(
+            _wrap_functions(columns.get("tools"), place), place, "tools", nulls_are_absent=row.nulls_are_absent
+        )
         checked = read_messages(messages, place, "conversations")
         return Conversation(checked, tools)
 
@@ -83,13 +87,13 @@ class ShareGPT(Format):
         return message
 
     def _calls(self, value: Any, place: Place, field: str) -> list[dict[str, Any]]:
-        calls = parse(value, place, field) if isinstance(value, str) else value
-        made = []
+        calls = parse_json(value, place, field) if isinstance(value, str) else value
+        tool_calls = []
         for call in calls if isinstance(calls, list) else [calls]:
             if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
                 raise DataError('must be {"name": …, "arguments": …} as JSON', place=place, field=field)
-            made.append({"function": {"name": call["name"], "arguments": call.get("arguments", {})}})
-        return made
+            tool_calls.append({"function": {"name": call["name"], "arguments": call.get("arguments", {})}})
+        return tool_calls
 
 
 def _turn(row: Row, number: int, message: Message) -> dict[str, Any]:
@@ -103,15 +107,15 @@ def _turn(row: Row, number: int, message: Message) -> dict[str, Any]:
     turn: dict[str, Any] = {"from": role, "value": content}
     if calls is not None:
         functions = [call["function"] for call in calls]
-        pairs = [{"name": one["name"], "arguments": parse(one["arguments"], row.place)} for one in functions]
+        pairs = [{"name": one["name"], "arguments": parse_json(one["arguments"], row.place)} for one in functions]
         turn = {"from": "function_call", "value": json.dumps(pairs, ensure_ascii=False)}
     return {**turn, "weight": message["weight"]} if "weight" in message else turn
 
 
-def _wrapped(tools: Any, place: Place) -> Any:
+def _wrap_functions(tools: Any, place: Place) -> Any:
     """LLaMA-Factory lists bare functions, as a JSON text; OpenAI wraps each one."""
     if isinstance(tools, str):
-        tools = parse(tools, place, "tools") if tools.strip() else None
+        tools = parse_json(tools, place, "tools") if tools.strip() else None
     if not isinstance(tools, list):
         return tools
     return [

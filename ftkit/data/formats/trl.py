@@ -14,7 +14,7 @@ from ftkit.data.formats.base import Conversation, Format, RawRow, read_list, rea
 from ftkit.data.formats.messages import read_messages, read_tools
 from ftkit.data.formats.openai import OpenAI, without_weight
 from ftkit.data.row import Row
-from ftkit.data.strict_json import parse
+from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError
 from ftkit.task import Message
 
@@ -112,7 +112,7 @@ def trl_message(row: Row, number: int, message: Message) -> dict[str, Any]:
 
 def _tool_call(call: dict[str, Any], row: Row, field: str) -> dict[str, Any]:
     field = f"{field}.function.arguments"
-    arguments = parse(call["function"]["arguments"], row.place, field)
+    arguments = parse_json(call["function"]["arguments"], row.place, field)
     if not isinstance(arguments, dict):
         raise DataError("must be a JSON object for TRL's chat templates", place=row.place, field=field)
     return {**call, "function": {**call["function"], "arguments": arguments}}

@@ -1,4 +1,4 @@
-"""``prompt``, ``chosen``, ``rejected``: TRL's form of preferences, of texts or of messages."""
+"""``prompt``, ``chosen``, ``rejected``: TRL's form of preferences, as texts or as messages."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ __all__ = ["TRLPreference"]
 
 
 class TRLPreference(Format):
-    """A text is one turn. Without ``prompt``, ``chosen`` and ``rejected`` are whole conversations that differ in their
-    last turns; beside a text they may be, too, and the text is then one of their user turns.
+    """A text is one turn.
+
+    Without ``prompt``, ``chosen`` and ``rejected`` are whole conversations that differ in their last turns. They may
+    also be whole conversations beside a text, which is then one of their user turns.
 
     Source: https://huggingface.co/docs/trl/dataset_formats.
     """
@@ -40,9 +42,9 @@ class TRLPreference(Format):
         columns, place = row.columns, row.place
         given = columns.get("prompt")
         chosen, rejected = _answer(row, "chosen"), _answer(row, "rejected")
-        if isinstance(given, str) and _is_whole(chosen) and _is_whole(rejected):
+        if isinstance(given, str) and _is_conversation(chosen) and _is_conversation(rejected):
             messages, worse = read_pair(row, ("prompt", []), chosen, rejected)
-            _check_asked(given, messages, row)
+            _check_prompt(given, messages, row)
         else:
             messages, worse = read_pair(row, ("prompt", _prompt(row)), chosen, rejected)
         return Conversation(
@@ -72,7 +74,7 @@ def _prompt(row: RawRow) -> list[Any]:
     if isinstance(given, str):
         return [{"role": "user", "content": given}]
     if not isinstance(given, list):
-        raise DataError(_kinds(given), place=row.place, field="prompt")
+        raise DataError(_wrong_type(given), place=row.place, field="prompt")
     if not given:
         raise DataError("empty; it must hold what is asked", place=row.place, field="prompt")
     return given
@@ -85,10 +87,10 @@ def _answer(row: RawRow, column: str) -> Part:
     if isinstance(given, list):
         return column, given
     if not isinstance(given, str):
-        raise DataError(_kinds(given), place=row.place, field=column)
+        raise DataError(_wrong_type(given), place=row.place, field=column)
     if row.columns.get("prompt") is None:
         raise DataError(
-            "a text, and there is no prompt, so where the answer begins cannot be told. Give the prompt a column of "
+            "a text, and there is no prompt, so the beginning of the answer is unknown. Give the prompt a column of "
             "its own, or write lists of messages",
             place=row.place,
             field=column,
@@ -98,15 +100,14 @@ def _answer(row: RawRow, column: str) -> Part:
     return column, [{"role": "assistant", "content": given}]
 
 
-def _is_whole(part: Part) -> bool:
-    """Whether the list begins before the assistant's first turn."""
+def _is_conversation(part: Part) -> bool:
+    """Whether the list is a whole conversation, which begins before the assistant's first turn."""
     first = part[1][0] if part[1] else None
     return isinstance(first, Mapping) and first.get("role") in ("system", "developer", "user")
 
 
-def _check_asked(text: str, messages: list[Message], row: RawRow) -> None:
-    asked = [text_content(message) for message in messages if message["role"] == "user"]
-    if text not in asked:
+def _check_prompt(text: str, messages: list[Message], row: RawRow) -> None:
+    if text not in [text_content(message) for message in messages if message["role"] == "user"]:
         raise DataError(
             "no user turn of the conversations in chosen and rejected, which begin with a user's turn of their own",
             place=row.place,
@@ -114,5 +115,5 @@ def _check_asked(text: str, messages: list[Message], row: RawRow) -> None:
         )
 
 
-def _kinds(value: Any) -> str:
+def _wrong_type(value: Any) -> str:
     return f"must be a text or a list of messages, this is a {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""Several files read as one sequence of rows."""
+"""Several files as one sequence of rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Corpus", "CorpusReader"]
 
 
 class Corpus:
-    """The rows of ``sources``, one file after the other, numbered from 0."""
+    """The rows of several files, one file after the other, numbered from 0."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self.sources = tuple(sources)
@@ -25,39 +25,73 @@ class Corpus:
         return self.bounds[-1]
 
     def locate(self, row: int) -> tuple[int, int]:
-        """Number of the source that holds ``row``, and the row's number in it."""
+        """Find the file of a row.
+
+        Args:
+            row: number of the row in the corpus.
+
+        Returns:
+            Number of the file, and number of the row in it.
+        """
         source = bisect_right(self.bounds, row) - 1
         return source, row - self.bounds[source]
 
     def place(self, row: int) -> Place:
+        """Return where a row is.
+
+        Args:
+            row: number of the row in the corpus.
+
+        Returns:
+            File and line.
+        """
         source, inside = self.locate(row)
         return self.sources[source].place(inside)
 
-    def open(self, *, sweep: bool) -> CorpusReader:
-        """A reader over all files; ``sweep`` says that rows will be asked for in ascending order."""
-        return CorpusReader(self, sweep)
+    def open(self, *, sequential: bool) -> CorpusReader:
+        """Return a reader of all files.
+
+        Args:
+            sequential: whether rows will be read in ascending order.
+
+        Returns:
+            The reader, to be closed.
+        """
+        return CorpusReader(self, sequential)
 
 
 class CorpusReader:
-    """Reads rows of a corpus; opens a file when its first row is asked for."""
+    """Reads rows of a corpus, and opens each file when its first row is read."""
 
-    def __init__(self, corpus: Corpus, sweep: bool) -> None:
+    def __init__(self, corpus: Corpus, sequential: bool) -> None:
         self._corpus = corpus
-        self._sweep = sweep
+        self._sequential = sequential
         self._readers: dict[int, Reader] = {}
 
     def read(self, row: int) -> tuple[Source, Place, dict[str, Any]]:
+        """Read one row.
+
+        Args:
+            row: number of the row in the corpus.
+
+        Returns:
+            The row's file, its place, and its columns.
+
+        Raises:
+            DataError: the row cannot be read, or the file has changed.
+        """
         number, inside = self._corpus.locate(row)
         source = self._corpus.sources[number]
         reader = self._readers.get(number)
         if reader is None:
-            if self._sweep:
+            if self._sequential:
                 self.close()
-            reader = self._readers[number] = source.open(sweep=self._sweep)
+            reader = self._readers[number] = source.open(sequential=self._sequential)
         place = source.place(inside)
         return source, place, reader.read(inside, place)
 
     def close(self) -> None:
+        """Close the open files."""
         for reader in self._readers.values():
             reader.close()
         self._readers.clear()

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ftkit.data.sources.base import SWEEP_BUFFER, Source
-from ftkit.data.sources.text import SpanReader, begin, too_long
-from ftkit.data.strict_json import decode
+from typing_extensions import override
+
+from ftkit.data.sources.base import SEQUENTIAL_BUFFER, Source
+from ftkit.data.sources.text import SpanReader, row_too_long, skip_byte_order_mark
+from ftkit.data.strict_json import decode_utf8
 from ftkit.errors import DataError, Place
 
 __all__ = ["Csv"]
@@ -30,12 +32,12 @@ class Csv(Source):
         csv.field_size_limit(max(csv.field_size_limit(), max_line_bytes))
         self._starts = array("q")
         self._lines = array("q")
-        with self.path.open("rb", buffering=SWEEP_BUFFER) as file:
+        with self.path.open("rb", buffering=SEQUENTIAL_BUFFER) as file:
             self._index(file)
         self.header = self._read_header()
 
     def _index(self, file: BinaryIO) -> None:
-        counter = _Counter(file, begin(file, self.name), self.name, self.max_line_bytes)
+        counter = _LineCounter(file, skip_byte_order_mark(file, self.name), self.name, self.max_line_bytes)
         # Only where records begin matters here, so the bytes are taken as Latin-1, which never fails; a cell that is
         # malformed is found when its row is read, with its own place.
         records = csv.reader(counter, delimiter=self.delimiter)
@@ -60,7 +62,7 @@ class Csv(Source):
         if not self._starts:
             raise DataError(f"{self.name} is empty; the first line must name the columns.")
         place = Place(self.name, self._lines[0])
-        with _Reader(self, self._starts, self._end, sweep=False) as reader:
+        with _Reader(self, self._starts, self._end, sequential=False) as reader:
             header = reader.cells(0, place)
         for number, column in enumerate(header, start=1):
             if not column.strip():
@@ -86,15 +88,17 @@ class Csv(Source):
     def __len__(self) -> int:
         return len(self._starts) - 1
 
+    @override
     def line(self, row: int) -> int:
         return self._lines[row + 1]
 
-    def _open(self, sweep: bool) -> _Reader:
-        return _Reader(self, self._starts, self._end, sweep)
+    @override
+    def _open(self, sequential: bool) -> _Reader:
+        return _Reader(self, self._starts, self._end, sequential)
 
 
-class _Counter:
-    """Gives the lines of a file to ``csv.reader`` and knows the offset and number of the next one."""
+class _LineCounter:
+    """Yields the lines of a file to ``csv.reader``, and knows the offset and the number of the next one."""
 
     def __init__(self, file: BinaryIO, position: int, name: str, limit: int) -> None:
         self._file = file
@@ -120,30 +124,42 @@ class _Counter:
         start, number = self._record
         if self.position - start > self._limit + 2:
             hint = " Is a quotation mark left open?"
-            raise too_long(Place(self._name, number), self.position - start, self._limit, hint)
+            raise row_too_long(Place(self._name, number), self.position - start, self._limit, hint)
         return line.decode("latin-1")
 
 
 class _Reader(SpanReader):
     """Reads records of a CSV file."""
 
-    def __init__(self, source: Csv, starts: array[int], end: int, sweep: bool) -> None:
-        super().__init__(str(source.path), starts, end, sweep)
+    def __init__(self, source: Csv, starts: array[int], end: int, sequential: bool) -> None:
+        super().__init__(str(source.path), starts, end, sequential)
         self._source = source
 
     def cells(self, record: int, place: Place) -> list[str]:
-        """The cells of record ``record``; 0 is the header."""
-        text = decode(self.span(record), place, self._starts[record])
+        """Read the cells of a record.
+
+        Args:
+            record: number of the record; 0 is the header.
+            place: of the record, for errors.
+
+        Returns:
+            The cells.
+
+        Raises:
+            DataError: the record is malformed.
+        """
+        text = decode_utf8(self.span(record), place, self._starts[record])
         try:
             return next(csv.reader(io.StringIO(text, newline=""), delimiter=self._source.delimiter, strict=True))
         except csv.Error as error:
-            trouble = {
+            problem = {
                 "unexpected end of data": "a quotation mark is opened and never closed",
             }.get(
                 str(error), f"a quoted cell goes on after its closing quotation mark ({error}); double the marks inside"
             )
-            raise DataError(trouble, place=place) from None
+            raise DataError(problem, place=place) from None
 
+    @override
     def read(self, row: int, place: Place) -> dict[str, Any]:
         source = self._source
         cells = self.cells(row + 1, place)

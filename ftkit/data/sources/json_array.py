@@ -1,4 +1,4 @@
-"""One JSON array of objects, as Alpaca and ShareGPT files come: indexed without being parsed as a whole."""
+"""One JSON array of objects, as Alpaca and ShareGPT files are published: indexed without parsing it as a whole."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from array import array
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from ftkit.data.sources.base import Source
-from ftkit.data.sources.text import SpanReader, begin, too_long
-from ftkit.data.strict_json import parse_object
+from ftkit.data.sources.text import SpanReader, row_too_long, skip_byte_order_mark
+from ftkit.data.strict_json import parse_json_object
 from ftkit.errors import DataError, Place
 
 __all__ = ["JsonArray", "is_array"]
@@ -20,9 +22,20 @@ _SPACE = re.compile(rb"[ \t\r\n]*")
 
 
 def is_array(path: Path, name: str) -> bool:
-    """Whether the first character of the file opens an array."""
+    """Whether the first character of a file opens an array.
+
+    Args:
+        path: the file.
+        name: what errors call it.
+
+    Returns:
+        Whether it does.
+
+    Raises:
+        DataError: the file is not UTF-8 text.
+    """
     with path.open("rb") as file:
-        begin(file, name)
+        skip_byte_order_mark(file, name)
         while block := file.read(4096):
             if text := block.lstrip():
                 return text.startswith(b"[")
@@ -38,7 +51,7 @@ class JsonArray(Source):
         self._ends = array("q")
         self._lines = array("q")
         with self.path.open("rb") as file:
-            start = begin(file, self.name)
+            start = skip_byte_order_mark(file, self.name)
             # re reads a memory map in place: the file is never in memory as a whole.
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
                 self._index(text, start)
@@ -82,7 +95,7 @@ class JsonArray(Source):
         self._ends.append(position)
         size = position - self._starts[-1]
         if size > self.max_line_bytes:
-            raise too_long(self._last(), size, self.max_line_bytes)
+            raise row_too_long(self._last(), size, self.max_line_bytes)
 
     def _last(self) -> Place:
         return Place(self.name, self._lines[-1] if self._lines else 1)
@@ -90,19 +103,22 @@ class JsonArray(Source):
     def __len__(self) -> int:
         return len(self._ends)
 
+    @override
     def line(self, row: int) -> int:
         return self._lines[row]
 
-    def _open(self, sweep: bool) -> _Reader:
-        return _Reader(self, self._starts, self._ends, sweep)
+    @override
+    def _open(self, sequential: bool) -> _Reader:
+        return _Reader(self, self._starts, self._ends, sequential)
 
 
 class _Reader(SpanReader):
-    def __init__(self, source: JsonArray, starts: array[int], ends: array[int], sweep: bool) -> None:
-        super().__init__(str(source.path), starts, source.stamp[0], sweep)
+    def __init__(self, source: JsonArray, starts: array[int], ends: array[int], sequential: bool) -> None:
+        super().__init__(str(source.path), starts, source.stamp[0], sequential)
         self._ends = ends
 
+    @override
     def read(self, row: int, place: Place) -> dict[str, Any]:
         start = self._starts[row]
         raw = self.span(row)[: self._ends[row] - start]
-        return parse_object(raw, place, start)
+        return parse_json_object(raw, place, start)

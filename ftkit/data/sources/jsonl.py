@@ -7,36 +7,42 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ftkit.data.sources.base import SWEEP_BUFFER, Source
-from ftkit.data.sources.text import SpanReader, begin, too_long
-from ftkit.data.strict_json import parse_object
+from typing_extensions import override
+
+from ftkit.data.sources.base import SEQUENTIAL_BUFFER, Source
+from ftkit.data.sources.json_array import JsonArray, is_array
+from ftkit.data.sources.text import SpanReader, row_too_long, skip_byte_order_mark
+from ftkit.data.strict_json import parse_json_object
 from ftkit.errors import Place
 
 __all__ = ["JsonLines"]
 
 
 class JsonLines(Source):
-    """A file with one JSON object a line. Empty lines are skipped; a byte-order mark and CRLF are accepted."""
+    """A file with one JSON object a line, or one JSON array.
+
+    Empty lines are skipped; a byte-order mark and CRLF are accepted.
+    """
 
     def __init__(self, path: Path, name: str, *, max_line_bytes: int, nulls_are_absent: bool = False) -> None:
         super().__init__(path, name, max_line_bytes=max_line_bytes, nulls_are_absent=nulls_are_absent)
         self._starts = array("q")
         # One entry for each blank line: how many rows stand above it. Few files have any.
         self._blanks = array("q")
-        with self.path.open("rb", buffering=SWEEP_BUFFER) as file:
+        with self.path.open("rb", buffering=SEQUENTIAL_BUFFER) as file:
             self._index(file)
 
     def _index(self, file: BinaryIO) -> None:
-        position = begin(file, self.name)
+        position = skip_byte_order_mark(file, self.name)
         limit = self.max_line_bytes
         while line := file.readline(limit + 2):
             if len(line) > limit and len(line.rstrip(b"\r\n")) > limit:
                 size = len(line)
                 while line and not line.endswith(b"\n"):
-                    line = file.readline(SWEEP_BUFFER)
+                    line = file.readline(SEQUENTIAL_BUFFER)
                     size += len(line)
                 size -= len(line) - len(line.rstrip(b"\r\n"))
-                raise too_long(Place(self.name, self.line(len(self._starts))), size, limit)
+                raise row_too_long(Place(self.name, self.line(len(self._starts))), size, limit)
             if line.isspace():
                 self._blanks.append(len(self._starts))
             else:
@@ -47,13 +53,22 @@ class JsonLines(Source):
     def __len__(self) -> int:
         return len(self._starts)
 
+    @override
+    @classmethod
+    def open_file(cls, path: Path, name: str, *, max_line_bytes: int, nulls_are_absent: bool) -> Source:
+        kind: type[Source] = JsonArray if is_array(path, name) else cls
+        return kind(path, name, max_line_bytes=max_line_bytes, nulls_are_absent=nulls_are_absent)
+
+    @override
     def line(self, row: int) -> int:
         return row + 1 + bisect_right(self._blanks, row)
 
-    def _open(self, sweep: bool) -> _Reader:
-        return _Reader(str(self.path), self._starts, self._end, sweep)
+    @override
+    def _open(self, sequential: bool) -> _Reader:
+        return _Reader(str(self.path), self._starts, self._end, sequential)
 
 
 class _Reader(SpanReader):
+    @override
     def read(self, row: int, place: Place) -> dict[str, Any]:
-        return parse_object(self.span(row), place, self._starts[row])
+        return parse_json_object(self.span(row), place, self._starts[row])

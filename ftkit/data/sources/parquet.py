@@ -8,17 +8,19 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from ftkit.data.json_values import plain
+from typing_extensions import override
+
 from ftkit.data.sources.base import Reader, Source
 from ftkit.errors import DataError, Place
 from ftkit.extras import require
+from ftkit.schema.json_values import to_exact_json
 
 __all__ = ["Parquet"]
 
 _CACHE_BYTES = 128 * 1024 * 1024
-"""Of row groups kept for rows that are read in any order; at least one is kept."""
+"""Size of the row groups that are cached when rows are read in any order; at least one is cached."""
 _SLICE = 1024
-"""Rows turned into Python values at once in a sweep."""
+"""Rows that are converted to Python values at once when rows are read in the file's order."""
 
 
 class Parquet(Source):
@@ -37,26 +39,35 @@ class Parquet(Source):
     def __len__(self) -> int:
         return self.bounds[-1]
 
+    @override
+    @classmethod
+    def open_file(cls, path: Path, name: str, *, max_line_bytes: int, nulls_are_absent: bool) -> Source:
+        # Arrow writes null for every key that another row has.
+        return cls(path, name, max_line_bytes=max_line_bytes, nulls_are_absent=True)
+
+    @override
     def line(self, row: int) -> int:
         return row + 1
 
-    def _open(self, sweep: bool) -> _Reader:
-        return _Reader(self, sweep)
+    @override
+    def _open(self, sequential: bool) -> _Reader:
+        return _Reader(self, sequential)
 
 
 def _pyarrow(name: str) -> Any:
-    return require("pyarrow.parquet", extra="parquet", needed_for=f"Reading {name}")
+    return require("pyarrow.parquet", extra="parquet", needed_for=f"RowReader {name}")
 
 
 class _Reader(Reader):
-    def __init__(self, source: Parquet, sweep: bool) -> None:
+    def __init__(self, source: Parquet, sequential: bool) -> None:
         self._source = source
         self._file = _pyarrow(source.name).ParquetFile(source.path)
         self._groups: OrderedDict[int, Any] = OrderedDict()
-        self._step = _SLICE if sweep else 1
+        self._step = _SLICE if sequential else 1
         self._slice: list[dict[str, Any]] = []
         self._slice_start = 0
 
+    @override
     def read(self, row: int, place: Place) -> dict[str, Any]:
         at = row - self._slice_start
         if not 0 <= at < len(self._slice):
@@ -67,7 +78,7 @@ class _Reader(Reader):
             except (OSError, ValueError) as error:
                 raise DataError(f"cannot be read: {error}", place=place) from error
             self._slice_start, at = row, 0
-        return {name: plain(value, place, name) for name, value in self._slice[at].items()}
+        return {name: to_exact_json(value, place, name) for name, value in self._slice[at].items()}
 
     def _group(self, number: int) -> Any:
         if number in self._groups:
@@ -78,6 +89,7 @@ class _Reader(Reader):
         table = self._groups[number] = self._file.read_row_group(number)
         return table
 
+    @override
     def close(self) -> None:
         self._groups.clear()
         self._file.close()

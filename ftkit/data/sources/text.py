@@ -1,4 +1,4 @@
-"""What the text formats share: the first bytes of a file, and rows that lie at byte offsets."""
+"""What text files share: their first bytes, and rows at byte offsets."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import codecs
 from array import array
 from typing import BinaryIO
 
-from ftkit.data.sources.base import SEEK_BUFFER, SWEEP_BUFFER, Reader
+from typing_extensions import override
+
+from ftkit.data.sources.base import RANDOM_ACCESS_BUFFER, SEQUENTIAL_BUFFER, Reader
 from ftkit.errors import DataError, Place
 
-__all__ = ["SpanReader", "begin", "too_long"]
+__all__ = ["SpanReader", "row_too_long", "skip_byte_order_mark"]
 
 _NOT_TEXT = {
     codecs.BOM_UTF16_LE: "is UTF-16; save it as UTF-8",
@@ -21,23 +23,40 @@ _NOT_TEXT = {
 }
 
 
-def begin(file: BinaryIO, name: str) -> int:
-    """Move ``file`` to the first byte of its text, after a byte-order mark if there is one; the offset of that byte.
+def skip_byte_order_mark(file: BinaryIO, name: str) -> int:
+    """Move a file to the first byte of its text, after a byte-order mark if there is one.
+
+    Args:
+        file: the file, open for reading.
+        name: what errors call it.
+
+    Returns:
+        The offset of the first byte of the text.
 
     Raises:
         DataError: the first bytes are those of a file that is not UTF-8 text.
     """
     head = file.read(4)
-    for magic, trouble in _NOT_TEXT.items():
+    for magic, problem in _NOT_TEXT.items():
         if head.startswith(magic):
-            raise DataError(f"{name} {trouble}.")
+            raise DataError(f"{name} {problem}.")
     start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
     file.seek(start)
     return start
 
 
-def too_long(place: Place, size: int, limit: int, hint: str = "") -> DataError:
-    """The error of a row of ``size`` bytes where ``limit`` are allowed."""
+def row_too_long(place: Place, size: int, limit: int, hint: str = "") -> DataError:
+    """Make the error for a row that is too long.
+
+    Args:
+        place: of the row.
+        size: of the row, in bytes.
+        limit: bytes that are allowed.
+        hint: a sentence about the likely cause.
+
+    Returns:
+        The error.
+    """
     return DataError(
         f"a row of {size:,} bytes, more than the {limit:,} allowed.{hint} If it is meant, pass max_line_bytes=.",
         place=place,
@@ -47,17 +66,26 @@ def too_long(place: Place, size: int, limit: int, hint: str = "") -> DataError:
 class SpanReader(Reader):
     """Reads the bytes between two offsets."""
 
-    def __init__(self, path: str, starts: array[int], end: int, sweep: bool) -> None:
-        # Seeking inside the buffer costs no system call, so that a sweep needs no code of its own.
-        self._file = open(path, "rb", buffering=SWEEP_BUFFER if sweep else SEEK_BUFFER)  # noqa: SIM115  closed by close()
+    def __init__(self, path: str, starts: array[int], end: int, sequential: bool) -> None:
+        # Seeking inside the buffer costs no system call, so sequential reading needs no code of its own.
+        self._file = open(path, "rb", buffering=SEQUENTIAL_BUFFER if sequential else RANDOM_ACCESS_BUFFER)  # noqa: SIM115  closed by close()
         self._starts = starts
         self._end = end
 
     def span(self, row: int) -> bytes:
+        """Read the bytes of a row.
+
+        Args:
+            row: number of the row, from 0.
+
+        Returns:
+            The bytes up to the next row, line end included.
+        """
         start = self._starts[row]
         end = self._starts[row + 1] if row + 1 < len(self._starts) else self._end
         self._file.seek(start)
         return self._file.read(end - start)
 
+    @override
     def close(self) -> None:
         self._file.close()

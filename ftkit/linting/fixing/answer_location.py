@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ftkit.data.row_reader import Options
+from ftkit.data.row_reader import ReadOptions
 
 __all__ = ["replace_answer"]
 
@@ -21,7 +21,7 @@ _COLUMNS = {
 
 
 def replace_answer(
-    columns: Mapping[str, Any], format_: str, options: Options, change: Callable[[Any], Any]
+    columns: Mapping[str, Any], format_: str, options: ReadOptions, change: Callable[[Any], Any]
 ) -> dict[str, Any] | None:
     """Copy the columns of a row with another answer.
 

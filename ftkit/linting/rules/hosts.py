@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from ftkit.catalog import HostedModel, Limits, days_until, load_catalog
 from ftkit.catalog.facts import Method
-from ftkit.data.row_reader import Kind
+from ftkit.data.row_reader import RowKind
 from ftkit.linting.context import LintContext
 from ftkit.linting.corpus import Corpus
 from ftkit.linting.finding import RuleFinding
@@ -17,7 +17,7 @@ from ftkit.linting.row_view import RowView
 from ftkit.linting.rule import CorpusRule, RowRule, Rule
 from ftkit.results.number_format import counted
 
-_METHODS: dict[Kind, Method] = {"demonstrations": "sft", "preferences": "dpo", "prompts": "rft"}
+_METHODS: dict[RowKind, Method] = {"demonstrations": "sft", "preferences": "dpo", "prompts": "rft"}
 """The training method for rows of each kind."""
 
 _CHARACTERS_PER_TOKEN = 4

@@ -1,4 +1,4 @@
-"""Rows that come from an iterable, written to a file once, so that another process can open them again."""
+"""Write the rows of an iterable to a file, so that another process can open them."""
 
 from __future__ import annotations
 
@@ -11,27 +11,39 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from ftkit.data.json_values import plain
 from ftkit.errors import ConfigError, DataError, Place
 from ftkit.files import home
+from ftkit.schema.json_values import to_exact_json
 
-__all__ = ["spool", "spool_folder"]
+__all__ = ["row_file_folder", "write_row_file"]
 
 
-def spool_folder() -> Path:
-    """``datasets`` in ftkit's home, readable by its owner only."""
+def row_file_folder() -> Path:
+    """Return ``datasets`` in ftkit's home folder, readable by its owner only.
+
+    Returns:
+        The folder, which exists.
+    """
     folder = home() / "datasets"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
 
-def spool(rows: Iterable[Any], name: str) -> Path:
-    """Write ``rows`` as JSON Lines under a name made of their SHA-256: the same rows are kept once.
+def write_row_file(rows: Iterable[Any], name: str) -> Path:
+    """Write rows as JSON Lines under a name made of their SHA-256, so that the same rows are stored once.
 
-    The rows are taken one by one, so that a generator may yield more than fits in memory.
+    The rows are read one by one, so a generator may yield more than fits in memory.
+
+    Args:
+        rows: mappings from column to value.
+        name: what errors call the file.
+
+    Returns:
+        Path of the file.
 
     Raises:
-        DataError: a row is not a mapping, or holds what JSON cannot; the place counts rows from 1.
+        DataError: a row is not a mapping, or holds a value that JSON cannot; the place counts rows from 1.
+        ConfigError: ``rows`` is one mapping, a text or a path.
     """
     if isinstance(rows, Mapping):
         raise ConfigError(
@@ -40,22 +52,22 @@ def spool(rows: Iterable[Any], name: str) -> Path:
         )
     if isinstance(rows, str | bytes | os.PathLike):
         raise ConfigError("from_rows takes rows; for a file use Dataset.load(path)")
-    folder = spool_folder()
-    handle, aside = tempfile.mkstemp(dir=folder, suffix=".part")
+    folder = row_file_folder()
+    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             digest = _write(file, rows, name)
             file.flush()
             os.fsync(file.fileno())
         target = folder / f"{digest}.jsonl"
-        # The same rows again: the file stays, for a dataset or a run that was made of it would find it changed.
-        if target.exists() and target.stat().st_size == Path(aside).stat().st_size:
-            os.unlink(aside)
+        # Keep the file of the same rows: a dataset or a run that uses it would find it changed.
+        if target.exists() and target.stat().st_size == Path(temporary).stat().st_size:
+            os.unlink(temporary)
         else:
-            os.replace(aside, target)
+            os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(aside)
+            os.unlink(temporary)
         raise
     return target
 
@@ -70,7 +82,7 @@ def _write(file: IO[bytes], rows: Iterable[Any], name: str) -> str:
                 "(for a DataFrame: df.to_dict('records'))",
                 place=place,
             )
-        values = {_column(key, place): plain(value, place, str(key)) for key, value in row.items()}
+        values = {_column(key, place): to_exact_json(value, place, str(key)) for key, value in row.items()}
         line = json.dumps(values, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         digest.update(line)
         file.write(line)
@@ -79,5 +91,5 @@ def _write(file: IO[bytes], rows: Iterable[Any], name: str) -> str:
 
 def _column(key: object, place: Place) -> str:
     if not isinstance(key, str):
-        raise DataError(f"the column {key!r} is not called by a text", place=place)
-    return plain(key, place, "a column's name")  # type: ignore[no-any-return]
+        raise DataError(f"the name of the column {key!r} is not a text", place=place)
+    return to_exact_json(key, place, "a column's name")  # type: ignore[no-any-return]
