@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ftkit.data.row_reader import RowKind, ReadOptions
+from ftkit.data.row_reader import ReadOptions, RowKind
 from ftkit.recipe import Recipe
 from ftkit.task import Task
 
