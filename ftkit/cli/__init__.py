@@ -1,7 +1,7 @@
-"""The command line: the words of the Python interface, for files. One module a command or family of commands.
+"""The command line. Each command, or group of commands, has a module; options that commands share are in ``*_options``.
 
-Modules import nothing heavy at the top, so that ``--help`` answers at once: what a command needs, it imports when it
-runs. Results go to standard output, everything else to standard error.
+Modules import nothing heavy at the top, so that ``--help`` is fast: a command imports what it needs when it runs.
+Results go to standard output, everything else to standard error.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run ``ftkit`` with the arguments of this process and end it.
+    """Run ``ftkit`` with the arguments of this process, and exit.
 
-    The exit status is 0; 1 when the work failed or the answer is no; 2 for wrong usage, a task or a recipe that makes
-    no sense; 130 after Ctrl-C.
+    The exit status is 0 for success, 1 if the work failed or a check did not pass, 2 for wrong usage or an invalid task
+    or recipe, and 130 after Ctrl-C.
     """
     from ftkit.cli.app import app
 

@@ -1,4 +1,4 @@
-"""``python -m ftkit.cli``: the same as ``ftkit``, where the script is not on the path."""
+"""``python -m ftkit.cli``: the same as ``ftkit``, if the script is not on the path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All commands, under one name."""
+"""The application with all commands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ftkit import __version__
 from ftkit.cli.catalog import catalog
 from ftkit.cli.compare import compare
 from ftkit.cli.data import data
-from ftkit.cli.error_handling import Guarded
+from ftkit.cli.error_handling import ErrorHandlingGroup
 from ftkit.cli.evaluate import evaluate
 from ftkit.cli.export import export
 from ftkit.cli.freeze import freeze
@@ -29,17 +29,17 @@ from ftkit.cli.train import train
 __all__ = ["app"]
 
 app = typer.Typer(
-    cls=Guarded,
+    cls=ErrorHandlingGroup,
     no_args_is_help=True,
-    # Help drawn by rich takes three times as long to appear.
+    # Help formatted by rich takes three times as long.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"ftkit {__version__}")
         raise typer.Exit
 
@@ -50,7 +50,7 @@ def _ftkit(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Fine-tune a language model: say once what it must do, train it anywhere, measure it the same way everywhere."""
+    """Fine-tune language models: declare a task once, train on any backend, and evaluate the same way everywhere."""
 
 
 app.command()(task)

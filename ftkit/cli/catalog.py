@@ -1,4 +1,4 @@
-"""``ftkit catalog``: what is known of providers, with dates and sources."""
+"""``ftkit catalog``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ftkit.cli.console import aligned, json_text, note
+from ftkit.cli.console import json_text, note, table_lines
 
 if TYPE_CHECKING:
     from ftkit.catalog import Catalog, Deadline, HostedModel
@@ -15,22 +15,23 @@ __all__ = ["catalog"]
 
 
 def catalog(
-    provider: Annotated[str, typer.Argument(help="One provider, e.g. openai. All when absent.")] = "",
-    model: Annotated[str, typer.Argument(help="One model: every fact with its source.")] = "",
+    provider: Annotated[str, typer.Argument(help="Provider, e.g. openai. Default: all.")] = "",
+    model: Annotated[str, typer.Argument(help="Model: print every fact with its source.")] = "",
     *,
-    gpus: Annotated[bool, typer.Option("--gpus", help="GPUs with their memory and hourly price.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    gpus: Annotated[bool, typer.Option("--gpus", help="List GPUs with memory and hourly price.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Models of other places: tuning, prices and deadlines.
+    """List hosted models with methods, prices and shutdown dates.
 
-    Every fact has a source and the day it was read. Your own rows in catalog.toml, in ftkit's home, go before these.
+    Every fact has a source and the date on which it was read. Rows of catalog.toml in ftkit's home folder take
+    precedence.
     """
     from ftkit.catalog import STALE_AFTER_DAYS, load_catalog
     from ftkit.errors import ConfigError
 
     known = load_catalog()
     if provider and provider not in known.providers():
-        raise ConfigError(f"the catalogue has no provider {provider!r}; it has {', '.join(known.providers())}")
+        raise ConfigError(f"the catalogue has no provider {provider!r}; known: {', '.join(known.providers())}")
     if json:
         typer.echo(json_text(known.model_dump(mode="json", by_alias=True)))
         return
@@ -39,24 +40,24 @@ def catalog(
             (gpu.id, gpu.name, f"{gpu.memory_gib:g} GiB", f"${gpu.per_hour:.2f}/h", f"{gpu.as_of}")
             for gpu in known.gpus
         ]
-        lines = aligned([("GPU", "NAME", "MEMORY", "PRICE", "AS OF"), *rows])
+        lines = table_lines(("GPU", "NAME", "MEMORY", "PRICE", "AS OF"), rows)
     elif model:
-        lines = _one(known, provider, model)
+        lines = _model_facts(known, provider, model)
     else:
         listed = [row for row in known.model_rows if row.provider == provider or not provider]
-        lines = aligned([_HEADER, *(_cells(known, row) for row in listed)])
+        lines = table_lines(_COLUMNS, [_cells(known, row) for row in listed])
     for line in lines:
         typer.echo(line)
     old = known.stale()
     if old:
         note(
-            f"{len(old)} of {len(known.facts())} facts were read more than {STALE_AFTER_DAYS} days ago; check prices "
-            "at their source before relying on them"
+            f"{len(old)} of {len(known.facts())} facts are older than {STALE_AFTER_DAYS} days; check prices "
+            "at their source"
         )
 
 
-_APART = {"source", "as_of", "trust", "provider", "note"}
-_HEADER = ("MODEL", "TUNES", "TRAIN $/1M", "TUNED IN/OUT $/1M", "TRAINING CLOSES", "STOPS ANSWERING")
+_SEPARATE_FIELDS = {"source", "as_of", "trust", "provider", "note"}
+_COLUMNS = ("MODEL", "TUNES", "TRAIN $/1M", "TUNED IN/OUT $/1M", "TRAINING ENDS", "SHUTDOWN")
 
 
 def _cells(known: Catalog, row: HostedModel) -> tuple[str, ...]:
@@ -88,14 +89,14 @@ def _day(deadline: Deadline | None) -> str:
     return f"{deadline.on} " + (f"({left} days)" if left >= 0 else "(passed)")
 
 
-def _one(known: Catalog, provider: str, name: str) -> list[str]:
-    """Every fact about a model, with where it was read."""
+def _model_facts(known: Catalog, provider: str, name: str) -> list[str]:
+    """Return lines with every fact about a model and its source."""
     from ftkit.errors import ConfigError
 
     row = known.model(provider, name)
     if row is None:
         listed = ", ".join(model.id for model in known.models(provider))
-        raise ConfigError(f"the catalogue has no model {name!r} of {provider}; it has {listed}")
+        raise ConfigError(f"the catalogue has no model {name!r} of {provider}; known: {listed}")
     taken = ("*", *row.methods) if row.methods else ()
     wanted = [
         row,
@@ -111,9 +112,9 @@ def _one(known: Catalog, provider: str, name: str) -> list[str]:
     ]
     lines: list[str] = []
     for fact in dict.fromkeys(fact for fact in wanted if fact is not None):
-        told = fact.model_dump(mode="json", exclude_defaults=True, exclude=_APART)
+        fields = fact.model_dump(mode="json", exclude_defaults=True, exclude=_SEPARATE_FIELDS)
         shown = ", ".join(
-            f"{key} {' '.join(value) if isinstance(value, list) else value}" for key, value in told.items()
+            f"{key} {' '.join(value) if isinstance(value, list) else value}" for key, value in fields.items()
         )
         lines.append(f"{type(fact).__name__}: {shown}")
         if fact.note:

@@ -1,4 +1,4 @@
-"""``ftkit compare``: two reports on the same rows, and whether the second is as good as it must be."""
+"""``ftkit compare``."""
 
 from __future__ import annotations
 
@@ -15,84 +15,89 @@ from ftkit.cli.output_files import ResultFiles, check_result_files, save_result
 __all__ = ["compare"]
 
 
-class Demand(StrEnum):
-    """What the second model must be shown to be."""
+class Requirement(StrEnum):
+    """Verdict that ``--require`` demands."""
 
     BETTER = "better"
     NON_INFERIOR = "non-inferior"
     NOT_WORSE = "not-worse"
 
 
-_MET_BY = {
-    Demand.BETTER: ("better",),
-    Demand.NON_INFERIOR: ("better", "non-inferior"),
-    Demand.NOT_WORSE: ("better", "non-inferior", "inconclusive"),
+_SATISFIED_BY = {
+    Requirement.BETTER: ("better",),
+    Requirement.NON_INFERIOR: ("better", "non-inferior"),
+    Requirement.NOT_WORSE: ("better", "non-inferior", "inconclusive"),
 }
 
 
 def compare(
-    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="Report (.json) of the model to beat or replace.")],
-    after: Annotated[Path, typer.Argument(metavar="AFTER", help="Report (.json) of the other.")],
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="Report (.json) of the baseline.")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="Report (.json) of the candidate.")],
     *,
     margin: Annotated[
         float | None,
-        typer.Option(metavar="LOSS", help="The loss that would still be acceptable, set before looking: 0.02."),
+        typer.Option(
+            metavar="LOSS", help="Largest acceptable loss of quality, e.g. 0.02. Choose it before the comparison."
+        ),
     ] = None,
     output: ResultFiles = None,
     require: Annotated[
-        Demand | None,
-        typer.Option(help="End with status 1 unless the verdict is at least this."),
+        Requirement | None,
+        typer.Option(help="Exit with status 1 unless the verdict is at least this."),
     ] = None,
     primary: Annotated[
-        str | None, typer.Option(metavar="METRIC", help="The metric of the verdict [default: that of BEFORE]")
+        str | None,
+        typer.Option(metavar="METRIC", help="Metric of the verdict [default: the headline metric of BEFORE]"),
     ] = None,
     fail_below: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[METRIC=]VALUE",
-            help="End with status 1 when AFTER is below this: 0.9 for the headline, field:age=0.95. Repeatable.",
+            help="Exit with status 1 if AFTER is below a value, e.g. 0.9 or field:age=0.95. Repeatable.",
         ),
     ] = None,
-    confidence: Annotated[float, typer.Option(help="Of the intervals, and of the verdict.")] = 0.95,
+    confidence: Annotated[float, typer.Option(help="Confidence level of the intervals and the verdict.")] = 0.95,
 ) -> None:
     """Compare two reports on the same rows, with a verdict.
 
-    The verdict is better, non-inferior, worse or inconclusive, from rows paired one by one.
+    The verdict is better, non-inferior, worse or inconclusive. It is computed from pairs of the same row.
 
-    --require makes it a gate for scripts. "better": a gain beyond chance. "non-inferior": that, or any loss is smaller
-    than --margin. "not-worse": anything but a loss beyond chance; this also lets pass what too few rows cannot tell.
-    --fail-below is a gate on the value itself. A file that ends in .xml is JUnit's form, for a CI's own display.
+    --require is a check for scripts. "better": the gain is significant. "non-inferior": also if any loss is smaller
+    than --margin. "not-worse": also if the result is inconclusive, which is likely with few rows. --fail-below checks
+    the value of a metric. An output file that ends in .xml has JUnit's format, for CI systems.
     """
-    if require is Demand.NON_INFERIOR and margin is None:
-        raise typer.BadParameter("non-inferior needs --margin: the loss that would still be acceptable")
-    paths = check_result_files(output, more=(".xml",))
-    floors = [_floor(one) for one in fail_below or ()]
+    if require is Requirement.NON_INFERIOR and margin is None:
+        raise typer.BadParameter("non-inferior needs --margin, the largest acceptable loss")
+    paths = check_result_files(output, extra_suffixes=(".xml",))
+    thresholds = [_threshold(item) for item in fail_below or ()]
     from ftkit.evaluation import Report
-    from ftkit.evaluation import compare as pair
+    from ftkit.evaluation import compare as compare_reports
     from ftkit.results.number_format import value_text
 
-    found = pair(Report.load(before), Report.load(after), margin=margin, confidence=confidence, primary=primary)
-    low = [(name, value, found[name or found.primary].after) for name, value in floors]
-    save_result(found, paths)
-    show(found)
-    failed = [(name or found.primary, floor, value) for name, floor, value in low if value is None or value < floor]
-    for name, floor, value in failed:
-        unit = found[name].unit
-        reached, wanted = value_text(value, unit), f"{floor * 100:g} %" if unit == "rate" else f"{floor:g}"
-        fail(f"--fail-below is not met: {name} of {after} is {reached}, below {wanted}")
+    result = compare_reports(
+        Report.load(before), Report.load(after), margin=margin, confidence=confidence, primary=primary
+    )
+    checked = [(name or result.primary, value, result[name or result.primary].after) for name, value in thresholds]
+    save_result(result, paths)
+    show(result)
+    failed = [(name, threshold, value) for name, threshold, value in checked if value is None or value < threshold]
+    for name, threshold, value in failed:
+        unit = result[name].unit
+        limit = f"{threshold * 100:g} %" if unit == "rate" else f"{threshold:g}"
+        fail(f"--fail-below is not met: {name} of {after} is {value_text(value, unit)}, below {limit}")
     if failed:
         raise typer.Exit(1)
-    if require is not None and found.verdict not in _MET_BY[require]:
-        fail(f"--require {require.value} is not met: the verdict is {found.verdict}")
+    if require is not None and result.verdict not in _SATISFIED_BY[require]:
+        fail(f"--require {require.value} is not met: the verdict is {result.verdict}")
         raise typer.Exit(1)
 
 
-def _floor(given: str) -> tuple[str | None, float]:
+def _threshold(given: str) -> tuple[str | None, float]:
     name, _, value = given.rpartition("=")
     try:
-        floor = float(value)
+        threshold = float(value)
     except ValueError:
-        floor = math.nan
-    if not math.isfinite(floor):  # nothing is below nan: the gate would let everything pass
-        raise typer.BadParameter(f'"{given}" is no value, like 0.9 or field:age=0.9', param_hint="--fail-below")
-    return name or None, floor
+        threshold = math.nan
+    if not math.isfinite(threshold):  # no value is below nan, so the check would always pass
+        raise typer.BadParameter(f'"{given}" is not a value, e.g. 0.9 or field:age=0.9', param_hint="--fail-below")
+    return name or None, threshold

@@ -1,9 +1,9 @@
-"""What goes to the terminal: results to standard output, notes and errors to standard error."""
+"""Terminal output: results on standard output, notes and errors on standard error."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -11,51 +11,59 @@ import typer
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["aligned", "duration", "fail", "json_line", "json_text", "note", "show", "stamp"]
+__all__ = ["duration", "fail", "field_lines", "json_line", "json_text", "note", "show", "table_lines", "timestamp"]
 
 
 def note(text: str) -> None:
-    """A line for the person at the terminal; scripts do not see it on standard output."""
+    """Print a message to standard error."""
     typer.echo(text, err=True)
 
 
 def fail(text: str) -> None:
-    """What went wrong."""
+    """Print an error to standard error."""
     typer.echo(typer.style("error: ", fg="red", bold=True) + text, err=True)
 
 
-def show(found: RenderableType) -> None:
-    """A report or comparison: as a table in a terminal, as plain text elsewhere."""
+def show(result: RenderableType) -> None:
+    """Print a result: formatted in a terminal, as plain text elsewhere."""
     if sys.stdout.isatty():
         from rich.console import Console
 
-        Console().print(found)
+        Console().print(result)
     else:
-        typer.echo(str(found))
+        typer.echo(str(result))
 
 
 def json_line(value: Any) -> str:
-    """``value`` as JSON on one line."""
+    """Format a value as JSON on one line."""
     import json
 
     return json.dumps(value, ensure_ascii=False)
 
 
 def json_text(value: Any) -> str:
-    """``value`` as JSON that people can read too."""
+    """Format a value as indented JSON."""
     import json
 
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Cells in columns, two spaces apart."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool = True) -> list[str]:
+    """Format rows as a table; the first line has the column titles, unless ``header`` is False."""
+    from ftkit.render.table import Table
+
+    return Table(columns, rows, header=header).lines() if header or rows else []
+
+
+def field_lines(fields: Mapping[str, str]) -> list[str]:
+    """Format names and values as lines; empty values are left out."""
+    from ftkit.render.table import Table
+
+    return Table(["", ""], [(f"{name}:", value) for name, value in fields.items() if value], header=False).lines()
 
 
 def duration(seconds: float) -> str:
-    """``48 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    """Format seconds: ``48 s``, ``3 min 20 s``, ``2 h 5 min``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -64,8 +72,8 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def stamp(at: float) -> str:
-    """A time in Unix seconds as local date and time."""
+def timestamp(at: float) -> str:
+    """Format Unix seconds as local date and time."""
     import time
 
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

@@ -1,4 +1,4 @@
-"""``ftkit data mask``: rows in a model's tokens, with those that training learns."""
+"""``ftkit data mask``."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from ftkit.modeling.chat_template import ChatTemplate
     from ftkit.modeling.tokenizer import TokenText
 
-__all__ = ["marked", "mask"]
+__all__ = ["mark_supervised", "mask"]
 
 
 def mask(
     files: Files,
     *,
     model: Annotated[
-        str, typer.Option(metavar="NAME", help="Whose tokens: smollm2-135m, a model's folder, or a hub id.")
+        str, typer.Option(metavar="NAME", help="Model whose tokenizer to use: smollm2-135m, a folder, or a hub id.")
     ],
     task: TaskFile = None,
     target: TargetColumn = None,
@@ -50,18 +50,18 @@ def mask(
     id_: IdColumn = None,
     group: GroupColumn = None,
 ) -> None:
-    """Show rows token by token, with what training learns.
+    """Show the tokens of rows and which of them are trained on.
 
-    Learned (supervised) tokens are green in a terminal, and stand in ⟦ ⟧ elsewhere; the others are only read. "·" is
-    put between tokens, "⏎" is a line break. Loads the model's tokenizer, not its weights.
+    Trained (supervised) tokens are green in a terminal, and in ⟦ ⟧ elsewhere. "·" separates tokens, "⏎" is a line
+    break. Only the model's tokenizer is loaded, not its weights.
     """
     reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
     first = reading.load(files, read_task(task)).take(rows)
     chat_template = _renderer(model)
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     for number, row in enumerate(first):
         typer.echo("\n" * (number > 0) + f"--- {row.place}  id {row.id}")
-        for line in _lines(row, chat_template, coloured):
+        for line in _lines(row, chat_template, colored):
             typer.echo(line)
 
 
@@ -75,8 +75,8 @@ def _renderer(model: str) -> ChatTemplate:
     return load_chat_template(find_source(model.removeprefix("local:")))
 
 
-def _lines(row: Row, chat_template: ChatTemplate, coloured: bool) -> Iterator[str]:
-    """The row's sequences, each under its counts."""
+def _lines(row: Row, chat_template: ChatTemplate, colored: bool) -> Iterator[str]:
+    """Format the row's sequences, each below its counts."""
     from ftkit.modeling.tokenizer import token_texts
 
     answers = [("", row.messages)]
@@ -88,15 +88,15 @@ def _lines(row: Row, chat_template: ChatTemplate, coloured: bool) -> Iterator[st
             part = f"sequence {number} of {len(sequences)}" if len(sequences) > 1 else ""
             counts = f"{len(sequence.ids):,} tokens, {int(sequence.supervised.sum()):,} supervised"
             yield ": ".join(filter(None, [name, part, counts]))
-            yield marked(token_texts(chat_template, sequence), coloured=coloured)
+            yield mark_supervised(token_texts(chat_template, sequence), colored=colored)
 
 
-def marked(tokens: Iterable[TokenText], *, coloured: bool) -> str:
-    """The text of the tokens, the supervised ones told from the others."""
+def mark_supervised(tokens: Iterable[TokenText], *, colored: bool) -> str:
+    """Return the text of the tokens with the supervised ones marked."""
     parts = []
     for supervised, span in groupby(tokens, key=lambda token: token.supervised):
         text = _joined(token.text for token in span)
-        if coloured:
+        if colored:
             parts.append(typer.style(text, fg="green") if supervised else typer.style(text, dim=True))
         else:
             parts.append(f"⟦{text}⟧" if supervised else text)
@@ -104,12 +104,12 @@ def marked(tokens: Iterable[TokenText], *, coloured: bool) -> str:
 
 
 def _joined(texts: Iterable[str]) -> str:
-    """Tokens with a mark between them. The lines end where a token that ends with a line break does."""
-    made = ""
+    """Join tokens with separators; start a new line after each token that ends with a line break."""
+    joined = ""
     for text in texts:
-        made += "·" if made and not made.endswith("\n") else ""
-        made += "".join(map(_visible, text)) + "\n" * text.endswith("\n")
-    return made
+        joined += "·" if joined and not joined.endswith("\n") else ""
+        joined += "".join(map(_visible, text)) + "\n" * text.endswith("\n")
+    return joined
 
 
 def _visible(character: str) -> str:

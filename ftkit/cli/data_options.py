@@ -1,4 +1,4 @@
-"""The options that say where rows are and how to read them, the same for every command."""
+"""Options of the rows: files, task, columns and format."""
 
 from __future__ import annotations
 
@@ -31,53 +31,52 @@ __all__ = [
 
 DataFiles = Annotated[
     list[Path],
-    typer.Option("--data", metavar="FILE", help="Rows: .jsonl, .json, .csv, .tsv or .parquet. May be given often."),
+    typer.Option("--data", metavar="FILE", help="File of rows: .jsonl, .json, .csv, .tsv or .parquet. Repeatable."),
 ]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", show_default=False)]
 TaskFile = Annotated[
-    Path | None, typer.Option("--task", metavar="FILE", help="The task, as `ftkit task` writes it (YAML).")
+    Path | None, typer.Option("--task", metavar="FILE", help="Task (YAML), as written by `ftkit task`.")
 ]
-TargetColumn = Annotated[
-    str | None, typer.Option("--target", metavar="COLUMN", help="The column that holds the wanted answer.")
-]
+TargetColumn = Annotated[str | None, typer.Option("--target", metavar="COLUMN", help="Column with the target answer.")]
 ChosenColumn = Annotated[
     str | None,
-    typer.Option("--chosen", metavar="COLUMN", help="Of preferences: the column that holds the better answer."),
+    typer.Option("--chosen", metavar="COLUMN", help="Preferences: column with the chosen answer."),
 ]
 RejectedColumn = Annotated[
-    str | None, typer.Option("--rejected", metavar="COLUMN", help="Of preferences: that of the worse one.")
+    str | None, typer.Option("--rejected", metavar="COLUMN", help="Preferences: column with the rejected answer.")
 ]
 MarginColumn = Annotated[
-    str | None, typer.Option("--margin", metavar="COLUMN", help="Of preferences: by how much one is better.")
+    str | None, typer.Option("--margin", metavar="COLUMN", help="Preferences: column with the margin between both.")
 ]
 FormatName = Annotated[
     str,
     typer.Option(
         "--format",
         metavar="NAME",
-        help="auto, table, openai, trl_messages, prompt_completion, alpaca, sharegpt, openai_preference or "
-        "trl_preference.",
+        help="Format of the rows: auto, or a name of `ftkit plugins formats`.",
         show_default=True,
     ),
 ]
 ColumnNames = Annotated[
     list[str] | None,
     typer.Option(
-        "--column", metavar="NAME=COLUMN", help="Which column of the file is read for one of the task's. Repeatable."
+        "--column", metavar="NAME=COLUMN", help="Read a column of the task from another column of the file. Repeatable."
     ),
 ]
 IdColumn = Annotated[
-    str | None, typer.Option("--id", metavar="COLUMN", help="The column that identifies a row [default: id]")
+    str | None, typer.Option("--id", metavar="COLUMN", help="Column that identifies a row [default: id]")
 ]
 GroupColumn = Annotated[
     str | None,
-    typer.Option("--group", metavar="COLUMN", help="The column of what belongs together, e.g. a patient's rows."),
+    typer.Option(
+        "--group", metavar="COLUMN", help="Column whose value is the same for related rows, e.g. a patient's."
+    ),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the options say of the columns."""
+    """The values of the column options."""
 
     target: str | None = None
     chosen: str | None = None
@@ -89,11 +88,7 @@ class Columns:
     group: str | None = None
 
     def load(self, paths: Sequence[Path], task: Task | None) -> Dataset:
-        """The rows of the files, seen through ``task``.
-
-        Raises:
-            DataError, ConfigError: see :meth:`ftkit.data.Dataset.load`.
-        """
+        """Load the rows of the files with :meth:`ftkit.data.Dataset.load`."""
         from ftkit.data import Dataset
 
         return Dataset.load(
@@ -113,15 +108,17 @@ class Columns:
         pairs = [item.partition("=") for item in self.columns or ()]
         for name, equals, column in pairs:
             if not (name and equals and column):
-                raise typer.BadParameter(f'{name}{equals}{column}: write it as "note=text"', param_hint="--column")
+                raise typer.BadParameter(
+                    f"{name}{equals}{column}: expected NAME=COLUMN, e.g. note=text", param_hint="--column"
+                )
         return {name: column for name, _, column in pairs} or None
 
 
 def read_task(path: Path | None) -> Task | None:
-    """The task in the file, or ``None`` when none is named.
+    """Read a task from a file; None without a file.
 
     Raises:
-        ConfigError: the file cannot be read or holds no task.
+        ConfigError: the file cannot be read or is not a task.
     """
     if path is None:
         return None

@@ -1,4 +1,4 @@
-"""``ftkit evaluate``: ask a model every row, and report how good its answers are."""
+"""``ftkit evaluate``."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ from ftkit.cli.evaluation_options import (
     Shots,
     TrainFile,
     TrainingUsd,
-    asking_of,
-    comparators_of,
-    graders_of,
-    prices_of,
-    probes_of,
+    load_graders,
+    parse_comparators,
+    parse_prices,
+    parse_probes,
+    request_options,
 )
 from ftkit.cli.model_options import (
     Label,
@@ -57,9 +57,9 @@ from ftkit.cli.model_options import (
     ModelName,
     OtherTask,
     Temperature,
-    model_of,
+    check_cost,
+    load_model,
     sampling_of,
-    say_cost,
 )
 from ftkit.cli.output_files import ResultFiles, check_result_files, save_result
 
@@ -80,16 +80,16 @@ def evaluate(
     max_cost: MaxCost = None,
     label: Label = None,
     primary: Annotated[
-        str | None, typer.Option(metavar="METRIC", help="The metric to lead with [default: the output's accuracy]")
+        str | None, typer.Option(metavar="METRIC", help="Headline metric [default: the accuracy of the task's output]")
     ] = None,
     max_output_tokens: MaxOutputTokens = None,
     temperature: Temperature = None,
     gpu_hour_usd: Annotated[
-        float | None, typer.Option(metavar="USD", min=0, help="What an hour of this machine costs, for the cost.")
+        float | None, typer.Option(metavar="USD", min=0, help="Price of this machine per hour, to compute the cost.")
     ] = None,
     gpu: Annotated[
         str | None,
-        typer.Option(metavar="GPU", help="The machine's GPU, for the cost: an id of `ftkit catalog --gpus`."),
+        typer.Option(metavar="GPU", help="GPU of this machine, to compute the cost: an id of `ftkit catalog --gpus`."),
     ] = None,
     input_usd: InputUsd = None,
     output_usd: OutputUsd = None,
@@ -113,52 +113,52 @@ def evaluate(
     probe_general: ProbeGeneral = None,
     train_data: TrainFile = None,
     base: BaseModel = None,
-    confidence: Annotated[float, typer.Option(help="Of every interval.")] = 0.95,
+    confidence: Annotated[float, typer.Option(help="Confidence level of all intervals.")] = 0.95,
     other_task: OtherTask = False,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
     id_: IdColumn = None,
     group: GroupColumn = None,
 ) -> None:
-    """Ask a model every row and measure its answers.
+    """Evaluate a model on rows and print a report.
 
-    A model tuned by ftkit knows its task; any other needs --task. Of preferences the chosen answer is the wanted one.
-    A report saved as .json keeps every answer, so that it can be compared when the model is gone. What a host will
-    charge is said first.
+    A model fine-tuned by ftkit has a task; other models need --task. For preferences, the target is the chosen answer.
+    A report saved as .json contains every answer, so it can be compared later without the model. For hosted models,
+    the estimated cost is printed first.
     """
     paths = check_result_files(output)
     from ftkit.evaluation import estimate_cost
-    from ftkit.evaluation import evaluate as measure
+    from ftkit.evaluation import evaluate as run_evaluation
 
-    asked = model_of(model, task, other_task, sampling_of(max_output_tokens, temperature, constrained))
-    fields = comparators_of(comparator)
-    graders = graders_of(grader, allow_python, python_isolation, embedder)
-    prices = prices_of(input_usd, output_usd, price_source, price_date)
-    named = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
-    rows = named.load(data, asked.task)
-    train = None if train_data is None else named.load([train_data], asked.task)
-    probes = probes_of(no_probes, probe_general, train, base, asked, limit, unasked=bool(shots) or batch)
-    shown = None if examples is None else named.load([examples], asked.task)
-    by_the_hour = gpu_hour_usd is not None or gpu is not None
-    charged = asked.backend_name != "local" and bool(asked.about().get("host")) and not by_the_hour
-    if charged or max_cost is not None:
+    evaluated = load_model(model, task, other_task, sampling_of(max_output_tokens, temperature, constrained))
+    fields = parse_comparators(comparator)
+    graders = load_graders(grader, allow_python, python_isolation, embedder)
+    prices = parse_prices(input_usd, output_usd, price_source, price_date)
+    reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
+    rows = reading.load(data, evaluated.task)
+    train = None if train_data is None else reading.load([train_data], evaluated.task)
+    probes = parse_probes(no_probes, probe_general, train, base, evaluated, limit, only_named=bool(shots) or batch)
+    few_shot = None if examples is None else reading.load([examples], evaluated.task)
+    self_hosted = gpu_hour_usd is not None or gpu is not None
+    hosted = evaluated.backend_name != "local" and bool(evaluated.about().get("host")) and not self_hosted
+    if hosted or max_cost is not None:
         first = rows if limit is None else rows.take(limit)
-        expected = estimate_cost(
-            asked, first, batch=batch, samples=samples, shots=shots, examples=shown, probes=probes, prices=prices
+        cost = estimate_cost(
+            evaluated, first, batch=batch, samples=samples, shots=shots, examples=few_shot, probes=probes, prices=prices
         )
-        say_cost(expected, max_cost)
-    found = measure(
-        asked,
+        check_cost(cost, max_cost)
+    result = run_evaluation(
+        evaluated,
         rows,
         metrics=["auto", *(metric or ()), *graders],
         comparators=fields,
         primary=primary,
         samples=samples,
         shots=shots,
-        examples=shown,
+        examples=few_shot,
         prices=prices,
         training_usd=training_usd,
-        asking=asking_of(concurrency, requests_per_minute, batch),
+        asking=request_options(concurrency, requests_per_minute, batch),
         probes=probes,
         confidence=confidence,
         label=label,
@@ -166,5 +166,5 @@ def evaluate(
         gpu_hour_usd=gpu_hour_usd,
         gpu=gpu,
     )
-    save_result(found, paths)
-    show(found)
+    save_result(result, paths)
+    show(result)

@@ -1,4 +1,4 @@
-"""Options of ``ftkit evaluate``: how answers are compared, what they cost, how fast to ask, what to probe."""
+"""Options of ``ftkit evaluate``: metrics, comparators, graders, prices, requests and probes."""
 
 from __future__ import annotations
 
@@ -39,31 +39,29 @@ __all__ = [
     "Shots",
     "TrainFile",
     "TrainingUsd",
-    "asking_of",
-    "comparators_of",
-    "graders_of",
-    "prices_of",
-    "probes_of",
-    "walls_of",
+    "load_graders",
+    "parse_comparators",
+    "parse_isolation",
+    "parse_prices",
+    "parse_probes",
+    "request_options",
 ]
 
 MetricNames = Annotated[
     list[str] | None,
-    typer.Option("--metric", metavar="NAME", help="A metric besides those of the output: chrf, rouge_l. Repeatable."),
+    typer.Option("--metric", metavar="NAME", help="Additional metric, e.g. chrf or rouge_l. Repeatable."),
 ]
 GraderFiles = Annotated[
     list[Path] | None,
-    typer.Option("--grader", metavar="FILE", help="A grader (.json, .yaml) whose grade is a metric too. Repeatable."),
+    typer.Option("--grader", metavar="FILE", help="Grader (.json, .yaml) whose grade becomes a metric. Repeatable."),
 ]
-AllowPython = Annotated[
-    bool, typer.Option("--allow-python", help="Let the Python code of graders run, in a sandbox. It is foreign code.")
-]
+AllowPython = Annotated[bool, typer.Option("--allow-python", help="Allow Python graders to run, in a sandbox.")]
 Embedder = Annotated[
     str | None,
     typer.Option(
         "--embedder",
         metavar="NAME:MODEL",
-        help="What embeds texts for graders of cosine: openai:text-embedding-3-large, or a model here, local:NAME.",
+        help="Embedding model of cosine graders: openai:text-embedding-3-large, or a local one, local:NAME.",
     ),
 ]
 PythonIsolation = Annotated[
@@ -71,7 +69,7 @@ PythonIsolation = Annotated[
     typer.Option(
         "--python-isolation",
         metavar="HOW",
-        help="Of that code. kernel: without network and files. process: with limits alone, on machines to be spared.",
+        help="Sandbox of Python graders. kernel: no network and no files. process: only limits, for trusted code.",
     ),
 ]
 ComparatorNames = Annotated[
@@ -83,52 +81,53 @@ ComparatorNames = Annotated[
         "date:2 (days), set, aligned, null, or a comparator of an installed package. Repeatable.",
     ),
 ]
-Samples = Annotated[int, typer.Option(metavar="N", min=1, help="Answers a row, averaged; needs a --temperature.")]
-Shots = Annotated[int, typer.Option(metavar="K", min=0, help="Examples before each question, from --examples.")]
+Samples = Annotated[int, typer.Option(metavar="N", min=1, help="Answers per row, averaged; needs --temperature.")]
+Shots = Annotated[int, typer.Option(metavar="K", min=0, help="Few-shot examples in each prompt, from --examples.")]
 ExampleFile = Annotated[
-    Path | None, typer.Option("--examples", metavar="FILE", help="Rows to take examples from: the training split.")
+    Path | None, typer.Option("--examples", metavar="FILE", help="Rows for few-shot examples, e.g. the training split.")
 ]
-InputUsd = Annotated[float | None, typer.Option(metavar="USD", min=0, help="Price of a million input tokens.")]
-OutputUsd = Annotated[float | None, typer.Option(metavar="USD", min=0, help="Price of a million output tokens.")]
-PriceSource = Annotated[str | None, typer.Option(metavar="TEXT", help="Where the prices stand; needed with them.")]
+InputUsd = Annotated[float | None, typer.Option(metavar="USD", min=0, help="Price per million input tokens.")]
+OutputUsd = Annotated[float | None, typer.Option(metavar="USD", min=0, help="Price per million output tokens.")]
+PriceSource = Annotated[str | None, typer.Option(metavar="TEXT", help="Source of the prices; required with prices.")]
 AsOf = Annotated[
-    str | None, typer.Option("--price-date", metavar="DATE", help="When they were read, 2026-11-24 [default: today]")
+    str | None,
+    typer.Option("--price-date", metavar="DATE", help="Date of the prices, e.g. 2026-11-24 [default: today]"),
 ]
 TrainingUsd = Annotated[
-    float | None, typer.Option(metavar="USD", min=0, help="What making the model cost, for the break-even.")
+    float | None, typer.Option(metavar="USD", min=0, help="Cost of training the model, for the break-even.")
 ]
-Constrained = Annotated[bool, typer.Option("--constrained", help="Hold answers to the schema, token by token.")]
+Constrained = Annotated[bool, typer.Option("--constrained", help="Constrain answers to the schema while decoding.")]
 Concurrency = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, help="Calls open at once; answers are kept, so that it can be taken up again."),
+    typer.Option(
+        metavar="N", min=1, help="Concurrent requests. Answers are saved, so that a stopped evaluation resumes."
+    ),
 ]
-Batched = Annotated[
-    bool, typer.Option("--batch", help="Send the questions to the host's batch API: cheaper, within 24 hours.")
-]
-RequestsPerMinute = Annotated[float | None, typer.Option(metavar="N", min=1e-3, help="Calls begin no faster.")]
+Batched = Annotated[bool, typer.Option("--batch", help="Use the host's batch API: cheaper, within 24 hours.")]
+RequestsPerMinute = Annotated[float | None, typer.Option(metavar="N", min=1e-3, help="Maximum rate of requests.")]
 ProbeGeneral = Annotated[
     int | None,
     typer.Option(
         "--probe-general",
         metavar="N",
         min=1,
-        help="Questions on general abilities that are asked beside the rows [default: all 172, or about --limit]",
+        help="Number of questions of the general set [default: all 172, or about --limit]",
     ),
 ]
-NoProbes = Annotated[bool, typer.Option("--no-probes", help="Ask nothing beside the rows.")]
+NoProbes = Annotated[bool, typer.Option("--no-probes", help="Skip the probes for forgetting and overfitting.")]
 TrainFile = Annotated[
     Path | None,
     typer.Option(
-        "--train-data", metavar="FILE", help="The rows it was tuned on, to see whether it overfits [default: its run's]"
+        "--train-data", metavar="FILE", help="Training rows of the model, to measure overfitting [default: its run's]"
     ),
 ]
 BaseModel = Annotated[
     str | None,
-    typer.Option("--base", metavar="MODEL", help="The model before tuning, to see what was lost [default: its run's]"),
+    typer.Option("--base", metavar="MODEL", help="Base model, to measure forgetting [default: its run's]"),
 ]
 
 
-def comparators_of(given: Sequence[str] | None) -> dict[str, Comparator | str]:
+def parse_comparators(given: Sequence[str] | None) -> dict[str, Comparator | str]:
     """Return the comparators by field, from ``field=kind`` or ``field=kind:setting``."""
     from ftkit.errors import ConfigError
     from ftkit.schema.comparators import COMPARATORS
@@ -146,49 +145,49 @@ def comparators_of(given: Sequence[str] | None) -> dict[str, Comparator | str]:
     return comparators
 
 
-def walls_of(isolation: str) -> Isolation:
-    """What ``--python-isolation`` says."""
+def parse_isolation(isolation: str) -> Isolation:
+    """Validate ``--python-isolation``."""
     if isolation not in ("kernel", "process"):
-        raise typer.BadParameter(f'"{isolation}" is neither kernel nor process', param_hint="--python-isolation")
+        raise typer.BadParameter(f'"{isolation}" is not kernel or process', param_hint="--python-isolation")
     return "kernel" if isolation == "kernel" else "process"
 
 
-def graders_of(
+def load_graders(
     files: Sequence[Path] | None, allow_python: bool, isolation: str, embedder: str | None
 ) -> list[GraderMetric]:
-    """The metrics of graders in files."""
-    walls = walls_of(isolation)
+    """Load graders as metrics."""
+    level = parse_isolation(isolation)
     from ftkit.evaluation import graded
     from ftkit.graders import load_grader
 
     return [
         metric
         for file in files or ()
-        for metric in graded(load_grader(file), allow_python=allow_python, isolation=walls, embedder=embedder)
+        for metric in graded(load_grader(file), allow_python=allow_python, isolation=level, embedder=embedder)
     ]
 
 
-def prices_of(
+def parse_prices(
     input_usd: float | None, output_usd: float | None, source: str | None, as_of: str | None
 ) -> Prices | None:
-    """The prices of tokens; ``None`` when none were given."""
+    """Return the prices of tokens; None if none was given."""
     if all(given is None for given in (input_usd, output_usd, source, as_of)):
         return None
     if input_usd is None or output_usd is None or source is None:
-        raise typer.BadParameter("prices take --input-usd, --output-usd and --price-source together")
+        raise typer.BadParameter("--input-usd, --output-usd and --price-source must be given together")
     from ftkit.evaluation import Prices
 
     try:
         day = date.today() if as_of is None else date.fromisoformat(as_of)
     except ValueError:
-        raise typer.BadParameter(f'"{as_of}" is no date like 2026-11-24', param_hint="--price-date") from None
+        raise typer.BadParameter(f'"{as_of}" is not a date, e.g. 2026-11-24', param_hint="--price-date") from None
     return Prices(input_usd=input_usd, output_usd=output_usd, source=source, as_of=day)
 
 
-def asking_of(concurrency: int | None, requests_per_minute: float | None, batch: bool = False) -> Asking | None:
-    """How the model is asked; ``None`` for all at once."""
+def request_options(concurrency: int | None, requests_per_minute: float | None, batch: bool = False) -> Asking | None:
+    """Return how requests are sent; None for the default."""
     if batch and (concurrency or requests_per_minute):
-        raise typer.BadParameter("--batch sends all questions at once: leave --concurrency and the pace out")
+        raise typer.BadParameter("--batch cannot be combined with --concurrency or --requests-per-minute")
     if concurrency is None and requests_per_minute is None and not batch:
         return None
     from ftkit.evaluation import Asking
@@ -198,7 +197,7 @@ def asking_of(concurrency: int | None, requests_per_minute: float | None, batch:
     return Asking(concurrency=concurrency, requests_per_minute=requests_per_minute)
 
 
-def probes_of(
+def parse_probes(
     none: bool,
     general: int | None,
     train: Dataset | None,
@@ -206,26 +205,31 @@ def probes_of(
     model: Model,
     limit: int | None,
     *,
-    unasked: bool,
+    only_named: bool,
 ) -> Probes | None:
-    """What to probe: the usual, but for what was named.
+    """Return the probes: the default ones, with the given options.
 
     Args:
-        limit: how many rows are asked, when not all.
-        unasked: whether nothing is probed that was not named.
+        none: no probes.
+        general: number of questions of the general set.
+        train: training rows of the model.
+        base: name of the base model.
+        model: the evaluated model.
+        limit: number of evaluated rows, if not all.
+        only_named: only probe if an option asks for it.
     """
     if none:
         if general is not None or train is not None or base is not None:
-            raise typer.BadParameter("--no-probes leaves nothing for --probe-general, --train-data and --base")
+            raise typer.BadParameter("--no-probes cannot be combined with --probe-general, --train-data or --base")
         return None
-    if unasked and general is None and train is None and base is None:
+    if only_named and general is None and train is None and base is None:
         return None
     from ftkit.evaluation import Probes
     from ftkit.evaluation.probes.defaults import default_probes
     from ftkit.model import Model
 
-    named: dict[str, Any] = {"general": general, "train": train}
+    options: dict[str, Any] = {"general": general, "train": train}
     if base is not None:
-        named["base"] = Model(base, model.task, sampling=model.sampling, other_task=True)
-    usual = default_probes(model, limit) or Probes()
-    return usual.model_copy(update={name: value for name, value in named.items() if value is not None})
+        options["base"] = Model(base, model.task, sampling=model.sampling, other_task=True)
+    default = default_probes(model, limit) or Probes()
+    return default.model_copy(update={name: value for name, value in options.items() if value is not None})

@@ -1,4 +1,4 @@
-"""``ftkit export``: a tuned model as files that other servers take, replayed from those files."""
+"""``ftkit export``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ftkit.cli.data_options import (
     TargetColumn,
     TaskFile,
 )
-from ftkit.cli.model_options import ModelName, OtherTask, model_of
+from ftkit.cli.model_options import ModelName, OtherTask, load_model
 
 if TYPE_CHECKING:
     from ftkit.exporting.export_result import Base, Dtype, Form
@@ -28,13 +28,12 @@ __all__ = ["export"]
 def export(
     model: ModelName,
     *,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where to write it; must not be there yet.")
-    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder to create.")],
     to: Annotated[
         str,
         typer.Option(
-            metavar="FORM", help="merged (a whole model), adapter (PEFT's layout) or ollama (a model and a Modelfile)."
+            metavar="FORM",
+            help="merged (a complete model), adapter (PEFT's format) or ollama (a model and a Modelfile).",
         ),
     ] = "merged",
     data: Annotated[
@@ -42,33 +41,33 @@ def export(
         typer.Option(
             "--data",
             metavar="FILE",
-            help="Rows to replay [default: the run's validation rows, else its training rows]. May be given often.",
+            help="Rows for the comparison [default: the run's validation rows, else its training rows]. Repeatable.",
         ),
     ] = None,
-    replay_rows: Annotated[int, typer.Option(metavar="N", min=1, help="Replay at most so many rows.")] = 16,
+    replay_rows: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Maximum number of rows for the comparison.")
+    ] = 16,
     dtype: Annotated[
-        str, typer.Option(metavar="TYPE", help="bf16, fp16 or fp32: type of the weights, or of an adapter's base.")
+        str, typer.Option(metavar="TYPE", help="Type of the weights, or of an adapter's base: bf16, fp16 or fp32.")
     ] = "bf16",
     base: Annotated[
         str,
-        typer.Option(
-            metavar="BASE", help="Of a QLoRA model: quantised (what training saw) or original (the weights before)."
-        ),
+        typer.Option(metavar="BASE", help="Base weights of a QLoRA model: quantised (as in training) or original."),
     ] = "quantised",
     max_kl: Annotated[
         float | None,
-        typer.Option(metavar="NATS", min=0, help="The largest mean drift a token that passes [default: 0.01]"),
+        typer.Option(metavar="NATS", min=0, help="Maximum mean KL divergence per token [default: 0.01]"),
     ] = None,
     max_clear_changes: Annotated[
         float,
         typer.Option(
-            metavar="SHARE", min=0, max=1, help="Share of clear tokens at which another may be the likeliest."
+            metavar="SHARE", min=0, max=1, help="Maximum share of clear tokens whose most likely token changes."
         ),
     ] = 0.0,
     max_output_tokens: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Replayed answers are cut there, in tokens.")
+        int, typer.Option(metavar="N", min=1, help="Maximum length of compared answers in tokens.")
     ] = 128,
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in the folder.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing export.")] = False,
     task: TaskFile = None,
     other_task: OtherTask = False,
     target: TargetColumn = None,
@@ -77,19 +76,19 @@ def export(
     id_: IdColumn = None,
     group: GroupColumn = None,
 ) -> None:
-    """Export a local model; the files are proved to answer alike.
+    """Export a local model and verify the exported files.
 
-    The files are loaded again by plain transformers and asked held-out prompts. When they drift from what ftkit serves,
-    the status is 1 and nothing is left in the folder.
+    The files are loaded with plain transformers and compared with ftkit's own model on held-out prompts. If they
+    differ, the exit status is 1 and nothing is left in the folder.
     """
-    from ftkit.exporting import export as write
+    from ftkit.exporting import export as export_model
     from ftkit.exporting.drift_limits import MAX_KL
 
-    asked = model_of(model, task, other_task, None)
+    exported = load_model(model, task, other_task, None)
     reading = Columns(target=target, format=format_, columns=columns, id=id_, group=group)
-    rows = reading.load(data, asked.task) if data else None
-    made = write(
-        asked,
+    rows = reading.load(data, exported.task) if data else None
+    result = export_model(
+        exported,
         output,
         cast("Form", to),
         replay=rows,
@@ -102,4 +101,4 @@ def export(
         overwrite=force,
         progress=note,
     )
-    typer.echo(str(made))
+    typer.echo(str(result))

@@ -1,4 +1,4 @@
-"""Dividing files of rows whatever they mean: no task, no format, only columns."""
+"""Split files of rows by their columns, without a task or a format."""
 
 from __future__ import annotations
 
@@ -25,17 +25,24 @@ def split_files(
     stratify_by: str | None,
     seed: int,
 ) -> dict[str, int]:
-    """Write the rows of ``files`` to ``paths`` as JSON lines; how many went to each.
+    """Write the rows of ``files`` to ``paths`` as JSON lines.
 
-    The sides are those of :meth:`ftkit.data.Dataset.split` with the same arguments.
+    The parts are those of :meth:`ftkit.data.Dataset.split` with the same arguments.
 
     Args:
-        paths: by side: ``"train"``, and those of ``sizes``.
-        sizes: share or number of rows by side, in the order in which they are cut off.
+        files: files of rows.
+        paths: output file of each part: ``"train"`` and the names of ``sizes``.
+        sizes: share or number of rows of each part, in order.
+        group_by: column whose values stay in one part.
+        stratify_by: column whose values are spread evenly.
+        seed: seed of the split.
+
+    Returns:
+        Number of rows of each part.
 
     Raises:
-        DataError: a row cannot be read or lacks a column, or a side would be empty.
-        ConfigError: a size that makes no sense.
+        DataError: a row cannot be read or lacks a column, or a part would be empty.
+        ConfigError: a size is invalid.
     """
     corpus = Corpus([open_source(file) for file in files])
     sides = [SplitPart(name, part_size(name, size, len(corpus))) for name, size in sizes.items()]

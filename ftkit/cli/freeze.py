@@ -1,4 +1,4 @@
-"""``ftkit freeze``: keep the answers of a model that will be switched off."""
+"""``ftkit freeze``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ftkit.cli.data_options import (
     TargetColumn,
     TaskFile,
 )
-from ftkit.cli.evaluation_options import Batched, RequestsPerMinute, asking_of
+from ftkit.cli.evaluation_options import Batched, RequestsPerMinute, request_options
 from ftkit.cli.model_options import (
     Label,
     Limit,
@@ -26,15 +26,15 @@ from ftkit.cli.model_options import (
     MaxOutputTokens,
     ModelName,
     Temperature,
-    model_of,
+    check_cost,
+    load_model,
     sampling_of,
-    say_cost,
 )
 from ftkit.cli.output_files import check_result_files, save_result
 
 __all__ = ["freeze"]
 
-_CONCURRENCY = 8
+_DEFAULT_CONCURRENCY = 8
 
 
 def freeze(
@@ -43,17 +43,17 @@ def freeze(
     data: DataFiles,
     task: TaskFile = None,
     target: TargetColumn = None,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The baseline to write, a .json.")
-    ] = Path("frozen.json"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a baseline that is there.")] = False,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Report to write (.json).")] = Path(
+        "frozen.json"
+    ),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing report.")] = False,
     limit: Limit = None,
     label: Label = None,
     max_cost: MaxCost = None,
     max_output_tokens: MaxOutputTokens = None,
     temperature: Temperature = None,
     concurrency: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help=f"Calls open at once [default: {_CONCURRENCY}]")
+        int | None, typer.Option(metavar="N", min=1, help=f"Concurrent requests [default: {_DEFAULT_CONCURRENCY}]")
     ] = None,
     requests_per_minute: RequestsPerMinute = None,
     batch: Batched = False,
@@ -62,31 +62,33 @@ def freeze(
     id_: IdColumn = None,
     group: GroupColumn = None,
 ) -> None:
-    """Record a model's answers as a baseline for when it is gone.
+    """Save a model's answers as a baseline, before it is shut down.
 
-    The report holds every answer: `ftkit compare frozen.json new.json` needs the model no more. What it will cost is
-    said first. Answers are kept as they come: after a kill the same command goes on, and no answer is paid twice. Give
-    --task (or rows that hold whole conversations) and --target as you would to `ftkit evaluate`.
+    The report contains every answer, so `ftkit compare frozen.json new.json` does not need the model. The estimated
+    cost is printed first. Answers are saved as they arrive: if the command is stopped, run it again to continue, and no
+    answer is paid for twice. --task and --target are the same as for `ftkit evaluate`.
     """
     (path,) = check_result_files([output])
     if path.suffix.lower() != ".json":
-        raise typer.BadParameter(f"{path}: only a .json keeps every answer", param_hint="-o")
+        raise typer.BadParameter(f"{path}: the report must be .json, which contains every answer", param_hint="-o")
     if path.exists() and not overwrite:
-        raise typer.BadParameter(f"{path} is there already; name another, or add --overwrite", param_hint="-o")
+        raise typer.BadParameter(f"{path} already exists; choose another file, or add --overwrite", param_hint="-o")
     from ftkit.evaluation import estimate_cost, evaluate
 
-    asked = model_of(model, task, False, sampling_of(max_output_tokens, temperature), conversations=True)
-    rows = Columns(target, format=format_, columns=columns, id=id_, group=group).load(data, asked.task)
+    frozen = load_model(model, task, False, sampling_of(max_output_tokens, temperature), conversations=True)
+    rows = Columns(target, format=format_, columns=columns, id=id_, group=group).load(data, frozen.task)
     if limit is not None:
         rows = rows.take(limit)
-    say_cost(estimate_cost(asked, rows, batch=batch), max_cost)
-    pace = asking_of(concurrency if batch else concurrency or _CONCURRENCY, requests_per_minute, batch)
-    found = evaluate(asked, rows, asking=pace, label=label, probes=None)  # whose cost was not said
-    save_result(found, [path])
-    show(found)
-    failed = sum(row.finish_reason == "error" for row in found.rows)
+    check_cost(estimate_cost(frozen, rows, batch=batch), max_cost)
+    requests = request_options(
+        concurrency if batch else concurrency or _DEFAULT_CONCURRENCY, requests_per_minute, batch
+    )
+    report = evaluate(frozen, rows, asking=requests, label=label, probes=None)  # the printed cost has no probes
+    save_result(report, [path])
+    show(report)
+    failed = sum(row.finish_reason == "error" for row in report.rows)
     if failed:
         note(
-            f"{failed} of {len(found.rows)} rows could not be asked and count as wrong; the report says why. Freeze "
-            "again with --overwrite to ask all rows anew"
+            f"{failed} of {len(report.rows)} rows failed and count as wrong; the report contains the reasons. Run the "
+            "command again with --overwrite to ask all rows again"
         )

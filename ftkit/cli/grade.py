@@ -1,4 +1,4 @@
-"""``ftkit grade`` and ``ftkit reward-signal``: what a grader says, before anything is trained by it."""
+"""``ftkit grade`` and ``ftkit reward-signal``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from ftkit.cli.console import fail, json_line, note
 from ftkit.cli.data_options import ColumnNames, Columns, DataFiles, Files, FormatName, TargetColumn, TaskFile, read_task
-from ftkit.cli.evaluation_options import AllowPython, Embedder, PythonIsolation, walls_of
+from ftkit.cli.evaluation_options import AllowPython, Embedder, PythonIsolation, parse_isolation
 from ftkit.cli.json_lines import placed_rows
 from ftkit.cli.recipe_options import Assignments
 
@@ -20,75 +20,75 @@ __all__ = ["grade", "reward_signal"]
 def grade(
     files: Files,
     *,
-    grader: Annotated[Path, typer.Option(metavar="FILE", help="The grader (JSON or YAML).")],
+    grader: Annotated[Path, typer.Option(metavar="FILE", help="Grader (JSON or YAML).")],
     answer: Annotated[
-        str, typer.Option(metavar="COLUMN", help="The column that holds the answer; what is no text is its JSON.")
+        str, typer.Option(metavar="COLUMN", help="Column with the answer. Values that are not text are graded as JSON.")
     ] = "answer",
     allow_python: AllowPython = False,
     python_isolation: PythonIsolation = "kernel",
     embedder: Embedder = None,
-    json_: Annotated[bool, typer.Option("--json", help="A JSON line for each answer.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print a JSON line for each answer.")] = False,
 ) -> None:
-    """Grade answers that are there already.
+    """Grade existing answers.
 
-    Files are JSON lines: a row and its answer, as `ftkit predict` gives answers. Graders read the other columns as
-    `item`. The status is 1 when an answer could not be graded.
+    Files are JSON lines, each with a row and its answer, as `ftkit predict` prints answers. Graders read the other
+    columns as `item`. The exit status is 1 if an answer could not be graded.
     """
-    from ftkit.evaluation import grade as judge
+    from ftkit.evaluation import grade as grade_answers
     from ftkit.graders import load_grader
 
-    known = load_grader(grader)
+    loaded = load_grader(grader)
     rows = list(_rows(files, answer))
-    said = [row.pop(answer) for row in rows]
-    texts = [one if isinstance(one, str) else json_line(one) for one in said]
-    walls = walls_of(python_isolation)
-    found = judge(known, rows, texts, allow_python=allow_python, isolation=walls, embedder=embedder)
+    answers = [row.pop(answer) for row in rows]
+    texts = [value if isinstance(value, str) else json_line(value) for value in answers]
+    isolation = parse_isolation(python_isolation)
+    grades = grade_answers(loaded, rows, texts, allow_python=allow_python, isolation=isolation, embedder=embedder)
     if json_:
-        for row, one in zip(rows, found, strict=True):
+        for row, grade_ in zip(rows, grades, strict=True):
             line: dict[str, Any] = {"id": row["id"]} if "id" in row else {}
-            line |= {"reward": one.reward}
-            line |= {"parts": dict(one.parts)} if one.parts else {}
-            typer.echo(json_line(line | ({"error": one.error, "detail": one.detail} if one.error else {})))
-        note(str(found))
+            line |= {"reward": grade_.reward}
+            line |= {"parts": dict(grade_.parts)} if grade_.parts else {}
+            typer.echo(json_line(line | ({"error": grade_.error, "detail": grade_.detail} if grade_.error else {})))
+        note(str(grades))
     else:
-        typer.echo(str(found))
-    if found.errors:
-        fail(f"{sum(found.errors.values()):,} of {len(found):,} answers could not be graded")
+        typer.echo(str(grades))
+    if grades.errors:
+        fail(f"{sum(grades.errors.values()):,} of {len(grades):,} answers could not be graded")
         raise typer.Exit(1)
 
 
 def reward_signal(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe (YAML), of kind rft.")],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe (YAML) of kind rft.")],
     *,
     data: DataFiles,
-    backend: Annotated[str, typer.Option(metavar="NAME:MODEL", help="The model as it is, e.g. local:smollm2-135m.")],
+    backend: Annotated[str, typer.Option(metavar="NAME:MODEL", help="Model before training, e.g. local:smollm2-135m.")],
     task: TaskFile = None,
     target: TargetColumn = None,
-    prompts: Annotated[int, typer.Option(min=1, help="How many prompts are asked.")] = 16,
+    prompts: Annotated[int, typer.Option(min=1, help="Number of prompts.")] = 16,
     assignments: Assignments = None,
-    json_: Annotated[bool, typer.Option("--json", help="All of it, for programs.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
 ) -> None:
-    """Say whether there is anything to learn from rewards.
+    """Check whether the rewards of a recipe give a signal.
 
-    The model answers a sample of the prompts, as a run would have it, and the recipe's grader judges. Nothing is
-    trained. The status is 1 when nothing could be learned.
+    The model answers a sample of the prompts as in a run, and the recipe's grader grades the answers. Nothing is
+    trained. The exit status is 1 if there is no signal.
     """
-    from ftkit.cli.recipe_overrides import overridden
+    from ftkit.cli.recipe_overrides import override_recipe
     from ftkit.errors import ConfigError
     from ftkit.recipe import RFT, load_recipe
-    from ftkit.runs import reward_signal as look
+    from ftkit.runs import reward_signal as measure_signal
 
-    changed = overridden(load_recipe(recipe), assignments or [], None)
+    changed = override_recipe(load_recipe(recipe), assignments or [], None)
     if not isinstance(changed, RFT):
-        raise ConfigError(f"{recipe}: a recipe of kind rft has a grader; this one is {changed.kind}")
+        raise ConfigError(f"{recipe}: expected a recipe of kind rft, not {changed.kind}")
     rows = Columns(target, format=format_, columns=columns).load(data, read_task(task))
-    found = look(changed, rows, backend=backend, prompts=prompts)
-    typer.echo(found.model_dump_json(indent=2) if json_ else str(found))
-    problem = found.problem(masks_truncated=changed.mask_truncated_completions)
+    signal = measure_signal(changed, rows, backend=backend, prompts=prompts)
+    typer.echo(signal.model_dump_json(indent=2) if json_ else str(signal))
+    problem = signal.problem(masks_truncated=changed.mask_truncated_completions)
     if problem is not None:
-        fail(f"nothing can be learned: {problem}")
+        fail(f"there is no signal to learn from: {problem}")
         raise typer.Exit(1)
 
 
@@ -99,8 +99,10 @@ def _rows(files: list[Path], answer: str) -> Iterator[dict[str, Any]]:
         try:
             lines = path.read_bytes().splitlines(keepends=True)
         except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+            raise DataError(f"{path}: cannot read the file: {error.strerror}") from None
         for row, place in placed_rows(lines, str(path)):
             if answer not in row:
-                raise DataError("the row has no answer; name its column with --answer", place=place, field=answer)
+                raise DataError(
+                    "the row has no answer; name the answer's column with --answer", place=place, field=answer
+                )
             yield row

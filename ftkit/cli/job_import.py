@@ -1,4 +1,4 @@
-"""``ftkit import``: what an account elsewhere holds, and how to run it somewhere else."""
+"""``ftkit import``."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Annotated
 
 import typer
 
-from ftkit.cli.console import aligned, note
+from ftkit.cli.console import note, table_lines
 
 __all__ = ["import_"]
 
 
 def import_(
-    provider: Annotated[str, typer.Argument(help="A backend with OpenAI's jobs API, e.g. openai.")],
-    job: Annotated[str, typer.Argument(help="Id of a job, to write its rows, task and recipe.")] = "",
+    provider: Annotated[str, typer.Argument(help="Backend with OpenAI's jobs API, e.g. openai.")],
+    job: Annotated[str, typer.Argument(help="Id of a job. Without it, list the fine-tuned models.")] = "",
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for a job's files.")] = Path("imported"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the job's files.")] = Path("imported"),
 ) -> None:
-    """Bring the jobs of an account elsewhere home.
+    """Import fine-tuning jobs from a hosted account.
 
-    Lists its tuned models with the days they have left; or writes what one job needs to run elsewhere.
+    Without JOB, list the account's fine-tuned models and their shutdown dates. With JOB, write the job's rows, task and
+    recipe, to train the model on another backend.
     """
     from ftkit.backends.openai_jobs import OpenAIJobs
     from ftkit.backends.openai_jobs.job_import import import_job, tuned_models
@@ -29,20 +30,25 @@ def import_(
     from ftkit.errors import ConfigError
 
     if provider not in HOSTS:
-        raise ConfigError(f"nothing can be imported from {provider!r}, only from {', '.join(HOSTS.names())}")
+        raise ConfigError(f"cannot import from {provider!r}, only from {', '.join(HOSTS.names())}")
     backend = OpenAIJobs("any", profile=provider)
     if job:
         for path in import_job(backend, job, output):
             typer.echo(str(path))
-        note(f"run it elsewhere: ftkit train {output}/recipe.yaml --data {output}/training.jsonl --backend NAME:MODEL")
+        note(f"train it with: ftkit train {output}/recipe.yaml --data {output}/training.jsonl --backend NAME:MODEL")
         return
-    found = tuned_models(backend)
-    if not found:
-        note("the account has no tuned models")
+    models = tuned_models(backend)
+    if not models:
+        note("the account has no fine-tuned models")
         return
     rows = [
-        (one.job, one.name, one.method, "" if one.stops is None else f"{one.stops} ({days_until(one.stops)} days)")
-        for one in found
+        (
+            model.job,
+            model.name,
+            model.method,
+            "" if model.stops is None else f"{model.stops} ({days_until(model.stops)} days)",
+        )
+        for model in models
     ]
-    for line in aligned([("JOB", "TUNED MODEL", "METHOD", "STOPS ANSWERING"), *rows]):
+    for line in table_lines(("JOB", "TUNED MODEL", "METHOD", "SHUTDOWN"), rows):
         typer.echo(line)

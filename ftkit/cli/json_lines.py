@@ -1,4 +1,4 @@
-"""Rows that come line by line, each with its place, for commands that read them as they are."""
+"""Read JSON lines with their places, for commands that do not load a dataset."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ __all__ = ["placed_rows"]
 
 
 def placed_rows(lines: Iterable[bytes], source: str) -> Iterator[tuple[dict[str, Any], Place]]:
-    """The JSON objects of ``lines``, blank ones left out, and where each stands.
+    """Parse JSON lines; blank lines are skipped.
 
     Args:
-        lines: with their line ends.
-        source: what they are read from, for messages.
+        lines: lines with their line ends.
+        source: name of the file, for messages.
+
+    Yields:
+        Each object and its place.
 
     Raises:
-        DataError: a line that is no JSON object.
+        DataError: a line is not a JSON object.
     """
     from ftkit.data.strict_json import parse_json_object
     from ftkit.errors import Place

@@ -1,4 +1,4 @@
-"""``ftkit lint``: what is wrong with rows, before money is spent."""
+"""``ftkit lint``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def lint(
     files: Annotated[list[Path] | None, typer.Argument(metavar="FILE", show_default=False)] = None,
     *,
     test: Annotated[
-        list[Path] | None, typer.Option("--test", metavar="FILE", help="Held-out rows: also looked for leakage.")
+        list[Path] | None,
+        typer.Option("--test", metavar="FILE", help="File of held-out rows, to find leakage. Repeatable."),
     ] = None,
     task: TaskFile = None,
     target: TargetColumn = None,
@@ -48,98 +49,109 @@ def lint(
     margin: MarginColumn = None,
     backend: Annotated[
         list[str] | None,
-        typer.Option("--backend", metavar="NAME:MODEL", help="Where the rows are to be trained. Repeatable."),
+        typer.Option(
+            "--backend", metavar="NAME:MODEL", help="Backend and model that will train on the rows. Repeatable."
+        ),
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The recipe (YAML): adds rules on epochs.")
+        Path | None, typer.Option(metavar="FILE", help="Recipe (YAML), for the rules about epochs.")
     ] = None,
-    select: Annotated[Codes, typer.Option(metavar="CODES", help="Only these rules: U, C001,D, key-order.")] = None,
-    ignore: Annotated[Codes, typer.Option(metavar="CODES", help="Not these rules.")] = None,
+    select: Annotated[Codes, typer.Option(metavar="CODES", help="Rules to check, e.g. U, C001,D or key-order.")] = None,
+    ignore: Annotated[Codes, typer.Option(metavar="CODES", help="Rules to skip.")] = None,
     gradients: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Compare the gradients of the first N rows in a local: model.")
+        int, typer.Option(metavar="N", min=0, help="Compare the gradients of the first N rows in a local model.")
     ] = 0,
-    fix: Annotated[bool, typer.Option("--fix", help="Write NAME.fixed.jsonl with what can be mended safely.")] = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Show what --fix would change; write nothing.")] = False,
-    statistics: Annotated[bool, typer.Option("--statistics", help="Only counts, rule by rule.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Write NAME.fixed.jsonl with all safe fixes.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what --fix would change, without writing.")] = False,
+    statistics: Annotated[bool, typer.Option("--statistics", help="Print only the counts of each rule.")] = False,
     all_: Annotated[
-        bool, typer.Option("--all", help="Every finding, not only the first five of each rule (up to 1,000 of each).")
+        bool, typer.Option("--all", help="Print up to 1,000 findings of each rule instead of five.")
     ] = False,
     format_: Annotated[
-        str, typer.Option("--format", metavar="FORM", help="text, json, sarif, markdown or html.", show_default=True)
+        str,
+        typer.Option(
+            "--format", metavar="FORM", help="Output format: text, json, sarif, markdown or html.", show_default=True
+        ),
     ] = "text",
     output: Annotated[
         list[Path] | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Also write it: .json, .sarif, .md, .html or .txt."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Also write the report to FILE: .json, .sarif, .md, .html or .txt. Repeatable.",
+        ),
     ] = None,
     fail_on: Annotated[
-        str | None, typer.Option(metavar="SEVERITY", help="error, warning or info. [default: warning]")
+        str | None,
+        typer.Option(metavar="SEVERITY", help="Lowest severity that fails: error, warning or info [default: warning]"),
     ] = None,
-    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0, whatever was found.")] = False,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with status 0 in any case.")] = False,
     explain: Annotated[str | None, typer.Option(metavar="CODE", help="Explain a rule and exit.")] = None,
     rules: Annotated[bool, typer.Option("--rules", help="List all rules and exit.")] = False,
     row_format: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The rows' format, as in `ftkit data check --format`.")
+        str | None, typer.Option(metavar="NAME", help="Format of the rows, as in `ftkit data check --format`.")
     ] = None,
     columns: ColumnNames = None,
     id_: IdColumn = None,
     group: GroupColumn = None,
 ) -> None:
-    """Find what would make training on rows fail, mislead or waste.
+    """Find problems in rows before training on them.
 
-    Exits with 1 when something as grave as --fail-on was found; with --diff, when there is something to mend. Defaults
-    come from [tool.ftkit.lint] in pyproject.toml.
+    The exit status is 1 if there is a finding of the severity --fail-on or higher, and with --diff if there is
+    something to fix. Defaults can be set in [tool.ftkit.lint] of pyproject.toml.
     """
     if explain is not None or rules:
-        _tell(explain, format_)
+        _print_rules(explain, format_)
         return
     if not files:
-        raise typer.BadParameter("name the files to lint", param_hint="FILE")
-    paths = check_result_files(output, more=(".sarif", ".txt"))
-    from ftkit.linting import lint as look
+        raise typer.BadParameter("give the files to lint", param_hint="FILE")
+    paths = check_result_files(output, extra_suffixes=(".sarif", ".txt"))
+    from ftkit.linting import lint as run_lint
     from ftkit.linting.config import load_lint_config
     from ftkit.recipe import load_recipe
     from ftkit.results.lint_report import LintReport
 
     if format_ not in LintReport.forms():
-        raise typer.BadParameter(f'"{format_}" is none of {", ".join(LintReport.forms())}', param_hint="--format")
-    known = load_lint_config()
-    grave = _severity(fail_on or known.fail_on)
-    asked = read_task(task or known.task)
-    given = Columns(
-        target or known.target,
-        chosen or known.chosen,
-        rejected or known.rejected,
-        margin or known.margin,
-        row_format or known.row_format,
-        columns or [f"{name}={column}" for name, column in known.columns.items()],
-        id_ or known.id,
-        group or known.group,
+        raise typer.BadParameter(f'"{format_}" is not one of {", ".join(LintReport.forms())}', param_hint="--format")
+    config = load_lint_config()
+    threshold = _severity(fail_on or config.fail_on)
+    task_ = read_task(task or config.task)
+    reading = Columns(
+        target or config.target,
+        chosen or config.chosen,
+        rejected or config.rejected,
+        margin or config.margin,
+        row_format or config.row_format,
+        columns or [f"{name}={column}" for name, column in config.columns.items()],
+        id_ or config.id,
+        group or config.group,
     )
-    train, held_out = _opened(given, files, asked), _opened(given, test, asked) if test else None
-    chosen_codes, left_out = _split(select) or known.select, _split(ignore) or known.ignore
+    train, held_out = _load(reading, files, task_), _load(reading, test, task_) if test else None
+    selected, ignored = _split(select) or config.select, _split(ignore) or config.ignore
     if fix or diff:
-        mended = _mend(train, chosen_codes, left_out, known, write=not diff)
+        fixed = _fix(train, selected, ignored, config, write=not diff)
         if diff:
-            raise typer.Exit(1 if mended and not exit_zero else 0)
-        # What is left to say is said of the mended files.
-        train = _opened(given, [mended.get(str(file), file) for file in files], asked)
-    report = look(
+            raise typer.Exit(1 if fixed and not exit_zero else 0)
+        # Report what is left in the fixed files.
+        train = _load(reading, [fixed.get(str(file), file) for file in files], task_)
+    report = run_lint(
         train,
         held_out,
-        backends=backend or known.backends,
+        backends=backend or config.backends,
         recipe=None if recipe is None else load_recipe(recipe),
-        select=chosen_codes,
-        ignore=left_out,
-        ignore_rows=known.ignore_rows,
+        select=selected,
+        ignore=ignored,
+        ignore_rows=config.ignore_rows,
         gradients=gradients,
     )
-    _print(report, format_, statistics=statistics, whole=all_)
+    _print(report, format_, statistics=statistics, show_all=all_)
     save_result(report, paths)
-    if not exit_zero and _found(report, grave):
+    if not exit_zero and _fails(report, threshold):
         raise typer.Exit(1)
 
 
-def _tell(code: str | None, form: str) -> None:
+def _print_rules(code: str | None, form: str) -> None:
     from ftkit.linting import find_rule, known_rules
     from ftkit.render.lint_rules import explained, rules_list, rules_page
 
@@ -152,12 +164,12 @@ def _tell(code: str | None, form: str) -> None:
             typer.echo(line)
 
 
-def _opened(given: Columns, files: Sequence[Path], task: Task | None) -> Dataset:
+def _load(reading: Columns, files: Sequence[Path], task: Task | None) -> Dataset:
     from dataclasses import replace
 
     from ftkit.linting.mixed_formats import open_for_lint
 
-    return open_for_lint(lambda name: replace(given, format=name).load(files, task), given.format)
+    return open_for_lint(lambda name: replace(reading, format=name).load(files, task), reading.format)
 
 
 def _split(codes: Codes) -> list[str]:
@@ -168,42 +180,42 @@ def _severity(name: str) -> str:
     from ftkit.results.lint_report import SEVERITIES
 
     if name not in SEVERITIES:
-        raise typer.BadParameter(f'"{name}" is none of {", ".join(SEVERITIES)}', param_hint="--fail-on")
+        raise typer.BadParameter(f'"{name}" is not one of {", ".join(SEVERITIES)}', param_hint="--fail-on")
     return name
 
 
-def _mend(
-    rows: Dataset, select: Sequence[str], ignore: Sequence[str], known: LintConfig, *, write: bool
+def _fix(
+    rows: Dataset, select: Sequence[str], ignore: Sequence[str], config: LintConfig, *, write: bool
 ) -> dict[str, Path]:
-    """Show what is mended; of the files in which something is, the new ones by the names of the old."""
+    """Print the fixes; return the fixed files by the names of the originals."""
     from ftkit.linting.fixing import LineChange, fix
     from ftkit.linting.registry import select_rules
 
-    def tell(name: str, change: LineChange) -> None:
+    def print_change(name: str, change: LineChange) -> None:
         typer.echo(f"--- {name}\n+++ {name}\n@@ -{change.line} +{change.line} @@\n-{change.before}\n+{change.after}")
 
     codes = [rule.code for rule in select_rules(select, ignore)]
-    made: dict[str, Path] = {}
-    for done in fix(rows, codes=codes, ignore_rows=known.ignore_rows, write=write, on_change=tell):
-        if done.note:
-            note(f"{done.source}: {done.note}")
-        elif not done.changes:
-            note(f"{done.source}: nothing to mend")
+    written: dict[str, Path] = {}
+    for result in fix(rows, codes=codes, ignore_rows=config.ignore_rows, write=write, on_change=print_change):
+        if result.note:
+            note(f"{result.source}: {result.note}")
+        elif not result.changes:
+            note(f"{result.source}: nothing to fix")
         else:
-            rows_mended = f"{done.changes:,} row{'' if done.changes == 1 else 's'}"
-            note(f"wrote {done.target}: {rows_mended} mended" if write else f"{done.source}: {rows_mended} to mend")
-        if done.target is not None:
-            made[done.source] = done.target
-    return made
+            count = f"{result.changes:,} row{'' if result.changes == 1 else 's'}"
+            note(f"wrote {result.target}: {count} fixed" if write else f"{result.source}: {count} to fix")
+        if result.target is not None:
+            written[result.source] = result.target
+    return written
 
 
-def _print(report: LintReport, form: str, *, statistics: bool, whole: bool) -> None:
+def _print(report: LintReport, form: str, *, statistics: bool, show_all: bool) -> None:
     from ftkit.render.lint import count_table, lint_rich
 
     if statistics:
         for line in count_table(report).lines() if report.counts else []:
             typer.echo(line)
-    elif form == "text" and not whole:
+    elif form == "text" and not show_all:
         show(report)
     elif form == "text" and sys.stdout.isatty():
         show(lint_rich(report, None))
@@ -211,8 +223,8 @@ def _print(report: LintReport, form: str, *, statistics: bool, whole: bool) -> N
         typer.echo(report.form(form), nl=False)
 
 
-def _found(report: LintReport, grave: str) -> bool:
+def _fails(report: LintReport, threshold: str) -> bool:
     from ftkit.results.lint_report import SEVERITIES
 
-    counted = SEVERITIES[: SEVERITIES.index(grave) + 1]
+    counted = SEVERITIES[: SEVERITIES.index(threshold) + 1]
     return any(count.severity in counted for count in report.counts)

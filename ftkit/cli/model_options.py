@@ -1,4 +1,4 @@
-"""The model that a command line names, ready to be asked."""
+"""Options of the model and of sampling."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ __all__ = [
     "ModelName",
     "OtherTask",
     "Temperature",
-    "model_of",
+    "check_cost",
+    "load_model",
     "sampling_of",
-    "say_cost",
 ]
 
 _RUN_ID = re.compile(r"\d{8}-\d{6}(-[0-9a-f]*)?")
@@ -36,97 +36,103 @@ ModelName = Annotated[
     typer.Argument(metavar="MODEL", help="backend:model, e.g. local:smollm2-135m or local:RUN_ID.", show_default=False),
 ]
 OtherTask = Annotated[
-    bool, typer.Option("--other-task", help="Let a tuned model do another task than it was tuned for.")
+    bool, typer.Option("--other-task", help="Allow another task than the one that the model was fine-tuned for.")
 ]
 MaxOutputTokens = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, help="The longest answer, in tokens [default: 512]"),
+    typer.Option(metavar="N", min=1, help="Maximum length of an answer in tokens [default: 512]"),
 ]
 Temperature = Annotated[
     float | None,
-    typer.Option(metavar="T", min=0, max=2, help="0 takes the likeliest token each time [default: 0]"),
+    typer.Option(metavar="T", min=0, max=2, help="Sampling temperature; 0 is greedy [default: 0]"),
 ]
-Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Ask only the first N rows.")]
+Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Use only the first N rows.")]
 MaxCost = Annotated[
-    float | None, typer.Option(metavar="USD", min=0, help="Refuse before asking when it would cost more.")
+    float | None,
+    typer.Option(metavar="USD", min=0, help="Refuse, before any request, if the estimated cost is higher."),
 ]
 Label = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="What tables call the report [default: the model's name]")
+    str | None, typer.Option(metavar="TEXT", help="Name of the report in tables [default: the model's name]")
 ]
 
 
-def model_of(
+def load_model(
     name: str, task: Path | None, other_task: bool, sampling: Sampling | None, *, conversations: bool = False
 ) -> Model:
-    """The model called ``name``, with the task in the file, or with the one that it was tuned for.
+    """Return a model with the task of a file, or with the one that it was fine-tuned for.
 
     Args:
-        conversations: one that knows no task, and is given none, answers rows that hold whole conversations.
+        name: ``backend:model``, or the id of a run.
+        task: file of the task.
+        other_task: allow another task than the one that the model was fine-tuned for.
+        sampling: how answers are sampled; None uses the defaults.
+        conversations: use an empty task if there is none, for rows that hold whole conversations.
+
+    Returns:
+        The model.
 
     Raises:
-        ConfigError: it knows no task and none was given, or it knows another.
-        RunError: the run of that id is not there, or has no model (yet).
+        ConfigError: there is no task, or the model was fine-tuned for another one.
+        RunError: the run does not exist or has no model yet.
     """
     from ftkit.backends import backend_of
     from ftkit.errors import ConfigError
     from ftkit.model import Model
     from ftkit.task import Task
 
-    backend = backend_of(_tuned(name))
+    backend = backend_of(_resolve_run(name))
     given, known = read_task(task), backend.known_task()
     if given is None and known is None and conversations:
         given = Task()
     if given is None and known is None:
-        raise ConfigError(f"{name} was not tuned by ftkit, so it knows no task: give one with --task FILE")
+        raise ConfigError(f"{name} was not fine-tuned by ftkit, so it has no task; add --task FILE")
     if given is not None and known is not None and given.fingerprint != known.fingerprint and not other_task:
         raise ConfigError(
-            f"{name} was tuned for another task than {task}: its instructions, input template or schema differ. "
-            "Leave --task out to use its own, or add --other-task"
+            f"{name} was fine-tuned for another task than {task}: instructions, input template or schema differ. "
+            "Omit --task to use the model's own task, or add --other-task"
         )
     return Model(backend, given, sampling=sampling, other_task=other_task)
 
 
-def say_cost(expected: CostEstimate, max_cost: float | None) -> None:
-    """Say what asking will cost, before anything is asked.
+def check_cost(estimate: CostEstimate, max_cost: float | None) -> None:
+    """Print the estimated cost before any request is sent.
 
     Raises:
-        RefusedError: it is more than ``max_cost``, or not known.
+        RefusedError: the cost is higher than ``max_cost``, or unknown.
     """
     from ftkit.errors import RefusedError
     from ftkit.results.number_format import usd_text
 
-    note(str(expected))
-    total = expected.total_usd
+    note(str(estimate))
+    total = estimate.total_usd
     if max_cost is not None and (total is None or total > max_cost):
-        why = "no price is known" if total is None else f"it would cost up to {usd_text(total)}"
+        reason = "no price is known" if total is None else f"the estimated cost is up to {usd_text(total)}"
         raise RefusedError(
-            f"--max-cost is {usd_text(max_cost)}, and {why}. Nothing was asked",
-            backend=expected.model.partition(":")[0],
+            f"--max-cost is {usd_text(max_cost)}, but {reason}. No request was sent",
+            backend=estimate.model.partition(":")[0],
         )
 
 
-def _tuned(name: str) -> str:
-    """The model of a run, when ``name`` is the id of one; else ``name``.
+def _resolve_run(name: str) -> str:
+    """Return the name of a run's model if ``name`` is the id of a run, else ``name``.
 
-    Asking the run first tells one that goes on, or has failed, from a model that nobody knows.
+    A run that is still running or has failed raises a better error than an unknown model.
     """
     from ftkit import runs
 
     backend, _, model = name.rpartition(":")
     if not _RUN_ID.fullmatch(model) or Path(model).exists():
         return name
-    found = runs.get(model).model.name
-    if backend and not found.startswith(f"{backend}:"):
-        return name
-    return found
+    tuned = runs.get(model).model.name
+    return name if backend and not tuned.startswith(f"{backend}:") else tuned
 
 
 def sampling_of(
     max_output_tokens: int | None, temperature: float | None = None, constrained: bool | None = None
 ) -> Sampling | None:
-    """How answers are drawn; ``None`` when nothing was said of it."""
+    """Return the sampling options; None if none was given."""
     from ftkit.backends import Sampling
 
     given = {"max_output_tokens": max_output_tokens, "temperature": temperature, "constrained": constrained or None}
-    said = {name: value for name, value in given.items() if value is not None}
-    return Sampling.model_validate(said) if said else None
+    options = {name: value for name, value in given.items() if value is not None}
+    return Sampling.model_validate(options) if options else None

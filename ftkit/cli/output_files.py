@@ -1,4 +1,4 @@
-"""The files that results are written to."""
+"""The option ``--output`` and the files it writes."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ _SUFFIXES = (".json", ".html", ".md")
 ResultFiles = Annotated[
     list[Path] | None,
     typer.Option(
-        "-o", "--output", metavar="FILE", help="Where to write it: .json (complete), .html or .md. Repeatable."
+        "-o", "--output", metavar="FILE", help="Write the result to FILE: .json (complete), .html or .md. Repeatable."
     ),
 ]
 
 
-def check_result_files(paths: Sequence[Path] | None, *, more: Sequence[str] = ()) -> list[Path]:
-    """The paths, seen to be writable in a known form now, not after an hour of work; ``more``: further suffixes."""
-    suffixes = (*_SUFFIXES, *more)
+def check_result_files(paths: Sequence[Path] | None, *, extra_suffixes: Sequence[str] = ()) -> list[Path]:
+    """Check, before the work starts, that results can be written to the paths."""
+    suffixes = (*_SUFFIXES, *extra_suffixes)
     for path in paths or ():
         if path.suffix.lower() not in suffixes:
             raise typer.BadParameter(f"{path}: must end in {', '.join(suffixes)}", param_hint="-o")
         if path.is_dir() or not _folder(path).is_dir():
-            raise typer.BadParameter(f"{path}: no file can be written there", param_hint="-o")
+            raise typer.BadParameter(f"{path}: cannot write a file there", param_hint="-o")
     return list(paths or ())
 
 
 def _folder(path: Path) -> Path:
-    """The folder of ``path``, or of its parents the nearest that exists: those below are made when it is written."""
+    """Return the nearest parent of ``path`` that exists; the folders below are created later."""
     return next(folder for folder in path.absolute().parents if folder.exists())
 
 
-def save_result(found: Report | Comparison | Overview | LintReport, paths: Sequence[Path]) -> None:
-    """Write what was found to each path."""
+def save_result(result: Report | Comparison | Overview | LintReport, paths: Sequence[Path]) -> None:
+    """Write a result to each path."""
     for path in paths:
-        found.save(path)
+        result.save(path)
         note(f"wrote {path}")

@@ -1,4 +1,4 @@
-"""``ftkit overview``: many reports on the same rows, side by side."""
+"""``ftkit overview``."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["overview"]
 
 def overview(
     reports: Annotated[
-        list[Path], typer.Argument(metavar="REPORT…", help="Reports (.json); the others are compared with the first.")
+        list[Path], typer.Argument(metavar="REPORT…", help="Reports (.json). The first one is the baseline.")
     ],
     *,
     margin: Annotated[
-        float | None, typer.Option(metavar="LOSS", help="The loss that would still be acceptable: 0.02.")
+        float | None, typer.Option(metavar="LOSS", help="Largest acceptable loss of quality, e.g. 0.02.")
     ] = None,
     output: ResultFiles = None,
 ) -> None:
-    """Put many reports side by side, and say which no other beats."""
+    """Compare several reports on the same rows, side by side."""
     paths = check_result_files(output)
     from ftkit.evaluation import Report
-    from ftkit.evaluation import overview as put
+    from ftkit.evaluation import overview as compare_all
 
-    found = put([Report.load(path) for path in reports], margin=margin)
-    save_result(found, paths)
-    show(found)
+    result = compare_all([Report.load(path) for path in reports], margin=margin)
+    save_result(result, paths)
+    show(result)

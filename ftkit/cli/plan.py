@@ -1,4 +1,4 @@
-"""``ftkit plan``: what a run would take, before it is started."""
+"""``ftkit plan``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def plan(
     *,
     data: DataFiles,
     backend: Annotated[
-        list[str], typer.Option("--backend", metavar="NAME:MODEL", help="Where to train which model. Repeatable.")
+        list[str], typer.Option("--backend", metavar="NAME:MODEL", help="Backend and model. Repeatable.")
     ],
     task: TaskFile = None,
     target: TargetColumn = None,
@@ -41,40 +41,40 @@ def plan(
     margin: MarginColumn = None,
     validation: Annotated[
         list[Path] | None,
-        typer.Option("--validation", metavar="FILE", help="Rows whose loss would be watched. May be given often."),
+        typer.Option("--validation", metavar="FILE", help="File of validation rows. Repeatable."),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(metavar="GPU", help="Plan for this GPU, e.g. h100-80gb, not for this machine.")
+        str | None, typer.Option(metavar="GPU", help="Plan for this GPU, e.g. h100-80gb, instead of this machine.")
     ] = None,
     adapter: AdapterKind = None,
     assignments: Assignments = None,
     lint: Annotated[
-        bool, typer.Option("--lint/--no-lint", help="Refuse rows in which `ftkit lint` finds errors, as `train` does.")
+        bool, typer.Option("--lint/--no-lint", help="Refuse rows with errors found by `ftkit lint`, as `train` does.")
     ] = True,
-    json_: Annotated[bool, typer.Option("--json", help="All of it, for programs.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
     id_: IdColumn = None,
     group: GroupColumn = None,
 ) -> None:
-    """Say what a run would take: memory, time, tokens.
+    """Estimate the memory, time, tokens and cost of a run.
 
-    Reads the rows, the model's config and its tokenizer, never its weights. The status is 1 when there is no backend on
-    which the run would fit.
+    Reads the rows and the model's config and tokenizer, but not its weights. The exit status is 1 if the run fits on
+    none of the backends.
     """
-    from ftkit.cli.recipe_overrides import overridden
-    from ftkit.planning import plan as make
+    from ftkit.cli.recipe_overrides import override_recipe
+    from ftkit.planning import plan as make_plan
     from ftkit.recipe import SFT, load_recipe
 
-    changed = overridden(SFT() if recipe is None else load_recipe(recipe), assignments or [], adapter)
-    known = read_task(task)
+    changed = override_recipe(SFT() if recipe is None else load_recipe(recipe), assignments or [], adapter)
+    task_ = read_task(task)
     reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
-    rows = reading.load(data, known)
-    watched = reading.load(validation, known) if validation else None
-    found = make(changed, rows, backend, validation=watched, device=device, lint=lint)
+    rows = reading.load(data, task_)
+    validation_rows = reading.load(validation, task_) if validation else None
+    result = make_plan(changed, rows, backend, validation=validation_rows, device=device, lint=lint)
     if json_:
-        typer.echo(found.model_dump_json(indent=2))
+        typer.echo(result.model_dump_json(indent=2))
     else:
-        show(found)
-    if not found.fits:
+        show(result)
+    if not result.fits:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""``ftkit predict``: ask a model about one row, or about each line of standard input."""
+"""``ftkit predict``."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import typer
 from ftkit.cli.console import fail, json_line, json_text, note
 from ftkit.cli.data_options import TaskFile
 from ftkit.cli.json_lines import placed_rows
-from ftkit.cli.model_options import MaxOutputTokens, ModelName, OtherTask, model_of, sampling_of
+from ftkit.cli.model_options import MaxOutputTokens, ModelName, OtherTask, load_model, sampling_of
 
 if TYPE_CHECKING:
     from ftkit.model import Model
 
 __all__ = ["predict"]
 
-_AT_ONCE = 64
-"""Lines asked together: a local model computes what they share once. Answers to the first appear before the last."""
+_BATCH_ROWS = 64
+"""Rows per batch. The answers of a batch are printed before the next one is read."""
 
 
 def predict(
@@ -28,71 +28,69 @@ def predict(
     *,
     columns: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="COLUMN=TEXT", help="A column that the task's input reads. Repeatable."),
+        typer.Option("--set", metavar="COLUMN=TEXT", help="Value of a column of the task's input. Repeatable."),
     ] = None,
     task: TaskFile = None,
     other_task: OtherTask = False,
     max_output_tokens: MaxOutputTokens = None,
 ) -> None:
-    """Ask a model about one row, or about many.
+    """Predict the answers of one row or of many rows.
 
-    One row is given with --set, and the answer itself is printed. Many are JSON lines on standard input, and one JSON
-    line comes out for each: its "answer" and, when the row has one, its "id". An answer that breaks the task's schema
-    is null, with the "error" and the "text" of the model; the exit status is then 1.
+    Give one row with --set; its answer is printed. Without --set, rows are read as JSON lines from standard input, and
+    a JSON line with the "answer" and the row's "id", if any, is printed for each. An answer that does not match the
+    task's schema is null, with the "error" and the model's "text"; the exit status is then 1.
     """
     if columns:
         row = _row(columns)
-        asked = model_of(model, task, other_task, sampling_of(max_output_tokens))
-        _one(asked, row)
+        _predict_row(load_model(model, task, other_task, sampling_of(max_output_tokens)), row)
         return
     if sys.stdin.isatty():
-        raise typer.BadParameter('give --set column="text", or JSON lines on standard input', param_hint="--set")
-    asked = model_of(model, task, other_task, sampling_of(max_output_tokens))
-    _many(asked)
+        raise typer.BadParameter("give --set COLUMN=TEXT, or JSON lines on standard input", param_hint="--set")
+    _predict_rows(load_model(model, task, other_task, sampling_of(max_output_tokens)))
 
 
 def _row(columns: list[str]) -> dict[str, str]:
     pairs = [item.partition("=") for item in columns]
     for name, equals, text in pairs:
         if not (name and equals):
-            raise typer.BadParameter(f'{name}{text}: write it as note="text"', param_hint="--set")
+            raise typer.BadParameter(f'{name}{text}: expected COLUMN=TEXT, e.g. note="text"', param_hint="--set")
     return {name: text for name, _, text in pairs}
 
 
-def _one(model: Model, row: dict[str, str]) -> None:
+def _predict_row(model: Model, row: dict[str, str]) -> None:
     from ftkit.errors import OutputError
 
     try:
         answer = model.predict(**row)
     except OutputError as error:
-        note(f"the model's text: {error.text}")
+        note(f"the model answered: {error.text}")
         raise
     typer.echo(answer if isinstance(answer, str) else json_text(answer))
 
 
-def _many(model: Model) -> None:
+def _predict_rows(model: Model) -> None:
     from ftkit.errors import OutputError
 
-    rows = _read(model)
-    asked = wrong = 0
-    while batch := list(islice(rows, _AT_ONCE)):
+    rows = _read_rows(model)
+    total = invalid = 0
+    while batch := list(islice(rows, _BATCH_ROWS)):
         answers = model.predict_many(batch, on_error="return")
         for row, answer in zip(batch, answers, strict=True):
-            asked += 1
+            total += 1
             line: dict[str, Any] = {"id": row["id"]} if "id" in row else {}
             if isinstance(answer, OutputError):
-                wrong += 1
+                invalid += 1
                 line |= {"answer": None, "error": str(answer), "text": answer.text}
             else:
                 line |= {"answer": answer}
             typer.echo(json_line(line))
-    if wrong:
-        fail(f"{wrong:,} of {asked:,} answers are not valid for the task")
+    if invalid:
+        fail(f"{invalid:,} of {total:,} answers are not valid for the task")
         raise typer.Exit(1)
 
 
-def _read(model: Model) -> Iterator[dict[str, Any]]:
-    """The rows of standard input, each of which the task can ask about."""
+def _read_rows(model: Model) -> Iterator[dict[str, Any]]:
+    """Read the rows of standard input and check that they have the task's columns."""
     from ftkit.errors import ConfigError, DataError
 
     for row, place in placed_rows(sys.stdin.buffer, "standard input"):

@@ -1,4 +1,4 @@
-"""The options that say what is trained: a recipe and what is changed of it, the same for ``plan`` and ``train``."""
+"""Options of the recipe and its overrides."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["AdapterKind", "Assignments", "RecipeFile"]
 
 RecipeFile = Annotated[
     Path | None,
-    typer.Argument(metavar="RECIPE", help="The recipe (YAML); supervised fine-tuning with LoRA when left out."),
+    typer.Argument(metavar="RECIPE", help="Recipe (YAML). Default: supervised fine-tuning with LoRA."),
 ]
 AdapterKind = Annotated[
-    str | None, typer.Option(metavar="KIND", help="lora, qlora, dora, adalora or full instead of the recipe's.")
+    str | None, typer.Option(metavar="KIND", help="Replace the recipe's adapter: lora, qlora, dora, adalora or full.")
 ]
 Assignments = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe, e.g. adapter.rank=8. Repeatable."),
+    typer.Option("--set", metavar="FIELD=VALUE", help="Set a field of the recipe, e.g. adapter.rank=8. Repeatable."),
 ]

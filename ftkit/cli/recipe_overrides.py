@@ -1,4 +1,4 @@
-"""Changing fields of a recipe from the command line: ``--set epochs=1 --set adapter.rank=8 --adapter dora``."""
+"""Override fields of a recipe: ``--set epochs=1 --set adapter.rank=8 --adapter dora``."""
 
 from __future__ import annotations
 
@@ -12,35 +12,38 @@ from ftkit.errors import ConfigError
 from ftkit.recipe import ADAPTERS, Recipe
 from ftkit.schema.validation_errors import refusals
 
-__all__ = ["overridden"]
+__all__ = ["override_recipe"]
 
 
-def overridden(recipe: Recipe, assignments: Sequence[str], adapter: str | None = None) -> Recipe:
-    """A recipe with some fields changed, validated like one that was written so.
+def override_recipe(recipe: Recipe, assignments: Sequence[str], adapter: str | None = None) -> Recipe:
+    """Return a recipe with some fields changed, and validate it.
 
     Args:
-        recipe: stays as it is.
-        assignments: ``"field=value"`` or ``"adapter.field=value"``, the value in YAML. The last one of a field counts.
-            ``adapter={kind: full}`` puts another adapter in the place of the recipe's.
-        adapter: short for ``"adapter.kind=…"``. Another kind of adapter keeps the fields that it has too; fields that
-            it lacks are dropped when they stand at their defaults.
+        recipe: the recipe, which is not modified.
+        assignments: ``"field=value"`` or ``"adapter.field=value"`` with values in YAML. The last assignment of a field
+            counts. ``adapter={kind: full}`` replaces the whole adapter.
+        adapter: short for ``"adapter.kind=…"``. The new adapter keeps the fields that both kinds have. Other fields are
+            dropped if they have their default value.
+
+    Returns:
+        The changed recipe.
 
     Raises:
-        ConfigError: an assignment that cannot be read, a field that does not exist or a value that it refuses, or an
-            adapter's field that is not at its default and that the new kind does not have.
+        ConfigError: an assignment is malformed, a field does not exist or its value is invalid, or the new kind of
+            adapter lacks a field that was set.
     """
     given = [_assignment(text) for text in assignments]
     if adapter is not None:
         given.append((("adapter", "kind"), adapter, f"--adapter {adapter}"))
     data = recipe.model_dump(mode="json")
-    # The adapter's kind first: it says which other fields there are.
+    # The adapter's kind first: it determines the other fields.
     for path, value, text in sorted(given, key=lambda item: (item[0] != ("adapter",), item[0] != ("adapter", "kind"))):
         if path == ("adapter", "kind"):
             data["adapter"] = _with_kind(data["adapter"], value, text)
         else:
-            _put(data, path, value, text)
+            _set(data, path, value, text)
     if data["kind"] != recipe.kind:
-        raise ConfigError(f"--set kind={data['kind']}: a recipe cannot become one of another kind; name another file")
+        raise ConfigError(f"--set kind={data['kind']}: cannot change the kind of a recipe; use another file")
     try:
         return type(recipe).model_validate(data)
     except ValidationError as error:
@@ -58,13 +61,13 @@ def _assignment(text: str) -> tuple[tuple[str, ...], Any, str]:
     return tuple(name.strip().split(".")), read, f"--set {text}"
 
 
-def _put(data: dict[str, Any], path: tuple[str, ...], value: Any, text: str) -> None:
+def _set(data: dict[str, Any], path: tuple[str, ...], value: Any, text: str) -> None:
     *parents, last = path
     inside: Any = data
     for step in parents:
         inside = inside.get(step)
         if not isinstance(inside, dict):
-            raise ConfigError(f"{text}: {step} has no fields in it")
+            raise ConfigError(f"{text}: {step} has no fields")
     inside[last] = value
 
 
@@ -72,16 +75,16 @@ def _with_kind(old: Any, kind: Any, text: str) -> dict[str, Any]:
     if not isinstance(kind, str) or kind not in ADAPTERS:
         raise ConfigError(f"{text}: there is no adapter {kind!r}; the adapters are {', '.join(ADAPTERS.names())}")
     if not isinstance(old, dict) or old.get("kind") not in ADAPTERS:
-        raise ConfigError(f"{text}: the adapter is {old!r}, and an adapter is written as {{kind: {kind}}}")
+        raise ConfigError(f"{text}: the adapter is {old!r}, but an adapter is written as {{kind: {kind}}}")
     if old["kind"] == kind:
         return old
     defaults = {name: field.default for name, field in ADAPTERS.get(old["kind"]).model_fields.items()}
     chosen = {name: value for name, value in old.items() if name != "kind" and value != defaults.get(name)}
-    lost = [name for name in chosen if name not in ADAPTERS.get(kind).model_fields]
-    if lost:
-        listed = ", ".join(f"{name}={chosen[name]}" for name in lost)
+    missing = [name for name in chosen if name not in ADAPTERS.get(kind).model_fields]
+    if missing:
+        listed = ", ".join(f"{name}={chosen[name]}" for name in missing)
         raise ConfigError(
-            f"{text}: the recipe's {old['kind']} adapter has {listed}, which {kind} does not know. To begin with a "
-            f"plain {kind} adapter, write --set 'adapter={{kind: {kind}}}'"
+            f"{text}: the recipe's {old['kind']} adapter has {listed}, which {kind} does not have. To start from a "
+            f"default {kind} adapter, write --set 'adapter={{kind: {kind}}}'"
         )
     return {"kind": kind, **chosen}

@@ -1,4 +1,4 @@
-"""``ftkit report``: read a saved report, or write it in another form."""
+"""``ftkit report``."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["report"]
 
 
 def report(
-    file: Annotated[Path, typer.Argument(metavar="REPORT", help="A report that was saved as .json.")],
+    file: Annotated[Path, typer.Argument(metavar="REPORT", help="Report saved as .json.")],
     *,
     output: ResultFiles = None,
 ) -> None:
-    """Show a saved report, or write it as .html or .md."""
+    """Show a saved report, or convert it to .html or .md."""
     paths = check_result_files(output)
     from ftkit.evaluation import Report
 
-    found = Report.load(file)
-    save_result(found, paths)
+    loaded = Report.load(file)
+    save_result(loaded, paths)
     if not paths:
-        show(found)
+        show(loaded)

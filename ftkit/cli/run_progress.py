@@ -1,4 +1,4 @@
-"""Waiting for a run at the terminal."""
+"""Wait for a run and show its progress."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ __all__ = ["wait_for"]
 
 
 def wait_for(run: Run) -> None:
-    """Show a run's progress until it has ended, then what came out. Ctrl-C ends the waiting, not the run.
+    """Show a run's progress until it ends, then its result. Ctrl-C stops waiting, not the run.
 
     Raises:
-        RunFailedError, RunCancelledError: it ended without a model.
+        RunFailedError: the run failed.
+        RunCancelledError: the run was cancelled.
     """
     try:
         run.wait()
     except KeyboardInterrupt:
-        if not sys.stderr.isatty():  # where it is a terminal, the progress bar has said so
-            note(f"run {run.id} goes on; find it again with `ftkit runs wait {run.id}`")
+        if not sys.stderr.isatty():  # in a terminal, the progress bar has printed this
+            note(f"run {run.id} continues; wait for it with `ftkit runs wait {run.id}`")
         raise
     record = run.record
     took = f" in {duration(record.finished_at - record.created_at)}" if record.finished_at else ""
     steps = run.metrics
-    told = "reward" if any("reward" in step for step in steps) else "loss"
-    course = [step[told] for step in steps if step.get(told) is not None]
-    figures = f", {told} {course[0]:.3f} → {course[-1]:.3f} over {len(steps)} steps" if course else ""
-    note(f"run {run.id} succeeded{took}{figures}")
+    metric = "reward" if any("reward" in step for step in steps) else "loss"
+    values = [step[metric] for step in steps if step.get(metric) is not None]
+    change = f", {metric} {values[0]:.3f} → {values[-1]:.3f} over {len(steps)} steps" if values else ""
+    note(f"run {run.id} succeeded{took}{change}")
     name = run.model.name
-    note(f"its model is {name}; measure it with `ftkit evaluate {name} --data FILE --target COLUMN`")
+    note(f"its model is {name}; evaluate it with `ftkit evaluate {name} --data FILE --target COLUMN`")

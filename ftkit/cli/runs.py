@@ -1,4 +1,4 @@
-"""``ftkit runs``: find runs again, watch them, end them, forget them."""
+"""``ftkit runs``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ftkit.cli.console import aligned, duration, json_line, json_text, note, stamp
+from ftkit.cli.console import duration, field_lines, json_line, json_text, note, table_lines, timestamp
 
 if TYPE_CHECKING:
     from ftkit.runs import Run
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["runs"]
 
-runs = typer.Typer(help="Find runs again: wait, cancel, resume, read logs. Alone it lists them.")
+runs = typer.Typer(help="List, watch, cancel, resume and delete runs. Without a command, list them.")
 
-RunId = Annotated[str, typer.Argument(metavar="ID", help="Id of the run, or the beginning of one.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
-Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")]
+RunId = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of the run, or a unique prefix of it.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Print new events until the run ends.")]
 
 _COLOURS = {"queued": "yellow", "running": "cyan", "succeeded": "green", "failed": "red", "cancelled": "yellow"}
 
@@ -34,38 +36,38 @@ def _runs(context: typer.Context) -> None:
 
 @runs.command("list")
 def list_(*, json: AsJson = False) -> None:
-    """All runs, the newest first."""
-    from ftkit.runs import all as every
+    """List all runs, newest first."""
+    from ftkit.runs import all as all_runs
 
-    records = [_record(run) for run in every()]
+    records = [_record(run) for run in all_runs()]
     if json:
         typer.echo(json_text([record.model_dump(mode="json") for record in records]))
         return
     if not records:
-        note("there are no runs yet; `ftkit train` starts one")
+        note("no runs yet; start one with `ftkit train`")
         return
-    header = ("ID", "STATE", "MODEL", "ADAPTER", "ROWS", "STARTED", "TOOK")
-    head, *lines = aligned([header, *map(_cells, records)])
-    typer.echo(head)
+    columns = ("ID", "STATE", "MODEL", "ADAPTER", "ROWS", "STARTED", "TOOK")
+    header, *lines = table_lines(columns, [_cells(record) for record in records])
+    typer.echo(header)
     for record, line in zip(records, lines, strict=True):
         state = _state(record)
         typer.echo(line.replace(state, typer.style(state, fg=_COLOURS[record.state]), 1))
 
 
 def _record(run: Run) -> RunRecord:
-    """What is known of a run; when its host cannot be asked (no key here), what was known last."""
+    """Return the record of a run; the stored one if its host cannot be asked, e.g. without an API key."""
     from ftkit.errors import FtkitError
     from ftkit.store import Store
 
     try:
         return run.record
     except FtkitError as error:
-        note(f"run {run.id} may be further than is shown: {error}")
+        note(f"run {run.id} may have progressed further: {error}")
         return Store().get(run.id)
 
 
 def _state(record: RunRecord) -> str:
-    """``"paused"`` is what a host makes of a running job."""
+    """Return the state; ``"paused"`` if a host has paused a running job."""
     return "paused" if record.state == "running" and record.handle.get("paused") else record.state
 
 
@@ -76,29 +78,28 @@ def _cells(record: RunRecord) -> tuple[str, ...]:
         f"{record.backend}:{record.model}",
         str(record.recipe.get("adapter", {}).get("kind", "")),
         f"{record.rows:,}",
-        stamp(record.created_at),
+        timestamp(record.created_at),
         "" if record.finished_at is None else duration(record.finished_at - record.created_at),
     )
 
 
 @runs.command()
 def show(run_id: RunId, *, json: AsJson = False) -> None:
-    """Everything that is known of a run."""
+    """Show the details of a run."""
     run = _get(run_id)
     record = run.record
     steps = run.metrics
     if json:
-        more: dict[str, Any] = {"folder": str(run.folder), "last_step": steps[-1] if steps else None}
-        typer.echo(json_text(record.model_dump(mode="json") | more))
+        extra: dict[str, Any] = {"folder": str(run.folder), "last_step": steps[-1] if steps else None}
+        typer.echo(json_text(record.model_dump(mode="json") | extra))
         return
-    lines = _about(run, record, steps)
-    for line in aligned([(f"{name}:", text) for name, text in lines.items() if text]):
+    for line in field_lines(_details(run, record, steps)):
         typer.echo(line)
 
 
-def _about(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[str, str]:
+def _details(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[str, str]:
     last = steps[-1] if steps else None
-    looks = [event.data for event in run.events() if event.kind == "validation"]
+    validations = [event.data for event in run.events() if event.kind == "validation"]
     took = "" if record.finished_at is None else f" ({duration(record.finished_at - record.created_at)})"
     return {
         "run": record.id,
@@ -106,24 +107,24 @@ def _about(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[str
         "error": record.error or "",
         "base model": f"{record.backend}:{record.model}",
         "tuned model": run.model.name if record.state == "succeeded" else "",
-        "started": stamp(record.created_at),
+        "started": timestamp(record.created_at),
         "progress": "" if last is None else f"step {last['step']} of {last.get('steps', '?')}",
         "loss": _losses(steps),
-        "reward": _course(steps, "reward"),
-        "validation loss": _losses(looks),
-        "validation reward": _course(looks, "reward"),
+        "reward": _first_and_last(steps, "reward"),
+        "validation loss": _losses(validations),
+        "validation reward": _first_and_last(validations, "reward"),
         "speed": _speed(steps),
         "job": str(record.handle.get("job") or ""),
         "cost": _cost(run, record),
         "rows": f"{record.rows:,} ({record.data_fingerprint[:19]}…)",
-        "task": run.task.instructions or "(the rows hold whole conversations)",
-        "recipe": json_line(_changed(run)),
+        "task": run.task.instructions or "(the rows are whole conversations)",
+        "recipe": json_line(_changed_fields(run)),
         "folder": str(run.folder),
     }
 
 
 def _cost(run: Run, record: RunRecord) -> str:
-    """What a host charged, or estimated beforehand."""
+    """Return the cost that the host charged or estimated."""
     from ftkit.results.number_format import usd_text
 
     paid = record.summary.get("cost_usd")
@@ -136,13 +137,13 @@ def _cost(run: Run, record: RunRecord) -> str:
 
 
 def _speed(steps: list[dict[str, Any]]) -> str:
-    """The median of the steps' speeds and MFUs, and the peak of memory, as far as the run has said them."""
+    """Return the median speed and MFU of the steps and the peak memory, where the run reported them."""
 
-    def middle(name: str) -> float | None:
-        found = [step[name] for step in steps if step.get(name) is not None]
-        return statistics.median(found) if found else None
+    def median(name: str) -> float | None:
+        values = [step[name] for step in steps if step.get(name) is not None]
+        return statistics.median(values) if values else None
 
-    tokens, mfu = middle("tokens_per_second"), middle("mfu")
+    tokens, mfu = median("tokens_per_second"), median("mfu")
     memory = steps[-1].get("peak_memory_bytes") if steps else None
     parts = [
         "" if tokens is None else f"{tokens:,.0f} tokens/s",
@@ -152,29 +153,29 @@ def _speed(steps: list[dict[str, Any]]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _losses(told: list[dict[str, Any]]) -> str:
-    """The course of the loss and, where it is told, of the token accuracy."""
-    accuracy = _course(told, "token_accuracy", ".1%")
-    return _course(told, "loss") + (f", token accuracy {accuracy}" if accuracy else "")
+def _losses(events: list[dict[str, Any]]) -> str:
+    """Return the change of the loss and of the token accuracy, if it was reported."""
+    accuracy = _first_and_last(events, "token_accuracy", ".1%")
+    return _first_and_last(events, "loss") + (f", token accuracy {accuracy}" if accuracy else "")
 
 
-def _course(told: list[dict[str, Any]], name: str, form: str = ".4f") -> str:
-    """The first and the last value of that name."""
-    found = [one[name] for one in told if one.get(name) is not None]
-    return " → ".join(f"{value:{form}}" for value in dict.fromkeys([*found[:1], *found[-1:]]))
+def _first_and_last(events: list[dict[str, Any]], name: str, form: str = ".4f") -> str:
+    """Return the first and the last value of a metric."""
+    values = [event[name] for event in events if event.get(name) is not None]
+    return " → ".join(f"{value:{form}}" for value in dict.fromkeys([*values[:1], *values[-1:]]))
 
 
-def _changed(run: Run) -> dict[str, Any]:
-    """The recipe's fields that are not at their defaults."""
+def _changed_fields(run: Run) -> dict[str, Any]:
+    """Return the recipe's fields that differ from their defaults."""
     recipe = run.recipe
-    found: dict[str, Any] = recipe.model_dump(mode="json", exclude_defaults=True)
+    fields: dict[str, Any] = recipe.model_dump(mode="json", exclude_defaults=True)
     adapter = recipe.adapter.model_dump(mode="json", exclude_defaults=True)
-    return {"kind": recipe.kind, **found, "adapter": {"kind": recipe.adapter.kind, **adapter}}
+    return {"kind": recipe.kind, **fields, "adapter": {"kind": recipe.adapter.kind, **adapter}}
 
 
 @runs.command()
 def wait(run_id: RunId) -> None:
-    """Wait until a run has ended, with its progress. Ctrl-C ends the waiting, not the run."""
+    """Wait until a run ends and show its progress. Ctrl-C stops waiting, not the run."""
     from ftkit.cli.run_progress import wait_for
 
     wait_for(_get(run_id))
@@ -182,35 +183,37 @@ def wait(run_id: RunId) -> None:
 
 @runs.command()
 def cancel(run_id: RunId) -> None:
-    """End a run. It finishes its step and keeps a checkpoint, from which `ftkit runs resume` goes on."""
+    """Cancel a run. It finishes its step and saves a checkpoint, from which `ftkit runs resume` continues."""
     run = _get(run_id)
     if run.state not in ("queued", "running"):
-        note(f"run {run.id} had ended already: {run.state}")
+        note(f"run {run.id} has already ended: {run.state}")
         return
     note(f"run {run.id} is {run.cancel().state}")
 
 
 @runs.command()
 def pause(run_id: RunId) -> None:
-    """Let a run rest where the host can. `ftkit runs resume` goes on."""
-    note(f"run {_get(run_id).pause().id} is paused; go on with `ftkit runs resume {run_id}`")
+    """Pause a run, where the host supports it. `ftkit runs resume` continues it."""
+    note(f"run {_get(run_id).pause().id} is paused; continue with `ftkit runs resume {run_id}`")
 
 
 @runs.command()
 def resume(
     run_id: RunId,
     *,
-    detach: Annotated[bool, typer.Option("--detach", help="Come back at once; the run goes on.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return at once; the run continues in the background.")
+    ] = False,
 ) -> None:
-    """Go on with a run that was paused or cancelled, or has failed.
+    """Resume a run that was paused or cancelled, or has failed.
 
-    It goes on from its newest checkpoint, and begins again when there is none.
+    It continues from its newest checkpoint, or starts again if there is none.
     """
     from ftkit.cli.run_progress import wait_for
 
     run = _get(run_id).resume()
     if detach:
-        note(f"run {run.id} goes on by itself; watch it with `ftkit runs wait {run.id}`")
+        note(f"run {run.id} continues in the background; wait for it with `ftkit runs wait {run.id}`")
     else:
         wait_for(run)
 
@@ -219,17 +222,17 @@ def resume(
 def download(
     run_id: RunId, folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.", show_default=False)]
 ) -> None:
-    """Fetch the weights that a host made, to answer on this machine.
+    """Download the weights of a hosted run, to use them on this machine.
 
-    Together, Fireworks and Nebius give them out.
+    Together, Fireworks and Nebius support this.
     """
     name = _get(run_id).download(folder).name
-    note(f"its model is {name}; measure it with `ftkit evaluate {name} --data FILE --target COLUMN`")
+    note(f"its model is {name}; evaluate it with `ftkit evaluate {name} --data FILE --target COLUMN`")
 
 
 @runs.command()
 def log(run_id: RunId) -> None:
-    """What the run's process on this machine has written."""
+    """Print the log of the run's local process."""
     text = _get(run_id).log()
     if text:
         typer.echo(text, nl=not text.endswith("\n"))
@@ -239,63 +242,62 @@ def log(run_id: RunId) -> None:
 
 @runs.command()
 def events(run_id: RunId, *, json: AsJson = False, follow: Follow = False) -> None:
-    """What has happened in a run, the oldest first. --json gives one JSON object a line."""
+    """Print the events of a run, oldest first. With --json, one JSON object per line."""
     run = _get(run_id)
     for event in run.follow() if follow else run.events():
         typer.echo(event.model_dump_json() if json else _line(event))
 
 
 def _line(event: Event) -> str:
-    figures = (f"{value:.4g}" if isinstance(value, float) else value for value in event.data.values())
-    shown = (
+    values = (f"{value:.4g}" if isinstance(value, float) else value for value in event.data.values())
+    fields = (
         f"{name}={value if isinstance(value, str | int) else json_line(value)}"
-        for name, value in zip(event.data, figures, strict=True)
+        for name, value in zip(event.data, values, strict=True)
     )
-    return f"{stamp(event.at)}  {event.kind:<10}  {' '.join(shown)}"
+    return f"{timestamp(event.at)}  {event.kind:<10}  {' '.join(fields)}"
 
 
 @runs.command()
 def samples(
     run_id: RunId,
     *,
-    last: Annotated[int, typer.Option("--last", min=1, help="Show the latest steps only, so many.")] = 3,
-    html: Annotated[Path | None, typer.Option("--html", help="Write all steps to a page instead.")] = None,
+    last: Annotated[int, typer.Option("--last", min=1, help="Number of steps to show, from the last.")] = 3,
+    html: Annotated[Path | None, typer.Option("--html", help="Write all steps to an HTML page instead.")] = None,
     json: AsJson = False,
 ) -> None:
-    """The best and the worst answers of a reinforcement run."""
+    """Show the best and the worst answers of a reinforcement run."""
     from ftkit.files import write_atomically
     from ftkit.render.samples import read_samples, samples_page, samples_text
 
     run = _get(run_id)
-    found = read_samples(run)
+    steps = read_samples(run)
     if html is not None:
-        write_atomically(html, samples_page(run, found))
+        write_atomically(html, samples_page(run, steps))
         note(f"wrote {html}")
         return
-    first = found[-1].step - last
-    shown = [one for one in found if one.step > first]
-    typer.echo(json_text([one.model_dump() for one in shown]) if json else samples_text(shown))
+    shown = [sample for sample in steps if sample.step > steps[-1].step - last]
+    typer.echo(json_text([sample.model_dump() for sample in shown]) if json else samples_text(shown))
 
 
 @runs.command()
 def delete(
-    run_id: Annotated[str, typer.Argument(metavar="ID", help="The whole id of the run.", show_default=False)],
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="Complete id of the run.", show_default=False)],
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Forget a run, and remove its model and files.
+    """Delete a run with its model and files.
 
-    The run must have ended. There is no way back.
+    The run must have ended. This cannot be undone.
     """
     from ftkit.errors import ConfigError
-    from ftkit.runs import delete as forget
+    from ftkit.runs import delete as delete_run
 
     run = _get(run_id)
     if run.id != run_id:
-        raise ConfigError(f"to delete a run, give its whole id: {run.id}")
+        raise ConfigError(f"to delete a run, give its complete id: {run.id}")
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Delete run {run.id} ({run.state}) and {run.folder}?", abort=True, err=True)
-    forget(run.id)
+    delete_run(run.id)
     note(f"deleted run {run.id}")
 
 

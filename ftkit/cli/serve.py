@@ -1,4 +1,4 @@
-"""``ftkit serve``: OpenAI's fine-tuning API on this machine."""
+"""``ftkit serve``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ftkit.cli.console import aligned, note, stamp
+from ftkit.cli.console import note, table_lines, timestamp
 from ftkit.cli.evaluation_options import Embedder
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 serve = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
-keys = typer.Typer(no_args_is_help=True, help="API keys: make, list and revoke them.")
+keys = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.")
 serve.add_typer(keys, name="keys")
 
 
@@ -25,81 +25,87 @@ def _serve(
     context: typer.Context,
     *,
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Settings in TOML; options go before them.")
+        Path | None, typer.Option("--config", metavar="FILE", help="Settings (TOML). Options take precedence.")
     ] = None,
     host: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Where to listen; any but 127.0.0.1 needs API keys.")
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Address to listen on; any other than 127.0.0.1 requires API keys."),
     ] = None,
-    port: Annotated[int | None, typer.Option(metavar="N", help="8000 by default; 0 takes a free one.")] = None,
+    port: Annotated[int | None, typer.Option(metavar="N", help="Port; 0 selects a free one [default: 8000]")] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
             "--model",
             metavar="[NAME=]MODEL",
-            help="A model to serve and to tune: smollm2-135m, a folder, a hub id, or a run. May be given often.",
+            help="Model to serve and fine-tune: smollm2-135m, a folder, a hub id, or the id of a run. Repeatable.",
         ),
     ] = None,
     alias: Annotated[
         list[str] | None,
-        typer.Option("--alias", metavar="OTHER=NAME", help="Another name for a model. May be given often."),
+        typer.Option("--alias", metavar="OTHER=NAME", help="Additional name of a model. Repeatable."),
     ] = None,
     allow_python: Annotated[
         bool,
-        typer.Option("--allow-python", help="Let clients send Python graders. Foreign code, run in a sandbox."),
+        typer.Option("--allow-python", help="Allow clients to send Python graders, which run in a sandbox."),
     ] = False,
     embedder: Embedder = None,
 ) -> None:
-    """Serve OpenAI's fine-tuning API from this machine.
+    """Serve OpenAI's fine-tuning API on this machine.
 
-    Settings are in docs/serve.md. Ctrl-C ends the server, not the jobs: their processes go on, and the next
-    `ftkit serve` finds them.
+    docs/serve.md lists the settings. Ctrl-C stops the server, not the jobs: their processes continue, and the next
+    `ftkit serve` follows them.
     """
     if context.invoked_subcommand is not None:
         return
     _check_installed()
-    from ftkit.server.http_server import serve as listen
+    from ftkit.server.http_server import serve as run_server
     from ftkit.server.settings import load_settings
 
     given: dict[str, Any] = {"host": host, "port": port}
-    said = {name: value for name, value in given.items() if value is not None}
+    overrides = {name: value for name, value in given.items() if value is not None}
     if model:
-        said["models"] = dict(_pair(one, bare=True) for one in model)
+        overrides["models"] = dict(_pair(item, bare=True) for item in model)
     if alias:
-        said["aliases"] = dict(_pair(one) for one in alias)
+        overrides["aliases"] = dict(_pair(item) for item in alias)
     reinforcement = ({"allow_python": True} if allow_python else {}) | ({"embedder": embedder} if embedder else {})
     if reinforcement:
-        said["reinforcement"] = reinforcement
-    settings = load_settings(config, **said)
+        overrides["reinforcement"] = reinforcement
+    settings = load_settings(config, **overrides)
 
     def ready(address: str) -> None:
-        note(f"ftkit serves {', '.join([*settings.models, *settings.aliases])} at {address}/v1; Ctrl-C ends it")
+        note(f"serving {', '.join([*settings.models, *settings.aliases])} at {address}/v1; press Ctrl-C to stop")
 
-    listen(settings, ready)
+    run_server(settings, ready)
 
 
 @keys.command()
 def create(
     project: Annotated[
-        str, typer.Argument(help="Files, jobs and tuned models are seen by keys of the same project only.")
+        str,
+        typer.Argument(help="Project of the key. Files, jobs and fine-tuned models are visible only in their project."),
     ] = "default",
 ) -> None:
-    """Make a key, and print it. It is shown this once: the server keeps a digest only."""
+    """Create a key and print it. It cannot be shown again: the server stores only a digest."""
     typer.echo(_keys().create(project))
 
 
 @keys.command("list")
 def list_() -> None:
-    """The keys there are: id, project, and when they were made."""
+    """List the keys with id, project and creation time."""
     found = _keys().all()
     if not found:
-        note("there are no keys, so the server answers this machine only, and asks for none")
-    for line in aligned([(key.id, key.project, stamp(key.created_at)) for key in found]):
+        note("no keys; the server accepts requests from this machine only, without a key")
+        return
+    rows = [(key.id, key.project, timestamp(key.created_at)) for key in found]
+    for line in table_lines(("ID", "PROJECT", "CREATED"), rows, header=False):
         typer.echo(line)
 
 
 @keys.command()
-def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="See `ftkit serve keys list`.")]) -> None:
-    """Take a key back. It opens nothing from the next request on."""
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key, see `ftkit serve keys list`.")],
+) -> None:
+    """Revoke a key. It is refused from the next request on."""
     _keys().revoke(key_id)
     note(f"revoked {key_id}")
 
@@ -109,10 +115,10 @@ def _pair(text: str, *, bare: bool = False) -> tuple[str, str]:
 
     name, equals, value = text.partition("=")
     if not equals and bare:
-        # A folder's own name serves as the model's.
+        # The name of a folder is the name of its model.
         return (Path(text).name if Path(text).is_dir() else text), text
     if not name or not value:
-        raise ConfigError(f"{text!r}: write it as NAME=VALUE")
+        raise ConfigError(f"{text!r}: expected NAME=VALUE")
     return name, value
 
 

@@ -1,4 +1,4 @@
-"""``ftkit task``: write a task, its output inferred from rows where it is not given."""
+"""``ftkit task``."""
 
 from __future__ import annotations
 
@@ -23,66 +23,64 @@ __all__ = ["task"]
 def task(
     *,
     instructions: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="What the model is told to do, in the system message.")
+        str | None, typer.Option(metavar="TEXT", help="Instructions for the model (the system message).")
     ] = None,
     input_: Annotated[
         str | None,
         typer.Option(
-            "--input", metavar="TEMPLATE", help='The user message, e.g. "{note}". None: rows hold conversations.'
+            "--input",
+            metavar="TEMPLATE",
+            help='Template of the user message, e.g. "{note}". Omit it if rows are conversations.',
         ),
     ] = None,
     data: Annotated[
         list[Path] | None,
-        typer.Option("--data", metavar="FILE", help="Rows to infer the output from. May be given often."),
+        typer.Option("--data", metavar="FILE", help="File of rows from which to infer the output. Repeatable."),
     ] = None,
     target: TargetColumn = None,
     chosen: ChosenColumn = None,
-    schema: Annotated[Path | None, typer.Option(metavar="FILE", help="A JSON Schema of the output.")] = None,
+    schema: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON Schema of the output.")] = None,
     class_: Annotated[
         str | None,
         typer.Option(
             "--class",
             metavar="NAME",
-            help="A Python class of the output: package.module:Visit or file.py:Visit. Runs that module.",
+            help="Python class of the output: package.module:Visit or file.py:Visit. The module is executed.",
         ),
     ] = None,
-    choices: Annotated[
-        str | None, typer.Option(metavar="A,B,C", help="The answers to choose from, with commas between.")
-    ] = None,
+    choices: Annotated[str | None, typer.Option(metavar="A,B,C", help="Possible answers, separated by commas.")] = None,
     text: Annotated[bool, typer.Option("--text", help="The output is free text.")] = False,
-    show_schema: Annotated[
-        bool, typer.Option(help="Whether the prompt says in words what a valid answer looks like.")
-    ] = True,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write it.")] = None,
+    show_schema: Annotated[bool, typer.Option(help="Describe the schema in the prompt.")] = True,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="File to write.")] = None,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
 ) -> None:
-    """Write a task: what the model is asked, and answers.
+    """Write a task file: instructions, input and output.
 
-    A task is instructions, an input template, and an output: a JSON object, one of a few choices, or text. Without
-    --schema, --class, --choices or --text the output is inferred from the wanted answers in --data: objects give a JSON
-    Schema, few distinct texts give choices. Of preferences the answers are those of --chosen.
+    The output is a JSON object, one of several choices, or text. Without --schema, --class, --choices or --text it is
+    inferred from the target answers in --data: objects give a JSON Schema, few distinct texts give choices. For
+    preferences, use --chosen instead of --target.
     """
     from ftkit.task import Task
 
     given = [name for name, value in _outputs(schema, class_, choices, text).items() if value]
     if len(given) > 1:
-        raise typer.BadParameter(f"{' and '.join(given)} contradict each other; give one", param_hint="output")
+        raise typer.BadParameter(f"{' and '.join(given)} cannot be combined; give one", param_hint="output")
     if not given and not data:
         raise typer.BadParameter(
-            "say what a valid answer is: --data to infer it from rows, or --schema, --class, --choices or --text"
+            "the output is missing: give --data to infer it from rows, or --schema, --class, --choices or --text"
         )
     if target is not None and chosen is not None:
-        raise typer.BadParameter("--target and --chosen both name the wanted answer; give one", param_hint="--target")
+        raise typer.BadParameter("--target and --chosen cannot be combined; give one", param_hint="--target")
     reading = Columns(target=target or chosen, format=format_, columns=columns)
-    found = _given_output(schema, class_, choices) if given else _inferred(reading, data or [], input_)
-    made = Task(instructions, input=input_, output=found, show_schema=show_schema)
+    output_ = _given_output(schema, class_, choices) if given else _inferred(reading, data or [], input_)
+    task_ = Task(instructions, input=input_, output=output_, show_schema=show_schema)
     if data and given:
-        reading.load(data, made)  # the files must have the columns that the task reads
+        reading.load(data, task_)  # check that the files have the columns of the task
     if output is None:
-        typer.echo(made.to_yaml(), nl=False)
+        typer.echo(task_.to_yaml(), nl=False)
     else:
-        made.to_yaml(output)
+        task_.to_yaml(output)
         note(f"wrote {output}")
 
 
@@ -122,19 +120,19 @@ def _inferred(reading: Columns, paths: list[Path], template: str | None) -> Outp
     from ftkit.schema import infer_output
 
     if template is not None and reading.target is None:
-        raise typer.BadParameter("name the column that holds the wanted answers", param_hint="--target")
-    # Its last part, for a target inside a column; a name that no output can have stays the default.
+        raise typer.BadParameter("give the column of the target answers", param_hint="--target")
+    # The last part of a nested target. An invalid name leaves the default.
     name = (reading.target or "").rpartition(".")[2]
-    found = infer_output(
-        _wanted_answers(reading, paths, template),
+    inferred = infer_output(
+        _target_answers(reading, paths, template),
         **({"name": name} if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) else {}),
     )
-    note(f"output inferred from the rows: {_in_words(found)}")
-    return found
+    note(f"output inferred from the rows: {_describe(inferred)}")
+    return inferred
 
 
-def _wanted_answers(reading: Columns, paths: list[Path], template: str | None) -> Iterator[Any]:
-    """Each row's answer as it was read; nothing is known yet that could refuse one."""
+def _target_answers(reading: Columns, paths: list[Path], template: str | None) -> Iterator[Any]:
+    """Yield each row's answer as read, without validation."""
     from ftkit.data.row_reader import column_value
     from ftkit.errors import DataError
     from ftkit.task import Task
@@ -144,11 +142,11 @@ def _wanted_answers(reading: Columns, paths: list[Path], template: str | None) -
     for row in as_text:
         value = row.target if target is None else column_value(row.columns, target, row.place)
         if value is None:
-            raise DataError("null, but it is the wanted answer; leave the row out", place=row.place, field=target)
+            raise DataError("the target answer is null; remove the row", place=row.place, field=target)
         yield value
 
 
-def _in_words(output: Output) -> str:
+def _describe(output: Output) -> str:
     from ftkit.schema import ChoiceOutput, JsonOutput
 
     if isinstance(output, ChoiceOutput):

@@ -1,4 +1,4 @@
-"""``ftkit train``: start a run, and watch it."""
+"""``ftkit train``."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ def train(
     recipe: RecipeFile = None,
     *,
     data: DataFiles,
-    backend: Annotated[
-        str, typer.Option(metavar="NAME:MODEL", help="Where to train which model, e.g. local:smollm2-135m.")
-    ],
+    backend: Annotated[str, typer.Option(metavar="NAME:MODEL", help="Backend and model, e.g. local:smollm2-135m.")],
     task: TaskFile = None,
     target: TargetColumn = None,
     chosen: ChosenColumn = None,
@@ -41,49 +39,49 @@ def train(
     margin: MarginColumn = None,
     validation: Annotated[
         list[Path] | None,
-        typer.Option("--validation", metavar="FILE", help="Rows whose loss is watched. May be given often."),
+        typer.Option("--validation", metavar="FILE", help="File of validation rows. Repeatable."),
     ] = None,
     adapter: AdapterKind = None,
     assignments: Assignments = None,
     lint: Annotated[
-        bool, typer.Option("--lint/--no-lint", help="Refuse rows in which `ftkit lint` finds errors.")
+        bool, typer.Option("--lint/--no-lint", help="Refuse rows with errors found by `ftkit lint`.")
     ] = True,
     max_cost: Annotated[
         float | None,
-        typer.Option(metavar="USD", help="Refuse training that would cost more, or whose price is not known."),
+        typer.Option(metavar="USD", help="Refuse training that costs more, or whose price is unknown."),
     ] = None,
     tracker: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Send the run's events to a tracker, e.g. jsonl:events.jsonl. May be given often."
-        ),
+        typer.Option(metavar="NAME", help="Send the run's events to a tracker, e.g. jsonl:events.jsonl. Repeatable."),
     ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Come back at once; the run goes on.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return at once; the run continues in the background.")
+    ] = False,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
     id_: IdColumn = None,
     group: GroupColumn = None,
 ) -> None:
-    """Train a model, with its progress.
+    """Train a model and show the progress.
 
-    Prints the id of the run, and nothing else, to standard output. The run is a process of its own: after Ctrl-C it
-    goes on, and `ftkit runs wait ID` finds it again.
+    Only the id of the run is printed to standard output. The run is a separate process: it continues after Ctrl-C, and
+    `ftkit runs wait ID` shows its progress again.
     """
-    from ftkit.cli.recipe_overrides import overridden
+    from ftkit.cli.recipe_overrides import override_recipe
     from ftkit.cli.run_progress import wait_for
     from ftkit.recipe import SFT, load_recipe
-    from ftkit.runs import train as start
+    from ftkit.runs import train as start_run
 
-    changed = overridden(SFT() if recipe is None else load_recipe(recipe), assignments or [], adapter)
-    known = read_task(task)
+    changed = override_recipe(SFT() if recipe is None else load_recipe(recipe), assignments or [], adapter)
+    task_ = read_task(task)
     reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
-    rows = reading.load(data, known)
-    watched = reading.load(validation, known) if validation else None
-    run = start(
-        changed, rows, backend=backend, validation=watched, lint=lint, max_cost=max_cost, trackers=tracker or ()
+    rows = reading.load(data, task_)
+    validation_rows = reading.load(validation, task_) if validation else None
+    run = start_run(
+        changed, rows, backend=backend, validation=validation_rows, lint=lint, max_cost=max_cost, trackers=tracker or ()
     )
     typer.echo(run.id)
     if detach:
-        note(f"run {run.id} goes on by itself; watch it with `ftkit runs wait {run.id}`")
+        note(f"run {run.id} continues in the background; wait for it with `ftkit runs wait {run.id}`")
     else:
         wait_for(run)

@@ -17,8 +17,8 @@ def rows_of(path: str) -> list[dict]:
 def test_check_counts_what_is_there(ftkit, texts, task):
     done = ftkit("data", "check", texts, "--task", task, "--target", "gold")
     assert done.exit_code == 0
-    assert done.stdout == "5 rows, format table, 5 with a wanted answer\n"
-    assert ftkit("data", "check", texts, "--task", task).stdout == "5 rows, format table, 0 with a wanted answer\n"
+    assert done.stdout == "5 rows, format table, 5 with a target answer\n"
+    assert ftkit("data", "check", texts, "--task", task).stdout == "5 rows, format table, 0 with a target answer\n"
 
 
 def test_check_counts_choices_groups_and_rows_that_are_there_twice(ftkit):
@@ -27,8 +27,8 @@ def test_check_counts_choices_groups_and_rows_that_are_there_twice(ftkit):
     ftkit("task", "--data", "m.jsonl", "--input", "{m}", "--target", "label", "-o", "task.yaml")
     done = ftkit("data", "check", "m.jsonl", "m.jsonl", "--task", "task.yaml", "--target", "label", "--group", "who")
     assert done.stdout.splitlines() == [
-        "36 rows, format table, 36 with a wanted answer",
-        "18 rows have the id or the content of an earlier one",
+        "36 rows, format table, 36 with a target answer",
+        "18 rows have the id or the content of an earlier row",
         "2 groups",
         "      24  bug",
         "      12  billing",
@@ -40,7 +40,7 @@ def test_check_shows_rows_as_the_model_sees_them(ftkit, texts, task):
     assert done.stdout.partition("\n\n")[2] == (
         "--- texts.jsonl:1  id t0\n[system]\nAnswer with one JSON object with these keys, in this order:\n"
         "- first: string\n- words: integer\n[user]\none\n"
-        '[assistant] (the wanted answer)\n{"first": "one", "words": 1}\n'
+        '[assistant] (target answer)\n{"first": "one", "words": 1}\n'
     )
 
 
@@ -89,8 +89,8 @@ def test_check_reads_preferences_and_shows_both_answers(ftkit, task):
         "2 margins, from 0.5 to 2",
     ]
     assert done.stdout.endswith(
-        '[user]\none\n[assistant] (the chosen answer)\n{"first": "one", "words": 1}\n'
-        "[assistant] (the rejected answer)\none, I think\n(margin 0.5)\n"
+        '[user]\none\n[assistant] (chosen answer)\n{"first": "one", "words": 1}\n'
+        "[assistant] (rejected answer)\none, I think\n(margin 0.5)\n"
     )
     done = ftkit("data", "check", write_rows("t.jsonl", [{"prompt": "q", "chosen": "a", "rejected": "b"}]))
     assert done.stdout == "1 rows, format trl_preference, 1 with a chosen and a rejected answer\n"
@@ -171,12 +171,12 @@ def test_mask_shows_what_cannot_be_seen(ftkit, tiny_model):
 
 
 def test_mask_in_a_terminal_is_coloured():
-    from ftkit.cli.data_mask import marked
+    from ftkit.cli.data_mask import mark_supervised
     from ftkit.modeling.tokenizer import TokenText
 
     tokens = [TokenText("a", 1, False), TokenText("b", 1, True), TokenText("c", 1, True)]
-    assert marked(tokens, coloured=True) == "\x1b[2ma\x1b[0m\x1b[32mb·c\x1b[0m"
-    assert marked(tokens, coloured=False) == "a⟦b·c⟧"
+    assert mark_supervised(tokens, colored=True) == "\x1b[2ma\x1b[0m\x1b[32mb·c\x1b[0m"
+    assert mark_supervised(tokens, colored=False) == "a⟦b·c⟧"
 
 
 @pytest.mark.parametrize(
@@ -228,10 +228,10 @@ def test_split_stratifies_and_takes_any_kind_of_file(ftkit):
     ("arguments", "status", "message"),
     [
         (["-o", "p"], 2, "give a size"),
-        (["--test", "some", "-o", "p"], 2, '"some" is neither a share'),
+        (["--test", "some", "-o", "p"], 2, '"some" is not a share'),
         (["--test", "2.5", "-o", "p"], 2, "must be a share between 0 and 1"),
-        (["--test", "0.2", "-o", "."], 2, "train.jsonl is a file to be divided"),
-        (["--test", "0.2", "-o", ".", "--force"], 2, "train.jsonl is a file to be divided"),
+        (["--test", "0.2", "-o", "."], 2, "train.jsonl is an input file"),
+        (["--test", "0.2", "-o", ".", "--force"], 2, "train.jsonl is an input file"),
         (["--test", "0.2", "-o", "there"], 2, "there/test.jsonl would be overwritten"),
         (["--test", "0.2", "--group-by", "who", "-o", "p"], 1, "train.jsonl:1: who: missing"),
         (["--test", "0.001", "-o", "p"], 1, "leaves test empty"),

@@ -33,7 +33,7 @@ def test_a_report_is_shown_and_saved_in_every_form_asked_for(measured, trained):
 def test_a_base_model_needs_a_task(ftkit, texts):
     failed = ftkit("evaluate", "toy:base", "--data", texts, "--target", "gold")
     assert failed.exit_code == 2
-    assert "give one with --task FILE" in failed.stderr
+    assert "add --task FILE" in failed.stderr
 
 
 def test_a_tuned_model_does_another_task_only_when_told_to(ftkit, texts, task, trained):
@@ -42,7 +42,7 @@ def test_a_tuned_model_does_another_task_only_when_told_to(ftkit, texts, task, t
     assert ftkit(*words, task).exit_code == 0
     failed = ftkit(*words, "other.yaml")
     assert failed.exit_code == 2
-    assert "was tuned for another task than other.yaml" in failed.stderr
+    assert "was fine-tuned for another task than other.yaml" in failed.stderr
     done = ftkit(*words, "other.yaml", "--other-task")
     assert done.exit_code == 0, done.stderr
 
@@ -187,8 +187,8 @@ def test_how_to_ask_compare_and_price_is_said_by_options(ftkit, texts, trained):
         (("--comparator", "words"), "is not FIELD=KIND"),
         (("--comparator", "words=numeric:much"), "numeric takes a number or a percentage"),
         (("--comparator", "words=nearly"), "there is no comparator 'nearly'"),
-        (("--price-source", "a page"), "prices take --input-usd, --output-usd and --price-source together"),
-        (("--input-usd", 1), "prices take --input-usd, --output-usd and --price-source together"),
+        (("--price-source", "a page"), "--input-usd, --output-usd and --price-source must be given together"),
+        (("--input-usd", 1), "--input-usd, --output-usd and --price-source must be given together"),
         (("--samples", 3), "at temperature 0"),
         (("--shots", 2), "needs examples="),
     ],
@@ -212,6 +212,6 @@ def test_graders_in_files_are_metrics(ftkit, texts, task):
     assert refused.exit_code == 2
     assert "--allow-python" in refused.stderr
     misspelt = ftkit(*asked, "--grader", "grader.json", "--python-isolation", "none")
-    assert "neither kernel nor process" in misspelt.stderr
+    assert "is not kernel or process" in misspelt.stderr
     missing = ftkit(*asked, "--grader", "none.json")
     assert "none.json: cannot read the grader" in missing.stderr

@@ -35,8 +35,8 @@ def test_findings_are_lines_and_decide_the_exit_status(ftkit, rows):
     ("arguments", "message"),
     [
         (["--select", "Z9"], "'Z9' matches no rule"),
-        (["--format", "xml"], "none of json, sarif, markdown, html, text"),
-        (["--fail-on", "panic"], "none of error, warning, info"),
+        (["--format", "xml"], "not one of json, sarif, markdown, html, text"),
+        (["--fail-on", "panic"], "not one of error, warning, info"),
         (["-o", "x.pdf"], "must end in .json"),
         (["--backend", "openai"], 'write it as "name:model"'),
     ],
@@ -63,15 +63,15 @@ def test_fixing_writes_a_new_file_and_shows_the_difference(ftkit, rows):
     assert (shown.exit_code, list(Path().glob("*.fixed.*"))) == (1, [])
     assert ftkit("lint", rows, "--diff", "--exit-zero").exit_code == 0
     assert "@@ -2 +2 @@" in shown.stdout
-    assert shown.stderr == "rows.jsonl: 1 row to mend\n"
+    assert shown.stderr == "rows.jsonl: 1 row to fix\n"
     assert ftkit("lint", rows, "--fix", "--diff").output == shown.output
     assert not list(Path().glob("*.fixed.*"))
     done = ftkit("lint", rows, "--fix")
     assert Path(rows).read_bytes() == before
-    assert "wrote rows.fixed.jsonl: 1 row mended" in done.stderr
+    assert "wrote rows.fixed.jsonl: 1 row fixed" in done.stderr
     assert "C006" not in done.stdout
     assert "rows.fixed.jsonl:3: D003" in done.stdout
-    assert ftkit("lint", "rows.fixed.jsonl", "--fix").stderr.startswith("rows.fixed.jsonl: nothing to mend")
+    assert ftkit("lint", "rows.fixed.jsonl", "--fix").stderr.startswith("rows.fixed.jsonl: nothing to fix")
     assert ftkit("lint", "rows.fixed.jsonl", "--diff").exit_code == 0
 
 

@@ -20,7 +20,7 @@ def test_text_is_printed_bare(ftkit):
 def test_an_answer_that_is_not_valid_is_shown_with_what_is_wrong(ftkit, task):
     failed = ftkit("predict", "toy:base", "--task", task, "--set", "text=hello")
     assert (failed.exit_code, failed.stdout) == (1, "")
-    assert failed.stderr.startswith("the model's text: What a text! It says: hello\nerror: $: ")
+    assert failed.stderr.startswith("the model answered: What a text! It says: hello\nerror: $: ")
 
 
 def test_many_rows_give_a_line_each_in_their_order(ftkit, trained):
@@ -64,7 +64,7 @@ def test_a_line_that_cannot_be_asked_is_named(ftkit, trained, given, message):
 def test_columns_are_written_with_an_equals_sign(ftkit, trained):
     failed = ftkit("predict", trained, "--set", "text")
     assert failed.exit_code == 2
-    assert 'write it as note="text"' in failed.stderr
+    assert 'expected COLUMN=TEXT, e.g. note="text"' in failed.stderr
 
 
 def test_a_column_that_the_task_reads_must_be_there(ftkit, trained):

@@ -45,7 +45,7 @@ def three():
 def test_without_runs_the_list_says_how_to_start_one(ftkit):
     done = ftkit("runs")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert "`ftkit train` starts one" in done.stderr
+    assert "start one with `ftkit train`" in done.stderr
     assert json.loads(ftkit("runs", "list", "--json").stdout) == []
 
 
@@ -106,7 +106,7 @@ def test_cancelling(ftkit, three):
     assert three.get("20260102-000000-bbbb").state == "cancelled"
     again = ftkit("runs", "cancel", "20260102-0")
     assert again.exit_code == 0
-    assert again.stderr == "run 20260102-000000-bbbb had ended already: cancelled\n"
+    assert again.stderr == "run 20260102-000000-bbbb has already ended: cancelled\n"
 
 
 def test_the_log(ftkit, three):
@@ -131,7 +131,7 @@ def test_deleting_takes_the_whole_id_and_the_files(ftkit, three):
     folder = three.run_folder("20260102-111111-cccc")
     failed = ftkit("runs", "delete", "20260102-1")
     assert failed.exit_code == 2
-    assert "give its whole id: 20260102-111111-cccc" in failed.stderr
+    assert "give its complete id: 20260102-111111-cccc" in failed.stderr
     assert folder.exists()
     done = ftkit("runs", "delete", "20260102-111111-cccc")
     assert done.stderr == "deleted run 20260102-111111-cccc\n"

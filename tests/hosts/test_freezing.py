@@ -64,7 +64,7 @@ def test_the_cost_is_said_first_and_the_baseline_outlives_the_model(account, fol
     frozen = ft.Report.load(folder / "frozen.json")
     assert frozen.headline.value == 0.5
     assert all(row.text == "red" for row in frozen.rows)
-    assert "is there already" in CliRunner().invoke(app, _arguments(folder)).stderr
+    assert "already exists" in CliRunner().invoke(app, _arguments(folder)).stderr
 
     account.answers = lambda text: "red" if text[-1] in "02468" else "blue"  # another model, and the first is gone
     new = ["evaluate", "openai:gpt-6-luna", *_arguments(folder)[2:-2], "-o", str(folder / "new.json")]
@@ -78,7 +78,7 @@ def test_the_cost_is_said_first_and_the_baseline_outlives_the_model(account, fol
 def test_more_than_max_cost_is_refused_before_asking(account, folder):
     done = CliRunner().invoke(app, _arguments(folder, "--max-cost", "0.0001"))
     assert done.exit_code != 0
-    assert "Nothing was asked" in done.stderr
+    assert "No request was sent" in done.stderr
     assert account.calls == []
 
 
