@@ -81,7 +81,7 @@ def test_faulty_rows_start_nothing_and_are_named(ftkit, words, task):
         (["--set", "epoch=1"], 2, "did you mean epochs?"),
         (["--adapter", "lara"], 2, "--adapter lara: there is no adapter 'lara'"),
         (["--format", "openai"], 2, "the task has a template of its own"),
-        (["--column", "text"], 2, 'expected NAME=COLUMN, e.g. note=text'),
+        (["--column", "text"], 2, "expected NAME=COLUMN, e.g. note=text"),
         (["--group", "who"], 1, "there is no column 'who'"),
         (["--validation", "nowhere.jsonl"], 1, "nowhere.jsonl: there is no such file"),
     ],
