@@ -141,7 +141,7 @@ def train(setting: dict[str, Any], model: str) -> dict[str, float]:
 
 def predict(setting: dict[str, Any], model: str) -> dict[str, float]:
     from ftkit.training.estimation import machine_speed as speed
-    from ftkit.training.estimation.local_estimate import predict as estimate
+    from ftkit.training.estimation.local_estimate import estimate_local_run as estimate
 
     if os.environ["OMP_NUM_THREADS"] == "1":
         speed.clock = time.process_time

@@ -18,8 +18,8 @@ from ftkit.modeling.prefix_tree import pack_sequences
 from ftkit.modeling.tokenized_example import TokenizedConversation
 from ftkit.training.adapters.adapted_model import adapt
 from ftkit.training.estimation import memory_model as memory
-from ftkit.training.estimation.memory_model import kept_by_a_pack, kept_by_the_head, memory_of
-from ftkit.training.estimation.workload import PackSize, Step, Work
+from ftkit.training.estimation.memory_model import estimate_memory, head_bytes, pack_activation_bytes
+from ftkit.training.estimation.workload import PackSize, Step, Workload
 from tests.tiny import tiny_causal, tiny_config
 
 TOKENS = 300
@@ -32,8 +32,8 @@ ADAPTERS = {
 }
 
 
-def work_of_steps(*steps: Step) -> Work:
-    return Work(rows=9, counted=9, tokens=900, longest=100, steps=steps)
+def work_of_steps(*steps: Step) -> Workload:
+    return Workload(rows=9, sampled_rows=9, tokens=900, longest=100, steps=steps)
 
 
 def kept_by_autograd(family: str, chosen: Any, dtype: torch.dtype, layers: int) -> int:
@@ -71,7 +71,7 @@ def test_activations_are_what_autograd_keeps(family: str, kind: str, precision: 
         depth = {"n_layer": layers} if family == "gpt2" else {"num_hidden_layers": layers}
         shape = model_shape(tiny_config(family, **depth).to_dict())
         recipe = ft.SFT(adapter=chosen, precision=precision)
-        expected = kept_by_a_pack(shape, recipe, PackSize(TOKENS, 20, TOKENS * (TOKENS + 1) // 2))
+        expected = pack_activation_bytes(shape, recipe, PackSize(TOKENS, 20, TOKENS * (TOKENS + 1) // 2))
         # The first layer of a frozen model keeps a little less, because nothing before it learns.
         assert expected == pytest.approx(size, rel=0.07 if kind == "dropout" else 0.01)
 
@@ -83,18 +83,20 @@ def test_the_chunk_is_the_loss_functions() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_checkpointing_keeps_the_layers_inputs_and_one_layer(precision: str) -> None:
     shape = model_shape(tiny_config("llama", num_hidden_layers=24).to_dict())
-    plain = kept_by_a_pack(shape, ft.SFT(precision=precision), PackSize(1000, 100, 0))
-    less = kept_by_a_pack(shape, ft.SFT(precision=precision, gradient_checkpointing=True), PackSize(1000, 100, 0))
+    plain = pack_activation_bytes(shape, ft.SFT(precision=precision), PackSize(1000, 100, 0))
+    less = pack_activation_bytes(
+        shape, ft.SFT(precision=precision, gradient_checkpointing=True), PackSize(1000, 100, 0)
+    )
     size = 4 if precision == "fp32" else 2
     assert less == pytest.approx(plain / 24 + 24 * 64 * size * 1000, rel=0.05)
 
 
 def test_logits_do_not_grow_with_the_rows_of_a_pack() -> None:
     shape = model_shape(tiny_config("llama", vocab_size=50_000).to_dict())
-    few, many, most = (kept_by_the_head(shape, ft.SFT(), PackSize(9000, n, 0)) for n in (256, 257, 8000))
+    few, many, most = (head_bytes(shape, ft.SFT(), PackSize(9000, n, 0)) for n in (256, 257, 8000))
     assert few < many
     assert most - many == (8000 - 257) * 64 * 4
-    alone = kept_by_the_head(shape, ft.SFT(), PackSize(9000, 8000, 0), shared=False)
+    alone = head_bytes(shape, ft.SFT(), PackSize(9000, 8000, 0), shared=False)
     assert alone > 10 * most
 
 
@@ -111,7 +113,7 @@ def test_held_bytes_are_those_of_the_tensors(tmp_path: Any, tokenizer: Any) -> N
     adapted = adapt(loaded.model, ft.QLoRA(rank=4).resolve(total_steps=9), total_steps=9, seed=0)
     recipe = ft.SFT(adapter=ft.QLoRA(rank=4), precision="fp32", optimizer="adamw")
     shape = model_shape(loaded.model.config.to_dict())
-    found = memory_of(shape, recipe, work_of_steps((PackSize(100, 10, 5050),)), device="cpu")
+    found = estimate_memory(shape, recipe, work_of_steps((PackSize(100, 10, 5050),)), device="cpu")
     frozen = [one for one in adapted.model.parameters() if not one.requires_grad]
     constants = sum(
         state.absmax.nbytes + state.state2.absmax.nbytes
@@ -128,7 +130,7 @@ def test_a_second_pack_finds_the_gradients_of_the_first() -> None:
     shape = model_shape(tiny_config("llama").to_dict())
     recipe = ft.SFT(adapter=ft.Full(), precision="fp32", optimizer="adamw")
     one = PackSize(2000, 100, 0)
-    once, twice = (memory_of(shape, recipe, work_of_steps(step), device="cpu") for step in ((one,), (one, one)))
+    once, twice = (estimate_memory(shape, recipe, work_of_steps(step), device="cpu") for step in ((one,), (one, one)))
     assert twice.peak - once.peak == once.gradients
     assert once.weights + once.gradients + once.optimizer == 16 * shape.parameters
 
@@ -136,8 +138,8 @@ def test_a_second_pack_finds_the_gradients_of_the_first() -> None:
 def test_looking_at_many_rows_can_take_more_than_training_on_few() -> None:
     shape = model_shape(tiny_config("llama", vocab_size=5_000).to_dict())
     step = (PackSize(50, 5, 0),)
-    trained = memory_of(shape, ft.SFT(precision="fp32"), work_of_steps(step), device="cpu")
-    watched = replace(work_of_steps(step), look=(PackSize(4000, 400, 0),))
-    found = memory_of(shape, ft.SFT(precision="fp32"), watched, device="cpu")
+    trained = estimate_memory(shape, ft.SFT(precision="fp32"), work_of_steps(step), device="cpu")
+    watched = replace(work_of_steps(step), validation_packs=(PackSize(4000, 400, 0),))
+    found = estimate_memory(shape, ft.SFT(precision="fp32"), watched, device="cpu")
     assert found.peak == found.looking > trained.peak
     assert found.looking - trained.looking > 256 * 5_000 * 8

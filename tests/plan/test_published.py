@@ -14,7 +14,7 @@ from ftkit.results.plan import Estimate
 from ftkit.training.estimation.estimate import estimate
 from ftkit.training.estimation.memory_model import trainable_parameters
 from ftkit.training.estimation.plan_target import named_gpu
-from ftkit.training.estimation.workload import PackSize, Work
+from ftkit.training.estimation.workload import PackSize, Workload
 
 LLAMA_65B = {
     "model_type": "llama",
@@ -47,7 +47,7 @@ def planned(config: dict[str, Any], recipe: ft.SFT, device: str, tokens: int, pa
     """An epoch of 1,000 rows on a GPU; each step has ``packs`` packs of one row of ``tokens`` tokens."""
     resolved = recipe.resolve(RecipeFacts(rows=1000, fast_bf16=True, device="cuda"))
     step = (PackSize(tokens, tokens // 4, tokens * (tokens + 1) // 2),) * packs
-    work = Work(rows=1000, counted=16, tokens=16 * tokens, longest=tokens, steps=[step])
+    work = Workload(rows=1000, sampled_rows=16, tokens=16 * tokens, longest=tokens, steps=[step])
     return estimate(resolved, model_shape(config), work, named_gpu(device))
 
 

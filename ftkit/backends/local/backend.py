@@ -71,9 +71,9 @@ class LocalBackend:
     ) -> Estimate:
         """See :class:`~ftkit.backends.Backend`. Reads the config and the tokenizer, no weights."""
         _check_installed("estimating a run on this machine")
-        from ftkit.training.estimation.local_estimate import predict
+        from ftkit.training.estimation.local_estimate import estimate_local_run
 
-        return predict(recipe, self._there(), data, validation, device=device)
+        return estimate_local_run(recipe, self._there(), data, validation, device=device)
 
     def submit(self, job: TrainingJob, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. The worker outlives the process that started it."""

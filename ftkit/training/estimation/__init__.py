@@ -1,1 +1,1 @@
-"""Predict the memory and time of a local training run before it starts."""
+"""Estimate the memory and time of a local training run before it starts."""

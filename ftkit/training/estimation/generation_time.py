@@ -6,61 +6,94 @@ from collections.abc import Sequence
 
 from ftkit.modeling.model_shape import ModelShape
 from ftkit.recipe import RFT, Full, Recipe
-from ftkit.training.estimation.memory_model import merged_weights
-from ftkit.training.estimation.time_model import Speed, head_seconds, layer_seconds, layers_forward, passes_seconds
-from ftkit.training.estimation.workload import Drawing, PackSize, Work
+from ftkit.training.estimation.memory_model import merged_weight_count
+from ftkit.training.estimation.time_model import (
+    MachineSpeed,
+    forward_seconds,
+    head_seconds,
+    layer_seconds,
+    no_grad_seconds,
+)
+from ftkit.training.estimation.workload import GenerationWorkload, PackSize, Workload
 
-__all__ = ["drawings_seconds", "rollout_seconds"]
+__all__ = ["generation_seconds", "rollout_seconds"]
 
-_MEASURED = 10
-"""Steps between two measurements of the divergence when ``beta`` is 0; see :mod:`ftkit.training.rollouts`."""
+_DIVERGENCE_STEPS = 10
+"""Steps between two measurements of the divergence if ``beta`` is 0; see :mod:`ftkit.training.rollouts`."""
 
-_LOG_BYTES = 30
-"""Moved for each logit to know the token's log-probability: copied, divided by the temperature, summed up."""
+_LOGPROB_BYTES = 30
+"""Bytes moved per logit for a token's log-probability: a copy, the division by the temperature, the sum."""
 
 
-def rollout_seconds(shape: ModelShape, recipe: RFT, work: Work, speed: Speed, *, shared: bool) -> float:
-    """Mean seconds that a step spends on its answers: drawing them, and their log-probabilities without gradients under
-    the model of before, and of now where several steps are made of them."""
-    drawing = drawings_seconds(shape, recipe, work.draws, speed) / len(work.draws)
+def rollout_seconds(shape: ModelShape, recipe: RFT, work: Workload, speed: MachineSpeed, *, shared: bool) -> float:
+    """Predict the seconds per step that rollouts take.
+
+    These are the generation, the log-probabilities under the reference model, and those under the current model if
+    several steps use the same answers.
+
+    Args:
+        shape: shape of the model.
+        recipe: the resolved recipe.
+        work: the workload.
+        speed: speed of the machine.
+        shared: whether rows share computation.
+
+    Returns:
+        Mean seconds per optimiser step.
+    """
+    generation = generation_seconds(shape, recipe, work.generations, speed) / len(work.generations)
     packs = [pack for step in work.steps for pack in step]
-    once = passes_seconds(shape, recipe, packs, speed, shared=shared) / len(work.steps)
+    once = no_grad_seconds(shape, recipe, packs, speed, shared=shared) / len(work.steps)
     old = once if recipe.num_iterations > 1 else 0.0
-    # Counted by steps; steps on answers that are there already look at nothing.
-    reference = once if recipe.beta else once / _MEASURED
-    return (drawing + old + reference) / recipe.num_iterations
+    # The divergence is measured on new answers only, and every few steps if it is not in the loss.
+    reference = once if recipe.beta else once / _DIVERGENCE_STEPS
+    return (generation + old + reference) / recipe.num_iterations
 
 
-def drawings_seconds(shape: ModelShape, recipe: Recipe, drawings: Sequence[Drawing | None], speed: Speed) -> float:
-    """Seconds of drawing all of ``drawings``."""
-    return sum(_drawing_seconds(shape, recipe, one, speed) for one in drawings if one is not None)
+def generation_seconds(
+    shape: ModelShape, recipe: Recipe, generations: Sequence[GenerationWorkload | None], speed: MachineSpeed
+) -> float:
+    """Predict the seconds that generations take.
+
+    Args:
+        shape: shape of the model.
+        recipe: the resolved recipe.
+        generations: the generations; None entries take no time.
+        speed: speed of the machine.
+
+    Returns:
+        Seconds.
+    """
+    return sum(_one_generation_seconds(shape, recipe, each, speed) for each in generations if each is not None)
 
 
-def _drawing_seconds(shape: ModelShape, recipe: Recipe, drawing: Drawing, speed: Speed) -> float:
-    seconds, merged = 0.0, merged_weights(shape, recipe)
+def _one_generation_seconds(
+    shape: ModelShape, recipe: Recipe, generation: GenerationWorkload, speed: MachineSpeed
+) -> float:
+    seconds, merged = 0.0, merged_weight_count(shape, recipe)
     if merged:
         # B·A is formed, scaled and added to the weight.
-        seconds += 2 * recipe.adapter.inner_width * merged / speed.thin + 6 * 4 * merged / speed.bytes_moved
-        recipe = recipe.model_copy(update={"adapter": Full()})  # as if there were none
-    common = drawing.common
+        seconds += 2 * recipe.adapter.inner_width * merged / speed.low_rank + 6 * 4 * merged / speed.bytes_moved
+        recipe = recipe.model_copy(update={"adapter": Full()})  # merged: no adapter remains
+    common = generation.common_prefix
     if common:
-        seconds += _prompts_seconds(shape, recipe, PackSize(common, 1, common * (common + 1) // 2), speed)
-    for rows, prompts, width in drawing.batches:
+        seconds += _prefill_seconds(shape, recipe, PackSize(common, 1, common * (common + 1) // 2), speed)
+    for rows, prompts, width in generation.batches:
         visible = prompts * (width * common + width * (width + 1) // 2)
-        seconds += _prompts_seconds(shape, recipe, PackSize(prompts * width, prompts, visible), speed)
-        mean = common + width + drawing.tokens / 2
-        seconds += (drawing.tokens - 1) * _token_seconds(shape, recipe, rows, mean, speed)
-        logits = drawing.tokens * rows * shape.outputs
-        seconds += logits / speed.choice + logits * _LOG_BYTES / speed.bytes_moved
+        seconds += _prefill_seconds(shape, recipe, PackSize(prompts * width, prompts, visible), speed)
+        mean = common + width + generation.tokens / 2
+        seconds += (generation.tokens - 1) * _decode_seconds(shape, recipe, rows, mean, speed)
+        logits = generation.tokens * rows * shape.outputs
+        seconds += logits / speed.sampling + logits * _LOGPROB_BYTES / speed.bytes_moved
     return seconds
 
 
-def _prompts_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
-    return layers_forward(shape, recipe, pack, speed) + head_seconds(shape, recipe, pack, speed, 2, shared=True)
+def _prefill_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: MachineSpeed) -> float:
+    return forward_seconds(shape, recipe, pack, speed) + head_seconds(shape, recipe, pack, speed, 2, shared=True)
 
 
-def _token_seconds(shape: ModelShape, recipe: Recipe, rows: int, length: float, speed: Speed) -> float:
-    """One token more for each of ``rows`` answers, which see ``length`` tokens each."""
+def _decode_seconds(shape: ModelShape, recipe: Recipe, rows: int, length: float, speed: MachineSpeed) -> float:
+    """One decoding step for ``rows`` answers that attend to ``length`` tokens each."""
     rate = speed.weights(rows)
     layer = layer_seconds(shape, recipe, PackSize(rows, rows, round(rows * length)), speed)
-    return shape.layers * (sum(one.weights for one in shape.linears) / rate + layer) + shape.head.weights / rate
+    return shape.layers * (sum(linear.weights for linear in shape.linears) / rate + layer) + shape.head.weights / rate

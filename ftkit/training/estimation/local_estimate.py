@@ -1,4 +1,4 @@
-"""An estimate from what the user has: a recipe, a model's name and rows. Reads the config and the tokenizer only."""
+"""Estimate a local run from a recipe, a model's name and rows. Reads the model's config and tokenizer, no weights."""
 
 from __future__ import annotations
 
@@ -12,32 +12,37 @@ from ftkit.results.plan import Estimate
 from ftkit.training.dataloader import TokenRows, render_rows
 from ftkit.training.estimation.estimate import estimate
 from ftkit.training.estimation.plan_target import named_gpu, this_machine
-from ftkit.training.estimation.rl_workload import foreseen_work
-from ftkit.training.estimation.workload import work_of
+from ftkit.training.estimation.rl_workload import rl_workload
+from ftkit.training.estimation.workload import training_workload
 from ftkit.training.losses import loss_of
 from ftkit.training.recipe_check import check_recipe
 
-__all__ = ["SAMPLE", "predict"]
+__all__ = ["SAMPLE", "estimate_local_run"]
 
 SAMPLE = 2_000
-"""Rows that are tokenised; more would change the numbers little and take longer than anyone waits."""
+"""Largest number of rows that are tokenised. More would change the numbers little and take long."""
 
 
-def predict(
+def estimate_local_run(
     recipe: Recipe, model: str, data: Dataset, validation: Dataset | None = None, *, device: str | None = None
 ) -> Estimate:
-    """What training ``model`` on ``data`` would take.
+    """Estimate a training run on this machine or on a GPU of the catalogue.
 
     Args:
-        recipe: as the user wrote it.
+        recipe: the recipe as the user wrote it.
         model: name of the base model, see :func:`ftkit.modeling.model_source.find_source`.
-        device: a GPU by name, e.g. ``"h100-80gb"``; ``None`` is this machine.
+        data: the training rows.
+        validation: the validation rows.
+        device: id of a GPU, e.g. ``"h100-80gb"``; None is this machine.
+
+    Returns:
+        The estimate.
 
     Raises:
-        RefusedError: the recipe cannot be trained so there.
+        RefusedError: the recipe cannot be trained there.
         ModelError: there is no such model, or its layers are not known.
-        DataError: a row that cannot be trained on.
-        ConfigError: no such GPU.
+        DataError: a row cannot be trained on.
+        ConfigError: there is no such GPU.
     """
     target = this_machine() if device is None else named_gpu(device)
     source = check_recipe(recipe, model, data, validation, has_cuda=target.device == "cuda")
@@ -51,16 +56,16 @@ def predict(
     limit = resolved.max_length or context_length(config)
     reserve = resolved.reserved_tokens
 
-    def rendered(rows: Dataset) -> TokenRows:
-        part = rows if len(rows) <= SAMPLE else rows.shuffle(0).take(SAMPLE)
-        return render_rows(part, chat_template, loss, limit, reserve=reserve)
+    def tokenise(rows: Dataset) -> TokenRows:
+        sample = rows if len(rows) <= SAMPLE else rows.shuffle(0).take(SAMPLE)
+        return render_rows(sample, chat_template, loss, limit, reserve=reserve)
 
-    known, held_out = rendered(data), None if validation is None else rendered(validation)
-    longest = max(known.longest, held_out.longest if held_out else 0) + reserve
+    train_rows, validation_rows = tokenise(data), None if validation is None else tokenise(validation)
+    longest = max(train_rows.longest, validation_rows.longest if validation_rows else 0) + reserve
     shared = shape.window is None or shape.window >= longest
-    counts = {"of_rows": len(data), "of_held_out": None if validation is None else len(validation)}
+    totals = {"total_rows": len(data), "total_validation_rows": None if validation is None else len(validation)}
     if isinstance(resolved, RFT):
-        work = foreseen_work(known, resolved, shared=shared, held_out=held_out, **counts)
+        work = rl_workload(train_rows, resolved, shared=shared, validation=validation_rows, **totals)
     else:
-        work = work_of(known, resolved, shared=shared, held_out=held_out, **counts)
+        work = training_workload(train_rows, resolved, shared=shared, validation=validation_rows, **totals)
     return estimate(resolved, shape, work, target, shared=shared)

@@ -1,7 +1,7 @@
-"""How fast this machine is: a few kinds of work, timed once and remembered.
+"""Measure the speed of this machine for a few kinds of work, and remember it.
 
-Takes some seconds the first time. The numbers lie in ``speed.json`` in ftkit's home, under the machine's name, its
-device, the number of threads, the precision and the version of torch; removing the file measures anew.
+The measurement takes some seconds. Results are kept in ``speed.json`` in ftkit's home, by machine, device, number of
+threads, precision and version of torch. Delete the file to measure again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ftkit.inference.sampling import Draw, choose
 from ftkit.modeling.device import default_device, describe_machine, torch_dtype
 from ftkit.modeling.model_shape import LinearLayer
 from ftkit.training.estimation.memory_model import HEAP_BLOCK
-from ftkit.training.estimation.time_model import BACKWARD_BYTES, FEW, Speed, product_name
+from ftkit.training.estimation.time_model import BACKWARD_BYTES, FEW_ROWS, MachineSpeed, matmul_key
 
 __all__ = ["dense_rate", "measured_speed"]
 
@@ -28,70 +28,80 @@ TOKENS = 512
 RANK = 16
 WIDTH = 1024
 REPEATS = 3
-COLD = 48 * 2**20
-"""Bytes that a measurement goes through before it comes back to the same ones, so that they come from memory, as a
-model's do, and not from a cache."""
+COLD_BYTES = 48 * 2**20
+"""Bytes that a measurement cycles through, so that operands come from memory, as a model's do, and not from a cache."""
 FILE = "speed.json"
 BUSY = "busy"
-"""Stands in the file, among the numbers, where they were measured beside other work."""
-LOOK_S = 0.3
+"""Key in the file that marks numbers measured while the machine did other work."""
+LOAD_CHECK_S = 0.3
+"""Seconds over which the load of the machine is measured."""
 clock = time.perf_counter
-"""What a measurement reads; a benchmark on a busy machine may count the process's own seconds instead."""
-OTHERS = 25.0
-"""Per cent of the processors that others may use before the machine counts as busy."""
+"""The clock of all measurements. A benchmark on a busy machine may use the process's CPU time instead."""
+BUSY_PERCENT = 25.0
+"""Load of the processors by other work, in percent, above which the machine counts as busy."""
 
 
-def measured_speed(precision: Literal["bf16", "fp32"], linears: Iterable[LinearLayer]) -> Speed:
-    """The speed of this process's device in ``precision``, measured unless it is known already.
+def measured_speed(precision: Literal["bf16", "fp32"], linears: Iterable[LinearLayer]) -> MachineSpeed:
+    """Return the speed of this process's device, measuring what is not known yet.
 
-    Other work on the machine slows the measurement as it slows a run. Each number is the best of several, and what was
-    measured beside other work counts only until it is measured better.
+    Each number is the best of several measurements. Numbers that were measured while the machine did other work are
+    measured again by the next call.
 
     Args:
-        linears: the maps whose products are to be known.
+        precision: the precision of the computation.
+        linears: the linear layers whose products are measured.
+
+    Returns:
+        The speed.
     """
-    where, dtype = default_device(), torch_dtype(precision)
-    bench = _Bench(where, dtype)
-    names = {product_name(one): one for one in linears}
-    with _Notes(where, precision) as notes:
-        notes.begin(*names)
-        return Speed(
-            dense=notes.of("dense", bench.dense),
-            products={name: notes.of(name, partial(bench.product, one)) for name, one in names.items()},
-            thin=notes.of("thin", bench.thin),
-            attention=notes.of("attention", bench.attention),
-            bytes_moved=notes.of("bytes_moved", bench.bytes_moved),
-            fresh=notes.of("fresh", bench.fresh),
-            dequantised=notes.of("dequantised", bench.dequantised),
-            call=notes.of("call", bench.call),
-            few=tuple(notes.of(f"{count} rows", partial(bench.rows, count)) for count in FEW),
-            choice=notes.of("choice", bench.choice),
-            basis="measured on a busy machine" if notes.busy else "measured",
+    device = default_device()
+    benchmark = _Benchmark(device, torch_dtype(precision))
+    layers = {matmul_key(linear): linear for linear in linears}
+    with _SpeedFile(device, precision) as stored:
+        stored.prepare(*layers)
+        return MachineSpeed(
+            dense=stored.get("dense", benchmark.dense),
+            products={key: stored.get(key, partial(benchmark.product, linear)) for key, linear in layers.items()},
+            low_rank=stored.get("thin", benchmark.thin),
+            attention=stored.get("attention", benchmark.attention),
+            bytes_moved=stored.get("bytes_moved", benchmark.bytes_moved),
+            fresh_writes=stored.get("fresh", benchmark.fresh),
+            dequantised=stored.get("dequantised", benchmark.dequantised),
+            kernel_overhead=stored.get("call", benchmark.call),
+            few_rows=tuple(stored.get(f"{count} rows", partial(benchmark.rows, count)) for count in FEW_ROWS),
+            sampling=stored.get("choice", benchmark.choice),
+            basis="measured on a busy machine" if stored.busy else "measured",
         )
 
 
 def dense_rate(precision: Literal["bf16", "fp32"]) -> float:
-    """Operations a second of a large product of matrices: the best that was ever measured on this machine.
+    """Return the best speed of large matrix products that was ever measured on this machine.
 
-    Takes some hundredths of a second: it is measured each time, because a busy machine is slower than it can be.
+    It is measured again each time (some hundredths of a second), because a busy machine is slower than it can be.
+
+    Args:
+        precision: the precision of the computation.
+
+    Returns:
+        Floating-point operations per second.
     """
-    where = default_device()
-    with _Notes(where, precision) as notes:
-        return notes.best("dense", _Bench(where, torch_dtype(precision)).dense())
+    device = default_device()
+    with _SpeedFile(device, precision) as stored:
+        return stored.best("dense", _Benchmark(device, torch_dtype(precision)).dense())
 
 
-class _Notes:
-    """The numbers in the file that are this machine's; written on leaving when there are new ones."""
+class _SpeedFile:
+    """This machine's numbers in the file; new ones are written on exit."""
 
-    def __init__(self, where: torch.device, precision: str) -> None:
-        about = describe_machine(where)
+    def __init__(self, device: torch.device, precision: str) -> None:
+        about = describe_machine(device)
         parts = [platform.node(), about["device_name"], f"{about['threads']} threads", precision, torch.__version__]
         self._key = "; ".join(map(str, parts))
-        self._where = where
+        self._device = device
         self._again = False
         self._file = home() / FILE
 
-    def __enter__(self) -> _Notes:
+    def __enter__(self) -> _SpeedFile:
         try:
             self._all = json.loads(self._file.read_text(encoding="utf-8"))
             self._mine = {name: float(value) for name, value in self._all.get(self._key, {}).items() if value > 0}
@@ -106,23 +116,19 @@ class _Notes:
 
     @property
     def busy(self) -> bool:
-        """Whether the numbers come from a machine that did other work."""
+        """Whether the numbers were measured while the machine did other work."""
         return BUSY in self._mine
 
-    def begin(self, *names: str) -> None:
-        """Look whether measuring is worth while now, if there is something to measure.
-
-        Args:
-            names: what must be known besides what is measured for every model.
-        """
+    def prepare(self, *names: str) -> None:
+        """Check whether the machine is busy, if there is something to measure, and whether to measure again."""
         self._again = self.busy
-        if self._where.type == "cpu" and (self.busy or not {*names, "call"} <= self._mine.keys()):
+        if self._device.type == "cpu" and (self.busy or not {*names, "call"} <= self._mine.keys()):
             self._mine.pop(BUSY, None)
             psutil: Any = __import__("psutil")
-            if psutil.cpu_percent(interval=LOOK_S) > OTHERS:
+            if psutil.cpu_percent(interval=LOAD_CHECK_S) > BUSY_PERCENT:
                 self._mine[BUSY] = 1.0
 
-    def of(self, name: str, measure: Callable[[], float]) -> float:
+    def get(self, name: str, measure: Callable[[], float]) -> float:
         if name not in self._mine:
             self._mine[name] = measure()
         elif self._again:
@@ -135,50 +141,50 @@ class _Notes:
         return self._mine[name]
 
 
-class _Bench:
-    """Times one kind of work after another."""
+class _Benchmark:
+    """Measures the speed of each kind of work."""
 
-    def __init__(self, where: torch.device, dtype: torch.dtype) -> None:
-        self.where = where
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.device = device
         self.dtype = dtype
-        # Of its own, so that measuring leaves a run's random numbers alone.
-        self.generator = torch.Generator(device=where).manual_seed(0)
+        # Its own generator, so that measuring does not change a run's random numbers.
+        self.generator = torch.Generator(device=device).manual_seed(0)
 
     def random(self, *size: int, dtype: torch.dtype | None = None) -> torch.Tensor:
-        return torch.randn(*size, generator=self.generator, device=self.where).to(dtype or self.dtype)
+        return torch.randn(*size, generator=self.generator, device=self.device).to(dtype or self.dtype)
 
     def several(self, *size: int, dtype: torch.dtype | None = None) -> list[torch.Tensor]:
         one = self.random(*size, dtype=dtype)
-        return [one, *(one.clone() for _ in range(min(32, COLD // one.nbytes)))]
+        return [one, *(one.clone() for _ in range(min(32, COLD_BYTES // one.nbytes)))]
 
     def seconds(self, works: Sequence[Callable[[], object]]) -> float:
-        """Mean seconds of one of ``works`` in their fastest round, after one that is not counted."""
+        """Mean seconds of one of ``works`` in the fastest round, after one warm-up round."""
         times = []
         for _ in range(REPEATS + 1):
             self._wait()
-            began = clock()
+            started = clock()
             for work in works:
                 work()
             self._wait()
-            times.append(clock() - began)
+            times.append(clock() - started)
         return max(min(times[1:]), 1e-9) / len(works)
 
     def _wait(self) -> None:
-        if self.where.type == "cuda":
-            torch.cuda.synchronize(self.where)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     @torch.no_grad()
     def dense(self) -> float:
-        """Operations a second of a product of square matrices that stay in the cache."""
-        width = WIDTH if self.where.type == "cpu" else 8 * WIDTH
-        left, right = self.random(TOKENS if self.where.type == "cpu" else width, width), self.random(width, width)
+        """Operations per second of a product of square matrices that stay in the cache."""
+        width = WIDTH if self.device.type == "cpu" else 8 * WIDTH
+        left, right = self.random(TOKENS if self.device.type == "cpu" else width, width), self.random(width, width)
         return 2 * left.numel() * width / self.seconds([lambda: torch.nn.functional.linear(left, right)])
 
     @torch.no_grad()
     def product(self, linear: LinearLayer) -> float:
-        """Operations a second of products with the weights of ``linear``, forward and backward."""
+        """Operations per second of products with the weights of ``linear``, forward and backward."""
         inputs, outputs = (min(4 * WIDTH, width) for width in (linear.inputs, linear.outputs))
-        weights = [one.mul_(inputs**-0.5) for one in self.several(outputs, inputs)]  # so that values keep their size
+        weights = [one.mul_(inputs**-0.5) for one in self.several(outputs, inputs)]  # keeps the magnitude of values
         values, results = self.several(TOKENS, inputs), self.several(TOKENS, outputs)
 
         def both(number: int) -> None:
@@ -192,20 +198,20 @@ class _Bench:
 
     @torch.no_grad()
     def rows(self, count: int) -> float:
-        """Weights a second in products with ``count`` rows."""
+        """Weights per second in products with ``count`` rows."""
         weights, values = self.several(WIDTH, WIDTH), self.random(count, WIDTH)
         return WIDTH**2 / self.seconds([partial(torch.nn.functional.linear, values, one) for one in weights])
 
     @torch.no_grad()
     def choice(self) -> float:
-        """Logits a second among which the next token is drawn."""
+        """Logits per second from which the next token is sampled."""
         logits = self.random(8, 32 * WIDTH, dtype=torch.float32)
         draws = [Draw(temperature=1.0, number=number) for number in range(len(logits))]
         return logits.numel() / self.seconds([partial(choose, logits, draws)])
 
     @torch.no_grad()
     def thin(self) -> float:
-        """Operations a second of products with an adapter's rank as one side; adapters compute in float32."""
+        """Operations per second of products in which one side is an adapter's rank, in float32."""
         low = self.random(RANK, WIDTH, dtype=torch.float32)
         wide = self.several(TOKENS, WIDTH, dtype=torch.float32)
         down = wide[0] @ low.t()
@@ -218,8 +224,7 @@ class _Bench:
         return 3 * 2 * TOKENS * WIDTH * RANK / self.seconds([partial(all_three, one) for one in wide])
 
     def bytes_moved(self) -> float:
-        """Bytes a second of what a layer does element by element, forward and backward, counted as
-        :mod:`ftkit.training.estimation.time_model` counts them."""
+        """Bytes per second of a layer's element-wise work, counted as in ``time_model``, forward and backward."""
         heads, size = WIDTH // 64, 64
         turn = self.random(TOKENS, size)
 
@@ -235,21 +240,21 @@ class _Bench:
         return (1 + BACKWARD_BYTES) * 24 * inputs[0].nbytes / each
 
     def fresh(self) -> float:
-        """Bytes a second written to a block that was just asked for."""
+        """Bytes per second written to a newly allocated block."""
         size = 2 * HEAP_BLOCK
-        return size / self.seconds([lambda: torch.empty(size, dtype=torch.uint8, device=self.where).fill_(1)])
+        return size / self.seconds([lambda: torch.empty(size, dtype=torch.uint8, device=self.device).fill_(1)])
 
     @torch.no_grad()
     def dequantised(self) -> float:
-        """Weights a second that bitsandbytes expands from NF4 with double quantisation."""
+        """Weights per second that bitsandbytes dequantises from NF4 with double quantisation."""
         from bitsandbytes import functional
 
         weight = self.random(WIDTH, WIDTH)
-        packed, state = functional.quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
-        return weight.numel() / self.seconds([lambda: functional.dequantize_4bit(packed, state)])
+        pack_sizes, state = functional.quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
+        return weight.numel() / self.seconds([lambda: functional.dequantize_4bit(pack_sizes, state)])
 
     def attention(self) -> float:
-        """Operations a second of fused causal attention, forward and backward."""
+        """Operations per second of fused causal attention, forward and backward."""
         heads, size = 8, 64
         query, key, value = (self.random(1, heads, TOKENS, size).requires_grad_() for _ in range(3))
 
@@ -260,7 +265,7 @@ class _Bench:
         return 14 * heads * size * TOKENS * (TOKENS + 1) / 2 / self.seconds([both])
 
     def call(self) -> float:
-        """Seconds of a differentiable call that computes next to nothing, forward or backward."""
+        """Seconds of a differentiable call that computes almost nothing, forward or backward."""
         count = 200
         small = self.random(8).requires_grad_()
 

@@ -1,7 +1,7 @@
-"""Bytes that a training run holds at its fullest moment, from the model's shape and the packs it computes.
+"""Peak memory of a training run in bytes, from the model's shape and its workload.
 
-What autograd keeps for the backward pass is counted tensor by tensor, as transformers' layers, PEFT's adapters and
-ftkit's attention and loss leave it; the tests compare it with what autograd really keeps. Nothing here needs torch.
+What autograd keeps for the backward pass is counted tensor by tensor: in transformers' layers, PEFT's adapters, and
+ftkit's attention and loss. The tests compare the count with what autograd really keeps. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -11,50 +11,53 @@ from typing import Literal
 from ftkit.modeling.model_shape import ModelShape
 from ftkit.recipe import Recipe
 from ftkit.results.plan import Memory
-from ftkit.training.estimation.workload import PackSize, Work
+from ftkit.training.estimation.workload import PackSize, Workload
 
 __all__ = [
     "compute_precision",
-    "kept_by_a_pack",
-    "kept_by_the_head",
-    "memory_of",
-    "merged_weights",
+    "estimate_memory",
+    "head_bytes",
+    "merged_weight_count",
+    "pack_activation_bytes",
     "trainable_parameters",
 ]
 
 CHUNK = 256
-"""Rows of logits held at a time; that of :mod:`ftkit.modeling.cross_entropy`, which needs torch to be imported."""
-HEAP = 1.7
-"""How much more than what a pack's tensors need the C library's heap takes from the system, on CPU. Measured, not
-reasoned: with glibc 2.36 the settings of docs/plan.md gave 1.3 to 1.9, and as much beside what is computed again. torch
-asks for aligned blocks, and that glibc does not reuse a freed one for another of the same size. Blocks of more than
-32 MiB are outside the heap, and exact."""
-LEFT_BY_QUANTISING = 1.7
-"""Bytes of the heap, for each weight that was quantised on CPU, where its 16-bit copy was: freed in pieces between the
-4-bit weights, and of little use later. Measured with one model, the embedded one."""
+"""Rows of logits held at a time, as in :mod:`ftkit.modeling.cross_entropy`, which cannot be imported without torch."""
+HEAP_OVERHEAD = 1.7
+"""Bytes that the C library's heap takes per byte of a pack's tensors, on CPU. Measured: the settings of docs/plan.md
+gave 1.3 to 1.9 with glibc 2.36, for saved and for recomputed tensors alike. glibc often cannot reuse a freed aligned
+block for another of the same size. Blocks of more than 32 MiB are outside the heap and exact."""
+QUANTISATION_LEFTOVER = 1.7
+"""Bytes of the heap lost per weight that was quantised on CPU: its 16-bit copy is freed in pieces between the 4-bit
+weights. Measured with the embedded model."""
 HEAP_BLOCK = 32 * 2**20
-"""Largest block that glibc takes from its heap (its manual, M_MMAP_THRESHOLD)."""
-CUDA_HEAP = 1.1
-"""The same for torch's allocator on CUDA; assumed, not measured."""
+"""Largest block that glibc takes from its heap (glibc manual, M_MMAP_THRESHOLD)."""
+CUDA_OVERHEAD = 1.1
+"""Bytes that torch's CUDA allocator takes per byte of tensors; assumed, not measured."""
 
 
-def memory_of(
+def estimate_memory(
     shape: ModelShape,
     recipe: Recipe,
-    work: Work,
+    work: Workload,
     *,
     device: Literal["cpu", "cuda"],
     shared: bool = True,
     process: int = 0,
 ) -> Memory:
-    """The memory of a run.
+    """Estimate the memory of a run.
 
     Args:
-        recipe: resolved, without ``"auto"``.
-        work: what it computes.
-        device: where it runs.
-        shared: whether rows share computation; row by row the logits are the model's own, all of a row at once.
-        process: bytes that are taken before any model is.
+        shape: shape of the model.
+        recipe: the resolved recipe, without ``"auto"``.
+        work: the workload.
+        device: kind of the device.
+        shared: whether rows share computation. If not, the model's own output layer computes all logits of a row.
+        process: bytes that are used before the model is loaded.
+
+    Returns:
+        Bytes by purpose, and the peak.
     """
     size = _compute_bytes(recipe)
     trained = trainable_parameters(shape, recipe)
@@ -63,27 +66,27 @@ def memory_of(
     gradients = 4 * trained
     optimizer = _optimizer(recipe, trained)
     packs = [pack for step in work.steps for pack in step]
-    largest = max(packs, key=lambda one: one.tokens)
-    activations = kept_by_a_pack(shape, recipe, largest, device=device)
-    logits = max(kept_by_the_head(shape, recipe, pack, shared=shared) for pack in packs)
+    largest = max(packs, key=lambda pack: pack.tokens)
+    activations = pack_activation_bytes(shape, recipe, largest, device=device)
+    logits = max(head_bytes(shape, recipe, pack, shared=shared) for pack in packs)
     workspace = _workspace(shape, recipe, largest)
-    left = _left_by_loading(shape, recipe, device=device)
-    allocator = left + _allocator(shape, recipe, largest, device=device)
-    flowing = activations + allocator + max(logits, workspace)
-    # In the backward pass of a step's only pack, gradients take the place of activations; a later pack finds those of
-    # the packs before it.
-    passing = gradients + flowing if any(len(step) > 1 for step in work.steps) else max(gradients + workspace, flowing)
-    held = weights + adapters + optimizer
+    left = _quantisation_leftover(shape, recipe, device=device)
+    allocator = left + _allocator_bytes(shape, recipe, largest, device=device)
+    forward = activations + allocator + max(logits, workspace)
+    # In the backward pass of a step's only pack, gradients replace activations. A later pack starts with the gradients
+    # of the packs before it.
+    step = gradients + forward if any(len(each) > 1 for each in work.steps) else max(gradients + workspace, forward)
+    resident = weights + adapters + optimizer
     # Files of 16-bit weights are mapped into memory while they are copied to another type or to the device.
     mapped = 2 * shape.parameters if device == "cpu" and size == 4 else 0
     loading = process + weights + mapped + left
-    # The two rows are computed alone first, with the logits of all that they ask for.
-    asked = min(work.longest, max(pack.predictions for pack in packs))
-    tried = 0 if shape.scores else asked * shape.outputs * size
-    passes = (_looked_at(shape, recipe, pack, device=device, shared=shared) for pack in work.passes)
-    looking = max(loading, process + weights + adapters + tried, process + held + left + max(passes, default=0))
-    cache, beside = _drawn(shape, recipe, work)
-    drawing = process + held + left + cache + beside if cache else 0
+    # Before training, two rows are computed one by one, with the logits of all their predictions.
+    predictions = min(work.longest, max(pack.predictions for pack in packs))
+    trial = 0 if shape.scores else predictions * shape.outputs * size
+    passes = (_no_grad_bytes(shape, recipe, pack, device=device, shared=shared) for pack in work.no_grad_packs)
+    no_grad = max(loading, process + weights + adapters + trial, process + resident + left + max(passes, default=0))
+    cache, temporary = _generation_bytes(shape, recipe, work)
+    generation = process + resident + left + cache + temporary if cache else 0
     return Memory(
         weights=weights,
         adapters=adapters,
@@ -96,60 +99,96 @@ def memory_of(
         cache=cache,
         process=process,
         loading=loading,
-        looking=looking,
-        drawing=drawing,
-        peak=max(loading, looking, drawing, process + held + passing),
+        looking=no_grad,
+        drawing=generation,
+        peak=max(loading, no_grad, generation, process + resident + step),
     )
 
 
 def trainable_parameters(shape: ModelShape, recipe: Recipe) -> int:
-    """How many parameters the recipe trains.
+    """Count the parameters that a recipe trains.
+
+    Args:
+        shape: shape of the model.
+        recipe: the recipe.
+
+    Returns:
+        Number of trainable parameters, the score head included.
 
     Raises:
-        ModelError: ``target_modules`` names layers that the model has not.
+        ModelError: ``target_modules`` names layers that the model does not have.
     """
     adapter = recipe.adapter
     if adapter.trains_base_weights:
         return shape.parameters
-    each = sum(adapter.trainable_parameters(one.inputs, one.outputs) for one in shape.targets(adapter.layers))
+    each = sum(adapter.trainable_parameters(layer.inputs, layer.outputs) for layer in shape.targets(adapter.layers))
     return shape.layers * each + (shape.head.weights if shape.scores else 0)
 
 
-def kept_by_a_pack(shape: ModelShape, recipe: Recipe, pack: PackSize, *, device: Literal["cpu", "cuda"] = "cpu") -> int:
-    """Bytes that the forward pass of ``pack`` keeps for the backward pass, the output layer's apart."""
+def pack_activation_bytes(
+    shape: ModelShape, recipe: Recipe, pack: PackSize, *, device: Literal["cpu", "cuda"] = "cpu"
+) -> int:
+    """Count what the forward pass of a pack keeps for the backward pass, except in the output layer.
+
+    Args:
+        shape: shape of the model.
+        recipe: the resolved recipe.
+        pack: the pack.
+        device: kind of the device.
+
+    Returns:
+        Bytes.
+    """
     size = _compute_bytes(recipe)
-    layer = _kept_by_a_layer(shape, recipe, device) * pack.tokens + _kept_by_the_weights(shape, recipe)
+    layer = _layer_bytes(shape, recipe, device) * pack.tokens + _saved_weight_bytes(shape, recipe)
     positions = 2 * shape.head_dim * size * pack.tokens if shape.rotary else 0
     if recipe.gradient_checkpointing:
         inputs = shape.layers * shape.hidden * size * pack.tokens
         return round(inputs + layer + positions)
-    # The last norm keeps its input; the first has nothing to keep where the embedding is frozen.
-    norm = _kept_by_a_norm(shape, shape.hidden, size, full=recipe.adapter.trains_base_weights) * pack.tokens
+    # The last norm keeps its input. With a frozen embedding the first keeps nothing.
+    norm = _norm_bytes(shape, shape.hidden, size, full=recipe.adapter.trains_base_weights) * pack.tokens
     return round(shape.layers * layer + positions + (norm if recipe.adapter.trains_base_weights else 0))
 
 
-def kept_by_the_head(shape: ModelShape, recipe: Recipe, pack: PackSize, *, shared: bool = True) -> int:
-    """Bytes of the output layer and the loss at their fullest."""
+def head_bytes(shape: ModelShape, recipe: Recipe, pack: PackSize, *, shared: bool = True) -> int:
+    """Count the peak of the output layer and the loss.
+
+    Args:
+        shape: shape of the model.
+        recipe: the resolved recipe.
+        pack: the pack.
+        shared: whether rows share computation.
+
+    Returns:
+        Bytes.
+    """
     size, rows = _compute_bytes(recipe), min(pack.predictions, CHUNK)
-    narrow = 0 if size == 4 else 2 * size  # 16-bit logits and their gradient, beside those in float32
+    narrow = 0 if size == 4 else 2 * size  # 16-bit logits and their gradient, in addition to those in float32
     if shared:
-        # The logits, their gradient and, once there is a chunk before this one, what is still held of it.
+        # The logits, their gradient and, after the first chunk, one tensor of the chunk before.
         held = 2 if pack.predictions <= CHUNK else 3
         logits = rows * shape.outputs * (4 * held + narrow) + pack.predictions * shape.hidden * size
     else:
         logits = pack.predictions * shape.outputs * (8 + 3 * size)
-    # A trained output layer: its gradient as it is summed, and one chunk's.
+    # A trained output layer: its accumulated gradient, and the gradient of one chunk.
     return logits + (2 * 4 * shape.head.weights if recipe.adapter.trains_base_weights else 0)
 
 
 def compute_precision(recipe: Recipe) -> Literal["bf16", "fp32"]:
-    """What the layers compute in: a resolved recipe's precision, but for whole models, which train in float32."""
+    """Return the precision in which layers compute.
+
+    Args:
+        recipe: the resolved recipe.
+
+    Returns:
+        The recipe's precision; float32 if the base weights are trained.
+    """
     return "bf16" if recipe.precision == "bf16" and not recipe.adapter.trains_base_weights else "fp32"
 
 
 def _frozen_bytes(shape: ModelShape, recipe: Recipe) -> int:
     targets = shape.targets(recipe.adapter.layers)
-    return recipe.adapter.frozen_bytes([(one.inputs, one.outputs) for one in targets] * shape.layers)
+    return recipe.adapter.frozen_bytes([(layer.inputs, layer.outputs) for layer in targets] * shape.layers)
 
 
 def _compute_bytes(recipe: Recipe) -> int:
@@ -166,110 +205,118 @@ def _weights(shape: ModelShape, recipe: Recipe) -> int:
 
 
 def _optimizer(recipe: Recipe, trained: int) -> int:
-    # Two moments: of 32 bits each, or of 8 with a 32-bit scale a block of 256.
+    # Two moments: 32 bits each, or 8 bits with a 32-bit scale per block of 256.
     state = 2 * (1 + 4 / 256) if recipe.optimizer == "paged_adamw_8bit" else 8
     return round(trained * (state + recipe.adapter.optimizer_state_bytes))
 
 
-def _kept_by_a_norm(shape: ModelShape, width: int, size: int, *, full: bool) -> float:
-    """Bytes a token of one norm over ``width``."""
+def _norm_bytes(shape: ModelShape, width: int, size: int, *, full: bool) -> float:
+    """Bytes per token that one norm over ``width`` keeps."""
     if shape.norm == "layer":
         return width * size + 2 * size
-    # RMS norms compute in float32: a copy where the model does not. Trained weights need the normed values too.
+    # RMS norms compute in float32, so they keep a float32 copy. Trained weights also need the normalised values.
     return 4 * width + 4 + (4 * width if full else 0)
 
 
-def _kept_by_a_layer(shape: ModelShape, recipe: Recipe, device: str) -> float:
-    """Bytes a token of one layer."""
+def _layer_bytes(shape: ModelShape, recipe: Recipe, device: str) -> float:
+    """Bytes per token that one layer keeps."""
     adapter, size = recipe.adapter, _compute_bytes(recipe)
     full = adapter.trains_base_weights
     queries, keys = shape.attention_width, shape.kv_heads * shape.head_dim
-    # Queries, keys, values and the result; on CPU keys and values are copied for every query head. A sum a head.
+    # Queries, keys, values, the result and one sum per head. On CPU keys and values are copied for every query head.
     attention = (2 * queries + 2 * (queries if device == "cpu" else keys)) * size + 4 * shape.heads
-    norms = 2 * _kept_by_a_norm(shape, shape.hidden, size, full=full)
+    norms = 2 * _norm_bytes(shape, shape.hidden, size, full=full)
     if shape.head_norms:
         norms += 4 * (queries + keys) + 4 * (shape.heads + shape.kv_heads) + (4 * (queries + keys) if full else 0)
-    return attention + norms + shape.mlp_kept * shape.intermediate * size + _kept_by_the_maps(shape, recipe, device)
+    return attention + norms + shape.mlp_kept * shape.intermediate * size + _linear_bytes(shape, recipe, device)
 
 
-def _kept_by_the_maps(shape: ModelShape, recipe: Recipe, device: str) -> float:
-    """Bytes a token that a layer's linear maps and their adapters keep."""
+def _linear_bytes(shape: ModelShape, recipe: Recipe, device: str) -> float:
+    """Bytes per token that the linear layers of one block and their adapters keep."""
     adapter, size = recipe.adapter, _compute_bytes(recipe)
     if adapter.trains_base_weights:
-        return sum(4 * width for width in {one.reads: one.inputs for one in shape.linears}.values())
+        return sum(4 * width for width in {layer.reads: layer.inputs for layer in shape.linears}.values())
     targets = shape.targets(adapter.layers)
-    kept: float = sum(adapter.activation_bytes(one.outputs, size) for one in targets)
+    kept: float = sum(adapter.activation_bytes(layer.outputs, size) for layer in targets)
     if adapter.dropout:
-        # Each adapter draws its own: what it dropped, and what is left.
-        kept += sum((4 + (1 if device == "cuda" else 4)) * one.inputs for one in targets)
+        # Each adapter keeps its own dropout mask and its result.
+        kept += sum((4 + (1 if device == "cuda" else 4)) * layer.inputs for layer in targets)
     elif size == 4:
-        kept += sum(4 * width for width in {one.reads: one.inputs for one in targets}.values())
+        kept += sum(4 * width for width in {layer.reads: layer.inputs for layer in targets}.values())
     else:
-        kept += sum(4 * one.inputs for one in targets)  # each adapter casts its input to float32 for itself
+        kept += sum(4 * layer.inputs for layer in targets)  # each adapter casts its input to float32
     return kept
 
 
-def _kept_by_the_weights(shape: ModelShape, recipe: Recipe) -> int:
-    """Bytes of one layer that do not grow with the tokens."""
+def _saved_weight_bytes(shape: ModelShape, recipe: Recipe) -> int:
+    """Bytes that one layer keeps whatever the number of tokens."""
     adapter = recipe.adapter
     if adapter.trains_base_weights:
         return 0
-    return sum(adapter.saved_weight_bytes(one.inputs) for one in shape.targets(adapter.layers))
+    return sum(adapter.saved_weight_bytes(layer.inputs) for layer in shape.targets(adapter.layers))
 
 
 def _workspace(shape: ModelShape, recipe: Recipe, pack: PackSize) -> int:
-    """Bytes beside what is kept while one layer goes backward: gradients of its widest part, and its weights."""
+    """Temporary bytes of one layer's backward pass: gradients of its widest part, and dequantised weights."""
     size, adapter = _compute_bytes(recipe), recipe.adapter
-    flowing = max(4 * shape.intermediate, 6 * shape.attention_width) * 4 * pack.tokens
-    largest = max(shape.linears, key=lambda one: one.weights)
+    gradients = max(4 * shape.intermediate, 6 * shape.attention_width) * 4 * pack.tokens
+    largest = max(shape.linears, key=lambda layer: layer.weights)
     if adapter.quantization is not None:
-        flowing += largest.weights * (4 + size)  # one matrix without its quantisation, and its copy in the right type
-    return flowing + adapter.workspace_bytes(largest.inputs, largest.outputs)
+        gradients += largest.weights * (4 + size)  # one dequantised matrix, and its copy in the compute type
+    return gradients + adapter.workspace_bytes(largest.inputs, largest.outputs)
 
 
-def _looked_at(shape: ModelShape, recipe: Recipe, pack: PackSize, *, device: str, shared: bool) -> int:
-    """Bytes of a pack that is computed without gradients: one layer's tensors, and one chunk of logits."""
+def _no_grad_bytes(shape: ModelShape, recipe: Recipe, pack: PackSize, *, device: str, shared: bool) -> int:
+    """Bytes of a pack computed without gradients: the tensors of one layer or one chunk of logits."""
     size = _compute_bytes(recipe)
-    layer = round(_kept_by_a_layer(shape, recipe, device) * pack.tokens)
+    layer = round(_layer_bytes(shape, recipe, device) * pack.tokens)
     rows = min(pack.predictions, CHUNK) if shared else pack.predictions
     logits = rows * shape.outputs * (8 if size == 4 else 10)
     hidden = 2 * pack.tokens * shape.hidden * size
     return hidden + max(layer, logits)
 
 
-def merged_weights(shape: ModelShape, recipe: Recipe) -> int:
-    """Weights that exist twice while answers are drawn: those to which LoRA's sum is added, in float32 alone."""
+def merged_weight_count(shape: ModelShape, recipe: Recipe) -> int:
+    """Count the weights that exist twice during generation, because the adapter is merged into a copy (float32 only).
+
+    Args:
+        shape: shape of the model.
+        recipe: the resolved recipe.
+
+    Returns:
+        Number of weights.
+    """
     adapter = recipe.adapter
     if not adapter.merges_for_sampling or _compute_bytes(recipe) != 4:
         return 0
-    return shape.layers * sum(one.weights for one in shape.targets(adapter.layers))
+    return shape.layers * sum(layer.weights for layer in shape.targets(adapter.layers))
 
 
-def _drawn(shape: ModelShape, recipe: Recipe, work: Work) -> tuple[int, int]:
-    """Bytes of the largest cache of answers, and of what is there beside it."""
-    batches = [(one.common + one.tokens, batch) for one in work.drawings for batch in one.batches]
+def _generation_bytes(shape: ModelShape, recipe: Recipe, work: Workload) -> tuple[int, int]:
+    """Bytes of the largest KV cache, and the temporary bytes of generation."""
+    batches = [(each.common_prefix + each.tokens, batch) for each in work.all_generations for batch in each.batches]
     if not batches:
         return 0, 0
-    a_token = 2 * shape.kv_heads * shape.head_dim * _compute_bytes(recipe)
-    layer = max(a_token * batch.rows * (length + batch.width) for length, batch in batches)
+    bytes_per_token = 2 * shape.kv_heads * shape.head_dim * _compute_bytes(recipe)
+    layer = max(bytes_per_token * batch.rows * (length + batch.width) for length, batch in batches)
     rows = max(batch.rows for _, batch in batches)
-    # Logits twice in float32; their distribution and what it is made from in float64.
-    choosing = rows * shape.outputs * (2 * 4 + 4 * 8)
-    return shape.layers * layer, 4 * merged_weights(shape, recipe) + max(layer, choosing)
+    # Logits twice in float32; their distribution and its intermediate results in float64.
+    sampling = rows * shape.outputs * (2 * 4 + 4 * 8)
+    return shape.layers * layer, 4 * merged_weight_count(shape, recipe) + max(layer, sampling)
 
 
-def _left_by_loading(shape: ModelShape, recipe: Recipe, *, device: str) -> int:
+def _quantisation_leftover(shape: ModelShape, recipe: Recipe, *, device: str) -> int:
     if device == "cuda" or recipe.adapter.quantization is None:
         return 0
-    in_heap = sum(one.weights for one in shape.linears if 2 * one.weights <= HEAP_BLOCK)
-    return round(LEFT_BY_QUANTISING * shape.layers * in_heap)
+    in_heap = sum(layer.weights for layer in shape.linears if 2 * layer.weights <= HEAP_BLOCK)
+    return round(QUANTISATION_LEFTOVER * shape.layers * in_heap)
 
 
-def _allocator(shape: ModelShape, recipe: Recipe, pack: PackSize, *, device: Literal["cpu", "cuda"]) -> int:
+def _allocator_bytes(shape: ModelShape, recipe: Recipe, pack: PackSize, *, device: Literal["cpu", "cuda"]) -> int:
     if device == "cuda":
-        return round((CUDA_HEAP - 1) * kept_by_a_pack(shape, recipe, pack, device=device))
-    if 4 * pack.tokens * shape.intermediate > HEAP_BLOCK:  # the widest blocks
+        return round((CUDA_OVERHEAD - 1) * pack_activation_bytes(shape, recipe, pack, device=device))
+    if 4 * pack.tokens * shape.intermediate > HEAP_BLOCK:  # the widest tensors are outside the heap
         return 0
-    # Holes are left by what passes through between two tensors that stay, be it kept or computed again.
-    through = kept_by_a_pack(shape, recipe.model_copy(update={"gradient_checkpointing": False}), pack)
-    return round((HEAP - 1) * through)
+    # Temporary tensors leave holes between tensors that stay, whether those are saved or recomputed.
+    temporary = pack_activation_bytes(shape, recipe.model_copy(update={"gradient_checkpointing": False}), pack)
+    return round((HEAP_OVERHEAD - 1) * temporary)

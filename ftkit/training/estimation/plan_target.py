@@ -1,4 +1,4 @@
-"""What a run is planned for: this machine, or a GPU that is not here."""
+"""The machine that a run is planned for: this one, or a GPU of the catalogue."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import Any, Literal
 from ftkit.catalog import OVERRIDE, GpuRates, load_catalog
 from ftkit.errors import ConfigError
 from ftkit.modeling.model_shape import LinearLayer
-from ftkit.training.estimation.time_model import FEW, Speed
+from ftkit.training.estimation.time_model import FEW_ROWS, MachineSpeed
 
-__all__ = ["Target", "named_gpu", "this_machine"]
+__all__ = ["PlanTarget", "named_gpu", "this_machine"]
 
-PROCESS = 490_000_000
-"""Bytes of Python with torch, transformers, PEFT and bitsandbytes. Measured with torch 2.13 for CPU: 437 MiB resident
-once they are imported, and 26 MiB more of their code once a step has been made."""
-CUDA_CONTEXT = 700_000_000
-"""Bytes that CUDA and its libraries take of a GPU's memory; assumed, not measured."""
+PROCESS_BYTES = 490_000_000
+"""Bytes of a Python process with torch, transformers, PEFT and bitsandbytes. Measured with torch 2.13 for CPU: 437 MiB
+resident after the imports, and 26 MiB more code after the first step."""
+CUDA_CONTEXT_BYTES = 700_000_000
+"""Bytes of a GPU's memory that CUDA and its libraries use; assumed, not measured."""
 
-PRODUCTS, THIN, ATTENTION, BANDWIDTH, CALL = 0.6, 0.15, 0.3, 0.7, 8e-6
-"""Shares of a GPU's rated operations and bandwidth that are reached, and seconds of a call. Assumed, not measured."""
-CHOICE = 80
-"""Bytes moved to draw a token, for each logit: in float64 a copy, a distribution and its sums."""
+MATMUL_SHARE, LOW_RANK_SHARE, ATTENTION_SHARE, BANDWIDTH_SHARE, KERNEL_SECONDS = 0.6, 0.15, 0.3, 0.7, 8e-6
+"""Achieved shares of a GPU's rated operations and bandwidth, and seconds per kernel call. Assumed, not measured."""
+SAMPLING_BYTES = 80
+"""Bytes moved per logit to sample a token: in float64 a copy, a distribution and its sums."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Where a run is to take place.
+class PlanTarget:
+    """A machine to plan for.
 
     Attributes:
-        name: for people.
+        name: name for people.
         device: kind of the device.
-        memory: its bytes.
-        process: bytes of them that are taken before a model is loaded.
-        fast_bf16: whether it computes in bfloat16 at least as fast as in float32.
-        speed: how fast it is in a precision, the products with some weights above all.
+        memory: bytes of memory.
+        process: bytes of it that are used before a model is loaded.
+        fast_bf16: whether bfloat16 is at least as fast as float32.
+        speed: returns the speed in a precision, with the speed of products with the given linear layers.
     """
 
     name: str
@@ -44,32 +44,40 @@ class Target:
     memory: int
     process: int
     fast_bf16: bool
-    speed: Callable[[Literal["bf16", "fp32"], Iterable[LinearLayer]], Speed]
+    speed: Callable[[Literal["bf16", "fp32"], Iterable[LinearLayer]], MachineSpeed]
 
 
-def this_machine() -> Target:
-    """The device that training uses here: the first CUDA device, else the CPU. Imports torch."""
+def this_machine() -> PlanTarget:
+    """Describe the device that training uses here: the first CUDA device, else the CPU. Imports torch.
+
+    Returns:
+        The target.
+    """
     import torch
 
     from ftkit.modeling.device import bf16_is_fast, default_device, describe_machine
     from ftkit.training.estimation.machine_speed import measured_speed
 
-    where = default_device()
-    about = describe_machine(where)
-    if where.type == "cuda":
-        memory, process, kind = int(torch.cuda.mem_get_info(where)[1]), CUDA_CONTEXT, "cuda"
-        name = str(about["device_name"])
-    else:
-        memory, process, kind = _machine_memory(), PROCESS, "cpu"
-        name = f"this machine ({about['threads']} CPU threads)"
-    return Target(name, "cuda" if kind == "cuda" else "cpu", memory, process, bf16_is_fast(where), measured_speed)
+    device = default_device()
+    about, fast_bf16 = describe_machine(device), bf16_is_fast(device)
+    if device.type == "cuda":
+        memory = int(torch.cuda.mem_get_info(device)[1])
+        return PlanTarget(str(about["device_name"]), "cuda", memory, CUDA_CONTEXT_BYTES, fast_bf16, measured_speed)
+    name = f"this machine ({about['threads']} CPU threads)"
+    return PlanTarget(name, "cpu", _machine_memory_bytes(), PROCESS_BYTES, fast_bf16, measured_speed)
 
 
-def named_gpu(name: str) -> Target:
-    """A GPU by its id in the catalogue, which need not be here.
+def named_gpu(name: str) -> PlanTarget:
+    """Look up a GPU in the catalogue.
+
+    Args:
+        name: id of the GPU, e.g. ``"h100-80gb"``.
+
+    Returns:
+        The target, with speeds from the data sheet.
 
     Raises:
-        ConfigError: there is none of that name, or its speed is not known.
+        ConfigError: there is no such GPU, or its speed is not known.
     """
     known = load_catalog()
     gpu, rates = known.gpu(name.lower()), known.gpu_rates(name.lower())
@@ -80,28 +88,31 @@ def named_gpu(name: str) -> Target:
             f"[[gpu_rates]] to {OVERRIDE} in ftkit's home"
         )
     memory = round(gpu.memory_gib * 2**30)
-    return Target(gpu.name, "cuda", memory, CUDA_CONTEXT, True, lambda precision, _: _rated(rates, precision))
+    return PlanTarget(
+        gpu.name, "cuda", memory, CUDA_CONTEXT_BYTES, True, lambda precision, _: _rated_speed(rates, precision)
+    )
 
 
-def _rated(rates: GpuRates, precision: Literal["bf16", "fp32"]) -> Speed:
+def _rated_speed(rates: GpuRates, precision: Literal["bf16", "fp32"]) -> MachineSpeed:
     rate = rates.rate(precision)
-    moved = rates.bandwidth_gb_per_s * 1e9 * BANDWIDTH
-    return Speed(
-        dense=PRODUCTS * rate,
-        thin=THIN * rate,
-        attention=ATTENTION * rate,
+    moved = rates.bandwidth_gb_per_s * 1e9 * BANDWIDTH_SHARE
+    return MachineSpeed(
+        dense=MATMUL_SHARE * rate,
+        low_rank=LOW_RANK_SHARE * rate,
+        attention=ATTENTION_SHARE * rate,
         bytes_moved=moved,
-        fresh=moved,
-        dequantised=moved / 2.5,  # half a byte read and two written for each weight
-        call=CALL,
-        few=(moved / (2 if precision == "bf16" else 4),) * len(FEW),  # every weight is read once, whatever the rows
-        choice=moved / CHOICE,
+        fresh_writes=moved,
+        dequantised=moved / 2.5,  # half a byte read and two written per weight
+        kernel_overhead=KERNEL_SECONDS,
+        few_rows=(moved / (2 if precision == "bf16" else 4),)
+        * len(FEW_ROWS),  # every weight is read once, whatever the number of rows
+        sampling=moved / SAMPLING_BYTES,
         basis="data sheet",
     )
 
 
-def _machine_memory() -> int:
-    """Bytes of memory there are, or that this process's control group allows."""
+def _machine_memory_bytes() -> int:
+    """Bytes of memory of the machine, or of this process's control group if that is less."""
     psutil: Any = __import__("psutil")
     total = int(psutil.virtual_memory().total)
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):

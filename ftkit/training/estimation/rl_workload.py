@@ -1,7 +1,7 @@
-"""The work of a run that writes its own rows, before any of them is written.
+"""The workload of reinforcement fine-tuning, whose answers do not exist yet.
 
-How long a model's answers will be nobody knows, so each is counted as long as it may be, and as one that is learned
-from. A run takes that or less.
+The length of the answers is unknown, so each counts as ``max_output_tokens`` long and as one that is trained on. A run
+needs that or less.
 """
 
 from __future__ import annotations
@@ -10,60 +10,69 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ftkit.recipe import RFT
-from ftkit.training.estimation.workload import Batch, Drawing, Work, packed
+from ftkit.training.estimation.workload import GenerationBatch, GenerationWorkload, Workload, pack_sizes
 
 if TYPE_CHECKING:
     from ftkit.modeling.tokenized_example import Example, Ints
     from ftkit.training.dataloader import TokenRows
 
-__all__ = ["drawing_of", "foreseen_work"]
+__all__ = ["generation_workload", "rl_workload"]
 
 
-def foreseen_work(
+def rl_workload(
     rows: TokenRows,
     recipe: RFT,
     *,
     shared: bool,
-    of_rows: int | None = None,
-    held_out: TokenRows | None = None,
-    of_held_out: int | None = None,
-) -> Work:
-    """What reinforcement on the prompts of ``rows`` computes at most.
+    total_rows: int | None = None,
+    validation: TokenRows | None = None,
+    total_validation_rows: int | None = None,
+) -> Workload:
+    """Count what reinforcement on given prompts computes at most.
 
     Args:
-        rows: the rendered prompts, or a sample of them.
-        recipe: resolved.
+        rows: the tokenised prompts, or a sample of them.
+        recipe: the resolved recipe.
         shared: whether the model can share computation between rows.
-        of_rows, held_out, of_held_out: as of :func:`~ftkit.training.estimation.workload.work_of`.
+        total_rows: number of prompts, if ``rows`` is a sample.
+        validation: the tokenised validation prompts, or a sample of them.
+        total_validation_rows: number of validation prompts, if ``validation`` is a sample.
+
+    Returns:
+        The workload.
     """
-    count, longest = recipe.num_generations, recipe.max_output_tokens
+    count, length = recipe.num_generations, recipe.max_output_tokens
     batches = list(rows.batches(0, int(recipe.batch_size), recipe.seed))
     prompts = _prompts(rows.examples())
-    probed = prompts[: recipe.probe_prompts]
-    looked = _prompts(held_out.examples()) if held_out else []
+    validation_prompts = _prompts(validation.examples()) if validation else []
 
-    def drawn(asked: Sequence[Ints], each: int) -> Drawing | None:
-        return drawing_of(asked, each, longest, shared=shared) if asked else None
+    def generation(asked: Sequence[Ints], each: int) -> GenerationWorkload | None:
+        return generation_workload(asked, each, length, shared=shared) if asked else None
 
-    return Work(
-        rows=of_rows or len(rows.rows),
-        counted=len(rows.rows),
-        tokens=count * (rows.tokens + len(prompts) * longest),
-        longest=max(rows.longest, held_out.longest if held_out else 0) + longest,
-        steps=[packed(_answered(batch, count, longest), recipe, shared=shared) for batch in batches],
-        looked=of_held_out / len(held_out.rows) if held_out and of_held_out else 1.0,
-        draws=[drawing_of(_prompts(batch), count, longest, shared=shared) for batch in batches],
-        probe=drawn(probed, count),
-        answered=drawn(looked, recipe.eval_generations),
+    return Workload(
+        rows=total_rows or len(rows.rows),
+        sampled_rows=len(rows.rows),
+        tokens=count * (rows.tokens + len(prompts) * length),
+        longest=max(rows.longest, validation.longest if validation else 0) + length,
+        steps=[pack_sizes(_longest_examples(batch, count, length), recipe, shared=shared) for batch in batches],
+        validation_scale=total_validation_rows / len(validation.rows) if validation and total_validation_rows else 1.0,
+        generations=[generation_workload(_prompts(batch), count, length, shared=shared) for batch in batches],
+        probe_generation=generation(prompts[: recipe.probe_prompts], count),
+        validation_generation=generation(validation_prompts, recipe.eval_generations),
     )
 
 
-def drawing_of(prompts: Sequence[Ints], count: int, tokens: int, *, shared: bool) -> Drawing:
-    """How ``count`` answers to each prompt are drawn, as :func:`ftkit.inference.generation.generate` batches them.
+def generation_workload(prompts: Sequence[Ints], count: int, tokens: int, *, shared: bool) -> GenerationWorkload:
+    """Count how answers are generated, in the batches of :func:`ftkit.inference.generation.generate`.
 
     Args:
-        tokens: of each answer.
-        shared: whether prompts share their beginning.
+        prompts: token ids of the prompts.
+        count: answers per prompt.
+        tokens: tokens of each answer.
+        shared: whether prompts share their common prefix.
+
+    Returns:
+        The workload of the generation.
     """
     from ftkit.inference.generation import BATCH, common_beginning
 
@@ -72,24 +81,24 @@ def drawing_of(prompts: Sequence[Ints], count: int, tokens: int, *, shared: bool
     batches = []
     for start in range(0, len(asked), BATCH):
         batch = asked[start : start + BATCH]
-        different = len({one.tobytes() for one in batch})
-        batches.append(Batch(len(batch), different, len(batch[-1]) - common))
-    return Drawing(common, tokens, tuple(batches))
+        different = len({prompt.tobytes() for prompt in batch})
+        batches.append(GenerationBatch(len(batch), different, len(batch[-1]) - common))
+    return GenerationWorkload(common, tokens, tuple(batches))
 
 
 def _prompts(examples: Sequence[Example]) -> list[Ints]:
-    return [one.sequences[0].ids for one in examples]
+    return [example.sequences[0].ids for example in examples]
 
 
-def _answered(batch: Sequence[Example], count: int, tokens: int) -> list[Example]:
-    """Examples as long as they may become; answers to one prompt share nothing but the prompt."""
+def _longest_examples(batch: Sequence[Example], count: int, tokens: int) -> list[Example]:
+    """Examples of the greatest possible length; answers to one prompt share only the prompt."""
     import numpy as np
 
     from ftkit.modeling.tokenized_example import Example, TokenizedConversation
 
-    found = []
+    examples = []
     for prompt in _prompts(batch):
         for number in range(count):
             ids = np.concatenate([prompt, np.full(tokens, number, dtype=prompt.dtype)])
-            found.append(Example((TokenizedConversation(ids, np.arange(len(ids)) >= len(prompt)),)))
-    return found
+            examples.append(Example((TokenizedConversation(ids, np.arange(len(ids)) >= len(prompt)),)))
+    return examples

@@ -1,10 +1,9 @@
-"""Seconds that a training step takes, from what it computes and how fast the machine does the few kinds of work in it.
+"""Seconds of a training step, from its work and the speed of the machine.
 
-With N weights in the linear maps, a token costs 2N floating-point operations forward, 2N for the gradients of the maps'
-inputs and, where weights are trained, 2N for theirs (Kaplan et al. 2020, arXiv 2001.08361, section 2.1, for the 2N and
-4N of full training). A frozen base so costs 4N and full training 6N, and computing activations again 2N more. Beside
-the products of matrices there is work that moves bytes: norms, rotations, activations, sums, the optimiser. Nothing
-here needs torch.
+With N weights in the linear layers, a token costs 2N floating-point operations forward, 2N for the gradients of the
+layers' inputs and, if the weights are trained, 2N for theirs (Kaplan et al. 2020, arXiv 2001.08361, section 2.1, for
+the 2N and 4N of full training). A frozen base therefore costs 4N and full training 6N; recomputing activations costs 2N
+more. Norms, rotary embeddings, activations, sums and the optimiser move bytes instead. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -19,152 +18,217 @@ from ftkit.training.estimation.memory_model import HEAP_BLOCK, compute_precision
 from ftkit.training.estimation.workload import PackSize, Step
 
 __all__ = [
-    "FEW",
-    "Speed",
+    "FEW_ROWS",
+    "MachineSpeed",
+    "forward_seconds",
     "head_seconds",
     "layer_seconds",
-    "layers_forward",
-    "passes_seconds",
-    "product_name",
+    "matmul_key",
+    "no_grad_seconds",
     "step_seconds",
 ]
 
 BACKWARD_BYTES = 2.0
-"""Bytes moved backward for each one moved forward: each of two inputs gets a gradient. By reasoning; the rate is
-measured over both."""
-FEW = (1, 8, 32)
-"""Numbers of rows for which the speed of products is known when there are few: answers grow by a token each, and at
-most the last number of them are drawn together."""
+"""Bytes moved backward per byte moved forward: each of two inputs gets a gradient. Derived; the bandwidth is measured
+over both directions."""
+FEW_ROWS = (1, 8, 32)
+"""Numbers of rows at which the speed of decoding is measured. The last is the largest number generated together."""
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """How fast a machine computes, in one precision.
+class MachineSpeed:
+    """Speed of a machine in one precision.
 
     Attributes:
-        dense: operations a second of large products of matrices.
-        products: the same with a model's own weights, by :func:`product_name`; what is not there is
-            as fast as ``dense``.
-        thin: operations a second of products with an adapter's rank as one side.
-        attention: operations a second of the attention kernel.
-        bytes_moved: bytes a second, read or written, of element by element work.
-        fresh: bytes a second written to a block that was just asked for, too large for the heap of a CPU's C library.
-        dequantised: 4-bit weights expanded a second.
-        call: seconds of a call that computes next to nothing.
-        few: weights a second that are multiplied with each of :data:`FEW` rows.
-        choice: logits a second among which the next token is drawn.
+        dense: floating-point operations per second of large matrix products.
+        low_rank: operations per second of products in which one side is an adapter's rank.
+        attention: operations per second of the attention kernel.
+        bytes_moved: bytes per second, read or written, of element-wise work.
+        fresh_writes: bytes per second written to newly allocated blocks that are too large for the C library's heap.
+        dequantised: 4-bit weights dequantised per second.
+        kernel_overhead: seconds of a kernel call that computes almost nothing.
+        few_rows: weights per second in products with each of :data:`FEW_ROWS` rows.
+        sampling: logits per second from which the next token is sampled.
         basis: where the numbers come from.
+        products: ``dense`` for the model's own matrices, by :func:`matmul_key`; others are as fast as ``dense``.
     """
 
     dense: float
-    thin: float
+    low_rank: float
     attention: float
     bytes_moved: float
-    fresh: float
+    fresh_writes: float
     dequantised: float
-    call: float
-    few: tuple[float, ...]
-    choice: float
+    kernel_overhead: float
+    few_rows: tuple[float, ...]
+    sampling: float
     basis: Literal["measured", "measured on a busy machine", "data sheet"]
     products: Mapping[str, float] = field(default_factory=dict)
 
     def product(self, linear: LinearLayer) -> float:
-        """Operations a second of products with the weights of ``linear``."""
-        return self.products.get(product_name(linear), self.dense)
+        """Return the speed of products with a linear layer's weights.
+
+        Args:
+            linear: the layer.
+
+        Returns:
+            Floating-point operations per second.
+        """
+        return self.products.get(matmul_key(linear), self.dense)
 
     def weights(self, rows: int) -> float:
-        """Weights a second that are multiplied with so many rows: seconds are straight between those of :data:`FEW`."""
-        above = next((at for at, known in enumerate(FEW) if rows <= known), len(FEW) - 1)
+        """Return the speed of products with few rows, interpolated linearly in seconds between :data:`FEW_ROWS`.
+
+        Args:
+            rows: number of rows.
+
+        Returns:
+            Weights per second.
+        """
+        above = next((at for at, known in enumerate(FEW_ROWS) if rows <= known), len(FEW_ROWS) - 1)
         if not above:
-            return self.few[0]
-        low, high = FEW[above - 1], FEW[above]
-        first, last = 1 / self.few[above - 1], 1 / self.few[above]
+            return self.few_rows[0]
+        low, high = FEW_ROWS[above - 1], FEW_ROWS[above]
+        first, last = 1 / self.few_rows[above - 1], 1 / self.few_rows[above]
         return 1 / (first + (last - first) * (rows - low) / (high - low))
 
 
-def product_name(linear: LinearLayer) -> str:
-    """What products with ``linear``'s weights are known by."""
+def matmul_key(linear: LinearLayer) -> str:
+    """Return the key of a linear layer's size in :attr:`MachineSpeed.products`.
+
+    Args:
+        linear: the layer.
+
+    Returns:
+        E.g. ``"576 x 1536"``.
+    """
     return f"{linear.inputs} x {linear.outputs}"
 
 
 def step_seconds(
-    shape: ModelShape, recipe: Recipe, steps: Sequence[Step], speed: Speed, *, shared: bool = True
+    shape: ModelShape, recipe: Recipe, steps: Sequence[Step], speed: MachineSpeed, *, shared: bool = True
 ) -> float:
-    """Mean seconds of an optimiser step.
+    """Predict the seconds of an optimiser step.
 
     Args:
-        recipe: resolved.
+        shape: shape of the model.
+        recipe: the resolved recipe.
         steps: the packs of some of the run's steps.
-        shared: whether rows share computation; row by row every token has logits.
+        speed: speed of the machine.
+        shared: whether rows share computation. If not, every token has logits.
+
+    Returns:
+        Mean seconds per step.
     """
     packs = sum(_pack_seconds(shape, recipe, pack, speed, shared=shared) for step in steps for pack in step)
     return packs / len(steps) + _optimizer_seconds(shape, recipe, speed)
 
 
-def passes_seconds(
-    shape: ModelShape, recipe: Recipe, packs: Sequence[PackSize], speed: Speed, *, shared: bool = True
+def no_grad_seconds(
+    shape: ModelShape, recipe: Recipe, packs: Sequence[PackSize], speed: MachineSpeed, *, shared: bool = True
 ) -> float:
-    """Seconds of computing ``packs`` without gradients."""
+    """Predict the seconds of computing packs without gradients.
+
+    Args:
+        shape: shape of the model.
+        recipe: the resolved recipe.
+        packs: the packs.
+        speed: speed of the machine.
+        shared: whether rows share computation.
+
+    Returns:
+        Seconds.
+    """
     return sum(
-        layers_forward(shape, recipe, pack, speed) + head_seconds(shape, recipe, pack, speed, 2, shared=shared)
+        forward_seconds(shape, recipe, pack, speed) + head_seconds(shape, recipe, pack, speed, 2, shared=shared)
         for pack in packs
     )
 
 
-def _pack_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Speed, *, shared: bool) -> float:
+def _pack_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: MachineSpeed, *, shared: bool) -> float:
     full = recipe.adapter.trains_base_weights
-    forward = layers_forward(shape, recipe, pack, speed)
+    forward = forward_seconds(shape, recipe, pack, speed)
     again = forward if recipe.gradient_checkpointing else 0.0
     head = head_seconds(shape, recipe, pack, speed, 6 if full else 4, shared=shared)
-    return forward + again + _layers_backward(shape, recipe, pack, speed) + head
+    return forward + again + _backward_seconds(shape, recipe, pack, speed) + head
 
 
-def layers_forward(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
-    """All layers forward."""
-    products = sum(2 * one.weights * pack.tokens / speed.product(one) for one in shape.linears)
+def forward_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: MachineSpeed) -> float:
+    """Predict the seconds of all layers forward.
+
+    Args:
+        shape: shape of the model.
+        recipe: the resolved recipe.
+        pack: the pack.
+        speed: speed of the machine.
+
+    Returns:
+        Seconds.
+    """
+    products = sum(2 * layer.weights * pack.tokens / speed.product(layer) for layer in shape.linears)
     return shape.layers * (products + layer_seconds(shape, recipe, pack, speed))
 
 
-def layer_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
-    """One layer forward, without the products with its weights."""
-    seconds = 2 * _adapter_weights(shape, recipe) * pack.tokens / speed.thin
-    # Scores and weighted sum: 2 operations a pair and dimension each.
+def layer_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: MachineSpeed) -> float:
+    """Predict the seconds of one layer forward, without the products with its weights.
+
+    Args:
+        shape: shape of the model.
+        recipe: the resolved recipe.
+        pack: the pack.
+        speed: speed of the machine.
+
+    Returns:
+        Seconds.
+    """
+    seconds = 2 * _adapter_weights(shape, recipe) * pack.tokens / speed.low_rank
+    # Scores and weighted sum: 2 operations per pair and dimension each.
     seconds += 4 * pack.visible * shape.attention_width / speed.attention
-    seconds += _moved_forward(shape, recipe) * pack.tokens / speed.bytes_moved
-    seconds += _weights_work(shape, recipe, speed)
-    return seconds + _calls(shape, recipe) * speed.call
+    seconds += _elementwise_bytes(shape, recipe) * pack.tokens / speed.bytes_moved
+    seconds += _weight_seconds(shape, recipe, speed)
+    return seconds + _kernel_calls(shape, recipe) * speed.kernel_overhead
 
 
-def _layers_backward(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Speed) -> float:
+def _backward_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: MachineSpeed) -> float:
     passes = 4 if recipe.adapter.trains_base_weights else 2
-    seconds = sum(passes * one.weights * pack.tokens / speed.product(one) for one in shape.linears)
-    seconds += 4 * _adapter_weights(shape, recipe) * pack.tokens / speed.thin
-    # The kernel computes the scores again: five products where the forward pass has two.
+    seconds = sum(passes * layer.weights * pack.tokens / speed.product(layer) for layer in shape.linears)
+    seconds += 4 * _adapter_weights(shape, recipe) * pack.tokens / speed.low_rank
+    # The kernel recomputes the scores: five products instead of two.
     seconds += 10 * pack.visible * shape.attention_width / speed.attention
-    seconds += BACKWARD_BYTES * _moved_forward(shape, recipe) * pack.tokens / speed.bytes_moved
+    seconds += BACKWARD_BYTES * _elementwise_bytes(shape, recipe) * pack.tokens / speed.bytes_moved
     if recipe.adapter.quantization is not None:
-        seconds += _weights_work(shape, recipe, speed)
-    seconds += 2 * _calls(shape, recipe) * speed.call
+        seconds += _weight_seconds(shape, recipe, speed)
+    seconds += 2 * _kernel_calls(shape, recipe) * speed.kernel_overhead
     return shape.layers * seconds
 
 
 def head_seconds(
-    shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Speed, operations: int, *, shared: bool
+    shape: ModelShape, recipe: Recipe, pack: PackSize, speed: MachineSpeed, operations: int, *, shared: bool
 ) -> float:
-    """The output layer and the loss.
+    """Predict the seconds of the output layer and the loss.
 
     Args:
-        operations: a weight and a prediction: 2 forward, 4 with gradients, 6 where the layer is trained.
+        shape: shape of the model.
+        recipe: the resolved recipe.
+        pack: the pack.
+        speed: speed of the machine.
+        operations: operations per weight and prediction: 2 forward, 4 with gradients, 6 if the layer is trained.
+        shared: whether rows share computation.
+
+    Returns:
+        Seconds.
     """
     rows = pack.predictions if shared else pack.tokens
-    # The softmax: its largest term, the exponentials and their sum, the gradient and its scaling.
+    # Softmax: maximum, exponentials and their sum, gradient and its scaling.
     moved = rows * shape.outputs * 4 * (10 if operations > 2 else 5)
     seconds = operations * rows * shape.head.weights / speed.product(shape.head) + moved / speed.bytes_moved
     if operations > 4:
-        # The matrix's gradient: set to zero, formed, added, scaled, joined with the embedding's. Four of these write to
-        # a new block.
+        # The gradient of the matrix: zeroed, formed, added, scaled, joined with the embedding's. Four of these write to
+        # newly allocated blocks.
         each = 4 * shape.head.weights
-        seconds += 7 * each / speed.bytes_moved + 4 * each / (speed.fresh if each > HEAP_BLOCK else speed.bytes_moved)
+        seconds += 7 * each / speed.bytes_moved + 4 * each / (
+            speed.fresh_writes if each > HEAP_BLOCK else speed.bytes_moved
+        )
     return seconds
 
 
@@ -172,8 +236,8 @@ def _adapter_weights(shape: ModelShape, recipe: Recipe) -> int:
     return 0 if recipe.adapter.trains_base_weights else trainable_parameters(shape, recipe) // shape.layers
 
 
-def _moved_forward(shape: ModelShape, recipe: Recipe) -> float:
-    """Bytes read and written for a token of one layer, going forward, by what is not a product of matrices."""
+def _elementwise_bytes(shape: ModelShape, recipe: Recipe) -> float:
+    """Bytes read and written per token of one layer in the forward pass, matrix products aside."""
     adapter = recipe.adapter
     size = 2 if compute_precision(recipe) == "bf16" else 4
     d, f, queries, keys = (
@@ -182,44 +246,46 @@ def _moved_forward(shape: ModelShape, recipe: Recipe) -> float:
         shape.attention_width,
         shape.kv_heads * shape.head_dim,
     )
-    # RMS: square, mean, scale, weigh; a layer norm is one kernel.
+    # RMS norm: square, mean, scale, weight. A layer norm is one kernel.
     moved = 2.0 * (8 if shape.norm == "rms" else 2) * d * 4 + 2 * 3 * d * size
     moved += (10 * (queries + keys) * size) if shape.rotary else 0
     moved += (4 * queries + (4 * queries if shape.heads != shape.kv_heads else 0)) * size
     moved += (5 if shape.mlp_kept == 3 else 2 + 3 * shape.mlp_kept) * f * size
     if adapter.trains_base_weights:
         return moved
-    for one in shape.targets(adapter.layers):
-        moved += adapter.elementwise_passes * one.outputs * 4
-        moved += (4 + size) * one.inputs if size != 4 else 0
-        moved += 2 * one.outputs * size if adapter.quantization is not None else 0
-        moved += 5 * one.inputs * 4 if adapter.dropout else 0
+    for layer in shape.targets(adapter.layers):
+        moved += adapter.elementwise_passes * layer.outputs * 4
+        moved += (4 + size) * layer.inputs if size != 4 else 0
+        moved += 2 * layer.outputs * size if adapter.quantization is not None else 0
+        moved += 5 * layer.inputs * 4 if adapter.dropout else 0
     return moved
 
 
-def _weights_work(shape: ModelShape, recipe: Recipe, speed: Speed) -> float:
-    """Seconds of one layer that do not depend on the tokens."""
+def _weight_seconds(shape: ModelShape, recipe: Recipe, speed: MachineSpeed) -> float:
+    """Seconds of one layer that do not depend on the number of tokens."""
     adapter = recipe.adapter
     if adapter.quantization is not None:
-        return sum(one.weights for one in shape.linears) / speed.dequantised
+        return sum(layer.weights for layer in shape.linears) / speed.dequantised
     if adapter.trains_base_weights:
         return 0.0
-    work = [adapter.weight_work(one.inputs, one.outputs) for one in shape.targets(adapter.layers)]
-    return sum(operations for operations, _ in work) / speed.thin + sum(moved for _, moved in work) / speed.bytes_moved
+    work = [adapter.weight_work(layer.inputs, layer.outputs) for layer in shape.targets(adapter.layers)]
+    return (
+        sum(operations for operations, _ in work) / speed.low_rank + sum(moved for _, moved in work) / speed.bytes_moved
+    )
 
 
-def _calls(shape: ModelShape, recipe: Recipe) -> int:
-    """Calls of kernels in one layer, forward."""
+def _kernel_calls(shape: ModelShape, recipe: Recipe) -> int:
+    """Kernel calls of one layer, forward."""
     adapter = recipe.adapter
-    plain = 40 + len(shape.linears)
+    base = 40 + len(shape.linears)
     if adapter.trains_base_weights:
-        return plain
-    return plain + adapter.kernel_calls * len(shape.targets(adapter.layers))
+        return base
+    return base + adapter.kernel_calls * len(shape.targets(adapter.layers))
 
 
-def _optimizer_seconds(shape: ModelShape, recipe: Recipe, speed: Speed) -> float:
+def _optimizer_seconds(shape: ModelShape, recipe: Recipe, speed: MachineSpeed) -> float:
     trained = trainable_parameters(shape, recipe)
-    # Norm of the gradient, scaling it, and AdamW: weight, gradient and two moments read, three of them written.
+    # Gradient norm and scaling, and AdamW: weight, gradient and two moments read, three of them written.
     passes = 1 + 2 + 7
     passes += 2 * recipe.adapter.optimizer_state_bytes  # 8 passes over each of its float32 numbers
     return 4 * passes * trained / speed.bytes_moved

@@ -1,4 +1,4 @@
-"""How much there is to compute: the packs of a run, as numbers."""
+"""The workload of a training run as numbers: tokens, packs and generations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ftkit.modeling.tokenized_example import Example
     from ftkit.training.dataloader import TokenRows
 
-__all__ = ["Batch", "Drawing", "PackSize", "Step", "Work", "packed", "work_of"]
+__all__ = ["GenerationBatch", "GenerationWorkload", "PackSize", "Step", "Workload", "pack_sizes", "training_workload"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class PackSize:
     """One pass through the model.
 
     Attributes:
-        tokens: tokens computed, shared beginnings once, T.
-        predictions: tokens that reach the output layer, S: the supervised ones, or one a sequence where it scores.
-        visible: pairs of a token and a token that it attends to.
+        tokens: computed tokens T; shared prefixes count once.
+        predictions: tokens S that reach the output layer: the supervised ones, or one per sequence for a score head.
+        visible: number of pairs of a token and a token that it attends to.
     """
 
     tokens: int
@@ -34,13 +34,13 @@ Step = tuple[PackSize, ...]
 """The packs of one optimiser step."""
 
 
-class Batch(NamedTuple):
-    """Answers that are drawn together.
+class GenerationBatch(NamedTuple):
+    """Answers that are generated together.
 
     Attributes:
-        rows: how many.
-        prompts: how many different prompts they answer; each is computed once.
-        width: tokens of the longest of these prompts, without what all prompts begin with; shorter ones are padded.
+        rows: number of answers.
+        prompts: number of different prompts; each is prefilled once.
+        width: tokens of the longest of these prompts, without the common prefix; shorter ones are padded.
     """
 
     rows: int
@@ -49,120 +49,126 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
-    """Answers that the model draws at one time, a token of each after the other.
+class GenerationWorkload:
+    """Answers that are generated at one time, in batches one after the other.
 
     Attributes:
-        common: tokens that all prompts begin with, computed once.
-        tokens: of each answer.
-        batches: drawn one after the other.
+        common_prefix: tokens at the start of all prompts, computed once.
+        tokens: tokens of each answer.
+        batches: the batches.
     """
 
-    common: int
+    common_prefix: int
     tokens: int
-    batches: tuple[Batch, ...]
+    batches: tuple[GenerationBatch, ...]
 
     @property
-    def drawn(self) -> int:
+    def total_tokens(self) -> int:
         """Tokens of all answers."""
-        return self.tokens * sum(one.rows for one in self.batches)
+        return self.tokens * sum(batch.rows for batch in self.batches)
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What a run computes. Of many rows a sample may stand for all.
+class Workload:
+    """What a training run computes. If there are many rows, a sample stands for all.
 
     Attributes:
         rows: training rows of the run.
-        counted: those of them that the other numbers are of.
-        tokens: tokens of the counted rows, before any sharing.
+        sampled_rows: training rows of the sample, to which the other numbers refer.
+        tokens: tokens of the sampled rows, before sharing prefixes.
         longest: tokens of the longest sequence, validation rows included.
-        steps: packs of the optimiser steps of an epoch over the counted rows.
-        look: packs of one look at the loss of the counted validation rows.
-        looked: validation rows for each counted one.
-        reference: packs that are computed once, before the first step, to know what preferences are compared with.
-        draws: of reinforcement, what is drawn for each of ``steps``.
-        probe: what is drawn before the first step.
-        answered: what is drawn in one look at the counted validation rows.
+        steps: packs of the optimiser steps of one epoch over the sampled rows.
+        validation_packs: packs of one evaluation on the sampled validation rows.
+        validation_scale: validation rows per sampled validation row.
+        reference_packs: packs computed once before the first step for the log-probabilities of the reference model.
+        generations: of reinforcement, the generations of each of ``steps``.
+        probe_generation: the generation before the first step.
+        validation_generation: the generation of one evaluation on the sampled validation rows.
     """
 
     rows: int
-    counted: int
+    sampled_rows: int
     tokens: int
     longest: int
     steps: Sequence[Step]
-    look: Step = ()
-    looked: float = 1.0
-    reference: Step = ()
-    draws: Sequence[Drawing] = ()
-    probe: Drawing | None = None
-    answered: Drawing | None = None
+    validation_packs: Step = ()
+    validation_scale: float = 1.0
+    reference_packs: Step = ()
+    generations: Sequence[GenerationWorkload] = ()
+    probe_generation: GenerationWorkload | None = None
+    validation_generation: GenerationWorkload | None = None
 
     @property
-    def drawings(self) -> list[Drawing]:
-        """All that is drawn, an epoch's once."""
-        return [*self.draws, *filter(None, (self.probe, self.answered))]
+    def all_generations(self) -> list[GenerationWorkload]:
+        """Every generation of an epoch, of the probe and of an evaluation, once."""
+        return [*self.generations, *filter(None, (self.probe_generation, self.validation_generation))]
 
     @property
-    def passes(self) -> Step:
+    def no_grad_packs(self) -> Step:
         """All packs that are computed without gradients."""
-        return self.look + self.reference
+        return self.validation_packs + self.reference_packs
 
 
-def work_of(
+def training_workload(
     rows: TokenRows,
     recipe: Recipe,
     *,
     shared: bool,
-    of_rows: int | None = None,
-    held_out: TokenRows | None = None,
-    of_held_out: int | None = None,
-) -> Work:
-    """What training on ``rows`` computes, packed as the loop packs it.
+    total_rows: int | None = None,
+    validation: TokenRows | None = None,
+    total_validation_rows: int | None = None,
+) -> Workload:
+    """Count what training on given rows computes, packed as the training loop packs it.
 
     Args:
-        rows: the rendered training rows, or a sample of them.
-        recipe: resolved.
+        rows: the tokenised training rows, or a sample of them.
+        recipe: the resolved recipe.
         shared: whether the model can share computation between rows.
-        of_rows: how many training rows there are, when ``rows`` is a sample.
-        held_out: the rendered validation rows, or a sample of them.
-        of_held_out: how many there are, when it is a sample.
+        total_rows: number of training rows, if ``rows`` is a sample.
+        validation: the tokenised validation rows, or a sample of them.
+        total_validation_rows: number of validation rows, if ``validation`` is a sample.
+
+    Returns:
+        The workload.
     """
 
-    def made(examples: Sequence[Example]) -> Step:
-        return packed(examples, recipe, shared=shared, scores=recipe.score_head)
+    def packs(examples: Sequence[Example]) -> Step:
+        return pack_sizes(examples, recipe, shared=shared, scores=recipe.score_head)
 
-    count = len(rows.rows)
-    look = made(held_out.examples()) if held_out else ()
-    return Work(
-        rows=of_rows or count,
-        counted=count,
+    validation_packs = packs(validation.examples()) if validation else ()
+    return Workload(
+        rows=total_rows or len(rows.rows),
+        sampled_rows=len(rows.rows),
         tokens=rows.tokens,
-        longest=max(rows.longest, held_out.longest if held_out else 0),
-        steps=[made(batch) for batch in rows.batches(0, int(recipe.batch_size), recipe.seed)],
-        look=look,
-        looked=of_held_out / len(held_out.rows) if held_out and of_held_out else 1.0,
-        reference=made(rows.examples()) + look if recipe.needs_reference else (),
+        longest=max(rows.longest, validation.longest if validation else 0),
+        steps=[packs(batch) for batch in rows.batches(0, int(recipe.batch_size), recipe.seed)],
+        validation_packs=validation_packs,
+        validation_scale=total_validation_rows / len(validation.rows) if validation and total_validation_rows else 1.0,
+        reference_packs=packs(rows.examples()) + validation_packs if recipe.needs_reference else (),
     )
 
 
-def packed(examples: Sequence[Example], recipe: Recipe, *, shared: bool, scores: bool = False) -> Step:
-    """The packs that ``examples`` are computed in.
+def pack_sizes(examples: Sequence[Example], recipe: Recipe, *, shared: bool, scores: bool = False) -> Step:
+    """Compute the sizes of the packs in which examples are computed.
 
     Args:
-        recipe: resolved.
+        examples: tokenised examples.
+        recipe: the resolved recipe.
         shared: whether the model can share computation between rows.
-        scores: whether a sequence ends in one score.
+        scores: whether each sequence ends in one score.
+
+    Returns:
+        One size per pack.
     """
     from ftkit.modeling.prefix_tree import pack_examples
 
     budget = int(recipe.max_batch_tokens) if shared else 1
     return tuple(
-        # A token at position p of its sequence attends to p + 1 tokens, wherever the pack has put them.
+        # A token at position p of its sequence attends to p + 1 tokens, wherever it is in the pack.
         PackSize(
-            tokens=len(one.ids),
-            predictions=one.sequences if scores else len(one.logit_indices),
-            visible=int(one.positions.sum()) + len(one.positions),
+            tokens=len(pack.ids),
+            predictions=pack.sequences if scores else len(pack.logit_indices),
+            visible=int(pack.positions.sum()) + len(pack.positions),
         )
-        for one, _ in pack_examples(examples, budget, share=shared and recipe.shared_prefix)
+        for pack, _ in pack_examples(examples, budget, share=shared and recipe.shared_prefix)
     )
