@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any, Protocol
 
 from pydantic import Field, model_validator
 
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
+from ftkit.backends.hosted.concurrency import ConcurrencyLimiter, RateLimiter
+from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.errors import ConfigError, ModelError
 from ftkit.evaluation.answer_journal import Journal
 from ftkit.progress import ProgressBar
@@ -27,7 +27,7 @@ __all__ = ["EvaluableModel", "RequestOptions", "check_model", "send_requests"]
 _PACED_CONCURRENCY = 8
 """Calls open at once when a pace is given without ``concurrency``."""
 
-_LONGEST_BACKOFF_S = 60.0
+_RETRY_POLICY = RetryPolicy(longest_s=60.0)
 
 
 class EvaluableModel(Protocol):
@@ -196,11 +196,6 @@ def _call(
     return answers
 
 
-def _backoff(attempt: int) -> float:
-    """Seconds before the next attempt: exponential, with full jitter."""
-    return random.uniform(0, min(_LONGEST_BACKOFF_S, 0.5 * 2 ** (attempt - 1)))  # noqa: S311 - not a secret
-
-
 def _send_together(
     model: EvaluableModel,
     requests: Mapping[int, Request],
@@ -217,7 +212,7 @@ def _send_together(
         left = {index: request for index, request in left.items() if answers[index].retry_after_s is not None}
         if last or not left:
             break
-        time.sleep(max(_backoff(attempt), *(answers[index].retry_after_s or 0.0 for index in left)))
+        time.sleep(max(_RETRY_POLICY.delay_s(attempt), *(answers[index].retry_after_s or 0.0 for index in left)))
     return answers
 
 
@@ -233,34 +228,6 @@ def _send_once(
     return dict(zip(indices, _call(model, list(requests.values()), sampling, on_position), strict=True))
 
 
-class _RateLimiter:
-    """Delays the start of calls so that they keep to the limits; shared by all threads."""
-
-    def __init__(self, options: RequestOptions) -> None:
-        self._seconds_per_request = 60 / options.requests_per_minute if options.requests_per_minute else 0.0
-        self._seconds_per_token = 60 / options.tokens_per_minute if options.tokens_per_minute else 0.0
-        self._next = time.monotonic()
-        self._lock = threading.Lock()
-
-    def wait(self, stopped: threading.Event) -> None:
-        with self._lock:
-            now = time.monotonic()
-            start = max(now, self._next)
-            self._next = start + self._seconds_per_request
-        if start > now:
-            stopped.wait(start - now)
-
-    def add_tokens(self, tokens: int) -> None:
-        if self._seconds_per_token:
-            with self._lock:
-                self._next = max(self._next, time.monotonic()) + tokens * self._seconds_per_token
-
-    def pause(self, seconds: float) -> None:
-        """Delay the calls of all threads: the host turned one away and said for how long."""
-        with self._lock:
-            self._next = max(self._next, time.monotonic() + seconds)
-
-
 def _send_each(
     model: EvaluableModel,
     requests: Mapping[int, Request],
@@ -269,37 +236,30 @@ def _send_each(
     on_answer: OnAnswer,
 ) -> dict[int, Answer]:
     """Send each request in a call of its own, several at once, at the pace of ``options``."""
-    limiter, stopped, lock = _RateLimiter(options), threading.Event(), threading.Lock()
+    pace = RateLimiter(options.requests_per_minute, options.tokens_per_minute)
+    stopped, lock = threading.Event(), threading.Lock()
+    indices = list(requests)
 
-    def send(index: int) -> Answer:
+    def send(position: int) -> Answer:
+        index = indices[position]
         for attempt in range(1, options.attempts + 1):
-            limiter.wait(stopped)
+            pace.wait(stopped)
             if stopped.is_set():
                 break
             (answer,) = _call(model, [requests[index]], sampling)
-            limiter.add_tokens(answer.input_tokens + answer.output_tokens)
+            pace.add_tokens(answer.input_tokens + answer.output_tokens)
             if answer.retry_after_s is None or attempt == options.attempts:
                 with lock:
                     on_answer(index, answer)
                 return answer
             if answer.retry_after_s > 0:
-                limiter.pause(answer.retry_after_s)
-            stopped.wait(max(answer.retry_after_s, _backoff(attempt)))
+                pace.pause(answer.retry_after_s)
+            stopped.wait(max(answer.retry_after_s, _RETRY_POLICY.delay_s(attempt)))
         raise ModelError("stopped")
 
-    workers = min(options.concurrency or _PACED_CONCURRENCY, len(requests))
-    with ThreadPoolExecutor(workers, thread_name_prefix="requests") as pool:
-        futures = {index: pool.submit(send, index) for index in requests}
-        try:
-            ended, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
-            failed = next((future for future in futures.values() if future in ended and future.exception()), None)
-            if failed is not None:
-                failed.result()
-        finally:  # after a failure or Ctrl-C no call starts; open calls finish and their answers are kept
-            stopped.set()
-            for future in futures.values():
-                future.cancel()
-    return {index: future.result() for index, future in futures.items()}
+    # After a failure or Ctrl-C no call starts. Open calls finish, and their answers are kept.
+    limiter = ConcurrencyLimiter(options.concurrency or _PACED_CONCURRENCY)
+    return dict(zip(indices, limiter.map(send, len(indices), on_stop=stopped.set), strict=True))
 
 
 def _send_batches(

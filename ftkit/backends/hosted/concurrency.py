@@ -1,14 +1,16 @@
-"""The concurrency limit of calls to a host."""
+"""Limits of calls to a host: how many at the same time, and how many per minute."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-__all__ = ["ConcurrencyLimiter"]
+__all__ = ["ConcurrencyLimiter", "RateLimiter"]
 
 Result = TypeVar("Result")
 
@@ -68,3 +70,50 @@ class ConcurrencyLimiter:
         if loop not in self._semaphores:
             self._semaphores[loop] = asyncio.Semaphore(self.limit)
         return self._semaphores[loop]
+
+
+class RateLimiter:
+    """Delays calls so that they keep to limits per minute. Shared by all threads.
+
+    Args:
+        requests_per_minute: calls begin no faster than this.
+        tokens_per_minute: calls wait while the tokens of earlier calls exceed this.
+    """
+
+    def __init__(self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None) -> None:
+        self._seconds_per_request = 60 / requests_per_minute if requests_per_minute else 0.0
+        self._seconds_per_token = 60 / tokens_per_minute if tokens_per_minute else 0.0
+        self._next = time.monotonic()
+        self._lock = threading.Lock()
+
+    def wait(self, stopped: threading.Event) -> None:
+        """Wait until the next call may begin.
+
+        Args:
+            stopped: ends the wait early.
+        """
+        with self._lock:
+            now = time.monotonic()
+            start = max(now, self._next)
+            self._next = start + self._seconds_per_request
+        if start > now:
+            stopped.wait(start - now)
+
+    def add_tokens(self, tokens: int) -> None:
+        """Count the tokens of a call.
+
+        Args:
+            tokens: tokens of the request and of the answer.
+        """
+        if self._seconds_per_token:
+            with self._lock:
+                self._next = max(self._next, time.monotonic()) + tokens * self._seconds_per_token
+
+    def pause(self, seconds: float) -> None:
+        """Delay the calls of all threads, because the host refused one for now.
+
+        Args:
+            seconds: how long.
+        """
+        with self._lock:
+            self._next = max(self._next, time.monotonic() + seconds)

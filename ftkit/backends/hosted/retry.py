@@ -1,4 +1,4 @@
-"""The retry policy of every call to a host."""
+"""The retry policy of every call to a host, and of the requests of an evaluation."""
 
 from __future__ import annotations
 
@@ -84,13 +84,25 @@ class RetryPolicy:
             "reraise": True,
         }
 
+    def delay_s(self, attempt: int, retry_after_s: float | None = None) -> float:
+        """Return how long to wait before the next attempt.
+
+        Args:
+            attempt: number of attempts so far, from 1.
+            retry_after_s: seconds that the host asks to wait.
+
+        Returns:
+            Seconds: what the host asks for, else an exponential backoff. Both have jitter, so that many callers do not
+            retry at the same moment.
+        """
+        if retry_after_s:
+            return float(min(retry_after_s, 2 * self.longest_s)) + random.uniform(0, 0.25)  # noqa: S311  (jitter)
+        longest = min(self.longest_s, 0.5 * 2 ** (attempt - 1))
+        return random.uniform(longest / 2, longest)  # noqa: S311
+
     def _wait(self, state: Any) -> float:
         error = state.outcome.exception()
-        retry_after = error.retry_after_s if isinstance(error, HostError) else None
-        if retry_after is not None:
-            return float(min(retry_after, 2 * self.longest_s)) + random.uniform(0, 0.25)  # noqa: S311  (jitter)
-        longest = min(self.longest_s, 0.5 * 2 ** (state.attempt_number - 1))
-        return random.uniform(longest / 2, longest)  # noqa: S311
+        return self.delay_s(state.attempt_number, error.retry_after_s if isinstance(error, HostError) else None)
 
 
 def _tenacity() -> Any:
