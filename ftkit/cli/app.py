@@ -19,6 +19,7 @@ from ftkit.cli.job_import import import_
 from ftkit.cli.lint import lint
 from ftkit.cli.overview import overview
 from ftkit.cli.plan import plan
+from ftkit.cli.plugins import plugins
 from ftkit.cli.predict import predict
 from ftkit.cli.report import report
 from ftkit.cli.runs import runs
@@ -71,3 +72,4 @@ app.add_typer(runs, name="runs")
 app.add_typer(serve, name="serve")
 app.command()(catalog)
 app.command("import")(import_)
+app.command()(plugins)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import ftkit as package
+from ftkit.cli.plugins import _REGISTRIES
+from ftkit.registry import Registry
+
+
+def test_every_kind_is_listed_with_its_package(ftkit):
+    done = ftkit("plugins")
+    assert done.exit_code == 0
+    header, *lines = done.stdout.splitlines()
+    assert header.split() == ["KIND", "NAME", "PACKAGE"]
+    rows = [line.split() for line in lines]
+    assert ["losses", "sft", "ftkit"] in rows
+    assert ["backends", "local", "ftkit"] in rows
+    assert {row[0] for row in rows} == set(_REGISTRIES)
+    entries = json.loads(ftkit("plugins", "formats", "--json").stdout)
+    assert {entry["kind"] for entry in entries} == {"formats"}
+
+
+def test_every_registry_is_known_to_the_command():
+    listed = {target.partition(":")[0] for target in _REGISTRIES.values()}
+    modules = {
+        module.name
+        for module in pkgutil.walk_packages(package.__path__, "ftkit.")
+        if ": Registry[" in _source(module.name)
+    }
+    assert modules - listed - {"ftkit.schema.registered_field", "ftkit.cli.plugins"} == set()
+
+
+def _source(name: str) -> str:
+    path = Path(package.__file__).parent.joinpath(*name.split(".")[1:])
+    file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+    return file.read_text(encoding="utf-8")
+
+
+def test_kinds_are_the_entry_point_groups():
+    for kind, target in _REGISTRIES.items():
+        module, _, attribute = target.partition(":")
+        registry = getattr(importlib.import_module(module), attribute)
+        assert isinstance(registry, Registry)
+        assert registry.group == f"ftkit.{kind}"
+
+
+def test_an_unknown_kind_is_refused(ftkit):
+    failed = ftkit("plugins", "colours")
+    assert failed.exit_code == 2
+    assert "there is no kind 'colours'; known: losses" in failed.stderr
+
+
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    info = tmp_path / "broken_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[ftkit.trackers]\nbroken = nowhere.at_all:Tracker\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_a_package_that_cannot_be_loaded_is_named_with_the_reason(ftkit, broken):
+    done = ftkit("plugins", "trackers")
+    assert done.exit_code == 1
+    assert ["trackers", "broken", "broken-package"] in [line.split() for line in done.stdout.splitlines()]
+    assert "the tracker 'broken' (nowhere.at_all:Tracker) cannot be loaded: No module named 'nowhere'" in done.stderr
