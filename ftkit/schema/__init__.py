@@ -1,7 +1,7 @@
-"""What an answer looks like: one JSON value, one of a few choices, or text.
+"""Outputs: an answer is one JSON value, one of a few choices, or text.
 
-An :class:`Output` is plain data. It words itself for the prompt, writes the wanted answer in one canonical form, and
-reads a model's text strictly: what is not a valid answer is an :class:`~ftkit.errors.OutputError` with its JSON path.
+An :class:`Output` is plain data. It describes itself for the prompt, writes the wanted answer in one canonical form,
+and parses a model's text strictly: an invalid answer is an :class:`~ftkit.errors.OutputError` with its JSON path.
 """
 
 from __future__ import annotations

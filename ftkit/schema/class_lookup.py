@@ -1,4 +1,4 @@
-"""Finding a user's class by its name, for the command line."""
+"""Load a user's class by its name, for the command line."""
 
 from __future__ import annotations
 
@@ -19,32 +19,38 @@ __all__ = ["load_class"]
 
 
 def load_class(name: str) -> Any:
-    """The class (or other output type) that ``name`` means: ``package.module:Visit`` or ``path/to/file.py:Visit``.
+    """Load a class, or another output type.
 
-    Runs the module, like an import does. Modules are looked for where Python looks, then in the working folder; a file
+    Runs the module, like an import does. Modules are searched in Python's path, then in the working folder; a file
     may import its neighbours. The same file is run once in a process.
+
+    Args:
+        name: ``package.module:Visit`` or ``path/to/file.py:Visit``.
+
+    Returns:
+        The class.
 
     Raises:
         ConfigError: no such file, module or class, or the module raised an exception.
     """
-    home, colon, attribute = name.rpartition(":")
-    if not (home and colon and attribute) or "/" in attribute or "\\" in attribute:
-        raise ConfigError(f'"{name}" names no class; write package.module:Visit or path/to/file.py:Visit')
+    module_name, colon, attribute = name.rpartition(":")
+    if not (module_name and colon and attribute) or "/" in attribute or "\\" in attribute:
+        raise ConfigError(f'"{name}" is not the name of a class; write package.module:Visit or path/to/file.py:Visit')
     try:
-        module = _from_file(Path(home)) if home.endswith(".py") else _from_path(home)
+        module = _from_file(Path(module_name)) if module_name.endswith(".py") else _from_path(module_name)
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError(f'"{name}": importing {home} failed: {type(error).__name__}: {error}') from error
-    found: Any = module
+        raise ConfigError(f'"{name}": importing {module_name} failed: {type(error).__name__}: {error}') from error
+    value: Any = module
     for part in attribute.split("."):
-        if not hasattr(found, part):
-            own = {key: value for key, value in vars(module).items() if isinstance(value, type)}
-            classes = sorted(key for key, value in own.items() if value.__module__ == module.__name__)
-            there = f"; its classes are {', '.join(classes)}" if classes else "; it defines no classes"
-            raise ConfigError(f'"{name}": {home} has no "{attribute}"{there}')
-        found = getattr(found, part)
-    return found
+        if not hasattr(value, part):
+            own_classes = {key: kind for key, kind in vars(module).items() if isinstance(kind, type)}
+            classes = sorted(key for key, kind in own_classes.items() if kind.__module__ == module.__name__)
+            listed = f"; its classes are {', '.join(classes)}" if classes else "; it defines no classes"
+            raise ConfigError(f'"{name}": {module_name} has no "{attribute}"{listed}')
+        value = getattr(value, part)
+    return value
 
 
 def _from_path(name: str) -> ModuleType:

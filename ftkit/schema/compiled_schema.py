@@ -1,4 +1,4 @@
-"""A JSON Schema made ready for use: validating values, putting them in canonical order, and wording itself."""
+"""A compiled JSON Schema: it validates values, puts them in canonical order, and describes itself for the prompt."""
 
 from __future__ import annotations
 
@@ -10,30 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 from ftkit.errors import ConfigError, OutputError
 from ftkit.schema.json_path import json_path
+from ftkit.schema.jsonschema_errors import output_errors
 from ftkit.schema.keywords import map_subschemas
 from ftkit.schema.quick_check import QuickCheck, compile_quick_check
-from ftkit.schema.references import check_references, inlined, resolve
-from ftkit.schema.schema_prompt import worded
-from ftkit.schema.violations import output_errors
+from ftkit.schema.references import check_references, inline_references, resolve_reference
+from ftkit.schema.schema_prompt import schema_prompt
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
-__all__ = ["Rules", "check_schema"]
+__all__ = ["CompiledSchema", "check_schema"]
 
 _COMBINATORS = frozenset(
     {"$ref", "allOf", "anyOf", "oneOf", "if", "then", "else", "dependentSchemas", "patternProperties"}
 )
 
 _NESTED_OR_FLOAT = (dict, list, float)
-"""Values that :meth:`Rules.ordered` may have to change."""
+"""Values that :meth:`CompiledSchema.ordered` may have to change."""
 
 
 def check_schema(schema: dict[str, Any]) -> None:
-    """Refuse what is not a JSON Schema of draft 2020-12 that stands on its own.
+    """Check that a dict is a JSON Schema of draft 2020-12 without references to other documents.
+
+    Args:
+        schema: the schema.
 
     Raises:
-        ConfigError: naming the place in the schema.
+        ConfigError: it is not; names the place in the schema.
     """
     from jsonschema import Draft202012Validator, SchemaError
 
@@ -47,27 +50,38 @@ def check_schema(schema: dict[str, Any]) -> None:
     check_references(schema)
 
 
-class Rules:
-    """One JSON Schema, compiled once: see :meth:`of`."""
+class CompiledSchema:
+    """One JSON Schema, compiled once; see :meth:`of`."""
 
     def __init__(self, schema: dict[str, Any], fill_defaults: bool) -> None:
-        self.root = inlined(schema)
+        self.root = inline_references(schema)
         self.fill_defaults = fill_defaults
 
     @staticmethod
     @functools.lru_cache(maxsize=128)
-    def of(text: str, fill_defaults: bool) -> Rules:
-        """The rules of the schema that ``text`` is the JSON of. Kept, as every row of a data set asks for them."""
-        return Rules(json.loads(text), fill_defaults)
+    def of(text: str, fill_defaults: bool) -> CompiledSchema:
+        """Compile a schema; cached, because every row of a dataset uses it.
+
+        Args:
+            text: the schema as JSON.
+            fill_defaults: whether :meth:`ordered` adds the ``default`` of missing keys.
+
+        Returns:
+            The compiled schema.
+        """
+        return CompiledSchema(json.loads(text), fill_defaults)
 
     @functools.cached_property
     def validator(self) -> Validator:
+        """The validator of jsonschema."""
         from jsonschema import Draft202012Validator
         from referencing.jsonschema import EMPTY_REGISTRY
 
         # The empty registry keeps jsonschema from fetching anything.
         return Draft202012Validator(
-            _placed(self._closed()), format_checker=Draft202012Validator.FORMAT_CHECKER, registry=EMPTY_REGISTRY
+            _with_false_as_not(self._closed()),
+            format_checker=Draft202012Validator.FORMAT_CHECKER,
+            registry=EMPTY_REGISTRY,
         )
 
     @functools.cached_property
@@ -76,20 +90,28 @@ class Rules:
         return compile_quick_check(self._closed())
 
     @functools.cached_property
-    def wording(self) -> str:
-        """See :func:`ftkit.schema.schema_prompt.worded`."""
-        return worded(self.root, an_object=self.top.get("type") == "object", defaults_filled=self.fill_defaults)
+    def prompt(self) -> str:
+        """The schema as text for the prompt; see :func:`ftkit.schema.schema_prompt.schema_prompt`."""
+        return schema_prompt(self.root, is_object=self.top.get("type") == "object", defaults_filled=self.fill_defaults)
 
     @functools.cached_property
     def top(self) -> dict[str, Any]:
         """The root, or what it points to when it is a reference."""
-        found: Any = self.root
-        while isinstance(found, dict) and "$ref" in found:
-            found = resolve(found["$ref"], self.root)
-        return found if isinstance(found, dict) else {}
+        schema: Any = self.root
+        while isinstance(schema, dict) and "$ref" in schema:
+            schema = resolve_reference(schema["$ref"], self.root)
+        return schema if isinstance(schema, dict) else {}
 
     def problems(self, value: Any, text: str | None = None) -> list[OutputError]:
-        """Everything that keeps ``value`` from being a valid answer; ``text`` is what the errors quote."""
+        """Return everything that is wrong with a value.
+
+        Args:
+            value: JSON data.
+            text: the text that the errors quote; by default the value's JSON.
+
+        Returns:
+            The problems; empty if the value is valid.
+        """
         if self.quick_check is not None and self.quick_check(value):
             return []
         text = json.dumps(value, ensure_ascii=False) if text is None else text
@@ -99,15 +121,29 @@ class Rules:
             return [OutputError("nested too deep to be validated", problem="invalid_value", text=text)]
 
     def accepts(self, value: Any) -> bool:
+        """Return whether a value is valid.
+
+        Args:
+            value: JSON data.
+
+        Returns:
+            Whether it is.
+        """
         if self.quick_check is not None and self.quick_check(value):
             return True
         return bool(self.validator.is_valid(value))
 
     def ordered(self, value: Any) -> Any:
-        """A copy of a valid ``value`` with all keys in the schema's order, other keys after them.
+        """Copy a value with its keys in the schema's order, and other keys after them.
 
-        Where the schema wants an integer, ``3.0`` becomes ``3``. With ``fill_defaults``, keys that are not there and
-        have a default get it.
+        Where the schema requires an integer, ``3.0`` becomes ``3``. With ``fill_defaults``, missing keys get their
+        default.
+
+        Args:
+            value: a valid value.
+
+        Returns:
+            The copy.
         """
         return self._ordered(value, self.root)
 
@@ -143,7 +179,7 @@ class Rules:
             return
         yield schema
         if "$ref" in schema:
-            yield from self._parts(resolve(schema["$ref"], self.root), value)
+            yield from self._parts(resolve_reference(schema["$ref"], self.root), value)
         for item in schema.get("allOf", []):
             yield from self._parts(item, value)
         for keyword in ("anyOf", "oneOf"):
@@ -156,7 +192,7 @@ class Rules:
         return bool(self.validator.evolve(schema=schema).is_valid(value))
 
     def _closed(self) -> dict[str, Any]:
-        """The root with other keys refused, when it names keys and says nothing of others."""
+        """The root with other keys refused, if it names keys and does not mention others."""
         stated = {"additionalProperties", "unevaluatedProperties"}.intersection([*self.top, *self.root])
         if stated or not self.top.get("properties"):
             return self.root
@@ -176,7 +212,7 @@ class Rules:
             found.update(part.get("properties", {}))
             if "$ref" in part and part["$ref"] not in followed:
                 followed.add(part["$ref"])
-                pending.append(resolve(part["$ref"], self.root))
+                pending.append(resolve_reference(part["$ref"], self.root))
             for keyword in ("allOf", "anyOf", "oneOf"):
                 pending.extend(part.get(keyword, []))
             pending.extend(part.get(keyword) for keyword in ("if", "then", "else"))
@@ -184,11 +220,11 @@ class Rules:
         return found
 
 
-def _placed(schema: Any) -> Any:
+def _with_false_as_not(schema: Any) -> Any:
     """``schema`` with ``false`` for a key written as ``{"not": {}}``: for ``false`` jsonschema loses the path."""
     if not isinstance(schema, dict):
         return schema
-    copied = map_subschemas(schema, _placed)
+    copied = map_subschemas(schema, _with_false_as_not)
     for keyword in ("properties", "patternProperties", "prefixItems"):
         parts = copied.get(keyword)
         if isinstance(parts, dict):

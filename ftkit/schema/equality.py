@@ -1,4 +1,4 @@
-"""When two values count as the same answer."""
+"""Compare answers: exactly, or without regard to case, spacing and punctuation."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ _PUNCTUATION = re.compile(r"(?<=\d)[.,:/-](?=\d)|(?<!\w)-(?=\d)|[^\w\s%+]|_")
 
 
 def normalised(text: str) -> str:
-    """``text`` without what rarely matters: case, width, repeated spaces, punctuation outside numbers.
+    """Remove what rarely matters: case, width, repeated spaces, punctuation outside numbers.
 
-    ``"Type-2  Diabetes."`` and ``"type 2 diabetes"`` become the same; ``"1.5"`` and ``"15"``, ``"-5"`` and ``"5"``
+    ``"Type-2  Diabetes."`` and ``"type 2 diabetes"`` become equal; ``"1.5"`` and ``"15"``, ``"-5"`` and ``"5"``
     stay different.
+
+    Args:
+        text: the text.
+
+    Returns:
+        The normalised text.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     kept = _PUNCTUATION.sub(lambda found: found[0] if _in_number(found) else " ", folded)
@@ -32,17 +38,41 @@ def _in_number(found: re.Match[str]) -> bool:
 
 
 def same_text(first: str, second: str) -> bool:
-    """The same characters; the two ways Unicode has to write an accented letter (NFC, NFD) count as one."""
+    """Compare two texts. The two ways to encode an accented letter in Unicode (NFC, NFD) are equal.
+
+    Args:
+        first: a text.
+        second: another text.
+
+    Returns:
+        Whether they have the same characters.
+    """
     return first == second or unicodedata.normalize("NFC", first) == unicodedata.normalize("NFC", second)
 
 
 def same_value(first: Any, second: Any) -> bool:
-    """The same JSON value: numbers by their size (``3`` is ``3.0``), ``true`` is no number, keys in any order."""
+    """Compare two JSON values: ``3`` equals ``3.0``, ``true`` is not a number, keys may be in any order.
+
+    Args:
+        first: a JSON value.
+        second: another JSON value.
+
+    Returns:
+        Whether they are equal.
+    """
     return _same(first, second, loose=False)
 
 
 def same_value_normalised(first: Any, second: Any) -> bool:
-    """:func:`same_value`, with every text in it compared as :func:`normalised`."""
+    """Compare two JSON values like :func:`same_value`, with every text normalised.
+
+    Args:
+        first: a JSON value.
+        second: another JSON value.
+
+    Returns:
+        Whether they are equal.
+    """
     return _same(first, second, loose=True)
 
 

@@ -1,4 +1,4 @@
-"""Answers that are one JSON value, mostly an object."""
+"""Answers that are one JSON value, usually an object."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import json
 from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator
+from typing_extensions import override
 
 from ftkit.errors import ConfigError, OutputError
-from ftkit.schema.compiled_schema import Rules, check_schema
+from ftkit.schema.compiled_schema import CompiledSchema, check_schema
 from ftkit.schema.json_text import read_json
 from ftkit.schema.json_values import to_json
 from ftkit.schema.keywords import in_keyword_order
 from ftkit.schema.output import Output
-from ftkit.schema.schema_check import refuse_mistaken
+from ftkit.schema.schema_check import check_is_schema
 
 __all__ = ["JsonOutput"]
 
@@ -25,10 +26,10 @@ class JsonOutput(Output):
     ``extra_field``. Below the top the schema is taken as written.
 
     Attributes:
-        name: what the answer is called where a name is needed; 1 to 64 letters, digits, ``_`` and ``-``.
-        json_schema: draft 2020-12, standing on its own; kept with its keywords in ftkit's order. The order of
-            ``properties`` has a meaning: it is the order of the keys in every target.
-        fill_defaults: targets get the ``default`` of the keys that they lack. On for Python classes.
+        name: name of the answer where an API needs one; 1 to 64 letters, digits, ``_`` and ``-``.
+        json_schema: draft 2020-12, without references to other documents. Stored with its keywords in ftkit's order.
+            The order of ``properties`` has a meaning: it is the order of the keys in every target.
+        fill_defaults: whether targets get the ``default`` of the keys that they lack. True for Python classes.
     """
 
     kind: Literal["json"] = "json"
@@ -39,73 +40,64 @@ class JsonOutput(Output):
     # The schema as JSON: key of the compiled rules, and what makes schemas that differ in key order differ in `==`.
     _text: str = PrivateAttr("")
 
+    @override
     def model_post_init(self, context: Any) -> None:
         self._text = json.dumps(self.json_schema, ensure_ascii=False)
 
     @field_validator("json_schema", mode="before")
     @classmethod
-    def _well_formed(cls, schema: Any) -> dict[str, Any]:
+    def _check_schema(cls, schema: Any) -> dict[str, Any]:
         if not isinstance(schema, dict):
             raise ConfigError(f"a JSON Schema is a dict, got {type(schema).__name__}")
-        refuse_mistaken(schema)
+        check_is_schema(schema)
         try:
             copied = json.loads(json.dumps(schema, allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
             raise ConfigError(f"the JSON Schema is not plain JSON data: {error}") from error
         check_schema(copied)
-        found: dict[str, Any] = in_keyword_order(copied)
-        return found
+        ordered: dict[str, Any] = in_keyword_order(copied)
+        return ordered
 
     def __hash__(self) -> int:
         return hash((self.name, self._text, self.fill_defaults))
 
     @property
-    def _rules(self) -> Rules:
-        return Rules.of(self._text, self.fill_defaults)
+    def _compiled(self) -> CompiledSchema:
+        return CompiledSchema.of(self._text, self.fill_defaults)
 
+    @override
     def describe(self) -> str:
-        """The keys with their types, in order, or the schema itself when it cannot be put in words."""
-        return self._rules.wording
+        return self._compiled.prompt
 
+    @override
     def fields(self) -> dict[str, dict[str, Any]]:
-        """The top-level keys with their schemas, references written out; empty unless the answer is an object."""
         return {
-            key: part if isinstance(part, dict) else {} for key, part in self._rules.top.get("properties", {}).items()
+            key: part if isinstance(part, dict) else {}
+            for key, part in self._compiled.top.get("properties", {}).items()
         }
 
+    @override
     def format(self, value: Any) -> str:
-        """The canonical text: keys in the schema's order, ``", "`` and ``": "`` between, no escapes for non-ASCII.
-
-        Args:
-            value: a dict or other plain value, a pydantic object or dataclass, or the answer as JSON text (a string
-                is the value itself where the schema allows a string).
-
-        Raises:
-            OutputError: the schema does not allow it.
-        """
-        rules = self._rules
-        found = to_json(value)
-        if isinstance(found, str) and not rules.accepts(found):
-            found = read_json(found)
-        for problem in rules.problems(found):
+        compiled = self._compiled
+        plain = to_json(value)
+        # A text is the value itself where the schema allows a string, else the answer as JSON.
+        if isinstance(plain, str) and not compiled.accepts(plain):
+            plain = read_json(plain)
+        for problem in compiled.problems(plain):
             raise problem
-        return json.dumps(rules.ordered(found), ensure_ascii=False)
+        return json.dumps(compiled.ordered(plain), ensure_ascii=False)
 
+    @override
     def problems(self, text: str) -> list[OutputError]:
-        """``not_json`` alone, or every missing, extra, mistyped or disallowed value with its path."""
         try:
             value = read_json(text)
         except OutputError as error:
             return [error]
-        return self._rules.problems(value, text)
+        return self._compiled.problems(value, text)
 
+    @override
     def parse(self, text: str) -> Any:
-        """The JSON value.
-
-        Raises:
-            OutputError: the first of :meth:`problems`.
-        """
         value = read_json(text)
-        for problem in self._rules.problems(value, text):
+        for problem in self._compiled.problems(value, text):
             raise problem
         return value

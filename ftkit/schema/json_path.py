@@ -1,4 +1,4 @@
-"""Places inside a JSON value, as text: ``$.items[2].price``."""
+"""Paths inside a JSON value: ``$.items[2].price``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
 
 def json_path(steps: Iterable[str | int]) -> str:
-    """Keys and indices from the root as one path; keys that need it are quoted: ``$["odd key"][0]``."""
+    """Write keys and indices as a path; keys are quoted where necessary: ``$["odd key"][0]``.
+
+    Args:
+        steps: keys and indices, from the root.
+
+    Returns:
+        The path.
+    """
     path = "$"
     for step in steps:
         if isinstance(step, int):

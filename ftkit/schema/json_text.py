@@ -1,7 +1,7 @@
-"""Reading a model's text as exactly one JSON value, and saying what is wrong when it is not.
+r"""Parse a model's text as exactly one JSON value, and explain why it is not one.
 
 Stricter than :func:`json.loads`: repeated keys, ``NaN`` and ``Infinity``, numbers beyond a float, and escapes that are
-no character (``\\ud800``) are refused, since the value could not be written out again as it was.
+not a character (``\ud800``) are refused, because the value could not be written again as it was.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ftkit.errors import OutputError
 __all__ = ["MAX_DEPTH", "read_json"]
 
 MAX_DEPTH = 100
-"""How deep arrays and objects may nest. Models that fall into a loop of brackets go far beyond."""
+"""Maximum depth of arrays and objects. Models that repeat brackets in a loop go far beyond it."""
 
 _FENCE = re.compile(r"^\s*(```|~~~)", re.MULTILINE)
 # What can be left at the end of a text that stops in the middle of a literal, a number or a \\u escape.
@@ -27,7 +27,13 @@ class _RefusedError(Exception):
 
 
 def read_json(text: str) -> Any:
-    """The one JSON value that ``text`` is; whitespace around it is fine, anything else is not.
+    """Parse a text that is one JSON value. Whitespace around it is allowed, anything else is not.
+
+    Args:
+        text: the text.
+
+    Returns:
+        The value.
 
     Raises:
         OutputError: ``not_json``, whose message says why: empty, fenced, text before or after, cut off, …
@@ -36,10 +42,7 @@ def read_json(text: str) -> Any:
     if not body:
         raise OutputError("not JSON: the answer is empty", problem="not_json", text=text)
     try:
-        value, end = _DECODER.raw_decode(body)
-        if body[end:]:
-            raise _RefusedError(_leftover(body, end))
-        _check(value)
+        value = _decode(body)
     except (_RefusedError, json.JSONDecodeError) as error:
         why = str(error) if isinstance(error, _RefusedError) else _diagnose(body, error)
     except RecursionError:
@@ -49,6 +52,14 @@ def read_json(text: str) -> Any:
     else:
         return value
     raise OutputError(f"not JSON: {why}", problem="not_json", text=text) from None
+
+
+def _decode(body: str) -> Any:
+    value, end = _DECODER.raw_decode(body)
+    if body[end:]:
+        raise _RefusedError(_leftover(body, end))
+    _check(value)
+    return value
 
 
 def _diagnose(body: str, error: json.JSONDecodeError) -> str:

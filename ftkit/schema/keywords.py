@@ -1,4 +1,4 @@
-"""The keywords of JSON Schema: which hold further schemas, and the one order ftkit writes them in."""
+"""The keywords of JSON Schema: which contain further schemas, and the order in which ftkit writes them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,15 @@ _RANK = {keyword: rank for rank, keyword in enumerate(_FIRST)} | {"definitions":
 
 
 def map_subschemas(schema: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
-    """A copy of ``schema`` with ``change`` applied to each schema directly in it; the other keywords stay."""
+    """Copy a schema with each schema directly inside it changed.
+
+    Args:
+        schema: the schema.
+        change: returns the new schema for a schema directly inside.
+
+    Returns:
+        The copy; other keywords stay as they are.
+    """
     copy = dict(schema)
     for keyword, value in schema.items():
         if keyword in _ONE:
@@ -56,7 +64,14 @@ def map_subschemas(schema: dict[str, Any], change: Callable[[Any], Any]) -> dict
 
 
 def subschemas(schema: Any) -> Iterator[dict[str, Any]]:
-    """``schema`` and every schema inside it, outermost first; references are not followed."""
+    """Yield a schema and every schema inside it. References are not followed.
+
+    Args:
+        schema: the schema.
+
+    Yields:
+        The schemas, outermost first; booleans are left out.
+    """
     pending = [schema]
     while pending:
         found = pending.pop()
@@ -66,9 +81,16 @@ def subschemas(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def in_keyword_order(schema: Any) -> Any:
-    """``schema`` with its keywords in ftkit's order, at every level. The order of properties has a meaning, and stays.
+    """Put the keywords of a schema in ftkit's order, at every level.
 
-    Two schemas that differ only in the order of keywords become the same text, and so the same fingerprint and prompt.
+    Two schemas that differ only in the order of keywords become the same text, and so have the same fingerprint and
+    prompt. The order of properties has a meaning, and stays.
+
+    Args:
+        schema: the schema.
+
+    Returns:
+        A copy.
     """
     if not isinstance(schema, dict):
         return schema

@@ -1,4 +1,4 @@
-"""The base of all kinds of output."""
+"""The base class of outputs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import ConfigDict, ValidationError
+from typing_extensions import override
 
 from ftkit.errors import OutputError
 from ftkit.schema.frozen_model import FrozenModel
@@ -16,10 +17,10 @@ __all__ = ["Output"]
 
 
 class Output(FrozenModel, ABC):
-    """What a valid answer is. Frozen plain data, told apart by ``kind``.
+    """What a valid answer is. Frozen plain data; ``kind`` names the class.
 
     Raises:
-        ConfigError: the fields make no usable output.
+        ConfigError: a field has an invalid value.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -34,11 +35,21 @@ class Output(FrozenModel, ABC):
 
     @abstractmethod
     def describe(self) -> str:
-        """The wording for the prompt: says to the model what to answer. Empty when there is nothing to say."""
+        """Describe a valid answer to the model.
+
+        Returns:
+            The text for the prompt; empty if there is nothing to say.
+        """
 
     @abstractmethod
     def format(self, value: Any) -> str:
-        """The canonical text of a wanted answer.
+        """Write a wanted answer in its canonical form.
+
+        Args:
+            value: the answer as a plain value, or an object of the task's Python class.
+
+        Returns:
+            The text, which :meth:`parse` reads back.
 
         Raises:
             OutputError: ``value`` is not a valid answer.
@@ -46,20 +57,38 @@ class Output(FrozenModel, ABC):
 
     @abstractmethod
     def problems(self, text: str) -> list[OutputError]:
-        """Everything that is wrong with a model's text; empty when it is a valid answer."""
+        """Return everything that is wrong with a model's text.
+
+        Args:
+            text: the text.
+
+        Returns:
+            The problems; empty if the text is a valid answer.
+        """
 
     @abstractmethod
     def parse(self, text: str) -> Any:
-        """The plain value of a model's text.
+        """Parse a model's text.
+
+        Args:
+            text: the text.
+
+        Returns:
+            The answer as a plain value.
 
         Raises:
             OutputError: the first of :meth:`problems`.
         """
 
     def fields(self) -> dict[str, dict[str, Any]]:
-        """The top-level keys of the answer with their JSON Schemas; empty unless the answer is a JSON object."""
+        """Return the top-level keys of the answer.
+
+        Returns:
+            The keys with their JSON Schemas; empty unless the answer is a JSON object.
+        """
         return {}
 
+    @override
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with some fields changed, validated like a new object (pydantic's own copy would not be)."""
+        # Validated like a new object, which pydantic's own copy is not.
         return type(self)(**{**self.model_dump(), **(update or {})})

@@ -1,4 +1,4 @@
-"""From what a user writes as ``output=`` to an :class:`~ftkit.schema.output.Output`."""
+"""Convert what users pass as ``output=`` to an :class:`~ftkit.schema.output.Output`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ACCEPTED = (
 
 
 def output_of(spec: Any) -> tuple[Output, Any]:
-    """The output that ``spec`` means, and the Python type of its typed values, or None when they are plain.
+    """Convert a class, a schema or another specification to an output.
 
     Args:
         spec: a pydantic class, dataclass, TypedDict, ``list[Visit]`` or other type that pydantic can describe: a
@@ -37,8 +37,11 @@ def output_of(spec: Any) -> tuple[Output, Any]:
             a :class:`TextOutput`. A dict: a JSON Schema, or a dumped output when it has a ``kind``. An
             :class:`Output`: itself.
 
+    Returns:
+        The output, and the Python type of parsed answers; None if they are plain values.
+
     Raises:
-        ConfigError: it is none of these, or not usable as written.
+        ConfigError: it is none of these, or is invalid.
     """
     if isinstance(spec, Output):
         return spec, None
@@ -54,7 +57,7 @@ def output_of(spec: Any) -> tuple[Output, Any]:
         name = type(spec).__name__
         raise ConfigError(f"a {name} object was given; give the class itself: output={name}")
     if isinstance(spec, str | bytes | int | float | list | tuple | set):
-        raise ConfigError(f"{spec!r:.80} is no output: {_ACCEPTED}")
+        raise ConfigError(f"{spec!r:.80} is not an output: {_ACCEPTED}")
     name = spec.__name__ if isinstance(spec, type) and get_origin(spec) is None else "answer"
     return JsonOutput(name=_as_name(name), json_schema=json_schema_of(spec), fill_defaults=True), spec
 

@@ -1,4 +1,4 @@
-"""The JSON Schema of a Python type, as targets and prompts want it."""
+"""The JSON Schema of a Python type, as targets and prompts need it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ from pydantic_core import core_schema, to_jsonable_python
 
 from ftkit.errors import ConfigError
 from ftkit.schema.keywords import ANNOTATIONS, subschemas
-from ftkit.schema.references import inlined
+from ftkit.schema.references import inline_references
 
 __all__ = ["json_schema_of"]
 
 
 def json_schema_of(kind: Any) -> dict[str, Any]:
-    """The schema of a pydantic class, dataclass, TypedDict or any other type that pydantic knows.
+    """Return the JSON Schema of a pydantic class, dataclass, TypedDict or any other type that pydantic supports.
 
-    Objects allow no other keys, unless their class says ``extra="allow"``. References are written out, except recursive
-    ones. Generated titles and the docstrings of classes are left out, as they are written for programmers; the
+    Objects allow no other keys, unless their class says ``extra="allow"``. References are inlined, except recursive
+    ones. Generated titles and the docstrings of classes are left out, because they are written for programmers; the
     descriptions of fields stay.
+
+    Args:
+        kind: the type.
+
+    Returns:
+        The schema, draft 2020-12.
 
     Raises:
         ConfigError: pydantic cannot describe the type, or a default differs from one call to the next.
@@ -30,10 +36,10 @@ def json_schema_of(kind: Any) -> dict[str, Any]:
     try:
         schema = TypeAdapter(kind).json_schema(schema_generator=_Generator)
     except PydanticSchemaGenerationError as error:
-        raise ConfigError(f"{_name(kind)} is no type that pydantic can describe: {_first_line(error)}") from error
+        raise ConfigError(f"{_name(kind)} is not a type that pydantic can describe: {_first_line(error)}") from error
     except PydanticUserError as error:
         raise ConfigError(f"{_name(kind)} has no JSON Schema: {_first_line(error)}") from error
-    return inlined(schema)
+    return inline_references(schema)
 
 
 class _Generator(GenerateJsonSchema):
@@ -46,8 +52,8 @@ class _Generator(GenerateJsonSchema):
         # Only here, as pydantic puts names and docstrings on after the methods for single classes have returned.
         for part in subschemas(found):
             for cls in self._classes:
-                _forget_notes(part, cls)
-            _say_once(part)
+                _remove_title_and_docstring(part, cls)
+            _normalize_wrappers(part)
         return found
 
     def field_title_should_be_set(self, schema: Any) -> bool:
@@ -98,8 +104,8 @@ class _Generator(GenerateJsonSchema):
         return schema
 
 
-def _forget_notes(schema: JsonSchemaValue, cls: type) -> None:
-    """Take the name and docstring of ``cls`` off its own schema."""
+def _remove_title_and_docstring(schema: JsonSchemaValue, cls: type) -> None:
+    """Remove the name and the docstring of ``cls`` from its own schema."""
     if schema.get("title") != cls.__name__:
         return
     del schema["title"]
@@ -107,8 +113,8 @@ def _forget_notes(schema: JsonSchemaValue, cls: type) -> None:
         del schema["description"]
 
 
-def _say_once(schema: JsonSchemaValue) -> None:
-    """Write what older releases of pydantic wrap or say twice as newer ones do, so that fingerprints agree."""
+def _normalize_wrappers(schema: JsonSchemaValue) -> None:
+    """Unwrap what older releases of pydantic wrap or repeat, so that fingerprints agree with newer ones."""
     if "const" in schema and schema.get("enum") == [schema["const"]]:
         del schema["enum"]
     if len(schema.get("allOf", [])) == 1 and ANNOTATIONS.issuperset(schema.keys() - {"allOf", "$defs"}):

@@ -1,4 +1,4 @@
-"""``$ref`` inside a schema: checking it, following it, and writing what it points to in its place."""
+"""References (``$ref``) inside a schema: check them, follow them, and inline what they point to."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from typing import Any
 from ftkit.errors import ConfigError
 from ftkit.schema.keywords import ANNOTATIONS, map_subschemas, subschemas
 
-__all__ = ["check_references", "inlined", "resolve"]
+__all__ = ["check_references", "inline_references", "resolve_reference"]
 
-_MOST_NODES = 5000
+_MAX_PARTS = 5000
 _IN_PLACE = ("allOf", "anyOf", "oneOf", "if", "then", "else", "not")
 
 
-def resolve(reference: str, root: dict[str, Any]) -> Any:
-    """The schema that ``reference`` (``#``, ``#/$defs/Node``) points to inside ``root``.
+def resolve_reference(reference: str, root: dict[str, Any]) -> Any:
+    """Return the schema that a reference points to.
+
+    Args:
+        reference: ``#``, or a path such as ``#/$defs/Node``.
+        root: the whole schema.
+
+    Returns:
+        The schema.
 
     Raises:
-        ConfigError: it points nowhere, or out of the schema: ftkit fetches nothing.
+        ConfigError: it points nowhere, or to another document, which ftkit never fetches.
     """
     if reference == "#":
         return root
@@ -36,15 +43,18 @@ def resolve(reference: str, root: dict[str, Any]) -> Any:
         else:
             raise ConfigError(f'"$ref": "{reference}" points nowhere: there is no "{key}"')
     if not isinstance(found, dict | bool):
-        raise ConfigError(f'"$ref": "{reference}" points to something that is no schema')
+        raise ConfigError(f'"$ref": "{reference}" points to something that is not a schema')
     return found
 
 
 def check_references(root: dict[str, Any]) -> None:
-    """Refuse references that point nowhere, out of ``root``, or back to themselves without a step into the value.
+    """Check that every reference points into the schema, and not back to itself without a step into the value.
+
+    Args:
+        root: the whole schema.
 
     Raises:
-        ConfigError: naming the reference.
+        ConfigError: a reference that does not; names it.
     """
     for schema in subschemas(root):
         for keyword in ("$dynamicRef", "$recursiveRef"):
@@ -63,7 +73,7 @@ def _refuse_loop(schema: Any, root: dict[str, Any], seen: tuple[str, ...]) -> No
         reference = schema["$ref"]
         if reference in seen:
             raise ConfigError(f'"$ref": "{reference}" leads back to itself')
-        _refuse_loop(resolve(reference, root), root, (*seen, reference))
+        _refuse_loop(resolve_reference(reference, root), root, (*seen, reference))
     for keyword in _IN_PLACE:
         inside = schema.get(keyword, [])
         for item in inside if isinstance(inside, list) else [inside]:
@@ -71,17 +81,21 @@ def _refuse_loop(schema: Any, root: dict[str, Any], seen: tuple[str, ...]) -> No
 
 
 class _TooLargeError(Exception):
-    """The schema grows beyond what is worth writing out."""
+    """The inlined schema would be too large."""
 
 
-def inlined(root: dict[str, Any]) -> dict[str, Any]:
-    """``root`` with what each ``$ref`` points to in its place; what refers to itself stays in ``$defs``.
+def inline_references(root: dict[str, Any]) -> dict[str, Any]:
+    """Replace each reference by the schema that it points to. Recursive schemas stay in ``$defs``.
 
-    A schema that would grow beyond 5,000 parts comes back as it was.
+    Args:
+        root: the whole schema.
+
+    Returns:
+        A copy; the schema itself if the copy would have more than 5,000 parts.
     """
     references = {schema["$ref"] for schema in subschemas(root) if "$ref" in schema}
     recursive = {reference for reference in references if _reaches_itself(reference, root)}
-    budget = _MOST_NODES
+    budget = _MAX_PARTS
 
     def expand(schema: Any) -> Any:
         nonlocal budget
@@ -92,7 +106,7 @@ def inlined(root: dict[str, Any]) -> dict[str, Any]:
             raise _TooLargeError
         if "$ref" not in schema or schema["$ref"] in recursive:
             return map_subschemas(schema, expand)
-        target = expand(resolve(schema["$ref"], root))
+        target = expand(resolve_reference(schema["$ref"], root))
         beside = map_subschemas({key: value for key, value in schema.items() if key != "$ref"}, expand)
         if isinstance(target, dict) and (ANNOTATIONS.issuperset(beside) or not target):
             return {**target, **beside}
@@ -111,7 +125,7 @@ def inlined(root: dict[str, Any]) -> dict[str, Any]:
     left = {schema["$ref"] for schema in subschemas(body) if "$ref" in schema}
     try:
         for reference in left:
-            resolve(reference, body)
+            resolve_reference(reference, body)
     except ConfigError:  # a recursive reference to elsewhere than $defs, whose target has moved
         return root
     return body
@@ -120,7 +134,7 @@ def inlined(root: dict[str, Any]) -> dict[str, Any]:
 def _reaches_itself(reference: str, root: dict[str, Any]) -> bool:
     pending, seen = [reference], set[str]()
     while pending:
-        for schema in subschemas(resolve(pending.pop(), root)):
+        for schema in subschemas(resolve_reference(pending.pop(), root)):
             found = schema.get("$ref")
             if found == reference:
                 return True

@@ -1,4 +1,4 @@
-"""From wanted answers to the output that allows them: a first schema for people who have rows and no schema."""
+"""Infer an output from wanted answers: a first schema for users who have rows and no schema."""
 
 from __future__ import annotations
 
@@ -16,34 +16,37 @@ from ftkit.schema.text_output import TextOutput
 
 __all__ = ["infer_output"]
 
-_MOST_CHOICES = 50
-_LEAST_SEEN = 2
-_SEEN_ON_AVERAGE = 3
+_MAX_CHOICES = 50
+_MIN_COUNT = 2
+_MIN_MEAN_COUNT = 3
 _TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 """The order in which a schema names several types."""
 
 
 def infer_output(values: Iterable[Any], *, name: str = "answer") -> Output:
-    """The output that allows every one of ``values``, as narrow as they all are.
+    """Infer the narrowest output that allows all of some answers.
 
-    - Strings become a :class:`ChoiceOutput` when there are at most 50 different ones, each is there at least twice, and
+    - Strings become a :class:`ChoiceOutput` if there are at most 50 different ones, each occurs at least twice, and
       three times on average; else a :class:`TextOutput`. Whitespace around a string does not count.
-    - Anything else becomes a :class:`JsonOutput`: types united over all values, keys required where they are always
-      there, no other keys. Strings that all are JSON objects or arrays, as in CSV files, are read as these.
+    - Anything else becomes a :class:`JsonOutput`: the union of all types, keys required where they always occur, no
+      other keys. Strings that all are JSON objects or arrays, as in CSV files, are read as these.
 
-    What was never seen is guessed widely: a key that is always null may also be a string, the items of an array that
-    is always empty and the keys of an object that is always empty may be anything.
+    What the answers do not show is left open: a key that is always null may also be a string, and the items of an array
+    that is always empty and the keys of an object that is always empty may be anything.
 
     Args:
-        values: wanted answers; read once. Blank strings, which no output of text allows, are passed over.
-        name: of the :class:`JsonOutput`.
+        values: wanted answers; read once. Blank strings, which no output of text allows, are skipped.
+        name: name of the :class:`JsonOutput`.
+
+    Returns:
+        The output.
 
     Raises:
         ConfigError: there are no values.
         OutputError: a value that JSON cannot hold.
     """
-    texts = _Texts()
-    as_given, as_read = _Shape(), _Shape()
+    texts = _TextCounter()
+    as_given, as_read = _ShapeCounter(), _ShapeCounter()
     for value in values:
         if isinstance(value, str) and not value.strip():
             continue
@@ -62,8 +65,8 @@ def infer_output(values: Iterable[Any], *, name: str = "answer") -> Output:
     return TextOutput() if choices is None else ChoiceOutput(choices=choices)
 
 
-class _Texts:
-    """What the strings among the values are: a few choices, JSON, or neither. Forgets them when there are many."""
+class _TextCounter:
+    """Finds out whether the strings are a few choices, JSON, or neither. Stops counting when there are many."""
 
     def __init__(self) -> None:
         self.any = False
@@ -71,7 +74,7 @@ class _Texts:
         """Whether every string so far is a JSON object or array."""
         self.last_read: Any = None
         """The last value, read as JSON if it is a string."""
-        self._seen: Counter[str] | None = Counter()
+        self._counts: Counter[str] | None = Counter()
 
     def add(self, value: Any) -> None:
         self.last_read = value
@@ -79,10 +82,10 @@ class _Texts:
             return
         self.any = True
         self.may_be_json = self.may_be_json and self._read(value)
-        if self._seen is not None:
-            self._seen[value.strip()] += 1
-            if len(self._seen) > _MOST_CHOICES:
-                self._seen = None
+        if self._counts is not None:
+            self._counts[value.strip()] += 1
+            if len(self._counts) > _MAX_CHOICES:
+                self._counts = None
 
     def _read(self, text: str) -> bool:
         try:
@@ -93,21 +96,21 @@ class _Texts:
 
     def choices(self) -> tuple[str, ...] | None:
         """The different strings in alphabetical order, so that the order of the rows changes no prompt."""
-        seen = self._seen
-        if seen is None or len(seen) < 2 or min(seen.values()) < _LEAST_SEEN:
+        counts = self._counts
+        if counts is None or len(counts) < 2 or min(counts.values()) < _MIN_COUNT:
             return None
-        return tuple(sorted(seen)) if seen.total() >= _SEEN_ON_AVERAGE * len(seen) else None
+        return tuple(sorted(counts)) if counts.total() >= _MIN_MEAN_COUNT * len(counts) else None
 
 
-class _Shape:
-    """Every type seen in one place of the values, with the shapes of what is inside."""
+class _ShapeCounter:
+    """Counts the types at one path of the values, and the types below it."""
 
     def __init__(self) -> None:
         self.types: Counter[str] = Counter()
         self._keys: list[str] = []
-        self._parts: dict[str, _Shape] = {}
+        self._parts: dict[str, _ShapeCounter] = {}
         self._present: Counter[str] = Counter()
-        self._items: _Shape | None = None
+        self._items: _ShapeCounter | None = None
 
     def add(self, value: Any) -> None:
         kind = _type(value)
@@ -117,7 +120,7 @@ class _Shape:
         elif kind == "array":
             for item in value:
                 if self._items is None:
-                    self._items = _Shape()
+                    self._items = _ShapeCounter()
                 self._items.add(item)
 
     def _add_keys(self, value: dict[str, Any]) -> None:
@@ -126,7 +129,7 @@ class _Shape:
             if key not in self._parts:
                 # Behind the key that it follows here, so that keys which some rows leave out keep their place.
                 self._keys.insert(before, key)
-                self._parts[key] = _Shape()
+                self._parts[key] = _ShapeCounter()
                 before += 1
             else:
                 before = self._keys.index(key) + 1

@@ -1,4 +1,4 @@
-"""A schema in words, for the prompt: short, the same for equal schemas, and readable by a small model."""
+"""A schema as text for the prompt: short, the same for equal schemas, and readable by a small model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ftkit.schema.keywords import ANNOTATIONS
 
-__all__ = ["worded"]
+__all__ = ["schema_prompt"]
 
 _UNDERSTOOD = ANNOTATIONS | {
     *("type", "const", "enum", "format", "pattern", "minLength", "maxLength", "minimum", "maximum", "multipleOf"),
@@ -17,33 +17,38 @@ _UNDERSTOOD = ANNOTATIONS | {
 _FORMATS = {"date": "date, YYYY-MM-DD", "date-time": "date and time, ISO 8601", "time": "time, HH:MM:SS"}
 
 
-class _UnwordableError(Exception):
-    """The shape is beyond this wording; the schema itself has to do."""
+class _IndescribableError(Exception):
+    """The schema cannot be described in words; the prompt contains it as JSON."""
 
 
 class _Phrase:
-    """What one value is: a phrase that goes on a line, and the lines below it that list an object's keys."""
+    """The description of a value: a phrase for one line, and the lines below it that list an object's keys."""
 
     def __init__(self, line: str, below: list[str] | None = None) -> None:
         self.line = line
         self.below = below or []
 
 
-def worded(schema: dict[str, Any], *, an_object: bool, defaults_filled: bool) -> str:
-    """The instruction to answer with a value that ``schema`` allows.
+def schema_prompt(schema: dict[str, Any], *, is_object: bool, defaults_filled: bool) -> str:
+    """Write the instruction to answer with a value that a schema allows.
+
+    Objects, arrays, enums, bounds, formats and unions of simple types are described in words. For anything else
+    (recursion, conditions, unions of several objects) the text contains the schema as JSON.
+
+    The text is part of every prompt and of every fingerprint of rendered rows, so it must never change.
 
     Args:
-        schema: references written out, where they can be.
-        an_object: whether every answer is a JSON object.
-        defaults_filled: keys with a default are in every target, so they are not worded as optional.
+        schema: the schema, with references inlined where possible.
+        is_object: whether every answer is a JSON object.
+        defaults_filled: whether every target contains the keys with a default, which are then not optional.
 
-    Objects, arrays, enums, bounds, formats and unions of simple types are put in words. For anything else (recursion,
-    conditions, unions of several objects) the text holds the schema as JSON.
+    Returns:
+        The text.
     """
     try:
         phrase = _phrase(schema, defaults_filled)
-    except _UnwordableError:
-        what = "object" if an_object else "value"
+    except _IndescribableError:
+        what = "object" if is_object else "value"
         return f"Answer with one JSON {what} that fits this JSON Schema:\n" + json.dumps(schema, ensure_ascii=False)
     if phrase.line.startswith(("object with", "array")):
         start = f"Answer with one JSON {phrase.line}"
@@ -56,10 +61,10 @@ def _phrase(schema: Any, filled: bool) -> _Phrase:
     if schema is True or schema == {}:
         return _Phrase("any JSON value")
     if not isinstance(schema, dict) or not _UNDERSTOOD.issuperset(schema):
-        raise _UnwordableError
+        raise _IndescribableError
     rules = set(schema) - ANNOTATIONS
     if rules & {"const", "enum"} and not rules <= {"type", "const", "enum"}:
-        raise _UnwordableError
+        raise _IndescribableError
     if "const" in schema:
         return _Phrase(_json(schema["const"]))
     if "enum" in schema:
@@ -67,18 +72,18 @@ def _phrase(schema: Any, filled: bool) -> _Phrase:
     alternatives = schema.get("anyOf") or schema.get("oneOf")
     if alternatives:
         if len(rules) > 1:
-            raise _UnwordableError
+            raise _IndescribableError
         return _either([_phrase(item, filled) for item in alternatives])
     types = schema.get("type")
     if types is None:
-        raise _UnwordableError
+        raise _IndescribableError
     return _either([_typed(kind, schema, filled) for kind in ([types] if isinstance(types, str) else types)])
 
 
 def _either(phrases: list[_Phrase]) -> _Phrase:
     with_keys = [phrase for phrase in phrases if phrase.below]
     if len(with_keys) > 1:
-        raise _UnwordableError
+        raise _IndescribableError
     lines = list(dict.fromkeys(phrase.line for phrase in phrases if not phrase.below))
     if not with_keys:
         return _Phrase(" or ".join(lines))
@@ -87,7 +92,7 @@ def _either(phrases: list[_Phrase]) -> _Phrase:
 
 def _enum(values: list[Any]) -> _Phrase:
     if not values or any(isinstance(value, dict | list) for value in values):
-        raise _UnwordableError
+        raise _IndescribableError
     named = ", ".join(_json(value) for value in values if value is not None)
     line = named if len(values) == 1 else f"one of {named}"
     return _Phrase(f"{line} or null" if None in values else line)
@@ -158,7 +163,7 @@ def _array(schema: dict[str, Any], filled: bool) -> _Phrase:
             schema.get("maxItems") == len(items) or schema.get("items") is False
         )
         if not exact or any(item.below for item in items):
-            raise _UnwordableError
+            raise _IndescribableError
         return _Phrase(f"array of exactly [{', '.join(item.line for item in items)}]")
     notes = [note for note in (amount, "no repeats" if schema.get("uniqueItems") else "") if note]
     size = f" ({', '.join(notes)})" if notes else ""
@@ -177,7 +182,7 @@ def _object(schema: dict[str, Any], filled: bool) -> _Phrase:
     properties, others = schema.get("properties", {}), schema.get("additionalProperties", False)
     required = schema.get("required", [])
     if not set(required).issubset(properties):
-        raise _UnwordableError
+        raise _IndescribableError
     if not properties:
         if others is False and "additionalProperties" in schema:
             return _Phrase("empty object {}")
@@ -185,7 +190,7 @@ def _object(schema: dict[str, Any], filled: bool) -> _Phrase:
             return _Phrase("object with any keys")
         value = _phrase(others, filled)
         if value.below:
-            raise _UnwordableError
+            raise _IndescribableError
         return _Phrase(f"object with any keys, each value: {value.line}")
     below = []
     for name, part in properties.items():
@@ -205,7 +210,7 @@ def _object(schema: dict[str, Any], filled: bool) -> _Phrase:
         return _Phrase(f"object with {keys}:", below)
     if others in (True, {}):
         return _Phrase(f"object with {keys}, then any others:", below)
-    raise _UnwordableError
+    raise _IndescribableError
 
 
 def _json(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Pydantic's validation errors in the words of ftkit's error tree."""
+"""Convert pydantic's validation errors to ftkit's errors."""
 
 from __future__ import annotations
 
@@ -13,25 +13,37 @@ from ftkit.schema.registered_field import RegisteredField
 
 __all__ = ["config_error", "refusals", "unknown_field"]
 
-_LONGEST = 40
-"""Characters of a refused value that are shown."""
+_MAX_SHOWN = 40
+"""Maximum number of characters of a refused value in a message."""
 
 
 def config_error(error: ValidationError, model: type[BaseModel], given: Any) -> ConfigError:
-    """:func:`refusals` as a :class:`~ftkit.errors.ConfigError` that names ``model``."""
+    """Convert a validation error to a :class:`~ftkit.errors.ConfigError` that names the model.
+
+    Args:
+        error: pydantic's error.
+        model: the class that was to be created.
+        given: the values it was to be created from.
+
+    Returns:
+        The error, with the text of :func:`refusals`.
+    """
     return ConfigError(f"{model.__name__}: {refusals(error, model, given)}")
 
 
 def refusals(error: ValidationError, model: type[BaseModel], given: Any) -> str:
-    """One sentence a refused field: which it is, what is wrong with it and, of an unknown one, which was meant.
+    """Describe each refused field in one sentence: its name, what is wrong, and for an unknown one which was meant.
 
-    Pydantic names each alternative of a field's type apart, puts their names into the path, prefixes what validators
-    raise with ``Value error,`` and knows nothing of the fields there are; here one field is one sentence.
+    Pydantic lists each alternative of a field's type separately, puts their names into the path, prefixes messages of
+    validators with ``Value error,`` and does not suggest similar fields.
 
     Args:
-        error: what pydantic found.
-        model: what was to be made.
-        given: what it was to be made of.
+        error: pydantic's error.
+        model: the class that was to be created.
+        given: the values it was to be created from.
+
+    Returns:
+        The sentences, separated by semicolons.
     """
     found: dict[str, list[str]] = {}
     ends: dict[str, str] = {}
@@ -56,20 +68,17 @@ def refusals(error: ValidationError, model: type[BaseModel], given: Any) -> str:
 
 
 def _given(value: object, *, text: bool) -> str:
-    """What stands where something else should; nothing of a value that is not single, as it may be long."""
+    """The given value, for the message; empty for collections, which may be long."""
     if not isinstance(value, str | int | float | None):
         return ""
-    shown = repr(value) if len(repr(value)) <= _LONGEST else f"{repr(value)[:_LONGEST]}…"
+    shown = repr(value) if len(repr(value)) <= _MAX_SHOWN else f"{repr(value)[:_MAX_SHOWN]}…"
     quotes = " (YAML reads a bare yes, no, on or off as a boolean: put it in quotes)"
     return f", not {shown}{quotes if text and isinstance(value, bool) else ''}"
 
 
 def _path(location: Sequence[int | str], given: Any, *, whole: bool) -> list[str]:
-    """The fields among pydantic's steps, without the names of the alternatives that it puts between them.
-
-    Args:
-        whole: whether the last step is a field, though what was given may lack it.
-    """
+    """The fields among pydantic's steps, without the names of alternatives between them."""
+    # With `whole`, the last step is a field even if the given value lacks it.
     path = []
     for at, step in enumerate(location):
         # An element that is no object is one of the alternatives of the whole.
@@ -94,13 +103,15 @@ def _inside(path: Sequence[str], given: Any, model: type[BaseModel]) -> type[Bas
             model = registered.class_of(given) or registered.base
             continue
         kinds = [] if field is None else list(_models(field.annotation))
-        told = given.values() if isinstance(given, Mapping) else ()
-        model = next((kind for kind in kinds if any(tag in told for tag in _tags(kind))), kinds[0] if kinds else model)
+        values = given.values() if isinstance(given, Mapping) else ()
+        model = next(
+            (kind for kind in kinds if any(tag in values for tag in _tags(kind))), kinds[0] if kinds else model
+        )
     return model
 
 
 def _tags(model: type[BaseModel]) -> list[object]:
-    """What tells ``model`` apart from others: the defaults of its ``kind`` and ``type``."""
+    """The values that identify the model in a union: the defaults of its ``kind`` and ``type``."""
     return [model.model_fields[name].default for name in ("kind", "type") if name in model.model_fields]
 
 
@@ -112,7 +123,15 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def unknown_field(name: str, inside: type[BaseModel]) -> str:
-    """That ``inside`` has no field ``name``, and which was meant or which it has."""
+    """Describe an unknown field.
+
+    Args:
+        name: the field's name.
+        inside: the class that lacks it.
+
+    Returns:
+        A sentence with the similar field, or with all fields.
+    """
     close = difflib.get_close_matches(name, inside.model_fields, n=1)
     named = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(inside.model_fields)}"
     return f"there is no such field in {inside.__name__}; {named}"

@@ -1,4 +1,4 @@
-"""What a model is asked, and how its answer is read."""
+"""Tasks: how a row becomes a prompt, and how a model's answer is parsed."""
 
 from __future__ import annotations
 

@@ -8,15 +8,15 @@ __all__ = ["Message"]
 
 
 class Message(TypedDict, total=False):
-    """A message in OpenAI's chat shape; a plain dict everywhere between ftkit's layers.
+    """A message in OpenAI's chat form; a plain dict everywhere in ftkit.
 
     Attributes:
         role: ``system``, ``developer``, ``user``, ``assistant`` or ``tool``.
         content: the text; a list of parts where a host allows it; None beside ``tool_calls``.
-        name: who speaks, among several of one role.
+        name: the speaker, where several have the same role.
         tool_calls: the calls that an assistant turn makes.
         tool_call_id: the call that a tool turn answers.
-        weight: 0 keeps an assistant turn out of training, 1 is the same as none.
+        weight: 0 means that an assistant turn is not learned; 1 is the same as no weight.
     """
 
     role: str

@@ -1,4 +1,4 @@
-"""Where two schemas differ, for the error that says so."""
+"""Find where two schemas differ, for an error message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ __all__ = ["first_difference"]
 
 
 def first_difference(one: Any, other: Any, path: str = "") -> str | None:
-    """``"properties.age.type: "integer" and "string""`` at the first place; None when equal, order of keys included."""
+    """Find the first difference of two JSON values. The order of keys counts.
+
+    Args:
+        one: a JSON value.
+        other: another JSON value.
+        path: of both values in their documents.
+
+    Returns:
+        A text such as ``properties.age.type: "integer" and "string"``; None if they are equal.
+    """
     if isinstance(one, dict) and isinstance(other, dict):
         for key in [*one, *(key for key in other if key not in one)]:
             here = f"{path}.{key}" if path else key
@@ -17,14 +26,15 @@ def first_difference(one: Any, other: Any, path: str = "") -> str | None:
                 return f"{here}: nothing and {_short(other[key])}"
             if key not in other:
                 return f"{here}: {_short(one[key])} and nothing"
-            if found := first_difference(one[key], other[key], here):
-                return found
+            if difference := first_difference(one[key], other[key], here):
+                return difference
         if list(one) != list(other):
             return f"{path or 'the schema'}: the order {', '.join(one)} and the order {', '.join(other)}"
         return None
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         pairs = enumerate(zip(one, other, strict=True))
-        return next((found for index, pair in pairs if (found := first_difference(*pair, f"{path}[{index}]"))), None)
+        differences = (first_difference(*pair, f"{path}[{index}]") for index, pair in pairs)
+        return next((difference for difference in differences if difference), None)
     return (
         None if json.dumps(one) == json.dumps(other) else f"{path or 'the schema'}: {_short(one)} and {_short(other)}"
     )

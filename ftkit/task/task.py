@@ -1,4 +1,4 @@
-"""What a model is asked to do: the only place where a row becomes messages and a text becomes a value."""
+"""The task: the only place where a row becomes messages and a text becomes a value."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from pydantic import ConfigDict, PrivateAttr, ValidationError, field_validator
+from typing_extensions import override
 
 from ftkit.errors import ConfigError
 from ftkit.files import canonical_digest, write_atomically
@@ -17,7 +18,7 @@ from ftkit.schema.validation_errors import config_error
 from ftkit.task.message import Message
 from ftkit.task.schema_diff import first_difference
 from ftkit.task.template import Template
-from ftkit.task.typed_value import typed
+from ftkit.task.typed_value import as_python_type
 from ftkit.task.yaml import read_yaml, write_yaml
 
 __all__ = ["Task"]
@@ -29,18 +30,18 @@ class Task(FrozenModel):
         task = Task("Extract the visit record.", input="{note}", output=Visit)
 
     Attributes:
-        instructions: what the system message says; may be given by position. None or empty: nothing.
-        input: template of the user message over the columns of a row, ``"{note}"``. None: rows already hold messages.
-        output: what a valid answer is. Given as a pydantic class, a JSON Schema, ``Literal[...]`` or anything else that
-            :func:`ftkit.schema.output_of` takes; text when not given.
-        show_schema: the output's wording ends the system message. On by default: a model learns from the words, and an
-            untuned one has a chance.
+        instructions: text of the system message; may be passed by position. None or empty: no instructions.
+        input: template of the user message with columns of a row: ``"{note}"``. None: rows already contain messages.
+        output: what a valid answer is: a pydantic class, a JSON Schema, ``Literal[...]`` or anything else that
+            :func:`ftkit.schema.output_of` accepts; text by default.
+        show_schema: whether the system message ends with a description of the output. True by default, so that the
+            base model can answer, too.
 
-    The Python class given as ``output`` is remembered for :meth:`parse`, and is no part of the dump, of equality or
-    of the fingerprint: see :meth:`bind`.
+    The Python class given as ``output`` is used by :meth:`parse`. It is not part of the dump, of equality or of the
+    fingerprint; see :meth:`bind`.
 
     Raises:
-        ConfigError: a field that makes no sense, named.
+        ConfigError: a field has an invalid value; names it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -79,7 +80,7 @@ class Task(FrozenModel):
 
     @field_validator("input")
     @classmethod
-    def _readable(cls, source: str | None) -> str | None:
+    def _check_template(cls, source: str | None) -> str | None:
         if source is not None:
             Template.of(source)
         return source
@@ -92,8 +93,9 @@ class Task(FrozenModel):
     def __hash__(self) -> int:
         return hash(self._canonical())
 
+    @override
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with some fields changed, validated like a new task. The Python class stays with its output."""
+        # Validated like a new task, which pydantic's own copy is not. The Python class stays with its output.
         changes = dict(update or {})
         copied = type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
         if "output" not in changes:
@@ -102,17 +104,23 @@ class Task(FrozenModel):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that the input template reads, in its order; none when rows hold messages."""
+        """The columns that the input template reads, in its order; none if rows contain messages."""
         return () if self.input is None else Template.of(self.input).columns
 
     def prompt(self, columns: Mapping[str, Any]) -> list[Message]:
-        """What the model is asked about one row: a system message, unless it would be empty, and a user message.
+        """Build the prompt for a row: a system message, unless it would be empty, and a user message.
 
-        Without an input template the ``messages`` of ``columns`` are the prompt, as they are.
+        Without an input template, the ``messages`` of the row are the prompt.
+
+        Args:
+            columns: the row's columns.
+
+        Returns:
+            The messages.
 
         Raises:
-            ConfigError: a column is not there (it is named, with those that are), or there is neither an input
-                template nor ``messages``.
+            ConfigError: a column is missing (names it, and those that exist), or there is neither an input template
+                nor ``messages``.
         """
         if self.input is None:
             messages = columns.get("messages")
@@ -122,41 +130,56 @@ class Task(FrozenModel):
                     'or give the task an input such as "{note}"'
                 )
             return cast(list[Message], list(messages))
-        wording = self.output.describe() if self.show_schema else ""
-        system = "\n\n".join(part for part in (self.instructions, wording) if part)
-        asked = Message(role="user", content=Template.of(self.input).render(columns))
-        return [Message(role="system", content=system), asked] if system else [asked]
+        description = self.output.describe() if self.show_schema else ""
+        system = "\n\n".join(part for part in (self.instructions, description) if part)
+        question = Message(role="user", content=Template.of(self.input).render(columns))
+        return [Message(role="system", content=system), question] if system else [question]
 
     def target(self, value: Any) -> str:
-        """The canonical text of the wanted answer, which :meth:`parse` reads back.
+        """Write the wanted answer in its canonical form, which :meth:`parse` reads back.
 
         Args:
             value: a plain value, an object of the Python class, or for JSON its text.
+
+        Returns:
+            The text that the model should answer.
 
         Raises:
             OutputError: the output does not allow it, or a validator of the Python class refuses it.
         """
         text = self.output.format(value)
         if self._answer_type is not None:
-            typed(self._answer_type, json.loads(text) if isinstance(self.output, JsonOutput) else text, text)
+            as_python_type(self._answer_type, json.loads(text) if isinstance(self.output, JsonOutput) else text, text)
         return text
 
     def parse(self, text: str) -> Any:
-        """The value of a model's text: an object of the Python class when the task knows it, else a plain value.
+        """Parse a model's text.
+
+        Args:
+            text: the text.
+
+        Returns:
+            An object of the Python class if the task knows it, else a plain value.
 
         Raises:
-            OutputError: what is wrong with the text, and at which JSON path.
+            OutputError: the text is not a valid answer; says why, and at which JSON path.
         """
         value = self.output.parse(text)
-        return value if self._answer_type is None else typed(self._answer_type, value, text)
+        return value if self._answer_type is None else as_python_type(self._answer_type, value, text)
 
     @property
     def fingerprint(self) -> str:
-        """``"sha256:…"`` over the dumped task: the same for equal tasks, in any process and on any machine."""
+        """``"sha256:…"`` of the dumped task: the same for equal tasks, in every process and on every machine."""
         return canonical_digest(self._canonical())
 
     def bind(self, cls: Any) -> Self:
-        """This task, for instance one loaded from YAML, with its Python class: :meth:`parse` gives its objects.
+        """Add the Python class to a task, for instance one loaded from YAML.
+
+        Args:
+            cls: the class that the task's output was made from.
+
+        Returns:
+            A copy of the task whose :meth:`parse` returns objects of the class.
 
         Raises:
             ConfigError: the class's schema is not the task's; names the first difference.
@@ -178,7 +201,14 @@ class Task(FrozenModel):
         return bound
 
     def to_yaml(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The dumped task as YAML, also written to ``path`` when given."""
+        """Dump the task as YAML.
+
+        Args:
+            path: a file to write the YAML to as well.
+
+        Returns:
+            The YAML.
+        """
         text = write_yaml(self.model_dump(mode="json"))
         if path is not None:
             write_atomically(path, text)
@@ -186,13 +216,16 @@ class Task(FrozenModel):
 
     @classmethod
     def from_yaml(cls, source: str | os.PathLike[str]) -> Self:
-        """The task that a YAML file or text holds.
+        """Load a task from YAML.
 
         Args:
             source: a path, or the YAML itself: a string of several lines, or with a ``:`` and a space in it.
 
+        Returns:
+            The task.
+
         Raises:
-            ConfigError: no such file, not YAML, or a field that makes no sense; names the file and the field.
+            ConfigError: no such file, not YAML, or a field has an invalid value; names the file and the field.
         """
         name = "task"
         if not isinstance(source, str) or not ("\n" in source or ": " in source):

@@ -1,7 +1,7 @@
 """The input template: ``"{note}"``, ``"{patient.name}, {patient[age]}: {notes[0]}"``.
 
-Deliberately not :meth:`str.format`, which would read attributes of Python objects and invent formats. A field is a
-column, then keys of the dicts or indices of the lists in it; nothing else can be reached.
+Not :meth:`str.format`, which would read attributes of Python objects and apply formats. A field is a column, then
+keys of the dicts or indices of the lists in it; nothing else can be reached.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ class _Field:
 
 
 class Template:
-    """A template, read once.
+    """A parsed template.
+
+    Args:
+        source: the template's text.
 
     Raises:
-        ConfigError: at a brace that opens or closes nothing, a format spec or conversion, or when it reads no column.
+        ConfigError: an unmatched brace, a format spec or conversion, or no column.
     """
 
     def __init__(self, source: str) -> None:
@@ -48,18 +51,31 @@ class Template:
     @staticmethod
     @functools.lru_cache(maxsize=128)
     def of(source: str) -> Template:
-        """The template of ``source``. Kept, as every row of a data set asks for it."""
+        """Parse a template; cached, because every row of a dataset uses it.
+
+        Args:
+            source: the template's text.
+
+        Returns:
+            The template.
+        """
         return Template(source)
 
     def render(self, columns: Mapping[str, Any]) -> str:
-        """The template with the row's values in it.
+        """Fill in the values of a row.
 
-        Strings are put in as they are, None as nothing, dates and the like in ISO 8601, any other value as JSON.
+        Strings are inserted as they are, None as nothing, dates in ISO 8601, any other value as JSON.
+
+        Args:
+            columns: the row's columns.
+
+        Returns:
+            The text.
 
         Raises:
-            ConfigError: a column or a key is not there, or a value has no form as JSON.
+            ConfigError: a column or a key is missing, or a value cannot be written as JSON.
         """
-        return "".join(part if isinstance(part, str) else _written(part, columns) for part in self._parts)
+        return "".join(part if isinstance(part, str) else _value_text(part, columns) for part in self._parts)
 
     def _read(self) -> None:
         source, at, literal = self._source, 0, ""
@@ -104,7 +120,7 @@ class Template:
         raise ConfigError(f'the input template "{_short(self._source)}" has, at character {at + 1}, {what}')
 
 
-def _written(field: _Field, columns: Mapping[str, Any]) -> str:
+def _value_text(field: _Field, columns: Mapping[str, Any]) -> str:
     value: Any = columns
     for depth, step in enumerate(field.path):
         if isinstance(value, Mapping) and step in value:
@@ -112,23 +128,25 @@ def _written(field: _Field, columns: Mapping[str, Any]) -> str:
         elif isinstance(value, list | tuple) and step.isdecimal() and int(step) < len(value):
             value = value[int(step)]
         else:
-            raise ConfigError(_absent(field, depth, value))
+            raise ConfigError(_missing_message(field, depth, value))
     if value is None:
         return ""
     if isinstance(value, str):
         return value
     try:
-        found = to_json(value)
+        plain = to_json(value)
     except OutputError as error:
         raise ConfigError(f'column "{field.text}" cannot be put into the prompt: {error.message}') from error
-    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
 
-def _absent(field: _Field, depth: int, value: Any) -> str:
+def _missing_message(field: _Field, depth: int, value: Any) -> str:
     step = field.path[depth]
     if depth == 0:
-        there = ", ".join(str(name) for name in value) or "none"
-        return f'the task\'s input reads the column "{step}", and the row has no such column; its columns are: {there}'
+        present = ", ".join(str(name) for name in value) or "none"
+        return (
+            f'the task\'s input reads the column "{step}", and the row has no such column; its columns are: {present}'
+        )
     before = ".".join(field.path[:depth])
     if isinstance(value, Mapping):
         there = f"its keys are: {', '.join(str(name) for name in value) or 'none'}"

@@ -1,4 +1,4 @@
-"""A model's text as an object of the user's class."""
+"""Convert a valid answer to an object of the user's class."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from ftkit.errors import OutputError, OutputProblem
 from ftkit.schema.json_path import json_path
 
-__all__ = ["typed"]
+__all__ = ["as_python_type"]
 
 _PROBLEMS: dict[str, OutputProblem] = {"missing": "missing_field", "extra_forbidden": "extra_field"}
 
 
-def typed(kind: Any, value: Any, text: str) -> Any:
-    """A valid answer as a ``kind``.
+def as_python_type(kind: Any, value: Any, text: str) -> Any:
+    """Convert a valid answer to a Python type.
 
     Args:
         kind: a pydantic class, an enum of strings, or another type that pydantic can validate.
-        value: the plain value, which the output allows: it has checked more strictly than pydantic would.
-        text: what ``value`` was read from.
+        value: the answer as a plain value. The output has validated it more strictly than pydantic would.
+        text: the text of the answer.
+
+    Returns:
+        An object of the type.
 
     Raises:
         OutputError: a validator of the class refuses it.
@@ -34,22 +37,22 @@ def typed(kind: Any, value: Any, text: str) -> Any:
             return kind.model_validate_json(text.strip())
         return _adapter(kind).validate_json(text.strip())
     except ValidationError as error:
-        found = error.errors(include_url=False)[0]
-        message = found["msg"].removeprefix("Value error, ")
-        problem = _PROBLEMS.get(found["type"], "invalid_value")
-        path = json_path(_steps(found["loc"], value, problem))
+        first = error.errors(include_url=False)[0]
+        message = first["msg"].removeprefix("Value error, ")
+        problem = _PROBLEMS.get(first["type"], "invalid_value")
+        path = json_path(_steps(first["loc"], value, problem))
         raise OutputError(message, problem=problem, path=path, text=text) from error
 
 
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     try:
-        return _kept_adapter(kind)
+        return _cached_adapter(kind)
     except TypeError:  # an annotation with something unhashable in it
         return TypeAdapter(kind)
 
 
 @functools.lru_cache(maxsize=64)
-def _kept_adapter(kind: Any) -> TypeAdapter[Any]:
+def _cached_adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 

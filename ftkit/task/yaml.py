@@ -1,4 +1,4 @@
-"""YAML as ftkit writes and reads it: plain data, keys in their order, texts of several lines as blocks."""
+"""Read and write YAML: plain data, keys in their order, texts of several lines as blocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ _RARE_BREAKS = frozenset("\r\x85\u2028\u2029\ufeff")
 
 
 def write_yaml(data: dict[str, Any]) -> str:
-    """``data`` as YAML that :func:`read_yaml` reads back as equal data."""
+    """Write data as YAML that :func:`read_yaml` reads back as equal data.
+
+    Args:
+        data: plain data.
+
+    Returns:
+        The YAML.
+    """
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -33,14 +40,17 @@ def write_yaml(data: dict[str, Any]) -> str:
 
 
 def read_yaml(text: str, source: str) -> dict[str, Any]:
-    """The mapping that ``text`` holds. Dates stay text; a key that is there twice is refused.
+    """Parse YAML that is a mapping. Dates stay text; a duplicate key is refused.
 
     Args:
         text: the YAML.
-        source: what to call it in errors, such as the file's name.
+        source: what errors call it, such as the file's name.
+
+    Returns:
+        The mapping.
 
     Raises:
-        ConfigError: not YAML (with the line), a key twice, or no mapping.
+        ConfigError: not YAML (names the line), a duplicate key, or not a mapping.
     """
     import yaml
 
@@ -52,11 +62,11 @@ def read_yaml(text: str, source: str) -> dict[str, Any]:
         }
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            seen: set[str] = set()
+            keys: set[str] = set()
             for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                    raise ConfigError(f'{source}:{key.start_mark.line + 1}: the key "{key.value}" is there twice')
-                seen.add(str(key.value))
+                if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                    raise ConfigError(f'{source}:{key.start_mark.line + 1}: the key "{key.value}" is duplicated')
+                keys.add(str(key.value))
             return super().construct_mapping(node, deep)
 
     try:

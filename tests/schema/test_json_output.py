@@ -393,7 +393,7 @@ def test_types_without_a_schema_are_refused() -> None:
     class Mine:
         pass
 
-    with pytest.raises(ConfigError, match="Mine is no type that pydantic can describe"):
+    with pytest.raises(ConfigError, match="Mine is not a type that pydantic can describe"):
         output_of(Mine)
     with pytest.raises(ConfigError, match="no JSON Schema"):
         output_of(Callable[[int], int])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from ftkit.schema import JsonOutput, output_of
-from ftkit.schema.compiled_schema import Rules
+from ftkit.schema.compiled_schema import CompiledSchema
 from ftkit.schema.quick_check import compile_quick_check
 from tests.schema.records import Money, Node, Order, Visit
 
@@ -84,13 +84,13 @@ def test_what_it_accepts_is_valid(schema: Any, value: Any) -> None:
 def test_it_covers_the_schemas_of_ordinary_classes(kind: Any) -> None:
     output, _ = output_of(kind)
     assert isinstance(output, JsonOutput)
-    assert Rules.of(json.dumps(output.json_schema), True).quick_check is not None
+    assert CompiledSchema.of(json.dumps(output.json_schema), True).quick_check is not None
 
 
 def test_it_leaves_recursive_schemas_to_jsonschema() -> None:
     output, _ = output_of(Node)
     assert isinstance(output, JsonOutput)
-    assert Rules.of(json.dumps(output.json_schema), True).quick_check is None
+    assert CompiledSchema.of(json.dumps(output.json_schema), True).quick_check is None
 
 
 def test_a_valid_record_is_accepted_and_a_wrong_one_is_not() -> None:

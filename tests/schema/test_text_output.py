@@ -32,8 +32,8 @@ def test_what_means_text(spec: Any) -> None:
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        ("json", "is no output: it is a pydantic class"),
-        (3, "is no output"),
+        ("json", "is not an output: it is a pydantic class"),
+        (3, "is not an output"),
         ({"kind": "xml"}, "the kinds are json, choice, text"),
         ({"kind": "text", "max": 3}, "max: there is no such field"),
     ],

@@ -54,8 +54,8 @@ def test_a_file_is_run_once_and_nested_classes_are_found(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("Visit", "names no class; write"),
-        ("shapes:", "names no class"),
+        ("Visit", "is not the name of a class; write"),
+        ("shapes:", "is not the name of a class"),
         ("shapes.py:Visti", 'has no "Visti"; its classes are Visit'),
         ("nowhere.py:Visit", 'there is no file "nowhere.py"'),
         ("nowhere:Visit", 'there is no module "nowhere"'),

@@ -170,7 +170,7 @@ def test_yaml_may_be_written_by_hand() -> None:
     ("text", "why"),
     [
         ("instructions: a\ninstructoins: b", "instructoins: there is no such field; a task has instructions, input"),
-        ("instructions: a\ninstructions: b", ':2: the key "instructions" is there twice'),
+        ("instructions: a\ninstructions: b", ':2: the key "instructions" is duplicated'),
         ("instructions: [a", "not valid YAML"),
         ("- a\n- b", "expected a mapping"),
         ("", "expected a mapping"),

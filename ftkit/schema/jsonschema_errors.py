@@ -1,4 +1,4 @@
-"""What jsonschema found wrong with a value, as ftkit's five kinds of problem, each at its JSON path."""
+"""Convert jsonschema's errors to ftkit's five kinds of problem, each with its JSON path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["output_errors"]
 
-Declared = Callable[[dict[str, Any]], set[str]]
+DeclaredKeys = Callable[[dict[str, Any]], set[str]]
 _Path = tuple[str | int, ...]
 
 
@@ -26,19 +26,22 @@ class _Violation:
     path: _Path
     message: str
     expected: tuple[str, ...] = ()  # wrong_type: the types; enum and const: the values, as JSON
-    weak: bool = False  # follows from another violation, if there is one
+    is_consequence: bool = False  # follows from another violation, if there is one
 
 
-def output_errors(errors: Iterable[ValidationError], text: str, declared: Declared) -> list[OutputError]:
-    """Each problem once, in jsonschema's order.
+def output_errors(errors: Iterable[ValidationError], text: str, declared: DeclaredKeys) -> list[OutputError]:
+    """Convert the errors of a value, each once and in jsonschema's order.
 
     Args:
-        errors: what a jsonschema validator's ``iter_errors`` gave.
+        errors: what ``iter_errors`` of a jsonschema validator yields.
         text: the model's whole text, for the errors.
-        declared: says which keys a schema declares, followed through its references and combinators.
+        declared: returns the keys that a schema declares, also through its references and combinators.
+
+    Returns:
+        The problems.
     """
-    found = list(dict.fromkeys(violation for error in errors for violation in _of(error, declared)))
-    strong = [violation for violation in found if not violation.weak]
+    violations = list(dict.fromkeys(violation for error in errors for violation in _of(error, declared)))
+    causes = [violation for violation in violations if not violation.is_consequence]
     return [
         OutputError(
             violation.message,
@@ -47,11 +50,11 @@ def output_errors(errors: Iterable[ValidationError], text: str, declared: Declar
             text=text,
             allowed=violation.expected if violation.problem == "invalid_value" else (),
         )
-        for violation in strong or found
+        for violation in causes or violations
     ]
 
 
-def _of(error: ValidationError, declared: Declared) -> list[_Violation]:
+def _of(error: ValidationError, declared: DeclaredKeys) -> list[_Violation]:
     path: _Path = tuple(error.absolute_path)
     value: Any = error.instance
     wanted: Any = error.validator_value
@@ -71,7 +74,7 @@ def _of(error: ValidationError, declared: Declared) -> list[_Violation]:
         return [_extra(path, key) for key in extra]
     if rule == "unevaluatedProperties":
         extra_keys = [_extra(path, key) for key in value if key not in declared(schema)]
-        return extra_keys or [_Violation("extra_field", path, _shortened(error.message), weak=True)]
+        return extra_keys or [_Violation("extra_field", path, _shortened(error.message), is_consequence=True)]
     if error.validator is None or (rule == "not" and wanted == {}):  # the schema `false`
         if path and isinstance(path[-1], str):
             return [_extra(path[:-1], path[-1])]
@@ -84,7 +87,7 @@ def _of(error: ValidationError, declared: Declared) -> list[_Violation]:
     if rule in ("enum", "const"):
         values = tuple(_json(item) for item in (wanted if rule == "enum" else [wanted]))
         return [_not_among(path, values, value)]
-    return [_Violation("invalid_value", path, _worded(rule, wanted, value) or _shortened(error.message))]
+    return [_Violation("invalid_value", path, _message(rule, wanted, value) or _shortened(error.message))]
 
 
 def _is_about_key(error: ValidationError) -> bool:
@@ -95,12 +98,10 @@ def _is_about_key(error: ValidationError) -> bool:
     )
 
 
-def _closest(error: ValidationError, path: _Path, declared: Declared) -> list[_Violation]:
-    """The problems of the alternative that the value was most likely meant to be.
-
-    Alternatives of another type are out. Of the others, those whose tag (a key with one or a few fixed values, as
-    in a tagged union) says something else are out, unless all do; then the one with the fewest problems is taken.
-    """
+def _closest(error: ValidationError, path: _Path, declared: DeclaredKeys) -> list[_Violation]:
+    """The problems of the alternative that the value was most likely meant to be."""
+    # Alternatives of another type are excluded, then those whose tag (a key with one or a few fixed values, as in a
+    # tagged union) differs, unless all differ. Of the rest, the one with the fewest problems is taken.
     branches: dict[Any, list[_Violation]] = {}
     for child in error.context or []:
         branches.setdefault(child.relative_schema_path[0], []).extend(_of(child, declared))
@@ -161,7 +162,7 @@ def _not_among(path: _Path, values: tuple[str, ...], value: Any) -> _Violation:
     return _Violation("invalid_value", path, message, values)
 
 
-def _worded(rule: str, wanted: Any, value: Any) -> str | None:
+def _message(rule: str, wanted: Any, value: Any) -> str | None:
     shown = _json(value)
     match rule:
         case "minimum":
