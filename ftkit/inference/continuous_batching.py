@@ -1,317 +1,353 @@
-"""A batch that goes forward one token at a time; answers join and leave it between two steps.
+"""Continuous batching: a batch that generates one token per answer and step; answers join and leave between steps.
 
-Its models have keys and values for every token; :mod:`ftkit.inference.recurrent_decoding` is for the others.
+This is for models whose layers keep keys and values of every token; :mod:`ftkit.inference.recurrent_decoding` is for the
+others. What several prompts share is computed once: identical prompts in one row that is then copied, shared prefixes
+through the prefix cache.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from ftkit.inference.constrained import Held, permitted
-from ftkit.inference.kv_cache import Slots
-from ftkit.inference.multi_lora import Mixed
-from ftkit.inference.prefix_cache import BLOCK, Prefixes
-from ftkit.inference.sampling import Draw, choose
-from ftkit.modeling.tokenized_example import Ints
+from ftkit.inference.active_request import ActiveRequest, choose_next_tokens
+from ftkit.inference.kv_cache import KVCache
+from ftkit.inference.multi_lora import MultiLoRAModel
+from ftkit.inference.prefix_cache import PrefixCache
+from ftkit.modeling.prefix_tree import shared_length
 
-__all__ = ["Continuation", "Stepping", "Token", "carries_state", "next_tokens"]
+__all__ = ["BatchSettings", "ContinuousBatch"]
 
-PASS = 512
-"""Prompt tokens computed in one pass at most, so that answers on their way do not wait long for a long prompt."""
+_WAIT_TOKENS = 32
+"""A prompt waits for another one to be computed if it can then reuse at least this many tokens of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
-    """A chosen token.
+class BatchSettings:
+    """Size of a batch.
 
     Attributes:
-        id: the token.
-        logprob: logarithm of its probability, at temperature 1 and free, whatever it was drawn at.
-        likeliest: the likeliest tokens at its place with theirs, as many as were asked for.
+        rows: largest number of answers generated together.
+        cache_bytes: memory for keys and values of running answers; None for as much as ``rows`` answers need. A single
+            answer may exceed it.
+        prefix_bytes: memory of the prefix cache.
+        prefix_tokens: the same in tokens of the model; both are added.
+        keep_answers: store answers in the prefix cache, too, for conversations that go on.
+        pass_tokens: largest number of prompt tokens in one forward pass.
+        step_tokens: prompt tokens computed between two generated tokens of the running answers. A server keeps it small,
+            so that a long prompt does not delay them.
     """
 
-    id: int
-    logprob: float
-    likeliest: tuple[tuple[int, float], ...] = ()
+    rows: int = 32
+    cache_bytes: int | None = None
+    prefix_bytes: int = 0
+    prefix_tokens: int = 0
+    keep_answers: bool = False
+    pass_tokens: int = 512
+    step_tokens: int = 512
 
 
-@dataclass(slots=True, eq=False)
-class Continuation:
-    """One answer on its way.
-
-    Attributes:
-        prompt: token ids.
-        draw: how its tokens are chosen.
-        adapter: name of its adapter on the base.
-        held: what holds it to a schema.
-        likeliest: alternatives to be told of each token.
-        on_token: called with each token; an answer it returns ``False`` for is done.
-        ids: its tokens so far.
-        cached: leading tokens of the prompt that had been computed before.
-    """
-
-    prompt: Ints
-    draw: Draw
-    on_token: Callable[[Token], bool]
-    adapter: str | None = None
-    held: Held | None = None
-    likeliest: int = 0
-    ids: list[int] = field(default_factory=list)
-    cached: int = 0
-    # For the batch: tokens of ``known`` that lie in the cache, and the first block of it that had to be computed.
-    done: int = 0
-    begins: bytes | None = None
-    # Of an answer that is computed by itself.
-    cache: Any = None
-
-    @property
-    def known(self) -> Ints:
-        """Prompt and answer so far."""
-        return np.concatenate([self.prompt, np.asarray(self.ids, dtype=self.prompt.dtype)])
-
-    @property
-    def length(self) -> int:
-        """Tokens of prompt and answer so far."""
-        return len(self.prompt) + len(self.ids)
-
-
-def next_tokens(rows: list[Continuation], logits: torch.Tensor) -> list[Continuation]:
-    """Choose and tell the next token of each row of ``logits`` [rows, vocabulary]; gives those that are done."""
-    if not rows:
-        return []
-    chosen = choose(permitted(logits, [one.held for one in rows]), [one.draw for one in rows])
-    told = logits.log_softmax(dim=-1)
-    own = told.gather(1, torch.tensor(chosen, device=told.device).unsqueeze(1)).squeeze(1).tolist()
-    done = []
-    for at, (one, token) in enumerate(zip(rows, chosen, strict=True)):
-        one.ids.append(token)
-        if one.held is not None:
-            one.held.take(token)
-        likeliest: tuple[tuple[int, float], ...] = ()
-        if one.likeliest:
-            best = told[at].topk(one.likeliest)
-            likeliest = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-        if not one.on_token(Token(token, own[at], likeliest)):
-            done.append(one)
-    return done
-
-
-def carries_state(model: Any) -> bool:
-    """Whether layers of a transformers model carry a state along instead of keys and values (linear attention)."""
-    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
-    return bool(kinds - {"full_attention", "sliding_attention"})
-
-
-class Stepping:
-    """Answers of one base model, computed together. To be used by one thread.
+class ContinuousBatch:
+    """The answers of one model that are generated together. Use it from one thread.
 
     Args:
-        mixed: the model.
-        rows: answers computed together at most.
-        cache_bytes: memory for keys and values of open answers, and as much again for beginnings that are kept. One
-            answer alone may exceed it.
+        model: the model.
+        settings: size of the batch.
+
+    Attributes:
+        prefixes: the prefix cache.
+        steps: forward passes that generated tokens for all running answers so far.
     """
 
-    def __init__(self, mixed: Mixed, *, rows: int, cache_bytes: int) -> None:
-        self._mixed, self._most, self._limit = mixed, rows, cache_bytes
-        config = mixed.model.config.get_text_config()
-        self._kinds = set(getattr(config, "layer_types", None) or ())
+    def __init__(self, model: MultiLoRAModel, settings: BatchSettings) -> None:
+        self._model, self._settings = model, settings
+        config = model.model.config.get_text_config()
+        self._layer_types = set(getattr(config, "layer_types", None) or ())
         self._window: int | None = getattr(config, "sliding_window", None)
-        self._additive = getattr(config, "_attn_implementation", "") == "eager"
+        self._additive_mask = getattr(config, "_attn_implementation", "") == "eager"
         self._token_bytes = 0
-        self._slots = Slots(config.num_hidden_layers, self._may_hold)
-        self._open: list[Continuation] = []  # in the order of the cache's rows
-        self._waiting: deque[Continuation] = deque()
-        self.prefixes = Prefixes(cache_bytes)
-        self._measure()
+        self._cache = KVCache(config.num_hidden_layers, self._fits_tokens)
+        self._running: list[ActiveRequest] = []  # in the order of the cache's rows
+        self._waiting: deque[ActiveRequest] = deque()
+        self.steps = 0
+        if settings.cache_bytes is not None or settings.prefix_tokens:
+            self._measure_token_bytes()
+        self.prefixes = PrefixCache(settings.prefix_bytes + settings.prefix_tokens * self._token_bytes)
 
     @property
-    def open(self) -> int:
-        """Answers that are being computed."""
-        return len(self._open)
+    def running(self) -> int:
+        """Answers that are being generated."""
+        return len(self._running)
 
     @property
     def waiting(self) -> int:
-        """Answers that wait for room."""
+        """Requests that wait for room."""
         return len(self._waiting)
 
-    def join(self, one: Continuation) -> None:
-        """Let an answer take part from the next step on, as soon as there is room."""
-        self._waiting.append(one)
+    def add(self, request: ActiveRequest) -> None:
+        """Queue a request; it joins the batch in the next step that has room.
+
+        Args:
+            request: the request.
+        """
+        self._waiting.append(request)
 
     @torch.inference_mode()
-    def leave(self, one: Continuation) -> None:
-        """Drop an answer wherever it is; nothing more is computed for it."""
-        if one in self._waiting:
-            self._waiting.remove(one)
-        elif one in self._open:
-            self._close(self._open.index(one))
+    def remove(self, request: ActiveRequest) -> None:
+        """Remove a request from the queue or the batch.
+
+        Args:
+            request: the request. Nothing happens if it is not there.
+        """
+        if request in self._waiting:
+            self._waiting.remove(request)
+        elif request in self._running:
+            self._close(self._running.index(request))
 
     def clear(self) -> None:
-        """Drop every answer on its way, and their memory."""
-        self._open.clear()
+        """Remove all requests and free their memory."""
+        self._running.clear()
         self._waiting.clear()
-        self._slots.clear()
+        self._cache.clear()
 
     @torch.inference_mode()
     def step(self) -> None:
-        """Admit who waits, compute a piece of the prompts, and the next token of every answer whose prompt is done."""
-        self._admit()
-        self._read_prompts()
-        ready = [one for one in self._open if one.done == one.length - 1 and one.ids]
-        if ready:
-            self._next_tokens(ready)
+        """Admit waiting requests, compute prompts, and generate a token for every answer whose prompt is computed."""
+        tokens = 0
+        while tokens < self._settings.step_tokens:
+            self._admit()
+            computed = self._compute_prompts()
+            if not computed:
+                break
+            tokens += computed
+        if any(request.ids and request.computed == request.length - 1 for request in self._running):
+            self._generate()
 
     def _admit(self) -> None:
-        coming = {one.begins for row, one in enumerate(self._open) if self._left(row)}
-        passed: list[Continuation] = []
-        while self._waiting and len(self._open) < self._most:
-            one = self._waiting.popleft()
-            known = one.known
-            # Who begins like another that is read in this step waits for one step, and then has it from the cache.
-            one.begins = self.prefixes.first_unknown(one.adapter, known)
-            if one.begins is not None and one.begins in coming:
-                passed.append(one)
-                continue
-            if not self._fits(len(self._open) + 1, max(len(known) + 1, self._longest())):
-                passed.append(one)
-                break
-            coming.add(one.begins)
-            self._slots.make_room(len(self._open) + 1, max(len(known) + 1, self._longest()))
-            blocks = self.prefixes.known(one.adapter, known)
-            if blocks:
-                self._slots.fill(len(self._open), blocks)
-            one.done = len(blocks) * BLOCK
-            if not one.ids:
-                one.cached = one.done
-            self._open.append(one)
-        self._waiting.extendleft(reversed(passed))
+        """Give rows to waiting requests in their order.
 
-    def _read_prompts(self) -> None:
-        unread = [row for row in range(len(self._open)) if self._left(row)]
-        if not unread:
+        A request whose prompt is the same as that of one admitted in this step becomes its copy. One that shares a long
+        prefix with a prompt that is still to be computed stays in the queue, and gets it from the prefix cache later.
+        """
+        if not self._waiting:
             return
-        # Neighbouring rows from the first unread one on, as many as go into one pass.
-        first, count, width = unread[0], 1, min(PASS, self._left(unread[0]))
-        for row in unread[1:]:
-            wider = max(width, self._left(row))
-            if row != first + count or (count + 1) * wider > PASS:
+        uncomputed = [request for row, request in enumerate(self._running) if self._uncomputed(row)]
+        admitted: list[ActiveRequest] = []
+        copies: list[ActiveRequest] = []
+        passed: list[ActiveRequest] = []
+        room = max((request.length + request.reserve for request in self._running), default=0)
+        length = self._longest()
+        most = self._settings.rows - len(self._running)
+        while self._waiting and len(admitted) + len(copies) < most and len(passed) < 2 * self._settings.rows:
+            request = self._waiting.popleft()
+            request.source = next((one for one in uncomputed if _same_prompt(one, request)), None)
+            known = request.known
+            cached, blocks = (0, []) if request.source else self.prefixes.match(request.adapter, known)
+            if request.source is None and self.prefixes.max_bytes:
+                shared = max((_shared(one, request) for one in uncomputed), default=0)
+                if min(shared, len(known) - 1) - cached >= _WAIT_TOKENS:
+                    passed.append(request)
+                    continue
+            rows = len(self._running) + len(admitted) + len(copies) + 1
+            if not self._fits(rows, max(length, len(known) + 1)):
+                request.source = None
+                passed.append(request)
+                break
+            length = max(length, len(known) + 1)
+            room = max(room, len(known) + request.reserve)
+            request.start()
+            request.computed, request.blocks = cached, blocks
+            if request.source is not None:
+                request.source.copies.append(request)
+                copies.append(request)
+            else:
+                admitted.append(request)
+                if not request.ids:
+                    uncomputed.append(request)
+        self._waiting.extendleft(reversed(passed))
+        if not admitted and not copies:
+            return
+        first = len(self._running)
+        self._running += [*admitted, *copies]
+        self._reserve(len(self._running), length, max(length, room))
+        for row, request in enumerate(admitted, start=first):
+            if request.blocks:
+                self._cache.write_blocks(row, request.blocks)
+            request.blocks = []
+            if not request.ids:
+                request.cached = request.computed
+
+    def _compute_prompts(self) -> int:
+        """Compute a piece of the prompts in one pass; returns how many tokens, padding included."""
+        waiting = [row for row in range(len(self._running)) if self._uncomputed(row)]
+        if not waiting:
+            return 0
+        # Neighbouring rows from the first one on, as many as fit into one pass.
+        most = self._settings.pass_tokens
+        first, count, width = waiting[0], 1, min(most, self._uncomputed(waiting[0]))
+        for row in waiting[1:]:
+            wider = max(width, self._uncomputed(row))
+            if row != first + count or (count + 1) * wider > most:
                 break
             count, width = count + 1, wider
-        rows = self._open[first : first + count]
-        pieces = [one.known[one.done : one.done + min(width, self._left(first + at))] for at, one in enumerate(rows)]
+        rows = self._running[first : first + count]
+        pieces = [
+            request.known[request.computed : request.computed + min(width, self._uncomputed(first + at))]
+            for at, request in enumerate(rows)
+        ]
         ids = torch.zeros((count, width), dtype=torch.long)
         for at, piece in enumerate(pieces):
             ids[at, : len(piece)] = torch.from_numpy(piece.astype(np.int64))
-        starts = torch.tensor([one.done for one in rows])
+        starts = [request.computed for request in rows]
         last = torch.tensor([len(piece) - 1 for piece in pieces])
-        self._slots.make_room(first + count, int(starts.max()) + width)
+        self._reserve(first + count, max(starts) + width, max(starts) + width)
         logits = self._forward(first, rows, ids, starts, last)
-        finished = []
-        for at, (one, piece) in enumerate(zip(rows, pieces, strict=True)):
-            one.done += len(piece)
-            if one.done == len(one.prompt) and not one.ids:
-                self.prefixes.keep(one.adapter, one.prompt, self._slots, first + at)
-                finished.append(at)
-        self._choose([rows[at] for at in finished], logits[finished])
+        finished: list[ActiveRequest] = []
+        places: list[int] = []
+        for at, (request, piece) in enumerate(zip(rows, pieces, strict=True)):
+            request.computed += len(piece)
+            if request.ids or request.computed < request.length:
+                continue
+            self.prefixes.insert(request.adapter, request.prompt, self._cache, first + at)
+            finished.append(request)
+            places.append(at)
+            for copy in request.copies:
+                self._cache.copy_row(first + at, self._running.index(copy), request.computed)
+                copy.computed, copy.source = request.computed, None
+                copy.cached = request.computed - 1
+                finished.append(copy)
+                places.append(at)
+            request.copies = []
+        self._choose(finished, logits if places == [*range(count)] else logits[places])
+        return count * width
 
-    def _left(self, row: int) -> int:
-        """Tokens of a row still to be read: of a fresh one its prompt, of one that goes on all but the last."""
-        one = self._open[row]
-        return one.length - one.done - bool(one.ids)
+    def _uncomputed(self, row: int) -> int:
+        """Tokens of a row that are still to be computed before it generates the next one."""
+        request = self._running[row]
+        if request.source is not None:  # it will be copied
+            return 0
+        return request.length - request.computed - bool(request.ids)
 
-    def _next_tokens(self, ready: list[Continuation]) -> None:
-        while not self._fits(len(self._open), self._longest() + 1) and len(self._open) > 1:
-            youngest = self._open[-1]
-            self._close(len(self._open) - 1)
-            youngest.done = 0
+    def _generate(self) -> None:
+        """Generate a token for every answer whose prompt is computed."""
+        while not self._fits(len(self._running), self._longest() + 1) and len(self._running) > 1:
+            youngest = self._running[-1]
+            self._close(len(self._running) - 1)
+            youngest.computed = 0
             self._waiting.appendleft(youngest)
-        ready = [one for one in ready if one in self._open]
-        # A row whose prompt is still being read takes part with a token that nobody looks at, and that is overwritten.
-        ids = torch.tensor([[one.ids[-1] if one.ids else 0] for one in self._open])
-        starts = torch.tensor([one.done for one in self._open])
-        self._slots.make_room(len(self._open), int(starts.max()) + 1)
-        logits = self._forward(0, self._open, ids, starts, torch.zeros(len(self._open), dtype=torch.long))
-        rows = [row for row, one in enumerate(self._open) if one in ready]
-        for one in ready:
-            one.done += 1
-        self._choose([self._open[row] for row in rows], logits[rows])
+        # A row whose prompt is not computed yet takes part with a token that nothing reads and that is overwritten.
+        ids = torch.tensor([[request.ids[-1] if request.ids else 0] for request in self._running])
+        starts = [request.computed for request in self._running]
+        self._reserve(len(self._running), max(starts) + 1, max(starts) + 1)
+        logits = self._forward(0, self._running, ids, starts, torch.zeros(len(self._running), dtype=torch.long))
+        self.steps += 1
+        rows = [
+            row
+            for row, request in enumerate(self._running)
+            if request.ids and request.computed == request.length - 1
+        ]
+        ready = [self._running[row] for row in rows]
+        for request in ready:
+            request.computed += 1
+        self._choose(ready, logits if len(rows) == len(self._running) else logits[rows])
 
     def _forward(
-        self, first: int, rows: list[Continuation], ids: torch.Tensor, starts: torch.Tensor, last: torch.Tensor
+        self, first: int, rows: list[ActiveRequest], ids: torch.Tensor, starts: list[int], last: torch.Tensor
     ) -> torch.Tensor:
-        where = self._mixed.model.device
-        places = starts.unsqueeze(1) + torch.arange(ids.shape[1])
-        width = int(places.max()) + 1
-        # What pads a piece may lie beyond the last position there is.
-        positions = places.clamp(max=(self._mixed.pretrained.max_length or width) - 1).to(where)
-        places = places.to(where)
-        self._slots.aim(first, places, width)
-        return self._mixed.logits(
-            [one.adapter for one in rows],
-            last.to(where),
-            input_ids=ids.to(where),
-            attention_mask=self._mask(places, width),
-            position_ids=positions,
-            past_key_values=self._slots,
+        device = self._model.model.device
+        positions = torch.tensor(starts).unsqueeze(1) + torch.arange(ids.shape[1])
+        width = max(starts) + ids.shape[1]
+        # Padding at the end of a piece may lie beyond the model's last position.
+        clamped = positions.clamp(max=(self._model.pretrained.max_length or width) - 1).to(device)
+        positions = positions.to(device)
+        self._cache.set_region(first, starts, positions, width)
+        return self._model.logits(
+            [request.adapter for request in rows],
+            last.to(device),
+            input_ids=ids.to(device),
+            attention_mask=self._mask(positions, width),
+            position_ids=clamped,
+            past_key_values=self._cache,
             use_cache=True,
         )
 
-    def _mask(self, places: torch.Tensor, width: int) -> Any:
-        """For each kind of layer which places [rows, 1, tokens, width] a token sees."""
-        seen = torch.arange(width, device=places.device)
-        full = seen <= places[:, None, :, None]
+    def _mask(self, positions: torch.Tensor, width: int) -> Any:
+        """For each type of layer which positions a token attends to: bool ``[rows, 1, tokens, width]``."""
+        columns = torch.arange(width, device=positions.device)
+        full = columns <= positions[:, None, :, None]
         if self._window is None:
-            return self._form(full)
-        near = full & (seen > places[:, None, :, None] - self._window)
-        if "sliding_attention" not in self._kinds:
-            return self._form(full if self._kinds else near)
-        return {"full_attention": self._form(full), "sliding_attention": self._form(near)}
+            return self._as_layers_take_it(full)
+        near = full & (columns > positions[:, None, :, None] - self._window)
+        if "sliding_attention" not in self._layer_types:
+            return self._as_layers_take_it(full if self._layer_types else near)
+        return {"full_attention": self._as_layers_take_it(full), "sliding_attention": self._as_layers_take_it(near)}
 
-    def _form(self, mask: torch.Tensor) -> torch.Tensor:
-        if not self._additive:
+    def _as_layers_take_it(self, mask: torch.Tensor) -> torch.Tensor:
+        if not self._additive_mask:
             return mask
-        dtype = self._mixed.model.dtype
+        dtype = self._model.model.dtype
         return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
 
-    def _choose(self, rows: list[Continuation], logits: torch.Tensor) -> None:
-        for one in next_tokens(rows, logits):
-            self._close(self._open.index(one))
+    def _choose(self, rows: list[ActiveRequest], logits: torch.Tensor) -> None:
+        for request in choose_next_tokens(rows, logits):
+            self._close(self._running.index(request))
 
     def _close(self, row: int) -> None:
-        """Take a row out; the last one moves to its place."""
-        one = self._open[row]
-        if one.done >= BLOCK:
-            self.prefixes.keep(one.adapter, one.known[: one.done], self._slots, row)
-        end = len(self._open) - 1
+        """Remove a row; the last one moves to its place."""
+        request = self._running[row]
+        for copy in request.copies:
+            copy.source = None
+        if request.source is not None:
+            request.source.copies.remove(request)
+        request.copies, request.source = [], None
+        if self._settings.keep_answers:
+            self.prefixes.insert(request.adapter, request.known[: request.computed], self._cache, row)
+        end = len(self._running) - 1
         if row != end:
-            self._slots.move(end, row, self._open[end].done)
-            self._open[row] = self._open[end]
-        self._open.pop()
-        if not self._open:
-            self._slots.clear()
+            self._cache.copy_row(end, row, self._running[end].computed)
+            self._running[row] = self._running[end]
+        self._running.pop()
+        if not self._running:
+            self._cache.clear()
 
     @torch.inference_mode()
-    def _measure(self) -> None:
-        """What a token takes: no config says it for every architecture, so one token is computed."""
-        self._slots.make_room(1, 1)
-        nothing = torch.zeros((1, 1), dtype=torch.long)
-        probe = Continuation(np.zeros(1, dtype=np.int32), Draw(), lambda token: False)
-        self._forward(0, [probe], nothing, nothing[0], nothing[0])
-        self._token_bytes = self._slots.token_bytes()
-        self._slots.clear()
+    def _measure_token_bytes(self) -> None:
+        """Compute one token to see what it takes: no config says it for every architecture."""
+        self._cache.reserve(1, 1)
+        probe = ActiveRequest.probe()
+        self._forward(0, [probe], torch.zeros((1, 1), dtype=torch.long), [0], torch.zeros(1, dtype=torch.long))
+        self._token_bytes = self._cache.token_bytes()
+        self._cache.clear()
 
     def _longest(self) -> int:
-        return max((one.length for one in self._open), default=0)
+        return max((request.length for request in self._running), default=0)
+
+    def _reserve(self, rows: int, length: int, wanted: int) -> None:
+        """Allocate ``length`` tokens for each row, or as many as ``wanted`` if the limit allows it."""
+        self._cache.reserve(rows, wanted if self._fits_tokens(rows * wanted) else length)
 
     def _fits(self, rows: int, length: int) -> bool:
-        return rows == 1 or self._may_hold(rows * length)
+        return rows == 1 or self._fits_tokens(rows * length)
 
-    def _may_hold(self, tokens: int) -> bool:
-        return tokens * self._token_bytes <= self._limit
+    def _fits_tokens(self, tokens: int) -> bool:
+        limit = self._settings.cache_bytes
+        return limit is None or tokens * self._token_bytes <= limit
+
+
+def _same_prompt(first: ActiveRequest, second: ActiveRequest) -> bool:
+    return (
+        first.source is None
+        and not first.ids
+        and not second.ids
+        and first.adapter == second.adapter
+        and len(first.prompt) == len(second.prompt)
+        and bool((first.prompt == second.prompt).all())
+    )
+
+
+def _shared(first: ActiveRequest, second: ActiveRequest) -> int:
+    return shared_length(first.prompt, second.prompt) if first.adapter == second.adapter else 0

@@ -1,66 +1,80 @@
-"""Tokens into text while they come, and where a stop string ends it."""
+"""Incremental detokenization: token ids into text as they come, up to the first stop string."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-__all__ = ["Transcript"]
+__all__ = ["IncrementalDetokenizer"]
 
-_UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+_INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 
 
-class Transcript:
-    """The text of one answer, given out as soon as it is certain.
+class IncrementalDetokenizer:
+    """The text of one answer, released as soon as it is certain.
 
-    Characters are held back while their bytes are not all there, and while they may be the beginning of a stop string.
-    The pieces together are what decoding all tokens at once gives, cut before the first stop string.
+    Text is held back while the bytes of a character are incomplete, and while it may be the start of a stop string. All
+    released texts together equal the decoding of all tokens at once, cut before the first stop string.
 
     Args:
-        decode: from token ids to text, without special tokens.
-        stops: strings that end the text and are no part of it.
+        decode: turns token ids into text, without special tokens.
+        stop: strings that end the text and are not part of it.
+
+    Attributes:
+        stopped: whether a stop string was found.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str], stops: Sequence[str] = ()) -> None:
-        self._decode, self._stops = decode, tuple(stops)
+    def __init__(self, decode: Callable[[Sequence[int]], str], stop: Sequence[str] = ()) -> None:
+        self._decode, self._stop = decode, tuple(stop)
         self._ids: list[int] = []
-        # Tokens whose text is known up to ``_read`` are decoded again from ``_begin`` on: a token alone does not know
-        # its text (see ftkit.modeling.tokenizer).
-        self._begin = self._read = 0
-        self._kept = ""
+        # A token by itself does not determine its text (see ftkit.modeling.tokenizer), so the tokens from ``_prefix`` on
+        # are decoded again with each new one; the text up to ``_decoded`` is known.
+        self._prefix = self._decoded = 0
+        self._pending = ""
         self.stopped = False
 
     def push(self, token: int) -> str:
-        """The text that is certain now and was not before; ``stopped`` is set when a stop string came."""
+        """Add a token.
+
+        Args:
+            token: its id.
+
+        Returns:
+            The text that has become certain; may be empty.
+        """
         self._ids.append(token)
-        known = self._decode(self._ids[self._begin : self._read])
-        text = self._decode(self._ids[self._begin :])
-        if text.endswith(_UNFINISHED):
+        known = self._decode(self._ids[self._prefix : self._decoded])
+        text = self._decode(self._ids[self._prefix :])
+        if text.endswith(_INCOMPLETE):
             return ""
-        self._begin, self._read = self._read, len(self._ids)
-        return self._certain(text[len(known) :])
+        self._prefix, self._decoded = self._decoded, len(self._ids)
+        return self._release(text[len(known) :])
 
     def end(self) -> str:
-        """The rest, when no token follows."""
+        """Release what is held back, when no token follows.
+
+        Returns:
+            The rest of the text.
+        """
         if self.stopped:
             return ""
-        known = self._decode(self._ids[self._begin : self._read])
-        found = self._certain(self._decode(self._ids[self._begin :])[len(known) :])
-        rest, self._kept = self._kept, ""
-        return found + rest
+        known = self._decode(self._ids[self._prefix : self._decoded])
+        released = self._release(self._decode(self._ids[self._prefix :])[len(known) :])
+        rest, self._pending = self._pending, ""
+        return released + rest
 
-    def _certain(self, text: str) -> str:
-        self._kept += text
-        places = [place for stop in self._stops if (place := self._kept.find(stop)) >= 0]
-        if places:
-            found, self._kept, self.stopped = self._kept[: min(places)], "", True
-            return found
-        held = max((_overlap(self._kept, stop) for stop in self._stops), default=0)
-        certain = len(self._kept) - held
-        found, self._kept = self._kept[:certain], self._kept[certain:]
-        return found
+    def _release(self, text: str) -> str:
+        self._pending += text
+        positions = [at for stop in self._stop if (at := self._pending.find(stop)) >= 0]
+        if positions:
+            released, self._pending, self.stopped = self._pending[: min(positions)], "", True
+            return released
+        overlap = max((_overlap(self._pending, stop) for stop in self._stop), default=0)
+        end = len(self._pending) - overlap
+        released, self._pending = self._pending[:end], self._pending[end:]
+        return released
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Characters at the end of ``text`` that ``stop`` begins with."""
+    """Count the characters at the end of ``text`` with which ``stop`` starts."""
     most = min(len(text), len(stop) - 1)
     return next((count for count in range(most, 0, -1) if text.endswith(stop[:count])), 0)

@@ -1,4 +1,4 @@
-"""One base model that answers with many LoRA adapters, each row of a batch with its own."""
+"""A base model with several LoRA adapters, each row of a batch with its own."""
 
 from __future__ import annotations
 
@@ -20,16 +20,23 @@ from ftkit.modeling.load_for_inference import load_for_answers, own_precision
 from ftkit.modeling.model_source import ModelSource
 from ftkit.modeling.pretrained import Pretrained, load_pretrained
 
-__all__ = ["Mixed", "held_bytes", "mixes", "release"]
+__all__ = ["MultiLoRAModel", "free_unused_memory", "supports_multi_lora", "weight_bytes_in_memory"]
 
 _BASE = "__base__"
 """PEFT's name for a row without an adapter."""
 
 
-def mixes(source: ModelSource) -> bool:
-    """Whether ``source`` is an adapter that can stand beside others on one base.
+def supports_multi_lora(source: ModelSource) -> bool:
+    """Say whether a model is an adapter that can share its base with others in one batch.
 
-    DoRA and AdaLoRA cannot (PEFT computes them for a whole batch only), nor what trains layers besides its matrices.
+    PEFT computes DoRA and AdaLoRA for a whole batch only, and so does any adapter that trains layers besides its
+    matrices.
+
+    Args:
+        source: the model.
+
+    Returns:
+        False also for a model without an adapter.
 
     Raises:
         ModelError: the adapter's settings cannot be read.
@@ -37,67 +44,90 @@ def mixes(source: ModelSource) -> bool:
     if source.adapter is None:
         return False
     try:
-        settings = PeftConfig.from_pretrained(str(source.adapter))
+        config = PeftConfig.from_pretrained(str(source.adapter))
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"cannot read the adapter {source.adapter}: {error}") from error
-    plain = type(settings) is LoraConfig and not settings.use_dora and settings.bias == "none"
+    plain = type(config) is LoraConfig and not config.use_dora and config.bias == "none"
     more = ("modules_to_save", "target_parameters", "trainable_token_indices", "alora_invocation_tokens")
-    return plain and not any(getattr(settings, name, None) for name in more)
+    return plain and not any(getattr(config, name, None) for name in more)
 
 
-def held_bytes(model: Any) -> int:
-    """Bytes of a model's weights, those shared by two layers counted once."""
-    held = {x.data_ptr(): x.numel() * x.element_size() for x in (*model.parameters(), *model.buffers())}
-    return sum(held.values())
+def weight_bytes_in_memory(model: Any) -> int:
+    """Measure a loaded model's weights; weights that two layers share count once.
+
+    Args:
+        model: a torch module.
+
+    Returns:
+        Bytes of its parameters and buffers.
+    """
+    sizes = {x.data_ptr(): x.numel() * x.element_size() for x in (*model.parameters(), *model.buffers())}
+    return sum(sizes.values())
 
 
-def release() -> None:
-    """Give back the memory of models that nothing uses; those of this module refer to themselves by their hooks."""
+def free_unused_memory() -> None:
+    """Return the memory of models that nothing uses. Their hooks refer back to them, so they need the collector."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
-class Mixed:
-    """A loaded model and the adapters that stand on it. To be used by one thread.
+class MultiLoRAModel:
+    """A loaded model that computes logits for rows with different adapters. Use it from one thread.
 
     Args:
-        source: the base; or a model that stands alone, which is loaded with its own adapter as
-            :func:`~ftkit.modeling.load_for_inference.load_served` does.
-        quantised_as: an adapter's source, whose base is held as in that adapter's training.
+        pretrained: the loaded model. Its output layer gets a hook; :meth:`close` removes it.
     """
 
-    def __init__(self, source: ModelSource, *, quantised_as: ModelSource | None = None) -> None:
-        like, where = quantised_as or source, default_device()
-        precision = own_precision(like, where)
-        if quantised_as is None:
-            self.pretrained: Pretrained = load_for_answers(source, precision=precision, device=where)
-        else:
-            self.pretrained = load_pretrained(
-                source,
-                precision=precision,
-                device=where,
-                quantisation=like.quantisation,
-                attention=GROUPED_ATTENTION,
-            )
-            if like.quantisation is not None and where.type == "cpu":
-                with quiet():
-                    self.pretrained.model = self.pretrained.model.dequantize()
-            self.pretrained.model.eval()
+    def __init__(self, pretrained: Pretrained) -> None:
+        self.pretrained = pretrained
         self._peft: PeftModel | None = None
         self._hooked: set[int] = set()
-        self._names: list[str] = []
-        # The same for every architecture: what is computed between the last layer and the logits is kept.
-        self._last = torch.zeros(0, dtype=torch.long)
-        self.pretrained.model.get_output_embeddings().register_forward_pre_hook(self._only_last)
+        self._adapter_names: list[str] = []
+        self._last: torch.Tensor | None = None
+        # This works for every architecture: only the last token of each row reaches the output layer.
+        head = pretrained.model.get_output_embeddings()
+        self._head_hook = head.register_forward_pre_hook(self._only_last)
+
+    @classmethod
+    def load(cls, source: ModelSource, *, quantised_as: ModelSource | None = None) -> MultiLoRAModel:
+        """Load a model for inference.
+
+        Args:
+            source: the base model, or a model with its own adapter, which is loaded as
+                :func:`~ftkit.modeling.load_for_inference.load_served` loads it.
+            quantised_as: an adapter whose base this is: precision and quantisation are those of its training.
+
+        Returns:
+            The loaded model.
+
+        Raises:
+            ModelError: the files are missing or unreadable.
+        """
+        like, device = quantised_as or source, default_device()
+        precision = own_precision(like, device)
+        if quantised_as is None:
+            return cls(load_for_answers(source, precision=precision, device=device))
+        pretrained = load_pretrained(
+            source, precision=precision, device=device, quantisation=like.quantisation, attention=GROUPED_ATTENTION
+        )
+        if like.quantisation is not None and device.type == "cpu":
+            with quiet():
+                pretrained.model = pretrained.model.dequantize()
+        pretrained.model.eval()
+        return cls(pretrained)
 
     @property
     def model(self) -> Any:
         """The transformers model."""
         return self.pretrained.model
 
-    def add(self, name: str, folder: Path) -> None:
-        """Put the adapter in ``folder`` on the base, to be asked for as ``name`` (without dots).
+    def add_adapter(self, name: str, folder: Path) -> None:
+        """Load an adapter beside the base.
+
+        Args:
+            name: name of the adapter in :meth:`logits`, without dots.
+            folder: where PEFT saved it.
 
         Raises:
             ModelError: it cannot be loaded, or does not fit the base.
@@ -110,41 +140,60 @@ class Mixed:
                     self._peft.load_adapter(str(folder), adapter_name=name)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             if self._peft is not None and name in self._peft.peft_config:
-                self.remove(name)
+                self.remove_adapter(name)
             raise ModelError(f"cannot load the adapter {folder}: {error}") from error
         finally:
             # Also after a failure, which may leave layers with an adapter that no row must use.
             self.model.eval()
             for layer in self.model.modules():
                 if isinstance(layer, LoraLayer) and id(layer) not in self._hooked:
-                    layer.register_forward_pre_hook(self._with_names, with_kwargs=True)
+                    layer.register_forward_pre_hook(self._with_adapter_names, with_kwargs=True)
                     self._hooked.add(id(layer))
 
-    def remove(self, name: str) -> None:
-        """Take an adapter off and free its memory."""
+    def remove_adapter(self, name: str) -> None:
+        """Unload an adapter.
+
+        Args:
+            name: the name that :meth:`add_adapter` was given.
+
+        Raises:
+            RuntimeError: no adapter was ever loaded.
+        """
         if self._peft is None:
-            raise RuntimeError(f"no adapter {name!r} is on this base")
+            raise RuntimeError(f"no adapter {name!r} is loaded")
         with quiet():
             self._peft.delete_adapter(name)
 
     def logits(self, adapters: Sequence[str | None], last: torch.Tensor, **inputs: Any) -> torch.Tensor:
-        """Logits [rows, vocabulary], float32, at token ``last[row]`` of each row of the pass.
+        """Run a forward pass and return the logits at one token of each row.
 
         Args:
-            adapters: for each row the name of its adapter; ``None`` for the base.
-            last: [rows].
-            inputs: for the transformers model.
-        """
-        self._names = [name or _BASE for name in adapters]
-        self._last = last
-        found: torch.Tensor = self.model(**inputs).logits[:, -1].float()
-        return found
+            adapters: the adapter of each row; None for the base.
+            last: ``[rows]``, the index of that token within the pass.
+            inputs: arguments of the transformers model.
 
-    def _only_last(self, head: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
+        Returns:
+            ``[rows, vocabulary]``, float32.
+        """
+        self._adapter_names = [name or _BASE for name in adapters]
+        self._last = last
+        try:
+            logits: torch.Tensor = self.model(**inputs).logits[:, -1].float()
+        finally:
+            self._last = None  # other uses of the model get the logits of every token
+        return logits
+
+    def close(self) -> None:
+        """Remove the hook from the model, which stays usable."""
+        self._head_hook.remove()
+
+    def _only_last(self, head: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor] | None:
+        if self._last is None:
+            return None
         hidden = inputs[0]
         return (hidden[torch.arange(len(hidden), device=hidden.device), self._last].unsqueeze(1),)
 
-    def _with_names(
+    def _with_adapter_names(
         self, layer: torch.nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return inputs, {**options, "adapter_names": self._names}
+        return inputs, {**options, "adapter_names": self._adapter_names}

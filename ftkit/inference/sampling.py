@@ -1,74 +1,112 @@
-"""The next token of each row: the likeliest, or one drawn as the row's temperature and top_p say."""
+"""Choose the next token of each row: the most likely one, or one sampled with the row's temperature and top_p."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Draw", "choose"]
+__all__ = ["SamplingParams", "SamplingState", "sample_tokens", "token_logprobs"]
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
-    """How one answer's tokens are chosen.
+class SamplingParams:
+    """How the tokens of one answer are chosen.
 
     Attributes:
-        temperature: 0 takes the likeliest token each time.
-        top_p: tokens are drawn from the smallest set whose mass reaches this (Holtzman et al. 2019, arXiv 1904.09751).
-        seed: of the random numbers, one a token.
-        number: which of several answers under one seed this is.
+        temperature: 0 takes the most likely token each time.
+        top_p: sample from the smallest set of tokens whose probabilities reach this sum (nucleus sampling, Holtzman et
+            al. 2019, arXiv 1904.09751).
+        seed: seed of the random numbers.
+        number: index of the answer among those with the same seed, so that each has random numbers of its own.
     """
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
     number: int = 0
-    _source: torch.Generator = field(init=False, default_factory=torch.Generator, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        self._source.manual_seed(hash((self.seed, self.number)))
+
+class SamplingState:
+    """The random numbers of one answer, one per token.
+
+    Args:
+        params: how its tokens are chosen.
+    """
+
+    __slots__ = ("_generator", "params")
+
+    def __init__(self, params: SamplingParams) -> None:
+        self.params = params
+        self._generator = torch.Generator()
+        self._generator.manual_seed(hash((params.seed, params.number)))
 
     def uniform(self) -> torch.Tensor:
-        """The next of its random numbers, [1] in 0 to 1, float64."""
-        return torch.rand(1, generator=self._source, dtype=torch.float64)
+        """Draw the next random number.
+
+        Returns:
+            ``[1]``, float64, in 0 to 1.
+        """
+        return torch.rand(1, generator=self._generator, dtype=torch.float64)
 
 
-def _nucleus(likely: torch.Tensor, top_p: float) -> torch.Tensor:
-    """The smallest set of tokens whose mass reaches ``top_p``, bool [vocabulary]; the likeliest is always in it."""
-    inside = torch.zeros(likely.shape, dtype=torch.bool, device=likely.device)
-    for most in (256, len(likely)):  # sorting a whole vocabulary takes longer than all the rest
-        ordered, tokens = likely.topk(min(most, len(likely)))
+def sample_tokens(logits: torch.Tensor, states: Sequence[SamplingState]) -> list[int]:
+    """Choose the next token of each row.
+
+    A sampled row uses one uniform number to pick from the distribution function in the vocabulary's order. Logits that
+    differ by rounding, as they do in batches of other sizes, therefore almost never lead to another token.
+
+    Args:
+        logits: ``[rows, vocabulary]``, float32.
+        states: the sampling state of each row.
+
+    Returns:
+        One token id per row.
+    """
+    chosen: list[int] = logits.argmax(dim=-1).tolist()
+    sampled = [row for row, state in enumerate(states) if state.params.temperature > 0]
+    if not sampled:
+        return chosen
+    params = [states[row].params for row in sampled]
+    temperatures = torch.tensor([one.temperature for one in params], device=logits.device, dtype=torch.float64)
+    scores = logits[sampled].double()
+    # Subtract the maximum first: a tiny temperature would turn everything else into infinities.
+    scores = (scores - scores.amax(dim=-1, keepdim=True)) / temperatures.unsqueeze(1)
+    probabilities = scores.softmax(dim=-1)
+    for row_probabilities, one in zip(probabilities, params, strict=True):
+        if one.top_p < 1:
+            row_probabilities[~_nucleus(row_probabilities, one.top_p)] = 0
+    cumulative = probabilities.cumsum(dim=-1)
+    thresholds = torch.stack([states[row].uniform() for row in sampled]).to(cumulative.device) * cumulative[:, -1:]
+    picked = torch.searchsorted(cumulative, thresholds, right=True)[:, 0].tolist()
+    for row, row_probabilities, token in zip(sampled, probabilities, picked, strict=True):
+        chosen[row] = token if token < len(row_probabilities) else int(row_probabilities.nonzero()[-1])
+    return chosen
+
+
+def token_logprobs(logits: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
+    """Compute the log-probability of one token in each row.
+
+    Args:
+        logits: ``[rows, vocabulary]``, float32.
+        tokens: one token id per row.
+
+    Returns:
+        ``[rows]``, in nats.
+    """
+    ids = torch.tensor(tokens, device=logits.device).unsqueeze(1)
+    return logits.gather(1, ids).squeeze(1) - logits.logsumexp(dim=-1)
+
+
+def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Mark the smallest set of tokens whose probabilities reach ``top_p``: bool ``[vocabulary]``, never empty."""
+    inside = torch.zeros(probabilities.shape, dtype=torch.bool, device=probabilities.device)
+    for most in (256, len(probabilities)):  # sorting a whole vocabulary takes longer than everything else
+        ordered, tokens = probabilities.topk(min(most, len(probabilities)))
         before = ordered.cumsum(dim=0) - ordered
-        if bool(before[-1] >= top_p) or most >= len(likely):
+        if bool(before[-1] >= top_p) or most >= len(probabilities):
             inside[tokens[before < top_p]] = True
             inside[tokens[0]] = True
             break
     return inside
-
-
-def choose(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
-    """The next token of each row of ``logits`` [rows, vocabulary], float32.
-
-    Of a row that is drawn, one uniform number picks from the distribution function in the vocabulary's order. So logits
-    that differ by rounding, as they do in batches of other sizes, almost never lead to another token.
-    """
-    chosen: list[int] = logits.argmax(dim=-1).tolist()
-    drawn = [row for row, draw in enumerate(draws) if draw.temperature > 0]
-    if not drawn:
-        return chosen
-    heat = torch.tensor([draws[row].temperature for row in drawn], device=logits.device, dtype=torch.float64)
-    warm = logits[drawn].double()
-    # From the highest, because a tiny temperature would make infinities of all others.
-    likely = ((warm - warm.amax(dim=-1, keepdim=True)) / heat.unsqueeze(1)).softmax(dim=-1)
-    for own, row in zip(likely, drawn, strict=True):
-        if draws[row].top_p < 1:
-            own[~_nucleus(own, draws[row].top_p)] = 0
-    reached = likely.cumsum(dim=-1)
-    wanted = torch.stack([draws[row].uniform() for row in drawn]).to(reached.device) * reached[:, -1:]
-    for row, own, token in zip(
-        drawn, likely, torch.searchsorted(reached, wanted, right=True)[:, 0].tolist(), strict=True
-    ):
-        chosen[row] = token if token < len(own) else int(own.nonzero()[-1])
-    return chosen

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from ftkit.server.settings import Settings
 
 if TYPE_CHECKING:
-    from ftkit.inference.engine import Serving
+    from ftkit.inference.service import InferenceService
 
 __all__ = ["ChatState", "routes"]
 
@@ -40,18 +40,18 @@ class ChatState(State):
         return super().__getattr__(key)
 
     @property
-    def loaded(self) -> Serving | None:
+    def loaded(self) -> InferenceService | None:
         """``serving``, if it was ever looked at."""
         return self._state.get("serving")
 
     def _make(self) -> None:
-        from ftkit.inference.engine import Serving
-        from ftkit.inference.limits import Limits
+        from ftkit.inference.service import InferenceService
+        from ftkit.inference.limits import ServingLimits
         from ftkit.server.chat import Metrics
 
         settings = self._state["settings"]
-        serving = Serving(
-            Limits(
+        serving = InferenceService(
+            ServingLimits(
                 settings.memory_bytes, settings.cache_bytes, batch=settings.batch_answers, queue=settings.max_answers
             )
         )

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ftkit.inference.continuous_batching import Token
-from ftkit.inference.request import End, Piece
+from ftkit.inference.protocol import Finished, TokenEvent
 from ftkit.modeling.tool_calls import ToolCallParser
 
 __all__ = ["Choice", "Delta"]
@@ -30,44 +29,49 @@ class Choice:
 
     Args:
         index: its place in the reply.
-        shown: a token as text.
+        decode_token: returns a token as text.
         logprobs: whether the probabilities of tokens are wanted.
         reader: finds tool calls, where there may be any.
     """
 
-    def __init__(
-        self, index: int, shown: Callable[[int], str], *, logprobs: bool, reader: ToolCallParser | None
-    ) -> None:
+    def __init__(self, index: int, decode_token: Callable[[int], str], *, logprobs: bool, reader: ToolCallParser | None) -> None:
         self.index = index
-        self._shown, self._logprobs, self._reader = shown, logprobs, reader
+        self._decode_token, self._logprobs, self._reader = decode_token, logprobs, reader
         self.text = ""
         self.logprobs: list[dict[str, Any]] = []
         self.calls: list[dict[str, Any]] = []
         self.finish_reason: str | None = None
         self.tokens = self.cached = 0
 
-    def take(self, event: Piece | End) -> Delta:
-        """Add what came; returns what is new."""
-        if isinstance(event, Piece):
-            told = [self._told(event.token)] if self._logprobs and event.token is not None else []
-            ids = () if event.token is None else (event.token.id,)
-            new = Delta(event.text if self._reader is None else self._reader.push(event.text, ids), told)
+    def add(self, event: TokenEvent | Finished) -> Delta:
+        """Add an event of the engine.
+
+        Args:
+            event: a token, or the end of the answer.
+
+        Returns:
+            What is new with it.
+        """
+        if isinstance(event, TokenEvent):
+            logprobs = [self._logprob(event)] if self._logprobs and not event.is_stop else []
+            ids = () if event.is_stop else (event.token_id,)
+            new = Delta(event.text if self._reader is None else self._reader.push(event.text, ids), logprobs)
         else:
             rest, calls = ("", []) if self._reader is None else self._reader.end()
             new = Delta(rest, [], calls)
             self.finish_reason = "tool_calls" if calls else event.finish_reason
-            self.tokens, self.cached = event.tokens, event.cached
+            self.tokens, self.cached = event.output_tokens, event.cached_tokens
         self.text += new.text
         self.logprobs += new.logprobs
         self.calls += new.calls
         return new
 
-    def _told(self, token: Token) -> dict[str, Any]:
-        likeliest = [self._token(other, logprob) for other, logprob in token.likeliest]
-        return {**self._token(token.id, token.logprob), "top_logprobs": likeliest}
+    def _logprob(self, event: TokenEvent) -> dict[str, Any]:
+        top = [self._token(other, logprob) for other, logprob in event.top_logprobs]
+        return {**self._token(event.token_id, event.logprob), "top_logprobs": top}
 
     def _token(self, token: int, logprob: float) -> dict[str, Any]:
-        text = self._shown(token)
+        text = self._decode_token(token)
         # A token that is a part of a character has no text of its own, and its bytes are not known here.
         whole = "\N{REPLACEMENT CHARACTER}" not in text
         return {"token": text, "logprob": max(logprob, -9999.0), "bytes": list(text.encode()) if whole else None}

@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ftkit.inference.engine import Serving
+from ftkit.inference.service import InferenceService
 
 __all__ = ["Metrics"]
 
@@ -19,12 +19,12 @@ class Metrics:
     """The counters of one server.
 
     Args:
-        serving: whose queue and batches are told.
+        service: whose queue and batches are reported.
     """
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, service: InferenceService) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_Loads(serving))
+        self._registry.register(_EngineCollector(service))
         self.requests = Counter(
             "ftkit_chat_requests", "Chat requests by the status of their answer.", ["status"], registry=self._registry
         )
@@ -42,24 +42,28 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """In Prometheus' text format."""
+        """Render all metrics.
+
+        Returns:
+            Prometheus' text format.
+        """
         return generate_latest(self._registry)
 
 
-class _Loads(Collector):
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
+class _EngineCollector(Collector):
+    def __init__(self, service: InferenceService) -> None:
+        self._service = service
 
     def collect(self) -> Iterable[Metric]:
         inside = GaugeMetricFamily("ftkit_chat_inside", "Answers that were let in and are not over.")
-        inside.add_metric([], self._serving.inside)
+        inside.add_metric([], self._service.in_progress)
         yield inside
-        loads = self._serving.loads()
+        loads = self._service.stats()
         for name, said, values in (
-            ("ftkit_batch_answers", "Answers that are computed together.", [one.open for one in loads]),
+            ("ftkit_batch_answers", "Answers that are computed together.", [one.running for one in loads]),
             ("ftkit_queue_answers", "Answers that wait for room in the batch.", [one.waiting for one in loads]),
             ("ftkit_model_bytes", "Memory of a base with adapters and caches.", [one.held_bytes for one in loads]),
-            ("ftkit_kept_bytes", "Of that, beginnings of prompts that are kept.", [one.kept_bytes for one in loads]),
+            ("ftkit_kept_bytes", "Of that, beginnings of prompts that are kept.", [one.prefix_cache_bytes for one in loads]),
             ("ftkit_model_adapters", "Adapters that stand on a base.", [one.adapters for one in loads]),
         ):
             gauge = GaugeMetricFamily(name, said, labels=["model", "number"])

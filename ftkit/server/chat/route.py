@@ -18,10 +18,11 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ftkit.errors import BusyError, ConfigError, ModelError
+from ftkit.inference.active_request import ActiveRequest
 from ftkit.inference.constrained import Grammar
-from ftkit.inference.engine import Asked, Serving
-from ftkit.inference.request import Answering, Event, Failed, Piece, Question
-from ftkit.inference.sampling import Draw
+from ftkit.inference.protocol import Failed, GenerationEvent, GenerationRequest, TokenEvent
+from ftkit.inference.sampling import SamplingParams
+from ftkit.inference.service import InferenceService, ServedModel
 from ftkit.modeling.tokenized_example import Ints
 from ftkit.schema import JsonOutput
 from ftkit.server.chat.choice import Choice, Delta
@@ -43,35 +44,41 @@ _LONGEST = 4_096
 class _Conversation:
     """One request on its way: its answers, and what has come of them."""
 
-    def __init__(self, asked: Asked, said: ChatRequest, metrics: Metrics, began: float) -> None:
-        self._asked, self._said, self._metrics, self._began = asked, said, metrics, began
-        self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
-        self._answers: list[Answering] = []
+    def __init__(self, model: ServedModel, request: ChatRequest, metrics: Metrics, began: float) -> None:
+        self._model, self._request, self._metrics, self._began = model, request, metrics, began
+        self._events: asyncio.Queue[tuple[int, GenerationEvent]] = asyncio.Queue()
+        self._handles: list[ActiveRequest] = []
         self.choices: list[Choice] = []
 
     async def begin(self) -> Reply:
         """Write the prompt and have it answered."""
-        said = self._said
-        offered = [] if said.tool_choice == "none" else [one.plain() for one in said.tools or ()]
+        request = self._request
+        tools = [] if request.tool_choice == "none" else [one.plain() for one in request.tools or ()]
         try:
-            prompt = await self._asked.prompt([one.plain() for one in said.messages], offered or None)
-            if offered and await self._ignored(prompt):
+            prompt = await self._model.render([one.plain() for one in request.messages], tools or None)
+            if tools and await self._ignored(prompt):
                 raise ApiError(400, "The model's chat template leaves out the tools.", param="tools")
         except ModelError as error:
             raise ApiError(400, str(error), param="messages") from None
-        longest = self._room(len(prompt))
+        max_tokens = self._max_tokens(len(prompt))
         grammar = await self._grammar()
-        seed = secrets.randbits(31) if said.seed is None else said.seed
-        temperature, top_p = (1.0 if one is None else float(one) for one in (said.temperature, said.top_p))
-        for number in range(said.answers):
-            reader = self._asked.calls(prompt, offered, parallel=said.parallel_tool_calls is not False)
-            self.choices.append(Choice(number, self._asked.shown, logprobs=bool(said.logprobs), reader=reader))
-            draw = Draw(temperature, top_p, seed, number)
-            question = Question(prompt, longest, draw, said.stops, grammar, said.top_logprobs or 0)
-            self._answers.append(self._asked.answer(question, functools.partial(self._take, number)))
+        seed = secrets.randbits(31) if request.seed is None else request.seed
+        temperature, top_p = (1.0 if one is None else float(one) for one in (request.temperature, request.top_p))
+        for number in range(request.answers):
+            reader = self._model.tool_call_parser(prompt, tools, parallel=request.parallel_tool_calls is not False)
+            self.choices.append(Choice(number, self._model.decode_token, logprobs=bool(request.logprobs), reader=reader))
+            generation = GenerationRequest(
+                prompt,
+                max_tokens,
+                SamplingParams(temperature, top_p, seed, number),
+                stop=request.stops,
+                grammar=grammar,
+                top_logprobs=request.top_logprobs or 0,
+            )
+            self._handles.append(self._model.add(generation, functools.partial(self._receive, number)))
         self._metrics.tokens.labels("prompt").inc(len(prompt))
-        options = said.stream_options
-        return Reply(said.model, len(prompt), usage_at_end=bool(options and options.include_usage))
+        options = request.stream_options
+        return Reply(request.model, len(prompt), usage_at_end=bool(options and options.include_usage))
 
     async def news(self) -> AsyncIterator[tuple[Choice, Delta]]:
         """What comes, until all answers are whole.
@@ -88,8 +95,8 @@ class _Conversation:
                 self._metrics.first_token.observe(time.monotonic() - self._began)
                 first = False
             choice = self.choices[number]
-            delta = choice.take(event)
-            if not isinstance(event, Piece):
+            delta = choice.add(event)
+            if not isinstance(event, TokenEvent):
                 left -= 1
                 self._metrics.tokens.labels("cached").inc(choice.cached)
                 self._metrics.tokens.labels("completion").inc(choice.tokens)
@@ -98,21 +105,21 @@ class _Conversation:
 
     def leave(self) -> None:
         """Nobody waits any more: what is not whole is dropped."""
-        for choice, answering in zip(self.choices, self._answers, strict=False):
+        for choice, handle in zip(self.choices, self._handles, strict=False):
             if choice.finish_reason is None:
-                self._asked.cancel(answering)
+                self._model.cancel(handle)
 
-    def _take(self, number: int, event: Event) -> None:
+    def _receive(self, number: int, event: GenerationEvent) -> None:
         self._events.put_nowait((number, event))
 
     async def _ignored(self, prompt: Ints) -> bool:
         """Whether the chat template wrote nothing of the tools."""
-        without = await self._asked.prompt([one.plain() for one in self._said.messages], None)
+        without = await self._model.render([one.plain() for one in self._request.messages], None)
         return len(without) == len(prompt) and bool((without == prompt).all())
 
-    def _room(self, prompt: int) -> int:
-        said, most = self._said, self._asked.max_length
-        wanted = said.max_completion_tokens or said.max_tokens
+    def _max_tokens(self, prompt: int) -> int:
+        request, most = self._request, self._model.max_length
+        wanted = request.max_completion_tokens or request.max_tokens
         if most is None:
             return wanted or _LONGEST
         if prompt + (wanted or 1) > most:
@@ -127,13 +134,13 @@ class _Conversation:
         return wanted or most - prompt
 
     async def _grammar(self) -> Grammar | None:
-        held = self._said.response_format
+        held = self._request.response_format
         if held is None or held.type == "text":
             return None
         schema = {"type": "object"} if held.json_schema is None else held.json_schema.json_schema
         name = "answer" if held.json_schema is None else held.json_schema.name
         try:
-            return await self._asked.grammar(JsonOutput(name=name, json_schema=schema))
+            return await self._model.grammar(JsonOutput(name=name, json_schema=schema))
         except ConfigError as error:
             raise ApiError(400, f"Invalid schema for response_format: {error}", param="response_format") from None
 
@@ -178,14 +185,14 @@ async def _answered(request: Request, metrics: Metrics) -> Response:
 async def _begun(
     request: Request, stack: AsyncExitStack, model: str, said: ChatRequest, metrics: Metrics, began: float
 ) -> tuple[_Conversation, Reply]:
-    serving: Serving = request.app.state.serving
+    service: InferenceService = request.app.state.serving
     try:
-        asked = await stack.enter_async_context(serving.asked(model, said.answers))
+        served = await stack.enter_async_context(service.model(model, said.answers))
     except BusyError as error:
         raise busy(error) from None
     except ModelError as error:
         raise ApiError(503, f"The model {said.model!r} cannot be used: {error}", "server_error") from None
-    conversation = _Conversation(asked, said, metrics, began)
+    conversation = _Conversation(served, said, metrics, began)
     stack.callback(conversation.leave)
     return conversation, await conversation.begin()
 

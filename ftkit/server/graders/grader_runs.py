@@ -15,7 +15,7 @@ from ftkit.server.graders.grader_schema import grader_setting
 from ftkit.server.settings import Settings
 
 if TYPE_CHECKING:
-    from ftkit.server.graders.model_calls import Said
+    from ftkit.server.graders.model_calls import ModelAnswer
 
 __all__ = ["GraderRuns"]
 
@@ -62,13 +62,13 @@ class GraderRuns:
         """
         loop = asyncio.get_running_loop()
 
-        def graded() -> tuple[Grade, float, dict[str, list[Said]]]:
+        def graded() -> tuple[Grade, float, dict[str, list[ModelAnswer]]]:
             setting, said = grader_setting(self._settings, grader), {}
             if sources:
-                from ftkit.server.graders.model_calls import Asking  # loads the engine
+                from ftkit.server.graders.model_calls import ModelCaller  # loads the engine
 
-                asking = Asking(state.serving, loop, sources)
-                setting, said = dataclasses.replace(setting, ask=asking), asking.said
+                caller = ModelCaller(state.serving, loop, sources)
+                setting, said = dataclasses.replace(setting, ask=caller), caller.answers
             began = time.monotonic()
             [grade] = grader.grade_many([(item, Sample(answer))], setting)
             return grade, time.monotonic() - began, said
@@ -92,7 +92,7 @@ async def _apart(work: Callable[[], T]) -> T:
     return await asyncio.wrap_future(done)
 
 
-def _shown(grader: Grader, grade: Grade, seconds: float, said: Mapping[str, list[Said]]) -> dict[str, Any]:
+def _shown(grader: Grader, grade: Grade, seconds: float, said: Mapping[str, list[ModelAnswer]]) -> dict[str, Any]:
     errors: dict[str, Any] = {name: name == grade.error for name in _FLAGS}
     errors |= {where: grade.detail if errors[name] else None for name, where in _DETAILS.items()}
     usage = {model: _usage(answers) for model, answers in said.items()}
@@ -113,7 +113,7 @@ def _shown(grader: Grader, grade: Grade, seconds: float, said: Mapping[str, list
     }
 
 
-def _usage(answers: list[Said]) -> dict[str, int]:
+def _usage(answers: list[ModelAnswer]) -> dict[str, int]:
     prompt, completion = (sum(getattr(one, f"{kind}_tokens") for one in answers) for kind in ("prompt", "completion"))
     cached = sum(one.cached_tokens for one in answers)
     return {

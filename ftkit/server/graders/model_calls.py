@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 from ftkit.backends.grading import known_role
 from ftkit.errors import ConfigError, ModelError
-from ftkit.inference.engine import Serving
-from ftkit.inference.request import Event, Failed, Piece, Question
-from ftkit.inference.sampling import Draw
+from ftkit.inference.protocol import Failed, GenerationEvent, GenerationRequest, TokenEvent
+from ftkit.inference.sampling import SamplingParams
+from ftkit.inference.service import InferenceService
 from ftkit.schema import Output
 from ftkit.task import Message
 
-__all__ = ["Asking", "Said"]
+__all__ = ["ModelAnswer", "ModelCaller"]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a model said, as graders read it, and its tokens."""
+class ModelAnswer:
+    """An answer of a model, as graders read it, with its tokens."""
 
     text: str = ""
     error: str | None = None
@@ -28,21 +28,23 @@ class Said:
     cached_tokens: int = 0
 
 
-class Asking:
-    """The :class:`ftkit.graders.Ask` of one trial; called from threads besides the event loop's.
-
-    Attributes:
-        said: what each model said, by the client's name for it.
+class ModelCaller:
+    """The :class:`ftkit.graders.Ask` of one grader run; called from threads besides the event loop's.
 
     Args:
-        serving: the server's models.
-        loop: in which they are asked.
+        service: the server's models.
+        loop: the event loop in which they are asked.
         sources: the models that may be asked, see :func:`ftkit.server.graders.grader_schema.grader_models`.
+
+    Attributes:
+        answers: the answers of each model, by the client's name for it.
     """
 
-    def __init__(self, serving: Serving, loop: asyncio.AbstractEventLoop, sources: Mapping[str, str]) -> None:
-        self._serving, self._loop, self._sources = serving, loop, sources
-        self.said: dict[str, list[Said]] = {}
+    def __init__(
+        self, service: InferenceService, loop: asyncio.AbstractEventLoop, sources: Mapping[str, str]
+    ) -> None:
+        self._service, self._loop, self._sources = service, loop, sources
+        self.answers: dict[str, list[ModelAnswer]] = {}
 
     def __call__(
         self,
@@ -54,40 +56,46 @@ class Asking:
         temperature: float,
         top_p: float,
         seed: int,
-    ) -> list[Said]:
+    ) -> list[ModelAnswer]:
         """See :class:`ftkit.graders.Ask`.
 
         Raises:
             BusyError: the server's queue is full.
         """
 
-        async def all_said() -> list[Said]:
-            draws = [Draw(temperature, top_p, seed, number) for number in range(len(prompts))]
-            asked = zip(prompts, draws, strict=True)
-            return [await self._say(model, prompt, draw, output, max_output_tokens) for prompt, draw in asked]
+        async def ask_all() -> list[ModelAnswer]:
+            params = [SamplingParams(temperature, top_p, seed, number) for number in range(len(prompts))]
+            pairs = zip(prompts, params, strict=True)
+            return [await self._ask(model, prompt, sampling, output, max_output_tokens) for prompt, sampling in pairs]
 
-        found = asyncio.run_coroutine_threadsafe(all_said(), self._loop).result()
-        self.said.setdefault(model, []).extend(found)
-        return found
+        answers = asyncio.run_coroutine_threadsafe(ask_all(), self._loop).result()
+        self.answers.setdefault(model, []).extend(answers)
+        return answers
 
-    async def _say(self, model: str, messages: Sequence[Message], draw: Draw, output: Output | None, most: int) -> Said:
+    async def _ask(
+        self, name: str, messages: Sequence[Message], sampling: SamplingParams, output: Output | None, max_tokens: int
+    ) -> ModelAnswer:
         try:
-            async with self._serving.asked(self._sources[model]) as asked:
-                prompt = await asked.prompt([known_role(one) for one in messages], None)
-                room = most if asked.max_length is None else min(most, asked.max_length - len(prompt))
-                if room < 1:
-                    return Said(error=f"the prompt has {len(prompt):,} tokens and leaves no room for an answer")
-                grammar = None if output is None else await asked.grammar(output)
-                events: asyncio.Queue[Event] = asyncio.Queue()
-                answering = asked.answer(Question(prompt, room, draw, grammar=grammar), events.put_nowait)
+            async with self._service.model(self._sources[name]) as model:
+                prompt = await model.render([known_role(message) for message in messages], None)
+                if model.max_length is not None:
+                    max_tokens = min(max_tokens, model.max_length - len(prompt))
+                if max_tokens < 1:
+                    return ModelAnswer(
+                        error=f"the prompt has {len(prompt):,} tokens and leaves no room for an answer"
+                    )
+                grammar = None if output is None else await model.grammar(output)
+                events: asyncio.Queue[GenerationEvent] = asyncio.Queue()
+                request = GenerationRequest(prompt, max_tokens, sampling, grammar=grammar)
+                handle = model.add(request, events.put_nowait)
                 try:
                     text = ""
-                    while isinstance(event := await events.get(), Piece):
+                    while isinstance(event := await events.get(), TokenEvent):
                         text += event.text
                 finally:
-                    asked.cancel(answering)
+                    model.cancel(handle)
                 if isinstance(event, Failed):
-                    return Said(error=str(event.error))
-                return Said(text, None, len(prompt), event.tokens, event.cached)
+                    return ModelAnswer(error=str(event.error))
+                return ModelAnswer(text, None, len(prompt), event.output_tokens, event.cached_tokens)
         except (ModelError, ConfigError) as error:
-            return Said(error=str(error))
+            return ModelAnswer(error=str(error))

@@ -1,0 +1,204 @@
+"""Inference for a server: requests are admitted up to a limit, models are loaded for them, and events reach the event
+loop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import math
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, ParamSpec, TypeVar
+
+from ftkit.errors import BusyError
+from ftkit.inference.active_request import ActiveRequest
+from ftkit.inference.constrained import Grammar
+from ftkit.inference.continuous_batching import BatchSettings
+from ftkit.inference.limits import ServingLimits
+from ftkit.inference.model_pool import LoadedModelStats, ModelLease, ModelPool, PoolSettings
+from ftkit.inference.protocol import GenerationEvent, GenerationRequest, OnEvent
+from ftkit.modeling.tokenized_example import Ints
+from ftkit.modeling.tool_calls import ToolCallParser, tool_call_parser
+from ftkit.schema import Output
+from ftkit.task import Message
+
+__all__ = ["InferenceService", "ServedModel"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ServedModel:
+    """A loaded model that a request may use, see :meth:`InferenceService.model`.
+
+    Args:
+        lease: keeps the model in memory.
+        pool: where it is.
+    """
+
+    def __init__(self, lease: ModelLease, pool: ModelPool) -> None:
+        self._lease, self._pool = lease, pool
+
+    @property
+    def max_length(self) -> int | None:
+        """Longest conversation with its answer, in tokens; None if the model does not say."""
+        return self._lease.engine.max_length
+
+    def tool_call_parser(self, prompt: Ints, tools: Sequence[dict[str, Any]], *, parallel: bool) -> ToolCallParser | None:
+        """Return what separates tool calls from text, see :func:`ftkit.modeling.tool_calls.tool_call_parser`.
+
+        Args:
+            prompt: token ids of the conversation, ``[tokens]``.
+            tools: the offered tools.
+            parallel: whether an answer may call several tools.
+
+        Returns:
+            The reader; None if there are no tools.
+        """
+        return tool_call_parser(self._lease.chat_template.tokenizer, prompt, tools, parallel=parallel)
+
+    async def render(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> Ints:
+        """Render a conversation up to where the answer starts.
+
+        Args:
+            messages: the conversation.
+            tools: the offered tools.
+
+        Returns:
+            Token ids, ``[tokens]``.
+
+        Raises:
+            ModelError: the chat template cannot render it.
+        """
+        return await self._in_tokenizer_thread(self._lease.chat_template.encode_prompt, messages, tools)
+
+    async def grammar(self, output: Output) -> Grammar | None:
+        """Compile an output schema.
+
+        Args:
+            output: the schema.
+
+        Returns:
+            The grammar; None for text.
+
+        Raises:
+            ConfigError: the schema uses what answers cannot be constrained to.
+        """
+        return await self._in_tokenizer_thread(self._lease.grammar, output)
+
+    def decode_token(self, token: int) -> str:
+        """Return a token as text.
+
+        Args:
+            token: its id.
+
+        Returns:
+            Its text by itself; a part of a character gives the replacement character.
+        """
+        return str(self._lease.chat_template.tokenizer.decode([token]))
+
+    def add(self, request: GenerationRequest, on_event: OnEvent) -> ActiveRequest:
+        """Queue a request. Adapter, stop tokens and decoder are those of the model.
+
+        Args:
+            request: the prompt and how to continue it.
+            on_event: called in the running event loop.
+
+        Returns:
+            A handle for :meth:`cancel`.
+        """
+        loop, chat_template = asyncio.get_running_loop(), self._lease.chat_template
+
+        def forward(event: GenerationEvent) -> None:
+            loop.call_soon_threadsafe(on_event, event)
+
+        request = replace(
+            request,
+            adapter=self._lease.adapter,
+            stop_token_ids=frozenset(chat_template.stop_ids),
+            decode=chat_template.decode,
+        )
+        return self._lease.engine.add(request, forward)
+
+    def cancel(self, handle: ActiveRequest) -> None:
+        """Stop generating an answer that nobody waits for.
+
+        Args:
+            handle: what :meth:`add` returned.
+        """
+        self._lease.engine.cancel(handle)
+
+    async def _in_tokenizer_thread(self, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        work = functools.partial(function, *arguments, **options)
+        return await loop.run_in_executor(self._pool.tokenizer_thread, work)
+
+
+class InferenceService:
+    """The models of a server. Use it from one event loop, and close it there.
+
+    Args:
+        limits: of memory, batches and waiting requests.
+    """
+
+    def __init__(self, limits: ServingLimits | None = None) -> None:
+        self._limits = limits or ServingLimits()
+        batch = BatchSettings(rows=self._limits.batch, keep_answers=True)
+        self._pool = ModelPool(PoolSettings(self._limits.memory_bytes, cache_bytes=self._limits.cache_bytes, batch=batch))
+        self._in_progress = 0
+        self._finish_times: deque[float] = deque(maxlen=64)
+
+    @property
+    def in_progress(self) -> int:
+        """Answers that were admitted and are not finished, those whose model is still loading included."""
+        return self._in_progress
+
+    def stats(self) -> list[LoadedModelStats]:
+        """Report how busy each loaded base model is.
+
+        Returns:
+            One entry per base model.
+        """
+        return self._pool.stats()
+
+    @asynccontextmanager
+    async def model(self, name: str, answers: int = 1) -> AsyncIterator[ServedModel]:
+        """Admit a request, and hold its model in memory until the end.
+
+        Args:
+            name: as :func:`ftkit.modeling.model_source.find_source` takes it.
+            answers: how many answers the request wants.
+
+        Yields:
+            The loaded model.
+
+        Raises:
+            BusyError: the limit of answers in progress is reached.
+            ModelError: the model cannot be loaded.
+        """
+        if self._in_progress + answers > self._limits.queue:
+            raise BusyError(
+                f"{self._in_progress} answers are running or waiting, and the limit is {self._limits.queue}",
+                self._retry_after_s(),
+            )
+        self._in_progress += answers
+        try:
+            with await self._pool.lease_async(name) as lease:
+                yield ServedModel(lease, self._pool)
+        finally:
+            self._in_progress -= answers
+            self._finish_times.append(time.monotonic())
+
+    async def close(self) -> None:
+        """Unload all models. Answers in progress fail."""
+        await asyncio.to_thread(self._pool.close)
+
+    def _retry_after_s(self) -> float:
+        """Estimate when a batch of answers will be finished, from the latest ones: 1 to 60 seconds."""
+        if len(self._finish_times) < 2:
+            return 5.0
+        each = (time.monotonic() - self._finish_times[0]) / len(self._finish_times)
+        return min(60.0, max(1.0, math.ceil(each * self._limits.batch)))
