@@ -20,7 +20,7 @@ import torch
 from pydantic import BaseModel
 
 import ftkit as ft
-from ftkit.inference.generation import BATCH
+from ftkit.inference.limits import MAX_BATCH_SIZE
 from ftkit.modeling.load_for_inference import own_precision
 from ftkit.modeling.model_source import find_source
 
@@ -60,8 +60,8 @@ def plain(name: str, prompts: list[list[dict[str, Any]]], limit: int) -> tuple[l
     texts = [tokenizer.apply_chat_template(one, tokenize=False, add_generation_prompt=True) for one in prompts]
     answers: list[str] = []
     started = time.perf_counter()
-    for at in range(0, len(texts), BATCH):
-        batch = tokenizer(texts[at : at + BATCH], return_tensors="pt", padding=True, add_special_tokens=False).to(
+    for at in range(0, len(texts), MAX_BATCH_SIZE):
+        batch = tokenizer(texts[at : at + MAX_BATCH_SIZE], return_tensors="pt", padding=True, add_special_tokens=False).to(
             device
         )
         with torch.inference_mode():
@@ -89,7 +89,7 @@ def main() -> None:
     seconds = time.perf_counter() - started
     others, slower = plain(chosen.model, [row.prompt for row in rows], chosen.max_output_tokens)
     same = sum(one.text.strip() == other.strip() for one, other in zip(own, others, strict=True))
-    limits = f"batch {BATCH}, at most {chosen.max_output_tokens} tokens, {torch.get_num_threads()} threads"
+    limits = f"batch {MAX_BATCH_SIZE}, at most {chosen.max_output_tokens} tokens, {torch.get_num_threads()} threads"
     print(f"{len(rows)} notes, {limits}")
     print(f"{'ftkit':22}{seconds:7.1f} s {len(rows) / seconds:6.2f} examples/s")
     print(f"{'plain padded generate':22}{slower:7.1f} s {len(rows) / slower:6.2f} examples/s")

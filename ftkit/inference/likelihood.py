@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 
 from ftkit.errors import ModelError
 from ftkit.modeling.pretrained import Pretrained
-from ftkit.modeling.tokenized_example import Ints
+from ftkit.modeling.tokenized_example import Ints, TokenizedConversation
 from ftkit.task import Message
 
 __all__ = ["divergences", "text_losses"]
@@ -18,52 +18,74 @@ __all__ = ["divergences", "text_losses"]
 
 @torch.inference_mode()
 def text_losses(pretrained: Pretrained, texts: Sequence[str]) -> list[tuple[float, int]]:
-    """Negative log-likelihood of each text by itself, in nats, and of how many tokens: all but the first.
+    """Compute the negative log-likelihood of each text by itself.
 
-    Plain text, without chat template; a text longer than the model takes is cut there.
+    Args:
+        pretrained: the loaded model.
+        texts: plain texts, without chat template; a text longer than the model takes is cut.
+
+    Returns:
+        For each text the sum in nats over all tokens but the first, and the number of these tokens.
     """
-    found = []
+    losses = []
     for text in texts:
         ids = np.asarray(pretrained.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int64)
         ids = ids[: pretrained.max_length]
         loss, count = 0.0, max(0, len(ids) - 1)
         if count:
-            told = _logits(pretrained.model, ids, np.arange(count)).log_softmax(dim=-1)
-            loss = -float(told.gather(1, torch.from_numpy(ids[1:])[:, None]).sum())
-        found.append((loss, count))
-    return found
+            logprobs = _logits(pretrained.model, ids, np.arange(count)).log_softmax(dim=-1)
+            loss = -float(logprobs.gather(1, torch.from_numpy(ids[1:])[:, None]).sum())
+        losses.append((loss, count))
+    return losses
 
 
-@torch.inference_mode()
 def divergences(
-    base: Pretrained, tuned: Pretrained, conversations: Sequence[Sequence[Message]]
+    with_base: Callable[[Callable[[Pretrained], Any]], Any],
+    with_tuned: Callable[[Callable[[Pretrained], Any]], Any],
+    conversations: Sequence[Sequence[Message]],
 ) -> list[tuple[float, int]]:
-    """KL(base ‖ tuned) summed over the tokens of the last turn of each conversation, in nats, and how many they are.
+    """Compute KL(base ‖ tuned) over the last turn of each conversation. Both models are in memory.
 
-    Both models are in memory. The conversation is rendered as the tuned model's template has it.
+    Args:
+        with_base: calls a function with the loaded base model, in the thread that may use it.
+        with_tuned: the same for the tuned model, whose chat template renders the conversations.
+        conversations: each ends with an assistant turn.
+
+    Returns:
+        For each conversation the sum in nats over the tokens of its last turn, and the number of these tokens.
 
     Raises:
         ModelError: the models have different vocabularies.
     """
     found = []
     for messages in conversations:
-        sequence = tuned.chat_template.encode_answer(messages)
-        places = np.flatnonzero(sequence.supervised) - 1
-        first = _logits(base.model, sequence.ids, places)
-        second = _logits(tuned.model, sequence.ids, places)
+        sequence, name, second = with_tuned(lambda tuned: _encode(tuned, messages))  # noqa: B023  (called at once)
+        base_name, first = with_base(lambda base: (base.source.name, _answer_logits(base, sequence)))  # noqa: B023
         if first.shape != second.shape:
             raise ModelError(
-                f"{base.source.name} has a vocabulary of {first.shape[-1]} tokens, {tuned.source.name} one of "
-                f"{second.shape[-1]}: their probabilities cannot be compared"
+                f"{base_name} has a vocabulary of {first.shape[-1]} tokens, {name} one of {second.shape[-1]}: their "
+                "probabilities cannot be compared"
             )
-        one, two = first.log_softmax(dim=-1), second.log_softmax(dim=-1)
-        found.append((float((one.exp() * (one - two)).sum(dim=-1).clamp(min=0).sum()), len(places)))
+        p, q = first.log_softmax(dim=-1), second.log_softmax(dim=-1)
+        found.append((float((p.exp() * (p - q)).sum(dim=-1).clamp(min=0).sum()), len(first)))
     return found
 
 
-def _logits(model: Any, ids: Ints, places: Ints) -> torch.Tensor:
-    """Logits at ``places`` [places, vocabulary], float32 on the CPU."""
+def _encode(
+    tuned: Pretrained, messages: Sequence[Message]
+) -> tuple[TokenizedConversation, str, torch.Tensor]:
+    sequence = tuned.chat_template.encode_answer(messages)
+    return sequence, tuned.source.name, _answer_logits(tuned, sequence)
+
+
+@torch.inference_mode()
+def _answer_logits(pretrained: Pretrained, sequence: TokenizedConversation) -> torch.Tensor:
+    return _logits(pretrained.model, sequence.ids, np.flatnonzero(sequence.supervised) - 1)
+
+
+def _logits(model: Any, ids: Ints, positions: Ints) -> torch.Tensor:
+    """Logits at ``positions``: ``[positions, vocabulary]``, float32 on the CPU."""
     rows = torch.from_numpy(np.asarray(ids, dtype=np.int64)).unsqueeze(0).to(model.device)
-    wanted = torch.from_numpy(np.asarray(places, dtype=np.int64)).to(model.device)
+    wanted = torch.from_numpy(np.asarray(positions, dtype=np.int64)).to(model.device)
     logits: torch.Tensor = model(input_ids=rows, use_cache=False, logits_to_keep=wanted).logits[0].float().cpu()
     return logits

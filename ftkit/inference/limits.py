@@ -7,7 +7,24 @@ from dataclasses import dataclass, replace
 
 from ftkit.errors import ConfigError
 
-__all__ = ["LoadedModelLimits", "ServingLimits", "loaded_model_limits", "set_loaded_model_limits"]
+__all__ = [
+    "MAX_BATCH_SIZE",
+    "PASS_TOKENS",
+    "STEP_TOKENS",
+    "LoadedModelLimits",
+    "ServingLimits",
+    "loaded_model_limits",
+    "set_loaded_model_limits",
+]
+
+MAX_BATCH_SIZE = 32
+"""Answers generated together, outside of a server."""
+
+PASS_TOKENS = 2_048
+"""Prompt tokens computed in one forward pass, outside of a server."""
+
+STEP_TOKENS = 16_384
+"""Prompt tokens computed between two generated tokens of the running answers, outside of a server."""
 
 
 @dataclass(frozen=True, slots=True)

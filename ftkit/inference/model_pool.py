@@ -26,6 +26,7 @@ from ftkit.inference.constrained import Grammar, GrammarCache
 from ftkit.inference.continuous_batching import BatchSettings
 from ftkit.inference.engine import TorchEngine
 from ftkit.inference.engine_thread import EngineThread
+from ftkit.inference.limits import MAX_BATCH_SIZE, PASS_TOKENS, STEP_TOKENS, loaded_model_limits
 from ftkit.inference.multi_lora import MultiLoRAModel, supports_multi_lora, weight_bytes_in_memory
 from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.device import default_device
@@ -37,10 +38,13 @@ from ftkit.modeling.pretrained import Pretrained
 from ftkit.modeling.tokenizer import load_chat_template
 from ftkit.schema import Output
 
-__all__ = ["LoadedModelStats", "ModelLease", "ModelPool", "PoolSettings"]
+__all__ = ["LoadedModelStats", "ModelLease", "ModelPool", "PoolSettings", "shared_pool"]
 
 _log = logging.getLogger("ftkit.inference")
 T = TypeVar("T")
+
+_load_lock = threading.Lock()
+"""transformers patches torch while it loads a model: two loads at once leave weights out, or tie them wrongly."""
 
 _MODEL_FILES = (
     "*.safetensors", "*.bin", "*.gguf", "*.jinja", "*.model", "config.json", "*_config.json", "*.index.json",
@@ -239,6 +243,7 @@ class ModelPool:
         self._models: dict[tuple[Any, ...], _LoadedModel] = {}
         self._unloading: list[_LoadedModel] = []
         self._waiting: deque[tuple[_Wanted, Future[ModelLease]]] = deque()
+        self._sizes: dict[tuple[Any, ...], int] = {}
         self._adapter_numbers = itertools.count(1)
         self._lock = threading.RLock()
         self._loaders = ThreadPoolExecutor(4, thread_name_prefix="ftkit-loader")
@@ -377,9 +382,9 @@ class ModelPool:
         identity = _identity(base)
         if source.adapter is not None and not shared:
             identity += _identity(source.adapter)
-        with self._lock:
-            loaded = self._models.get(key)
-            known = loaded is not None and loaded.identity == identity
+        size = self._sizes.get((key, identity))
+        if size is None:
+            size = self._sizes[key, identity] = weight_bytes(source)
         if self._free_bytes is None:
             self._free_bytes = free_bytes()
         return _Wanted(
@@ -389,7 +394,7 @@ class ModelPool:
             adapter,
             identity,
             () if adapter is None else _identity(adapter),
-            0 if known else weight_bytes(source),
+            size,
             0 if adapter is None else adapter_bytes(adapter),
         )
 
@@ -566,11 +571,12 @@ class ModelPool:
         shared, scores = wanted.adapter is not None, wanted.key[0]
 
         def load() -> Any:
-            if scores:
-                return load_for_scores(wanted.name)
-            plain = ModelSource(source.base_name, source.base, base_name=source.base_name)
-            loaded = MultiLoRAModel.load(plain, quantised_as=source) if shared else MultiLoRAModel.load(source)
-            return TorchEngine(loaded, settings)
+            with _load_lock:
+                if scores:
+                    return load_for_scores(wanted.name)
+                plain = ModelSource(source.base_name, source.base, base_name=source.base_name)
+                loaded = MultiLoRAModel.load(plain, quantised_as=source) if shared else MultiLoRAModel.load(source)
+                return TorchEngine(loaded, settings)
 
         def done(future: Future[Any]) -> None:
             with self._lock:
@@ -607,7 +613,12 @@ class ModelPool:
                 return
             adapter.chat_template = load_chat_template(wanted.source)
             multi_lora: MultiLoRAModel = model.engine.model
-            model.engine.call(partial(multi_lora.add_adapter, name, folder)).result()
+
+            def add() -> None:
+                with _load_lock:
+                    multi_lora.add_adapter(name, folder)
+
+            model.engine.call(add).result()
             _log.info("loaded the adapter %s beside %s", folder, model.label)
 
         def done(future: Future[None]) -> None:
@@ -662,3 +673,37 @@ def _finish(future: Future[None], error: BaseException | None) -> None:
         future.set_result(None)
     else:
         future.set_exception(error)
+
+
+_shared: ModelPool | None = None
+_shared_lock = threading.Lock()
+
+
+def shared_pool() -> ModelPool:
+    """Return the pool of this process, which :class:`ftkit.Model` and :class:`ftkit.Scorer` use.
+
+    Its limits are :func:`ftkit.inference.limits.loaded_model_limits`.
+
+    Returns:
+        The pool, made at the first call.
+    """
+    global _shared  # noqa: PLW0603
+    with _shared_lock:
+        if _shared is None:
+            _shared = ModelPool(_shared_settings)
+        return _shared
+
+
+def _shared_settings() -> PoolSettings:
+    limits = loaded_model_limits()
+    return PoolSettings(
+        limits.max_bytes,
+        free_share=0.5,
+        max_models=limits.max_models,
+        exceed_when_busy=True,
+        share_bases=False,
+        cache_share=1 / 3,
+        prefix_share=1 / 4,
+        counts_cache=False,
+        batch=BatchSettings(rows=MAX_BATCH_SIZE, pass_tokens=PASS_TOKENS, step_tokens=STEP_TOKENS),
+    )

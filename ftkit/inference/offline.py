@@ -11,6 +11,7 @@ from typing import Any
 from ftkit.inference.constrained import Grammar
 from ftkit.inference.continuous_batching import BatchSettings
 from ftkit.inference.engine import TorchEngine
+from ftkit.inference.limits import MAX_BATCH_SIZE, PASS_TOKENS, STEP_TOKENS
 from ftkit.inference.multi_lora import MultiLoRAModel
 from ftkit.inference.protocol import (
     Failed,
@@ -23,17 +24,7 @@ from ftkit.inference.sampling import SamplingParams
 from ftkit.modeling.pretrained import Pretrained
 from ftkit.modeling.tokenized_example import Ints
 
-__all__ = ["MAX_BATCH_SIZE", "Generation", "PendingGenerations", "generate"]
-
-MAX_BATCH_SIZE = 32
-"""Answers generated together."""
-
-PASS_TOKENS = 2_048
-"""Prompt tokens computed in one forward pass."""
-
-STEP_TOKENS = 16_384
-"""Prompt tokens computed between two generated tokens of the running answers."""
-
+__all__ = ["Generation", "PendingGenerations", "generate"]
 
 @dataclass(frozen=True, slots=True)
 class Generation:

@@ -13,7 +13,7 @@ import torch
 from ftkit.errors import ConfigError, ExportError
 from ftkit.inference.drift import ClearChange, Drift
 from ftkit.inference.exported_model import Exported
-from ftkit.inference.generation import generate
+from ftkit.inference.offline import generate
 from ftkit.modeling.chat_template import ChatTemplate, template_hash
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.pretrained import Pretrained, stop_ids

@@ -1,4 +1,4 @@
-"""A model asked one task: the same prompt, the same schema, typed answers, wherever it runs."""
+"""A model that answers one task: the same prompt, the same schema, typed answers, wherever it runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from types import TracebackType
+from typing import Any, Literal, Self, overload
 
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
 from ftkit.errors import ConfigError, ModelError, OutputError, RefusedError
@@ -17,18 +18,22 @@ __all__ = ["Model"]
 
 
 class Model:
-    """What answers a task: a base or tuned model, hosted or local.
+    """A base or tuned model, hosted or local, that answers a task.
+
+    A local model is loaded when it is first asked. All ``Model`` objects of a process share the loaded weights, and
+    :func:`ftkit.inference.limits.set_loaded_model_limits` says how many stay loaded. Use the model as a context manager,
+    or call :meth:`close`, to unload it earlier.
 
     Args:
         name: ``"backend:model"``, e.g. ``"local:smollm2-135m"``, ``"local:./my-model"`` or ``"local:<id of a run>"``;
             or a backend object.
-        task: what to ask of it. A model tuned by ftkit knows its task, so it can be left out there.
-        sampling: how answers are drawn; greedy by default.
-        other_task: allow a task other than the one the model was tuned for.
+        task: the task. A model tuned by ftkit knows its task, so it can be left out there.
+        sampling: how answers are sampled; greedy by default.
+        other_task: allow a task other than the one that the model was tuned for.
 
     Raises:
-        ConfigError: no task given and none known; or another task than the model was tuned for. Training and asking
-            with different prompts is the commonest reason for a good model to answer badly.
+        ConfigError: no task is given and none is known; or it is another task than the model was tuned for. Training and
+            asking with different prompts is the most common reason why a good model answers badly.
     """
 
     def __init__(
@@ -51,7 +56,7 @@ class Model:
         elif known is not None and known.fingerprint != task.fingerprint and not other_task:
             raise ConfigError(
                 f"{self.name} was tuned for another task (instructions, input template, schema or show_schema "
-                "differ), so this one's prompt is not what it learnt. Leave the task out to use its own, or "
+                "differ), so this task's prompt is not what it was trained on. Leave the task out to use its own, or "
                 "pass other_task=True"
             )
         self.task = task
@@ -69,20 +74,63 @@ class Model:
     def __repr__(self) -> str:
         return f"Model({self.name!r})"
 
+    def close(self) -> None:
+        """Unload a local model, at once or, if it is being asked, afterwards. Hosted models have nothing to unload.
+
+        The object stays usable: when it is asked again, the model is loaded again.
+        """
+        close = getattr(self._backend, "close", None)
+        if close is not None:
+            close()
+
+    async def aclose(self) -> None:
+        """Unload a local model without blocking the event loop; see :meth:`close`."""
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
     def predict(self, **columns: Any) -> Any:
-        """Answer for one row, given as the columns the task's template reads.
+        """Answer one row.
+
+        Args:
+            columns: the columns that the task's template uses.
 
         Returns:
-            The typed value: the task's pydantic object when its class is known, else plain JSON values or text.
+            The typed value: the task's pydantic object if its class is known, else plain JSON values or text.
 
         Raises:
-            OutputError: the model's text is not a valid answer; ``error.text`` has it.
+            OutputError: the model's text is not a valid answer; ``error.text`` holds it.
             ModelError: the model could not be asked.
         """
         return self.predict_many([columns])[0]
 
     async def apredict(self, **columns: Any) -> Any:
-        """As :meth:`predict`, without blocking the event loop."""
+        """Answer one row without blocking the event loop. Concurrent calls of a local model share batches.
+
+        Args:
+            columns: the columns that the task's template uses.
+
+        Returns:
+            The typed value, as of :meth:`predict`.
+
+        Raises:
+            OutputError: the model's text is not a valid answer; ``error.text`` holds it.
+            ModelError: the model could not be asked.
+        """
         return (await self.apredict_many([columns]))[0]
 
     @overload
@@ -94,23 +142,40 @@ class Model:
     def predict_many(
         self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise", "return"] = "raise"
     ) -> list[Any]:
-        """Answer for many rows at once, in their order; much faster than one by one.
+        """Answer many rows at once, which is much faster than one by one.
 
         Args:
+            rows: the columns of each row.
             on_error: ``"raise"`` the first :class:`~ftkit.OutputError`, or ``"return"`` each in its row's place.
+
+        Returns:
+            The typed values in the order of the rows.
+
+        Raises:
+            OutputError: a text is not a valid answer, and ``on_error`` is ``"raise"``.
+            ModelError: the model could not be asked.
         """
         return self._values(self.answer_many(self._requests(rows)), on_error)
 
     async def apredict_many(
         self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise", "return"] = "raise"
     ) -> list[Any]:
-        """As :meth:`predict_many`, without blocking the event loop.
+        """Answer many rows at once without blocking the event loop.
 
-        Hosted models are asked on the loop itself; a model on this machine computes in a thread.
+        Args:
+            rows: the columns of each row.
+            on_error: ``"raise"`` the first :class:`~ftkit.OutputError`, or ``"return"`` each in its row's place.
+
+        Returns:
+            The typed values in the order of the rows.
+
+        Raises:
+            OutputError: a text is not a valid answer, and ``on_error`` is ``"raise"``.
+            ModelError: the model could not be asked.
         """
-        answerer, requests = self._backend.answerer(), self._held(self._requests(rows))
+        answerer, requests = self._backend.answerer(), self._with_output(self._requests(rows))
         ask = getattr(answerer, "answer_many_async", None)
-        if ask is None:
+        if ask is None:  # a plug-in that only answers synchronously
             answers = await asyncio.to_thread(answerer.answer_many, requests, self.sampling)
         else:
             answers = await ask(requests, self.sampling)
@@ -119,9 +184,21 @@ class Model:
     def answer_many(
         self, requests: Sequence[Request], sampling: Sampling | None = None, on_answer: OnAnswer | None = None
     ) -> list[Answer]:
-        """Raw answers with their tokens and times; what evaluation asks for. Requests that name no output are held to
-        the task's, by backends that can."""
-        return self._backend.answerer().answer_many(self._held(requests), sampling or self.sampling, on_answer)
+        """Answer requests with raw texts, token counts and times, as evaluation needs them.
+
+        Args:
+            requests: what to ask. A request without an output gets the task's, which backends that can constrain
+                answers to.
+            sampling: how answers are sampled; the model's own by default.
+            on_answer: called with the index and the answer of each request as soon as it is complete.
+
+        Returns:
+            The answers in the order of the requests.
+
+        Raises:
+            ModelError: the model could not be asked.
+        """
+        return self._backend.answerer().answer_many(self._with_output(requests), sampling or self.sampling, on_answer)
 
     def answer_batch(
         self,
@@ -132,14 +209,20 @@ class Model:
         folder: Path,
         on_count: Callable[[int], None],
     ) -> dict[int, Answer]:
-        """Raw answers through the host's batch API, for as many of ``requests`` as one batch takes.
+        """Answer requests through the host's batch API, as many as one batch takes.
 
         Args:
-            folder: where what finds the batch again is kept until it has been read.
-            on_count: hears how many have been answered so far.
+            requests: what to ask, by number.
+            sampling: how answers are sampled.
+            on_answer: called with the number and the answer of each request.
+            folder: where the batch's id is stored until its answers were read.
+            on_count: called with how many requests have been answered so far.
+
+        Returns:
+            The answers by number; the requests that did not fit into the batch are missing.
 
         Raises:
-            RefusedError: the model's place has no batch API.
+            RefusedError: the backend has no batch API.
             HostError, ModelError, RunError: the batch was refused, failed, or another process waits for it.
         """
         ask = getattr(self._backend.answerer(), "answer_batch", None)
@@ -147,40 +230,64 @@ class Model:
             raise RefusedError(
                 f"{self.backend_name} has no batch API; ask without it", backend=self.backend_name, fields=("batch",)
             )
-        held = dict(zip(requests, self._held(list(requests.values())), strict=True))
-        found: dict[int, Answer] = ask(held, sampling, on_answer, folder=folder, on_count=on_count)
-        return found
+        complete = dict(zip(requests, self._with_output(list(requests.values())), strict=True))
+        answers: dict[int, Answer] = ask(complete, sampling, on_answer, folder=folder, on_count=on_count)
+        return answers
 
     def text_losses(self, texts: Sequence[str]) -> list[tuple[float, int]] | None:
-        """Negative log-likelihood of each text in nats, and its tokens; ``None`` where the backend does not say."""
-        found = getattr(self._backend.answerer(), "text_losses", None)
-        return None if found is None else list(found(texts))
+        """Measure how likely the model finds texts.
+
+        Args:
+            texts: plain texts.
+
+        Returns:
+            For each text its negative log-likelihood in nats and its number of predicted tokens; None if the backend
+            does not report it.
+        """
+        losses = getattr(self._backend.answerer(), "text_losses", None)
+        return None if losses is None else list(losses(texts))
 
     def divergence_from(
         self, base: Model, conversations: Sequence[Sequence[Message]]
     ) -> list[tuple[float, int]] | None:
-        """KL(base ‖ this model) over the last turn of each conversation in nats, and its tokens.
+        """Measure KL(base ‖ this model) over the last turn of each conversation.
 
-        ``None`` unless both models run in this process.
+        Args:
+            base: the other model.
+            conversations: each ends with an assistant turn.
+
+        Returns:
+            For each conversation the divergence in nats, summed over its tokens, and their number; None unless both
+            models run in this process.
         """
         own, other = self._backend.answerer(), base._backend.answerer()
-        found = getattr(own, "divergence_from", None)
-        return None if found is None or type(own) is not type(other) else list(found(other, conversations))
+        divergence = getattr(own, "divergence_from", None)
+        return None if divergence is None or type(own) is not type(other) else list(divergence(other, conversations))
 
     def room_for_another(self) -> bool:
-        """Whether a second model of this size can be asked while this one is kept: always, unless both are here."""
-        found = getattr(self._backend.answerer(), "room_for_another", None)
-        return found is None or bool(found())
+        """Say whether a second model of this size can be used while this one stays loaded.
+
+        Returns:
+            True unless both run in this process and memory is short.
+        """
+        has_room = getattr(self._backend.answerer(), "room_for_another", None)
+        return has_room is None or bool(has_room())
 
     def about(self) -> dict[str, Any]:
-        """What answers, for the record: versions, device, precision, hash of the chat template."""
+        """Describe the model for a report: versions, device, precision, hash of the chat template.
+
+        Returns:
+            Plain JSON values, without secrets.
+        """
         return self._backend.answerer().about()
 
     def _requests(self, rows: Sequence[Mapping[str, Any]]) -> list[Request]:
         return [Request(self.task.prompt(columns)) for columns in rows]
 
-    def _held(self, requests: Sequence[Request]) -> list[Request]:
-        return [replace(one, output=self.task.output) if one.output is None else one for one in requests]
+    def _with_output(self, requests: Sequence[Request]) -> list[Request]:
+        return [
+            replace(request, output=self.task.output) if request.output is None else request for request in requests
+        ]
 
     def _values(self, answers: Sequence[Answer], on_error: Literal["raise", "return"]) -> list[Any]:
         if on_error not in ("raise", "return"):

@@ -36,7 +36,7 @@ def own_precision(source: ModelSource, where: torch.device) -> Literal["bf16", "
 
 
 def load_for_answers(source: ModelSource, *, precision: Literal["bf16", "fp32"], device: torch.device) -> Pretrained:
-    """Load ``source`` with its adapter, ready for :func:`ftkit.inference.generation.generate`.
+    """Load ``source`` with its adapter, ready for :func:`ftkit.inference.offline.generate`.
 
     The base is held as it was in training, so that the adapter meets the weights it was made for. On CPU, 4-bit weights
     are then expanded (the same values, without expanding them again for every token), and in float32 the adapter is

@@ -19,7 +19,7 @@ __all__ = ["Before", "drawing"]
 
 @contextmanager
 def drawing(adapted: AdaptedModel) -> Iterator[None]:
-    """The model as :func:`~ftkit.inference.generation.generate` wants it: attention for a growing cache, no dropout, no
+    """The model as :func:`~ftkit.inference.offline.generate` wants it: attention for a growing cache, no dropout, no
     checkpointing, and LoRA added into the weights where they are held in float32.
 
     The trained model's own weights are put aside, not computed back, so what comes after is what was before.

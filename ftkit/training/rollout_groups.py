@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftkit.graders import Grade
-from ftkit.inference.generation import Generated
+from ftkit.inference.offline import Generation
 from ftkit.modeling.tokenized_example import Ints
 
 __all__ = ["Answered", "Group", "figures_of", "repetition", "rewards_of"]
@@ -24,7 +24,7 @@ _GRAM = 4
 class Answered:
     """One answer; ``text`` is all that the model wrote, its tool calls as it wrote them."""
 
-    generated: Generated
+    generated: Generation
     text: str
     grade: Grade
 

@@ -18,7 +18,7 @@ from ftkit.data import Dataset
 from ftkit.data.formats import text_content
 from ftkit.errors import RefusedError
 from ftkit.graders import GraderContext, Sample
-from ftkit.inference.generation import Generated, generate
+from ftkit.inference.offline import Generation, generate
 from ftkit.modeling.pretrained import Pretrained
 from ftkit.modeling.tokenized_example import Example, Experience, Floats, Ints, TokenizedConversation
 from ftkit.modeling.tool_calls import parse_tool_calls
@@ -131,7 +131,7 @@ class Rollouts:
 
     def generate(
         self, prompts: Sequence[Ints], count: int, temperature: float, seed: int
-    ) -> list[tuple[Generated, ...]]:
+    ) -> list[tuple[Generation, ...]]:
         """``count`` answers to each prompt."""
         with drawing(self.adapted):
             found = generate(
@@ -149,7 +149,7 @@ class Rollouts:
         data: Dataset,
         numbers: Sequence[int],
         prompts: Sequence[Ints],
-        generated: Sequence[tuple[Generated, ...]],
+        generated: Sequence[tuple[Generation, ...]],
     ) -> list[Group]:
         """Let the grader judge all answers at once."""
         chat_template, pairs = self.pretrained.chat_template, []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +21,10 @@ def served(tiny_model: str) -> Pretrained:
     return load_served(tiny_model)
 
 
+def using(model: Pretrained) -> Callable[[Callable[[Pretrained], Any]], Any]:
+    return lambda function: function(model)
+
+
 def test_losses_of_plain_texts_are_those_of_transformers(served: Pretrained) -> None:
     text = "Rivers carry more than water."
     ((loss, tokens), empty, one) = text_losses(served, [text, "", "a"])
@@ -30,7 +36,7 @@ def test_losses_of_plain_texts_are_those_of_transformers(served: Pretrained) -> 
 
 
 def test_a_model_does_not_diverge_from_itself_and_does_from_another(served: Pretrained) -> None:
-    ((own, tokens),) = divergences(served, served, [TALK])
+    ((own, tokens),) = divergences(using(served), using(served), [TALK])
     assert own == pytest.approx(0, abs=1e-5)
     assert tokens > 3
     other = copy.copy(served)
@@ -38,7 +44,7 @@ def test_a_model_does_not_diverge_from_itself_and_does_from_another(served: Pret
     with torch.no_grad():
         for weight in other.model.parameters():
             weight.add_(0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
-    ((there, _),) = divergences(served, other, [TALK])
+    ((there, _),) = divergences(using(served), using(other), [TALK])
     sequence = served.chat_template.encode_examples(TALK)[-1]
     ids = torch.from_numpy(sequence.ids.astype("int64")).unsqueeze(0)
     places = torch.from_numpy(sequence.supervised).nonzero().flatten() - 1

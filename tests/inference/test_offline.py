@@ -11,7 +11,8 @@ import torch
 
 from ftkit.errors import ConfigError
 from ftkit.inference.constrained import GrammarCache
-from ftkit.inference.offline import MAX_BATCH_SIZE, Generation, generate
+from ftkit.inference.limits import MAX_BATCH_SIZE
+from ftkit.inference.offline import Generation, generate
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION
 from ftkit.modeling.load_for_inference import load_served
 from ftkit.modeling.pretrained import ModelSource, Pretrained

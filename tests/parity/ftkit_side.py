@@ -13,7 +13,7 @@ import torch
 
 import ftkit as ft
 from ftkit.graders import Grade, GraderContext
-from ftkit.inference.generation import Generated
+from ftkit.inference.offline import Generation
 from ftkit.modeling.model_source import find_source
 from ftkit.modeling.packed_forward import PackedForward
 from ftkit.modeling.prefix_tree import PackedSequence, pack_examples
@@ -167,7 +167,7 @@ def _sequence(prompt: list[int], answer: list[int]) -> TokenizedConversation:
 def _group(number: int, group: DrawnGroup, loaded: Pretrained) -> Group:
     answers = [
         Answered(
-            Generated(tuple(ids), ids[-1] in loaded.chat_template.stop_ids, 0, 0.0, 0.0, (0.0,) * len(ids)),
+            Generation(tuple(ids), ids[-1] in loaded.chat_template.stop_ids, 0, 0.0, 0.0, (0.0,) * len(ids)),
             "",
             Grade(reward),
         )

@@ -1,21 +1,23 @@
-"""Answers from a model in this process."""
+"""Answers from models that this process loads."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from ftkit.backends.answer import OnAnswer, Request
 from ftkit.errors import ModelError
-from ftkit.inference.constrained import Grammars
 from ftkit.inference.embeddings import embeddings
-from ftkit.inference.generation import Generated, generate
 from ftkit.inference.likelihood import divergences, text_losses
+from ftkit.inference.model_pool import ModelLease, shared_pool
+from ftkit.inference.offline import Generation, PendingGenerations
+from ftkit.inference.protocol import EngineStats
+from ftkit.inference.reward_scoring import score
 from ftkit.modeling.device import describe_machine, free_memory_bytes, torch_dtype
-from ftkit.modeling.load_for_inference import load_served
-from ftkit.modeling.pretrained import Pretrained
+from ftkit.modeling.tokenized_example import Ints
 from ftkit.modeling.tool_calls import parse_tool_calls
 from ftkit.results.answer import Answer, Sampling
 from ftkit.task import Message
@@ -25,117 +27,220 @@ __all__ = ["LocalAnswerer"]
 
 
 class LocalAnswerer:
-    """A model on this machine, loaded at the first question and kept. Questions from several threads take turns.
+    """A model on this machine. It is loaded when it is first asked, and shared by all who ask for the same name.
+
+    Calls from several threads or coroutines at the same time share batches. A model whose files were replaced is loaded
+    again. See :class:`ftkit.inference.limits.LoadedModelLimits` for when a model is unloaded.
 
     Args:
-        name: see :func:`ftkit.modeling.pretrained.find_source`.
+        name: as :func:`ftkit.modeling.model_source.find_source` takes it.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._lock = threading.Lock()
-        self._loaded: Pretrained | None = None
-        self._grammars: Grammars | None = None
 
     def answer_many(
         self, requests: Sequence[Request], sampling: Sampling, on_answer: OnAnswer | None = None
     ) -> list[Answer]:
-        """See :class:`~ftkit.backends.Answerer`.
+        """Answer each request; see :class:`ftkit.backends.Answerer`.
+
+        Args:
+            requests: what to ask.
+            sampling: how answers are sampled.
+            on_answer: called in this thread with each answer as soon as it is complete.
+
+        Returns:
+            The answers in the order of ``requests``.
 
         Raises:
             ModelError: the model cannot be loaded, or a conversation is longer than it takes.
         """
-        with self._lock:
-            pretrained = self._model()
-            chat_template = pretrained.chat_template
-            prompts = [chat_template.encode_prompt(request.messages, request.tools) for request in requests]
-            limit = pretrained.max_length
-            for number, prompt in enumerate(prompts):
-                if limit is not None and len(prompt) + sampling.max_output_tokens > limit:
-                    raise ModelError(
-                        f"request {number + 1} has {len(prompt)} tokens; with max_output_tokens="
-                        f"{sampling.max_output_tokens} that is above the model's {limit}"
-                    )
+        with shared_pool().lease(self._name) as lease:
+            finished: SimpleQueue[int] = SimpleQueue()
+            prompts, pending = self._submit(lease, requests, sampling, finished.put)
+            answers: dict[int, Answer] = {}
+            try:
+                while len(answers) < len(requests):
+                    number = finished.get()
+                    generation = pending.futures[number].result()
+                    answers[number] = _answer(lease, requests[number], prompts[number], generation)
+                    if on_answer is not None:
+                        on_answer(number, answers[number])
+            finally:
+                pending.cancel()
+        return [answers[number] for number in range(len(requests))]
 
-            def answer(number: int, one: Generated) -> Answer:
-                text, calls = parse_tool_calls(chat_template, prompts[number], one.ids, requests[number].tools)
-                return Answer(
-                    text=text,
-                    finish_reason="tool_calls" if calls else "stop" if one.stopped else "length",
-                    input_tokens=len(prompts[number]),
-                    output_tokens=len(one.ids),
-                    cached_tokens=one.cached,
-                    latency_s=one.seconds,
-                    tool_calls=calls or None,
-                    logprob=one.logprob,
-                )
+    async def answer_many_async(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
+        """Answer each request without blocking the event loop.
 
-            def done(number: int, one: Generated) -> None:
-                if on_answer is not None:
-                    on_answer(number, answer(number, one))
+        Args:
+            requests: what to ask.
+            sampling: how answers are sampled.
 
-            grammars = None
-            if sampling.constrained:
-                if self._grammars is None:
-                    self._grammars = Grammars(pretrained.tokenizer, chat_template.stop_ids)
-                grammars = [self._grammars.of(one.output) for one in requests]
-            generated = generate(
-                pretrained,
-                prompts,
-                max_new_tokens=sampling.max_output_tokens,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                seed=sampling.seed,
-                grammars=grammars,
-                on_done=done,
+        Returns:
+            The answers in the order of ``requests``.
+
+        Raises:
+            ModelError: the model cannot be loaded, or a conversation is longer than it takes.
+        """
+        pool, loop = shared_pool(), asyncio.get_running_loop()
+        with await pool.lease_async(self._name) as lease:
+            prompts, pending = await loop.run_in_executor(
+                pool.tokenizer_thread, self._submit, lease, requests, sampling, None
             )
-            return [answer(number, one) for number, one in enumerate(generated)]
+            try:
+                generations = await asyncio.gather(*map(asyncio.wrap_future, pending.futures))
+            finally:
+                pending.cancel()
+            return [_answer(lease, *each) for each in zip(requests, prompts, generations, strict=True)]
 
     def about(self) -> dict[str, Any]:
-        """See :class:`~ftkit.backends.Answerer`."""
-        with self._lock:
-            pretrained = self._model()
-        source, where = pretrained.source, pretrained.model.device
-        return {
-            "model": source.name,
-            "base": Path(source.base).name if Path(source.base).is_dir() else source.base,
-            "adapter": None if source.adapter is None else str(source.adapter),
-            "precision": pretrained.precision,
-            "quantisation": None if source.quantisation is None else source.quantisation.quant_type,
-            "template_hash": pretrained.chat_template.template_hash,
-            "parameters": pretrained.model.num_parameters(),
-            **describe_machine(where),
-            "versions": versions(),
-        }
+        """Describe the model; see :class:`ftkit.backends.Answerer`.
+
+        Returns:
+            Plain JSON values.
+        """
+        with shared_pool().lease(self._name) as lease:
+            pretrained = lease.pretrained
+            source, device = pretrained.source, pretrained.model.device
+            return {
+                "model": source.name,
+                "base": Path(source.base).name if Path(source.base).is_dir() else source.base,
+                "adapter": None if source.adapter is None else str(source.adapter),
+                "precision": pretrained.precision,
+                "quantisation": None if source.quantisation is None else source.quantisation.quant_type,
+                "template_hash": lease.chat_template.template_hash,
+                "parameters": pretrained.model.num_parameters(),
+                **describe_machine(device),
+                "versions": versions(),
+            }
+
+    def stats(self) -> EngineStats:
+        """Report how busy the model's engine is; loads the model.
+
+        Returns:
+            Counts of running and waiting answers, and of the work done so far.
+        """
+        with shared_pool().lease(self._name) as lease:
+            return lease.engine.stats()
+
+    def close(self) -> None:
+        """Unload the model, at once or, if somebody is asking it, afterwards. It is loaded again when it is asked."""
+        shared_pool().unload(self._name)
 
     def room_for_another(self) -> bool:
-        """Whether a model of the same size, not quantised, would fit into the free memory beside this one."""
-        with self._lock:
-            pretrained = self._model()
-        each = torch_dtype(pretrained.precision).itemsize
-        needed = pretrained.model.num_parameters() * each
-        return bool(free_memory_bytes(pretrained.model.device) > 1.3 * needed)  # and what answering takes
+        """Say whether an unquantised model of the same size fits into the free memory beside this one.
+
+        Returns:
+            True if it fits.
+        """
+        with shared_pool().lease(self._name) as lease:
+            pretrained = lease.pretrained
+            needed = pretrained.model.num_parameters() * torch_dtype(pretrained.precision).itemsize
+            return bool(free_memory_bytes(pretrained.model.device) > 1.3 * needed)  # 0.3 for what generation takes
 
     def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
-        """The embedding of each text; see :mod:`ftkit.inference.embeddings`."""
-        with self._lock:
-            return embeddings(self._model(), texts)
+        """Embed texts; see :func:`ftkit.inference.embeddings.embeddings`.
+
+        Args:
+            texts: the texts.
+
+        Returns:
+            One vector of the model's hidden size per text.
+        """
+        with shared_pool().lease(self._name) as lease:
+            return lease.call(lambda pretrained: embeddings(pretrained, texts)).result()
+
+    def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
+        """Score conversations with a reward model; see :func:`ftkit.inference.reward_scoring.score`.
+
+        Args:
+            conversations: each ends with an assistant turn.
+
+        Returns:
+            One score per conversation.
+
+        Raises:
+            ModelError: this is not a reward model.
+            DataError: a conversation cannot be scored.
+        """
+        with shared_pool().lease(self._name, scores=True) as lease:
+            return lease.call(lambda pretrained: score(pretrained, conversations)).result()
 
     def text_losses(self, texts: Sequence[str]) -> list[tuple[float, int]]:
-        """Negative log-likelihood of each text in nats, and its tokens; see :mod:`ftkit.inference.likelihood`."""
-        with self._lock:
-            return text_losses(self._model(), texts)
+        """Measure how likely texts are; see :func:`ftkit.inference.likelihood.text_losses`.
+
+        Args:
+            texts: plain texts.
+
+        Returns:
+            For each text its negative log-likelihood in nats and its number of predicted tokens.
+        """
+        with shared_pool().lease(self._name) as lease:
+            return lease.call(lambda pretrained: text_losses(pretrained, texts)).result()
 
     def divergence_from(
         self, base: LocalAnswerer, conversations: Sequence[Sequence[Message]]
     ) -> list[tuple[float, int]]:
-        """KL(base ‖ this model) over the last turn of each conversation in nats, and its tokens."""
-        with base._lock:
-            first = base._model()
-        with self._lock:
-            return divergences(first, self._model(), conversations)
+        """Measure KL(base ‖ this model); see :func:`ftkit.inference.likelihood.divergences`.
 
-    def _model(self) -> Pretrained:
-        if self._loaded is None:
-            self._loaded = load_served(self._name)
-        return self._loaded
+        Args:
+            base: the other model.
+            conversations: the divergence is measured over the last turn of each.
+
+        Returns:
+            For each conversation the divergence in nats, summed over its tokens, and their number.
+        """
+        pool = shared_pool()
+        with pool.lease(base._name) as first, pool.lease(self._name) as second:
+            return divergences(
+                lambda function: first.call(function).result(),
+                lambda function: second.call(function).result(),
+                conversations,
+            )
+
+    def _submit(
+        self,
+        lease: ModelLease,
+        requests: Sequence[Request],
+        sampling: Sampling,
+        on_done: Callable[[int], None] | None,
+    ) -> tuple[list[Ints], PendingGenerations]:
+        """Render requests, and queue them in the model's engine."""
+        chat_template, limit = lease.chat_template, lease.engine.max_length
+        with shared_pool().tokenizer_lock:
+            prompts = [chat_template.encode_prompt(request.messages, request.tools) for request in requests]
+        for number, prompt in enumerate(prompts, start=1):
+            if limit is not None and len(prompt) + sampling.max_output_tokens > limit:
+                raise ModelError(
+                    f"request {number} has {len(prompt)} tokens; with max_output_tokens="
+                    f"{sampling.max_output_tokens} that is above the model's {limit}"
+                )
+        grammars = [lease.grammar(request.output) for request in requests] if sampling.constrained else None
+        pending = PendingGenerations(
+            lease.engine,
+            prompts,
+            max_new_tokens=sampling.max_output_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            seed=sampling.seed,
+            grammars=grammars,
+            stop_token_ids=chat_template.stop_ids,
+            adapter=lease.adapter,
+            on_done=on_done,
+        )
+        return prompts, pending
+
+
+def _answer(lease: ModelLease, request: Request, prompt: Ints, generation: Generation) -> Answer:
+    text, calls = parse_tool_calls(lease.chat_template, prompt, generation.ids, request.tools)
+    return Answer(
+        text=text,
+        finish_reason="tool_calls" if calls else "stop" if generation.stopped else "length",
+        input_tokens=len(prompt),
+        output_tokens=len(generation.ids),
+        cached_tokens=generation.cached,
+        latency_s=generation.seconds,
+        tool_calls=calls or None,
+        logprob=generation.logprob,
+    )

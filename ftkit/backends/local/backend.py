@@ -51,7 +51,6 @@ class LocalBackend:
         self.model = model
         self._epoch_models = epoch_models
         self._answerer: LocalAnswerer | None = None
-        self._scoring: Any = None
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -152,15 +151,7 @@ class LocalBackend:
             ModelError: this is no reward model.
             DataError: a conversation that cannot be scored.
         """
-        _check_installed("scoring on this machine")
-        where = self._there()
-        from ftkit.inference.reward_scoring import score
-        from ftkit.modeling.load_for_inference import load_for_scores
-
-        with self._lock:
-            if self._scoring is None:
-                self._scoring = load_for_scores(where)
-            return score(self._scoring, conversations)
+        return self.answerer().scores(conversations)
 
     def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
         """The embedding of each text: the mean of the model's last hidden states over its tokens. The weights are
@@ -171,6 +162,11 @@ class LocalBackend:
             DataError: a text is longer than it takes.
         """
         return self.answerer().embeddings(texts)
+
+    def close(self) -> None:
+        """Unload the model, at once or, if somebody is asking it, afterwards. It is loaded again when it is asked."""
+        if self._answerer is not None:
+            self._answerer.close()
 
     def known_task(self) -> Task | None:
         """See :class:`~ftkit.backends.Backend`: that of the run which made the model; ModelError when there is none."""

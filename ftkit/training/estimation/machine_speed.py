@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 
 from ftkit.files import home, write_atomically
-from ftkit.inference.sampling import Draw, choose
+from ftkit.inference.sampling import SamplingParams, SamplingState, sample_tokens
 from ftkit.modeling.device import default_device, describe_machine, torch_dtype
 from ftkit.modeling.model_shape import LinearLayer
 from ftkit.training.estimation.memory_model import HEAP_BLOCK
@@ -206,8 +206,8 @@ class _Benchmark:
     def choice(self) -> float:
         """Logits per second from which the next token is sampled."""
         logits = self.random(8, 32 * WIDTH, dtype=torch.float32)
-        draws = [Draw(temperature=1.0, number=number) for number in range(len(logits))]
-        return logits.numel() / self.seconds([partial(choose, logits, draws)])
+        draws = [SamplingState(SamplingParams(temperature=1.0, number=number)) for number in range(len(logits))]
+        return logits.numel() / self.seconds([partial(sample_tokens, logits, draws)])
 
     @torch.no_grad()
     def thin(self) -> float:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ftkit.inference.limits import MAX_BATCH_SIZE
+from ftkit.modeling.prefix_tree import shared_length
 from ftkit.recipe import RFT
 from ftkit.training.estimation.workload import GenerationBatch, GenerationWorkload, Workload, pack_sizes
 
@@ -63,7 +65,7 @@ def rl_workload(
 
 
 def generation_workload(prompts: Sequence[Ints], count: int, tokens: int, *, shared: bool) -> GenerationWorkload:
-    """Count how answers are generated, in the batches of :func:`ftkit.inference.generation.generate`.
+    """Count how answers are generated, in the batches of :func:`ftkit.inference.offline.generate`.
 
     Args:
         prompts: token ids of the prompts.
@@ -74,16 +76,22 @@ def generation_workload(prompts: Sequence[Ints], count: int, tokens: int, *, sha
     Returns:
         The workload of the generation.
     """
-    from ftkit.inference.generation import BATCH, common_beginning
-
     asked = sorted((prompt for prompt in prompts for _ in range(count)), key=len)
-    common = common_beginning(asked) if shared else 0
+    common = _common_prefix_length(asked) if shared else 0
     batches = []
-    for start in range(0, len(asked), BATCH):
-        batch = asked[start : start + BATCH]
+    for start in range(0, len(asked), MAX_BATCH_SIZE):
+        batch = asked[start : start + MAX_BATCH_SIZE]
         different = len({prompt.tobytes() for prompt in batch})
         batches.append(GenerationBatch(len(batch), different, len(batch[-1]) - common))
     return GenerationWorkload(common, tokens, tuple(batches))
+
+
+def _common_prefix_length(prompts: Sequence[Ints]) -> int:
+    """Tokens that all prompts start with, leaving each at least one of its own; 0 for a single prompt."""
+    if len(prompts) < 2:
+        return 0
+    common = min(map(len, prompts)) - 1
+    return min(common, *(shared_length(prompts[0], prompt) for prompt in prompts[1:]))
 
 
 def _prompts(examples: Sequence[Example]) -> list[Ints]:

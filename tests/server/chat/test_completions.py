@@ -160,7 +160,7 @@ def test_answers_are_held_to_json(served, tiny_model):
     free = ask(served.client, response_format={"type": "json_object"}, max_completion_tokens=40)
     assert text(free).startswith("{")
     odd = {"name": "odd", "schema": {"type": "object", "properties": {"a": {"not": {"type": "integer"}}}}}
-    with pytest.raises(openai.BadRequestError, match="cannot be held to the schema") as refused:
+    with pytest.raises(openai.BadRequestError, match="cannot be constrained to the schema") as refused:
         ask(served.client, response_format={"type": "json_schema", "json_schema": odd})
     assert refused.value.param == "response_format"
 
@@ -182,9 +182,9 @@ def test_adapters_on_one_base_answer_for_themselves_at_once(served, tiny_model, 
     with ThreadPoolExecutor(21) as pool:
         asked = [pool.submit(ask, served.client, name) for name in names * 3]
         assert [text(one.result()) for one in asked] == expected * 3
-    loads = {one.model: one for one in served.app.state.serving.loads()}
+    loads = {one.model: one for one in served.app.state.serving.stats()}
     assert loads[tiny_model].adapters == len(adapters)
-    assert sum(one.model == tiny_model for one in served.app.state.serving.loads()) == 1
+    assert sum(one.model == tiny_model for one in served.app.state.serving.stats()) == 1
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_a_client_that_hangs_up_stops_the_work(served):
     for stream in (True, False):
         before = completed(served.url)
         hang_up(served.url, body | {"stream": stream})
-        wait_for(lambda: serving.inside == 0 and not any(one.open for one in serving.loads()))
+        wait_for(lambda: serving.in_progress == 0 and not any(one.running for one in serving.stats()))
         assert completed(served.url) == before
 
 

@@ -54,7 +54,7 @@ def test_models_make_room_for_each_other(settings, tiny_model, other_model):
         expected = {"tiny": local(tiny_model), "other": local(other_model)}
         for name in ("tiny", "other", "tiny"):
             assert text(ask(client, name)) == expected[name]
-            [load] = app.state.serving.loads()
+            [load] = app.state.serving.stats()
             assert load.held_bytes <= ROOM
         # Both asked at once: each waits for its turn, and none waits for ever.
         names = ["tiny", "other"] * 2
@@ -71,13 +71,13 @@ def test_adapters_make_room_for_each_other(settings, adapters):
     with running(app) as url:
         client = client_of(url)
         ask(client)
-        base = app.state.serving.loads()[0].held_bytes
+        base = app.state.serving.stats()[0].held_bytes
     app = create_app(settings.model_copy(update={"memory_bytes": base + 2 * size + size // 2, "cache_bytes": 2**20}))
     with running(app) as url:
         client = client_of(url)
         for number in (0, 1, 2, 0):
             assert text(ask(client, f"tuned{number}")) == local(adapters[number])
-            assert app.state.serving.loads()[0].adapters <= 2
+            assert app.state.serving.stats()[0].adapters <= 2
 
 
 def test_a_model_that_never_fits_is_refused(settings):
@@ -100,7 +100,7 @@ def test_a_model_that_cannot_be_loaded_is_told_and_tried_again(settings, tiny_mo
         for _ in range(2):
             with pytest.raises(openai.InternalServerError, match="cannot be used"):
                 ask(client, "broken")
-        assert app.state.serving.loads() == []
+        assert app.state.serving.stats() == []
         weights.write_bytes(whole)
         assert text(ask(client, "broken"))
-        wait_for(lambda: app.state.serving.inside == 0)
+        wait_for(lambda: app.state.serving.in_progress == 0)
