@@ -61,9 +61,9 @@ def plain(name: str, prompts: list[list[dict[str, Any]]], limit: int) -> tuple[l
     answers: list[str] = []
     started = time.perf_counter()
     for at in range(0, len(texts), MAX_BATCH_SIZE):
-        batch = tokenizer(texts[at : at + MAX_BATCH_SIZE], return_tensors="pt", padding=True, add_special_tokens=False).to(
-            device
-        )
+        batch = tokenizer(
+            texts[at : at + MAX_BATCH_SIZE], return_tensors="pt", padding=True, add_special_tokens=False
+        ).to(device)
         with torch.inference_mode():
             out = model.generate(**batch, max_new_tokens=limit, do_sample=False, pad_token_id=tokenizer.pad_token_id)
         answers += tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)

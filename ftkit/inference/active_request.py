@@ -161,9 +161,9 @@ def choose_next_tokens(rows: list[ActiveRequest], logits: torch.Tensor) -> list[
     logprobs: list[float] = (logits.gather(1, ids).squeeze(1) - normaliser).tolist()
     sampling_logprobs = [*logprobs]
     for temperature in {row.request.sampling.temperature for row in rows if row.request.sampling_logprobs} - {0.0, 1.0}:
-        at = [number for number, row in enumerate(rows) if row.request.sampling.temperature == temperature]
-        scaled = token_logprobs(logits[at] / temperature, [chosen[number] for number in at]).tolist()
-        for number, logprob in zip(at, scaled, strict=True):
+        numbers = [number for number, row in enumerate(rows) if row.request.sampling.temperature == temperature]
+        scaled = token_logprobs(logits[numbers] / temperature, [chosen[number] for number in numbers]).tolist()
+        for number, logprob in zip(numbers, scaled, strict=True):
             sampling_logprobs[number] = logprob
     for at, (row, token) in enumerate(zip(rows, chosen, strict=True)):
         top: tuple[tuple[int, float], ...] = ()

@@ -41,7 +41,9 @@ class Grammar:
             text = library.LLMatcher.grammar_from_regex("|".join(map(re.escape, output.choices)))
         self._matcher = library.LLMatcher(tokens, text, log_level=0)
         if self._matcher.is_error():
-            raise ConfigError(f"answers cannot be constrained to the schema: {self._matcher.get_error().splitlines()[0]}")
+            raise ConfigError(
+                f"answers cannot be constrained to the schema: {self._matcher.get_error().splitlines()[0]}"
+            )
 
     def start(self) -> GrammarState:
         """Start an answer.

@@ -1,8 +1,8 @@
 """Continuous batching: a batch that generates one token per answer and step; answers join and leave between steps.
 
-This is for models whose layers keep keys and values of every token; :mod:`ftkit.inference.recurrent_decoding` is for the
-others. What several prompts share is computed once: identical prompts in one row that is then copied, shared prefixes
-through the prefix cache.
+This is for models whose layers keep keys and values of every token; :mod:`ftkit.inference.recurrent_decoding` is for
+the others. What several prompts share is computed once: identical prompts in one row that is then copied, shared
+prefixes through the prefix cache.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class BatchSettings:
         prefix_tokens: the same in tokens of the model; both are added.
         keep_answers: store answers in the prefix cache, too, for conversations that go on.
         pass_tokens: largest number of prompt tokens in one forward pass.
-        step_tokens: prompt tokens computed between two generated tokens of the running answers. A server keeps it small,
-            so that a long prompt does not delay them.
+        step_tokens: prompt tokens computed between two generated tokens of the running answers. A server keeps it
+            small, so that a long prompt does not delay them.
     """
 
     rows: int = 32
@@ -246,9 +246,7 @@ class ContinuousBatch:
         logits = self._forward(0, self._running, ids, starts, torch.zeros(len(self._running), dtype=torch.long))
         self.steps += 1
         rows = [
-            row
-            for row, request in enumerate(self._running)
-            if request.ids and request.computed == request.length - 1
+            row for row, request in enumerate(self._running) if request.ids and request.computed == request.length - 1
         ]
         ready = [self._running[row] for row in rows]
         for request in ready:

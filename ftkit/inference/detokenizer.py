@@ -26,8 +26,8 @@ class IncrementalDetokenizer:
     def __init__(self, decode: Callable[[Sequence[int]], str], stop: Sequence[str] = ()) -> None:
         self._decode, self._stop = decode, tuple(stop)
         self._ids: list[int] = []
-        # A token by itself does not determine its text (see ftkit.modeling.tokenizer), so the tokens from ``_prefix`` on
-        # are decoded again with each new one; the text up to ``_decoded`` is known.
+        # A token by itself does not determine its text (see ftkit.modeling.tokenizer), so the tokens from ``_prefix``
+        # on are decoded again with each new one; the text up to ``_decoded`` is known.
         self._prefix = self._decoded = 0
         self._pending = ""
         self.stopped = False

@@ -52,7 +52,7 @@ class EngineThread(InferenceEngine):
         """Load the model; the first task of the thread.
 
         Args:
-            load: returns a :class:`~ftkit.inference.engine.TorchEngine`, or any other model that only :meth:`call` uses.
+            load: returns a :class:`~ftkit.inference.engine.TorchEngine`, or a model that only :meth:`call` uses.
 
         Returns:
             The loaded model.

@@ -62,7 +62,7 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
             self.keys[read, :, now.slice] = key_states
             self.values[read, :, now.slice] = value_states
         else:
-            # Indexing by [rows, 1] and [rows, tokens] around the heads puts these two first: [rows, tokens, heads, size].
+            # Indexing by [rows, 1] and [rows, tokens] around the heads gives [rows, tokens, heads, size].
             self.keys[now.rows, :, now.positions] = key_states.transpose(1, 2)
             self.values[now.rows, :, now.positions] = value_states.transpose(1, 2)
         return self.keys[read, :, : now.width], self.values[read, :, : now.width]

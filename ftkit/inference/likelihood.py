@@ -71,9 +71,7 @@ def divergences(
     return found
 
 
-def _encode(
-    tuned: Pretrained, messages: Sequence[Message]
-) -> tuple[TokenizedConversation, str, torch.Tensor]:
+def _encode(tuned: Pretrained, messages: Sequence[Message]) -> tuple[TokenizedConversation, str, torch.Tensor]:
     sequence = tuned.chat_template.encode_answer(messages)
     return sequence, tuned.source.name, _answer_logits(tuned, sequence)
 

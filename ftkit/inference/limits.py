@@ -91,7 +91,7 @@ def set_loaded_model_limits(*, max_models: int | None = None, max_bytes: int | N
     Raises:
         ConfigError: a limit below 1.
     """
-    global _set  # noqa: PLW0603
+    global _set
     given = {"max_models": max_models, "max_bytes": max_bytes}
     changes = {name: value for name, value in given.items() if value is not None}
     for name, value in changes.items():

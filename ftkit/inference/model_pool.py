@@ -469,8 +469,8 @@ class ModelPool:
         own = 0 if keep is None else keep.size
         if need + own > memory and not settings.exceed_when_busy:
             raise ModelError(
-                f"{wanted.source.name!r} takes {(need + own) / 2**20:,.0f} MiB with its caches, and all models together "
-                f"may take {memory / 2**20:,.0f} MiB; raise the memory limit"
+                f"{wanted.source.name!r} takes {(need + own) / 2**20:,.0f} MiB with its caches, and all models "
+                f"together may take {memory / 2**20:,.0f} MiB; raise the memory limit"
             )
         more = 1 if keep is None else 0
         while self._over(need, more, ended=True):
@@ -565,9 +565,7 @@ class ModelPool:
         cache = self._cache_bytes()
         prefix = int(cache * self._settings().prefix_share)
         batch = self._settings().batch
-        settings = BatchSettings(
-            batch.rows, cache, prefix, 0, batch.keep_answers, batch.pass_tokens, batch.step_tokens
-        )
+        settings = BatchSettings(batch.rows, cache, prefix, 0, batch.keep_answers, batch.pass_tokens, batch.step_tokens)
         shared, scores = wanted.adapter is not None, wanted.key[0]
 
         def load() -> Any:
@@ -609,7 +607,9 @@ class ModelPool:
                 loaded = model.engine.model
                 if loaded is None:
                     raise ModelError(f"{model.label!r} was unloaded")
-                adapter.chat_template = (loaded.pretrained if isinstance(loaded, MultiLoRAModel) else loaded).chat_template
+                adapter.chat_template = (
+                    loaded.pretrained if isinstance(loaded, MultiLoRAModel) else loaded
+                ).chat_template
                 return
             adapter.chat_template = load_chat_template(wanted.source)
             multi_lora: MultiLoRAModel = model.engine.model
@@ -687,7 +687,7 @@ def shared_pool() -> ModelPool:
     Returns:
         The pool, made at the first call.
     """
-    global _shared  # noqa: PLW0603
+    global _shared
     with _shared_lock:
         if _shared is None:
             _shared = ModelPool(_shared_settings)

@@ -26,6 +26,7 @@ from ftkit.modeling.tokenized_example import Ints
 
 __all__ = ["Generation", "PendingGenerations", "generate"]
 
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """One answer in tokens.
@@ -146,8 +147,8 @@ def generate(
 ) -> list[Generation]:
     """Answer prompts with a model that this thread owns, e.g. one in training.
 
-    The calling thread computes. The same prompts, options and weights give the same bits. An answer depends on the other
-    prompts only by rounding.
+    The calling thread computes. The same prompts, options and weights give the same bits. An answer depends on the
+    other prompts only by rounding.
 
     Args:
         pretrained: the loaded model.

@@ -61,7 +61,7 @@ class PrefixCache:
             How many leading tokens are stored, and their keys and values; 0 if fewer than ``MIN_SHARED_TOKENS`` are.
         """
         length, blocks, node = 0, [], None
-        for node, shared in self._path(adapter, ids[:-1]):  # noqa: B007  (the last node is used below)
+        for node, shared in self._path(adapter, ids[:-1]):
             blocks.append(_slice(node.block, 0, shared))
             length += shared
         if length < MIN_SHARED_TOKENS:

@@ -104,5 +104,10 @@ class RecurrentBatch:
         last = torch.tensor([ids.shape[1] - 1], device=device)
         request.computed = request.length
         return self._model.logits(
-            [request.adapter], last, input_ids=ids, position_ids=positions, past_key_values=request.cache, use_cache=True
+            [request.adapter],
+            last,
+            input_ids=ids,
+            position_ids=positions,
+            past_key_values=request.cache,
+            use_cache=True,
         )

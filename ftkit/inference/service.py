@@ -47,7 +47,9 @@ class ServedModel:
         """Longest conversation with its answer, in tokens; None if the model does not say."""
         return self._lease.engine.max_length
 
-    def tool_call_parser(self, prompt: Ints, tools: Sequence[dict[str, Any]], *, parallel: bool) -> ToolCallParser | None:
+    def tool_call_parser(
+        self, prompt: Ints, tools: Sequence[dict[str, Any]], *, parallel: bool
+    ) -> ToolCallParser | None:
         """Return what separates tool calls from text, see :func:`ftkit.modeling.tool_calls.tool_call_parser`.
 
         Args:
@@ -147,7 +149,9 @@ class InferenceService:
     def __init__(self, limits: ServingLimits | None = None) -> None:
         self._limits = limits or ServingLimits()
         batch = BatchSettings(rows=self._limits.batch, keep_answers=True)
-        self._pool = ModelPool(PoolSettings(self._limits.memory_bytes, cache_bytes=self._limits.cache_bytes, batch=batch))
+        self._pool = ModelPool(
+            PoolSettings(self._limits.memory_bytes, cache_bytes=self._limits.cache_bytes, batch=batch)
+        )
         self._in_progress = 0
         self._finish_times: deque[float] = deque(maxlen=64)
 

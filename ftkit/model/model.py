@@ -21,8 +21,8 @@ class Model:
     """A base or tuned model, hosted or local, that answers a task.
 
     A local model is loaded when it is first asked. All ``Model`` objects of a process share the loaded weights, and
-    :func:`ftkit.inference.limits.set_loaded_model_limits` says how many stay loaded. Use the model as a context manager,
-    or call :meth:`close`, to unload it earlier.
+    :func:`ftkit.inference.limits.set_loaded_model_limits` says how many stay loaded. Use the model as a context
+    manager, or call :meth:`close`, to unload it earlier.
 
     Args:
         name: ``"backend:model"``, e.g. ``"local:smollm2-135m"``, ``"local:./my-model"`` or ``"local:<id of a run>"``;
@@ -32,8 +32,8 @@ class Model:
         other_task: allow a task other than the one that the model was tuned for.
 
     Raises:
-        ConfigError: no task is given and none is known; or it is another task than the model was tuned for. Training and
-            asking with different prompts is the most common reason why a good model answers badly.
+        ConfigError: no task is given and none is known; or it is another task than the model was tuned for. Training
+            and asking with different prompts is the most common reason why a good model answers badly.
     """
 
     def __init__(

@@ -45,8 +45,8 @@ class ChatState(State):
         return self._state.get("serving")
 
     def _make(self) -> None:
-        from ftkit.inference.service import InferenceService
         from ftkit.inference.limits import ServingLimits
+        from ftkit.inference.service import InferenceService
         from ftkit.server.chat import Metrics
 
         settings = self._state["settings"]

@@ -15,7 +15,7 @@ from ftkit.inference.continuous_batching import BatchSettings
 from ftkit.inference.engine import TorchEngine
 from ftkit.inference.multi_lora import MultiLoRAModel, supports_multi_lora
 from ftkit.inference.offline import generate
-from ftkit.inference.protocol import Failed, Finished, GenerationEvent, GenerationRequest, TokenEvent
+from ftkit.inference.protocol import Finished, GenerationEvent, GenerationRequest, TokenEvent
 from ftkit.inference.recurrent_decoding import has_recurrent_layers
 from ftkit.inference.sampling import SamplingParams
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION

@@ -34,7 +34,9 @@ class Choice:
         reader: finds tool calls, where there may be any.
     """
 
-    def __init__(self, index: int, decode_token: Callable[[int], str], *, logprobs: bool, reader: ToolCallParser | None) -> None:
+    def __init__(
+        self, index: int, decode_token: Callable[[int], str], *, logprobs: bool, reader: ToolCallParser | None
+    ) -> None:
         self.index = index
         self._decode_token, self._logprobs, self._reader = decode_token, logprobs, reader
         self.text = ""

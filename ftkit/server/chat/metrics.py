@@ -63,7 +63,11 @@ class _EngineCollector(Collector):
             ("ftkit_batch_answers", "Answers that are computed together.", [one.running for one in loads]),
             ("ftkit_queue_answers", "Answers that wait for room in the batch.", [one.waiting for one in loads]),
             ("ftkit_model_bytes", "Memory of a base with adapters and caches.", [one.held_bytes for one in loads]),
-            ("ftkit_kept_bytes", "Of that, beginnings of prompts that are kept.", [one.prefix_cache_bytes for one in loads]),
+            (
+                "ftkit_kept_bytes",
+                "Of that, beginnings of prompts that are kept.",
+                [one.prefix_cache_bytes for one in loads],
+            ),
             ("ftkit_model_adapters", "Adapters that stand on a base.", [one.adapters for one in loads]),
         ):
             gauge = GaugeMetricFamily(name, said, labels=["model", "number"])

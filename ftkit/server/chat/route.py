@@ -66,7 +66,9 @@ class _Conversation:
         temperature, top_p = (1.0 if one is None else float(one) for one in (request.temperature, request.top_p))
         for number in range(request.answers):
             reader = self._model.tool_call_parser(prompt, tools, parallel=request.parallel_tool_calls is not False)
-            self.choices.append(Choice(number, self._model.decode_token, logprobs=bool(request.logprobs), reader=reader))
+            self.choices.append(
+                Choice(number, self._model.decode_token, logprobs=bool(request.logprobs), reader=reader)
+            )
             generation = GenerationRequest(
                 prompt,
                 max_tokens,

@@ -40,9 +40,7 @@ class ModelCaller:
         answers: the answers of each model, by the client's name for it.
     """
 
-    def __init__(
-        self, service: InferenceService, loop: asyncio.AbstractEventLoop, sources: Mapping[str, str]
-    ) -> None:
+    def __init__(self, service: InferenceService, loop: asyncio.AbstractEventLoop, sources: Mapping[str, str]) -> None:
         self._service, self._loop, self._sources = service, loop, sources
         self.answers: dict[str, list[ModelAnswer]] = {}
 
@@ -81,9 +79,7 @@ class ModelCaller:
                 if model.max_length is not None:
                     max_tokens = min(max_tokens, model.max_length - len(prompt))
                 if max_tokens < 1:
-                    return ModelAnswer(
-                        error=f"the prompt has {len(prompt):,} tokens and leaves no room for an answer"
-                    )
+                    return ModelAnswer(error=f"the prompt has {len(prompt):,} tokens and leaves no room for an answer")
                 grammar = None if output is None else await model.grammar(output)
                 events: asyncio.Queue[GenerationEvent] = asyncio.Queue()
                 request = GenerationRequest(prompt, max_tokens, sampling, grammar=grammar)
