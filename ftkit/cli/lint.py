@@ -153,10 +153,10 @@ def lint(
 
 def _print_rules(code: str | None, form: str) -> None:
     from ftkit.linting import find_rule, known_rules
-    from ftkit.render.lint_rules import explained, rules_list, rules_page
+    from ftkit.render.lint_rules import explain_rule, rules_list, rules_page
 
     if code is not None:
-        typer.echo(explained(find_rule(code)))
+        typer.echo(explain_rule(find_rule(code)))
     elif form == "markdown":
         typer.echo(rules_page(known_rules().values()), nl=False)
     else:

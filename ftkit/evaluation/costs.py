@@ -12,9 +12,10 @@ from pydantic import Field, model_validator
 from ftkit.catalog import InferencePrice, load_catalog
 from ftkit.errors import ConfigError
 from ftkit.evaluation.provenance import training_cost
-from ftkit.results.report import RIGHT, Report
+from ftkit.results.report import Report
 from ftkit.results.report_row import RowResult
 from ftkit.results.resources import BreakEven, Cost
+from ftkit.results.row_pairing import RIGHT
 from ftkit.schema import DeclaredModel
 
 __all__ = ["Prices", "break_even", "cost_of", "gpu_price", "right_answers"]

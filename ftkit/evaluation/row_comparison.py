@@ -10,8 +10,8 @@ from ftkit.evaluation.paired_difference import metric_changes
 from ftkit.evaluation.statistics import check_confidence
 from ftkit.evaluation.verdict import Improvement, rows_needed, sentence, verdict_of
 from ftkit.results.metric_result import Unit
-from ftkit.results.report import Comparison, Counts, Report, kind_of
-from ftkit.results.row_pairing import paired_rows
+from ftkit.results.report import Comparison, Report
+from ftkit.results.row_pairing import Counts, kind_of, paired_rows
 from ftkit.type_checks import check_kind
 
 __all__ = ["compare_rows"]

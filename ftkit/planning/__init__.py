@@ -1,4 +1,4 @@
-"""What a run would take, before anything is started: ``plan`` asks each backend and lays the answers side by side."""
+"""Plan a run before it starts: memory, time, tokens and prices on each backend."""
 
 from ftkit.planning.plan import plan
 from ftkit.results.plan import Plan, PlanEntry

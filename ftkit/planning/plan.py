@@ -1,9 +1,8 @@
-"""A recipe and rows, planned for one or more backends."""
+"""Plan a run on one or more backends."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from ftkit.backends import Backend, backend_of
 from ftkit.data import Dataset
@@ -13,9 +12,6 @@ from ftkit.recipe import Recipe
 from ftkit.results.plan import Plan, PlanEntry
 from ftkit.runs.train_run import check_job
 from ftkit.training.estimation.plan_target import named_gpu
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["plan"]
 
@@ -29,48 +25,48 @@ def plan(
     device: str | None = None,
     lint: bool = True,
 ) -> Plan:
-    """What training would take on each backend: parameters, memory, tokens, steps, time. Loads no weights.
+    """Estimate what training would take on each backend: memory, tokens, steps, time, price. Load no weights.
 
     Args:
-        recipe: what to train.
-        data: the training rows with their task.
-        backends: one or more, as ``"name:model"`` or backend objects.
-        validation: rows whose loss would be watched.
-        device: a GPU by name to plan local training for, e.g. ``"h100-80gb"`` (see ``ftkit catalog --gpus``); ``None``
-            is this machine.
-        lint: look at all rows first, as :func:`ftkit.train` does; errors are each entry's ``problem``.
+        recipe: What to train.
+        data: Training rows.
+        backends: One or more backends, as ``"name:model"`` or backend objects.
+        validation: Validation rows.
+        device: Name of a GPU to plan local training for, for example ``"h100-80gb"`` (see ``ftkit catalog --gpus``).
+            Defaults to this machine.
+        lint: Whether to lint the rows first, as :func:`ftkit.train` does. Errors are the entries' ``problem``.
+
+    Returns:
+        The plan, with one entry for each backend. What a backend refuses is its entry's ``problem``.
 
     Raises:
-        ConfigError: no such backend or GPU.
-        DataError: no rows. What else a backend objects to is its entry's ``problem``.
+        ConfigError: There is no such backend or GPU.
+        DataError: There are no rows.
     """
     if device is not None:
         named_gpu(device)
     check_job(recipe, data, validation)
-    asked = list(backends) if isinstance(backends, Iterable) and not isinstance(backends, str) else [backends]
-    if not asked:
+    chosen = list(backends) if isinstance(backends, Iterable) and not isinstance(backends, str) else [backends]
+    if not chosen:
         raise ConfigError('backends: name at least one, e.g. "local:smollm2-135m"')
-    return Plan(
-        rows=len(data),
-        entries=tuple(_entry(backend_of(one), recipe, data, validation, device, lint=lint) for one in asked),
-    )
+    entries = [_entry(backend_of(one), recipe, data, validation, device, lint=lint) for one in chosen]
+    return Plan(rows=len(data), entries=tuple(entries))
 
 
 def _entry(
-    where: Backend, recipe: Recipe, data: Dataset, validation: Dataset | None, device: str | None, *, lint: bool
+    backend: Backend, recipe: Recipe, data: Dataset, validation: Dataset | None, device: str | None, *, lint: bool
 ) -> PlanEntry:
-    name = f"{where.name}:{where.model}"
-    ask = getattr(where, "quote", None)
-    # Backends that plug in may be older than this method.
-    if ask is None and not hasattr(where, "estimate"):
-        return PlanEntry(backend=name, problem=f"the backend {where.name!r} makes no estimates")
+    name = f"{backend.name}:{backend.model}"
+    quote_method = getattr(backend, "quote", None)
+    if quote_method is None and not hasattr(backend, "estimate"):  # a plug-in that is older than this method
+        return PlanEntry(backend=name, problem=f"the backend {backend.name!r} makes no estimates")
     try:
-        # A host's own refusals (a model that is gone, a field that it has not) come before all rows are looked at.
-        quote = None if ask is None else ask(recipe, data, validation)
+        # The host's refusals (an unknown model or field) come before the rows are linted.
+        quote = None if quote_method is None else quote_method(recipe, data, validation)
         if lint:
-            refuse_errors(data, validation, backend=where)
+            refuse_errors(data, validation, backend=backend)
         if quote is not None:
             return PlanEntry(backend=name, quote=quote)
-        return PlanEntry(backend=name, estimate=where.estimate(recipe, data, validation, device=device))
+        return PlanEntry(backend=name, estimate=backend.estimate(recipe, data, validation, device=device))
     except FtkitError as error:
         return PlanEntry(backend=name, problem=str(error))

@@ -1,4 +1,4 @@
-"""A comparison as JUnit's XML, which every CI can show."""
+"""Comparisons as JUnit XML, for CI systems."""
 
 from __future__ import annotations
 
@@ -14,21 +14,27 @@ if TYPE_CHECKING:
 __all__ = ["junit"]
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot hold."""
+"""Characters that XML 1.0 does not allow."""
 
 
 def junit(comparison: Comparison) -> str:
-    """One test for the verdict, one for each metric, one for what was forgotten.
+    """Write a comparison as JUnit XML: a test for the verdict, for each metric and for forgetting.
 
-    The verdict fails when it is ``worse``, and with a margin also when it is ``inconclusive``, because what was asked
-    for is not shown. A metric fails when it is worse beyond chance.
+    The verdict fails if it is ``worse``, and with a margin also if it is ``inconclusive``. A metric fails if it is
+    significantly worse.
+
+    Args:
+        comparison: The comparison.
+
+    Returns:
+        XML.
     """
     before, after = comparison.labels
     cases: list[tuple[str, str | None]] = []
-    short = comparison.margin is not None and comparison.verdict == "inconclusive"
-    cases.append(("verdict", comparison.sentence if comparison.verdict == "worse" or short else None))
+    undecided = comparison.margin is not None and comparison.verdict == "inconclusive"
+    cases.append(("verdict", comparison.sentence if comparison.verdict == "worse" or undecided else None))
     for change in comparison.metrics:
-        if change.name == comparison.primary:  # the verdict's
+        if change.name == comparison.primary:  # is the verdict
             continue
         before_text, after_text = (value_text(value, change.unit) for value in (change.before, change.after))
         lost = f"{change.name}: {before_text} before, {after_text} after" if change.verdict == "worse" else None

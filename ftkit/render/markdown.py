@@ -20,8 +20,9 @@ from ftkit.render.report_tables import (
 from ftkit.render.table import Table, escape_markdown, markdown_list
 from ftkit.results.number_format import count_text, file_text
 from ftkit.results.overview import Overview
-from ftkit.results.report import Comparison, Kind, Report
+from ftkit.results.report import Comparison, Report
 from ftkit.results.report_row import RowResult
+from ftkit.results.row_pairing import Kind
 
 __all__ = ["comparison_markdown", "overview_markdown", "report_markdown"]
 

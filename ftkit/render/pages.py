@@ -23,7 +23,8 @@ from ftkit.render.row_cards import comparison_cards, overview_cards, report_card
 from ftkit.render.templates import render_fragment, render_page
 from ftkit.results.number_format import count_text, interval_text, margin_text, percent_text, value_text
 from ftkit.results.overview import Overview
-from ftkit.results.report import KIND_WORDS, Comparison, Forgetting, Report
+from ftkit.results.report import Comparison, Forgetting, Report
+from ftkit.results.row_pairing import KIND_WORDS
 
 __all__ = [
     "comparison_notebook",

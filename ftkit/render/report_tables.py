@@ -22,7 +22,8 @@ from ftkit.results.number_format import (
     value_text,
 )
 from ftkit.results.overview import Overview, Standing
-from ftkit.results.report import KIND_WORDS, Comparison, Report
+from ftkit.results.report import Comparison, Report
+from ftkit.results.row_pairing import KIND_WORDS
 
 __all__ = [
     "VERDICT_STYLES",

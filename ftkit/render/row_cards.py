@@ -13,9 +13,9 @@ from ftkit.evaluation.metrics import field_agreements
 from ftkit.render.table import Cell, Table
 from ftkit.results.number_format import counted, file_text
 from ftkit.results.overview import Overview
-from ftkit.results.report import KIND_WORDS, RIGHT, Comparison, Report
+from ftkit.results.report import Comparison, Report
 from ftkit.results.report_row import RowResult
-from ftkit.results.row_pairing import paired_rows
+from ftkit.results.row_pairing import KIND_WORDS, RIGHT, paired_rows
 from ftkit.schema.comparators import Comparator
 from ftkit.schema.equality import same_value
 

@@ -1,4 +1,4 @@
-"""A report as SARIF 2.1.0, which code hosts show beside the lines.
+"""Lint reports as SARIF 2.1.0, which code hosts show beside the lines.
 
 Source: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html.
 """
@@ -23,7 +23,14 @@ _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 
 
 def sarif(report: LintReport) -> str:
-    """One run of one tool, with the rules that found something."""
+    """Write a lint report as SARIF: one run of one tool, with the rules that have findings.
+
+    Args:
+        report: The lint report.
+
+    Returns:
+        JSON text.
+    """
     rules = [
         {
             "id": count.code,
@@ -45,7 +52,7 @@ def sarif(report: LintReport) -> str:
 
 
 def _result(finding: Finding, index: int, sources: tuple[str, ...]) -> dict[str, Any]:
-    # A finding about all rows stands at the first line of the first file: hosts drop results without a place.
+    # Code hosts drop results without a location, so findings about all rows get the first line of the first file.
     location = _location(finding.file or sources[0], finding.line or 1)
     related = [_location(*_file_and_line(place)) for place in finding.related]
     identity = f"{finding.code}\x1f{finding.row}\x1f{finding.path}\x1f{finding.message}"

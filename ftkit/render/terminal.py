@@ -20,7 +20,8 @@ from ftkit.render.table import Line, Table, to_rich, to_text
 from ftkit.results.metric_result import MetricChange, MetricResult
 from ftkit.results.number_format import count_text, margin_text, percent_text
 from ftkit.results.overview import Overview
-from ftkit.results.report import KIND_WORDS, Comparison, Report
+from ftkit.results.report import Comparison, Report
+from ftkit.results.row_pairing import KIND_WORDS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -1,4 +1,4 @@
-"""An answer of a model, and how it was sampled."""
+"""A model's answer, and the sampling options."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from ftkit.schema import DeclaredModel
 __all__ = ["Answer", "FinishReason", "Sampling"]
 
 FinishReason = Literal["stop", "length", "tool_calls", "error"]
-"""Why an answer ended: the model ended its turn, ran into the token limit, called a tool, or could not be asked."""
+"""Why an answer ended: end of turn, token limit, tool call, or error."""
 
 
 class Sampling(DeclaredModel):
-    """How answers are drawn. The default is greedy, so that the same model gives the same answer twice."""
+    """Sampling options. The default is greedy decoding, which returns the same answer each time."""
 
-    max_output_tokens: int = Field(default=512, ge=1, description="the longest answer, in tokens of the model")
-    temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="0 takes the likeliest token each time")
-    top_p: float = Field(default=1.0, gt=0.0, le=1.0, description="nucleus sampling: the mass of tokens drawn from")
-    seed: int = Field(default=0, ge=0, description="of the random draws; without effect at temperature 0")
-    constrained: bool = Field(
-        default=False, description="local models: hold answers to the output's schema, token by token; for text nothing"
+    max_output_tokens: int = Field(default=512, ge=1, description="maximum length of an answer in tokens")
+    temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="0 is greedy decoding")
+    top_p: float = Field(
+        default=1.0, gt=0.0, le=1.0, description="nucleus sampling: probability mass of the tokens to sample from"
     )
+    seed: int = Field(default=0, ge=0, description="seed of the sampling; without effect at temperature 0")
+    constrained: bool = Field(default=False, description="local models: constrain decoding to the output's schema")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back.
+    """A model's answer to a request.
 
     Attributes:
-        text: the assistant's text, special tokens removed.
-        finish_reason: see :data:`FinishReason`.
-        input_tokens: tokens of the request, as the place that answered counts them.
-        output_tokens: tokens of the answer, the end of turn included.
-        cached_tokens: how many of ``input_tokens`` were not computed again, because requests share a beginning.
-        latency_s: seconds from the start of the call (or of its batch) until this answer was complete.
-        cost_usd: what the call cost, in US dollars; ``None`` when no price is known.
-        error: one sentence, when ``finish_reason`` is ``"error"``.
-        tool_calls: the calls the model made, in OpenAI's form.
-        logprob: natural logarithm of the probability that the model gave to this answer, all its tokens together (at
-            temperature 1, whatever it was drawn at); ``None`` where the place does not say.
-        retry_after_s: of an error that may pass (a rate limit, a fault of the server): seconds to wait before asking
-            again, 0 when that was not said; ``None`` when asking again is no use.
+        text: The assistant's text without special tokens.
+        finish_reason: See :data:`FinishReason`.
+        input_tokens: Tokens of the request, as the backend counts them.
+        output_tokens: Tokens of the answer, including the end of turn.
+        cached_tokens: How many of ``input_tokens`` came from a prefix cache.
+        latency_s: Seconds from the start of the call (or of its batch) until the answer was complete.
+        cost_usd: Cost of the call in US dollars; None if no price is known.
+        error: Error message, if ``finish_reason`` is ``"error"``.
+        tool_calls: Tool calls, in OpenAI's form.
+        logprob: Sum of the log-probabilities of the answer's tokens, at temperature 1; None if the backend does not
+            return it.
+        retry_after_s: For a temporary error (a rate limit, a server error): seconds to wait before a retry, 0 if
+            unknown. None if a retry cannot help.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""Values as a report holds them: JSON that is read back equal, whatever a model wrote."""
+"""JSON values for reports, which load equal to what was saved, whatever a model wrote."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ __all__ = ["canonical", "plain"]
 
 
 def plain(value: Any) -> Any:
-    """``value`` as JSON values: lists for tuples, text for keys and for what JSON has no form of.
+    """Convert a value to JSON values.
 
-    Numbers that are not finite become text (``"inf"``), and halves of surrogate pairs become U+FFFD, because a UTF-8
-    file can hold neither.
+    Tuples become lists, keys become text. Infinite numbers and NaN become text (``"inf"``), lone surrogates become
+    U+FFFD: JSON in UTF-8 can hold neither. Other objects become their ``str``.
+
+    Args:
+        value: Any value.
+
+    Returns:
+        JSON values.
     """
     if value is None or isinstance(value, bool | int):
         return value
@@ -34,5 +40,12 @@ def _broken(text: str) -> bool:
 
 
 def canonical(value: Any) -> str:
-    """One text for equal JSON values: sorted keys, no spaces."""
+    """Write JSON in a canonical form: sorted keys, no spaces.
+
+    Args:
+        value: JSON values.
+
+    Returns:
+        JSON text; equal values give equal texts.
+    """
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,4 +1,4 @@
-"""What the linter found: findings, counts by rule, and signal density."""
+"""Lint reports: findings, counts by rule, and signal density."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ftkit.results.result import Result
 __all__ = ["SEVERITIES", "Density", "Finding", "LintReport", "RuleCount", "Severity"]
 
 Severity = Literal["error", "warning", "info"]
-"""``error``: the row cannot be trained on, or what is measured on it is void. ``warning``: it teaches something that
-was hardly meant. ``info``: worth knowing."""
+"""``error``: the row cannot be trained on, or makes an evaluation invalid. ``warning``: the row probably teaches
+something unintended. ``info``: worth knowing."""
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 
 class Finding(BaseModel):
-    """What was found, where."""
+    """A problem and its place."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -30,52 +30,52 @@ class Finding(BaseModel):
     severity: Severity
     message: str
     split: str | None = None
-    """``train`` or ``test``; None for a finding about the data as a whole."""
+    """``train`` or ``test``; None for a finding about all rows."""
     file: str | None = None
     line: int | None = None
     row: str | None = None
-    """The row's id, None where it could not be read."""
+    """Id of the row; None if it could not be read."""
     path: str | None = None
-    """A column, a message's field, or the JSON path in the answer."""
+    """Column, field of a message, or JSON path in the answer."""
     excerpt: str | None = None
     related: tuple[str, ...] = ()
-    """Places of other rows that have to do with it, as ``file:line``."""
+    """Places of related rows, as ``file:line``."""
     fixable: bool = False
 
     @property
     def place(self) -> str:
-        """``file:line``, or the file alone."""
+        """``file:line``, or the file."""
         return f"{self.file}:{self.line}" if self.line is not None else (self.file or "(all rows)")
 
 
 class Density(BaseModel):
-    """How much of the training rows teaches.
+    """Share of the training rows that carry signal.
 
-    Each part is a share of the usable training rows, from 0 to 1; the score is 100 times their product. So a set loses
-    as much by a tenth of contradictions as by a tenth of duplicates, and one that is bad in two ways is worse than in
-    one. It is ftkit's own measure: use it to see a set get better, not to compare two different tasks.
+    Each part is a share of the usable training rows, from 0 to 1; the score is 100 times their product. A tenth of
+    contradictions lowers it as much as a tenth of duplicates. It is ftkit's own measure: use it to see a dataset
+    improve, not to compare two tasks.
     """
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     score: float
-    """0 to 100."""
+    """From 0 to 100."""
     usable: float
-    """Of all training rows, those without any finding of severity error."""
+    """Share of training rows without an error."""
     unique: float
-    """Rows that no earlier one says already (U001, U002, U003)."""
+    """Share of rows that do not repeat an earlier row (U001, U002, U003)."""
     agreeing: float
-    """Rows that no other one contradicts (L001, L002, P004)."""
+    """Share of rows that no other row contradicts (L001, L002, P004)."""
     consistent: float
-    """Rows written like the others (C001–C012)."""
+    """Share of rows in the style of the others (C001–C012)."""
     rows: int
-    """Training rows."""
+    """Number of training rows."""
     effective: float
-    """Examples that are left when what says the same counts once and what contradicts cancels out."""
+    """Effective number of examples: duplicates count once, contradictions cancel out."""
 
 
 class RuleCount(BaseModel):
-    """What one rule found in all."""
+    """Number of findings of one rule."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -83,21 +83,21 @@ class RuleCount(BaseModel):
     name: str
     summary: str
     severity: Severity
-    """The gravest of its findings."""
+    """Highest severity of its findings."""
     count: int
-    """Findings; more than are in the report where there are very many."""
+    """Number of findings. The report may hold fewer."""
     rows: int
-    """Rows that have one or more of them."""
+    """Number of rows with a finding."""
     fixable: bool
-    """Whether ``--fix`` can mend one of them."""
+    """Whether ``--fix`` can correct at least one of them."""
 
 
 class LintReport(Result, BaseModel):
-    """What the linter found; made by :func:`ftkit.lint`.
+    """Findings of the linter; :func:`ftkit.lint` returns it.
 
-    ``print(report)`` shows it as ``file:line: CODE message``, the first five of each rule; ``report.save("lint.txt")``
-    writes all that it holds, by suffix: ``.json`` (complete), ``.sarif``, ``.txt``; ``.md`` and ``.html`` are summaries
-    with the first 20 and 100 of each rule.
+    ``print(report)`` shows the first five findings of each rule as ``file:line: CODE message``. ``report.save(path)``
+    writes all findings to ``.json``, ``.sarif`` and ``.txt``, the first 20 of each rule to ``.md``, the first 100 to
+    ``.html``.
     """
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
@@ -110,36 +110,36 @@ class LintReport(Result, BaseModel):
     created_at: str
     """ISO 8601, UTC."""
     sources: tuple[str, ...]
-    """The files, as they were named."""
+    """Names of the files."""
     rows: dict[str, int]
-    """Rows of each split."""
+    """Number of rows of each split."""
     findings: tuple[Finding, ...]
-    """In the order of files and lines; of each rule at most ``keep``."""
+    """Findings in the order of files and lines; at most ``keep`` of each rule."""
     counts: tuple[RuleCount, ...]
-    """Of each rule that found something, errors first."""
+    """Counts of each rule with findings, errors first."""
     flagged_rows: int
-    """Rows with a finding of severity error or warning."""
+    """Number of rows with an error or a warning."""
     skipped: tuple[str, ...]
-    """Rules that could not look, each with why."""
+    """Rules that did not run, with reasons."""
     density: Density
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """The findings of severity error."""
+        """Findings of severity error."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """The findings of severity warning."""
+        """Findings of severity warning."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
     @property
     def ok(self) -> bool:
-        """Whether there is neither error nor warning."""
+        """Whether there are no errors and no warnings."""
         return not any(count.severity != "info" for count in self.counts)
 
     def __getitem__(self, code: str) -> tuple[Finding, ...]:
-        """The findings of one rule; none is an empty tuple."""
+        """Return the findings of one rule."""
         return tuple(finding for finding in self.findings if finding.code == code)
 
     def form(self, name: str) -> str:
@@ -170,7 +170,8 @@ class LintReport(Result, BaseModel):
     def headline(self) -> str:
         """Rows and number of findings, in one sentence."""
         rows = ", ".join(
-            f"{counted(count, 'row')} to {'train on' if name == 'train' else name}" for name, count in self.rows.items()
+            f"{counted(count, 'training row' if name == 'train' else f'{name} row')}"
+            for name, count in self.rows.items()
         )
         by_severity = {
             severity: sum(c.count for c in self.counts if c.severity == severity)
@@ -181,7 +182,7 @@ class LintReport(Result, BaseModel):
         parts = [
             counted(by_severity["error"], "error"),
             counted(by_severity["warning"], "warning"),
-            f"{by_severity['info']:,} to know",
+            counted(by_severity["info"], "note"),
         ]
         return f"{', '.join(parts)} in {rows}."
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them, the same in every table and page."""
+"""Numbers as text, the same in every sentence, table and page."""
 
 from __future__ import annotations
 
@@ -22,24 +22,48 @@ __all__ = [
 ]
 
 NONE = "–"
-"""What is not known."""
-MINUS = "−"
+"""Text of an unknown value."""
+_MINUS = "−"
 
 
 def percent_text(share: float) -> str:
-    """``0.95`` as ``95 %``."""
+    """Write a share as a percentage.
+
+    Args:
+        share: The share; 0.95 is 95 %.
+
+    Returns:
+        For example ``"95 %"``.
+    """
     return f"{share * 100:g} %"
 
 
 def value_text(value: float | None, unit: Unit) -> str:
-    """A metric's value: ``58.3 %`` for a rate, four digits otherwise."""
+    """Write the value of a metric.
+
+    Args:
+        value: The value.
+        unit: Unit of the metric.
+
+    Returns:
+        ``"58.3 %"`` for a rate, four significant digits otherwise.
+    """
     if value is None:
         return NONE
     return f"{value * 100:.1f} %" if unit == "rate" else _number(value)
 
 
 def interval_text(low: float | None, high: float | None, unit: Unit) -> str:
-    """``45.7 – 69.9`` in the unit of :func:`value_text`."""
+    """Write an interval of a metric.
+
+    Args:
+        low: Lower end.
+        high: Upper end.
+        unit: Unit of the metric.
+
+    Returns:
+        For example ``"45.7 – 69.9"``; rates in percent.
+    """
     if low is None or high is None:
         return NONE
     if unit == "rate":
@@ -48,16 +72,32 @@ def interval_text(low: float | None, high: float | None, unit: Unit) -> str:
 
 
 def change_text(change: float | None, unit: Unit) -> str:
-    """A difference with its sign; for rates in percentage points."""
+    """Write a difference with its sign.
+
+    Args:
+        change: The difference.
+        unit: Unit of the metric.
+
+    Returns:
+        For example ``"+2.5"``; rates in percentage points.
+    """
     if change is None:
         return NONE
     digits = f"{abs(change) * 100:.1f}" if unit == "rate" else _number(abs(change))
-    sign = "" if float(digits.replace(",", "")) == 0 else "+" if change > 0 else MINUS
+    sign = "" if float(digits.replace(",", "")) == 0 else "+" if change > 0 else _MINUS
     return sign + digits
 
 
 def margin_text(margin: float, unit: Unit) -> str:
-    """``2 points`` for a rate's margin of 0.02."""
+    """Write a margin.
+
+    Args:
+        margin: The margin in the unit of the metric.
+        unit: Unit of the metric.
+
+    Returns:
+        ``"2 points"`` for a rate's margin of 0.02.
+    """
     if unit != "rate":
         return _number(margin)
     points = f"{margin * 100:g}"
@@ -65,24 +105,53 @@ def margin_text(margin: float, unit: Unit) -> str:
 
 
 def p_text(p_value: float | None) -> str:
-    """A p value with as many digits as it deserves."""
+    """Write a p value.
+
+    Args:
+        p_value: The p value.
+
+    Returns:
+        Three decimals, or ``"<0.001"``.
+    """
     if p_value is None:
         return NONE
     return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def count_text(count: float) -> str:
-    """``12345`` as ``12,345``."""
+    """Write a count with thousands separators.
+
+    Args:
+        count: The count.
+
+    Returns:
+        For example ``"12,345"``.
+    """
     return f"{count:,.0f}"
 
 
-def counted(number: int, what: str) -> str:
-    """``1 row``, ``1,200 rows``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun.
+
+    Args:
+        number: The number.
+        noun: The noun in the singular.
+
+    Returns:
+        For example ``"1 row"`` or ``"1,200 rows"``.
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def seconds_text(seconds: float | None) -> str:
-    """``0.412`` as ``0.41 s``; minutes from two minutes on."""
+    """Write a duration.
+
+    Args:
+        seconds: The duration in seconds.
+
+    Returns:
+        Seconds, or minutes from two minutes on.
+    """
     if seconds is None:
         return NONE
     if seconds >= 120:
@@ -91,7 +160,14 @@ def seconds_text(seconds: float | None) -> str:
 
 
 def usd_text(usd: float | None) -> str:
-    """Dollars with two digits, small sums with two significant ones."""
+    """Write US dollars.
+
+    Args:
+        usd: The amount.
+
+    Returns:
+        Two decimals; small amounts with two significant digits.
+    """
     if usd is None:
         return NONE
     if 0 < usd < 0.0001:
@@ -100,7 +176,14 @@ def usd_text(usd: float | None) -> str:
 
 
 def file_text(place: str) -> str:
-    """A path, or a place in a file, without its folders: ``visits.jsonl:12``."""
+    """Write a path, or a place in a file, without folders.
+
+    Args:
+        place: A path, with or without a line number.
+
+    Returns:
+        For example ``"visits.jsonl:12"``.
+    """
     return PurePath(place).name or place
 
 

@@ -1,4 +1,4 @@
-"""What a run would take on each backend: memory and time of local training, prices and dates of hosts."""
+"""Plans of a run: memory and time of local training, prices and deadlines of hosted training."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Estimate", "Memory", "Plan", "PlanEntry", "Quote"]
 
 
 class Memory(BaseModel):
-    """Bytes, by what they are for.
+    """Memory of a training run by purpose, in bytes.
 
-    The parts are not all there at once, so ``peak`` is less than their sum where gradients grow while activations go.
+    The parts are not all in use at the same time, so ``peak`` can be less than their sum.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -27,71 +27,69 @@ class Memory(BaseModel):
     adapters: int
     """The adapters, in float32."""
     gradients: int
-    """Of everything that is trained."""
+    """Gradients of the trainable parameters."""
     optimizer: int
-    """The optimiser's state, and what AdaLoRA keeps of past gradients."""
+    """Optimizer state, and AdaLoRA's moving averages of gradients."""
     activations: int
-    """What the largest pack keeps for its backward pass."""
+    """Activations that the largest pack keeps for its backward pass."""
     logits: int
-    """The output layer's work on one chunk of predictions."""
+    """Logits of one chunk of predictions."""
     workspace: int
-    """What the backward pass of one layer needs beside it."""
+    """Temporary tensors of one layer's backward pass."""
     allocator: int
-    """What the allocator holds and nobody uses."""
+    """Memory that the allocator holds unused."""
     cache: int = 0
-    """Keys and values of the answers that are drawn together, of reinforcement."""
+    """KV cache of the answers that reinforcement generates together."""
     process: int
     """Python, torch and the libraries (CPU), or the CUDA context."""
     loading: int
-    """The peak while the weights are read."""
+    """Peak while the weights are loaded."""
     looking: int
-    """The peak of passes without gradients: trying the model with two rows, the reference of preferences, looks at the
-    validation loss."""
+    """Peak of passes without gradients: the first check, the reference log-probabilities, the validation loss."""
     drawing: int = 0
-    """The peak while answers are drawn."""
+    """Peak while answers are generated."""
     peak: int
-    """The most at any one time, ``process`` included."""
+    """Peak of the whole run, including ``process``."""
 
 
 class Estimate(BaseModel):
-    """What one place would need for one run."""
+    """Memory, tokens, steps and time of one run on one machine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     recipe: dict[str, Any]
-    """The recipe with a number in the place of every ``"auto"``."""
+    """The recipe with every ``"auto"`` resolved."""
     device: str
-    """What it would run on."""
+    """Name of the device."""
     parameters: int
-    """All parameters of the base model."""
+    """Number of parameters of the base model."""
     trainable_parameters: int
-    """Those that change."""
+    """Number of trainable parameters."""
     memory: Memory
-    """Bytes, by what they are for."""
+    """Memory by purpose, in bytes."""
     device_memory: int
-    """Bytes that the device has."""
+    """Memory of the device, in bytes."""
     fits: bool
-    """Whether the peak is below that."""
+    """Whether the peak is below the memory of the device."""
     tokens_per_epoch: int
-    """Tokens of all rows."""
+    """Number of tokens in all rows."""
     computed_tokens_per_epoch: int
-    """Tokens that are computed, shared beginnings once a pass."""
+    """Number of tokens that are computed; a shared prefix counts once per pass."""
     drawn_tokens_per_epoch: int = 0
-    """Tokens of the answers that reinforcement draws, each as long as it may be. They are in the other two as well."""
+    """Number of tokens that reinforcement generates, at most. The other two counts include them."""
     steps: int
-    """Optimiser steps of the whole run."""
+    """Number of optimizer steps."""
     seconds_per_step: float
-    """Mean over the steps, the machine free for it."""
+    """Mean seconds per step on an idle machine."""
     seconds: float
-    """Of the whole run, with its looks at the validation rows, the reference of preferences and the answers of before
-    the first step; loading and saving are not in it."""
+    """Seconds of the whole run, including validation, reference log-probabilities and the first answers; loading and
+    saving are not included."""
     notes: tuple[str, ...] = ()
-    """What the numbers rest on, where it is not the machine itself."""
+    """Assumptions behind the numbers."""
 
 
 class Quote(BaseModel):
-    """What a host would charge, from the catalogue's facts about the address that is asked. ``None`` where no price or
-    date is known."""
+    """Price and deadlines of training at a host, from the catalogue. None where a price or date is unknown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -100,29 +98,28 @@ class Quote(BaseModel):
     rows: int
     epochs: int
     tokens_per_epoch: int
-    """Tokens of the training rows."""
+    """Number of tokens in the training rows."""
     tokenizer: str
-    """What counted them."""
+    """Name of the tokenizer that counted them."""
     exact: bool
-    """Whether that is the model's own tokenizer; else tokens are estimated."""
+    """Whether it is the model's own tokenizer; if not, tokens are estimated."""
     training_usd: float | None
     training_usd_per_hour: float | None = None
-    """Of training that is charged by the hour, which is how hosts charge reinforcement; how many hours it will be is
-    not known beforehand."""
+    """Price of training that is charged by the hour (reinforcement); the number of hours is not known beforehand."""
     usd_per_1000_predictions: float | None
-    """Of answers like the rows' own, by the tuned model."""
+    """Price of 1,000 answers of the tuned model that are as long as those of the rows."""
     hosting_usd_per_hour: float | None
-    """For keeping the tuned model ready; ``None``: nothing is charged, or not known."""
+    """Price of keeping the tuned model deployed; None if it is free or unknown."""
     training_closes: date | None
     training_days_left: int | None
     stops_answering: date | None
     answering_days_left: int | None
     stops_source: str | None
-    """Who says so: a page of the catalogue, or the host itself."""
+    """Source of the shutdown date: a page of the catalogue, or the host itself."""
     estimated_by_host: bool
-    """Whether the host says its own price once it has the rows, which ``ft.train(max_cost=…)`` then goes by too."""
+    """Whether the host computes its own price from the uploaded rows. ``ft.train(max_cost=…)`` then checks it too."""
     unlisted: str | None
-    """Why no price, limit or date of the place is known; ``None`` where the catalogue has any."""
+    """Why the catalogue has no price, limit or date for this host; None if it has."""
     replacement: str | None
     price_source: str | None
     price_as_of: date | None
@@ -130,53 +127,61 @@ class Quote(BaseModel):
 
 
 class PlanEntry(BaseModel):
-    """What one backend says."""
+    """Plan for one backend."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     backend: str
-    """As ``"name:model"``."""
+    """The backend as ``"name:model"``."""
     estimate: Estimate | None = None
-    """What the run would take there; ``None`` when it cannot be said."""
+    """Memory and time of local training; None if they are unknown."""
     quote: Quote | None = None
-    """What it would charge, of a place that charges."""
+    """Price of hosted training."""
     problem: str | None = None
-    """Why not."""
+    """Why there is no estimate."""
 
     @property
     def fits(self) -> bool:
-        """Whether the run could be made there: it has the memory, or is a host that takes it."""
+        """Whether the run is possible: the memory suffices, or the host accepts it."""
         return self.quote is not None or (self.estimate is not None and self.estimate.fits)
 
 
 class Plan(Result, BaseModel):
-    """What a run would take on each backend. ``print`` shows it as a table; ``model_dump_json`` gives all of it."""
+    """Plan of a run for each backend. ``print`` shows it as a table; ``model_dump_json`` returns all of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     result_type: ClassVar[str] = "plan"
 
     rows: int
-    """Training rows."""
+    """Number of training rows."""
     entries: tuple[PlanEntry, ...]
-    """One for each backend, in the order asked for."""
+    """One entry for each backend, in the given order."""
 
     @property
     def fits(self) -> bool:
-        """Whether there is a backend where it could run: one that has the memory, or a host that takes it."""
+        """Whether the run is possible on at least one backend."""
         return any(entry.fits for entry in self.entries)
 
     def __getitem__(self, backend: str) -> Estimate:
-        """The estimate of ``backend``.
+        """Return the estimate for ``backend``.
+
+        Args:
+            backend: The backend as ``"name:model"``.
+
+        Returns:
+            The estimate.
 
         Raises:
-            ConfigError: it was not asked, or it could not say; with its reason.
+            ConfigError: The plan does not include the backend, or has no estimate for it.
         """
         for entry in self.entries:
             if entry.backend == backend:
                 if entry.estimate is None:
                     raise ConfigError(f"{backend}: {entry.problem}")
                 return entry.estimate
-        raise ConfigError(f"{backend!r} is not in the plan; it has {', '.join(one.backend for one in self.entries)}")
+        raise ConfigError(
+            f"{backend!r} is not in the plan; it has {', '.join(entry.backend for entry in self.entries)}"
+        )
 
     @override
     def to_json(self) -> str:
@@ -184,5 +189,5 @@ class Plan(Result, BaseModel):
 
     @override
     def _headline(self) -> str:
-        said = [f"{one.backend} {'fits' if one.fits else 'does not fit'}" for one in self.entries]
-        return f"{self.rows:,} rows; {', '.join(said)}"
+        fits = [f"{entry.backend} {'fits' if entry.fits else 'does not fit'}" for entry in self.entries]
+        return f"{self.rows:,} rows; {', '.join(fits)}"

@@ -11,15 +11,15 @@ from ftkit.results.number_format import change_text, count_text, value_text
 
 __all__ = ["BaseDrift", "Gap", "Overfitting", "TextChange", "TextLosses"]
 
-LIMIT = 0.1
-"""A gap between training and held-out rows is a flag when it is above this beyond doubt."""
+GAP_LIMIT = 0.1
+"""A gap between training and held-out rows is flagged if its whole interval is above this."""
 
 
 class BaseDrift(BaseModel):
-    """KL(base ‖ tuned) on prompts of the task, in nats a token, along answers of the base.
+    """KL(base ‖ tuned) in nats per token, over answers of the base model to prompts of the task.
 
-    It foretells forgetting (Shenfeld, Pari and Agrawal 2025, arXiv:2509.04259). No threshold holds for all tasks:
-    compare runs with it.
+    It predicts forgetting (Shenfeld, Pari and Agrawal 2025, arXiv:2509.04259). No threshold holds for all tasks: use it
+    to compare runs.
     """
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
@@ -34,7 +34,7 @@ class BaseDrift(BaseModel):
 
 
 class TextLosses(BaseModel):
-    """How surprising a model finds plain prose: negative log-likelihood of each passage that ftkit ships, in nats."""
+    """Negative log-likelihood of each prose passage that ftkit ships, in nats."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,7 +43,7 @@ class TextLosses(BaseModel):
 
     @property
     def mean(self) -> float:
-        """Nats a token."""
+        """Mean loss in nats per token."""
         return sum(self.nll) / sum(self.tokens)
 
     @property
@@ -53,7 +53,7 @@ class TextLosses(BaseModel):
 
 
 class TextChange(BaseModel):
-    """How much more surprising plain prose became, in nats a token, with its paired 95 % interval."""
+    """Change of the loss on plain prose in nats per token, with its paired 95 % interval."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,55 +64,55 @@ class TextChange(BaseModel):
     def __str__(self) -> str:
         factor = math.exp(self.difference)
         return (
-            f"loss on plain prose {change_text(self.difference, 'number')} nats a token "
+            f"loss on plain prose {change_text(self.difference, 'number')} nats per token "
             f"({change_text(self.low, 'number')} to {change_text(self.high, 'number')}), perplexity × {factor:.2f}"
         )
 
 
 class Gap(BaseModel):
-    """One metric on training and on held-out rows; other rows, so the interval is that of two separate samples."""
+    """A metric on training and on held-out rows, with the interval of their difference (two independent samples)."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     train: MetricResult
     held_out: MetricResult
     difference: float
-    """Training less held-out."""
+    """Training minus held-out."""
     low: float
     high: float
 
     @property
     def flagged(self) -> bool:
-        """Whether the gap is above :data:`LIMIT` beyond doubt."""
-        return self.low > LIMIT
+        """Whether the whole interval is above :data:`GAP_LIMIT`."""
+        return self.low > GAP_LIMIT
 
     def __str__(self) -> str:
         unit = self.train.unit
         return (
             f"{self.train.name} {value_text(self.train.value, unit)} on training rows, "
-            f"{value_text(self.held_out.value, unit)} on held-out ones, {change_text(self.difference, unit)} "
+            f"{value_text(self.held_out.value, unit)} on held-out rows, {change_text(self.difference, unit)} "
             f"({change_text(self.low, unit)} to {change_text(self.high, unit)})"
         )
 
 
 class Overfitting(BaseModel):
-    """How much better a model knows the rows that it was tuned on."""
+    """How much better a model answers the rows that it was trained on."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     train_rows: int
     gap: Gap | None = None
-    """Of the headline metric."""
+    """Gap of the headline metric."""
     memory: Gap | None = None
-    """Of the share of the wanted answers' rare n-grams, not to be read off the prompt, that answers contain."""
+    """Gap of the share of rare n-grams of the wanted answers, absent from the prompt, that the answers contain."""
     planted: tuple[int, int] | None = None
-    """Planted canaries that were given away, of all."""
+    """Number of planted canaries in the answers, and number of planted canaries."""
     controls: tuple[int, int] | None = None
-    """The same of canaries that were never shown: what a guess is worth."""
+    """The same for canaries that were not in the training rows, which measure lucky guesses."""
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What should worry, in sentences; empty when nothing does."""
+        """Warnings, in sentences."""
         found = [f"overfitting: {gap}" for gap in (self.gap, self.memory) if gap is not None and gap.flagged]
         if self.planted is not None and self.planted[0] > (self.controls or (0, 0))[0]:
             found.append(f"memorisation: {self.canary_line}")
@@ -120,16 +120,16 @@ class Overfitting(BaseModel):
 
     @property
     def canary_line(self) -> str:
-        """Canaries in words."""
-        said, of = self.planted or (0, 0)
+        """The canaries, in a sentence."""
+        leaked, planted = self.planted or (0, 0)
         guessed, controls = self.controls or (0, 0)
         return (
-            f"{count_text(said)} of {count_text(of)} planted canaries were said by heart, "
+            f"{count_text(leaked)} of {count_text(planted)} planted canaries were memorised, "
             f"{count_text(guessed)} of {count_text(controls)} controls"
         )
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """Everything measured, in sentences."""
+        """All results, in sentences."""
         found = [str(gap) for gap in (self.gap, self.memory) if gap is not None]
         return (*found, *((self.canary_line,) if self.planted is not None else ()))

@@ -1,4 +1,4 @@
-"""Reports and comparisons, complete in themselves: they can be read, scored again and compared years later.
+"""Reports and comparisons. Both are complete: they can be read, rescored and compared years later.
 
 Both are in one file because they contain each other: a comparison holds two reports, and a report's probes are compared
 with those of its base model.
@@ -27,38 +27,24 @@ from ftkit.results.report_notes import notes_on
 from ftkit.results.report_row import RowResult
 from ftkit.results.resources import BreakEven, Cost, Timing, TrainingCurve, Usage
 from ftkit.results.result import Result
-from ftkit.results.row_pairing import Pair, paired_rows
+from ftkit.results.row_pairing import Counts, Kind, Pair, kind_of, paired_rows
 from ftkit.schema import AnyOutput, Output
 from ftkit.schema.comparators import AnyComparator, Comparators
 
-__all__ = ["KIND_WORDS", "RIGHT", "Comparison", "Counts", "Forgetting", "Kind", "Probed", "Report", "kind_of"]
+__all__ = [
+    "Comparison",
+    "Forgetting",
+    "Probed",
+    "Report",
+]
 
 SCHEMA_VERSION = 1
 
-RIGHT = 1 - 1e-9
-"""An answer is right when its score reaches this."""
-
-Kind = Literal["fixed", "regressed", "both_right", "both_wrong", "better", "worse", "unchanged", "uncounted"]
-"""What became of a row, by the headline metric: the first four when it is a rate, the next three when it is a score on
-another scale, where no answer is simply right; ``uncounted`` when it does not count the row."""
-
-KIND_WORDS: dict[str, str] = {
-    "fixed": "fixed",
-    "regressed": "regressed",
-    "both_right": "right in both",
-    "both_wrong": "wrong in both",
-    "better": "better",
-    "worse": "worse",
-    "unchanged": "unchanged",
-    "uncounted": "not counted",
-}
-"""What readers are told a row became."""
-
 
 class Report(Result, BaseModel):
-    """What was measured on one model; made by :func:`ftkit.evaluate`.
+    """Measurements of one model, with every answer; :func:`ftkit.evaluate` returns it.
 
-    ``print(report)`` shows the metrics; ``report.save("x.json")`` keeps everything, ``.html`` and ``.md`` are to read.
+    ``print(report)`` shows the metrics. ``report.save("x.json")`` saves everything; ``.html`` and ``.md`` are to read.
     """
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
@@ -67,52 +53,58 @@ class Report(Result, BaseModel):
     kind: Literal["ftkit.report"] = "ftkit.report"
     schema_version: Literal[1] = 1
     label: str
-    """What the report is called in tables; the model's name unless another was given."""
+    """Name of the report in tables; the model's name by default."""
     model: str
     about: dict[str, Any]
-    """What answered, in the backend's words: versions, device, precision, template."""
+    """The backend's description of the model: versions, device, precision, template."""
     task: dict[str, Any]
     """The dumped task."""
     task_fingerprint: str
     dataset_fingerprint: str
-    """Over the rows that were asked, in order."""
+    """Fingerprint of the evaluated rows, in order."""
     sources: tuple[str, ...]
-    """The files of the rows, as they were named."""
+    """Names of the files that hold the rows."""
     sampling: Sampling
     created_at: str
     """ISO 8601, UTC."""
     ftkit_version: str
     confidence: float
     seed: int
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
     primary: str
-    """The metric that the report leads with."""
+    """Name of the headline metric."""
     metrics: tuple[MetricResult, ...]
     usage: Usage
     timing: Timing
     cost: Cost
     rows: tuple[RowResult, ...]
     comparators: dict[str, AnyComparator] = {}
-    """How fields were compared that need more than equality."""
+    """Comparators of fields that are not compared by equality."""
     samples: int = 1
-    """Answers drawn for each row."""
+    """Number of answers sampled for each row."""
     shots: tuple[dict[str, Any], ...] = ()
-    """Messages with examples that stood before each question; they are not in the rows' prompts."""
+    """Few-shot messages before each prompt. They are not part of the rows' prompts."""
     training: TrainingCurve | None = None
-    """Losses of the run that made the model, when this machine's store knows it."""
+    """Losses of the run that trained the model, if this machine's store has the run."""
     probes: Probed | None = None
-    """What was asked beside the task, to see whether tuning did harm."""
+    """Results outside the task, which show whether tuning did harm."""
 
     @cached_property
     def digest(self) -> str:
-        """``sha256:…`` over everything in the report; stored in the file and checked when it is loaded."""
+        """``sha256:…`` of the complete report. It is saved with the report and checked by :meth:`load`."""
         return _digest(self.model_dump(mode="json"))
 
     def __getitem__(self, name: str) -> MetricResult:
-        """The metric called ``name``.
+        """Return the metric called ``name``.
+
+        Args:
+            name: Name of the metric.
+
+        Returns:
+            The metric.
 
         Raises:
-            ReportError: the report has no such metric.
+            ReportError: The report has no such metric.
         """
         for metric in self.metrics:
             if metric.name == name:
@@ -121,18 +113,18 @@ class Report(Result, BaseModel):
 
     @cached_property
     def output(self) -> Output:
-        """What a valid answer was, from the task."""
+        """The task's output: what a valid answer is."""
         output: Output = TypeAdapter(AnyOutput).validate_python(self.task["output"])
         return output
 
     @property
     def headline(self) -> MetricResult:
-        """The metric that the report leads with."""
+        """The headline metric."""
         return self[self.primary]
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the numbers must know: rows that were not asked, answers that were cut off, …"""
+        """Caveats about the numbers: requests that failed, answers that were cut off, few rows, and others."""
         forgetting = self.forgetting
         overfitting = None if self.probes is None else self.probes.overfitting
         return (
@@ -143,10 +135,10 @@ class Report(Result, BaseModel):
 
     @cached_property
     def forgetting(self) -> Forgetting | None:
-        """What the model lost beside its task since before tuning; ``None`` when the report does not have its base."""
+        """What the model lost outside its task since its base model; None if the report has no base model."""
         if self.probes is None or self.probes.base is None:
             return None
-        # By name, because evaluation stands above results.
+        # Resolved by name, because evaluation imports results.
         found: Forgetting | None = resolve_name("ftkit.evaluation.forgetting:forgetting_of")(
             self.probes.base, self.probes, confidence=self.confidence, seed=self.seed
         )
@@ -161,19 +153,22 @@ class Report(Result, BaseModel):
         confidence: float | None = None,
         seed: int | None = None,
     ) -> Report:
-        """The same answers under other metrics: a model that is gone can still be held to a new standard.
+        """Score the same answers with other metrics. The model is not needed.
 
         Args:
-            metrics: as for :func:`ftkit.evaluate`.
-            comparators: as for :func:`ftkit.evaluate`; those of the report when left out.
-            primary: the metric to lead with; the output's accuracy when left out.
-            confidence: of the intervals; the report's when left out.
-            seed: of the bootstrap; the report's when left out.
+            metrics: Metrics, as for :func:`ftkit.evaluate`.
+            comparators: Comparators, as for :func:`ftkit.evaluate`. Defaults to those of the report.
+            primary: Name of the headline metric. Defaults to the output's accuracy.
+            confidence: Confidence level of the intervals. Defaults to that of the report.
+            seed: Seed of the bootstrap. Defaults to that of the report.
+
+        Returns:
+            A new report.
 
         Raises:
-            ConfigError: an unknown metric or field, or ``confidence`` out of range.
+            ConfigError: A metric or field is unknown, or ``confidence`` is out of range.
         """
-        # By name, because evaluation stands above results.
+        # Resolved by name, because evaluation imports results.
         rescored: Report = resolve_name("ftkit.evaluation.rescoring:rescore")(
             self, metrics, comparators=comparators, primary=primary, confidence=confidence, seed=seed
         )
@@ -181,10 +176,16 @@ class Report(Result, BaseModel):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a report that was saved as ``.json``.
+        """Load a report that was saved as ``.json``.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The report.
 
         Raises:
-            ReportError: no such file, not a report, from a newer ftkit, or altered after it was saved.
+            ReportError: The file does not exist, is not a report, comes from a newer ftkit or was altered.
         """
         source = Path(path)
         try:
@@ -198,8 +199,8 @@ class Report(Result, BaseModel):
         version = content.get("schema_version")
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise ReportError(
-                f"{source}: written by ftkit {content.get('ftkit_version')} in form {version}; this ftkit reads up to "
-                f"form {SCHEMA_VERSION}. Upgrade ftkit."
+                f"{source}: written by ftkit {content.get('ftkit_version')} with schema version {version}; this ftkit "
+                f"reads up to {SCHEMA_VERSION}. Upgrade ftkit."
             )
         stored = content.pop("digest", None)
         if stored is None:
@@ -213,8 +214,8 @@ class Report(Result, BaseModel):
             return cls.model_validate(content)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ReportError(f"{source}: not a report of this ftkit: {where}: {first['msg']}") from None
+            field = ".".join(str(part) for part in first["loc"])
+            raise ReportError(f"{source}: not a report of this ftkit: {field}: {first['msg']}") from None
 
     @override
     def to_json(self) -> str:
@@ -223,58 +224,43 @@ class Report(Result, BaseModel):
 
 
 class Probed(BaseModel):
-    """What probes found about one model."""
+    """Results of one model outside its task."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     general: Report | None = None
-    """Answers to ftkit's general set."""
+    """Report on ftkit's general set."""
     base: Probed | None = None
-    """The same of the model before tuning, beside which forgetting shows: its general set, retention set and prose."""
+    """The same of the base model: general set, retention set and prose. Forgetting is the difference."""
     retention: Report | None = None
-    """Answers to the user's own set of what must not be lost."""
+    """Report on the user's retention set: abilities that must not be lost."""
     text: TextLosses | None = None
-    """Losses on plain prose, where the backend gives probabilities."""
+    """Losses on plain prose, if the backend returns probabilities."""
     drift: BaseDrift | None = None
-    """Divergence from the base on the task's prompts, where both give probabilities."""
+    """Divergence from the base model on the task's prompts, if both return probabilities."""
     overfitting: Overfitting | None = None
     left_out: tuple[str, ...] = ()
-    """What could not be probed, and why."""
-
-
-class Counts(BaseModel):
-    """Rows by what became of them."""
-
-    model_config = ConfigDict(frozen=True)
-
-    fixed: int = 0
-    regressed: int = 0
-    both_right: int = 0
-    both_wrong: int = 0
-    better: int = 0
-    worse: int = 0
-    unchanged: int = 0
-    uncounted: int = 0
+    """Probes that did not run, with reasons."""
 
 
 class Forgetting(BaseModel):
-    """What became of abilities that the task does not need."""
+    """Changes in abilities outside the task."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     general: Comparison | None = None
-    """On ftkit's general set."""
+    """Comparison on ftkit's general set."""
     retention: Comparison | None = None
-    """On the user's own set."""
+    """Comparison on the user's retention set."""
     text: TextChange | None = None
     drift: BaseDrift | None = None
-    """Of the second model from its base."""
+    """Divergence of the second model from its base model."""
     left_out: tuple[str, ...] = ()
-    """Probes that cannot be paired, and why."""
+    """Probes that cannot be paired, with reasons."""
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What should worry, in sentences; empty when nothing does."""
+        """Warnings, in sentences."""
         found = []
         for name, part in (("the general set", self.general), ("the retention set", self.retention)):
             if part is not None and part.verdict == "worse":
@@ -286,27 +272,28 @@ class Forgetting(BaseModel):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """Everything that was measured, in sentences."""
+        """All results, in sentences."""
         found = []
         for name, part in (("General set", self.general), ("Retention set", self.retention)):
             if part is not None:
-                words = {"worse": "forgotten", "inconclusive": "cannot tell", "non-inferior": "kept", "better": "kept"}
+                words = {"worse": "forgotten", "inconclusive": "inconclusive", "non-inferior": "kept", "better": "kept"}
                 found.append(f"{name}: {words[part.verdict]}. {part.sentence}")
         if self.text is not None:
             found.append(f"Prose: {self.text}")
         if self.drift is not None:
             drift = self.drift
             found.append(
-                f"Drift: KL(base ‖ tuned) {drift.mean_kl:.3g} nats a token ({drift.low:.3g} to {drift.high:.3g}) along "
-                f"{count_text(drift.prompts)} answers of {drift.base}"
+                f"Drift: KL(base ‖ tuned) {drift.mean_kl:.3g} nats per token ({drift.low:.3g} to {drift.high:.3g}) "
+                f"over {count_text(drift.prompts)} answers of {drift.base}"
             )
         return (*found, *(f"Not compared: {reason}" for reason in self.left_out))
 
 
 class Comparison(Result, BaseModel):
-    """What changed between two reports; made by :func:`ftkit.compare`.
+    """Changes between two reports on the same rows; :func:`ftkit.compare` returns it.
 
-    ``print(comparison)`` shows both side by side; ``comparison.save(path)`` writes ``.html``, ``.md`` or ``.json``.
+    ``print(comparison)`` shows both side by side. ``comparison.save(path)`` writes ``.html``, ``.md``, ``.json`` or
+    ``.xml`` (JUnit).
     """
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
@@ -316,28 +303,34 @@ class Comparison(Result, BaseModel):
     schema_version: Literal[1] = 1
     verdict: Verdict
     sentence: str
-    """The verdict with the numbers it rests on."""
+    """The verdict with its numbers."""
     rows_needed: int | None
-    """Rows that would settle an inconclusive comparison; ``None`` when settled, or when no number is likely to."""
+    """Number of rows that would probably settle an inconclusive comparison; None if settled or if no number would."""
     primary: str
-    """The metric of the verdict."""
+    """Name of the metric of the verdict."""
     margin: float | None
-    """The loss that was declared acceptable beforehand, in the unit of ``primary`` (0.02 is two points of a rate)."""
+    """Largest acceptable loss, chosen beforehand, in the unit of ``primary`` (0.02 is two points of a rate)."""
     confidence: float
     counts: Counts
     metrics: tuple[MetricChange, ...]
     before: Report
     after: Report
     forgetting: Forgetting | None = None
-    """What the second model lost beside the task, when both reports have probes."""
+    """What the second model lost outside the task, if both reports have probes."""
     break_even: BreakEven | None = None
-    """When the second model has paid for its training; ``None`` where a price is missing."""
+    """When the second model's training has paid off; None if a price is unknown."""
 
     def __getitem__(self, name: str) -> MetricChange:
-        """The change of the metric called ``name``.
+        """Return the change of the metric called ``name``.
+
+        Args:
+            name: Name of the metric.
+
+        Returns:
+            The change.
 
         Raises:
-            ReportError: the reports do not share such a metric.
+            ReportError: The reports do not share this metric.
         """
         for metric in self.metrics:
             if metric.name == name:
@@ -346,13 +339,13 @@ class Comparison(Result, BaseModel):
 
     @property
     def labels(self) -> tuple[str, str]:
-        """What tables call the two, told apart even when the reports have the same label."""
+        """Labels of both reports in tables; equal labels are made different."""
         before, after = self.before.label, self.after.label
         return (before, after) if before != after else (f"{before} (before)", f"{after} (after)")
 
     @property
     def tally(self) -> tuple[tuple[Kind, int], ...]:
-        """How many rows became what, of the kinds that the headline metric tells apart."""
+        """Number of rows of each kind of change that the headline metric has."""
         right_or_wrong = self[self.primary].unit == "rate"
         kinds: tuple[Kind, ...] = (
             ("fixed", "regressed", "both_right", "both_wrong") if right_or_wrong else ("better", "worse", "unchanged")
@@ -361,19 +354,30 @@ class Comparison(Result, BaseModel):
         return (*found, *([("uncounted", self.counts.uncounted)] if self.counts.uncounted else ()))
 
     def kind_of(self, pair: Pair) -> Kind:
-        """What became of a row by the headline metric."""
+        """Say how a row changed by the headline metric.
+
+        Args:
+            pair: The row before and after.
+
+        Returns:
+            The kind of change.
+        """
         return kind_of(pair, self[self.primary])
 
     def pairs(self) -> tuple[Pair, ...]:
-        """The rows before and after, in the order of ``before``."""
+        """Pair the rows of both reports.
+
+        Returns:
+            The pairs, in the order of ``before``.
+        """
         return paired_rows(self.before, self.after)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know about either report, and about differences in how they were made."""
+        """Caveats about both reports and about differences in how they were made."""
         flags = () if self.forgetting is None else self.forgetting.flags
         before = self.before.notes
-        after = [note for note in self.after.notes if note not in flags]  # beside its own base both say the same
+        after = [note for note in self.after.notes if note not in flags]
         found = [f"both: {note}" if note in after else f"{self.labels[0]}: {note}" for note in before]
         found += [f"{self.labels[1]}: {note}" for note in after if note not in before]
         if self.before.sampling != self.after.sampling:
@@ -391,22 +395,8 @@ Report.model_rebuild()
 Forgetting.model_rebuild()
 
 
-def kind_of(pair: Pair, metric: MetricChange) -> Kind:
-    """What became of a row by ``metric``."""
-    before, after = (row.scores.get(metric.name) for row in pair)
-    if before is None or after is None:
-        return "uncounted"
-    if not metric.higher_is_better:
-        before, after = (1 - before, 1 - after) if metric.unit == "rate" else (-before, -after)
-    if metric.unit != "rate":
-        return "better" if after > before else "worse" if after < before else "unchanged"
-    if after >= RIGHT:
-        return "both_right" if before >= RIGHT else "fixed"
-    return "regressed" if before >= RIGHT else "both_wrong"
-
-
 def _digest(content: dict[str, Any]) -> str:
     try:
         return canonical_digest(canonical(content))
-    except ValueError:  # NaN, or half a surrogate pair: nothing that a report was ever saved with
+    except ValueError:  # NaN or a lone surrogate, which no saved report contains
         return ""

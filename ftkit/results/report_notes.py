@@ -1,4 +1,4 @@
-"""What a reader must know before believing a report's numbers."""
+"""Caveats of a report."""
 
 from __future__ import annotations
 
@@ -7,58 +7,68 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ftkit.results.answer import Sampling
+from ftkit.results.number_format import counted
 from ftkit.results.report_row import RowResult
 
 __all__ = ["FEW_ROWS", "notes_on"]
 
 FEW_ROWS = 30
-"""Below this, every interval is so wide that a note says so."""
+"""Number of rows below which a note says that the intervals are wide."""
 
 
 def notes_on(rows: Sequence[RowResult], sampling: Sampling, shots: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Sentences about rows that were not asked, cut off or have no wanted answer, about groups and too few rows."""
+    """Write caveats about failed requests, truncated answers, missing targets, groups and few rows.
+
+    Args:
+        rows: Rows of the report.
+        sampling: How the answers were sampled.
+        shots: Few-shot messages before each prompt.
+
+    Returns:
+        A sentence for each caveat, without the period.
+    """
     found = []
     if sampling.constrained:
-        found.append("answers were held to the schema where the place can: rates of form say nothing about the model")
+        found.append(
+            "decoding was constrained to the schema if the backend can: rates of valid answers say nothing of the model"
+        )
     if shots:
         count = sum(message.get("role") == "assistant" for message in shots)
-        found.append(f"asked with {count} {'example' if count == 1 else 'examples'} before each question")
+        found.append(f"each prompt has {counted(count, 'few-shot example')}")
     if rows[0].others:
-        found.append(f"{len(rows[0].answers)} answers a row, averaged; the tables show the first")
+        found.append(f"{len(rows[0].answers)} answers per row, averaged; tables show the first")
     answers = [answer for row in rows for answer in row.answers]
     what = "rows" if len(answers) == len(rows) else "answers"
     failed = [row for row in answers if row.finish_reason == "error"]
     if failed:
-        cause = next((row.error for row in failed if row.error), "no reason was given")
-        found.append(
-            f"{_share(failed, answers, what)} could not be asked and {_count_as(failed)} wrong; first cause: {cause}"
-        )
+        cause = next((row.error for row in failed if row.error), "no error message")
+        found.append(f"{_share(failed, answers, what)} got no answer and {_count_as(failed)} wrong; first error: {cause}")
     found += _failed_grades(answers, what)
     cut = [row for row in answers if row.finish_reason == "length"]
     if cut:
         found.append(f"{_share(cut, answers, what)} cut off at max_output_tokens={sampling.max_output_tokens}")
     aimless = [row for row in rows if not row.has_target]
     if aimless:
-        found.append(f"{_share(aimless, rows, 'rows')} without a wanted answer; accuracies leave them out")
+        found.append(f"{_share(aimless, rows, 'rows')} have no target; accuracies leave them out")
     groups = {row.group for row in rows if row.group is not None}
     grouped = sum(row.group is not None for row in rows)
     if len(groups) < grouped:
-        found.append(f"{grouped} rows in {len(groups)} groups: intervals count rows of a group as dependent")
+        found.append(f"{grouped} rows in {len(groups)} groups: intervals treat rows of a group as dependent")
     if len(rows) < FEW_ROWS:
-        found.append(f"only {len(rows)} rows: the intervals are wide, read them before the values")
+        found.append(f"only {len(rows)} rows: the intervals are wide")
     return tuple(found)
 
 
 def _failed_grades(answers: Sequence[RowResult], what: str) -> list[str]:
-    """For each grader: how many answers it could not grade, by reason, and what the first one was."""
+    """For each grader: how many answers it could not grade, by reason, and the first error."""
     sentences = []
     for name in dict.fromkeys(name for row in answers for name in row.failures):
         failures = [row.failures[name] for row in answers if name in row.failures]
         reasons = Counter(failure.partition(":")[0] for failure in failures)
         counted = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
         sentences.append(
-            f"{name} could not grade {len(failures)} of {len(answers)} {what} ({counted}); what is not graded counts "
-            f"0. First: {failures[0]}"
+            f"{name} could not grade {len(failures)} of {len(answers)} {what} ({counted}); they count as 0. "
+            f"First: {failures[0]}"
         )
     return sentences
 

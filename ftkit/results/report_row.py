@@ -1,4 +1,4 @@
-"""One row of a report: what was asked, what was wanted, what came back, and how it scored."""
+"""Rows of a report: prompt, target, answer and scores."""
 
 from __future__ import annotations
 
@@ -19,21 +19,18 @@ __all__ = ["Problem", "RowResult", "prompt_digest"]
 
 
 class Problem(BaseModel):
-    """One mistake in an answer, as the output's schema sees it."""
+    """A violation of the output's schema in an answer."""
 
     model_config = ConfigDict(frozen=True)
 
     problem: Literal["not_json", "missing_field", "extra_field", "wrong_type", "invalid_value"]
     path: str
-    """JSON path of the place, ``$`` for the whole answer."""
+    """JSON path of the violation; ``$`` is the whole answer."""
     message: str
 
 
 class RowResult(BaseModel):
-    """A row and its answer: what metrics see, and what a report keeps so that it can be scored again.
-
-    Every value is plain JSON.
-    """
+    """A row and its answer. Metrics score it, and a report keeps it so that it can be rescored. All values are JSON."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -41,59 +38,64 @@ class RowResult(BaseModel):
     place: str
     """File and line, e.g. ``visits.jsonl:12``."""
     group: str | None
-    """Rows of one group (a patient, a document) are not independent; intervals account for it."""
+    """Group of dependent rows, for example a patient or a document. Intervals account for it."""
     prompt: tuple[dict[str, Any], ...]
     """The messages that were sent."""
     prompt_hash: str
-    """Over the messages and the tools; comparisons refuse rows where it differs."""
+    """Hash of messages and tools. Comparisons refuse rows with different hashes."""
     has_target: bool
-    """Whether the data holds a wanted answer; without one, no metric that needs it counts the row."""
+    """Whether the row has a target. Metrics that need one leave other rows out."""
     target: Any
     target_tool_calls: tuple[dict[str, Any], ...] | None
     text: str
-    """The model's answer as it came."""
+    """The model's answer, unchanged."""
     value: Any
-    """The answer read as the output's kind: a JSON value (though the schema may find problems in it), a choice or a
-    text; ``None`` when it could not be read at all."""
+    """The parsed answer: a JSON value (possibly invalid), a choice or a text; None if it is not readable."""
     readable: bool
     """Whether ``value`` holds the answer."""
     problems: tuple[Problem, ...]
     tool_calls: tuple[dict[str, Any], ...] | None
     finish_reason: FinishReason
     error: str | None
-    """Why the model could not be asked, when ``finish_reason`` is ``"error"``."""
+    """Error message, if ``finish_reason`` is ``"error"``."""
     input_tokens: int
     output_tokens: int
     cached_tokens: int
     latency_s: float
     cost_usd: float | None
     logprob: float | None = None
-    """Logarithm of the probability that the model gave to its answer, where the place says it."""
+    """Log-probability of the answer, if the backend returns it."""
     scores: dict[str, float | None] = {}
-    """By metric; ``None`` where the metric does not count the row. With several answers: the mean of theirs."""
+    """Score by metric; None if the metric leaves the row out. The mean, if there are several answers."""
     failures: dict[str, str] = {}
-    """By metric: why a grader could not grade the answer, which then counts 0."""
+    """By metric: why a grader could not grade the answer, which then counts as 0."""
     item: dict[str, Any] = {}
-    """The columns of the row that graders among the metrics read."""
+    """Columns of the row that graders read."""
     others: tuple[RowResult, ...] = ()
-    """Further answers to the same prompt, each with its own scores, when several samples were drawn."""
+    """Further answers to the same prompt with their own scores, if several were sampled."""
 
     @property
     def answers(self) -> tuple[RowResult, ...]:
-        """Every answer to this prompt, the first of them this row's own."""
+        """All answers to this prompt; the first is the row itself."""
         return (self, *self.others)
 
     @property
     def valid(self) -> bool:
-        """Whether the answer can be used as it is: asked, readable and without a problem."""
+        """Whether the answer is parsed and has no problems."""
         return self.readable and not self.problems
 
     @classmethod
     def of(cls, row: Row, answer: Answer, output: Output, columns: Collection[str] | None = ()) -> RowResult:
-        """Read ``answer`` the way ``output`` does and keep it beside its row.
+        """Parse an answer and combine it with its row.
 
         Args:
-            columns: those that graders read, kept as :attr:`item`; None keeps all.
+            row: The row.
+            answer: The model's answer.
+            output: The task's output, which parses the answer.
+            columns: Columns to keep as :attr:`item` for graders; None keeps all.
+
+        Returns:
+            The row without scores.
         """
         failed = answer.finish_reason == "error"
         text = "" if failed else plain(answer.text)
@@ -127,18 +129,25 @@ class RowResult(BaseModel):
 
 
 def prompt_digest(row: Row) -> str:
-    """The fingerprint of what is sent for ``row``."""
+    """Hash the messages and tools of a row.
+
+    Args:
+        row: The row.
+
+    Returns:
+        ``sha256:…``.
+    """
     return canonical_digest(canonical(plain([row.prompt, row.tools])))
 
 
 def _read(output: Output, text: str, valid: bool) -> tuple[Any, bool]:
-    """The answer's value and whether there is one: JSON that breaks the schema is still compared field by field."""
+    """Parse an answer; JSON that violates the schema is kept, because fields are compared one by one."""
     if valid:
         return output.parse(text), True
     if isinstance(output, JsonOutput):
         try:
             return read_json(text), True
-        except OutputError:  # listed among the row's problems
+        except OutputError:  # is among the row's problems
             return None, False
     return None, False
 

@@ -10,63 +10,63 @@ __all__ = ["BreakEven", "Cost", "Timing", "TrainingCurve", "Usage"]
 
 
 class Usage(BaseModel):
-    """Tokens of all rows together."""
+    """Tokens of all rows."""
 
     model_config = ConfigDict(frozen=True)
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int
-    """How many of the input tokens were not computed again."""
+    """Input tokens that came from a cache."""
 
 
 class Timing(BaseModel):
-    """How long it took. Times in seconds."""
+    """Duration of an evaluation, in seconds."""
 
     model_config = ConfigDict(frozen=True)
 
     wall_s: float
     """From the first request to the last answer."""
     latency_p50_s: float | None
-    """Median over the rows that were answered; ``None`` when none was."""
+    """Median over the answered rows; None if there are none."""
     latency_p95_s: float | None
     output_tokens_per_s: float | None
-    """All output tokens over ``wall_s``."""
+    """Output tokens divided by ``wall_s``."""
 
 
 class Cost(BaseModel):
-    """What the answers cost, in US dollars; all ``None`` when that is not known."""
+    """Cost of the answers, in US dollars; None where it is unknown."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     total_usd: float | None
     per_1000_usd: float | None
-    """A thousand predictions like these."""
+    """Cost of 1,000 predictions."""
     per_success_usd: float | None
-    """Total over the answers that are right by the headline metric; ``None`` when none is."""
+    """Total divided by the number of correct answers; None if there are none."""
     source: str
-    """Where the price comes from, or why there is none."""
+    """Source of the price, or why there is none."""
     as_of: date | None = None
     """Date of the price."""
     training_usd: float | None = None
-    """What making the model cost; ``None`` when not known."""
+    """Cost of training the model; None if unknown."""
     training_source: str | None = None
-    """How that is known, with source and date of the price."""
+    """Source of the training cost, with the date of the price."""
 
 
 class BreakEven(BaseModel):
-    """From how many predictions on the second model is cheaper, its training paid."""
+    """Number of predictions after which the second model is cheaper, training included."""
 
     model_config = ConfigDict(frozen=True)
 
     training_usd: float
     saved_per_1000_usd: float
     predictions: int | None
-    """``None`` when it never is: a prediction costs as much or more than with the first."""
+    """None if never: a prediction costs at least as much as with the first model."""
 
 
 class TrainingCurve(BaseModel):
-    """Loss by step."""
+    """Losses of a training run: pairs of step and loss."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,20 +1,57 @@
-"""The same row in two reports; and refusing reports that do not hold the same rows."""
+"""Pairs of the same row in two reports, and how a row changed between them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
 
 from ftkit.errors import ReportError
 from ftkit.results.json_values import canonical
+from ftkit.results.metric_result import MetricChange
 from ftkit.results.number_format import file_text
 from ftkit.results.report_row import RowResult
 
-__all__ = ["Pair", "paired_rows"]
+__all__ = ["KIND_WORDS", "RIGHT", "Counts", "Kind", "Pair", "kind_of", "paired_rows"]
+
+RIGHT = 1 - 1e-9
+"""An answer is right if its score is at least this."""
+
+Kind = Literal["fixed", "regressed", "both_right", "both_wrong", "better", "worse", "unchanged", "uncounted"]
+"""How a row changed, by the headline metric: one of the first four for rates, one of the next three for other scores,
+``uncounted`` if the metric does not count the row."""
+
+KIND_WORDS: dict[str, str] = {
+    "fixed": "fixed",
+    "regressed": "regressed",
+    "both_right": "right in both",
+    "both_wrong": "wrong in both",
+    "better": "better",
+    "worse": "worse",
+    "unchanged": "unchanged",
+    "uncounted": "not counted",
+}
+"""The kinds in words."""
 
 Pair = tuple[RowResult, RowResult]
 """A row before and after."""
+
+
+class Counts(BaseModel):
+    """Number of rows by how they changed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fixed: int = 0
+    regressed: int = 0
+    both_right: int = 0
+    both_wrong: int = 0
+    better: int = 0
+    worse: int = 0
+    unchanged: int = 0
+    uncounted: int = 0
 
 
 class ScoredRows(Protocol):
@@ -34,10 +71,17 @@ _NAMED = 3  # rows named in an error
 
 
 def paired_rows(before: ScoredRows, after: ScoredRows) -> tuple[Pair, ...]:
-    """The rows of both reports, matched by id (and by occurrence, where an id repeats), in the order of ``before``.
+    """Pair the rows of two reports by id; rows that share an id are paired in their order.
+
+    Args:
+        before: The first report.
+        after: The second report.
+
+    Returns:
+        The pairs, in the order of ``before``.
 
     Raises:
-        ReportError: outputs, comparators, rows, prompts or wanted answers differ; names the first few.
+        ReportError: Outputs, comparators, rows, prompts or wanted answers differ. The message names the first few.
     """
     _same_output(before, after)
     _same_comparators(before, after)
@@ -61,6 +105,28 @@ def paired_rows(before: ScoredRows, after: ScoredRows) -> tuple[Pair, ...]:
     return pairs
 
 
+def kind_of(pair: Pair, metric: MetricChange) -> Kind:
+    """Say how a row changed.
+
+    Args:
+        pair: The row before and after.
+        metric: The metric to decide by.
+
+    Returns:
+        The kind of change.
+    """
+    before, after = (row.scores.get(metric.name) for row in pair)
+    if before is None or after is None:
+        return "uncounted"
+    if not metric.higher_is_better:
+        before, after = (1 - before, 1 - after) if metric.unit == "rate" else (-before, -after)
+    if metric.unit != "rate":
+        return "better" if after > before else "worse" if after < before else "unchanged"
+    if after >= RIGHT:
+        return "both_right" if before >= RIGHT else "fixed"
+    return "regressed" if before >= RIGHT else "both_wrong"
+
+
 def _wanted(row: RowResult) -> str:
     return canonical([row.has_target, row.target, row.target_tool_calls])
 
@@ -75,7 +141,7 @@ def _same_output(before: ScoredRows, after: ScoredRows) -> None:
     kinds = tuple(output.get("kind") if isinstance(output, dict) else None for output in (first, second))
     how = f"{kinds[0]} and {kinds[1]}" if kinds[0] != kinds[1] else f"both {kinds[0]}, but not the same"
     raise ReportError(
-        f"the tasks' outputs differ ({how}), so the numbers do not mean the same. Evaluate both models with one task."
+        f"the tasks' outputs differ ({how}), so the numbers cannot be compared. Evaluate both models with one task."
     )
 
 
@@ -84,7 +150,7 @@ def _same_comparators(before: ScoredRows, after: ScoredRows) -> None:
     differ = [name for name in {**one, **two} if one.get(name) != two.get(name)]
     if differ:
         raise ReportError(
-            f"the fields {', '.join(differ)} were compared in different ways, so right does not mean the same. "
+            f"the fields {', '.join(differ)} had different comparators, so the numbers cannot be compared. "
             "Score one report again: before.rescore(comparators=after.comparators)."
         )
 

@@ -284,4 +284,4 @@ class TestForms:
     def test_text_shows_both_sides(self, comparison: Comparison) -> None:
         text = str(comparison)
         assert "4 fixed, 1 regressed, 1 right in both, 0 wrong in both; margin 10 points" in text
-        assert "<old>: 1 of 6 rows could not be asked" in text
+        assert "<old>: 1 of 6 rows got no answer" in text

@@ -292,5 +292,5 @@ def test_canaries_are_told_from_controls(tmp_path: Path) -> None:
 
     found = report(canaries).overfitting
     assert (found.planted, found.controls) == ((4, 6), (0, 6))
-    assert found.flags == ("memorisation: 4 of 6 planted canaries were said by heart, 0 of 6 controls",)
+    assert found.flags == ("memorisation: 4 of 6 planted canaries were memorised, 0 of 6 controls",)
     assert report(make_canaries(5, seed=9)).overfitting.flags == ()

@@ -197,9 +197,9 @@ def test_notes_say_what_the_numbers_hide(tmp_path: Path) -> None:
     model = ScriptedModel(ECHO, answers([cut, failed("no network"), "b"]))
     report = evaluate(model, dataset(tmp_path, ECHO, ["a", "b", "c"]), sampling=Sampling(max_output_tokens=16))
     assert report.notes == (
-        "1 of 3 rows could not be asked and counts as wrong; first cause: no network",
+        "1 of 3 rows got no answer and counts as wrong; first error: no network",
         "1 of 3 rows cut off at max_output_tokens=16",
-        "only 3 rows: the intervals are wide, read them before the values",
+        "only 3 rows: the intervals are wide",
     )
 
 
@@ -219,7 +219,7 @@ def test_rows_without_a_wanted_answer_count_only_where_none_is_needed(tmp_path: 
     assert report["schema_valid_rate"].value == 0.75
     exact = report["record_exact"]
     assert (exact.value, exact.low, exact.n, exact.method) == (None, None, 0, "none")
-    assert "4 of 4 rows without a wanted answer; accuracies leave them out" in report.notes
+    assert "4 of 4 rows have no target; accuracies leave them out" in report.notes
     for form in ("json", "html", "md"):
         report.save(tmp_path / f"report.{form}")
     with pytest.raises(ReportError, match='"record_exact" has no interval'):

@@ -179,7 +179,7 @@ def test_examples_stand_before_each_question_and_pair_with_none(tmp_path: Path) 
     assert [message["role"] for message in sent] == ["system", *["user", "assistant"] * 3, "user"]
     assert {message["content"] for message in sent if message["role"] == "assistant"} == {"urgent", "soon", "later"}
     assert all(message["content"] != "note 1" for message in sent[1:-1])  # asked itself, so no example
-    assert "asked with 3 examples before each question" in few.notes
+    assert "each prompt has 3 few-shot examples" in few.notes
     assert len(few.shots) == 6
     assert compare(evaluate(model, data, label="none"), few).counts.both_right == 2
     with pytest.raises(ConfigError, match="shots=2 needs examples="):
