@@ -42,7 +42,9 @@ def notes_on(rows: Sequence[RowResult], sampling: Sampling, shots: Sequence[Mapp
     failed = [row for row in answers if row.finish_reason == "error"]
     if failed:
         cause = next((row.error for row in failed if row.error), "no error message")
-        found.append(f"{_share(failed, answers, what)} got no answer and {_count_as(failed)} wrong; first error: {cause}")
+        found.append(
+            f"{_share(failed, answers, what)} got no answer and {_count_as(failed)} wrong; first error: {cause}"
+        )
     found += _failed_grades(answers, what)
     cut = [row for row in answers if row.finish_reason == "length"]
     if cut:
