@@ -50,7 +50,7 @@ class CostEstimate(Result, BaseModel):
     batch: bool
     rows_usd: float | None
     """``None`` when no price is known."""
-    beside: tuple[ProbeCost, ...] = ()
+    probes: tuple[ProbeCost, ...] = ()
     """Cost of the probes, by model. Probes are not sent by batch."""
     price_source: str | None
     price_as_of: date | None
@@ -60,7 +60,7 @@ class CostEstimate(Result, BaseModel):
     @property
     def total_usd(self) -> float | None:
         """Cost of rows and probes; ``None`` if a price is not known."""
-        parts = [self.rows_usd, *(each.total_usd for each in self.beside)]
+        parts = [self.rows_usd, *(each.total_usd for each in self.probes)]
         known = [part for part in parts if part is not None]
         return sum(known) if len(known) == len(parts) else None
 
@@ -75,11 +75,11 @@ class CostEstimate(Result, BaseModel):
         else:
             by_batch = " by batch" if self.batch else ""
             text += f"about {usd_text(self.rows_usd)}{by_batch} ({self.price_source}, {self.price_as_of})"
-        for each in self.beside:
+        for each in self.probes:
             recipient = " probe questions" if each.model == self.model else f" to its base {each.model}"
             cost = "no price is known" if each.total_usd is None else f"up to {usd_text(each.total_usd)}"
             text += f"; and {count_text(each.questions)}{recipient}: {cost}"
-        if self.beside and self.total_usd is not None:
+        if self.probes and self.total_usd is not None:
             text += f"; in all, up to {usd_text(self.total_usd)}"
         if self.stops_answering is None:
             return text
@@ -136,7 +136,7 @@ def estimate_cost(
         exact=counter.exact,
         batch=batch,
         rows_usd=None if price is None else price.cost(input_tokens, output_tokens),
-        beside=() if probes is None or not about.get("host") else tuple(_probe_costs(model, probes, direct)),
+        probes=() if probes is None or not about.get("host") else tuple(_probe_costs(model, probes, direct)),
         price_source=None if price is None else price.source,
         price_as_of=None if price is None else price.as_of,
         stops_answering=None if shutdown is None else shutdown.on,

@@ -49,7 +49,7 @@ Decision = Literal["before", "after", "same", "swayed", "unread"]
 
 @dataclass(frozen=True, kw_only=True)
 class _JudgeMetric(RowMetric):
-    """Asks a model for the grades of all rows in one go."""
+    """Asks a model for the grades of all rows in one call."""
 
     model: EvaluableModel
     task: Task
@@ -183,20 +183,20 @@ def judge_pairs(
         "<second>\n{second}\n</second>",
         output=_CHOICE_SCHEMA,
     )
-    different = [(one, two) for one, two in pairs if one.text != two.text]
+    different = [(row, other) for row, other in pairs if row.text != other.text]
     columns = [
-        {**_columns(one), "first": first.text, "second": second.text}
-        for one, two in different
-        for first, second in ((one, two), (two, one))
+        {**_columns(row), "first": first.text, "second": second.text}
+        for row, other in different
+        for first, second in ((row, other), (other, row))
     ]
     replies = _replies(model, task, columns, asking or RequestOptions())
     choices = [None if reply is None else reply["better"] for reply in replies]
     if columns and not any(choices):
         raise ConfigError(f"{model.name} cannot judge: not one of its {len(columns)} decisions can be read")
     decisions = {
-        id(one): _decision(choices[2 * index], choices[2 * index + 1]) for index, (one, _) in enumerate(different)
+        id(row): _decision(choices[2 * index], choices[2 * index + 1]) for index, (row, _) in enumerate(different)
     }
-    by_pair = [decisions.get(id(one), "same") for one, _ in pairs]
+    by_pair = [decisions.get(id(row), "same") for row, _ in pairs]
     counted = [index for index, decision in enumerate(by_pair) if decision != "unread"]
     clusters = cluster_ids([pairs[index][0] for index in counted])
     metric = RowMetric(name="preferred", description=f"rows won, as {model.name} judges")
@@ -207,7 +207,7 @@ def judge_pairs(
 
     return Preference(
         labels=(before.label, after.label),
-        rows={f"{one.id}": decision for (one, _), decision in zip(pairs, by_pair, strict=True)},
+        rows={f"{row.id}": decision for (row, _), decision in zip(pairs, by_pair, strict=True)},
         change=metric_change(metric, statistics("before"), statistics("after"), clusters, confidence=0.95, seed=seed),
     )
 

@@ -170,8 +170,8 @@ def send_requests(
         answers: dict[int, Answer] = {} if journal is None else journal.known()
         missing = {index: request for index, request in enumerate(requests) if index not in answers}
         if missing:
-            drawn = ProgressBar(f"asking {model.name}", len(requests), completed=len(answers), enabled=progress)
-            bar = _AnswerProgress(stack.enter_context(drawn), answers.values())
+            progress_bar = ProgressBar(f"asking {model.name}", len(requests), completed=len(answers), enabled=progress)
+            bar = _AnswerProgress(stack.enter_context(progress_bar), answers.values())
 
             def on_answer(index: int, answer: Answer) -> None:
                 if journal is not None:

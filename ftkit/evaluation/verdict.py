@@ -154,5 +154,5 @@ def sentence(
     if needed is not None:
         return f"{head} About {count_text(needed)} rows like these would, with {percent_text(POWER)} power."
     if margin is not None:
-        return f"{head} The loss seen is at least the margin, so more rows are unlikely to help."
-    return f"{head} No change was seen; give a margin to ask whether they are equally good."
+        return f"{head} The observed loss is at least the margin, so more rows are unlikely to help."
+    return f"{head} No change was observed; give a margin to ask whether they are equally good."

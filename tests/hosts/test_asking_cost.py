@@ -68,16 +68,16 @@ def test_a_tuned_models_base_is_counted_until_its_answers_are_kept(openai_fake, 
     probes = default_probes(model, 6)
     assert (probes.general, probes.train_rows) == (6, 6)
     expected = estimate_cost(model, notes.take(6), probes=probes)
-    assert [(one.model, one.questions) for one in expected.beside] == [(model.name, 12), (probes.base.name, 6)]
+    assert [(one.model, one.questions) for one in expected.probes] == [(model.name, 12), (probes.base.name, 6)]
     assert "; and 6 to its base openai:gpt-4.1-mini: up to $0.0" in str(expected)
     assert ", up to $0.0" in str(expected)
-    assert expected.total_usd == pytest.approx(expected.rows_usd + sum(one.total_usd for one in expected.beside))
+    assert expected.total_usd == pytest.approx(expected.rows_usd + sum(one.total_usd for one in expected.probes))
     before = _asked(openai_fake)
     report = ft.evaluate(model, notes, limit=6, progress=False)
     assert _asked(openai_fake) - before == 6 + 12 + 6
     assert len(report.probes.base.general.rows) == len(report.probes.general.rows) == 6
     again = estimate_cost(model, notes.take(6), probes=probes)
-    assert [one.model for one in again.beside] == [model.name]
+    assert [one.model for one in again.probes] == [model.name]
 
 
 def test_a_small_general_set_has_as_many_questions_of_each_category():

@@ -45,10 +45,10 @@ def gap_between(
         if result.value is None or result.low is None or result.high is None:
             return None
         sides.append((result, result.value, result.low, result.high))
-    (one, p1, l1, u1), (two, p2, l2, u2) = sides
+    (first, p1, l1, u1), (second, p2, l2, u2) = sides
     low = p1 - p2 - math.sqrt((p1 - l1) ** 2 + (u2 - p2) ** 2)
     high = p1 - p2 + math.sqrt((u1 - p1) ** 2 + (p2 - l2) ** 2)
-    return Gap(train=one, held_out=two, difference=p1 - p2, low=low, high=high)
+    return Gap(train=first, held_out=second, difference=p1 - p2, low=low, high=high)
 
 
 def memorised_ngrams(rows: Sequence[RowResult]) -> RowMetric:

@@ -99,7 +99,7 @@ def run_probes(
     room = getattr(model, "room_for_another", None)
     if probes.base is not None and room is not None and not room():
         left_out.append(
-            f"no memory for {probes.base.name} beside this model; evaluate it by itself and compare the two reports"
+            f"no memory for {probes.base.name} beside this model; evaluate it alone and compare the two reports"
         )
     elif probes.base is not None:
         try:
@@ -196,7 +196,7 @@ class _ProbeRun:
         revealed = [is_extracted(canary, answer.text) for canary, answer in zip(canaries, answers, strict=True)]
 
         def count(planted: bool) -> tuple[int, int]:
-            own = [found for canary, found in zip(canaries, revealed, strict=True) if canary.planted is planted]
+            own = [leaked for canary, leaked in zip(canaries, revealed, strict=True) if canary.planted is planted]
             return sum(own), len(own)
 
         return count(True), count(False)

@@ -154,8 +154,8 @@ class _Benchmark:
         return torch.randn(*size, generator=self.generator, device=self.device).to(dtype or self.dtype)
 
     def several(self, *size: int, dtype: torch.dtype | None = None) -> list[torch.Tensor]:
-        one = self.random(*size, dtype=dtype)
-        return [one, *(one.clone() for _ in range(min(32, COLD_BYTES // one.nbytes)))]
+        tensor = self.random(*size, dtype=dtype)
+        return [tensor, *(tensor.clone() for _ in range(min(32, COLD_BYTES // tensor.nbytes)))]
 
     def seconds(self, works: Sequence[Callable[[], object]]) -> float:
         """Mean seconds of one of ``works`` in the fastest round, after one warm-up round."""
@@ -184,7 +184,9 @@ class _Benchmark:
     def product(self, linear: LinearLayer) -> float:
         """Operations per second of products with the weights of ``linear``, forward and backward."""
         inputs, outputs = (min(4 * WIDTH, width) for width in (linear.inputs, linear.outputs))
-        weights = [one.mul_(inputs**-0.5) for one in self.several(outputs, inputs)]  # keeps the magnitude of values
+        weights = [
+            weight.mul_(inputs**-0.5) for weight in self.several(outputs, inputs)
+        ]  # keeps the magnitude of values
         values, results = self.several(TOKENS, inputs), self.several(TOKENS, outputs)
 
         def both(number: int) -> None:
@@ -200,7 +202,7 @@ class _Benchmark:
     def rows(self, count: int) -> float:
         """Weights per second in products with ``count`` rows."""
         weights, values = self.several(WIDTH, WIDTH), self.random(count, WIDTH)
-        return WIDTH**2 / self.seconds([partial(torch.nn.functional.linear, values, one) for one in weights])
+        return WIDTH**2 / self.seconds([partial(torch.nn.functional.linear, values, weight) for weight in weights])
 
     @torch.no_grad()
     def choice(self) -> float:
@@ -221,7 +223,7 @@ class _Benchmark:
             down.mm(low)
             down.t().mm(values)
 
-        return 3 * 2 * TOKENS * WIDTH * RANK / self.seconds([partial(all_three, one) for one in wide])
+        return 3 * 2 * TOKENS * WIDTH * RANK / self.seconds([partial(all_three, values) for values in wide])
 
     def bytes_moved(self) -> float:
         """Bytes per second of a layer's element-wise work, counted as in ``time_model``, forward and backward."""
@@ -235,8 +237,8 @@ class _Benchmark:
             gated = torch.nn.functional.silu(values) * normed  # 5
             (turned.transpose(0, 1).reshape(TOKENS, WIDTH) + gated).sum().backward()  # type: ignore[no-untyped-call]  # 4
 
-        inputs = [one.requires_grad_() for one in self.several(TOKENS, WIDTH)]
-        each = self.seconds([partial(layer, one) for one in inputs])
+        inputs = [values.requires_grad_() for values in self.several(TOKENS, WIDTH)]
+        each = self.seconds([partial(layer, values) for values in inputs])
         return (1 + BACKWARD_BYTES) * 24 * inputs[0].nbytes / each
 
     def fresh(self) -> float:
@@ -270,9 +272,9 @@ class _Benchmark:
         small = self.random(8).requires_grad_()
 
         def chain() -> None:
-            found: Any = small
+            value: Any = small
             for _ in range(count):
-                found = found + 1
-            found.sum().backward()
+                value = value + 1
+            value.sum().backward()
 
         return self.seconds([chain]) / (2 * count)

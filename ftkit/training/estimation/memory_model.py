@@ -237,15 +237,15 @@ def _linear_bytes(shape: ModelShape, recipe: Recipe, device: str) -> float:
     if adapter.trains_base_weights:
         return sum(4 * width for width in {layer.reads: layer.inputs for layer in shape.linears}.values())
     targets = shape.targets(adapter.layers)
-    kept: float = sum(adapter.activation_bytes(layer.outputs, size) for layer in targets)
+    saved: float = sum(adapter.activation_bytes(layer.outputs, size) for layer in targets)
     if adapter.dropout:
         # Each adapter keeps its own dropout mask and its result.
-        kept += sum((4 + (1 if device == "cuda" else 4)) * layer.inputs for layer in targets)
+        saved += sum((4 + (1 if device == "cuda" else 4)) * layer.inputs for layer in targets)
     elif size == 4:
-        kept += sum(4 * width for width in {layer.reads: layer.inputs for layer in targets}.values())
+        saved += sum(4 * width for width in {layer.reads: layer.inputs for layer in targets}.values())
     else:
-        kept += sum(4 * layer.inputs for layer in targets)  # each adapter casts its input to float32
-    return kept
+        saved += sum(4 * layer.inputs for layer in targets)  # each adapter casts its input to float32
+    return saved
 
 
 def _saved_weight_bytes(shape: ModelShape, recipe: Recipe) -> int:
