@@ -47,7 +47,7 @@ def test_the_cost_of_rows_and_probes_is_said_before_they_are_asked(arguments, op
     (tmp_path / "shots.jsonl").write_text(json.dumps({"text": "another", "team": "red"}) + "\n")
     given = [str(tmp_path / "shots.jsonl") if one == "SHOTS" else one for one in more]
     done = CliRunner().invoke(app, [*arguments, *given, "--max-cost", "0"])
-    assert "--max-cost is $0.00, and it would cost up to $0.0" in done.stderr
+    assert "--max-cost is $0.00, but the estimated cost is up to $0.0" in done.stderr
     assert _asked(openai_fake) == 0
     done = CliRunner().invoke(app, [*arguments, *given])
     assert done.exit_code == 0, done.output

@@ -256,7 +256,7 @@ def test_reinforcement_is_planned_as_if_every_answer_were_as_long_as_it_may_be(t
     assert any("as long as max_output_tokens allows" in note for note in found.notes)
     text = str(ft.plan(reinforced(), rows(), f"local:{tiny_model}", device="l4-24gb"))
     assert "num_generations    3" in text
-    assert "  drawn" in text
+    assert "  generated" in text
     assert "num_generations" not in str(ft.plan(recipe(), rows(), f"local:{tiny_model}", device="l4-24gb"))
 
 
