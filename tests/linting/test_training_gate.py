@@ -25,4 +25,4 @@ def test_errors_are_counted_and_the_first_are_named(chats):
 
 def test_nothing_is_computed_that_only_a_report_needs(chats, monkeypatch):
     monkeypatch.setattr(scan, "RowFeaturesBuilder", None)
-    refuse_errors(chats(("q", "a"), ("q", "b")), chats(("r", "a")), backend=LOCAL)
+    refuse_errors(chats(("q", "a"), ("q", "b")), chats(("r", "a"), name="validation.jsonl"), backend=LOCAL)
