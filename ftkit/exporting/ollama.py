@@ -45,7 +45,7 @@ def render_of(chat_template: ChatTemplate) -> Render:
     Returns:
         The function.
     """
-    return lambda messages, answer_next: chat_template.render(messages, answer_next=answer_next)
+    return lambda messages, answer_next: chat_template.render(messages, add_generation_prompt=answer_next)
 
 
 def bos_added(tokenizer: Any) -> str:
@@ -76,7 +76,7 @@ def prove(template: str, conversations: Sequence[Conversation], chat_template: C
     bos = bos_added(chat_template.tokenizer)
     for conversation in conversations:
         _check_translatable(conversation)
-        expected = chat_template.render(conversation.messages, answer_next=True).removeprefix(bos)
+        expected = chat_template.render(conversation.messages, add_generation_prompt=True).removeprefix(bos)
         rendered = expand(template, conversation.messages)
         if rendered != expected:
             at = next((i for i, (a, b) in enumerate(zip(rendered, expected, strict=False)) if a != b), None)

@@ -99,7 +99,7 @@ def check_settings(recording: Recording, served: Any, exported: Exported) -> Non
     chat_template = ChatTemplate(exported.tokenizer, tuple(stops))
     for conversation, prompt, answer in zip(recording.conversations, recording.prompts, recording.answers, strict=True):
         # A server tokenises the whole text at once; ftkit cuts it at the assistant's turns.
-        whole = chat_template.render(conversation.messages, conversation.tools, answer_next=True)
+        whole = chat_template.render(conversation.messages, conversation.tools, add_generation_prompt=True)
         ids = exported.tokenizer(whole, add_special_tokens=False)["input_ids"]
         if list(ids) != prompt.tolist():
             at = next((i for i, (a, b) in enumerate(zip(ids, prompt.tolist(), strict=False)) if a != b), len(prompt))

@@ -1,12 +1,13 @@
-"""Attention over a tree of sequences (see :mod:`ftkit.modeling.prefix_tree`), exact and in memory linear in the tokens.
+"""Exact attention over a tree of sequences (see :mod:`ftkit.modeling.prefix_tree`), with memory linear in the tokens.
 
 On CPU each segment attends to itself (causally) and its descendants attend to it (fully), in separate calls of torch's
 fused attention kernel, joined by their log-sum-exp. For a query with partial results (o_k, l_k) over disjoint keys,
 
     l = log Σ_k exp(l_k),    o = Σ_k exp(l_k − l) · o_k,
 
-and the kernel's own backward, given the joined (o, l), yields each part's exact gradient, because the probabilities it
-rebuilds are exp(q·k − l). On CUDA the same mask goes to FlexAttention, whose block mask skips what is masked.
+and the kernel's own backward, given the joined (o, l), yields the exact gradient of each part, because the
+probabilities that it recomputes are exp(q·k − l). On CUDA, FlexAttention computes the same mask, and skips masked
+blocks.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ Span = tuple[int, int, int, int, bool]
 
 @dataclass(frozen=True, slots=True)
 class TreeAttentionMask:
-    """What attention needs to know of a pack.
+    """The attention mask of a packed sequence.
 
     Attributes:
-        spans: ``(query start, query end, key start, key end, causal)``, one for each call of the kernel; the causal
-            ones, which come first, cover each token once.
+        spans: ``(query start, query end, key start, key end, causal)``, one for each call of the kernel. The causal
+            spans come first, and cover each token once.
         block_mask: FlexAttention's form of the same mask, on CUDA.
     """
 
@@ -45,12 +46,23 @@ class TreeAttentionMask:
 
     @classmethod
     def from_pack(cls, pack: PackedSequence, device: torch.device) -> TreeAttentionMask:
+        """Make the mask of a packed sequence.
+
+        Args:
+            pack: the packed sequence.
+            device: where it is computed.
+
+        Returns:
+            The mask.
+        """
         if device.type == "cuda":
             return cls((), _block_mask(torch.from_numpy(pack.subtree_end).to(device)))
-        # Every token's own segment first: it begins the sums that its ancestors are then joined to.
-        own = [(one.start, one.end, one.start, one.end, True) for one in pack.segments]
+        # Each token's own segment first: it starts the sums to which the ancestors are joined.
+        own = [(each.start, each.end, each.start, each.end, True) for each in pack.segments]
         ancestors = [
-            (one.end, one.subtree_end, one.start, one.end, False) for one in pack.segments if one.subtree_end > one.end
+            (each.end, each.subtree_end, each.start, each.end, False)
+            for each in pack.segments
+            if each.subtree_end > each.end
         ]
         return cls((*own, *ancestors))
 
@@ -82,7 +94,7 @@ class _JoinedAttention(torch.autograd.Function):
         flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
         gradient = gradients[0]
         query, key, value, result, total = ctx.saved_tensors
-        # Sums over many spans are kept in float32, whatever the model computes in.
+        # Sums over many spans are in float32, whatever the model's type.
         d_query, d_key, d_value = (torch.empty(x.shape, dtype=torch.float32) for x in (query, key, value))
         for q0, q1, k0, k1, causal in ctx.spans:
             dq, dk, dv = flash_backward(
@@ -105,14 +117,14 @@ class _JoinedAttention(torch.autograd.Function):
         return d_query.to(query.dtype), d_key.to(key.dtype), d_value.to(value.dtype), None, None
 
 
-def _block_mask(reach: Tensor) -> Any:
+def _block_mask(subtree_end: Tensor) -> Any:
     from torch.nn.attention.flex_attention import create_block_mask
 
-    def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return (key <= query) & (query < reach[key])
+    def mask(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (key <= query) & (query < subtree_end[key])
 
-    length = int(reach.shape[0])
-    return create_block_mask(sees, B=None, H=None, Q_LEN=length, KV_LEN=length, device=str(reach.device))
+    length = int(subtree_end.shape[0])
+    return create_block_mask(mask, B=None, H=None, Q_LEN=length, KV_LEN=length, device=str(subtree_end.device))
 
 
 @cache
@@ -133,9 +145,21 @@ def tree_attention_forward(
     tree: TreeAttentionMask | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """The attention function that transformers' models call: query [1, H, T, D], key and value [1, H/groups, T, D].
+    """Compute attention; transformers' models call this function. Without a mask it is transformers' SDPA attention.
 
-    Without a ``tree`` it is transformers' own SDPA attention. The result is [1, T, H, D].
+    Args:
+        module: the attention layer.
+        query: [1, heads, tokens, head size].
+        key: [1, heads / groups, tokens, head size].
+        value: like ``key``.
+        attention_mask: transformers' own mask, used only without ``tree``.
+        scaling: factor of the scores; head size ** -0.5 by default.
+        dropout: used only without ``tree``.
+        tree: the mask of a packed sequence.
+        **kwargs: further arguments of transformers' attention functions.
+
+    Returns:
+        The result [1, tokens, heads, head size], and None in place of attention weights.
     """
     if tree is None:
         result: tuple[Tensor, None] = sdpa_attention_forward(

@@ -1,8 +1,8 @@
-"""Conversations into tokens: one rendering for training, evaluation and serving.
+"""Encode conversations with a model's chat template, in the same way for training, evaluation and serving.
 
-The model's chat template writes the whole conversation once. The text is cut where each assistant turn begins and ends,
-the pieces are tokenised one by one, and both the ids and the loss mask come from those same pieces. A prompt is cut at
-the same places, so what the model is asked later is token for token what it was trained on.
+The chat template renders the whole conversation once. The text is cut where each assistant turn begins and ends, and
+the pieces are tokenised one by one. Token ids and loss mask come from the same pieces. A prompt is cut at the same
+places, so a prompt at inference has exactly the tokens that it had in training.
 """
 
 from __future__ import annotations
@@ -28,16 +28,23 @@ PLAIN_TEMPLATE = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '### assistant\n' }}{%- endif -%}"
 )
-"""Given to tokenizers that bring no chat template (plain base models); saved with the tuned model like any other."""
+"""The template of tokenizers without one (base models); saved with the tuned model like any other template."""
 
 
 def template_hash(tokenizer: Any) -> str:
-    """``sha256:…`` of a tokenizer's chat template; training and serving must agree on it."""
+    """Hash a tokenizer's chat template, which training and serving must share.
+
+    Args:
+        tokenizer: a transformers tokenizer with a chat template.
+
+    Returns:
+        ``sha256:`` and 64 hexadecimal digits.
+    """
     return canonical_digest(str(tokenizer.chat_template))
 
 
 class _HistoryRewrittenError(Exception):
-    """The template shows earlier turns differently once later ones follow, as those of reasoning models do."""
+    """The template renders earlier turns differently after later ones, as templates of reasoning models do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +54,15 @@ class _Piece:
 
 
 class ChatTemplate:
-    """Turns conversations into tokens with a tokenizer's chat template.
+    """A tokenizer's chat template, which encodes conversations as tokens.
 
     Args:
         tokenizer: a transformers tokenizer; one without a chat template gets :data:`PLAIN_TEMPLATE`.
         stop_ids: further token ids that end a turn, e.g. from the model's generation config.
+
+    Attributes:
+        tokenizer: the tokenizer.
+        stop_ids: token ids that end an answer, ascending.
     """
 
     def __init__(self, tokenizer: Any, stop_ids: Sequence[int] = ()) -> None:
@@ -66,11 +77,22 @@ class ChatTemplate:
 
     @property
     def template_hash(self) -> str:
-        """See :func:`template_hash`."""
+        """Hash of the template, see :func:`template_hash`."""
         return template_hash(self.tokenizer)
 
     def encode_prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None = None) -> Ints:
-        """Token ids [T] of the conversation so far, up to where the assistant's next turn begins."""
+        """Encode a conversation up to where the assistant's next turn begins.
+
+        Args:
+            messages: the conversation, in OpenAI's chat form.
+            tools: the tools offered, as JSON schemas; None if there are none.
+
+        Returns:
+            Token ids, int32 [tokens].
+
+        Raises:
+            ModelError: the template refuses the conversation.
+        """
         return np.concatenate([self._encode(piece.text) for piece in self._prompt(messages, tools)])
 
     def encode_examples(
@@ -79,24 +101,30 @@ class ChatTemplate:
         tools: Sequence[dict[str, Any]] | None = None,
         place: Place | None = None,
     ) -> list[TokenizedConversation]:
-        """The conversation as training sequences, its assistant turns supervised unless their ``weight`` is 0.
+        """Encode a conversation as training sequences; assistant turns are supervised unless their ``weight`` is 0.
 
-        One sequence, except where the template rewrites history: then one for each supervised turn, each as the model
-        would be asked for it.
+        Args:
+            messages: the conversation, in OpenAI's chat form.
+            tools: the tools offered, as JSON schemas; None if there are none.
+            place: file and line of the row, for errors.
+
+        Returns:
+            One sequence. If the template rewrites earlier turns, one for each supervised turn, as the model is prompted
+            for that turn at inference.
 
         Raises:
-            DataError: no supervised token, tool calls the template leaves out, or a turn without an end.
-            ModelError: the template cannot be followed.
+            DataError: no turn is supervised, the template omits tools or tool calls, or a turn has no end token.
+            ModelError: the template refuses the conversation.
         """
-        asked = [i for i, m in enumerate(messages) if m.get("role") == "assistant" and m.get("weight", 1) != 0]
-        if not asked:
+        supervised = [i for i, m in enumerate(messages) if m.get("role") == "assistant" and m.get("weight", 1) != 0]
+        if not supervised:
             raise DataError("no assistant turn to learn from (none there, or all of weight 0)", place=place)
         self._check_tools(messages, tools, place)
-        upto = messages[: asked[-1] + 1]
+        upto = messages[: supervised[-1] + 1]
         try:
-            return [self._example(self._pieces(upto, tools), set(asked), place)]
+            return [self._example(self._pieces(upto, tools), set(supervised), place)]
         except _HistoryRewrittenError:
-            return [self._example(self._last_turn(messages[: i + 1], tools), {i}, place) for i in asked]
+            return [self._example(self._last_turn(messages[: i + 1], tools), {i}, place) for i in supervised]
 
     def encode_answer(
         self,
@@ -104,24 +132,41 @@ class ChatTemplate:
         tools: Sequence[dict[str, Any]] | None = None,
         place: Place | None = None,
     ) -> TokenizedConversation:
-        """The conversation with its last turn supervised, the answer, and no earlier one.
+        """Encode a conversation of which only the last turn, the answer, is supervised.
+
+        Args:
+            messages: the conversation, in OpenAI's chat form.
+            tools: the tools offered, as JSON schemas; None if there are none.
+            place: file and line of the row, for errors.
+
+        Returns:
+            The sequence.
 
         Raises:
-            DataError, ModelError: see :meth:`encode_examples`.
+            DataError: see :meth:`encode_examples`.
+            ModelError: the template refuses the conversation.
         """
-        earlier = [_unlearnt(message) for message in messages[:-1]]
+        earlier = [_without_loss(message) for message in messages[:-1]]
         last: Message = {**messages[-1], "weight": 1}
-        [rendered] = self.encode_examples([*earlier, last], tools, place)
-        return rendered
+        [sequence] = self.encode_examples([*earlier, last], tools, place)
+        return sequence
 
     def render(
         self,
         messages: Sequence[Message],
         tools: Sequence[dict[str, Any]] | None = None,
         *,
-        answer_next: bool = False,
+        add_generation_prompt: bool = False,
     ) -> str:
-        """What the chat template makes of a conversation; with ``answer_next`` up to where the next answer begins.
+        """Render a conversation as text.
+
+        Args:
+            messages: the conversation, in OpenAI's chat form.
+            tools: the tools offered, as JSON schemas; None if there are none.
+            add_generation_prompt: whether to append what begins the assistant's next turn.
+
+        Returns:
+            The text, with special tokens as they are written.
 
         Raises:
             ModelError: the template refuses the conversation.
@@ -132,62 +177,73 @@ class ChatTemplate:
                     [_for_template(message) for message in messages],
                     tools=list(tools) if tools else None,
                     tokenize=False,
-                    add_generation_prompt=answer_next,
+                    add_generation_prompt=add_generation_prompt,
                 )
             )
-        except Exception as error:  # templates are programs of their own and raise whatever they like
+        except Exception as error:  # a template is a program, and may raise anything
             raise ModelError(f"the model's chat template cannot render this conversation: {error}") from error
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of an answer, without its special tokens."""
+        """Decode an answer.
+
+        Args:
+            ids: token ids.
+
+        Returns:
+            The text without special tokens.
+        """
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
-    def _example(self, pieces: Sequence[_Piece], asked: set[int], place: Place | None) -> TokenizedConversation:
+    def _example(self, pieces: Sequence[_Piece], turns: set[int], place: Place | None) -> TokenizedConversation:
         ids: list[Ints] = []
         supervised: list[Bools] = []
         for number, piece in enumerate(pieces):
             tokens = self._encode(piece.text)
             mask = np.zeros(len(tokens), dtype=np.bool_)
-            if piece.turn in asked:
+            if piece.turn in turns:
                 ends = [i for i, token in enumerate(tokens.tolist()) if token in self._special]
                 if not ends:
                     raise DataError(
                         f"the chat template puts no end-of-turn token after the assistant's turn {piece.text[-40:]!r}, "
-                        "so the model would never learn to stop",
+                        "so the model would not learn to stop",
                         place=place,
                         field=f"messages[{piece.turn}]",
                         problem="no_end_of_turn",
                     )
                 mask[: ends[-1] + 1] = True
-                if number == len(pieces) - 1:  # what the template adds after the last turn is never asked for
+                if number == len(pieces) - 1:  # what the template adds after the last turn is never generated
                     tokens, mask = tokens[: ends[-1] + 1], mask[: ends[-1] + 1]
             ids.append(tokens)
             supervised.append(mask)
         return TokenizedConversation(np.concatenate(ids), np.concatenate(supervised))
 
     def _pieces(
-        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None, *, answer_next: bool = False
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]] | None,
+        *,
+        add_generation_prompt: bool = False,
     ) -> list[_Piece]:
-        whole = self.render(messages, tools, answer_next=answer_next)
+        text = self.render(messages, tools, add_generation_prompt=add_generation_prompt)
         pieces: list[_Piece] = []
-        done = 0
+        end = 0
         for index, message in enumerate(messages):
             if message.get("role") != "assistant":
                 continue
-            before = self.render(messages[:index], tools, answer_next=True)
-            is_all = index == len(messages) - 1 and not answer_next
-            after = whole if is_all else self.render(messages[: index + 1], tools)
-            if not (whole.startswith(after) and after.startswith(before) and len(before) >= done):
+            before = self.render(messages[:index], tools, add_generation_prompt=True)
+            is_all = index == len(messages) - 1 and not add_generation_prompt
+            after = text if is_all else self.render(messages[: index + 1], tools)
+            if not (text.startswith(after) and after.startswith(before) and len(before) >= end):
                 raise _HistoryRewrittenError
-            pieces += [_Piece(whole[done : len(before)], None), _Piece(whole[len(before) : len(after)], index)]
-            done = len(after)
-        return [piece for piece in (*pieces, _Piece(whole[done:], None)) if piece.text]
+            pieces += [_Piece(text[end : len(before)], None), _Piece(text[len(before) : len(after)], index)]
+            end = len(after)
+        return [piece for piece in (*pieces, _Piece(text[end:], None)) if piece.text]
 
     def _prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> list[_Piece]:
         try:
-            return self._pieces(messages, tools, answer_next=True)
+            return self._pieces(messages, tools, add_generation_prompt=True)
         except _HistoryRewrittenError:
-            return [_Piece(self.render(messages, tools, answer_next=True), None)]
+            return [_Piece(self.render(messages, tools, add_generation_prompt=True), None)]
 
     def _last_turn(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> list[_Piece]:
         pieces = [_Piece(piece.text, None) for piece in self._prompt(messages[:-1], tools)]
@@ -195,8 +251,8 @@ class ChatTemplate:
         whole = self.render(messages, tools)
         if not whole.startswith(before):
             raise ModelError(
-                "the chat template does not begin an assistant turn the way it asks for one (its generation prompt "
-                f"is no beginning of the rendered turn: {before[-60:]!r}, {whole[-60:]!r}); use another template"
+                "the chat template does not begin an assistant turn with its generation prompt (which "
+                f"is not a prefix of the rendered turn: {before[-60:]!r}, {whole[-60:]!r}); use another template"
             )
         return [*pieces, _Piece(whole[len(before) :], len(messages) - 1)]
 
@@ -219,7 +275,7 @@ class ChatTemplate:
             del without[index]["tool_calls"]
             if whole == self.render(without, tools):
                 raise DataError(
-                    "the model's chat template leaves out tool calls, so they could not be learnt",
+                    "the model's chat template leaves out tool calls, so they could not be learned",
                     place=place,
                     field=f"messages[{index}].tool_calls",
                 )
@@ -237,7 +293,7 @@ class ChatTemplate:
         return [] if eos is None else [int(eos)]
 
 
-def _unlearnt(message: Message) -> Message:
+def _without_loss(message: Message) -> Message:
     return {**message, "weight": 0} if message.get("role") == "assistant" else message
 
 

@@ -1,13 +1,13 @@
-"""Cross-entropy of the output layer, without ever holding a logit for every token.
+"""Cross-entropy of the output layer, without the logits of all tokens in memory.
 
 For hidden state h and output matrix W, the loss −log softmax(W·h)[y] has the gradients (p − 1_y)ᵀW for h and
-(p − 1_y)hᵀ for W. They are formed chunk by chunk while the logits are there, in the forward pass: nothing is computed
-twice, and no more than ``CHUNK`` rows of logits exist at a time. (The idea: Liger, arXiv 2410.10989, section 3.)
+(p − 1_y)hᵀ for W. They are computed chunk by chunk in the forward pass, from the same logits: nothing is computed
+twice, and at most ``CHUNK`` rows of logits exist at a time. (The idea: Liger, arXiv 2410.10989, section 3.)
 
-A prediction's gradient for its own h does not depend on what is done with the loss later, but for a factor. So a loss
-that is a function of many predictions' losses (DPO's) has it formed in the forward pass too. The gradient for W adds
-predictions up, so their factors must be known: where they are not, it is formed in the backward pass, from the logits
-computed again.
+The gradient of a prediction for its own h depends on later operations on the loss only by a factor. Therefore it is
+also computed in the forward pass for a function of several predictions' losses (such as DPO's). The gradient for W is a
+sum over predictions, so their factors must be known; if they are not, it is computed in the backward pass, from
+recomputed logits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 __all__ = ["linear_cross_entropy", "token_losses"]
 
 CHUNK = 256
-"""Rows of logits held at a time."""
+"""Rows of logits in memory at a time."""
 
 Tensor = torch.Tensor
 
@@ -32,16 +32,16 @@ def _chunk(
     *,
     slopes: bool,
     entropies: Tensor | None = None,
-    likeliest: Tensor | None = None,
+    is_argmax: Tensor | None = None,
 ) -> Any:
-    """Losses [c] of a chunk and, when asked for, p − 1_y as float32 [c, V]; the rest is put into tensors [c]."""
+    """Losses [c] of a chunk and, if ``slopes``, p − 1_y as float32 [c, V]. Writes into the optional tensors [c]."""
     logits = torch.nn.functional.linear(hidden, weight, bias).float()
     lse = logits.logsumexp(dim=-1, keepdim=True)
     target = targets.unsqueeze(1)
-    wanted = logits.gather(1, target)
-    losses = (lse - wanted).squeeze(1)
-    if likeliest is not None:
-        likeliest.copy_(_is_argmax(logits, target, wanted))
+    target_logits = logits.gather(1, target)
+    losses = (lse - target_logits).squeeze(1)
+    if is_argmax is not None:
+        is_argmax.copy_(_is_argmax(logits, target, target_logits))
     if not slopes and entropies is None:
         return losses, None
     logits.sub_(lse)
@@ -54,28 +54,31 @@ def _chunk(
     return losses, slope
 
 
-def _is_argmax(logits: Tensor, target: Tensor, wanted: Tensor) -> Tensor:
-    """Whether each target [c, 1] is what ``logits.argmax(1)`` gives, bool [c]; ``wanted`` [c, 1] are its logits.
+def _is_argmax(logits: Tensor, target: Tensor, target_logits: Tensor) -> Tensor:
+    """Whether each target [c, 1], with ``target_logits`` [c, 1], is ``logits.argmax(1)``, bool [c].
 
-    The target is compared with the highest of the others, since torch finds a maximum on a CPU ten times as fast as its
-    place. The place is asked for only where two are equal, as in bfloat16 they often are: argmax is the first of them.
+    The target is compared with the highest other logit, because on a CPU torch finds a maximum ten times as fast as its
+    index. The index is computed only where two logits are equal (often in bfloat16): argmax is the first of them.
+
+    Returns:
+        Whether each target is the argmax.
     """
     logits.scatter_(1, target, -torch.inf)
     others = logits.amax(dim=1, keepdim=True)
-    logits.scatter_(1, target, wanted)
-    found = (wanted > others).squeeze(1)
-    equal = torch.nonzero((wanted == others).squeeze(1)).squeeze(1)
-    found[equal] = logits[equal].argmax(dim=1) == target[equal].squeeze(1)
-    return found
+    logits.scatter_(1, target, target_logits)
+    result = (target_logits > others).squeeze(1)
+    equal = torch.nonzero((target_logits == others).squeeze(1)).squeeze(1)
+    result[equal] = logits[equal].argmax(dim=1) == target[equal].squeeze(1)
+    return result
 
 
-class _Matrix:
-    """The gradient for the output layer, added up over chunks in float32."""
+class _OutputLayerGradient:
+    """The gradient for the output layer, summed over chunks in float32."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, wanted: tuple[bool, bool]) -> None:
-        self.like = weight, bias
-        self.weight = torch.zeros_like(weight, dtype=torch.float32) if wanted[0] else None
-        self.bias = torch.zeros_like(bias, dtype=torch.float32) if wanted[1] and bias is not None else None
+    def __init__(self, weight: Tensor, bias: Tensor | None, needed: tuple[bool, bool]) -> None:
+        self._layer = weight, bias
+        self.weight = torch.zeros_like(weight, dtype=torch.float32) if needed[0] else None
+        self.bias = torch.zeros_like(bias, dtype=torch.float32) if needed[1] and bias is not None else None
 
     def add(self, slope: Tensor, hidden: Tensor, factors: Tensor) -> None:
         """Add a chunk: slope [c, V], hidden [c, d], the factor of each prediction [c]."""
@@ -84,8 +87,8 @@ class _Matrix:
         if self.bias is not None:
             self.bias += factors @ slope
 
-    def found(self) -> tuple[Tensor | None, Tensor | None]:
-        weight, bias = self.like
+    def result(self) -> tuple[Tensor | None, Tensor | None]:
+        weight, bias = self._layer
         return (
             None if self.weight is None else self.weight.to(weight.dtype),
             None if self.bias is None or bias is None else self.bias.to(bias.dtype),
@@ -101,22 +104,22 @@ class _LinearCrossEntropy(torch.autograd.Function):
         bias: Tensor | None,
         targets: Tensor,
         weights: Tensor,
-        likeliest: Tensor | None,
+        is_argmax: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
-        slopes = wants_hidden or wants_weight or wants_bias
+        needs_hidden_grad, needs_weight_grad, needs_bias_grad = ctx.needs_input_grad[:3]
+        slopes = needs_hidden_grad or needs_weight_grad or needs_bias_grad
         losses = torch.empty(targets.shape, dtype=torch.float32, device=hidden.device)
-        d_hidden = torch.empty_like(hidden) if wants_hidden else None
-        matrix = _Matrix(weight, bias, (wants_weight, wants_bias))
+        d_hidden = torch.empty_like(hidden) if needs_hidden_grad else None
+        output_gradient = _OutputLayerGradient(weight, bias, (needs_weight_grad, needs_bias_grad))
         for start in range(0, len(targets), CHUNK):
             rows = slice(start, start + CHUNK)
-            beside = None if likeliest is None else likeliest[rows]
-            losses[rows], slope = _chunk(hidden[rows], weight, bias, targets[rows], slopes=slopes, likeliest=beside)
+            chunk_out = None if is_argmax is None else is_argmax[rows]
+            losses[rows], slope = _chunk(hidden[rows], weight, bias, targets[rows], slopes=slopes, is_argmax=chunk_out)
             if d_hidden is not None:
                 d_hidden[rows] = (slope.to(hidden.dtype) @ weight) * weights[rows].to(hidden.dtype).unsqueeze(1)
             if slopes:
-                matrix.add(slope, hidden[rows], weights[rows])
-        ctx.gradients = (d_hidden, *matrix.found())
+                output_gradient.add(slope, hidden[rows], weights[rows])
+        ctx.gradients = (d_hidden, *output_gradient.result())
         ctx.mark_non_differentiable(losses)
         return (losses * weights).sum(), losses
 
@@ -132,20 +135,20 @@ class _TokenLosses(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, entropies: Tensor | None
     ) -> Tensor:
-        wants_hidden, *wants_matrix = ctx.needs_input_grad[:3]
+        needs_hidden_grad, *needs_layer_grad = ctx.needs_input_grad[:3]
         losses = torch.empty(targets.shape, dtype=torch.float32, device=hidden.device)
-        d_hidden = torch.empty_like(hidden) if wants_hidden else None
+        d_hidden = torch.empty_like(hidden) if needs_hidden_grad else None
         for start in range(0, len(targets), CHUNK):
             rows = slice(start, start + CHUNK)
-            beside = None if entropies is None else entropies[rows]
+            chunk_out = None if entropies is None else entropies[rows]
             losses[rows], slope = _chunk(
-                hidden[rows], weight, bias, targets[rows], slopes=wants_hidden, entropies=beside
+                hidden[rows], weight, bias, targets[rows], slopes=needs_hidden_grad, entropies=chunk_out
             )
             if d_hidden is not None:
                 d_hidden[rows] = slope.to(hidden.dtype) @ weight
         ctx.d_hidden = d_hidden
-        ctx.wanted = tuple(wants_matrix)
-        if any(wants_matrix):
+        ctx.needs_layer_grad = tuple(needs_layer_grad)
+        if any(needs_layer_grad):
             ctx.save_for_backward(hidden, weight, bias, targets)
         return losses
 
@@ -153,15 +156,15 @@ class _TokenLosses(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         factors = gradients[0]
         d_hidden = None if ctx.d_hidden is None else ctx.d_hidden * factors.to(ctx.d_hidden.dtype).unsqueeze(1)
-        if not any(ctx.wanted):
+        if not any(ctx.needs_layer_grad):
             return d_hidden, None, None, None, None
         hidden, weight, bias, targets = ctx.saved_tensors
-        matrix = _Matrix(weight, bias, ctx.wanted)
+        output_gradient = _OutputLayerGradient(weight, bias, ctx.needs_layer_grad)
         for start in range(0, len(targets), CHUNK):
             rows = slice(start, start + CHUNK)
             _, slope = _chunk(hidden[rows], weight, bias, targets[rows], slopes=True)
-            matrix.add(slope, hidden[rows], factors[rows])
-        return d_hidden, *matrix.found(), None, None
+            output_gradient.add(slope, hidden[rows], factors[rows])
+        return d_hidden, *output_gradient.result(), None, None
 
 
 def linear_cross_entropy(
@@ -171,22 +174,22 @@ def linear_cross_entropy(
     weights: Tensor,
     bias: Tensor | None = None,
     *,
-    likeliest: Tensor | None = None,
+    is_argmax: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Weighted sum of the negative log-likelihoods of ``targets`` under ``softmax(hidden · weightᵀ + bias)``.
+    """Compute the weighted sum of the cross-entropies of ``targets`` under ``softmax(hidden · weightᵀ + bias)``.
 
     Args:
         hidden: final hidden states [S, d].
-        weight: the output layer [V, d]; gets a gradient only where it wants one.
+        weight: the output layer [V, d]; gets a gradient only if it requires one.
         targets: token ids [S].
         weights: weight of each prediction, float32 [S].
-        bias: of the output layer [V], for the few models that have one.
-        likeliest: where it is put whether each target has the highest logit, bool [S]; of equal ones the first token.
+        bias: of the output layer [V], if the model has one.
+        is_argmax: bool [S], filled with whether each target has the highest logit; of equal logits the first token has.
 
     Returns:
-        The weighted sum (a scalar to call ``backward`` on), and each prediction's own loss [S], detached.
+        The weighted sum (a scalar to call ``backward`` on), and the loss of each prediction [S], detached.
     """
-    total, losses = _LinearCrossEntropy.apply(hidden, weight, bias, targets, weights, likeliest)  # type: ignore[no-untyped-call]
+    total, losses = _LinearCrossEntropy.apply(hidden, weight, bias, targets, weights, is_argmax)  # type: ignore[no-untyped-call]
     return total, losses
 
 
@@ -198,11 +201,17 @@ def token_losses(
     *,
     entropies: Tensor | None = None,
 ) -> Tensor:
-    """The negative log-likelihood of each target, float32 [S], to be put into any function and differentiated.
+    """Compute the cross-entropy of each target, as an input of any differentiable function.
 
     Args:
-        hidden, weight, targets, bias: those of :func:`linear_cross_entropy`.
-        entropies: where the entropy in nats of each prediction is put, float32 [S].
+        hidden: final hidden states [S, d].
+        weight: the output layer [V, d].
+        targets: token ids [S].
+        bias: of the output layer [V], if the model has one.
+        entropies: float32 [S], filled with the entropy of each prediction in nats; not differentiable.
+
+    Returns:
+        Negative log-likelihoods, float32 [S].
     """
     losses: Tensor = _TokenLosses.apply(hidden, weight, bias, targets, entropies)  # type: ignore[no-untyped-call]
     return losses

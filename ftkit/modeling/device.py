@@ -1,4 +1,4 @@
-"""What this machine computes with."""
+"""The device to compute on, its memory and its precision."""
 
 from __future__ import annotations
 
@@ -20,29 +20,53 @@ __all__ = [
 
 
 def default_device() -> torch.device:
-    """The first CUDA device when there is one, else the CPU."""
+    """Return the first CUDA device if there is one, else the CPU.
+
+    Returns:
+        The device.
+    """
     return torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
 
 
-def bf16_is_fast(where: torch.device) -> bool:
-    """Whether bfloat16 is at least as fast as float32 here: CUDA that supports it, or a CPU with AMX tiles.
+def bf16_is_fast(device: torch.device) -> bool:
+    """Say whether bfloat16 is at least as fast as float32: on CUDA that supports it, and on a CPU with AMX tiles.
 
-    A CPU with AVX-512 alone computes bfloat16, but in trials on a 135M model slower than float32.
+    A CPU with AVX-512 but no AMX computes bfloat16 slower than float32 (measured with a 135M model).
+
+    Args:
+        device: the device.
+
+    Returns:
+        Whether it is.
     """
-    if where.type == "cuda":
+    if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_amx_tile_supported())
 
 
 def torch_dtype(precision: Literal["bf16", "fp32"]) -> torch.dtype:
-    """The torch type of a recipe's precision."""
+    """Return the torch type of a recipe's precision.
+
+    Args:
+        precision: ``bf16`` or ``fp32``.
+
+    Returns:
+        The type.
+    """
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
-def peak_memory_bytes(where: torch.device) -> int:
-    """The most memory held so far: by tensors on a GPU, by the whole process on a CPU."""
-    if where.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(where))
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the peak memory so far.
+
+    Args:
+        device: the device.
+
+    Returns:
+        Bytes: of tensors on a GPU, of the whole process on a CPU.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
     import resource  # POSIX only
@@ -51,14 +75,28 @@ def peak_memory_bytes(where: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # kilobytes on Linux
 
 
-def free_memory_bytes(where: torch.device) -> int:
-    """What can still be taken: of the GPU's memory, or of the machine's."""
-    if where.type == "cuda":
-        return int(torch.cuda.mem_get_info(where)[0])
+def free_memory_bytes(device: torch.device) -> int:
+    """Return the free memory.
+
+    Args:
+        device: the device.
+
+    Returns:
+        Bytes of the GPU's memory, or of the machine's for a CPU.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
 
 
-def describe_machine(where: torch.device) -> dict[str, str | int]:
-    """Device and threads, for the record of a run."""
-    name = torch.cuda.get_device_name(where) if where.type == "cuda" else platform.processor() or platform.machine()
-    return {"device": where.type, "device_name": name, "threads": torch.get_num_threads(), "system": platform.system()}
+def describe_machine(device: torch.device) -> dict[str, str | int]:
+    """Describe device and threads for the record of a run.
+
+    Args:
+        device: the device.
+
+    Returns:
+        ``device``, ``device_name``, ``threads`` and ``system``.
+    """
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {"device": device.type, "device_name": name, "threads": torch.get_num_threads(), "system": platform.system()}

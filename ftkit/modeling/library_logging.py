@@ -1,4 +1,4 @@
-"""Keeping libraries' bars and notices out of the caller's terminal while they load models; errors still raise."""
+"""Silence progress bars and warnings of libraries while they load models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ __all__ = ["quiet"]
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars, notices or warnings of transformers and PEFT inside the block; all as before after it."""
+    """Silence progress bars, log messages and warnings of transformers and PEFT inside the block. Errors still raise.
+
+    Yields:
+        Nothing.
+    """
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""Adapter and base made one model, and written as plain transformers reads it."""
+"""Merge an adapter into its base model, and save the result as transformers reads it."""
 
 from __future__ import annotations
 
@@ -19,77 +19,94 @@ from ftkit.modeling.pretrained import load_pretrained
 __all__ = ["DTYPES", "merge_adapter", "save_merged", "save_tokenizer_and_generation_config"]
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-"""The types that exported weights may have."""
+"""Types of exported weights."""
 
 
 def merge_adapter(
     source: ModelSource, *, base: Literal["quantised", "original"], dtype: Literal["bf16", "fp16", "fp32"]
 ) -> Any:
-    """The whole model of ``source``, its adapter added into the weights, on the CPU.
+    """Load a model on the CPU with its adapter merged into the weights.
 
-    The sum is formed in float32 and rounded once, to ``dtype``.
+    The sum is computed in float32 and rounded once, to ``dtype``.
 
     Args:
-        base: for an adapter that was trained beside 4-bit weights: add it to those, expanded ("quantised": the weights
-            that training saw), or to the weights they were made from ("original").
+        source: the model.
+        base: for an adapter that was trained on 4-bit weights: ``quantised`` adds it to the dequantised weights that
+            training used, ``original`` to the weights from which they were quantised.
+        dtype: type of the weights.
+
+    Returns:
+        The transformers model.
 
     Raises:
         ModelError: base or adapter cannot be loaded.
         ExportError: a weight does not fit into ``dtype``.
     """
-    where = default_device()
-    held = source.quantisation if base == "quantised" else None
+    device = default_device()
+    quantisation = source.quantisation if base == "quantised" else None
     if source.adapter is not None and source.quantisation is not None and base == "original":
-        precision: Literal["bf16", "fp32"] = "fp32"  # the files' own values, none of them rounded on the way
+        precision: Literal["bf16", "fp32"] = "fp32"  # the values of the files, without rounding
     else:
-        precision = own_precision(source, where)
-    model = load_pretrained(source, precision=precision, device=where, quantisation=held, attention="sdpa").model
+        precision = own_precision(source, device)
+    model = load_pretrained(
+        source, precision=precision, device=device, quantisation=quantisation, attention="sdpa"
+    ).model
     with quiet():
-        if held is not None:
+        if quantisation is not None:
             model = model.dequantize()
         model = model.to("cpu").float()
         if source.adapter is not None:
             try:
                 adapted = PeftModel.from_pretrained(model, str(source.adapter))
-                # PEFT also unties the embeddings in the config where the adapter brings one of them along.
+                # PEFT also unties the embeddings in the config if the adapter contains one of them.
                 model = adapted.merge_and_unload(safe_merge=True)
             except (OSError, ValueError, RuntimeError, SafetensorError) as error:
                 raise ModelError(f"cannot add the adapter {source.adapter} to its base: {error}") from error
     model = model.to(DTYPES[dtype])
     for name, weight in model.named_parameters():
         if not bool(torch.isfinite(weight).all()):
-            raise ExportError(f'{name} has values that {dtype} cannot hold; export with dtype="bf16" or "fp32"')
+            raise ExportError(f'{name} has values that {dtype} cannot represent; export with dtype="bf16" or "fp32"')
     return model
 
 
 def save_merged(model: Any, folder: Path) -> None:
-    """Write the model's config and weights (safetensors) to ``folder``.
+    """Save a model's config and weights (safetensors).
+
+    Args:
+        model: a transformers model.
+        folder: the target folder.
 
     Raises:
-        ExportError: the disk does not take them.
+        ExportError: the files cannot be written, e.g. because the disk is full.
     """
     try:
         with quiet():
             model.save_pretrained(folder)
-    except SafetensorError as error:  # as which a full disk is told of
+    except SafetensorError as error:  # raised also if the disk is full
         raise ExportError(f"could not write the weights to {folder.parent}: {error}") from error
 
 
 def save_tokenizer_and_generation_config(
     folder: Path, tokenizer: Any, generation_config: Any, stop_ids: tuple[int, ...]
 ) -> None:
-    """Write the tokenizer with its chat template, and how to generate: greedily, to any of ``stop_ids``.
+    """Save the tokenizer with its chat template, and a config for greedy generation.
 
-    Sampling is left out of it because ftkit measures greedy answers: a base model's own temperature in this file would
-    be the default of servers that read it.
+    The base model's sampling parameters are left out, because ftkit evaluates greedy answers, and servers that read the
+    file would use them by default.
+
+    Args:
+        folder: the target folder.
+        tokenizer: the tokenizer.
+        generation_config: generation config of the base model, of which special tokens are kept.
+        stop_ids: token ids that end an answer.
     """
     from transformers import GenerationConfig
 
-    kept = {
+    special_tokens = {
         name: value
         for name in ("bos_token_id", "pad_token_id", "decoder_start_token_id")
         if (value := getattr(generation_config, name, None)) is not None
     }
     eos: Any = stop_ids[0] if len(stop_ids) == 1 else list(stop_ids)
     tokenizer.save_pretrained(folder)
-    GenerationConfig(**kept, eos_token_id=eos, do_sample=False).save_pretrained(folder)
+    GenerationConfig(**special_tokens, eos_token_id=eos, do_sample=False).save_pretrained(folder)

@@ -1,7 +1,6 @@
-"""A model's shape, read from its config: how many parameters of which kind. Needs neither weights nor torch.
+"""A model's shape, read from its config: the number of parameters of each kind. Needs neither weights nor torch.
 
-The families whose layers are known are those of ``_FAMILIES``; the counts are those of the transformers classes of the
-same name.
+The known families are those of ``_FAMILIES``. The counts equal those of the transformers classes of the same name.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ __all__ = ["LinearLayer", "ModelShape", "model_shape"]
 
 @dataclass(frozen=True, slots=True)
 class LinearLayer:
-    """A linear map inside a layer.
+    """A linear layer inside a transformer layer.
 
     Attributes:
         name: as adapters' ``target_modules`` name it, e.g. ``"q_proj"``.
-        inputs: width of what it takes.
-        outputs: width of what it gives.
-        reads: what it takes, shared by the maps that read the same.
-        bias: whether it adds one.
+        inputs: input width.
+        outputs: output width.
+        reads: its input, which linear layers with the same value share.
+        bias: whether it has a bias.
     """
 
     name: str
@@ -46,22 +45,22 @@ class ModelShape:
     Attributes:
         family: ``model_type`` of its config.
         vocabulary: rows of the embedding, V.
-        outputs: rows of the output layer: V, or 1 where the model scores.
+        outputs: rows of the output layer: V, or 1 of a reward model.
         hidden: width of the residual stream, d.
         intermediate: width inside the MLP, f.
         layers: number of layers, L.
         heads: query heads, H.
-        kv_heads: heads of keys and values, which divide H.
+        kv_heads: key-value heads, which divide H.
         head_dim: width of a head.
-        linears: linear maps of one layer.
-        norm: kind of its norms.
-        norms: their parameters in one layer.
-        head_norms: whether queries and keys have a norm of their own.
-        mlp_kept: tensors of width f that the MLP keeps for its backward pass beside the input of its last map.
-        rotary: whether positions are turned into queries and keys (else they are learnt).
-        outside: parameters outside the layers, without embedding and output layer: last norm, learnt positions.
-        tied_head: whether the output layer is the embedding.
-        window: tokens that attention looks back, when fewer than all.
+        linears: linear layers of one transformer layer.
+        norm: type of the norms.
+        norms: parameters of the norms in one layer.
+        head_norms: whether queries and keys have their own norms.
+        mlp_kept: tensors of width f that the MLP saves for its backward pass, besides its last linear layer's input.
+        rotary: whether positions are rotary embeddings (else they are learned).
+        outside: parameters outside the layers, without embedding and output layer: last norm, learned positions.
+        tied_head: whether the output layer shares the embedding's weights.
+        window: tokens of the attention window, if it does not reach all tokens.
     """
 
     family: str
@@ -85,53 +84,61 @@ class ModelShape:
 
     @property
     def attention_width(self) -> int:
-        """Width of all query heads together."""
+        """Total width of the query heads."""
         return self.heads * self.head_dim
 
     @property
     def scores(self) -> bool:
-        """Whether it ends in a score, not in a vocabulary."""
+        """Whether it is a reward model, with one output."""
         return self.outputs == 1
 
     @property
     def head(self) -> LinearLayer:
-        """The output layer, shared with the embedding or not."""
+        """The output layer, whether or not it shares the embedding's weights."""
         return LinearLayer("lm_head", self.hidden, self.outputs, "mlp")
 
     @property
     def linear_weights(self) -> int:
-        """Parameters of all layers' matrices: what is multiplied for every token, and what QLoRA holds in 4 bits."""
-        return self.layers * sum(one.weights for one in self.linears)
+        """Parameters of all linear layers without biases, which every token uses, and QLoRA holds in 4 bits."""
+        return self.layers * sum(linear.weights for linear in self.linears)
 
     @property
     def biases(self) -> int:
-        """Biases of all layers' linear maps."""
-        return self.layers * sum(one.outputs for one in self.linears if one.bias)
+        """Parameters of the biases of all linear layers."""
+        return self.layers * sum(linear.outputs for linear in self.linears if linear.bias)
 
     @property
     def parameters(self) -> int:
-        """All parameters, a shared output layer counted once."""
+        """All parameters; tied weights are counted once."""
         ends = self.vocabulary * self.hidden + (0 if self.tied_head else self.head.weights)
         return self.linear_weights + self.biases + self.layers * self.norms + self.outside + ends
 
     def targets(self, modules: Literal["all-linear"] | Sequence[str]) -> tuple[LinearLayer, ...]:
-        """The linear maps of one layer that get an adapter.
+        """Return the linear layers of one transformer layer that get an adapter.
+
+        Args:
+            modules: names of linear layers, or ``all-linear``.
+
+        Returns:
+            The linear layers.
 
         Raises:
-            ModelError: ``modules`` names one that is not there.
+            ModelError: there is no linear layer of that name.
         """
         if modules == "all-linear":
             return self.linears
-        found = tuple(one for one in self.linears if one.name in modules)
-        unknown = set(modules) - {one.name for one in found}
+        targets = tuple(linear for linear in self.linears if linear.name in modules)
+        unknown = set(modules) - {linear.name for linear in targets}
         if unknown:
-            known = ", ".join(one.name for one in self.linears)
-            raise ModelError(f"{', '.join(sorted(unknown))}: no such layer in a {self.family} model; it has {known}")
-        return found
+            known = ", ".join(linear.name for linear in self.linears)
+            raise ModelError(
+                f"{', '.join(sorted(unknown))}: no such linear layer in a {self.family} model; it has {known}"
+            )
+        return targets
 
 
 class _Config:
-    """A config's numbers, each asked for by name."""
+    """Reads numbers from a config."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.values = values
@@ -141,7 +148,7 @@ class _Config:
         if value is None:
             value = default
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ModelError(f"the model's config has no usable {name} ({value!r}), so its size cannot be worked out")
+            raise ModelError(f"the model's config has no usable {name} ({value!r}), so its size cannot be computed")
         return value
 
     def flag(self, name: str, default: bool) -> bool:
@@ -150,21 +157,22 @@ class _Config:
 
 
 def model_shape(config: Mapping[str, Any], *, scores: bool = False) -> ModelShape:
-    """The shape that a model's ``config.json`` describes.
+    """Read a model's shape from its config.
 
     Args:
-        config: the parsed file, or a transformers config's ``to_dict()``.
-        scores: the form of the model that gives one score, not a vocabulary's logits.
+        config: the parsed ``config.json``, or a transformers config's ``to_dict()``.
+        scores: whether the model is a reward model, with one output instead of a vocabulary.
+
+    Returns:
+        The shape.
 
     Raises:
-        ModelError: a family whose layers are not known here, or a size that is missing.
+        ModelError: the model family is not known, or a size is missing.
     """
     family = config.get("model_type")
     build = _FAMILIES.get(str(family))
     if build is None:
-        raise ModelError(
-            f"the layers of model_type {family!r} are not known; sizes can be worked out for {', '.join(_FAMILIES)}"
-        )
+        raise ModelError(f"the shape of model_type {family!r} is not known; known are {', '.join(_FAMILIES)}")
     shape = build(str(family), _Config(config))
     return replace(shape, outputs=1, tied_head=False) if scores else shape
 
@@ -179,13 +187,19 @@ def _decoder(
     query_bias: bool = False,
     tied: bool = False,
 ) -> ModelShape:
-    """RMS norms, rotary positions and a gated MLP: Llama and what descends from it.
+    """RMS norms, rotary positions and a gated MLP: Llama and its descendants.
 
     Args:
-        head_dim: when the config names none; else the hidden size is divided among the heads.
-        fused: queries, keys and values are one map, and so are the two branches of the MLP.
-        query_bias: biases of the maps to queries, keys and values, where the config does not decide.
-        tied: what a config means that does not say whether the output layer is the embedding.
+        family: ``model_type`` of the config.
+        config: the config.
+        head_dim: default of the config's head size; hidden size / heads if None.
+        fused: whether query, key and value projections are one linear layer, and gate and up projections another.
+        head_norms: whether queries and keys have their own norms.
+        query_bias: whether query, key and value projections have biases that the config does not name.
+        tied: default of the config's ``tie_word_embeddings``.
+
+    Returns:
+        The shape.
     """
     d, f, heads = (config.number(name) for name in ("hidden_size", "intermediate_size", "num_attention_heads"))
     kv = config.number("num_key_value_heads", heads)
@@ -225,7 +239,7 @@ def _decoder(
         norm="rms",
         norms=2 * d + (2 * size if head_norms else 0),
         head_norms=head_norms,
-        mlp_kept=3,  # the gate, the gate after its activation, and the other branch
+        mlp_kept=3,  # gate, activated gate, and up projection
         rotary=True,
         outside=d,
         tied_head=config.flag("tie_word_embeddings", tied),
@@ -249,7 +263,7 @@ def _gpt2(family: str, config: _Config) -> ModelShape:
         head_dim=d // heads,
         linears=(
             LinearLayer("c_attn", d, 3 * d, "attention_norm", bias=True),
-            # Both of these are called c_proj, in the attention and in the MLP.
+            # The output projections of attention and MLP are both called c_proj.
             LinearLayer("c_proj", d, d, "attention", bias=True),
             LinearLayer("c_fc", d, f, "mlp_norm", bias=True),
             LinearLayer("c_proj", f, d, "mlp", bias=True),
@@ -257,7 +271,7 @@ def _gpt2(family: str, config: _Config) -> ModelShape:
         norm="layer",
         norms=4 * d,
         head_norms=False,
-        # transformers writes GPT-2's own GELU as a formula, which keeps its input, a power, a tanh and a product.
+        # transformers computes GPT-2's GELU from a formula, which saves its input, a power, a tanh and a product.
         mlp_kept=4 if config.values.get("activation_function", "gelu_new") == "gelu_new" else 1,
         rotary=False,
         outside=2 * d + config.number("n_positions") * d,

@@ -1,4 +1,4 @@
-"""Where models are: the embedded one, a local folder, a hub id, or what an earlier run produced."""
+"""Locate models: the embedded model, a local folder, a hub id, or the result of an earlier run."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json")
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """Where a model's files are.
+    """The location of a model's files.
 
     Attributes:
-        name: as the user wrote it.
+        name: the name that the user gave.
         base: folder or hub id of the (base) model.
         adapter: folder of a PEFT adapter on top of it, if any.
-        quantisation: how the base was held when the adapter was trained.
-        base_name: the base as the user would write it.
-        record: what ftkit wrote beside the model when it made it, see :mod:`ftkit.training.artifact`; else empty.
+        quantisation: quantisation of the base when the adapter was trained.
+        base_name: the name of the base that a user would give.
+        record: run record of a model that ftkit trained, see :mod:`ftkit.training.artifact`; else empty.
     """
 
     name: str
@@ -43,41 +43,54 @@ class ModelSource:
 
     @property
     def tokenizer(self) -> str:
-        """Folder or hub id of its tokenizer: beside the adapter where one is, else the base's."""
+        """Folder or hub id of the tokenizer: that of the adapter if it has one, else that of the base."""
         own = self.adapter is not None and any((self.adapter / name).is_file() for name in _TOKENIZERS)
         return str(self.adapter) if own else self.base
 
     @property
     def precision(self) -> Literal["bf16", "fp32"] | None:
-        """That of the training, when ftkit made the model."""
+        """Precision of the training, if ftkit trained the model."""
         return self.record.get("precision")
 
     @property
     def template_hash(self) -> str | None:
-        """Of the chat template it was trained with, when ftkit made it."""
+        """Hash of the chat template in training, if ftkit trained the model."""
         return self.record.get("template_hash")
 
     @property
     def scores(self) -> bool:
-        """Whether it is a reward model of ftkit's."""
+        """Whether it is a reward model that ftkit trained."""
         kind = self.record.get("recipe", {}).get("kind")
         recipe = LOSSES.find(kind) if isinstance(kind, str) else None
         return recipe is not None and recipe.score_head
 
     def config(self) -> dict[str, Any] | None:
-        """The base's ``config.json``, where it is on this machine as a folder; of a hub id ``None``."""
+        """Read the base's ``config.json``.
+
+        Returns:
+            The config; None if the base is a hub id.
+
+        Raises:
+            ModelError: the file cannot be read.
+        """
         file = Path(self.base) / "config.json"
         return _read(file) if file.is_file() else None
 
 
 def find_source(name: str) -> ModelSource:
-    """Where the model ``name`` is: the embedded model, a folder (plain or one made by ftkit), else a hub id.
+    """Locate a model.
 
-    Reads no weights and imports no heavy library, so it is quick. The embedded model's folder may not be there yet:
-    :func:`~ftkit.modeling.embedded_model.expand_embedded` makes it.
+    Reads no weights and imports no heavy library. The folder of the embedded model may not exist yet:
+    :func:`~ftkit.modeling.embedded_model.expand_embedded` creates it.
+
+    Args:
+        name: the embedded model, a folder (of transformers or of an ftkit run), or a hub id.
+
+    Returns:
+        The location.
 
     Raises:
-        ModelError: a path that holds no model, or weights that are not installed.
+        ModelError: the path contains no model, or the embedded model's weights are not installed.
     """
     if name == EMBEDDED:
         return ModelSource(name, str(embedded_folder()), base_name=name)
@@ -85,22 +98,29 @@ def find_source(name: str) -> ModelSource:
     if folder.is_dir():
         return _folder_source(name, folder.resolve())
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        close = did_you_mean(name)
-        raise ModelError(f"no folder {name!r}; a local model is a folder with a config.json{close}")
+        hint = did_you_mean(name)
+        raise ModelError(f"no folder {name!r}; a local model is a folder with a config.json{hint}")
     return ModelSource(name, name, base_name=name)
 
 
 def did_you_mean(name: str, known: Sequence[str] = ()) -> str:
-    """Which of the ``known`` names, or of the folders beside it, was meant by ``name``, to be put at the end of a
-    message; empty when none is near."""
-    beside = {Path(one).name: one for one in _folders_beside(name)}
-    near = [beside[one] for one in difflib.get_close_matches(Path(name).name, beside, n=2, cutoff=0.7)]
-    near += [one for one in difflib.get_close_matches(name, known, n=2, cutoff=0.7) if one not in near]
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    """Suggest names similar to one that does not exist.
+
+    Args:
+        name: the name or path.
+        known: existing names; folders beside the path are suggested, too.
+
+    Returns:
+        The end of a sentence, ``; did you mean …?``; empty if nothing is similar.
+    """
+    folders = {Path(folder).name: folder for folder in _sibling_folders(name)}
+    similar = [folders[match] for match in difflib.get_close_matches(Path(name).name, folders, n=2, cutoff=0.7)]
+    similar += [match for match in difflib.get_close_matches(name, known, n=2, cutoff=0.7) if match not in similar]
+    return f"; did you mean {' or '.join(similar)}?" if similar else ""
 
 
-def _folders_beside(path: str) -> list[str]:
-    """The folders that are where ``path`` would be, each written as ``path`` is."""
+def _sibling_folders(path: str) -> list[str]:
+    """The folders in the parent folder of ``path``, written like ``path``."""
     written = path[: len(path) - len(Path(path).name)]
     try:
         found = [one for one in Path(path).expanduser().parent.iterdir() if one.is_dir()]
@@ -124,7 +144,7 @@ def _folder_source(name: str, folder: Path) -> ModelSource:
         return ModelSource(name, base, folder, Quantization(**held) if held else None, base_name or base, known)
     if (folder / "config.json").is_file():
         return ModelSource(name, str(folder), base_name=name, record=known)
-    raise ModelError(f"{folder} holds no model: neither config.json nor adapter_config.json is there")
+    raise ModelError(f"{folder} contains no model: neither config.json nor adapter_config.json")
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -133,5 +153,5 @@ def _read(file: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelError(f"{file} cannot be read: {error}") from error
     if not isinstance(found, dict):
-        raise ModelError(f"{file} holds no JSON object")
+        raise ModelError(f"{file} contains no JSON object")
     return found

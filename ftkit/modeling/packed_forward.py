@@ -1,4 +1,4 @@
-"""A model on packs: shared beginnings computed once where that is exact, row by row where it is not."""
+"""Run a model on packed sequences: shared prefixes once if that is exact, else each sequence alpack."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from ftkit.modeling.tokenized_example import Ints, TokenizedConversation
 __all__ = ["PackedForward", "TokenLogprobs", "prefix_sharing_problem"]
 
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
-"""Largest mean difference of a token's loss (nats), or of a score, that rounding may cause; a wrong mask causes far
-more."""
+"""Largest mean difference of a token's loss (nats), or of a score, by rounding; a wrong mask causes much more."""
 
-_LOOKED_AT = 100
-"""Rows among which two are sought to try the model with."""
+_TRIED_ROWS = 100
+"""Rows among which the two rows for the trial are chosen."""
 
 Tensor = torch.Tensor
 
 
 class TokenLogprobs(NamedTuple):
-    """Supervised tokens of a pack, all of its first sequence, then all of its second, …
+    """Supervised tokens of a packed sequence, sequence by sequence.
 
     Attributes:
-        logprobs: of each token, float32 [A].
-        entropies: of the distribution it was drawn from, in nats, float32 [A]; cannot be differentiated.
-        sequence_indices: the number of its sequence, int64 [A].
+        logprobs: log-probability of each token, float32 [tokens].
+        entropies: entropy of each token's distribution in nats, float32 [tokens]; not differentiable.
+        sequence_indices: index of each token's sequence, int64 [tokens].
     """
 
     logprobs: Tensor
@@ -40,13 +39,13 @@ class TokenLogprobs(NamedTuple):
 
 
 class PackedForward:
-    """Computes packs with a transformers model.
+    """Runs a transformers model on packed sequences.
 
     Args:
-        model: a causal language model, or one for sequence classification with a single label, which scores.
-        device: where it is.
-        shared: whether sequences may share computation; see :func:`prefix_sharing_problem`. Without it, packs must
-            have been made without sharing, and each of their sequences is computed alone.
+        model: a causal language model, or a reward model (sequence classification with one label).
+        device: the model's device.
+        shared: whether sequences share computation; see :func:`prefix_sharing_problem`. If not, packs must be made
+            without sharing, and each of their sequences is computed alpack.
     """
 
     def __init__(self, model: Any, device: torch.device, *, shared: bool) -> None:
@@ -54,84 +53,112 @@ class PackedForward:
         self.device = device
         self.shared = shared
 
-    def loss(self, one: PackedSequence, *, likeliest: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Weighted sum of the pack's token losses (call ``backward`` on it), and each prediction's own loss [S].
+    def loss(self, pack: PackedSequence, *, is_argmax: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Compute the weighted sum of the token losses.
 
         Args:
-            likeliest: where it is put whether each target is the token that the model holds likeliest, bool [S].
+            pack: the packed sequence.
+            is_argmax: bool [predictions], filled with whether each target has the highest logit.
+
+        Returns:
+            The sum, to call ``backward`` on, and the loss of each prediction [predictions], detached.
         """
-        weights = torch.from_numpy(one.weights).to(self.device)
+        weights = torch.from_numpy(pack.weights).to(self.device)
         if not self.shared:
-            losses = self._own_losses(one, likeliest=likeliest)
+            losses = self._own_losses(pack, is_argmax=is_argmax)
             return (losses * weights).sum(), losses.detach()
         head = self.model.get_output_embeddings()
-        at, targets = self._here(one.logit_indices), self._here(one.targets)
+        at, targets = self._to_device(pack.logit_indices), self._to_device(pack.targets)
         bias = getattr(head, "bias", None)
-        return linear_cross_entropy(self._hidden(one)[at], head.weight, targets, weights, bias, likeliest=likeliest)
+        return linear_cross_entropy(self._hidden(pack)[at], head.weight, targets, weights, bias, is_argmax=is_argmax)
 
-    def sequence_logprobs(self, one: PackedSequence) -> Tensor:
-        """Log-probability of each sequence's supervised tokens, added up, float32 [N]; can be differentiated."""
+    def sequence_logprobs(self, pack: PackedSequence) -> Tensor:
+        """Compute the log-probability of each sequence's supervised tokens.
+
+        Args:
+            pack: the packed sequence.
+
+        Returns:
+            Sums over the tokens, float32 [sequences], differentiable.
+        """
         if self.shared:
             head = self.model.get_output_embeddings()
-            hidden = self._hidden(one)[self._here(one.logit_indices)]
-            losses = token_losses(hidden, head.weight, self._here(one.targets), getattr(head, "bias", None))
+            hidden = self._hidden(pack)[self._to_device(pack.logit_indices)]
+            losses = token_losses(hidden, head.weight, self._to_device(pack.targets), getattr(head, "bias", None))
         else:
-            losses = self._own_losses(one)
-        sums = torch.zeros(one.sequences, device=self.device)
-        return sums.index_add(0, self._here(one.sequence_indices), -losses[self._here(one.prediction_indices)])
+            losses = self._own_losses(pack)
+        sums = torch.zeros(pack.sequences, device=self.device)
+        return sums.index_add(
+            0, self._to_device(pack.sequence_indices), -losses[self._to_device(pack.prediction_indices)]
+        )
 
-    def token_logprobs(self, one: PackedSequence, temperature: float = 1.0) -> TokenLogprobs:
-        """Each supervised token of each sequence, sequence by sequence; log-probabilities can be differentiated."""
-        entropies = torch.empty(len(one.logit_indices), device=self.device)
+    def token_logprobs(self, pack: PackedSequence, temperature: float = 1.0) -> TokenLogprobs:
+        """Compute the log-probability of each supervised token.
+
+        Args:
+            pack: the packed sequence.
+            temperature: by which logits are divided.
+
+        Returns:
+            The tokens, with differentiable log-probabilities.
+        """
+        entropies = torch.empty(len(pack.logit_indices), device=self.device)
         if self.shared:
             head = self.model.get_output_embeddings()
             bias = getattr(head, "bias", None)
-            hidden = self._hidden(one)[self._here(one.logit_indices)] / temperature
+            hidden = self._hidden(pack)[self._to_device(pack.logit_indices)] / temperature
             bias = None if bias is None else bias / temperature
-            losses = token_losses(hidden, head.weight, self._here(one.targets), bias, entropies=entropies)
+            losses = token_losses(hidden, head.weight, self._to_device(pack.targets), bias, entropies=entropies)
         else:
-            losses = self._own_losses(one, temperature, entropies)
-        # Of one sequence, predictions stand in the order of its tokens already: a pack is laid out from the root on.
-        order = np.argsort(one.sequence_indices, kind="stable")
-        which = self._here(one.prediction_indices[order])
-        return TokenLogprobs(-losses[which], entropies[which], self._here(one.sequence_indices[order]))
+            losses = self._own_losses(pack, temperature, entropies)
+        # Predictions of a sequence are already in the order of its tokens: a pack is laid out from the root.
+        order = np.argsort(pack.sequence_indices, kind="stable")
+        which = self._to_device(pack.prediction_indices[order])
+        return TokenLogprobs(-losses[which], entropies[which], self._to_device(pack.sequence_indices[order]))
 
-    def scores(self, one: PackedSequence) -> Tensor:
-        """The score of each sequence, read off its last token, float32 [N]; can be differentiated."""
-        hidden = self._hidden(one)[self._here(one.last_tokens)]
+    def scores(self, pack: PackedSequence) -> Tensor:
+        """Compute the score of each sequence, from its last token.
+
+        Args:
+            pack: the packed sequence.
+
+        Returns:
+            Scores, float32 [sequences], differentiable.
+        """
+        hidden = self._hidden(pack)[self._to_device(pack.last_tokens)]
         layer = self.model.score
         scores: Tensor = layer(hidden.to(next(layer.parameters()).dtype)).squeeze(-1).float()
         return scores
 
-    def _hidden(self, one: PackedSequence) -> Tensor:
+    def _hidden(self, pack: PackedSequence) -> Tensor:
         """Final hidden states [T, d]."""
         decoder = self.model.get_decoder()
-        ids = self._here(one.ids)
+        ids = self._to_device(pack.ids)
         if not self.shared:
             alone = [
                 decoder(input_ids=ids[root.start : root.end].unsqueeze(0), use_cache=False).last_hidden_state[0]
-                for root in one.segments
+                for root in pack.segments
             ]
             return torch.cat(alone)
         found: Tensor = decoder(
             input_ids=ids.unsqueeze(0),
-            position_ids=self._here(one.positions).unsqueeze(0),
+            position_ids=self._to_device(pack.positions).unsqueeze(0),
             use_cache=False,
-            tree=TreeAttentionMask.from_pack(one, self.device),
+            tree=TreeAttentionMask.from_pack(pack, self.device),
         ).last_hidden_state[0]
         return found
 
     def _own_losses(
         self,
-        one: PackedSequence,
+        pack: PackedSequence,
         temperature: float = 1.0,
         entropies: Tensor | None = None,
-        likeliest: Tensor | None = None,
+        is_argmax: Tensor | None = None,
     ) -> Tensor:
-        """Losses [S] from the logits that the model itself makes of each sequence, whatever it does to them."""
-        ids, at, targets = (self._here(x) for x in (one.ids, one.logit_indices, one.targets))
+        """Losses [predictions] from the logits of the model's own forward, sequence by sequence."""
+        ids, at, targets = (self._to_device(x) for x in (pack.ids, pack.logit_indices, pack.targets))
         losses = torch.empty(len(at), device=self.device)
-        for root in one.segments:
+        for root in pack.segments:
             asked = torch.nonzero((at >= root.start) & (at < root.end)).squeeze(1)
             if len(asked):
                 row, wanted = ids[root.start : root.end].unsqueeze(0), at[asked] - root.start
@@ -141,44 +168,52 @@ class PackedForward:
                 if entropies is not None:
                     logs = logits.detach().log_softmax(dim=-1)
                     entropies[asked] = -torch.linalg.vecdot(logs.exp(), logs)
-                if likeliest is not None:
-                    likeliest[asked] = logits.detach().argmax(dim=-1) == targets[asked]
+                if is_argmax is not None:
+                    is_argmax[asked] = logits.detach().argmax(dim=-1) == targets[asked]
                 losses = losses.index_copy(
                     0, asked, torch.nn.functional.cross_entropy(logits, targets[asked], reduction="none")
                 )
         return losses
 
-    def _here(self, array: Ints) -> Tensor:
+    def _to_device(self, array: Ints) -> Tensor:
         return torch.from_numpy(np.asarray(array)).to(self.device)
 
 
 def prefix_sharing_problem(model: Any, device: torch.device, sequences: list[TokenizedConversation]) -> str | None:
-    """Why this model must compute its rows one by one, or ``None`` when sharing is exact.
+    """Say why a model cannot compute shared prefixes once.
 
-    What the config tells is asked first (sliding windows, linear attention, …); then the model itself: two rows, packed
-    and alone, must have the same losses (or scores, if it scores).
+    Checks the config first (sliding windows, linear attention, …), then the model itself: two rows, packed and alone,
+    must have the same losses (or scores, of a reward model).
+
+    Args:
+        model: a transformers model.
+        device: its device.
+        sequences: the rows.
+
+    Returns:
+        The reason, as part of a sentence; None if sharing is exact.
     """
     config = model.config.get_text_config()
-    longest = max(len(one.ids) for one in sequences)
+    longest = max(len(each.ids) for each in sequences)
     window = getattr(config, "sliding_window", None)
     if window is not None and getattr(config, "use_sliding_window", True) and window < longest:
         return f"its attention slides over windows of {window} tokens, and the longest row has {longest}"
     kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
     if kinds:
-        return f"it has layers of kind {', '.join(sorted(kinds))}, which cannot follow a tree of rows"
+        return f"it has layers of kind {', '.join(sorted(kinds))}, which do not support a tree of sequences"
     if config._attn_implementation != TREE_ATTENTION:
-        return "its implementation in transformers does not take ftkit's attention"
-    pair = _telling_pair(sequences[:_LOOKED_AT])
+        return "its implementation in transformers does not support ftkit's attention"
+    pair = _trial_pair(sequences[:_TRIED_ROWS])
     together = pack_sequences(pair)
     scores = model.get_output_embeddings() is None
     with torch.no_grad():
         expected = sum(
-            _sum(PackedForward(model, device, shared=False), pack_sequences([one]), scores=scores) for one in pair
+            _sum(PackedForward(model, device, shared=False), pack_sequences([each]), scores=scores) for each in pair
         )
         try:
             found = _sum(PackedForward(model, device, shared=True), together, scores=scores)
         except (TypeError, AttributeError, RuntimeError) as error:
-            return f"its implementation does not take a tree of rows ({type(error).__name__}: {error})"
+            return f"its implementation does not support a tree of sequences ({type(error).__name__}: {error})"
     allowed = _TOLERANCE.get(model.dtype, 2e-2) * (2 if scores else float(together.weights.sum()))
     if not abs(found - expected) <= allowed:
         what = "score" if scores else "loss"
@@ -186,12 +221,12 @@ def prefix_sharing_problem(model: Any, device: torch.device, sequences: list[Tok
     return None
 
 
-def _sum(forward: PackedForward, one: PackedSequence, *, scores: bool) -> float:
-    return float(forward.scores(one).sum() if scores else forward.loss(one)[0])
+def _sum(forward: PackedForward, pack: PackedSequence, *, scores: bool) -> float:
+    return float(forward.scores(pack).sum() if scores else forward.loss(pack)[0])
 
 
-def _telling_pair(sequences: list[TokenizedConversation]) -> tuple[TokenizedConversation, TokenizedConversation]:
-    """The two rows that part latest. A row that begins another parts from it nowhere, and shows nothing."""
+def _trial_pair(sequences: list[TokenizedConversation]) -> tuple[TokenizedConversation, TokenizedConversation]:
+    """The two rows with the longest shared prefix, of which neither is a prefix of the other."""
     by_ids = sorted(sequences, key=sort_key)
     best, latest = (by_ids[0], by_ids[0]), -1
     for first, second in itertools.pairwise(by_ids):

@@ -1,13 +1,13 @@
-"""Sequences laid out as a tree, so that a beginning which several of them share is computed once.
+"""Pack sequences into a tree, so that a prefix that several of them share is computed once.
 
-A pack is one sequence of tokens in which each *segment* is followed by its descendants (preorder)::
+A packed sequence is one sequence of tokens, in which each *segment* is followed by its descendants (preorder)::
 
     [ system prompt | note 1 + answer | note 2 + answer | … ]
       segment 0       segment 1         segment 2
 
-A token attends to itself, to what precedes it in its own segment, and to all of its segment's ancestors. Because of the
-preorder, that is: token i sees token j exactly when ``j <= i < reach[j]``, where ``reach[j]`` is the end of the subtree
-of j's segment. Positions are those of the original sequences, so the result equals computing each sequence alone.
+A token attends to itself, to the tokens before it in its segment, and to all ancestors of its segment. In preorder,
+token i attends to token j exactly if ``j <= i < subtree_end[j]``, where ``subtree_end[j]`` is the end of the subtree of
+j's segment. Positions are those of the original sequences, so the result equals that of each sequence alone.
 """
 
 from __future__ import annotations
@@ -23,12 +23,18 @@ from ftkit.modeling.tokenized_example import Example, Ints, TokenizedConversatio
 __all__ = ["PackedSequence", "Segment", "pack_examples", "pack_sequences", "shared_length", "sort_key"]
 
 MIN_SHARED = 16
-"""Beginnings shorter than this are not worth a segment of their own."""
+"""Shorter prefixes do not get their own segment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Tokens ``start:end`` of a pack; its descendants are ``end:reach``."""
+    """A segment of a packed sequence.
+
+    Attributes:
+        start: index of its first token.
+        end: index after its last token.
+        subtree_end: index after the last token of its last descendant.
+    """
 
     start: int
     end: int
@@ -37,20 +43,21 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class PackedSequence:
-    """One tree of N sequences, ready to be computed. T tokens, S supervised predictions.
+    """A tree of sequences in one sequence of tokens.
 
-    A prediction that several sequences share is made once; ``predictions`` and ``askers`` say whose it is.
+    A prediction that several sequences share is computed once. ``prediction_indices`` and ``sequence_indices`` are the
+    pairs of a prediction and a sequence that it belongs to.
 
     Attributes:
-        ids: token ids, int64 [T].
-        positions: position of each token in its own sequence, int64 [T].
+        ids: token ids, int64 [tokens].
+        positions: position of each token in its own sequence, int64 [tokens].
         segments: the segments in layout order.
-        at: where each prediction is made, an index into the pack, int64 [S].
-        targets: the token that should follow there, int64 [S].
-        predictions: a prediction, for each sequence that asks for it, int64 [A].
-        askers: the number of that sequence, in the order in which they were given, int64 [A].
-        ends: index in the pack of each sequence's last token, int64 [N].
-        unpacked_tokens: tokens of all sequences added up, before sharing.
+        logit_indices: index of the token whose logits make each prediction, int64 [predictions].
+        targets: token id to predict, int64 [predictions].
+        prediction_indices: index of the prediction of each pair, int64 [pairs].
+        sequence_indices: index of the sequence of each pair, int64 [pairs].
+        last_tokens: index of each sequence's last token, int64 [sequences].
+        unpacked_tokens: total tokens of all sequences, without sharing.
     """
 
     ids: Ints
@@ -65,17 +72,17 @@ class PackedSequence:
 
     @property
     def sequences(self) -> int:
-        """How many sequences are in the pack."""
+        """Number of sequences."""
         return len(self.last_tokens)
 
     @property
     def weights(self) -> NDArray[np.float32]:
-        """How many sequences ask for each prediction, float32 [S]."""
+        """Number of sequences that share each prediction, float32 [predictions]."""
         return np.bincount(self.prediction_indices, minlength=len(self.logit_indices)).astype(np.float32)
 
     @property
     def subtree_end(self) -> Ints:
-        """End of the subtree of each token's segment, int64 [T]."""
+        """End of the subtree of each token's segment, int64 [tokens]."""
         return np.repeat(
             np.array([segment.subtree_end for segment in self.segments], dtype=np.int64),
             [segment.end - segment.start for segment in self.segments],
@@ -83,7 +90,7 @@ class PackedSequence:
 
 
 class _Layout:
-    """Grows a pack, segment by segment. Sequences go by their numbers."""
+    """Lays out sequences, given by their indices, segment by segment."""
 
     def __init__(self, sequences: Sequence[TokenizedConversation], *, share: bool) -> None:
         self.sequences = sequences
@@ -97,10 +104,12 @@ class _Layout:
             self.place(group, 0, -1)
 
     def place(self, group: Sequence[int], begin: int, before: int) -> None:
-        """Lay out ``group``, sorted and equal up to position ``begin``, from there on.
+        """Lay out a group of sequences from a position on.
 
         Args:
-            before: index in the pack of the token at position ``begin - 1``.
+            group: indices of sequences, sorted and equal up to ``begin``.
+            begin: the position.
+            before: index of the token at position ``begin - 1`` in the layout.
         """
         members = [self.sequences[number] for number in group]
         last = members[-1].ids
@@ -126,12 +135,20 @@ class _Layout:
         self.segments[segment] = Segment(start, after + 1, self.size)
 
     def branches(self, group: Sequence[int], begin: int) -> Iterator[Sequence[int]]:
-        """Cut a sorted group, equal up to ``begin``, into the groups that go on together for a while."""
+        """Divide a group into those with a common segment.
+
+        Args:
+            group: indices of sequences, sorted and equal up to ``begin``.
+            begin: the position.
+
+        Yields:
+            Indices of sequences with a common prefix after ``begin``, or of a single sequence.
+        """
         ids = [self.sequences[number].ids for number in group]
         first = next((n for n, one in enumerate(ids) if len(one) > begin), len(ids))
         while first < len(ids):
             size = 1
-            # The group is sorted, so what is shared with its first member only gets shorter.
+            # The group is sorted, so the prefix shared with its first member only gets shorter.
             while (
                 self.share
                 and first + size < len(ids)
@@ -142,22 +159,42 @@ class _Layout:
             first += size
 
 
-def sort_key(one: TokenizedConversation) -> tuple[bytes, bytes]:
-    """Sorts sequences by their tokens, then by what is supervised. Big-endian bytes compare as the numbers do."""
-    return one.ids.astype(">u4").tobytes(), one.supervised.tobytes()
+def sort_key(sequence: TokenizedConversation) -> tuple[bytes, bytes]:
+    """Return a key that sorts sequences by their tokens, then by their loss masks.
+
+    Args:
+        sequence: the sequence.
+
+    Returns:
+        Big-endian bytes, which compare like the numbers.
+    """
+    return sequence.ids.astype(">u4").tobytes(), sequence.supervised.tobytes()
 
 
 def shared_length(first: Ints, second: Ints) -> int:
-    """Number of leading tokens that two sequences have in common."""
+    """Count the leading tokens that two sequences have in common.
+
+    Args:
+        first: token ids.
+        second: token ids.
+
+    Returns:
+        The length of the common prefix.
+    """
     length = min(len(first), len(second))
     differ = np.flatnonzero(first[:length] != second[:length])
     return int(differ[0]) if len(differ) else length
 
 
 def pack_sequences(sequences: Sequence[TokenizedConversation], *, share: bool = True) -> PackedSequence:
-    """Lay out ``sequences`` as one tree; the layout does not depend on their order.
+    """Pack sequences into one tree. The layout does not depend on their order.
 
-    With ``share`` off every sequence is a root of its own and nothing is shared.
+    Args:
+        sequences: the sequences.
+        share: whether to share prefixes; without, each sequence is a segment of its own.
+
+    Returns:
+        The packed sequence.
     """
     layout = _Layout(sequences, share=share)
     columns = (np.concatenate(column).astype(np.int64) for column in zip(*layout.columns, strict=True))
@@ -178,13 +215,19 @@ def pack_sequences(sequences: Sequence[TokenizedConversation], *, share: bool = 
 def pack_examples(
     examples: Sequence[Example], max_tokens: int, *, share: bool = True
 ) -> Iterator[tuple[PackedSequence, list[Example]]]:
-    """Pack ``examples`` into trees of at most ``max_tokens`` tokens; a longer example gets a tree of its own.
+    """Pack examples into trees of limited size. A longer example gets its own tree.
 
-    Yields each pack with the examples in it: its sequences are theirs, in their order.
+    Args:
+        examples: the examples.
+        max_tokens: most tokens of a packed sequence.
+        share: whether to share prefixes.
+
+    Yields:
+        A packed sequence and its examples, whose sequences it has in the same order.
     """
     rest = sorted(examples, key=lambda one: sort_key(one.sequences[0]))
     while rest:
-        count = _most(rest, max_tokens, share=share)
+        count = _count_fitting(rest, max_tokens, share=share)
         one = _pack(rest[:count], share=share)
         while count > 1 and len(one.ids) > max_tokens:
             count -= 1
@@ -197,8 +240,8 @@ def _pack(examples: Sequence[Example], *, share: bool) -> PackedSequence:
     return pack_sequences([sequence for one in examples for sequence in one.sequences], share=share)
 
 
-def _most(examples: Sequence[Example], max_tokens: int, *, share: bool) -> int:
-    """How many sorted examples fit if all that neighbours have in common is shared: about those that do fit."""
+def _count_fitting(examples: Sequence[Example], max_tokens: int, *, share: bool) -> int:
+    """Estimate how many sorted examples fit, if neighbours share their whole common prefix."""
     used = 0
     before: list[Ints] = []
     for number, example in enumerate(examples):

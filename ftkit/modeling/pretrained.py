@@ -1,4 +1,4 @@
-"""Loading models and their tokenizers."""
+"""Load models and their tokenizers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,15 @@ __all__ = ["Pretrained", "check_template", "context_length", "load_config", "loa
 
 @dataclass(slots=True)
 class Pretrained:
-    """A loaded model with its tokenizer."""
+    """A loaded model with its tokenizer.
+
+    Attributes:
+        source: the location of its files.
+        model: the transformers model.
+        tokenizer: the transformers tokenizer.
+        chat_template: the chat template with the tokenizer.
+        precision: type of the arithmetic.
+    """
 
     source: ModelSource
     model: Any
@@ -39,12 +47,19 @@ class Pretrained:
 
     @property
     def max_length(self) -> int | None:
-        """Longest sequence the model was made for, in tokens; ``None`` when its config does not say."""
+        """Context length in tokens; None if the config does not name it."""
         return context_length(self.model.config)
 
 
 def context_length(config: Any) -> int | None:
-    """Longest sequence a model's config states, in tokens."""
+    """Read the context length from a model's config.
+
+    Args:
+        config: a transformers config.
+
+    Returns:
+        Tokens; None if the config does not name it.
+    """
     for key in ("max_position_embeddings", "n_positions", "seq_length"):
         value = getattr(config, key, None)
         if isinstance(value, int):
@@ -53,11 +68,21 @@ def context_length(config: Any) -> int | None:
 
 
 def load_config(source: ModelSource) -> Any:
-    """The base model's config, without loading any weights."""
+    """Load the base model's config, without weights.
+
+    Args:
+        source: the model.
+
+    Returns:
+        The transformers config.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
     try:
         return AutoConfig.from_pretrained(source.base)
     except (OSError, ValueError) as error:
-        raise _not_loaded(source, error) from error
+        raise ModelError(_load_problem(source, error)) from error
 
 
 def load_pretrained(
@@ -69,19 +94,24 @@ def load_pretrained(
     attention: str = TREE_ATTENTION,
     scores: bool = False,
 ) -> Pretrained:
-    """Load the base model of ``source`` (not its adapter) with its tokenizer.
+    """Load a base model, without its adapter, and its tokenizer.
 
     Args:
-        precision: type of the weights, or of the arithmetic when they are held in 4 bits.
-        quantisation: hold the linear layers in 4 bits.
-        attention: name of the attention implementation, see :mod:`ftkit.modeling.attention`; architectures that need
-            another keep the one transformers chooses.
-        scores: load it to score (one number, read off the last token), not to write. A base model's score layer is
-            drawn at random, always alike.
+        source: the model.
+        precision: type of the weights; of the arithmetic if they are quantised.
+        device: the device to load to.
+        quantisation: 4-bit quantisation of the linear layers; None for none.
+        attention: name of the attention implementation, see :mod:`ftkit.modeling.attention`. Architectures that need
+            another keep the one that transformers chooses.
+        scores: whether to load a reward model (one score, from the last token) instead of a language model. The score
+            layer of a base model is initialised at random with a fixed seed.
+
+    Returns:
+        The model and its tokenizer.
 
     Raises:
-        ModelError: files missing or unreadable, the hub out of reach, an architecture that generates no text, or a chat
-            template that is not the one the model was trained with.
+        ModelError: files are missing or unreadable, the hub cannot be reached, the architecture generates no text, or
+            the chat template is not the one of the training.
     """
     if is_embedded(source.base):
         expand_embedded()
@@ -94,13 +124,13 @@ def load_pretrained(
             bnb_4bit_use_double_quant=quantisation.double_quant,
             bnb_4bit_compute_dtype=dtype,
         )
-    kind: Any = AutoModelForCausalLM
+    auto_class: Any = AutoModelForCausalLM
     if scores:
-        kind, extra["num_labels"] = AutoModelForSequenceClassification, 1
+        auto_class, extra["num_labels"] = AutoModelForSequenceClassification, 1
     try:
         with quiet():
             implementation = attention if _plain_attention(load_config(source)) else None
-            model, loading = kind.from_pretrained(
+            model, loading = auto_class.from_pretrained(
                 source.base,
                 dtype=dtype,
                 attn_implementation=implementation,
@@ -110,7 +140,7 @@ def load_pretrained(
             )
             tokenizer = AutoTokenizer.from_pretrained(source.tokenizer)
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
-        raise _not_loaded(source, error) from error
+        raise ModelError(_load_problem(source, error)) from error
     model.eval()
     check_template(source, tokenizer)
     chat_template = ChatTemplate(tokenizer, stop_ids(getattr(model, "generation_config", None)))
@@ -121,12 +151,12 @@ def load_pretrained(
 
 def _prepare_scores(model: Any, chat_template: ChatTemplate, *, fresh: bool) -> None:
     if fresh:
-        draw = torch.Generator().manual_seed(0)
-        first = torch.empty(model.score.weight.shape).normal_(std=model.config.initializer_range, generator=draw)
+        generator = torch.Generator().manual_seed(0)
+        initial = torch.empty(model.score.weight.shape).normal_(std=model.config.initializer_range, generator=generator)
         with torch.no_grad():
-            model.score.weight.copy_(first)
-    # transformers reads a score off the last token that is no padding. Where padding is the end of turn, as in many
-    # tokenizers, that would be another token than the one that was trained.
+            model.score.weight.copy_(initial)
+    # transformers reads the score at the last token that is not padding. If padding is the end of turn, as in many
+    # tokenizers, that is another token than in training.
     tokenizer = chat_template.tokenizer
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in chat_template.stop_ids:
         others = [
@@ -140,7 +170,15 @@ def _prepare_scores(model: Any, chat_template: ChatTemplate, *, fresh: bool) -> 
 
 
 def check_template(source: ModelSource, tokenizer: Any) -> None:
-    """Refuse a chat template that is not the one ``source`` was trained with."""
+    """Check that a model's chat template is the one of its training.
+
+    Args:
+        source: the model.
+        tokenizer: its tokenizer.
+
+    Raises:
+        ModelError: it is another one.
+    """
     if source.template_hash not in (None, template_hash(tokenizer)):
         raise ModelError(
             f"the chat template beside {source.name!r} is not the one the model was trained with (its hash is "
@@ -149,23 +187,28 @@ def check_template(source: ModelSource, tokenizer: Any) -> None:
 
 
 def _plain_attention(config: Any) -> bool:
-    """Whether the architecture calls its attention from outside and needs no more of it than scaled dot products.
-
-    Soft-capped logits (Gemma 2), attention sinks (gpt-oss) and older implementations (GPT-J) are left alone.
-    """
+    """Whether the architecture uses pluggable, plain scaled dot-product attention."""
+    # Not with soft-capped logits (Gemma 2), attention sinks (gpt-oss) or in older implementations (GPT-J).
     kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
     return kind is not None and kind._supports_attention_backend and kind._supports_sdpa
 
 
 def stop_ids(generation_config: Any) -> tuple[int, ...]:
-    """Token ids at which the model's own generation config stops."""
+    """Return the end-of-sequence tokens of a generation config.
+
+    Args:
+        generation_config: a transformers generation config, or None.
+
+    Returns:
+        Token ids; empty if it names none.
+    """
     eos = getattr(generation_config, "eos_token_id", None)
     return () if eos is None else (int(eos),) if isinstance(eos, int) else tuple(int(one) for one in eos)
 
 
-def _not_loaded(source: ModelSource, error: Exception) -> ModelError:
+def _load_problem(source: ModelSource, error: Exception) -> str:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return ModelError(
+    return (
         f"cannot load the model {source.name!r}: {first} (give a local folder, a hub id that is in the local cache or "
         f'reachable, or "{EMBEDDED}" for the embedded model)'
     )

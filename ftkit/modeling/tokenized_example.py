@@ -1,4 +1,4 @@
-"""A row as the model sees it: token ids, and which of them it must learn to give."""
+"""Training examples in tokens: token ids, and the mask of supervised tokens."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class TokenizedConversation:
     """One conversation in tokens.
 
     Attributes:
-        ids: token ids, int32 [T].
-        supervised: which of them carry loss, bool [T]; never the first.
+        ids: token ids, int32 [tokens].
+        supervised: which tokens have a loss, bool [tokens]; never the first.
     """
 
     ids: Ints
@@ -30,14 +30,14 @@ class TokenizedConversation:
 
 @dataclass(frozen=True, slots=True)
 class Experience:
-    """What is known of an answer that the model drew itself; arrays are float32 [L], one value a supervised token.
+    """Data on a rollout, an answer that the model sampled; arrays are float32 [supervised tokens].
 
     Attributes:
-        advantage: how much better it was than its siblings (A).
-        weight: of each of its tokens in the loss of its batch.
-        sampled: log-probability of each token when it was drawn, as the sampler computed it.
-        old: the same as the trainer computed it; ``None`` while the model is still that of the draw.
-        reference: under the model that training began with; ``None`` when nothing asks.
+        advantage: advantage over the other answers to the prompt.
+        weight: weight of each of its tokens in the loss of its batch.
+        sampled: log-probability of each token when it was sampled, computed by the sampler.
+        old: the same, computed by the trainer; None as long as the model has not changed since.
+        reference: log-probability of each token under the reference model; None if the loss does not need it.
     """
 
     advantage: float
@@ -49,13 +49,13 @@ class Experience:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Sequences whose loss is computed together: one for a demonstration; chosen, then rejected for a preference.
+    """Sequences with a common loss: one of a demonstration; chosen, then rejected, of a preference.
 
     Attributes:
         sequences: the conversations.
-        margin: by how much the chosen answer should win, for reward models.
-        reference: log-probability of each sequence under the model that training began with, once it is known.
-        experience: of an answer that was drawn for reinforcement.
+        margin: least difference of the scores, for reward models.
+        reference: log-probability of each sequence under the reference model, once it is computed.
+        experience: data on a rollout, in reinforcement fine-tuning.
     """
 
     sequences: tuple[TokenizedConversation, ...]
@@ -65,5 +65,5 @@ class Example:
 
     @property
     def tells(self) -> bool:
-        """Whether it moves a model: an answer as good as its siblings does not, nor a divergence that is still 0."""
+        """Whether its gradient is not zero: that of a rollout is, if its advantage is zero."""
         return self.experience is None or self.experience.advantage != 0

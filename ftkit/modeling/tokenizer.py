@@ -1,4 +1,4 @@
-"""A model's way of writing conversations in tokens, without its weights."""
+"""Load a model's tokenizer and chat template without its weights, and show tokens as text."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["TokenText", "load_chat_template", "token_texts"]
 
 @dataclass(frozen=True, slots=True)
 class TokenText:
-    """A token as text, or the few tokens that are one character together.
+    """The text of a token, or of several tokens that form one character.
 
     Attributes:
-        text: its characters; special tokens as they are written, e.g. ``<|im_end|>``.
-        count: tokens, mostly 1.
-        supervised: whether they carry loss.
+        text: the characters; special tokens as they are written, e.g. ``<|im_end|>``.
+        count: number of tokens, usually 1.
+        supervised: whether they have a loss.
     """
 
     text: str
@@ -35,11 +35,17 @@ class TokenText:
 
 
 def load_chat_template(source: ModelSource) -> ChatTemplate:
-    """The renderer of ``source``, the same that loading the whole model gives: tokenizer, chat template, stop tokens.
+    """Load tokenizer, chat template and stop tokens of a model, the same as when its weights are loaded.
+
+    Args:
+        source: the model.
+
+    Returns:
+        The chat template with its tokenizer.
 
     Raises:
-        ModelError: files missing or unreadable, the hub out of reach, or a chat template that is not the one the model
-            was trained with.
+        ModelError: files are missing or unreadable, the hub cannot be reached, or the chat template is not the one of
+            the training.
     """
     if is_embedded(source.base):
         expand_embedded()
@@ -51,25 +57,32 @@ def load_chat_template(source: ModelSource) -> ChatTemplate:
             raise ModelError(f"cannot load the tokenizer of {source.name!r}: {error}") from error
         try:
             generation = GenerationConfig.from_pretrained(source.base)
-        except OSError:  # a model without that file says it in its config, which is what loading its weights reads
+        except OSError:  # without that file, transformers reads the model's config instead
             generation = GenerationConfig.from_model_config(config)
     check_template(source, tokenizer)
     return ChatTemplate(tokenizer, stop_ids(generation))
 
 
-def token_texts(chat_template: ChatTemplate, rendered: TokenizedConversation) -> Iterator[TokenText]:
-    """The tokens of a sequence, one by one, as texts that together are the whole text.
+def token_texts(chat_template: ChatTemplate, sequence: TokenizedConversation) -> Iterator[TokenText]:
+    """Decode the tokens of a sequence one by one; together the texts are the text of the sequence.
 
-    A token alone does not know its text: one that begins a word may lose its blank, and a character outside ASCII may
-    be spread over several tokens. So each text is what the token adds to those before it.
+    A single token cannot be decoded alone: the first token of a word may lose its space, and a character outside ASCII
+    may consist of several tokens. Therefore each text is what a token adds to the text before it.
+
+    Args:
+        chat_template: the chat template with the tokenizer.
+        sequence: the sequence.
+
+    Yields:
+        The texts in order.
     """
-    ids, supervised = rendered.ids.tolist(), rendered.supervised.tolist()
-    before = begin = 0  # the token whose text is known last, and the first whose text is not
+    ids, supervised = sequence.ids.tolist(), sequence.supervised.tolist()
+    before = begin = 0  # first token of the context, and first token without a text
     for end in range(1, len(ids) + 1):
-        known = _text(chat_template.tokenizer, ids[before:begin])
-        text = _text(chat_template.tokenizer, ids[before:end])[len(known) :]
-        whole = text and not text.endswith("\N{REPLACEMENT CHARACTER}")
-        if whole or end == len(ids) or supervised[end] != supervised[begin]:
+        context = _text(chat_template.tokenizer, ids[before:begin])
+        text = _text(chat_template.tokenizer, ids[before:end])[len(context) :]
+        complete = text and not text.endswith("\N{REPLACEMENT CHARACTER}")
+        if complete or end == len(ids) or supervised[end] != supervised[begin]:
             yield TokenText(text, end - begin, supervised[begin])
             before, begin = begin, end
 

@@ -224,7 +224,7 @@ def test_a_turn_without_an_end_is_an_error_with_its_place(with_template):
 
 def test_a_template_whose_question_is_no_beginning_of_the_turn_is_refused(with_template):
     template = PLAIN_TEMPLATE.replace("'### assistant\n'", "'### answer\n'")
-    with pytest.raises(ModelError, match="does not begin an assistant turn the way it asks for one"):
+    with pytest.raises(ModelError, match="does not begin an assistant turn with its generation prompt"):
         with_template(template)
 
 

@@ -30,10 +30,10 @@ class SFTLoss(Loss[SFT]):
 
     @override
     def compute(self, forward: PackedForward, pack: PackedSequence, examples: Sequence[Example]) -> LossOutput:
-        likeliest = torch.empty(len(pack.logit_indices), dtype=torch.bool, device=forward.device)
-        total = forward.loss(pack, likeliest=likeliest)[0]
+        is_argmax = torch.empty(len(pack.logit_indices), dtype=torch.bool, device=forward.device)
+        total = forward.loss(pack, is_argmax=is_argmax)[0]
         # A prediction that several rows share counts for each of them, as in the loss.
-        return LossOutput(total, {"token_accuracy": float(pack.weights[likeliest.cpu().numpy()].sum())})
+        return LossOutput(total, {"token_accuracy": float(pack.weights[is_argmax.cpu().numpy()].sum())})
 
     @override
     def size(self, examples: Sequence[Example]) -> float:
