@@ -90,7 +90,7 @@ def test_the_likeliest_tokens_are_those_of_argmax_and_looking_for_them_changes_n
     for likeliest in (None, found):
         wanted = [one.clone().requires_grad_() for one in tensors.values()]
         total, losses = linear_cross_entropy(
-            wanted[0], wanted[1], targets, torch.ones(rows), wanted[2], likeliest=likeliest
+            wanted[0], wanted[1], targets, torch.ones(rows), wanted[2], is_argmax=likeliest
         )
         results.append((total, losses, *torch.autograd.grad(total, wanted)))
     assert torch.equal(found, targets == expected)

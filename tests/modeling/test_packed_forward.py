@@ -78,7 +78,7 @@ def test_the_likeliest_tokens_are_those_of_each_row_alone(shared):
         argmax[prediction] = found[asker][one.positions[one.logit_indices[prediction]]]
     one = replace(one, targets=np.where(np.arange(len(argmax)) % 2, argmax, one.targets))
     likeliest = torch.zeros(len(argmax), dtype=torch.bool)
-    with_it, _ = PackedForward(packed, CPU, shared=shared).loss(one, likeliest=likeliest)
+    with_it, _ = PackedForward(packed, CPU, shared=shared).loss(one, is_argmax=likeliest)
     assert likeliest.tolist() == (one.targets == argmax).tolist()
     assert 0 < int(likeliest.sum()) < len(argmax)
     assert torch.equal(with_it, PackedForward(packed, CPU, shared=shared).loss(one)[0])
@@ -168,12 +168,12 @@ def test_a_window_shorter_than_the_rows_is_refused():
 def test_attention_of_another_kind_is_refused():
     model = tiny_causal("qwen3_next", attention=TREE_ATTENTION)
     reason = prefix_sharing_problem(model, CPU, family_of_rows())
-    assert reason == "it has layers of kind linear_attention, which cannot follow a tree of rows"
+    assert reason == "it has layers of kind linear_attention, which do not support a tree of sequences"
 
 
 def test_a_model_that_keeps_its_own_attention_is_refused():
     model = tiny_causal("llama", attention="eager")
-    assert "does not take ftkit's attention" in str(prefix_sharing_problem(model, CPU, family_of_rows()))
+    assert "does not support ftkit's attention" in str(prefix_sharing_problem(model, CPU, family_of_rows()))
 
 
 def test_a_model_whose_packed_loss_differs_is_refused(monkeypatch):
@@ -206,5 +206,5 @@ def test_a_model_that_takes_no_tree_is_refused(monkeypatch):
 
     monkeypatch.setattr(decoder, "forward", strict)
     reason = str(prefix_sharing_problem(packed, CPU, family_of_rows()))
-    assert "does not take a tree of rows" in reason
+    assert "does not support a tree of sequences" in reason
     assert "unexpected keyword argument" in reason

@@ -305,7 +305,7 @@ def test_a_model_that_brings_its_own_attention_is_trained_row_by_row(run, tokeni
     GPTJForCausalLM(config).save_pretrained(tmp_path / "gptj")
     tokenizer.save_pretrained(tmp_path / "gptj")
     done = run(recipe(), model=str(tmp_path / "gptj"))
-    assert "does not take ftkit's attention" in done.warnings[-1]
+    assert "does not support ftkit's attention" in done.warnings[-1]
     assert done.losses[-1] < done.losses[0]
 
 
