@@ -19,7 +19,7 @@ from ftkit.results.number_format import count_text, file_text, interval_text, pe
 from ftkit.results.report import Report
 from ftkit.results.result import Result
 from ftkit.schema import ChoiceOutput
-from ftkit.schema.equality import normalised
+from ftkit.schema.equality import normalize_text
 from ftkit.task import Task
 
 __all__ = ["Diagnosis", "Evidence", "diagnose"]
@@ -128,7 +128,7 @@ def _conflicts(rows: Sequence[Row]) -> Iterator[Evidence]:
     by_prompt: dict[str, list[Row]] = {}
     for row in rows:
         if row.completion is not None:
-            by_prompt.setdefault(normalised(canonical(plain(row.prompt))), []).append(row)
+            by_prompt.setdefault(normalize_text(canonical(plain(row.prompt))), []).append(row)
     conflicts = [same for same in by_prompt.values() if len({canonical(plain(row.target)) for row in same}) > 1]
     count = sum(map(len, conflicts))
     if count > MAX_CONFLICTS * len(rows):
@@ -150,7 +150,7 @@ def _absent_facts(rows: Sequence[Row]) -> Iterator[Evidence]:
     rare = max(1, len(with_target) // 50)
     lacking = []
     for row, own in zip(with_target, words, strict=True):
-        prompt = normalised(canonical(plain(row.prompt)))
+        prompt = normalize_text(canonical(plain(row.prompt)))
         if any(occurrences[word] <= rare and word not in prompt for word in own):
             lacking.append(row)
     if not with_target:

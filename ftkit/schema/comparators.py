@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from ftkit.errors import ConfigError
 from ftkit.registry import Registry
-from ftkit.schema.equality import normalised, same_value, same_value_normalised
+from ftkit.schema.equality import normalize_text, same_value, same_normalized_value
 from ftkit.schema.frozen_model import DeclaredModel
 
 __all__ = [
@@ -91,7 +91,7 @@ class NormalisedText(Comparator):
 
     @override
     def agreement(self, answer: Any, target: Any) -> float:
-        return float(same_value_normalised(answer, target))
+        return float(same_normalized_value(answer, target))
 
 
 class Numeric(Comparator):
@@ -324,7 +324,7 @@ def _distinct(values: list[Any], loose: bool) -> Counter[str]:
         if isinstance(value, float) and value.is_integer():
             return int(value)
         if isinstance(value, str):
-            return normalised(value) if loose else value
+            return normalize_text(value) if loose else value
         if isinstance(value, list):
             return [canonical(item) for item in value]
         return {key: canonical(item) for key, item in value.items()} if isinstance(value, dict) else value

@@ -6,13 +6,13 @@ import re
 import unicodedata
 from typing import Any
 
-__all__ = ["normalised", "same_text", "same_value", "same_value_normalised"]
+__all__ = ["normalize_text", "same_text", "same_value", "same_normalized_value"]
 
 # Punctuation carries no meaning, except inside a number (1.5, 3/4, 2026-01-05) and as its sign.
 _PUNCTUATION = re.compile(r"(?<=\d)[.,:/-](?=\d)|(?<!\w)-(?=\d)|[^\w\s%+]|_")
 
 
-def normalised(text: str) -> str:
+def normalize_text(text: str) -> str:
     """Remove what rarely matters: case, width, repeated spaces, punctuation outside numbers.
 
     ``"Type-2  Diabetes."`` and ``"type 2 diabetes"`` become equal; ``"1.5"`` and ``"15"``, ``"-5"`` and ``"5"``
@@ -63,7 +63,7 @@ def same_value(first: Any, second: Any) -> bool:
     return _same(first, second, loose=False)
 
 
-def same_value_normalised(first: Any, second: Any) -> bool:
+def same_normalized_value(first: Any, second: Any) -> bool:
     """Compare two JSON values like :func:`same_value`, with every text normalised.
 
     Args:
@@ -78,7 +78,7 @@ def same_value_normalised(first: Any, second: Any) -> bool:
 
 def _same(first: Any, second: Any, *, loose: bool) -> bool:
     if isinstance(first, str) and isinstance(second, str):
-        return normalised(first) == normalised(second) if loose else same_text(first, second)
+        return normalize_text(first) == normalize_text(second) if loose else same_text(first, second)
     if isinstance(first, bool) or isinstance(second, bool):
         return first is second
     if isinstance(first, int | float) and isinstance(second, int | float):

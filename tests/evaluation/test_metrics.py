@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ftkit.errors import ConfigError
 from ftkit.evaluation import Report, RowResult, evaluate, metric
 from ftkit.evaluation.metrics import METRICS, confusion
-from ftkit.schema.equality import normalised, same_value, same_value_normalised
+from ftkit.schema.equality import normalize_text, same_value, same_normalized_value
 from ftkit.task import Task
 from tests.evaluation.scripted import ECHO, TRIAGE, VISITS, ScriptedModel, answers, dataset, failed, visit
 
@@ -119,19 +119,19 @@ def test_same_value(first: object, second: object, same: bool) -> None:
     ],
 )
 def test_normalised(text: str, expected: str) -> None:
-    assert normalised(text) == expected
+    assert normalize_text(text) == expected
 
 
 def test_normalising_keeps_numbers_apart() -> None:
-    assert not same_value_normalised("1.5", "15")
-    assert not same_value_normalised("-5", "5")
-    assert same_value_normalised({"a": ["X, y"]}, {"a": ["x y"]})
+    assert not same_normalized_value("1.5", "15")
+    assert not same_normalized_value("-5", "5")
+    assert same_normalized_value({"a": ["X, y"]}, {"a": ["x y"]})
 
 
 @given(st.text())
 def test_normalising_twice_is_normalising_once(text: str) -> None:
-    once = normalised(text)
-    assert normalised(once) == once
+    once = normalize_text(text)
+    assert normalize_text(once) == once
 
 
 def test_own_metrics(tmp_path: Path) -> None:

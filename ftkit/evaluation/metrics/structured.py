@@ -15,7 +15,7 @@ from ftkit.evaluation.metrics.metric import Metric, MetricCollection, MetricCont
 from ftkit.results.report_row import RowResult
 from ftkit.schema import JsonOutput
 from ftkit.schema.comparators import Comparator, Exact
-from ftkit.schema.equality import same_value, same_value_normalised
+from ftkit.schema.equality import same_value, same_normalized_value
 
 __all__ = ["FIELD_PREFIX", "JsonMetrics", "field_agreements"]
 
@@ -54,7 +54,7 @@ class JsonMetrics(MetricCollection):
             _rate(
                 "record_normalised",
                 "answers equal to the wanted record but for case, spaces and punctuation",
-                _record(defaults, same_value_normalised),
+                _record(defaults, same_normalized_value),
             ),
         ]
         if not fields:

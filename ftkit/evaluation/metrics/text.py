@@ -10,7 +10,7 @@ from typing_extensions import override
 from ftkit.evaluation.metrics.metric import Metric, MetricCollection, MetricContext, RowMetric
 from ftkit.results.report_row import RowResult
 from ftkit.schema import TextOutput
-from ftkit.schema.equality import normalised, same_text, same_value
+from ftkit.schema.equality import normalize_text, same_text, same_value
 
 __all__ = ["TextMetrics"]
 
@@ -33,7 +33,7 @@ def _exact(row: RowResult) -> bool | None:
 
 
 def _normalised(row: RowResult) -> bool | None:
-    return row.readable and normalised(row.text) == normalised(row.target) if isinstance(row.target, str) else None
+    return row.readable and normalize_text(row.text) == normalize_text(row.target) if isinstance(row.target, str) else None
 
 
 def _tool_calls(row: RowResult) -> bool | None:

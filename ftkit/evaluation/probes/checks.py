@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ftkit.schema.equality import normalised
+from ftkit.schema.equality import normalize_text
 
 __all__ = ["passes"]
 
@@ -120,8 +120,8 @@ _KINDS: dict[str, Callable[[str, str], bool]] = {
     "any": _any,
     "all": _all,
     "case": lambda text, argument: _has(text, argument, re.RegexFlag(0)),
-    "only": lambda text, argument: normalised(text) == normalised(argument),
-    "starts": lambda text, argument: f"{normalised(text)} ".startswith(f"{normalised(argument)} "),
+    "only": lambda text, argument: normalize_text(text) == normalize_text(argument),
+    "starts": lambda text, argument: f"{normalize_text(text)} ".startswith(f"{normalize_text(argument)} "),
     "number": _number,
     "words": lambda text, argument: _within(len(text.split()), argument),
     "sentences": lambda text, argument: _within(len(_SENTENCE.findall(text)), argument),
