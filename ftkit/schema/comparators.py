@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from ftkit.errors import ConfigError
 from ftkit.registry import Registry
-from ftkit.schema.equality import normalize_text, same_value, same_normalized_value
+from ftkit.schema.equality import normalize_text, same_normalized_value, same_value
 from ftkit.schema.frozen_model import DeclaredModel
 
 __all__ = [

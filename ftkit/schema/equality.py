@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Any
 
-__all__ = ["normalize_text", "same_text", "same_value", "same_normalized_value"]
+__all__ = ["normalize_text", "same_normalized_value", "same_text", "same_value"]
 
 # Punctuation carries no meaning, except inside a number (1.5, 3/4, 2026-01-05) and as its sign.
 _PUNCTUATION = re.compile(r"(?<=\d)[.,:/-](?=\d)|(?<!\w)-(?=\d)|[^\w\s%+]|_")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ftkit.errors import ConfigError
 from ftkit.evaluation import Report, RowResult, evaluate, metric
 from ftkit.evaluation.metrics import METRICS, confusion
-from ftkit.schema.equality import normalize_text, same_value, same_normalized_value
+from ftkit.schema.equality import normalize_text, same_normalized_value, same_value
 from ftkit.task import Task
 from tests.evaluation.scripted import ECHO, TRIAGE, VISITS, ScriptedModel, answers, dataset, failed, visit
 

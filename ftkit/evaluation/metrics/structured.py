@@ -15,7 +15,7 @@ from ftkit.evaluation.metrics.metric import Metric, MetricCollection, MetricCont
 from ftkit.results.report_row import RowResult
 from ftkit.schema import JsonOutput
 from ftkit.schema.comparators import Comparator, Exact
-from ftkit.schema.equality import same_value, same_normalized_value
+from ftkit.schema.equality import same_normalized_value, same_value
 
 __all__ = ["FIELD_PREFIX", "JsonMetrics", "field_agreements"]
 

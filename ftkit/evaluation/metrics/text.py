@@ -33,7 +33,9 @@ def _exact(row: RowResult) -> bool | None:
 
 
 def _normalised(row: RowResult) -> bool | None:
-    return row.readable and normalize_text(row.text) == normalize_text(row.target) if isinstance(row.target, str) else None
+    return (
+        row.readable and normalize_text(row.text) == normalize_text(row.target) if isinstance(row.target, str) else None
+    )
 
 
 def _tool_calls(row: RowResult) -> bool | None:
