@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
+from ftkit.inference.limits import ServingLimits
 from ftkit.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ class ChatState(State):
         return self._state.get("serving")
 
     def _make(self) -> None:
-        from ftkit.inference.limits import ServingLimits
         from ftkit.inference.service import InferenceService
         from ftkit.server.chat import Metrics
 

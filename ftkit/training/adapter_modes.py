@@ -12,7 +12,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from ftkit.modeling.attention import TREE_ATTENTION
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION
-from ftkit.training.adapters.adapted_model import AdaptedModel
+from ftkit.training.adapters.base import AdaptedModel
 
 __all__ = ["Before", "drawing"]
 

@@ -19,7 +19,7 @@ from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.model_source import RECORD
 from ftkit.modeling.pretrained import Pretrained
 from ftkit.recipe import Recipe
-from ftkit.training.adapters.adapted_model import AdaptedModel
+from ftkit.training.adapters.base import AdaptedModel
 from ftkit.training.checkpoint import NOT_WRITTEN
 
 __all__ = ["EpochModels", "save_artefact", "versions"]

@@ -17,7 +17,7 @@ from ftkit.modeling.packed_forward import PackedForward, prefix_sharing_problem
 from ftkit.modeling.prefix_tree import PackedSequence, pack_examples
 from ftkit.modeling.tokenized_example import Example, Floats
 from ftkit.recipe import Recipe
-from ftkit.training.adapters.adapted_model import AdaptedModel
+from ftkit.training.adapters.base import AdaptedModel
 from ftkit.training.checkpoint import NOT_WRITTEN, Checkpoints
 from ftkit.training.dataloader import TokenRows
 from ftkit.training.diagnostics import Health

@@ -24,7 +24,7 @@ from ftkit.modeling.tokenized_example import Example, Experience, Floats, Ints, 
 from ftkit.modeling.tool_calls import parse_tool_calls
 from ftkit.recipe import RFT
 from ftkit.training.adapter_modes import Before, drawing
-from ftkit.training.adapters.adapted_model import AdaptedModel
+from ftkit.training.adapters.base import AdaptedModel
 from ftkit.training.dataloader import TokenRows
 from ftkit.training.losses.grpo import advantages, token_weights
 from ftkit.training.reward_signal import RewardSignal

@@ -22,7 +22,8 @@ from ftkit.modeling.tokenized_example import Example, TokenizedConversation
 from ftkit.recipe import RecipeFacts
 from ftkit.training import job as training
 from ftkit.training.adapter_modes import Before
-from ftkit.training.adapters.adapted_model import AdaptedModel, adapt
+from ftkit.training.adapters.adapted_model import adapt
+from ftkit.training.adapters.base import AdaptedModel
 from ftkit.training.checkpoint import Checkpoints
 from ftkit.training.dataloader import TokenRows
 from ftkit.training.job import Job, train

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import ftkit as ft
-from ftkit.training.adapters.adapted_model import AdaptedModel
+from ftkit.training.adapters.base import AdaptedModel
 from ftkit.training.dataloader import TokenRows
 from tests.parity import trl_side
 from tests.parity.ftkit_side import Ran, run_job

@@ -21,10 +21,12 @@ from ftkit.backends.protocol import TrainingJob
 from ftkit.data import Dataset
 from ftkit.errors import RunError
 from ftkit.extras import check_installed, require
+from ftkit.modeling.model_source import RECORD
 from ftkit.recipe import Recipe
 from ftkit.results.plan import Estimate
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
 from ftkit.task import Message, Task
+from ftkit.training.recipe_check import check_recipe
 
 if TYPE_CHECKING:
     from ftkit.backends.local.answerer import LocalAnswerer
@@ -59,8 +61,6 @@ class LocalBackend:
     def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
         """See :class:`~ftkit.backends.Backend`. Reads no weights."""
         _check_installed("training on this machine")
-        from ftkit.training.recipe_check import check_recipe
-
         check_recipe(recipe, self._there(), data, validation)
         if recipe.grading is not None:
             recipe.grading.grader.check(setting_of(recipe))
@@ -170,8 +170,6 @@ class LocalBackend:
 
     def known_task(self) -> Task | None:
         """See :class:`~ftkit.backends.Backend`: that of the run which made the model; ModelError when there is none."""
-        from ftkit.modeling.model_source import RECORD
-
         record = Path(self.source_name()).expanduser() / RECORD
         if not record.is_file():  # the base of a model that ftkit made may come later, as of weights just fetched
             self._there()

@@ -10,6 +10,7 @@ import time
 import traceback
 from typing import Any
 
+from ftkit.data import Dataset
 from ftkit.errors import FtkitError
 from ftkit.store import OPEN_STATES, Store
 
@@ -46,7 +47,6 @@ def main(run_id: str) -> int:
 def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any] | int:
     """The run's summary; or, when it was asked to stop, the steps it had done."""
     from ftkit.backends.grading import setting_of
-    from ftkit.data import Dataset
     from ftkit.recipe import parse_recipe
     from ftkit.training.job import Job, train
     from ftkit.training.loop import Stopped

@@ -9,8 +9,7 @@ from peft import AdaLoraConfig
 from typing_extensions import override
 
 from ftkit.recipe import AdaLoRA
-from ftkit.training.adapters.adapted_model import AdaptedModel
-from ftkit.training.adapters.base import AdapterTuner
+from ftkit.training.adapters.base import AdaptedModel, AdapterTuner
 
 __all__ = ["AdaLoRATuner"]
 

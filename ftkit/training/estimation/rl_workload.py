@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from ftkit.inference.limits import MAX_BATCH_SIZE
 from ftkit.modeling.prefix_tree import shared_length
+from ftkit.modeling.tokenized_example import Example, TokenizedConversation
 from ftkit.recipe import RFT
 from ftkit.training.estimation.workload import GenerationBatch, GenerationWorkload, Workload, pack_sizes
 
 if TYPE_CHECKING:
-    from ftkit.modeling.tokenized_example import Example, Ints
+    from ftkit.modeling.tokenized_example import Ints
     from ftkit.training.dataloader import TokenRows
 
 __all__ = ["generation_workload", "rl_workload"]
@@ -101,8 +102,6 @@ def _prompts(examples: Sequence[Example]) -> list[Ints]:
 def _longest_examples(batch: Sequence[Example], count: int, tokens: int) -> list[Example]:
     """Examples of the greatest possible length; answers to one prompt share only the prompt."""
     import numpy as np
-
-    from ftkit.modeling.tokenized_example import Example, TokenizedConversation
 
     examples = []
     for prompt in _prompts(batch):
