@@ -16,6 +16,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from ftkit.version import __version__
+
 if TYPE_CHECKING:
     from ftkit import runs
     from ftkit.backends import Answer, Request, Sampling
@@ -77,8 +79,6 @@ if TYPE_CHECKING:
     from ftkit.runs import RewardSignal, Run, reward_signal, train
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
     from ftkit.task import Message, Task
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "ftkit.backends": ("Answer", "Request", "Sampling"),

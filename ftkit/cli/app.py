@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ftkit import __version__
+from ftkit.version import __version__
 from ftkit.cli.catalog import catalog
 from ftkit.cli.compare import compare
 from ftkit.cli.data import data

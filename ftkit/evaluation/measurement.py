@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from ftkit import __version__
+from ftkit.version import __version__
 from ftkit.backends import Request, Sampling
 from ftkit.data import Dataset, check_dataset
 from ftkit.errors import ConfigError
