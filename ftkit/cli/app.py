@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from ftkit.version import __version__
 from ftkit.cli.catalog import catalog
 from ftkit.cli.compare import compare
 from ftkit.cli.data import data
@@ -26,6 +25,7 @@ from ftkit.cli.runs import runs
 from ftkit.cli.serve import serve
 from ftkit.cli.task import task
 from ftkit.cli.train import train
+from ftkit.version import __version__
 
 __all__ = ["app"]
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from ftkit.version import __version__
 from ftkit.backends import Request, Sampling
 from ftkit.data import Dataset, check_dataset
 from ftkit.errors import ConfigError
@@ -34,6 +33,7 @@ from ftkit.results.resources import Timing, Usage
 from ftkit.schema import TextOutput
 from ftkit.schema.comparators import Comparators, comparators_of
 from ftkit.task import Task
+from ftkit.version import __version__
 
 __all__ = ["measured_report"]
 
