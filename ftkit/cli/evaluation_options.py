@@ -129,7 +129,6 @@ BaseModel = Annotated[
 
 def parse_comparators(given: Sequence[str] | None) -> dict[str, Comparator | str]:
     """Return the comparators by field, from ``field=kind`` or ``field=kind:setting``."""
-    from ftkit.errors import ConfigError
     from ftkit.schema.comparators import COMPARATORS
 
     comparators: dict[str, Comparator | str] = {}
@@ -140,7 +139,7 @@ def parse_comparators(given: Sequence[str] | None) -> dict[str, Comparator | str
             raise typer.BadParameter(f'"{option}" is not FIELD=KIND, like age=numeric:1', param_hint="--comparator")
         try:
             comparators[field] = COMPARATORS.get(kind).from_text(setting) if colon else kind
-        except ConfigError as error:
+        except ValueError as error:  # ConfigError is one; a package's comparator may raise any
             raise typer.BadParameter(f'"{option}": {error}', param_hint="--comparator") from None
     return comparators
 

@@ -11,7 +11,7 @@ import ftkit as ft
 from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.errors import ConfigError
-from ftkit.evaluation import RequestOptions
+from ftkit.evaluation import RequestOptions, judge
 
 ONCE = RetryPolicy(budget_s=0.0)
 """The backend itself does not try again, so that every attempt is one of RequestOptions."""
@@ -98,3 +98,16 @@ def test_a_local_model(notes, tiny_model, monkeypatch):
     assert starts[-1] - starts[0] >= (len(notes) - 2) * 0.1
     evaluate(model, notes, attempts=3)
     assert calls[-1][1] == len(notes)  # nothing failed: one call with all
+
+
+def test_a_judge_is_asked_by_batch_and_resumed(openai_fake, hosted, notes, home):
+    rows = evaluate(hosted, notes).rows
+    openai_fake.answers = lambda text: '{"reason": "short", "grade": 5}'
+    direct = len(openai_fake.calls)
+    assert judge(hosted, "Is it short?", asking=RequestOptions(batch=True)).scores(rows) == [1.0] * len(rows)
+    assert len(openai_fake.batches.all) == 1
+    assert not any("chat/completions" in call.path for call in openai_fake.calls[direct:])
+    openai_fake.fault = lambda call: "not_json" if b"case 7" in call.body else None
+    kept = judge(hosted, "Is it long?", asking=RequestOptions(resume=True, attempts=1))
+    assert kept.scores(rows).count(None) == 1
+    assert list((home / "evaluations").iterdir()) == []

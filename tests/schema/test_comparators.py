@@ -124,7 +124,7 @@ def test_fields_count_as_right_by_their_comparator(tmp_path: Path) -> None:
     loaded = Report.load(report.save(tmp_path / "one.json"))
     assert loaded == report
     other = evaluate(ScriptedModel(ORDERS, answers(WANTED)), data, comparators=comparators, label="two")
-    with pytest.raises(ReportError, match="the fields day, total, lines were compared in different ways"):
+    with pytest.raises(ReportError, match="the fields day, total, lines had different comparators"):
         compare(loaded, other.rescore(comparators={}))
     assert compare(loaded, other)["record_match"].difference == 0.5
 
