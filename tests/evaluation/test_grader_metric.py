@@ -52,7 +52,7 @@ def test_a_grader_is_a_metric(model: ScriptedModel, data: ft.Dataset) -> None:
 def test_what_could_not_be_graded_is_counted_in_a_note(model: ScriptedModel, data: ft.Dataset, tmp_path: Path) -> None:
     report = ft.evaluate(model, data, metrics=[FIELD], progress=False)
     (note,) = [note for note in report.notes if "could not grade" in note]
-    assert note.startswith("field could not grade 2 of 4 rows (invalid_variable_error 2); what is not graded counts 0")
+    assert note.startswith("field could not grade 2 of 4 rows (invalid_variable_error 2); they count as 0")
     assert report.rows[0].failures["field"].startswith("invalid_variable_error: ")
     loaded = ft.Report.load(report.save(tmp_path / "report.json"))
     assert loaded.rows == report.rows
