@@ -19,6 +19,7 @@ from ftkit.backends.openai_jobs.job_import import import_job, tuned_models
 from ftkit.backends.together import Together
 from ftkit.cli.app import app
 from ftkit.errors import FtkitError
+from ftkit.evaluation import RequestOptions
 
 from .conftest import QUICK
 from .fireworks_host import FireworksFake
@@ -79,7 +80,7 @@ def test_a_key_is_in_no_error_log_event_or_file(place, fault, notes, home, tmp_p
             lambda: asyncio.run(model.apredict(text="x")),
             lambda: ft.evaluate(model, notes, batch=True, progress=False),
             lambda: str(ft.plan(ft.SFT(), notes, where)),
-            lambda: str(ft.evaluate(model, notes, probes=None, progress=False)),
+            lambda: str(ft.evaluate(model, notes, probes=None, progress=False, asking=RequestOptions(attempts=1))),
         ]
         if place == "openai":
             attempts += [lambda: tuned_models(where), lambda: import_job(where, "ftjob-1", tmp_path / "made")]
