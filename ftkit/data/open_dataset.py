@@ -52,8 +52,8 @@ def read_options(
             reads, or the answers' columns contradict each other.
     """
     check_kind(task, Task, "task", 'an ft.Task("…", input="{note}")')
-    named = {"target": target, "chosen": chosen, "rejected": rejected, "margin": margin, "id": id, "group": group}
-    for option, column in named.items():
+    columns_of = {"target": target, "chosen": chosen, "rejected": rejected, "margin": margin, "id": id, "group": group}
+    for option, column in columns_of.items():
         if column is not None:
             check_kind(column, str, option, f'the name of one column: {option}="…"')
     if columns is not None:
@@ -73,9 +73,9 @@ def read_options(
     )
     for name in mapping:
         if name not in known:
-            who = "the task reads" if task.input is not None else "the formats read"
+            reader = "the task reads" if task.input is not None else "the formats read"
             raise ConfigError(
-                f"columns= has {name!r}, but {who} {', '.join(dict.fromkeys(known)) or 'no column'}. "
+                f"columns= has {name!r}, but {reader} {', '.join(dict.fromkeys(known)) or 'no column'}. "
                 'It maps those names to columns of the file: columns={"note": "text"}.'
             )
     return ReadOptions(format, target, chosen, rejected, margin, tuple(mapping.items()), id, group)
@@ -113,11 +113,11 @@ def open_row_reader(corpus: Corpus, task: Task, options: ReadOptions) -> RowRead
 
 def _check_answers(row_reader: RowReader) -> None:
     format_, options = row_reader.format, row_reader.options
-    named = "target" if options.target is not None else "chosen" if options.chosen is not None else None
-    if named is not None and format_.rejected_field is not None:
+    option = "target" if options.target is not None else "chosen" if options.chosen is not None else None
+    if option is not None and format_.rejected_field is not None:
         raise ConfigError(
             f"the rows are preferences already ({format_.name}: {format_.answer_field} and {format_.rejected_field}), "
-            f"so {named}= must not name another answer. Leave it out, or say with format= or a task how else to read "
+            f"so {option}= must not name another answer. Leave it out, or say with format= or a task how else to read "
             "them."
         )
     if options.margin is not None and row_reader.kind != "preferences":

@@ -51,9 +51,9 @@ class ChoiceOutput(Output):
         if isinstance(value, Enum):
             value = value.value
         if not isinstance(value, str):
-            named = ", ".join(self.choices)
+            listed = ", ".join(self.choices)
             raise OutputError(
-                f"expected one of {named}, got {type(value).__name__} {value!r:.60}", problem="wrong_type"
+                f"expected one of {listed}, got {type(value).__name__} {value!r:.60}", problem="wrong_type"
             )
         return self.parse(value)
 
@@ -65,9 +65,9 @@ class ChoiceOutput(Output):
         problem = f"{answer!r:.80} is not one of the choices" if answer else "the answer is empty; the choices are"
         similar = next((choice for choice in self.choices if answer.lower() == choice.lower()), None)
         hint = f" (the choice is written {similar!r})" if similar else ""
-        named = ", ".join(self.choices)
+        listed = ", ".join(self.choices)
         allowed = tuple(json.dumps(choice, ensure_ascii=False) for choice in self.choices)
-        return [OutputError(f"{problem}: {named}{hint}", problem="invalid_value", text=text, allowed=allowed)]
+        return [OutputError(f"{problem}: {listed}{hint}", problem="invalid_value", text=text, allowed=allowed)]
 
     @override
     def parse(self, text: str) -> str:

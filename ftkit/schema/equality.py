@@ -25,16 +25,16 @@ def normalize_text(text: str) -> str:
         The normalised text.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    kept = _PUNCTUATION.sub(lambda found: found[0] if _in_number(found) else " ", folded)
-    return " ".join(kept.split())
+    cleaned = _PUNCTUATION.sub(lambda match: match[0] if _in_number(match) else " ", folded)
+    return " ".join(cleaned.split())
 
 
-def _in_number(found: re.Match[str]) -> bool:
-    after = found.string[found.end() : found.end() + 1]
-    before = found.string[: found.start()][-1:]
-    if not after.isdigit() or found[0] not in ".,:/-":
+def _in_number(match: re.Match[str]) -> bool:
+    after = match.string[match.end() : match.end() + 1]
+    before = match.string[: match.start()][-1:]
+    if not after.isdigit() or match[0] not in ".,:/-":
         return False
-    return before.isdigit() or (found[0] == "-" and not (before.isalnum() or before == "_"))
+    return before.isdigit() or (match[0] == "-" and not (before.isalnum() or before == "_"))
 
 
 def same_text(first: str, second: str) -> bool:

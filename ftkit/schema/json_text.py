@@ -74,8 +74,8 @@ def _diagnose(body: str, error: json.JSONDecodeError) -> str:
         if "{" in body or "[" in body:
             return f"it has text before the JSON value: {_shown(body)}"
         return f"it is plain text: {_shown(body)}"
-    what = error.msg[0].lower() + error.msg[1:]
-    return f"{what} at line {error.lineno}, column {error.colno}: {_shown(rest)}"
+    reason = error.msg[0].lower() + error.msg[1:]
+    return f"{reason} at line {error.lineno}, column {error.colno}: {_shown(rest)}"
 
 
 def _leftover(body: str, end: int) -> str:
@@ -108,12 +108,12 @@ def _check(root: Any) -> None:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    result = dict(pairs)
+    if len(result) < len(pairs):
         keys = [key for key, _ in pairs]
-        twice = next(key for key in found if keys.count(key) > 1)
+        twice = next(key for key in result if keys.count(key) > 1)
         raise _RefusedError(f"the key {json.dumps(twice, ensure_ascii=False)} is there more than once")
-    return found
+    return result
 
 
 def _constant(name: str) -> Any:

@@ -108,25 +108,27 @@ def _closest(error: ValidationError, path: _Path, declared: DeclaredKeys) -> lis
     if not branches:
         return [_Violation("invalid_value", path, f"{_shown(error.instance)} fits more than one of the allowed shapes")]
     mistyped = [
-        found
+        violation
         for branch in branches.values()
-        for found in branch
-        if found.problem == "wrong_type" and found.path == path
+        for violation in branch
+        if violation.problem == "wrong_type" and violation.path == path
     ]
     fitting = [
         branch
         for branch in branches.values()
-        if not any(found.problem == "wrong_type" and found.path == path for found in branch)
+        if not any(violation.problem == "wrong_type" and violation.path == path for violation in branch)
     ]
     if not fitting:
-        types = dict.fromkeys(name for found in mistyped for name in found.expected)
+        types = dict.fromkeys(name for violation in mistyped for name in violation.expected)
         return [_wrong_type(path, tuple(types), error.instance)]
     tags = [_tag_mismatches(branch, path) for branch in fitting]
     if all(tags):
-        common = {found.path for found in tags[0]}.intersection(*({found.path for found in tag} for tag in tags))
-        for place in (found.path for found in tags[0] if found.path in common):
+        common = {violation.path for violation in tags[0]}.intersection(
+            *({violation.path for violation in tag} for tag in tags)
+        )
+        for place in (violation.path for violation in tags[0] if violation.path in common):
             values = dict.fromkeys(
-                value for tag in tags for found in tag if found.path == place for value in found.expected
+                value for tag in tags for violation in tag if violation.path == place for value in violation.expected
             )
             instance: Any = error.instance
             for step in place[len(path) :]:
@@ -138,9 +140,11 @@ def _closest(error: ValidationError, path: _Path, declared: DeclaredKeys) -> lis
 
 def _tag_mismatches(branch: list[_Violation], path: _Path) -> list[_Violation]:
     return [
-        found
-        for found in branch
-        if found.problem == "invalid_value" and found.expected and len(path) <= len(found.path) <= len(path) + 1
+        violation
+        for violation in branch
+        if violation.problem == "invalid_value"
+        and violation.expected
+        and len(path) <= len(violation.path) <= len(path) + 1
     ]
 
 
@@ -157,8 +161,8 @@ def _wrong_type(path: _Path, types: tuple[str, ...], value: Any) -> _Violation:
 
 
 def _not_among(path: _Path, values: tuple[str, ...], value: Any) -> _Violation:
-    named = _shortened(", ".join(values))
-    message = f"{_json(value)} is not {named}" if len(values) == 1 else f"{_json(value)} is not one of {named}"
+    listed = _shortened(", ".join(values))
+    message = f"{_json(value)} is not {listed}" if len(values) == 1 else f"{_json(value)} is not one of {listed}"
     return _Violation("invalid_value", path, message, values)
 
 

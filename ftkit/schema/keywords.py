@@ -74,10 +74,10 @@ def subschemas(schema: Any) -> Iterator[dict[str, Any]]:
     """
     pending = [schema]
     while pending:
-        found = pending.pop()
-        if isinstance(found, dict):
-            yield found
-            map_subschemas(found, pending.append)
+        part = pending.pop()
+        if isinstance(part, dict):
+            yield part
+            map_subschemas(part, pending.append)
 
 
 def in_keyword_order(schema: Any) -> Any:

@@ -48,13 +48,13 @@ class _Generator(GenerateJsonSchema):
         self._classes: list[type] = []
 
     def generate(self, schema: core_schema.CoreSchema, mode: JsonSchemaMode = "validation") -> JsonSchemaValue:
-        found = super().generate(schema, mode)
+        json_schema = super().generate(schema, mode)
         # Only here, as pydantic puts names and docstrings on after the methods for single classes have returned.
-        for part in subschemas(found):
+        for part in subschemas(json_schema):
             for cls in self._classes:
                 _remove_title_and_docstring(part, cls)
             _normalize_wrappers(part)
-        return found
+        return json_schema
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -73,9 +73,9 @@ class _Generator(GenerateJsonSchema):
         return super().enum_schema(schema)
 
     def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
-        found = super().tagged_union_schema(schema)
-        found.pop("discriminator", None)  # OpenAPI's, and it points to definitions that are written out
-        return found
+        json_schema = super().tagged_union_schema(schema)
+        json_schema.pop("discriminator", None)  # OpenAPI's, and it points to definitions that are written out
+        return json_schema
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         factory: Any = schema.get("default_factory")

@@ -33,18 +33,18 @@ def resolve_reference(reference: str, root: dict[str, Any]) -> Any:
         raise ConfigError(
             f'"$ref": "{reference}" points out of the schema; copy what it means into "$defs" and write "#/$defs/Name"'
         )
-    found: Any = root
+    target: Any = root
     for step in reference[2:].split("/"):
         key = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(found, dict) and key in found:
-            found = found[key]
-        elif isinstance(found, list) and re.fullmatch(r"[0-9]{1,6}", key) and int(key) < len(found):
-            found = found[int(key)]
+        if isinstance(target, dict) and key in target:
+            target = target[key]
+        elif isinstance(target, list) and re.fullmatch(r"[0-9]{1,6}", key) and int(key) < len(target):
+            target = target[int(key)]
         else:
             raise ConfigError(f'"$ref": "{reference}" points nowhere: there is no "{key}"')
-    if not isinstance(found, dict | bool):
+    if not isinstance(target, dict | bool):
         raise ConfigError(f'"$ref": "{reference}" points to something that is not a schema')
-    return found
+    return target
 
 
 def check_references(root: dict[str, Any]) -> None:
@@ -66,18 +66,18 @@ def check_references(root: dict[str, Any]) -> None:
             _refuse_loop(schema, root, ())
 
 
-def _refuse_loop(schema: Any, root: dict[str, Any], seen: tuple[str, ...]) -> None:
+def _refuse_loop(schema: Any, root: dict[str, Any], visited: tuple[str, ...]) -> None:
     if not isinstance(schema, dict):
         return
     if "$ref" in schema:
         reference = schema["$ref"]
-        if reference in seen:
+        if reference in visited:
             raise ConfigError(f'"$ref": "{reference}" leads back to itself')
-        _refuse_loop(resolve_reference(reference, root), root, (*seen, reference))
+        _refuse_loop(resolve_reference(reference, root), root, (*visited, reference))
     for keyword in _IN_PLACE:
         inside = schema.get(keyword, [])
         for item in inside if isinstance(inside, list) else [inside]:
-            _refuse_loop(item, root, seen)
+            _refuse_loop(item, root, visited)
 
 
 class _TooLargeError(Exception):
@@ -132,13 +132,13 @@ def inline_references(root: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reaches_itself(reference: str, root: dict[str, Any]) -> bool:
-    pending, seen = [reference], set[str]()
+    pending, visited = [reference], set[str]()
     while pending:
         for schema in subschemas(resolve_reference(pending.pop(), root)):
-            found = schema.get("$ref")
-            if found == reference:
+            target = schema.get("$ref")
+            if target == reference:
                 return True
-            if isinstance(found, str) and found not in seen:
-                seen.add(found)
-                pending.append(found)
+            if isinstance(target, str) and target not in visited:
+                visited.add(target)
+                pending.append(target)
     return False

@@ -50,9 +50,9 @@ def infer_output(values: Iterable[Any], *, name: str = "answer") -> Output:
     for value in values:
         if isinstance(value, str) and not value.strip():
             continue
-        found = to_json(value)
-        texts.add(found)
-        as_given.add(found)
+        plain = to_json(value)
+        texts.add(plain)
+        as_given.add(plain)
         if texts.may_be_json:
             as_read.add(texts.last_read)
     if not as_given.types:

@@ -48,8 +48,8 @@ def schema_prompt(schema: dict[str, Any], *, is_object: bool, defaults_filled: b
     try:
         phrase = _phrase(schema, defaults_filled)
     except _IndescribableError:
-        what = "object" if is_object else "value"
-        return f"Answer with one JSON {what} that fits this JSON Schema:\n" + json.dumps(schema, ensure_ascii=False)
+        kind = "object" if is_object else "value"
+        return f"Answer with one JSON {kind} that fits this JSON Schema:\n" + json.dumps(schema, ensure_ascii=False)
     if phrase.line.startswith(("object with", "array")):
         start = f"Answer with one JSON {phrase.line}"
     else:
@@ -93,8 +93,8 @@ def _either(phrases: list[_Phrase]) -> _Phrase:
 def _enum(values: list[Any]) -> _Phrase:
     if not values or any(isinstance(value, dict | list) for value in values):
         raise _IndescribableError
-    named = ", ".join(_json(value) for value in values if value is not None)
-    line = named if len(values) == 1 else f"one of {named}"
+    listed = ", ".join(_json(value) for value in values if value is not None)
+    line = listed if len(values) == 1 else f"one of {listed}"
     return _Phrase(f"{line} or null" if None in values else line)
 
 

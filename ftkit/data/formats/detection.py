@@ -54,9 +54,9 @@ def choose_format(name: str, samples: Sequence[Sample], task: Task, *, has_answe
         candidates = _candidates(columns, formats)
         # A row that is of no format at all is a faulty row, which is reported when it is read.
         if candidates not in ([], [format_]):
-            found = " or ".join(candidate.name for candidate in candidates)
+            names = " or ".join(candidate.name for candidate in candidates)
             raise FormatError(
-                f"{found} here, but {format_.name} at {first_place}; all rows must have one format", place=place
+                f"{names} here, but {format_.name} at {first_place}; all rows must have one format", place=place
             )
     return format_
 

@@ -222,8 +222,8 @@ class _Reader:
             raise self._error('must be {"id": …, "type": "function", "function": {"name": …, "arguments": …}}', field)
         arguments = function.get("arguments")
         if isinstance(arguments, Mapping):
-            given = _without_nulls(arguments) if self._nulls_are_absent else arguments
-            arguments = json.dumps(given, ensure_ascii=False)
+            cleaned = _without_nulls(arguments) if self._nulls_are_absent else arguments
+            arguments = json.dumps(cleaned, ensure_ascii=False)
         if not isinstance(arguments, str):
             raise self._error("must be the arguments as a JSON text or an object", f"{field}.function.arguments")
         identity = call.get("id")

@@ -72,18 +72,20 @@ class OpenAIPreference(Format):
         if isinstance(value, str):
             value = parse_json(value, row.place, "input")
         if not isinstance(value, Mapping):
-            what = "missing" if value is None else f"must be an object with messages, this is a {type(value).__name__}"
-            raise DataError(what, place=row.place, field="input")
+            problem = (
+                "missing" if value is None else f"must be an object with messages, this is a {type(value).__name__}"
+            )
+            raise DataError(problem, place=row.place, field="input")
         return replace(row, columns={f"input.{key}": item for key, item in value.items()})
 
 
 def _output(row: RawRow, column: str) -> Part:
-    given = read_list(row, column)
-    if len(given) > 1:
+    messages = read_list(row, column)
+    if len(messages) > 1:
         raise DataError(
-            f"{len(given)} messages; an output is exactly one assistant message. Turns that both outputs begin with "
+            f"{len(messages)} messages; an output is exactly one assistant message. Turns that both outputs begin with "
             "belong at the end of input.messages",
             place=row.place,
             field=column,
         )
-    return column, given
+    return column, messages

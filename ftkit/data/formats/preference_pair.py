@@ -75,11 +75,11 @@ def learn_answers_only(prompt: Sequence[Message], place: Place, field: Callable[
 
 def _turns(row: RawRow, parts: Sequence[Part]) -> list[Message]:
     """The prompt with one of its answers."""
-    field, given = parts[-1]
-    if not given:
+    field, turns = parts[-1]
+    if not turns:
         raise DataError("empty; it must hold the assistant's turn", place=row.place, field=field)
     messages = read_parts(parts, row.place, nulls_are_absent=row.nulls_are_absent)
-    answer, last = messages[-1], f"{field}[{len(given) - 1}]"
+    answer, last = messages[-1], f"{field}[{len(turns) - 1}]"
     if answer["role"] != "assistant":
         raise DataError("the last message must be the assistant's", place=row.place, field=f"{last}.role")
     if answer.pop("weight", 1) == 0:
@@ -100,8 +100,8 @@ def _turns(row: RawRow, parts: Sequence[Part]) -> list[Message]:
 
 def _field(parts: Sequence[Part], at: int) -> str:
     """The field of message ``at`` of the conversation."""
-    for field, given in parts:
-        if at < len(given):
+    for field, turns in parts:
+        if at < len(turns):
             return f"{field}[{at}]"
-        at -= len(given)
+        at -= len(turns)
     raise IndexError(at)

@@ -107,7 +107,10 @@ def _turn(row: Row, number: int, message: Message) -> dict[str, Any]:
     turn: dict[str, Any] = {"from": role, "value": content}
     if calls is not None:
         functions = [call["function"] for call in calls]
-        pairs = [{"name": one["name"], "arguments": parse_json(one["arguments"], row.place)} for one in functions]
+        pairs = [
+            {"name": function["name"], "arguments": parse_json(function["arguments"], row.place)}
+            for function in functions
+        ]
         turn = {"from": "function_call", "value": json.dumps(pairs, ensure_ascii=False)}
     return {**turn, "weight": message["weight"]} if "weight" in message else turn
 

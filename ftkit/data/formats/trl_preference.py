@@ -40,11 +40,11 @@ class TRLPreference(Format):
     @override
     def read(self, row: RawRow) -> Conversation:
         columns, place = row.columns, row.place
-        given = columns.get("prompt")
+        value = columns.get("prompt")
         chosen, rejected = _answer(row, "chosen"), _answer(row, "rejected")
-        if isinstance(given, str) and _is_conversation(chosen) and _is_conversation(rejected):
+        if isinstance(value, str) and _is_conversation(chosen) and _is_conversation(rejected):
             messages, worse = read_pair(row, ("prompt", []), chosen, rejected)
-            _check_prompt(given, messages, row)
+            _check_prompt(value, messages, row)
         else:
             messages, worse = read_pair(row, ("prompt", _prompt(row)), chosen, rejected)
         return Conversation(
@@ -68,26 +68,26 @@ class TRLPreference(Format):
 
 
 def _prompt(row: RawRow) -> list[Any]:
-    given = row.columns.get("prompt")
-    if given is None:
+    value = row.columns.get("prompt")
+    if value is None:
         return []
-    if isinstance(given, str):
-        return [{"role": "user", "content": given}]
-    if not isinstance(given, list):
-        raise DataError(_wrong_type(given), place=row.place, field="prompt")
-    if not given:
+    if isinstance(value, str):
+        return [{"role": "user", "content": value}]
+    if not isinstance(value, list):
+        raise DataError(_wrong_type(value), place=row.place, field="prompt")
+    if not value:
         raise DataError("empty; it must hold what is asked", place=row.place, field="prompt")
-    return given
+    return value
 
 
 def _answer(row: RawRow, column: str) -> Part:
-    given = row.columns.get(column)
-    if given is None:
+    value = row.columns.get(column)
+    if value is None:
         raise DataError("missing", place=row.place, field=column)
-    if isinstance(given, list):
-        return column, given
-    if not isinstance(given, str):
-        raise DataError(_wrong_type(given), place=row.place, field=column)
+    if isinstance(value, list):
+        return column, value
+    if not isinstance(value, str):
+        raise DataError(_wrong_type(value), place=row.place, field=column)
     if row.columns.get("prompt") is None:
         raise DataError(
             "a text, and there is no prompt, so the beginning of the answer is unknown. Give the prompt a column of "
@@ -95,9 +95,9 @@ def _answer(row: RawRow, column: str) -> Part:
             place=row.place,
             field=column,
         )
-    if not given.strip():
+    if not value.strip():
         raise DataError("an empty assistant turn", place=row.place, field=column)
-    return column, [{"role": "assistant", "content": given}]
+    return column, [{"role": "assistant", "content": value}]
 
 
 def _is_conversation(part: Part) -> bool:
