@@ -68,7 +68,7 @@ def compare(
     """
     if require is Requirement.NON_INFERIOR and margin is None:
         raise typer.BadParameter("non-inferior needs --margin, the largest acceptable loss")
-    paths = check_result_files(output, extra_suffixes=(".xml",))
+    paths = check_result_files(output, "comparison")
     thresholds = [_threshold(item) for item in fail_below or ()]
     from ftkit.evaluation import Report
     from ftkit.evaluation import compare as compare_reports

@@ -126,7 +126,7 @@ def evaluate(
     A report saved as .json contains every answer, so it can be compared later without the model. For hosted models,
     the estimated cost is printed first.
     """
-    paths = check_result_files(output)
+    paths = check_result_files(output, "report")
     from ftkit.evaluation import estimate_cost
     from ftkit.evaluation import evaluate as run_evaluation
 

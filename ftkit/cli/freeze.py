@@ -68,7 +68,7 @@ def freeze(
     cost is printed first. Answers are saved as they arrive: if the command is stopped, run it again to continue, and no
     answer is paid for twice. --task and --target are the same as for `ftkit evaluate`.
     """
-    (path,) = check_result_files([output])
+    (path,) = check_result_files([output], "report")
     if path.suffix.lower() != ".json":
         raise typer.BadParameter(f"{path}: the report must be .json, which contains every answer", param_hint="-o")
     if path.exists() and not overwrite:

@@ -106,7 +106,7 @@ def lint(
         return
     if not files:
         raise typer.BadParameter("give the files to lint", param_hint="FILE")
-    paths = check_result_files(output, extra_suffixes=(".sarif", ".txt"))
+    paths = check_result_files(output, "lint")
     from ftkit.linting import lint as run_lint
     from ftkit.linting.config import load_lint_config
     from ftkit.recipe import load_recipe

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ResultFiles", "check_result_files", "save_result"]
 
-_SUFFIXES = (".json", ".html", ".md")
-
 ResultFiles = Annotated[
     list[Path] | None,
     typer.Option(
@@ -26,9 +24,11 @@ ResultFiles = Annotated[
 ]
 
 
-def check_result_files(paths: Sequence[Path] | None, *, extra_suffixes: Sequence[str] = ()) -> list[Path]:
-    """Check, before the work starts, that results can be written to the paths."""
-    suffixes = (*_SUFFIXES, *extra_suffixes)
+def check_result_files(paths: Sequence[Path] | None, result_type: str) -> list[Path]:
+    """Check, before the work starts, that results of a type can be written to the paths."""
+    from ftkit.results.result import suffixes_of
+
+    suffixes = suffixes_of(result_type)
     for path in paths or ():
         if path.suffix.lower() not in suffixes:
             raise typer.BadParameter(f"{path}: must end in {', '.join(suffixes)}", param_hint="-o")

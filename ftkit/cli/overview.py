@@ -24,7 +24,7 @@ def overview(
     output: ResultFiles = None,
 ) -> None:
     """Compare several reports on the same rows, side by side."""
-    paths = check_result_files(output)
+    paths = check_result_files(output, "overview")
     from ftkit.evaluation import Report
     from ftkit.evaluation import overview as compare_all
 

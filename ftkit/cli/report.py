@@ -19,7 +19,7 @@ def report(
     output: ResultFiles = None,
 ) -> None:
     """Show a saved report, or convert it to .html or .md."""
-    paths = check_result_files(output)
+    paths = check_result_files(output, "report")
     from ftkit.evaluation import Report
 
     loaded = Report.load(file)

@@ -15,7 +15,7 @@ from ftkit.registry import Registry
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["RENDERERS", "Renderer", "Result"]
+__all__ = ["RENDERERS", "Renderer", "Result", "forms_of", "suffixes_of"]
 
 Renderer = Callable[[Any], Any]
 """Takes a result; returns text, or for the form ``rich`` what a rich console prints."""
@@ -59,6 +59,33 @@ _SUFFIXES = {".html": "html", ".md": "markdown", ".xml": "junit", ".sarif": "sar
 _SHOWN = ("summary", "rich", "notebook")
 
 
+def forms_of(result_type: str) -> list[str]:
+    """List the forms in which results of a type can be saved.
+
+    Args:
+        result_type: For example ``"report"``.
+
+    Returns:
+        ``"json"`` and the registered forms.
+    """
+    prefix = f"{result_type}."
+    registered = [name.removeprefix(prefix) for name in RENDERERS.names() if name.startswith(prefix)]
+    return ["json", *(form for form in registered if form not in _SHOWN)]
+
+
+def suffixes_of(result_type: str) -> list[str]:
+    """List the suffixes of files in which results of a type can be saved.
+
+    Args:
+        result_type: For example ``"report"``.
+
+    Returns:
+        ``".json"`` and the suffixes of the registered forms. The suffix of a plug-in's form is its name.
+    """
+    suffix_of = {form: suffix for suffix, form in _SUFFIXES.items()}
+    return [suffix_of.get(form, f".{form}") for form in forms_of(result_type)]
+
+
 class Result:
     """Base of results. ``str`` is the whole text, ``repr`` one line; notebooks show a table."""
 
@@ -74,7 +101,7 @@ class Result:
         Returns:
             ``"json"`` and the registered forms: ``"html"``, ``"markdown"`` and others.
         """
-        return ("json", *(form for form in cls._registered() if form not in _SHOWN))
+        return tuple(forms_of(cls.result_type))
 
     def render(self, form: str) -> Any:
         """Render the result in one form.
@@ -115,8 +142,7 @@ class Result:
         suffix = target.suffix.lower()
         form = _SUFFIXES.get(suffix, suffix.removeprefix("."))
         if form not in self.forms():
-            suffix_of = {form: suffix for suffix, form in _SUFFIXES.items()}
-            known = ", ".join(suffix_of.get(form, f".{form}") for form in self.forms())
+            known = ", ".join(suffixes_of(self.result_type))
             raise self.save_error(f'{target}: the suffix "{target.suffix}" names no form; use {known}')
         content = self.render(form)
         try:
@@ -124,11 +150,6 @@ class Result:
         except OSError as error:
             raise self.save_error(f"{target}: cannot be written: {error.strerror or error}") from None
         return target
-
-    @classmethod
-    def _registered(cls) -> list[str]:
-        prefix = f"{cls.result_type}."
-        return [name.removeprefix(prefix) for name in RENDERERS.names() if name.startswith(prefix)]
 
     def _headline(self) -> str:
         return str(self).partition("\n")[0]
@@ -140,7 +161,7 @@ class Result:
         return f"<{type(self).__name__}: {self._headline()}>"
 
     def __rich__(self) -> RenderableType:
-        if "rich" in self._registered():
+        if f"{self.result_type}.rich" in RENDERERS:
             rendered: RenderableType = self.render("rich")
             return rendered
         from rich.text import Text
@@ -148,6 +169,6 @@ class Result:
         return Text(str(self))
 
     def _repr_html_(self) -> str:
-        if "notebook" in self._registered():
+        if f"{self.result_type}.notebook" in RENDERERS:
             return str(self.render("notebook"))
         return f"<pre>{escape(str(self), quote=False)}</pre>"
