@@ -133,7 +133,7 @@ def prepare(contest: Contest, folder: Path) -> dict[str, int]:
 
     where = expand_embedded()
     recipe = contest.recipe
-    found = render_rows(contest.data(), load_chat_template(find_source(EMBEDDED)), loss_of(recipe), None)
+    found = render_rows(contest.data(), load_chat_template(find_source(EMBEDDED)), loss_of(recipe).render, None)
     order = [
         [[one.ids.tolist(), one.supervised.tolist()] for one in example.sequences]
         for epoch in range(recipe.epochs)

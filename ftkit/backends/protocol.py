@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from ftkit.backends.answer import Answerer
 from ftkit.data import Dataset
@@ -29,7 +29,7 @@ class TrainingJob:
     max_cost: float | None = None
     """The most that it may cost, in US dollars, for places that say a price only when they have the rows."""
 
-    def save(self, folder: Path, **more: str | int) -> None:
+    def save(self, folder: Path, **more: Any) -> None:
         """Write ``job.json`` into the run's ``folder``: recipe, whence its rows can be read again, and ``more``."""
         folder.mkdir(parents=True, exist_ok=True)
         spec = {

@@ -23,6 +23,7 @@ from ftkit.extras import check_installed
 from ftkit.files import replace_folder
 from ftkit.model import Model
 from ftkit.modeling.model_source import RECORD
+from ftkit.recipe import ADAPTERS
 
 if TYPE_CHECKING:
     from ftkit.inference.drift import Drift
@@ -96,6 +97,12 @@ def export(
     origin = Origin.of(asked.name.removeprefix("local:"))
     if form == "adapter" and origin.source.adapter is None:
         raise ConfigError(f'{asked.name} is a whole model without an adapter; export it with form="merged"')
+    trained = ADAPTERS.find(origin.adapter)
+    if form != "adapter" and trained is not None and not trained.merges:
+        raise ConfigError(
+            f"the adapter {origin.adapter!r} of {asked.name} cannot be merged into its base; export it with "
+            'form="adapter"'
+        )
     plan = Plan(origin, form, dtype, origin.standing_on(base))
     rows, whose = rows_to_replay(replay, asked.task, origin.record, replay_rows)
     aside: Path | None = None

@@ -11,6 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.recipe import ADAPTERS
+
 __all__ = ["Server", "servers_for"]
 
 
@@ -69,7 +71,9 @@ def servers_for(form: str, *, adapter: str, dtype: str, traits: Iterable[str] = 
     """
     known = frozenset(traits)
     found: dict[str, Server] = {}
-    for fact in _facts():
+    trained = ADAPTERS.find(adapter)
+    own = None if trained is None or form != "adapter" else trained.servers
+    for fact in _facts() if own is None else map(_Fact.model_validate, own):
         if fact.server not in found and fact.applies(form, adapter, dtype, known):
             found[fact.server] = Server(
                 name=fact.server, takes=fact.takes, why=fact.why, source=fact.source, as_of=fact.as_of

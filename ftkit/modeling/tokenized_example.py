@@ -64,6 +64,6 @@ class Example:
     experience: Experience | None = None
 
     @property
-    def tells(self) -> bool:
+    def learns(self) -> bool:
         """Whether its gradient is not zero: that of a rollout is, if its advantage is zero."""
         return self.experience is None or self.experience.advantage != 0

@@ -4,6 +4,7 @@ from ftkit.recipe.adapters import ADAPTERS, AdaLoRA, Adapter, DoRA, Full, LoRA, 
 from ftkit.recipe.base import AnyAdapter, Grading, Recipe, RecipeFacts
 from ftkit.recipe.dpo import DPO
 from ftkit.recipe.losses import LOSSES, load_recipe, parse_recipe
+from ftkit.recipe.plugin_modules import import_plugin_modules, plugin_modules
 from ftkit.recipe.reward_model import RewardModel
 from ftkit.recipe.rft import RFT
 from ftkit.recipe.sft import SFT
@@ -26,6 +27,8 @@ __all__ = [
     "Recipe",
     "RecipeFacts",
     "RewardModel",
+    "import_plugin_modules",
     "load_recipe",
     "parse_recipe",
+    "plugin_modules",
 ]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from ftkit.errors import ConfigError
 from ftkit.files import canonical_digest, write_atomically
@@ -148,6 +149,7 @@ class Recipe(DeclaredModel):
             raise ValueError(f"{shown} is not an adapter; write LoRA(), QLoRA(rank=8), DoRA(), AdaLoRA() or Full()")
         return value
 
+    @override
     def model_post_init(self, context: Any) -> None:
         for name in ("epochs", "batch_size", "max_batch_tokens", "eval_steps", "save_steps"):
             value = getattr(self, name)

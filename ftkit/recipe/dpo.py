@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from ftkit.recipe.base import Recipe
 
@@ -38,6 +39,7 @@ class DPO(Recipe):
     """Share ε of pairs assumed to be swapped. For the sigmoid losses: (1−ε)·loss(Δ) + ε·loss(−Δ), the
     conservative form (Mitchell 2023)."""
 
+    @override
     def model_post_init(self, context: Any) -> None:
         super().model_post_init(context)
         if self.loss_type == "ipo" and self.label_smoothing:

@@ -14,8 +14,9 @@ __all__ = ["RFT"]
 
 
 class RFT(Recipe):
-    """Reinforcement fine-tuning by GRPO (Shao et al. 2024, arXiv 2402.03300): answers with a higher reward than the
-    others of their group become likelier.
+    """Reinforcement fine-tuning by GRPO: answers with a higher reward than the others of their group become likelier.
+
+    Source: Shao et al. 2024, arXiv 2402.03300.
 
     Each step takes ``batch_size`` prompts, samples ``num_generations`` answers to each from the current model, and
     gives each a reward with ``grader``. With ρ the ratio of a token's probability now to its probability when it was
@@ -92,6 +93,7 @@ class RFT(Recipe):
     embedder: str | None = Field(default=None, pattern=r"^[^:]+:.+$")
     """The model that embeds texts for graders of ``cosine``: ``"openai:text-embedding-3-large"``, ``"local:NAME"``."""
 
+    @override
     def model_post_init(self, context: Any) -> None:
         super().model_post_init(context)
         if self.importance_sampling_level == "sequence" and self.loss_type == "dapo":

@@ -9,14 +9,14 @@ from ftkit.errors import RunError
 from ftkit.render.templates import render_page
 from ftkit.runs.run import Run
 from ftkit.store import Event
-from ftkit.training.sample_log import SAMPLES, KeptSample, KeptSamples
+from ftkit.training.sample_log import SAMPLES, SampleLog, SampleRecord
 
 __all__ = ["read_samples", "samples_page", "samples_text"]
 
 _METRICS = ("reward", "completion_length", "truncated_share", "repetition", "entropy", "kl", "no_signal_share")
 
 
-def read_samples(run: Run) -> list[KeptSample]:
+def read_samples(run: Run) -> list[SampleRecord]:
     """Read the best and the worst answer of each step so far.
 
     Args:
@@ -28,7 +28,7 @@ def read_samples(run: Run) -> list[KeptSample]:
     Raises:
         RunError: The run has no samples: it does not train with ``ft.RFT`` on this machine, or has done no step yet.
     """
-    samples = KeptSamples(run.folder / SAMPLES).read()
+    samples = SampleLog(run.folder / SAMPLES).read()
     if not samples:
         raise RunError(
             f"run {run.id} has no samples; only runs with ft.RFT on this machine have, from their first step"
@@ -36,7 +36,7 @@ def read_samples(run: Run) -> list[KeptSample]:
     return samples
 
 
-def samples_text(samples: Sequence[KeptSample]) -> str:
+def samples_text(samples: Sequence[SampleRecord]) -> str:
     """Write samples for a terminal.
 
     Args:
@@ -57,7 +57,7 @@ def samples_text(samples: Sequence[KeptSample]) -> str:
     return "\n".join(lines)
 
 
-def samples_page(run: Run, samples: Sequence[KeptSample]) -> str:
+def samples_page(run: Run, samples: Sequence[SampleRecord]) -> str:
     """Render samples as a page: each step with its metrics, its best and its worst answer.
 
     Args:
@@ -75,7 +75,7 @@ def samples_page(run: Run, samples: Sequence[KeptSample]) -> str:
     return render_page("samples", f"Samples of run {run.id}", run=run.id, steps=steps)
 
 
-def _facts(sample: KeptSample) -> str:
+def _facts(sample: SampleRecord) -> str:
     facts = [f"reward {sample.reward:.3f}", *(f"{name} {value:.3g}" for name, value in sample.parts.items())]
     facts.append(f"{sample.tokens} tokens")
     return ", ".join([*facts, *(["truncated"] if sample.truncated else []), *([sample.error] if sample.error else [])])

@@ -1,4 +1,4 @@
-"""A model in training, put for a while into the state in which it draws answers, or in which it was before the run."""
+"""Two states that a model in training is put into for a while: for sampling, and as it was before the run."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from ftkit.modeling.attention import TREE_ATTENTION
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION
-from ftkit.training.adapters.base import AdaptedModel
+from ftkit.training.adapters.adapted_model import AdaptedModel
 
-__all__ = ["Before", "drawing"]
+__all__ = ["ReferenceModel", "sampling_mode"]
 
 
 @contextmanager
-def drawing(adapted: AdaptedModel) -> Iterator[None]:
-    """The model as :func:`~ftkit.inference.offline.generate` wants it: attention for a growing cache, no dropout, no
-    checkpointing, and LoRA added into the weights where they are held in float32.
+def sampling_mode(adapted: AdaptedModel) -> Iterator[None]:
+    """Prepare the model for sampling inside a ``with`` block.
 
-    The trained model's own weights are put aside, not computed back, so what comes after is what was before.
+    Attention works with a growing cache, dropout and gradient checkpointing are off, and LoRA is merged into weights
+    held in float32. The trained model's own weights are set aside, not recomputed, so that the same bits return.
+
+    Args:
+        adapted: the model in training.
+
+    Yields:
+        Nothing.
     """
     model = adapted.base_model
     attention = model.config._attn_implementation
@@ -32,11 +38,11 @@ def drawing(adapted: AdaptedModel) -> Iterator[None]:
     if checkpointed:  # it forbids a cache
         model.gradient_checkpointing_disable()
     adapted.set_dropout(enabled=False)
-    aside = _merge(model)
+    originals = _merge(model)
     try:
         yield
     finally:
-        for layer, weight in aside:
+        for layer, weight in originals:
             layer.base_layer.weight.data = weight
             layer._disable_adapters = False
         adapted.set_dropout(enabled=True)
@@ -48,48 +54,54 @@ def drawing(adapted: AdaptedModel) -> Iterator[None]:
 
 @torch.no_grad()
 def _merge(model: Any) -> list[tuple[Any, torch.Tensor]]:
-    """Give plain LoRA layers the sum of both as their weight; returns them with the weight of before."""
-    aside = []
+    """Merge plain LoRA layers; return them with their original weights."""
+    originals = []
     for layer in model.modules():
         if type(layer) is not Linear or layer.base_layer.weight.dtype != torch.float32:
             continue
         [name] = layer.active_adapters
-        if layer.lora_variant.get(name) is not None:  # DoRA: no sum
+        if layer.lora_variant.get(name) is not None:  # DoRA is no sum
             continue
         weight = layer.base_layer.weight.data
-        aside.append((layer, weight))
+        originals.append((layer, weight))
         layer.base_layer.weight.data = weight + layer.get_delta_weight(name)
         layer._disable_adapters = True
-    return aside
+    return originals
 
 
-class Before:
-    """The model that training began with: the base, or what the adapter was that the run goes on with.
+class ReferenceModel:
+    """The model that training began with: the base, or the adapter that the run continues.
 
     Args:
-        adapted: as training begins.
-        fresh: its adapter adds nothing yet, so that it need only be left out. Otherwise its values are kept.
+        adapted: the model as training begins.
+        fresh: whether its adapter adds nothing yet, so that it need only be disabled. Otherwise its initial values are
+            copied.
     """
 
     def __init__(self, adapted: AdaptedModel, *, fresh: bool) -> None:
+        modules = adapted.base_model.modules()
         self._adapted = adapted
-        self._layers = [one for one in adapted.base_model.modules() if isinstance(one, BaseTunerLayer)] if fresh else []
-        kept = {} if self._layers else adapted.parameters
-        self._first = {name: parameter.detach().clone() for name, parameter in kept.items()}
+        self._layers = [module for module in modules if isinstance(module, BaseTunerLayer)] if fresh else []
+        copied = {} if self._layers else adapted.parameters
+        self._initial = {name: parameter.detach().clone() for name, parameter in copied.items()}
 
     @contextmanager
-    def placed(self) -> Iterator[None]:
-        """Within, the model is that of before."""
-        now = {name: self._adapted.parameters[name].detach().clone() for name in self._first}
-        self._put(self._first, off=True)
+    def active(self) -> Iterator[None]:
+        """Turn the model in training into the reference inside a ``with`` block.
+
+        Yields:
+            Nothing.
+        """
+        current = {name: self._adapted.parameters[name].detach().clone() for name in self._initial}
+        self._set(self._initial, disabled=True)
         try:
             yield
         finally:
-            self._put(now, off=False)
+            self._set(current, disabled=False)
 
     @torch.no_grad()
-    def _put(self, values: dict[str, torch.Tensor], *, off: bool) -> None:
+    def _set(self, values: dict[str, torch.Tensor], *, disabled: bool) -> None:
         for layer in self._layers:
-            layer._disable_adapters = off
+            layer._disable_adapters = disabled
         for name, value in values.items():
             self._adapted.parameters[name].copy_(value)

@@ -1,4 +1,4 @@
-"""What a training run leaves: a PEFT folder (or a whole model) that other tools load, and how it was made."""
+"""The result of a training run: a PEFT folder (or a whole model) that other tools load, with its provenance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.model_source import RECORD
 from ftkit.modeling.pretrained import Pretrained
 from ftkit.recipe import Recipe
-from ftkit.training.adapters.base import AdaptedModel
+from ftkit.training.adapters.adapted_model import AdaptedModel
 from ftkit.training.checkpoint import NOT_WRITTEN
 
 __all__ = ["EpochModels", "save_artefact", "versions"]
@@ -30,15 +30,25 @@ _PACKAGES = ("ftkit", "torch", "transformers", "peft", "bitsandbytes", "accelera
 def save_artefact(
     folder: Path, pretrained: Pretrained, adapted: AdaptedModel, recipe: Recipe, record: dict[str, Any]
 ) -> None:
-    """Write the result to ``folder``: built aside and renamed, so that the folder is whole or not there.
+    """Write the result of a run; the folder is complete or not there.
 
-    Holds ``adapter_model.safetensors`` and ``adapter_config.json`` (PEFT's layout) or ``model.safetensors``, the
+    It holds ``adapter_model.safetensors`` and ``adapter_config.json`` (PEFT's layout) or ``model.safetensors``, the
     tokenizer with its chat template, the generation config, ``ftkit.json`` and a model card.
+
+    Args:
+        folder: where to write; replaced if it exists.
+        pretrained: the model with its tokenizer.
+        adapted: the same model with its trainable part.
+        recipe: resolved.
+        record: more entries of ``ftkit.json``.
+
+    Raises:
+        TrainingError: the disk does not take it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        with quiet():  # PEFT takes layers that AdaLoRA gave no rank for torn ones
+        with quiet():  # PEFT warns of layers to which AdaLoRA gave no rank
             adapted.model.save_pretrained(aside)
         pretrained.tokenizer.save_pretrained(aside)
         if pretrained.model.can_generate():
@@ -71,43 +81,54 @@ def save_artefact(
 
 
 class EpochModels:
-    """Models of the last epochs of a run, each whole in a folder ``step-000120``.
+    """Models of the last epochs of a run, each in a folder ``step-000120``.
 
     Args:
-        folder: where they lie.
-        most: how many are kept; 0 keeps none.
+        folder: where they are.
+        limit: how many of the newest are kept; 0 keeps none.
     """
 
-    def __init__(self, folder: Path, most: int) -> None:
-        self.folder, self.most = folder, most
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder, self.limit = folder, limit
 
-    def keep(self, step: int, save: Callable[[Path], None]) -> bool:
-        """Let ``save`` write the model of ``step``, then drop the oldest; whether it was kept.
+    def save(self, step: int, write: Callable[[Path], None]) -> bool:
+        """Save the model of an epoch's end, then remove the oldest ones.
+
+        Args:
+            step: optimiser steps done.
+            write: writes the model to a folder.
+
+        Returns:
+            Whether it was saved.
 
         Raises:
             TrainingError: it could not be written.
         """
-        if not self.most:
+        if not self.limit:
             return False
-        save(self.folder / f"step-{step:06d}")
-        for old in sorted(self.folder.glob("step-*"))[: -self.most]:
+        write(self.folder / f"step-{step:06d}")
+        for old in sorted(self.folder.glob("step-*"))[: -self.limit]:
             shutil.rmtree(old, ignore_errors=True)
         return True
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a run's numbers."""
-    found = {"python": platform.python_version()}
+    """List the versions of Python and of the packages that determine a run's numbers.
+
+    Returns:
+        Versions by package; packages that are not installed are left out.
+    """
+    installed = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def _card(record: dict[str, Any], recipe: Recipe) -> str:
-    """A model card in the hub's form: YAML header, then what one must know to use the model."""
+    """A model card in the hub's form: a YAML header, then how to use the model."""
     full = recipe.adapter.trains_base_weights
     summary = record.get("summary", {})
     lines = [

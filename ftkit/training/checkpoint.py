@@ -1,9 +1,9 @@
-"""Checkpoints of a run: written so that what is found later is whole, or is not taken for one.
+"""Checkpoints of a run. A checkpoint is either complete or ignored.
 
-A checkpoint is a folder ``step-000120``: ``trainable.safetensors`` (the trained tensors), ``state.pt`` (optimiser,
-random numbers, counters) and ``COMPLETE``, which names the other files with their sizes and digests. All is written
-aside and synced to disk, ``COMPLETE`` last; then the folder gets its name. So a crash, a full disk or a kill at any
-moment leaves the checkpoints of before, and a torn one is passed over.
+A checkpoint is a folder ``step-000120`` with ``trainable.safetensors`` (the trained tensors), ``state.pt`` (optimiser,
+random states, counters) and ``COMPLETE``, which lists the other files with their sizes and digests. Everything is
+written to a temporary folder and synced to disk, ``COMPLETE`` last; then the folder is renamed. After a crash, a full
+disk or a kill at any moment the earlier checkpoints are still there, and an incomplete one is skipped.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,107 +30,168 @@ _COMPLETE, _TENSORS, _STATE = "COMPLETE", "trainable.safetensors", "state.pt"
 _REFERENCE = "reference.safetensors"
 
 NOT_WRITTEN = (OSError, RuntimeError, SafetensorError)
-"""What a full disk looks like, depending on who writes."""
+"""What the writing libraries raise when the disk is full."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A whole checkpoint on disk."""
+    """A complete checkpoint on disk."""
 
     folder: Path
     step: int
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The trained tensors by name."""
-        found: dict[str, torch.Tensor] = load_file(self.folder / _TENSORS)
-        return found
+        """Load the trained tensors.
+
+        Returns:
+            Tensors by name.
+        """
+        tensors: dict[str, torch.Tensor] = load_file(self.folder / _TENSORS)
+        return tensors
 
     def state(self) -> dict[str, Any]:
-        """Everything else, as it was given to :meth:`Checkpoints.save`."""
-        found: dict[str, Any] = torch.load(self.folder / _STATE, map_location="cpu", weights_only=True)
-        return found
+        """Load everything else.
+
+        Returns:
+            What was given to :meth:`Checkpoints.save`.
+        """
+        state: dict[str, Any] = torch.load(self.folder / _STATE, map_location="cpu", weights_only=True)
+        return state
 
 
 class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        folder: where they lie; made when the first one is written.
-        job: digest of what is trained on what. Checkpoints of another job are not taken.
-        keep: how many of the newest are kept.
+        folder: where they are; created when the first one is written.
+        job: digest of what is trained on what. Checkpoints of another job are skipped.
+        limit: how many of the newest are kept.
     """
 
-    def __init__(self, folder: Path, job: str, keep: int) -> None:
+    def __init__(self, folder: Path, job: str, limit: int) -> None:
         self.folder = folder
         self.job = job
-        self.keep = keep
+        self.limit = limit
 
     def save(self, step: int, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
-        """Write the checkpoint of ``step``, then drop the oldest.
+        """Write a checkpoint, then remove the oldest ones.
+
+        Args:
+            step: optimiser steps done.
+            tensors: the trained tensors.
+            state: everything else: plain data and tensors.
 
         Raises:
-            OSError, RuntimeError, SafetensorError: it could not be written; those of before are still there.
+            OSError: it could not be written, as for RuntimeError and SafetensorError; earlier ones are still there.
         """
         self._write("step", step, tensors, state)
-        for old in self._found("step")[: -self.keep]:
+        for old in self._folders("step")[: -self.limit]:
             shutil.rmtree(old, ignore_errors=True)
 
     def save_best(self, step: int, tensors: dict[str, torch.Tensor]) -> None:
-        """Write the tensors of the best step so far in the place of those before. Raises as :meth:`save`."""
-        made = self._write("best", step, tensors, {})
-        for old in self._found("best"):
-            if old != made:
+        """Write the tensors of the best step so far, then remove the earlier best ones.
+
+        Args:
+            step: optimiser steps done.
+            tensors: the trained tensors.
+
+        Raises:
+            OSError: as for :meth:`save`.
+        """
+        written = self._write("best", step, tensors, {})
+        for old in self._folders("best"):
+            if old != written:
                 shutil.rmtree(old, ignore_errors=True)
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
-        """The newest whole checkpoint of this job, and why newer ones were passed over."""
-        passed: list[str] = []
-        for folder in reversed(self._found("step")):
-            fault = self._fault(folder)
-            if fault is None:
-                return Checkpoint(folder, _step(folder)), passed
-            passed.append(f"{folder.name}: {fault}")
-        return None, passed
+        """Find the newest complete checkpoint of this job.
+
+        Returns:
+            The checkpoint, if any, and why newer ones were skipped.
+        """
+        skipped: list[str] = []
+        for folder in reversed(self._folders("step")):
+            problem = self._problem(folder)
+            if problem is None:
+                return Checkpoint(folder, _step(folder)), skipped
+            skipped.append(f"{folder.name}: {problem}")
+        return None, skipped
 
     def best(self, step: int) -> Checkpoint | None:
-        """The best one, if it is that of ``step`` and whole."""
+        """Find the best checkpoint.
+
+        Args:
+            step: the step it must have.
+
+        Returns:
+            The checkpoint if it is complete, else None.
+        """
         folder = _folder(self.folder, "best", step)
-        return Checkpoint(folder, step) if folder.is_dir() and self._fault(folder) is None else None
+        return Checkpoint(folder, step) if folder.is_dir() and self._problem(folder) is None else None
 
     def save_reference(self, values: torch.Tensor) -> None:
-        """Keep the reference's log-probabilities [N]. Raises as :meth:`save`."""
+        """Save the reference's log-probabilities.
+
+        Args:
+            values: float32 ``[N]``.
+
+        Raises:
+            OSError: as for :meth:`save`.
+        """
         write_atomically(self.folder / _REFERENCE, save({"values": values}, metadata={"job": self.job}))
 
     def reference(self) -> torch.Tensor | None:
-        """What :meth:`save_reference` kept for this job, if anything."""
+        """Load the reference's log-probabilities.
+
+        Returns:
+            What :meth:`save_reference` saved for this job, if anything.
+        """
         file = self.folder / _REFERENCE
         try:
             with safe_open(file, "pt") as content:
-                ours = content.metadata() == {"job": self.job}
+                same_job = content.metadata() == {"job": self.job}
                 values: torch.Tensor = content.get_tensor("values")
         except (OSError, SafetensorError):
             return None
-        return values if ours else None
+        return values if same_job else None
+
+    def try_write(self, action: Callable[[], object], what: str, warn: Callable[[str], None]) -> bool:
+        """Write something that a run can do without.
+
+        Args:
+            action: writes.
+            what: what it writes, as the subject of a warning.
+            warn: called if it cannot be written.
+
+        Returns:
+            Whether it was written.
+        """
+        try:
+            action()
+        except NOT_WRITTEN as error:
+            warn(f"{what} could not be written to {self.folder}: {error}")
+            return False
+        return True
 
     def clear(self) -> None:
-        """Remove them all: the run has its model."""
+        """Remove all checkpoints: the run has its model."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, kind: str, step: int, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
-        for left in self.folder.glob(".aside-*"):  # of a process that was killed while it wrote
+        for left in self.folder.glob(".aside-*"):  # of a process that was killed while writing
             shutil.rmtree(left, ignore_errors=True)
         aside = Path(tempfile.mkdtemp(dir=self.folder, prefix=".aside-"))
         try:
-            save_file({name: one.detach().contiguous() for name, one in tensors.items()}, aside / _TENSORS)
+            save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, aside / _TENSORS)
             with (aside / _STATE).open("wb") as file:
                 torch.save(state, file)
-            files = {name: _about(aside / name) for name in (_TENSORS, _STATE)}
+            files = {name: _properties(aside / name) for name in (_TENSORS, _STATE)}
             (aside / _COMPLETE).write_text(json.dumps({"job": self.job, "step": step, "files": files}))
             _sync(aside / _COMPLETE)
             _sync(aside)
             target = _folder(self.folder, kind, step)
-            if target.exists():  # of before a resumption; the same again
+            if target.exists():  # written before the run was resumed; the same again
                 shutil.rmtree(target)
             os.rename(aside, target)
             _sync(self.folder)
@@ -138,20 +200,20 @@ class Checkpoints:
             raise
         return target
 
-    def _found(self, kind: str) -> list[Path]:
-        """Folders of a kind, the oldest step first."""
+    def _folders(self, kind: str) -> list[Path]:
+        """Folders of a kind, oldest step first."""
         return sorted(self.folder.glob(f"{kind}-*"), key=_step) if self.folder.is_dir() else []
 
-    def _fault(self, folder: Path) -> str | None:
+    def _problem(self, folder: Path) -> str | None:
         try:
             complete = json.loads((folder / _COMPLETE).read_text())
             if complete["job"] != self.job:
-                return "of another recipe, model or data"
-            for name, about in complete["files"].items():
-                if _about(folder / name) != about:
-                    return f"{name} is not what was written"
+                return "it belongs to another recipe, model or data"
+            for name, properties in complete["files"].items():
+                if _properties(folder / name) != properties:
+                    return f"{name} has changed since it was written"
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return "half-written"
+            return "incomplete"
         return None
 
 
@@ -164,8 +226,8 @@ def _step(folder: Path) -> int:
     return int(digits) if digits.isdigit() else -1
 
 
-def _about(file: Path) -> dict[str, Any]:
-    """Size and digest of a file, which is on disk when this returns."""
+def _properties(file: Path) -> dict[str, Any]:
+    """Sync a file to disk; return its size and digest."""
     _sync(file)
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The rows of a training run in tokens, and the order in which they are seen."""
+"""The rows of a training run in tokens, and their order."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ftkit.data import Row
 from ftkit.errors import DataError
 from ftkit.modeling.chat_template import ChatTemplate
-from ftkit.modeling.tokenized_example import Example, TokenizedConversation
-from ftkit.training.losses import Loss
+from ftkit.modeling.tokenized_example import Example
 
 __all__ = ["TokenRows", "render_rows"]
 
@@ -27,11 +25,11 @@ _MAX_THREADS = 8
 
 @dataclass(frozen=True, slots=True)
 class TokenRows:
-    """TokenizedConversation rows. A row is more than one example where its template rewrites history.
+    """Tokenised rows. A row is more than one example where the chat template rewrites history.
 
     Attributes:
         rows: the examples of each row.
-        tokens: tokens in all.
+        tokens: tokens of all sequences.
         supervised: tokens that carry loss.
         longest: tokens of the longest sequence.
     """
@@ -42,39 +40,58 @@ class TokenRows:
     longest: int
 
     def batches(self, epoch: int, batch_size: int, seed: int) -> Iterator[list[Example]]:
-        """The examples of each optimiser step of an epoch (from 0), rows shuffled anew by ``seed`` and ``epoch``."""
+        """Yield the batches of an epoch; the rows are shuffled again for each epoch.
+
+        Args:
+            epoch: from 0.
+            batch_size: rows per batch; the last batch may be smaller.
+            seed: random seed of the order.
+
+        Yields:
+            The examples of each batch.
+        """
         order = np.random.default_rng([seed, epoch]).permutation(len(self.rows))
         for start in range(0, len(order), batch_size):
-            yield [one for row in order[start : start + batch_size] for one in self.rows[row]]
+            yield [example for row in order[start : start + batch_size] for example in self.rows[row]]
 
     def examples(self) -> list[Example]:
-        """All examples, in the order of the rows."""
-        return [one for row in self.rows for one in row]
+        """List all examples in the order of the rows.
 
-    def sequences(self) -> list[TokenizedConversation]:
-        """All sequences, in the order of the rows."""
-        return [sequence for one in self.examples() for sequence in one.sequences]
+        Returns:
+            The examples.
+        """
+        return [example for row in self.rows for example in row]
 
 
 def render_rows(
-    rows: Iterable[Row], chat_template: ChatTemplate, loss: Loss[Any], limit: int | None, *, reserve: int = 0
+    rows: Iterable[Row],
+    chat_template: ChatTemplate,
+    render: Callable[[Row, ChatTemplate], list[Example]],
+    limit: int | None,
+    *,
+    reserve: int = 0,
 ) -> TokenRows:
-    """Render every row; nothing is ever cut.
+    """Tokenise every row. Nothing is ever truncated.
 
     Args:
-        loss: tokenises a row.
+        rows: to be tokenised.
+        chat_template: the model's tokenizer and chat template.
+        render: tokenises a row, see :meth:`ftkit.training.losses.Loss.render`.
         limit: longest sequence allowed, in tokens.
-        reserve: tokens that must be left of it, for answers that are still to be written.
+        reserve: tokens that must be left free of it, for answers that will be sampled.
+
+    Returns:
+        The rows in tokens.
 
     Raises:
-        DataError: a row that is not of the kind that the method learns from, has no supervised token, or is longer than
+        DataError: a row that is not of a kind that the loss trains on, has no supervised token, or is longer than
             ``limit``; names the place.
     """
     rendered: list[list[Example]] = []
     tokens = supervised = longest = 0
-    for row, examples in _in_threads(rows, lambda row: loss.render(row, chat_template)):
-        for one in (sequence for example in examples for sequence in example.sequences):
-            length = len(one.ids)
+    for row, examples in _in_threads(rows, lambda row: render(row, chat_template)):
+        for sequence in (sequence for example in examples for sequence in example.sequences):
+            length = len(sequence.ids)
             if limit is not None and length + reserve > limit:
                 more = f" and needs {reserve} more for its answer" if reserve else ""
                 raise DataError(
@@ -83,7 +100,7 @@ def render_rows(
                     place=row.place,
                 )
             tokens += length
-            supervised += int(one.supervised.sum())
+            supervised += int(sequence.supervised.sum())
             longest = max(longest, length)
         rendered.append(examples)
     if not rendered:
@@ -92,10 +109,13 @@ def render_rows(
 
 
 def _in_threads(rows: Iterable[Row], render: Callable[[Row], list[Example]]) -> Iterator[tuple[Row, list[Example]]]:
-    """Each row with what ``render`` returns for it, in order.
+    """Yield each row with what ``render`` returns for it, in order.
 
     Tokenizers release Python's lock, so threads run them in parallel. An exception is raised where it would be without
     threads: after the rows before it.
+
+    Yields:
+        Row and examples.
     """
     threads = min(os.cpu_count() or 1, _MAX_THREADS)
     with ThreadPoolExecutor(threads) as pool:

@@ -1,4 +1,4 @@
-"""Whether everything that should learn does: a tensor that never changes is a mistake that no loss curve shows."""
+"""Check that everything that should learn does: a tensor that never changes is a mistake that no loss curve shows."""
 
 from __future__ import annotations
 
@@ -8,52 +8,60 @@ import torch
 
 from ftkit.errors import TrainingError
 
-__all__ = ["LOOKED_AT", "Liveness"]
+__all__ = ["CHECKED_STEP", "FrozenParameterCheck"]
 
-LOOKED_AT = 2
-"""Steps after which every tensor must have changed. Not one: LoRA's B begins at zero, so A has no gradient, and cannot
-move, before B has moved."""
+CHECKED_STEP = 2
+"""Updates after which every tensor must have changed. Not one: LoRA's B starts at zero, so A has no gradient, and
+cannot change, before B has changed."""
 
 
-class Liveness:
-    """Watches the first steps. Of each tensor it looks at the element with the largest gradient, which moves if any
-    does.
+class FrozenParameterCheck:
+    """Watches the first updates.
+
+    Of each tensor it checks the element with the largest gradient, which changes if any does.
 
     Args:
-        parameters: what is trained, by name.
+        parameters: the trainable tensors by name.
     """
 
     def __init__(self, parameters: Mapping[str, torch.nn.Parameter]) -> None:
         self._parameters = parameters
-        self._still = dict.fromkeys(parameters)
+        self._unchanged = dict.fromkeys(parameters)
         self._before: dict[str, tuple[int, torch.Tensor]] = {}
 
-    def before(self, step: int) -> None:
-        """To be called with the gradients there, before the optimiser's step."""
-        if step > LOOKED_AT:
+    def before_update(self, update: int) -> None:
+        """Remember values; call it with the gradients there, before the optimiser's step.
+
+        Args:
+            update: the number of the update, from 1.
+        """
+        if update > CHECKED_STEP:
             return
         self._before = {}
-        for name in self._still:
+        for name in self._unchanged:
             parameter = self._parameters[name]
             if parameter.grad is not None:
-                at = int(parameter.grad.abs().argmax())
-                self._before[name] = at, parameter.detach().view(-1)[at].clone()
+                index = int(parameter.grad.abs().argmax())
+                self._before[name] = index, parameter.detach().view(-1)[index].clone()
 
-    def after(self, step: int) -> None:
-        """To be called after the optimiser's step.
+    def after_update(self, update: int) -> None:
+        """Compare values; call it after the optimiser's step.
+
+        Args:
+            update: the number of the update, from 1.
 
         Raises:
-            TrainingError: a tensor has not changed by step :data:`LOOKED_AT`.
+            TrainingError: a tensor has not changed by update :data:`CHECKED_STEP`.
         """
-        if step > LOOKED_AT:
+        if update > CHECKED_STEP:
             return
-        for name, (at, value) in self._before.items():
-            if not torch.equal(self._parameters[name].detach().view(-1)[at], value):
-                self._still.pop(name, None)
-        if step == LOOKED_AT and self._still:
-            names = list(self._still)
+        for name, (index, value) in self._before.items():
+            if not torch.equal(self._parameters[name].detach().view(-1)[index], value):
+                self._unchanged.pop(name, None)
+        if update == CHECKED_STEP and self._unchanged:
+            names = list(self._unchanged)
             more = "…" if len(names) > 3 else ""
             raise TrainingError(
-                f"{len(names)} of {len(self._parameters)} trainable tensors have not changed after {step} steps, so "
+                f"{len(names)} of {len(self._parameters)} trainable tensors have not changed after {update} steps, so "
                 f"they never would: {', '.join(names[:3])}{more}"
             )

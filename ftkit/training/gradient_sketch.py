@@ -1,9 +1,9 @@
-"""In which direction each row would move a model: gradients of single rows, or of parts of their answers, made small.
+"""The direction in which each row would move a model: sketches of the gradients of rows or of parts of their answers.
 
-The gradient of a loss by LoRA's B matrices, at their first values (where A has none yet), is mixed into 2,048
-numbers by a count sketch: each entry is added, with a sign, to one of the numbers, both drawn with a fixed seed.
-Scalar products are kept in expectation (M. Charikar, K. Chen, M. Farach-Colton, "Finding frequent items in data
-streams", 2002), so the cosine of two sketches is about that of the two gradients.
+The gradient of a loss with respect to LoRA's B matrices, at their initial values (where A has none yet), is compressed
+into 2,048 numbers by a count sketch: each entry is added, with a random sign, to one random number, both with a fixed
+seed. Scalar products are kept in expectation (M. Charikar, K. Chen, M. Farach-Colton, "Finding frequent items in data
+streams", 2002), so the cosine of two sketches approximates the cosine of the two gradients.
 """
 
 from __future__ import annotations
@@ -26,47 +26,49 @@ from ftkit.modeling.pretrained import load_pretrained
 from ftkit.modeling.tokenized_example import Bools, TokenizedConversation
 from ftkit.modeling.tokenizer import token_texts
 from ftkit.recipe import LoRA
-from ftkit.training.adapters.adapted_model import adapt
+from ftkit.training.adapters.attach import adapt
 
 __all__ = ["Span", "gradient_sketches"]
 
 SIZE = 2_048
-"""Numbers of a sketch: the cosine of two unrelated gradients is then off by 0.02."""
+"""Numbers of a sketch. The cosine of two unrelated gradients then has an error of about 0.02."""
 
 
 Span = tuple[int, int]
-"""Characters of an answer, from the first to behind the last."""
+"""Characters of an answer: start and end, the end excluded."""
 
 
-def gradient_sketches(model: str, asked: Iterable[tuple[Row, Sequence[Span | None]]]) -> list[NDArray[np.float32]]:
-    """The directions of the gradients of each row, [parts, SIZE], each of length 1; zeros for what cannot be rendered.
-
-    The base of the model is used, not an adapter on top of it. One forward pass a row and one backward pass a part.
+def gradient_sketches(model: str, rows: Iterable[tuple[Row, Sequence[Span | None]]]) -> list[NDArray[np.float32]]:
+    """Compute the directions of the gradients of rows: one forward pass per row, one backward pass per part.
 
     Args:
-        model: its name, see :func:`ftkit.modeling.model_source.find_source`.
-        asked: demonstrations, each with the parts whose losses are looked at: characters of the final answer's text, or
-            None for all that is learned of the row.
+        model: name of the model, see :func:`ftkit.modeling.model_source.find_source`. Only its base is used, not an
+            adapter on top of it.
+        rows: demonstrations, each with the parts whose losses are differentiated: characters of the final answer's
+            text, or None for all supervised tokens.
+
+    Returns:
+        Float32 ``[parts, SIZE]`` for each row, every sketch of length 1; zeros for rows that cannot be tokenised.
 
     Raises:
         ModelError: the model cannot be loaded.
     """
-    where = default_device()
-    pretrained = load_pretrained(find_source(model), precision="fp32", device=where)
+    device = default_device()
+    pretrained = load_pretrained(find_source(model), precision="fp32", device=device)
     adapted = adapt(pretrained.model, LoRA(rank=8, lora_alpha=16), total_steps=1, seed=0)
-    looked_at = [value for name, value in adapted.parameters.items() if "lora_B" in name]
-    mixing = [_Mixing(value.numel(), number, where) for number, value in enumerate(looked_at)]
-    forward = PackedForward(adapted.base_model, where, shared=False)
-    return [_sketches(row, parts, pretrained.chat_template, forward, looked_at, mixing) for row, parts in asked]
+    matrices = [parameter for name, parameter in adapted.parameters.items() if "lora_B" in name]
+    hashes = [_CountSketch(matrix.numel(), number, device) for number, matrix in enumerate(matrices)]
+    forward = PackedForward(adapted.base_model, device, shared=False)
+    return [_sketches(row, parts, pretrained.chat_template, forward, matrices, hashes) for row, parts in rows]
 
 
-class _Mixing:
-    """Where each entry of a tensor goes, and with which sign."""
+class _CountSketch:
+    """To which number each entry of a tensor is added, and with which sign."""
 
-    def __init__(self, entries: int, seed: int, where: torch.device) -> None:
-        draw = torch.Generator().manual_seed(seed)
-        self.targets = torch.randint(SIZE, (entries,), generator=draw).to(where)
-        self.signs = (torch.randint(2, (entries,), generator=draw, dtype=torch.int8) * 2 - 1).to(where)
+    def __init__(self, entries: int, seed: int, device: torch.device) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.targets = torch.randint(SIZE, (entries,), generator=generator).to(device)
+        self.signs = (torch.randint(2, (entries,), generator=generator, dtype=torch.int8) * 2 - 1).to(device)
 
 
 def _sketches(
@@ -74,36 +76,36 @@ def _sketches(
     parts: Sequence[Span | None],
     chat_template: ChatTemplate,
     forward: PackedForward,
-    looked_at: list[torch.nn.Parameter],
-    mixing: list[_Mixing],
+    matrices: list[torch.nn.Parameter],
+    hashes: list[_CountSketch],
 ) -> NDArray[np.float32]:
-    found = np.zeros((len(parts), SIZE), dtype=np.float32)
+    sketches = np.zeros((len(parts), SIZE), dtype=np.float32)
     try:
         sequences = chat_template.encode_examples(row.messages, row.tools, row.place)
     except DataError:
-        return found
+        return sketches
     losses = -forward.token_logprobs(pack_sequences(sequences, share=False)).logprobs
     for number, part in enumerate(parts):
-        counted = _counted(row, part, sequences, chat_template)
-        if not counted.any():
+        in_part = _supervised_in_part(row, part, sequences, chat_template)
+        if not in_part.any():
             continue
-        loss = losses[torch.from_numpy(counted).to(losses.device)].sum()
-        gradients = torch.autograd.grad(loss, looked_at, retain_graph=number < len(parts) - 1, allow_unused=True)
+        loss = losses[torch.from_numpy(in_part).to(losses.device)].sum()
+        gradients = torch.autograd.grad(loss, matrices, retain_graph=number < len(parts) - 1, allow_unused=True)
         sketch = torch.zeros(SIZE, device=losses.device)
-        for gradient, mix in zip(gradients, mixing, strict=True):
+        for gradient, of_matrix in zip(gradients, hashes, strict=True):
             if gradient is not None:
-                sketch.index_add_(0, mix.targets, gradient.flatten().float() * mix.signs)
+                sketch.index_add_(0, of_matrix.targets, gradient.flatten().float() * of_matrix.signs)
         length = torch.linalg.norm(sketch)
-        found[number] = (sketch / length if length > 0 else sketch).cpu().numpy()
-    return found
+        sketches[number] = (sketch / length if length > 0 else sketch).cpu().numpy()
+    return sketches
 
 
-def _counted(
+def _supervised_in_part(
     row: Row, part: Span | None, sequences: Sequence[TokenizedConversation], chat_template: ChatTemplate
 ) -> Bools:
-    """Of all learned tokens, sequence by sequence, those that stand in a part of the answer."""
+    """Which supervised tokens, over all sequences, are in a part of the answer."""
     *earlier, last = sequences
-    before = sum(int(one.supervised.sum()) for one in earlier)
+    before = sum(int(sequence.supervised.sum()) for sequence in earlier)
     if part is None:
         return np.ones(before + int(last.supervised.sum()), dtype=np.bool_)
     answer = "" if row.completion is None else text_content(row.completion) or ""

@@ -1,4 +1,4 @@
-"""A training job: from a recipe and rows to an artefact."""
+"""A training job: from a recipe and rows to a model folder."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from ftkit.data import Dataset
@@ -13,20 +14,20 @@ from ftkit.files import canonical_digest
 from ftkit.graders import GraderContext
 from ftkit.modeling.device import bf16_is_fast, default_device, describe_machine
 from ftkit.modeling.pretrained import load_pretrained
-from ftkit.recipe import RFT, Recipe, RecipeFacts
-from ftkit.training.adapter_modes import Before
-from ftkit.training.adapters.adapted_model import adapt
+from ftkit.recipe import Recipe, RecipeFacts
+from ftkit.training.adapters.attach import adapt
 from ftkit.training.artifact import EpochModels, save_artefact
 from ftkit.training.checkpoint import Checkpoints
 from ftkit.training.dataloader import TokenRows, render_rows
-from ftkit.training.diagnostics import rate_warning
-from ftkit.training.loop import Emit, Loop
+from ftkit.training.example_source import Emit, ExampleSource, TrainingContext
+from ftkit.training.loop import TrainingLoop
+from ftkit.training.loss_computer import LossComputer
 from ftkit.training.losses import loss_of
+from ftkit.training.monitor import rate_warning
 from ftkit.training.recipe_check import check_recipe
-from ftkit.training.rollouts import Rollouts
-from ftkit.training.sample_log import SAMPLES, KeptSamples
+from ftkit.training.sample_log import SAMPLES
 
-__all__ = ["Job", "facts", "train"]
+__all__ = ["Job", "machine_facts", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,11 @@ class Job:
     Attributes:
         recipe: as the user wrote it; ``"auto"`` values are resolved here.
         data: training rows.
-        validation: rows whose loss is watched, if any.
-        model: name of the base model, see :func:`ftkit.modeling.pretrained.find_source`.
+        validation: rows to evaluate during training, if any.
+        model: name of the base model, see :func:`ftkit.modeling.model_source.find_source`.
         output: folder for the result.
-        record: what else goes into the result's ``ftkit.json``: run id, fingerprints.
-        epoch_models: how many of the last epochs' models are kept besides the result.
+        record: more entries of the result's ``ftkit.json``: run id, fingerprints.
+        epoch_models: how many of the last epochs' models are kept beside the result.
     """
 
     recipe: Recipe
@@ -53,7 +54,7 @@ class Job:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the checkpoints, beside the result. A job that finds some there goes on from them."""
+        """Folder of the checkpoints, beside the result. A job that finds some there resumes from them."""
         return self.output.with_name(f"{self.output.name}-checkpoints")
 
     @property
@@ -62,24 +63,39 @@ class Job:
         return EpochModels(self.output.with_name("epochs"), self.epoch_models)
 
     def digest(self, template_hash: str) -> str:
-        """What a checkpoint must agree with to be gone on from: recipe, rows, model and chat template."""
+        """Compute what a checkpoint must match to be resumed: recipe, rows, model and chat template.
+
+        Args:
+            template_hash: hash of the chat template.
+
+        Returns:
+            The digest.
+        """
         rows = [self.data.fingerprint, None if self.validation is None else self.validation.fingerprint]
         return canonical_digest(json.dumps([self.recipe.fingerprint, *rows, self.model, template_hash]))
 
 
-def facts(rows: int) -> RecipeFacts:
-    """What this machine knows for resolving a recipe."""
-    where = default_device()
-    return RecipeFacts(rows=rows, fast_bf16=bf16_is_fast(where), device="cuda" if where.type == "cuda" else "cpu")
+def machine_facts(rows: int) -> RecipeFacts:
+    """Collect what ``"auto"`` values of a recipe depend on.
+
+    Args:
+        rows: training rows.
+
+    Returns:
+        The facts of this machine.
+    """
+    device = default_device()
+    return RecipeFacts(rows=rows, fast_bf16=bf16_is_fast(device), device="cuda" if device.type == "cuda" else "cpu")
 
 
 def train(
     job: Job, emit: Emit, should_stop: Callable[[], bool] = lambda: False, setting: GraderContext | None = None
 ) -> dict[str, Any]:
-    """Train and save to ``job.output``.
+    """Train, and save the model to ``job.output``.
 
     Args:
-        emit: told of everything that happens.
+        job: what to train.
+        emit: called with every event.
         should_stop: asked before each step.
         setting: what a grader may use; by default no other model and no foreign code.
 
@@ -87,82 +103,94 @@ def train(
         A summary: steps, tokens, final losses, seconds.
 
     Raises:
-        Stopped: ``should_stop`` said so; a checkpoint is kept, and the same job goes on from it.
+        TrainingStopped: ``should_stop`` returned True; a checkpoint is kept, from which the same job resumes.
         TrainingError: the loss is not finite, or part of the model never changes.
-        DataError, ModelError, RefusedError: see there.
+        DataError: a row that cannot be trained on.
+        ModelError: the model cannot be loaded.
+        RefusedError: the recipe cannot be trained on this machine.
     """
-    where = default_device()
+    device = default_device()
     emit("log", {"message": "loading the model", "model": job.model})
-    source = check_recipe(job.recipe, job.model, job.data, job.validation)
-    recipe = job.recipe.resolve(facts(len(job.data)))
+    origin = check_recipe(job.recipe, job.model, job.data, job.validation)
+    recipe = job.recipe.resolve(machine_facts(len(job.data)))
     loss = loss_of(recipe)
     warning = rate_warning(recipe)
     if warning is not None:
         emit("warning", {"message": warning})
     pretrained = load_pretrained(
-        source,
+        origin,
         precision="bf16" if recipe.precision == "bf16" else "fp32",
-        device=where,
+        device=device,
         quantisation=recipe.adapter.quantization,
         scores=recipe.score_head,
     )
     limit = recipe.max_length or pretrained.max_length
 
     def rendered(data: Dataset) -> TokenRows:
-        return render_rows(data, pretrained.chat_template, loss, limit, reserve=recipe.reserved_tokens)
+        return render_rows(data, pretrained.chat_template, loss.render, limit, reserve=recipe.reserved_tokens)
 
     rows = rendered(job.data)
-    held_out = None if job.validation is None else rendered(job.validation)
-    total = recipe.total_steps(len(rows.rows))
+    validation_rows = None if job.validation is None else rendered(job.validation)
+    total_steps = recipe.total_steps(len(rows.rows))
     adapted = adapt(
         pretrained.model,
         recipe.adapter,
-        total_steps=total,
+        total_steps=total_steps,
         seed=recipe.seed,
-        initial_weights=source.adapter,
+        initial_weights=origin.adapter,
         scores=recipe.score_head,
     )
-    checkpoints = Checkpoints(
-        job.checkpoints, job.digest(pretrained.chat_template.template_hash), recipe.save_total_limit
+    examples = rows.examples() + (validation_rows.examples() if validation_rows else [])
+    computer = LossComputer(
+        recipe,
+        loss,
+        adapted,
+        device,
+        loss.sample_sequences(examples),
+        lambda message: emit("warning", {"message": message}),
     )
+    context = TrainingContext(
+        recipe=recipe,
+        loss=loss,
+        pretrained=pretrained,
+        adapted=adapted,
+        computer=computer,
+        data=job.data,
+        rows=rows,
+        validation=job.validation,
+        validation_rows=validation_rows,
+        checkpoints=Checkpoints(
+            job.checkpoints, job.digest(pretrained.chat_template.template_hash), recipe.save_total_limit
+        ),
+        emit=emit,
+        grader_context=setting or GraderContext(),
+        samples_file=job.output.with_name(SAMPLES),
+        fresh_adapter=origin.adapter is None and not recipe.adapter.trains_base_weights,
+    )
+    named = loss.source_class
+    source: ExampleSource = (resolve_name(named) if isinstance(named, str) else named)(context)
 
-    def keep(step: int, epoch: int) -> bool:
-        progress = {"step": step, "epoch": epoch}
-        return job.epochs.keep(
-            step, lambda folder: save_artefact(folder, pretrained, adapted, recipe, {**job.record, **progress})
-        )
+    def save_epoch_model(step: int, epoch: int) -> bool:
+        record = {**job.record, "step": step, "epoch": epoch}
+        return job.epochs.save(step, lambda folder: save_artefact(folder, pretrained, adapted, recipe, record))
 
-    rollouts = None
-    if isinstance(recipe, RFT):
-        fresh = source.adapter is None and not recipe.adapter.trains_base_weights
-        rollouts = Rollouts(
-            recipe,
-            pretrained,
-            adapted,
-            job.data,
-            rows,
-            None if job.validation is None or held_out is None else (job.validation, held_out),
-            setting or GraderContext(),
-            Before(adapted, fresh=fresh),
-            KeptSamples(job.output.with_name(SAMPLES)),
-        )
-    loop = Loop(recipe, loss, adapted, where, rows, held_out, emit, should_stop, total, checkpoints, keep, rollouts)
+    loop = TrainingLoop(context, source, device, total_steps, should_stop, save_epoch_model)
     emit(
         "log",
         {
             "message": "training",
             "recipe": recipe.model_dump(mode="json"),
-            "steps": total,
+            "steps": total_steps,
             "rows": len(rows.rows),
             "tokens": rows.tokens,
             "supervised_tokens": rows.supervised,
             "longest_row": rows.longest,
             "trainable_parameters": sum(p.numel() for p in adapted.parameters.values()),
-            **describe_machine(where),
-            **loop.utilisation.about(),
+            **describe_machine(device),
+            **loop.utilisation.describe(),
         },
     )
     summary = loop.run()
     save_artefact(job.output, pretrained, adapted, recipe, {**job.record, "summary": summary})
-    checkpoints.clear()
+    context.checkpoints.clear()
     return summary

@@ -1,4 +1,4 @@
-"""The optimiser, and how far a step of it moved the weights."""
+"""The optimiser, and how far a step of it moves the weights."""
 
 from __future__ import annotations
 
@@ -7,15 +7,23 @@ from typing import Any
 
 import torch
 
-__all__ = ["Movement", "make_optimizer"]
+__all__ = ["UpdateRatio", "make_optimizer"]
 
 _SAMPLE = 4_000_000
 """Weights whose movement is measured at most: all of an adapter, a sample of a whole model."""
 
 
 def make_optimizer(recipe: Any, parameters: Sequence[torch.nn.Parameter]) -> Any:
-    """The optimiser of a resolved recipe."""
-    # Decay pulls weights to zero, which makes no sense for norms and biases.
+    """Make the optimiser of a recipe.
+
+    Args:
+        recipe: resolved.
+        parameters: the trainable tensors.
+
+    Returns:
+        ``torch.optim.AdamW``, or bitsandbytes' paged 8-bit AdamW.
+    """
+    # Weight decay pulls towards zero, which makes no sense for norms and biases.
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": recipe.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
@@ -28,26 +36,33 @@ def make_optimizer(recipe: Any, parameters: Sequence[torch.nn.Parameter]) -> Any
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
 
 
-class Movement:
+class UpdateRatio:
     """The update-to-weight ratio ‖Δθ‖/‖θ‖ of a step, over the trained weights or an even sample of their tensors.
 
-    About 1e-3 is a rule of thumb for whole models; adapters begin at zero and move faster.
+    About 1e-3 is a rule of thumb for whole models; adapters start at zero and move faster.
+
+    Args:
+        parameters: the trainable tensors.
     """
 
     def __init__(self, parameters: Sequence[torch.nn.Parameter]) -> None:
         total = sum(p.numel() for p in parameters)
-        # An odd stride: adapters come in pairs, and A and B must both be seen.
-        every = -(-total // _SAMPLE) | 1
-        self._watched = list(parameters[::every]) or list(parameters)
+        # An odd stride: adapters come in pairs, and both A and B must be sampled.
+        stride = -(-total // _SAMPLE) | 1
+        self._sampled = list(parameters[::stride]) or list(parameters)
         self._before: list[torch.Tensor] = []
 
-    def before(self) -> None:
-        """To be called before the optimiser's step."""
-        self._before = [p.detach().clone() for p in self._watched]
+    def before_update(self) -> None:
+        """Remember the weights before the optimiser's step."""
+        self._before = [p.detach().clone() for p in self._sampled]
 
-    def ratio(self) -> float:
-        """To be called after it."""
-        moved = torch.stack([(p.detach() - old).norm() for p, old in zip(self._watched, self._before, strict=True)])
+    def after_update(self) -> float:
+        """Compare the weights after the optimiser's step.
+
+        Returns:
+            The ratio.
+        """
+        moved = torch.stack([(p.detach() - old).norm() for p, old in zip(self._sampled, self._before, strict=True)])
         size = torch.stack([old.norm() for old in self._before])
         self._before = []
         return float(moved.norm() / size.norm().clamp(min=1e-12))

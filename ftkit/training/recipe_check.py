@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from ftkit.data import Dataset
 from ftkit.errors import ModelError, RefusedError
 from ftkit.modeling.model_shape import model_shape
@@ -33,20 +35,20 @@ def check_recipe(
     """
     recipe.resolve(RecipeFacts(rows=len(data)))
     if not recipe.loss_class:
-        raise _refused(f"the local engine does not train {recipe.kind!r}", "kind")
+        _refuse(f"the local engine does not train {recipe.kind!r}", "kind")
     if not recipe.adapter.tuner_class:
-        raise _refused(f"the local engine does not know the adapter {recipe.adapter.kind!r}", "adapter.kind")
+        _refuse(f"the local engine does not know the adapter {recipe.adapter.kind!r}", "adapter.kind")
     for rows in (data, validation):
         if rows is not None and rows.kind not in recipe.rows:
             hint = f"; {recipe.rows_hint}" if recipe.rows_hint else ""
-            raise _refused(
+            _refuse(
                 f"{type(recipe).__name__} trains on {' or '.join(recipe.rows)}, and {rows!r} has {rows.kind}{hint}",
                 "kind",
             )
     if recipe.early_stopping_patience is not None and validation is None:
-        raise _refused("early_stopping_patience needs validation rows", "early_stopping_patience")
+        _refuse("early_stopping_patience needs validation rows", "early_stopping_patience")
     if recipe.optimizer == "paged_adamw_8bit" and not (_has_cuda() if has_cuda is None else has_cuda):
-        raise _refused(
+        _refuse(
             'optimizer: "paged_adamw_8bit" pages between GPU and CPU memory, and this machine has no CUDA GPU; use '
             '"auto" or "adamw"',
             "optimizer",
@@ -54,12 +56,10 @@ def check_recipe(
     unsupported = recipe.unsupported_locally()
     if unsupported:
         reasons = "; ".join(f"{name}={getattr(recipe, name)!r}: {reason}" for name, reason in unsupported.items())
-        raise _refused(
-            f"the local engine cannot honour the recipe. {reasons}. Leave these at their defaults", *unsupported
-        )
+        _refuse(f"the local engine cannot honour the recipe. {reasons}. Leave these at their defaults", *unsupported)
     source = find_source(model)
     if source.scores and not recipe.score_head:
-        raise _refused(
+        _refuse(
             f"{source.name!r} is a reward model; {type(recipe).__name__} trains a model that generates text", "model"
         )
     if source.adapter is not None:
@@ -72,9 +72,9 @@ def _check_continued_adapter(recipe: Recipe, source: ModelSource) -> None:
     """Training that starts from an adapter continues that adapter, so the recipe's must be the same."""
     trained = source.record.get("recipe", {}).get("adapter")
     if trained is None:
-        raise _refused(f"{source.name!r} is an adapter that ftkit did not make; merge it into its base first", "model")
+        _refuse(f"{source.name!r} is an adapter that ftkit did not make; merge it into its base first", "model")
     if not recipe.adapter.continues:
-        raise _refused(
+        _refuse(
             f"training cannot continue from {source.name!r} with {recipe.adapter.kind}; export it merged, and start "
             "from that",
             "adapter",
@@ -83,7 +83,7 @@ def _check_continued_adapter(recipe: Recipe, source: ModelSource) -> None:
     if wanted != trained:
         differ = {name: trained.get(name) for name in {*wanted, *trained} if wanted.get(name) != trained.get(name)}
         listed = ", ".join(f"{name}={value!r}" for name, value in sorted(differ.items()))
-        raise _refused(
+        _refuse(
             f"training continues the adapter of {source.name!r}, and the recipe's is different. It must have {listed}",
             *(f"adapter.{name}" for name in sorted(differ)),
         )
@@ -102,15 +102,15 @@ def _check_targets(recipe: Recipe, source: ModelSource) -> None:
     # PEFT also takes the end of a layer's dotted name: "mlp.up_proj".
     unknown = [name for name in recipe.adapter.layers if name.rpartition(".")[2] not in known]
     if unknown:
-        raise _refused(
+        _refuse(
             f"adapter.target_modules: a {shape.family} model has no layer {', '.join(map(repr, unknown))} to adapt; "
             f"it has {', '.join(known)}",
             "adapter.target_modules",
         )
 
 
-def _refused(message: str, *fields: str) -> RefusedError:
-    return RefusedError(message, backend="local", fields=fields)
+def _refuse(message: str, *fields: str) -> NoReturn:
+    raise RefusedError(message, backend="local", fields=fields)
 
 
 def _has_cuda() -> bool:

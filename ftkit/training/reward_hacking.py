@@ -1,40 +1,40 @@
-"""Signs that a reward is earned in another way than was meant, and that nothing is learned any more."""
+"""Signs of reward hacking (the reward rises in an unintended way), and that nothing more is learned."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["Watch"]
+__all__ = ["RewardHackingMonitor"]
 
-_FIRST = 3
-"""Steps whose mean is where the run began; as many are looked at later."""
+_WINDOW = 3
+"""Steps whose means are compared: the first ones with the latest ones."""
 _COLLAPSED = 0.1
-"""Of the first entropy, what is left when the model always says the same."""
+"""Share of the first entropy below which the model hardly varies its answers."""
 _LONGER = 2.0
-"""Times the first length."""
+"""Multiple of the first completion length."""
 _REPEATED = 0.5
-"""Share of four tokens in a row that were there before; and by how much it must have grown."""
+"""Share of 4-grams of tokens that are repeated; it must have grown by half of this."""
 _TRUNCATED = 0.5
-"""Share of answers that do not end; and as much more than at first."""
-_APART = 0.1
+"""Share of truncated completions; it must have grown by half of this."""
+_SAMPLER_DIFFERENCE = 0.1
 """Mean difference in nats between the sampler's and the trainer's log-probability of a token."""
 _FAILED = 0.2
-"""Share of answers that could not be graded."""
-_MUTE = 0.9
-"""Share of groups that tell nothing."""
+"""Share of completions that could not be graded."""
+_NO_SIGNAL = 0.9
+"""Share of groups whose rewards are equal."""
 
-_WATCHED = (
+_METRICS = (
     "reward", "entropy", "completion_length", "repetition", "truncated_share", "sampler_difference",
     "no_signal_share",
 )  # fmt: skip
 
 
-class Watch:
-    """Looks at the figures of steps of reinforcement, and warns of each sign once. What it remembers is plain data.
+class RewardHackingMonitor:
+    """Watches the metrics of rollouts and warns of each sign once.
 
     Args:
-        warn: told of each warning.
+        warn: called with each warning.
     """
 
     def __init__(self, warn: Callable[[str], None]) -> None:
@@ -43,76 +43,104 @@ class Watch:
         self.recent: dict[str, list[float]] = {}
         self.warned: list[str] = []
 
-    def step(self, step: int, figures: Mapping[str, Any]) -> None:
-        """Take the figures of a step that drew answers."""
-        for name in _WATCHED:
-            if name in figures:
+    def step(self, step: int, epoch: int, loss: float, metrics: Mapping[str, Any]) -> None:
+        """Take the metrics of a step.
+
+        Args:
+            step: from 1.
+            epoch: ignored.
+            loss: ignored; a policy-gradient loss does not fall as the model learns.
+            metrics: those of :func:`~ftkit.training.rollout_groups.rollout_metrics` and of the loss. Steps that reuse
+                completions lack the former, and are ignored.
+        """
+        if "reward" not in metrics:
+            return
+        for name in _METRICS:
+            if name in metrics:
                 first = self.first.setdefault(name, [])
-                if len(first) < _FIRST:
-                    first.append(figures[name])
-                self.recent[name] = [*self.recent.get(name, []), figures[name]][-_FIRST:]
-        failed = sum(figures["grader_errors"].values()) / max(1, figures["answers"])
+                if len(first) < _WINDOW:
+                    first.append(metrics[name])
+                self.recent[name] = [*self.recent.get(name, []), metrics[name]][-_WINDOW:]
+        failed = sum(metrics["grader_errors"].values()) / max(1, metrics["answers"])
         if failed >= _FAILED:
-            self._warn(
-                "errors", f"step {step}: {failed:.0%} of answers could not be graded: {figures['grader_errors']}"
+            self._warn_once(
+                "errors", f"step {step}: {failed:.0%} of answers could not be graded: {metrics['grader_errors']}"
             )
-        if step > 2 * _FIRST:
+        if step > 2 * _WINDOW:
             self._compare(step)
 
+    def validation(self, step: int, objective: float) -> None:
+        """Ignore evaluations of the validation rows.
+
+        Args:
+            step: the last step done.
+            objective: the mean reward, negated.
+        """
+
     def _compare(self, step: int) -> None:
-        began, now = ({name: sum(x) / len(x) for name, x in part.items()} for part in (self.first, self.recent))
+        before, now = (
+            {name: sum(values) / len(values) for name, values in part.items()} for part in (self.first, self.recent)
+        )
 
         def grew(name: str, least: float) -> bool:
-            return name in now and now[name] >= least and now[name] - began[name] >= least / 2
+            return name in now and now[name] >= least and now[name] - before[name] >= least / 2
 
-        if "entropy" in now and now["entropy"] < _COLLAPSED * began["entropy"]:
-            self._warn(
+        if "entropy" in now and now["entropy"] < _COLLAPSED * before["entropy"]:
+            self._warn_once(
                 "entropy",
-                f"step {step}: the entropy has fallen from {began['entropy']:.3f} to {now['entropy']:.3f} nats a "
-                "token, so the model hardly tries anything else any more. beta, a lower learning_rate or a larger "
-                "epsilon_high keep it trying",
+                f"step {step}: the entropy has fallen from {before['entropy']:.3f} to {now['entropy']:.3f} nats per "
+                "token, so the model hardly explores any more. beta, a lower learning_rate or a larger epsilon_high "
+                "keep it exploring",
             )
-        if now["completion_length"] > _LONGER * began["completion_length"]:
-            self._warn(
+        if now["completion_length"] > _LONGER * before["completion_length"]:
+            self._warn_once(
                 "length",
-                f"step {step}: answers have grown from {began['completion_length']:.0f} to "
-                f"{now['completion_length']:.0f} tokens, and the reward from {began['reward']:.3f} to "
-                f"{now['reward']:.3f}; look whether length itself is rewarded",
+                f"step {step}: answers have grown from {before['completion_length']:.0f} to "
+                f"{now['completion_length']:.0f} tokens, and the reward from {before['reward']:.3f} to "
+                f"{now['reward']:.3f}; check whether the grader rewards length itself",
             )
         if grew("repetition", _REPEATED):
-            self._warn(
+            self._warn_once(
                 "repetition",
-                f"step {step}: {now['repetition']:.0%} of what answers say they have said before, at first "
-                f"{began['repetition']:.0%}; look at the samples of this run",
+                f"step {step}: {now['repetition']:.0%} of the answers' tokens repeat earlier ones, "
+                f"{before['repetition']:.0%} at first; read the samples of this run",
             )
         if grew("truncated_share", _TRUNCATED):
-            self._warn(
+            self._warn_once(
                 "truncated",
-                f"step {step}: {now['truncated_share']:.0%} of answers are truncated, at first "
-                f"{began['truncated_share']:.0%}; raise max_output_tokens, or let the grader punish it",
+                f"step {step}: {now['truncated_share']:.0%} of answers are truncated, "
+                f"{before['truncated_share']:.0%} at first; raise max_output_tokens, or let the grader punish it",
             )
-        if now.get("sampler_difference", 0.0) > _APART:
-            self._warn(
+        if now.get("sampler_difference", 0.0) > _SAMPLER_DIFFERENCE:
+            self._warn_once(
                 "sampler",
-                f"step {step}: sampler and trainer differ by {now['sampler_difference']:.3f} nats a token; answers are "
-                "not those of the policy that is trained",
+                f"step {step}: sampler and trainer differ by {now['sampler_difference']:.3f} nats per token; answers "
+                "are not samples of the policy that is trained",
             )
-        if now["no_signal_share"] >= _MUTE:
-            self._warn(
+        if now["no_signal_share"] >= _NO_SIGNAL:
+            self._warn_once(
                 "signal",
-                f"step {step}: in {now['no_signal_share']:.0%} of groups all answers are rewarded alike, so little is "
-                "learned; end here, or take harder prompts or dynamic_sampling",
+                f"step {step}: in {now['no_signal_share']:.0%} of groups all rewards are equal, so little is learned; "
+                "stop here, or use harder prompts or dynamic_sampling",
             )
 
     def state(self) -> dict[str, Any]:
-        """What to remember."""
+        """Return what to remember.
+
+        Returns:
+            Plain data.
+        """
         return {"first": self.first, "recent": self.recent, "warned": self.warned}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Remember what :meth:`state` gave."""
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state` returned.
+
+        Args:
+            state: from a checkpoint.
+        """
         self.first, self.recent, self.warned = dict(state["first"]), dict(state["recent"]), list(state["warned"])
 
-    def _warn(self, sign: str, message: str) -> None:
+    def _warn_once(self, sign: str, message: str) -> None:
         if sign not in self.warned:
             self.warned.append(sign)
             self.warn(message)

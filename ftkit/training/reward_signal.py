@@ -1,4 +1,4 @@
-"""What a grader says of a model before it is trained: whether there is anything to learn from."""
+"""Whether the rewards of a model's answers differ, so that there is something to learn, before it is trained."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ftkit.results.result import Result
 __all__ = ["RewardSignal"]
 
 _ERRORS = 0.5
-"""Share of answers that could not be graded from which on the rewards say nothing."""
+"""Share of answers that could not be graded above which the rewards mean nothing."""
 
 
 class RewardSignal(Result, BaseModel):
@@ -22,7 +22,7 @@ class RewardSignal(Result, BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     prompts: int
-    """Prompts that were asked."""
+    """Prompts that were sampled."""
     generations: int
     """Answers to each."""
     reward: float
@@ -30,30 +30,33 @@ class RewardSignal(Result, BaseModel):
     reward_variance: float
     """The variance over all answers."""
     variance_within: float
-    """The mean of the variances within groups: what there is to learn from."""
+    """The mean of the variances within groups, which is what training learns from."""
     no_signal_share: float
-    """Groups whose answers were all rewarded alike."""
+    """Share of groups in which all rewards are equal."""
     success_rate: float | None
-    """Answers with a reward of 1 or more; None where rewards are no rates."""
+    """Share of answers with a reward of 1 or more; None where rewards are no rates."""
     solved_share: float | None
-    """Prompts with at least one such answer."""
+    """Share of prompts with at least one such answer."""
     truncated_share: float
-    """Answers that reached the limit of tokens."""
+    """Share of answers that reached the limit of tokens."""
     error_rate: float
-    """Answers that could not be graded."""
+    """Share of answers that could not be graded."""
     errors: dict[str, int]
-    """How many of them for which reason."""
+    """Their number by reason."""
     first_error: str | None
-    """What the first of them says."""
+    """The message of the first of them."""
 
     @classmethod
     def of(cls, groups: Sequence[Sequence[Grade]], truncated: Sequence[bool], *, rates: bool) -> RewardSignal:
-        """The figures of some groups of grades.
+        """Summarise groups of grades.
 
         Args:
             groups: the grades of each prompt's answers.
-            truncated: of each answer, whether it reached the limit.
+            truncated: for each answer, whether it reached the limit of tokens.
             rates: whether a reward of 1 is full success.
+
+        Returns:
+            The summary.
         """
         grades = [grade for group in groups for grade in group]
         rewards = [[grade.reward for grade in group] for group in groups]
@@ -79,41 +82,43 @@ class RewardSignal(Result, BaseModel):
             f"{self.prompts} prompts, {self.generations} answers to each",
             f"reward          {self.reward:.3f}, variance {self.reward_variance:.4f}, {self.variance_within:.4f} of it "
             "within groups",
-            f"no signal       {self.no_signal_share:.0%} of groups are rewarded all alike",
+            f"no signal       {self.no_signal_share:.0%} of groups have equal rewards",
         ]
         if self.success_rate is not None:
             lines.append(
                 f"success         {self.success_rate:.0%} of answers, at least one in {self.solved_share:.0%} of groups"
             )
         lines.append(f"truncated       {self.truncated_share:.0%} of answers")
-        told = ", ".join(f"{count} {name}" for name, count in self.errors.items())
-        lines.append(f"grader errors   {self.error_rate:.0%} of answers{f' ({told})' if told else ''}")
+        reasons = ", ".join(f"{count} {name}" for name, count in self.errors.items())
+        lines.append(f"grader errors   {self.error_rate:.0%} of answers{f' ({reasons})' if reasons else ''}")
         return "\n".join(lines)
 
     def problem(self, *, masks_truncated: bool = False) -> str | None:
-        """Why nothing could be learned, or ``None``.
+        """Say why nothing could be learned.
 
         Args:
-            masks_truncated: truncated answers are not learned from.
+            masks_truncated: whether truncated answers are masked in the loss.
+
+        Returns:
+            The reason, or None.
         """
-        asked = f"of {self.generations} answers to each of {self.prompts} prompts"
+        sample = f"of {self.generations} answers to each of {self.prompts} prompts"
         if self.error_rate >= _ERRORS:
-            return f"{asked}, {self.error_rate:.0%} could not be graded; the first: {self.first_error}"
+            return f"{sample}, {self.error_rate:.0%} could not be graded; the first: {self.first_error}"
         if masks_truncated and self.truncated_share == 1:
             return (
-                f"{asked}, none ended within max_output_tokens, and truncated ones are masked. Raise the limit, or "
-                "learn from them: mask_truncated_completions=False"
+                f"{sample}, none ended within max_output_tokens, and truncated ones are masked. Raise the limit, or "
+                "set mask_truncated_completions=False"
             )
         if self.no_signal_share < 1:
             return None
         if self.success_rate == 1:
             return (
-                f"{asked}, every one has the full reward already, so there is nothing to improve; take harder prompts"
+                f"{sample}, every one has the full reward already, so there is nothing to improve; use harder prompts"
             )
         return (
-            f"{asked}, all to one prompt were rewarded alike (mean {self.reward:.3f}), so none is better than another. "
-            "Show the model how first (SFT), give part of the reward for part of the answer, or take easier prompts or "
-            "more num_generations"
+            f"{sample}, those of each prompt have equal rewards (mean {self.reward:.3f}), so none is better than "
+            "another. Train with SFT first, reward parts of an answer, or use easier prompts or more num_generations"
         )
 
 

@@ -1,95 +1,135 @@
-"""Answers that the model in training has drawn, and what their grader gave for them."""
+"""Completions that the model in training has sampled, with their grades."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ftkit.graders import Grade
-from ftkit.inference.offline import Generation
 from ftkit.modeling.tokenized_example import Ints
 
-__all__ = ["Answered", "Group", "figures_of", "repetition", "rewards_of"]
+__all__ = ["Completion", "RolloutGroup", "SampledTokens", "group_rewards", "repetition", "rollout_metrics"]
 
-_GRAM = 4
-"""Tokens in a row that must come again to count as repeated."""
+_NGRAM = 4
+"""Length of the token n-grams whose repetition is measured."""
+
+
+class SampledTokens(NamedTuple):
+    """The tokens of one completion.
+
+    Attributes:
+        ids: the new tokens, the end of turn included if the model wrote it.
+        logprobs: log-probability of each of them at the sampling temperature.
+        stopped: whether the model ended its turn; otherwise the token limit did.
+    """
+
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    stopped: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """One answer; ``text`` is all that the model wrote, its tool calls as it wrote them."""
+class Completion:
+    """One completion.
 
-    generated: Generation
+    Attributes:
+        tokens: its tokens.
+        text: all that the model wrote, its tool calls as it wrote them.
+        grade: its reward.
+    """
+
+    tokens: SampledTokens
     text: str
     grade: Grade
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """The answers to one prompt.
+class RolloutGroup:
+    """The completions of one prompt.
 
     Attributes:
-        row: its number in the rows.
-        prompt: its tokens.
-        answers: as many for every group of a batch.
+        row: the number of the row in the dataset.
+        prompt: the prompt's tokens.
+        completions: the same number for every group of a batch.
     """
 
     row: int
     prompt: Ints
-    answers: tuple[Answered, ...]
+    completions: tuple[Completion, ...]
 
     @property
     def rewards(self) -> list[float]:
-        return [one.grade.reward for one in self.answers]
+        """The reward of each completion."""
+        return [completion.grade.reward for completion in self.completions]
 
     @property
-    def tells(self) -> bool:
-        """Whether its rewards tell one answer from another."""
+    def has_signal(self) -> bool:
+        """Whether the rewards differ, so that there is something to learn."""
         return max(self.rewards) > min(self.rewards)
 
 
-def rewards_of(groups: Sequence[Group]) -> NDArray[np.float64]:
-    """The rewards [groups, answers of a group]."""
+def group_rewards(groups: Sequence[RolloutGroup]) -> NDArray[np.float64]:
+    """Collect the rewards of groups.
+
+    Args:
+        groups: of equal size.
+
+    Returns:
+        Rewards ``[groups, completions per group]``.
+    """
     return np.array([group.rewards for group in groups], dtype=np.float64)
 
 
-def figures_of(groups: Sequence[Group]) -> dict[str, Any]:
-    """What is worth knowing of a batch of answers.
+def rollout_metrics(groups: Sequence[RolloutGroup]) -> dict[str, Any]:
+    """Summarise a batch of completions.
 
-    ``answers``, how many there are; ``reward`` and ``reward_std`` over all of them; ``reward_parts``, the mean of each
-    part of the grader; ``no_signal_share`` of groups; ``completion_length``, the mean in tokens; ``truncated_share`` of
-    answers; ``repetition``, see there; ``grader_errors``, how many of each kind.
+    Args:
+        groups: the batch.
+
+    Returns:
+        ``answers``, their number; ``reward`` and ``reward_std`` over all of them; ``reward_parts``, the mean of each
+        part of the grader; ``no_signal_share``, the share of groups with equal rewards; ``completion_length``, the mean
+        in tokens; ``truncated_share`` of completions; ``repetition``, the mean of :func:`repetition`;
+        ``grader_errors``, the number of each kind.
     """
-    answers = [answer for group in groups for answer in group.answers]
-    rewards = rewards_of(groups)
-    errors = Counter(one.grade.error for one in answers if one.grade.error is not None)
+    completions = [completion for group in groups for completion in group.completions]
+    count = len(completions)
+    rewards = group_rewards(groups)
+    errors = Counter(each.grade.error for each in completions if each.grade.error is not None)
     return {
-        "answers": len(answers),
+        "answers": count,
         "reward": float(rewards.mean()),
         "reward_std": float(rewards.std()),
-        "reward_parts": _parts([one.grade.parts for one in answers]),
-        "no_signal_share": sum(not group.tells for group in groups) / len(groups),
-        "completion_length": sum(len(one.generated.ids) for one in answers) / len(answers),
-        "truncated_share": sum(not one.generated.stopped for one in answers) / len(answers),
-        "repetition": sum(repetition(one.generated.ids) for one in answers) / len(answers),
-        "grader_errors": {str(name): count for name, count in errors.items()},
+        "reward_parts": _mean_parts([each.grade.parts for each in completions]),
+        "no_signal_share": sum(not group.has_signal for group in groups) / len(groups),
+        "completion_length": sum(len(each.tokens.ids) for each in completions) / count,
+        "truncated_share": sum(not each.tokens.stopped for each in completions) / count,
+        "repetition": sum(repetition(each.tokens.ids) for each in completions) / count,
+        "grader_errors": {str(name): number for name, number in errors.items()},
     }
 
 
 def repetition(ids: Sequence[int]) -> float:
-    """The share of an answer's runs of four tokens that it has had before, 0 to 1."""
-    grams = [tuple(ids[at : at + _GRAM]) for at in range(len(ids) - _GRAM + 1)]
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+    """Compute the share of a completion's 4-grams of tokens that occurred before in it.
+
+    Args:
+        ids: its tokens.
+
+    Returns:
+        The share, 0 to 1.
+    """
+    ngrams = [tuple(ids[start : start + _NGRAM]) for start in range(len(ids) - _NGRAM + 1)]
+    return 1 - len(set(ngrams)) / len(ngrams) if ngrams else 0.0
 
 
-def _parts(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    sums: dict[str, list[float]] = {}
-    for one in found:
-        for name, value in one.items():
-            sums.setdefault(name, []).append(value)
-    return {name: sum(values) / len(values) for name, values in sums.items()}
+def _mean_parts(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for of_completion in parts:
+        for name, value in of_completion.items():
+            values.setdefault(name, []).append(value)
+    return {name: sum(of_part) / len(of_part) for name, of_part in values.items()}

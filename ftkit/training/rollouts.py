@@ -1,286 +1,303 @@
-"""Where a step of reinforcement gets its rows from: the model answers prompts, a grader judges the answers.
+"""Rollouts: the model in training answers prompts, a grader rewards the answers, and the loss learns from them.
 
-Everything that is drawn follows from the recipe's seed, the step's number and the weights, so a run that goes on from a
-checkpoint draws what it would have drawn. Only answers that are used for several steps are kept in checkpoints.
+Everything that is sampled follows from the recipe's seed, the step's number and the weights, so a resumed run samples
+what it would have sampled. Only completions that are used for several steps are in checkpoints.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from ftkit.data import Dataset
 from ftkit.data.formats import text_content
 from ftkit.errors import RefusedError
-from ftkit.graders import GraderContext, Sample
-from ftkit.inference.offline import Generation, generate
+from ftkit.graders import Sample
+from ftkit.inference.offline import generate
 from ftkit.modeling.pretrained import Pretrained
 from ftkit.modeling.tokenized_example import Example, Experience, Floats, Ints, TokenizedConversation
 from ftkit.modeling.tool_calls import parse_tool_calls
-from ftkit.recipe import RFT
-from ftkit.training.adapter_modes import Before, drawing
-from ftkit.training.adapters.base import AdaptedModel
+from ftkit.training.adapter_modes import ReferenceModel, sampling_mode
 from ftkit.training.dataloader import TokenRows
-from ftkit.training.losses.grpo import advantages, token_weights
+from ftkit.training.example_source import Batch, Evaluation, ExampleSource, TrainingContext
+from ftkit.training.losses.advantages import advantages, token_weights
 from ftkit.training.reward_signal import RewardSignal
-from ftkit.training.rollout_groups import Answered, Group, figures_of, rewards_of
-from ftkit.training.sample_log import KeptSample, KeptSamples
+from ftkit.training.rollout_groups import Completion, RolloutGroup, SampledTokens, group_rewards, rollout_metrics
+from ftkit.training.sample_log import SampleLog, SampleRecord
 
-__all__ = ["Measure", "Rollouts"]
+__all__ = ["RolloutSource", "sample_tokens"]
 
-Measure = Callable[[Sequence[Example]], list[Floats]]
-"""Gives the log-probability of each supervised token of each example under the model as it is now."""
+_KL_INTERVAL = 10
+"""Steps between two measurements of the divergence from the reference while ``beta`` is 0."""
 
-_MEASURED = 10
-"""Steps from one look at the divergence to the next, where nothing weighs it."""
-
-_LOOK, _PROBE = 0, 1
-"""What is drawn besides steps, as the attempt of step 0."""
+_EVALUATION, _PROBE = 0, 1
+"""Seeds of what is sampled outside of steps: the attempt number at step 0."""
 
 
-class Rollouts:
-    """Answers and grades prompts with the model in training.
+def sample_tokens(
+    pretrained: Pretrained,
+    prompts: Sequence[Ints],
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    top_p: float,
+    seed: int,
+) -> list[SampledTokens]:
+    """Sample one completion of each prompt. The one place where training asks the inference engine.
 
     Args:
-        recipe: resolved.
-        pretrained: the model with its tokenizer; ``adapted`` is the same one with its trainable part.
-        data: training rows, and ``rows``, their prompts in tokens.
-        held_out: the same of validation rows, if any.
-        setting: what the grader may use.
-        before: the model that training began with.
-        kept: where the best and the worst answer of each step go.
+        pretrained: the model, in :func:`~ftkit.training.adapter_modes.sampling_mode`.
+        prompts: token ids; equal prompts get different completions.
+        max_new_tokens: longest completion.
+        temperature: 0 decodes greedily.
+        top_p: sample from the likeliest tokens with this total probability.
+        seed: with a prompt's number, seeds its completion.
+
+    Returns:
+        The completions, in the order of the prompts.
+    """
+    completions = generate(
+        pretrained, prompts, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
+    )
+    return [SampledTokens(each.ids, each.logprobs, each.stopped) for each in completions]
+
+
+class RolloutSource(ExampleSource):
+    """Makes examples of graded completions; the prompts are those of the rows.
+
+    Args:
+        context: what the run trains with.
     """
 
-    def __init__(
-        self,
-        recipe: RFT,
-        pretrained: Pretrained,
-        adapted: AdaptedModel,
-        data: Dataset,
-        rows: TokenRows,
-        held_out: tuple[Dataset, TokenRows] | None,
-        setting: GraderContext,
-        before: Before,
-        kept: KeptSamples,
-    ) -> None:
-        self.recipe: Any = recipe  # resolved: no field is "auto" any more
-        self.pretrained = pretrained
-        self.adapted = adapted
-        self.data = data
-        self.prompts = _prompts(rows)
-        self.held_out = None if held_out is None else (held_out[0], _prompts(held_out[1]))
-        self.setting = setting
-        self.before = before
-        self.kept = kept
-        self.numbers = {id(one): number for number, [one] in enumerate(rows.rows)}
-        self.current: list[Example] = []
+    def __init__(self, context: TrainingContext) -> None:
+        super().__init__(context)
+        self.recipe = context.recipe
+        self.steps_per_batch = int(self.recipe.num_iterations)
+        self.prompts = _prompts(context.rows)
+        self.reference_model = ReferenceModel(context.adapted, fresh=context.fresh_adapter)
+        self.sample_log = SampleLog(context.samples_file)
+        self._row_numbers = {id(example): number for number, [example] in enumerate(context.rows.rows)}
+        self._current: list[Example] = []
 
-    @property
-    def repeats(self) -> int:
-        """Steps that are made of the same answers."""
-        return int(self.recipe.num_iterations)
+    @override
+    def start(self) -> None:
+        if self.recipe.probe_prompts:
+            signal = self.probe()
+            self.context.emit("log", {"message": "the grader tells answers apart", **signal.model_dump()})
 
-    def sequences(self) -> list[TokenizedConversation]:
-        """Conversations as long as they may become, to try the model with."""
-        found = []
-        for prompt in self.prompts[:100]:
-            ids = np.resize(prompt, len(prompt) + self.recipe.max_output_tokens)
-            found.append(TokenizedConversation(ids, np.arange(len(ids)) > 0))
-        return found
-
-    def draw(self, step: int, asked: Sequence[Example], measure: Measure) -> tuple[list[Example], dict[str, Any]]:
-        """What ``step`` (from 1) learns from, and what is worth knowing of it."""
-        if (step - 1) % self.repeats:
-            return self.current, {}
+    @override
+    def prepare(self, step: int) -> Batch:
+        epoch, rows = self.rows_of(step)
+        if (step - 1) % self.steps_per_batch:
+            return Batch(self._current, epoch, {})
         began = time.monotonic()
-        groups = self.answer(step, [self.numbers[id(one)] for one in asked])
-        told = figures_of(groups)
-        groups, told["resampled_groups"] = self.resample(step, groups)
-        self.keep(step, groups)
-        told["draw_seconds"] = round(time.monotonic() - began, 4)
-        self.current = self.examples(step, groups, measure)
-        return self.current, told
+        groups = self.rollout(step, [self._row_numbers[id(example)] for example in rows])
+        metrics = rollout_metrics(groups)
+        groups, metrics["resampled_groups"] = self._resample(step, groups)
+        self._log_samples(step, groups)
+        metrics["draw_seconds"] = round(time.monotonic() - began, 4)
+        self._current = self.examples(step, groups)
+        return Batch(self._current, epoch, metrics)
 
-    def answer(self, step: int, numbers: Sequence[int], attempt: int = 0) -> list[Group]:
-        """A group of answers to each of some training prompts."""
-        prompts = [self.prompts[number] for number in numbers]
-        seed = self.seed(step, attempt)
-        generated = self.generate(prompts, self.recipe.num_generations, self.recipe.temperature, seed)
-        return self.grade(self.data, numbers, prompts, generated)
+    @override
+    def evaluate(self) -> Evaluation:
+        data, rows = self.context.validation, self.context.validation_rows
+        assert data is not None  # noqa: S101  (callers check)
+        assert rows is not None  # noqa: S101
+        prompts, count = _prompts(rows), self.recipe.eval_generations
+        temperature = self.recipe.temperature if count > 1 else 0.0
+        completions = self._sample(prompts, count, temperature, self._seed(0, _EVALUATION))
+        metrics = rollout_metrics(self._grade(data, range(len(prompts)), prompts, completions))
+        if count == 1:
+            del metrics["no_signal_share"]
+        return Evaluation(-float(metrics["reward"]), metrics)
 
-    def resample(self, step: int, groups: list[Group]) -> tuple[list[Group], int]:
-        """Replace groups that tell nothing by those of other prompts; how many were tried."""
+    @override
+    def state(self, step: int) -> list[dict[str, Any]]:
+        return [_to_plain(example) for example in self._current] if step % self.steps_per_batch else []
+
+    @override
+    def load_state(self, state: Any, step: int) -> None:
+        self._current = [_from_plain(plain) for plain in state]
+        self.sample_log.truncate_after(step)
+
+    def rollout(self, step: int, row_numbers: Sequence[int], attempt: int = 0) -> list[RolloutGroup]:
+        """Sample and grade a group of completions for each of some training prompts.
+
+        Args:
+            step: the optimiser step.
+            row_numbers: which prompts.
+            attempt: tells several rollouts of one step apart; part of the seed.
+
+        Returns:
+            One group per prompt.
+        """
+        prompts = [self.prompts[number] for number in row_numbers]
+        seed = self._seed(step, attempt)
+        completions = self._sample(prompts, self.recipe.num_generations, self.recipe.temperature, seed)
+        return self._grade(self.context.data, row_numbers, prompts, completions)
+
+    def examples(self, step: int, groups: Sequence[RolloutGroup]) -> list[Example]:
+        """Make training examples of completions.
+
+        Args:
+            step: the optimiser step.
+            groups: the graded completions.
+
+        Returns:
+            The completions that move the weights: those with an advantage, or all if the divergence is weighted.
+        """
+        recipe = self.recipe
+        of_completions = advantages(group_rewards(groups), recipe).ravel().tolist()
+        completions = [(group.prompt, each.tokens) for group in groups for each in group.completions]
+        masked = recipe.mask_truncated_completions
+        lengths = [0 if masked and not tokens.stopped else len(tokens.ids) for _, tokens in completions]
+        weights = token_weights(lengths, recipe)
+        used = [at for at, length in enumerate(lengths) if length and (recipe.beta or of_completions[at])]
+        token_count = sum(lengths[at] for at in used)
+        examples = []
+        for at in used:
+            prompt, tokens = completions[at]
+            ids = np.concatenate([prompt, np.array(tokens.ids, dtype=prompt.dtype)])
+            logprobs = np.array(tokens.logprobs, dtype=np.float32)
+            experience = Experience(of_completions[at], weights[at] * token_count, logprobs)
+            sequence = TokenizedConversation(ids, np.arange(len(ids)) >= len(prompt))
+            examples.append(Example((sequence,), experience=experience))
+        computer = self.context.computer
+        if self.steps_per_batch > 1:
+            examples = _with_logprobs("old", examples, computer.token_logprobs(examples, recipe.temperature))
+        # Measured from time to time even when it has no weight: it shows how far the model has moved.
+        if recipe.beta or step % _KL_INTERVAL == 0:
+            with self.reference_model.active():
+                examples = _with_logprobs("reference", examples, computer.token_logprobs(examples, recipe.temperature))
+        return examples
+
+    def probe(self) -> RewardSignal:
+        """Check on some training prompts that the rewards carry a signal.
+
+        Returns:
+            What the rewards look like before training.
+
+        Raises:
+            RefusedError: nothing can be learned from them; says why.
+        """
+        order = np.random.default_rng([self.recipe.seed]).permutation(len(self.prompts)).tolist()
+        groups = self.rollout(0, order[: self.recipe.probe_prompts], _PROBE)
+        signal = RewardSignal.of(
+            [[completion.grade for completion in group.completions] for group in groups],
+            [not completion.tokens.stopped for group in groups for completion in group.completions],
+            rates=self.recipe.grader.rates,
+        )
+        problem = signal.problem(masks_truncated=self.recipe.mask_truncated_completions)
+        if problem is not None:
+            raise RefusedError(
+                f"nothing can be learned: {problem}. probe_prompts=0 skips this check",
+                backend="local",
+                fields=("grader",),
+            )
+        return signal
+
+    def _resample(self, step: int, groups: list[RolloutGroup]) -> tuple[list[RolloutGroup], int]:
+        """Replace groups without a signal by groups of other prompts; also return how many prompts were tried."""
         tried = {group.row for group in groups}
         before = len(tried)
         for attempt in range(1, self.recipe.dynamic_sampling + 1):
-            telling = [group for group in groups if group.tells]
+            with_signal = [group for group in groups if group.has_signal]
             order = np.random.default_rng([self.recipe.seed, step, attempt]).permutation(len(self.prompts)).tolist()
-            others = [number for number in order if number not in tried][: len(groups) - len(telling)]
+            others = [number for number in order if number not in tried][: len(groups) - len(with_signal)]
             if not others:
                 break
             tried.update(others)
-            found = [group for group in self.answer(step, others, attempt) if group.tells]
-            mute = [group for group in groups if not group.tells]
-            groups = [*telling, *found, *mute[: len(mute) - len(found)]]
+            replacements = [group for group in self.rollout(step, others, attempt) if group.has_signal]
+            without = [group for group in groups if not group.has_signal]
+            groups = [*with_signal, *replacements, *without[: len(without) - len(replacements)]]
         return groups, len(tried) - before
 
-    def generate(
+    def _sample(
         self, prompts: Sequence[Ints], count: int, temperature: float, seed: int
-    ) -> list[tuple[Generation, ...]]:
-        """``count`` answers to each prompt."""
-        with drawing(self.adapted):
-            found = generate(
-                self.pretrained,
+    ) -> list[tuple[SampledTokens, ...]]:
+        """Sample ``count`` completions of each prompt."""
+        with sampling_mode(self.context.adapted):
+            completions = sample_tokens(
+                self.context.pretrained,
                 [prompt for prompt in prompts for _ in range(count)],
                 max_new_tokens=self.recipe.max_output_tokens,
                 temperature=temperature,
                 top_p=self.recipe.top_p,
                 seed=seed,
             )
-        return [tuple(found[at : at + count]) for at in range(0, len(found), count)]
+        return [tuple(completions[start : start + count]) for start in range(0, len(completions), count)]
 
-    def grade(
+    def _grade(
         self,
         data: Dataset,
-        numbers: Sequence[int],
+        row_numbers: Sequence[int],
         prompts: Sequence[Ints],
-        generated: Sequence[tuple[Generation, ...]],
-    ) -> list[Group]:
-        """Let the grader judge all answers at once."""
-        chat_template, pairs = self.pretrained.chat_template, []
-        for number, prompt, answers in zip(numbers, prompts, generated, strict=True):
+        completions: Sequence[tuple[SampledTokens, ...]],
+    ) -> list[RolloutGroup]:
+        """Grade all completions in one call."""
+        template, pairs = self.context.pretrained.chat_template, []
+        for number, prompt, group in zip(row_numbers, prompts, completions, strict=True):
             row = data[number]
-            item, asked = row.item, tuple(row.prompt)
-            for one in answers:
-                text, calls = parse_tool_calls(chat_template, prompt, one.ids, row.tools)
-                pairs.append((item, Sample(text, tuple(calls), asked)))
-        graded = iter(self.recipe.grader.grade_many(pairs, self.setting))
+            item, messages = row.item, tuple(row.prompt)
+            for tokens in group:
+                text, calls = parse_tool_calls(template, prompt, tokens.ids, row.tools)
+                pairs.append((item, Sample(text, tuple(calls), messages)))
+        grades = iter(self.recipe.grader.grade_many(pairs, self.context.grader_context))
         return [
-            Group(
-                number,
-                prompt,
-                tuple(Answered(one, chat_template.decode(one.ids), next(graded)) for one in answers),
+            RolloutGroup(
+                number, prompt, tuple(Completion(tokens, template.decode(tokens.ids), next(grades)) for tokens in group)
             )
-            for number, prompt, answers in zip(numbers, prompts, generated, strict=True)
+            for number, prompt, group in zip(row_numbers, prompts, completions, strict=True)
         ]
 
-    def examples(self, step: int, groups: Sequence[Group], measure: Measure) -> list[Example]:
-        """The answers that anything is learned from: without a divergence to weigh, those with an advantage."""
-        recipe = self.recipe
-        judged = advantages(rewards_of(groups), recipe).ravel().tolist()
-        answers = [(group.prompt, answer.generated) for group in groups for answer in group.answers]
-        masked = recipe.mask_truncated_completions
-        lengths = [0 if masked and not one.stopped else len(one.ids) for _, one in answers]
-        weights = token_weights(lengths, recipe)
-        used = [at for at, length in enumerate(lengths) if length and (recipe.beta or judged[at])]
-        tokens = sum(lengths[at] for at in used)
-        examples = []
-        for at in used:
-            prompt, one = answers[at]
-            ids = np.concatenate([prompt, np.array(one.ids, dtype=prompt.dtype)])
-            sampled = np.array(one.logprobs, dtype=np.float32)
-            experience = Experience(judged[at], weights[at] * tokens, sampled)
-            examples.append(
-                Example((TokenizedConversation(ids, np.arange(len(ids)) >= len(prompt)),), experience=experience)
-            )
-        if self.repeats > 1:
-            examples = _with("old", examples, measure(examples))
-        # A divergence that weighs nothing is still looked at from time to time: it shows how far the model has gone.
-        if recipe.beta or step % _MEASURED == 0:
-            with self.before.placed():
-                examples = _with("reference", examples, measure(examples))
-        return examples
+    def _log_samples(self, step: int, groups: Sequence[RolloutGroup]) -> None:
+        """Log the completions with the highest and the lowest reward."""
+        completions = [(group, completion) for group in groups for completion in group.completions]
+        best = max(completions, key=lambda pair: pair[1].grade.reward)
+        worst = min(completions, key=lambda pair: pair[1].grade.reward)
+        self.sample_log.add(self._record(step, which, *pair) for which, pair in (("best", best), ("worst", worst)))
 
-    def keep(self, step: int, groups: Sequence[Group]) -> None:
-        """Write down the best and the worst answer."""
-        answers = [(group, answer) for group in groups for answer in group.answers]
-        best = max(answers, key=lambda one: one[1].grade.reward)
-        worst = min(answers, key=lambda one: one[1].grade.reward)
-        self.kept.add(self.sample(step, which, *one) for which, one in (("best", best), ("worst", worst)))
-
-    def sample(self, step: int, which: str, group: Group, answer: Answered) -> KeptSample:
-        row = self.data[group.row]
-        return KeptSample(
+    def _record(self, step: int, which: str, group: RolloutGroup, completion: Completion) -> SampleRecord:
+        row = self.context.data[group.row]
+        return SampleRecord(
             step=step,
             which=which,
             row=row.id,
             prompt=text_content(row.prompt[-1]) or "",
-            answer=answer.text,
-            reward=answer.grade.reward,
-            parts=dict(answer.grade.parts),
-            error=answer.grade.error,
-            tokens=len(answer.generated.ids),
-            truncated=not answer.generated.stopped,
+            answer=completion.text,
+            reward=completion.grade.reward,
+            parts=dict(completion.grade.parts),
+            error=completion.grade.error,
+            tokens=len(completion.tokens.ids),
+            truncated=not completion.tokens.stopped,
         )
 
-    def look(self) -> dict[str, Any]:
-        """Answer and grade the validation prompts: the same figures as of a step, but for groups of one answer."""
-        assert self.held_out is not None  # noqa: S101  (callers check)
-        data, prompts = self.held_out
-        count = self.recipe.eval_generations
-        temperature = self.recipe.temperature if count > 1 else 0.0
-        generated = self.generate(prompts, count, temperature, self.seed(0, _LOOK))
-        found = figures_of(self.grade(data, range(len(prompts)), prompts, generated))
-        if count == 1:
-            del found["no_signal_share"]
-        return found
-
-    def probe(self) -> RewardSignal:
-        """What the grader says of the model as it is, on some of the training prompts.
-
-        Raises:
-            RefusedError: nothing can be learned; says why.
-        """
-        order = np.random.default_rng([self.recipe.seed]).permutation(len(self.prompts)).tolist()
-        groups = self.answer(0, order[: self.recipe.probe_prompts], _PROBE)
-        signal = RewardSignal.of(
-            [[one.grade for one in group.answers] for group in groups],
-            [not one.generated.stopped for group in groups for one in group.answers],
-            rates=self.recipe.grader.rates,
-        )
-        problem = signal.problem(masks_truncated=self.recipe.mask_truncated_completions)
-        if problem is not None:
-            raise RefusedError(
-                f"nothing can be learned: {problem}. probe_prompts=0 trains without looking",
-                backend="local",
-                fields=("grader",),
-            )
-        return signal
-
-    def seed(self, step: int, attempt: int) -> int:
-        """Of what is drawn for a step."""
+    def _seed(self, step: int, attempt: int) -> int:
         return int(np.random.SeedSequence([self.recipe.seed, step, attempt]).generate_state(1)[0])
-
-    def state(self, step: int) -> list[dict[str, Any]]:
-        """The answers that the steps after ``step`` are still to be made of."""
-        return [_plain(one) for one in self.current] if step % self.repeats else []
-
-    def restore(self, state: list[dict[str, Any]], step: int) -> None:
-        """Go on after ``step`` from what :meth:`state` gave."""
-        self.current = [_example(one) for one in state]
-        self.kept.forget_after(step)
 
 
 def _prompts(rows: TokenRows) -> list[Ints]:
-    return [one.sequences[0].ids for one in rows.examples()]
+    return [example.sequences[0].ids for example in rows.examples()]
 
 
-def _with(name: str, examples: Sequence[Example], values: Sequence[Floats]) -> list[Example]:
+def _with_logprobs(name: str, examples: Sequence[Example], values: Sequence[Floats]) -> list[Example]:
     return [
-        replace(one, experience=replace(one.experience, **{name: value}))  # type: ignore[type-var]
-        for one, value in zip(examples, values, strict=True)
+        replace(example, experience=replace(example.experience, **{name: value}))  # type: ignore[type-var]
+        for example, value in zip(examples, values, strict=True)
     ]
 
 
 _ARRAYS = ("sampled", "old", "reference")
 
 
-def _plain(example: Example) -> dict[str, Any]:
+def _to_plain(example: Example) -> dict[str, Any]:
     """An example as a checkpoint holds it."""
     [sequence], experience = example.sequences, example.experience
     arrays = {name: value for name in _ARRAYS if (value := getattr(experience, name)) is not None}
@@ -293,7 +310,7 @@ def _plain(example: Example) -> dict[str, Any]:
     }
 
 
-def _example(plain: dict[str, Any]) -> Example:
+def _from_plain(plain: dict[str, Any]) -> Example:
     arrays = {name: value.numpy() for name, value in plain["arrays"].items()}
     sequence = TokenizedConversation(plain["ids"].numpy(), plain["supervised"].numpy())
     return Example((sequence,), experience=Experience(plain["advantage"], plain["weight"], **arrays))

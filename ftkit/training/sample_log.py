@@ -1,4 +1,4 @@
-"""The best and the worst answer of each step, kept so that a person can see what is rewarded."""
+"""The completions with the highest and the lowest reward of each step, logged so that a person can read them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ftkit.files import write_atomically
 
-__all__ = ["SAMPLES", "KeptSample", "KeptSamples"]
+__all__ = ["SAMPLES", "SampleLog", "SampleRecord"]
 
 SAMPLES = "samples.jsonl"
 """Name of the file in a run's folder."""
 
 
-class KeptSample(BaseModel):
-    """One answer, and what it was worth."""
+class SampleRecord(BaseModel):
+    """One completion with its reward."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -25,21 +25,21 @@ class KeptSample(BaseModel):
     which: str
     """``"best"`` or ``"worst"`` of its step."""
     row: str
-    """Id of the row that was asked."""
+    """Id of the row with the prompt."""
     prompt: str
-    """The last message of the conversation that was asked."""
+    """The last message of the prompt."""
     answer: str
     reward: float
     parts: dict[str, float]
-    """What each part of the grader gave."""
+    """The reward of each part of the grader."""
     error: str | None
     """Why it could not be graded, if so."""
     tokens: int
     truncated: bool
 
 
-class KeptSamples:
-    """The samples of a run, one a line of a file.
+class SampleLog:
+    """The logged completions of a run, one per line of a file.
 
     Args:
         file: where they are; it need not exist.
@@ -48,29 +48,41 @@ class KeptSamples:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def add(self, samples: Iterable[KeptSample]) -> None:
-        """Write some more."""
+    def add(self, samples: Iterable[SampleRecord]) -> None:
+        """Append completions.
+
+        Args:
+            samples: of one step.
+        """
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("a", encoding="utf-8") as file:
-            file.writelines(one.model_dump_json() + "\n" for one in samples)
+            file.writelines(sample.model_dump_json() + "\n" for sample in samples)
 
-    def read(self) -> list[KeptSample]:
-        """All of them, in the order of the steps; a line that a crash has torn is left out."""
-        found: list[KeptSample] = []
+    def read(self) -> list[SampleRecord]:
+        """Read all completions; a line that a crash has cut off is left out.
+
+        Returns:
+            The completions in the order of the steps.
+        """
+        records: list[SampleRecord] = []
         try:
             lines = self.file.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return []
         for line in lines:
             try:
-                found.append(KeptSample.model_validate(json.loads(line)))
+                records.append(SampleRecord.model_validate(json.loads(line)))
             except (ValueError, ValidationError):
                 continue
-        return found
+        return records
 
-    def forget_after(self, step: int) -> None:
-        """Drop those of later steps, which a run that goes on from ``step`` makes again."""
+    def truncate_after(self, step: int) -> None:
+        """Remove the completions of later steps, which a resumed run samples again.
+
+        Args:
+            step: the last step to keep.
+        """
         before = self.read()
-        kept = [one for one in before if one.step <= step]
+        kept = [record for record in before if record.step <= step]
         if len(kept) < len(before):
-            write_atomically(self.file, "".join(one.model_dump_json() + "\n" for one in kept))
+            write_atomically(self.file, "".join(record.model_dump_json() + "\n" for record in kept))

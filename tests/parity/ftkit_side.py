@@ -12,27 +12,22 @@ import pytest
 import torch
 
 import ftkit as ft
-from ftkit.graders import Grade, GraderContext
-from ftkit.inference.offline import Generation
+from ftkit.graders import Grade
 from ftkit.modeling.model_source import find_source
-from ftkit.modeling.packed_forward import PackedForward
-from ftkit.modeling.prefix_tree import PackedSequence, pack_examples
 from ftkit.modeling.pretrained import Pretrained, load_pretrained
 from ftkit.modeling.tokenized_example import Example, TokenizedConversation
-from ftkit.recipe import RecipeFacts
+from ftkit.recipe import Recipe, RecipeFacts
 from ftkit.training import job as training
-from ftkit.training.adapter_modes import Before
-from ftkit.training.adapters.adapted_model import adapt
-from ftkit.training.adapters.base import AdaptedModel
+from ftkit.training.adapters.adapted_model import AdaptedModel
+from ftkit.training.adapters.attach import adapt
 from ftkit.training.checkpoint import Checkpoints
 from ftkit.training.dataloader import TokenRows
+from ftkit.training.example_source import DatasetSource, TrainingContext
 from ftkit.training.job import Job, train
-from ftkit.training.loop import Loop
+from ftkit.training.loss_computer import LossComputer
 from ftkit.training.losses import loss_of
-from ftkit.training.reference_logprobs import give_reference, log_probabilities
-from ftkit.training.rollout_groups import Answered, Group
-from ftkit.training.rollouts import Rollouts
-from ftkit.training.sample_log import KeptSamples
+from ftkit.training.rollout_groups import Completion, RolloutGroup, SampledTokens
+from ftkit.training.rollouts import RolloutSource
 from tests.parity.trl_side import DrawnGroup, Found, PreferencePair
 
 __all__ = ["Ran", "drawn_batch", "pairs_batch", "run_job"]
@@ -68,19 +63,16 @@ def pairs_batch(
     loaded = load_pretrained(find_source(folder), precision="fp32", device=where, scores=recipe.score_head)
     adapter = recipe.adapter.resolve(total_steps=1)
     adapted = adapt(loaded.model, adapter, total_steps=1, seed=0, scores=recipe.score_head)
-    forward = PackedForward(adapted.base_model, where, shared=True)
     rows = TokenRows([[_example(pair)] for pair in given], tokens=0, supervised=0, longest=0)
-
-    def packs(examples: Sequence[Example]) -> list[tuple[PackedSequence, list[Example]]]:
-        return list(pack_examples(examples, 4096))
-
-    if recipe.needs_reference:
-        give_reference([rows], log_probabilities(forward, rows, packs))
+    context = _context(recipe.resolve(RecipeFacts(rows=len(given))), folder, loaded, adapted, rows)
+    DatasetSource(context).setup()
+    forward = context.computer.forward
+    assert context.computer.shares_prefixes
     assert weights.keys() == adapted.parameters.keys()
     for name, value in weights.items():
         adapted.parameters[name].data.copy_(value)
     loss = 0.0
-    for one, examples in packs(rows.examples()):
+    for one, examples in context.computer.packs(rows.examples()):
         assert len(one.ids) < one.unpacked_tokens  # prompts are shared
         part = loss_function.compute(forward, one, examples).total / loss_function.size(rows.examples())
         part.backward()
@@ -138,20 +130,34 @@ def drawn_batch(
     loaded = load_pretrained(find_source(folder), precision="fp32", device=where)
     adapted = adapt(loaded.model, resolved.adapter, total_steps=1, seed=0)
     rows = TokenRows([[Example((_sequence(one.prompt, []),))] for one in groups], tokens=0, supervised=0, longest=0)
-    data = ft.Dataset.from_rows([{"q": "?"}] * len(groups), ft.Task(input="{q}"))
-    before = Before(adapted, fresh=True)
-    kept = KeptSamples(Path(folder) / "none")
-    rollouts = Rollouts(resolved, loaded, adapted, data, rows, None, GraderContext(), before, kept)
-    totals = {"epochs": 1, "batch_size": len(groups)}
-    loop = Loop(
-        resolved.model_copy(update=totals), loss_function, adapted, where, rows, None, lambda kind, data: None,
-        lambda: False, 1, Checkpoints(Path(folder), "", 1), rollouts,
-    )  # fmt: skip
+    context = _context(resolved, folder, loaded, adapted, rows)
+    rollouts, computer = RolloutSource(context), context.computer
     _take(drawn, adapted)
-    examples = rollouts.examples(1, [_group(at, one, loaded) for at, one in enumerate(groups)], loop.measure)
+    examples = rollouts.examples(1, [_group(at, one, loaded) for at, one in enumerate(groups)])
     _take(now, adapted)
-    loss, _ = loop.compute(loop.packs(examples), loss_function.size(examples), lambda part: part.backward())
+    loss, _ = computer.compute(computer.packs(examples), loss_function.size(examples), lambda part: part.backward())
     return Found(loss, {name: one.grad for name, one in adapted.parameters.items() if one.grad is not None})
+
+
+def _context(
+    recipe: Recipe, folder: str, loaded: Pretrained, adapted: AdaptedModel, rows: TokenRows
+) -> TrainingContext:
+    loss = loss_of(recipe)
+    sequences = loss.sample_sequences(rows.examples())
+    computer = LossComputer(recipe, loss, adapted, torch.device("cpu"), sequences, lambda message: None)
+    return TrainingContext(
+        recipe=recipe,
+        loss=loss,
+        pretrained=loaded,
+        adapted=adapted,
+        computer=computer,
+        data=ft.Dataset.from_rows([{"q": "?"}] * len(rows.rows), ft.Task(input="{q}")),
+        rows=rows,
+        validation=None,
+        validation_rows=None,
+        checkpoints=Checkpoints(Path(folder) / "checkpoints", "", 1),
+        emit=lambda kind, data: None,
+    )
 
 
 def _take(weights: Mapping[str, torch.Tensor], adapted: AdaptedModel) -> None:
@@ -165,13 +171,11 @@ def _sequence(prompt: list[int], answer: list[int]) -> TokenizedConversation:
     return TokenizedConversation(ids, np.arange(len(ids)) >= len(prompt))
 
 
-def _group(number: int, group: DrawnGroup, loaded: Pretrained) -> Group:
+def _group(number: int, group: DrawnGroup, loaded: Pretrained) -> RolloutGroup:
     answers = [
-        Answered(
-            Generation(tuple(ids), ids[-1] in loaded.chat_template.stop_ids, 0, 0.0, 0.0, (0.0,) * len(ids)),
-            "",
-            Grade(reward),
+        Completion(
+            SampledTokens(tuple(ids), (0.0,) * len(ids), ids[-1] in loaded.chat_template.stop_ids), "", Grade(reward)
         )
         for ids, reward in zip(group.completions, group.rewards, strict=True)
     ]
-    return Group(number, np.array(group.prompt, dtype=np.int32), tuple(answers))
+    return RolloutGroup(number, np.array(group.prompt, dtype=np.int32), tuple(answers))

@@ -9,10 +9,11 @@ import torch
 import ftkit as ft
 from ftkit.modeling.model_source import find_source
 from ftkit.modeling.pretrained import load_pretrained
+from ftkit.modeling.tokenized_example import TokenizedConversation
 from ftkit.training.dataloader import TokenRows, render_rows
 from ftkit.training.losses import loss_of
 
-__all__ = ["of_different_lengths", "recipe", "tokens_of"]
+__all__ = ["of_different_lengths", "recipe", "sequences_of", "tokens_of"]
 
 _TASK = ft.Task("Read the age and the bed from the note; answer with both, the age first.", input="{note}")
 
@@ -41,4 +42,9 @@ def recipe(adapter: Any, **changes: Any) -> ft.SFT:
 def tokens_of(data: ft.Dataset, model: str) -> TokenRows:
     """The rows in tokens, as a job renders them."""
     pretrained = load_pretrained(find_source(model), precision="fp32", device=torch.device("cpu"))
-    return render_rows(data, pretrained.chat_template, loss_of(ft.SFT()), None)
+    return render_rows(data, pretrained.chat_template, loss_of(ft.SFT()).render, None)
+
+
+def sequences_of(rows: TokenRows) -> list[TokenizedConversation]:
+    """All sequences, in the order of the rows."""
+    return [sequence for example in rows.examples() for sequence in example.sequences]

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 import ftkit as ft
 from ftkit.modeling.tokenized_example import TokenizedConversation
 from tests.parity.ftkit_side import run_job
-from tests.parity.rows import of_different_lengths, recipe, tokens_of
+from tests.parity.rows import of_different_lengths, recipe, sequences_of, tokens_of
 
 EVERY_LINEAR = {"target_modules": "all-linear", "task_type": "CAUSAL_LM"}
 PAIRS: dict[str, tuple[Any, PeftConfig]] = {
@@ -77,10 +77,10 @@ def test_an_adapter_begins_and_moves_as_peft_alone_does(
     again = run_job(monkeypatch, chosen, data, tiny_model, tmp_path / "stirred", before=put)
     for name, one in stirred.items():
         trainable[name].data.copy_(one)
-    out = model(**padded(tokens_of(data, tiny_model).sequences()))
+    out = model(**padded(sequences_of(tokens_of(data, tiny_model))))
     out.loss.backward()
     if kind == "adalora":
-        penalty = again.adapted.penalty()
+        penalty = again.adapted.tuner.penalty(again.adapted)
         assert again.steps("loss")[0] + float(penalty.detach()) == pytest.approx(float(out.loss.detach()), rel=1e-5)
     else:
         assert again.steps("loss")[0] == pytest.approx(float(out.loss.detach()), rel=1e-5)

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import ftkit as ft
-from ftkit.training.adapters.base import AdaptedModel
+from ftkit.training.adapters.adapted_model import AdaptedModel
 from ftkit.training.dataloader import TokenRows
 from tests.parity import trl_side
 from tests.parity.ftkit_side import Ran, run_job
-from tests.parity.rows import of_different_lengths, recipe, tokens_of
+from tests.parity.rows import of_different_lengths, recipe, sequences_of, tokens_of
 from tests.parity.trl_side import Found
 
 ADAPTERS = {"lora": ft.LoRA(rank=4), "dora": ft.DoRA(rank=4), "full": ft.Full()}
@@ -38,7 +38,7 @@ def by_transformers(folder: str, ran: Ran, found: TokenRows) -> Found:
     for name, one in ran.weights.items():
         trainable[name].data.copy_(one)
     total, right = torch.zeros(()), 0
-    for row in found.sequences():
+    for row in sequences_of(found):
         ids = torch.from_numpy(row.ids).long().unsqueeze(0)
         labels = ids.masked_fill(~torch.from_numpy(row.supervised), -100)
         made = model(input_ids=ids, labels=labels, num_items_in_batch=found.supervised)
@@ -68,7 +68,7 @@ def test_loss_and_gradients_of_a_batch_are_those_of_trl_and_of_transformers_alon
         [loss] = ran.steps("loss")
         found = tokens_of(data, tiny_model)
         for theirs in (
-            trl_side.sft(tiny_model, ran.config, ran.weights, found.sequences(), tmp_path / "trl"),
+            trl_side.sft(tiny_model, ran.config, ran.weights, sequences_of(found), tmp_path / "trl"),
             by_transformers(tiny_model, ran, found),
         ):
             assert loss == pytest.approx(theirs.loss, rel=1e-5)
@@ -93,7 +93,7 @@ def test_token_accuracy_of_a_batch_is_that_of_trl_and_of_transformers_alone(
     )
     [accuracy] = ran.steps("token_accuracy")
     found = tokens_of(data, str(learned))
-    theirs = trl_side.sft(str(learned), ran.config, ran.weights, found.sequences(), tmp_path / "trl")
+    theirs = trl_side.sft(str(learned), ran.config, ran.weights, sequences_of(found), tmp_path / "trl")
     assert 0.2 < accuracy < 0.9
     assert accuracy == pytest.approx(theirs.mean_token_accuracy, abs=1e-6)
     assert accuracy == by_transformers(str(learned), ran, found).mean_token_accuracy

@@ -16,7 +16,7 @@ from ftkit.modeling.model_shape import model_shape
 from ftkit.modeling.packed_forward import PackedForward
 from ftkit.modeling.prefix_tree import pack_sequences
 from ftkit.modeling.tokenized_example import TokenizedConversation
-from ftkit.training.adapters.adapted_model import adapt
+from ftkit.training.adapters.attach import adapt
 from ftkit.training.estimation import memory_model as memory
 from ftkit.training.estimation.memory_model import estimate_memory, head_bytes, pack_activation_bytes
 from ftkit.training.estimation.workload import PackSize, Step, Workload

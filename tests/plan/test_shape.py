@@ -10,7 +10,7 @@ import ftkit as ft
 from ftkit.errors import ModelError
 from ftkit.modeling.attention import TREE_ATTENTION
 from ftkit.modeling.model_shape import model_shape
-from ftkit.training.adapters.adapted_model import adapt
+from ftkit.training.adapters.attach import adapt
 from ftkit.training.estimation.memory_model import trainable_parameters
 from tests.tiny import FAMILIES, tiny_causal, tiny_config
 

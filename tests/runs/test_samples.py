@@ -11,11 +11,11 @@ import ftkit as ft
 from ftkit.cli.app import app
 from ftkit.render.samples import read_samples, samples_page, samples_text
 from ftkit.store import RunRecord, Store
-from ftkit.training.sample_log import SAMPLES, KeptSample, KeptSamples
+from ftkit.training.sample_log import SAMPLES, SampleLog, SampleRecord
 
 
-def sample(step: int, which: str, answer: str = "a", reward: float = 0.5) -> KeptSample:
-    return KeptSample(
+def sample(step: int, which: str, answer: str = "a", reward: float = 0.5) -> SampleRecord:
+    return SampleRecord(
         step=step, which=which, row="r1", prompt="2 + 2?", answer=answer, reward=reward, parts={"short": 0.25},
         error=None, tokens=3, truncated=False,
     )  # fmt: skip
@@ -36,7 +36,7 @@ def run() -> ft.Run:
 def test_samples_are_read_back_and_shown(run: ft.Run):
     with pytest.raises(ft.RunError, match="has no samples"):
         read_samples(run)
-    kept = KeptSamples(run.folder / SAMPLES)
+    kept = SampleLog(run.folder / SAMPLES)
     kept.add([sample(1, "best", "<script>x</script>", 1.0), sample(1, "worst")])
     kept.add([sample(2, "best"), sample(2, "worst", "two\nlines", 0.0)])
     found = read_samples(run)
@@ -51,18 +51,18 @@ def test_samples_are_read_back_and_shown(run: ft.Run):
 
 
 def test_a_run_that_goes_on_forgets_what_it_does_again(tmp_path: Path):
-    kept = KeptSamples(tmp_path / "samples.jsonl")
-    kept.forget_after(0)
+    kept = SampleLog(tmp_path / "samples.jsonl")
+    kept.truncate_after(0)
     assert not kept.file.exists()
     kept.add(sample(step, "best") for step in (1, 2, 3))
     with kept.file.open("a") as file:
         file.write('{"step": 4, "wh')  # the machine went off while it wrote
-    kept.forget_after(2)
+    kept.truncate_after(2)
     assert [one.step for one in kept.read()] == [1, 2]
 
 
 def test_the_command_line_shows_the_last_steps_or_writes_a_page(run: ft.Run, tmp_path: Path):
-    KeptSamples(run.folder / SAMPLES).add(sample(step, which) for step in (1, 2) for which in ("best", "worst"))
+    SampleLog(run.folder / SAMPLES).add(sample(step, which) for step in (1, 2) for which in ("best", "worst"))
     shown = CliRunner().invoke(app, ["runs", "samples", run.id, "--last", "1"])
     assert shown.exit_code == 0
     assert "step 2" in shown.stdout

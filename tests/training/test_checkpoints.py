@@ -16,9 +16,9 @@ import ftkit as ft
 from ftkit.modeling.load_for_inference import load_for_answers
 from ftkit.modeling.model_source import find_source
 from ftkit.training import job as training
-from ftkit.training.checkpoint import Checkpoints
+from ftkit.training.checkpoint import Checkpoint, Checkpoints
 from ftkit.training.job import Job, train
-from ftkit.training.loop import Stopped
+from ftkit.training.progress import TrainingStopped
 from tests.training.test_training import ADAPTERS, logits_of, recipe, rows
 
 WATCHED = {"epochs": 3, "save_steps": 2, "eval_steps": 2}
@@ -105,7 +105,7 @@ def test_asked_to_stop_it_saves_the_step_it_was_at(tiny_model, tmp_path, runner)
     def figures(events: list[tuple[str, dict[str, Any]]]) -> list[tuple[float, ...]]:
         return [(data["step"], data["loss"], data["token_accuracy"]) for kind, data in events if kind == "step"]
 
-    with pytest.raises(Stopped) as stopped:
+    with pytest.raises(TrainingStopped) as stopped:
         train(job, lambda *event: seen.append(event), should_stop=lambda: len(figures(seen)) == 3)
     assert stopped.value.args == (3,)
     train(job, lambda *event: seen.append(event))
@@ -140,18 +140,38 @@ def test_a_half_written_checkpoint_is_passed_over(runner, damage):
     assert broken.weights == whole.weights
 
 
+def test_a_checkpoint_that_version_0_1_wrote_is_resumed_to_the_same_bits(runner, monkeypatch):
+    chosen = recipe(**WATCHED)
+    whole, broken = runner(chosen), runner(chosen)
+    whole.go()
+    with pytest.raises(KeyboardInterrupt):
+        broken.go(until=lambda kind, data: kind == "step" and data["step"] == 5)
+    present = Checkpoint.state
+
+    def old(self: Checkpoint) -> dict[str, Any]:
+        state = present(self)
+        progress = state["progress"]
+        progress["idle"] = progress.pop("evaluations_without_improvement")
+        return state | {"health": state.pop("monitor"), "watch": {}, "rollouts": state.pop("source")}
+
+    monkeypatch.setattr(Checkpoint, "state", old)
+    broken.go()
+    assert "going on from the checkpoint of step 4" in broken.messages("log")
+    assert broken.weights == whole.weights
+
+
 def test_checkpoints_of_another_job_are_not_taken(runner):
     first = runner(recipe(**WATCHED))
     with pytest.raises(KeyboardInterrupt):
         first.go(until=lambda kind, data: kind == "step" and data["step"] == 5)
     other = Runner(first.job.model, first.job.output, recipe(**WATCHED, weight_decay=0.1))
     other.go()
-    assert any("of another recipe, model or data" in text for text in other.messages("warning"))
+    assert any("it belongs to another recipe, model or data" in text for text in other.messages("warning"))
     assert next(data["step"] for kind, data in other.events if kind == "step") == 1
 
 
 def test_only_the_newest_are_kept(tmp_path):
-    kept = Checkpoints(tmp_path / "c", "job", keep=2)
+    kept = Checkpoints(tmp_path / "c", "job", limit=2)
     for step in (1, 2, 3, 10):
         kept.save(step, {"w": torch.full((3,), float(step))}, {"progress": step})
         kept.save_best(step, {"w": torch.full((3,), float(step))})
@@ -241,7 +261,7 @@ def test_a_run_ends_early_when_the_validation_loss_no_longer_falls(runner):
     summary = stopped.go()
     assert summary["stopped_early"]
     assert summary["steps"] == summary["best_step"] + 3 < 60
-    assert any("training ends early" in text for text in stopped.messages("log"))
+    assert any("stopping early" in text for text in stopped.messages("log"))
 
 
 def test_patience_without_anything_to_look_at_is_refused(tiny_model, tmp_path):

@@ -24,7 +24,7 @@ def chats(answers: list[Any]) -> ft.Dataset:
 def test_rows_keep_their_order(tokenizer: Any) -> None:
     data = chats([f"answer {number}" for number in range(300)])
     template = ChatTemplate(tokenizer)
-    rendered = render_rows(data, template, loss_of(ft.SFT()), None)
+    rendered = render_rows(data, template, loss_of(ft.SFT()).render, None)
     assert len(rendered.rows) == 300
     for row, [example] in zip(data, rendered.rows, strict=True):
         [expected] = template.encode_examples(row.messages)
@@ -36,11 +36,11 @@ def test_the_first_row_that_cannot_be_used_is_named(tokenizer: Any, long: int, b
     answers: list[Any] = ["yes"] * 300
     answers[long], answers[broken] = "yes " * 200, ""
     with pytest.raises(DataError) as error:
-        render_rows(chats(answers), ChatTemplate(tokenizer), loss_of(ft.SFT()), 100)
+        render_rows(chats(answers), ChatTemplate(tokenizer), loss_of(ft.SFT()).render, 100)
     assert error.value.place is not None
     assert error.value.place.line == expected
 
 
 def test_no_rows_are_refused(tokenizer: Any) -> None:
     with pytest.raises(DataError, match="there are no rows to train on"):
-        render_rows([], ChatTemplate(tokenizer), loss_of(ft.SFT()), None)
+        render_rows([], ChatTemplate(tokenizer), loss_of(ft.SFT()).render, None)

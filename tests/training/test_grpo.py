@@ -15,10 +15,11 @@ from ftkit.errors import RefusedError
 from ftkit.graders import FunctionGrader, Grade
 from ftkit.recipe import RecipeFacts
 from ftkit.training.job import Job, train
-from ftkit.training.losses.grpo import advantages, policy_losses, token_weights
+from ftkit.training.losses.advantages import advantages, token_weights
+from ftkit.training.losses.grpo import policy_losses
 from ftkit.training.reward_signal import RewardSignal
 from ftkit.training.rollout_groups import repetition
-from ftkit.training.sample_log import KeptSamples
+from ftkit.training.sample_log import SampleLog
 from tests.tiny import save_tiny
 from tests.training import worth
 from tests.training.test_training import ADAPTERS, TASK
@@ -134,7 +135,7 @@ def test_a_model_learns_what_is_rewarded(decided: str, tmp_path: Path):
     assert len(looks) == 3
     assert ran.summary["validation_reward_before"] == looks[0]
     assert ran.summary["validation_reward"] == max(looks[1:]) > looks[0]
-    kept = KeptSamples(tmp_path / "samples.jsonl").read()
+    kept = SampleLog(tmp_path / "samples.jsonl").read()
     assert [(one.step, one.which) for one in kept[:3]] == [(1, "best"), (1, "worst"), (2, "best")]
     assert len(kept) == 24
     assert all(a.reward >= b.reward for a, b in zip(kept[::2], kept[1::2], strict=True))
@@ -143,7 +144,7 @@ def test_a_model_learns_what_is_rewarded(decided: str, tmp_path: Path):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"grader": FunctionGrader(function=worth.same)}, "all to one prompt were rewarded alike .mean 0.500"),
+        ({"grader": FunctionGrader(function=worth.same)}, "those of each prompt have equal rewards .mean 0.500"),
         ({"grader": FunctionGrader(function=worth.broken)}, "100% could not be graded; the first: .*no such bed"),
         ({"mask_truncated_completions": True, "max_output_tokens": 1}, "none ended within max_output_tokens"),
     ],
@@ -200,7 +201,7 @@ def test_the_same_is_told_without_a_run(tiny_model: str):
     mute = ft.reward_signal(
         rft(grader=FunctionGrader(function=worth.same)), prompts(), backend=f"local:{tiny_model}", prompts=1
     )
-    assert "rewarded alike" in str(mute.problem())
+    assert "equal rewards" in str(mute.problem())
 
 
 def test_signal_is_summed_up():

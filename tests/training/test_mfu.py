@@ -17,7 +17,7 @@ from ftkit.modeling.model_shape import model_shape
 from ftkit.modeling.packed_forward import PackedForward
 from ftkit.modeling.prefix_tree import pack_sequences
 from ftkit.modeling.tokenized_example import TokenizedConversation
-from ftkit.training.adapters.adapted_model import adapt
+from ftkit.training.adapters.attach import adapt
 from ftkit.training.estimation.machine_speed import dense_rate
 from ftkit.training.job import Job, train
 from ftkit.training.mfu import model_operations

@@ -102,7 +102,7 @@ def test_a_killed_run_compares_with_the_same_reference(tiny_model, tmp_path):
             broken.go(until=lambda kind, data, step=step: kind == "step" and data["step"] == step)
     broken.go()
     assert broken.weights == whole.weights
-    assert broken.messages("log").count("the reference's log-probabilities are known") == 1
+    assert broken.messages("log").count("computed the reference's log-probabilities") == 1
 
 
 def test_preferences_follow_on_demonstrations(tiny_model, tmp_path):

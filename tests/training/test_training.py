@@ -19,10 +19,10 @@ from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.load_for_inference import load_for_answers
 from ftkit.modeling.model_source import find_source
 from ftkit.training import job as training
-from ftkit.training.adapters.adapted_model import adapt
+from ftkit.training.adapters.attach import adapt
 from ftkit.training.artifact import RECORD
 from ftkit.training.job import Job, train
-from ftkit.training.loop import Stopped
+from ftkit.training.progress import TrainingStopped
 from tests.modeling.sequences import family_of_rows
 from tests.tiny import save_tiny, tiny_causal
 
@@ -328,7 +328,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(run, monkeypatch, tmp_path):
 def test_a_run_that_is_asked_to_stop_leaves_no_model(tiny_model, tmp_path):
     seen: list[str] = []
     job = Job(recipe(), rows(), None, tiny_model, tmp_path / "model")
-    with pytest.raises(Stopped):
+    with pytest.raises(TrainingStopped):
         train(job, lambda kind, data: seen.append(kind), should_stop=lambda: seen.count("step") == 2)
     assert seen.count("step") == 2
     assert not (tmp_path / "model").exists()
@@ -463,11 +463,11 @@ def test_the_movement_of_a_sample_is_about_that_of_all(monkeypatch):
 
     monkeypatch.setattr(optimizer, "_SAMPLE", 20_000)
     parameters = [torch.nn.Parameter(torch.ones(100, 10)) for _ in range(60)]
-    movement = optimizer.Movement(parameters)
-    movement.before()
+    movement = optimizer.UpdateRatio(parameters)
+    movement.before_update()
     for parameter in parameters[1::2]:
         parameter.data += 0.1
-    assert movement.ratio() == pytest.approx(0.1 / 2**0.5, rel=0.15)
+    assert movement.after_update() == pytest.approx(0.1 / 2**0.5, rel=0.15)
 
 
 def test_each_step_says_how_far_the_weights_moved(run):

@@ -22,7 +22,7 @@ from ftkit.data import Dataset
 from ftkit.errors import RunError
 from ftkit.extras import check_installed, require
 from ftkit.modeling.model_source import RECORD
-from ftkit.recipe import Recipe
+from ftkit.recipe import Recipe, plugin_modules
 from ftkit.results.plan import Estimate
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
 from ftkit.task import Message, Task
@@ -62,6 +62,7 @@ class LocalBackend:
         """See :class:`~ftkit.backends.Backend`. Reads no weights."""
         _check_installed("training on this machine")
         check_recipe(recipe, self._there(), data, validation)
+        plugin_modules(recipe)
         if recipe.grading is not None:
             recipe.grading.grader.check(setting_of(recipe))
 
@@ -77,7 +78,8 @@ class LocalBackend:
     def submit(self, job: TrainingJob, store: Store) -> None:
         """See :class:`~ftkit.backends.Backend`. The worker outlives the process that started it."""
         folder = store.run_folder(job.run_id)
-        job.save(folder, model=self.source_name(), epoch_models=self._epoch_models)
+        modules = plugin_modules(job.recipe)
+        job.save(folder, model=self.source_name(), epoch_models=self._epoch_models, modules=modules)
         _start_worker(job.run_id, store)
 
     def resume(self, record: RunRecord, store: Store) -> None:

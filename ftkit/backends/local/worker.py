@@ -47,12 +47,13 @@ def main(run_id: str) -> int:
 def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any] | int:
     """The run's summary; or, when it was asked to stop, the steps it had done."""
     from ftkit.backends.grading import setting_of
-    from ftkit.recipe import parse_recipe
+    from ftkit.recipe import import_plugin_modules, parse_recipe
     from ftkit.training.job import Job, train
-    from ftkit.training.loop import Stopped
+    from ftkit.training.progress import TrainingStopped
 
     folder = store.run_folder(run_id)
     spec = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    import_plugin_modules(spec.get("modules", ()))
     record = store.get(run_id)
     data = Dataset.from_spec(spec["data"])
     job = Job(
@@ -78,7 +79,7 @@ def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any
     setting = setting_of(job.recipe)
     try:
         return train(job, emit, should_stop=lambda: bool(asked_to_stop), setting=setting)
-    except Stopped as stopped:
+    except TrainingStopped as stopped:
         return int(stopped.args[0])
 
 

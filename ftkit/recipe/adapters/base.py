@@ -68,9 +68,10 @@ class Adapter(DeclaredModel):
     """Whether rollouts add the update to weights held in float32 while they sample. Planning counts these copies."""
     continues: ClassVar[bool] = True
     """Whether a new run can start from the weights of an adapter of this kind."""
-    servers: ClassVar[Mapping[str, str] | None] = None
-    """Which servers take the adapter without merging: server's name to a sentence on how. ``None``: ftkit's table of
-    servers (``ftkit/exporting/servers.toml``) says so by the adapter's kind."""
+    servers: ClassVar[Sequence[Mapping[str, Any]] | None] = None
+    """Which servers take the adapter without merging: rows like those of ``ftkit/exporting/servers.toml``, with
+    ``server``, ``takes`` (yes, converted, no, unknown), ``why``, ``source`` and ``as_of``. ``None``: that file has the
+    rows of this kind."""
     elementwise_passes: ClassVar[int] = 5
     """How often planning counts a pass over one adapted layer's output, in float32, in the forward pass."""
     kernel_calls: ClassVar[int] = 5

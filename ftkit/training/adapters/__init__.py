@@ -1,4 +1,4 @@
-"""Adapters on a model. Importing this package loads no torch; :mod:`.adapted_model` does."""
+"""Adapters on a model. Importing this package loads no torch; :mod:`.attach` does."""
 
 from ftkit.training.adapters.base import AdapterTuner, tuner_of
 

@@ -9,7 +9,8 @@ from peft import AdaLoraConfig
 from typing_extensions import override
 
 from ftkit.recipe import AdaLoRA
-from ftkit.training.adapters.base import AdaptedModel, AdapterTuner
+from ftkit.training.adapters.adapted_model import AdaptedModel
+from ftkit.training.adapters.base import AdapterTuner
 
 __all__ = ["AdaLoRATuner"]
 

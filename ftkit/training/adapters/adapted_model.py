@@ -2,100 +2,65 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft import get_peft_model_state_dict, set_peft_model_state_dict
-from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils import load_peft_weights
-from transformers.pytorch_utils import Conv1D
 
-from ftkit.errors import ModelError, RefusedError
-from ftkit.modeling.library_logging import quiet
-from ftkit.recipe import Adapter
-from ftkit.training.adapters.base import AdaptedModel, tuner_of
-
-__all__ = ["adapt"]
+__all__ = ["AdaptedModel"]
 
 
-def adapt(
-    base_model: Any,
-    adapter: Adapter,
-    *,
-    total_steps: int,
-    seed: int,
-    initial_weights: Path | None = None,
-    scores: bool = False,
-) -> AdaptedModel:
-    """Put an adapter on a model and freeze everything else.
+@dataclass(slots=True)
+class AdaptedModel:
+    """A model with its trainable part.
 
-    The model's own dropout is switched off, because packed rows share their computation. The adapter's is kept.
-
-    Args:
-        base_model: the transformers model; changed in place.
-        adapter: resolved, without ``"auto"``.
-        total_steps: optimiser steps of the run.
-        seed: random seed of the adapter's initial values.
-        initial_weights: folder of a saved adapter of the same shape, whose values replace the initial ones.
-        scores: whether the model ends in a score layer, which is trained too.
-
-    Returns:
-        The model with its trainable part.
-
-    Raises:
-        RefusedError: the adapter names layers that the model lacks, or would adapt the output layer.
-        ModelError: the saved adapter has another shape.
+    Attributes:
+        model: the PEFT model, or the plain one when every weight is trained.
+        base_model: the transformers model inside it, whose layers hold the adapters.
+        parameters: trainable tensors by name.
+        tuner: the :class:`~ftkit.training.adapters.base.AdapterTuner`, which does what the kind of adapter needs around
+            each step.
     """
-    base_model.train()
-    for module in base_model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0
-    tuner = tuner_of(adapter, total_steps)
-    if adapter.trains_base_weights:
-        model = tuner.attach(base_model, scores=scores)
-        return AdaptedModel(model, base_model, dict(base_model.named_parameters()), tuner)
-    _check_targets(base_model, adapter)
-    torch.manual_seed(seed)
-    with quiet():  # PEFT warns of options that ftkit sets on purpose
-        model = tuner.attach(base_model, scores=scores)
-    if not scores and isinstance(base_model.get_output_embeddings(), BaseTunerLayer):
-        raise RefusedError(
-            "adapter.target_modules names the output layer; the local engine trains adapters on inner layers only",
-            backend="local",
-            fields=("adapter.target_modules",),
-        )
-    if initial_weights is not None:
-        _load_adapter(model, initial_weights)
-    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    for parameter in parameters.values():
-        parameter.data = parameter.data.float()
-    return AdaptedModel(model, base_model, parameters, tuner)
 
+    model: Any
+    base_model: Any
+    parameters: dict[str, torch.nn.Parameter]
+    tuner: Any
 
-def _load_adapter(model: Any, folder: Path) -> None:
-    """Load a saved adapter into a fresh one of the same shape; a score layer that it lacks keeps its values."""
-    values = {**get_peft_model_state_dict(model), **load_peft_weights(str(folder), device="cpu")}
-    result = set_peft_model_state_dict(model, values)
-    if result.unexpected_keys:
-        raise ModelError(f"the adapter {folder} does not fit the recipe's: {', '.join(result.unexpected_keys[:3])}")
+    def set_dropout(self, *, enabled: bool) -> None:
+        """Switch the adapter's dropout on or off.
 
+        The model itself stays in training mode: in evaluation mode bitsandbytes (0.50, ``Linear4bit.forward``) repacks
+        4-bit weights, on CPUs with AVX-512 BF16, into a form that no gradient passes, and never unpacks them.
 
-def _check_targets(base_model: Any, adapter: Adapter) -> None:
-    """PEFT ignores names that no layer has as long as another name has one, and does not list the layers there are."""
-    if adapter.layers == "all-linear":
-        return
-    layers = [name for name, module in base_model.named_modules() if isinstance(module, torch.nn.Linear | Conv1D)]
-    unknown = [
-        target for target in adapter.layers if not any(name == target or name.endswith(f".{target}") for name in layers)
-    ]
-    if unknown:
-        known = sorted({name.rpartition(".")[2] for name in layers} - {"lm_head", "score"})
-        raise RefusedError(
-            f"adapter.target_modules: the model has no linear layer {', '.join(map(repr, unknown))}; it has "
-            f"{', '.join(known)}",
-            backend="local",
-            fields=("adapter.target_modules",),
-        )
+        Args:
+            enabled: True while training.
+        """
+        for module in self.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.train(enabled)
+
+    @contextmanager
+    def without_dropout(self) -> Iterator[None]:
+        """Switch the adapter's dropout off inside a ``with`` block, to compute a loss or log-probabilities.
+
+        Yields:
+            Nothing.
+        """
+        self.set_dropout(enabled=False)
+        try:
+            yield
+        finally:
+            self.set_dropout(enabled=True)
+
+    @torch.no_grad()
+    def load(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Replace the values of the trainable parameters.
+
+        Args:
+            tensors: by the names in :attr:`parameters`.
+        """
+        for name, parameter in self.parameters.items():
+            parameter.copy_(tensors[name])

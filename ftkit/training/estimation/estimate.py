@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftkit.modeling.model_shape import ModelShape
-from ftkit.recipe import RFT, Recipe
+from ftkit.recipe import Recipe
 from ftkit.results.plan import Estimate
 from ftkit.training.estimation.generation_time import generation_seconds, rollout_seconds
 from ftkit.training.estimation.memory_model import compute_precision, estimate_memory, trainable_parameters
@@ -55,7 +55,7 @@ def estimate(recipe: Recipe, shape: ModelShape, work: Workload, target: PlanTarg
     evaluation = validation + generation_seconds(shape, recipe, [work.validation_generation], speed)
     share = work.rows / work.sampled_rows
     before = share * reference + generation_seconds(shape, recipe, [work.probe_generation], speed)
-    if isinstance(recipe, RFT):
+    if work.generations:
         each += rollout_seconds(shape, recipe, work, speed, shared=shared)
     return Estimate(
         recipe=recipe.model_dump(mode="json"),

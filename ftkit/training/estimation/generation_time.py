@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ftkit.modeling.model_shape import ModelShape
-from ftkit.recipe import RFT, Full, Recipe
+from ftkit.recipe import Full, Recipe
 from ftkit.training.estimation.memory_model import merged_weight_count
 from ftkit.training.estimation.time_model import (
     MachineSpeed,
@@ -25,7 +26,7 @@ _LOGPROB_BYTES = 30
 """Bytes moved per logit for a token's log-probability: a copy, the division by the temperature, the sum."""
 
 
-def rollout_seconds(shape: ModelShape, recipe: RFT, work: Workload, speed: MachineSpeed, *, shared: bool) -> float:
+def rollout_seconds(shape: ModelShape, recipe: Any, work: Workload, speed: MachineSpeed, *, shared: bool) -> float:
     """Predict the seconds per step that rollouts take.
 
     These are the generation, the log-probabilities under the reference model, and those under the current model if
@@ -47,7 +48,7 @@ def rollout_seconds(shape: ModelShape, recipe: RFT, work: Workload, speed: Machi
     old = once if recipe.num_iterations > 1 else 0.0
     # The divergence is measured on new answers only, and every few steps if it is not in the loss.
     reference = once if recipe.beta else once / _DIVERGENCE_STEPS
-    return (generation + old + reference) / recipe.num_iterations
+    return float((generation + old + reference) / recipe.num_iterations)
 
 
 def generation_seconds(

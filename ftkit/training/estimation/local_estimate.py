@@ -7,13 +7,11 @@ from ftkit.modeling.embedded_model import expand_embedded, is_embedded
 from ftkit.modeling.model_shape import model_shape
 from ftkit.modeling.pretrained import context_length, load_config
 from ftkit.modeling.tokenizer import load_chat_template
-from ftkit.recipe import RFT, Recipe, RecipeFacts
+from ftkit.recipe import Recipe, RecipeFacts
 from ftkit.results.plan import Estimate
 from ftkit.training.dataloader import TokenRows, render_rows
 from ftkit.training.estimation.estimate import estimate
 from ftkit.training.estimation.plan_target import named_gpu, this_machine
-from ftkit.training.estimation.rl_workload import rl_workload
-from ftkit.training.estimation.workload import training_workload
 from ftkit.training.losses import loss_of
 from ftkit.training.recipe_check import check_recipe
 
@@ -58,14 +56,11 @@ def estimate_local_run(
 
     def tokenise(rows: Dataset) -> TokenRows:
         sample = rows if len(rows) <= SAMPLE else rows.shuffle(0).take(SAMPLE)
-        return render_rows(sample, chat_template, loss, limit, reserve=reserve)
+        return render_rows(sample, chat_template, loss.render, limit, reserve=reserve)
 
     train_rows, validation_rows = tokenise(data), None if validation is None else tokenise(validation)
     longest = max(train_rows.longest, validation_rows.longest if validation_rows else 0) + reserve
     shared = shape.window is None or shape.window >= longest
     totals = {"total_rows": len(data), "total_validation_rows": None if validation is None else len(validation)}
-    if isinstance(resolved, RFT):
-        work = rl_workload(train_rows, resolved, shared=shared, validation=validation_rows, **totals)
-    else:
-        work = training_workload(train_rows, resolved, shared=shared, validation=validation_rows, **totals)
+    work = loss.workload(train_rows, shared=shared, validation=validation_rows, **totals)
     return estimate(resolved, shape, work, target, shared=shared)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
 
 from ftkit.errors import RefusedError
 from ftkit.recipe import Recipe
+from ftkit.training.estimation.workload import Workload, training_workload
+from ftkit.training.monitor import LossMonitor, TrainingMonitor
 
 if TYPE_CHECKING:  # heavy: torch, transformers
     import torch
@@ -17,7 +19,8 @@ if TYPE_CHECKING:  # heavy: torch, transformers
     from ftkit.modeling.chat_template import ChatTemplate
     from ftkit.modeling.packed_forward import PackedForward
     from ftkit.modeling.prefix_tree import PackedSequence
-    from ftkit.modeling.tokenized_example import Example
+    from ftkit.modeling.tokenized_example import Example, TokenizedConversation
+    from ftkit.training.dataloader import TokenRows
 
 __all__ = ["Loss", "LossOutput", "loss_of"]
 
@@ -47,6 +50,10 @@ class Loss(ABC, Generic[RecipeT]):
     Args:
         recipe: resolved, without ``"auto"``.
     """
+
+    source_class: ClassVar[str | type] = "ftkit.training.example_source:DatasetSource"
+    """The :class:`~ftkit.training.example_source.ExampleSource` that makes each step's examples, or
+    ``"module:attribute"`` of it."""
 
     def __init__(self, recipe: RecipeT) -> None:
         self.recipe = recipe
@@ -89,6 +96,58 @@ class Loss(ABC, Generic[RecipeT]):
             The number of examples; losses per token return the number of supervised tokens.
         """
         return float(len(examples))
+
+    def monitor(self, warn: Callable[[str], None]) -> TrainingMonitor:
+        """Make what watches the run for signs of trouble.
+
+        Args:
+            warn: called with each warning.
+
+        Returns:
+            A monitor of losses by default.
+        """
+        return LossMonitor(self.recipe, warn)
+
+    def workload(
+        self,
+        rows: TokenRows,
+        *,
+        shared: bool,
+        total_rows: int | None = None,
+        validation: TokenRows | None = None,
+        total_validation_rows: int | None = None,
+    ) -> Workload:
+        """Count what a run computes, for the planner.
+
+        Args:
+            rows: the tokenised training rows, or a sample of them.
+            shared: whether the model can share computation between rows.
+            total_rows: number of training rows, if ``rows`` is a sample.
+            validation: the tokenised validation rows, or a sample of them.
+            total_validation_rows: number of validation rows, if ``validation`` is a sample.
+
+        Returns:
+            The workload.
+        """
+        return training_workload(
+            rows,
+            self.recipe,
+            shared=shared,
+            total_rows=total_rows,
+            validation=validation,
+            total_validation_rows=total_validation_rows,
+        )
+
+    def sample_sequences(self, examples: Sequence[Example]) -> list[TokenizedConversation]:
+        """Return sequences like those of the run, to test whether sharing prefixes is exact for the model.
+
+        Args:
+            examples: the rows of the run.
+
+        Returns:
+            By default all their sequences.
+        """
+        return [sequence for example in examples for sequence in example.sequences]
 
 
 def loss_of(recipe: RecipeT) -> Loss[RecipeT]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from typing_extensions import override
 
 from ftkit.data import Row
@@ -16,16 +15,19 @@ from ftkit.modeling.packed_forward import PackedForward
 from ftkit.modeling.prefix_tree import PackedSequence
 from ftkit.modeling.tokenized_example import Example, Floats, TokenizedConversation
 from ftkit.recipe import RFT
+from ftkit.training.dataloader import TokenRows
+from ftkit.training.estimation.rl_workload import rl_workload
+from ftkit.training.estimation.workload import Workload
 from ftkit.training.losses.base import Loss, LossOutput
 from ftkit.training.losses.sft import supervised_tokens
+from ftkit.training.reward_hacking import RewardHackingMonitor
 
-__all__ = ["GRPOLoss", "PolicyLosses", "advantages", "policy_losses", "token_weights"]
+__all__ = ["GRPOLoss", "PolicyLosses", "policy_losses"]
 
 Tensor = torch.Tensor
-Rewards = NDArray[np.floating[Any]]
 
-_STD_EPSILON = 1e-4
-"""Added to a group's standard deviation."""
+_SAMPLED_PROMPTS = 100
+"""Prompts with which prefix sharing is tested."""
 
 
 class PolicyLosses(NamedTuple):
@@ -45,6 +47,8 @@ class PolicyLosses(NamedTuple):
 class GRPOLoss(Loss[RFT]):
     """The clipped policy-gradient loss of answers that the model has sampled."""
 
+    source_class: ClassVar[str | type] = "ftkit.training.rollouts:RolloutSource"
+
     @override
     def render(self, row: Row, chat_template: ChatTemplate) -> list[Example]:
         ids = chat_template.encode_prompt(row.prompt, row.tools)
@@ -53,6 +57,39 @@ class GRPOLoss(Loss[RFT]):
     @override
     def size(self, examples: Sequence[Example]) -> float:
         return supervised_tokens(examples)
+
+    @override
+    def monitor(self, warn: Callable[[str], None]) -> RewardHackingMonitor:
+        return RewardHackingMonitor(warn)
+
+    @override
+    def workload(
+        self,
+        rows: TokenRows,
+        *,
+        shared: bool,
+        total_rows: int | None = None,
+        validation: TokenRows | None = None,
+        total_validation_rows: int | None = None,
+    ) -> Workload:
+        return rl_workload(
+            rows,
+            self.recipe,
+            shared=shared,
+            total_rows=total_rows,
+            validation=validation,
+            total_validation_rows=total_validation_rows,
+        )
+
+    @override
+    def sample_sequences(self, examples: Sequence[Example]) -> list[TokenizedConversation]:
+        # Prompts with completions as long as they may become.
+        sequences = []
+        for example in examples[:_SAMPLED_PROMPTS]:
+            prompt = example.sequences[0].ids
+            ids = np.resize(prompt, len(prompt) + self.recipe.max_output_tokens)
+            sequences.append(TokenizedConversation(ids, np.arange(len(ids)) > 0))
+        return sequences
 
     @override
     def compute(self, forward: PackedForward, pack: PackedSequence, examples: Sequence[Example]) -> LossOutput:
@@ -83,43 +120,6 @@ class GRPOLoss(Loss[RFT]):
         if losses.divergence is not None:
             metrics["kl"] = float(losses.divergence.sum())
         return LossOutput((losses.losses * weights[tokens.sequence_indices]).sum(), metrics)
-
-
-def advantages(rewards: Rewards, recipe: RFT) -> Rewards:
-    """Compute how much better each answer is than the others of its group.
-
-    Args:
-        rewards: ``[groups, answers per group]``.
-        recipe: its :attr:`~ftkit.recipe.RFT.advantage` chooses the formula.
-
-    Returns:
-        Advantages ``[groups, answers per group]``.
-    """
-    count = rewards.shape[1]
-    centred: Rewards = rewards - rewards.mean(axis=1, keepdims=True)
-    if recipe.advantage == "rloo":  # r − (sum − r)/(count − 1)
-        centred = centred * (count / (count - 1))
-    elif recipe.advantage == "grpo":
-        centred = centred / (rewards.std(axis=1, ddof=1, keepdims=True) + _STD_EPSILON)
-    return centred
-
-
-def token_weights(lengths: Sequence[int], recipe: RFT) -> list[float]:
-    """Compute the weight of each token of each answer, so that the weighted sum over tokens is the loss of the batch.
-
-    Args:
-        lengths: unmasked tokens of each answer, 0 where the whole answer is masked.
-        recipe: its :attr:`~ftkit.recipe.RFT.loss_type` chooses what the sum is divided by.
-
-    Returns:
-        One weight per answer.
-    """
-    count = len(lengths)
-    if recipe.loss_type == "dapo":
-        return [1 / max(1, sum(lengths))] * count
-    if recipe.loss_type == "dr_grpo":
-        return [1 / (count * recipe.max_output_tokens)] * count
-    return [1 / (count * max(1, length)) for length in lengths]
 
 
 def policy_losses(

@@ -1,0 +1,144 @@
+"""Losses and log-probabilities of batches, computed in packs that share prefixes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from ftkit.modeling.attention import TREE_ATTENTION
+from ftkit.modeling.packed_forward import PackedForward, prefix_sharing_problem
+from ftkit.modeling.prefix_tree import PackedSequence, pack_examples
+from ftkit.modeling.tokenized_example import Example, Floats, TokenizedConversation
+from ftkit.recipe import Recipe
+from ftkit.training.adapters.adapted_model import AdaptedModel
+from ftkit.training.losses import Loss
+
+__all__ = ["LossComputer", "Packed"]
+
+Packed = tuple[PackedSequence, list[Example]]
+"""A pack, and its examples in the order of its sequences."""
+
+
+class LossComputer:
+    """Computes batches with the model in training.
+
+    Args:
+        recipe: resolved.
+        loss: what to compute.
+        adapted: the model in training.
+        device: where it is.
+        sequences: conversations like those of the run, to test whether sharing prefixes is exact for the model. Where
+            it is not, every sequence is computed alone, and a warning says why.
+        warn: called with each warning.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        loss: Loss[Any],
+        adapted: AdaptedModel,
+        device: torch.device,
+        sequences: list[TokenizedConversation],
+        warn: Callable[[str], None],
+    ) -> None:
+        self.recipe: Any = recipe  # resolved: no field is "auto"
+        self.loss = loss
+        self.adapted = adapted
+        model = adapted.base_model
+        with adapted.without_dropout():
+            problem = prefix_sharing_problem(model, device, sequences)
+        if problem is not None:
+            if model.config._attn_implementation == TREE_ATTENTION:
+                model.set_attn_implementation("sdpa")  # which makes the masks that the model needs
+            warn(f"rows are computed one by one, because of the model: {problem}")
+        self.shares_prefixes = problem is None
+        self.forward = PackedForward(model, device, shared=self.shares_prefixes)
+
+    def packs(self, examples: Sequence[Example]) -> list[Packed]:
+        """Split examples into packs of at most ``max_batch_tokens``.
+
+        Args:
+            examples: a batch.
+
+        Returns:
+            The packs; every example is in one of them.
+        """
+        budget = self.recipe.max_batch_tokens if self.shares_prefixes else 1
+        return list(pack_examples(examples, budget, share=self.shares_prefixes and self.recipe.shared_prefix))
+
+    def compute(
+        self, packs: Sequence[Packed], size: float, backward: Callable[[torch.Tensor], object]
+    ) -> tuple[float, dict[str, float]]:
+        """Compute the mean loss of a batch.
+
+        Args:
+            packs: the batch, from :meth:`packs`.
+            size: what the loss is divided by, from :meth:`~ftkit.training.losses.Loss.size` of the whole batch.
+            backward: called with each pack's part of the mean loss.
+
+        Returns:
+            The mean loss and the mean of each metric.
+        """
+        loss = 0.0
+        sums: dict[str, float] = {}
+        for pack, examples in packs:
+            output = self.loss.compute(self.forward, pack, examples)
+            part = output.total / size
+            backward(part)
+            loss += float(part.detach())
+            for name, value in output.metrics.items():
+                sums[name] = sums.get(name, 0.0) + value
+        return loss, {name: value / size for name, value in sums.items()}
+
+    @torch.no_grad()
+    def evaluate(self, examples: Sequence[Example]) -> tuple[float, dict[str, float]]:
+        """Compute the mean loss of examples without gradients and without dropout.
+
+        Args:
+            examples: of any number.
+
+        Returns:
+            The mean loss and the mean of each metric.
+        """
+        with self.adapted.without_dropout():
+            return self.compute(self.packs(examples), self.loss.size(examples), lambda part: None)
+
+    @torch.no_grad()
+    def sequence_logprobs(self, examples: Sequence[Example]) -> torch.Tensor:
+        """Compute the log-probability of each sequence's supervised tokens, summed, under the current model.
+
+        Args:
+            examples: of any number.
+
+        Returns:
+            Log-probabilities of all sequences of all examples in order, float32 ``[N]``.
+        """
+        by_example: dict[int, list[float]] = {}
+        with self.adapted.without_dropout():
+            for pack, packed in self.packs(examples):
+                values = iter(self.forward.sequence_logprobs(pack).tolist())
+                for example in packed:
+                    by_example[id(example)] = [next(values) for _ in example.sequences]
+        return torch.tensor([value for example in examples for value in by_example[id(example)]])
+
+    @torch.no_grad()
+    def token_logprobs(self, examples: Sequence[Example], temperature: float) -> list[Floats]:
+        """Compute the log-probability of each supervised token under the current model.
+
+        Args:
+            examples: each of one sequence.
+            temperature: divides the logits.
+
+        Returns:
+            For each example its tokens' log-probabilities, float32 ``[supervised tokens]``.
+        """
+        by_example: dict[int, Floats] = {}
+        with self.adapted.without_dropout():
+            for pack, packed in self.packs(examples):
+                tokens = self.forward.token_logprobs(pack, temperature)
+                counts = torch.bincount(tokens.sequence_indices, minlength=len(packed)).tolist()
+                parts = torch.split(tokens.logprobs.cpu(), counts)
+                by_example |= {id(example): part.numpy() for example, part in zip(packed, parts, strict=True)}
+        return [by_example[id(example)] for example in examples]

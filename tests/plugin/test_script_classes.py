@@ -1,0 +1,71 @@
+"""Recipes and adapters that a script registers, without a package: the training process imports their module."""
+
+from __future__ import annotations
+
+import json
+
+from tests.plugin.tiny_runs import rated_rows, task_file
+
+MODULE = """
+from typing import ClassVar, Literal
+
+from ftkit.recipe import ADAPTERS, LOSSES, Recipe
+from ftkit.recipe.adapters import LoRA
+from ftkit.training.losses.sft import SFTLoss
+
+
+class HalvedLoss(SFTLoss):
+    def compute(self, forward, pack, examples):
+        output = super().compute(forward, pack, examples)
+        return output._replace(total=output.total / 2)
+
+
+@LOSSES.register("halved")
+class Halved(Recipe):
+    loss_class: ClassVar = HalvedLoss
+    kind: Literal["halved"] = "halved"
+
+
+@ADAPTERS.register("thin")
+class Thin(LoRA):
+    kind: Literal["thin"] = "thin"
+    rank: int = 2
+"""
+SCRIPT = """
+import sys
+import ftkit as ft
+sys.path.insert(0, "lib")
+from halved import Halved, Thin
+
+task = ft.Task.from_yaml("task.yaml")
+rows = ft.Dataset.load("rows.jsonl", task, target="gold")
+where = f"local:{sys.argv[1]}"
+plain = dict(epochs=1, learning_rate=1e-2, batch_size=4, precision="fp32")
+losses = []
+for recipe in (Halved(adapter=Thin(), **plain), ft.SFT(adapter=ft.LoRA(rank=2), **plain)):
+    run = ft.train(recipe, rows, backend=where, lint=False).wait()
+    losses.append(next(event.data["loss"] for event in run.events() if event.kind == "step"))
+print(losses[0] == losses[1] / 2)
+from typing import Literal
+from ftkit.recipe import LOSSES
+
+@LOSSES.register("mine")
+class Mine(ft.SFT):
+    kind: Literal["mine"] = "mine"
+
+try:
+    ft.train(Mine(), rows, backend=where, lint=False)
+except ft.RefusedError as error:
+    print(error)
+"""
+
+
+def test_classes_that_a_script_registers_reach_the_training_process_or_are_refused(installed, tiny_model):
+    (installed.home / "lib").mkdir()
+    (installed.home / "lib" / "halved.py").write_text(MODULE)
+    (installed.home / "task.yaml").write_text(task_file())
+    (installed.home / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rated_rows()))
+    halved, refused = installed.python(SCRIPT, str(tiny_model)).splitlines()
+    assert halved == "True"
+    assert refused.startswith("the loss 'mine' is defined in a script or notebook")
+    assert "put the class into a module of its own" in refused
