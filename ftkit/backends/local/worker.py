@@ -13,6 +13,7 @@ from typing import Any
 from ftkit.data import Dataset
 from ftkit.errors import FtkitError
 from ftkit.store import OPEN_STATES, Store
+from ftkit.training.progress import TrainingStopped
 
 __all__ = ["main"]
 
@@ -49,7 +50,6 @@ def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any
     from ftkit.backends.grading import setting_of
     from ftkit.recipe import import_plugin_modules, parse_recipe
     from ftkit.training.job import Job, train
-    from ftkit.training.progress import TrainingStopped
 
     folder = store.run_folder(run_id)
     spec = json.loads((folder / "job.json").read_text(encoding="utf-8"))
