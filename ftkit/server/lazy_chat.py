@@ -1,7 +1,4 @@
-"""Chat completions, for which the engine is loaded when the first is asked for.
-
-torch takes seconds to import; until then the server answers everything else at once.
-"""
+"""Load the inference engine at the first chat request, because torch takes seconds to import."""
 
 from __future__ import annotations
 
@@ -26,7 +23,11 @@ __all__ = ["ChatState", "routes"]
 
 
 class ChatState(State):
-    """The application's state. ``serving``, which answers, and its ``metrics`` are made when they are looked at."""
+    """The application's state. ``serving`` (the inference engine) and ``metrics`` are created on first access.
+
+    Args:
+        settings: the server's settings.
+    """
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
@@ -37,15 +38,15 @@ class ChatState(State):
         if key in ("serving", "metrics") and key not in self._state:
             with self._state["_lock"]:
                 if key not in self._state:
-                    self._make()
+                    self._load()
         return super().__getattr__(key)
 
     @property
     def loaded(self) -> InferenceService | None:
-        """``serving``, if it was ever looked at."""
+        """``serving``, if it was created."""
         return self._state.get("serving")
 
-    def _make(self) -> None:
+    def _load(self) -> None:
         from ftkit.inference.service import InferenceService
         from ftkit.server.chat import Metrics
 
@@ -59,8 +60,8 @@ class ChatState(State):
         self._state["serving"] = serving
 
 
-class _Chat:
-    """The routes of ``ftkit.server.chat``, as one endpoint that imports them."""
+class _LazyRoutes:
+    """An endpoint that imports ``ftkit.server.chat`` and passes requests to its routes."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         chat = await run_in_threadpool(import_module, "ftkit.server.chat")
@@ -74,6 +75,6 @@ async def _health(request: Request) -> JSONResponse:
 
 routes = [
     Route("/health", _health, methods=["GET"]),
-    Route("/v1/chat/completions", _Chat()),
-    Route("/metrics", _Chat()),
+    Route("/v1/chat/completions", _LazyRoutes()),
+    Route("/metrics", _LazyRoutes()),
 ]

@@ -15,13 +15,13 @@ from ftkit.server.errors import ApiError
 from ftkit.server.settings import Settings
 from ftkit.server.state import State
 
-__all__ = ["ModelNames", "ServedModel", "epoch_model"]
+__all__ = ["ModelNames", "ResolvedModel", "epoch_model"]
 
 _CHECKPOINT = re.compile(r"(ft:.+):ckpt-step-(\d{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
-class ServedModel:
+class ResolvedModel:
     """A model that clients can use.
 
     Attributes:
@@ -64,7 +64,7 @@ class ModelNames:
             except ModelError as error:
                 raise ConfigError(f"models: {name}: {error}") from None
 
-    def resolve(self, name: str, project: str) -> ServedModel:
+    def resolve(self, name: str, project: str) -> ResolvedModel:
         """Return the model with a name.
 
         Args:
@@ -83,7 +83,7 @@ class ModelNames:
             raise ApiError(404, message, param="model", code="model_not_found")
         return model
 
-    def all(self, project: str) -> list[ServedModel]:
+    def all(self, project: str) -> list[ResolvedModel]:
         """List configured models, aliases and a project's fine-tuned models. Checkpoints are not listed.
 
         Args:
@@ -113,7 +113,7 @@ class ModelNames:
         same = () if listed is None or name.startswith("ft:") else (listed.id, *listed.aliases)
         return next((other for other in same if other in known), None)
 
-    def _configured(self, name: str) -> ServedModel | None:
+    def _configured(self, name: str) -> ResolvedModel | None:
         known = self.canonical(name)
         if known is None:
             return None
@@ -142,7 +142,7 @@ class ModelNames:
             ).fetchone()
         return None if row is None else (row[0], step)
 
-    def _tuned(self, name: str, project: str) -> ServedModel | None:
+    def _tuned(self, name: str, project: str) -> ResolvedModel | None:
         found = self.tuned(name, project)
         if found is None:
             return None
@@ -162,13 +162,13 @@ class ModelNames:
         return [row[0] for row in rows]
 
     @staticmethod
-    def _served(name: str, model: str, owned_by: str, created: int) -> ServedModel:
+    def _served(name: str, model: str, owned_by: str, created: int) -> ResolvedModel:
         try:
             source = find_source(model)
         except ModelError as error:
             raise ApiError(503, f"The model {name!r} cannot be used: {error}", "server_error") from None
         base = source.base_name if source.adapter is not None else model
-        return ServedModel(name, base or source.base, source.adapter, owned_by, created)
+        return ResolvedModel(name, base or source.base, source.adapter, owned_by, created)
 
 
 def epoch_model(run_folder: Path, step: int) -> Path:

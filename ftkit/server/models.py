@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from ftkit.server.errors import ApiError
 from ftkit.server.jobs.job_table import JobTable
-from ftkit.server.model_names import ModelNames, ServedModel, epoch_model
+from ftkit.server.model_names import ModelNames, ResolvedModel, epoch_model
 from ftkit.server.state import State
 
 __all__ = ["routes"]
@@ -57,7 +57,7 @@ async def _delete(request: Request) -> JSONResponse:
     return JSONResponse({"id": request.path_params["model"], "object": "model", "deleted": True})
 
 
-def _model_object(model: ServedModel) -> dict[str, Any]:
+def _model_object(model: ResolvedModel) -> dict[str, Any]:
     return {"id": model.name, "object": "model", "created": model.created, "owned_by": model.owned_by}
 
 

@@ -54,7 +54,7 @@ def test_the_owners_embedder_compares_by_cosine(server: Running, rewarding: Runn
     assert same.reward == pytest.approx(1.0)
     assert 0 <= other.reward < 0.99
     assert flags(same) == flags(other) == []
-    with pytest.raises(openai.BadRequestError, match="no embedder is named"):
+    with pytest.raises(openai.BadRequestError, match="no embedder is set"):
         run(server, near, "the old cat", said="a cat")
 
 
@@ -97,7 +97,7 @@ def test_a_grader_is_validated(rewarding: Running, client: openai.OpenAI) -> Non
     for grader, param, said in (
         (python, "grader", "ftkit serve --allow-python"),
         (JUDGE, "grader.model", "'decided' does not exist"),
-        ({"type": "function", "function": "os:getcwd"}, "grader.type", "'function' is none of string_check"),
+        ({"type": "function", "function": "os:getcwd"}, "grader.type", "'function' is not one of string_check"),
         ({**LIKES_E, "reference": "{{item}}"}, "grader", "names nothing in item"),
     ):
         for call in (

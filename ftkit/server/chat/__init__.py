@@ -1,4 +1,4 @@
-"""Chat completions: requests, replies, streams, tool calls; and what monitoring reads."""
+"""``/v1/chat/completions`` and ``/metrics``. Importing this package loads torch; see ``lazy_chat``."""
 
 from ftkit.server.chat.metrics import Metrics
 from ftkit.server.chat.route import routes

@@ -1,4 +1,4 @@
-"""One of a request's answers while it grows: its text, its calls, the probabilities of its tokens."""
+"""An answer in progress: its text, tool calls and log-probabilities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ __all__ = ["Choice", "Delta"]
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What is new: text that is certain, tokens with their probabilities, calls."""
+    """The new part of an answer.
+
+    Attributes:
+        text: new text.
+        logprobs: log-probabilities of the new tokens, in OpenAI's format.
+        calls: new tool calls.
+    """
 
     text: str = ""
     logprobs: list[dict[str, Any]] = field(default_factory=list)
@@ -25,13 +31,13 @@ class Delta:
 
 
 class Choice:
-    """One answer.
+    """One answer to a request.
 
     Args:
-        index: its place in the reply.
-        decode_token: returns a token as text.
-        logprobs: whether the probabilities of tokens are wanted.
-        reader: finds tool calls, where there may be any.
+        index: index of the choice.
+        decode_token: returns the text of a token id.
+        logprobs: whether to collect log-probabilities.
+        reader: parser of tool calls; None if the request has no tools.
     """
 
     def __init__(
@@ -74,6 +80,6 @@ class Choice:
 
     def _token(self, token: int, logprob: float) -> dict[str, Any]:
         text = self._decode_token(token)
-        # A token that is a part of a character has no text of its own, and its bytes are not known here.
-        whole = "\N{REPLACEMENT CHARACTER}" not in text
-        return {"token": text, "logprob": max(logprob, -9999.0), "bytes": list(text.encode()) if whole else None}
+        # A token that is a part of a character has no text of its own, and its bytes are unknown here.
+        complete = "\N{REPLACEMENT CHARACTER}" not in text
+        return {"token": text, "logprob": max(logprob, -9999.0), "bytes": list(text.encode()) if complete else None}

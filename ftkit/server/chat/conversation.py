@@ -1,4 +1,4 @@
-"""Messages and tools of a request, and what the chat template gets of them."""
+"""Messages and tools of a request, and their form for chat templates."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, field_
 
 from ftkit.task import Message
 
-__all__ = ["ChatMessage", "ToolOffer"]
+__all__ = ["ChatMessage", "ToolDefinition"]
 
 
-class _Called(BaseModel):
+class _CalledFunction(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: StrictStr
@@ -19,16 +19,16 @@ class _Called(BaseModel):
 
 
 class ToolCall(BaseModel):
-    """A call that the model made in an earlier turn."""
+    """A tool call of the model in an earlier turn."""
 
     model_config = ConfigDict(extra="forbid")
 
     id: StrictStr
     type: Literal["function"]
-    function: _Called
+    function: _CalledFunction
 
 
-class _Function(BaseModel):
+class _FunctionDefinition(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: StrictStr = Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_-]+$")
@@ -38,27 +38,31 @@ class _Function(BaseModel):
 
     @field_validator("strict")
     @classmethod
-    def _no_promise(cls, value: bool | None) -> bool | None:
+    def _refuse_strict(cls, value: bool | None) -> bool | None:
         if value:
-            raise ValueError("this server cannot hold tool calls to their schema; leave it out")
+            raise ValueError("this server cannot constrain tool calls to their schema; omit it")
         return value
 
 
-class ToolOffer(BaseModel):
-    """A tool the model may call."""
+class ToolDefinition(BaseModel):
+    """A tool that the model may call."""
 
     model_config = ConfigDict(extra="forbid")
 
     type: Literal["function"]
-    function: _Function
+    function: _FunctionDefinition
 
-    def plain(self) -> dict[str, Any]:
-        """As chat templates take it."""
+    def to_template(self) -> dict[str, Any]:
+        """Convert to the form that chat templates take.
+
+        Returns:
+            A dict.
+        """
         return self.model_dump(exclude_none=True)
 
 
 class ChatMessage(BaseModel):
-    """One message. Fields that clients send back from earlier answers are taken where they say nothing."""
+    """A message. Fields that clients copy from earlier answers are accepted if they are empty."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -74,38 +78,42 @@ class ChatMessage(BaseModel):
         if value is None or isinstance(value, str):
             return value
         if not isinstance(value, list):
-            raise ValueError("a string, or a list of parts")
+            raise ValueError("expected a string or a list of parts")
         texts = []
         for number, part in enumerate(value):
             if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-                raise ValueError(f"part {number} is no object with a type")
+                raise ValueError(f"part {number} is not an object with a type")
             kind = part["type"]
-            said = part.get(kind) if kind in ("text", "refusal") else None
-            if not isinstance(said, str):
-                raise ValueError(f"part {number} is of type {kind!r} and no text; models here read text only")
-            texts.append(said)
+            text = part.get(kind) if kind in ("text", "refusal") else None
+            if not isinstance(text, str):
+                raise ValueError(f"part {number} has the type {kind!r}; only text is supported")
+            texts.append(text)
         return "\n".join(texts)
 
     @model_validator(mode="after")
-    def _whole(self) -> ChatMessage:
+    def _check_consistency(self) -> ChatMessage:
         for name, value in (self.model_extra or {}).items():
             if value not in (None, []) and name != "refusal":
                 raise ValueError(f"{name!r} is not supported by this server")
         if self.role == "tool" and self.tool_call_id is None:
-            raise ValueError("a tool's message needs tool_call_id")
+            raise ValueError("a tool message needs tool_call_id")
         if self.content is None and not (self.role == "assistant" and self.tool_calls):
             raise ValueError("content is missing")
         if self.tool_calls and self.role != "assistant":
-            raise ValueError("tool_calls belong to the assistant")
+            raise ValueError("only assistant messages may have tool_calls")
         return self
 
-    def plain(self) -> Message:
-        """As the chat template takes it."""
-        found: Message = {"role": "system" if self.role == "developer" else self.role, "content": self.content}
+    def to_template(self) -> Message:
+        """Convert to the form that chat templates take.
+
+        Returns:
+            A message; the role ``developer`` becomes ``system``.
+        """
+        message: Message = {"role": "system" if self.role == "developer" else self.role, "content": self.content}
         if self.name is not None:
-            found["name"] = self.name
+            message["name"] = self.name
         if self.tool_calls:
-            found["tool_calls"] = [one.model_dump() for one in self.tool_calls]
+            message["tool_calls"] = [call.model_dump() for call in self.tool_calls]
         if self.tool_call_id is not None:
-            found["tool_call_id"] = self.tool_call_id
-        return found
+            message["tool_call_id"] = self.tool_call_id
+        return message

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from ftkit.inference.service import InferenceService
 
@@ -16,29 +17,30 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 
 class Metrics:
-    """The counters of one server.
+    """The metrics of a server.
 
     Args:
-        service: whose queue and batches are reported.
+        service: the inference engine whose queue and batches are reported.
     """
 
     def __init__(self, service: InferenceService) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_EngineCollector(service))
-        self.requests = Counter(
-            "ftkit_chat_requests", "Chat requests by the status of their answer.", ["status"], registry=self._registry
-        )
+        self.requests = Counter("ftkit_chat_requests", "Chat requests by status.", ["status"], registry=self._registry)
         self.tokens = Counter(
-            "ftkit_chat_tokens", "Tokens: of prompts, read from the cache, answered.", ["kind"], registry=self._registry
+            "ftkit_chat_tokens",
+            "Tokens of prompts, tokens read from the cache, tokens of answers.",
+            ["kind"],
+            registry=self._registry,
         )
         self.first_token = Histogram(
             "ftkit_chat_first_token_seconds",
-            "From a request to the first token of its answer.",
+            "Time to first token.",
             buckets=_SECONDS,
             registry=self._registry,
         )
         self.seconds = Histogram(
-            "ftkit_chat_seconds", "From a request to the end of its answer.", buckets=_SECONDS, registry=self._registry
+            "ftkit_chat_seconds", "Time to the end of the answer.", buckets=_SECONDS, registry=self._registry
         )
 
     def text(self) -> bytes:
@@ -54,23 +56,28 @@ class _EngineCollector(Collector):
     def __init__(self, service: InferenceService) -> None:
         self._service = service
 
+    @override
     def collect(self) -> Iterable[Metric]:
-        inside = GaugeMetricFamily("ftkit_chat_inside", "Answers that were let in and are not over.")
-        inside.add_metric([], self._service.in_progress)
-        yield inside
-        loads = self._service.stats()
-        for name, said, values in (
-            ("ftkit_batch_answers", "Answers that are computed together.", [one.running for one in loads]),
-            ("ftkit_queue_answers", "Answers that wait for room in the batch.", [one.waiting for one in loads]),
-            ("ftkit_model_bytes", "Memory of a base with adapters and caches.", [one.held_bytes for one in loads]),
+        in_progress = GaugeMetricFamily("ftkit_chat_inside", "Accepted answers that are not complete.")
+        in_progress.add_metric([], self._service.in_progress)
+        yield in_progress
+        stats = self._service.stats()
+        for name, description, values in (
+            ("ftkit_batch_answers", "Answers in the batch.", [model.running for model in stats]),
+            ("ftkit_queue_answers", "Answers waiting for the batch.", [model.waiting for model in stats]),
+            (
+                "ftkit_model_bytes",
+                "Memory of a base model with adapters and caches.",
+                [model.held_bytes for model in stats],
+            ),
             (
                 "ftkit_kept_bytes",
-                "Of that, beginnings of prompts that are kept.",
-                [one.prefix_cache_bytes for one in loads],
+                "Memory of cached prefixes.",
+                [model.prefix_cache_bytes for model in stats],
             ),
-            ("ftkit_model_adapters", "Adapters that stand on a base.", [one.adapters for one in loads]),
+            ("ftkit_model_adapters", "Adapters loaded on a base model.", [model.adapters for model in stats]),
         ):
-            gauge = GaugeMetricFamily(name, said, labels=["model", "number"])
-            for number, (load, value) in enumerate(zip(loads, values, strict=True)):
-                gauge.add_metric([load.model, str(number)], value)
+            gauge = GaugeMetricFamily(name, description, labels=["model", "number"])
+            for number, (model, value) in enumerate(zip(stats, values, strict=True)):
+                gauge.add_metric([model.model, str(number)], value)
             yield gauge

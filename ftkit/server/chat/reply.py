@@ -1,4 +1,4 @@
-"""What goes back: a completion, or the chunks of one."""
+"""Responses: a completion, or the chunks of a stream."""
 
 from __future__ import annotations
 
@@ -11,24 +11,31 @@ from typing import Any
 from ftkit.server.chat.choice import Choice, Delta
 from ftkit.server.state import new_id
 
-__all__ = ["DONE", "Reply", "event"]
+__all__ = ["DONE", "ReplyBuilder", "event"]
 
 DONE = b"data: [DONE]\n\n"
 """The last event of a stream."""
 
 
-def event(held: dict[str, Any]) -> bytes:
-    """One server-sent event."""
-    return b"data: " + json.dumps(held, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
-
-
-class Reply:
-    """One reply.
+def event(data: dict[str, Any]) -> bytes:
+    """Format a server-sent event.
 
     Args:
-        model: as the client named it.
-        prompt_tokens: tokens of the prompt.
-        usage_at_end: whether a stream's last chunk says how many tokens there were.
+        data: the event's data.
+
+    Returns:
+        The event in UTF-8.
+    """
+    return b"data: " + json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+class ReplyBuilder:
+    """Builds the response to a request.
+
+    Args:
+        model: the client's name for the model.
+        prompt_tokens: number of tokens of the prompt.
+        usage_at_end: whether the last chunk of a stream contains the usage.
     """
 
     def __init__(self, model: str, prompt_tokens: int, *, usage_at_end: bool) -> None:
@@ -41,22 +48,36 @@ class Reply:
         }
         self._prompt_tokens, self._usage_at_end = prompt_tokens, usage_at_end
 
-    def whole(self, choices: Sequence[Choice]) -> dict[str, Any]:
-        """The completion."""
+    def completion(self, choices: Sequence[Choice]) -> dict[str, Any]:
+        """Build a chat completion.
+
+        Args:
+            choices: complete answers.
+
+        Returns:
+            A completion object of OpenAI's API.
+        """
         return {
             **self._head,
             "object": "chat.completion",
-            "choices": [_choice(one) for one in choices],
+            "choices": [_choice_object(choice) for choice in choices],
             "usage": self.usage(choices),
         }
 
     def usage(self, choices: Sequence[Choice]) -> dict[str, Any]:
-        """Tokens of the prompt, which counts once, and of all answers."""
-        answered = sum(one.tokens for one in choices)
+        """Count the tokens of the prompt (once) and of all answers.
+
+        Args:
+            choices: complete answers.
+
+        Returns:
+            A usage object of OpenAI's API.
+        """
+        completion_tokens = sum(choice.tokens for choice in choices)
         return {
             "prompt_tokens": self._prompt_tokens,
-            "completion_tokens": answered,
-            "total_tokens": self._prompt_tokens + answered,
+            "completion_tokens": completion_tokens,
+            "total_tokens": self._prompt_tokens + completion_tokens,
             "prompt_tokens_details": {"cached_tokens": choices[0].cached, "audio_tokens": 0},
             "completion_tokens_details": {
                 "reasoning_tokens": 0,
@@ -66,38 +87,67 @@ class Reply:
             },
         }
 
-    def first(self, choices: Iterable[Choice]) -> Iterator[bytes]:
-        """The chunks that begin each answer."""
+    def role_chunks(self, choices: Iterable[Choice]) -> Iterator[bytes]:
+        """Build the first chunk of each answer.
+
+        Args:
+            choices: the answers.
+
+        Yields:
+            Server-sent events.
+        """
         for choice in choices:
-            yield self._chunk([_part(choice, {"role": "assistant", "content": "", "refusal": None})])
+            yield self._chunk([_choice_delta(choice, {"role": "assistant", "content": "", "refusal": None})])
 
-    def next(self, choice: Choice, delta: Delta) -> bytes:
-        """The chunk of something new."""
-        said: dict[str, Any] = {}
+    def delta_chunk(self, choice: Choice, delta: Delta) -> bytes:
+        """Build a chunk with the new part of an answer.
+
+        Args:
+            choice: the answer.
+            delta: its new part.
+
+        Returns:
+            A server-sent event.
+        """
+        fields: dict[str, Any] = {}
         if delta.calls:
-            said["tool_calls"] = [{"index": number, **call} for number, call in enumerate(delta.calls)]
+            fields["tool_calls"] = [{"index": number, **call} for number, call in enumerate(delta.calls)]
         if delta.text or not delta.calls:
-            said["content"] = delta.text
-        return self._chunk([_part(choice, said, delta.logprobs)])
+            fields["content"] = delta.text
+        return self._chunk([_choice_delta(choice, fields, delta.logprobs)])
 
-    def last(self, choice: Choice) -> bytes:
-        """The chunk that ends an answer."""
-        return self._chunk([_part(choice, {}) | {"finish_reason": choice.finish_reason}])
+    def finish_chunk(self, choice: Choice) -> bytes:
+        """Build the last chunk of an answer.
 
-    def end(self, choices: Sequence[Choice]) -> Iterator[bytes]:
-        """What ends the stream."""
+        Args:
+            choice: the complete answer.
+
+        Returns:
+            A server-sent event.
+        """
+        return self._chunk([_choice_delta(choice, {}) | {"finish_reason": choice.finish_reason}])
+
+    def final_events(self, choices: Sequence[Choice]) -> Iterator[bytes]:
+        """Build the events that end the stream.
+
+        Args:
+            choices: the complete answers.
+
+        Yields:
+            Server-sent events.
+        """
         if self._usage_at_end:
             yield self._chunk([], self.usage(choices))
         yield DONE
 
     def _chunk(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> bytes:
-        held: dict[str, Any] = {**self._head, "object": "chat.completion.chunk", "choices": choices}
+        chunk: dict[str, Any] = {**self._head, "object": "chat.completion.chunk", "choices": choices}
         if self._usage_at_end:
-            held["usage"] = usage
-        return event(held)
+            chunk["usage"] = usage
+        return event(chunk)
 
 
-def _choice(choice: Choice) -> dict[str, Any]:
+def _choice_object(choice: Choice) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None, "annotations": []}
     if choice.calls:
         message |= {"tool_calls": choice.calls, "content": choice.text or None}
@@ -109,9 +159,11 @@ def _choice(choice: Choice) -> dict[str, Any]:
     }
 
 
-def _part(choice: Choice, delta: dict[str, Any], logprobs: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def _choice_delta(
+    choice: Choice, delta: dict[str, Any], logprobs: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
     return {"index": choice.index, "delta": delta, "logprobs": _logprobs(logprobs or []), "finish_reason": None}
 
 
-def _logprobs(told: list[dict[str, Any]]) -> dict[str, Any] | None:
-    return {"content": told, "refusal": None} if told else None
+def _logprobs(tokens: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return {"content": tokens, "refusal": None} if tokens else None

@@ -1,4 +1,4 @@
-"""What a request for chat completions may say (OpenAI, API reference, "Create chat completion")."""
+"""The request for a chat completion (OpenAI, API reference, "Create chat completion")."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pydantic import (
     model_validator,
 )
 
-from ftkit.server.chat.conversation import ChatMessage, ToolOffer
+from ftkit.server.chat.conversation import ChatMessage, ToolDefinition
 from ftkit.server.errors import ApiError
 
 __all__ = ["ChatRequest", "ResponseFormat"]
 
 Number = StrictFloat | StrictInt
 
-_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+_NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
     "audio": (),
     "frequency_penalty": (0,),
     "function_call": (),
@@ -42,11 +42,11 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "verbosity": ("medium",),
     "web_search_options": (),
 }
-"""Parameters that nothing here does, with what they may say all the same, because it changes nothing."""
+"""Unsupported parameters, with the values that are accepted because they have no effect."""
 
 
 class JsonSchemaFormat(BaseModel):
-    """The schema of ``response_format``."""
+    """``response_format.json_schema``."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -57,7 +57,7 @@ class JsonSchemaFormat(BaseModel):
 
 
 class ResponseFormat(BaseModel):
-    """``response_format``. Answers are held to a schema whether it is called strict or not."""
+    """``response_format``. Answers are constrained to a schema whether it is strict or not."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,9 +65,9 @@ class ResponseFormat(BaseModel):
     json_schema: JsonSchemaFormat | None = None
 
     @model_validator(mode="after")
-    def _whole(self) -> ResponseFormat:
+    def _check_schema(self) -> ResponseFormat:
         if (self.type == "json_schema") != (self.json_schema is not None):
-            raise ValueError("json_schema belongs to the type json_schema, which needs it")
+            raise ValueError("the type json_schema needs json_schema, and other types do not take it")
         return self
 
 
@@ -81,7 +81,7 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """A request. What is not here is refused by name, see :meth:`refuse_what_nothing_does`."""
+    """The body of a request. :meth:`check_supported` refuses all other parameters."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
@@ -99,10 +99,10 @@ class ChatRequest(BaseModel):
     logprobs: StrictBool | None = None
     top_logprobs: StrictInt | None = Field(default=None, ge=0, le=20)
     response_format: ResponseFormat | None = None
-    tools: list[ToolOffer] | None = Field(default=None, max_length=128)
+    tools: list[ToolDefinition] | None = Field(default=None, max_length=128)
     tool_choice: Any = None
     parallel_tool_calls: StrictBool | None = None
-    # Who asked, and notes of the client's: they change no answer and are not kept.
+    # Accepted without effect, and not stored.
     user: StrictStr | None = None
     safety_identifier: StrictStr | None = None
     prompt_cache_key: StrictStr | None = None
@@ -111,51 +111,51 @@ class ChatRequest(BaseModel):
     @field_validator("stop")
     @classmethod
     def _stops(cls, value: Any) -> tuple[str, ...]:
-        found = () if value is None else (value,) if isinstance(value, str) else value
-        if not isinstance(found, list | tuple) or not all(isinstance(one, str) and one for one in found):
-            raise ValueError("a string, or a list of strings, none of them empty")
-        if len(found) > 4:
-            raise ValueError("at most 4 strings")
-        return tuple(found)
+        strings = () if value is None else (value,) if isinstance(value, str) else value
+        if not isinstance(strings, list | tuple) or not all(isinstance(item, str) and item for item in strings):
+            raise ValueError("expected a string or a list of strings, none of them empty")
+        if len(strings) > 4:
+            raise ValueError("at most 4 strings are allowed")
+        return tuple(strings)
 
     @model_validator(mode="after")
-    def _whole(self) -> ChatRequest:
+    def _check_consistency(self) -> ChatRequest:
         if self.top_logprobs is not None and not self.logprobs:
             raise ValueError("top_logprobs needs logprobs to be true")
         if self.stream_options is not None and not self.stream:
             raise ValueError("stream_options needs stream to be true")
         if self.max_tokens is not None and self.max_completion_tokens is not None:
-            raise ValueError("max_tokens and max_completion_tokens are the same; give one")
+            raise ValueError("max_tokens and max_completion_tokens have the same meaning; give only one")
         return self
 
     @property
-    def answers(self) -> int:
-        """How many answers are wanted."""
+    def choice_count(self) -> int:
+        """Number of requested answers."""
         return self.n or 1
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """Strings that end an answer."""
+        """Stop strings."""
         return self.stop or ()
 
-    def refuse_what_nothing_does(self) -> None:
-        """Refuse, by name, every parameter that would silently do nothing.
+    def check_supported(self) -> None:
+        """Refuse parameters that would have no effect.
 
         Raises:
-            ApiError: one of them, or one that is not known at all.
+            ApiError: 400 if a parameter is unknown or unsupported.
         """
         for name, value in (self.model_extra or {}).items():
-            if name not in _NEUTRAL:
+            if name not in _NEUTRAL_VALUES:
                 raise ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
-            if value is not None and value not in _NEUTRAL[name]:
+            if value is not None and value not in _NEUTRAL_VALUES[name]:
                 raise _unsupported(name)
         if self.tool_choice not in (None, "auto", "none"):
-            raise _unsupported("tool_choice", "A model here is not made to call a tool; leave it at 'auto' or 'none'.")
-        held = self.response_format is not None and self.response_format.type != "text"
-        if held and self.tools and self.tool_choice != "none":
-            raise _unsupported("response_format", "An answer that is held to JSON cannot call tools; leave one out.")
+            raise _unsupported("tool_choice", "This server cannot force a tool call; use 'auto' or 'none'.")
+        constrained = self.response_format is not None and self.response_format.type != "text"
+        if constrained and self.tools and self.tool_choice != "none":
+            raise _unsupported("response_format", "A constrained answer cannot call tools; omit one of both.")
 
 
-def _unsupported(name: str, why: str = "") -> ApiError:
-    message = f"Unsupported parameter: '{name}' is not supported by this server.{' ' if why else ''}{why}"
+def _unsupported(name: str, hint: str = "") -> ApiError:
+    message = f"Unsupported parameter: '{name}' is not supported by this server.{' ' if hint else ''}{hint}"
     return ApiError(400, message, param=name, code="unsupported_parameter")

@@ -1,4 +1,4 @@
-"""``/v1/chat/completions`` and ``/metrics``."""
+"""Routes of ``/v1/chat/completions`` and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+from typing_extensions import override
 
 from ftkit.errors import BusyError, ConfigError, ModelError
 from ftkit.inference.active_request import ActiveRequest
@@ -27,7 +28,7 @@ from ftkit.modeling.tokenized_example import Ints
 from ftkit.schema import JsonOutput
 from ftkit.server.chat.choice import Choice, Delta
 from ftkit.server.chat.metrics import Metrics
-from ftkit.server.chat.reply import DONE, Reply, event
+from ftkit.server.chat.reply import DONE, ReplyBuilder, event
 from ftkit.server.chat.request import ChatRequest
 from ftkit.server.errors import ApiError, busy
 from ftkit.server.model_names import ModelNames
@@ -37,34 +38,41 @@ __all__ = ["routes"]
 
 T = TypeVar("T")
 
-_LONGEST = 4_096
-"""Tokens of an answer where neither the request nor the model sets a limit."""
+_DEFAULT_MAX_TOKENS = 4_096
+"""Maximum length of an answer if neither the request nor the model sets a limit."""
 
 
-class _Conversation:
-    """One request on its way: its answers, and what has come of them."""
+class _Completion:
+    """A request in progress, with its answers."""
 
-    def __init__(self, model: ServedModel, request: ChatRequest, metrics: Metrics, began: float) -> None:
-        self._model, self._request, self._metrics, self._began = model, request, metrics, began
+    def __init__(self, model: ServedModel, request: ChatRequest, metrics: Metrics, started: float) -> None:
+        self._model, self._request, self._metrics, self._started = model, request, metrics, started
         self._events: asyncio.Queue[tuple[int, GenerationEvent]] = asyncio.Queue()
         self._handles: list[ActiveRequest] = []
         self.choices: list[Choice] = []
 
-    async def begin(self) -> Reply:
-        """Write the prompt and have it answered."""
+    async def start(self) -> ReplyBuilder:
+        """Render the prompt and send it to the engine.
+
+        Returns:
+            The builder of the response.
+
+        Raises:
+            ApiError: 400 if the messages, the tools or the schema cannot be used.
+        """
         request = self._request
-        tools = [] if request.tool_choice == "none" else [one.plain() for one in request.tools or ()]
+        tools = [] if request.tool_choice == "none" else [tool.to_template() for tool in request.tools or ()]
         try:
-            prompt = await self._model.render([one.plain() for one in request.messages], tools or None)
-            if tools and await self._ignored(prompt):
-                raise ApiError(400, "The model's chat template leaves out the tools.", param="tools")
+            prompt = await self._model.render([message.to_template() for message in request.messages], tools or None)
+            if tools and await self._template_ignores_tools(prompt):
+                raise ApiError(400, "The model's chat template ignores tools.", param="tools")
         except ModelError as error:
             raise ApiError(400, str(error), param="messages") from None
         max_tokens = self._max_tokens(len(prompt))
         grammar = await self._grammar()
         seed = secrets.randbits(31) if request.seed is None else request.seed
-        temperature, top_p = (1.0 if one is None else float(one) for one in (request.temperature, request.top_p))
-        for number in range(request.answers):
+        temperature, top_p = (1.0 if value is None else float(value) for value in (request.temperature, request.top_p))
+        for number in range(request.choice_count):
             reader = self._model.tool_call_parser(prompt, tools, parallel=request.parallel_tool_calls is not False)
             self.choices.append(
                 Choice(number, self._model.decode_token, logprobs=bool(request.logprobs), reader=reader)
@@ -80,33 +88,36 @@ class _Conversation:
             self._handles.append(self._model.add(generation, functools.partial(self._receive, number)))
         self._metrics.tokens.labels("prompt").inc(len(prompt))
         options = request.stream_options
-        return Reply(request.model, len(prompt), usage_at_end=bool(options and options.include_usage))
+        return ReplyBuilder(request.model, len(prompt), usage_at_end=bool(options and options.include_usage))
 
-    async def news(self) -> AsyncIterator[tuple[Choice, Delta]]:
-        """What comes, until all answers are whole.
+    async def deltas(self) -> AsyncIterator[tuple[Choice, Delta]]:
+        """Yield what is new until all answers are complete.
+
+        Yields:
+            A choice and its new text, log-probabilities and tool calls.
 
         Raises:
-            ApiError: one will never be.
+            ApiError: 503 if an answer failed.
         """
-        left, first = len(self.choices), True
-        while left:
+        remaining, first = len(self.choices), True
+        while remaining:
             number, event = await self._events.get()
             if isinstance(event, Failed):
                 raise ApiError(503, f"The model could not answer: {event.error}", "server_error")
             if first:
-                self._metrics.first_token.observe(time.monotonic() - self._began)
+                self._metrics.first_token.observe(time.monotonic() - self._started)
                 first = False
             choice = self.choices[number]
             delta = choice.add(event)
             if not isinstance(event, TokenEvent):
-                left -= 1
+                remaining -= 1
                 self._metrics.tokens.labels("cached").inc(choice.cached)
                 self._metrics.tokens.labels("completion").inc(choice.tokens)
             yield choice, delta
-        self._metrics.seconds.observe(time.monotonic() - self._began)
+        self._metrics.seconds.observe(time.monotonic() - self._started)
 
-    def leave(self) -> None:
-        """Nobody waits any more: what is not whole is dropped."""
+    def cancel(self) -> None:
+        """Cancel the answers that are not complete."""
         for choice, handle in zip(self.choices, self._handles, strict=False):
             if choice.finish_reason is None:
                 self._model.cancel(handle)
@@ -114,33 +125,33 @@ class _Conversation:
     def _receive(self, number: int, event: GenerationEvent) -> None:
         self._events.put_nowait((number, event))
 
-    async def _ignored(self, prompt: Ints) -> bool:
-        """Whether the chat template wrote nothing of the tools."""
-        without = await self._model.render([one.plain() for one in self._request.messages], None)
+    async def _template_ignores_tools(self, prompt: Ints) -> bool:
+        """Check whether the prompt is the same without the tools."""
+        without = await self._model.render([message.to_template() for message in self._request.messages], None)
         return len(without) == len(prompt) and bool((without == prompt).all())
 
     def _max_tokens(self, prompt: int) -> int:
-        request, most = self._request, self._model.max_length
-        wanted = request.max_completion_tokens or request.max_tokens
-        if most is None:
-            return wanted or _LONGEST
-        if prompt + (wanted or 1) > most:
-            beyond = f", and up to {wanted:,} for the answer" if wanted else ""
+        request, limit = self._request, self._model.max_length
+        requested = request.max_completion_tokens or request.max_tokens
+        if limit is None:
+            return requested or _DEFAULT_MAX_TOKENS
+        if prompt + (requested or 1) > limit:
+            answer = f", and up to {requested:,} for the answer" if requested else ""
             raise ApiError(
                 400,
-                f"This model's maximum context length is {most:,} tokens. Your messages take {prompt:,}{beyond}. "
-                "Shorten the messages, or ask for fewer tokens.",
+                f"This model's maximum context length is {limit:,} tokens. Your messages take {prompt:,}{answer}. "
+                "Shorten the messages, or request fewer tokens.",
                 param="messages",
                 code="context_length_exceeded",
             )
-        return wanted or most - prompt
+        return requested or limit - prompt
 
     async def _grammar(self) -> Grammar | None:
-        held = self._request.response_format
-        if held is None or held.type == "text":
+        response_format = self._request.response_format
+        if response_format is None or response_format.type == "text":
             return None
-        schema = {"type": "object"} if held.json_schema is None else held.json_schema.json_schema
-        name = "answer" if held.json_schema is None else held.json_schema.name
+        schema = {"type": "object"} if response_format.json_schema is None else response_format.json_schema.json_schema
+        name = "answer" if response_format.json_schema is None else response_format.json_schema.name
         try:
             return await self._model.grammar(JsonOutput(name=name, json_schema=schema))
         except ConfigError as error:
@@ -148,12 +159,13 @@ class _Conversation:
 
 
 class _Stream(StreamingResponse):
-    """Events until the answers are whole or the client is gone; then everything is let go."""
+    """Server-sent events; closes ``stack`` when the answers are complete or the client disconnects."""
 
     def __init__(self, content: AsyncIterator[bytes], stack: AsyncExitStack) -> None:
         super().__init__(content, media_type="text/event-stream", headers={"cache-control": "no-store"})
         self._stack = stack
 
+    @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._stack:
             await super().__call__(scope, receive, send)
@@ -162,7 +174,7 @@ class _Stream(StreamingResponse):
 async def _chat(request: Request) -> Response:
     metrics: Metrics = request.app.state.metrics
     try:
-        response = await _answered(request, metrics)
+        response = await _respond(request, metrics)
     except ApiError as error:
         metrics.requests.labels(str(error.status)).inc()
         raise
@@ -170,79 +182,76 @@ async def _chat(request: Request) -> Response:
     return response
 
 
-async def _answered(request: Request, metrics: Metrics) -> Response:
-    began = time.monotonic()
-    said = await parse_json_body(request, ChatRequest)
-    said.refuse_what_nothing_does()
+async def _respond(request: Request, metrics: Metrics) -> Response:
+    started = time.monotonic()
+    body = await parse_json_body(request, ChatRequest)
+    body.check_supported()
     names: ModelNames = request.app.state.names
-    served = await run_in_threadpool(names.resolve, said.model, request.state.project)
+    served = await run_in_threadpool(names.resolve, body.model, request.state.project)
     async with AsyncExitStack() as stack:
-        conversation, reply = await _unless_gone(request, _begun(request, stack, served.source, said, metrics, began))
-        if said.stream:
-            return _Stream(_chunks(conversation, reply), stack.pop_all())
-        whole = await _unless_gone(request, _whole(conversation, reply))
-        return JSONResponse(whole)
+        completion, reply = await _unless_disconnected(
+            request, _start(request, stack, served.source, body, metrics, started)
+        )
+        if body.stream:
+            return _Stream(_chunks(completion, reply), stack.pop_all())
+        return JSONResponse(await _unless_disconnected(request, _complete(completion, reply)))
 
 
-async def _begun(
-    request: Request, stack: AsyncExitStack, model: str, said: ChatRequest, metrics: Metrics, began: float
-) -> tuple[_Conversation, Reply]:
+async def _start(
+    request: Request, stack: AsyncExitStack, model: str, body: ChatRequest, metrics: Metrics, started: float
+) -> tuple[_Completion, ReplyBuilder]:
     service: InferenceService = request.app.state.serving
     try:
-        served = await stack.enter_async_context(service.model(model, said.answers))
+        served = await stack.enter_async_context(service.model(model, body.choice_count))
     except BusyError as error:
         raise busy(error) from None
     except ModelError as error:
-        raise ApiError(503, f"The model {said.model!r} cannot be used: {error}", "server_error") from None
-    conversation = _Conversation(served, said, metrics, began)
-    stack.callback(conversation.leave)
-    return conversation, await conversation.begin()
+        raise ApiError(503, f"The model {body.model!r} cannot be used: {error}", "server_error") from None
+    completion = _Completion(served, body, metrics, started)
+    stack.callback(completion.cancel)
+    return completion, await completion.start()
 
 
-async def _whole(conversation: _Conversation, reply: Reply) -> dict[str, Any]:
-    async for _ in conversation.news():
+async def _complete(completion: _Completion, reply: ReplyBuilder) -> dict[str, Any]:
+    async for _ in completion.deltas():
         pass
-    return reply.whole(conversation.choices)
+    return reply.completion(completion.choices)
 
 
-async def _chunks(conversation: _Conversation, reply: Reply) -> AsyncIterator[bytes]:
-    for chunk in reply.first(conversation.choices):
+async def _chunks(completion: _Completion, reply: ReplyBuilder) -> AsyncIterator[bytes]:
+    for chunk in reply.role_chunks(completion.choices):
         yield chunk
     try:
-        async for choice, delta in conversation.news():
+        async for choice, delta in completion.deltas():
             if delta:
-                yield reply.next(choice, delta)
+                yield reply.delta_chunk(choice, delta)
             if choice.finish_reason is not None:
-                yield reply.last(choice)
+                yield reply.finish_chunk(choice)
     except ApiError as error:
         yield event({"error": {"message": error.message, "type": error.type, "param": None, "code": error.code}})
         yield DONE
         return
-    for chunk in reply.end(conversation.choices):
+    for chunk in reply.final_events(completion.choices):
         yield chunk
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Do ``work`` while the client waits for it; when it hangs up, the work is cancelled.
-
-    Raises:
-        ApiError: the client is gone, so nobody reads this.
-    """
-    doing = asyncio.ensure_future(work)
-    watching = asyncio.ensure_future(_gone(request))
+async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Await ``work``, but cancel it if the client disconnects."""
+    task = asyncio.ensure_future(work)
+    watcher = asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait({doing, watching}, return_when=asyncio.FIRST_COMPLETED)
-        if not doing.done():
-            raise ApiError(499, "The client is gone.")
-        return doing.result()
+        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ApiError(499, "The client disconnected.")
+        return task.result()
     finally:
-        watching.cancel()
-        if not doing.done():
-            doing.cancel()
-            await asyncio.wait({doing})
+        watcher.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
 
 
-async def _gone(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

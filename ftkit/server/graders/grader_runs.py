@@ -1,4 +1,4 @@
-"""Trying a grader out on one answer."""
+"""Run a grader on one answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["GraderRuns"]
 
 T = TypeVar("T")
 
-_AT_ONCE = 8
+_MAX_CONCURRENT = 8
 _FLAGS = (
     *("formula_parse_error", "sample_parse_error", "truncated_observation_error", "unresponsive_reward_error"),
     *("invalid_variable_error", "other_error", "python_grader_server_error", "python_grader_runtime_error"),
@@ -32,70 +32,71 @@ _DETAILS = {
     "python_grader_runtime_error": "python_grader_runtime_error_details",
     "model_grader_server_error": "model_grader_server_error_details",
 }
-"""The flags of OpenAI's answer, and where it tells more of some (API reference, "Run grader")."""
+"""The error flags of OpenAI's response, and the fields with details (API reference, "Run grader")."""
 
 
 class GraderRuns:
-    """Graders that run for a request; a few at a time.
+    """Runs graders for requests, at most eight at the same time.
 
     Args:
-        settings: what they may use.
+        settings: the server's settings.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
 
     async def run(
         self, state: Any, grader: Grader, sources: Mapping[str, str], item: Mapping[str, Any], answer: str
     ) -> dict[str, Any]:
-        """What OpenAI's API answers: the reward, those of the parts, errors, seconds, tokens.
+        """Grade an answer.
 
         Args:
-            state: of the application, whose ``serving`` answers graders that ask a model.
-            sources: the models that it asks, see :func:`ftkit.server.graders.grader_schema.grader_models`.
-            item: the row's columns.
-            answer: what is graded.
+            state: the application's state; its ``serving`` answers the calls of model graders.
+            grader: the grader.
+            sources: models that the grader calls, see :func:`ftkit.server.graders.grader_schema.grader_models`.
+            item: columns of the row.
+            answer: the answer to grade.
 
-        Raises:
-            BusyError: a model that it asks is too busy.
+        Returns:
+            OpenAI's response: reward, rewards of the parts, errors, seconds and tokens.
         """
         loop = asyncio.get_running_loop()
 
-        def graded() -> tuple[Grade, float, dict[str, list[ModelAnswer]]]:
-            setting, said = grader_setting(self._settings, grader), {}
+        def grade() -> tuple[Grade, float, dict[str, list[ModelAnswer]]]:
+            setting, answers = grader_setting(self._settings, grader), {}
             if sources:
-                from ftkit.server.graders.model_calls import ModelCaller  # loads the engine
+                from ftkit.server.graders.model_calls import ModelCaller  # loads torch
 
                 caller = ModelCaller(state.serving, loop, sources)
-                setting, said = dataclasses.replace(setting, ask=caller), caller.answers
-            began = time.monotonic()
-            [grade] = grader.grade_many([(item, Sample(answer))], setting)
-            return grade, time.monotonic() - began, said
+                setting, answers = dataclasses.replace(setting, ask=caller), caller.answers
+            started = time.monotonic()
+            [result] = grader.grade_many([(item, Sample(answer))], setting)
+            return result, time.monotonic() - started, answers
 
-        async with self._turns:
-            return _shown(grader, *await _apart(graded))
+        async with self._slots:
+            return _response(grader, *await _in_daemon_thread(grade))
 
 
-async def _apart(work: Callable[[], T]) -> T:
-    """What ``work`` gives, from a thread for which the server's end does not wait."""
-    done: Future[T] = Future()
-    done.set_running_or_notify_cancel()
+async def _in_daemon_thread(work: Callable[[], T]) -> T:
+    """Run ``work`` in a thread for which the server does not wait when it stops."""
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
 
-    def doing() -> None:
+    def run() -> None:
         try:
-            done.set_result(work())
+            future.set_result(work())
         except BaseException as error:
-            done.set_exception(error)
+            future.set_exception(error)
 
-    threading.Thread(target=doing, name="ftkit-grader", daemon=True).start()
-    return await asyncio.wrap_future(done)
+    threading.Thread(target=run, name="ftkit-grader", daemon=True).start()
+    return await asyncio.wrap_future(future)
 
 
-def _shown(grader: Grader, grade: Grade, seconds: float, said: Mapping[str, list[ModelAnswer]]) -> dict[str, Any]:
+def _response(grader: Grader, grade: Grade, seconds: float, calls: Mapping[str, list[ModelAnswer]]) -> dict[str, Any]:
     errors: dict[str, Any] = {name: name == grade.error for name in _FLAGS}
-    errors |= {where: grade.detail if errors[name] else None for name, where in _DETAILS.items()}
-    usage = {model: _usage(answers) for model, answers in said.items()}
+    errors |= {field: grade.detail if errors[name] else None for name, field in _DETAILS.items()}
+    usage = {model: _usage(answers) for model, answers in calls.items()}
     model = getattr(grader, "model", None)
     return {
         "reward": grade.reward,
@@ -105,7 +106,7 @@ def _shown(grader: Grader, grade: Grade, seconds: float, said: Mapping[str, list
             "errors": errors,
             "execution_time": seconds,
             "scores": dict(grade.parts),
-            "token_usage": sum(one["total_tokens"] for one in usage.values()) if usage else None,
+            "token_usage": sum(counts["total_tokens"] for counts in usage.values()) if usage else None,
             "sampled_model_name": model,
         },
         "sub_rewards": dict(grade.parts),
@@ -114,8 +115,9 @@ def _shown(grader: Grader, grade: Grade, seconds: float, said: Mapping[str, list
 
 
 def _usage(answers: list[ModelAnswer]) -> dict[str, int]:
-    prompt, completion = (sum(getattr(one, f"{kind}_tokens") for one in answers) for kind in ("prompt", "completion"))
-    cached = sum(one.cached_tokens for one in answers)
+    prompt = sum(answer.prompt_tokens for answer in answers)
+    completion = sum(answer.completion_tokens for answer in answers)
+    cached = sum(answer.cached_tokens for answer in answers)
     return {
         "prompt_tokens": prompt,
         "total_tokens": prompt + completion,

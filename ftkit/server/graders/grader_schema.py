@@ -1,4 +1,4 @@
-"""A client's grader: OpenAI's JSON, held to what a client may ask of this server."""
+"""Parse and check the graders that clients send."""
 
 from __future__ import annotations
 
@@ -25,20 +25,23 @@ __all__ = ["grader_models", "grader_setting", "parse_grader", "with_sources"]
 
 _TYPES = ("string_check", "text_similarity", "score_model", "python", "multi")
 _PARTS = ("string_check", "text_similarity", "score_model", "label_model", "python")
-"""What OpenAI's API takes, by itself and inside of ``multi``. ftkit's own types name code and folders of this machine,
-which is no matter of a client's."""
+"""Types that OpenAI's API accepts, and those that it accepts in ``multi``. ftkit's own types refer to code and folders
+of this machine, so clients cannot use them."""
 
 
 def parse_grader(form: Mapping[str, Any], param: str, settings: Settings) -> Grader:
-    """The grader that a client asks for. Looks at no model yet, see :func:`grader_models`.
+    """Parse a client's grader. Its models are resolved by :func:`grader_models`.
 
     Args:
-        form: as it came.
-        param: where it stood in the request.
-        settings: whether Python may run, and how it is kept apart.
+        form: the grader as sent by the client.
+        param: its parameter in the request.
+        settings: whether Python graders are allowed, and their sandbox.
+
+    Returns:
+        The grader.
 
     Raises:
-        ApiError: 400: it is none, a client may not ask for it, or this server cannot run it.
+        ApiError: 400 if the grader is invalid, not available to clients, or not supported by this server.
     """
     _check_type(form, param, _TYPES)
     parts = form.get("graders")
@@ -51,10 +54,10 @@ def parse_grader(form: Mapping[str, Any], param: str, settings: Settings) -> Gra
         setting = grader_setting(settings, grader)
     except FtkitError as error:
         raise ApiError(400, f"Invalid grader: {error}.", param=param, code="invalid_value") from None
-    if not setting.allow_python and any(isinstance(one, PythonGrader) for one in _graders(grader)):
+    if not setting.allow_python and any(isinstance(part, PythonGrader) for part in _graders(grader)):
         raise ApiError(
             400,
-            "This server runs no Python graders, because they are foreign code. Its owner allows them, in a "
+            "This server does not run Python graders, because they are untrusted code. Its owner can allow them, in a "
             "sandbox, with `ftkit serve --allow-python`.",
             param=param,
             code="unsupported_grader",
@@ -68,33 +71,54 @@ def parse_grader(form: Mapping[str, Any], param: str, settings: Settings) -> Gra
 
 
 def grader_setting(settings: Settings, grader: Grader) -> GraderContext:
-    """What the grader may use here, in jobs and when it is tried out."""
+    """Return the setting in which a grader runs, in jobs and for ``/run``.
+
+    Args:
+        settings: the server's settings.
+        grader: the grader.
+
+    Returns:
+        Sandbox, embedder and other resources of the grader.
+    """
     recipe = settings.recipe_of("rft", grader=grader)
     assert isinstance(recipe, RFT)  # noqa: S101  (by its kind)
     return setting_of(recipe)
 
 
 def grader_models(grader: Grader, names: ModelNames, project: str, param: str) -> dict[str, str]:
-    """The models that the grader asks, each with its name for ftkit's local backend.
+    """Resolve the models that a grader calls.
+
+    Args:
+        grader: the grader.
+        names: the server's models.
+        project: the project of the request.
+        param: parameter of the grader in the request.
+
+    Returns:
+        The local backend's name of each model, by the client's name.
 
     Raises:
-        ApiError: 400, this server has no model of that name.
+        ApiError: 400 if this server has no such model.
     """
-    found = {}
-    for one in _graders(grader):
-        if isinstance(one, ScoreModelGrader | LabelModelGrader):
+    sources = {}
+    for part in _graders(grader):
+        if isinstance(part, ScoreModelGrader | LabelModelGrader):
             try:
-                found[one.model] = names.resolve(one.model, project).source
+                sources[part.model] = names.resolve(part.model, project).source
             except ApiError as error:
                 raise ApiError(400, error.message, param=f"{param}.model", code="model_not_found") from None
-    return found
+    return sources
 
 
 def with_sources(grader: Grader, sources: Mapping[str, str]) -> Grader:
-    """The grader as a run's worker takes it: its models by their names for the local backend.
+    """Replace the names of a grader's models by those of the local backend, for a run's worker.
 
     Args:
-        sources: see :func:`grader_models`.
+        grader: the grader.
+        sources: from :func:`grader_models`.
+
+    Returns:
+        The changed grader.
     """
     if isinstance(grader, MultiGrader):
         parts = {name: with_sources(part, sources) for name, part in grader.graders.items()}
@@ -114,7 +138,7 @@ def _check_type(form: Mapping[str, Any], param: str, known: tuple[str, ...]) -> 
         return
     listed = ", ".join(known)
     if kind == "label_model":
-        message = "A label_model grader stands inside of 'multi' only, as at OpenAI."
+        message = "A label_model grader is only supported inside of 'multi', as at OpenAI."
     else:
-        message = f"Invalid value for '{param}.type': {str(kind)[:40]!r} is none of {listed}."
+        message = f"Invalid value for '{param}.type': {str(kind)[:40]!r} is not one of {listed}."
     raise ApiError(400, message, param=f"{param}.type", code="invalid_value")

@@ -1,4 +1,4 @@
-"""Graders that ask a model of this server: answered in its batches, beside the requests for chat."""
+"""Answer the model calls of graders with this server's inference engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["ModelAnswer", "ModelCaller"]
 
 @dataclass(frozen=True, slots=True)
 class ModelAnswer:
-    """An answer of a model, as graders read it, with its tokens."""
+    """A model's answer and its token counts."""
 
     text: str = ""
     error: str | None = None
@@ -29,12 +29,12 @@ class ModelAnswer:
 
 
 class ModelCaller:
-    """The :class:`ftkit.graders.Ask` of one grader run; called from threads besides the event loop's.
+    """The :class:`ftkit.graders.Ask` of one grader run. Call it from another thread than the event loop's.
 
     Args:
         service: the server's models.
-        loop: the event loop in which they are asked.
-        sources: the models that may be asked, see :func:`ftkit.server.graders.grader_schema.grader_models`.
+        loop: event loop of the server.
+        sources: models that may be called, see :func:`ftkit.server.graders.grader_schema.grader_models`.
 
     Attributes:
         answers: the answers of each model, by the client's name for it.
@@ -55,10 +55,10 @@ class ModelCaller:
         top_p: float,
         seed: int,
     ) -> list[ModelAnswer]:
-        """See :class:`ftkit.graders.Ask`.
+        """Answer prompts; see :class:`ftkit.graders.Ask`.
 
-        Raises:
-            BusyError: the server's queue is full.
+        Returns:
+            An answer for each prompt.
         """
 
         async def ask_all() -> list[ModelAnswer]:

@@ -1,4 +1,4 @@
-"""``/v1/fine_tuning/alpha/graders``: whether a grader is one, and what it gives for an answer."""
+"""Routes of ``/v1/fine_tuning/alpha/graders``: validate and run a grader."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ftkit.server.request_body import parse_json_body
 
 __all__ = ["routes"]
 
-_MOST_BYTES = 512 * 1024
-"""Of a request: a Python grader's code, which OpenAI limits to 256 kB, and as much again to be graded. Some measures
-take time with the square of a text's length."""
+_MAX_BODY_BYTES = 512 * 1024
+"""Largest request: 256 kB of Python code, as at OpenAI, and as much for the answer. The time of some text similarity
+measures grows with the square of the length."""
 
 
 class _ValidateRequest(BaseModel):
@@ -35,27 +35,27 @@ class _RunRequest(_ValidateRequest):
     item: dict[str, Any] | None = None
 
 
-def _checked(request: Request, form: dict[str, Any]) -> tuple[Grader, dict[str, str]]:
+def _parse(request: Request, form: dict[str, Any]) -> tuple[Grader, dict[str, str]]:
     state = request.app.state
     grader = parse_grader(form, "grader", state.settings)
     return grader, grader_models(grader, state.names, request.state.project, "grader")
 
 
 async def _validate(request: Request) -> JSONResponse:
-    asked = await parse_json_body(request, _ValidateRequest, _MOST_BYTES)
-    await run_in_threadpool(_checked, request, asked.grader)
-    return JSONResponse({"grader": asked.grader})
+    body = await parse_json_body(request, _ValidateRequest, _MAX_BODY_BYTES)
+    await run_in_threadpool(_parse, request, body.grader)
+    return JSONResponse({"grader": body.grader})
 
 
 async def _run(request: Request) -> JSONResponse:
-    asked = await parse_json_body(request, _RunRequest, _MOST_BYTES)
-    grader, sources = await run_in_threadpool(_checked, request, asked.grader)
+    body = await parse_json_body(request, _RunRequest, _MAX_BODY_BYTES)
+    grader, sources = await run_in_threadpool(_parse, request, body.grader)
     grader_runs: GraderRuns = request.app.state.grader_runs
     try:
-        shown = await grader_runs.run(request.app.state, grader, sources, asked.item or {}, asked.model_sample)
+        response = await grader_runs.run(request.app.state, grader, sources, body.item or {}, body.model_sample)
     except BusyError as error:
         raise busy(error) from None
-    return JSONResponse(shown)
+    return JSONResponse(response)
 
 
 _BASE = "/v1/fine_tuning/alpha/graders"

@@ -192,7 +192,7 @@ def test_adapters_on_one_base_answer_for_themselves_at_once(served, tiny_model, 
     [
         ({"logit_bias": {"5": 10}}, "logit_bias", "not supported"),
         ({"frequency_penalty": 0.5}, "frequency_penalty", "not supported"),
-        ({"tool_choice": "required"}, "tool_choice", "not made to call"),
+        ({"tool_choice": "required"}, "tool_choice", "cannot force a tool call"),
         ({"extra_body": {"top_k": 5}}, "top_k", "Unknown parameter"),
         ({"temperature": 3}, "temperature", "less than or equal to 2"),
         ({"top_logprobs": 3}, None, "needs logprobs"),
@@ -206,7 +206,7 @@ def test_adapters_on_one_base_answer_for_themselves_at_once(served, tiny_model, 
             "image",
         ),
         ({"max_completion_tokens": 600}, "messages", "maximum context length is 512"),
-        ({"tools": [{"type": "function", "function": {"name": "find"}}]}, "tools", "leaves out the tools"),
+        ({"tools": [{"type": "function", "function": {"name": "find"}}]}, "tools", "ignores tools"),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(served, options, param, said):
