@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from ftkit.backends.hosted.host_profile import HostProfile
@@ -90,9 +90,9 @@ def known_backends() -> frozenset[str]:
     return frozenset((*BACKENDS.names(), *HOSTS.names()))
 
 
-@cache
+@lru_cache(maxsize=128)
 def _create(name: str, model: str) -> Backend:
-    # One object for one model, so that a loaded model is shared by all who ask it.
+    # One object for one model, so that everything that uses a model shares its client and its limits.
     factory = BACKENDS.find(name)
     if factory is not None:
         return factory(model)
