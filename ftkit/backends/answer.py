@@ -1,4 +1,4 @@
-"""What every place that answers takes and gives back: requests, sampling options, answers."""
+"""Requests to a model, and the protocol of a backend's model that answers them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One thing to ask.
+    """One request to a model.
 
     Attributes:
         messages: the conversation so far.
         tools: the tools the model may call (OpenAI's ``tools`` form).
-        output: what the answer must look like; places that can hold a model to it do, and none needs to.
+        output: schema of the answer. Backends that can constrain the model to it do; none has to.
     """
 
     messages: Sequence[Message]
@@ -33,21 +33,43 @@ class Request:
 
 
 OnAnswer = Callable[[int, Answer], None]
-"""Called as ``on_answer(index, answer)`` when the answer to ``requests[index]`` is there, in any order."""
+"""Called as ``on_answer(index, answer)`` when the answer to ``requests[index]`` is complete, in any order."""
 
 
 class Answerer(Protocol):
-    """A model that can be asked."""
+    """A model of a backend that answers requests.
+
+    A backend may also offer, and :class:`ftkit.Model` then uses:
+
+    - ``async answer_many_async(requests, sampling)``: the same without blocking the event loop;
+    - ``answer_batch(requests, sampling, on_answer, *, folder, on_count)``: the host's batch API;
+    - ``text_losses(texts)``, ``divergence_from(base, conversations)``, ``room_for_another()``: for evaluation.
+    """
 
     def answer_many(
         self, requests: Sequence[Request], sampling: Sampling, on_answer: OnAnswer | None = None
     ) -> list[Answer]:
-        """Answer each request; the result has the order of ``requests``. May be called from several threads."""
+        """Answer each request. May be called from several threads.
+
+        Args:
+            requests: what to ask.
+            sampling: how answers are sampled.
+            on_answer: called with each answer as soon as it is complete.
+
+        Returns:
+            The answers in the order of ``requests``. A request that failed has an answer with
+            ``finish_reason="error"``.
+
+        Raises:
+            ModelError: the model cannot be asked at all.
+        """
         ...
 
     def about(self) -> dict[str, Any]:
-        """What answers, for the record: versions, device, precision, template hash. Plain JSON values, no secrets.
+        """Describe the model for a report: versions, device, precision, template hash.
 
-        What shows only while it answers stands under ``"observed"`` and may grow; all else stays as it is.
+        Returns:
+            Plain JSON values, without secrets. What becomes known only while it answers is under ``"observed"`` and may
+            grow; everything else is constant.
         """
         ...

@@ -1,4 +1,4 @@
-"""What graders need of the backends: models that answer, reward models that score."""
+"""How graders reach models: backends that answer, score or embed."""
 
 from __future__ import annotations
 
@@ -25,17 +25,20 @@ def grading_setting(
     embedder: str | None = None,
     workers: int = 8,
 ) -> GraderContext:
-    """A setting in which graders reach every model that :class:`ftkit.Model` and :class:`ftkit.Scorer` reach.
+    """Build a context in which graders reach every model that :class:`ftkit.Model` and :class:`ftkit.Scorer` reach.
 
     Args:
         allow_python: whether ``python`` graders may run.
-        isolation: how they are kept apart.
+        isolation: how their code is isolated.
         limits: what they may use; OpenAI's limits when left out.
         embedder: the model that embeds texts for ``cosine``, e.g. ``"openai:text-embedding-3-large"``.
         workers: graders, and sandboxes, that run at the same time.
 
+    Returns:
+        The context.
+
     Raises:
-        ConfigError: no such embedder.
+        ConfigError: there is no such embedder.
     """
     return GraderContext(
         ask=ask_model,
@@ -73,16 +76,27 @@ def ask_model(
     top_p: float,
     seed: int,
 ) -> list[Answer]:
-    """See :class:`ftkit.graders.Ask`. A local model is held to ``output`` token by token, a hosted one where its host
-    can do so.
+    """Ask a model for a grader; see :class:`ftkit.graders.Ask`.
+
+    Args:
+        model: ``"backend:model"``; a name without a known backend is OpenAI's.
+        prompts: the conversations.
+        output: schema of the answers. Local models are constrained to it token by token, hosted ones if the host can.
+        max_output_tokens: longest answer, in tokens.
+        temperature: 0 takes the most likely token each time.
+        top_p: nucleus sampling.
+        seed: seed of the random numbers.
+
+    Returns:
+        The answers in the order of the prompts.
 
     Raises:
-        ConfigError: no backend of that name.
+        ConfigError: there is no backend of that name.
         ModelError: the model cannot answer at all.
     """
     prefix = model.partition(":")[0]
     answerer = backend_of(model if prefix in known_backends() else f"openai:{model}").answerer()
-    drawn = Sampling(
+    sampling = Sampling(
         max_output_tokens=max_output_tokens,
         temperature=temperature,
         top_p=top_p,
@@ -90,23 +104,36 @@ def ask_model(
         constrained=output is not None,
     )
     return answerer.answer_many(
-        [Request([known_role(one) for one in prompt], output=output) for prompt in prompts], drawn
+        [Request([known_role(message) for message in prompt], output=output) for prompt in prompts], sampling
     )
 
 
 def score_with(model: str, conversations: Sequence[Sequence[Message]]) -> list[float]:
-    """The scores that a reward model gives to the last turn of each conversation.
+    """Score the last turn of each conversation with a reward model.
+
+    Args:
+        model: ``"backend:model"``.
+        conversations: each ends with an assistant turn.
+
+    Returns:
+        One score per conversation.
 
     Raises:
-        ConfigError: the backend gives no scores.
-        ModelError: this is no reward model.
+        ConfigError: the backend has no reward models.
+        ModelError: this is not a reward model.
         DataError: a conversation does not end with an answer, or is too long.
     """
     return scores_of(backend_of(model))(conversations)
 
 
 def scores_of(backend: Backend) -> Callable[[Sequence[Sequence[Message]]], list[float]]:
-    """The backend's function from conversations to scores.
+    """Return a backend's function from conversations to scores.
+
+    Args:
+        backend: the backend.
+
+    Returns:
+        Its ``scores`` method.
 
     Raises:
         ConfigError: it has none.
@@ -118,10 +145,16 @@ def scores_of(backend: Backend) -> Callable[[Sequence[Sequence[Message]]], list[
 
 
 def embedder_of(model: str) -> Embed:
-    """The function from texts to embeddings of a model that a backend names. Nothing is loaded or asked yet.
+    """Return a function from texts to embeddings. Nothing is loaded or asked yet.
+
+    Args:
+        model: ``"backend:model"``.
+
+    Returns:
+        The backend's ``embeddings`` method.
 
     Raises:
-        ConfigError: no backend of that name, or one that gives no embeddings.
+        ConfigError: there is no backend of that name, or it has no embeddings.
     """
     backend = backend_of(model)
     embed: Embed | None = getattr(backend, "embeddings", None)
@@ -134,5 +167,12 @@ def embedder_of(model: str) -> Embed:
 
 
 def known_role(message: Message) -> Message:
-    """``developer`` is ``system`` to OpenAI's reasoning models, which take both; templates of others lack it."""
+    """Replace the role ``developer``, which only OpenAI's reasoning models know, by ``system``.
+
+    Args:
+        message: the message.
+
+    Returns:
+        The message with a role that every chat template knows.
+    """
     return {**message, "role": "system"} if message.get("role") == "developer" else message

@@ -1,4 +1,4 @@
-"""What a place that trains and answers must offer. Small on purpose: everything else is built on top."""
+"""The protocol of a backend: train a recipe, and answer with a model. Everything else is built on it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,15 @@ class TrainingJob:
     data: Dataset
     validation: Dataset | None
     max_cost: float | None = None
-    """The most that it may cost, in US dollars, for places that say a price only when they have the rows."""
+    """The most that it may cost, in US dollars, for hosts that state a price only when they have the rows."""
 
     def save(self, folder: Path, **more: Any) -> None:
-        """Write ``job.json`` into the run's ``folder``: recipe, whence its rows can be read again, and ``more``."""
+        """Write the job to ``job.json``, from which another process can open the same rows.
+
+        Args:
+            folder: the run's folder.
+            more: further entries.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         spec = {
             **more,
@@ -43,7 +48,11 @@ class TrainingJob:
 
 @runtime_checkable
 class Backend(Protocol):
-    """A place that trains and answers, bound to one model there."""
+    """A place that trains and answers, bound to one model.
+
+    A backend may also have ``scores(conversations)`` (reward models), ``embeddings(texts)`` and ``close()``, which
+    frees what the model holds until it is asked again.
+    """
 
     name: str
     """The backend's name, the part before the colon of ``"local:smollm2-135m"``."""
@@ -51,56 +60,102 @@ class Backend(Protocol):
     """The model's name there, the part after it."""
 
     def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
-        """Refuse what this place cannot honour, before anything is started or paid.
+        """Refuse what this backend does not support, before anything is started or paid.
+
+        Args:
+            recipe: the recipe.
+            data: training rows.
+            validation: validation rows.
 
         Raises:
-            RefusedError: names the fields of the recipe.
-            MissingExtraError, ModelError, DataError: what else can be known beforehand.
+            RefusedError: the backend does not support the recipe; names its fields.
+            MissingExtraError, ModelError, DataError: anything else that can be known before the start.
         """
         ...
 
     def estimate(
         self, recipe: Recipe, data: Dataset, validation: Dataset | None, *, device: str | None = None
     ) -> Estimate:
-        """What the run would take here, before anything is started.
+        """Estimate what a run would take, before anything is started.
 
         Args:
-            device: a GPU to plan for in the place of this machine; places that choose their own ignore it.
+            recipe: the recipe.
+            data: training rows.
+            validation: validation rows.
+            device: a GPU to plan for instead of this machine; backends that choose their own ignore it.
+
+        Returns:
+            Time, memory and cost, as far as the backend knows them.
 
         Raises:
-            RefusedError: this place makes no estimates, or cannot honour the recipe.
+            RefusedError: the backend makes no estimates, or does not support the recipe.
             MissingExtraError, ModelError, DataError: as for :meth:`check`.
         """
         ...
 
     def submit(self, job: TrainingJob, store: Store) -> None:
-        """Start the job and leave in the run's ``handle`` what is needed to find it again."""
+        """Start a job, and store in the run's ``handle`` what is needed to find it again.
+
+        Args:
+            job: the job.
+            store: where the run is recorded.
+        """
         ...
 
     def resume(self, record: RunRecord, store: Store) -> None:
-        """Go on with a job that was stopped or has died, from where it can; the run is ``queued`` again.
+        """Continue a job that was stopped or has died; the run is ``queued`` again.
+
+        Args:
+            record: the run.
+            store: where the run is recorded.
 
         Raises:
-            RunError: this place cannot.
+            RunError: the backend cannot continue it.
         """
         ...
 
     def refresh(self, record: RunRecord, store: Store) -> None:
-        """Bring the store up to date with what has become of the job."""
+        """Update the store with the job's present state and events.
+
+        Args:
+            record: the run.
+            store: where the run is recorded.
+        """
         ...
 
     def cancel(self, record: RunRecord, store: Store) -> None:
-        """End the job; the run is ``cancelled`` afterwards unless it ended before."""
+        """Cancel the job; the run is ``cancelled`` afterwards unless it ended before.
+
+        Args:
+            record: the run.
+            store: where the run is recorded.
+        """
         ...
 
     def tuned_model(self, record: RunRecord, store: Store) -> str:
-        """Name, on this backend, of the model that a succeeded run made."""
+        """Name the model that a succeeded run made.
+
+        Args:
+            record: the run.
+            store: where the run is recorded.
+
+        Returns:
+            The model's name on this backend.
+        """
         ...
 
     def answerer(self) -> Answerer:
-        """The model, ready to be asked. Loads lazily; made once and shared by all who ask."""
+        """Return the model. Nothing is loaded until it is asked.
+
+        Returns:
+            The model.
+        """
         ...
 
     def known_task(self) -> Task | None:
-        """The task this model was tuned for, when this place knows it."""
+        """Return the task that the model was tuned for.
+
+        Returns:
+            The task; None if the backend does not know it.
+        """
         ...

@@ -1,4 +1,4 @@
-"""How far an exported model's answers are from those of the model that ftkit serves."""
+"""How far an exported model's answers are from the answers of the model that ftkit serves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["ClearChange", "Drift"]
 
 
 class ClearChange(BaseModel):
-    """A place where the exported model prefers another token, although the served one had no doubt.
+    """A token at which the exported model prefers another one, although the served model's choice was clear.
 
     Attributes:
         row: number of the replayed row, from 0.
@@ -28,7 +28,7 @@ class ClearChange(BaseModel):
 
 
 class Drift(BaseModel):
-    """What was measured on replayed rows, both models given the prompt and the served model's own greedy answer.
+    """Differences on replayed rows, with both models given the prompt and the served model's greedy answer.
 
     Attributes:
         rows: replayed rows.

@@ -14,15 +14,23 @@ __all__ = ["embeddings"]
 
 @torch.inference_mode()
 def embeddings(pretrained: Pretrained, texts: Sequence[str]) -> list[list[float]]:
-    """The embedding of each text: its final hidden states, averaged over its tokens in float32 (mean pooling, Reimers &
-    Gurevych 2019, arXiv 1908.10084). Plain text, without chat template; a text of no tokens has the zero vector.
+    """Embed texts by mean pooling (Reimers & Gurevych 2019, arXiv 1908.10084).
+
+    An embedding is the mean of the last hidden states over all tokens of the text, in float32.
+
+    Args:
+        pretrained: the loaded model.
+        texts: plain texts, without chat template. A text of no tokens has the zero vector.
+
+    Returns:
+        One vector of the model's hidden size per text.
 
     Raises:
         DataError: a text is longer than the model takes.
     """
     model = pretrained.model
     decoder = model.get_decoder()
-    found = []
+    vectors = []
     for number, text in enumerate(texts, start=1):
         ids = pretrained.tokenizer(text, add_special_tokens=False)["input_ids"]
         if pretrained.max_length is not None and len(ids) > pretrained.max_length:
@@ -30,9 +38,8 @@ def embeddings(pretrained: Pretrained, texts: Sequence[str]) -> list[list[float]
                 f"text {number} has {len(ids):,} tokens, and {pretrained.source.name} takes {pretrained.max_length:,}"
             )
         if not ids:
-            found.append([0.0] * model.config.hidden_size)
+            vectors.append([0.0] * model.config.hidden_size)
             continue
-        rows = torch.tensor([ids], device=model.device)
-        hidden = decoder(input_ids=rows, use_cache=False).last_hidden_state[0]
-        found.append(hidden.float().mean(dim=0).tolist())
-    return found
+        hidden = decoder(input_ids=torch.tensor([ids], device=model.device), use_cache=False).last_hidden_state[0]
+        vectors.append(hidden.float().mean(dim=0).tolist())
+    return vectors

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from ftkit.inference.active_request import ActiveRequest
 from ftkit.inference.continuous_batching import BatchSettings, ContinuousBatch
 from ftkit.inference.multi_lora import MultiLoRAModel
@@ -33,6 +35,7 @@ class TorchEngine(InferenceEngine):
         self._max_running = 0
 
     @property
+    @override
     def max_length(self) -> int | None:
         return self.model.pretrained.max_length
 
@@ -41,6 +44,7 @@ class TorchEngine(InferenceEngine):
         """Whether a request waits or is being answered."""
         return bool(self._batch.running or self._batch.waiting)
 
+    @override
     def add(self, request: GenerationRequest, on_event: OnEvent) -> ActiveRequest:
         active = ActiveRequest(request, on_event)
         self.add_active(active)
@@ -55,11 +59,13 @@ class TorchEngine(InferenceEngine):
         self._open[id(request)] = request
         self._batch.add(request)
 
+    @override
     def cancel(self, handle: ActiveRequest) -> None:
         handle.finished = True
         if self._open.pop(id(handle), None) is not None:
             self._batch.remove(handle)
 
+    @override
     def stats(self) -> EngineStats:
         batch = self._batch
         prefix_bytes = batch.prefixes.held_bytes if isinstance(batch, ContinuousBatch) else 0

@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+from typing_extensions import override
+
 from ftkit.errors import FtkitError, ModelError
 from ftkit.inference.active_request import ActiveRequest
 from ftkit.inference.engine import TorchEngine
@@ -44,6 +46,7 @@ class EngineThread(InferenceEngine):
         self._thread.start()
 
     @property
+    @override
     def max_length(self) -> int | None:
         engine = self.engine
         return None if engine is None else engine.max_length
@@ -93,6 +96,7 @@ class EngineThread(InferenceEngine):
         self._put(task)
         return result
 
+    @override
     def add(self, request: GenerationRequest, on_event: OnEvent) -> ActiveRequest:
         active = ActiveRequest(request, on_event)
 
@@ -105,6 +109,7 @@ class EngineThread(InferenceEngine):
         self._put(task)
         return active
 
+    @override
     def cancel(self, handle: ActiveRequest) -> None:
         handle.finished = True
 
@@ -114,6 +119,7 @@ class EngineThread(InferenceEngine):
 
         self._put(task)
 
+    @override
     def stats(self) -> EngineStats:
         engine = self.engine  # the thread may end meanwhile
         return EngineStats() if engine is None else engine.stats()

@@ -1,4 +1,4 @@
-"""An exported model as others load it: transformers and PEFT from the folder's files, nothing of ftkit in between."""
+"""Load an exported model as other programs do: by transformers and PEFT alone, from the folder's files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Exported", "load_adapter", "load_whole"]
 
 @dataclass(slots=True)
 class Exported:
-    """What came out of the folder."""
+    """A model loaded from an export."""
 
     model: Any
     tokenizer: Any
@@ -29,7 +29,13 @@ class Exported:
 
 
 def load_whole(folder: Path) -> Exported:
-    """A merged model, in the type it was written in.
+    """Load a merged model in the data type that it was written in.
+
+    Args:
+        folder: the exported folder.
+
+    Returns:
+        The model with its tokenizer.
 
     Raises:
         ExportError: it cannot be loaded.
@@ -39,14 +45,23 @@ def load_whole(folder: Path) -> Exported:
             model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", device_map={"": default_device()})
             tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise _unreadable(error) from error
+        raise ExportError(_load_failure(error)) from error
     return Exported(model.eval(), tokenizer, model.generation_config)
 
 
 def load_adapter(
     folder: Path, *, base: str, quantisation: Quantization | None, dtype: Literal["bf16", "fp16", "fp32"]
 ) -> Exported:
-    """An adapter beside its base, which is held in ``dtype`` or in 4 bits.
+    """Load an adapter beside its base.
+
+    Args:
+        folder: the exported folder.
+        base: folder or hub id of the base model.
+        quantisation: hold the base in 4 bits; None holds it in ``dtype``.
+        dtype: data type of the weights, or of the arithmetic with 4-bit weights.
+
+    Returns:
+        The model with its tokenizer.
 
     Raises:
         ExportError: it cannot be loaded.
@@ -70,10 +85,10 @@ def load_adapter(
             tokenizer = AutoTokenizer.from_pretrained(folder)
             generation_config = GenerationConfig.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise _unreadable(error) from error
+        raise ExportError(_load_failure(error)) from error
     return Exported(model.eval(), tokenizer, generation_config)
 
 
-def _unreadable(error: Exception) -> ExportError:
+def _load_failure(error: Exception) -> str:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return ExportError(f"transformers cannot load what was exported: {first}")
+    return f"transformers cannot load the exported model: {first}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -16,43 +15,29 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ftkit.errors import ModelError
-from ftkit.inference.constrained import Grammar, GrammarCache
 from ftkit.inference.continuous_batching import BatchSettings
 from ftkit.inference.engine import TorchEngine
 from ftkit.inference.engine_thread import EngineThread
 from ftkit.inference.limits import MAX_BATCH_SIZE, PASS_TOKENS, STEP_TOKENS, loaded_model_limits
-from ftkit.inference.multi_lora import MultiLoRAModel, supports_multi_lora, weight_bytes_in_memory
-from ftkit.modeling.chat_template import ChatTemplate
-from ftkit.modeling.device import default_device
-from ftkit.modeling.embedded_model import expand_embedded, is_embedded
-from ftkit.modeling.load_for_inference import load_for_scores, own_precision
-from ftkit.modeling.memory_footprint import adapter_bytes, free_bytes, weight_bytes
-from ftkit.modeling.model_source import ModelSource, find_source
-from ftkit.modeling.pretrained import Pretrained
+from ftkit.inference.loaded_model import LoadedAdapter, LoadedModel, LoadedModelStats, ModelLease
+from ftkit.inference.model_files import FoundModel, find_model
+from ftkit.inference.multi_lora import MultiLoRAModel, weight_bytes_in_memory
+from ftkit.modeling.load_for_inference import load_for_scores
+from ftkit.modeling.memory_footprint import free_bytes
+from ftkit.modeling.model_source import ModelSource
 from ftkit.modeling.tokenizer import load_chat_template
-from ftkit.schema import Output
 
-__all__ = ["LoadedModelStats", "ModelLease", "ModelPool", "PoolSettings", "shared_pool"]
+__all__ = ["ModelPool", "PoolSettings", "shared_pool"]
 
 _log = logging.getLogger("ftkit.inference")
-T = TypeVar("T")
 
 _load_lock = threading.Lock()
 """transformers patches torch while it loads a model: two loads at once leave weights out, or tie them wrongly."""
-
-_MODEL_FILES = (
-    "*.safetensors", "*.bin", "*.gguf", "*.jinja", "*.model", "config.json", "*_config.json", "*.index.json",
-    "tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "ftkit.json",
-)  # fmt: skip
-
-Identity = tuple[tuple[str, int, int, int], ...]
-"""Name, time of change in ns, size and inode of each file of a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,145 +72,6 @@ class PoolSettings:
     batch: BatchSettings = field(default_factory=BatchSettings)
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedModelStats:
-    """How busy one base model is.
-
-    Attributes:
-        model: its name.
-        adapters: adapters loaded beside it.
-        held_bytes: memory with its adapters and what its caches may take.
-        prefix_cache_bytes: memory that its prefix cache takes.
-        running: answers that are being generated.
-        waiting: requests that wait for room in the batch.
-    """
-
-    model: str
-    adapters: int
-    held_bytes: int
-    prefix_cache_bytes: int
-    running: int
-    waiting: int
-
-
-@dataclass(slots=True)
-class _LoadedAdapter:
-    """A base model by itself (``name`` None), or an adapter beside it."""
-
-    name: str | None
-    size: int
-    identity: Identity
-    leases: int = 0
-    used: float = 0.0
-    chat_template: ChatTemplate | None = None
-    ready: Future[None] = field(default_factory=Future)
-    grammars: GrammarCache | None = None
-
-
-@dataclass(slots=True)
-class _LoadedModel:
-    """Weights in memory and the thread that owns them. ``size`` includes its caches, not its adapters."""
-
-    label: str
-    engine: EngineThread
-    size: int
-    identity: Identity
-    names: set[str] = field(default_factory=set)
-    leases: int = 0
-    used: float = 0.0
-    retired: bool = False
-    adapters: dict[Path | None, _LoadedAdapter] = field(default_factory=dict)
-    ready: Future[None] = field(default_factory=Future)
-
-    @property
-    def total(self) -> int:
-        return self.size + sum(adapter.size for adapter in self.adapters.values())
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A model that somebody asked for, as found on disk."""
-
-    name: str
-    source: ModelSource
-    key: tuple[Any, ...]
-    adapter: Path | None
-    identity: Identity
-    adapter_identity: Identity
-    size: int
-    adapter_size: int
-
-
-class ModelLease:
-    """A model that stays in memory until :meth:`release`. Usable as a context manager.
-
-    Attributes:
-        engine: the engine that answers.
-        adapter: name of the engine's adapter to ask; None for the base model.
-    """
-
-    def __init__(self, pool: ModelPool, model: _LoadedModel, adapter: _LoadedAdapter) -> None:
-        self._pool, self._model, self._adapter = pool, model, adapter
-        self._released = False
-        self.engine = model.engine
-        self.adapter = adapter.name
-
-    @property
-    def chat_template(self) -> ChatTemplate:
-        """Renders conversations in the model's tokens."""
-        assert self._adapter.chat_template is not None  # noqa: S101  (set before the lease is granted)
-        return self._adapter.chat_template
-
-    @property
-    def pretrained(self) -> Pretrained:
-        """The loaded model; touch its weights within :meth:`call` only."""
-        model = self.engine.model
-        if model is None:
-            raise ModelError(f"{self._model.label!r} was unloaded")
-        loaded: Pretrained = model.pretrained if isinstance(model, MultiLoRAModel) else model
-        return loaded
-
-    def call(self, function: Callable[[Pretrained], T]) -> Future[T]:
-        """Call a function in the model's thread, between two generated tokens.
-
-        Args:
-            function: takes the loaded model.
-
-        Returns:
-            Its result.
-        """
-        return self.engine.call(lambda: function(self.pretrained))
-
-    def grammar(self, output: Output | None) -> Grammar | None:
-        """Compile an output schema for the model's tokenizer.
-
-        Args:
-            output: the schema; None for free text.
-
-        Returns:
-            The grammar; None for text.
-
-        Raises:
-            ConfigError: the schema uses what answers cannot be constrained to.
-        """
-        with self._pool.tokenizer_lock:
-            if self._adapter.grammars is None:
-                self._adapter.grammars = GrammarCache(self.chat_template.tokenizer, self.chat_template.stop_ids)
-            return self._adapter.grammars.get(output)
-
-    def release(self) -> None:
-        """Allow the model to be unloaded. Releasing twice does nothing."""
-        if not self._released:
-            self._released = True
-            self._pool._release(self._model, self._adapter)
-
-    def __enter__(self) -> ModelLease:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.release()
-
-
 class ModelPool:
     """Loaded models within memory limits, for any number of threads and event loops.
 
@@ -240,10 +86,9 @@ class ModelPool:
     def __init__(self, settings: PoolSettings | Callable[[], PoolSettings]) -> None:
         self._settings = settings if callable(settings) else lambda: settings
         self._free_bytes: int | None = None
-        self._models: dict[tuple[Any, ...], _LoadedModel] = {}
-        self._unloading: list[_LoadedModel] = []
-        self._waiting: deque[tuple[_Wanted, Future[ModelLease]]] = deque()
-        self._sizes: dict[tuple[Any, ...], int] = {}
+        self._models: dict[tuple[Any, ...], LoadedModel] = {}
+        self._unloading: list[LoadedModel] = []
+        self._waiting: deque[tuple[FoundModel, Future[ModelLease]]] = deque()
         self._adapter_numbers = itertools.count(1)
         self._lock = threading.RLock()
         self._loaders = ThreadPoolExecutor(4, thread_name_prefix="ftkit-loader")
@@ -325,7 +170,9 @@ class ModelPool:
         Raises:
             ModelError: there is no such model, or it is of the other kind.
         """
-        wanted = self._find(name, scores=scores)
+        wanted = find_model(name, scores=scores, share_bases=self._settings().share_bases)
+        if self._free_bytes is None:
+            self._free_bytes = free_bytes()
         future: Future[ModelLease] = Future()
         with self._lock:
             self._waiting.append((wanted, future))
@@ -363,41 +210,6 @@ class ModelPool:
         self.tokenizer_thread.shutdown(wait=False)
         self._loaders.shutdown(wait=False)
 
-    def _find(self, name: str, *, scores: bool) -> _Wanted:
-        """Look a model up on disk."""
-        source = find_source(name)
-        if source.scores and not scores:
-            raise ModelError(f"{source.name!r} is a reward model: it scores answers (ft.Scorer) and writes none")
-        if is_embedded(source.base):
-            expand_embedded()
-        shared = not scores and self._settings().share_bases and supports_multi_lora(source)
-        base = Path(source.base)
-        weights: tuple[Any, ...] = (
-            str(base.resolve()) if base.is_dir() else source.base,
-            source.quantisation,
-            own_precision(source, default_device()),
-        )
-        adapter = source.adapter if shared else None
-        key = (scores, *weights) if shared or source.adapter is None else (scores, *weights, source.adapter)
-        identity = _identity(base)
-        if source.adapter is not None and not shared:
-            identity += _identity(source.adapter)
-        size = self._sizes.get((key, identity))
-        if size is None:
-            size = self._sizes[key, identity] = weight_bytes(source)
-        if self._free_bytes is None:
-            self._free_bytes = free_bytes()
-        return _Wanted(
-            name,
-            source,
-            key,
-            adapter,
-            identity,
-            () if adapter is None else _identity(adapter),
-            size,
-            0 if adapter is None else adapter_bytes(adapter),
-        )
-
     def _memory(self) -> int:
         settings = self._settings()
         if settings.memory_bytes is not None:
@@ -433,12 +245,12 @@ class ModelPool:
                 break
             self._waiting.popleft()
             model, adapter = granted
-            lease = ModelLease(self, model, adapter)
+            lease = ModelLease(model, adapter, tokenizer_lock=self.tokenizer_lock, on_release=self._release)
             adapter.ready.add_done_callback(partial(_deliver, future, lease))
         if not self._waiting:
             self._trim()
 
-    def _grant(self, wanted: _Wanted) -> tuple[_LoadedModel, _LoadedAdapter] | None:
+    def _grant(self, wanted: FoundModel) -> tuple[LoadedModel, LoadedAdapter] | None:
         """Take a lease on a model, which starts to load if needed; None while there is no room."""
         model = self._models.get(wanted.key)
         if model is not None and model.identity != wanted.identity:
@@ -463,7 +275,7 @@ class ModelPool:
         adapter.leases += 1
         return model, adapter
 
-    def _make_room(self, wanted: _Wanted, need: int, keep: _LoadedModel | None) -> bool:
+    def _make_room(self, wanted: FoundModel, need: int, keep: LoadedModel | None) -> bool:
         """Unload least recently used models until ``need`` bytes fit; False if somebody has to wait for that."""
         settings, memory = self._settings(), self._memory()
         own = 0 if keep is None else keep.size
@@ -488,7 +300,7 @@ class ModelPool:
         held = sum(model.total for model in models) - sum(model.total for model in gone)
         return held + need > self._memory() or (most is not None and len(models) - len(gone) + more > most)
 
-    def _ending(self) -> Iterator[_LoadedModel]:
+    def _ending(self) -> Iterator[LoadedModel]:
         """Models whose threads are about to end."""
         return (model for model in self._unloading if not model.leases)
 
@@ -498,7 +310,7 @@ class ModelPool:
             if not self._unload_one(None):
                 return
 
-    def _unload_one(self, keep: _LoadedModel | None) -> bool:
+    def _unload_one(self, keep: LoadedModel | None) -> bool:
         """Unload the idle model or adapter that was used longest ago; False if there is none."""
         idle: list[tuple[float, int, tuple[Any, ...], Path | None]] = []
         for key, model in self._models.items():
@@ -518,7 +330,7 @@ class ModelPool:
             self._remove_adapter(self._models[key], folder)
         return True
 
-    def _remove_adapter(self, model: _LoadedModel, folder: Path | None) -> None:
+    def _remove_adapter(self, model: LoadedModel, folder: Path | None) -> None:
         adapter, multi_lora = model.adapters.pop(folder), model.engine.model
         if isinstance(multi_lora, MultiLoRAModel) and adapter.name is not None:
             # Answers of an adapter whose files were replaced may still be running; it then stays loaded until they end.
@@ -529,7 +341,7 @@ class ModelPool:
                 model.engine.call(partial(multi_lora.remove_adapter, adapter.name))
         _log.info("unloaded the adapter %s from %s", folder, model.label)
 
-    def _retire(self, key: tuple[Any, ...], model: _LoadedModel) -> None:
+    def _retire(self, key: tuple[Any, ...], model: LoadedModel) -> None:
         """Let nobody else use a model, and unload it when it is idle."""
         if self._models.get(key) is model:
             del self._models[key]
@@ -539,14 +351,14 @@ class ModelPool:
                 model.engine.stop()
                 _log.info("unloaded %s", model.label)
 
-    def _stopped(self, model: _LoadedModel) -> None:
+    def _stopped(self, model: LoadedModel) -> None:
         """A model's thread has ended and its memory is free."""
         with self._lock:
             if model in self._unloading:
                 self._unloading.remove(model)
             self._advance()
 
-    def _release(self, model: _LoadedModel, adapter: _LoadedAdapter) -> None:
+    def _release(self, model: LoadedModel, adapter: LoadedAdapter) -> None:
         with self._lock:
             model.leases -= 1
             adapter.leases -= 1
@@ -556,21 +368,21 @@ class ModelPool:
                 _log.info("unloaded %s", model.label)
             self._advance()
 
-    def _start_loading(self, wanted: _Wanted) -> _LoadedModel:
+    def _start_loading(self, wanted: FoundModel) -> LoadedModel:
         source, started = wanted.source, time.monotonic()
         label = source.base_name or source.base
         engine = EngineThread(f"ftkit-{label}", on_stopped=lambda: self._stopped(model))
-        model = self._models[wanted.key] = _LoadedModel(label, engine, 0, wanted.identity)
+        model = self._models[wanted.key] = LoadedModel(label, engine, 0, wanted.identity)
         model.size = wanted.size + self._reserved_bytes()
         cache = self._cache_bytes()
         prefix = int(cache * self._settings().prefix_share)
         batch = self._settings().batch
         settings = BatchSettings(batch.rows, cache, prefix, 0, batch.keep_answers, batch.pass_tokens, batch.step_tokens)
-        shared, scores = wanted.adapter is not None, wanted.key[0]
+        shared = wanted.adapter is not None
 
         def load() -> Any:
             with _load_lock:
-                if scores:
+                if wanted.scores:
                     return load_for_scores(wanted.name)
                 plain = ModelSource(source.base_name, source.base, base_name=source.base_name)
                 loaded = MultiLoRAModel.load(plain, quantised_as=source) if shared else MultiLoRAModel.load(source)
@@ -595,10 +407,10 @@ class ModelPool:
         engine.load(load).add_done_callback(done)
         return model
 
-    def _start_loading_adapter(self, model: _LoadedModel, wanted: _Wanted) -> _LoadedAdapter:
+    def _start_loading_adapter(self, model: LoadedModel, wanted: FoundModel) -> LoadedAdapter:
         folder = wanted.adapter
         name = None if folder is None else f"adapter{next(self._adapter_numbers)}"
-        adapter = _LoadedAdapter(name, wanted.adapter_size, wanted.adapter_identity)
+        adapter = LoadedAdapter(name, wanted.adapter_size, wanted.adapter_identity)
         model.adapters[folder] = adapter
 
         def load() -> None:
@@ -633,20 +445,6 @@ class ModelPool:
 
         self._loaders.submit(load).add_done_callback(done)
         return adapter
-
-
-def _identity(folder: Path) -> Identity:
-    """Say which files a model folder holds; empty for a hub id."""
-    try:
-        entries = [*os.scandir(folder)]
-    except OSError:
-        return ()
-    found = []
-    for entry in entries:
-        if any(fnmatch(entry.name, pattern) for pattern in _MODEL_FILES):
-            stat = os.stat(entry.path)  # not entry.stat(), which need not follow a link anew
-            found.append((entry.name, stat.st_mtime_ns, stat.st_size, stat.st_ino))
-    return tuple(sorted(found))
 
 
 def _deliver(future: Future[ModelLease], lease: ModelLease, ready: Future[None]) -> None:

@@ -1,4 +1,4 @@
-"""Held-out prompts asked of the served model, and asked again of what was exported from it."""
+"""Ask the served model held-out prompts, and compare the exported model's answers with its answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Conversation", "Recording", "check_settings", "record", "replay"]
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A prompt and where it came from."""
+    """A prompt and its place in the data."""
 
     place: str
     messages: Sequence[Message]
@@ -34,15 +34,15 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What the served model answered.
+    """The answers of the served model.
 
     Attributes:
-        conversations: what it was asked.
-        prompts: the same in tokens.
+        conversations: the prompts.
+        prompts: token ids of the prompts.
         answers: its greedy answers in tokens, the end of turn included.
-        stop_ids: at which tokens it stops.
+        stop_ids: token ids that end a turn.
         limit: longest answer, in tokens.
-        folder: where its logits lie, float32 [answer tokens, vocabulary] a row.
+        folder: where its logits are stored, one file per row: float32 ``[answer tokens, vocabulary]``.
     """
 
     conversations: Sequence[Conversation]
@@ -53,14 +53,30 @@ class Recording:
     folder: Path
 
     def logits(self, row: int) -> torch.Tensor:
-        """Logits [answer tokens, vocabulary] that the served model gave in ``row``."""
+        """Load the served model's logits of one row.
+
+        Args:
+            row: index of the row.
+
+        Returns:
+            ``[answer tokens, vocabulary]``, float32.
+        """
         return torch.from_numpy(np.load(self.folder / f"{row}.npy"))
 
 
 def record(served: Pretrained, conversations: Sequence[Conversation], folder: Path, *, limit: int) -> Recording:
-    """Ask the served model, and keep its answers and, in ``folder``, its logits: 4 bytes × tokens × vocabulary.
+    """Ask the served model, and store its answers and logits.
 
-    Logits go to disk so that served and exported model need not be in memory together.
+    Logits are stored on disk, so that the served and the exported model need not be in memory at the same time.
+
+    Args:
+        served: the loaded model.
+        conversations: the prompts.
+        folder: where to store the logits; they take 4 bytes × answer tokens × vocabulary.
+        limit: longest answer, in tokens.
+
+    Returns:
+        The answers.
 
     Raises:
         ConfigError: a prompt leaves the model no room for an answer.
@@ -81,13 +97,15 @@ def record(served: Pretrained, conversations: Sequence[Conversation], folder: Pa
 
 
 def check_settings(recording: Recording, served: Any, exported: Exported) -> None:
-    """See that the exported tokenizer, chat template and stops are those of the served model.
+    """Check that the exported tokenizer, chat template and stop tokens equal the served model's.
 
     Args:
+        recording: the served model's answers.
         served: the served model's tokenizer.
+        exported: the exported model.
 
     Raises:
-        ExportError: they are not; names the first row that differs.
+        ExportError: they differ; the message names the first row that does.
     """
     stops = set(stop_ids(exported.generation_config))
     if stops != set(recording.stop_ids):
@@ -113,10 +131,15 @@ def check_settings(recording: Recording, served: Any, exported: Exported) -> Non
 
 @torch.inference_mode()
 def replay(recording: Recording, exported: Exported, *, clear_margin: float) -> Drift:
-    """Compare what was exported with the recording, row by row.
+    """Compare the exported model with the recording, row by row.
 
     Args:
-        clear_margin: lead in logits from which on the served model's choice is clear.
+        recording: the served model's answers.
+        exported: the exported model.
+        clear_margin: the served model's choice of a token is clear if its logit leads by at least this much, in nats.
+
+    Returns:
+        How far the two models differ.
 
     Raises:
         ExportError: the exported model has another vocabulary.
@@ -135,8 +158,8 @@ def replay(recording: Recording, exported: Exported, *, clear_margin: float) -> 
         gap = (served - found).abs()
         largest = max(largest, float(gap.max()))
         differences += gap.mean(dim=-1).tolist()
-        told, heard = served.log_softmax(dim=-1), found.log_softmax(dim=-1)
-        divergences.append((told.exp() * (told - heard)).sum(dim=-1).clamp(min=0))
+        p, q = served.log_softmax(dim=-1), found.log_softmax(dim=-1)
+        divergences.append((p.exp() * (p - q)).sum(dim=-1).clamp(min=0))
         best, second = served.topk(2, dim=-1).values.unbind(dim=-1)
         clear, other = best - second >= clear_margin, served.argmax(dim=-1) != found.argmax(dim=-1)
         changed += int(other.sum())

@@ -1,4 +1,4 @@
-"""Scores from a reward model: one number for a conversation, prompts that answers share computed once."""
+"""Scores from a reward model, one number per conversation; prompts that answers share are computed once."""
 
 from __future__ import annotations
 
@@ -21,10 +21,17 @@ _TOKENS = 4_096
 
 @torch.no_grad()
 def score(pretrained: Pretrained, conversations: Sequence[Sequence[Message]]) -> list[float]:
-    """The score of each conversation, which must end with an assistant turn.
+    """Score the last assistant turn of each conversation.
+
+    Args:
+        pretrained: the loaded reward model.
+        conversations: each ends with an assistant turn.
+
+    Returns:
+        One score per conversation.
 
     Raises:
-        DataError: one that does not, or that is longer than the model takes.
+        DataError: a conversation does not end with an assistant turn, or is longer than the model takes.
     """
     examples = []
     for number, messages in enumerate(conversations, start=1):
@@ -38,18 +45,20 @@ def score(pretrained: Pretrained, conversations: Sequence[Sequence[Message]]) ->
         examples.append(Example((sequence,)))
     if not examples:
         return []
-    where = pretrained.model.device
-    shared = prefix_sharing_problem(pretrained.model, where, [one.sequences[0] for one in examples]) is None
+    device = pretrained.model.device
+    shared = prefix_sharing_problem(pretrained.model, device, [example.sequences[0] for example in examples]) is None
     if not shared:
         pretrained.model.set_attn_implementation("sdpa")
-    forward = PackedForward(pretrained.model, where, shared=shared)
-    found: dict[int, float] = {}
+    forward = PackedForward(pretrained.model, device, shared=shared)
+    scores: dict[int, float] = {}
     for pack, packed in pack_examples(examples, _TOKENS if shared else 1, share=shared):
-        found |= zip(map(id, packed), forward.scores(pack).tolist(), strict=True)
-    return [found[id(one)] for one in examples]
+        scores |= zip(map(id, packed), forward.scores(pack).tolist(), strict=True)
+    return [scores[id(example)] for example in examples]
 
 
 def _last_only(messages: Sequence[Message]) -> list[Message]:
-    """Only the last turn is scored, so that a template which rewrites history gives one sequence."""
-    earlier: list[Message] = [{**one, "weight": 0} if one["role"] == "assistant" else one for one in messages[:-1]]
+    """Score only the last turn, so that a template which rewrites history gives one sequence."""
+    earlier: list[Message] = [
+        {**message, "weight": 0} if message["role"] == "assistant" else message for message in messages[:-1]
+    ]
     return [*earlier, {**messages[-1], "weight": 1}]

@@ -1,5 +1,4 @@
-"""Inference for a server: requests are admitted up to a limit, models are loaded for them, and events reach the event
-loop."""
+"""Inference for a server: admit requests up to a limit, load their models, send events to the event loop."""
 
 from __future__ import annotations
 
@@ -18,7 +17,8 @@ from ftkit.inference.active_request import ActiveRequest
 from ftkit.inference.constrained import Grammar
 from ftkit.inference.continuous_batching import BatchSettings
 from ftkit.inference.limits import ServingLimits
-from ftkit.inference.model_pool import LoadedModelStats, ModelLease, ModelPool, PoolSettings
+from ftkit.inference.loaded_model import LoadedModelStats, ModelLease
+from ftkit.inference.model_pool import ModelPool, PoolSettings
 from ftkit.inference.protocol import GenerationEvent, GenerationRequest, OnEvent
 from ftkit.modeling.tokenized_example import Ints
 from ftkit.modeling.tool_calls import ToolCallParser, tool_call_parser

@@ -74,9 +74,9 @@ def test_the_base_of_an_adapter_must_be_there_too(tmp_path: Path) -> None:
 
 ASK = """
 import sys
-from ftkit.backends.local.model_lookup import check_there
+from ftkit.backends.local.model_lookup import check_model_exists
 try:
-    check_there(sys.argv[1], sys.argv[1])
+    check_model_exists(sys.argv[1], sys.argv[1])
     print("there, as far as is known")
 except Exception as error:
     print(error)

@@ -190,7 +190,7 @@ def _other_modelfile(folder: Path) -> None:
         (_stop_elsewhere, r"stops at the tokens \[3\], the served one at \[2\]"),
         (_other_tokens, "rows:[0-9]+: the exported tokenizer makes other tokens of the prompt than ftkit, from token"),
         (_other_template, "the exported chat template is not the served model's"),
-        (_half, "transformers cannot load what was exported"),
+        (_half, "transformers cannot load the exported model"),
         (_other_modelfile, r"rows:[0-9]+: the chat template cannot be translated to Go; from character"),
     ],
     ids=["weights", "nan", "stops", "tokenizer", "template", "torn", "modelfile"],

@@ -12,7 +12,8 @@ from ftkit.backends.answer import OnAnswer, Request
 from ftkit.errors import ModelError
 from ftkit.inference.embeddings import embeddings
 from ftkit.inference.likelihood import divergences, text_losses
-from ftkit.inference.model_pool import ModelLease, shared_pool
+from ftkit.inference.loaded_model import ModelLease
+from ftkit.inference.model_pool import shared_pool
 from ftkit.inference.offline import Generation, PendingGenerations
 from ftkit.inference.protocol import EngineStats
 from ftkit.inference.reward_scoring import score

@@ -1,4 +1,4 @@
-"""The local backend: one worker process a run, found again by its process id."""
+"""The local backend: one worker process per run, found again by its process id."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from ftkit.backends.grading import setting_of
-from ftkit.backends.local.model_lookup import check_there
-from ftkit.backends.protocol import TrainingJob
+from ftkit.backends.local.model_lookup import check_model_exists
+from ftkit.backends.protocol import Backend, TrainingJob
 from ftkit.data import Dataset
 from ftkit.errors import RunError
 from ftkit.extras import check_installed, require
@@ -33,13 +35,13 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalBackend"]
 
-_PATIENCE_S = 60.0
+_CANCEL_TIMEOUT_S = 60.0
 """How long a cancelled worker may take to finish its step before it is killed."""
 _EVENT = re.compile(r"\d\d:\d\d:\d\d [a-z]+ \{")
-_NEEDED = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "psutil")
+_REQUIRED_PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "psutil")
 
 
-class LocalBackend:
+class LocalBackend(Backend):
     """Trains and answers on this machine, on its first CUDA device or its CPU.
 
     Args:
@@ -58,33 +60,32 @@ class LocalBackend:
     def __repr__(self) -> str:
         return f"LocalBackend({self.model!r})"
 
+    @override
     def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
-        """See :class:`~ftkit.backends.Backend`. Reads no weights."""
         _check_installed("training on this machine")
-        check_recipe(recipe, self._there(), data, validation)
+        check_recipe(recipe, self._checked_source_name(), data, validation)
         plugin_modules(recipe)
         if recipe.grading is not None:
             recipe.grading.grader.check(setting_of(recipe))
 
+    @override
     def estimate(
         self, recipe: Recipe, data: Dataset, validation: Dataset | None, *, device: str | None = None
     ) -> Estimate:
-        """See :class:`~ftkit.backends.Backend`. Reads the config and the tokenizer, no weights."""
         _check_installed("estimating a run on this machine")
         from ftkit.training.estimation.local_estimate import estimate_local_run
 
-        return estimate_local_run(recipe, self._there(), data, validation, device=device)
+        return estimate_local_run(recipe, self._checked_source_name(), data, validation, device=device)
 
+    @override
     def submit(self, job: TrainingJob, store: Store) -> None:
-        """See :class:`~ftkit.backends.Backend`. The worker outlives the process that started it."""
         folder = store.run_folder(job.run_id)
         modules = plugin_modules(job.recipe)
         job.save(folder, model=self.source_name(), epoch_models=self._epoch_models, modules=modules)
         _start_worker(job.run_id, store)
 
+    @override
     def resume(self, record: RunRecord, store: Store) -> None:
-        """See :class:`~ftkit.backends.Backend`. A new worker goes on from the newest whole checkpoint, or begins
-        again."""
         if not (store.run_folder(record.id) / "job.json").is_file():
             raise RunError(f"run {record.id} cannot be resumed: its job is gone from {store.run_folder(record.id)}")
         _check_installed("training on this machine")
@@ -94,11 +95,11 @@ class LocalBackend:
         if store.update(record.id, expect=ended, reason="resumed", **again).handle == claim:
             _start_worker(record.id, store)
 
+    @override
     def refresh(self, record: RunRecord, store: Store) -> None:
-        """See :class:`~ftkit.backends.Backend`. Finds out when a worker has died without a word."""
         if record.state not in OPEN_STATES or "pid" not in record.handle or _alive(record.handle):
             return
-        reason = _sudden_death(record, store)
+        reason = _worker_death_message(record, store)
         # The worker may have ended properly between the two looks; then the store says so and this changes nothing.
         changed = store.update(
             record.id,
@@ -112,14 +113,14 @@ class LocalBackend:
         if changed.error == reason:
             store.append(record.id, "error", {"message": reason})
 
+    @override
     def cancel(self, record: RunRecord, store: Store) -> None:
-        """See :class:`~ftkit.backends.Backend`. The worker finishes its step; after a minute it is killed."""
         process = _process(record.handle)
         # Workers are told to end when the machine is shut down, too, and leave the run in the same state.
         store.update(record.id, expect=OPEN_STATES, handle=record.handle | {"cancelled": True})
         if process is not None:
             process.send_signal(signal.SIGTERM)
-            deadline = time.monotonic() + _PATIENCE_S
+            deadline = time.monotonic() + _CANCEL_TIMEOUT_S
             while _alive(record.handle) and store.get(record.id).state in OPEN_STATES:
                 if time.monotonic() > deadline:
                     process.kill()
@@ -129,35 +130,46 @@ class LocalBackend:
             record.id, expect=OPEN_STATES, reason="cancelled by the user", state="cancelled", finished_at=time.time()
         )
 
+    @override
     def tuned_model(self, record: RunRecord, store: Store) -> str:
-        """See :class:`~ftkit.backends.Backend`: the run's id, which this backend takes as a model's name."""
         if not (store.run_folder(record.id) / "model").is_dir():
             raise RunError(f"the model of run {record.id} is gone from {store.run_folder(record.id)}")
         return record.id
 
+    @override
     def answerer(self) -> LocalAnswerer:
-        """See :class:`~ftkit.backends.Backend`. The weights are loaded at the first question."""
         with self._lock:
             if self._answerer is None:
                 _check_installed("answering on this machine")
-                where = self._there()
+                where = self._checked_source_name()
                 from ftkit.backends.local.answerer import LocalAnswerer
 
                 self._answerer = LocalAnswerer(where)
             return self._answerer
 
     def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
-        """The score of each conversation, by a reward model trained here; loaded at the first call, and kept.
+        """Score conversations with a reward model that was trained on this machine.
+
+        Args:
+            conversations: each ends with an assistant turn.
+
+        Returns:
+            One score per conversation.
 
         Raises:
-            ModelError: this is no reward model.
-            DataError: a conversation that cannot be scored.
+            ModelError: this is not a reward model.
+            DataError: a conversation cannot be scored.
         """
         return self.answerer().scores(conversations)
 
     def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
-        """The embedding of each text: the mean of the model's last hidden states over its tokens. The weights are
-        loaded at the first call, and shared with :meth:`answerer`.
+        """Embed texts: the mean of the model's last hidden states over the tokens of each.
+
+        Args:
+            texts: the texts.
+
+        Returns:
+            One vector per text.
 
         Raises:
             ModelError: the model cannot be loaded.
@@ -170,25 +182,29 @@ class LocalBackend:
         if self._answerer is not None:
             self._answerer.close()
 
+    @override
     def known_task(self) -> Task | None:
-        """See :class:`~ftkit.backends.Backend`: that of the run which made the model; ModelError when there is none."""
         record = Path(self.source_name()).expanduser() / RECORD
         if not record.is_file():  # the base of a model that ftkit made may come later, as of weights just fetched
-            self._there()
+            self._checked_source_name()
             return None
         known = json.loads(record.read_text(encoding="utf-8")).get("task")
         return None if known is None else Task.model_validate(known)
 
     def source_name(self) -> str:
-        """The model's name for the engine; a run's id becomes the folder of its model."""
+        """Return the model's name as :func:`ftkit.modeling.model_source.find_source` takes it.
+
+        Returns:
+            For a run's id the folder of its model, else the name itself.
+        """
         made = Store().run_folder(self.model) / "model"
         is_run = not Path(self.model).is_absolute() and made.is_dir()
         return str(made) if is_run else self.model
 
-    def _there(self) -> str:
-        """:meth:`source_name` of a model that may be there; ModelError when it surely is not."""
+    def _checked_source_name(self) -> str:
+        """Return :meth:`source_name` of a model that may exist; ModelError if it surely does not."""
         where = self.source_name()
-        check_there(self.model, where)
+        check_model_exists(self.model, where)
         return where
 
 
@@ -208,7 +224,7 @@ def _start_worker(run_id: str, store: Store) -> None:
 
 
 def _check_installed(needed_for: str) -> None:
-    for package in _NEEDED:
+    for package in _REQUIRED_PACKAGES:
         check_installed(package, extra="local", needed_for=needed_for)
 
 
@@ -240,7 +256,7 @@ def _alive(handle: dict[str, Any]) -> bool:
     return _process(handle) is not None
 
 
-def _sudden_death(record: RunRecord, store: Store) -> str:
+def _worker_death_message(record: RunRecord, store: Store) -> str:
     """What can be said of a worker that is gone: how far it had come, how to go on, and libraries' last words."""
     log = store.run_folder(record.id) / "log.txt"
     step = checkpoint = None

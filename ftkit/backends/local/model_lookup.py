@@ -1,4 +1,4 @@
-"""Models that are not there, told from their names before anything heavy is loaded and without the network."""
+"""Refuse models that do not exist, by their names alone: nothing heavy is loaded and no network is used."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ftkit.modeling.embedded_model import EMBEDDED, is_embedded
 from ftkit.modeling.model_source import did_you_mean, find_source
 from ftkit.store import Store
 
-__all__ = ["check_there"]
+__all__ = ["check_model_exists"]
 
 _HUB_NAME = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}")
-"""What the hub's cache can be asked for; without an owner only models of its first days had such names."""
+"""Names that the hub's cache accepts; only its oldest models have names without an owner."""
 
 
-def check_there(model: str, where: str) -> None:
-    """Refuse a model that is surely not there; one that the hub may have is left to the hub.
+def check_model_exists(model: str, where: str) -> None:
+    """Refuse a model that surely does not exist. One that the hub may have is left to the hub.
 
     Args:
         model: as the user wrote it.
-        where: the same for the engine, see :meth:`ftkit.backends.local.LocalBackend.source_name`.
+        where: the same as a folder or hub id, see :meth:`ftkit.backends.local.LocalBackend.source_name`.
 
     Raises:
-        ModelError: what it is not, and the names there are that come close.
+        ModelError: there is no such model; names similar ones.
     """
     base = find_source(where).base
     if is_embedded(base) or Path(base).expanduser().is_dir():

@@ -19,7 +19,14 @@ __all__ = ["main"]
 
 
 def main(run_id: str) -> int:
-    """Train the run of that id and say in the store what became of it. Returns the exit status."""
+    """Train a run, and record its result in the store.
+
+    Args:
+        run_id: the run.
+
+    Returns:
+        The exit status: 0 unless the run failed.
+    """
     asked_to_stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: asked_to_stop.append(number))
     store = Store()
