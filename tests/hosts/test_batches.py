@@ -205,7 +205,7 @@ def test_the_command_line_asks_by_batch(openai_fake, notes, monkeypatch, tmp_pat
     assert done.exit_code == 0, done.output
     assert len(openai_fake.batches.all) == 1
     assert "through the batch API" in ft.Report.load(tmp_path / "r.json").cost.source
-    assert "leave --concurrency" in CliRunner().invoke(app, [*arguments, "--batch", "--concurrency", "2"]).output
+    assert "--batch cannot be combined" in CliRunner().invoke(app, [*arguments, "--batch", "--concurrency", "2"]).output
 
 
 @pytest.mark.parametrize("fault", [*get_args(Fault), None])
