@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,7 +19,7 @@ from ftkit.backends.hosted.field_support import FieldSupportTable
 from ftkit.backends.hosted.host import Host, RemoteJob
 from ftkit.backends.hosted.job_handle import JobHandle
 from ftkit.backends.hosted.job_state import end_run, sync_run
-from ftkit.backends.hosted.job_submission import JobSubmission, fail_if_abandoned
+from ftkit.backends.hosted.job_submission import JobSubmission, fail_if_abandoned, run_lock
 from ftkit.backends.hosted.polling import PollSchedule
 from ftkit.backends.hosted.preflight import check_recipe, check_rows
 from ftkit.backends.hosted.quote import quote
@@ -36,7 +35,6 @@ from ftkit.recipe import Recipe, parse_recipe
 from ftkit.results.plan import Estimate, Quote
 from ftkit.schema import Output
 from ftkit.store import OPEN_STATES, RunRecord, Store
-from ftkit.store.file_lock import try_lock
 from ftkit.task import Task
 
 __all__ = ["HostedBackend"]
@@ -201,7 +199,7 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
     @override
     def submit(self, job: TrainingJob, store: Store) -> None:
         folder = store.run_folder(job.run_id)
-        with _run_lock(job.run_id, store):
+        with run_lock(job.run_id, store):
             job.save(folder)
             form: OpenAIForm | None = "reinforcement" if job.recipe.kind == "rft" else None
             write_rows(job.data, folder / "training.jsonl", form, byte_order_mark=self.byte_order_mark)
@@ -218,7 +216,7 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
     def resume(self, record: RunRecord, store: Store) -> None:
         if JobHandle.of(record) is None:
             raise RunError(f"run {record.id} was never sent to the host; start it again with ft.train")
-        with _run_lock(record.id, store):
+        with run_lock(record.id, store):
             self._check_address(record)
             record = store.get(record.id)
             job_id = JobHandle.require(record).job
@@ -284,21 +282,12 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
     def cancel(self, record: RunRecord, store: Store) -> None:
         self._check_address(record)
         handle, submission = JobHandle.of(record), self._submission(store)
-        job_id = self._existing_job(record, handle, submission)
+        job_id = submission.existing_job(record)
         if job_id is not None:
             self._sync(record.id, self._cancel_job(job_id), store)
         elif handle is not None:
             submission.files.delete_all(record)
         end_run(record.id, store, "cancelled", None)
-
-    def _existing_job(self, record: RunRecord, handle: JobHandle | None, submission: JobSubmission) -> str | None:
-        """Id of the run's job, which is searched for if its creation was not confirmed."""
-        if handle is None or handle.job is not None:
-            return None if handle is None else handle.job
-        job = self.retry_policy(lambda: self.host().find_job(handle.key, record.recipe["kind"]))
-        if job is None and submission.may_appear(handle):
-            raise RunError(f"run {record.id} is just being submitted; cancel it again in a moment")
-        return None if job is None else job.id
 
     def _cancel_job(self, job_id: str) -> RemoteJob:
         try:
@@ -383,15 +372,8 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
     def _check_job(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
         check_recipe(recipe, self.field_support, self.out_of_range(recipe), self.name, self.model)
         required = recipe.kind in self.validation_required
-        check_rows(
-            recipe,
-            data,
-            validation,
-            self.name,
-            self.model,
-            self.catalog_key(),
-            validation_required=required,
-        )
+        key = self.catalog_key()
+        check_rows(recipe, data, validation, self.name, self.model, key, validation_required=required)
 
     def _submission(self, store: Store) -> JobSubmission:
         def build_request(record: RunRecord, files: dict[str, str], key: str) -> dict[str, Any]:
@@ -410,12 +392,3 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
                 f"run {record.id} was submitted to {handle.url}, and the backend {self.name!r} is now at "
                 f"{self.host().url}; set the address back to manage the run"
             )
-
-
-@contextlib.contextmanager
-def _run_lock(run_id: str, store: Store) -> Iterator[None]:
-    """Hold the lock of a run's submission."""
-    with try_lock(store.run_folder(run_id)) as locked:
-        if not locked:
-            raise RunError(f"run {run_id} is being submitted already")
-        yield

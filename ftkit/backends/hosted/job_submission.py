@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ftkit.backends.hosted.concurrency import ConcurrencyLimiter
@@ -13,11 +14,11 @@ from ftkit.backends.hosted.job_handle import JobHandle, update_handle
 from ftkit.backends.hosted.job_state import check_host_estimate, end_run
 from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.backends.hosted.training_files import TrainingFiles
-from ftkit.errors import HostError, RefusedError
+from ftkit.errors import HostError, RefusedError, RunError
 from ftkit.store import RunRecord, Store
 from ftkit.store.file_lock import try_lock
 
-__all__ = ["JobSubmission", "fail_if_abandoned"]
+__all__ = ["JobSubmission", "fail_if_abandoned", "run_lock"]
 
 _MAX_START_S = 10.0
 """How long a run may be in the store before its submission begins, in seconds."""
@@ -115,7 +116,7 @@ class JobSubmission:
             if job is not None:
                 self._attach(record.id, job)
                 return job
-            if not self.may_appear(handle):
+            if not self._may_appear(handle):
                 self.files.delete_all(record)
                 reason = (
                     "its submission was cut off before the host took the job, so nothing was started or charged; "
@@ -124,15 +125,28 @@ class JobSubmission:
                 end_run(record.id, self._store, "failed", reason)
         return None
 
-    def may_appear(self, handle: JobHandle) -> bool:
-        """Return whether a request that was sent may still create the job.
+    def existing_job(self, record: RunRecord) -> str | None:
+        """Return the id of a run's job. Search for it if its creation was not confirmed.
 
         Args:
-            handle: the handle of a run without a job.
+            record: the run.
 
         Returns:
-            Whether the job may still appear.
+            The id; None if there is no job.
+
+        Raises:
+            RunError: the job may still appear.
         """
+        handle = JobHandle.of(record)
+        if handle is None or handle.job is not None:
+            return None if handle is None else handle.job
+        job = self._retry_policy(lambda: self._host.find_job(handle.key, record.recipe["kind"]))
+        if job is None and self._may_appear(handle):
+            raise RunError(f"run {record.id} is just being submitted; cancel it again in a moment")
+        return None if job is None else job.id
+
+    def _may_appear(self, handle: JobHandle) -> bool:
+        """Whether a request that was sent may still create the job of a run without one."""
         return handle.asked_at is not None and time.time() - handle.asked_at < self._retry_policy.settle_s
 
     def _attach(self, run_id: str, job: RemoteJob) -> None:
@@ -140,6 +154,26 @@ class JobSubmission:
             JobHandle.require(run.record).save(run, phase="created", job=job.id)
             if job.state == "running" and run.record.state == "queued":
                 run.update(state="running")
+
+
+@contextlib.contextmanager
+def run_lock(run_id: str, store: Store) -> Iterator[None]:
+    """Hold the lock of a run's submission.
+
+    Args:
+        run_id: id of the run.
+        store: the store of runs.
+
+    Yields:
+        Nothing, while the lock is held.
+
+    Raises:
+        RunError: another process is submitting the run.
+    """
+    with try_lock(store.run_folder(run_id)) as locked:
+        if not locked:
+            raise RunError(f"run {run_id} is being submitted already")
+        yield
 
 
 def fail_if_abandoned(record: RunRecord, store: Store) -> None:
