@@ -1,4 +1,7 @@
-"""Errors in the words of the command line: what Python code calls ``target=`` is ``--target`` here."""
+"""Replace the names of Python arguments in error messages by those of options: ``target=`` becomes ``--target``.
+
+Errors are raised below the command line, where arguments have Python's names.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,16 @@ _ARGUMENT = re.compile(
 )
 _LIMIT = re.compile(r"(?<![\w.-])(max_kl|max_clear_changes|max_cost)(?:=(?=\W|$))?(?![\w=])")
 _FORCE = re.compile(r"\boverwrite=True\b")
-_CALLED = {"columns": "column", "form": "to"}
+_RENAMED = {"columns": "column", "form": "to"}
 
 
 def in_options(message: str) -> str:
-    """``message`` with arguments of :meth:`ftkit.Dataset.load` and :func:`ftkit.export` as the options of that name."""
-    said = _FORCE.sub("--force", message)
-    said = _ARGUMENT.sub(_option, _MAPPING.sub(r"--column \1=\2", said))
-    return _LIMIT.sub(lambda found: "--" + found[1].replace("_", "-"), said)
+    """Replace arguments of :meth:`ftkit.Dataset.load` and :func:`ftkit.export` in a message by options."""
+    message = _FORCE.sub("--force", message)
+    message = _ARGUMENT.sub(_option, _MAPPING.sub(r"--column \1=\2", message))
+    return _LIMIT.sub(lambda match: "--" + match[1].replace("_", "-"), message)
 
 
-def _option(found: re.Match[str]) -> str:
-    name, value = found[1], found[2]
-    return f"--{_CALLED.get(name, name)}" + (f" {value}" if value else "")
+def _option(match: re.Match[str]) -> str:
+    name, value = match[1], match[2]
+    return f"--{_RENAMED.get(name, name)}" + (f" {value}" if value else "")
