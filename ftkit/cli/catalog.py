@@ -98,7 +98,7 @@ def _model_facts(known: Catalog, provider: str, name: str) -> list[str]:
         listed = ", ".join(model.id for model in known.models(provider))
         raise ConfigError(f"the catalogue has no model {name!r} of {provider}; known: {listed}")
     taken = ("*", *row.methods) if row.methods else ()
-    wanted = [
+    facts = [
         row,
         *known.deadlines(provider, row.id),
         *(known.training_price(provider, row.id, method) for method in row.methods),
@@ -111,7 +111,7 @@ def _model_facts(known: Catalog, provider: str, name: str) -> list[str]:
         *(limits for limits in known.limit_rows if limits.provider == provider and limits.method in taken),
     ]
     lines: list[str] = []
-    for fact in dict.fromkeys(fact for fact in wanted if fact is not None):
+    for fact in dict.fromkeys(fact for fact in facts if fact is not None):
         fields = fact.model_dump(mode="json", exclude_defaults=True, exclude=_SEPARATE_FIELDS)
         shown = ", ".join(
             f"{key} {' '.join(value) if isinstance(value, list) else value}" for key, value in fields.items()
