@@ -77,7 +77,7 @@ def test_options_reach_the_report(ftkit, texts, trained):
     assert report.cost.total_usd is not None
 
 
-@pytest.mark.parametrize("path", ["report.txt", "report", "there.json"])
+@pytest.mark.parametrize("path", ["report.pdf", "report", "there.json"])
 def test_where_nothing_can_be_written_nothing_is_asked(ftkit, texts, task, path):
     Path("there.json").mkdir()
     failed = ftkit("evaluate", "toy:broken", "--task", task, "--data", texts, "--target", "gold", "-o", path)
