@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 
@@ -76,15 +76,34 @@ class Corpus:
         Returns:
             The row.
         """
-        if number in self._views:
-            self._views.move_to_end(number)
-            return self._views[number]
-        split, at = self._locate(number)
-        view = next(read_rows(RowRange(self._data[split], self.splits[split], at, at + 1, number)))
-        self._views[number] = view
-        if len(self._views) > _CACHED_ROWS:
-            self._views.popitem(last=False)
-        return view
+        if number not in self._views:
+            for view in self.views([number]):
+                self._views[number] = view
+            if len(self._views) > _CACHED_ROWS:
+                self._views.popitem(last=False)
+        self._views.move_to_end(number)
+        return self._views[number]
+
+    def views(self, numbers: Iterable[int]) -> Iterator[RowView]:
+        """Read rows again, each file once and in its order. This is much faster than :meth:`view` for each row.
+
+        Args:
+            numbers: numbers of the rows among all rows.
+
+        Yields:
+            Each row once, in ascending order.
+        """
+        ordered = sorted(set(numbers))
+        for split, data in enumerate(self._data):
+            first, stop = self._bounds[split], self._bounds[split + 1]
+            chosen = ordered[bisect_left(ordered, first) : bisect_left(ordered, stop)]
+            if chosen:
+                rows = RowRange(
+                    data.select([number - first for number in chosen]), self.splits[split], 0, len(chosen), 0
+                )
+                for number, view in zip(chosen, read_rows(rows), strict=True):
+                    view.number = number
+                    yield view
 
     def place(self, number: int) -> Place:
         """Return file and line of a row.
@@ -112,7 +131,9 @@ class Corpus:
     @cached_property
     def near_duplicates(self) -> list[SimilarPair]:
         """Pairs of rows with nearly the same input; see :mod:`ftkit.linting.near_duplicates`."""
-        return find_near_duplicates(self.features, lambda number: self.view(number).input_words)
+        return find_near_duplicates(
+            self.features, lambda rows: {view.number: view.input_words for view in self.views(rows)}
+        )
 
     def _locate(self, number: int) -> tuple[int, int]:
         """The index of a row's split, and its position in it."""

@@ -6,8 +6,9 @@ Leskovec, A. Rajaraman, J. Ullman, "Mining of Massive Datasets", chapter 3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ _CANDIDATE_SHARE = 0.6
 """Share of equal MinHash values from which the texts are compared. A pair at 0.8 is missed in 0.01 % of cases."""
 _MAX_COMPARED = 100_000
 """Pairs whose texts are compared. Beyond them, the MinHash values decide."""
+_BATCH = 2_000
+"""Pairs whose texts are read at once; divides the number of compared pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +45,16 @@ class SimilarPair:
     similarity: float
 
 
-def find_near_duplicates(features: RowFeatures, input_words: Callable[[int], list[str]]) -> list[SimilarPair]:
+def find_near_duplicates(
+    features: RowFeatures, input_words: Callable[[set[int]], dict[int, list[str]]]
+) -> list[SimilarPair]:
     """Find rows that have an earlier row with nearly, but not exactly, the same input.
 
     A cluster of n rows gives about n pairs, not n²: each row is compared with the first row in its buckets.
 
     Args:
         features: features of all rows.
-        input_words: gives the words of the input of a row by its number.
+        input_words: reads the words of the inputs of some rows, given by their numbers.
 
     Returns:
         For each such row the pair with its most similar earlier row; no pair if ``features`` has no MinHash values.
@@ -62,12 +67,19 @@ def find_near_duplicates(features: RowFeatures, input_words: Callable[[int], lis
     rows = rows[np.sort(firsts)]
     best: dict[int, SimilarPair] = {}
     candidates = _similar_sketches(features.system, features.minhash, _candidates(features.minhash, rows))
-    for compared, (first, second, estimate) in enumerate(candidates):
-        similarity = estimate
+    compared = 0
+    while batch := list(islice(candidates, _BATCH)):
+        shingle_sets: dict[int, frozenset[str]] = {}
         if compared < _MAX_COMPARED:
-            similarity = _jaccard(shingles(input_words(first)), shingles(input_words(second)))
-        if similarity >= SIMILARITY_THRESHOLD and (second not in best or similarity > best[second].similarity):
-            best[second] = SimilarPair(first, second, similarity)
+            words = input_words({row for first, second, _ in batch for row in (first, second)})
+            shingle_sets = {row: frozenset(shingles(of_row)) for row, of_row in words.items()}
+        for first, second, estimate in batch:
+            similarity = estimate
+            if compared < _MAX_COMPARED:
+                similarity = _jaccard(shingle_sets[first], shingle_sets[second])
+            compared += 1
+            if similarity >= SIMILARITY_THRESHOLD and (second not in best or similarity > best[second].similarity):
+                best[second] = SimilarPair(first, second, similarity)
     return sorted(best.values(), key=lambda pair: (pair.second, pair.first))
 
 
@@ -103,7 +115,6 @@ def _candidates(minhash: NDArray[np.uint32], rows: NDArray[np.int64]) -> NDArray
     return np.unique(joined, axis=0)
 
 
-def _jaccard(first: Sequence[str], second: Sequence[str]) -> float:
-    left, right = frozenset(first), frozenset(second)
-    union = len(left | right)
-    return len(left & right) / union if union else 0.0
+def _jaccard(first: frozenset[str], second: frozenset[str]) -> float:
+    union = len(first | second)
+    return len(first & second) / union if union else 0.0

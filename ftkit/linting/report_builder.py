@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ftkit.linting.corpus import Corpus
 from ftkit.linting.finding import RuleFinding, RuleFindings
+from ftkit.linting.row_view import RowView
 from ftkit.linting.rule import Rule
 from ftkit.linting.rules.safety import Secret, mask_secrets
 from ftkit.linting.signal_density import signal_density
@@ -67,7 +68,13 @@ def locate_findings(corpus: Corpus, findings: Mapping[Rule, RuleFindings]) -> tu
     with_secrets = next((found.rows for rule, found in findings.items() if isinstance(rule, Secret)), set())
     kept = [(rule, finding) for rule, found in findings.items() for finding in found.kept]
     kept.sort(key=lambda item: -1 if item[1].row is None else item[1].row)
-    return tuple(_finding(corpus, rule, finding, with_secrets) for rule, finding in kept)
+    views = corpus.views(finding.row for _, finding in kept if finding.row is not None)
+    located, view = [], None
+    for rule, finding in kept:  # in the order of the rows, as the views are
+        if finding.row is not None and (view is None or view.number != finding.row):
+            view = next(views)
+        located.append(_finding(corpus, rule, finding, None if finding.row is None else view, with_secrets))
+    return tuple(located)
 
 
 def _count(rule: Rule, found: RuleFindings) -> RuleCount:
@@ -82,18 +89,17 @@ def _count(rule: Rule, found: RuleFindings) -> RuleCount:
     )
 
 
-def _finding(corpus: Corpus, rule: Rule, finding: RuleFinding, with_secrets: set[int]) -> Finding:
-    """A finding with the place of its row, which is read again."""
+def _finding(corpus: Corpus, rule: Rule, finding: RuleFinding, view: RowView | None, with_secrets: set[int]) -> Finding:
+    """A finding with the place of its row."""
     location: dict[str, object] = {}
     shown = finding.excerpt
-    if finding.row is not None:
-        view = corpus.view(finding.row)
+    if view is not None:
         location = {"split": view.split, "file": view.place.source, "line": view.place.line}
         if view.row is not None:
             location["row"] = view.row.id
             if shown is None:
                 shown = excerpt(f"{view.input} → {view.answer}" if len(view.input) < 60 else view.input, width=100)
-        if shown is not None and finding.row in with_secrets:
+        if shown is not None and view.number in with_secrets:
             shown = mask_secrets(shown)
     return Finding.model_validate(
         {

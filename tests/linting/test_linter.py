@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 import ftkit as ft
 from ftkit.linting import known_rules, registry
+from ftkit.linting.corpus import Corpus
 from ftkit.linting.json_answers import field_spans
 from ftkit.linting.mixed_formats import open_for_lint
 from ftkit.registry import PluginWarning
@@ -76,6 +78,15 @@ def test_of_very_many_findings_some_are_kept_and_all_are_counted(chats):
 def test_errors_only_runs_the_rules_whose_findings_are_errors(chats):
     report = ft.lint(chats(*CONFLICT, "{"), severity="error")
     assert [count.code for count in report.counts] == ["D001"]
+
+
+def test_rows_are_read_again_in_one_pass_over_each_split(chats):
+    train, test = chats(*((f"q{n}", "a") for n in range(6))), chats(("r0", "a"), ("r1", "a"), name="test.jsonl")
+    corpus = Corpus([("train", train), ("test", test)], None, cast(Any, None))
+    found = [(view.number, view.split, view.input, view.place.line) for view in corpus.views([7, 4, 1, 4])]
+    assert found == [(1, "train", "q1", 2), (4, "train", "q4", 5), (7, "test", "r1", 2)]
+    assert [corpus.view(number).input for number in (7, 0, 7)] == ["r1", "q0", "r1"]
+    assert [row.place.line for row in train.select([3, 0])] == [4, 1]
 
 
 def test_density_counts_what_repeats_once_and_what_contradicts_not(chats):

@@ -77,7 +77,7 @@ class GradientConflict(CorpusRule):
     @override
     def check(self, corpus: Corpus) -> Iterator[RuleFinding]:
         numbers = np.flatnonzero(corpus.features.answer[corpus.training] != 0)[: corpus.context.gradients].tolist()
-        views = [corpus.view(number) for number in numbers]
+        views = list(corpus.views(numbers))
         if len(views) < 2:
             return
         comparisons = [

@@ -250,8 +250,7 @@ class LikelyMislabel(CorpusRule):
         if not 50 <= len(numbers) <= 50_000:
             return
         labels, texts = [], []
-        for number in numbers.tolist():
-            view = corpus.view(number)
+        for view in corpus.views(numbers.tolist()):
             labels.append("" if view.row is None else str(view.row.target))
             texts.append(view.input)
         frequent = {label for label, count in Counter(labels).items() if count >= 5}
