@@ -14,7 +14,10 @@ RecipeFile = Annotated[
     typer.Argument(metavar="RECIPE", help="Recipe (YAML). Default: supervised fine-tuning with LoRA."),
 ]
 AdapterKind = Annotated[
-    str | None, typer.Option(metavar="KIND", help="Replace the recipe's adapter: lora, qlora, dora, adalora or full.")
+    str | None,
+    typer.Option(
+        metavar="KIND", help="Replace the recipe's adapter: lora, qlora, dora, adalora, full or one of a package."
+    ),
 ]
 Assignments = Annotated[
     list[str] | None,

@@ -1,22 +1,25 @@
-"""Modules that another process must import to know the recipes and adapters that a script has registered."""
+"""Modules that another process must import to know the recipes, adapters and graders that a script has registered."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from ftkit.errors import ConfigError, RefusedError
+from ftkit.graders import GRADERS, Grader
 from ftkit.recipe.adapters import ADAPTERS
 from ftkit.recipe.base import Recipe
 from ftkit.recipe.losses import LOSSES
+from ftkit.registry import Registry
 
 __all__ = ["import_plugin_modules", "plugin_modules"]
 
 
 def plugin_modules(recipe: Recipe) -> list[dict[str, str]]:
-    """List the modules that define a recipe's class and its adapter's, if a script has registered them.
+    """List the modules that define the classes of a recipe, its adapter and its graders, if a script registered them.
 
     ftkit's own classes and those of installed packages need no module: every process finds them by name.
 
@@ -29,15 +32,21 @@ def plugin_modules(recipe: Recipe) -> list[dict[str, str]]:
     Raises:
         RefusedError: a class is defined in a script or notebook, which another process cannot import.
     """
+    chosen: list[tuple[Registry[Any], str, object, str]] = [
+        (LOSSES, recipe.kind, recipe, "kind"),
+        (ADAPTERS, recipe.adapter.kind, recipe.adapter, "adapter.kind"),
+    ]
+    if recipe.grading is not None:
+        chosen += [(GRADERS, each.type, each, "grader") for each in _with_parts(recipe.grading.grader)]
     modules = []
-    for registry, item, field in ((LOSSES, recipe, "kind"), (ADAPTERS, recipe.adapter, "adapter.kind")):
-        if registry.origin(item.kind) != "script":
+    for registry, kind, item, field in chosen:
+        if registry.origin(kind) != "script":
             continue
         name = type(item).__module__
         file = getattr(sys.modules.get(name), "__file__", None)
         if name == "__main__" or file is None:
             raise RefusedError(
-                f"the {registry.kind} {item.kind!r} is defined in a script or notebook, which the training process "
+                f"the {registry.kind} {kind!r} is defined in a script or notebook, which the training process "
                 "cannot import; put the class into a module of its own, and import it here",
                 backend="local",
                 fields=(field,),
@@ -45,6 +54,12 @@ def plugin_modules(recipe: Recipe) -> list[dict[str, str]]:
         depth = name.count(".") + (Path(file).name == "__init__.py")
         modules.append({"name": name, "folder": str(Path(file).resolve().parents[depth])})
     return modules
+
+
+def _with_parts(grader: Grader) -> Iterator[Grader]:
+    yield grader
+    for part in getattr(grader, "graders", {}).values():
+        yield from _with_parts(part)
 
 
 def import_plugin_modules(modules: Iterable[Mapping[str, str]]) -> None:
@@ -63,6 +78,6 @@ def import_plugin_modules(modules: Iterable[Mapping[str, str]]) -> None:
             importlib.import_module(module["name"])
         except Exception as error:  # a user's module may raise anything
             raise ConfigError(
-                f"the module {module['name']!r} ({module['folder']}), which registers the recipe or its adapter, "
+                f"the module {module['name']!r} ({module['folder']}), which the recipe needs, "
                 f"cannot be imported: {type(error).__name__}: {error}"
             ) from error

@@ -1,4 +1,4 @@
-"""Recipes and adapters that a script registers, without a package: the training process imports their module."""
+"""Recipes, adapters and graders that a script registers, without a package: the training process imports their module."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tests.plugin.tiny_runs import rated_rows, task_file
 MODULE = """
 from typing import ClassVar, Literal
 
+from ftkit.graders import GRADERS, SingleGrader
 from ftkit.recipe import ADAPTERS, LOSSES, Recipe
 from ftkit.recipe.adapters import LoRA
 from ftkit.training.losses.sft import SFTLoss
@@ -24,6 +25,22 @@ class HalvedLoss(SFTLoss):
 class Halved(Recipe):
     loss_class: ClassVar = HalvedLoss
     kind: Literal["halved"] = "halved"
+
+
+@GRADERS.register("length")
+class Length(SingleGrader):
+    type: Literal["length"] = "length"
+    name: str = "length"
+
+    @property
+    def bounds(self):
+        return 0.0, 1.0
+
+    def reads(self):
+        return frozenset()
+
+    def score(self, item, sample):
+        return min(1.0, len(sample.text) / 100)
 
 
 @ADAPTERS.register("thin")
@@ -57,6 +74,12 @@ try:
     ft.train(Mine(), rows, backend=where, lint=False)
 except ft.RefusedError as error:
     print(error)
+from ftkit.recipe import plugin_modules
+from halved import Length
+
+part = ft.StringCheckGrader(reference="x")
+both = ft.MultiGrader(graders={"length": Length(), "part": part}, calculate_output="length + part")
+print([module["name"] for module in plugin_modules(ft.RFT(grader=both))])
 """
 
 
@@ -65,7 +88,8 @@ def test_classes_that_a_script_registers_reach_the_training_process_or_are_refus
     (installed.home / "lib" / "halved.py").write_text(MODULE)
     (installed.home / "task.yaml").write_text(task_file())
     (installed.home / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rated_rows()))
-    halved, refused = installed.python(SCRIPT, str(tiny_model)).splitlines()
+    halved, refused, graders = installed.python(SCRIPT, str(tiny_model)).splitlines()
     assert halved == "True"
     assert refused.startswith("the loss 'mine' is defined in a script or notebook")
     assert "put the class into a module of its own" in refused
+    assert graders == "['halved']"

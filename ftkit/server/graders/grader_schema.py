@@ -16,7 +16,6 @@ from ftkit.graders import (
     ScoreModelGrader,
     grader_of,
 )
-from ftkit.recipe import RFT
 from ftkit.server.errors import ApiError
 from ftkit.server.model_names import ModelNames
 from ftkit.server.settings import Settings
@@ -80,9 +79,7 @@ def grader_setting(settings: Settings, grader: Grader) -> GraderContext:
     Returns:
         Sandbox, embedder and other resources of the grader.
     """
-    recipe = settings.recipe_of("rft", grader=grader)
-    assert isinstance(recipe, RFT)  # noqa: S101  (by its kind)
-    return setting_of(recipe)
+    return setting_of(settings.recipe_of("rft", grader=grader))
 
 
 def grader_models(grader: Grader, names: ModelNames, project: str, param: str) -> dict[str, str]:

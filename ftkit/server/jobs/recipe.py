@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ftkit.graders import grader_of
-from ftkit.recipe import RFT, Recipe
+from ftkit.recipe import Recipe
 from ftkit.server.graders.grader_schema import with_sources
 from ftkit.server.jobs.job_record import JobRecord
 from ftkit.server.settings import Settings
@@ -52,6 +52,6 @@ def job_recipe(settings: Settings, job: JobRecord) -> Recipe:
         rate = default.auto_rate() if default.learning_rate == "auto" else default.learning_rate
         fields["learning_rate"] = rate * multiplier
     compute = job.hyperparameters.get("compute_multiplier", "auto")
-    if compute != "auto" and isinstance(default, RFT):
-        fields["num_generations"] = round(default.num_generations * compute)
+    if compute != "auto" and "num_generations" in type(default).model_fields:
+        fields["num_generations"] = round(default.model_dump()["num_generations"] * compute)
     return settings.recipe_of(kind, **grader, **fields, seed=job.seed)
