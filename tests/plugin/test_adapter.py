@@ -32,7 +32,7 @@ print(merged.adapter, merged.form, bool(merged.servers))
 adapter = ft.export(run.model, "adapter", form="adapter", replay=rows, replay_rows=2, dtype="fp32", max_output_tokens=8)
 print([(server.name, server.takes) for server in adapter.servers])
 try:
-    ft.train(recipe, rows, backend="openai:gpt-4.1-mini")
+    ft.train(ft.SFT(adapter=VeRA()), rows, backend="openai:gpt-4.1-mini")
 except ft.RefusedError as error:
     print(error.backend.partition(":")[0], error.fields)
 """
