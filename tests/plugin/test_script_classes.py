@@ -1,4 +1,4 @@
-"""Recipes, adapters and graders that a script registers, without a package: the training process imports their module."""
+"""Recipes, adapters and graders that a script registers without a package reach the training process."""
 
 from __future__ import annotations
 
