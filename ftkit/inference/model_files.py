@@ -76,7 +76,7 @@ def find_model(name: str, *, scores: bool, share_bases: bool) -> FoundModel:
     """
     source = find_source(name)
     if source.scores and not scores:
-        raise ModelError(f"{source.name!r} is a reward model: it scores answers (ft.Scorer) and writes none")
+        raise ModelError(f"{source.name!r} is a reward model: it scores answers and writes none; use ft.Scorer")
     if is_embedded(source.base):
         expand_embedded()
     shared = not scores and share_bases and supports_multi_lora(source)

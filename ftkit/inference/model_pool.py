@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,53 +22,22 @@ from ftkit.errors import ModelError
 from ftkit.inference.continuous_batching import BatchSettings
 from ftkit.inference.engine import TorchEngine
 from ftkit.inference.engine_thread import EngineThread
-from ftkit.inference.limits import MAX_BATCH_SIZE, PASS_TOKENS, STEP_TOKENS, loaded_model_limits
+from ftkit.inference.lease_futures import abandon_lease, deliver_lease, finish
 from ftkit.inference.loaded_model import LoadedAdapter, LoadedModel, LoadedModelStats, ModelLease
 from ftkit.inference.model_files import FoundModel, find_model
 from ftkit.inference.multi_lora import MultiLoRAModel, weight_bytes_in_memory
+from ftkit.inference.pool_settings import PoolSettings
 from ftkit.modeling.load_for_inference import load_for_scores
 from ftkit.modeling.memory_footprint import free_bytes
 from ftkit.modeling.model_source import ModelSource
 from ftkit.modeling.tokenizer import load_chat_template
 
-__all__ = ["ModelPool", "PoolSettings", "shared_pool"]
+__all__ = ["ModelPool"]
 
 _log = logging.getLogger("ftkit.inference")
 
 _load_lock = threading.Lock()
 """transformers patches torch while it loads a model: two loads at once leave weights out, or tie them wrongly."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSettings:
-    """What a pool may take, and how it loads models.
-
-    Attributes:
-        memory_bytes: memory of all models; None takes ``free_share`` of what is free when the first one is loaded.
-        free_share: see ``memory_bytes``.
-        max_models: number of base models; None for any number.
-        exceed_when_busy: load a model although all others are in use and there is no room. Otherwise it waits, and a
-            model that is larger than ``memory_bytes`` is refused.
-        share_bases: load LoRA adapters beside one base model, which saves memory. Otherwise each adapter is merged into
-            a base of its own where that changes nothing, which is faster.
-        cache_bytes: memory for keys and values of the running answers of a model; None takes ``cache_share`` of the
-            memory.
-        cache_share: see ``cache_bytes``.
-        prefix_share: memory of a model's prefix cache, as a multiple of ``cache_bytes``.
-        counts_cache: whether ``cache_bytes`` counts as taken although nothing is running.
-        batch: size of the batches; its cache sizes are ignored.
-    """
-
-    memory_bytes: int | None = None
-    free_share: float = 0.75
-    max_models: int | None = None
-    exceed_when_busy: bool = False
-    share_bases: bool = True
-    cache_bytes: int | None = None
-    cache_share: float = 1 / 16
-    prefix_share: float = 1.0
-    counts_cache: bool = True
-    batch: BatchSettings = field(default_factory=BatchSettings)
 
 
 class ModelPool:
@@ -132,7 +100,7 @@ class ModelPool:
         try:
             lease = future.result()
         except BaseException:
-            _release_when_granted(future)
+            abandon_lease(future)
             raise
         with lease:
             yield lease
@@ -154,7 +122,7 @@ class ModelPool:
         try:
             return await asyncio.wrap_future(future)
         except BaseException:
-            _release_when_granted(future)
+            abandon_lease(future)
             raise
 
     def acquire(self, name: str, *, scores: bool = False) -> Future[ModelLease]:
@@ -246,7 +214,7 @@ class ModelPool:
             self._waiting.popleft()
             model, adapter = granted
             lease = ModelLease(model, adapter, tokenizer_lock=self.tokenizer_lock, on_release=self._release)
-            adapter.ready.add_done_callback(partial(_deliver, future, lease))
+            adapter.ready.add_done_callback(partial(deliver_lease, future, lease))
         if not self._waiting:
             self._trim()
 
@@ -400,7 +368,7 @@ class ModelPool:
                     loaded = future.result()
                     model.size = weight_bytes_in_memory(loaded.model) + self._reserved_bytes()
                     _log.info("loaded %s in %.1f s", label, time.monotonic() - started)
-            _finish(model.ready, error)
+            finish(model.ready, error)
             with self._lock:
                 self._advance()
 
@@ -439,69 +407,9 @@ class ModelPool:
                 with self._lock:
                     if model.adapters.get(folder) is adapter:
                         del model.adapters[folder]
-            _finish(adapter.ready, error)
+            finish(adapter.ready, error)
             with self._lock:
                 self._advance()
 
         self._loaders.submit(load).add_done_callback(done)
         return adapter
-
-
-def _deliver(future: Future[ModelLease], lease: ModelLease, ready: Future[None]) -> None:
-    """Give a lease to who asked for it, or the error that kept the model from loading."""
-    error = ready.exception()
-    if error is not None:
-        lease.release()
-        if future.set_running_or_notify_cancel():
-            future.set_exception(error)
-    elif future.set_running_or_notify_cancel():
-        future.set_result(lease)
-    else:
-        lease.release()
-
-
-def _release_when_granted(future: Future[ModelLease]) -> None:
-    """Give up waiting for a lease."""
-    future.cancel()
-    future.add_done_callback(lambda done: None if done.cancelled() or done.exception() else done.result().release())
-
-
-def _finish(future: Future[None], error: BaseException | None) -> None:
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)
-
-
-_shared: ModelPool | None = None
-_shared_lock = threading.Lock()
-
-
-def shared_pool() -> ModelPool:
-    """Return the pool of this process, which :class:`ftkit.Model` and :class:`ftkit.Scorer` use.
-
-    Its limits are :func:`ftkit.inference.limits.loaded_model_limits`.
-
-    Returns:
-        The pool, made at the first call.
-    """
-    global _shared
-    with _shared_lock:
-        if _shared is None:
-            _shared = ModelPool(_shared_settings)
-        return _shared
-
-
-def _shared_settings() -> PoolSettings:
-    limits = loaded_model_limits()
-    return PoolSettings(
-        limits.max_bytes,
-        free_share=0.5,
-        max_models=limits.max_models,
-        exceed_when_busy=True,
-        share_bases=False,
-        cache_share=1 / 3,
-        prefix_share=1 / 4,
-        counts_cache=False,
-        batch=BatchSettings(rows=MAX_BATCH_SIZE, pass_tokens=PASS_TOKENS, step_tokens=STEP_TOKENS),
-    )

@@ -18,7 +18,8 @@ from ftkit.inference.constrained import Grammar
 from ftkit.inference.continuous_batching import BatchSettings
 from ftkit.inference.limits import ServingLimits
 from ftkit.inference.loaded_model import LoadedModelStats, ModelLease
-from ftkit.inference.model_pool import ModelPool, PoolSettings
+from ftkit.inference.model_pool import ModelPool
+from ftkit.inference.pool_settings import PoolSettings
 from ftkit.inference.protocol import GenerationEvent, GenerationRequest, OnEvent
 from ftkit.modeling.tokenized_example import Ints
 from ftkit.modeling.tool_calls import ToolCallParser, tool_call_parser

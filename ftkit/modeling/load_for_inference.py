@@ -1,4 +1,4 @@
-"""Loading a model to ask it, or to let it score: base and adapter made one where that changes nothing."""
+"""Load a model for inference, merging the adapter into the base where that does not change its answers."""
 
 from __future__ import annotations
 
@@ -19,28 +19,52 @@ __all__ = ["load_for_answers", "load_for_scores", "load_served", "own_precision"
 
 
 def load_served(name: str) -> Pretrained:
-    """The model ``name`` as it answers on this machine: on its first device, in the precision of its training.
+    """Load a model as ftkit serves it: on the first device, in the precision of its training.
+
+    Args:
+        name: the model's name, see :func:`~ftkit.modeling.model_source.find_source`.
+
+    Returns:
+        The model, with its adapter.
 
     Raises:
-        ModelError: there is no such model, it cannot be loaded, or it scores answers and writes none.
+        ModelError: there is no such model, it cannot be loaded, or it is a reward model.
     """
-    source, where = find_source(name), default_device()
+    source, device = find_source(name), default_device()
     if source.scores:
-        raise ModelError(f"{source.name!r} is a reward model: it scores answers (ft.Scorer) and writes none")
-    return load_for_answers(source, precision=own_precision(source, where), device=where)
+        raise ModelError(
+            f"{source.name!r} is a reward model: it scores answers and writes none; use ft.Scorer"
+        )
+    return load_for_answers(source, precision=own_precision(source, device), device=device)
 
 
-def own_precision(source: ModelSource, where: torch.device) -> Literal["bf16", "fp32"]:
-    """The precision of a model's training; of a base model, the one that is fast here."""
-    return source.precision or ("bf16" if bf16_is_fast(where) else "fp32")
+def own_precision(source: ModelSource, device: torch.device) -> Literal["bf16", "fp32"]:
+    """Choose the precision in which a model answers.
+
+    Args:
+        source: the model.
+        device: where it runs.
+
+    Returns:
+        The precision of its training; for a base model, the faster one on the device.
+    """
+    return source.precision or ("bf16" if bf16_is_fast(device) else "fp32")
 
 
 def load_for_answers(source: ModelSource, *, precision: Literal["bf16", "fp32"], device: torch.device) -> Pretrained:
-    """Load ``source`` with its adapter, ready for :func:`ftkit.inference.offline.generate`.
+    """Load a model with its adapter, ready to generate.
 
-    The base is held as it was in training, so that the adapter meets the weights it was made for. On CPU, 4-bit weights
-    are then expanded (the same values, without expanding them again for every token), and in float32 the adapter is
-    added into the weights; in bfloat16 it stays beside them, because adding would round it away.
+    The base is loaded as in training, so that the adapter is applied to the weights that it was trained on. On a CPU,
+    4-bit weights are then dequantised once (the values are the same), and in float32 the adapter is merged into the
+    weights. In bfloat16 the adapter stays separate, because merging would round it away.
+
+    Args:
+        source: the model.
+        precision: number format of the weights.
+        device: where to load it.
+
+    Returns:
+        The model in evaluation mode.
     """
     pretrained = load_pretrained(
         source, precision=precision, device=device, quantisation=source.quantisation, attention=GROUPED_ATTENTION
@@ -58,18 +82,28 @@ def load_for_answers(source: ModelSource, *, precision: Literal["bf16", "fp32"],
 
 
 def load_for_scores(name: str) -> Pretrained:
-    """The reward model ``name``, which ftkit made, ready for :func:`ftkit.inference.reward_scoring.score`.
+    """Load a reward model that ftkit trained, ready to score.
+
+    Args:
+        name: the model's name, see :func:`~ftkit.modeling.model_source.find_source`.
+
+    Returns:
+        The model in evaluation mode.
 
     Raises:
-        ModelError: it is no reward model, or cannot be loaded.
+        ModelError: the model is not a reward model, or cannot be loaded.
     """
-    source, where = find_source(name), default_device()
+    source, device = find_source(name), default_device()
     if not source.scores:
-        raise ModelError(f"{source.name!r} is no reward model that ftkit made, so it gives no scores")
-    held = source.quantisation
-    precision = own_precision(source, where)
-    pretrained = load_pretrained(source, precision=precision, device=where, quantisation=held, scores=True)
-    if held is not None and where.type == "cpu":
+        raise ModelError(f"{source.name!r} is not a reward model that ftkit trained, so it cannot score")
+    pretrained = load_pretrained(
+        source,
+        precision=own_precision(source, device),
+        device=device,
+        quantisation=source.quantisation,
+        scores=True,
+    )
+    if source.quantisation is not None and device.type == "cpu":
         with quiet():
             pretrained.model = pretrained.model.dequantize()
     if source.adapter is not None:

@@ -21,8 +21,10 @@ from ftkit.backends.local.answerer import LocalAnswerer
 from ftkit.inference import limits, model_pool
 from ftkit.inference.limits import loaded_model_limits, set_loaded_model_limits
 from ftkit.inference.loaded_model import ModelLease
-from ftkit.inference.model_pool import ModelPool, PoolSettings, shared_pool
+from ftkit.inference.model_pool import ModelPool
 from ftkit.inference.offline import PendingGenerations, generate
+from ftkit.inference.pool_settings import PoolSettings
+from ftkit.inference.shared_pool import shared_pool
 from ftkit.modeling.load_for_inference import load_served
 from tests.tiny import save_adapter, save_tiny
 

@@ -13,10 +13,10 @@ from ftkit.errors import ModelError
 from ftkit.inference.embeddings import embeddings
 from ftkit.inference.likelihood import divergences, text_losses
 from ftkit.inference.loaded_model import ModelLease
-from ftkit.inference.model_pool import shared_pool
 from ftkit.inference.offline import Generation, PendingGenerations
 from ftkit.inference.protocol import EngineStats
 from ftkit.inference.reward_scoring import score
+from ftkit.inference.shared_pool import shared_pool
 from ftkit.modeling.device import describe_machine, free_memory_bytes, torch_dtype
 from ftkit.modeling.tokenized_example import Ints
 from ftkit.modeling.tool_calls import parse_tool_calls
