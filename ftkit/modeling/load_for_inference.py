@@ -32,9 +32,7 @@ def load_served(name: str) -> Pretrained:
     """
     source, device = find_source(name), default_device()
     if source.scores:
-        raise ModelError(
-            f"{source.name!r} is a reward model: it scores answers and writes none; use ft.Scorer"
-        )
+        raise ModelError(f"{source.name!r} is a reward model: it scores answers and writes none; use ft.Scorer")
     return load_for_answers(source, precision=own_precision(source, device), device=device)
 
 
