@@ -15,15 +15,15 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from contest_figures import clock, figures
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -72,25 +72,6 @@ class Contest:
         import ftkit as ft
 
         return ft.Dataset.from_rows(self.rows, self.task, **self.columns)
-
-
-def clock() -> tuple[float, float]:
-    """Seconds by the wall and of this process's processor time."""
-    return time.perf_counter(), time.process_time()
-
-
-def figures(
-    began: tuple[float, float],
-    ended: tuple[float, float],
-    examples: int,
-    losses: list[float],
-    lengths: Sequence[float] = (),
-) -> str:
-    """What a contender's process prints when it is done; of reinforcement also how long its answers were, by step."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    wall, processor = (end - begin for begin, end in zip(began, ended, strict=True))
-    found = {"seconds": wall, "processor": processor, "examples": examples, "peak": peak, "losses": losses}
-    return json.dumps({**found, "lengths": list(lengths)})
 
 
 def with_ftkit(folder: Path, settings: dict[str, Any]) -> str:

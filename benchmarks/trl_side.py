@@ -14,7 +14,7 @@ from typing import Any
 import datasets
 import torch
 import transformers
-from contest import clock, figures
+from contest_figures import clock, figures
 from peft import LoraConfig
 from rewarding import letters
 from transformers import (

@@ -1,0 +1,28 @@
+"""What each contender's process measures of itself. Imports nothing of ftkit or TRL."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+
+
+def clock() -> tuple[float, float]:
+    """Seconds by the wall and of this process's processor time."""
+    return time.perf_counter(), time.process_time()
+
+
+def figures(
+    began: tuple[float, float],
+    ended: tuple[float, float],
+    examples: int,
+    losses: list[float],
+    lengths: Sequence[float] = (),
+) -> str:
+    """What a contender's process prints when it is done; of reinforcement also how long its answers were, by step."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    wall, processor = (end - begin for begin, end in zip(began, ended, strict=True))
+    found = {"seconds": wall, "processor": processor, "examples": examples, "peak": peak, "losses": losses}
+    return json.dumps({**found, "lengths": list(lengths)})
