@@ -27,6 +27,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ftkit.error_text import ErrorText
+
 __all__ = [
     "BusyError",
     "ConfigError",
@@ -130,7 +132,7 @@ class DataError(FtkitError, ValueError):
     ) -> None:
         where = f"{place}: " if place else ""
         what = f"{field}: " if field else ""
-        super().__init__(f"{where}{what}{message}")
+        super().__init__(ErrorText(where, what, message))
         self.message = message
         self.place = place
         self.field = field

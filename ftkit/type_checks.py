@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ftkit.error_text import ErrorText
 from ftkit.errors import ConfigError
 
 __all__ = ["check_kind"]
@@ -26,4 +27,4 @@ def check_kind(value: object, kind: type | tuple[type, ...], name: str, wanted: 
     else:
         plain = value is None or isinstance(value, str | int | float)
         given = f"{value!r:.60}" if plain else f"a {type(value).__name__}"
-    raise ConfigError(f"{name} is {given}; pass {wanted}")
+    raise ConfigError(ErrorText(f"{name} is {given}; pass ", wanted))

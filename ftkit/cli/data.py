@@ -24,6 +24,7 @@ from ftkit.cli.data_options import (
     TaskFile,
     read_task,
 )
+from ftkit.cli.option_names import error_with_options
 
 if TYPE_CHECKING:
     from ftkit.data import Dataset, Row
@@ -58,7 +59,7 @@ def check(
     rows = reading.load(files, read_task(task))
     problems = rows.check()
     for problem in problems:
-        typer.echo(problem)
+        typer.echo(error_with_options(problem))
     if problems:
         fail(f"{len(problems):,} of {len(rows):,} rows cannot be used")
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from ftkit.cli.console import fail, note
-from ftkit.cli.option_names import in_options
+from ftkit.cli.option_names import error_with_options
 from ftkit.errors import ConfigError, FtkitError
 
 __all__ = ["ErrorHandlingGroup"]
@@ -53,7 +53,7 @@ class ErrorHandlingGroup(TyperGroup):
 def _report(error: Exception) -> int:
     """Print an error and return the exit status."""
     if isinstance(error, FtkitError):
-        fail(in_options(str(error)))
+        fail(error_with_options(error))
         return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
     if isinstance(error, OSError):  # a full disk, a missing permission
         path = f"{error.filename}: " if error.filename else ""

@@ -1,30 +1,21 @@
-"""Replace the names of Python arguments in error messages by those of options: ``target=`` becomes ``--target``.
-
-Errors are raised below the command line, where arguments have Python's names.
-"""
+"""Python arguments in error messages as command-line options: ``target=`` is ``--target``."""
 
 from __future__ import annotations
 
-import re
+from ftkit.error_text import Argument, ErrorText, error_text
 
-__all__ = ["in_options"]
+__all__ = ["error_with_options"]
 
-_MAPPING = re.compile(r"""(?<![\w."'<])columns=\{["']([^"']+)["']: ["']([^"']+)["']\}""")
-_ARGUMENT = re.compile(
-    r"""(?<![\w."'<-])(target|chosen|rejected|margin|format|columns|form|base|dtype)=(?:["']([^"']*)["'])?(?=\W|$)"""
-)
-_LIMIT = re.compile(r"(?<![\w.-])(max_kl|max_clear_changes|max_cost)(?:=(?=\W|$))?(?![\w=])")
-_FORCE = re.compile(r"\boverwrite=True\b")
-_RENAMED = {"columns": "column", "form": "to"}
+_OPTIONS = {"columns": "--column", "form": "--to", "overwrite": "--force"}
+"""Options that have another name than their argument."""
 
 
-def in_options(message: str) -> str:
-    """Replace arguments of :meth:`ftkit.Dataset.load` and :func:`ftkit.export` in a message by options."""
-    message = _FORCE.sub("--force", message)
-    message = _ARGUMENT.sub(_option, _MAPPING.sub(r"--column \1=\2", message))
-    return _LIMIT.sub(lambda match: "--" + match[1].replace("_", "-"), message)
+def error_with_options(error: BaseException) -> str:
+    """Return an error's message, in which options replace the Python arguments."""
+    text = error_text(error)
+    return text.format_arguments(_option) if isinstance(text, ErrorText) else text
 
 
-def _option(match: re.Match[str]) -> str:
-    name, value = match[1], match[2]
-    return f"--{_RENAMED.get(name, name)}" + (f" {value}" if value else "")
+def _option(argument: Argument) -> str:
+    option = _OPTIONS.get(argument.name) or "--" + argument.name.replace("_", "-")
+    return f"{option} {argument.value}" if argument.value else option

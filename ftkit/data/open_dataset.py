@@ -9,6 +9,7 @@ from typing import Any
 from ftkit.data.formats import FORMATS, Format, choose_format
 from ftkit.data.row_reader import ReadOptions, RowReader, find_column_value
 from ftkit.data.sources import Corpus
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, DataError, Place
 from ftkit.task import Task
 from ftkit.type_checks import check_kind
@@ -17,6 +18,8 @@ __all__ = ["open_row_reader", "read_options"]
 
 _SAMPLE = 100
 """Rows at the beginning of each file from which the format is detected."""
+
+_COLUMNS_EXAMPLE = Argument("columns", "note=text", text='columns={"note": "text"}')
 
 
 def read_options(
@@ -55,16 +58,25 @@ def read_options(
     columns_of = {"target": target, "chosen": chosen, "rejected": rejected, "margin": margin, "id": id, "group": group}
     for option, column in columns_of.items():
         if column is not None:
-            check_kind(column, str, option, f'the name of one column: {option}="…"')
+            check_kind(column, str, option, ErrorText("the name of one column: ", Argument(option, "…")))
     if columns is not None:
-        check_kind(columns, Mapping, "columns", 'which column is read for which: columns={"note": "text"}')
+        check_kind(columns, Mapping, "columns", ErrorText("which column is read for which: ", _COLUMNS_EXAMPLE))
     if target is not None and (chosen is not None or rejected is not None):
         raise ConfigError(
-            "target= is the answer of a demonstration, chosen= and rejected= are those of a preference; name one kind."
+            ErrorText(
+                Argument("target"),
+                " is the answer of a demonstration, ",
+                Argument("chosen"),
+                " and ",
+                Argument("rejected"),
+                " are those of a preference; name one kind.",
+            )
         )
     if (chosen is None) != (rejected is None):
         given, lacking = ("chosen", "rejected") if rejected is None else ("rejected", "chosen")
-        raise ConfigError(f"a preference has two answers: {given}= needs {lacking}= beside it.")
+        raise ConfigError(
+            ErrorText("a preference has two answers: ", Argument(given), " needs ", Argument(lacking), " beside it.")
+        )
     mapping = dict(columns or {})
     known = (
         task.columns
@@ -75,8 +87,13 @@ def read_options(
         if name not in known:
             reader = "the task reads" if task.input is not None else "the formats read"
             raise ConfigError(
-                f"columns= has {name!r}, but {reader} {', '.join(dict.fromkeys(known)) or 'no column'}. "
-                'It maps those names to columns of the file: columns={"note": "text"}.'
+                ErrorText(
+                    Argument("columns"),
+                    f" has {name!r}, but {reader} {', '.join(dict.fromkeys(known)) or 'no column'}. "
+                    "It maps those names to columns of the file: ",
+                    _COLUMNS_EXAMPLE,
+                    ".",
+                )
             )
     return ReadOptions(format, target, chosen, rejected, margin, tuple(mapping.items()), id, group)
 
@@ -116,12 +133,26 @@ def _check_answers(row_reader: RowReader) -> None:
     option = "target" if options.target is not None else "chosen" if options.chosen is not None else None
     if option is not None and format_.rejected_field is not None:
         raise ConfigError(
-            f"the rows are preferences already ({format_.name}: {format_.answer_field} and {format_.rejected_field}), "
-            f"so {option}= must not name another answer. Leave it out, or say with format= or a task how else to read "
-            "them."
+            ErrorText(
+                f"the rows are preferences already ({format_.name}: {format_.answer_field} and "
+                f"{format_.rejected_field}), so ",
+                Argument(option),
+                " must not name another answer. Leave it out, or say with ",
+                Argument("format"),
+                " or a task how else to read them.",
+            )
         )
     if options.margin is not None and row_reader.kind != "preferences":
-        raise ConfigError("margin= is by how much the chosen answer is better; it needs chosen= and rejected=.")
+        raise ConfigError(
+            ErrorText(
+                Argument("margin"),
+                " is by how much the chosen answer is better; it needs ",
+                Argument("chosen"),
+                " and ",
+                Argument("rejected"),
+                ".",
+            )
+        )
 
 
 def _has(columns: Mapping[str, Any], name: str) -> bool:

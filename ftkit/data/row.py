@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
@@ -58,7 +59,10 @@ class Row:
         """
         if self.completion is None:
             raise DataError(
-                "the row has no answer to learn; leave it out, or name the answer's column with target=",
+                ErrorText(
+                    "the row has no answer to learn; leave it out, or name the answer's column with ",
+                    Argument("target"),
+                ),
                 place=self.place,
             )
         return self.completion

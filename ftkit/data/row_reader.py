@@ -12,6 +12,7 @@ from ftkit.data.formats import Conversation, Format, RawRow, learn_answers_only,
 from ftkit.data.row import Row
 from ftkit.data.sources import Source
 from ftkit.data.strict_json import canonical_json
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import DataError, OutputError, Place
 from ftkit.task import Message, Task
 
@@ -167,7 +168,11 @@ class RowReader:
         if column is not None:
             if answered:
                 raise DataError(
-                    f"the conversation ends with an answer of its own, so {option}= must not name another",
+                    ErrorText(
+                        "the conversation ends with an answer of its own, so ",
+                        Argument(option),
+                        " must not name another",
+                    ),
                     place=place,
                     field=column,
                 )
@@ -178,8 +183,11 @@ class RowReader:
         if not answered:
             if self.format.has_answers and not any(message["role"] == "assistant" for message in messages):
                 raise DataError(
-                    "no assistant turn: nothing to learn. Add the answer as the last message, or name its column "
-                    "with target=",
+                    ErrorText(
+                        "no assistant turn: nothing to learn. Add the answer as the last message, or name its column "
+                        "with ",
+                        Argument("target"),
+                    ),
                     place=place,
                     field="messages",
                     problem="no_answer",

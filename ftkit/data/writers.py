@@ -10,6 +10,7 @@ from typing import Literal
 from ftkit.data.formats import FORMATS
 from ftkit.data.row import Row
 from ftkit.data.row_reader import RowKind
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
 from ftkit.files import atomic_writer
 
@@ -66,7 +67,12 @@ def openai_format(kind: RowKind, form: OpenAIForm | None) -> str:
         ConfigError: there is no such form.
     """
     if form not in (None, "reinforcement"):
-        raise ConfigError(f"form={form!r} is not known; it must be 'reinforcement', or None for that of the rows.")
+        raise ConfigError(
+            ErrorText(
+                Argument("form", form or "", text=f"form={form!r}"),
+                " is not known; it must be 'reinforcement', or None for that of the rows.",
+            )
+        )
     return "openai_prompts" if form == "reinforcement" else _OPENAI_FORMATS[kind]
 
 
@@ -88,6 +94,8 @@ def trl_format(kind: RowKind, form: TrlForm | None) -> str:
     if chosen in formats:
         return formats[chosen]
     known = [name for forms in _TRL_FORMATS.values() for name in forms]
+    given = Argument("form", chosen, text=f"form={form!r}")
     if chosen not in known:
-        raise ConfigError(f"form={form!r} is not known; it must be {' or '.join(known)}.")
-    raise ConfigError(f"form={form!r} cannot hold {kind}; write form={' or '.join(map(repr, formats))}.")
+        raise ConfigError(ErrorText(given, f" is not known; it must be {' or '.join(known)}."))
+    possible = Argument("form", " or ".join(formats), text=f"form={' or '.join(map(repr, formats))}")
+    raise ConfigError(ErrorText(given, f" cannot hold {kind}; write ", possible, "."))

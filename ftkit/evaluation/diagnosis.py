@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from ftkit.data import Dataset, Row, check_dataset
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
 from ftkit.evaluation.baseline_models import baselines
 from ftkit.evaluation.request_runner import EvaluableModel, check_model
@@ -108,7 +109,13 @@ def diagnose(
     check_dataset(data)
     data = data.with_task(task)
     if len(data) < 2 * shots + 4:
-        raise ConfigError(f"diagnose needs at least {2 * shots + 4} rows for shots={shots}, and there are {len(data)}")
+        raise ConfigError(
+            ErrorText(
+                f"diagnose needs at least {2 * shots + 4} rows for ",
+                Argument("shots", str(shots), text=f"shots={shots}"),
+                f", and there are {len(data)}",
+            )
+        )
     sample = list(data if len(data) <= MAX_ROWS_READ else data.shuffle(seed).take(MAX_ROWS_READ))
     examples, test = data.split(test=min(0.5, rows / len(data)), seed=seed)
     zero, few = baselines(model, test, examples=examples, shots=(0, shots), seed=seed, **{"probes": None, **options})

@@ -6,6 +6,7 @@ from typing import Literal
 
 from ftkit.backends import Sampling
 from ftkit.data import Dataset
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
 from ftkit.evaluation.costs import Prices, gpu_price
 from ftkit.evaluation.measurement import measured_report
@@ -97,7 +98,15 @@ def evaluate(
     if batch:
         options = options.model_copy(update={"batch": True})
     if sum(given is not None for given in (gpu, gpu_hour_usd, prices)) > 1:
-        raise ConfigError("give one of gpu, gpu_hour_usd and prices: each is the price of the same machine")
+        raise ConfigError(
+            ErrorText(
+                "give one of ",
+                Argument("gpu", text="gpu"),
+                ", ",
+                Argument("gpu_hour_usd", text="gpu_hour_usd"),
+                " and prices: each is the price of the same machine",
+            )
+        )
     with measured_report(
         model,
         data,

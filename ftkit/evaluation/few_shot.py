@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 
 from ftkit.data import Dataset, Row
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
 from ftkit.results.json_values import canonical, plain
 from ftkit.task import Message
@@ -35,11 +36,16 @@ def few_shot_messages(shots: int, examples: Dataset | None, asked: Sequence[Row]
         ConfigError: ``shots`` is negative, or there are no or too few examples.
     """
     if shots < 0:
-        raise ConfigError(f"shots must be a number of examples, not {shots}")
+        raise ConfigError(ErrorText(Argument("shots", text="shots"), f" must be a number of examples, not {shots}"))
     if shots == 0:
         return []
+    argument = Argument("shots", str(shots), text=f"shots={shots}")
     if examples is None:
-        raise ConfigError(f"shots={shots} needs examples=: the rows to take them from, e.g. the training split")
+        raise ConfigError(
+            ErrorText(
+                argument, " needs ", Argument("examples"), ": the rows to take them from, e.g. the training split"
+            )
+        )
     asked_prompts = {canonical(plain(row.prompt)) for row in asked}
     order = list(range(len(examples)))
     random.Random(seed).shuffle(order)  # noqa: S311 - not a secret
@@ -55,7 +61,10 @@ def few_shot_messages(shots: int, examples: Dataset | None, asked: Sequence[Row]
                 chosen.append(rows.pop(0))
     if len(chosen) < shots:
         raise ConfigError(
-            f"shots={shots}, but only {len(chosen)} of the examples have a wanted answer and are not asked themselves"
+            ErrorText(
+                argument,
+                f", but only {len(chosen)} of the examples have a wanted answer and are not asked themselves",
+            )
         )
     return [
         message

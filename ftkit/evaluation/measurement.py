@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from ftkit.backends import Request, Sampling
 from ftkit.data import Dataset, check_dataset
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
 from ftkit.evaluation.answer_journal import Journal
 from ftkit.evaluation.costs import Prices, cost_of
@@ -181,15 +182,25 @@ def _merge(answers: Sequence[RowResult]) -> RowResult:
 def _check(confidence: float, limit: int | None, gpu_hour_usd: float | None, samples: int, sampling: Sampling) -> None:
     check_confidence(confidence)
     if limit is not None and limit < 1:
-        raise ConfigError(f"limit must be at least 1 row, not {limit}")
+        raise ConfigError(ErrorText(Argument("limit", text="limit"), f" must be at least 1 row, not {limit}"))
     if gpu_hour_usd is not None and not gpu_hour_usd >= 0:
-        raise ConfigError(f"gpu_hour_usd must be a price in US dollars, not {gpu_hour_usd}")
+        raise ConfigError(
+            ErrorText(
+                Argument("gpu_hour_usd", text="gpu_hour_usd"), f" must be a price in US dollars, not {gpu_hour_usd}"
+            )
+        )
     if samples < 1:
-        raise ConfigError(f"samples must be at least 1 answer a row, not {samples}")
+        raise ConfigError(
+            ErrorText(Argument("samples", text="samples"), f" must be at least 1 answer a row, not {samples}")
+        )
     if samples > 1 and sampling.temperature == 0:
         raise ConfigError(
-            f"samples={samples} at temperature 0 would ask for the same answer again; give "
-            "sampling=ft.Sampling(temperature=…) above 0"
+            ErrorText(
+                Argument("samples", str(samples), text=f"samples={samples}"),
+                " at temperature 0 would ask for the same answer again; give ",
+                Argument("temperature", text="sampling=ft.Sampling(temperature=…)"),
+                " above 0",
+            )
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation.costs import break_even
 from ftkit.evaluation.paired_difference import metric_changes
@@ -87,6 +88,15 @@ def _check_margin(margin: float | None, unit: Unit) -> None:
     if margin is None:
         return
     if not margin > 0:
-        raise ConfigError(f"margin must be above 0, not {margin}: it is the largest acceptable loss")
+        raise ConfigError(
+            ErrorText(
+                Argument("margin", text="margin"), f" must be above 0, not {margin}: it is the largest acceptable loss"
+            )
+        )
     if unit == "rate" and margin >= 1:
-        raise ConfigError(f"margin={margin} of a rate would allow any loss; two points are 0.02")
+        raise ConfigError(
+            ErrorText(
+                Argument("margin", str(margin), text=f"margin={margin}"),
+                " of a rate would allow any loss; two points are 0.02",
+            )
+        )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ftkit.data import Dataset, Row
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, ExportError
 from ftkit.exporting.drift_limits import CLEAR_MARGIN, MAX_KL, objection
 from ftkit.exporting.export_result import Base, Dtype, Export, Form
@@ -96,12 +97,16 @@ def export(
         check_installed(package, extra="local", needed_for="exporting a model")
     origin = Origin.of(asked.name.removeprefix("local:"))
     if form == "adapter" and origin.source.adapter is None:
-        raise ConfigError(f'{asked.name} is a whole model without an adapter; export it with form="merged"')
+        raise ConfigError(
+            ErrorText(f"{asked.name} is a whole model without an adapter; export it with ", Argument("form", "merged"))
+        )
     trained = ADAPTERS.find(origin.adapter)
     if form != "adapter" and trained is not None and not trained.merges:
         raise ConfigError(
-            f"the adapter {origin.adapter!r} of {asked.name} cannot be merged into its base; export it with "
-            'form="adapter"'
+            ErrorText(
+                f"the adapter {origin.adapter!r} of {asked.name} cannot be merged into its base; export it with ",
+                Argument("form", "adapter"),
+            )
         )
     plan = Plan(origin, form, dtype, origin.standing_on(base))
     rows, whose = rows_to_replay(replay, asked.task, origin.record, replay_rows)
@@ -152,14 +157,27 @@ def _check_arguments(
 ) -> None:
     for name, value, known in (("form", form, Form), ("dtype", dtype, Dtype), ("base", base, Base)):
         if value not in get_args(known):
-            raise ConfigError(f"{name}={value!r} must be one of {', '.join(get_args(known))}")
+            raise ConfigError(
+                ErrorText(
+                    Argument(name, value, text=f"{name}={value!r}"), f" must be one of {', '.join(get_args(known))}"
+                )
+            )
     for name, number in (("replay_rows", replay_rows), ("max_output_tokens", max_output_tokens)):
         if number < 1:
-            raise ConfigError(f"{name} must be at least 1, not {number}")
+            raise ConfigError(ErrorText(Argument(name, text=name), f" must be at least 1, not {number}"))
     if not 0 <= max_clear_changes <= 1:
-        raise ConfigError(f"max_clear_changes must be a share from 0 to 1, not {max_clear_changes}")
+        raise ConfigError(
+            ErrorText(
+                Argument("max_clear_changes", text="max_clear_changes"),
+                f" must be a share from 0 to 1, not {max_clear_changes}",
+            )
+        )
     if not max_kl > 0:
-        raise ConfigError(f"max_kl must be above 0, not {max_kl}: rounding alone causes some drift")
+        raise ConfigError(
+            ErrorText(
+                Argument("max_kl", text="max_kl"), f" must be above 0, not {max_kl}: rounding alone causes some drift"
+            )
+        )
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
@@ -168,7 +186,12 @@ def _check_target(target: Path, overwrite: bool) -> None:
     if not target.exists() or not any(target.iterdir()):
         return
     if not overwrite:
-        raise ConfigError(f"{target} already exists; choose another folder, or pass overwrite=True")
+        raise ConfigError(
+            ErrorText(
+                f"{target} already exists; choose another folder, or pass ",
+                Argument("overwrite", text="overwrite=True"),
+            )
+        )
     if "export" not in read_object(target / RECORD):
         raise ConfigError(f"{target} is not an earlier export (its {RECORD} would say so), so it is not overwritten")
 
@@ -220,19 +243,27 @@ def _replayed(
     drift = replay(recording, exported, clear_margin=CLEAR_MARGIN)
     problem = objection(drift, max_kl, max_clear_changes, [one.place for one in recording.conversations])
     if problem is not None:
-        raise ExportError(f"the exported model differs from the one that ftkit serves: {problem}. {_advice(plan)}")
+        raise ExportError(
+            ErrorText(f"the exported model differs from the one that ftkit serves: {problem}. ", _advice(plan))
+        )
     return drift
 
 
 def _advice(plan: Plan) -> str:
     if plan.base == "original":
-        return (
-            'The original weights differ from those that training used; export with base="quantised", or accept the '
-            "difference with max_kl and max_clear_changes"
+        return ErrorText(
+            "The original weights differ from those that training used; export with ",
+            Argument("base", "quantised"),
+            ", or accept the difference with ",
+            Argument("max_kl", text="max_kl"),
+            " and ",
+            Argument("max_clear_changes", text="max_clear_changes"),
         )
     if plan.dtype != "fp32":
-        return (
-            'If rounding causes the drift, dtype="fp32" removes it; otherwise the files do not hold the trained weights'
+        return ErrorText(
+            "If rounding causes the drift, ",
+            Argument("dtype", "fp32"),
+            " removes it; otherwise the files do not hold the trained weights",
         )
     return "No files were written"
 

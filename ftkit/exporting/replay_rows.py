@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.data import Dataset, Row
+from ftkit.error_text import ErrorText, error_text
 from ftkit.errors import ConfigError, DataError
 from ftkit.store import Store
 from ftkit.task import Task
@@ -56,5 +57,7 @@ def _of_run(record: Mapping[str, Any], task: Task) -> tuple[Dataset, str]:
     try:
         rows = Dataset.from_spec(spec.get("validation") or spec["data"]).with_task(task)
     except (DataError, OSError) as error:
-        raise ConfigError(f"the {kind} rows of run {run_id} can no longer be opened ({error}); {_GIVE}") from error
+        raise ConfigError(
+            ErrorText(f"the {kind} rows of run {run_id} can no longer be opened (", error_text(error), f"); {_GIVE}")
+        ) from error
     return rows, f"{kind} rows of run {run_id}"

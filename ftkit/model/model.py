@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, ModelError, OutputError, RefusedError
 from ftkit.task import Message, Task
 from ftkit.type_checks import check_kind
@@ -55,9 +56,12 @@ class Model:
             task = known
         elif known is not None and known.fingerprint != task.fingerprint and not other_task:
             raise ConfigError(
-                f"{self.name} was tuned for another task (instructions, input template, schema or show_schema "
-                "differ), so this task's prompt is not what it was trained on. Leave the task out to use its own, or "
-                "pass other_task=True"
+                ErrorText(
+                    f"{self.name} was tuned for another task (instructions, input template, schema or show_schema "
+                    "differ), so this task's prompt is not what it was trained on. Leave the task out to use its own, "
+                    "or pass ",
+                    Argument("other_task", text="other_task=True"),
+                )
             )
         self.task = task
 

@@ -9,6 +9,7 @@ import torch
 from peft import PeftModel
 from safetensors import SafetensorError
 
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ExportError, ModelError
 from ftkit.modeling.device import default_device
 from ftkit.modeling.library_logging import quiet
@@ -65,7 +66,12 @@ def merge_adapter(
     model = model.to(DTYPES[dtype])
     for name, weight in model.named_parameters():
         if not bool(torch.isfinite(weight).all()):
-            raise ExportError(f'{name} has values that {dtype} cannot represent; export with dtype="bf16" or "fp32"')
+            raise ExportError(
+                ErrorText(
+                    f"{name} has values that {dtype} cannot represent; export with ",
+                    Argument("dtype", "bf16 or fp32", text='dtype="bf16" or "fp32"'),
+                )
+            )
     return model
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from typing_extensions import override
 
+from ftkit.error_text import Argument, ErrorText
 from ftkit.recipe.base import Recipe
 
 __all__ = ["DPO"]
@@ -22,7 +23,9 @@ class DPO(Recipe):
 
     loss_class: ClassVar[str | type] = "ftkit.training.losses.dpo:DPOLoss"
     rows: ClassVar[tuple[str, ...]] = ("preferences",)
-    rows_hint: ClassVar[str] = 'name the columns with chosen="…" and rejected="…", or train with SFT'
+    rows_hint: ClassVar[str] = ErrorText(
+        "name the columns with ", Argument("chosen", "…"), " and ", Argument("rejected", "…"), ", or train with SFT"
+    )
     needs_reference: ClassVar[bool] = True
     adapter_rate: ClassVar[float] = 5e-5
     usual_rates: ClassVar[tuple[float, float]] = (5e-7, 5e-4)

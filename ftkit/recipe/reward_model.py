@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from ftkit.error_text import Argument, ErrorText
 from ftkit.recipe.base import Recipe
 
 __all__ = ["RewardModel"]
@@ -21,7 +22,9 @@ class RewardModel(Recipe):
 
     loss_class: ClassVar[str | type] = "ftkit.training.losses.reward_model:RewardModelLoss"
     rows: ClassVar[tuple[str, ...]] = ("preferences",)
-    rows_hint: ClassVar[str] = 'name the columns with chosen="…" and rejected="…", or train with SFT'
+    rows_hint: ClassVar[str] = ErrorText(
+        "name the columns with ", Argument("chosen", "…"), " and ", Argument("rejected", "…"), ", or train with SFT"
+    )
     score_head: ClassVar[bool] = True
     adapter_rate: ClassVar[float] = 1e-4
     usual_rates: ClassVar[tuple[float, float]] = (1e-6, 1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from ftkit.error_text import Argument, ErrorText
 from ftkit.recipe.base import Recipe
 
 __all__ = ["SFT"]
@@ -18,7 +19,7 @@ class SFT(Recipe):
 
     loss_class: ClassVar[str | type] = "ftkit.training.losses.sft:SFTLoss"
     rows: ClassVar[tuple[str, ...]] = ("demonstrations", "preferences")
-    rows_hint: ClassVar[str] = "name the column of answers with target=, or train with RFT"
+    rows_hint: ClassVar[str] = ErrorText("name the column of answers with ", Argument("target"), ", or train with RFT")
     hosted_rows: ClassVar[tuple[str, ...] | None] = ("demonstrations",)
     token_loss: ClassVar[bool] = True
 

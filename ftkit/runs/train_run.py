@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ftkit.backends import Backend, TrainingJob, backend_of
 from ftkit.data import Dataset, check_dataset
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, DataError, RefusedError, RunNotFoundError
 from ftkit.linting.training_gate import refuse_errors
 from ftkit.recipe import Recipe
@@ -136,7 +137,14 @@ def _check_cost(place: Backend, recipe: Recipe, data: Dataset, validation: Datas
         )
     else:
         return
-    raise RefusedError(f"{place.name}:{place.model}: max_cost is ${max_cost:,g}, and {reason}", backend=place.name)
+    raise RefusedError(
+        ErrorText(
+            f"{place.name}:{place.model}: ",
+            Argument("max_cost", text="max_cost"),
+            f" is ${max_cost:,g}, and {reason}",
+        ),
+        backend=place.name,
+    )
 
 
 def _new_run_id(store: Store) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from ftkit.data import Dataset
+from ftkit.error_text import ErrorText
 from ftkit.errors import ModelError, RefusedError
 from ftkit.modeling.model_shape import model_shape
 from ftkit.modeling.model_source import ModelSource, find_source
@@ -40,9 +41,11 @@ def check_recipe(
         _refuse(f"the local engine does not know the adapter {recipe.adapter.kind!r}", "adapter.kind")
     for rows in (data, validation):
         if rows is not None and rows.kind not in recipe.rows:
-            hint = f"; {recipe.rows_hint}" if recipe.rows_hint else ""
+            hint = ("; ", recipe.rows_hint) if recipe.rows_hint else ()
             _refuse(
-                f"{type(recipe).__name__} trains on {' or '.join(recipe.rows)}, and {rows!r} has {rows.kind}{hint}",
+                ErrorText(
+                    f"{type(recipe).__name__} trains on {' or '.join(recipe.rows)}, and {rows!r} has {rows.kind}", *hint
+                ),
                 "kind",
             )
     if recipe.early_stopping_patience is not None and validation is None:

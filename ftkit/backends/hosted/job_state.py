@@ -11,6 +11,7 @@ from ftkit.backends.hosted.host_errors import with_advice
 from ftkit.backends.hosted.job_handle import JobHandle
 from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.catalog import TrainingPrice, load_catalog
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import HostError, RefusedError
 from ftkit.store import OPEN_STATES, RunRecord, RunState, RunTransaction, Store
 
@@ -55,8 +56,11 @@ def check_host_estimate(
     else:
         return
     raise RefusedError(
-        f"{record.backend}:{record.model}: max_cost is ${max_cost:,g}, and {problem}. No job was created, and nothing "
-        "was charged",
+        ErrorText(
+            f"{record.backend}:{record.model}: ",
+            Argument("max_cost", text="max_cost"),
+            f" is ${max_cost:,g}, and {problem}. No job was created, and nothing was charged",
+        ),
         backend=record.backend,
     )
 

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from ftkit.backends.answer import OnAnswer, Request
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ModelError
 from ftkit.inference.embeddings import embeddings
 from ftkit.inference.likelihood import divergences, text_losses
@@ -214,8 +215,15 @@ class LocalAnswerer:
         for number, prompt in enumerate(prompts, start=1):
             if limit is not None and len(prompt) + sampling.max_output_tokens > limit:
                 raise ModelError(
-                    f"request {number} has {len(prompt)} tokens; with max_output_tokens="
-                    f"{sampling.max_output_tokens} that is above the model's {limit}"
+                    ErrorText(
+                        f"request {number} has {len(prompt)} tokens; with ",
+                        Argument(
+                            "max_output_tokens",
+                            str(sampling.max_output_tokens),
+                            text=f"max_output_tokens={sampling.max_output_tokens}",
+                        ),
+                        f" that is above the model's {limit}",
+                    )
                 )
         grammars = [lease.grammar(request.output) for request in requests] if sampling.constrained else None
         pending = PendingGenerations(

@@ -7,6 +7,7 @@ from typing import Any
 
 from ftkit.data.formats.base import Format
 from ftkit.data.formats.registry import FORMATS, detected_formats
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, FormatError, Place
 from ftkit.task import Task
 
@@ -64,13 +65,27 @@ def choose_format(name: str, samples: Sequence[Sample], task: Task, *, has_answe
 def _named(name: str, task: Task) -> Format:
     format_ = FORMATS.find(_ALIASES.get(name, name))
     if format_ is None:
-        raise ConfigError(f"format={name!r} is not known; it must be auto, {', '.join(FORMATS.names())}.")
+        raise ConfigError(
+            ErrorText(
+                Argument("format", name, text=f"format={name!r}"),
+                f" is not known; it must be auto, {', '.join(FORMATS.names())}.",
+            )
+        )
     if format_.name == "table" and task.input is None:
-        raise ConfigError('format="table" needs a task whose input template reads columns, e.g. input="{note}".')
+        raise ConfigError(
+            ErrorText(
+                Argument("format", "table"), ' needs a task whose input template reads columns, e.g. input="{note}".'
+            )
+        )
     if format_.name != "table" and task.input is not None:
         raise ConfigError(
-            f'format="{name}" holds whole conversations, but the task has a template of its own ({task.input!r}). '
-            'Leave the task\'s input out, or use format="table".'
+            ErrorText(
+                Argument("format", name),
+                f" holds whole conversations, but the task has a template of its own ({task.input!r}). "
+                "Leave the task's input out, or use ",
+                Argument("format", "table"),
+                ".",
+            )
         )
     return format_
 
@@ -78,9 +93,13 @@ def _named(name: str, task: Task) -> Format:
 def _check_instructions(format_: Format, task: Task) -> None:
     if format_.name != "table" and task.instructions:
         raise ConfigError(
-            f"the rows hold whole conversations ({format_.name}), where the task's instructions would never be seen. "
-            'Leave them out, or let the task make the question from columns: Task("…", input="{prompt}") with '
-            'target="completion".'
+            ErrorText(
+                f"the rows hold whole conversations ({format_.name}), where the task's instructions would never be "
+                'seen. Leave them out, or let the task make the question from columns: Task("…", input="{prompt}") '
+                "with ",
+                Argument("target", "completion"),
+                ".",
+            )
         )
 
 
@@ -101,16 +120,22 @@ def _detect(place: Place, columns: Mapping[str, Any], formats: Sequence[Format],
         missing = [name for name in task.columns if name not in columns]
         hint = f" The rows look like {candidates[0].name}: for those leave the task's input out." if candidates else ""
         raise FormatError(
-            f"the task reads {', '.join(missing)}, and the columns are {have}. "
-            f'Name the one to read with columns={{"{missing[0]}": "<column>"}}.{hint}',
+            ErrorText(
+                f"the task reads {', '.join(missing)}, and the columns are {have}. Name the one to read with ",
+                Argument("columns", f"{missing[0]}=<column>", text=f'columns={{"{missing[0]}": "<column>"}}'),
+                f".{hint}",
+            ),
             place=place,
         )
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
         names = [format_.name for format_ in candidates]
-        choice = " or ".join(f'format="{name}"' for name in names)
-        raise FormatError(f"the columns {have} fit {' and '.join(names)}. Say which: {choice}.", place=place)
+        first_choice, *other_choices = (Argument("format", name) for name in names)
+        choices = ErrorText(first_choice, *(part for choice in other_choices for part in (" or ", choice)))
+        raise FormatError(
+            ErrorText(f"the columns {have} fit {' and '.join(names)}. Say which: ", choices, "."), place=place
+        )
     known = "; ".join(f"{format_.name} needs {format_.required}" for format_ in formats)
     raise FormatError(
         f"the columns {have} fit no known format ({known}). For a table give a task that reads columns, e.g. "

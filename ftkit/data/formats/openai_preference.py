@@ -14,6 +14,7 @@ from ftkit.data.formats.openai import openai_request, without_weight
 from ftkit.data.formats.preference_pair import Part, read_pair
 from ftkit.data.row import Row
 from ftkit.data.strict_json import parse_json
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import DataError
 
 __all__ = ["OpenAIPreference"]
@@ -56,7 +57,9 @@ class OpenAIPreference(Format):
     def write(self, row: Row) -> dict[str, Any]:
         if row.margin is not None:
             raise DataError(
-                "OpenAI's preferences have no margin. Leave margin= out, or write TRL's form",
+                ErrorText(
+                    "OpenAI's preferences have no margin. Leave ", Argument("margin"), " out, or write TRL's form"
+                ),
                 place=row.place,
                 field="margin",
             )

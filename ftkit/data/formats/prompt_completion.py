@@ -11,6 +11,7 @@ from ftkit.data.formats.base import Conversation, Format, RawRow, read_list, rea
 from ftkit.data.formats.messages import read_parts, read_tools
 from ftkit.data.formats.trl import trl_message, with_tools
 from ftkit.data.row import Row
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import DataError
 from ftkit.task import Message
 
@@ -61,8 +62,12 @@ class PromptCompletion(Format):
         for number, message in enumerate(row.prompt):
             if message["role"] == "assistant" and message.get("weight", 1):
                 raise DataError(
-                    "this earlier answer is learned, but TRL's prompt and completion learn the last one only. "
-                    'Give it weight 0, or write form="messages".',
+                    ErrorText(
+                        "this earlier answer is learned, but TRL's prompt and completion learn the last one only. "
+                        "Give it weight 0, or write ",
+                        Argument("form", "messages"),
+                        ".",
+                    ),
                     place=row.place,
                     field=f"messages[{number}]",
                 )

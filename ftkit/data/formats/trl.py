@@ -15,6 +15,7 @@ from ftkit.data.formats.messages import read_messages, read_tools
 from ftkit.data.formats.openai import OpenAI, without_weight
 from ftkit.data.row import Row
 from ftkit.data.strict_json import parse_json
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import DataError
 from ftkit.task import Message
 
@@ -34,8 +35,11 @@ class TRLMessages(OpenAI):
         for number, message in enumerate(row.messages):
             if not message.get("weight", 1):
                 raise DataError(
-                    "TRL's messages cannot express that one answer is not learned. "
-                    'Write form="prompt_completion", or leave the row out.',
+                    ErrorText(
+                        "TRL's messages cannot express that one answer is not learned. Write ",
+                        Argument("form", "prompt_completion"),
+                        ", or leave the row out.",
+                    ),
                     place=row.place,
                     field=f"messages[{number}].weight",
                 )
