@@ -189,8 +189,8 @@ def test_how_to_ask_compare_and_price_is_said_by_options(ftkit, texts, trained):
         (("--comparator", "words=nearly"), "there is no comparator 'nearly'"),
         (("--price-source", "a page"), "--input-usd, --output-usd and --price-source must be given together"),
         (("--input-usd", 1), "--input-usd, --output-usd and --price-source must be given together"),
-        (("--samples", 3), "at temperature 0"),
-        (("--shots", 2), "needs examples="),
+        (("--samples", 3), "--samples 3 at temperature 0"),
+        (("--shots", 2), "--shots 2 needs --examples: the rows"),
     ],
 )
 def test_options_that_make_no_sense_together(ftkit, texts, trained, words, why):
