@@ -170,13 +170,13 @@ class Run:
 
         Args:
             progress: whether to show the progress bar.
-            timeout_s: stop waiting after this many seconds. None: wait for ever.
+            timeout_s: stop waiting after this many seconds. None: no limit.
 
         Returns:
             The run itself, so that ``ft.train(…).wait().model`` can be written.
 
         Raises:
-            RunError: ``timeout_s`` has passed, and the run goes on. As RunFailedError or RunCancelledError: the run
+            RunError: ``timeout_s`` has passed; the run continues. As RunFailedError or RunCancelledError: the run
                 ended without a model.
             KeyboardInterrupt: Ctrl-C was pressed.
         """
@@ -193,11 +193,11 @@ class Run:
                         self._check_succeeded(record)
                         return self
                     if deadline is not None and time.monotonic() > deadline:
-                        raise RunError(f"run {self.id} is still {record.state} after {timeout_s} s; it goes on")
+                        raise RunError(f"run {self.id} is still {record.state} after {timeout_s} s; it continues")
                     time.sleep(_POLL_S)
             except KeyboardInterrupt:
                 bar.print(
-                    f"run {self.id} goes on; find it again with ft.runs.get({self.id!r}) or `ftkit runs wait {self.id}`"
+                    f"run {self.id} continues; find it with ft.runs.get({self.id!r}) or `ftkit runs wait {self.id}`"
                 )
                 raise
 

@@ -25,7 +25,7 @@ __all__ = ["TRACKERS", "JsonLinesTracker", "RunTrackers", "Tracker", "TrackerWar
 
 
 class TrackerWarning(UserWarning):
-    """A tracker raised an error. The run goes on; this process sends the tracker no more of the run's events."""
+    """A tracker raised an error. The run continues; this process sends the tracker no more of the run's events."""
 
 
 class Tracker(Protocol):
@@ -230,7 +230,7 @@ class RunTrackers:
         except Exception as error:
             self._failed.add((run.id, name))
             warnings.warn(
-                f"the tracker {name!r} failed: {type(error).__name__}: {error}. The run goes on; this process sends "
+                f"the tracker {name!r} failed: {type(error).__name__}: {error}. The run continues; this process sends "
                 f"the tracker no more events of run {run.id}",
                 TrackerWarning,
                 stacklevel=2,

@@ -62,7 +62,7 @@ def test_faults_of_the_header(write, content, text):
     [
         (b"x,y,z", "3 cells, but the header names 2 columns"),
         (b"x", "1 cells, but the header names 2 columns"),
-        (b'"x"y,z', "goes on after its closing quotation mark"),
+        (b'"x"y,z', "continues after its closing quotation mark"),
         (b"x,\xe9", "not UTF-8: byte 0xe9 at byte 3 of the row"),
     ],
 )

@@ -101,7 +101,7 @@ def test_a_run_outlives_the_script_and_a_dead_worker_is_noticed(tiny_model: str)
 
 def test_a_cancelled_run_has_no_model(data: ft.Dataset, tiny_model: str) -> None:
     run = ft.train(ft.SFT(epochs=5000, adapter=ft.LoRA(rank=4)), data, backend=f"local:{tiny_model}")
-    with pytest.raises(ft.RunError, match="it goes on"):
+    with pytest.raises(ft.RunError, match="it continues"):
         run.wait(timeout_s=0.5)
     until(lambda: run.metrics)
     run.cancel()
@@ -126,7 +126,7 @@ def test_a_run_is_resumed_after_a_kill_and_after_a_cancellation(data: ft.Dataset
     until(lambda: len(run.metrics) > 30)
     run.cancel()
     if run.state == "cancelled":
-        assert "goes on from there" in str(run.events()[-1].data)
+        assert "continues from there" in str(run.events()[-1].data)
         ft.runs.get(run.id).resume()
     run.wait(timeout_s=200)
     assert [step["step"] for step in run.metrics] == list(range(1, 121))

@@ -253,7 +253,7 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
         except HostError as error:
             failures = self.poll_schedule.record_failure(record.id, error)
             if not failures:
-                store.append(record.id, "warning", {"message": f"{error}; the run goes on, and is polled again"})
+                store.append(record.id, "warning", {"message": f"{error}; the run continues and is polled again"})
             if not error.passing and error.status in (401, 403):
                 raise
             if error.status == 404 and failures >= _MISSING_JOB_FAILURES:

@@ -257,13 +257,13 @@ def _alive(handle: dict[str, Any]) -> bool:
 
 
 def _worker_death_message(record: RunRecord, store: Store) -> str:
-    """What can be said of a worker that is gone: how far it had come, how to go on, and libraries' last words."""
+    """Describe a worker that died: its last step, how to resume, and the last lines of its log."""
     log = store.run_folder(record.id) / "log.txt"
     step = checkpoint = None
     for event in store.events(record.id):
         step = f"step {event.data['step']} of {event.data['steps']}" if event.kind == "step" else step
         checkpoint = event.data["step"] if event.kind == "checkpoint" else checkpoint
-    again = "begins again" if checkpoint is None else f"goes on from the checkpoint at step {checkpoint}"
+    again = "starts again" if checkpoint is None else f"continues from the checkpoint at step {checkpoint}"
     where = f"after {step}" if step else "before the first step"
     return (
         f"the worker process (pid {record.handle.get('pid')}) died without a word {where}: it was killed, or the "

@@ -45,7 +45,7 @@ def main(run_id: str) -> int:
             message += "; use a smaller max_batch_tokens, or gradient_checkpointing"
         return _failed(store, run_id, message)
     if isinstance(summary, int):
-        reason = f"stopped after step {summary}; `ftkit runs resume {run_id}` goes on from there"
+        reason = f"stopped after step {summary}; `ftkit runs resume {run_id}` continues from there"
         store.update(run_id, expect=OPEN_STATES, reason=reason, state="cancelled", finished_at=time.time())
         return 0
     store.update(run_id, expect=OPEN_STATES, state="succeeded", summary=summary, finished_at=time.time())

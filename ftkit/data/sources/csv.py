@@ -155,7 +155,7 @@ class _Reader(SpanReader):
             problem = {
                 "unexpected end of data": "a quotation mark is opened and never closed",
             }.get(
-                str(error), f"a quoted cell goes on after its closing quotation mark ({error}); double the marks inside"
+                str(error), f"a quoted cell continues after its closing quotation mark ({error}); double inner marks"
             )
             raise DataError(problem, place=place) from None
 
@@ -166,7 +166,7 @@ class _Reader(SpanReader):
         if len(cells) != len(source.header):
             raise DataError(
                 f"{len(cells)} cells, but the header names {len(source.header)} columns; "
-                "a cell that holds a separator or a line break must stand in quotation marks",
+                "a cell that holds a separator or a line break must be in quotation marks",
                 place=place,
             )
         return dict(zip(source.header, cells, strict=True))
