@@ -154,9 +154,7 @@ class _Reader(SpanReader):
         except csv.Error as error:
             problem = {
                 "unexpected end of data": "a quotation mark is opened and never closed",
-            }.get(
-                str(error), f"a quoted cell continues after its closing quotation mark ({error}); double inner marks"
-            )
+            }.get(str(error), f"a quoted cell continues after its closing quotation mark ({error}); double inner marks")
             raise DataError(problem, place=place) from None
 
     @override
