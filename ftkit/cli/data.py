@@ -75,11 +75,12 @@ def _counts(rows: Dataset) -> list[str]:
     margins: list[float] = []
     groups: set[str] = set()
     ids: set[str] = set()
-    answered = 0
+    answered = labelled = 0
     has_choices = rows.task.output.kind == "choice"
     for row in rows:
         answered += row.completion is not None
         ids.add(row.id)
+        labelled += row.label is not None
         if row.margin is not None:
             margins.append(row.margin)
         if row.group is not None:
@@ -95,6 +96,15 @@ def _counts(rows: Dataset) -> list[str]:
         lines.append(f"{duplicates:,} rows have the id or the content of an earlier row")
     if groups:
         lines.append(f"{len(groups):,} groups")
+    unread = rows.unread_columns()
+    if unread:
+        counts = ", ".join(f"{name} ({count:,})" for name, count in unread.items())
+        lines.append(f"columns that nothing reads, with their number of rows: {counts}")
+    if labelled:
+        lines.append(
+            f"{labelled:,} rows say whether their answer is a good one (KTO); training refuses them, unless the loss "
+            "of a package reads the column"
+        )
     lines += [f"{count:>8,}  {answer}" for answer, count in answers.most_common()]
     return lines
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
@@ -408,6 +409,21 @@ class Dataset:
                 yield place, columns, outcome
         if content is not None:
             self._fingerprint = content.fingerprint
+
+    def unread_columns(self) -> dict[str, int]:
+        """Count the columns that hold something and that nothing reads. Reads every row.
+
+        Returns:
+            The number of rows by column, in the order of the rows. Empty for a table, whose task says what is read,
+            and for prompts, whose graders may read every column.
+
+        Raises:
+            DataError: a row is not valid in its file.
+        """
+        counts: Counter[str] = Counter()
+        for _, _, columns in self._read_columns():
+            counts.update(self._row_reader.unread_columns(columns))
+        return dict(counts)
 
     def write(self, path: str | os.PathLike[str], *, format: str) -> None:  # noqa: A002
         """Write JSON Lines in any dataset format that can be written, also one of an installed package.

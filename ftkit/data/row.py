@@ -42,6 +42,8 @@ class Row:
     """The worse answer to the prompt, of a preference; ``completion`` is the better one. None for a demonstration."""
     margin: float | None = None
     """By how much ``completion`` is better than ``rejected``, on any scale; None if unknown."""
+    label: bool | None = None
+    """Whether ``completion`` is a good answer, of rows for KTO (columns ``label`` or ``kto_tag``); None if unknown."""
 
     @property
     def messages(self) -> list[Message]:
@@ -55,7 +57,8 @@ class Row:
             :attr:`completion`.
 
         Raises:
-            DataError: the row has no answer.
+            DataError: the row has no answer, or a label that says whether it is a good one, which only losses on
+                unpaired answers can honour.
         """
         if self.completion is None:
             raise DataError(
@@ -64,6 +67,15 @@ class Row:
                     Argument("target"),
                 ),
                 place=self.place,
+            )
+        if self.label is not None:
+            raise DataError(
+                f"the row is labelled as {'a good' if self.label else 'a bad'} answer, and no loss of ftkit learns "
+                "from single answers with a label (KTO): every answer would be learned as a good one. Leave out the "
+                "bad ones and the column; or write pairs of chosen and rejected for DPO; or rename the column if it "
+                "is something else",
+                place=self.place,
+                field="label" if "label" in self.columns else "kto_tag",
             )
         return self.completion
 

@@ -5,10 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ftkit.data.formats import Conversation, Format, RawRow, learn_answers_only, read_margin, text_content
+from ftkit.data.columns_beside import read_label, read_weight, refuse_media, unread_columns
+from ftkit.data.formats import (
+    Conversation,
+    Format,
+    RawRow,
+    learn_answers_only,
+    read_boolean,
+    read_margin,
+    read_system,
+    read_tools,
+    text_content,
+)
 from ftkit.data.row import Row
 from ftkit.data.sources import Source
 from ftkit.data.strict_json import canonical_json
@@ -118,7 +129,8 @@ class RowReader:
                 or prefers an answer to the same answer.
         """
         renamed = self.options.rename(columns)
-        conversation = self.format.read(RawRow(renamed, place, source.nulls_are_absent, self.task))
+        raw = RawRow(renamed, place, source.nulls_are_absent, self.task)
+        conversation, label = self._read_columns_beside(self.format.read(raw), raw)
         prompt, completion, target = self._answer(conversation, columns, place)
         rejected = self._rejected(conversation, completion, columns, place)
         group = None if self.options.group is None else column_value(columns, self.options.group, place)
@@ -134,7 +146,45 @@ class RowReader:
             parallel_tool_calls=conversation.parallel_tool_calls,
             rejected=rejected,
             margin=self._margin(conversation, columns, place),
+            label=label,
         )
+
+    def unread_columns(self, columns: Mapping[str, Any]) -> list[str]:
+        """List the columns of a row that hold something and that nothing reads.
+
+        Args:
+            columns: as read from the file.
+
+        Returns:
+            Their names. None of a table, whose task names what is read, and none of prompts, whose graders may read
+            every column.
+        """
+        if self.task.input is not None or self.kind == "prompts":
+            return []
+        return unread_columns(columns, self._read_names(columns))
+
+    def _read_names(self, columns: Mapping[str, Any]) -> set[str]:
+        """Columns that the format reads or an option names."""
+        named = self.options.named_columns().values()
+        return {*self.format.columns, *named, *(name.partition(".")[0] for name in named if name not in columns)}
+
+    def _read_columns_beside(self, conversation: Conversation, row: RawRow) -> tuple[Conversation, bool | None]:
+        """Honour or refuse the columns beside a conversation; return it with its label. A task reads its own table."""
+        if self.task.input is not None:
+            return conversation, None
+        names = self._read_names(row.columns)
+        refuse_media(row, names)
+        if "system" not in names:
+            read_system(conversation.messages, row.columns.get("system"), row.place)
+        if "tools" not in names and conversation.tools is None:
+            tools = read_tools(row.columns.get("tools"), row.place, "tools", nulls_are_absent=row.nulls_are_absent)
+            conversation = replace(conversation, tools=tools)
+        if "parallel_tool_calls" not in names and conversation.parallel_tool_calls is None:
+            conversation = replace(conversation, parallel_tool_calls=read_boolean(row, "parallel_tool_calls"))
+        if self.kind == "prompts":
+            return conversation, None
+        read_weight(conversation.messages, row, names, is_pair=self.kind == "preferences")
+        return conversation, read_label(row, names) if self.kind == "demonstrations" else None
 
     def identity(self, columns: Mapping[str, Any], place: Place, content: str | None = None) -> str:
         """Return the id of a row.

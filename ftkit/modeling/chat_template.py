@@ -43,6 +43,10 @@ def template_hash(tokenizer: Any) -> str:
     return canonical_digest(str(tokenizer.chat_template))
 
 
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+"""Keys of a message that hold what a model thinks before it answers, in the terms of several servers and templates."""
+
+
 class _HistoryRewrittenError(Exception):
     """The template renders earlier turns differently after later ones, as templates of reasoning models do."""
 
@@ -113,18 +117,26 @@ class ChatTemplate:
             for that turn at inference.
 
         Raises:
-            DataError: no turn is supervised, the template omits tools or tool calls, or a turn has no end token.
+            DataError: no turn is supervised, a message holds something else than text, the template omits tools, tool
+                calls or the reasoning of a supervised turn, or a turn has no end token.
             ModelError: the template refuses the conversation.
         """
+        _check_parts(messages, place)
         supervised = [i for i, m in enumerate(messages) if m.get("role") == "assistant" and m.get("weight", 1) != 0]
         if not supervised:
-            raise DataError("no assistant turn to learn from (none there, or all of weight 0)", place=place)
-        self._check_tools(messages, tools, place)
-        upto = messages[: supervised[-1] + 1]
+            raise DataError(
+                "no assistant turn to learn from (none there, or all of weight 0); leave the row out", place=place
+            )
         try:
-            return [self._example(self._pieces(upto, tools), set(supervised), place)]
-        except _HistoryRewrittenError:
-            return [self._example(self._last_turn(messages[: i + 1], tools), {i}, place) for i in supervised]
+            self._check_tools(messages, tools, place)
+            self._check_reasoning(messages, supervised, tools, place)
+            upto = messages[: supervised[-1] + 1]
+            try:
+                return [self._example(self._pieces(upto, tools), set(supervised), place)]
+            except _HistoryRewrittenError:
+                return [self._example(self._last_turn(messages[: i + 1], tools), {i}, place) for i in supervised]
+        except ModelError as error:
+            raise error if place is None else ModelError(f"{place}: {error}") from error
 
     def encode_answer(
         self,
@@ -171,6 +183,10 @@ class ChatTemplate:
         Raises:
             ModelError: the template refuses the conversation.
         """
+        try:
+            _check_parts(messages, None)
+        except DataError as error:
+            raise ModelError(str(error)) from error
         try:
             return str(
                 self.tokenizer.apply_chat_template(
@@ -280,6 +296,28 @@ class ChatTemplate:
                     field=f"messages[{index}].tool_calls",
                 )
 
+    def _check_reasoning(
+        self,
+        messages: Sequence[Message],
+        supervised: Sequence[int],
+        tools: Sequence[dict[str, Any]] | None,
+        place: Place | None,
+    ) -> None:
+        """Refuse a supervised turn whose reasoning is not rendered. That of earlier turns may be left out by design."""
+        for index in supervised:
+            for key in _REASONING:
+                if not messages[index].get(key):
+                    continue
+                turn: Any = {name: value for name, value in messages[index].items() if name != key}
+                history = messages[:index]
+                if self.render(messages[: index + 1], tools) == self.render([*history, turn], tools):
+                    raise DataError(
+                        f"the model's chat template leaves out {key}, so it could not be learned. Train a model whose "
+                        "template renders it, write it into the content as the model does, or leave it out",
+                        place=place,
+                        field=f"messages[{index}].{key}",
+                    )
+
     def _end_of_turn(self) -> int:
         turn: list[Message] = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
         ids = self._encode(self._last_turn(turn, None)[-1].text).tolist()
@@ -297,11 +335,28 @@ def _without_loss(message: Message) -> Message:
     return {**message, "weight": 0} if message.get("role") == "assistant" else message
 
 
+def _check_parts(messages: Sequence[Message], place: Place | None) -> None:
+    """Refuse parts of messages that are not text."""
+    for index, message in enumerate(messages):
+        content: Any = message.get("content")
+        for number, part in enumerate(content if isinstance(content, list) else []):
+            kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+            if kind != "text":
+                raise DataError(
+                    f"a part of type {kind!r}, and local models read and learn text only; leave the row out, or train "
+                    "on a host that takes such parts",
+                    place=place,
+                    field=f"messages[{index}].content[{number}]",
+                )
+
+
 def _for_template(message: Message) -> dict[str, Any]:
     """A message as chat templates expect it: no weight, text content, tool arguments as objects."""
     plain: dict[str, Any] = {key: value for key, value in message.items() if key != "weight"}
     if plain.get("content") is None:
         plain["content"] = ""
+    elif isinstance(plain["content"], list):
+        plain["content"] = "".join(part["text"] for part in plain["content"])
     if plain.get("tool_calls"):
         plain["tool_calls"] = [_call_for_template(call) for call in plain["tool_calls"]]
     return plain

@@ -57,11 +57,20 @@ def test_check_reports_every_faulty_row(ftkit, task):
     assert failed.stderr == "error: 3 of 4 rows cannot be used\n"
 
 
+def test_columns_that_nothing_reads_and_labels_are_named_once(ftkit):
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    write_rows("chat.jsonl", [{"messages": turns, "source": n, "system": "s", "label": n > 1} for n in range(3)])
+    checked = ftkit("data", "check", "chat.jsonl")
+    assert checked.exit_code == 0, checked.stderr
+    assert "columns that nothing reads, with their number of rows: source (3)" in checked.stdout
+    assert "3 rows say whether their answer is a good one (KTO)" in checked.stdout
+
+
 def test_a_conversation_with_tools_and_parts_can_be_shown(ftkit):
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     row = {
         "messages": [
-            {"role": "user", "content": [{"type": "text", "text": "Do it."}]},
+            {"role": "user", "content": [{"type": "text", "text": "Do it."}, {"type": "image_url"}]},
             {"role": "assistant", "tool_calls": [call]},
         ],
         "tools": [{"type": "function", "function": {"name": "f"}}],
@@ -69,7 +78,7 @@ def test_a_conversation_with_tools_and_parts_can_be_shown(ftkit):
     write_rows("chat.jsonl", [row])
     shown = ftkit("data", "check", "chat.jsonl", "--show", 3)
     assert shown.exit_code == 0, shown.stderr
-    assert '[{"type": "text", "text": "Do it."}]' in shown.stdout
+    assert '[{"type": "text", "text": "Do it."}, {"type": "image_url"}]' in shown.stdout
     assert json.dumps(call) in shown.stdout
 
 

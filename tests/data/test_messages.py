@@ -76,10 +76,10 @@ def test_trl_calls_get_ids_and_argument_texts(write_rows):
     ]
 
 
-def test_parts_are_kept_and_their_text_is_the_target(write_rows):
+def test_text_parts_are_joined(write_rows):
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     row = read(write_rows, [USER, {"role": "assistant", "content": parts}])
-    assert row.completion == {"role": "assistant", "content": parts}
+    assert row.completion == {"role": "assistant", "content": "ab"}
     assert row.target == "ab"
 
 

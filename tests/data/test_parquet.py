@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import sys
 from decimal import Decimal
 
@@ -67,6 +68,30 @@ def test_nulls_inside_arguments_that_arrow_fills_in(tmp_path):
 
     data = Dataset.load(write_parquet(tmp_path / "a.parquet", [call(x=1), call(y=2)]))
     assert [row.completion["tool_calls"][0]["function"]["arguments"] for row in data] == ['{"x": 1}', '{"y": 2}']
+
+
+def test_nulls_inside_json_texts_stay(tmp_path):
+    arguments = {"v": None, "w": 1}
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"default": None}}}]
+    user, answer = {"role": "user", "content": "q"}, {"role": "assistant", "tool_calls": [call]}
+    worse = [{"role": "assistant", "content": "no"}]
+    as_text = json.dumps
+    shared = [{"from": "human", "value": "q"}, {"from": "function_call", "value": as_text([call["function"]])}]
+    rows = [
+        {"messages": as_text([user, answer]), "tools": as_text(tools)},
+        {"messages": as_text([user, answer]), "tools": tools},
+        {"conversations": shared, "tools": as_text([tools[0]["function"]])},
+        {
+            "input": as_text({"messages": [user], "tools": tools}),
+            "preferred_output": as_text([answer]),
+            "non_preferred_output": worse,
+        },
+    ]
+    for number, row in enumerate(rows):
+        read = Dataset.load(write_parquet(tmp_path / f"{number}.parquet", [row]))[0]
+        assert read.completion["tool_calls"][0]["function"]["arguments"] == as_text(arguments)
+        assert read.tools == tools or not isinstance(row.get("tools", ""), str)
 
 
 def test_not_parquet(write):

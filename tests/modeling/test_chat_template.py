@@ -183,6 +183,62 @@ def test_tool_calls_that_the_template_shows_are_learnt(with_template):
     assert one.ids[: len(asked)].tolist() == asked.tolist()
 
 
+def test_text_parts_are_joined_for_a_template_that_takes_texts(with_template):
+    chat_template = with_template(PLAIN_TEMPLATE.replace("message['content']", "message['content'] | trim"))
+    parts: list[Any] = [
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]},
+    ]
+    (from_parts,) = chat_template.encode_examples(parts)
+    (from_texts,) = chat_template.encode_examples(chat("Hi", "Hello"))
+    assert from_parts.ids.tolist() == from_texts.ids.tolist()
+    assert supervised_texts(chat_template, from_parts) == ["Hello<|im_end|>"]
+
+
+@pytest.mark.parametrize("kind", ["image_url", "input_audio", "file", "image"])
+def test_parts_that_are_not_text_are_refused_with_their_place(chat_template, kind):
+    messages: list[Any] = chat("What is it?", "A cat.")
+    messages[0]["content"] = [{"type": "text", "text": "What is it?"}, {"type": kind, kind: {"url": "a.png"}}]
+    with pytest.raises(DataError, match=f"a part of type '{kind}'") as caught:
+        chat_template.encode_examples(messages, place=PLACE)
+    assert (caught.value.place, caught.value.field) == (PLACE, "messages[0].content[1]")
+    with pytest.raises(ModelError, match=r"messages\[0\].content\[1\]: a part of type"):
+        chat_template.encode_prompt(messages[:1])
+
+
+THINKING = PLAIN_TEMPLATE.replace(
+    "+ message['content']",
+    "+ ('<think>' + message['reasoning_content'] + '</think>' if message['reasoning_content'] and loop.last else '')"
+    " + message['content']",
+)
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
+def test_reasoning_that_the_template_leaves_out_is_an_error(chat_template, key):
+    messages = chat("2+2?", "4")
+    messages[1][key] = "Two and two."
+    with pytest.raises(DataError, match=f"leaves out {key}") as caught:
+        chat_template.encode_examples(messages, place=PLACE)
+    assert (caught.value.place, caught.value.field) == (PLACE, f"messages[1].{key}")
+    messages[1]["weight"] = 0  # read, not learned: a template may leave it out of the history
+    chat_template.encode_examples([*messages, *chat("And 3?", "7")], place=PLACE)
+
+
+def test_reasoning_that_the_template_shows_is_learnt(with_template):
+    chat_template = with_template(THINKING)
+    messages = chat("2+2?", "4", "And 3?", "7")
+    messages[1]["reasoning_content"], messages[3]["reasoning_content"] = "Two.", "Three."
+    first, second = chat_template.encode_examples(messages, place=PLACE)
+    assert supervised_texts(chat_template, first) == ["<think>Two.</think>4<|im_end|>"]
+    assert supervised_texts(chat_template, second) == ["<think>Three.</think>7<|im_end|>"]
+
+
+def test_a_row_that_the_template_refuses_is_named(with_template):
+    template = "{%- if messages[0].role == 'system' -%}{{ raise_exception('no system') }}{%- endif -%}" + PLAIN_TEMPLATE
+    with pytest.raises(ModelError, match=r"^chats\.jsonl:7: the model's chat template cannot render .*no system"):
+        with_template(template).encode_examples([{"role": "system", "content": "s"}, *chat("a", "b")], place=PLACE)
+
+
 def test_a_tokenizer_without_a_template_gets_a_plain_one(with_template):
     chat_template = with_template(None)
     assert chat_template.tokenizer.chat_template == PLAIN_TEMPLATE

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_boolean, read_list, read_margin, read_text
 from ftkit.data.formats.detection import choose_format
-from ftkit.data.formats.messages import read_messages, read_tools, text_content
+from ftkit.data.formats.messages import MEDIA, read_messages, read_system, read_tools, text_content
 from ftkit.data.formats.preference_pair import learn_answers_only
 from ftkit.data.formats.registry import FORMATS, detected_formats
 
 __all__ = [
     "FORMATS",
+    "MEDIA",
     "Conversation",
     "Format",
     "RawRow",
@@ -23,6 +24,7 @@ __all__ = [
     "read_list",
     "read_margin",
     "read_messages",
+    "read_system",
     "read_text",
     "read_tools",
     "text_content",

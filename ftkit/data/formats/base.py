@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ftkit.data.formats.messages import drop_nulls
 from ftkit.data.row import Row
 from ftkit.data.strict_json import parse_json
 from ftkit.errors import ConfigError, DataError, Place
@@ -135,6 +136,8 @@ def read_text(row: RawRow, column: str) -> str:
 def read_list(row: RawRow, column: str) -> list[Any]:
     """Return the list in a column. A text is parsed as JSON, because CSV files hold only texts.
 
+    Where the file writes null for absent keys, null entries of objects are dropped, except inside a text.
+
     Args:
         row: the row.
         column: the column's name.
@@ -148,6 +151,8 @@ def read_list(row: RawRow, column: str) -> list[Any]:
     value = row.columns.get(column)
     if isinstance(value, str):
         value = parse_json(value, row.place, column)
+    elif row.nulls_are_absent:
+        value = drop_nulls(value)
     if not isinstance(value, list):
         problem = "missing" if value is None else f"must be a list, this is a {type(value).__name__}"
         raise DataError(problem, place=row.place, field=column)

@@ -10,9 +10,27 @@ from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError, DataProblem, Place
 from ftkit.task import Message
 
-__all__ = ["read_messages", "read_parts", "read_tools", "text_content"]
+__all__ = [
+    "MEDIA",
+    "MESSAGE_MARKS",
+    "drop_nulls",
+    "join_text_parts",
+    "read_messages",
+    "read_parts",
+    "read_system",
+    "read_tools",
+    "text_content",
+]
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
+_LEARNING_MARKS = ("loss", "loss_weight", "train", "training")
+"""Other tools' names of a message's weight: ms-swift and XTuner, LLaMA-Factory, Axolotl (two)."""
+_PARTIAL_MARKS = ("train_detail", "training_detail")
+"""Axolotl's marks of the characters of a turn that are learned."""
+MEDIA = ("images", "image", "audios", "audio", "videos", "video")
+"""Columns of a row, and keys of a message, that hold what no local model reads."""
+MESSAGE_MARKS = ("weight", *_LEARNING_MARKS, *_PARTIAL_MARKS, *MEDIA, "reasoning_content", "reasoning", "thinking")
+"""Keys of a message, beside those of OpenAI's form, that a format must not drop."""
 _ROLE_HINTS = {
     "function": 'the deprecated form; write role "tool" with the tool_call_id of the call',
     "human": 'write "user"',
@@ -22,17 +40,18 @@ _ROLE_HINTS = {
 }
 
 
-def read_messages(value: list[Any], place: Place, field: str, *, nulls_are_absent: bool = False) -> list[Message]:
+def read_messages(value: list[Any], place: Place, field: str) -> list[Message]:
     """Check a list of messages, and convert them to one form.
 
-    Null entries of a message are dropped. Arguments of tool calls become JSON texts. Calls without an ``id`` (TRL's
-    form), and the tool messages that answer them, get ``call_1``, ``call_2``, ….
+    Null entries of a message are dropped. Parts of text are joined to one text. Arguments of tool calls become JSON
+    texts. Calls without an ``id`` (TRL's form), and the tool messages that answer them, get ``call_1``, ``call_2``, ….
+    Other tools' marks of turns that are not learned (``loss``, ``loss_weight``, ``train``, ``training``) become
+    ``weight``.
 
     Args:
         value: the list.
         place: of the row.
         field: the list's field in the row, for errors, e.g. ``"messages"``.
-        nulls_are_absent: whether nulls inside arguments and parts are dropped as well.
 
     Returns:
         The messages, as copies.
@@ -41,18 +60,15 @@ def read_messages(value: list[Any], place: Place, field: str, *, nulls_are_absen
         DataError: a wrong role or order of roles, an empty assistant turn, a bad weight, a tool message without its
             call, or a value of the wrong type; the field is e.g. ``messages[2].role``.
     """
-    return read_parts([(field, value)], place, nulls_are_absent=nulls_are_absent)
+    return read_parts([(field, value)], place)
 
 
-def read_parts(
-    parts: Sequence[tuple[str, list[Any]]], place: Place, *, nulls_are_absent: bool = False
-) -> list[Message]:
+def read_parts(parts: Sequence[tuple[str, list[Any]]], place: Place) -> list[Message]:
     """Check a conversation whose messages are in several lists, as :func:`read_messages` checks one list.
 
     Args:
         parts: the lists in their order, each with its field, which errors name.
         place: of the row.
-        nulls_are_absent: whether nulls inside arguments and parts are dropped as well.
 
     Returns:
         The messages, as copies.
@@ -60,7 +76,7 @@ def read_parts(
     Raises:
         DataError: as for :func:`read_messages`.
     """
-    reader = _Reader(place, nulls_are_absent)
+    reader = _Reader(place)
     messages: list[Message] = []
     for field, value in parts:
         for number, item in enumerate(value):
@@ -68,6 +84,32 @@ def read_parts(
     if not messages:
         raise DataError("empty; a conversation needs at least one message", place=place, field=parts[0][0])
     return messages
+
+
+def read_system(messages: list[Message], value: Any, place: Place) -> None:
+    """Insert the text of a ``system`` column as the first message of a conversation.
+
+    Args:
+        messages: the conversation, which is changed.
+        value: the column: a text, or a list of parts of text; None or empty if there is none.
+        place: of the row.
+
+    Raises:
+        DataError: the conversation has another system message, or the column holds something else.
+    """
+    if value is None or value == "" or value == []:
+        return
+    text = join_text_parts(value)
+    if not isinstance(text, str):
+        raise DataError("must be a text, or a list of parts of text", place=place, field="system")
+    if messages[0]["role"] not in ("system", "developer"):
+        messages.insert(0, {"role": "system", "content": text})
+    elif text_content(messages[0]) != text:
+        raise DataError(
+            "the conversation begins with a system turn of its own, which differs; leave out one of them",
+            place=place,
+            field="system",
+        )
 
 
 def text_content(message: Message) -> str | None:
@@ -92,7 +134,7 @@ def read_tools(value: Any, place: Place, field: str, *, nulls_are_absent: bool) 
         value: the value of the tools column.
         place: of the row.
         field: name of the column.
-        nulls_are_absent: whether nulls inside the functions are dropped.
+        nulls_are_absent: whether nulls inside the functions are dropped. Those in a JSON text stay.
 
     Returns:
         The functions in OpenAI's form; None if there are none.
@@ -102,6 +144,7 @@ def read_tools(value: Any, place: Place, field: str, *, nulls_are_absent: bool) 
     """
     if isinstance(value, str):
         value = parse_json(value, place, field) if value.strip() else None
+        nulls_are_absent = False  # what stands in a JSON text was written by its author, not filled in by Arrow
     if value is None or value == []:
         return None
     if not isinstance(value, list):
@@ -112,24 +155,47 @@ def read_tools(value: Any, place: Place, field: str, *, nulls_are_absent: bool) 
         function = tool.get("function") if isinstance(tool, Mapping) else None
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
             raise DataError('must be {"type": "function", "function": {"name": …}}', place=place, field=at)
-        tools.append(_without_nulls(tool) if nulls_are_absent else dict(tool))
+        tools.append(drop_nulls(tool) if nulls_are_absent else dict(tool))
     return tools
 
 
-def _without_nulls(value: Any) -> Any:
+def drop_nulls(value: Any) -> Any:
+    """Return a value without the null entries of its objects, at every depth.
+
+    Args:
+        value: JSON data.
+
+    Returns:
+        A copy. Texts are not parsed, so nulls in a JSON text stay, and so do nulls in lists.
+    """
     if isinstance(value, Mapping):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        return {key: drop_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
+        return [drop_nulls(item) for item in value]
     return value
+
+
+def join_text_parts(content: Any) -> Any:
+    """Return the content of a message with its parts joined, if all of them are text.
+
+    Args:
+        content: a text, a list of parts, or None.
+
+    Returns:
+        The text; ``content`` itself if it is no list, or if a part is something else than text.
+    """
+    is_text = isinstance(content, list) and all(
+        isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str)
+        for part in content
+    )
+    return "".join(part["text"] for part in content) if is_text else content
 
 
 class _Reader:
     """Reads the messages of a conversation in order, and remembers which tool calls have no answer yet."""
 
-    def __init__(self, place: Place, nulls_are_absent: bool) -> None:
+    def __init__(self, place: Place) -> None:
         self._place = place
-        self._nulls_are_absent = nulls_are_absent
         self._unnamed = 0
         self._unanswered: list[str] = []
         self._after_call = False
@@ -153,7 +219,9 @@ class _Reader:
                 "the deprecated form of a call is not supported; write tool_calls", f"{field}.function_call"
             )
         self._check_weight(message, field)
-        self._check_content(message, field)
+        self._read_learning_marks(message, field)
+        self._refuse_media(message, field)
+        self._read_content(message, field)
         if "name" in message and not isinstance(message["name"], str):
             raise self._error("must be a text", f"{field}.name")
         if role == "assistant":
@@ -176,7 +244,42 @@ class _Reader:
             raise self._error(f"must be 0 (not learned) or 1 (learned), this is {weight!r}", f"{field}.weight")
         message["weight"] = int(weight)
 
-    def _check_content(self, message: dict[str, Any], field: str) -> None:
+    def _read_learning_marks(self, message: dict[str, Any], field: str) -> None:
+        for name in _PARTIAL_MARKS:
+            if name in message:
+                raise self._error(
+                    "a part of a turn cannot be left out of training; give the turn weight 0, or split it in two",
+                    f"{field}.{name}",
+                )
+        for name in _LEARNING_MARKS:
+            if name not in message:
+                continue
+            mark = message.pop(name)
+            if not isinstance(mark, bool | int | float) or mark not in (0, 1):
+                raise self._error(
+                    f"must be false or 0 (not learned), or true or 1 (learned), this is {mark!r:.60}",
+                    f"{field}.{name}",
+                )
+            if message["role"] != "assistant":
+                if mark:
+                    raise self._error("only assistant messages are learned", f"{field}.{name}")
+                continue
+            if message.setdefault("weight", int(mark)) != mark:
+                raise self._error(
+                    "says otherwise than the message's other marks of whether it is learned; keep one of them",
+                    f"{field}.{name}",
+                )
+
+    def _refuse_media(self, message: Mapping[str, Any], field: str) -> None:
+        for name in MEDIA:
+            if message.get(name) not in (None, "", [], {}):
+                raise self._error(
+                    f"{name} beside the text cannot be learned or read; write parts of the content for a host that "
+                    "takes them, or leave the row out",
+                    f"{field}.{name}",
+                )
+
+    def _read_content(self, message: dict[str, Any], field: str) -> None:
         content = message.get("content")
         if content is None:
             if message["role"] != "assistant":
@@ -188,8 +291,7 @@ class _Reader:
                     raise self._error('a part must be an object such as {"type": "text", "text": …}', at)
                 if part["type"] == "text" and not isinstance(part.get("text"), str):
                     raise self._error("must be a text", f"{at}.text")
-            if self._nulls_are_absent:
-                message["content"] = _without_nulls(content)
+            message["content"] = join_text_parts(content)
         elif not isinstance(content, str):
             raise self._error(
                 f"must be a text or a list of parts, this is a {type(content).__name__}", f"{field}.content"
@@ -222,8 +324,7 @@ class _Reader:
             raise self._error('must be {"id": …, "type": "function", "function": {"name": …, "arguments": …}}', field)
         arguments = function.get("arguments")
         if isinstance(arguments, Mapping):
-            cleaned = _without_nulls(arguments) if self._nulls_are_absent else arguments
-            arguments = json.dumps(cleaned, ensure_ascii=False)
+            arguments = json.dumps(arguments, ensure_ascii=False)
         if not isinstance(arguments, str):
             raise self._error("must be the arguments as a JSON text or an object", f"{field}.function.arguments")
         identity = call.get("id")

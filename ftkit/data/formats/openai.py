@@ -40,7 +40,7 @@ class OpenAI(Format):
                 raise DataError(
                     "the deprecated form of tools is not supported; write tools and tool_calls", place=place, field=old
                 )
-        messages = read_messages(read_list(row, "messages"), place, "messages", nulls_are_absent=row.nulls_are_absent)
+        messages = read_messages(read_list(row, "messages"), place, "messages")
         tools = read_tools(columns.get("tools"), place, "tools", nulls_are_absent=row.nulls_are_absent)
         return Conversation(messages, tools, read_boolean(row, "parallel_tool_calls"))
 

@@ -9,7 +9,7 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_boolean, read_list
-from ftkit.data.formats.messages import read_tools
+from ftkit.data.formats.messages import MEDIA, read_tools
 from ftkit.data.formats.openai import openai_request, without_weight
 from ftkit.data.formats.preference_pair import Part, read_pair
 from ftkit.data.row import Row
@@ -47,7 +47,7 @@ class OpenAIPreference(Format):
         return Conversation(
             messages,
             read_tools(
-                request.columns.get("input.tools"), row.place, "input.tools", nulls_are_absent=row.nulls_are_absent
+                request.columns.get("input.tools"), row.place, "input.tools", nulls_are_absent=request.nulls_are_absent
             ),
             read_boolean(request, "input.parallel_tool_calls"),
             rejected=worse,
@@ -74,11 +74,19 @@ class OpenAIPreference(Format):
         value = row.columns.get("input")
         if isinstance(value, str):
             value = parse_json(value, row.place, "input")
+            row = replace(row, nulls_are_absent=False)
         if not isinstance(value, Mapping):
             problem = (
                 "missing" if value is None else f"must be an object with messages, this is a {type(value).__name__}"
             )
             raise DataError(problem, place=row.place, field="input")
+        for key in ("system", *MEDIA):
+            if value.get(key) not in (None, "", [], {}):
+                raise DataError(
+                    "not read inside input; write messages, tools and parallel_tool_calls only",
+                    place=row.place,
+                    field=f"input.{key}",
+                )
         return replace(row, columns={f"input.{key}": item for key, item in value.items()})
 
 

@@ -78,7 +78,7 @@ def _turns(row: RawRow, parts: Sequence[Part]) -> list[Message]:
     field, turns = parts[-1]
     if not turns:
         raise DataError("empty; it must hold the assistant's turn", place=row.place, field=field)
-    messages = read_parts(parts, row.place, nulls_are_absent=row.nulls_are_absent)
+    messages = read_parts(parts, row.place)
     answer, last = messages[-1], f"{field}[{len(turns) - 1}]"
     if answer["role"] != "assistant":
         raise DataError("the last message must be the assistant's", place=row.place, field=f"{last}.role")

@@ -47,7 +47,7 @@ class PromptCompletion(Format):
         if not second:
             raise DataError("empty; it must hold the assistant's turn", place=place, field="completion")
         parts = [("prompt", first), ("completion", second)]
-        messages = read_parts(parts, place, nulls_are_absent=row.nulls_are_absent)
+        messages = read_parts(parts, place)
         if messages[-1]["role"] != "assistant":
             last = f"completion[{len(second) - 1}].role"
             raise DataError("the last message must be the assistant's", place=place, field=last)

@@ -9,7 +9,7 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_list
-from ftkit.data.formats.messages import read_messages, read_tools
+from ftkit.data.formats.messages import MESSAGE_MARKS, read_messages, read_system, read_tools
 from ftkit.data.row import Row
 from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError, Place
@@ -50,15 +50,13 @@ class ShareGPT(Format):
         columns, place = row.columns, row.place
         turns = read_list(row, "conversations")
         messages = [self._message(turn, place, f"conversations[{number}]") for number, turn in enumerate(turns)]
-        system = columns.get("system")
-        if system:
-            if messages and messages[0].get("role") == "system":
-                raise DataError("the conversation begins with a system turn of its own", place=place, field="system")
-            messages.insert(0, {"role": "system", "content": system})
+        tools = columns.get("tools")
+        is_text = isinstance(tools, str)
         tools = read_tools(
-            _wrap_functions(columns.get("tools"), place), place, "tools", nulls_are_absent=row.nulls_are_absent
+            _wrap_functions(tools, place), place, "tools", nulls_are_absent=row.nulls_are_absent and not is_text
         )
         checked = read_messages(messages, place, "conversations")
+        read_system(checked, columns.get("system"), place)
         return Conversation(checked, tools)
 
     @override
@@ -82,9 +80,7 @@ class ShareGPT(Format):
         message: dict[str, Any] = {"role": role, "content": turn["value"]}
         if turn["from"] == "function_call":
             message = {"role": role, "tool_calls": self._calls(turn["value"], place, f"{field}.value")}
-        if turn.get("weight") is not None:
-            message["weight"] = turn["weight"]
-        return message
+        return message | {name: turn[name] for name in MESSAGE_MARKS if turn.get(name) is not None}
 
     def _calls(self, value: Any, place: Place, field: str) -> list[dict[str, Any]]:
         calls = parse_json(value, place, field) if isinstance(value, str) else value

@@ -66,7 +66,7 @@ class TRLPrompts(Format):
         tools = read_tools(row.columns.get("tools"), place, "tools", nulls_are_absent=row.nulls_are_absent)
         if not isinstance(row.columns.get("prompt"), list):
             return Conversation([{"role": "user", "content": read_text(row, "prompt")}], tools)
-        messages = read_messages(read_list(row, "prompt"), place, "prompt", nulls_are_absent=row.nulls_are_absent)
+        messages = read_messages(read_list(row, "prompt"), place, "prompt")
         if messages[-1]["role"] == "assistant":
             field = f"prompt[{len(messages) - 1}]"
             raise DataError("the prompt ends with an answer; leave the answer out", place=place, field=field)

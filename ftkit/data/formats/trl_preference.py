@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from ftkit.data.formats.base import Conversation, Format, RawRow, read_margin
+from ftkit.data.formats.base import Conversation, Format, RawRow, read_list, read_margin
 from ftkit.data.formats.messages import read_tools, text_content
 from ftkit.data.formats.preference_pair import Part, read_pair
 from ftkit.data.formats.trl import trl_message, with_tools
@@ -77,7 +77,7 @@ def _prompt(row: RawRow) -> list[Any]:
         raise DataError(_wrong_type(value), place=row.place, field="prompt")
     if not value:
         raise DataError("empty; it must hold what is asked", place=row.place, field="prompt")
-    return value
+    return read_list(row, "prompt")
 
 
 def _answer(row: RawRow, column: str) -> Part:
@@ -85,7 +85,7 @@ def _answer(row: RawRow, column: str) -> Part:
     if value is None:
         raise DataError("missing", place=row.place, field=column)
     if isinstance(value, list):
-        return column, value
+        return column, read_list(row, column)
     if not isinstance(value, str):
         raise DataError(_wrong_type(value), place=row.place, field=column)
     if row.columns.get("prompt") is None:

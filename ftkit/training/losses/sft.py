@@ -8,7 +8,6 @@ import torch
 from typing_extensions import override
 
 from ftkit.data import Row
-from ftkit.errors import DataError
 from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.packed_forward import PackedForward
 from ftkit.modeling.prefix_tree import PackedSequence
@@ -24,8 +23,7 @@ class SFTLoss(Loss[SFT]):
 
     @override
     def render(self, row: Row, chat_template: ChatTemplate) -> list[Example]:
-        if row.completion is None:
-            raise DataError("the row has no answer to learn from", place=row.place)
+        row.require_answer()
         return [Example((sequence,)) for sequence in chat_template.encode_examples(row.messages, row.tools, row.place)]
 
     @override
