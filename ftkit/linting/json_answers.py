@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from ftkit.errors import OutputError
@@ -24,7 +25,9 @@ __all__ = [
 
 _DECODER = json.JSONDecoder()
 _SEPARATORS = re.compile(r"[\s,:]*")
-_FENCED = re.compile(r"\A\s*(?:```|~~~)[ \t]*[\w+-]*[ \t]*\r?\n?(.*?)\r?\n?[ \t]*(?:```|~~~)\s*\Z", re.DOTALL)
+_OPENING_FENCE = re.compile(r"(?:```|~~~)[ \t]*+[\w+-]*+")
+_MAX_STARTS = 100
+"""Brackets from which a text is read as JSON. Each attempt may read the whole text."""
 
 
 def differing_words(first: RowView, second: RowView) -> set[str]:
@@ -129,10 +132,12 @@ def find_wrapping(text: str | None) -> JsonWrapping | None:
     body = text.strip()
     if body[0] in "{[" and body[-1] in "}]" and _is_json(body):
         return None
-    fenced = _FENCED.match(text)
-    if fenced is not None and _is_json(fenced[1]):
-        return JsonWrapping("fence", fenced[1].strip(), "")
-    for start in (match.start() for match in re.finditer(r"[{\[]", body)):
+    opening = _OPENING_FENCE.match(body)
+    if opening is not None and len(body) - 3 >= opening.end() and body.endswith(("```", "~~~")):
+        inside = body[opening.end() : -3].strip()
+        if _is_json(inside):
+            return JsonWrapping("fence", inside, "")
+    for start in (match.start() for match in islice(re.finditer(r"[{\[]", body), _MAX_STARTS)):
         try:
             value, end = _DECODER.raw_decode(body, start)
         except (ValueError, RecursionError):

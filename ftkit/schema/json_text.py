@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import Any
 
 from ftkit.errors import OutputError
@@ -17,7 +18,7 @@ __all__ = ["MAX_DEPTH", "read_json"]
 MAX_DEPTH = 100
 """Maximum depth of arrays and objects. Models that repeat brackets in a loop go far beyond it."""
 
-_FENCE = re.compile(r"^\s*(```|~~~)", re.MULTILINE)
+_FENCE = re.compile(r"^[^\S\n]*(```|~~~)", re.MULTILINE)  # \s here would take quadratic time on empty lines
 # What can be left at the end of a text that stops in the middle of a literal, a number or a \\u escape.
 _HALF_TOKEN = re.compile(r"(-|t|tr|tru|f|fa|fal|fals|n|nu|nul|\.|[eE][+-]?|\\?u[0-9a-fA-F]{0,4}|\\)\Z")
 
@@ -110,8 +111,8 @@ def _check(root: Any) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in result if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key in result if counts[key] > 1)
         raise _RefusedError(f"the key {json.dumps(twice, ensure_ascii=False)} is there more than once")
     return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -44,6 +45,15 @@ def test_any_array_gives_its_elements(write, rows, indent):
 def test_broken_arrays(write, content, text):
     with pytest.raises(DataError, match=text):
         Dataset.load(write("a.json", content), TASK)
+
+
+@pytest.mark.parametrize("cut", ['x \\"', "x,", "\n", "\\\\", '\\"}, {\\"'])
+def test_an_array_cut_off_inside_a_string_is_refused_in_linear_time(write, cut):
+    path = write("a.json", '[{"a": "y"},\n{"a": "' + cut * (400_000 // len(cut)))
+    start = time.process_time()
+    with pytest.raises(DataError, match=r"a\.json:2: the array that begins the file is never closed"):
+        Dataset.load(path, TASK)
+    assert time.process_time() - start < 2
 
 
 def test_a_bad_element_is_one_bad_row(write):

@@ -17,7 +17,9 @@ from ftkit.errors import DataError, Place
 
 __all__ = ["JsonArray", "is_array"]
 
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},\n]', re.DOTALL)
+# A string without its closing quote is a token too. If it were not, the search would go on at every later quote, and a
+# file that was cut off inside a string would take time that grows with the square of its size.
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|[\[\]{},\n]', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*")
 
 
@@ -76,6 +78,8 @@ class JsonArray(Source):
                     closed = match.end()
                     self._finish(match.start())
                     break
+            elif not match[1]:  # the file ends inside a string
+                break
             else:
                 line += token.count(b"\n")
         if closed < 0:

@@ -24,8 +24,8 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
-_SENTENCE = re.compile(r"[^.!?…]*\w[^.!?…]*[.!?…]+(?=\s|$|[\"')])")
-_FENCE = re.compile(r"^```\w*\s*(.*?)\s*```$", re.DOTALL)
+_SENTENCE_END = re.compile(r"[.!?…]+")
+_OPENING_FENCE = re.compile(r"```\w*")
 
 _MIN_HELPFUL_WORDS = 6
 
@@ -78,10 +78,23 @@ def _within(count: int, argument: str) -> bool:
     return int(low) <= count <= int(high)
 
 
+def _count_sentences(text: str) -> int:
+    """Texts with a word character that end in punctuation, which whitespace, a quote or a bracket follows."""
+    count = start = 0
+    for end in _SENTENCE_END.finditer(text):
+        following = text[end.end() : end.end() + 1]
+        if (not following or following.isspace() or following in "\"')") and re.search(r"\w", text[start : end.start()]):
+            count += 1
+        start = end.end()
+    return count
+
+
 def _json(text: str, argument: str) -> bool:
-    fenced = _FENCE.match(text)
+    opening = _OPENING_FENCE.match(text)
+    if opening is not None and text.endswith("```") and opening.end() <= len(text) - 3:
+        text = text[opening.end() : -3].strip()
     try:
-        value = json.loads(fenced[1] if fenced else text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return False
     if argument.startswith("["):
@@ -124,7 +137,7 @@ _KINDS: dict[str, Callable[[str, str], bool]] = {
     "starts": lambda text, argument: f"{normalize_text(text)} ".startswith(f"{normalize_text(argument)} "),
     "number": _number,
     "words": lambda text, argument: _within(len(text.split()), argument),
-    "sentences": lambda text, argument: _within(len(_SENTENCE.findall(text)), argument),
+    "sentences": lambda text, argument: _within(_count_sentences(text), argument),
     "json": _json,
     "regex": lambda text, argument: re.search(argument, text) is not None,
     "refuses": _refuses,

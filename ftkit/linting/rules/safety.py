@@ -18,7 +18,29 @@ from ftkit.linting.text_normalization import excerpt
 _MIN_SECRET = 16
 """Characters without whitespace that every secret has, except those in URLs and private keys."""
 _LONG = re.compile(r"[A-Za-z0-9+/_=.:@-]{16,}")
+_SPACES = re.compile(r" {3,}")
 _NOT_SECRETS = ("Public IP (ipv4)",)
+
+_MAX_SEARCHED = 500_000
+"""Characters of a row that S001 and S002 search, which bounds the time a row takes."""
+_WINDOW, _STEP = 2_000, 1_000
+"""Long texts are searched for secrets in windows of 2,000 characters that overlap by half: some patterns of
+detect-secrets take time that grows with the square of the length. A secret of up to 1,000 characters is in one window.
+"""
+
+
+def _searched_texts(view: RowView) -> Iterator[tuple[str, str]]:
+    """The texts of a row, cut off after :data:`_MAX_SEARCHED` characters together."""
+    left = _MAX_SEARCHED
+    for path, text in view.texts():
+        yield path, text[:left]
+        left = max(0, left - len(text))
+
+
+def _cut_off(view: RowView) -> Iterator[RuleFinding]:
+    """A finding if the row is longer than what is searched of it."""
+    if len(view.all_text) > _MAX_SEARCHED:
+        yield RuleFinding(f"only the first {_MAX_SEARCHED:,} characters of the row were searched", severity="info")
 
 
 @cache
@@ -39,7 +61,8 @@ class Secret(RowRule):
     it to anyone, and a host stores the file.
 
     Found with the patterns of detect-secrets (AWS, Azure, GitHub, GitLab, OpenAI, Slack, Stripe, JWT, private keys, …).
-    Revoke the secret, then replace it with a placeholder. Excerpts of the row show only its first letters.
+    Searches the first 500,000 characters of a row. Revoke the secret, then replace it with a placeholder. Excerpts of
+    the row show only its first letters.
     """
 
     code = "S001"
@@ -55,13 +78,24 @@ class Secret(RowRule):
         longest = max(map(len, all_text.split()), default=0)
         if longest < _MIN_SECRET and "://" not in all_text and "PRIVATE KEY" not in all_text:
             return
-        for path, text in view.texts():
+        for path, text in _searched_texts(view):
             for detector in _detectors():
-                for secret in detector.analyze_string(text):
-                    if secret:
-                        shown = excerpt(text, max(0, text.find(secret)))
-                        yield RuleFinding(f"looks like a secret: {detector.secret_type}", path, shown)
-                        break
+                secret = _first_secret(detector, text)
+                if secret is not None:
+                    shown = excerpt(text, max(0, text.find(secret)))
+                    yield RuleFinding(f"looks like a secret: {detector.secret_type}", path, shown)
+        yield from _cut_off(view)
+
+
+def _first_secret(detector: Any, text: str) -> str | None:
+    """The first secret that a detector finds, in time proportional to the length of the text."""
+    # Patterns of assignments ("key = …") take time that grows with the cube of a run of spaces.
+    text = _SPACES.sub("  ", text)
+    for start in range(0, max(1, len(text) - _STEP), _STEP):
+        for secret in detector.analyze_string(text[start : start + _WINDOW]):
+            if secret:
+                return str(secret)
+    return None
 
 
 def mask_secrets(text: str) -> str:
@@ -76,17 +110,19 @@ def mask_secrets(text: str) -> str:
     return _LONG.sub(lambda run: f"{run[0][:4]}…", text)
 
 
+# Every repetition is bounded: a pattern such as [\w.+-]+@ takes time that grows with the square of a text of such
+# characters. An address has at most 64 characters before the @ and 253 after it (RFC 5321).
 _PERSONAL = (
-    ("an e-mail address", re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.-]*[A-Za-z]\b")),
+    ("an e-mail address", re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{0,190}[A-Za-z]\b")),
     ("a US social security number", re.compile(r"\b(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}\b")),
     ("an IBAN", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")),
-    ("a card number", re.compile(r"(?<!\d)(?=((?:\d{4}[ -]){3}\d{1,7}|\d{13,19})(?!\d))")),
+    ("a card number", re.compile(r"(?<![\d+])(?=((?:\d{4}[ -]){3}\d{1,7}|\d{13,19})(?!\d))")),
     ("a phone number", re.compile(
-        r"(?<![\w.-])(?:\+\d{1,3}[ .-]?(?:\(?\d{1,4}\)?[ .-]?){2,5}\d{2,4}"
-        r"|\(\d{3}\) ?\d{3}-\d{4}|\d{3}[.-]\d{3}[.-]\d{4})(?![\w-])"
+        r"(?<![\w.-])(?:\+\d{1,15}(?:(?:[ .-]| ?\(|\)[ .-]?)\d{1,8}){0,6}"
+        r"|\(\d{3}\) ?\d{3}-\d{4}|\d{3}[.-]\d{3}[.-]\d{4})(?![\w-]|\.\d)"
     )),
 )  # fmt: skip
-_FIVE_DIGITS = re.compile(r"\d[ ().-]*\d[ ().-]*\d[ ().-]*\d[ ().-]*\d")
+_FIVE_DIGITS = re.compile(r"\d[ ().-]{0,4}\d[ ().-]{0,4}\d[ ().-]{0,4}\d[ ().-]{0,4}\d")
 
 
 class PersonalData(RowRule):
@@ -97,7 +133,7 @@ class PersonalData(RowRule):
     it.
 
     Review each finding: names and postal addresses are not searched, and examples such as ``@example.com`` are left
-    out.
+    out. Searches the first 500,000 characters of a row.
     """
 
     code = "S002"
@@ -108,7 +144,7 @@ class PersonalData(RowRule):
     def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
         if "@" not in view.all_text and not _FIVE_DIGITS.search(view.all_text):
             return
-        for path, text in view.texts():
+        for path, text in _searched_texts(view):
             for what, pattern in _PERSONAL:
                 for match in pattern.finditer(text):
                     value = match[0] or match[1]  # card numbers are a look-ahead: digits before them hide none
@@ -116,6 +152,7 @@ class PersonalData(RowRule):
                         shown = excerpt(text, match.start(), match.start() + len(value))
                         yield RuleFinding(f"contains {what}", path, shown)
                         break
+        yield from _cut_off(view)
 
 
 def _is_personal(what: str, text: str) -> bool:
@@ -126,7 +163,19 @@ def _is_personal(what: str, text: str) -> bool:
     if what == "an IBAN":
         plain = text.replace(" ", "")
         return int("".join(str(int(character, 36)) for character in plain[4:] + plain[:4])) % 97 == 1
+    if what == "a phone number":
+        return _is_phone_number(text)
     return not re.search(r"@(?:[\w-]+\.)*(?:example|test|invalid)\b|@.*\.(?:example|test|invalid)$", text)
+
+
+def _is_phone_number(text: str) -> bool:
+    """Whether digits with separators are a phone number: 7 to 15 digits (E.164), and not a decimal number."""
+    digits = sum(character.isdigit() for character in text)
+    separators = {character for character in text if character in " .-"}
+    # "+22.505" is a measurement and "+40.7128 -74.0060" a coordinate; "+1.212.555.0123" has more than one point.
+    if "." in separators and (len(separators) > 1 or text.count(".") < 2):
+        return False
+    return (7 if separators or "(" in text else 8) <= digits <= 15
 
 
 _INJECTION = re.compile(
@@ -216,6 +265,11 @@ _INVISIBLE = re.compile(
 )
 
 
+_DIRECTION_MARKS = "\u200e\u200f"
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001eeff]")
+"""Letters of scripts that are written from right to left: Hebrew, Arabic, Persian, Syriac, Thaana, N'Ko and others."""
+
+
 class InvisibleCharacters(RowRule):
     """A text contains control or invisible characters.
 
@@ -223,7 +277,8 @@ class InvisibleCharacters(RowRule):
     character of a wrong decoding. They are invisible, but the tokenizer reads them: "Anna" with a zero-width space
     is another name, and tag characters can hide instructions.
 
-    Line feeds and tabs are allowed, and so are the joiners that scripts and emoji need. ``--fix`` removes from answers
+    Line feeds and tabs are allowed, and so are the joiners that scripts and emoji need, and the marks U+200E and
+    U+200F in texts of right-to-left scripts (Arabic, Persian, Hebrew). ``--fix`` removes from answers
     those that have no meaning in any script (U+200B, U+2060, U+FEFF, U+00AD).
     """
 
@@ -237,7 +292,10 @@ class InvisibleCharacters(RowRule):
             return
         last = f"messages[{len(view.messages) - 1}].content"
         for path, text in view.texts():
-            match = _INVISIBLE.search(text)
+            matches = _INVISIBLE.finditer(text)
+            match = next(matches, None)
+            if match is not None and match[0] in _DIRECTION_MARKS and _RIGHT_TO_LEFT.search(text):
+                match = next((each for each in matches if each[0] not in _DIRECTION_MARKS), None)
             if match is not None:
                 shown = excerpt(text, match.start())
                 fixable = path == last and match[0] in IGNORABLE_CHARACTERS

@@ -1,0 +1,62 @@
+"""Personal data and invisible characters: what is reported, and what only resembles it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import ftkit as ft
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+49 30 1234567",
+        "+49 (0)30 1234567",
+        "+1 (212) 555-0123",
+        "+1.212.555.0123",
+        "+44 20 7946 0958",
+        "+4915112345678",
+        "+33 6 12 34 56 78",
+        "(212) 555-0123",
+        "212-555-0123",
+        "212.555.0123",
+    ],
+)
+def test_a_phone_number_is_found(chats: Any, text: str) -> None:
+    report = ft.lint(chats((f"Call me at {text}, please.", "a")), select=["S002"])
+    assert [found.message for found in report["S002"]] == ["contains a phone number"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "drift +22.505 s",
+        "Lat +40.7128",
+        "Lat +40.7128 -74.0060",
+        "+40.712776 +74.005974",
+        "offset +1000000 units",
+        "+0.000123456",
+        "gain of +12 to +15 dB",
+        "+22 505 123.5 m",
+        "score +100 200",
+        "+1234567890123456789",
+    ],
+)
+def test_a_measurement_is_no_phone_number(chats: Any, text: str) -> None:
+    assert not ft.lint(chats((f"{text}, he said", "a")), select=["S002"]).findings
+
+
+def test_an_email_address_is_found_wherever_it_is(chats: Any) -> None:
+    for text in ("write to anna.b+c@mail.firm.org.", "x" * 200 + " anna@firm.org", "<anna@firm.org>", "-anna@firm.org"):
+        assert len(ft.lint(chats((text, "a")), select=["S002"])["S002"]) == 1, text
+
+
+def test_direction_marks_belong_to_right_to_left_scripts(chats: Any) -> None:
+    persian, hebrew, latin = "می‌خواهم\u200f ۵ کتاب", "שלום\u200f (a)", "Anna\u200f Lee"
+    report = ft.lint(chats((persian, "a"), (hebrew, "a"), (latin, "a"), (persian + "\u200b", "a")), select=["S005"])
+    assert [(found.line, found.message) for found in report["S005"]] == [
+        (3, "contains the invisible character U+200F"),
+        (4, "contains the invisible character U+200B"),
+    ]
