@@ -83,7 +83,9 @@ def _count_sentences(text: str) -> int:
     count = start = 0
     for end in _SENTENCE_END.finditer(text):
         following = text[end.end() : end.end() + 1]
-        if (not following or following.isspace() or following in "\"')") and re.search(r"\w", text[start : end.start()]):
+        if (not following or following.isspace() or following in "\"')") and re.search(
+            r"\w", text[start : end.start()]
+        ):
             count += 1
         start = end.end()
     return count
