@@ -97,7 +97,7 @@ def _model_facts(known: Catalog, provider: str, name: str) -> list[str]:
     if row is None:
         listed = ", ".join(model.id for model in known.models(provider))
         raise ConfigError(f"the catalogue has no model {name!r} of {provider}; known: {listed}")
-    taken = ("*", *row.methods) if row.methods else ()
+    methods = ("*", *row.methods) if row.methods else ()
     facts = [
         row,
         *known.deadlines(provider, row.id),
@@ -108,15 +108,15 @@ def _model_facts(known: Catalog, provider: str, name: str) -> list[str]:
             for batch in (False, True)
         ),
         *known.hosting(provider, row.id),
-        *(limits for limits in known.limit_rows if limits.provider == provider and limits.method in taken),
+        *(limits for limits in known.limit_rows if limits.provider == provider and limits.method in methods),
     ]
     lines: list[str] = []
     for fact in dict.fromkeys(fact for fact in facts if fact is not None):
         fields = fact.model_dump(mode="json", exclude_defaults=True, exclude=_SEPARATE_FIELDS)
-        shown = ", ".join(
+        content = ", ".join(
             f"{key} {' '.join(value) if isinstance(value, list) else value}" for key, value in fields.items()
         )
-        lines.append(f"{type(fact).__name__}: {shown}")
+        lines.append(f"{type(fact).__name__}: {content}")
         if fact.note:
             lines.append(f"    {fact.note}")
         lines.append(f"    {fact.trust}, read {fact.as_of}: {fact.source}")

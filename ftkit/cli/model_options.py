@@ -81,17 +81,17 @@ def load_model(
     from ftkit.task import Task
 
     backend = backend_of(_resolve_run(name))
-    given, known = read_task(task), backend.known_task()
-    if given is None and known is None and conversations:
-        given = Task()
-    if given is None and known is None:
+    task_given, known = read_task(task), backend.known_task()
+    if task_given is None and known is None and conversations:
+        task_given = Task()
+    if task_given is None and known is None:
         raise ConfigError(f"{name} was not fine-tuned by ftkit, so it has no task; add --task FILE")
-    if given is not None and known is not None and given.fingerprint != known.fingerprint and not other_task:
+    if task_given is not None and known is not None and task_given.fingerprint != known.fingerprint and not other_task:
         raise ConfigError(
             f"{name} was fine-tuned for another task than {task}: instructions, input template or schema differ. "
             "Omit --task to use the model's own task, or add --other-task"
         )
-    return Model(backend, given, sampling=sampling, other_task=other_task)
+    return Model(backend, task_given, sampling=sampling, other_task=other_task)
 
 
 def check_cost(estimate: CostEstimate, max_cost: float | None) -> None:
@@ -133,6 +133,6 @@ def sampling_of(
     """Return the sampling options; None if none was given."""
     from ftkit.backends import Sampling
 
-    given = {"max_output_tokens": max_output_tokens, "temperature": temperature, "constrained": constrained or None}
-    options = {name: value for name, value in given.items() if value is not None}
+    values = {"max_output_tokens": max_output_tokens, "temperature": temperature, "constrained": constrained or None}
+    options = {name: value for name, value in values.items() if value is not None}
     return Sampling.model_validate(options) if options else None

@@ -32,12 +32,14 @@ def override_recipe(recipe: Recipe, assignments: Sequence[str], adapter: str | N
         ConfigError: an assignment is malformed, a field does not exist or its value is invalid, or the new kind of
             adapter lacks a field that was set.
     """
-    given = [_assignment(text) for text in assignments]
+    changes = [_assignment(text) for text in assignments]
     if adapter is not None:
-        given.append((("adapter", "kind"), adapter, f"--adapter {adapter}"))
+        changes.append((("adapter", "kind"), adapter, f"--adapter {adapter}"))
     data = recipe.model_dump(mode="json")
     # The adapter's kind first: it determines the other fields.
-    for path, value, text in sorted(given, key=lambda item: (item[0] != ("adapter",), item[0] != ("adapter", "kind"))):
+    for path, value, text in sorted(
+        changes, key=lambda item: (item[0] != ("adapter",), item[0] != ("adapter", "kind"))
+    ):
         if path == ("adapter", "kind"):
             data["adapter"] = _with_kind(data["adapter"], value, text)
         else:

@@ -61,8 +61,8 @@ def _serve(
     from ftkit.server.http_server import serve as run_server
     from ftkit.server.settings import load_settings
 
-    given: dict[str, Any] = {"host": host, "port": port}
-    overrides = {name: value for name, value in given.items() if value is not None}
+    options: dict[str, Any] = {"host": host, "port": port}
+    overrides = {name: value for name, value in options.items() if value is not None}
     if model:
         overrides["models"] = dict(_pair(item, bare=True) for item in model)
     if alias:
@@ -92,11 +92,11 @@ def create(
 @keys.command("list")
 def list_() -> None:
     """List the keys with id, project and creation time."""
-    found = _keys().all()
-    if not found:
+    stored_keys = _keys().all()
+    if not stored_keys:
         note("no keys; the server accepts requests from this machine only, without a key")
         return
-    rows = [(key.id, key.project, timestamp(key.created_at)) for key in found]
+    rows = [(key.id, key.project, timestamp(key.created_at)) for key in stored_keys]
     for line in table_lines(("ID", "PROJECT", "CREATED"), rows, header=False):
         typer.echo(line)
 

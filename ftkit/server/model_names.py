@@ -106,18 +106,18 @@ class ModelNames:
         Returns:
             A name of the settings; ``None`` if there is none.
         """
-        known = {**self._settings.models, **self._settings.aliases}
-        if name in known:
+        configured = {**self._settings.models, **self._settings.aliases}
+        if name in configured:
             return name
         listed = load_catalog().model("openai", name)
         same = () if listed is None or name.startswith("ft:") else (listed.id, *listed.aliases)
-        return next((other for other in same if other in known), None)
+        return next((other for other in same if other in configured), None)
 
     def _configured(self, name: str) -> ResolvedModel | None:
-        known = self.canonical(name)
-        if known is None:
+        configured_name = self.canonical(name)
+        if configured_name is None:
             return None
-        source = self._settings.models[self._settings.aliases.get(known, known)]
+        source = self._settings.models[self._settings.aliases.get(configured_name, configured_name)]
         return self._served(name, LocalBackend(source).source_name(), "ftkit", self._started)
 
     def tuned(self, name: str, project: str) -> tuple[str, int | None] | None:
@@ -143,11 +143,12 @@ class ModelNames:
         return None if row is None else (row[0], step)
 
     def _tuned(self, name: str, project: str) -> ResolvedModel | None:
-        found = self.tuned(name, project)
-        if found is None:
+        tuned = self.tuned(name, project)
+        if tuned is None:
             return None
-        folder = self._state.store.run_folder(found[0])
-        path = folder / "model" if found[1] is None else epoch_model(folder, found[1])
+        job_id, step = tuned
+        folder = self._state.store.run_folder(job_id)
+        path = folder / "model" if step is None else epoch_model(folder, step)
         if not path.is_dir():  # deleted with `ftkit runs delete`
             return None
         return self._served(name, str(path), self._settings.organization, int(path.stat().st_mtime))

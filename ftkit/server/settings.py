@@ -99,8 +99,8 @@ class Settings(BaseModel):
             except ValidationError as error:
                 first = error.errors()[0]["loc"]
                 table = "reinforcement" if first and first[0] in self.reinforcement else "recipe"
-                given = self.recipe | (self.reinforcement if kind == "rft" else {}) | fields
-                problem = refusals(error, LOSSES.get(kind), given)
+                values = self.recipe | (self.reinforcement if kind == "rft" else {}) | fields
+                problem = refusals(error, LOSSES.get(kind), values)
                 raise ValueError(f"{table}: {problem} (in a recipe for {kind})") from None
         return self
 

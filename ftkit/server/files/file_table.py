@@ -221,10 +221,10 @@ class FileTable:
             connection.execute(
                 "DELETE FROM parts WHERE upload_id IN (SELECT id FROM uploads WHERE status != 'pending')"
             )
-            known = {row[0] for row in connection.execute("SELECT id FROM files UNION SELECT id FROM parts")}
+            registered = {row[0] for row in connection.execute("SELECT id FROM files UNION SELECT id FROM parts")}
         folder = self._state.content("x").parent
         for path in folder.iterdir() if folder.is_dir() else ():
             with contextlib.suppress(FileNotFoundError):
                 # A content that is being written has no row yet, and was changed recently.
-                if path.name not in known and now - path.stat().st_mtime > _ORPHAN_AGE_S:
+                if path.name not in registered and now - path.stat().st_mtime > _ORPHAN_AGE_S:
                     path.unlink()

@@ -185,10 +185,10 @@ class UploadTable:
             ApiError: 400 if a part is missing or named twice, or the size or checksum differs from the announced one.
         """
         upload = self.pending(upload_id, project)
-        known = self.parts(upload_id)
-        if len(set(request.part_ids)) != len(request.part_ids) or not set(request.part_ids) <= set(known):
+        sizes = self.parts(upload_id)
+        if len(set(request.part_ids)) != len(request.part_ids) or not set(request.part_ids) <= set(sizes):
             raise ApiError(400, "part_ids names a part twice, or a part that the upload has not.", param="part_ids")
-        total = sum(known[part] for part in request.part_ids)
+        total = sum(sizes[part] for part in request.part_ids)
         if total != upload["bytes"]:
             message = f"The parts have {total:,} bytes, but the upload was created for {upload['bytes']:,}."
             raise ApiError(400, message, param="part_ids", code="wrong_size")

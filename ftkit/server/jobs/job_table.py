@@ -178,10 +178,10 @@ class JobTable:
         conditions, values = "job_id = ?", [job_id]
         with self._state.connection() as connection:
             if after is not None:
-                known = connection.execute(
+                row = connection.execute(
                     "SELECT 1 FROM job_events WHERE id = ? AND job_id = ?", (after, job_id)
                 ).fetchone()
-                if known is None:
+                if row is None:
                     raise not_found("event", after, param="after")
                 conditions, values = (
                     f"{conditions} AND seq < (SELECT seq FROM job_events WHERE id = ?)",

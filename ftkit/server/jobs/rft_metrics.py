@@ -37,10 +37,10 @@ def reward_metrics(grader: Metrics, data: Metrics, validation: Metrics | None) -
             "full_valid_mean_reward": validation["reward"],
             "full_valid_mean_parse_error": errors / validation["answers"],
         }
-    known = {role: values for role, values in roles.items() if values is not None}
-    means = {f"{role}_reward_mean": values["reward"] for role, values in known.items()}
-    metrics["scores"] = {"graders": _scores(grader, known, means), **means}
-    metrics["errors"] = {"graders": [{**_named(grader), **_errors(known)}]}
+    measured = {role: values for role, values in roles.items() if values is not None}
+    means = {f"{role}_reward_mean": values["reward"] for role, values in measured.items()}
+    metrics["scores"] = {"graders": _scores(grader, measured, means), **means}
+    metrics["errors"] = {"graders": [{**_named(grader), **_errors(measured)}]}
     metrics["timing"] = {"step": _seconds(data, validation)}
     return metrics
 

@@ -68,13 +68,17 @@ def _job(request: Request) -> dict[str, Any]:
         "checkpoints": Table(
             ["step", "model", "created"],
             [
-                [str(one["step_number"]), one["fine_tuned_model_checkpoint"], _time(one["created_at"])]
-                for one in checkpoints
+                [
+                    str(checkpoint["step_number"]),
+                    checkpoint["fine_tuned_model_checkpoint"],
+                    _time(checkpoint["created_at"]),
+                ]
+                for checkpoint in checkpoints
             ],
         ),
         "events": Table(
             ["time", "event"],
-            [[_time(one["created_at"]), Cell(one["message"], css=f"message {one['level']}")] for one in events],
+            [[_time(event["created_at"]), Cell(event["message"], css=f"message {event['level']}")] for event in events],
         ),
         "finished": job.status not in ACTIVE_STATUSES,
     }
@@ -112,7 +116,7 @@ def _index_page(request: Request) -> str:
         scripts=["server.js"],
         connect=True,
         url=f"{request.url.scheme}://{request.url.netloc}",
-        models=[one.name for one in names.all(request.state.project)],
+        models=[model.name for model in names.all(request.state.project)],
         selected=request.query_params.get("model"),
         keys=request.app.state.keys.required(),
         **_jobs(request),
