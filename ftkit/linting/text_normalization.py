@@ -6,13 +6,26 @@ import hashlib
 import re
 import unicodedata
 
-__all__ = ["SHINGLE", "excerpt", "normalize", "percent", "shingles", "text_hash", "words_of"]
+__all__ = ["SHINGLE", "excerpt", "is_indented", "normalize", "percent", "shingles", "text_hash", "words_of"]
 
 SHINGLE = 3
 """Words in a shingle. With three, one changed word in a text of n words leaves a Jaccard similarity of (n−5)/(n+1)."""
 
+_INDENTED_LINE = re.compile(r"^(?:\t| {2})[ \t]*\S", re.MULTILINE)
 _WORD = re.compile(r"\w+")
 _ASCII_WORD = re.compile(r"[0-9a-z_]+")
+
+
+def is_indented(text: str) -> bool:
+    """Return whether a text looks like code or another text whose whitespace is content.
+
+    Args:
+        text: any text.
+
+    Returns:
+        Whether a line begins with a tab or two spaces.
+    """
+    return _INDENTED_LINE.search(text) is not None
 
 
 def words_of(text: str) -> list[str]:

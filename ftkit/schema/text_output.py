@@ -13,7 +13,10 @@ __all__ = ["TextOutput"]
 
 
 class TextOutput(Output):
-    """Any text that is not blank. Whitespace around it is removed."""
+    """Any text that is not blank.
+
+    A target keeps the whitespace around it, which may be content: the indentation of code. Answers are compared without.
+    """
 
     kind: Literal["text"] = "text"
 
@@ -25,7 +28,9 @@ class TextOutput(Output):
     def format(self, value: Any) -> str:
         if not isinstance(value, str):
             raise OutputError(f"expected text, got {type(value).__name__} {value!r:.60}", problem="wrong_type")
-        return self.parse(value)
+        for problem in self.problems(value):
+            raise problem
+        return value
 
     @override
     def problems(self, text: str) -> list[OutputError]:

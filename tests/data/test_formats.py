@@ -126,6 +126,29 @@ def test_table_with_targets_of_three_kinds(write_rows):
     assert label[0].completion == {"role": "assistant", "content": "yes"}
 
 
+CODE = "    if x:\n        return 1\n"
+
+
+def test_whitespace_of_a_text_target_is_learned_in_every_form(write_rows):
+    table = {"note": "q", "y": CODE, "better": CODE, "worse": f"\n{CODE}\n\tpass"}
+    task = Task(input="{note}")
+    assert task.fingerprint == Task(input="{note}", output=str).fingerprint
+    for data in (Dataset.load(write_rows([table]), task, target="y"), Dataset.from_rows([table], task, target="y")):
+        assert data[0].completion["content"] == CODE
+        assert data[0].target == task.parse(CODE)
+    pair = Dataset.load(write_rows([table]), task, chosen="better", rejected="worse")[0]
+    assert (pair.completion["content"], pair.rejected["content"]) == (CODE, table["worse"])
+    chat = [USER, {"role": "assistant", "content": CODE}]
+    for row in ({"messages": chat}, {"prompt": "q", "completion": CODE}, {"instruction": "q", "output": CODE}):
+        assert Dataset.from_rows([row])[0].completion["content"] == CODE
+
+
+def test_answers_of_a_choice_are_both_without_whitespace(write_rows):
+    task = Task(input="{note}", output=Literal["yes", "no"])
+    row = Dataset.load(write_rows([{"note": "q", "b": " yes\n", "w": " no\n"}]), task, chosen="b", rejected="w")[0]
+    assert (row.completion["content"], row.rejected["content"]) == ("yes", "no")
+
+
 def test_the_target_is_what_a_perfect_answer_is_read_as(write_rows):
     class Dose(BaseModel):
         drug: str

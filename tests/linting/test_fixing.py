@@ -149,3 +149,23 @@ def test_only_what_is_mended_is_marked(tmp_path):
     assert report.counts[0].fixable
     left = ft.lint(ft.Dataset.load(fix(data)[0].target, data.task, target="r"), select=["J007"])
     assert (left.counts[0].count, left.counts[0].fixable) == (2, False)
+
+
+def test_whitespace_of_code_and_of_pairs_is_reported_and_left_alone(chats, tmp_path):
+    code = chats(("write it", "    return x\n"), ("answer", "yes "), name="code.jsonl")
+    report = ft.lint(code, select=["C006"])
+    assert [(found.line, found.fixable) for found in report.findings] == [(1, False), (2, True)]
+    (fixed,) = fix(code, codes=["C006"])
+    lines = [json.loads(line)["messages"][-1]["content"] for line in Path(fixed.target).read_text().splitlines()]
+    assert lines == ["    return x\n", "yes"]
+
+    pair = {"prompt": "q", "chosen": " good", "rejected": "bad"}
+    rows = [pair, {**pair, "rejected": " bad"}, {**pair, "chosen": "good", "rejected": "bad\n"}]
+    pairs = chats(*rows, name="pairs.jsonl", format="trl_preference")
+    found = [(found.line, found.message) for found in ft.lint(pairs, select=["C006"]).findings]
+    assert (1, "only the chosen answer begins with whitespace, a difference that the model learns") in found
+    assert (3, "only the rejected answer ends with whitespace, a difference that the model learns") in found
+    assert [line for line, message in found if "only the" in message] == [1, 3]
+    assert not any(found.fixable for found in ft.lint(pairs, select=["C006"]).findings)
+    (unchanged,) = fix(pairs, codes=["C006"])
+    assert unchanged.changes == 0

@@ -8,10 +8,10 @@ from ftkit.errors import ConfigError, OutputError
 from ftkit.schema import TextOutput, output_of
 
 
-def test_text_is_taken_as_it_is_without_the_whitespace_around_it() -> None:
+def test_a_target_keeps_the_whitespace_that_an_answer_is_compared_without() -> None:
     output = TextOutput()
     assert output.parse(" two\n\n lines \n") == "two\n\n lines"
-    assert output.format("hello\n") == "hello"
+    assert output.format("    return x\n") == "    return x\n"
     assert output.describe() == ""
     assert output.fields() == {}
 

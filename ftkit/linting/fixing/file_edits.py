@@ -102,6 +102,9 @@ def _changes(data: Dataset, codes: Collection[str], options: ScanOptions) -> dic
     # ftkit itself writes the answer of a column in the schema's order.
     if data.options.target is not None or data.options.chosen is not None:
         codes = [code for code in codes if code != "C001"]
+    # Only the chosen answer of a pair would change, and the whitespace of the rejected one would then give it away.
+    if data.kind == "preferences":
+        codes = [code for code in codes if code != "C006"]
     for view in read_rows(RowRange(data, "", 0, len(data), 0)):
         ignored = options.ignored(view)
         active = [code for code in codes if not is_ignored(code, ignored)]

@@ -11,6 +11,7 @@ from ftkit.linting.enum_spelling import allowed_spelling, respelled_fields
 from ftkit.linting.json_answers import find_wrapping
 from ftkit.linting.rules.safety import IGNORABLE_CHARACTERS
 from ftkit.linting.rules.style import key_orders
+from ftkit.linting.text_normalization import is_indented
 from ftkit.schema import ChoiceOutput, JsonOutput
 from ftkit.task import Task
 
@@ -25,7 +26,8 @@ _REMOVE = {ord(character): None for character in IGNORABLE_CHARACTERS}
 def fix_answer_text(text: str, task: Task, codes: Collection[str]) -> str:
     """Fix an answer that is text.
 
-    The fixed answer has the same value, except for whitespace at its ends, invisible characters without meaning, and
+    The fixed answer has the same value, except for whitespace at its ends (which is content of an indented text, such
+    as code, and stays), invisible characters without meaning, and
     the case of words that the schema spells differently. Fixing it again changes nothing.
 
     Args:
@@ -39,7 +41,7 @@ def fix_answer_text(text: str, task: Task, codes: Collection[str]) -> str:
     fixed = text
     if "S005" in codes:
         fixed = fixed.translate(_REMOVE)
-    if "C006" in codes:
+    if "C006" in codes and not (task.output.kind == "text" and is_indented(fixed)):
         fixed = fixed.strip()
     while "C008" in codes and (wrapping := find_wrapping(fixed)) is not None and wrapping.kind == "fence":
         fixed = wrapping.inside

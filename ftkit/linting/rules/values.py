@@ -11,12 +11,13 @@ from typing import Any
 
 from typing_extensions import override
 
+from ftkit.data.formats import text_content
 from ftkit.linting.context import LintContext
 from ftkit.linting.corpus import Corpus
 from ftkit.linting.finding import RuleFinding
 from ftkit.linting.row_view import RowView
 from ftkit.linting.rule import RowRule, VariantRule
-from ftkit.linting.text_normalization import excerpt
+from ftkit.linting.text_normalization import excerpt, is_indented
 from ftkit.linting.variant_counter import VariantCounter, rare_variants
 
 _SHORT = 40
@@ -212,9 +213,11 @@ class Whitespace(RowRule):
     """There is whitespace around the answer, or around or inside a value.
 
     There is whitespace at the start or end of the answer or of a value in it, or two spaces in a row inside a value.
-    Spaces are tokens like others, so the model sometimes writes them.
+    Spaces are tokens like others, so the model sometimes writes them. If only one of two answers of a preference begins
+    or ends with whitespace, DPO learns that difference.
 
-    ``--fix`` removes whitespace at both ends of the answer; inside the answer it changes nothing.
+    ``--fix`` removes whitespace at both ends of the answer; inside the answer it changes nothing. It leaves indented
+    texts, such as code, and pairs as they are.
     """
 
     code = "C006"
@@ -225,10 +228,14 @@ class Whitespace(RowRule):
     @override
     def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
         written = view.written_answer
+        is_text = view.task.output.kind == "text"
         if written is not None and written != written.strip() and view.row is not None:
             before = written[0].isspace()
             message = f"whitespace {'before' if before else 'after'} the answer"
-            yield RuleFinding(message, "$", excerpt(written, 0 if before else len(written)))
+            # Of a pair or an indented text, whitespace may be content.
+            fixable = view.row.rejected is None and not (is_text and is_indented(written))
+            yield RuleFinding(message, "$", excerpt(written, 0 if before else len(written)), fixable=fixable)
+        yield from _lopsided_pair(view)
         for path, value in view.leaf_values:
             if not isinstance(value, str):
                 continue
@@ -236,6 +243,21 @@ class Whitespace(RowRule):
                 yield RuleFinding("whitespace around the value", path, repr(value)[:80], fixable=False)
             elif "  " in value and value not in view.input:
                 yield RuleFinding("two spaces in a row", path, repr(value)[:80], fixable=False)
+
+
+def _lopsided_pair(view: RowView) -> Iterator[RuleFinding]:
+    """Findings where only one of the two answers of a preference begins or ends with whitespace."""
+    if view.row is None or view.row.rejected is None:
+        return
+    chosen, rejected = view.answer, text_content(view.row.rejected) or ""
+    if not chosen.strip() or not rejected.strip():
+        return
+    for at, end in ((0, "begins"), (-1, "ends")):
+        if chosen[at].isspace() != rejected[at].isspace():
+            which = "chosen" if chosen[at].isspace() else "rejected"
+            shown = chosen if which == "chosen" else rejected
+            message = f"only the {which} answer {end} with whitespace, a difference that the model learns"
+            yield RuleFinding(message, "$", excerpt(shown, 0 if at == 0 else len(shown)), fixable=False)
 
 
 _NOTHING = {
