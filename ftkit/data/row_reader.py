@@ -267,10 +267,7 @@ class RowReader:
         return rejected
 
     def _any_answer(self, value: Any, place: Place, field: str) -> str:
-        """The text of an answer that need not be valid: texts as they are, other values as a valid one is written.
-
-        Where the chosen answer is written without whitespace around it, this one is, too: DPO would learn the difference.
-        """
+        """The text of an answer that need not be valid: texts as they are, other values as a valid one is written."""
         if value is None or (isinstance(value, str) and not value.strip()):
             problem = "null" if value is None else "empty"
             raise DataError(
@@ -280,6 +277,7 @@ class RowReader:
                 problem="empty_answer",
             )
         if isinstance(value, str):
+            # Chosen JSON and choices have no whitespace around them; DPO would learn the difference.
             return value if self.task.output.kind == "text" else value.strip()
         try:
             return self.task.output.format(value)

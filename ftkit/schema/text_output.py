@@ -15,7 +15,8 @@ __all__ = ["TextOutput"]
 class TextOutput(Output):
     """Any text that is not blank.
 
-    A target keeps the whitespace around it, which may be content: the indentation of code. Answers are compared without.
+    A target keeps the whitespace around it, which may be content, such as the
+    indentation of code. Answers are compared without it.
     """
 
     kind: Literal["text"] = "text"
