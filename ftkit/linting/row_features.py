@@ -31,7 +31,7 @@ class RowFeatures:
 
     Attributes:
         content: hash of all that training sees of the row.
-        system: hash of the instructions, the tools, and the tool calls in the prompt.
+        system: hash of the instructions, the tools, and the tool calls and images in the prompt.
         input, answer, rejected: hashes of the texts, without whitespace around them.
         normalized_input, normalized_answer: hashes of the texts without case, punctuation and spacing; that of the
             input together with ``system``, which is compared as it is.
@@ -114,12 +114,13 @@ class RowFeaturesBuilder:
             rejected = _turn_text(row.rejected) if row.rejected is not None else ""
             tools = repr(row.tools) if row.tools else ""
             without_loss = str([at for at, turn in enumerate(row.messages) if turn.get("weight") == 0])
-            prompt_hash = text_hash("\x1d".join((turns, tools)))
-            exact = "\x1e".join([_turn_text(turn) for turn in row.prompt if _is_compared_exactly(turn)]) + tools
+            media = view.media  # a question about another image is another question
+            prompt_hash = text_hash("\x1d".join((turns, tools, media)))
+            exact = "\x1e".join([_turn_text(turn) for turn in row.prompt if _is_compared_exactly(turn)]) + tools + media
             columns["system"].append(text_hash(exact))
             columns["input"].append(prompt_hash)
             columns["answer"].append(text_hash(answer.strip()) if answer else 0)
-            columns["content"].append(text_hash("\x1d".join((turns, answer, rejected, tools, without_loss))))
+            columns["content"].append(text_hash("\x1d".join((turns, answer, rejected, tools, without_loss, media))))
             columns["rejected"].append(text_hash(rejected.strip()) if rejected else 0)
             normalized = view.normalized_input
             columns["normalized_input"].append(text_hash(f"{normalized}\x1d{exact}") if normalized else prompt_hash)
@@ -129,7 +130,8 @@ class RowFeaturesBuilder:
             columns["group"].append(0 if row.group is None else text_hash(row.group))
             self._answer_length.append(min(len(answer), 2**32 - 1))
         if self._blocks is not None:
-            words = view.input_words if row is not None else []
+            # Rows with images have no sketch: nearly the same text says nothing about the images.
+            words = view.input_words if row is not None and not view.media else []
             self._pending.append(shingles(words) if len(words) >= _MIN_WORDS else [])
             if len(self._pending) >= _BLOCK:
                 self._blocks.append(self._minhash_block())

@@ -17,11 +17,13 @@ from ftkit.linting.text_normalization import normalize, words_of
 from ftkit.schema.json_path import json_path
 from ftkit.task import Message, Task
 
-__all__ = ["INSTRUCTION_ROLES", "RowRange", "RowView", "ignored_codes", "read_rows"]
+__all__ = ["INSTRUCTION_ROLES", "RowRange", "RowView", "ignored_codes", "media_parts", "read_rows"]
 
 INSTRUCTION_ROLES = ("system", "developer")
 """Roles of turns that hold instructions."""
 
+_MEDIA_COLUMNS = ("image", "images", "audio", "audios", "video", "videos")
+"""Columns that other tools read as part of the prompt."""
 _IGNORE_COLUMN = "ftkit_ignore"
 """Column with codes of rules that are not reported for the row: a list, or a text with commas."""
 
@@ -79,6 +81,15 @@ class RowView:
             return ""
         texts = [text_content(turn) or "" for turn in self.row.prompt if turn["role"] not in INSTRUCTION_ROLES]
         return texts[0] if len(texts) == 1 else "\n".join(texts)
+
+    @cached_property
+    def media(self) -> str:
+        """Images, audio and video of the prompt, in content parts or columns, as one text to compare; often empty."""
+        if self.row is None:
+            return ""
+        parts = [part for turn in self.row.prompt for part in media_parts(turn)]
+        columns = [self.columns[name] for name in _MEDIA_COLUMNS if self.columns.get(name)]
+        return repr((parts, columns)) if parts or columns else ""
 
     @cached_property
     def input_words(self) -> list[str]:
@@ -222,6 +233,21 @@ def ignored_codes(columns: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     codes = given.split(",") if isinstance(given, str) else given if isinstance(given, list) else []
     return tuple(code.strip().upper() for code in codes if isinstance(code, str) and code.strip())
+
+
+def media_parts(turn: Message) -> list[Any]:
+    """Return the parts of a turn that are not text: images, audio and files.
+
+    Args:
+        turn: a message, whose content may be a list of parts.
+
+    Returns:
+        The parts, in order; empty for a turn of text.
+    """
+    content = turn.get("content")
+    if not isinstance(content, list):
+        return []
+    return [part for part in content if not isinstance(part, dict) or part.get("type") not in ("text", "refusal")]
 
 
 def _texts(turn: Message, path: str) -> Iterator[tuple[str, str]]:

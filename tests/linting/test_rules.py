@@ -202,3 +202,24 @@ def test_rows_that_differ_in_what_is_learned_are_no_duplicates() -> None:
 
     assert not codes(ft.lint(ft.Dataset.from_rows([row(0, 1), row(1, 0), row(1, 1)])), "U001")
     assert codes(ft.lint(ft.Dataset.from_rows([row(0, 1), row(0, 1)])), "U001") == [("U001", "train", 2)]
+
+
+def test_likely_mislabels_of_many_classes_are_found_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ftkit.linting.rules import labels
+
+    monkeypatch.setattr(labels, "_MAX_WORK", 10_000)
+    monkeypatch.setattr(labels, "_MAX_TRAINED", 12 * 120)
+    classes = [f"class {letter}" for letter in "abcdefghijkl"]
+    words = {name: [f"{name[-1]}{number}word" for number in range(6)] for name in classes}
+    rows = []
+    for number in range(360):
+        name = classes[number % 12]
+        text = f"{words[name][number % 6]} and {words[name][(number // 12) % 6]} number {number}"
+        rows.append({"text": text, "label": name})
+    for number in (5, 100, 222):
+        rows[number]["label"] = classes[(number + 3) % 12]
+    task = ft.Task("Sort.", input="{text}", output=Literal[tuple(classes)])  # type: ignore[valid-type]
+    report = ft.lint(ft.Dataset.from_rows(rows, task, target="label"), select=["L005"])
+    assert len({6, 101, 223} & {found.line for found in report["L005"]}) >= 2
+    assert len(report["L005"]) <= 6
+    assert all(found.message.endswith("(sampled)") for found in report["L005"])

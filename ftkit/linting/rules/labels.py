@@ -24,6 +24,16 @@ _LABEL_WORDS = 4
 """Words up to which an answer in plain text counts as a label."""
 _AVERAGED_ROWS = 5_000
 """Rows up to which three divisions into folds are averaged, because one division of few rows is noisy."""
+_MAX_CHARACTERS = 10_000_000
+"""Characters of all texts together that L005 reads: of 10,000 rows, the first 1,000 characters of each."""
+_MAX_WORK = 50_000_000
+"""Numbers in the matrix of TF-IDF, times classes, times divisions into folds, up to which the classifier trains on the
+matrix itself. This takes about 20 s; it takes more than a minute for 77 classes of 10,000 short texts."""
+_DIMENSIONS = 200
+_MAX_DECOMPOSED = 1_500_000
+"""Numbers of the matrix of TF-IDF from which the reduction to 200 dimensions is computed."""
+_MAX_TRAINED = 800_000
+"""Rows times classes that a classifier on 200 dimensions trains on."""
 
 
 def _has_labels(context: LintContext) -> bool:
@@ -234,6 +244,9 @@ class LikelyMislabel(CorpusRule):
     gives to rows of that label, another label's probability is above that label's mean (confident learning, C.
     Northcutt et al., https://arxiv.org/abs/1911.00068), and it is three times as high as that of the row's own label.
     Needs 50 to 50,000 rows and two classes of at least five.
+
+    Many rows of many classes would take minutes. The vectors are then reduced to 200 dimensions, and if there are still
+    too many, the classifier is trained on a sample of the rows. Every row is checked, and the message says "sampled".
     """
 
     code = "L005"
@@ -259,7 +272,8 @@ class LikelyMislabel(CorpusRule):
         used = np.array([label in frequent for label in labels])
         numbers = numbers[used]
         given = np.array([label for label in labels if label in frequent])
-        probabilities, classes = _probabilities([text for text, use in zip(texts, used, strict=True) if use], given)
+        used_texts = [text for text, is_used in zip(texts, used, strict=True) if is_used]
+        probabilities, classes, is_sampled = _probabilities(used_texts, given)
         own = np.searchsorted(classes, given)
         mean = np.array([probabilities[own == at, at].mean() for at in range(len(classes))])
         confident = np.where(probabilities >= mean, probabilities, 0.0)
@@ -270,27 +284,50 @@ class LikelyMislabel(CorpusRule):
         likely = (best_probability > 0) & (best_probability >= 3 * own_probability) & (own_probability < mean[own])
         for at in np.flatnonzero(likely):
             own_share, best_share = percent(own_probability[at]), percent(best_probability[at])
-            yield RuleFinding(
-                f"labelled '{given[at]}', which has probability {own_share}; '{classes[best[at]]}' has {best_share}",
-                row=int(numbers[at]),
+            message = (
+                f"labelled '{given[at]}', which has probability {own_share}; '{classes[best[at]]}' has {best_share}"
             )
+            yield RuleFinding(message + " (sampled)" * is_sampled, row=int(numbers[at]))
 
 
-def _probabilities(texts: list[str], labels: NDArray[np.str_]) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-    """[rows, classes] probabilities by classifiers that have not seen the row's label; and the classes, sorted."""
+def _probabilities(texts: list[str], labels: NDArray[np.str_]) -> tuple[NDArray[np.float64], NDArray[np.str_], bool]:
+    """[rows, classes] probabilities by classifiers that have not seen the row; sorted classes; whether they sampled."""
+    from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedKFold
     from sklearn.pipeline import make_union
 
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
-    vectors = make_union(words, characters).fit_transform(texts)
-    classifier = LogisticRegression(C=10.0, max_iter=300, class_weight="balanced")
-    by_seed = [
-        cross_val_predict(
-            classifier, vectors, labels, cv=StratifiedKFold(5, shuffle=True, random_state=seed), method="predict_proba"
-        )
-        for seed in range(3 if len(texts) <= _AVERAGED_ROWS else 1)
-    ]
-    return np.mean(by_seed, axis=0), np.unique(labels)
+    size = _MAX_CHARACTERS // len(texts)
+    vectors: Any = make_union(words, characters).fit_transform([text[:size] for text in texts]).tocsr()
+    classes = np.unique(labels)
+    seeds = 3 if len(texts) <= _AVERAGED_ROWS else 1
+    max_rows = len(texts)
+    if vectors.nnz * len(classes) * seeds > _MAX_WORK:
+        seeds = 1
+        max_rows = max(len(classes) * 5, _MAX_TRAINED // len(classes))
+        step = 1 + vectors.nnz // _MAX_DECOMPOSED
+        decomposition = TruncatedSVD(min(_DIMENSIONS, *vectors[::step].shape), n_iter=3, random_state=0)
+        decomposition.fit(vectors[::step])
+        vectors = decomposition.transform(vectors)
+    probabilities = np.zeros((len(texts), len(classes)))
+    is_sampled = False
+    for seed in range(seeds):
+        for train, test in StratifiedKFold(5, shuffle=True, random_state=seed).split(vectors, labels):
+            if len(train) > max_rows:
+                is_sampled = True
+                train = _sample_of_each_class(train, labels, max_rows)
+            classifier = LogisticRegression(C=10.0, max_iter=300, class_weight="balanced")
+            classifier.fit(vectors[train], labels[train])
+            columns = np.searchsorted(classes, classifier.classes_)
+            probabilities[np.ix_(test, columns)] += classifier.predict_proba(vectors[test])
+    return probabilities / seeds, classes, is_sampled
+
+
+def _sample_of_each_class(rows: NDArray[np.int64], labels: NDArray[np.str_], max_rows: int) -> NDArray[np.int64]:
+    """About ``max_rows`` of the rows: of each class the same share, but at least four rows."""
+    step = -(-len(rows) // max_rows)
+    by_label = [rows[labels[rows] == label] for label in np.unique(labels[rows])]
+    return np.sort(np.concatenate([some[:: min(step, max(1, len(some) // 4))] for some in by_label]))

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from typing_extensions import override
 
-from ftkit.data.formats import detected_formats
+from ftkit.data.formats import detected_formats, text_content
 from ftkit.errors import DataProblem
 from ftkit.linting.context import LintContext
 from ftkit.linting.finding import RuleFinding
-from ftkit.linting.row_view import RowView
+from ftkit.linting.row_view import RowView, media_parts
 from ftkit.linting.rule import RowRule
 from ftkit.linting.text_normalization import excerpt
 
@@ -91,9 +91,16 @@ class EmptyTarget(RowErrorRule):
         yield from super().check(view, context)
         row = view.row
         if row is not None and row.completion is None and context.kind != "prompts":
-            yield RuleFinding(
-                "there is no answer to learn; name its column with target= (--target)", None, excerpt(view.input)
-            )
+            if context.format == "table":
+                message, path = "there is no answer to learn; name its column with target= (--target)", None
+            else:
+                role = row.prompt[-1]["role"]
+                message = (
+                    f"the conversation ends with a turn of role {role!r}, so there is no answer to learn; "
+                    "add the assistant's answer, or delete the row"
+                )
+                path = f"messages[{len(row.prompt) - 1}]"
+            yield RuleFinding(message, path, excerpt(view.input))
             return
         blank = view.output_error is not None and not (view.answer_text or "").strip(" \t\r\n\"'")
         if blank:
@@ -174,3 +181,22 @@ class MixedFormats(RowRule):
             yield RuleFinding(
                 f"{other} here, {context.format} elsewhere", None, excerpt(str(dict(view.columns)), width=100)
             )
+
+
+class EmptyQuestion(RowRule):
+    """A user turn is empty.
+
+    A user turn has no text, image or other content. The model learns to answer without a question, and then answers
+    empty requests with something that it has learned.
+
+    Write the question, or delete the row.
+    """
+
+    code = "D007"
+    name = "empty-question"
+
+    @override
+    def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        for number, turn in enumerate(view.messages):
+            if turn["role"] == "user" and not (text_content(turn) or "").strip() and not media_parts(turn):
+                yield RuleFinding("the user turn is empty", f"messages[{number}].content")

@@ -163,7 +163,8 @@ class MixedLanguages(VariantRule):
     of translation, or a mistake of the assistant that wrote it.
 
     Checks plain text answers of 60 characters or more with py3langid, if it is 90 % certain; of more than 50,000 rows,
-    every second, third, … row. Translate the answer, or delete the row.
+    every second, third, … row. Rows that ask for a translation are left out, and so are data in which most answers have
+    another language than their inputs. Translate the answer, or delete the row.
     """
 
     code = "C010"
@@ -186,10 +187,26 @@ class MixedLanguages(VariantRule):
     def check_counts(self, counter: VariantCounter, corpus: Corpus) -> Iterator[RuleFinding]:
         for key, variants in counter:
             usual, rare = rare_variants(variants, share=0.1, min_total=20)
+            if not rare or _is_translation(corpus, counter.rows(key, usual), usual):
+                continue
             for variant in rare:
                 for row in counter.rows(key, variant):
-                    if _language(corpus.view(row).input) != variant:
+                    text = corpus.view(row).input
+                    if _language(text) != variant and not _TRANSLATION.search(text):
                         yield RuleFinding(f"the answer looks like {variant}, most are {usual}", "$", row=row)
+
+
+_TRANSLATION = re.compile(r"translat|übersetz|traduc|tradui|traduz|tradurre|перевед|vertaal|翻译|翻譯|翻訳|번역", re.I)
+"""Words that ask for a translation, in the most frequent languages of prompts."""
+_COMPARED_LANGUAGES = 100
+
+
+def _is_translation(corpus: Corpus, rows: list[int], language: str) -> bool:
+    """Whether most inputs of some rows have another language than their answers."""
+    some = rows[:: 1 + len(rows) // _COMPARED_LANGUAGES]
+    languages = [_language(view.input) for view in corpus.views(some)]
+    known = [each for each in languages if each is not None]
+    return bool(known) and 2 * sum(each != language for each in known) > len(known)
 
 
 @cache

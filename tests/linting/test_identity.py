@@ -1,0 +1,78 @@
+"""What makes two rows the same, and which rows have no question or no answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import ftkit as ft
+
+ASKED = "What is shown in this picture of the harbour, and how many ships are there in it today?"
+
+
+def pictured(number: int, answer: str, text: str = ASKED) -> dict[str, Any]:
+    image = {"type": "image_url", "image_url": {"url": f"https://example.com/{number}.png"}}
+    content = [{"type": "text", "text": text}, image]
+    return {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": answer}]}
+
+
+def test_one_question_about_many_images_is_no_duplicate(chats: Any) -> None:
+    train = chats(*(pictured(number, f"answer {number % 2}") for number in range(6)), name="train.jsonl")
+    test = chats(*(pictured(number, "answer 1") for number in range(10, 13)), name="test.jsonl")
+    assert not ft.lint(train, test, select=["U", "L001", "L002", "D007"]).findings
+    again = ft.lint(chats(pictured(1, "a"), pictured(1, "a"), name="again.jsonl"), select=["U001"])
+    row_is_read = not again["D001"] and again.density.usable == 1
+    assert len(again["U001"]) == (1 if row_is_read else 0)
+
+
+def test_an_image_column_is_part_of_the_question() -> None:
+    task = ft.Task("Answer.", input="{question}")
+    rows = [{"question": ASKED, "image": f"{number}.png", "a": f"{number}"} for number in range(4)]
+    assert not ft.lint(ft.Dataset.from_rows(rows, task, target="a"), select=["U", "L001", "L002"]).findings
+    same = [{**row, "image": "0.png"} for row in rows]
+    assert ft.lint(ft.Dataset.from_rows(same, task, target="a"), select=["L001"])["L001"]
+
+
+def test_an_empty_question_is_found(chats: Any) -> None:
+    turns = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": "a"},
+        {"role": "user", "content": ""},
+        {"role": "assistant", "content": "b"},
+    ]
+    report = ft.lint(chats(("q", "a"), ("  \n", "a"), {"messages": turns}), select=["D007"])
+    assert [(found.line, found.path) for found in report["D007"]] == [
+        (2, "messages[0].content"),
+        (3, "messages[2].content"),
+    ]
+
+
+def test_a_conversation_that_ends_with_the_user_is_not_told_to_name_a_column(chats: Any) -> None:
+    turns = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": "a"},
+        {"role": "user", "content": "and then?"},
+    ]
+    report = ft.lint(chats(("q", "a"), {"messages": turns}))
+    (found,) = [each for each in report.errors if each.line == 2]
+    if found.code == "D003":
+        assert "ends with a turn of role 'user'" in found.message
+        assert found.path == "messages[2]"
+
+
+ENGLISH = "The station in the old town is closed today because the workers repair the tracks number {}."
+GERMAN = "Der Bahnhof in der Altstadt ist heute geschlossen, weil die Arbeiter die Gleise Nummer {} reparieren."
+FRENCH = "La gare de la vieille ville est fermée aujourd'hui parce que les ouvriers réparent les voies numéro {}."
+
+
+def test_a_translation_has_no_mixed_languages(chats: Any) -> None:
+    pytest.importorskip("py3langid")
+    german = [(ENGLISH.format(number), GERMAN.format(number)) for number in range(30)]
+    french = [(ENGLISH.format(number), FRENCH.format(number)) for number in range(2)]
+    assert not ft.lint(chats(*german, *french), select=["C010"]).findings
+    english = [(f"Say it again: {ENGLISH.format(number)}", ENGLISH.format(number)) for number in range(30)]
+    asked = [(f"Translate into German: {ENGLISH.format(7)}", GERMAN.format(7))]
+    wrong = [(ENGLISH.format(99), GERMAN.format(99))]
+    report = ft.lint(chats(*english, *asked, *wrong, name="mixed.jsonl"), select=["C010"])
+    assert [found.line for found in report["C010"]] == [32]
