@@ -18,7 +18,7 @@ import importlib
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, overload
 
@@ -42,6 +42,7 @@ class Registry(Generic[T]):
         built_in: ftkit's own objects: name to ``"module:attribute"``. Imported on first use.
         check: called with a name and an object before the object is accepted; raises :class:`ConfigError` if it is
             not of this kind, and returns what to keep, so that it may instantiate a class.
+        reserved: names of ftkit's own that another registry holds; nobody may register them here.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class Registry(Generic[T]):
         group: str,
         built_in: Mapping[str, str] | None = None,
         check: Callable[[str, Any], T] | None = None,
+        reserved: Collection[str] = (),
     ) -> None:
         self.kind = kind
         self.group = group
         self._built_in = dict(built_in or {})
+        self._own = frozenset((*self._built_in, *reserved))
         self._check = check
         self._loaded: dict[str, T] = {}
         self._registered: dict[str, T] = {}
@@ -82,7 +85,7 @@ class Registry(Generic[T]):
         """
 
         def add(given: T) -> T:
-            if name in self._built_in:
+            if name in self._own:
                 raise ConfigError(f"the {self.kind} {name!r} is one of ftkit's own; choose another name")
             if name in self._entry_points():
                 raise ConfigError(f"an installed package registers the {self.kind} {name!r}; choose another name")
@@ -147,8 +150,10 @@ class Registry(Generic[T]):
             try:
                 plugged_in = point.load()
                 self._loaded[name] = plugged_in if self._check is None else self._check(name, plugged_in)
-            except Exception as error:  # a package's import may raise anything
-                raise ConfigError(f"the {self.kind} {name!r} ({point.value}) cannot be loaded: {error}") from error
+            except (Exception, SystemExit) as error:  # a package's import may raise anything
+                plain = isinstance(error, ConfigError | ImportError)
+                reason = str(error) if plain else f"{type(error).__name__}: {error}"
+                raise ConfigError(f"the {self.kind} {name!r} ({point.value}) cannot be loaded: {reason}") from error
             return self._loaded[name]
 
     def names(self) -> tuple[str, ...]:
@@ -172,8 +177,26 @@ class Registry(Generic[T]):
             return "ftkit"
         point = self._entry_points().get(name)
         if point is not None:
-            return point.dist.name if point.dist is not None else point.value
+            return _package(point)
         return "script" if name in self._registered else ""
+
+    def clashes(self) -> list[tuple[str, str, str]]:
+        """List what installed packages register under a name that is taken. Nobody can use these objects.
+
+        Returns:
+            For each object its name, its package, and the reason why it is left out.
+        """
+        used = self._entry_points()
+        return [
+            (
+                point.name,
+                _package(point),
+                f"the {self.kind} {point.name!r} ({point.value}) is left out: "
+                + ("the name is one of ftkit's own" if point.name in self._own else "another package registers it too"),
+            )
+            for point in _installed(self.group, tuple(sys.path))
+            if used.get(point.name) is not point
+        ]
 
     def items(self) -> Iterator[tuple[str, T]]:
         """Yield every object that can be loaded, with its name.
@@ -198,14 +221,21 @@ class Registry(Generic[T]):
         return isinstance(name, str) and name in self.names()
 
     def _entry_points(self) -> dict[str, EntryPoint]:
-        """Entry points of this kind's group by name; ftkit's own names cannot be replaced by a package."""
-        installed = _installed(self.group, tuple(sys.path))
-        return {point.name: point for point in installed if point.name not in self._built_in}
+        """Entry points of this kind's group by name; no package can replace ftkit's own names or another package's."""
+        points: dict[str, EntryPoint] = {}
+        for point in _installed(self.group, tuple(sys.path)):
+            if point.name not in self._own:
+                points.setdefault(point.name, point)
+        return points
 
     def _unknown(self, name: str) -> str:
         close = difflib.get_close_matches(name, self.names(), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         return f"there is no {self.kind} {name!r}.{hint} Known: {', '.join(sorted(self.names()))}"
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value
 
 
 @functools.lru_cache(maxsize=64)

@@ -40,6 +40,14 @@ def data() -> ft.Dataset:
         (lambda x: ft.compare(x("a.json"), x("b.json")), "before is 'a.json'; pass an ft.Report: ft.evaluate"),
         (lambda x: ft.overview(x(None)), "reports is None; pass a list"),
         (lambda x: ft.lint(x(ROWS)), "train is a list; pass an ft.Dataset"),
+        (lambda x: ft.lint(data(), backends=x([7])), 'backend is 7; pass it as "name:model"'),
+        (
+            lambda x: ft.train(ft.SFT(), data(), backend="local:x", trackers=x("jsonl")),
+            "trackers is 'jsonl'; pass a list",
+        ),
+        (lambda x: ft.train(ft.SFT(), data(), backend="local:x", trackers=x([3])), "the tracker 3 has no on_start and"),
+        (lambda x: ft.evaluate(x(None), data(), probes=x(False)), "probes is False; pass ft.Probes"),
+        (lambda x: ft.evaluate(x(None), data(), asking=x(4)), "asking is 4; pass ft.RequestOptions"),
         (lambda x: ft.Model("local:x", x("Extract.")), "task is 'Extract.'; pass an ft.Task"),
         (lambda x: ft.Dataset.from_rows(ROWS, x("Extract.")), "task is 'Extract.'; pass an ft.Task"),
         (

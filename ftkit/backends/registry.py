@@ -13,7 +13,7 @@ from typing import Any
 
 from ftkit.backends.hosted.host_profile import HostProfile
 from ftkit.backends.protocol import Backend
-from ftkit.errors import ConfigError
+from ftkit.errors import ConfigError, FtkitError
 from ftkit.registry import Registry
 from ftkit.type_checks import check_kind
 
@@ -35,26 +35,31 @@ def _check_host(name: str, item: Any) -> HostProfile:
     return item
 
 
+_OWN_BACKENDS = {
+    "local": "ftkit.backends.local:LocalBackend",
+    "together": "ftkit.backends.together:Together",
+    "fireworks": "ftkit.backends.fireworks:Fireworks",
+}
+_OWN_HOSTS = {
+    name: f"ftkit.backends.openai_jobs.profiles:{name.replace('-', '_').upper()}"
+    for name in ("openai", "azure", "nebius", "crusoe", "bedrock-mantle", "litellm", "compatible")
+}
+
 BACKENDS: Registry[Callable[[str], Backend]] = Registry(
     "backend",
     group="ftkit.backends",
-    built_in={
-        "local": "ftkit.backends.local:LocalBackend",
-        "together": "ftkit.backends.together:Together",
-        "fireworks": "ftkit.backends.fireworks:Fireworks",
-    },
+    built_in=_OWN_BACKENDS,
     check=_check_backend,
+    reserved=_OWN_HOSTS,
 )
 """Backends: callables that take a model's name and return a :class:`~ftkit.backends.Backend`."""
 
 HOSTS: Registry[HostProfile] = Registry(
     "host",
     group="ftkit.hosts",
-    built_in={
-        name: f"ftkit.backends.openai_jobs.profiles:{name.replace('-', '_').upper()}"
-        for name in ("openai", "azure", "nebius", "crusoe", "bedrock-mantle", "litellm", "compatible")
-    },
+    built_in=_OWN_HOSTS,
     check=_check_host,
+    reserved=_OWN_BACKENDS,
 )
 """Hosts that speak OpenAI's fine-tuning jobs API. Each is a backend of its name."""
 
@@ -90,14 +95,38 @@ def known_backends() -> frozenset[str]:
     return frozenset((*BACKENDS.names(), *HOSTS.names()))
 
 
-@lru_cache(maxsize=128)
 def _create(name: str, model: str) -> Backend:
-    # One object for one model, so that everything that uses a model shares its client and its limits.
     factory = BACKENDS.find(name)
-    if factory is not None:
-        return factory(model)
-    profile = HOSTS.find(name)
-    if profile is None:
+    profile = HOSTS.find(name) if factory is None else None
+    if factory is None and profile is None:
         raise ConfigError(f"there is no backend {name!r}; known are {', '.join(sorted(known_backends()))}")
-    backend: Backend = pkgutil.resolve_name(profile.backend_class)(model, profile=profile)
+    return _created(name, model, _Identity(profile if factory is None else factory))
+
+
+class _Identity:
+    """What a name stands for, compared by identity: a script may register the name again."""
+
+    def __init__(self, registered: Any) -> None:
+        self.registered = registered
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and self.registered is other.registered
+
+    def __hash__(self) -> int:
+        return id(self.registered)
+
+
+@lru_cache(maxsize=128)
+def _created(name: str, model: str, source: _Identity) -> Backend:
+    # One object for one model, so that everything that uses a model shares its client and its limits.
+    registered = source.registered
+    if isinstance(registered, HostProfile):
+        backend: Backend = pkgutil.resolve_name(registered.backend_class)(model, profile=registered)
+        return backend
+    try:
+        backend = registered(model)
+    except FtkitError:
+        raise
+    except Exception as error:  # a package's constructor may raise anything
+        raise ConfigError(f"the backend {name!r} cannot be created: {type(error).__name__}: {error}") from error
     return backend

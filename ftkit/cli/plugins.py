@@ -65,6 +65,9 @@ def _entries(kind: str) -> list[dict[str, Any]]:
     return [
         {"kind": kind, "name": name, "package": registry.origin(name), "error": _error(registry, name)}
         for name in registry.names()
+    ] + [
+        {"kind": kind, "name": name, "package": package, "error": reason}
+        for name, package, reason in registry.clashes()
     ]
 
 

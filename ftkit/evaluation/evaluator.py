@@ -17,6 +17,7 @@ from ftkit.evaluation.probes.runner import run_probes
 from ftkit.evaluation.request_runner import EvaluableModel, RequestOptions
 from ftkit.results.report import Report
 from ftkit.schema.comparators import Comparators
+from ftkit.type_checks import check_kind
 
 __all__ = ["evaluate"]
 
@@ -94,6 +95,10 @@ def evaluate(
         ModelError: the model cannot answer at all.
         HostError: the host failed.
     """
+    if probes is not None and probes != "auto":
+        check_kind(probes, Probes, "probes", 'ft.Probes(train=train), "auto", or None to ask nothing')
+    if asking is not None:
+        check_kind(asking, RequestOptions, "asking", "ft.RequestOptions(concurrency=4)")
     options = asking or RequestOptions()
     if batch:
         options = options.model_copy(update={"batch": True})

@@ -69,7 +69,10 @@ class Export(Result, BaseModel):
         ]
         lines = [f"{self.folder}: {self.form}, {self.dtype}{base}"]
         lines += [f"{name + ':':<17}{text}" for name, text in rows]
-        read = max(server.as_of for server in self.servers)
-        lines += ["", f"servers, according to their documents of {read:%B %Y} (none was tried):"]
-        lines += [f"  {server.name:<10} {server.takes:<10} {server.why}" for server in self.servers]
+        if self.servers:
+            read = max(server.as_of for server in self.servers)
+            lines += ["", f"servers, according to their documents of {read:%B %Y} (none was tried):"]
+            lines += [f"  {server.name:<10} {server.takes:<10} {server.why}" for server in self.servers]
+        else:
+            lines += ["", f"servers: it is not known which of them take {self.adapter!r}; export it merged"]
         return "\n".join([*lines, *(f"Note: {note}." for note in self.notes)])

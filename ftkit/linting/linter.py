@@ -180,6 +180,8 @@ def _backends(given: str | Backend | Iterable[str | Backend]) -> dict[str, str |
     for name in backends:
         if isinstance(name, str) and not all(name.partition(":")):
             raise ConfigError(f'backend {name!r}: write it as "name:model", e.g. "local:smollm2-135m"')
+        if not isinstance(name, str):
+            backend_of(name)  # refuses what is neither a name nor a backend
     return {each if isinstance(each, str) else f"{each.name}:{each.model}": each for each in backends}
 
 

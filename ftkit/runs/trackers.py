@@ -21,7 +21,15 @@ from ftkit.registry import Registry
 from ftkit.store import OPEN_STATES, Event, RunRecord, Store
 from ftkit.store.file_lock import try_lock
 
-__all__ = ["TRACKERS", "JsonLinesTracker", "RunTrackers", "Tracker", "TrackerWarning", "create_tracker"]
+__all__ = [
+    "TRACKERS",
+    "JsonLinesTracker",
+    "RunTrackers",
+    "Tracker",
+    "TrackerWarning",
+    "check_tracker",
+    "create_tracker",
+]
 
 
 class TrackerWarning(UserWarning):
@@ -151,10 +159,25 @@ def create_tracker(spec: str) -> Tracker:
         tracker = factory(argument) if colon else factory()
     except Exception as error:  # a package's constructor may raise anything
         raise ConfigError(f"the tracker {spec!r} cannot be created: {error}") from error
+    check_tracker(tracker, spec)
+    return tracker
+
+
+def check_tracker(tracker: object, name: object) -> None:
+    """Check that an object has the methods of a tracker.
+
+    Args:
+        tracker: the object.
+        name: what the message calls it.
+
+    Raises:
+        ConfigError: a method is missing, or the object is a class.
+    """
+    if isinstance(tracker, type):
+        raise ConfigError(f"the tracker {name!r} is a class; pass an object of it")
     missing = [method for method in ("on_start", "on_event", "on_end") if not callable(getattr(tracker, method, None))]
     if missing:
-        raise ConfigError(f"the tracker {spec!r} has no {' and no '.join(missing)}; see ftkit.runs.trackers.Tracker")
-    return tracker
+        raise ConfigError(f"the tracker {name!r} has no {' and no '.join(missing)}; see ftkit.runs.trackers.Tracker")
 
 
 class RunTrackers:

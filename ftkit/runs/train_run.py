@@ -14,7 +14,7 @@ from ftkit.errors import ConfigError, DataError, RefusedError, RunNotFoundError
 from ftkit.linting.training_gate import refuse_errors
 from ftkit.recipe import Recipe
 from ftkit.runs.run import Run
-from ftkit.runs.trackers import Tracker, create_tracker
+from ftkit.runs.trackers import Tracker, check_tracker, create_tracker
 from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.type_checks import check_kind
 
@@ -113,10 +113,15 @@ def check_job(recipe: Recipe, data: Dataset, validation: Dataset | None) -> None
 
 def _split_trackers(trackers: Sequence[str | Tracker]) -> tuple[list[str], list[Tracker]]:
     """Names and objects. Each named tracker is created once here, so that a wrong name is found before the run."""
+    if isinstance(trackers, str) or not isinstance(trackers, Sequence):
+        check_kind(trackers, (), "trackers", 'a list, e.g. ["jsonl"]')
     names = [tracker for tracker in trackers if isinstance(tracker, str)]
     for name in names:
         create_tracker(name)
-    return names, [tracker for tracker in trackers if not isinstance(tracker, str)]
+    objects = [tracker for tracker in trackers if not isinstance(tracker, str)]
+    for tracker in objects:
+        check_tracker(tracker, tracker)
+    return names, objects
 
 
 def _check_cost(place: Backend, recipe: Recipe, data: Dataset, validation: Dataset | None, max_cost: float) -> None:

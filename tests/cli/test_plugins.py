@@ -69,3 +69,28 @@ def test_a_package_that_cannot_be_loaded_is_named_with_the_reason(ftkit, broken)
     assert done.exit_code == 1
     assert ["trackers", "broken", "broken-package"] in [line.split() for line in done.stdout.splitlines()]
     assert "the tracker 'broken' (nowhere.at_all:Tracker) cannot be loaded: No module named 'nowhere'" in done.stderr
+
+
+def test_a_name_of_ftkits_own_or_of_another_package_is_reported(ftkit, tmp_path, monkeypatch):
+    for installed, name in (("first", "mine"), ("second", "mine"), ("third", "jsonl")):
+        info = tmp_path / f"{installed}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {installed}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[ftkit.trackers]\n{name} = builtins:{installed}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    done = ftkit("plugins", "trackers")
+    assert done.exit_code == 1
+    assert "the tracker 'jsonl' (builtins:third) is left out: the name is one of ftkit's own" in done.stderr
+    assert done.stderr.count("is left out: another package registers it too") == 1
+
+
+def test_a_package_that_ends_the_process_is_only_left_out(ftkit, tmp_path, monkeypatch):
+    (tmp_path / "quitter.py").write_text("raise SystemExit(3)\n")
+    info = tmp_path / "quitter-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: quitter\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[ftkit.formats]\nquit = quitter:Format\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    done = ftkit("plugins", "formats")
+    assert done.exit_code == 1
+    assert "the dataset format 'quit' (quitter:Format) cannot be loaded: SystemExit: 3" in done.stderr

@@ -19,7 +19,7 @@ QUICK = RetryPolicy(poll_s=(0.0, 0.0), settle_s=0.0, sleep=lambda seconds: None)
 
 @pytest.fixture(autouse=True)
 def _no_backend_of_another_test() -> None:
-    registry._create.cache_clear()
+    registry._created.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -38,7 +38,7 @@ def account(openai_fake, monkeypatch):
     openai_fake.answers = lambda text: "red"
     monkeypatch.setenv("OPENAI_BASE_URL", f"{openai_fake.url}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", openai_fake.key)
-    registry._create.cache_clear()
+    registry._created.cache_clear()
     return openai_fake
 
 

@@ -103,7 +103,7 @@ def test_no_command_shows_a_key(openai_fake, openai_jobs, notes, monkeypatch, tm
     monkeypatch.setenv("OPENAI_BASE_URL", f"{openai_fake.url}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", openai_fake.key)
     monkeypatch.setattr("ftkit.backends.hosted.backend.RetryPolicy", lambda: QUICK)
-    registry._create.cache_clear()
+    registry._created.cache_clear()
     openai_fake.answers = lambda text: "red"
     notes.task.to_yaml(tmp_path / "task.yaml")
     (tmp_path / "rows.jsonl").write_text('{"text": "a", "team": "red"}\n' * 12)
@@ -130,7 +130,7 @@ def test_no_command_shows_a_key(openai_fake, openai_jobs, notes, monkeypatch, tm
     for file in tmp_path.rglob("*"):
         if file.is_file() and "models" not in file.parts:
             assert openai_fake.key.encode() not in file.read_bytes(), file
-    registry._create.cache_clear()
+    registry._created.cache_clear()
 
 
 def test_the_token_for_azures_control_plane_is_told_to_nobody(home):

@@ -492,7 +492,7 @@ def test_an_accounts_jobs_come_home(openai_fake, openai_jobs, notes, tmp_path, m
 def test_runs_are_listed_without_the_key_too(openai_fake, openai_jobs, notes, monkeypatch):
     run = ft.train(ft.SFT(), notes, backend=openai_jobs)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    registry._create.cache_clear()
+    registry._created.cache_clear()
     listed = CliRunner().invoke(app, ["runs"])
     assert listed.exit_code == 0
     assert run.id in listed.stdout

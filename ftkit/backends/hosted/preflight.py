@@ -33,7 +33,7 @@ def check_recipe(
         RefusedError: names the fields.
     """
     if recipe.kind not in support:
-        takes = f"takes {' and '.join(sorted(support))}" if support else "trains nothing"
+        takes = f"takes {', '.join(sorted(support))}" if support else "trains nothing"
         raise RefusedError(
             f"{backend}:{model} {takes}, not {recipe.kind}; train it locally", backend=backend, fields=("kind",)
         )
