@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ftkit.cli.console import duration, field_lines, json_line, json_text, note, table_lines, timestamp
+from ftkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from ftkit.runs import Run
@@ -167,7 +168,10 @@ def _first_and_last(events: list[dict[str, Any]], name: str, form: str = ".4f") 
 
 def _changed_fields(run: Run) -> dict[str, Any]:
     """Return the recipe's fields that differ from their defaults."""
-    recipe = run.recipe
+    try:
+        recipe = run.recipe
+    except ConfigError:  # a plug-in's recipe, and the plug-in is not installed here
+        return run.record.recipe
     fields: dict[str, Any] = recipe.model_dump(mode="json", exclude_defaults=True)
     adapter = recipe.adapter.model_dump(mode="json", exclude_defaults=True)
     return {"kind": recipe.kind, **fields, "adapter": {"kind": recipe.adapter.kind, **adapter}}

@@ -1,4 +1,4 @@
-"""Modules that another process must import to know the recipes, adapters and graders that a script has registered."""
+"""Modules that another process must import to know what a script registered: recipes, adapters, graders, formats."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ftkit.data import Dataset
+from ftkit.data.formats import FORMATS
+from ftkit.data.sources.registry import SOURCES
 from ftkit.errors import ConfigError, RefusedError
 from ftkit.graders import GRADERS, Grader
 from ftkit.recipe.adapters import ADAPTERS
@@ -18,13 +21,16 @@ from ftkit.registry import Registry
 __all__ = ["import_plugin_modules", "plugin_modules"]
 
 
-def plugin_modules(recipe: Recipe) -> list[dict[str, str]]:
-    """List the modules that define the classes of a recipe, its adapter and its graders, if a script registered them.
+def plugin_modules(recipe: Recipe, *datasets: Dataset | None) -> list[dict[str, str]]:
+    """List the modules that define the classes of a run, if a script registered them.
+
+    These are the classes of the recipe, its adapter and its graders, and of the rows' format and file type.
 
     ftkit's own classes and those of installed packages need no module: every process finds them by name.
 
     Args:
         recipe: to be trained by another process.
+        datasets: the rows that the process reads.
 
     Returns:
         For each module its ``name``, and the ``folder`` from which it can be imported.
@@ -38,11 +44,16 @@ def plugin_modules(recipe: Recipe) -> list[dict[str, str]]:
     ]
     if recipe.grading is not None:
         chosen += [(GRADERS, each.type, each, "grader") for each in _with_parts(recipe.grading.grader)]
+    for rows in datasets:
+        if rows is not None:
+            chosen.append((FORMATS, rows.format, FORMATS.find(rows.format), "data"))
+            suffixes = {file.suffix.lower().removeprefix(".") for file in rows.sources}
+            chosen += [(SOURCES, suffix, SOURCES.find(suffix), "data") for suffix in sorted(suffixes)]
     modules = []
     for registry, kind, item, field in chosen:
         if registry.origin(kind) != "script":
             continue
-        name = type(item).__module__
+        name = (item if isinstance(item, type) else type(item)).__module__
         file = getattr(sys.modules.get(name), "__file__", None)
         if name == "__main__" or file is None:
             raise RefusedError(

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from ftkit.errors import ConfigError
 from ftkit.evaluation import Report, RowResult, evaluate, metric
 from ftkit.evaluation.metrics import METRICS, confusion
+from ftkit.evaluation.metrics.metric import MetricContext
+from ftkit.evaluation.metrics.selection import select_metrics
 from ftkit.schema.equality import normalize_text, same_normalized_value, same_value
 from ftkit.task import Task
 from tests.evaluation.scripted import ECHO, TRIAGE, VISITS, ScriptedModel, answers, dataset, failed, visit
@@ -181,3 +183,16 @@ def test_a_number_metric_gets_a_bootstrap(tmp_path: Path) -> None:
     assert found.low is not None
     assert found.high is not None
     assert 4 < found.low < 6.5 < found.high < 9
+
+
+def test_auto_and_one_of_its_metrics_by_name_are_measured_once() -> None:
+    context = MetricContext(VISITS.output, ())
+    every = [item.name for item in select_metrics("auto", context)]
+    assert [item.name for item in select_metrics(["auto", "record_exact", "auto"], context)] == every
+    assert select_metrics(["record_exact", "auto"], context)[0].name == "record_exact"
+
+    def record_exact(row: RowResult) -> float:
+        return 1.0
+
+    with pytest.raises(ConfigError, match="two different metrics"):
+        select_metrics(["auto", record_exact], context)

@@ -60,6 +60,8 @@ def test_every_adapter_in_every_form_answers_as_it_is_served(tuned, unseen, tmp_
     assert 0 < drift.mean_logit_difference < drift.max_logit_difference
     assert drift.clear_changes == 0
     assert [server.name for server in made.servers] == ["vLLM", "Ollama", "llama.cpp", "LoRAX"]
+    unknown = made.model_copy(update={"servers": ()})  # an adapter of a plug-in, without a list of servers
+    assert "servers: it is not known which of them take" in str(unknown)
     assert f"{form}, bf16" in str(made)
     record = json.loads((folder / "ftkit.json").read_text())
     assert record["export"]["measurements"]["mean_kl"] == drift.mean_kl

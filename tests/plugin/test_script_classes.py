@@ -9,6 +9,7 @@ from tests.plugin.tiny_runs import rated_rows, task_file
 MODULE = """
 from typing import ClassVar, Literal
 
+from ftkit.data.formats import FORMATS, Conversation, Format, read_text
 from ftkit.graders import GRADERS, SingleGrader
 from ftkit.recipe import ADAPTERS, LOSSES, Recipe
 from ftkit.recipe.adapters import LoRA
@@ -47,6 +48,25 @@ class Length(SingleGrader):
 class Thin(LoRA):
     kind: Literal["thin"] = "thin"
     rank: int = 2
+
+
+@FORMATS.register("talk")
+class Talk(Format):
+    name = "talk"
+    columns = ("said", "reply")
+    required = "said and reply"
+    answer_field = "reply"
+
+    def matches(self, columns):
+        return "said" in columns and "reply" in columns
+
+    def read(self, row):
+        return Conversation(
+            [
+                {"role": "user", "content": read_text(row, "said")},
+                {"role": "assistant", "content": read_text(row, "reply")},
+            ]
+        )
 """
 SCRIPT = """
 import sys
@@ -59,10 +79,16 @@ rows = ft.Dataset.load("rows.jsonl", task, target="gold")
 where = f"local:{sys.argv[1]}"
 plain = dict(epochs=1, learning_rate=1e-2, batch_size=4, precision="fp32")
 losses = []
-for recipe in (Halved(adapter=Thin(), **plain), ft.SFT(adapter=ft.LoRA(rank=2), **plain)):
-    run = ft.train(recipe, rows, backend=where, lint=False).wait()
+talk = ft.Dataset.load("talk.jsonl")
+assert talk.format == "talk"
+for recipe, data in (
+    (Halved(adapter=Thin(), **plain), rows),
+    (ft.SFT(adapter=ft.LoRA(rank=2), **plain), rows),
+    (ft.SFT(adapter=ft.LoRA(rank=2), **plain), talk),
+):
+    run = ft.train(recipe, data, backend=where, lint=False).wait()
     losses.append(next(event.data["loss"] for event in run.events() if event.kind == "step"))
-print(losses[0] == losses[1] / 2)
+print(losses[0] == losses[1] / 2, run.state, run.id)
 from typing import Literal
 from ftkit.recipe import LOSSES
 
@@ -88,8 +114,11 @@ def test_classes_that_a_script_registers_reach_the_training_process_or_are_refus
     (installed.home / "lib" / "halved.py").write_text(MODULE)
     (installed.home / "task.yaml").write_text(task_file())
     (installed.home / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rated_rows()))
+    (installed.home / "talk.jsonl").write_text('{"said": "Bed?", "reply": "Four."}\n' * 8)
     halved, refused, graders = installed.python(SCRIPT, str(tiny_model)).splitlines()
-    assert halved == "True"
+    scaled, state, run_id = halved.split()
+    assert (scaled, state) == ("True", "succeeded")
+    assert run_id in installed.ftkit("runs", "show", run_id)
     assert refused.startswith("the loss 'mine' is defined in a script or notebook")
     assert "put the class into a module of its own" in refused
     assert graders == "['halved']"

@@ -64,7 +64,7 @@ class LocalBackend(Backend):
     def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
         _check_installed("training on this machine")
         check_recipe(recipe, self._checked_source_name(), data, validation)
-        plugin_modules(recipe)
+        plugin_modules(recipe, data, validation)
         if recipe.grading is not None:
             recipe.grading.grader.check(setting_of(recipe))
 
@@ -80,7 +80,7 @@ class LocalBackend(Backend):
     @override
     def submit(self, job: TrainingJob, store: Store) -> None:
         folder = store.run_folder(job.run_id)
-        modules = plugin_modules(job.recipe)
+        modules = plugin_modules(job.recipe, job.data, job.validation)
         job.save(folder, model=self.source_name(), epoch_models=self._epoch_models, modules=modules)
         _start_worker(job.run_id, store)
 

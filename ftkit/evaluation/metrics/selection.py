@@ -33,10 +33,15 @@ def select_metrics(metrics: Metrics, context: MetricContext) -> tuple[Metric, ..
         MissingExtraError: a library that a grader needs is not installed.
     """
     selected: dict[str, Metric] = {}
+    registered: set[str] = set()  # a name stands for one metric, although a collection makes it anew each time
     for item in expand_graders(metrics):
-        for metric in _resolve(item, context):
-            if selected.setdefault(metric.name, metric) is not metric:
+        resolved = _resolve(item, context)
+        again = registered if isinstance(item, str) else set()
+        for metric in resolved:
+            if selected.setdefault(metric.name, metric) is not metric and metric.name not in again:
                 raise ConfigError(f'metrics: two different metrics are called "{metric.name}"; rename one')
+        if isinstance(item, str):
+            registered.update(metric.name for metric in resolved)
     if not selected:
         raise ConfigError('metrics: none given; use "auto" for the metrics of the task')
     return tuple(selected.values())
