@@ -338,6 +338,32 @@ def unanswered_call(row: Row, draw: random.Random) -> Row:
     return {**row, "messages": [*turns[:2], *more, turns[2]]}
 
 
+def empty_question(row: Row, draw: random.Random) -> Row:
+    turns = copy.deepcopy(row["messages"])
+    turns[1]["content"] = draw.choice(("", "  ", "\n"))
+    return {**row, "messages": turns}
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+def calling(*arguments: str, name: str = "weather") -> Change:
+    """Answers with a call, with arguments drawn from those given."""
+
+    def change(row: Row, draw: random.Random) -> Row:
+        call = {"id": "c1", "type": "function", "function": {"name": name, "arguments": draw.choice(arguments)}}
+        turns = [*row["messages"][:-1], {"role": "assistant", "tool_calls": [call]}]
+        return {**row, "messages": turns, "tools": [WEATHER]}
+
+    return change
+
+
 def no_answer(row: Row, draw: random.Random) -> Row:
     *turns, last = row["messages"]
     return {**row, "messages": draw.choice(([*turns, {**last, "content": "  "}], turns))}
@@ -480,6 +506,10 @@ PLANTS: tuple[Plant, ...] = (
     Plant(
         "D006", ("plain chats",), in_place(lambda row, _: {"instruction": row["messages"][1]["content"], "output": "x"})
     ),
+    Plant("D007", ("chats", "plain chats"), in_place(empty_question)),
+    Plant("D008", ("plain chats",), in_place(calling('{"city": "Bo', '"{\\"city\\": \\"Bonn\\"}"', '["Bonn"]'))),
+    Plant("D009", ("plain chats",), in_place(calling('{"city": "Bonn"}', name="wheather"))),
+    Plant("D010", ("plain chats",), in_place(calling("{}", '{"city": 3}'))),
     Plant(
         "J001", ("chats",), in_place(answer(lambda text, draw: draw.choice((text[:-9], "There is none.", text[1:]))))
     ),

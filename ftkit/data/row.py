@@ -61,6 +61,13 @@ class Row:
                 unpaired answers can honour.
         """
         if self.completion is None:
+            if any(turn["role"] == "assistant" for turn in self.prompt):
+                raise DataError(
+                    f"the conversation ends with a turn of role {self.prompt[-1]['role']!r}, so there is no answer to "
+                    "learn; add the assistant's answer, or delete the row",
+                    place=self.place,
+                    field=f"messages[{len(self.prompt) - 1}]",
+                )
             raise DataError(
                 ErrorText(
                     "the row has no answer to learn; leave it out, or name the answer's column with ",

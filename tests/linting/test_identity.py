@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,17 +49,20 @@ def test_an_empty_question_is_found(chats: Any) -> None:
     ]
 
 
-def test_a_conversation_that_ends_with_the_user_is_not_told_to_name_a_column(chats: Any) -> None:
+def test_a_conversation_that_ends_with_the_user_has_one_message(chats: Any, tmp_path: Path) -> None:
     turns = [
         {"role": "user", "content": "q"},
         {"role": "assistant", "content": "a"},
         {"role": "user", "content": "and then?"},
     ]
-    report = ft.lint(chats(("q", "a"), {"messages": turns}))
-    (found,) = [each for each in report.errors if each.line == 2]
-    if found.code == "D003":
-        assert "ends with a turn of role 'user'" in found.message
-        assert found.path == "messages[2]"
+    data = chats(("q", "a"), {"messages": turns})
+    (found,) = ft.lint(data).errors
+    assert (found.code, found.line, found.path) == ("D003", 2, "messages[2]")
+    # The writers and training refuse the row in the same words.
+    with pytest.raises(ft.DataError) as refused:
+        data.write_openai(tmp_path / "out.jsonl")
+    assert "the conversation ends with a turn of role 'user'" in found.message
+    assert found.message in str(refused.value)
 
 
 ENGLISH = "The station in the old town is closed today because the workers repair the tracks number {}."
