@@ -159,7 +159,9 @@ def test_a_table_is_written_as_chats(write_rows):
 def test_a_refused_row_leaves_the_old_file(write_rows, write):
     data = Dataset.load(write_rows([{"messages": [USER, ANSWER]}, {"messages": [USER, ANSWER, USER]}]))
     write("out.jsonl", "old")
-    with pytest.raises(DataError, match=r"rows\.jsonl:2: messages\[2\]: the conversation ends with a turn of role 'user'"):
+    with pytest.raises(
+        DataError, match=r"rows\.jsonl:2: messages\[2\]: the conversation ends with a turn of role 'user'"
+    ):
         data.write_openai("out.jsonl")
     assert Path("out.jsonl").read_text() == "old"
     assert sorted(path.name for path in Path().glob("*out*")) == ["out.jsonl"]
