@@ -50,14 +50,14 @@ def main() -> None:
         raise SystemExit("\n".join(str(problem) for problem in problems))
     # A patient's notes never stand on both sides, or the test would be easier than real life.
     train, test = data.split(test=0.2, group_by="patient_id", seed=7)
-    print(f"{len(train)} notes to learn from, {len(test)} held out, none unreadable, no patient on both sides")
+    print(f"{len(train)} training notes, {len(test)} test notes; no patient is in both")
 
     # A high rate: with a few hundred rows there are few steps to learn in.
     # All weights together bear only a small rate; "auto" knows it.
     rate = "auto" if chosen.adapter == "full" else 2e-3
     recipe = ft.SFT(epochs=chosen.epochs, batch_size=8, learning_rate=rate, adapter=ADAPTERS[chosen.adapter])
     run = ft.train(recipe, train, backend=chosen.backend)
-    print(f"run {run.id}: training goes on even if this script is stopped; `ftkit runs wait {run.id}` finds it again")
+    print(f"run {run.id}: training continues if this script is stopped; reattach with `ftkit runs wait {run.id}`")
     run.wait()
     first, last = run.metrics[0], run.metrics[-1]
     print(f"trained: loss {first['loss']:.3f} at step 1, {last['loss']:.3f} at step {last['step']}")
@@ -75,7 +75,7 @@ def main() -> None:
     before.save(chosen.out / "base.json")
     after.save(chosen.out / "tuned.json")
     comparison.save(chosen.out / "comparison.html")
-    print(f"the report with every note: {(chosen.out / 'comparison.html').resolve()}")
+    print(f"report with every note: {(chosen.out / 'comparison.html').resolve()}")
 
     note = test[0].columns["note"]
     try:
