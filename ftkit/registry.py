@@ -1,7 +1,7 @@
-"""One way to extend ftkit: names that stand for objects of one kind.
+"""Registries of named objects, through which packages and scripts extend ftkit.
 
 Each kind (losses, adapters, hosts, dataset formats, metrics, lint rules, graders, trackers, renderers) has one
-:class:`Registry`, in the room that owns the kind. Objects come from three places, all looked up in the same way:
+:class:`Registry`, in the package that owns the kind. Objects come from three places, all looked up in the same way:
 
 1. ftkit's own, given to the registry as ``"module:attribute"`` and imported on first use;
 2. installed packages, which name theirs under the registry's entry-point group in ``pyproject.toml``;

@@ -18,7 +18,7 @@ from ftkit.schema import FrozenModel, Output
 from ftkit.schema.validation_errors import config_error
 from ftkit.task import Message
 
-__all__ = ["Answerlike", "Ask", "Embed", "Grader", "GraderContext", "Isolation", "Pair", "Scores", "SingleGrader"]
+__all__ = ["AnswerLike", "Ask", "Embed", "Grader", "GraderContext", "Isolation", "Pair", "Scores", "SingleGrader"]
 
 Pair = tuple[Mapping[str, Any], Sample]
 """A row's columns (``item``) and an answer to it."""
@@ -29,7 +29,7 @@ machine cannot do that. ``process``: in a process with resource limits only, whi
 network."""
 
 
-class Answerlike(Protocol):
+class AnswerLike(Protocol):
     """A model's answer; :class:`ftkit.Answer` is one."""
 
     @property
@@ -56,7 +56,7 @@ class Ask(Protocol):
         temperature: float,
         top_p: float,
         seed: int,
-    ) -> Sequence[Answerlike]:
+    ) -> Sequence[AnswerLike]:
         """Answer each prompt, in order. ``output`` constrains the answers where the backend can do so."""
         ...
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from typing_extensions import override
 
 from ftkit.errors import ConfigError, OutputError
-from ftkit.graders.base import Answerlike, Ask, Grader, GraderContext, Pair, unmet
+from ftkit.graders.base import AnswerLike, Ask, Grader, GraderContext, Pair, unmet
 from ftkit.graders.grade import Grade, GradingError, Sample
 from ftkit.graders.template import Template
 from ftkit.schema import JsonOutput
@@ -180,7 +180,7 @@ class ModelGrader(Grader):
             )
         return setting.ask
 
-    def _graded(self, answer: Answerlike) -> Grade:
+    def _graded(self, answer: AnswerLike) -> Grade:
         if answer.error is not None:
             return Grade(0.0, error="model_grader_server_error", detail=f"{self.model}: {answer.error}")
         try:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 __all__ = ["Progress", "TrainingStopped"]
 
 
-class TrainingStopped(Exception):  # noqa: N818  (a request that was honoured, not an error)
+class TrainingStopped(Exception):  # noqa: N818  (a request that was carried out, not an error)
     """Training ended early on request; ``args[0]`` is the step from which it can resume."""
 
 
@@ -22,7 +22,7 @@ class Progress:
         tokens: tokens trained on, shared ones counted for each row.
         seconds: time spent in training.
         losses: losses of the latest steps.
-        validations: objectives of the validation rows: losses, or mean rewards, negated.
+        validations: objectives of the validation rows: losses, or negated mean rewards.
         best_step: step of the lowest objective; 0 when there is none.
         best_loss: that objective.
         evaluations_without_improvement: evaluations since then.
@@ -44,7 +44,7 @@ class Progress:
 
         Args:
             step: the optimiser step it was made after.
-            objective: what should fall.
+            objective: the value to minimise.
 
         Returns:
             Whether it is the lowest so far.

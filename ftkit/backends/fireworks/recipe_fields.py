@@ -54,7 +54,7 @@ FIELD_SUPPORT: dict[str, FieldSupportTable] = {
     "dpo": _COMMON
     | {
         "beta": FieldSupport("honoured", "lossConfig.dpo.beta, below 0.5"),
-        "loss_type": FieldSupport("refused", "the host has the sigmoid loss, and ORPO, which is no DPO"),
+        "loss_type": FieldSupport("refused", "the host has the sigmoid loss, and ORPO, which is not DPO"),
         "label_smoothing": FieldSupport("refused", "the host has no label smoothing"),
     },
     "rft": _COMMON

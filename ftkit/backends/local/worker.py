@@ -38,7 +38,7 @@ def main(run_id: str) -> int:
         return _failed(store, run_id, str(error))
     except MemoryError:
         return _failed(store, run_id, "out of memory; use a smaller max_batch_tokens, or gradient_checkpointing")
-    except Exception as error:  # a worker must never end without a word
+    except Exception as error:  # a worker must always record why it ended
         traceback.print_exc()
         message = f"{type(error).__name__}: {error} (traceback in {store.run_folder(run_id) / 'log.txt'})"
         if "out of memory" in str(error).lower():

@@ -29,7 +29,7 @@ class ModelAnswer:
 
 
 class ModelCaller:
-    """The :class:`ftkit.graders.Ask` of one grader run. Call it from another thread than the event loop's.
+    """The :class:`ftkit.graders.Ask` of one grader run. Call it from a thread other than the event loop's.
 
     Args:
         service: the server's models.
