@@ -94,7 +94,7 @@ def test_a_run_outlives_the_script_and_a_dead_worker_is_noticed(tiny_model: str)
     until(lambda: run.state != "running", 20)
     assert run.state == "failed"
     said = (
-        r"ended without an error message after step \d+ of \d+: .*`ftkit runs resume \S+` .*\. Its log is \S+log\.txt$"
+        r"ended without a message after step \d+ of \d+: .*`ftkit runs resume \S+` .*\. Its log is \S+log\.txt$"
     )
     with pytest.raises(ft.RunFailedError, match=said):
         run.wait()

@@ -266,7 +266,7 @@ def _worker_death_message(record: RunRecord, store: Store) -> str:
     again = "starts again" if checkpoint is None else f"continues from the checkpoint at step {checkpoint}"
     where = f"after {step}" if step else "before the first step"
     return (
-        f"the worker process (pid {record.handle.get('pid')}) ended without an error message {where}: it was killed, or the "
+        f"the worker process (pid {record.handle.get('pid')}) ended without a message {where}: it was killed, or the "
         f"machine ran out of memory or was switched off. `ftkit runs resume {record.id}` {again}. Its log is "
         f"{log}{_tail(log)}"
     )
