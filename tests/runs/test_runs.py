@@ -93,9 +93,7 @@ def test_a_run_outlives_the_script_and_a_dead_worker_is_noticed(tiny_model: str)
     os.kill(run.record.handle["pid"], signal.SIGKILL)
     until(lambda: run.state != "running", 20)
     assert run.state == "failed"
-    said = (
-        r"ended without a message after step \d+ of \d+: .*`ftkit runs resume \S+` .*\. Its log is \S+log\.txt$"
-    )
+    said = r"ended without a message after step \d+ of \d+: .*`ftkit runs resume \S+` .*\. Its log is \S+log\.txt$"
     with pytest.raises(ft.RunFailedError, match=said):
         run.wait()
     assert run.events()[-1].kind == "error"
