@@ -271,7 +271,7 @@ def test_a_folder_in_the_way_is_kept_unless_it_is_an_export(tuned, unseen, tmp_p
     (precious / "thesis.txt").write_text("years of work")
     with pytest.raises(ft.ConfigError, match="is not an earlier export"):
         ft.export(tuned("lora"), precious, replay=unseen, overwrite=True)
-    with pytest.raises(ft.ConfigError, match="it is no folder"):
+    with pytest.raises(ft.ConfigError, match="exists and is not a folder"):
         ft.export(tuned("lora"), precious / "thesis.txt", replay=unseen, overwrite=True)
     assert (precious / "thesis.txt").read_text() == "years of work"
     source = tuned("lora").removeprefix("local:")
