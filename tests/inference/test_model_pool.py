@@ -18,7 +18,8 @@ import pytest
 
 import ftkit as ft
 from ftkit.backends.local.answerer import LocalAnswerer
-from ftkit.inference import limits, model_pool
+from ftkit.inference import limits
+from ftkit.inference import shared_pool as shared_pool_module
 from ftkit.inference.limits import loaded_model_limits, set_loaded_model_limits
 from ftkit.inference.loaded_model import ModelLease
 from ftkit.inference.model_pool import ModelPool
@@ -36,11 +37,11 @@ PROMPT = np.arange(100, 140, dtype=np.int32)
 @pytest.fixture
 def fresh_pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A shared pool of its own for one test."""
-    monkeypatch.setattr(model_pool, "_shared", None)
+    monkeypatch.setattr(shared_pool_module, "_shared", None)
     monkeypatch.setattr(limits, "_set", None)
     yield
-    if model_pool._shared is not None:
-        model_pool._shared.close()
+    if shared_pool_module._shared is not None:
+        shared_pool_module._shared.close()
 
 
 @pytest.fixture

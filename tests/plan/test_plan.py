@@ -93,7 +93,7 @@ def test_each_backend_answers_for_itself(tiny_model: str, tokenizer: Any, tmp_pa
     plan = ft.plan(recipe(), rows(), [f"local:{tiny_model}", Silent(), f"local:{other}", "local:./nowhere"])
     assert [entry.estimate is not None for entry in plan.entries] == [True, False, False, False]
     assert plan.entries[1].problem == "the backend 'silent' makes no estimates"
-    assert "model_type 'gemma3_text' are not known" in str(plan.entries[2].problem)
+    assert "model_type 'gemma3_text' is not known" in str(plan.entries[2].problem)
     assert "no folder './nowhere'" in str(plan.entries[3].problem)
     with pytest.raises(ft.ConfigError, match="silent:one: the backend 'silent' makes no estimates"):
         plan["silent:one"]
@@ -289,5 +289,5 @@ def test_hosts_say_what_an_hour_of_reinforcement_costs() -> None:
     [entry] = plan.entries
     assert entry.quote is not None, entry.problem
     assert (entry.quote.training_usd, entry.quote.training_usd_per_hour) == (None, 7.0)
-    assert "$7.00 an hour" in str(plan)
+    assert "$7.00 per hour" in str(plan)
     assert "training is charged by the hour" in str(plan)

@@ -14,7 +14,7 @@ from ftkit.store import Store
 
 from .conftest import Running, ended, messages, new_home, rows, until, uploaded
 
-LONG = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 12, "batch_size": 1}}}
+LONG = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 30, "batch_size": 1}}}
 
 
 def steps(client: openai.OpenAI, job_id: str) -> int:
@@ -44,7 +44,7 @@ def test_a_job_goes_on_when_the_server_and_then_its_worker_are_killed(
     assert done.status == "succeeded", done.error
     assert client.models.retrieve(done.fine_tuned_model).id == done.fine_tuned_model
     events = [event for event in client.fine_tuning.jobs.list_events(job.id, limit=100) if event.type == "metrics"]
-    assert {event.data["step"] for event in events} == set(range(1, 121))
+    assert {event.data["step"] for event in events} == set(range(1, 301))
     said = messages(client, job.id)
     assert any("resumes from its newest checkpoint" in message for message in said)
     assert len(client.fine_tuning.jobs.checkpoints.list(job.id).data) == 3

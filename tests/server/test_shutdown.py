@@ -54,7 +54,7 @@ def test_a_stream_is_cut_in_time_and_training_goes_on_next_time(
     assert any("resumes where it stopped" in message for message in said)
     assert any(message.startswith("Resuming from step") for message in said)
     events = [event for event in client.fine_tuning.jobs.list_events(job.id, limit=100) if event.type == "metrics"]
-    assert {event.data["step"] for event in events} == set(range(1, 121))
+    assert {event.data["step"] for event in events} == set(range(1, 301))
     assert again.stop() == 0
 
 
