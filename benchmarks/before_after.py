@@ -126,10 +126,10 @@ def evaluation() -> float:
 
     data = visits(64)
     model = ft.Model(MODEL, data.task)
-    model.predict(note="warm up")
+    model.predict_many([{"note": "warm up"}], on_error="return")
     began = time.perf_counter()
     sampling = ft.Sampling(max_output_tokens=72)
-    ft.evaluate(model, data, sampling=sampling, probes=False, progress=False)
+    ft.evaluate(model, data, sampling=sampling, probes=None, progress=False)
     return time.perf_counter() - began
 
 
