@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
@@ -21,6 +24,23 @@ __all__ = ["EngineThread"]
 
 _log = logging.getLogger("ftkit.inference")
 T = TypeVar("T")
+
+
+_running: weakref.WeakSet[EngineThread] = weakref.WeakSet()
+
+_EXIT_S = 30.0
+"""Seconds that all engines together get to end their current step when the interpreter exits."""
+
+
+@atexit.register
+def _stop_at_exit() -> None:
+    """Stop every engine before the interpreter ends: the process aborts if a thread is killed while torch computes."""
+    engines = list(_running)
+    for engine in engines:
+        engine.stop()
+    deadline = time.monotonic() + _EXIT_S
+    for engine in engines:
+        engine.join(max(0.0, deadline - time.monotonic()))
 
 
 class EngineThread(InferenceEngine):
@@ -44,6 +64,7 @@ class EngineThread(InferenceEngine):
         self.engine: TorchEngine | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
+        _running.add(self)
 
     @property
     @override
@@ -132,9 +153,13 @@ class EngineThread(InferenceEngine):
 
         self._put(task)
 
-    def join(self) -> None:
-        """Wait until the thread has ended."""
-        self._thread.join()
+    def join(self, timeout_s: float | None = None) -> None:
+        """Wait until the thread has ended.
+
+        Args:
+            timeout_s: wait at most this many seconds. None: no limit.
+        """
+        self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while not self._stopping:
