@@ -21,7 +21,7 @@ def figures(
     losses: list[float],
     lengths: Sequence[float] = (),
 ) -> str:
-    """What a contender's process prints when it is done; of reinforcement also how long its answers were, by step."""
+    """Format what a contender measured of itself; ``lengths`` are mean answer lengths, one per step."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     wall, processor = (end - begin for begin, end in zip(began, ended, strict=True))
     found = {"seconds": wall, "processor": processor, "examples": examples, "peak": peak, "losses": losses}
