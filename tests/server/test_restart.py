@@ -59,6 +59,16 @@ def test_a_job_goes_on_when_the_server_and_then_its_worker_are_killed(
     assert again.process.wait(60) == 0
 
 
+def test_jobs_start_in_the_order_of_creation_however_long_the_rows_take_to_check(rewarding: Running) -> None:
+    client = rewarding.client()
+    long = client.fine_tuning.jobs.create(model="decided", training_file=uploaded(client, rows(8000)))
+    short = client.fine_tuning.jobs.create(model="decided", training_file=uploaded(client, rows(4)))
+    until(lambda: client.fine_tuning.jobs.retrieve(long.id).status, "running".__eq__)
+    assert client.fine_tuning.jobs.retrieve(short.id).status == "queued"
+    for job in (short, long):
+        client.fine_tuning.jobs.cancel(job.id)
+
+
 @pytest.mark.slow
 def test_what_was_queued_is_started_by_the_next_server(tiny_model: str, shared_models: Path, tmp_path: Path) -> None:
     home = new_home(tmp_path / "queued", shared_models)

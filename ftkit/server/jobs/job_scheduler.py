@@ -115,8 +115,10 @@ class JobScheduler:
     def _check_jobs(self) -> None:
         self._tasks = {job_id: task for job_id, task in self._tasks.items() if not task.done()}
         jobs = self._jobs.active()
-        training = sum(job.status == "running" or job.stopping for job in jobs)
+        taken = sum(job.status == "running" or job.stopping for job in jobs)
         for job in jobs:
+            if job.status == "validating_files":
+                taken += 1  # jobs start in the order in which they were created, however long their validation takes
             if job.id in self._tasks:
                 continue
             if job.stopping:
@@ -129,8 +131,8 @@ class JobScheduler:
                 self._submit(job, self._start)
             elif job.status == "running":
                 self._follow(job)
-            elif job.status == "queued" and training < self._settings.concurrent_jobs:
-                training += 1
+            elif job.status == "queued" and taken < self._settings.concurrent_jobs:
+                taken += 1
                 if self._update_if(job, "queued", status="running", starting=True):
                     self._submit(job, self._start)
         if time.time() - self._cleaned_at > _CLEANUP_S:
