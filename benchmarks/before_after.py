@@ -4,7 +4,9 @@
     python benchmarks/before_after.py --before ../before
 
 Each workload uses only ftkit's public API, so the same code runs on both sides. The sides take turns, each run in a
-process of its own, and the table shows the median of each side and the median of the ratios.
+process of its own, and the table shows the median of each side and the median of the ratios: of the seconds that the
+workload took, and of the processor time of the whole process and its children, which other work on the machine disturbs
+less.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -219,13 +222,21 @@ WORKLOADS: dict[str, Callable[[], float]] = {
 Side = Literal["before", "after"]
 
 
-def measure(checkout: Path, workload: str, home: Path) -> float:
+def cpu_seconds() -> float:
+    """Processor time of the children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def measure(checkout: Path, workload: str, home: Path) -> tuple[float, float]:
+    """Seconds of a workload, and processor time of its process."""
+    began = cpu_seconds()
     environment = {**os.environ, "PYTHONPATH": str(checkout), "FTKIT_HOME": str(home), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, __file__, "--workload", workload]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=home, check=False)
     if done.returncode:
         raise SystemExit(f"{workload} in {checkout} failed:\n{done.stderr[-3000:]}")
-    return float(done.stdout.splitlines()[-1])
+    return float(done.stdout.splitlines()[-1]), cpu_seconds() - began
 
 
 def main() -> None:
@@ -241,18 +252,25 @@ def main() -> None:
     if chosen.before is None:
         parser.error("--before is missing")
     checkouts: dict[Side, Path] = {"before": chosen.before.resolve(), "after": ROOT}
-    print(f"{'':14}{'before s':>10}{'after s':>10}{'after/before':>14}  (medians of {chosen.repeat}; lower is faster)")
+    print(
+        f"{'':14}{'before s':>10}{'after s':>10}{'after/before':>14}{'CPU before':>12}{'CPU after':>11}{'after/before':>14}"
+        f"  (medians of {chosen.repeat}; lower is faster)"
+    )
     with tempfile.TemporaryDirectory() as name:
         for workload in chosen.only:
-            seconds: dict[Side, list[float]] = {"before": [], "after": []}
+            found: dict[Side, list[tuple[float, float]]] = {"before": [], "after": []}
             for _ in range(chosen.repeat):
                 for side, checkout in checkouts.items():
                     home = Path(os.environ.get("FTKIT_HOME", Path(name) / side))
                     home.mkdir(parents=True, exist_ok=True)
-                    seconds[side].append(measure(checkout, workload, home))
-            ratios = [after / before for before, after in zip(seconds["before"], seconds["after"], strict=True)]
-            before, after = (statistics.median(seconds[side]) for side in checkouts)
-            print(f"{workload:14}{before:10.2f}{after:10.2f}{statistics.median(ratios):14.2f}", flush=True)
+                    found[side].append(measure(checkout, workload, home))
+            line = f"{workload:14}"
+            for which, width in ((0, 10), (1, 12)):
+                sides = [[pair[which] for pair in found[side]] for side in checkouts]
+                ratio = statistics.median(after / before for before, after in zip(*sides, strict=True))
+                before, after = map(statistics.median, sides)
+                line += f"{before:{width}.2f}{after:{width - 1 if which else width}.2f}{ratio:14.2f}"
+            print(line, flush=True)
 
 
 if __name__ == "__main__":
