@@ -253,8 +253,8 @@ def main() -> None:
         parser.error("--before is missing")
     checkouts: dict[Side, Path] = {"before": chosen.before.resolve(), "after": ROOT}
     print(
-        f"{'':14}{'before s':>10}{'after s':>10}{'after/before':>14}{'CPU before':>12}{'CPU after':>11}{'after/before':>14}"
-        f"  (medians of {chosen.repeat}; lower is faster)"
+        f"{'':14}{'before s':>10}{'after s':>10}{'after/before':>14}{'CPU before':>12}{'CPU after':>11}"
+        f"{'after/before':>14}  (medians of {chosen.repeat}; lower is faster)"
     )
     with tempfile.TemporaryDirectory() as name:
         for workload in chosen.only:
