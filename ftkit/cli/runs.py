@@ -87,12 +87,15 @@ def _cells(record: RunRecord) -> tuple[str, ...]:
 @runs.command()
 def show(run_id: RunId, *, json: AsJson = False) -> None:
     """Show the details of a run."""
+    from ftkit.runs.run import step_metrics
+
     run = _get(run_id)
-    record = run.record
-    steps = run.metrics
+    record = _record(run)
+    steps = step_metrics(run.stored_events())
     if json:
+        refusal = _last_refusal(run)
         extra: dict[str, Any] = {"folder": str(run.folder), "last_step": steps[-1] if steps else None}
-        typer.echo(json_text(record.model_dump(mode="json") | extra))
+        typer.echo(json_text(record.model_dump(mode="json") | extra | {"last_refusal": refusal}))
         return
     for line in field_lines(_details(run, record, steps)):
         typer.echo(line)
@@ -100,14 +103,16 @@ def show(run_id: RunId, *, json: AsJson = False) -> None:
 
 def _details(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[str, str]:
     last = steps[-1] if steps else None
-    validations = [event.data for event in run.events() if event.kind == "validation"]
+    validations = [event.data for event in run.stored_events() if event.kind == "validation"]
+    refusal = _last_refusal(run)
     took = "" if record.finished_at is None else f" ({duration(record.finished_at - record.created_at)})"
     return {
         "run": record.id,
         "state": _state(record) + took,
         "error": record.error or "",
+        "last refusal": "" if refusal is None else f"{timestamp(refusal['at'])}  {refusal['message']}",
         "base model": f"{record.backend}:{record.model}",
-        "tuned model": run.model.name if record.state == "succeeded" else "",
+        "tuned model": _tuned_model(run, record),
         "started": timestamp(record.created_at),
         "progress": "" if last is None else f"step {last['step']} of {last.get('steps', '?')}",
         "loss": _losses(steps),
@@ -124,12 +129,30 @@ def _details(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[s
     }
 
 
+def _tuned_model(run: Run, record: RunRecord) -> str:
+    """Return the name of the tuned model; the host's own name for it if the backend cannot be created."""
+    from ftkit.errors import FtkitError
+
+    if record.state != "succeeded":
+        return ""
+    try:
+        return run.model.name
+    except FtkitError:
+        return f"{record.backend}:{record.summary.get('tuned_model') or ''}"
+
+
+def _last_refusal(run: Run) -> dict[str, Any] | None:
+    """Return when the host refused something last, and its words."""
+    refusals = [event for event in run.stored_events() if event.data.get("refusal")]
+    return {"at": refusals[-1].at, "message": str(refusals[-1].data["refusal"])} if refusals else None
+
+
 def _cost(run: Run, record: RunRecord) -> str:
     """Return the cost that the host charged or estimated."""
     from ftkit.results.number_format import usd_text
 
     paid = record.summary.get("cost_usd")
-    estimates = [event.data["estimated_usd"] for event in run.events() if "estimated_usd" in event.data]
+    estimates = [event.data["estimated_usd"] for event in run.stored_events() if "estimated_usd" in event.data]
     parts = [
         "" if paid is None else usd_text(paid),
         f"the host estimated {usd_text(estimates[-1])}" if estimates else "",
@@ -248,7 +271,9 @@ def log(run_id: RunId) -> None:
 def events(run_id: RunId, *, json: AsJson = False, follow: Follow = False) -> None:
     """Print the events of a run, oldest first. With --json, one JSON object per line."""
     run = _get(run_id)
-    for event in run.follow() if follow else run.events():
+    if not follow:
+        _record(run)  # polls the backend
+    for event in run.follow() if follow else run.stored_events():
         typer.echo(event.model_dump_json() if json else _line(event))
 
 
@@ -274,6 +299,7 @@ def samples(
     from ftkit.render.samples import read_samples, samples_page, samples_text
 
     run = _get(run_id)
+    _record(run)  # polls the backend
     steps = read_samples(run)
     if html is not None:
         write_atomically(html, samples_page(run, steps))

@@ -34,7 +34,8 @@ def run_that_made(name: str) -> runs.Run | None:
     except FtkitError:
         pass  # not an id
     for run in runs.all():
-        if run.record.backend == backend and run.record.summary.get("tuned_model") == model:
+        record = run.stored_record  # a run that has not ended made no model, so its host is not asked
+        if record.backend == backend and record.summary.get("tuned_model") == model:
             return run
     return None
 

@@ -67,7 +67,7 @@ def samples_page(run: Run, samples: Sequence[SampleRecord]) -> str:
     Returns:
         HTML.
     """
-    events = {event.data["step"]: event for event in run.events() if event.kind == "step"}
+    events = {event.data["step"]: event for event in run.stored_events() if event.kind == "step"}
     steps = [
         (step, _metrics(events.get(step)), [(sample, _facts(sample)) for sample in group])
         for step, group in groupby(samples, key=lambda sample: sample.step)

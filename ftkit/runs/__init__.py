@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from ftkit.errors import RunError
+from ftkit.errors import FtkitError, RunError
 from ftkit.runs.reward_signal import reward_signal
 from ftkit.runs.run import Run
 from ftkit.runs.trackers import Tracker
@@ -48,7 +48,11 @@ def delete(run_id: str) -> None:
         RunError: the run has not ended; cancel it first.
     """
     run = get(run_id)
-    if run.state in OPEN_STATES:
-        raise RunError(f"run {run.id} is {run.state}; cancel it first")
+    try:
+        state = run.state
+    except FtkitError:  # its host cannot be asked
+        state = run.stored_record.state
+    if state in OPEN_STATES:
+        raise RunError(f"run {run.id} is {state}; cancel it first")
     shutil.rmtree(run.folder, ignore_errors=True)
     Store().delete(run.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,22 @@ from ftkit.runs.trackers import RunTrackers, Tracker
 from ftkit.store import OPEN_STATES, Event, RunRecord, RunState, Store
 from ftkit.task import Task
 
-__all__ = ["Run"]
+__all__ = ["Run", "step_metrics"]
 
 _POLL_S = 0.25
+
+
+def step_metrics(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """Return the metrics of a run's steps.
+
+    Args:
+        events: the run's events, oldest first.
+
+    Returns:
+        The metrics by step. A step that was repeated counts once.
+    """
+    steps = {event.data["step"]: event.data for event in events if event.kind == "step"}
+    return [steps[number] for number in sorted(steps)]
 
 
 class Run:
@@ -64,6 +77,11 @@ class Run:
         return record
 
     @property
+    def stored_record(self) -> RunRecord:
+        """The run as it was when its backend was polled last. Reading it asks nobody."""
+        return self._store.get(self.id)
+
+    @property
     def state(self) -> RunState:
         """``queued``, ``running``, ``succeeded``, ``failed`` or ``cancelled``."""
         return self.record.state
@@ -99,8 +117,7 @@ class Run:
     @property
     def metrics(self) -> list[dict[str, Any]]:
         """Metrics by step: loss, learning rate, gradient norm, tokens, seconds, …. A repeated step counts once."""
-        steps = {event.data["step"]: event.data for event in self.events() if event.kind == "step"}
-        return [steps[number] for number in sorted(steps)]
+        return step_metrics(self.events())
 
     @property
     def model(self) -> Model:
@@ -146,6 +163,14 @@ class Run:
         """
         self.record  # noqa: B018  (polls the backend)
         return self._store.events(self.id, after)
+
+    def stored_events(self) -> list[Event]:
+        """Return the events that the store has, without polling the backend.
+
+        Returns:
+            The events, oldest first.
+        """
+        return self._store.events(self.id)
 
     def follow(self) -> Iterator[Event]:
         """Follow the run until it has ended.

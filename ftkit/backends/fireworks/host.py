@@ -8,7 +8,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from ftkit.backends.hosted.host import Host, JobRequest, JobResults, RemoteEvent, RemoteFile, RemoteJob
+from ftkit.backends.hosted.host import Host, JobQuery, JobRequest, JobResults, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.http import Http
 from ftkit.backends.hosted.weights import safe_path
 from ftkit.errors import HostError, RunError
@@ -42,6 +42,8 @@ class FireworksHost(Host):
         http: the client.
         account: id of the account.
     """
+
+    repeatable = frozenset({"file", "job"})  # ftkit chooses their names
 
     def __init__(self, http: Http, account: str) -> None:
         self.http, self.url = http, http.url
@@ -94,12 +96,12 @@ class FireworksHost(Host):
         self.http.send("deleting a dataset", "DELETE", f"/v1/{self._account}/datasets/{file_id}")
 
     @override
-    def find_job(self, key: str, kind: str) -> RemoteJob | None:
+    def find_jobs(self, query: JobQuery) -> Sequence[RemoteJob]:
         try:
-            return self.job(f"{self._account}/{_COLLECTIONS[kind]}/{key}")
+            return (self.job(f"{self._account}/{_COLLECTIONS[query.kind]}/{query.key}"),)
         except HostError as error:
             if error.status == 404:
-                return None
+                return ()
             raise
 
     @override

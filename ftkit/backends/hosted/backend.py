@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing_extensions import override
 
 from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.concurrency import ConcurrencyLimiter
+from ftkit.backends.hosted.duplicate_jobs import keep_one_job
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.field_support import FieldSupportTable
 from ftkit.backends.hosted.host import Host, RemoteJob
@@ -24,7 +24,8 @@ from ftkit.backends.hosted.polling import PollSchedule
 from ftkit.backends.hosted.preflight import check_recipe, check_rows
 from ftkit.backends.hosted.quote import quote
 from ftkit.backends.hosted.retry import RetryPolicy
-from ftkit.backends.hosted.training_files import write_rows
+from ftkit.backends.hosted.run_key import new_key
+from ftkit.backends.hosted.training_files import TrainingFiles, write_rows
 from ftkit.backends.hosted.weights import download_model
 from ftkit.backends.protocol import Backend, TrainingJob
 from ftkit.catalog import load_catalog
@@ -128,6 +129,14 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
             The request in the host's format.
         """
 
+    def own_files(self) -> bool:
+        """Return whether each run has files of its own at the host, by which its job is told from others.
+
+        Returns:
+            False where the key of a job cannot get lost, so that runs with the same rows share a file.
+        """
+        return False
+
     def out_of_range(self, recipe: Recipe) -> dict[str, str]:
         """Return the fields whose values are outside of the host's ranges.
 
@@ -206,8 +215,7 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
             if job.validation is not None:
                 write_rows(job.validation, folder / "validation.jsonl", form, byte_order_mark=self.byte_order_mark)
             # From here on, any process that finds the run can submit it.
-            key = f"ftkit-{job.run_id}-{secrets.token_hex(4)}"
-            handle = JobHandle(key=key, url=self.host().url, max_cost=job.max_cost, extra=self.extra)
+            handle = JobHandle(key=new_key(job.run_id), url=self.host().url, max_cost=job.max_cost, extra=self.extra)
             with store.transaction(job.run_id) as run:
                 handle.save(run)
             self._submission(store).run(store.get(job.run_id))
@@ -249,11 +257,13 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
             self._check_address(record)
             job = self._submission(store).find(record)
             if job is not None:
+                job = self._keep_one_job(record.id, job, store)
                 self._sync(record.id, job, store)
         except HostError as error:
             failures = self.poll_schedule.record_failure(record.id, error)
             if not failures:
-                store.append(record.id, "warning", {"message": f"{error}; the run continues and is polled again"})
+                message = f"{error}; the run continues and is polled again"
+                store.append(record.id, "warning", {"message": message, "refusal": str(error)})
             if not error.passing and error.status in (401, 403):
                 raise
             if error.status == 404 and failures >= _MISSING_JOB_FAILURES:
@@ -282,12 +292,17 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
     def cancel(self, record: RunRecord, store: Store) -> None:
         self._check_address(record)
         handle, submission = JobHandle.of(record), self._submission(store)
-        job_id = submission.existing_job(record)
-        if job_id is not None:
-            self._sync(record.id, self._cancel_job(job_id), store)
+        job_ids = submission.existing_jobs(record)
+        for job_id in job_ids[1:]:
+            self._cancel_job(job_id)
+        if job_ids:
+            self._sync(record.id, self._cancel_job(job_ids[0]), store)
         elif handle is not None:
             submission.files.delete_all(record)
         end_run(record.id, store, "cancelled", None)
+
+    def _keep_one_job(self, run_id: str, job: RemoteJob, store: Store) -> RemoteJob:
+        return keep_one_job(self.host(), self.retry_policy, store.get(run_id), job, store)
 
     def _cancel_job(self, job_id: str) -> RemoteJob:
         try:
@@ -380,7 +395,9 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
             recipe = parse_recipe(record.recipe)
             return self.request_body(recipe, record.rows, files, key, Task.model_validate(record.task).output)
 
-        return JobSubmission(self.host(), self.name, self.retry_policy, self.limiter, store, build_request)
+        host, policy = self.host(), self.retry_policy
+        files = TrainingFiles(host, self.name, policy, self.limiter, store, own_files=self.own_files())
+        return JobSubmission(host, policy, store, files, build_request)
 
     def _sync(self, run_id: str, job: RemoteJob, store: Store) -> None:
         sync_run(self.host(), self.retry_policy, store.get(run_id), job, store)

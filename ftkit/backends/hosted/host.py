@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ftkit.store import EventKind, RunState
 
-__all__ = ["Host", "JobRequest", "JobResults", "RemoteEvent", "RemoteFile", "RemoteJob"]
+__all__ = ["Host", "JobQuery", "JobRequest", "JobResults", "RemoteEvent", "RemoteFile", "RemoteJob"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class RemoteJob:
         error: why it failed.
         trained_tokens: tokens that the host charges for.
         cost_usd: what the host charged, in US dollars.
+        created_at: when it was created, in Unix seconds.
+        lost_key: of a job that was just created: what it lacks of what it should be found by, for a warning.
     """
 
     id: str
@@ -48,6 +50,23 @@ class RemoteJob:
     error: str | None = None
     trained_tokens: int | None = None
     cost_usd: float | None = None
+    created_at: float | None = None
+    lost_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """What the jobs of one run are found by.
+
+    Attributes:
+        key: the key of the run.
+        kind: kind of the recipe.
+        file: id of a training file that only this run's jobs name; None if other runs may name the same file.
+    """
+
+    key: str
+    kind: str
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +107,14 @@ class JobRequest:
         body: the request in the host's format, with files by their ids.
         kind: kind of the recipe, e.g. ``"sft"``.
         extra: what the user adds to the body. Empty where the backend takes nothing of the kind.
+        file: id of the training file, if only this run's jobs name it.
     """
 
     key: str
     body: dict[str, Any]
     kind: str
     extra: Mapping[str, Any] = field(default_factory=dict)
+    file: str | None = None
 
 
 class Host(Protocol):
@@ -103,9 +124,12 @@ class Host(Protocol):
 
     Attributes:
         url: its address, without any secret.
+        repeatable: what the host creates once, however often it is asked: because ftkit chooses the name, or by an
+            idempotency key.
     """
 
     url: str
+    repeatable: frozenset[Literal["file", "job", "batch"]] = frozenset()
 
     def find_file(self, name: str, size: int) -> RemoteFile | None:
         """Find a usable file.
@@ -150,15 +174,14 @@ class Host(Protocol):
         """
         ...
 
-    def find_job(self, key: str, kind: str) -> RemoteJob | None:
-        """Find the job that was created with a key.
+    def find_jobs(self, query: JobQuery) -> Sequence[RemoteJob]:
+        """Find the jobs that were created with a run's key. There should be one at most.
 
         Args:
-            key: the key of the run.
-            kind: kind of the recipe.
+            query: what they are found by.
 
         Returns:
-            The job, or None.
+            The jobs, the one that was created first at the beginning.
         """
         ...
 

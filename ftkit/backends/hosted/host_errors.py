@@ -14,13 +14,16 @@ from typing import Any
 
 from ftkit.errors import HostError
 
-__all__ = ["broken_call_error", "redact", "refusal_error", "with_advice"]
+__all__ = ["broken_call_error", "redact", "refusal_error", "was_sent", "with_advice"]
 
 _TRANSIENT_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _PERMANENT_CODES = frozenset(
     {"insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "training_not_available"}
 )
 _KEY_PATTERN = re.compile(r"(?i)\b(bearer\s+)\S+|\b(sk|fw|tgp|pk|key|nb)[-_][A-Za-z0-9_*.-]{8,}")
+
+_UNSENT_ERRORS = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "InvalidURL"})
+"""Errors of httpx that are raised before a request is sent."""
 
 _ADVICE = {
     "training_not_available": (
@@ -39,6 +42,11 @@ _ADVICE = {
         "The host's usage policy stopped it; change the rows it names, or use a model on this machine"
     ),
 }
+_LICENCE_PATTERN = re.compile(r"(?i)must be an? .{0,40}\b(enterprise|premium) user|\b(enterprise|premium) licen[cs]e")
+_LICENCE_ADVICE = (
+    "A LiteLLM proxy offers its fine-tuning routes with an Enterprise licence only. Its pass-through path to OpenAI "
+    "needs none: set the address to http://PROXY/openai/v1"
+)
 _CODE_ALIASES = {
     "file_not_found": "invalid_file",
     "file_expired": "invalid_file",
@@ -109,8 +117,10 @@ def refusal_error(
         The error, to be raised outside of an ``except`` clause that caught the library's own error.
     """
     reason, code = _reason(body)
-    transient = status in _TRANSIENT_STATUSES and code not in _PERMANENT_CODES
+    licence = bool(_LICENCE_PATTERN.search(reason))  # said with status 500, by a proxy that asks no host
+    transient = status in _TRANSIENT_STATUSES and code not in _PERMANENT_CODES and not licence
     advice = _ADVICE.get(_CODE_ALIASES.get(code or "", code or "")) or _ADVICE_BY_STATUS.get(status)
+    advice = _LICENCE_ADVICE if licence else advice
     request_id = headers.get("x-request-id")
     parts = [f"{host}: {action} was refused with {status}" + (f" ({redact(code, secret)})" if code else "")]
     if reason:
@@ -123,12 +133,12 @@ def refusal_error(
         status=status,
         code=code,
         passing=transient,
-        unsure=status >= 500 or status in (408, 409),
+        unsure=(status >= 500 or status in (408, 409)) and not licence,
         retry_after_s=_retry_after(headers),
     )
 
 
-def broken_call_error(action: str, reason: str, *, host: str, secret: str | None) -> HostError:
+def broken_call_error(action: str, reason: str, *, host: str, secret: str | None, sent: bool = True) -> HostError:
     """Return the error for a call without a complete response, which the host may or may not have carried out.
 
     Args:
@@ -136,12 +146,26 @@ def broken_call_error(action: str, reason: str, *, host: str, secret: str | None
         reason: what went wrong.
         host: name of the host.
         secret: the key that was sent.
+        sent: whether the request may have reached the host. False: there was no connection.
 
     Returns:
         The error, which says that a retry may help.
     """
-    message = redact(f"{host}: {action} got no complete response: {reason}", secret)
-    return HostError(message, passing=True, unsure=True)
+    problem = "got no complete response" if sent else "did not reach the host"
+    message = redact(f"{host}: {action} {problem}: {reason}", secret)
+    return HostError(message, passing=True, unsure=sent)
+
+
+def was_sent(error: BaseException | None) -> bool:
+    """Return whether a request that failed with an error of httpx may have reached the host.
+
+    Args:
+        error: the error.
+
+    Returns:
+        False if there was no connection to send it on.
+    """
+    return type(error).__name__ not in _UNSENT_ERRORS
 
 
 def _reason(body: Any) -> tuple[str, str | None]:

@@ -26,7 +26,10 @@ class HostProfile(Endpoint):
         validation_required: kinds of recipes that the host trains only with validation rows.
         parameters: where hyperparameters go in the request: in the ``"method"`` or at its ``"top"`` level.
         adapters: whether the request may describe the adapter (rank, alpha, dropout) and the learning rate.
-        key_in: where the run's key is stored: in the job's ``"metadata"`` or in its ``"suffix"``.
+        key_in: where the run's key is stored: in the job's ``"metadata"``, and in its suffix as far as the host takes
+            one; or in its ``"suffix"`` only.
+        idempotency_header: header of requests that makes the host create something once, however often it is asked,
+            e.g. ``"Idempotency-Key"``. None: it has none, so ftkit searches for what it may have created.
         wait_for_file: whether a file must be processed before a job may name it.
         byte_order_mark: whether training files begin with a byte order mark.
         events: whether the host lists the events of a job.
@@ -49,6 +52,7 @@ class HostProfile(Endpoint):
     parameters: Literal["method", "top"] = "method"
     adapters: bool = False
     key_in: Literal["metadata", "suffix"] = "metadata"
+    idempotency_header: str | None = None
     wait_for_file: bool = False
     byte_order_mark: bool = False
     events: bool = True

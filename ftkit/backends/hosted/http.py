@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.hosted.host_errors import broken_call_error, refusal_error
+from ftkit.backends.hosted.host_errors import broken_call_error, refusal_error, was_sent
 from ftkit.errors import HostError
 from ftkit.extras import require
 
@@ -134,10 +134,10 @@ class Http:
             else:
                 with client.stream(method, path, **options) as response:
                     _save(response, target)
-        except self._httpx.TimeoutException:
-            failure = broken_call_error(action, "it timed out", host=self.name, secret=self._key)
         except self._httpx.HTTPError as error:
-            failure = broken_call_error(action, f"{type(error).__name__}: {error}", host=self.name, secret=self._key)
+            timed_out = isinstance(error, self._httpx.TimeoutException)
+            reason = "it timed out" if timed_out else f"{type(error).__name__}: {error}"
+            failure = broken_call_error(action, reason, host=self.name, secret=self._key, sent=was_sent(error))
         if failure is not None:
             # Raised outside of the except clause: the caught error holds the request with the key, and would otherwise
             # become the context of this one.

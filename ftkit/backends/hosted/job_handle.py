@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ftkit.backends.hosted.host import JobQuery
+from ftkit.backends.hosted.run_key import key_tag
 from ftkit.store import RunRecord, RunTransaction, Store
 
 __all__ = ["JobHandle", "UploadedFile", "update_handle"]
@@ -24,6 +26,8 @@ class UploadedFile(BaseModel):
     """Its id at the host; None until the host has answered."""
     mine: bool = False
     """Whether this run uploaded it."""
+    asked_at: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    """When its upload began, in Unix seconds."""
 
 
 class JobHandle(BaseModel):
@@ -47,13 +51,41 @@ class JobHandle(BaseModel):
     files: dict[str, UploadedFile] = Field(default_factory=dict)
     """By role: ``"training"`` and ``"validation"``."""
     asked_at: float | None = None
-    """When the job was requested, in Unix seconds."""
+    """When the job was last requested, in Unix seconds."""
+    requests: int = Field(default=0, exclude_if=lambda value: value == 0)
+    """How many requests to create the job were sent."""
     job: str | None = None
     """Id of the job."""
+    checked_at: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    """When the host was last asked for further jobs of this run, in Unix seconds."""
+    duplicates: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """Ids of further jobs of this run that were found, and cancelled as far as possible."""
     paused: bool = False
     """Whether the host has paused the job."""
     seen: tuple[str, ...] = ()
     """Ids of the host's events that ftkit 0.1 has stored. Later versions store the id with the event."""
+
+    @property
+    def file_suffix(self) -> str:
+        """What the names of files end with that only this run's jobs name."""
+        return f"-{key_tag(self.key).removeprefix('ftkit-')}"
+
+    @property
+    def own_file(self) -> str | None:
+        """Id of the training file, if only this run's jobs name it."""
+        file = self.files.get("training")
+        return None if file is None or f"{self.file_suffix}." not in file.name else file.id
+
+    def query(self, kind: str) -> JobQuery:
+        """Return what finds the run's jobs at the host.
+
+        Args:
+            kind: kind of the recipe.
+
+        Returns:
+            The query.
+        """
+        return JobQuery(self.key, kind, self.own_file)
 
     @classmethod
     def of(cls, record: RunRecord) -> JobHandle | None:

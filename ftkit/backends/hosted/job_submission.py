@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ftkit.backends.hosted.concurrency import ConcurrencyLimiter
 from ftkit.backends.hosted.host import Host, JobRequest, RemoteJob
-from ftkit.backends.hosted.idempotency import create_once
+from ftkit.backends.hosted.idempotency import create_once, search_until_settled
 from ftkit.backends.hosted.job_handle import JobHandle, update_handle
 from ftkit.backends.hosted.job_state import check_host_estimate, end_run
 from ftkit.backends.hosted.retry import RetryPolicy
+from ftkit.backends.hosted.retry_events import RetryEvents, last_refusal
 from ftkit.backends.hosted.training_files import TrainingFiles
 from ftkit.errors import HostError, RefusedError, RunError
-from ftkit.store import RunRecord, Store
+from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.store.file_lock import try_lock
 
 __all__ = ["JobSubmission", "fail_if_abandoned", "run_lock"]
@@ -32,25 +32,18 @@ class JobSubmission:
 
     Args:
         host: the host.
-        backend: name of the backend.
         retry_policy: how failing calls are retried.
-        limiter: how many files are uploaded at the same time.
         store: the store of runs.
+        files: uploads and deletes the files of runs.
         build_request: returns the request that creates a job.
     """
 
     def __init__(
-        self,
-        host: Host,
-        backend: str,
-        retry_policy: RetryPolicy,
-        limiter: ConcurrencyLimiter,
-        store: Store,
-        build_request: BuildRequest,
+        self, host: Host, retry_policy: RetryPolicy, store: Store, files: TrainingFiles, build_request: BuildRequest
     ) -> None:
         self._host, self._retry_policy, self._store = host, retry_policy, store
         self._build_request = build_request
-        self.files = TrainingFiles(host, backend, retry_policy, limiter, store)
+        self.files = files
 
     def run(self, record: RunRecord) -> None:
         """Submit a run's job, from whatever an interrupted submission has done.
@@ -67,31 +60,79 @@ class JobSubmission:
         """
         run_id, kind = record.id, record.recipe["kind"]
         handle = JobHandle.require(record)
+        retry_policy = self._retry_policy.saying(RetryEvents(self._store, run_id))
         job = None
         if handle.phase == "creating":  # a request may have been sent: search for the job before creating one
-            job = self._retry_policy(lambda: self._host.find_job(handle.key, kind))
+            search = search_until_settled(
+                retry_policy, lambda: self._first(run_id, kind), self._unsettled_s(handle, retry_policy)
+            )
+            job = search.found
+            if not search.certain:
+                self._say_unconfirmed(run_id, search.error)
+                return
+        else:
+            self._check_search(run_id, kind, retry_policy)
         if job is None:
-            file_ids = self.files.upload_all(record)
+            files = self.files.with_policy(retry_policy)
+            file_ids = files.upload_all(record)
+            handle = JobHandle.require(self._store.get(run_id))
             body = self._build_request(record, file_ids, handle.key)
-            request = JobRequest(handle.key, body, kind, handle.extra)
+            request = JobRequest(handle.key, body, kind, handle.extra, handle.own_file)
+
+            def create() -> RemoteJob:
+                # Before each attempt, so that the settling time is counted from the last one, whoever dies meanwhile.
+                with self._store.transaction(run_id) as run:
+                    sent = JobHandle.require(run.record).requests
+                    JobHandle.require(run.record).save(
+                        run, phase="creating", asked_at=retry_policy.clock(), requests=sent + 1
+                    )
+                return self._host.create_job(request)
+
             try:
-                check_host_estimate(self._host, self._retry_policy, request, self._store.get(run_id), self._store)
-                update_handle(self._store, run_id, phase="creating", asked_at=time.time())
+                check_host_estimate(self._host, retry_policy, request, self._store.get(run_id), self._store)
                 job = create_once(
-                    self._retry_policy,
-                    lambda: self._host.create_job(request),
-                    lambda: self._host.find_job(handle.key, kind),
+                    retry_policy,
+                    create,
+                    lambda: self._first(run_id, kind),
+                    repeatable="job" in self._host.repeatable,
                 )
             except (HostError, RefusedError):
                 # Nothing was created, so the files that were uploaded for the job are deleted.
                 update_handle(self._store, run_id, phase="uploading", asked_at=None)
-                self.files.delete_all(self._store.get(run_id))
+                files.delete_all(self._store.get(run_id))
                 raise
         if job is None:
-            message = "the host did not confirm the job; ftkit will search for it"
-            self._store.append(run_id, "warning", {"message": message})
+            self._say_unconfirmed(run_id, None)
             return
         self._attach(run_id, job)
+
+    def _check_search(self, run_id: str, kind: str, retry_policy: RetryPolicy) -> None:
+        """Raise if the host cannot be asked for jobs now: after a lost response nobody could tell whether there is one.
+
+        Nothing has been sent yet, so the failure leaves nothing behind.
+        """
+        try:
+            retry_policy(lambda: self._first(run_id, kind))
+        except HostError as error:
+            if error.passing or error.status in (401, 403):
+                raise
+
+    def _first(self, run_id: str, kind: str) -> RemoteJob | None:
+        """The job of a run that was created first; None if there is none."""
+        jobs = self._host.find_jobs(JobHandle.require(self._store.get(run_id)).query(kind))
+        return jobs[0] if jobs else None
+
+    def _unsettled_s(self, handle: JobHandle, retry_policy: RetryPolicy) -> float:
+        """How many seconds after now a request that was sent may still create the job."""
+        if handle.asked_at is None or "job" in self._host.repeatable:
+            return 0.0
+        # The clock may have been set back since.
+        return min(retry_policy.settle_s, max(0.0, handle.asked_at + retry_policy.settle_s - retry_policy.clock()))
+
+    def _say_unconfirmed(self, run_id: str, error: HostError | None) -> None:
+        message = "the host did not confirm the job; ftkit will search for it"
+        refusal = {} if error is None else {"refusal": str(error)}
+        self._store.append(run_id, "warning", {"message": message} | refusal)
 
     def find(self, record: RunRecord) -> RemoteJob | None:
         """Return a run's job. Search for it if the submission was interrupted, and fail the run if there is none.
@@ -112,46 +153,49 @@ class JobSubmission:
             handle = JobHandle.require(record)
             if handle.job is not None:
                 return self._host.job(handle.job)
-            job = self._host.find_job(handle.key, record.recipe["kind"])
+            may_appear = self._unsettled_s(handle, self._retry_policy) > 0  # read before the host is asked
+            job = self._first(record.id, record.recipe["kind"])
             if job is not None:
                 self._attach(record.id, job)
                 return job
-            if not self._may_appear(handle):
+            if not may_appear:
                 self.files.delete_all(record)
+                refusal = last_refusal(self._store, record.id)
                 reason = (
                     "its submission was cut off before the host took the job, so nothing was started or charged; "
                     f"`ftkit runs resume {record.id}` submits it again"
-                )
+                ) + ("" if refusal is None else f". The host's last refusal: {refusal[1]}")
                 end_run(record.id, self._store, "failed", reason)
         return None
 
-    def existing_job(self, record: RunRecord) -> str | None:
-        """Return the id of a run's job. Search for it if its creation was not confirmed.
+    def existing_jobs(self, record: RunRecord) -> list[str]:
+        """Return the ids of a run's jobs. Search for them if the creation was not confirmed, or asked for twice.
 
         Args:
             record: the run.
 
         Returns:
-            The id; None if there is no job.
+            The ids, that of the run's own job first; empty if there is no job.
 
         Raises:
             RunError: the job may still appear.
         """
         handle = JobHandle.of(record)
-        if handle is None or handle.job is not None:
-            return None if handle is None else handle.job
-        job = self._retry_policy(lambda: self._host.find_job(handle.key, record.recipe["kind"]))
-        if job is None and self._may_appear(handle):
+        if handle is None:
+            return []
+        known = [] if handle.job is None else [handle.job]
+        if known and handle.requests <= 1:
+            return known
+        jobs = self._retry_policy(lambda: self._host.find_jobs(handle.query(record.recipe["kind"])))
+        if not known and not jobs and self._unsettled_s(handle, self._retry_policy) > 0:
             raise RunError(f"run {record.id} is just being submitted; cancel it again in a moment")
-        return None if job is None else job.id
-
-    def _may_appear(self, handle: JobHandle) -> bool:
-        """Whether a request that was sent may still create the job of a run without one."""
-        return handle.asked_at is not None and time.time() - handle.asked_at < self._retry_policy.settle_s
+        return [*known, *(job.id for job in jobs if job.id not in known and job.state in OPEN_STATES)]
 
     def _attach(self, run_id: str, job: RemoteJob) -> None:
         with self._store.transaction(run_id) as run:
             JobHandle.require(run.record).save(run, phase="created", job=job.id)
+            if job.lost_key is not None:
+                run.append("warning", {"message": f"the job {job.id} came back {job.lost_key}"})
             if job.state == "running" and run.record.state == "queued":
                 run.update(state="running")
 

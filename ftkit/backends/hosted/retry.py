@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ftkit.backends.hosted.retry_notice import OnRetry, RetryNotice, log_retry
 from ftkit.errors import HostError
 from ftkit.extras import require
 
@@ -25,9 +27,12 @@ class RetryPolicy:
         budget_s: total waiting time in seconds after which a call is given up.
         longest_s: longest wait between two attempts, in seconds. A ``retry-after`` of the host may be twice as long.
         poll_s: seconds between two polls of a job, for a new job and at most.
-        settle_s: how long, in seconds, a job whose creation was interrupted may take to appear. After that it counts as
-            not created.
+        settle_s: how long, in seconds, what was created by a call of unknown outcome may take to appear in the host's
+            lists. After that it counts as not created.
         sleep: function that waits the given number of seconds.
+        clock: function that returns the present time in Unix seconds.
+        on_retry: called when a call has failed twice, and before the wait for what a call of unknown outcome may have
+            created.
     """
 
     budget_s: float = 120.0
@@ -35,12 +40,16 @@ class RetryPolicy:
     poll_s: tuple[float, float] = (2.0, 30.0)
     settle_s: float = 120.0
     sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.time
+    on_retry: OnRetry = log_retry
 
-    def __call__(self, call: Callable[[], Result]) -> Result:
+    def __call__(self, call: Callable[[], Result], *, repeat_unsure: bool = True) -> Result:
         """Call a function until it succeeds, with exponential backoff and jitter between attempts.
 
         Args:
             call: makes one attempt.
+            repeat_unsure: whether the call is repeated after a failure that leaves open whether the host has carried it
+                out. False for calls that create something.
 
         Returns:
             What ``call`` returns.
@@ -48,8 +57,26 @@ class RetryPolicy:
         Raises:
             HostError: the error is not transient, or the waiting time is used up.
         """
-        result: Result = _tenacity().Retrying(**self._tenacity_options(), sleep=self.sleep)(call)
+        options = self._tenacity_options(repeat_unsure=repeat_unsure)
+        result: Result = _tenacity().Retrying(**options, sleep=self.sleep)(call)
         return result
+
+    def saying(self, on_retry: OnRetry) -> RetryPolicy:
+        """Return this policy with a further receiver of its notices.
+
+        Args:
+            on_retry: receives them too.
+
+        Returns:
+            The policy.
+        """
+        first = self.on_retry
+
+        def both(notice: RetryNotice) -> None:
+            first(notice)
+            on_retry(notice)
+
+        return dataclasses.replace(self, on_retry=both)
 
     async def call_async(self, call: Callable[[], Awaitable[Result]]) -> Result:
         """Await a function until it succeeds; as calling the policy, but without blocking the event loop.
@@ -76,13 +103,22 @@ class RetryPolicy:
         result: Result = await _tenacity().AsyncRetrying(**self._tenacity_options(), sleep=sleep)(attempt)
         return result
 
-    def _tenacity_options(self) -> dict[str, Any]:
+    def _tenacity_options(self, *, repeat_unsure: bool = True) -> dict[str, Any]:
+        def is_repeated(error: BaseException) -> bool:
+            return isinstance(error, HostError) and error.passing and (repeat_unsure or not error.unsure)
+
         return {
-            "retry": _tenacity().retry_if_exception(lambda error: isinstance(error, HostError) and error.passing),
+            "retry": _tenacity().retry_if_exception(is_repeated),
             "wait": self._wait,
             "stop": lambda state: state.idle_for >= self.budget_s,
+            "before_sleep": self._notify,
             "reraise": True,
         }
+
+    def _notify(self, state: Any) -> None:
+        if state.attempt_number == 2:
+            until = self.clock() + max(0.0, self.budget_s - state.idle_for)
+            self.on_retry(RetryNotice(str(state.outcome.exception()), state.attempt_number, until))
 
     def delay_s(self, attempt: int, retry_after_s: float | None = None) -> float:
         """Return how long to wait before the next attempt.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ftkit.backends.hosted.concurrency import ConcurrencyLimiter
 from ftkit.backends.hosted.host import Host, RemoteFile
+from ftkit.backends.hosted.idempotency import create_once, search_until_settled
 from ftkit.backends.hosted.job_handle import JobHandle, UploadedFile, update_handle
 from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.data import Dataset
@@ -47,17 +48,33 @@ class TrainingFiles:
         retry_policy: how failing calls are retried.
         limiter: how many files are uploaded at the same time.
         store: the store of runs.
+        own_files: whether each run has files of its own, instead of sharing those with the same rows.
     """
 
     def __init__(
-        self, host: Host, name: str, retry_policy: RetryPolicy, limiter: ConcurrencyLimiter, store: Store
+        self,
+        host: Host,
+        name: str,
+        retry_policy: RetryPolicy,
+        limiter: ConcurrencyLimiter,
+        store: Store,
+        *,
+        own_files: bool = False,
     ) -> None:
-        self._host, self._name, self._retry_policy, self._limiter, self._store = (
-            host,
-            name,
-            retry_policy,
-            limiter,
-            store,
+        self._host, self._name, self._retry_policy = host, name, retry_policy
+        self._limiter, self._store, self._own_files = limiter, store, own_files
+
+    def with_policy(self, retry_policy: RetryPolicy) -> TrainingFiles:
+        """Return the same with another retry policy.
+
+        Args:
+            retry_policy: how failing calls are retried.
+
+        Returns:
+            The files.
+        """
+        return TrainingFiles(
+            self._host, self._name, retry_policy, self._limiter, self._store, own_files=self._own_files
         )
 
     def upload_all(self, record: RunRecord) -> dict[str, str]:
@@ -86,20 +103,29 @@ class TrainingFiles:
 
     def _upload(self, run_id: str, role: str, path: Path) -> str:
         """The id of the file with these contents: that of an earlier upload or of a new one."""
-        stored = JobHandle.require(self._store.get(run_id)).files.get(role)
-        entry = stored or UploadedFile(name=f"ftkit-{_digest(path)}.jsonl", size=path.stat().st_size)
+        handle, policy = JobHandle.require(self._store.get(run_id)), self._retry_policy
+        name = f"ftkit-{_digest(path)}{handle.file_suffix if self._own_files else ''}.jsonl"
+        entry = handle.files.get(role) or UploadedFile(name=name, size=path.stat().st_size)
+        find = functools.partial(self._host.find_file, entry.name, entry.size)
 
-        def find_or_upload() -> RemoteFile:
+        def upload() -> RemoteFile:
             nonlocal entry
-            existing = self._host.find_file(entry.name, entry.size)
-            if existing is not None:
-                return existing
-            entry = entry.model_copy(update={"mine": True})
+            entry = entry.model_copy(update={"mine": True, "asked_at": policy.clock()})
             # Stored before the call, so that an upload whose response is lost is known to be this run's.
             self._save(run_id, role, entry)
             return self._host.upload(path, entry.name)
 
-        file = self._retry_policy(find_or_upload)
+        repeatable = "file" in self._host.repeatable
+        if entry.asked_at is None or entry.id is not None or repeatable:
+            file = policy(find)
+        else:  # an upload was interrupted
+            unsettled_s = min(policy.settle_s, max(0.0, entry.asked_at + policy.settle_s - policy.clock()))
+            file = search_until_settled(policy, find, unsettled_s).found
+        file = file or create_once(policy, upload, find, repeatable=repeatable)
+        if file is None:
+            raise HostError(
+                f"{self._name}: the host did not confirm the training file, and cannot be asked for it now; start again"
+            )
         self._save(run_id, role, entry.model_copy(update={"id": file.id}))
         return self._wait_until_ready(file)
 

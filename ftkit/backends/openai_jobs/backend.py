@@ -15,6 +15,7 @@ from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.backend import HostedBackend
 from ftkit.backends.hosted.host_profile import HostProfile
 from ftkit.backends.hosted.retry import RetryPolicy
+from ftkit.backends.hosted.run_key import key_tag
 from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
 from ftkit.backends.openai_jobs.embeddings import OpenAIEmbedder
 from ftkit.backends.openai_jobs.host import KEY, OpenAIHost
@@ -33,6 +34,9 @@ __all__ = ["OpenAIJobs"]
 
 _MAX_EPOCHS, _MAX_BATCH_SIZE, _MAX_BETA = 50, 256, 2.0
 """Ranges in OpenAI's specification of the API."""
+
+_SHORTEST_SUFFIX = 18
+"""Longest suffix in characters that every host takes."""
 
 _METHODS = {"sft": "supervised"}
 """OpenAI's names of methods by kind of recipe, if they differ."""
@@ -116,6 +120,9 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
             body["validation_file"] = files["validation"]
         if self.profile.key_in == "metadata":
             body["metadata"] = {KEY: key}
+            suffix = self._suffix(key)
+            if suffix is not None:  # for the case that a proxy drops the metadata
+                body["suffix"] = suffix
         else:
             body["suffix"] = key
         if recipe.kind == "rft":
@@ -129,6 +136,24 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
                 method: {"hyperparameters": hyperparameters(self.profile, recipe, rows)},
             }
         return body if self.profile.request_body is None else self.profile.request_body(recipe, body)
+
+    def _suffix(self, key: str) -> str | None:
+        """The suffix with the key of a run, as long as the host takes it; None if it takes none."""
+        catalog = load_catalog()
+        limits = [
+            limit
+            for kind in self.profile.recipes
+            if (limit := catalog.limits(self.catalog_key()[0], kind) or catalog.limits(self.name, kind)) is not None
+        ]
+        lengths = [limit.suffix_length for limit in limits if limit.suffix_length is not None]
+        longest = min(lengths, default=_SHORTEST_SUFFIX)
+        return next((text for text in (key, key_tag(key)) if len(text) <= longest), None)
+
+    @override
+    def own_files(self) -> bool:
+        catalog = load_catalog()
+        known = catalog.knows(catalog.provider_at(self.url()))
+        return not known or "suffix" in self.extra or self._suffix("") is None
 
     @override
     def download_weights(self, record: RunRecord, folder: Path) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import logging
 import secrets
 import shutil
 import time
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.hosted.idempotency import create_once
+from ftkit.backends.hosted.idempotency import create_once, search_until_settled
 from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.backends.openai_jobs.host import OpenAIHost
 from ftkit.backends.openai_jobs.sdk import to_dict
@@ -33,7 +34,9 @@ _KEY = "ftkit_batch"
 
 _PURPOSE = "batch"
 _FINAL_STATUSES = {"completed", "failed", "expired", "cancelled"}
+_ENDING_STATUSES = _FINAL_STATUSES | {"cancelling"}
 _MAX_POLL_S = 300.0
+_LOG = logging.getLogger("ftkit.hosts")
 
 
 class Batch:
@@ -73,11 +76,11 @@ class Batch:
         ]
         content = ("\n".join(lines) + "\n").encode()
         write_atomically(self._folder / "questions.jsonl", content)
-        self._save(
-            key=f"ftkit-{secrets.token_hex(8)}",
-            ids=[name for name, _ in requests],
-            file=f"ftkit-{hashlib.sha256(content).hexdigest()[:24]}.jsonl",
-        )
+        # The file's name has the key, so that the id of the file tells this batch from others.
+        key = f"ftkit-{secrets.token_hex(8)}"
+        digest = hashlib.sha256(content).hexdigest()[:24]
+        file = f"ftkit-{digest}-{key.removeprefix('ftkit-')}.jsonl"
+        self._save(key=key, ids=[name for name, _ in requests], file=file)
 
     def results(self, on_count: OnCount) -> Iterator[dict[str, Any]]:
         """Create the batch or find it again, wait until it has ended, and read its output.
@@ -124,57 +127,82 @@ class Batch:
         batch = self._find_interrupted() if "asked_at" in self._state else None
         if batch is None:
             file_id = self._upload()
-            self._save(asked_at=time.time())
             try:
-                batch = create_once(self._retry_policy, lambda: self._request(file_id), self._find)
+                batch = create_once(
+                    self._retry_policy,
+                    lambda: self._request(file_id),
+                    self._find,
+                    repeatable="batch" in self._host.repeatable,
+                )
             except HostError:
                 self.delete({"input_file_id": file_id})  # the host refused: nothing was created
                 raise
         if batch is None:
-            raise HostError(
-                f"{self._host.profile.name} did not say whether it took the batch; ask again in a few minutes, and it "
-                "is searched for before another is sent",
-                passing=True,
-            )
+            raise self._unconfirmed()
         self._save(batch=batch["id"])
+
+    def _unconfirmed(self) -> HostError:
+        return HostError(
+            f"{self._host.profile.name} did not say whether it took the batch; ask again in a few minutes, and it is "
+            "searched for before another is sent",
+            passing=True,
+        )
 
     def _find_interrupted(self) -> dict[str, Any] | None:
         """The batch of an interrupted creation, once its request can no longer be under way."""
-        while True:
-            waited = time.time() - self._state["asked_at"]
-            batch = self._retry_policy(self._find)
-            if batch is not None or waited >= self._retry_policy.settle_s:
-                return batch
-            self._retry_policy.sleep(min(5.0, self._retry_policy.settle_s - waited))
+        policy = self._retry_policy
+        unsettled_s = max(0.0, self._state["asked_at"] + policy.settle_s - policy.clock())
+        search = search_until_settled(policy, self._find, min(policy.settle_s, unsettled_s))
+        if not search.certain:
+            raise search.error or self._unconfirmed()
+        return search.found
 
     def _upload(self) -> str:
-        path, name = self._folder / "questions.jsonl", self._state["file"]
-
-        def find_or_upload() -> str:
-            existing = self._host.find_file(name, path.stat().st_size, purpose=_PURPOSE)
-            return (existing or self._host.upload(path, name, purpose=_PURPOSE)).id
-
-        return self._retry_policy(find_or_upload)
+        path, name, policy = self._folder / "questions.jsonl", self._state["file"], self._retry_policy
+        find = functools.partial(self._host.find_file, name, path.stat().st_size, purpose=_PURPOSE)
+        upload = functools.partial(self._host.upload, path, name, purpose=_PURPOSE)
+        file = policy(find) or create_once(policy, upload, find, repeatable="file" in self._host.repeatable)
+        if file is None:
+            raise self._unconfirmed()
+        self._save(file_id=file.id)
+        return file.id
 
     def _request(self, file_id: str) -> dict[str, Any]:
-        client = self._host.sdk.client
+        client, key = self._host.sdk.client, self._state["key"]
+        self._save(asked_at=self._retry_policy.clock())
         batch = self._host.sdk.call(
             "creating the batch",
             lambda: client.batches.create(
                 input_file_id=file_id,
                 endpoint="/v1/chat/completions",
                 completion_window="24h",
-                metadata={_KEY: self._state["key"]},
+                metadata={_KEY: key},
+                **self._host.idempotency_headers(key),
             ),
         )
         return _checked(to_dict(batch))
 
     def _find(self) -> dict[str, Any] | None:
+        """The batch with this key that was created first; later ones are cancelled."""
+        found = [_checked(batch) for batch in self._list() if self._is_this(batch)]
+        first, *later = sorted(found, key=lambda batch: batch["created_at"]) or (None,)
+        for batch in later:
+            if batch["status"] not in _ENDING_STATUSES:
+                cancel = functools.partial(self._host.sdk.client.batches.cancel, batch["id"])
+                with contextlib.suppress(HostError):
+                    self._host.sdk.call("cancelling a batch", cancel)
+                _LOG.warning("the host has two batches of the same requests; %s is cancelled", batch["id"])
+        return first
+
+    def _list(self) -> Iterator[dict[str, Any]]:
         client = self._host.sdk.client
-        for batch in self._host.pages("searching for the batch", lambda **page: client.batches.list(**page)):
-            if (batch.get("metadata") or {}).get(_KEY) == self._state["key"]:
-                return _checked(batch)
-        return None
+        return self._host.pages("searching for the batch", lambda **page: client.batches.list(**page))
+
+    def _is_this(self, batch: dict[str, Any]) -> bool:
+        if (batch.get("metadata") or {}).get(_KEY) == self._state["key"]:
+            return True
+        file_id = self._state.get("file_id")  # a proxy may drop the metadata
+        return file_id is not None and batch.get("input_file_id") == file_id
 
     def _wait(self, on_count: OnCount) -> dict[str, Any]:
         """The batch when it has ended. An outage of the host does not end the wait."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
@@ -11,8 +12,9 @@ from typing import Any
 
 from typing_extensions import override
 
-from ftkit.backends.hosted.host import Host, JobRequest, JobResults, RemoteEvent, RemoteFile, RemoteJob
+from ftkit.backends.hosted.host import Host, JobQuery, JobRequest, JobResults, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.host_profile import HostProfile
+from ftkit.backends.hosted.run_key import key_tag, unix_seconds
 from ftkit.backends.hosted.weights import safe_path
 from ftkit.backends.openai_jobs.events import parse_event, parse_result_file
 from ftkit.backends.openai_jobs.reward_metrics import parse_grade
@@ -46,6 +48,7 @@ _STATES: dict[str, RunState] = {
 }
 _FAILED_FILE_STATUSES = {"error", "failed", "deleted", "expired"}
 _PAGE_SIZE = 100
+_MAX_PAGES = 10_000
 _PART_BYTES = 64_000_000
 _SHORT_TIMEOUT_S = 10.0
 
@@ -60,6 +63,8 @@ class OpenAIHost(Host):
 
     def __init__(self, profile: HostProfile, sdk: Sdk) -> None:
         self.profile, self.sdk, self.url = profile, sdk, sdk.url
+        if profile.idempotency_header is not None:
+            self.repeatable = frozenset({"file", "job", "batch"})
 
     @override
     def find_file(self, name: str, size: int, purpose: str = "fine-tune") -> RemoteFile | None:
@@ -80,7 +85,9 @@ class OpenAIHost(Host):
             return self._upload_in_parts(path, name, size, purpose)
         files = self.sdk.client.files
         with path.open("rb") as file:
-            created = self.sdk.call("uploading the rows", lambda: files.create(file=(name, file), purpose=purpose))
+            options = self.idempotency_headers(f"{name}-{purpose}")
+            create = functools.partial(files.create, file=(name, file), purpose=purpose, **options)
+            created = self.sdk.call("uploading the rows", create)
         return self._remote_file(to_dict(created))
 
     def _upload_in_parts(self, path: Path, name: str, size: int, purpose: str) -> RemoteFile:
@@ -120,21 +127,20 @@ class OpenAIHost(Host):
         self.sdk.call("deleting a file", lambda: files.delete(file_id))
 
     @override
-    def find_job(self, key: str, kind: str) -> RemoteJob | None:
+    def find_jobs(self, query: JobQuery) -> Sequence[RemoteJob]:
         jobs = self.sdk.client.fine_tuning.jobs
+        found: dict[str, dict[str, Any]] = {}
         if self.profile.key_in == "metadata":
-            pages = self.pages("searching for the job", lambda **page: jobs.list(metadata={KEY: key}, **page))
-            for job in pages:
-                if (job.get("metadata") or {}).get(KEY) == key:
-                    return self._remote_job(job)
-            if load_catalog().provider_at(self.url) == "openai":
-                return None
-        # Hosts that do not know the filter may ignore it or return nothing, so the whole list is searched too.
-        for job in self.pages("searching for the job", lambda **page: jobs.list(**page)):
-            keys = ((job.get("metadata") or {}).get(KEY), job.get("suffix"), job.get("user_provided_suffix"))
-            if key in keys or key in str(job.get("fine_tuned_model") or ""):
-                return self._remote_job(job)
-        return None
+            for job in self.pages("searching for the job", lambda **page: jobs.list(metadata={KEY: query.key}, **page)):
+                if _has_key(job, query):
+                    found[str(job["id"])] = job
+        if not found:
+            # Hosts that do not know the filter may ignore it or return nothing, and a proxy may have dropped the
+            # metadata of the job, so the whole list is searched too.
+            for job in self.pages("searching for the job", lambda **page: jobs.list(**page)):
+                if _has_key(job, query):
+                    found[str(job["id"])] = job
+        return sorted(map(self._remote_job, found.values()), key=lambda job: job.created_at or 0.0)
 
     @override
     def estimate_price(self, request: JobRequest) -> float | None:
@@ -151,7 +157,22 @@ class OpenAIHost(Host):
     def create_job(self, request: JobRequest) -> RemoteJob:
         jobs = self.sdk.client.fine_tuning.jobs
         body = request.body | ({"extra_body": _extra_body(request)} if request.extra else {})
-        return self._remote_job(to_dict(self.sdk.call("creating the job", lambda: jobs.create(**body))))
+        options = self.idempotency_headers(request.key)
+        created = to_dict(self.sdk.call("creating the job", lambda: jobs.create(**body, **options)))
+        job = self._remote_job(created)
+        return dataclasses.replace(job, lost_key=_lost_key(request, created))
+
+    def idempotency_headers(self, key: str) -> dict[str, Any]:
+        """Return the SDK's option that makes a repeated request create nothing twice, where the host has one.
+
+        Args:
+            key: unique to what is created.
+
+        Returns:
+            Keyword arguments of a method of the SDK.
+        """
+        header = self.profile.idempotency_header
+        return {} if header is None else {"extra_headers": {header: key}}
 
     @override
     def job(self, job_id: str) -> RemoteJob:
@@ -309,7 +330,7 @@ class OpenAIHost(Host):
         """
         after: str | None = None
         last_ids: set[str] = set()
-        while True:
+        for _ in range(_MAX_PAGES):
             options = {"limit": _PAGE_SIZE} | ({"after": after} if after else {})
             page = self.sdk.call(action, functools.partial(list_page, **options))
             items = [to_dict(item) for item in (getattr(page, "data", None) or [])]
@@ -347,7 +368,35 @@ class OpenAIHost(Host):
             tuned_model=job.get("fine_tuned_model") or None,
             error=message or None,
             trained_tokens=int(tokens) if tokens else None,
+            created_at=unix_seconds(job.get("created_at")),
         )
+
+
+def _has_key(job: dict[str, Any], query: JobQuery) -> bool:
+    """Whether a job was created for a run: by its metadata, its suffix, or the file that only this run's jobs name."""
+    if not job.get("id"):
+        return False
+    keys = ((job.get("metadata") or {}).get(KEY), job.get("suffix"), job.get("user_provided_suffix"))
+    marks = {query.key, key_tag(query.key)}
+    if not marks.isdisjoint(key for key in keys if isinstance(key, str)):
+        return True
+    if any(mark in str(job.get("fine_tuned_model") or "") for mark in marks):
+        return True
+    return query.file is not None and job.get("training_file") == query.file
+
+
+def _lost_key(request: JobRequest, job: dict[str, Any]) -> str | None:
+    """What a created job lacks of what it should be found by, for a warning; None if nothing is missing."""
+    query = JobQuery(request.key, request.kind, request.file)
+    if KEY in (request.body.get("metadata") or {}) and (job.get("metadata") or {}).get(KEY) != request.key:
+        lost = "without the metadata that ftkit sent; something between ftkit and the host drops them"
+    elif _has_key(job, query):
+        return None
+    else:
+        lost = "without the key that ftkit sent in its suffix"
+    if _has_key(job, query):
+        return f"{lost}. ftkit finds it by its suffix or its file instead"
+    return f"{lost}, and nothing else in it names the run: after a lost response ftkit cannot find such a job"
 
 
 def _price(response: dict[str, Any]) -> float | None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ftkit.backends.hosted.host_errors import broken_call_error, refusal_error
+from ftkit.backends.hosted.host_errors import broken_call_error, refusal_error, was_sent
 from ftkit.errors import HostError
 from ftkit.extras import require
 
@@ -135,9 +135,9 @@ class Sdk:
             headers = error.response.headers
             return refusal_error(action, error.status_code, body, headers, host=self.name, secret=self._key)
         if isinstance(error, openai.APITimeoutError):
-            return self._broken(action, "it timed out")
+            return self._broken(action, "it timed out", sent=was_sent(error.__cause__))
         if isinstance(error, openai.APIConnectionError):
-            return self._broken(action, str(error.__cause__ or error))
+            return self._broken(action, str(error.__cause__ or error), sent=was_sent(error.__cause__))
         if isinstance(error, openai.OpenAIError | json.JSONDecodeError | _IncompleteError):
             return self._broken(action, f"{type(error).__name__}: {error}")
         if type(error).__module__.split(".")[0] in ("httpx", "httpcore", "httpx2", "httpcore2"):
@@ -146,8 +146,8 @@ class Sdk:
             return self._broken(action, "the response is not a JSON object")
         return error
 
-    def _broken(self, action: str, reason: str) -> HostError:
-        return broken_call_error(action, reason, host=self.name, secret=self._key)
+    def _broken(self, action: str, reason: str, *, sent: bool = True) -> HostError:
+        return broken_call_error(action, reason, host=self.name, secret=self._key, sent=sent)
 
 
 def _raising_package(error: Exception) -> str:

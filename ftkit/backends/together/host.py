@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
-from ftkit.backends.hosted.host import Host, JobRequest, JobResults, RemoteEvent, RemoteFile, RemoteJob
+from ftkit.backends.hosted.host import Host, JobQuery, JobRequest, JobResults, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.http import Http
+from ftkit.backends.hosted.run_key import unix_seconds
 from ftkit.errors import HostError, RunError
 from ftkit.store import EventKind, RunState
 
@@ -53,6 +55,8 @@ class TogetherHost(Host):
         http: the client.
     """
 
+    repeatable = frozenset({"file"})  # the host knows the contents of a file by their checksum
+
     def __init__(self, http: Http) -> None:
         self.http, self.url = http, http.url
 
@@ -93,12 +97,10 @@ class TogetherHost(Host):
         self.http.send("deleting a file", "DELETE", f"/files/{file_id}")
 
     @override
-    def find_job(self, key: str, kind: str) -> RemoteJob | None:
-        for job in self.http.json("searching for the job", "GET", "/fine-tunes").get("data") or []:
-            # The suffix is part of the new model's name.
-            if key == job.get("suffix") or key in str(job.get("model_output_name") or ""):
-                return _remote_job(job)
-        return None
+    def find_jobs(self, query: JobQuery) -> Sequence[RemoteJob]:
+        jobs = self.http.json("searching for the job", "GET", "/fine-tunes").get("data") or []
+        found = [_remote_job(job) for job in jobs if _has_key(job, query.key)]
+        return sorted(found, key=lambda job: job.created_at or 0.0)
 
     @override
     def estimate_price(self, request: JobRequest) -> float | None:
@@ -115,7 +117,11 @@ class TogetherHost(Host):
 
     @override
     def create_job(self, request: JobRequest) -> RemoteJob:
-        return _remote_job(self.http.json("creating the job", "POST", "/fine-tunes", json=request.body))
+        created = self.http.json("creating the job", "POST", "/fine-tunes", json=request.body)
+        lost = None
+        if not _has_key(created, request.key):
+            lost = "without the suffix that ftkit sent: after a lost response ftkit cannot find such a job"
+        return replace(_remote_job(created), lost_key=lost)
 
     @override
     def job(self, job_id: str) -> RemoteJob:
@@ -162,6 +168,11 @@ class TogetherHost(Host):
         self.http.download("downloading the weights", "/finetune/download", target, params)
 
 
+def _has_key(job: dict[str, Any], key: str) -> bool:
+    """Whether a job was created with a key. The suffix is part of the new model's name."""
+    return key == job.get("suffix") or key in str(job.get("model_output_name") or "")
+
+
 def _remote_file(file: dict[str, Any]) -> RemoteFile:
     if not file.get("id"):
         raise HostError("together: the file has no id", passing=True, unsure=True)
@@ -196,6 +207,7 @@ def _remote_job(job: dict[str, Any]) -> RemoteJob:
         tuned_model=job.get("model_output_name"),
         error=str(reason or f"the host reports {status} and gives no reason") if state == "failed" else None,
         trained_tokens=job.get("token_count") or None,
+        created_at=unix_seconds(job.get("created_at")),
     )
 
 

@@ -1,0 +1,373 @@
+"""One job for each run, however its creation fails, and however late the host's lists are."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from typer.testing import CliRunner
+
+import ftkit as ft
+from ftkit.backends.hosted.retry import RetryPolicy
+from ftkit.backends.openai_jobs import HostProfile, OpenAIJobs
+from ftkit.backends.openai_jobs.profiles import AZURE, BEDROCK_MANTLE, COMPATIBLE, LITELLM, OPENAI
+from ftkit.cli.app import app
+from ftkit.errors import FtkitError, HostError
+from ftkit.store import Store
+
+from .lagging_host import LaggingHost, Trouble
+from .serving import Call, serving
+
+TROUBLES = get_args(Trouble)
+CREATE = ("POST", "/v1/fine_tuning/jobs")
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftkit.runs.run._POLL_S", 0.0)
+
+
+@pytest.fixture
+def host(home: Path) -> Iterator[LaggingHost]:
+    with serving(LaggingHost()) as fake:
+        yield fake  # type: ignore[misc]
+
+
+def backend(host: LaggingHost, profile: HostProfile = OPENAI, **policy: object) -> OpenAIJobs:
+    return OpenAIJobs(
+        "gpt-4.1-mini", profile=profile, base_url=f"{host.url}/v1", api_key=host.key,
+        retry_policy=host.policy(**policy),
+    )  # fmt: skip
+
+
+def rows(name: str) -> ft.Dataset:
+    task = ft.Task("Say which team.", input="{text}", output=ft.ChoiceOutput(choices=("red", "blue")))
+    return ft.Dataset.from_rows(
+        [{"text": f"{name} {number}", "team": "red"} for number in range(10)], task, target="team"
+    )
+
+
+def in_turn(*troubles: Trouble | None, path: str = CREATE[1]):
+    """A trouble for each request to create a job, from the first one on."""
+    left = iter(troubles)
+    return lambda call: next(left, None) if call.path == path else None
+
+
+def settled(run_id: str, where: OpenAIJobs, host: LaggingHost) -> ft.Run:
+    """What a person does: look now and then, and resume what failed."""
+    for _ in range(200):
+        where.poll_schedule.reset()
+        run = ft.runs.get(run_id)
+        run._backend = where
+        record = run.record
+        if record.handle.get("job") and host.clock.now > record.handle["asked_at"] + 300:
+            return run
+        host.clock.sleep(7.0)
+        if record.state == "failed":
+            with contextlib.suppress(FtkitError):
+                run.resume()
+    raise AssertionError(f"run {run_id} is lost: {Store().get(run_id)}")
+
+
+def warnings(run: ft.Run) -> str:
+    return "\n".join(event.data["message"] for event in Store().events(run.id) if event.kind == "warning")
+
+
+@dataclass
+class Chaos:
+    """Submissions through troubles, and what became of them."""
+
+    host: LaggingHost
+    where: OpenAIJobs
+    seed: int
+    faults: float = 0.5
+    runs: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.chance = random.Random(self.seed)
+        self.host.trouble = self._trouble
+
+    def _trouble(self, call: Call) -> Trouble | None:
+        if self.chance.random() > self.faults:
+            return None
+        return self.chance.choice([one for one in TROUBLES if one != "crash"])
+
+    def submit(self, number: int) -> None:
+        """Submit in this process, which may die while it waits."""
+        run_id = f"chaos-{self.seed}-{number}"
+        crash = self.chance.random() < 0.2
+
+        def sleep(seconds: float) -> None:
+            self.host.clock.sleep(seconds)
+            if crash and self.chance.random() < 0.3:
+                self.host.faults["crash"] += 1
+                raise Crash
+
+        self.where.retry_policy = self.host.policy(sleep=sleep)
+        with contextlib.suppress(FtkitError, Crash):
+            ft.train(ft.SFT(epochs=1), rows(run_id), backend=self.where, run_id=run_id, lint=False)
+        self.where.retry_policy = self.host.policy()
+        self.runs.append(run_id)
+
+    def submit_and_be_killed(self, number: int) -> None:
+        """Submit in a process that the host kills with SIGKILL while it answers."""
+        run_id = f"killed-{self.seed}-{number}"
+        last, kinds = self.host.trouble, ("kill_after", "kill_before")
+
+        def trouble(call: Call) -> Trouble | None:
+            return kinds[number % 2] if (call.method, call.path) == CREATE else None
+
+        self.host.trouble = trouble  # type: ignore[assignment]
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.hosts.submitter", self.host.url, self.host.key, run_id],
+            cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL,
+        ) as process:  # fmt: skip
+            self.host.submitter = process.pid
+            process.wait(60)
+        assert process.returncode == -9
+        self.host.trouble = last
+        self.runs.append(run_id)
+
+    def check(self) -> Counter[int]:
+        """The number of runs by their number of jobs, after everybody has looked."""
+        for run_id in self.runs:
+            settled(run_id, self.where, self.host)
+        jobs = Counter(job["training_file"] for job in self.host.open_jobs())
+        assert {Store().get(run_id).handle["job"] for run_id in self.runs} == {
+            job["id"] for job in self.host.open_jobs()
+        }
+        return Counter(jobs.values())
+
+
+def test_forty_submissions_have_one_job_each(host: LaggingHost) -> None:
+    chaos = Chaos(host, backend(host), seed=1)
+    for number in range(40):
+        chaos.submit(number)
+    assert chaos.check() == {1: 40}
+    assert len(host.jobs) == 40, "none was created twice and cancelled"
+
+
+def test_a_submitter_that_is_killed_has_one_job(host: LaggingHost) -> None:
+    chaos = Chaos(host, backend(host), seed=2, faults=0.0)
+    chaos.submit_and_be_killed(0)
+    assert chaos.check() == {1: 1}
+    assert len(host.jobs) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drops", [(), ("metadata",), ("metadata", "user_provided_suffix")])
+def test_three_hundred_submissions_have_one_job_each(host: LaggingHost, drops: tuple[str, ...]) -> None:
+    host.drops = drops
+    chaos = Chaos(host, backend(host, COMPATIBLE if drops else OPENAI), seed=3)
+    for number in range(280):
+        chaos.submit(number)
+    for number in range(20):
+        chaos.submit_and_be_killed(number)
+    assert chaos.check() == {1: 300}
+    assert len(host.jobs) == 300
+    print(dict(host.faults))  # the figures of docs/hosted.md
+
+
+@pytest.mark.parametrize("trouble", [one for one in TROUBLES if one not in ("kill_after", "kill_before", "crash")])
+@pytest.mark.parametrize("path", ["/v1/files", CREATE[1]])
+def test_each_trouble_once_and_twice(host: LaggingHost, path: str, trouble: Trouble) -> None:
+    host.trouble = in_turn(trouble, trouble, path=path)
+    where = backend(host)
+    with contextlib.suppress(HostError):
+        ft.train(ft.SFT(epochs=1), rows("a"), backend=where, run_id="a")
+    assert settled("a", where, host).record.handle["job"]
+    assert len(host.jobs) == 1
+    if path == "/v1/files":
+        assert len([file for file in host.files.values() if file["purpose"] == "fine-tune"]) == 1
+
+
+@pytest.mark.parametrize("profile", [OPENAI, AZURE, LITELLM, COMPATIBLE, BEDROCK_MANTLE], ids=lambda one: one.name)
+def test_a_proxy_that_drops_the_metadata(host: LaggingHost, profile: HostProfile) -> None:
+    host.drops = ("metadata",)
+    host.trouble = in_turn("504_then_done")
+    where = backend(host, profile)
+    recipe = ft.SFT(epochs=1)
+    if profile is BEDROCK_MANTLE:
+        grader = ft.LambdaGrader(function="arn:aws:lambda:us-east-1:123456789012:function:f")
+        where._check_job = lambda *arguments: None  # type: ignore[method-assign]  # it wants a hundred rows
+        run = ft.train(ft.RFT(grader=grader), rows("a"), backend=where, lint=False)
+    else:
+        run = ft.train(recipe, rows("a"), backend=where)
+    assert len(host.jobs) == 1
+    assert run.record.handle["job"] in host.jobs
+
+
+def test_a_job_without_its_key_is_noticed_at_once(host: LaggingHost) -> None:
+    run = ft.train(ft.SFT(epochs=1), rows("a"), backend=backend(host))
+    assert not warnings(run)
+    host.drops = ("metadata",)
+    run = ft.train(ft.SFT(epochs=1), rows("b"), backend=backend(host))
+    assert "came back without the metadata that ftkit sent" in warnings(run)
+    assert "finds it by its suffix" in warnings(run)
+
+
+def test_a_suffix_of_the_users_is_kept_and_the_file_has_the_key(host: LaggingHost) -> None:
+    host.drops = ("metadata",)
+    host.trouble = in_turn("500_after")
+    where = OpenAIJobs("gpt-4.1-mini", base_url=f"{host.url}/v1", api_key=host.key, extra={"suffix": "mine"},
+                       retry_policy=host.policy())  # fmt: skip
+    run = ft.train(ft.SFT(epochs=1), rows("a"), backend=where)
+    (job,) = host.jobs.values()
+    assert job["user_provided_suffix"] == "mine"
+    assert run.record.handle["job"] == job["id"]
+
+
+@pytest.mark.parametrize("first_shows", [True, False])
+def test_a_second_job_is_said_and_the_later_is_cancelled(host: LaggingHost, first_shows: bool) -> None:
+    """A host that is later than its settling time."""
+    where = backend(host, settle_s=5.0)
+    host.lag_s, host.late_s = 0.0, 0.0
+    host.trouble = in_turn("500_after")
+    create = host.answer
+
+    def late(call: Call):
+        reply = create(call)
+        if (call.method, call.path) == CREATE and len(host.jobs) == 1:
+            host._visible[next(iter(host.jobs))] = host.clock.now + 60
+        return reply
+
+    host.answer = late  # type: ignore[method-assign]
+    run = ft.train(ft.SFT(epochs=1), rows("a"), backend=where)
+    first, second = host.jobs
+    assert run.record.handle["job"] == second
+    host.clock.sleep(100 if first_shows else 20)
+    where.poll_schedule.reset()
+    run = ft.runs.get(run.id)
+    run._backend = where
+    assert run.record.handle["job"] == (first if first_shows else second)
+    assert (host.jobs[second]["status"] == "cancelled") is first_shows
+    assert ("two jobs of this run" in warnings(run)) is first_shows
+    host.clock.sleep(1000)
+    where.poll_schedule.reset()
+    assert run.record.handle["job"] == first
+    assert warnings(run).count("two jobs of this run") == 1
+    assert run.wait(progress=False).state == "succeeded"
+
+
+def test_a_proxy_that_repeats_the_request_is_noticed(host: LaggingHost) -> None:
+    host.lag_s = 0.0
+    where, answer = backend(host), host.answer
+
+    def twice(call: Call):
+        if (call.method, call.path) == CREATE:
+            answer(call)
+            host.clock.sleep(1)
+        return answer(call)
+
+    host.answer = twice  # type: ignore[method-assign]
+    run = ft.train(ft.SFT(epochs=1), rows("a"), backend=where)
+    first, second = host.jobs
+    host.clock.sleep(200)
+    where.poll_schedule.reset()
+    assert run.record.handle["job"] == first
+    assert host.jobs[second]["status"] == "cancelled"
+    assert "later and is cancelled" in warnings(run)
+
+
+def test_cancelling_cancels_every_job(host: LaggingHost) -> None:
+    where = backend(host, settle_s=5.0)
+    host.lag_s, host.late_s = 0.0, 50.0
+    host.trouble = in_turn("504_then_done")
+    host.chance.seed(1)
+    run = ft.train(ft.SFT(epochs=1), rows("a"), backend=where)
+    host.clock.sleep(60)
+    host.open_jobs()
+    run.cancel()
+    assert not host.open_jobs()
+
+
+def test_a_host_with_idempotency_keys_is_asked_again_at_once(host: LaggingHost) -> None:
+    profile = HostProfile("keyed", "", "KEYED_URL", ("KEYED_KEY",), idempotency_header="Idempotency-Key")
+    replies: dict[str, object] = {}
+    answer = host.answer
+
+    def once(call: Call):
+        key = call.headers.get("idempotency-key")
+        if key is None:
+            return answer(call)
+        if key not in replies:
+            replies[key] = answer(call)
+        return replies[key]
+
+    host.answer = once  # type: ignore[method-assign]
+    host.trouble = in_turn("500_after", "reset_after", "500_before")
+    began = host.clock.now
+    run = ft.train(ft.SFT(epochs=1), rows("a"), backend=backend(host, profile))
+    assert list(host.jobs) == [run.record.handle["job"]]
+    assert host.clock.now - began < 10
+
+
+def test_what_never_left_is_sent_again_at_once(home: Path, host: LaggingHost) -> None:
+    """Without a connection nothing was created, so nothing is searched for."""
+    policy = host.policy(budget_s=5.0)
+    where = OpenAIJobs("gpt-4.1-mini", base_url="http://127.0.0.1:9/v1", api_key="k" * 12, retry_policy=policy)
+    began = host.clock.now
+    with pytest.raises(HostError, match="listing files did not reach the host") as caught:
+        ft.train(ft.SFT(epochs=1), rows("a"), backend=where)
+    assert not caught.value.unsure
+    assert host.clock.now - began < 10
+
+
+def test_a_proxy_without_the_routes_is_said_while_it_is_retried(
+    host: LaggingHost, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run has the refusal, and can be shown without the host's variable."""
+    caplog.set_level(logging.WARNING, logger="ftkit.hosts")
+    message = "this proxy has no route for it"
+    host.override = lambda call: (500, {"error": {"message": message}}, {}) if call.path == CREATE[1] else None
+    where = backend(host, LITELLM)
+    with pytest.raises(HostError, match=message):
+        ft.train(ft.SFT(epochs=1), rows("a"), backend=where, run_id="a")
+    said = [record.getMessage() for record in caplog.records]
+    assert any(message in one and "Tried" in one and "until" in one for one in said), said
+    run = ft.runs.get("a")
+    assert message in warnings(run)
+    monkeypatch.delenv("LITELLM_BASE_URL", raising=False)
+    shown = CliRunner().invoke(app, ["runs", "show", "a"])
+    assert shown.exit_code == 0, shown.output
+    assert "last refusal:" in shown.output
+    assert message in shown.output
+
+
+def test_a_proxy_without_a_licence_is_not_asked_again(host: LaggingHost) -> None:
+    """A stock LiteLLM proxy answers with status 500 that fine-tuning needs a licence."""
+    message = "You must be a LiteLLM Enterprise user to use this feature. Get a license at …"
+    host.override = lambda call: (500, {"error": {"message": message}}, {}) if "fine_tuning" in call.path else None
+    began = host.clock.now
+    with pytest.raises(HostError, match=r"Enterprise user.*set the address to http://PROXY/openai/v1"):
+        ft.train(ft.SFT(epochs=1), rows("a"), backend=backend(host, LITELLM))
+    assert host.clock.now == began
+    assert not host.files
+
+
+def test_the_policys_notices_name_the_call_the_reason_and_the_end() -> None:
+    said = []
+    policy = RetryPolicy(budget_s=3.0, sleep=lambda seconds: None, clock=lambda: 0.0, on_retry=said.append)
+
+    def fails() -> None:
+        raise HostError("openai: reading the job was refused with 503", status=503, passing=True)
+
+    with pytest.raises(HostError):
+        policy(fails)
+    (notice,) = said
+    assert (notice.tries, notice.error) == (2, "openai: reading the job was refused with 503")
+    assert 0 < notice.until <= 3.0
+    assert "Tried 2 times; trying again until " in str(notice)
