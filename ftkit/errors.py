@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ftkit.error_text import ErrorText
+from ftkit.printable import printable
 
 __all__ = [
     "BusyError",
@@ -54,7 +55,13 @@ __all__ = [
 
 
 class FtkitError(Exception):
-    """Base of every error that ftkit raises on purpose."""
+    """Base of every error that ftkit raises on purpose.
+
+    A message may contain what a host, a model or a file says. ``str(error)`` shows its control characters as escapes.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ConfigError(FtkitError, ValueError):
@@ -251,7 +258,7 @@ class RunNotFoundError(RunError, KeyError):
     """The store has no run with that id."""
 
     def __str__(self) -> str:  # KeyError would show the repr of the message
-        return str(self.args[0]) if self.args else ""
+        return printable(str(self.args[0])) if self.args else ""
 
 
 class RunFailedError(RunError):

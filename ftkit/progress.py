@@ -6,6 +6,8 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from ftkit.printable import rich_console
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -39,7 +41,6 @@ class ProgressBar:
 
     def __enter__(self) -> Self:
         if self._enabled:
-            from rich.console import Console
             from rich.progress import (
                 BarColumn,
                 MofNCompleteColumn,
@@ -56,7 +57,7 @@ class ProgressBar:
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[detail]}", markup=False),
-                console=Console(stderr=True),
+                console=rich_console(stderr=True),
                 transient=self._transient,
             )
             self._task = self._bar.add_task(self._description, total=self._total, completed=self._completed, detail="")

@@ -8,6 +8,7 @@ import typer
 
 from ftkit.cli.catalog import catalog
 from ftkit.cli.compare import compare
+from ftkit.cli.console import out
 from ftkit.cli.data import data
 from ftkit.cli.error_handling import ErrorHandlingGroup
 from ftkit.cli.evaluate import evaluate
@@ -41,7 +42,7 @@ app = typer.Typer(
 
 def _version(requested: bool) -> None:
     if requested:
-        typer.echo(f"ftkit {__version__}")
+        out(f"ftkit {__version__}")
         raise typer.Exit
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ftkit.cli.console import json_text, note, table_lines
+from ftkit.cli.console import json_text, note, out, table_lines
 
 if TYPE_CHECKING:
     from ftkit.catalog import Catalog, Deadline, HostedModel
@@ -33,7 +33,7 @@ def catalog(
     if provider and provider not in known.providers():
         raise ConfigError(f"the catalogue has no provider {provider!r}; known: {', '.join(known.providers())}")
     if json:
-        typer.echo(json_text(known.model_dump(mode="json", by_alias=True)))
+        out(json_text(known.model_dump(mode="json", by_alias=True)))
         return
     if gpus:
         rows = [
@@ -47,7 +47,7 @@ def catalog(
         listed = [row for row in known.model_rows if row.provider == provider or not provider]
         lines = table_lines(_COLUMNS, [_cells(known, row) for row in listed])
     for line in lines:
-        typer.echo(line)
+        out(line)
     old = known.stale()
     if old:
         note(

@@ -8,30 +8,53 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ftkit.printable import printable, rich_console
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["duration", "fail", "field_lines", "json_line", "json_text", "note", "show", "table_lines", "timestamp"]
+__all__ = [
+    "duration",
+    "fail",
+    "field_lines",
+    "json_line",
+    "json_text",
+    "note",
+    "out",
+    "show",
+    "table_lines",
+    "timestamp",
+]
+
+
+def out(text: str, *, nl: bool = True, colours: Mapping[str, str] | None = None, styled: bool = False) -> None:
+    """Print a text to standard output. Control characters in it are shown as escapes.
+
+    ``colours``: colours by the words that get them, each at its first place. ``styled``: the text has styles, and its
+    control characters are escaped already.
+    """
+    text = text if styled else printable(text)
+    for word, colour in (colours or {}).items():
+        text = text.replace(word, typer.style(word, fg=colour), 1)
+    typer.echo(text, nl=nl)
 
 
 def note(text: str) -> None:
     """Print a message to standard error."""
-    typer.echo(text, err=True)
+    typer.echo(printable(text), err=True)
 
 
 def fail(text: str) -> None:
     """Print an error to standard error."""
-    typer.echo(typer.style("error: ", fg="red", bold=True) + text, err=True)
+    typer.echo(typer.style("error: ", fg="red", bold=True) + printable(text), err=True)
 
 
 def show(result: RenderableType) -> None:
     """Print a result: formatted in a terminal, as plain text elsewhere."""
     if sys.stdout.isatty():
-        from rich.console import Console
-
-        Console().print(result)
+        rich_console().print(result)
     else:
-        typer.echo(str(result))
+        out(str(result))
 
 
 def json_line(value: Any) -> str:

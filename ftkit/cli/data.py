@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ftkit.cli.console import fail, note
+from ftkit.cli.console import fail, note, out
 from ftkit.cli.data_mask import mask
 from ftkit.cli.data_options import (
     ChosenColumn,
@@ -59,14 +59,14 @@ def check(
     rows = reading.load(files, read_task(task))
     problems = rows.check()
     for problem in problems:
-        typer.echo(error_with_options(problem))
+        out(error_with_options(problem))
     if problems:
         fail(f"{len(problems):,} of {len(rows):,} rows cannot be used")
         raise typer.Exit(1)
     for line in _counts(rows):
-        typer.echo(line)
+        out(line)
     for row in rows.take(show):
-        typer.echo(f"\n{_format_row(row)}")
+        out(f"\n{_format_row(row)}")
 
 
 def _counts(rows: Dataset) -> list[str]:

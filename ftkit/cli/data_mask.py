@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ftkit.cli.console import out
 from ftkit.cli.data_options import (
     ChosenColumn,
     ColumnNames,
@@ -60,9 +61,9 @@ def mask(
     chat_template = _renderer(model)
     colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     for number, row in enumerate(first):
-        typer.echo("\n" * (number > 0) + f"--- {row.place}  id {row.id}")
+        out("\n" * (number > 0) + f"--- {row.place}  id {row.id}")
         for line in _lines(row, chat_template, colored):
-            typer.echo(line)
+            out(line, styled=colored)
 
 
 def _renderer(model: str) -> ChatTemplate:

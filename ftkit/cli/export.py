@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ftkit.cli.console import note
+from ftkit.cli.console import note, out
 from ftkit.cli.data_options import (
     ColumnNames,
     Columns,
@@ -101,4 +101,4 @@ def export(
         overwrite=force,
         progress=note,
     )
-    typer.echo(str(result))
+    out(str(result))

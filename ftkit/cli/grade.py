@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ftkit.cli.console import fail, json_line, note
+from ftkit.cli.console import fail, json_line, note, out
 from ftkit.cli.data_options import ColumnNames, Columns, DataFiles, Files, FormatName, TargetColumn, TaskFile, read_task
 from ftkit.cli.evaluation_options import AllowPython, Embedder, PythonIsolation, parse_isolation
 from ftkit.cli.json_lines import placed_rows
@@ -48,10 +48,10 @@ def grade(
             line: dict[str, Any] = {"id": row["id"]} if "id" in row else {}
             line |= {"reward": grade_.reward}
             line |= {"parts": dict(grade_.parts)} if grade_.parts else {}
-            typer.echo(json_line(line | ({"error": grade_.error, "detail": grade_.detail} if grade_.error else {})))
+            out(json_line(line | ({"error": grade_.error, "detail": grade_.detail} if grade_.error else {})))
         note(str(grades))
     else:
-        typer.echo(str(grades))
+        out(str(grades))
     if grades.errors:
         fail(f"{sum(grades.errors.values()):,} of {len(grades):,} answers could not be graded")
         raise typer.Exit(1)
@@ -85,7 +85,7 @@ def reward_signal(
         raise ConfigError(f"{recipe}: expected a recipe of kind rft, not {changed.kind}")
     rows = Columns(target, format=format_, columns=columns).load(data, read_task(task))
     signal = measure_signal(changed, rows, backend=backend, prompts=prompts)
-    typer.echo(signal.model_dump_json(indent=2) if json_ else str(signal))
+    out(signal.model_dump_json(indent=2) if json_ else str(signal))
     problem = signal.problem(masks_truncated=changed.mask_truncated_completions)
     if problem is not None:
         fail(f"there is no signal to learn from: {problem}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ftkit.cli.console import note, table_lines
+from ftkit.cli.console import note, out, table_lines
 
 __all__ = ["import_"]
 
@@ -34,7 +34,7 @@ def import_(
     backend = OpenAIJobs("any", profile=provider)
     if job:
         for path in import_job(backend, job, output):
-            typer.echo(str(path))
+            out(str(path))
         note(f"train it with: ftkit train {output}/recipe.yaml --data {output}/training.jsonl --backend NAME:MODEL")
         return
     models = tuned_models(backend)
@@ -51,4 +51,4 @@ def import_(
         for model in models
     ]
     for line in table_lines(("JOB", "TUNED MODEL", "METHOD", "SHUTDOWN"), rows):
-        typer.echo(line)
+        out(line)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ftkit.cli.console import note, show
+from ftkit.cli.console import note, out, show
 from ftkit.cli.data_options import (
     ChosenColumn,
     ColumnNames,
@@ -156,12 +156,12 @@ def _print_rules(code: str | None, form: str) -> None:
     from ftkit.render.lint_rules import explain_rule, rules_list, rules_page
 
     if code is not None:
-        typer.echo(explain_rule(find_rule(code)))
+        out(explain_rule(find_rule(code)))
     elif form == "markdown":
-        typer.echo(rules_page(known_rules().values()), nl=False)
+        out(rules_page(known_rules().values()), nl=False)
     else:
         for line in rules_list(known_rules().values()):
-            typer.echo(line)
+            out(line)
 
 
 def _load(reading: Columns, files: Sequence[Path], task: Task | None) -> Dataset:
@@ -192,7 +192,7 @@ def _fix(
     from ftkit.linting.registry import select_rules
 
     def print_change(name: str, change: LineChange) -> None:
-        typer.echo(f"--- {name}\n+++ {name}\n@@ -{change.line} +{change.line} @@\n-{change.before}\n+{change.after}")
+        out(f"--- {name}\n+++ {name}\n@@ -{change.line} +{change.line} @@\n-{change.before}\n+{change.after}")
 
     codes = [rule.code for rule in select_rules(select, ignore)]
     written: dict[str, Path] = {}
@@ -214,13 +214,13 @@ def _print(report: LintReport, form: str, *, statistics: bool, show_all: bool) -
 
     if statistics:
         for line in count_table(report).lines() if report.counts else []:
-            typer.echo(line)
+            out(line)
     elif form == "text" and not show_all:
         show(report)
     elif form == "text" and sys.stdout.isatty():
         show(lint_rich(report, None))
     else:
-        typer.echo(report.form(form), nl=False)
+        out(report.form(form), nl=False)
 
 
 def _fails(report: LintReport, threshold: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ftkit.cli.console import show
+from ftkit.cli.console import out, show
 from ftkit.cli.data_options import (
     ChosenColumn,
     ColumnNames,
@@ -73,7 +73,7 @@ def plan(
     validation_rows = reading.load(validation, task_) if validation else None
     result = make_plan(changed, rows, backend, validation=validation_rows, device=device, lint=lint)
     if json_:
-        typer.echo(result.model_dump_json(indent=2))
+        out(result.model_dump_json(indent=2))
     else:
         show(result)
     if not result.fits:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ftkit.cli.console import fail, json_text, table_lines
+from ftkit.cli.console import fail, json_text, out, table_lines
 
 if TYPE_CHECKING:
     from ftkit.registry import Registry
@@ -47,11 +47,11 @@ def plugins(
         raise ConfigError(f"there is no kind {kind!r}; known: {', '.join(_REGISTRIES)}")
     entries = [entry for name in ([kind] if kind else _REGISTRIES) for entry in _entries(name)]
     if json:
-        typer.echo(json_text(entries))
+        out(json_text(entries))
     else:
         rows = [(entry["kind"], entry["name"], entry["package"]) for entry in entries]
         for line in table_lines(("KIND", "NAME", "PACKAGE"), rows):
-            typer.echo(line)
+            out(line)
     broken = [entry for entry in entries if entry["error"] is not None]
     for entry in broken:
         fail(entry["error"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ftkit.cli.console import fail, json_line, json_text, note
+from ftkit.cli.console import fail, json_line, json_text, note, out
 from ftkit.cli.data_options import TaskFile
 from ftkit.cli.json_lines import placed_rows
 from ftkit.cli.model_options import MaxOutputTokens, ModelName, OtherTask, load_model, sampling_of
@@ -65,7 +65,7 @@ def _predict_row(model: Model, row: dict[str, str]) -> None:
     except OutputError as error:
         note(f"the model answered: {error.text}")
         raise
-    typer.echo(answer if isinstance(answer, str) else json_text(answer))
+    out(answer if isinstance(answer, str) else json_text(answer))
 
 
 def _predict_rows(model: Model) -> None:
@@ -83,7 +83,7 @@ def _predict_rows(model: Model) -> None:
                 line |= {"answer": None, "error": str(answer), "text": answer.text}
             else:
                 line |= {"answer": answer}
-            typer.echo(json_line(line))
+            out(json_line(line))
     if invalid:
         fail(f"{invalid:,} of {total:,} answers are not valid for the task")
         raise typer.Exit(1)

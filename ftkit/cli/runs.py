@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ftkit.cli.console import duration, field_lines, json_line, json_text, note, table_lines, timestamp
+from ftkit.cli.console import duration, field_lines, json_line, json_text, note, out, table_lines, timestamp
 from ftkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,17 +42,16 @@ def list_(*, json: AsJson = False) -> None:
 
     records = [_record(run) for run in all_runs()]
     if json:
-        typer.echo(json_text([record.model_dump(mode="json") for record in records]))
+        out(json_text([record.model_dump(mode="json") for record in records]))
         return
     if not records:
         note("no runs yet; start one with `ftkit train`")
         return
     columns = ("ID", "STATE", "MODEL", "ADAPTER", "ROWS", "STARTED", "TOOK")
     header, *lines = table_lines(columns, [_cells(record) for record in records])
-    typer.echo(header)
+    out(header)
     for record, line in zip(records, lines, strict=True):
-        state = _state(record)
-        typer.echo(line.replace(state, typer.style(state, fg=_COLOURS[record.state]), 1))
+        out(line, colours={_state(record): _COLOURS[record.state]})
 
 
 def _record(run: Run) -> RunRecord:
@@ -95,10 +94,10 @@ def show(run_id: RunId, *, json: AsJson = False) -> None:
     if json:
         refusal = _last_refusal(run)
         extra: dict[str, Any] = {"folder": str(run.folder), "last_step": steps[-1] if steps else None}
-        typer.echo(json_text(record.model_dump(mode="json") | extra | {"last_refusal": refusal}))
+        out(json_text(record.model_dump(mode="json") | extra | {"last_refusal": refusal}))
         return
     for line in field_lines(_details(run, record, steps)):
-        typer.echo(line)
+        out(line)
 
 
 def _details(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[str, str]:
@@ -260,9 +259,9 @@ def download(
 @runs.command()
 def log(run_id: RunId) -> None:
     """Print the log of the run's local process."""
-    text = _get(run_id).log()
+    text = _get(run_id).log().replace("\r\n", "\n").replace("\r", "\n")  # libraries' progress bars
     if text:
-        typer.echo(text, nl=not text.endswith("\n"))
+        out(text, nl=not text.endswith("\n"))
     else:
         note("the log is empty")
 
@@ -274,7 +273,7 @@ def events(run_id: RunId, *, json: AsJson = False, follow: Follow = False) -> No
     if not follow:
         _record(run)  # polls the backend
     for event in run.follow() if follow else run.stored_events():
-        typer.echo(event.model_dump_json() if json else _line(event))
+        out(event.model_dump_json() if json else _line(event))
 
 
 def _line(event: Event) -> str:
@@ -306,7 +305,7 @@ def samples(
         note(f"wrote {html}")
         return
     shown = [sample for sample in steps if sample.step > steps[-1].step - last]
-    typer.echo(json_text([sample.model_dump() for sample in shown]) if json else samples_text(shown))
+    out(json_text([sample.model_dump() for sample in shown]) if json else samples_text(shown))
 
 
 @runs.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ftkit.cli.console import note, table_lines, timestamp
+from ftkit.cli.console import note, out, table_lines, timestamp
 from ftkit.cli.evaluation_options import Embedder
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def create(
     ] = "default",
 ) -> None:
     """Create a key and print it. It cannot be shown again: the server stores only a digest."""
-    typer.echo(_keys().create(project))
+    out(_keys().create(project))
 
 
 @keys.command("list")
@@ -98,7 +98,7 @@ def list_() -> None:
         return
     rows = [(key.id, key.project, timestamp(key.created_at)) for key in stored_keys]
     for line in table_lines(("ID", "PROJECT", "CREATED"), rows, header=False):
-        typer.echo(line)
+        out(line)
 
 
 @keys.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ftkit.cli.console import note
+from ftkit.cli.console import note, out
 from ftkit.cli.data_options import ChosenColumn, ColumnNames, Columns, FormatName, TargetColumn
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def task(
     if data and given:
         reading.load(data, task_)  # check that the files have the columns of the task
     if output is None:
-        typer.echo(task_.to_yaml(), nl=False)
+        out(task_.to_yaml(), nl=False)
     else:
         task_.to_yaml(output)
         note(f"wrote {output}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ftkit.cli.console import note
+from ftkit.cli.console import note, out
 from ftkit.cli.data_options import (
     ChosenColumn,
     ColumnNames,
@@ -80,7 +80,7 @@ def train(
     run = start_run(
         changed, rows, backend=backend, validation=validation_rows, lint=lint, max_cost=max_cost, trackers=tracker or ()
     )
-    typer.echo(run.id)
+    out(run.id)
     if detach:
         note(f"run {run.id} continues in the background; wait for it with `ftkit runs wait {run.id}`")
     else:

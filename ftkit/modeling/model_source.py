@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ftkit.errors import ModelError
+from ftkit.modeling.config_limits import MAX_CONFIG_BYTES, check_sizes
 from ftkit.modeling.embedded_model import EMBEDDED, embedded_folder
 from ftkit.recipe import LOSSES, Quantization
 
@@ -74,7 +75,11 @@ class ModelSource:
             ModelError: the file cannot be read.
         """
         file = Path(self.base) / "config.json"
-        return _read(file) if file.is_file() else None
+        if not file.is_file():
+            return None
+        config = _read(file)
+        check_sizes(config, str(file))
+        return config
 
 
 def find_source(name: str) -> ModelSource:
@@ -143,12 +148,16 @@ def _folder_source(name: str, folder: Path) -> ModelSource:
         held = known.get("quantisation")
         return ModelSource(name, base, folder, Quantization(**held) if held else None, base_name or base, known)
     if (folder / "config.json").is_file():
-        return ModelSource(name, str(folder), base_name=name, record=known)
+        source = ModelSource(name, str(folder), base_name=name, record=known)
+        source.config()  # raises now, before any library builds something of it
+        return source
     raise ModelError(f"{folder} contains no model: neither config.json nor adapter_config.json")
 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
+        if file.stat().st_size > MAX_CONFIG_BYTES:
+            raise ModelError(f"{file} has {file.stat().st_size:,} bytes; a config has at most {MAX_CONFIG_BYTES:,}")
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{file} cannot be read: {error}") from error

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ftkit.printable import printable
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table as RichTable
@@ -116,7 +118,7 @@ class Line:
         Returns:
             The text.
         """
-        return "".join(part if isinstance(part, str) else part[0] for part in self.parts)
+        return "".join(printable(part if isinstance(part, str) else part[0]) for part in self.parts)
 
 
 class Table:
@@ -225,7 +227,12 @@ def to_rich(blocks: Sequence[Line | Table]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    return Group(*(Text.assemble(*block.parts) if isinstance(block, Line) else block.rich() for block in blocks))
+    def text(line: Line) -> Text:
+        return Text.assemble(
+            *(printable(part) if isinstance(part, str) else (printable(part[0]), part[1]) for part in line.parts)
+        )
+
+    return Group(*(text(block) if isinstance(block, Line) else block.rich() for block in blocks))
 
 
 def escape_markdown(text: str) -> str:
@@ -253,7 +260,7 @@ def markdown_list(lines: Sequence[str]) -> str:
 
 
 def _text(cell: str | Cell) -> str:
-    return cell if isinstance(cell, str) else cell.text + cell.mark
+    return printable(cell if isinstance(cell, str) else cell.text + cell.mark)
 
 
 def _cut(text: str) -> str:

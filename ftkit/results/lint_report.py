@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
 
 from ftkit.errors import ConfigError, FtkitError
+from ftkit.printable import printable
 from ftkit.results.number_format import counted
 from ftkit.results.result import Result
 
@@ -164,7 +165,7 @@ class LintReport(Result, BaseModel):
 
     @override
     def __str__(self) -> str:
-        return str(self.render("summary")).rstrip("\n")
+        return printable(str(self.render("summary"))).rstrip("\n")
 
     @property
     def headline(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ftkit.errors import FtkitError, ReportError
 from ftkit.files import write_atomically
+from ftkit.printable import printable
 from ftkit.registry import Registry
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class Result:
         return str(self).partition("\n")[0]
 
     def __str__(self) -> str:
-        return str(self.render("text"))
+        return printable(str(self.render("text")))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._headline()}>"

@@ -80,6 +80,8 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
         concurrency: int,
         retry_policy: RetryPolicy | None,
     ) -> None:
+        if base_url is not None:
+            endpoint.check_address(base_url)
         self.name, self.model = endpoint.name, model
         self._host_model = model  # a subclass may add the host's address to self.model
         self.endpoint, self.field_support = endpoint, field_support

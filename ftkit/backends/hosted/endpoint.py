@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 from ftkit.errors import ConfigError
 
@@ -53,7 +54,35 @@ class Endpoint:
         url = (base_url or from_environment or self.url).rstrip("/")
         if not url or "{}" in url:
             raise ConfigError(f"the address of {self.name} is not set: set {self.url_variable}, or pass base_url=")
+        self.check_address(url)
         return url if url.endswith("/v1") else f"{url}{self.url_suffix}"
+
+    def check_address(self, url: str) -> None:
+        """Refuse an address that contains a secret, because addresses are stored with runs and shown.
+
+        Args:
+            url: the base URL.
+
+        Raises:
+            ConfigError: it has a user name, a password or parameters, or is no HTTP address.
+        """
+        try:
+            parts = urlsplit(url)
+            host = f"{parts.hostname or ''}{'' if parts.port is None else f':{parts.port}'}"
+        except ValueError:
+            parts, host = urlsplit(""), ""
+        secret = "a user name or a password" if "@" in parts.netloc else None
+        secret = "parameters" if parts.query else secret
+        if secret is not None:
+            raise ConfigError(
+                f"the address of {self.name} contains {secret}, and addresses are stored with runs and shown. Set the "
+                f"key as {' or '.join(self.key_variables)}, and the address to {parts.scheme}://{host}{parts.path}"
+            )
+        if parts.scheme not in ("http", "https") or not host or parts.fragment:
+            raise ConfigError(
+                f"the address of {self.name} is no base URL: write it as https://host.example/v1, in "
+                f"{self.url_variable} or base_url="
+            )
 
     def key(self, api_key: str | None) -> str:
         """Return the API key: the argument, else the environment's.

@@ -14,7 +14,7 @@ from typing import Any
 
 from ftkit.errors import HostError
 
-__all__ = ["broken_call_error", "redact", "refusal_error", "was_sent", "with_advice"]
+__all__ = ["broken_call_error", "redact", "redirect_error", "refusal_error", "was_sent", "with_advice"]
 
 _TRANSIENT_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _PERMANENT_CODES = frozenset(
@@ -22,6 +22,8 @@ _PERMANENT_CODES = frozenset(
 )
 _KEY_PATTERN = re.compile(r"(?i)\b(bearer\s+)\S+|\b(sk|fw|tgp|pk|key|nb)[-_][A-Za-z0-9_*.-]{8,}")
 
+_USER_PATTERN = re.compile(r"://[^/\s@?#]{1,500}@")
+"""User name and password of an address, as a proxy's may have."""
 _UNSENT_ERRORS = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "InvalidURL"})
 """Errors of httpx that are raised before a request is sent."""
 
@@ -97,7 +99,7 @@ def redact(text: str, *secrets: str | None) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, "[key]")
-    return _KEY_PATTERN.sub("[key]", text)
+    return _KEY_PATTERN.sub("[key]", _USER_PATTERN.sub("://[key]@", text))
 
 
 def refusal_error(
@@ -154,6 +156,26 @@ def broken_call_error(action: str, reason: str, *, host: str, secret: str | None
     problem = "got no complete response" if sent else "did not reach the host"
     message = redact(f"{host}: {action} {problem}: {reason}", secret)
     return HostError(message, passing=True, unsure=sent)
+
+
+def redirect_error(action: str, target: str, *, host: str, secret: str | None) -> HostError:
+    """Return the error for a redirect that is not followed, because the rows or prompts would be sent along.
+
+    Args:
+        action: what the call does, e.g. ``"creating the job"``.
+        target: the address that the host gave.
+        host: name of the host.
+        secret: the key that was sent.
+
+    Returns:
+        The error.
+    """
+    shown = redact(target.partition("?")[0], secret)[:300]
+    message = (
+        f"{host}: {action} was redirected to {shown}. Nothing was sent there: ftkit follows redirects of requests with "
+        "contents at the same host only. If this is the host's address now, set it"
+    )
+    return HostError(message, status=None)
 
 
 def was_sent(error: BaseException | None) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.hosted.host_errors import broken_call_error, refusal_error, was_sent
+from ftkit.backends.hosted.host_errors import broken_call_error, redirect_error, refusal_error, was_sent
 from ftkit.errors import HostError
 from ftkit.extras import require
 
@@ -142,6 +142,8 @@ class Http:
             # Raised outside of the except clause: the caught error holds the request with the key, and would otherwise
             # become the context of this one.
             raise failure
+        if response.has_redirect_location and response.status_code not in accept:
+            raise redirect_error(action, response.headers["location"], host=self.name, secret=self._key)
         if response.status_code >= 300 and response.status_code not in accept:
             raise refusal_error(
                 action, response.status_code, response.text, response.headers, host=self.name, secret=self._key

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.backend import HostedBackend
+from ftkit.backends.hosted.host_errors import redact
 from ftkit.backends.hosted.host_profile import HostProfile
 from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.backends.hosted.run_key import key_tag
@@ -252,7 +253,7 @@ def _split_address(name: str, model: str) -> tuple[str, str]:
     """Address and model of ``"https://host.example/v1#model"``."""
     url, separator, host_model = model.partition("#")
     if not separator or not host_model or not url.startswith(("http://", "https://")):
-        raise ConfigError(f'{name}:{model}: write it as "{name}:https://host.example/v1#model"')
+        raise ConfigError(f'{name}:{redact(model)}: write it as "{name}:https://host.example/v1#model"')
     return url, host_model
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ftkit.backends.hosted.host_errors import broken_call_error, refusal_error, was_sent
+from ftkit.backends.hosted.host_errors import broken_call_error, redirect_error, refusal_error, was_sent
 from ftkit.errors import HostError
 from ftkit.extras import require
 
@@ -40,7 +40,9 @@ class Sdk:
         self._openai: Any = openai
         # The SDK's own retries would create a job twice.
         self._options: dict[str, Any] = {"api_key": key, "base_url": url, "max_retries": 0, "timeout": timeout_s}
-        self.client: Any = openai.OpenAI(**self._options)
+        self.client: Any = self._without_openais_headers(
+            openai.OpenAI(**self._options, http_client=_http_client(openai))
+        )
         self._async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
 
     def __repr__(self) -> str:
@@ -110,8 +112,16 @@ class Sdk:
         """
         loop = asyncio.get_running_loop()
         if loop not in self._async_clients:
-            self._async_clients[loop] = self._openai.AsyncOpenAI(**self._options)
+            http_client = _async_http_client(self._openai)
+            client = self._openai.AsyncOpenAI(**self._options, http_client=http_client)
+            self._async_clients[loop] = self._without_openais_headers(client)
         return self._async_clients[loop]
+
+    def _without_openais_headers(self, client: Any) -> Any:
+        """The client without the headers that the SDK makes of OPENAI_ORG_ID and OPENAI_PROJECT_ID, at other hosts."""
+        if self.name != "openai":
+            client.organization = client.project = None
+        return client
 
     def refusal(self, action: str, status: int, body: Any) -> HostError:
         """Return the error for a refusal inside of another response, as in the output of a batch.
@@ -130,6 +140,8 @@ class Sdk:
         openai = self._openai
         if isinstance(error, HostError):
             return error
+        if isinstance(error.__cause__, _RedirectError):
+            return redirect_error(action, str(error.__cause__), host=self.name, secret=self._key)
         if isinstance(error, openai.APIStatusError):
             body = error.body if error.body is not None else error.response.text
             headers = error.response.headers
@@ -160,6 +172,39 @@ def _raising_package(error: Exception) -> str:
 
 class _IncompleteError(Exception):
     """A response that is not an object."""
+
+
+class _RedirectError(Exception):
+    """A redirect that is not followed. The message is its target."""
+
+
+def _http_client(openai: Any) -> Any:
+    return openai.DefaultHttpxClient(event_hooks={"response": [_check_redirect]})
+
+
+def _async_http_client(openai: Any) -> Any:
+    async def check(response: Any) -> None:
+        _check_redirect(response)
+
+    return openai.DefaultAsyncHttpxClient(event_hooks={"response": [check]})
+
+
+def _check_redirect(response: Any) -> None:
+    """Raise if a request with contents is redirected to another host, or would lose its contents.
+
+    The HTTP library removes the key from a request that is redirected to another host, but not its body. It also makes
+    a GET of a POST that is redirected with 301, 302 or 303.
+    """
+    if not response.has_redirect_location or response.request.method in ("GET", "HEAD"):
+        return
+    url = response.request.url
+    target = url.join(response.headers["location"])
+    same_host = target.host == url.host and (
+        (target.scheme, target.port) == (url.scheme, url.port)
+        or (url.scheme, url.port, target.scheme, target.port) == ("http", None, "https", None)
+    )
+    if response.status_code not in (307, 308) or not same_host:
+        raise _RedirectError(str(target))
 
 
 def _checked(response: Response) -> Response:

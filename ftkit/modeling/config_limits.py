@@ -1,0 +1,53 @@
+"""Limits of the sizes in a model's config, checked before anything is built from them.
+
+transformers makes lists and modules of as many layers as a config names. A config of ten million layers would take
+minutes and all memory before its weights were found missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ftkit.errors import ModelError
+
+__all__ = ["MAX_CONFIG_BYTES", "check_sizes"]
+
+MAX_CONFIG_BYTES = 16_000_000
+"""Largest config.json in bytes."""
+
+_MAX_DEPTH = 8
+_LIMITS = (
+    (10_000, ("layers", "layer", "blocks")),
+    (100_000, ("experts", "heads", "head")),
+    (10_000_000, ("size", "dim", "model", "embd", "inner", "channels", "rank")),
+    (1_000_000_000, ("positions", "ctx")),
+)
+"""Largest number by the last word of its name, with a wide margin above every known model."""
+
+
+def check_sizes(config: Mapping[str, Any], place: str, *, depth: int = 0) -> None:
+    """Refuse a config with sizes that no model has.
+
+    Args:
+        config: the parsed config.
+        place: its file, for the message.
+        depth: how deep it lies inside another config.
+
+    Raises:
+        ModelError: names the field.
+    """
+    for name, value in config.items():
+        if isinstance(value, Mapping) and depth < _MAX_DEPTH:
+            check_sizes(value, place, depth=depth + 1)
+        elif isinstance(value, list) and len(value) > _LIMITS[0][0] and name.endswith(("types", "layers", "pattern")):
+            raise ModelError(f"{place}: {name} has {len(value):,} entries, more than any model has layers")
+        elif isinstance(value, int) and not isinstance(value, bool):
+            _check_size(name, value, place)
+
+
+def _check_size(name: str, value: int, place: str) -> None:
+    last = str(name).rpartition("_")[2]
+    limit = next((limit for limit, words in _LIMITS if last in words), None)
+    if limit is not None and value > limit:
+        raise ModelError(f"{place}: {name} is {value:,}, more than any model has (ftkit's limit is {limit:,})")
