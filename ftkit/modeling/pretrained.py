@@ -79,6 +79,7 @@ def load_config(source: ModelSource) -> Any:
     Raises:
         ModelError: it cannot be loaded.
     """
+    source.config()  # refuses sizes that no model has, before transformers makes lists of them
     try:
         return AutoConfig.from_pretrained(source.base)
     except (OSError, ValueError) as error:

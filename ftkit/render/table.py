@@ -145,7 +145,7 @@ class Table:
         """
         shown = self._shown()
         rows = [[_text(row.cells[index]) for index in shown] for row in self.rows]
-        return [[self.columns[index].title for index in shown], *rows] if self.header else rows
+        return [[printable(self.columns[index].title) for index in shown], *rows] if self.header else rows
 
     def lines(self) -> list[str]:
         """Write the table as plain text.
@@ -177,7 +177,9 @@ class Table:
         table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=self.header)
         for index in shown:
             column = self.columns[index]
-            table.add_column(Text(column.title), justify=column.align, overflow="fold", no_wrap=not column.wrap)
+            table.add_column(
+                Text(printable(column.title)), justify=column.align, overflow="fold", no_wrap=not column.wrap
+            )
         for row in self.rows:
             cells = [row.cells[index] for index in shown]
             table.add_row(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -42,6 +43,7 @@ __all__ = ["HostedBackend"]
 
 HostType = TypeVar("HostType", bound=Host)
 
+_LOG = logging.getLogger("ftkit.hosts")
 _MISSING_JOB_FAILURES = 3
 """Polls in a row in which the host does not know the job before the run fails."""
 
@@ -266,6 +268,8 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
             if not failures:
                 message = f"{error}; the run continues and is polled again"
                 store.append(record.id, "warning", {"message": message, "refusal": str(error)})
+            elif failures == 1:
+                _LOG.warning("run %s: %s. Polled twice; the run continues and is polled again", record.id, error)
             if not error.passing and error.status in (401, 403):
                 raise
             if error.status == 404 and failures >= _MISSING_JOB_FAILURES:

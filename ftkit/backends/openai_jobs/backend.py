@@ -140,21 +140,22 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
 
     def _suffix(self, key: str) -> str | None:
         """The suffix with the key of a run, as long as the host takes it; None if it takes none."""
-        catalog = load_catalog()
-        limits = [
-            limit
-            for kind in self.profile.recipes
-            if (limit := catalog.limits(self.catalog_key()[0], kind) or catalog.limits(self.name, kind)) is not None
-        ]
-        lengths = [limit.suffix_length for limit in limits if limit.suffix_length is not None]
-        longest = min(lengths, default=_SHORTEST_SUFFIX)
+        longest = self._longest_suffix()
         return next((text for text in (key, key_tag(key)) if len(text) <= longest), None)
+
+    def _longest_suffix(self) -> int:
+        """Most characters of a suffix: those of the address, else those of the host that the backend is named for."""
+        catalog = load_catalog()
+        provider = self.catalog_key()[0]
+        limits = [catalog.limits(provider, kind) or catalog.limits(self.name, kind) for kind in self.profile.recipes]
+        lengths = [limit.suffix_length for limit in limits if limit is not None and limit.suffix_length is not None]
+        return min(lengths, default=_SHORTEST_SUFFIX)
 
     @override
     def own_files(self) -> bool:
         catalog = load_catalog()
         known = catalog.knows(catalog.provider_at(self.url()))
-        return not known or "suffix" in self.extra or self._suffix("") is None
+        return not known or "suffix" in self.extra or self._longest_suffix() < _SHORTEST_SUFFIX
 
     @override
     def download_weights(self, record: RunRecord, folder: Path) -> None:
@@ -253,7 +254,8 @@ def _split_address(name: str, model: str) -> tuple[str, str]:
     """Address and model of ``"https://host.example/v1#model"``."""
     url, separator, host_model = model.partition("#")
     if not separator or not host_model or not url.startswith(("http://", "https://")):
-        raise ConfigError(f'{name}:{redact(model)}: write it as "{name}:https://host.example/v1#model"')
+        shown = redact(model.partition("?")[0])
+        raise ConfigError(f'{name}:{shown}: write it as "{name}:https://host.example/v1#model"')
     return url, host_model
 
 

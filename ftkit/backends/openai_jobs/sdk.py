@@ -140,8 +140,9 @@ class Sdk:
         openai = self._openai
         if isinstance(error, HostError):
             return error
-        if isinstance(error.__cause__, _RedirectError):
-            return redirect_error(action, str(error.__cause__), host=self.name, secret=self._key)
+        for redirect in (error, error.__cause__):
+            if isinstance(redirect, _RedirectError):
+                return redirect_error(action, str(redirect), host=self.name, secret=self._key)
         if isinstance(error, openai.APIStatusError):
             body = error.body if error.body is not None else error.response.text
             headers = error.response.headers

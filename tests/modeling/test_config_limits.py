@@ -1,0 +1,44 @@
+"""Sizes that no model has are refused before anything is built from them."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+import ftkit as ft
+from ftkit.errors import ModelError
+from ftkit.modeling.config_limits import check_sizes
+
+LLAMA = {
+    "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "vocab_size": 100,
+    "num_hidden_layers": 2, "max_position_embeddings": 131072, "architectures": ["LlamaForCausalLM"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [
+    {"num_hidden_layers": 10**7}, {"hidden_size": 10**12}, {"vocab_size": 10**15}, {"num_attention_heads": 10**9},
+    {"text_config": {"num_hidden_layers": 10**7}}, {"layer_types": ["full_attention"] * 20_000},
+    {"num_local_experts": 10**8}, {"n_layer": 10**7, "model_type": "gpt2"},
+])  # fmt: skip
+def test_a_size_that_no_model_has(tmp_path: Path, wrong: dict[str, object]) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA | wrong))
+    began = time.monotonic()
+    with pytest.raises(ModelError, match=r"config\.json: .*more than any model has"):
+        ft.Model(f"local:{tmp_path}").predict(text="x")
+    assert time.monotonic() - began < 10
+
+
+def test_a_config_too_large_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA | {"x": "y" * 17_000_000}))
+    with pytest.raises(ModelError, match="a config has at most"):
+        ft.Model(f"local:{tmp_path}").predict(text="x")
+
+
+def test_sizes_of_the_largest_models_are_taken() -> None:
+    check_sizes(LLAMA, "config.json")
+    huge = {"num_hidden_layers": 126, "hidden_size": 16384, "vocab_size": 262144, "num_experts": 2048,
+            "max_position_embeddings": 10_485_760, "n_routed_experts": 384, "intermediate_size": 53248}  # fmt: skip
+    check_sizes(huge, "config.json")
