@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from ftkit.backends.hosted.host import Host, RemoteJob
 from ftkit.backends.hosted.job_handle import JobHandle
 from ftkit.backends.hosted.job_state import end_run, sync_run
 from ftkit.backends.hosted.job_submission import JobSubmission, fail_if_abandoned, run_lock
-from ftkit.backends.hosted.polling import PollSchedule
+from ftkit.backends.hosted.polling import PollSchedule, report_failed_poll
 from ftkit.backends.hosted.preflight import check_recipe, check_rows
 from ftkit.backends.hosted.quote import quote
 from ftkit.backends.hosted.retry import RetryPolicy
@@ -42,10 +41,6 @@ from ftkit.task import Task
 __all__ = ["HostedBackend"]
 
 HostType = TypeVar("HostType", bound=Host)
-
-_LOG = logging.getLogger("ftkit.hosts")
-_MISSING_JOB_FAILURES = 3
-"""Polls in a row in which the host does not know the job before the run fails."""
 
 
 class HostedBackend(Backend, ABC, Generic[HostType]):
@@ -188,8 +183,7 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
     def quote(self, recipe: Recipe, data: Dataset, validation: Dataset | None = None) -> Quote:
         """Calculate what training costs here, and when the host stops training and serving the model.
 
-        No rows are sent, and no key is needed. With a key, the host is asked for the model's shutdown date, which
-        takes precedence over the catalogue's.
+        No rows are sent. With a key, the host is asked for the model's shutdown date, which precedes the catalogue's.
 
         Args:
             recipe: the recipe.
@@ -261,19 +255,10 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
             self._check_address(record)
             job = self._submission(store).find(record)
             if job is not None:
-                job = self._keep_one_job(record.id, job, store)
+                job = keep_one_job(self.host(), self.retry_policy, store.get(record.id), job, store)
                 self._sync(record.id, job, store)
         except HostError as error:
-            failures = self.poll_schedule.record_failure(record.id, error)
-            if not failures:
-                message = f"{error}; the run continues and is polled again"
-                store.append(record.id, "warning", {"message": message, "refusal": str(error)})
-            elif failures == 1:
-                _LOG.warning("run %s: %s. Polled twice; the run continues and is polled again", record.id, error)
-            if not error.passing and error.status in (401, 403):
-                raise
-            if error.status == 404 and failures >= _MISSING_JOB_FAILURES:
-                end_run(record.id, store, "failed", f"the host no longer knows the job: {error}")
+            report_failed_poll(self.poll_schedule, record, error, store)
             return
         self.poll_schedule.record_success(record)
 
@@ -306,9 +291,6 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
         elif handle is not None:
             submission.files.delete_all(record)
         end_run(record.id, store, "cancelled", None)
-
-    def _keep_one_job(self, run_id: str, job: RemoteJob, store: Store) -> RemoteJob:
-        return keep_one_job(self.host(), self.retry_policy, store.get(run_id), job, store)
 
     def _cancel_job(self, job_id: str) -> RemoteJob:
         try:

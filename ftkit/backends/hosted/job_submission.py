@@ -12,7 +12,7 @@ from ftkit.backends.hosted.idempotency import create_once, search_until_settled
 from ftkit.backends.hosted.job_handle import JobHandle, update_handle
 from ftkit.backends.hosted.job_state import check_host_estimate, end_run
 from ftkit.backends.hosted.retry import RetryPolicy
-from ftkit.backends.hosted.retry_events import RetryEvents, last_refusal
+from ftkit.backends.hosted.retry_events import last_refusal, retry_events
 from ftkit.backends.hosted.training_files import TrainingFiles
 from ftkit.errors import HostError, RefusedError, RunError
 from ftkit.store import OPEN_STATES, RunRecord, Store
@@ -60,7 +60,7 @@ class JobSubmission:
         """
         run_id, kind = record.id, record.recipe["kind"]
         handle = JobHandle.require(record)
-        retry_policy = self._retry_policy.saying(RetryEvents(self._store, run_id))
+        retry_policy = self._retry_policy.saying(retry_events(self._store, run_id))
         job = None
         if handle.phase == "creating":  # a request may have been sent: search for the job before creating one
             search = search_until_settled(
@@ -107,9 +107,12 @@ class JobSubmission:
         self._attach(run_id, job)
 
     def _check_search(self, run_id: str, kind: str, retry_policy: RetryPolicy) -> None:
-        """Raise if the host cannot be asked for jobs now: after a lost response nobody could tell whether there is one.
+        """Check that the host can be asked for jobs: after a lost response nobody could else tell whether there is one.
 
         Nothing has been sent yet, so the failure leaves nothing behind.
+
+        Raises:
+            HostError: it cannot be asked now, or does not take the key.
         """
         try:
             retry_policy(lambda: self._first(run_id, kind))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
+from ftkit.backends.hosted.job_state import end_run
 from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.errors import HostError
-from ftkit.store import RunRecord
+from ftkit.store import RunRecord, Store
 
-__all__ = ["PollSchedule"]
+__all__ = ["PollSchedule", "report_failed_poll"]
 
+_LOG = logging.getLogger("ftkit.hosts")
+_MISSING_JOB_FAILURES = 3
+"""Polls in a row in which the host does not know the job before the run fails."""
 _MAX_INTERVAL_S = 300.0
 
 
@@ -63,3 +68,27 @@ class PollSchedule:
     def reset(self) -> None:
         """Make every run due."""
         self._next.clear()
+
+
+def report_failed_poll(schedule: PollSchedule, record: RunRecord, error: HostError, store: Store) -> None:
+    """Say that a run could not be polled, and end a run whose job the host no longer knows.
+
+    Args:
+        schedule: when the run is polled next.
+        record: the run.
+        error: why it could not be polled.
+        store: the store of runs.
+
+    Raises:
+        HostError: the host does not take the key.
+    """
+    failures = schedule.record_failure(record.id, error)
+    if not failures:
+        message = f"{error}; the run continues and is polled again"
+        store.append(record.id, "warning", {"message": message, "refusal": str(error)})
+    elif failures == 1:
+        _LOG.warning("run %s: %s. Polled twice; the run continues and is polled again", record.id, error)
+    if not error.passing and error.status in (401, 403):
+        raise error
+    if error.status == 404 and failures >= _MISSING_JOB_FAILURES:
+        end_run(record.id, store, "failed", f"the host no longer knows the job: {error}")

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from ftkit.backends.hosted.retry_notice import RetryNotice
+from ftkit.backends.hosted.retry_notice import OnRetry, RetryNotice
 from ftkit.store import Store
 
-__all__ = ["RetryEvents", "last_refusal"]
+__all__ = ["last_refusal", "retry_events"]
 
 
-class RetryEvents:
-    """Receives the notices of a retry policy and adds them to a run as warnings.
+def retry_events(store: Store, run_id: str) -> OnRetry:
+    """Return what receives the notices of a retry policy and adds them to a run as warnings.
 
     Args:
         store: the store of runs.
         run_id: id of the run.
+
+    Returns:
+        The receiver.
     """
 
-    def __init__(self, store: Store, run_id: str) -> None:
-        self._store, self._run_id = store, run_id
-
-    def __call__(self, notice: RetryNotice) -> None:
+    def append(notice: RetryNotice) -> None:
         data = {"message": str(notice), "refusal": notice.error, "tries": notice.tries, "until": notice.until}
-        self._store.append(self._run_id, "warning", data)
+        store.append(run_id, "warning", data)
+
+    return append
 
 
 def last_refusal(store: Store, run_id: str) -> tuple[float, str] | None:

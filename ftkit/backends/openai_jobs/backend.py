@@ -19,7 +19,8 @@ from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.backends.hosted.run_key import key_tag
 from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
 from ftkit.backends.openai_jobs.embeddings import OpenAIEmbedder
-from ftkit.backends.openai_jobs.host import KEY, OpenAIHost
+from ftkit.backends.openai_jobs.host import OpenAIHost
+from ftkit.backends.openai_jobs.job_key import KEY
 from ftkit.backends.openai_jobs.recipe_fields import field_support, hyperparameters
 from ftkit.backends.openai_jobs.rft_fields import grader_body, grader_problem, rft_method
 from ftkit.backends.openai_jobs.sdk import Sdk

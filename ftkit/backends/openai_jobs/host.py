@@ -14,9 +14,10 @@ from typing_extensions import override
 
 from ftkit.backends.hosted.host import Host, JobQuery, JobRequest, JobResults, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.host_profile import HostProfile
-from ftkit.backends.hosted.run_key import key_tag, unix_seconds
+from ftkit.backends.hosted.run_key import unix_seconds
 from ftkit.backends.hosted.weights import safe_path
 from ftkit.backends.openai_jobs.events import parse_event, parse_result_file
+from ftkit.backends.openai_jobs.job_key import KEY, has_key, lost_key
 from ftkit.backends.openai_jobs.reward_metrics import parse_grade
 from ftkit.backends.openai_jobs.sdk import Sdk, to_dict
 from ftkit.catalog import Limits, load_catalog
@@ -24,10 +25,7 @@ from ftkit.errors import HostError
 from ftkit.graders import Grade
 from ftkit.store import RunState
 
-__all__ = ["KEY", "OpenAIHost"]
-
-KEY = "ftkit_run"
-"""Name of the metadata that holds a run's key."""
+__all__ = ["OpenAIHost"]
 
 _STATES: dict[str, RunState] = {
     "validating_files": "queued",
@@ -132,13 +130,13 @@ class OpenAIHost(Host):
         found: dict[str, dict[str, Any]] = {}
         if self.profile.key_in == "metadata":
             for job in self.pages("searching for the job", lambda **page: jobs.list(metadata={KEY: query.key}, **page)):
-                if _has_key(job, query):
+                if has_key(job, query):
                     found[str(job["id"])] = job
         if not found:
             # Hosts that do not know the filter may ignore it or return nothing, and a proxy may have dropped the
             # metadata of the job, so the whole list is searched too.
             for job in self.pages("searching for the job", lambda **page: jobs.list(**page)):
-                if _has_key(job, query):
+                if has_key(job, query):
                     found[str(job["id"])] = job
         return sorted(map(self._remote_job, found.values()), key=lambda job: job.created_at or 0.0)
 
@@ -160,7 +158,7 @@ class OpenAIHost(Host):
         options = self.idempotency_headers(request.key)
         created = to_dict(self.sdk.call("creating the job", lambda: jobs.create(**body, **options)))
         job = self._remote_job(created)
-        return dataclasses.replace(job, lost_key=_lost_key(request, created))
+        return dataclasses.replace(job, lost_key=lost_key(request, created))
 
     def idempotency_headers(self, key: str) -> dict[str, Any]:
         """Return the SDK's option that makes a repeated request create nothing twice, where the host has one.
@@ -370,33 +368,6 @@ class OpenAIHost(Host):
             trained_tokens=int(tokens) if tokens else None,
             created_at=unix_seconds(job.get("created_at")),
         )
-
-
-def _has_key(job: dict[str, Any], query: JobQuery) -> bool:
-    """Whether a job was created for a run: by its metadata, its suffix, or the file that only this run's jobs name."""
-    if not job.get("id"):
-        return False
-    keys = ((job.get("metadata") or {}).get(KEY), job.get("suffix"), job.get("user_provided_suffix"))
-    marks = {query.key, key_tag(query.key)}
-    if not marks.isdisjoint(key for key in keys if isinstance(key, str)):
-        return True
-    if any(mark in str(job.get("fine_tuned_model") or "") for mark in marks):
-        return True
-    return query.file is not None and job.get("training_file") == query.file
-
-
-def _lost_key(request: JobRequest, job: dict[str, Any]) -> str | None:
-    """What a created job lacks of what it should be found by, for a warning; None if nothing is missing."""
-    query = JobQuery(request.key, request.kind, request.file)
-    if KEY in (request.body.get("metadata") or {}) and (job.get("metadata") or {}).get(KEY) != request.key:
-        lost = "without the metadata that ftkit sent; something between ftkit and the host drops them"
-    elif _has_key(job, query):
-        return None
-    else:
-        lost = "without the key that ftkit sent in its suffix"
-    if _has_key(job, query):
-        return f"{lost}. ftkit finds it by its suffix or its file instead"
-    return f"{lost}, and nothing else in it names the run: after a lost response ftkit cannot find such a job"
 
 
 def _price(response: dict[str, Any]) -> float | None:

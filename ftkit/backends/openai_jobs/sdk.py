@@ -195,6 +195,12 @@ def _check_redirect(response: Any) -> None:
 
     The HTTP library removes the key from a request that is redirected to another host, but not its body. It also makes
     a GET of a POST that is redirected with 301, 302 or 303.
+
+    Args:
+        response: a response of the HTTP library.
+
+    Raises:
+        _RedirectError: the redirect is not to be followed.
     """
     if not response.has_redirect_location or response.request.method in ("GET", "HEAD"):
         return
