@@ -282,6 +282,45 @@ def test_a_proxy_that_repeats_the_request_is_noticed(host: LaggingHost) -> None:
     assert "later and is cancelled" in warnings(run)
 
 
+def test_a_job_that_appears_after_the_submission_gave_up_is_found_by_resuming(host: LaggingHost) -> None:
+    where = backend(host, settle_s=5.0, budget_s=1.0)
+    host.chance.seed(1)
+    host.lag_s = 0.0
+    host.trouble = lambda call: (
+        None if call.path != CREATE[1] else "500_before" if host.jobs else "500_after"
+    )  # fmt: skip
+    answer = host.answer
+
+    def late(call: Call):
+        reply = answer(call)
+        host._visible |= dict.fromkeys(host.jobs, 1_800_000_050.0)
+        return reply
+
+    host.answer = late  # type: ignore[method-assign]
+    with pytest.raises(HostError):
+        ft.train(ft.SFT(epochs=1), rows("a"), backend=where, run_id="a")
+    host.clock.sleep(60)
+    run = ft.runs.get("a")
+    run._backend = where
+    assert run.resume().record.handle["job"] in host.jobs
+    assert len(host.jobs) == 1
+
+
+def test_a_host_without_a_list_of_jobs_is_not_asked_twice(host: LaggingHost) -> None:
+    where = backend(host, COMPATIBLE)
+    host.trouble = in_turn("reset_after")
+    host.override = lambda call: (405, {"error": {"message": "no list"}}, {}) if call.method == "GET" and (
+        call.path == CREATE[1]
+    ) else None  # fmt: skip
+    run = ft.train(ft.SFT(epochs=1), rows("a"), backend=where)
+    for _ in range(5):
+        where.poll_schedule.reset()
+        run.state  # noqa: B018  (polls the host)
+    assert run.state == "failed"
+    assert "cannot be found out" in str(run.record.error)
+    assert len(host.jobs) == 1
+
+
 def test_cancelling_cancels_every_job(host: LaggingHost) -> None:
     where = backend(host, settle_s=5.0)
     host.lag_s, host.late_s = 0.0, 50.0

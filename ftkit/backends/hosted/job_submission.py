@@ -71,7 +71,7 @@ class JobSubmission:
                 self._say_unconfirmed(run_id, search.error)
                 return
         else:
-            self._check_search(run_id, kind, retry_policy)
+            job = self._search_first(run_id, kind, retry_policy)
         if job is None:
             files = self.files.with_policy(retry_policy)
             file_ids = files.upload_all(record)
@@ -106,19 +106,24 @@ class JobSubmission:
             return
         self._attach(run_id, job)
 
-    def _check_search(self, run_id: str, kind: str, retry_policy: RetryPolicy) -> None:
-        """Check that the host can be asked for jobs: after a lost response nobody could else tell whether there is one.
+    def _search_first(self, run_id: str, kind: str, retry_policy: RetryPolicy) -> RemoteJob | None:
+        """Search for a job before the first request, e.g. one that an earlier submission gave up too soon.
 
-        Nothing has been sent yet, so the failure leaves nothing behind.
+        This also checks that the host can be asked, because after a lost response nobody could else tell whether there
+        is a job. Nothing has been sent yet, so a failure leaves nothing behind.
+
+        Returns:
+            The job; None if there is none, or the host has no list of jobs.
 
         Raises:
             HostError: it cannot be asked now, or does not take the key.
         """
         try:
-            retry_policy(lambda: self._first(run_id, kind))
+            return retry_policy(lambda: self._first(run_id, kind))
         except HostError as error:
             if error.passing or error.status in (401, 403):
                 raise
+            return None
 
     def _first(self, run_id: str, kind: str) -> RemoteJob | None:
         """The job of a run that was created first; None if there is none."""

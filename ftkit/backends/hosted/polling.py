@@ -90,5 +90,10 @@ def report_failed_poll(schedule: PollSchedule, record: RunRecord, error: HostErr
         _LOG.warning("run %s: %s. Polled twice; the run continues and is polled again", record.id, error)
     if not error.passing and error.status in (401, 403):
         raise error
-    if error.status == 404 and failures >= _MISSING_JOB_FAILURES:
+    if failures < _MISSING_JOB_FAILURES or error.passing:
+        return
+    if record.handle.get("job") is None:
+        reason = f"whether the host took the job cannot be found out: {error}. Look there before the run is resumed"
+        end_run(record.id, store, "failed", reason)
+    elif error.status == 404:
         end_run(record.id, store, "failed", f"the host no longer knows the job: {error}")
