@@ -8,7 +8,7 @@ import typer
 
 from ftkit.cli.catalog import catalog
 from ftkit.cli.compare import compare
-from ftkit.cli.console import out
+from ftkit.cli.console import out, print_warnings
 from ftkit.cli.data import data
 from ftkit.cli.error_handling import ErrorHandlingGroup
 from ftkit.cli.evaluate import evaluate
@@ -53,6 +53,7 @@ def _ftkit(
     ] = False,
 ) -> None:
     """Fine-tune language models: declare a task once, train on any backend, and evaluate the same way everywhere."""
+    print_warnings("ftkit.hosts")
 
 
 app.command()(task)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
+from typing_extensions import override
 
 from ftkit.printable import printable, rich_console
 
@@ -21,6 +23,7 @@ __all__ = [
     "json_text",
     "note",
     "out",
+    "print_warnings",
     "show",
     "table_lines",
     "timestamp",
@@ -47,6 +50,21 @@ def note(text: str) -> None:
 def fail(text: str) -> None:
     """Print an error to standard error."""
     typer.echo(typer.style("error: ", fg="red", bold=True) + printable(text), err=True)
+
+
+class _Notes(logging.Handler):
+    """Prints what is logged."""
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        note(f"warning: {record.getMessage()}")
+
+
+def print_warnings(logger: str) -> None:
+    """Print the warnings of a logger to standard error, once."""
+    log = logging.getLogger(logger)
+    if not any(isinstance(handler, _Notes) for handler in log.handlers):
+        log.addHandler(_Notes(logging.WARNING))
 
 
 def show(result: RenderableType) -> None:

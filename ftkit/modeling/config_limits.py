@@ -19,8 +19,8 @@ MAX_CONFIG_BYTES = 16_000_000
 _MAX_DEPTH = 8
 _LIMITS = (
     (10_000, ("layers", "layer", "blocks")),
-    (100_000, ("experts", "heads", "head")),
-    (10_000_000, ("size", "dim", "model", "embd", "inner", "channels", "rank")),
+    (100_000, ("experts", "heads", "head", "r", "rank")),
+    (10_000_000, ("size", "dim", "model", "embd", "inner", "channels")),
     (1_000_000_000, ("positions", "ctx")),
 )
 """Largest number by the last word of its name, with a wide margin above every known model."""
@@ -38,7 +38,10 @@ def check_sizes(config: Mapping[str, Any], place: str, *, depth: int = 0) -> Non
         ModelError: names the field.
     """
     for name, value in config.items():
-        if isinstance(value, Mapping) and depth < _MAX_DEPTH:
+        if isinstance(value, Mapping) and name == "rank_pattern":  # of an adapter: ranks by module
+            for module, rank in value.items():
+                check_sizes({"rank": rank}, f"{place}: rank_pattern of {module}", depth=depth + 1)
+        elif isinstance(value, Mapping) and depth < _MAX_DEPTH:
             check_sizes(value, place, depth=depth + 1)
         elif isinstance(value, list) and len(value) > _LIMITS[0][0] and name.endswith(("types", "layers", "pattern")):
             raise ModelError(f"{place}: {name} has {len(value):,} entries, more than any model has layers")

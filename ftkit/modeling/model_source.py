@@ -139,6 +139,7 @@ def _folder_source(name: str, folder: Path) -> ModelSource:
     known = _read(record) if record.is_file() else {}
     if settings.is_file():
         adapter = _read(settings)
+        check_sizes(adapter, str(settings))
         base = base_name = adapter.get("base_model_name_or_path")
         if known.get("base_name"):
             base_name = known["base_name"]

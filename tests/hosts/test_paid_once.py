@@ -7,6 +7,7 @@ import logging
 import random
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,15 +18,18 @@ import pytest
 from typer.testing import CliRunner
 
 import ftkit as ft
+from ftkit.backends import registry
 from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.backends.openai_jobs import HostProfile, OpenAIJobs
 from ftkit.backends.openai_jobs.profiles import AZURE, BEDROCK_MANTLE, COMPATIBLE, LITELLM, OPENAI
+from ftkit.backends.together import Together
 from ftkit.cli.app import app
 from ftkit.errors import FtkitError, HostError
 from ftkit.store import Store
 
-from .lagging_host import LaggingHost, Trouble
+from .lagging_host import Clock, LaggingHost, Trouble
 from .serving import Call, serving
+from .together_host import TogetherFake
 
 TROUBLES = get_args(Trouble)
 CREATE = ("POST", "/v1/fine_tuning/jobs")
@@ -385,6 +389,41 @@ def test_a_proxy_without_the_routes_is_said_while_it_is_retried(
     assert message in shown.output
 
 
+def test_the_command_says_what_is_retried(host: LaggingHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{host.url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", host.key)
+    monkeypatch.setattr("ftkit.backends.hosted.backend.RetryPolicy", host.policy)
+    registry._created.cache_clear()
+    rows("a").write_openai(tmp_path / "rows.jsonl")
+    ft.SFT(epochs=1).to_yaml(tmp_path / "recipe.yaml")
+    host.trouble = in_turn("504_then_done")
+    arguments = ["train", str(tmp_path / "recipe.yaml"), "--data", str(tmp_path / "rows.jsonl"), "--detach",
+                 "--backend", "openai:gpt-4.1-mini", "--no-lint"]  # fmt: skip
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert (
+        "refused with 504. upstream request timeout. Tried once; it may have been created all the same" in done.stderr
+    )
+    assert len(host.jobs) == 1
+
+
+def test_a_real_timeout_of_the_client(host: LaggingHost) -> None:
+    where = backend(host)
+    where.host().sdk.client = where.host().sdk.client.with_options(timeout=0.3)
+    slow = [True]
+
+    def trouble(call: Call) -> Trouble | None:
+        if call.path == CREATE[1] and slow and slow.pop():
+            time.sleep(0.6)
+            return "504_then_done"
+        return None
+
+    host.trouble = trouble
+    run = ft.train(ft.SFT(epochs=1), rows("a"), backend=where)
+    assert "it timed out" in warnings(run)
+    assert list(host.jobs) == [run.record.handle["job"]]
+
+
 def test_a_proxy_without_a_licence_is_not_asked_again(host: LaggingHost) -> None:
     """A stock LiteLLM proxy answers with status 500 that fine-tuning needs a licence."""
     message = "You must be a LiteLLM Enterprise user to use this feature. Get a license at …"
@@ -394,6 +433,54 @@ def test_a_proxy_without_a_licence_is_not_asked_again(host: LaggingHost) -> None
         ft.train(ft.SFT(epochs=1), rows("a"), backend=backend(host, LITELLM))
     assert host.clock.now == began
     assert not host.files
+
+
+@pytest.mark.parametrize("drops", [(), ("metadata",)])
+@pytest.mark.parametrize("trouble", ["504_then_done", "timeout", "500_after", "500_before", "reset_after"])
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/batches"])
+def test_batches_too(host: LaggingHost, path: str, trouble: Trouble, drops: tuple[str, ...]) -> None:
+    host.drops, host.answers = drops, lambda text: "red"
+    host.trouble = in_turn(trouble, path=path)
+    model = ft.Model(backend(host), rows("a").task)
+    report = ft.evaluate(model, rows("a"), batch=True, probes=None, progress=False)
+    assert report["accuracy"].value == 1.0
+    assert len(host.batches.all) == 1
+    assert len([file for file in host.files.values() if file["purpose"] == "batch"]) == 0, "its file is deleted"
+
+
+def test_a_second_batch_is_cancelled(host: LaggingHost, caplog: pytest.LogCaptureFixture) -> None:
+    host.lag_s, host.answers = 0.0, lambda text: "red"
+    answer = host.answer
+
+    def twice(call: Call):
+        if (call.method, call.path) == ("POST", "/v1/batches"):
+            answer(call)
+            host.clock.sleep(1)
+        return answer(call)
+
+    host.answer = twice  # type: ignore[method-assign]
+    host.trouble = in_turn("reset_after", path="/v1/batches")
+    ft.evaluate(ft.Model(backend(host), rows("a").task), rows("a"), batch=True, probes=None, progress=False)
+    assert [batch["status"] for batch in host.batches.all.values()] == ["completed", "cancelled"]
+    assert "two batches of the same requests" in caplog.text
+
+
+def test_together_lists_late_too(home: Path) -> None:
+    clock = Clock()
+    policy = RetryPolicy(poll_s=(0.0, 0.0), sleep=clock.sleep, clock=lambda: clock.now)
+    with serving(TogetherFake()) as fake:
+        lost, began = ["500_after"], clock.now
+        fake.fault = lambda call: (
+            lost.pop() if lost and (call.method, call.path) == ("POST", "/v1/fine-tunes") else None
+        )
+        fake.override = lambda call: (
+            (200, {"data": []}, {})
+            if (call.method, call.path) == ("GET", "/v1/fine-tunes") and clock.now < began + 30
+            else None
+        )
+        where = Together("Qwen/Qwen3.5-9B", base_url=fake.url, api_key=fake.key, retry_policy=policy)
+        run = ft.train(ft.SFT(epochs=1), rows("a"), backend=where)
+        assert list(fake.jobs) == [run.record.handle["job"]]
 
 
 def test_the_policys_notices_name_the_call_the_reason_and_the_end() -> None:

@@ -125,3 +125,13 @@ def test_a_refusal_in_any_form_is_an_error_with_its_status(body):
 
 def _creates(call):
     return call.method == "POST" and call.path == "/v1/fine_tuning/jobs"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [({"retry-after": "1e9"}, 3600.0), ({"retry-after": "inf"}, 3600.0), ({"retry-after": "nan"}, 0.0),
+     ({"retry-after-ms": "2500"}, 2.5), ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, 3600.0),
+     ({"retry-after": "soon"}, None)],
+)  # fmt: skip
+def test_a_wait_that_a_host_asks_for_is_bounded(headers, seconds):
+    assert refusal_error("asking", 429, {}, headers, host="h", secret=None).retry_after_s == seconds

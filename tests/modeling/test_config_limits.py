@@ -31,6 +31,14 @@ def test_a_size_that_no_model_has(tmp_path: Path, wrong: dict[str, object]) -> N
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize("wrong", [{"r": 10**9}, {"rank_pattern": {"q_proj": 10**9}}])
+def test_a_rank_that_no_adapter_has(tmp_path: Path, wrong: dict[str, object]) -> None:
+    settings = {"peft_type": "LORA", "r": 8, "base_model_name_or_path": "smollm2-135m"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings | wrong))
+    with pytest.raises(ModelError, match=r"adapter_config\.json: .*more than any model has"):
+        ft.Model(f"local:{tmp_path}").predict(text="x")
+
+
 def test_a_config_too_large_to_be_one(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(LLAMA | {"x": "y" * 17_000_000}))
     with pytest.raises(ModelError, match="a config has at most"):

@@ -16,6 +16,7 @@ from ftkit.errors import HostError
 
 __all__ = ["broken_call_error", "redact", "redirect_error", "refusal_error", "was_sent", "with_advice"]
 
+_LONGEST_RETRY_AFTER_S = 3600.0
 _TRANSIENT_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _PERMANENT_CODES = frozenset(
     {"insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "training_not_available"}
@@ -212,13 +213,17 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait. ``retry-after`` holds seconds or a date, ``retry-after-ms`` milliseconds."""
     try:
         if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+            return _bounded(float(headers["retry-after-ms"]) / 1000)
         value = headers.get("retry-after")
         if value is None:
             return None
         try:
-            return max(0.0, float(value))
+            return _bounded(float(value))
         except ValueError:
-            return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+            return _bounded((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _bounded(seconds: float) -> float:
+    return min(_LONGEST_RETRY_AFTER_S, max(0.0, seconds))

@@ -88,6 +88,7 @@ class Http:
             url: the signed URL.
             path: the file.
         """
+        self._check_signed(action, url)
         with path.open("rb") as file:
             options = {"content": file, "headers": {"content-length": str(path.stat().st_size)}}
             self._checked(action, self._client_without_key, "PUT", url, (), options)
@@ -113,7 +114,17 @@ class Http:
             url: the signed URL.
             target: the file to write.
         """
+        self._check_signed(action, url)
         self._checked(action, self._client_without_key, "GET", url, (), {"follow_redirects": True}, target)
+
+    def _check_signed(self, action: str, url: str) -> None:
+        """Refuse a signed URL that would send rows or weights without encryption, if the host itself is encrypted.
+
+        Raises:
+            HostError: it would.
+        """
+        if self.url.startswith("https://") and not url.startswith("https://"):
+            raise HostError(f"{self.name}: {action}: the host gave an address without encryption, which is not used")
 
     def _checked(
         self,
