@@ -145,10 +145,10 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
         return next((text for text in (key, key_tag(key)) if len(text) <= longest), None)
 
     def _longest_suffix(self) -> int:
-        """Most characters of a suffix: those of the address, else those of the host that the backend is named for."""
+        """Most characters of a suffix, by what is known of the address and of the host that the backend is named for."""
         catalog = load_catalog()
-        provider = self.catalog_key()[0]
-        limits = [catalog.limits(provider, kind) or catalog.limits(self.name, kind) for kind in self.profile.recipes]
+        providers = {self.catalog_key()[0], self.name}
+        limits = [catalog.limits(provider, kind) for provider in providers for kind in self.profile.recipes]
         lengths = [limit.suffix_length for limit in limits if limit is not None and limit.suffix_length is not None]
         return min(lengths, default=_SHORTEST_SUFFIX)
 
