@@ -145,7 +145,7 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
         return next((text for text in (key, key_tag(key)) if len(text) <= longest), None)
 
     def _longest_suffix(self) -> int:
-        """Most characters of a suffix, by what is known of the address and of the host that the backend is named for."""
+        """Most characters of a suffix, by what is known of the address and of the host of the backend's name."""
         catalog = load_catalog()
         providers = {self.catalog_key()[0], self.name}
         limits = [catalog.limits(provider, kind) for provider in providers for kind in self.profile.recipes]
