@@ -101,14 +101,17 @@ class MissingExtraError(FtkitError, ImportError):
 class Place:
     """Source of a row: ``visits.jsonl:12``.
 
-    ``line`` counts from 1. It is the line in text files, and the row number in Parquet files and iterables.
+    ``line`` counts from 1. It is the line in text files, and the row number in Parquet files and iterables. ``row`` is
+    the number of the row, from 1, where several rows share a line, as in a JSON array on one line:
+    ``visits.json: row 12``.
     """
 
     source: str
     line: int
+    row: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.source}:{self.line}"
+        return f"{self.source}:{self.line}" if self.row is None else f"{self.source}: row {self.row}"
 
 
 DataProblem = Literal["role", "empty_answer", "no_answer", "same_answers", "prompts_differ", "no_end_of_turn"]

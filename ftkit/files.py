@@ -8,17 +8,51 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["atomic_writer", "canonical_digest", "home", "replace_folder", "sync_folder", "write_atomically"]
+__all__ = [
+    "atomic_writer",
+    "canonical_digest",
+    "home",
+    "irregular_file_kind",
+    "replace_folder",
+    "sync_folder",
+    "write_atomically",
+]
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 """Flag of Linux's renameat2(2): swap two names in one step."""
+
+
+_IRREGULAR = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def irregular_file_kind(path: str | os.PathLike[str]) -> str | None:
+    """Say what a path is if it is no regular file. A read of a pipe or a device may never end.
+
+    Args:
+        path: the path; of a link, what it points to counts.
+
+    Returns:
+        For example ``"a pipe"``; None for a regular file.
+
+    Raises:
+        OSError: there is nothing at the path, or it cannot be looked at.
+    """
+    mode = os.stat(path).st_mode
+    return next((kind for test, kind in _IRREGULAR if test(mode)), None)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from ftkit.data.formats import FORMATS
 from ftkit.data.row_reader import ReadOptions, RowReader, column_value, equality_key
 from ftkit.data.sources import Corpus, open_source
 from ftkit.data.split import SplitKeys, SplitPart, assign_parts, hash_rank, part_size
+from ftkit.data.unusable_value import require_columns
 from ftkit.files import atomic_writer
 from ftkit.task import Task
 
@@ -73,5 +74,6 @@ def _keys(corpus: Corpus, group_by: str | None, stratify_by: str | None, seed: i
 def _write(corpus: Corpus, rows: Iterable[int], path: Path) -> None:
     with atomic_writer(path) as file, corpus.open(sequential=True) as reader:
         for number in rows:
-            _, _, columns = reader.read(number)
+            _, place, columns = reader.read(number)
+            require_columns(columns, columns, place)
             file.write(json_line(columns).encode() + b"\n")

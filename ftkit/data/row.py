@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ftkit.data.unusable_value import UnusableValue, require_columns
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
@@ -88,12 +89,28 @@ class Row:
 
     @property
     def item(self) -> dict[str, Any]:
-        """The columns that graders read: all but the conversation.
+        """The columns that graders read: all but the conversation, and those whose value JSON cannot hold.
 
         ``target`` is the wanted answer, where there is one and no column has this name.
         """
-        columns = {name: value for name, value in self.columns.items() if name not in _CONVERSATION}
+        columns = {
+            name: value
+            for name, value in self.columns.items()
+            if name not in _CONVERSATION and not isinstance(value, UnusableValue)
+        }
         return columns if self.target is None or "target" in columns else {**columns, "target": self.target}
+
+    def item_to_write(self) -> dict[str, Any]:
+        """Return :attr:`item` for a file, which must not lack a column.
+
+        Returns:
+            The columns.
+
+        Raises:
+            DataError: JSON cannot hold the value of a column.
+        """
+        require_columns(self.columns, self.columns, self.place)
+        return self.item
 
     @property
     def rejected_messages(self) -> list[Message]:

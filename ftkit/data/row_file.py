@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from ftkit.data.unusable_value import column_json, encode_columns
 from ftkit.errors import ConfigError, DataError, Place
 from ftkit.files import home
 from ftkit.schema.json_values import to_exact_json
@@ -42,7 +43,8 @@ def write_row_file(rows: Iterable[Any], name: str) -> Path:
         Path of the file.
 
     Raises:
-        DataError: a row is not a mapping, or holds a value that JSON cannot; the place counts rows from 1.
+        DataError: a row is not a mapping, or holds a value of a class that JSON cannot hold; the place counts rows from
+            1. NaN, bytes and durations are kept as unusable: an error only where the column is read.
         ConfigError: ``rows`` is one mapping, a text or a path.
     """
     if isinstance(rows, Mapping):
@@ -82,8 +84,8 @@ def _write(file: IO[bytes], rows: Iterable[Any], name: str) -> str:
                 "(for a DataFrame: df.to_dict('records'))",
                 place=place,
             )
-        values = {_column(key, place): to_exact_json(value, place, str(key)) for key, value in row.items()}
-        line = json.dumps(values, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        values = {_column(key, place): column_json(value, place, str(key)) for key, value in row.items()}
+        line = json.dumps(encode_columns(values), ensure_ascii=False, allow_nan=False).encode() + b"\n"
         digest.update(line)
         file.write(line)
     return digest.hexdigest()

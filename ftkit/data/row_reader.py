@@ -23,6 +23,7 @@ from ftkit.data.formats import (
 from ftkit.data.row import Row
 from ftkit.data.sources import Source
 from ftkit.data.strict_json import canonical_json
+from ftkit.data.unusable_value import UnusableValue, require_columns
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import DataError, OutputError, Place
 from ftkit.task import Message, Task
@@ -128,6 +129,8 @@ class RowReader:
             DataError: the row breaks its format, lacks a named column, has an answer that is not valid for the task,
                 or prefers an answer to the same answer.
         """
+        if any(isinstance(value, UnusableValue) for value in columns.values()):
+            require_columns(columns, self._required_names(columns), place)
         renamed = self.options.rename(columns)
         raw = RawRow(renamed, place, source.nulls_are_absent, self.task)
         conversation, label = self._read_columns_beside(self.format.read(raw), raw)
@@ -167,6 +170,11 @@ class RowReader:
         """Columns that the format reads or an option names."""
         named = self.options.named_columns().values()
         return {*self.format.columns, *named, *(name.partition(".")[0] for name in named if name not in columns)}
+
+    def _required_names(self, columns: Mapping[str, Any]) -> set[str]:
+        """Columns that must hold JSON data, because something reads them."""
+        beside = ("system", "tools", "parallel_tool_calls") if self.task.input is None else self.task.columns
+        return {*self._read_names(columns), *beside}
 
     def _read_columns_beside(self, conversation: Conversation, row: RawRow) -> tuple[Conversation, bool | None]:
         """Honour or refuse the columns beside a conversation; return it with its label. A task reads its own table."""

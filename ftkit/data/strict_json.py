@@ -9,7 +9,10 @@ import json
 import math
 from typing import Any
 
+from ftkit.data.unusable_value import UnusableValue
 from ftkit.errors import DataError, Place
+from ftkit.schema.json_text import MAX_DEPTH
+from ftkit.schema.json_values import is_nested_deeper
 
 __all__ = ["canonical_json", "decode_utf8", "parse_json", "parse_json_object"]
 
@@ -45,15 +48,26 @@ def _float(text: str) -> float:
     return number
 
 
+_TOO_DEEP = f"nested too deeply: more than {MAX_DEPTH} levels"
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
-_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _unusable(value: Any) -> Any:
+    if isinstance(value, UnusableValue):
+        return {"unusable": value.content}
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_unusable
+)
 
 
 def canonical_json(value: Any) -> str:
     """Return one text for equal values: sorted keys, no spaces, no escapes for non-ASCII characters.
 
     Args:
-        value: JSON data.
+        value: JSON data. A value that JSON cannot hold counts by its content.
 
     Returns:
         The text.
@@ -110,7 +124,9 @@ def parse_json(text: str, place: Place, field: str | None = None) -> Any:
     except ValueError:  # int() refuses numbers of thousands of digits
         raise DataError("a number with too many digits", place=place, field=field) from None
     except RecursionError:
-        raise DataError("nested too deeply to be read", place=place, field=field) from None
+        raise DataError(_TOO_DEEP, place=place, field=field) from None
+    if text.count("{") + text.count("[") > MAX_DEPTH and is_nested_deeper(value):
+        raise DataError(_TOO_DEEP, place=place, field=field)
     if "\\u" in text:
         _refuse_surrogates(value, place, field)
     return value
@@ -130,10 +146,16 @@ def parse_json_object(raw: bytes, place: Place, offset: int) -> dict[str, Any]:
     Raises:
         DataError: the bytes are not UTF-8, not JSON, or not an object.
     """
-    value = parse_json(decode_utf8(raw, place, offset), place)
+    # A byte-order mark begins a row where files were joined.
+    value = parse_json(decode_utf8(raw, place, offset).lstrip("\ufeff"), place)
     if not isinstance(value, dict):
-        raise DataError(f"a row must be a JSON object, this is {_kind(value)}", place=place)
+        hint = '; write them as {"messages": [...]}' if _is_messages(value) else ""
+        raise DataError(f"a row must be a JSON object, this is {_kind(value)}{hint}", place=place)
     return value
+
+
+def _is_messages(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(item, dict) and ("role" in item or "from" in item) for item in value)
 
 
 def _refuse_surrogates(value: Any, place: Place, field: str | None) -> None:
@@ -154,6 +176,8 @@ def _explain(text: str, error: json.JSONDecodeError) -> str:
         return "empty, but JSON was expected"
     if "\0" in text:
         return f"not JSON: a NUL byte at character {text.index(chr(0)) + 1}; the file was cut off or is UTF-16"
+    if error.msg == "Extra data" and text[error.pos :].strip() == ",":
+        return "a comma follows the row; JSON Lines has none between rows, so delete it"
     if error.msg == "Extra data":
         return f"more than one JSON value in the row (the second begins at {at}); write one object a line"
     if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
@@ -166,5 +190,7 @@ def _explain(text: str, error: json.JSONDecodeError) -> str:
 def _kind(value: Any) -> str:
     if value is None:
         return "null"
+    if _is_messages(value):
+        return "a list of messages"
     names = {list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
     return names.get(type(value), type(value).__name__)

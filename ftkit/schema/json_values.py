@@ -17,7 +17,7 @@ from ftkit.errors import DataError, OutputError, Place
 from ftkit.schema.json_path import json_path
 from ftkit.schema.json_text import MAX_DEPTH
 
-__all__ = ["to_exact_json", "to_json"]
+__all__ = ["is_nested_deeper", "to_exact_json", "to_json"]
 
 
 def to_json(value: Any) -> Any:
@@ -56,6 +56,27 @@ def _check_depth_and_numbers(value: Any, path: tuple[str | int, ...]) -> None:
             _check_depth_and_numbers(item, (*path, index))
 
 
+def is_nested_deeper(value: Any, limit: int = MAX_DEPTH) -> bool:
+    """Say whether a value is nested deeper than a limit. A loop, because recursion could overflow.
+
+    Args:
+        value: the value; it may contain itself.
+        limit: levels of mappings, lists and tuples that are allowed.
+
+    Returns:
+        Whether it is.
+    """
+    pending: list[tuple[Any, int]] = [(value, 0)]
+    while pending:
+        container, depth = pending.pop()
+        if not isinstance(container, Mapping | list | tuple):
+            continue
+        if depth == limit:
+            return True
+        pending += [(item, depth + 1) for item in (container.values() if isinstance(container, Mapping) else container)]
+    return False
+
+
 def to_exact_json(value: Any, place: Place, field: str) -> Any:
     """Convert a value of a row to JSON data without loss.
 
@@ -73,30 +94,41 @@ def to_exact_json(value: Any, place: Place, field: str) -> Any:
     Raises:
         DataError: there is no such form without loss: bytes, images, NaN, a decimal no float equals, unknown classes.
     """
+    return _exact(value, place, field, 0)
+
+
+def _exact(value: Any, place: Place, field: str, depth: int) -> Any:
     if value is None or isinstance(value, str | bool):
         return _text(value, place, field) if isinstance(value, str) else value
     if isinstance(value, enum.Enum):
-        return to_exact_json(value.value, place, field)
+        return _exact(value.value, place, field, depth)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise DataError(f"{value} is not JSON; use None, or leave the row out", place=place, field=field)
         return float(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping | list | tuple):
+        if depth == MAX_DEPTH:
+            raise DataError(
+                f"nested too deeply: more than {MAX_DEPTH} levels", place=place, field=f"{field:.100}"
+            )
+        below = depth + 1
+        if not isinstance(value, Mapping):
+            return [_exact(item, place, f"{field}[{number}]", below) for number, item in enumerate(value)]
         for key in value:
             if not isinstance(key, str):
                 raise DataError(f"the key {key!r} is not a text", place=place, field=field)
-        return {_text(key, place, field): to_exact_json(item, place, f"{field}.{key}") for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_exact_json(item, place, f"{field}[{number}]") for number, item in enumerate(value)]
+        return {_text(key, place, field): _exact(item, place, f"{field}.{key}", below) for key, item in value.items()}
     if isinstance(value, BaseModel):
-        return to_exact_json(value.model_dump(mode="json"), place, field)
-    return _rare_to_exact_json(value, place, field)
+        return _exact(value.model_dump(mode="json"), place, field, depth)
+    return _rare(value, place, field, depth)
 
 
-def _rare_to_exact_json(value: Any, place: Place, field: str) -> Any:
+def _rare(value: Any, place: Place, field: str, depth: int) -> Any:
     if isinstance(value, datetime.date | datetime.time):  # datetime is a date
+        if value != value:  # pandas' NaT
+            raise DataError(f"{value} is not JSON; use None, or leave the row out", place=place, field=field)
         return value.isoformat()
     if isinstance(value, uuid.UUID):
         return str(value)
@@ -107,7 +139,7 @@ def _rare_to_exact_json(value: Any, place: Place, field: str) -> Any:
             return float(value)
         raise DataError(f"no float equals the decimal {value}; make it a text", place=place, field=field)
     if type(value).__module__ == "numpy":
-        return to_exact_json(value.tolist(), place, field)
+        return _exact(value.tolist(), place, field, depth)
     raise DataError(
         f"a value of type {type(value).__qualname__} has no form in JSON; make it a text, a number, a list or a dict",
         place=place,

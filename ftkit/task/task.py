@@ -12,7 +12,7 @@ from pydantic import ConfigDict, PrivateAttr, ValidationError, field_validator
 from typing_extensions import override
 
 from ftkit.errors import ConfigError
-from ftkit.files import canonical_digest, write_atomically
+from ftkit.files import canonical_digest, irregular_file_kind, write_atomically
 from ftkit.schema import AnyOutput, ChoiceOutput, FrozenModel, JsonOutput, TextOutput, output_of
 from ftkit.schema.validation_errors import config_error
 from ftkit.task.message import Message
@@ -231,6 +231,8 @@ class Task(FrozenModel):
         if not isinstance(source, str) or not ("\n" in source or ": " in source):
             name = os.fspath(source)
             try:
+                if (irregular := irregular_file_kind(source)) is not None:
+                    raise ConfigError(f"{name}: cannot be read: it is {irregular}")
                 source = Path(source).read_text(encoding="utf-8-sig")
             except (OSError, UnicodeDecodeError) as error:
                 why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"

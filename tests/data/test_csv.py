@@ -46,7 +46,9 @@ def test_what_pythons_writer_writes_is_read(write, rows):
         ("", "is empty; the first line must name the columns"),
         ("a,a\n1,2\n", "two columns of the header are called 'a'"),
         (",a\n1,2\n", "column 1 of the header has no name"),
-        ("a;b\n1;2\n", "cells must be separated by commas"),
+        ("a;b\n1;2\n", "cells must be separated by commas, and these are separated by semicolons: .* sep=;"),
+        ("a\tb\n1\t2\n", r"separated by tabs: give the file a name that ends in \.tsv"),
+        ("a|b\n1|2\n", r"separated by bars \(\|\)"),
         ("y" * 300 + ",z\n1,2\n", "the header is missing"),
         ("a,b\n", "holds no rows"),
         ("a,b\rx,y\r", "carriage return"),
@@ -85,3 +87,25 @@ def test_open_quote(write):
 def test_cells_longer_than_pythons_limit(write):
     long = "x" * 200_000
     assert Dataset.load(write("a.csv", f"a,b\n{long},y\n"), TASK)[0].columns["a"] == long
+
+
+@pytest.mark.parametrize("line", ["sep=,\n", "sep=;\r\n", "SEP=\t\n", '"sep=|"\n', "\ufeffsep=;\n"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_the_line_that_names_the_separator(write, line, suffix):
+    mark = next(mark for mark in ",;\t|" if mark in line)
+    data = Dataset.load(write(f"a.{suffix}", f"{line}a{mark}b\nx{mark}y\n"), TASK)
+    assert [(dict(row.columns), row.place.line) for row in data] == [({"a": "x", "b": "y"}, 3)]
+
+
+def test_a_tsv_file_with_commas_says_so(write):
+    with pytest.raises(DataError, match=r"cells must be separated by tabs, .* by commas: .* ends in \.csv"):
+        Dataset.load(write("a.tsv", "a,b\nx,y\n"), TASK)
+    assert len(Dataset.load(write("a.tsv", '"a"\n"x, y"\n'), TASK)) == 1
+    assert Dataset.load(write("b.csv", '"a,b"\nx\n'), Task(input="{a,b}"))[0].prompt[0]["content"] == "x"
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_repeated_header_is_a_bad_row(write, mark):
+    data = Dataset.load(write("a.csv", f"{mark}a,b\nx,y\n{mark}a,b\nz,w\n"), TASK)
+    (problem,) = data.check()
+    assert str(problem) == "a.csv:3: the header is repeated, as where files are joined; delete the line"

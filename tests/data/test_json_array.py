@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -40,6 +41,10 @@ def test_any_array_gives_its_elements(write, rows, indent):
         ('[{"a": "x"}', "never closed"),
         ('[{"a": "x', "never closed"),
         ('[{"a": "x"}] x', "something follows"),
+        ('[{"a": "x"}]\n[{"a": "y"}]', r"a\.json:2: another array follows .*; join them"),
+        ('[{"a": "x"}],\n', "a comma follows the array"),
+        ('[{"role": "user"}]\n[{"role": "user"}]', r"a\.json:2: another array follows .*write each as an object"),
+        ('[{"from": "human", "value": 1}]\n\n[', r"a\.json:3: another array follows .*write each as an object"),
     ],
 )
 def test_broken_arrays(write, content, text):
@@ -61,6 +66,31 @@ def test_a_bad_element_is_one_bad_row(write):
     wanted = ["a.json:2: a row must be a JSON object", "a.json:3: not JSON", "a.json:3: empty, but JSON was expected"]
     problems = [str(error) for error in data.check()]
     assert [problem[: len(text)] for problem, text in zip(problems, wanted, strict=True)] == wanted
+
+
+def test_rows_that_share_a_line_are_named_by_their_number(write):
+    data = Dataset.load(write("a.json", '[{"a": "x"}, 3, {"a": "y"},\n{"a": "z"},\n  5, {}]'), TASK)
+    assert [str(row) for row in map(data.place, range(6))] == [
+        *("a.json: row 1", "a.json: row 2", "a.json: row 3"),
+        *("a.json:2", "a.json: row 5", "a.json: row 6"),
+    ]
+    assert [str(problem)[:15] for problem in data.check()] == ["a.json: row 2: ", "a.json: row 5: ", "a.json: row 6: "]
+    assert [place.line for place in map(data.place, range(6))] == [1, 1, 1, 2, 3, 3]
+
+
+def test_byte_order_marks_between_elements(write):
+    data = Dataset.load(write("a.json", '\ufeff[\ufeff{"a": "x"}, \ufeff {"a": "\ufeffy"}]\ufeff\n'), TASK)
+    assert [row.columns["a"] for row in data] == ["x", "\ufeffy"]
+
+
+def test_long_space_between_elements_takes_little_memory(write):
+    path = write("a.json", '[{"a": "x"},' + " \n" * 4_000_000 + '{"a": "y"}]')
+    tracemalloc.start()
+    try:
+        assert Dataset.load(path, TASK).place(1).line == 4_000_001
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_huge_element_is_refused(write):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
+import time
+
 import pytest
 
-from ftkit import DataError, Dataset, Task
+from ftkit import ConfigError, DataError, Dataset, Task
 
 TASK = Task(input="{a}")
 
@@ -52,6 +57,10 @@ def test_bad_utf8_names_the_byte(write):
         ('{"a": ' + "9" * 5000 + "}", "too many digits"),
         ('["x"]', "must be a JSON object, this is a list"),
         ('"x"', "must be a JSON object, this is a text"),
+        ('[{"role": "user", "content": "x"}]', 'this is a list of messages; write them as {"messages": [...]}'),
+        ('[{"from": "human", "value": "x"}]', 'this is a list of messages; write them as {"messages": [...]}'),
+        ('{"a": "x"},', "a comma follows the row"),
+        ('{"a": "x"} , \r', "a comma follows the row"),
         ("null", "must be a JSON object, this is null"),
         ('{"a": "x"', "it ends too early"),
         ('{"a": "x', "it ends too early"),
@@ -119,3 +128,45 @@ def test_a_file_that_changes_after_loading_is_noticed(write):
     write(name, '{"a": "longer"}\n')
     with pytest.raises(DataError, match="has changed since it was loaded"):
         list(data)
+
+
+def test_byte_order_marks_of_joined_files_are_no_part_of_a_row(write):
+    rows = "".join(f'\ufeff{{"a": "{text}"}}\n\ufeff' for text in "xyz")
+    data = load(write("a.jsonl", rows))
+    assert data.check() == []
+    assert [(row.columns, row.place.line) for row in data] == [({"a": text}, at) for at, text in enumerate("xyz", 1)]
+    assert [row.columns["a"] for row in load(write("b.jsonl", '{"a": "\\ufeffx\ufeff"}\n'))] == ["\ufeffx\ufeff"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path), "socket", "link to a pipe"])
+def test_what_is_no_file_is_refused_before_it_is_read(tmp_path, make):
+    path = tmp_path / "a.jsonl"
+    if make == "socket":
+        with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(tmp_path):
+            server.bind(path.name)
+    elif make == "link to a pipe":
+        os.mkfifo(tmp_path / "pipe")
+        path.symlink_to(tmp_path / "pipe")
+    else:
+        make(path)
+    with pytest.raises(DataError, match=r"a\.jsonl is a (pipe|device|socket); rows are read more than once"):
+        load(str(path))
+    with pytest.raises(ConfigError, match=r"a\.jsonl: cannot be read: it is a (pipe|device|socket)"):
+        Task.from_yaml(path)
+
+
+def test_a_link_that_leads_to_itself_and_a_name_that_is_none(tmp_path):
+    (tmp_path / "a.jsonl").symlink_to(tmp_path / "a.jsonl")
+    for name in (str(tmp_path / "a.jsonl"), "a\0.jsonl"):
+        with pytest.raises(DataError, match="cannot be read"):
+            load(name)
+
+
+def test_a_sparse_file_is_refused_without_reading_it_all(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.touch()
+    os.truncate(path, 1 << 40)
+    start = time.process_time()
+    with pytest.raises(DataError, match=r"a\.jsonl:1: a row of at least .* bytes, more than the 1,048,576 allowed"):
+        load(str(path), max_line_bytes=1 << 20)
+    assert time.process_time() - start < 5

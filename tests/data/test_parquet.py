@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
+import multiprocessing
+import pickle
 import sys
 from decimal import Decimal
 
@@ -37,11 +39,84 @@ def test_values_that_json_does_not_have(tmp_path):
     assert columns == {"a": "x", "day": "2026-01-02", "price": 12.5, "none": None, "list": [1, 2]}
 
 
-@pytest.mark.parametrize(("value", "text"), [(b"\x89PNG", "type bytes has no form in JSON"), (float("nan"), "nan")])
-def test_values_that_cannot_be_kept(tmp_path, value, text):
-    path = write_parquet(tmp_path / "a.parquet", [{"a": "x", "bad": value}, {"a": "y", "bad": value}])
-    with pytest.raises(DataError, match=rf"a\.parquet:1: bad: .*{text}"):
-        list(Dataset.load(path, TASK))
+UNUSABLE = {
+    "bytes": pa.array([b"\x89PNG", None]),
+    "nan": pa.array([float("nan"), None]),
+    "infinity": pa.array([float("inf"), None], pa.float32()),
+    "duration": pa.array([datetime.timedelta(1), None]),
+    "decimal": pa.array([Decimal("0.1000000000000000000001"), None]),
+    "image": pa.array([{"bytes": b"\x89PNG", "path": None}, None]),
+    "late day": pa.array([2**30, None], pa.date32()),
+    "bad UTF-8": pa.array([b"\xff", None]).view(pa.string()),
+    "nested": pa.array([[{"b": [float("nan")]}], None]),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_values_that_json_cannot_hold_matter_only_where_they_are_read(tmp_path, kind):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": ["x", "y"], "bad": UNUSABLE[kind]}), path)
+    data = Dataset.load(path, TASK)
+    assert data.check() == []
+    assert [row.item for row in data] == [{"a": "x"}, {"a": "y", "bad": None}]
+    assert data[0].prompt[-1]["content"] == "x"
+    for reading in ({"task": Task(input="{bad}")}, {"task": TASK, "target": "bad"}, {"task": TASK, "id": "bad"}):
+        (problem, *_) = Dataset.load(path, **reading).check()
+        assert str(problem).startswith(f"{path}:1: bad")
+    with pytest.raises(DataError, match=r"a\.parquet:1: bad"):
+        data.write_openai(tmp_path / "a.jsonl")
+    assert data.fingerprint == Dataset.from_rows((row.columns for row in data), TASK).fingerprint
+
+
+@pytest.mark.parametrize("name", ["image", "images"])
+def test_images_beside_messages_are_refused_by_name(tmp_path, name):
+    messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    path = write_parquet(tmp_path / "a.parquet", [{"messages": messages, name: {"bytes": b"\x89PNG", "path": None}}])
+    (problem,) = Dataset.load(path).check()
+    assert "the row has media beside its text" in str(problem)
+
+
+def test_one_large_row_group_is_never_in_memory_as_a_whole(tmp_path):
+    path = write_parquet(
+        tmp_path / "a.parquet", [{"a": f"{n} " + "x" * 2_000, "n": n} for n in range(8_000)], row_group_size=8_000
+    )
+    used = pa.default_memory_pool().bytes_allocated()
+    data = Dataset.load(path, TASK)
+    pool = pa.default_memory_pool()
+    biggest = 0
+    for number, row in enumerate(data):
+        assert row.columns["n"] == number
+        biggest = max(biggest, pool.bytes_allocated() - used)
+    for number in (0, 7_999, 5, 2_345, 2_344, 7_999):
+        assert data[number].columns["n"] == number
+        biggest = max(biggest, pool.bytes_allocated() - used)
+    assert biggest < 9 << 20  # of 16 MB
+
+
+def test_the_rows_of_a_group_are_decoded_once(tmp_path, monkeypatch):
+    path = write_parquet(tmp_path / "a.parquet", [{"a": f"t{n}", "n": n} for n in range(5_000)])
+    data, decoded = Dataset.load(path, TASK), []
+    source = type(data._corpus.sources[0])
+    batches = source.batches
+    monkeypatch.setattr(source, "batches", lambda *given: decoded.append(given) or batches(*given))
+    order = [row.columns["n"] for row in data.shuffle(1)]
+    assert sorted(order) == list(range(5_000))
+    assert [data[at].columns["n"] for at in (4_999, 0, 2_500)] == [4_999, 0, 2_500]
+    assert len(decoded) == 2  # the first row, then the whole group
+
+
+def test_a_dataset_in_another_process_reads_the_same_rows(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", [{"a": f"t{n}", "n": n} for n in range(300)], row_group_size=100)
+    data = Dataset.load(path, TASK)
+    assert [data[at].columns["n"] for at in (250, 251, 3, 4)] == [250, 251, 3, 4]
+    copy = pickle.loads(pickle.dumps(data))
+    assert [copy[at].columns["n"] for at in (299, 298, 0)] == [299, 298, 0]
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply(columns_of, (data,)) == [data[at].columns for at in range(300)]
+
+
+def columns_of(data):
+    return [data[at].columns for at in range(300)]
 
 
 def test_nulls_that_arrow_fills_in_are_absent_keys(tmp_path):

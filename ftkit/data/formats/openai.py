@@ -82,7 +82,7 @@ class OpenAIPrompts(OpenAI):
 
     @override
     def write(self, row: Row) -> dict[str, Any]:
-        return {**openai_request(row, [without_weight(message) for message in row.prompt]), **row.item}
+        return {**openai_request(row, [without_weight(message) for message in row.prompt]), **row.item_to_write()}
 
 
 def openai_request(row: Row, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

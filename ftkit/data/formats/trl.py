@@ -75,7 +75,7 @@ class TRLPrompts(Format):
     @override
     def write(self, row: Row) -> dict[str, Any]:
         prompt = [trl_message(row, at, message) for at, message in enumerate(row.prompt)]
-        return with_tools(row, {**row.item, "prompt": prompt})
+        return with_tools(row, {**row.item_to_write(), "prompt": prompt})
 
 
 def with_tools(row: Row, line: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,10 @@ __all__ = ["Csv"]
 
 _LONGEST_NAME = 200
 """Characters of a column's name; a longer first line is a row."""
+_SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars (|)"}
+_SEPARATOR_LINE = re.compile(rb'"?sep=([,;|\t])"?\r?\n', re.IGNORECASE)
+"""The line with which Excel is told the separator of a file."""
+_LONGEST_SEPARATOR_LINE = 16
 
 
 class Csv(Source):
@@ -28,6 +33,7 @@ class Csv(Source):
     def __init__(self, path: Path, name: str, *, max_line_bytes: int, nulls_are_absent: bool = False) -> None:
         super().__init__(path, name, max_line_bytes=max_line_bytes, nulls_are_absent=nulls_are_absent)
         self.delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+        self._first_line = 1
         # The limit is one for the whole process and guards against what max_line_bytes guards against: only raise it.
         csv.field_size_limit(max(csv.field_size_limit(), max_line_bytes))
         self._starts = array("q")
@@ -37,7 +43,13 @@ class Csv(Source):
         self.header = self._read_header()
 
     def _index(self, file: BinaryIO) -> None:
-        counter = _LineCounter(file, skip_byte_order_mark(file, self.name), self.name, self.max_line_bytes)
+        start = skip_byte_order_mark(file, self.name)
+        if separator := _SEPARATOR_LINE.match(file.read(_LONGEST_SEPARATOR_LINE)):
+            self.delimiter = separator[1].decode()
+            self._first_line = 2
+            start += separator.end()
+        file.seek(start)
+        counter = _LineCounter(file, start, self._first_line, self.name, self.max_line_bytes)
         # Only where records begin matters here, so the bytes are taken as Latin-1, which never fails; a cell that is
         # malformed is found when its row is read, with its own place.
         records = csv.reader(counter, delimiter=self.delimiter)
@@ -77,13 +89,25 @@ class Csv(Source):
                 )
             if header.index(column) != number - 1:
                 raise DataError(f"two columns of the header are called {column!r}", place=place, field=column)
-        if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+        if len(header) == 1:
+            self._check_separator(header[0], place)
+        return header
+
+    def _check_separator(self, header: str, place: Place) -> None:
+        """Refuse a header of one column that another separator would divide."""
+        other = max((mark for mark in _SEPARATORS if mark != self.delimiter), key=header.count)
+        if header.count(other):
+            wanted, used = _SEPARATORS[self.delimiter], _SEPARATORS[other]
+            ways = {
+                ",": "give the file a name that ends in .csv",
+                "\t": "give the file a name that ends in .tsv",
+            }
+            way = ways.get(other, f"save it with {wanted}, or begin it with the line sep={other}")
             raise DataError(
-                f"the header is one column, {header[0]!r}; cells must be separated by "
-                f"{'tabs' if self.delimiter != ',' else 'commas (in a file called .tsv: tabs)'}",
+                f"the header is one column, {header[:80]!r}; cells must be separated by {wanted}, and these are "
+                f"separated by {used}: {way}",
                 place=place,
             )
-        return header
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -100,13 +124,13 @@ class Csv(Source):
 class _LineCounter:
     """Yields the lines of a file to ``csv.reader``, and knows the offset and the number of the next one."""
 
-    def __init__(self, file: BinaryIO, position: int, name: str, limit: int) -> None:
+    def __init__(self, file: BinaryIO, position: int, line: int, name: str, limit: int) -> None:
         self._file = file
         self._name = name
         self._limit = limit
         self.position = position
-        self._line = 1
-        self._record = (position, 1)
+        self._line = line
+        self._record = (position, line)
 
     def begin_record(self) -> tuple[int, int]:
         self._record = (self.position, self._line)
@@ -161,6 +185,8 @@ class _Reader(SpanReader):
     def read(self, row: int, place: Place) -> dict[str, Any]:
         source = self._source
         cells = self.cells(row + 1, place)
+        if [cells[0].removeprefix("\ufeff"), *cells[1:]] == source.header:
+            raise DataError("the header is repeated, as where files are joined; delete the line", place=place)
         if len(cells) != len(source.header):
             raise DataError(
                 f"{len(cells)} cells, but the header names {len(source.header)} columns; "

@@ -20,7 +20,10 @@ __all__ = ["JsonArray", "is_array"]
 # A string without its closing quote is a token too. If it were not, the search would go on at every later quote, and a
 # file that was cut off inside a string would take time that grows with the square of its size.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|[\[\]{},\n]', re.DOTALL)
-_SPACE = re.compile(rb"[ \t\r\n]*")
+_SPACE = re.compile(rb"(?:[ \t\r\n]++|\xef\xbb\xbf)*+")
+"""Space between values, and the byte-order marks of joined files. Possessive, so that long space takes no memory."""
+_HEAD = 4096
+"""Bytes of the first element that are looked at to explain a fault."""
 
 
 def is_array(path: Path, name: str) -> bool:
@@ -85,9 +88,28 @@ class JsonArray(Source):
         if closed < 0:
             raise DataError("the array that begins the file is never closed; the file was cut off", place=self._last())
         if (rest := _SPACE.match(text, closed)) and rest.end() != len(text):
-            raise DataError("something follows the array that begins the file", place=Place(self.name, line))
+            raise DataError(
+                self._explain_rest(text, rest.end()), place=Place(self.name, line + rest[0].count(b"\n"))
+            )
         if len(self) == 1 and not text[self._starts[0] : self._ends[0]].strip():
             del self._starts[:], self._ends[:], self._lines[:]
+
+    def _explain_rest(self, text: mmap.mmap, position: int) -> str:
+        """Say what probably follows the array that begins the file."""
+        follows = text[position : position + 1]
+        first = text[self._starts[0] : min(self._ends[0], self._starts[0] + _HEAD)] if len(self) else b""
+        if follows == b"[" and first.startswith(b"{") and any(key in first for key in (b'"role"', b'"from"')):
+            return (
+                "another array follows the one that begins the file. If each line is the messages of one row, write "
+                'each as an object: {"messages": [...]}'
+            )
+        if follows == b"[":
+            return (
+                "another array follows the one that begins the file; join them to one array, or write one object a line"
+            )
+        if follows == b",":
+            return "a comma follows the array that begins the file; a line of JSON ends without one"
+        return "something follows the array that begins the file"
 
     def _begin(self, text: mmap.mmap, position: int, line: int) -> None:
         space = _SPACE.match(text, position)
@@ -112,6 +134,13 @@ class JsonArray(Source):
         return self._lines[row]
 
     @override
+    def place(self, row: int) -> Place:
+        line = self._lines[row]
+        beside = [at for at in (row - 1, row + 1) if 0 <= at < len(self) and self._starts[at] < self._ends[at]]
+        is_shared = any(self._lines[at] == line for at in beside)
+        return Place(self.name, line, row + 1 if is_shared and self._starts[row] < self._ends[row] else None)
+
+    @override
     def _open(self, sequential: bool) -> _Reader:
         return _Reader(self, self._starts, self._ends, sequential)
 
@@ -125,4 +154,8 @@ class _Reader(SpanReader):
     def read(self, row: int, place: Place) -> dict[str, Any]:
         start = self._starts[row]
         raw = self.span(row)[: self._ends[row] - start]
+        if not raw.strip():
+            raise DataError(
+                "empty, but JSON was expected between two commas or after the last one; delete the comma", place=place
+            )
         return parse_json_object(raw, place, start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from array import array
 from bisect import bisect_right
 from pathlib import Path
@@ -13,9 +14,15 @@ from ftkit.data.sources.base import SEQUENTIAL_BUFFER, Source
 from ftkit.data.sources.json_array import JsonArray, is_array
 from ftkit.data.sources.text import SpanReader, row_too_long, skip_byte_order_mark
 from ftkit.data.strict_json import parse_json_object
+from ftkit.data.unusable_value import decode_columns
 from ftkit.errors import Place
 
 __all__ = ["JsonLines"]
+
+
+_NOTHING = codecs.BOM_UTF8 + b" \t\r\n"
+_LONGEST_LOOK = 4
+"""How many times the largest row is read, to say the size of one that is too long."""
 
 
 class JsonLines(Source):
@@ -38,12 +45,14 @@ class JsonLines(Source):
         while line := file.readline(limit + 2):
             if len(line) > limit and len(line.rstrip(b"\r\n")) > limit:
                 size = len(line)
-                while line and not line.endswith(b"\n"):
+                while line and not line.endswith(b"\n") and size <= _LONGEST_LOOK * limit:
                     line = file.readline(SEQUENTIAL_BUFFER)
                     size += len(line)
+                is_whole = not line or line.endswith(b"\n")
                 size -= len(line) - len(line.rstrip(b"\r\n"))
-                raise row_too_long(Place(self.name, self.line(len(self._starts))), size, limit)
-            if line.isspace():
+                place = Place(self.name, self.line(len(self._starts)))
+                raise row_too_long(place, size, limit, at_least=not is_whole)
+            if line.isspace() or (line.startswith(codecs.BOM_UTF8) and not line.strip(_NOTHING)):
                 self._blanks.append(len(self._starts))
             else:
                 self._starts.append(position)
@@ -71,4 +80,4 @@ class JsonLines(Source):
 class _Reader(SpanReader):
     @override
     def read(self, row: int, place: Place) -> dict[str, Any]:
-        return parse_json_object(self.span(row), place, self._starts[row])
+        return decode_columns(parse_json_object(self.span(row), place, self._starts[row]))

@@ -1,9 +1,11 @@
-"""Parquet, through pyarrow (the extra ``parquet``): one row group in memory at a time, or as many as are small."""
+"""Parquet, through pyarrow (the extra ``parquet``): read in batches of a few megabytes, whatever the row groups are."""
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right
-from collections import OrderedDict
+from collections import Counter
+from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,20 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.sources.base import Reader, Source
+from ftkit.data.sources.batch_spool import BatchSpool
+from ftkit.data.unusable_value import UnusableValue, column_json
 from ftkit.errors import DataError, Place
 from ftkit.extras import require
-from ftkit.schema.json_values import to_exact_json
 
 __all__ = ["Parquet"]
 
-_CACHE_BYTES = 128 * 1024 * 1024
-"""Size of the row groups that are cached when rows are read in any order; at least one is cached."""
-_SLICE = 1024
-"""Rows that are converted to Python values at once when rows are read in the file's order."""
+_BATCH_BYTES = 4 << 20
+"""Decoded size of the batches in which rows are read in the file's order."""
+_SPOOLED_BYTES = 128 << 10
+"""Decoded size of the batches from which single rows are read: little is decoded for nothing."""
+_MAX_BATCH_ROWS = 1024
+_READ_AHEAD = 1 << 20
+"""Bytes of each column that are read from the file at once. Without it, pyarrow reads a column of a group as a whole."""
 
 
 class Parquet(Source):
@@ -28,13 +34,27 @@ class Parquet(Source):
 
     def __init__(self, path: Path, name: str, *, max_line_bytes: int, nulls_are_absent: bool = True) -> None:
         super().__init__(path, name, max_line_bytes=max_line_bytes, nulls_are_absent=nulls_are_absent)
-        parquet = _pyarrow(name)
         try:
-            with parquet.ParquetFile(self.path) as file:
-                groups: list[int] = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+            with self.open_parquet() as file:
+                groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+                rows: list[int] = [group.num_rows for group in groups]
+                self._bytes: list[int] = [group.total_byte_size for group in groups]
         except (OSError, ValueError) as error:  # pyarrow's own errors are these
             raise DataError(f"{name} is not a readable Parquet file: {error}") from error
-        self.bounds: list[int] = [0, *accumulate(groups)]
+        self.bounds: list[int] = [0, *accumulate(rows)]
+        self._start_random_access()
+
+    def _start_random_access(self) -> None:
+        self._lock = threading.Lock()
+        self._visits: Counter[int] = Counter()
+        self._spool = BatchSpool()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_visits", "_spool")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._start_random_access()
 
     def __len__(self) -> int:
         return self.bounds[-1]
@@ -50,46 +70,174 @@ class Parquet(Source):
         return row + 1
 
     @override
-    def _open(self, sequential: bool) -> _Reader:
-        return _Reader(self, sequential)
+    def _open(self, sequential: bool) -> Reader:
+        return _SequentialReader(self) if sequential else _RandomReader(self)
+
+    def open_parquet(self) -> Any:
+        """Open the file with pyarrow.
+
+        Returns:
+            A ``pyarrow.parquet.ParquetFile``, to be closed.
+
+        Raises:
+            MissingExtraError: pyarrow is not installed.
+        """
+        parquet = require("pyarrow.parquet", extra="parquet", needed_for=f"reading {self.name}")
+        return parquet.ParquetFile(self.path, buffer_size=_READ_AHEAD, pre_buffer=False)
+
+    def group(self, row: int) -> int:
+        """Find the row group of a row.
+
+        Args:
+            row: number of the row, from 0.
+
+        Returns:
+            Number of the group.
+        """
+        return bisect_right(self.bounds, row) - 1
+
+    def batches(self, file: Any, group: int, size: int) -> Iterator[Any]:
+        """Read a row group in batches.
+
+        Args:
+            file: from :meth:`open_parquet`.
+            group: number of the row group.
+            size: decoded size of a batch, in bytes, by the mean of the group's rows.
+
+        Returns:
+            Arrow's record batches, in order.
+        """
+        mean = self._bytes[group] // max(1, self.bounds[group + 1] - self.bounds[group])
+        rows = max(1, min(_MAX_BATCH_ROWS, size // max(1, mean)))
+        batches: Iterator[Any] = file.iter_batches(batch_size=rows, row_groups=[group], use_threads=False)
+        return batches
+
+    def random_batch(self, row: int) -> tuple[int, Any]:
+        """Read a batch that holds a row.
+
+        A group is decoded only up to the row at the first visit, and copied to a temporary file at the second one, so
+        that a later row costs the decoding of one batch.
+
+        Args:
+            row: number of the row, from 0.
+
+        Returns:
+            Number of the batch's first row, and the batch.
+        """
+        group = self.group(row)
+        with self._lock:
+            self._visits[group] += 1
+            if self._visits[group] == 1:
+                return self._seek(group, row)
+            if self._spool.is_new_process():  # a fork: the parent goes on writing to its own file
+                self._start_random_access()
+            if not self._spool.has(self.bounds[group]):
+                with self.open_parquet() as file:
+                    self._spool.add(self.bounds[group], self.batches(file, group, _SPOOLED_BYTES))
+            return self._spool.batch(row)
+
+    def _seek(self, group: int, row: int) -> tuple[int, Any]:
+        first = self.bounds[group]
+        with self.open_parquet() as file:
+            for batch in self.batches(file, group, _BATCH_BYTES):
+                if row < first + len(batch):
+                    return first, batch
+                first += len(batch)
+        raise ValueError("the row group has fewer rows than it says")
 
 
-def _pyarrow(name: str) -> Any:
-    return require("pyarrow.parquet", extra="parquet", needed_for=f"RowReader {name}")
+class _BatchReader(Reader):
+    """Reads rows of the current batch."""
 
-
-class _Reader(Reader):
-    def __init__(self, source: Parquet, sequential: bool) -> None:
+    def __init__(self, source: Parquet) -> None:
         self._source = source
-        self._file = _pyarrow(source.name).ParquetFile(source.path)
-        self._groups: OrderedDict[int, Any] = OrderedDict()
-        self._step = _SLICE if sequential else 1
-        self._slice: list[dict[str, Any]] = []
-        self._slice_start = 0
+        self._first = 0
+        self._rows: list[dict[str, Any]] = []
+
+    def _row(self, row: int, place: Place) -> dict[str, Any]:
+        values = self._rows[row - self._first]
+        return {name: column_json(value, place, name) for name, value in values.items()}
+
+
+class _SequentialReader(_BatchReader):
+    """Reads rows in the file's order. A step back reads the row's group from its beginning."""
+
+    def __init__(self, source: Parquet) -> None:
+        super().__init__(source)
+        self._file = source.open_parquet()
+        self._group = -1
+        self._batches: Iterator[Any] = iter(())
+        self._next = 0
 
     @override
     def read(self, row: int, place: Place) -> dict[str, Any]:
-        at = row - self._slice_start
-        if not 0 <= at < len(self._slice):
-            group = bisect_right(self._source.bounds, row) - 1
-            first = row - self._source.bounds[group]
+        if not self._first <= row < self._first + len(self._rows):
             try:
-                self._slice = self._group(group).slice(first, self._step).to_pylist()
+                self._advance(row)
             except (OSError, ValueError) as error:
+                self._group = -1
                 raise DataError(f"cannot be read: {error}", place=place) from error
-            self._slice_start, at = row, 0
-        return {name: to_exact_json(value, place, name) for name, value in self._slice[at].items()}
+        return self._row(row, place)
 
-    def _group(self, number: int) -> Any:
-        if number in self._groups:
-            self._groups.move_to_end(number)
-            return self._groups[number]
-        while self._groups and sum(table.nbytes for table in self._groups.values()) > _CACHE_BYTES:
-            self._groups.popitem(last=False)
-        table = self._groups[number] = self._file.read_row_group(number)
-        return table
+    def _advance(self, row: int) -> None:
+        group = self._source.group(row)
+        if group != self._group or row < self._next:
+            self._group, self._next = group, self._source.bounds[group]
+            self._batches = self._source.batches(self._file, group, _BATCH_BYTES)
+        for batch in self._batches:
+            first, self._next = self._next, self._next + len(batch)
+            if row < self._next:
+                self._first, self._rows = first, _python_rows(batch)
+                return
+        raise ValueError("the row group has fewer rows than it says")
 
     @override
     def close(self) -> None:
-        self._groups.clear()
+        self._batches = iter(())
+        self._rows = []
         self._file.close()
+
+
+class _RandomReader(_BatchReader):
+    """Reads rows in any order."""
+
+    def __init__(self, source: Parquet) -> None:
+        super().__init__(source)
+        self._batch: Any = ()
+        self._batch_first = 0
+
+    @override
+    def read(self, row: int, place: Place) -> dict[str, Any]:
+        try:
+            if not self._batch_first <= row < self._batch_first + len(self._batch):
+                self._batch_first, self._batch = self._source.random_batch(row)
+            self._first, self._rows = row, _python_rows(self._batch.slice(row - self._batch_first, 1))
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot be read: {error}", place=place) from error
+        return self._row(row, place)
+
+    @override
+    def close(self) -> None:
+        self._batch, self._rows = (), []
+
+
+def _python_rows(batch: Any) -> list[dict[str, Any]]:
+    """The rows of a batch as Python values. A value that Python cannot hold makes its column unusable in its row."""
+    names = batch.schema.names
+    columns = [_python_values(name, column) for name, column in zip(names, batch.columns, strict=True)]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _python_values(name: str, column: Any) -> list[Any]:
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):
+        return [_python_value(name, scalar) for scalar in column]
+    return values
+
+
+def _python_value(name: str, scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError) as error:
+        return UnusableValue(f"cannot be read: {error}", name, f"{scalar.type}: {error}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from ftkit.data.sources.base import MAX_LINE_BYTES, Source
 from ftkit.errors import ConfigError, DataError, FormatError
+from ftkit.files import irregular_file_kind
 from ftkit.registry import Registry
 
 __all__ = ["SOURCES", "open_source"]
@@ -61,10 +62,16 @@ def open_source(
     """
     file = Path(path)
     name = name or str(path)
-    if file.is_dir():
+    try:
+        irregular = irregular_file_kind(file)
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{name}: there is no such file.") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    if irregular == "a folder":
         raise DataError(f"{name} is a folder; pass its files, as a list of paths.")
-    if not file.exists():
-        raise DataError(f"{name}: there is no such file.")
+    if irregular is not None:
+        raise DataError(f"{name} is {irregular}; rows are read more than once, so write them to a file first.")
     kind = SOURCES.find(file.suffix.lower().removeprefix("."))
     if kind is None:
         known = ", ".join(f".{suffix}" for suffix in SOURCES.names())

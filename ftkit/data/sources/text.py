@@ -45,7 +45,7 @@ def skip_byte_order_mark(file: BinaryIO, name: str) -> int:
     return start
 
 
-def row_too_long(place: Place, size: int, limit: int, hint: str = "") -> DataError:
+def row_too_long(place: Place, size: int, limit: int, hint: str = "", *, at_least: bool = False) -> DataError:
     """Make the error for a row that is too long.
 
     Args:
@@ -53,12 +53,13 @@ def row_too_long(place: Place, size: int, limit: int, hint: str = "") -> DataErr
         size: of the row, in bytes.
         limit: bytes that are allowed.
         hint: a sentence about the likely cause.
+        at_least: whether the row was not read to its end.
 
     Returns:
         The error.
     """
     return DataError(
-        f"a row of {size:,} bytes, more than the {limit:,} allowed.{hint} If it is meant, pass max_line_bytes=.",
+        f"a row of {'at least ' if at_least else ''}{size:,} bytes, more than the {limit:,} allowed.{hint} If it is meant, pass max_line_bytes=.",
         place=place,
     )
 

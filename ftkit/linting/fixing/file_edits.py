@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.data import Dataset
+from ftkit.data.unusable_value import encode_columns
 from ftkit.files import atomic_writer
 from ftkit.linting.fixing.answer_location import replace_answer
 from ftkit.linting.fixing.text_fixes import FIXABLE_CODES, fix_answer_text, fix_answer_value
@@ -137,7 +138,8 @@ def _raw_lines(path: Path, fixed_rows: Mapping[int, dict[str, Any]]) -> Iterator
             if number not in fixed_rows:
                 yield raw, None
                 continue
-            before = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            # A byte-order mark begins a line where files were joined.
+            before = raw.decode("utf-8-sig").rstrip("\r\n")
             yield raw, LineChange(number, before, _to_json(fixed_rows[number], before))
 
 
@@ -145,4 +147,4 @@ def _to_json(columns: Mapping[str, Any], before: str) -> str:
     """The row as JSON, escaped and spaced like the line that it replaces."""
     escaped = before.isascii() and "\\u" in before
     compact = _SPACE_AFTER_COLON.match(before) is None
-    return json.dumps(columns, ensure_ascii=escaped, separators=(",", ":") if compact else None)
+    return json.dumps(encode_columns(columns), ensure_ascii=escaped, separators=(",", ":") if compact else None)

@@ -1,0 +1,95 @@
+"""A temporary file of Arrow's record batches, from which single rows are read."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from array import array
+from bisect import bisect_right, insort
+from collections.abc import Iterable
+from typing import IO, Any
+
+from ftkit.data.row_file import row_file_folder
+from ftkit.extras import require
+
+__all__ = ["BatchSpool"]
+
+
+class BatchSpool:
+    """Batches by the number of their first row, in a file without a name that vanishes with the object.
+
+    Only the batch that is asked for is in memory.
+    """
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._file: IO[bytes] | None = None
+        self._runs: list[int] = []
+        self._firsts: dict[int, array[int]] = {}
+        self._offsets: dict[int, array[int]] = {}
+
+    def is_new_process(self) -> bool:
+        """Say whether the process is a fork of the one that began the file.
+
+        Returns:
+            Whether it is. It must not write to the file, which is the other one's.
+        """
+        return self._process != os.getpid()
+
+    def has(self, start: int) -> bool:
+        """Say whether a run of batches has been added.
+
+        Args:
+            start: number of the run's first row.
+
+        Returns:
+            Whether it has.
+        """
+        return start in self._firsts
+
+    def add(self, start: int, batches: Iterable[Any]) -> None:
+        """Write batches to the file.
+
+        Args:
+            start: number of the first row.
+            batches: Arrow's record batches, one after the other.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        ipc = require("pyarrow.ipc", extra="parquet", needed_for="reading Parquet")
+        if self._file is None:
+            try:
+                self._file = tempfile.TemporaryFile(dir=row_file_folder())
+            except OSError:  # a home folder that cannot be written to
+                self._file = tempfile.TemporaryFile()
+        firsts, offsets = array("q"), array("q", [self._file.seek(0, os.SEEK_END)])
+        first = start
+        for batch in batches:
+            # Each batch is a stream of its own, with its schema and its dictionaries.
+            with ipc.new_stream(self._file, batch.schema) as stream:
+                stream.write_batch(batch)
+            firsts.append(first)
+            offsets.append(self._file.tell())
+            first += len(batch)
+        self._file.flush()
+        insort(self._runs, start)
+        self._firsts[start], self._offsets[start] = firsts, offsets
+
+    def batch(self, row: int) -> tuple[int, Any]:
+        """Read the batch that holds a row.
+
+        Args:
+            row: number of the row, whose run has been added.
+
+        Returns:
+            Number of the batch's first row, and the batch.
+        """
+        ipc = require("pyarrow.ipc", extra="parquet", needed_for="reading Parquet")
+        start = self._runs[bisect_right(self._runs, row) - 1]
+        firsts, offsets = self._firsts[start], self._offsets[start]
+        at = bisect_right(firsts, row) - 1
+        assert self._file is not None
+        self._file.seek(offsets[at])
+        with ipc.open_stream(self._file.read(offsets[at + 1] - offsets[at])) as stream:
+            return firsts[at], stream.read_next_batch()
