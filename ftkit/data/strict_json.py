@@ -146,8 +146,10 @@ def parse_json_object(raw: bytes, place: Place, offset: int) -> dict[str, Any]:
     Raises:
         DataError: the bytes are not UTF-8, not JSON, or not an object.
     """
-    # A byte-order mark begins a row where files were joined.
-    value = parse_json(decode_utf8(raw, place, offset).lstrip("\ufeff"), place)
+    text = decode_utf8(raw, place, offset)
+    if "\ufeff" in text:  # a byte-order mark begins or follows a row where files were joined
+        text = text.strip("\ufeff \t\r\n")
+    value = parse_json(text, place)
     if not isinstance(value, dict):
         hint = '; write them as {"messages": [...]}' if _is_messages(value) else ""
         raise DataError(f"a row must be a JSON object, this is {_kind(value)}{hint}", place=place)
@@ -155,7 +157,9 @@ def parse_json_object(raw: bytes, place: Place, offset: int) -> dict[str, Any]:
 
 
 def _is_messages(value: Any) -> bool:
-    return isinstance(value, list) and any(isinstance(item, dict) and ("role" in item or "from" in item) for item in value)
+    return isinstance(value, list) and any(
+        isinstance(item, dict) and ("role" in item or "from" in item) for item in value
+    )
 
 
 def _refuse_surrogates(value: Any, place: Place, field: str | None) -> None:

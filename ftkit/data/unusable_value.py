@@ -67,8 +67,8 @@ def column_json(value: Any, place: Place, name: str) -> Any:
         name: of the column.
 
     Returns:
-        The JSON data, or an :class:`UnusableValue`: NaN and infinities, bytes, durations, decimals that no float equals,
-        and what contains one of them.
+        The JSON data, or an :class:`UnusableValue`: NaN and infinities, bytes, durations, decimals that no float
+        equals, and what contains one of them.
 
     Raises:
         DataError: the value is of another class that JSON cannot hold, or nested too deeply.

@@ -110,9 +110,7 @@ def _exact(value: Any, place: Place, field: str, depth: int) -> Any:
         return float(value)
     if isinstance(value, Mapping | list | tuple):
         if depth == MAX_DEPTH:
-            raise DataError(
-                f"nested too deeply: more than {MAX_DEPTH} levels", place=place, field=f"{field:.100}"
-            )
+            raise DataError(f"nested too deeply: more than {MAX_DEPTH} levels", place=place, field=f"{field:.100}")
         below = depth + 1
         if not isinstance(value, Mapping):
             return [_exact(item, place, f"{field}[{number}]", below) for number, item in enumerate(value)]

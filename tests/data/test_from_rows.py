@@ -130,7 +130,8 @@ def test_rows_with_different_values_that_json_cannot_hold_differ():
 
 def test_missing_values_of_pandas():
     pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame({"a": ["x", "y"], "score": [1.0, None], "day": [pandas.Timestamp("2026-01-02"), pandas.NaT]})
+    days = [pandas.Timestamp("2026-01-02"), pandas.NaT]
+    frame = pandas.DataFrame({"a": ["x", "y"], "score": [1.0, None], "day": days})
     frame["count"] = pandas.array([1, None], dtype="Int64")
     data = Dataset.from_rows(frame.to_dict("records"), TASK)
     assert data[0].columns == {"a": "x", "score": 1.0, "day": "2026-01-02T00:00:00", "count": 1}

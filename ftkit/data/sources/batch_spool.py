@@ -23,7 +23,7 @@ class BatchSpool:
 
     def __init__(self) -> None:
         self._process = os.getpid()
-        self._file: IO[bytes] | None = None
+        self._opened: IO[bytes] | None = None
         self._runs: list[int] = []
         self._firsts: dict[int, array[int]] = {}
         self._offsets: dict[int, array[int]] = {}
@@ -58,21 +58,17 @@ class BatchSpool:
             OSError: the file cannot be written.
         """
         ipc = require("pyarrow.ipc", extra="parquet", needed_for="reading Parquet")
-        if self._file is None:
-            try:
-                self._file = tempfile.TemporaryFile(dir=row_file_folder())
-            except OSError:  # a home folder that cannot be written to
-                self._file = tempfile.TemporaryFile()
-        firsts, offsets = array("q"), array("q", [self._file.seek(0, os.SEEK_END)])
+        file = self._file()
+        firsts, offsets = array("q"), array("q", [file.seek(0, os.SEEK_END)])
         first = start
         for batch in batches:
             # Each batch is a stream of its own, with its schema and its dictionaries.
-            with ipc.new_stream(self._file, batch.schema) as stream:
+            with ipc.new_stream(file, batch.schema) as stream:
                 stream.write_batch(batch)
             firsts.append(first)
-            offsets.append(self._file.tell())
+            offsets.append(file.tell())
             first += len(batch)
-        self._file.flush()
+        file.flush()
         insort(self._runs, start)
         self._firsts[start], self._offsets[start] = firsts, offsets
 
@@ -89,7 +85,16 @@ class BatchSpool:
         start = self._runs[bisect_right(self._runs, row) - 1]
         firsts, offsets = self._firsts[start], self._offsets[start]
         at = bisect_right(firsts, row) - 1
-        assert self._file is not None
-        self._file.seek(offsets[at])
-        with ipc.open_stream(self._file.read(offsets[at + 1] - offsets[at])) as stream:
+        file = self._file()
+        file.seek(offsets[at])
+        with ipc.open_stream(file.read(offsets[at + 1] - offsets[at])) as stream:
             return firsts[at], stream.read_next_batch()
+
+    def _file(self) -> IO[bytes]:
+        """The file, which is begun when it is first needed."""
+        if self._opened is None:
+            try:
+                self._opened = tempfile.TemporaryFile(dir=row_file_folder())  # noqa: SIM115  closed with the object
+            except OSError:  # a home folder that cannot be written to
+                self._opened = tempfile.TemporaryFile()  # noqa: SIM115
+        return self._opened

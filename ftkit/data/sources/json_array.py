@@ -88,9 +88,7 @@ class JsonArray(Source):
         if closed < 0:
             raise DataError("the array that begins the file is never closed; the file was cut off", place=self._last())
         if (rest := _SPACE.match(text, closed)) and rest.end() != len(text):
-            raise DataError(
-                self._explain_rest(text, rest.end()), place=Place(self.name, line + rest[0].count(b"\n"))
-            )
+            raise DataError(self._explain_rest(text, rest.end()), place=Place(self.name, line + rest[0].count(b"\n")))
         if len(self) == 1 and not text[self._starts[0] : self._ends[0]].strip():
             del self._starts[:], self._ends[:], self._lines[:]
 

@@ -26,7 +26,7 @@ _SPOOLED_BYTES = 128 << 10
 """Decoded size of the batches from which single rows are read: little is decoded for nothing."""
 _MAX_BATCH_ROWS = 1024
 _READ_AHEAD = 1 << 20
-"""Bytes of each column that are read from the file at once. Without it, pyarrow reads a column of a group as a whole."""
+"""Bytes of a column that are read from the file at once. By default, pyarrow reads a column of a group as a whole."""
 
 
 class Parquet(Source):

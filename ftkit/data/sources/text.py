@@ -58,8 +58,9 @@ def row_too_long(place: Place, size: int, limit: int, hint: str = "", *, at_leas
     Returns:
         The error.
     """
+    least = "at least " if at_least else ""
     return DataError(
-        f"a row of {'at least ' if at_least else ''}{size:,} bytes, more than the {limit:,} allowed.{hint} If it is meant, pass max_line_bytes=.",
+        f"a row of {least}{size:,} bytes, more than the {limit:,} allowed.{hint} If it is meant, pass max_line_bytes=.",
         place=place,
     )
 
