@@ -69,8 +69,16 @@ def check(
         out(f"\n{_format_row(row)}")
 
 
+_PROMPTS = (
+    "the rows are prompts: they have no answers, so RFT trains on them and SFT does not. If they should have answers, "
+    "add the answer as the last message, or name its column with --target"
+)
+
+
 def _counts(rows: Dataset) -> list[str]:
     """Return lines with the counts of valid rows."""
+    from ftkit.data.unread_columns import describe_unread_columns
+
     answers: Counter[str] = Counter()
     margins: list[float] = []
     groups: set[str] = set()
@@ -98,8 +106,9 @@ def _counts(rows: Dataset) -> list[str]:
         lines.append(f"{len(groups):,} groups")
     unread = rows.unread_columns()
     if unread:
-        counts = ", ".join(f"{name} ({count:,})" for name, count in unread.items())
-        lines.append(f"columns that nothing reads, with their number of rows: {counts}")
+        lines.append(describe_unread_columns(unread))
+    if rows.kind == "prompts":
+        lines.append(_PROMPTS)
     if labelled:
         lines.append(
             f"{labelled:,} rows say whether their answer is a good one (KTO); training refuses them, unless the loss "

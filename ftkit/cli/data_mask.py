@@ -80,6 +80,7 @@ def _lines(row: Row, chat_template: ChatTemplate, colored: bool) -> Iterator[str
     """Format the row's sequences, each below its counts."""
     from ftkit.modeling.tokenizer import token_texts
 
+    row.require_answer()  # as training does
     answers = [("", row.messages)]
     if row.rejected is not None:
         answers = [("chosen", row.messages), ("rejected", row.rejected_messages)]

@@ -6,7 +6,7 @@ that an option of the dataset names, or that a task's template reads are left al
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ftkit.data.formats import MEDIA, RawRow
@@ -14,7 +14,7 @@ from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
-__all__ = ["LABELS", "WEIGHTS", "read_label", "read_weight", "refuse_media", "unread_columns"]
+__all__ = ["LABELS", "WEIGHTS", "read_label", "read_weight", "refuse_media", "unread_names"]
 
 LABELS = ("label", "kto_tag")
 """TRL's and LLaMA-Factory's column that says whether the answer is a good one, for KTO."""
@@ -98,15 +98,15 @@ def _checked_weight(value: Any, place: Place, field: str) -> int:
     return int(number)
 
 
-def unread_columns(columns: Mapping[str, Any], read: Collection[str]) -> list[str]:
-    """List the columns of a row that hold something and that nothing reads.
+def unread_names(columns: Collection[str], read: Collection[str]) -> list[str]:
+    """List the columns of a row that nothing reads.
 
     Args:
-        columns: the row's columns.
+        columns: names of the row's columns.
         read: names of columns that are read.
 
     Returns:
         Their names, in the row's order.
     """
-    known = {*read, "id", "system", "tools", "parallel_tool_calls", *MEDIA, *LABELS, *WEIGHTS}
-    return [name for name, value in columns.items() if name not in known and value not in (None, "", [], {})]
+    known = {*read, "id", "system", "tools", "parallel_tool_calls", "ftkit_ignore", *MEDIA, *LABELS, *WEIGHTS}
+    return [name for name in columns if name not in known]

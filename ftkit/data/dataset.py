@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
@@ -22,6 +21,7 @@ from ftkit.data.row_reader import ReadOptions, RowKind, RowReader, column_value,
 from ftkit.data.sources import MAX_LINE_BYTES, Corpus, Source, open_source
 from ftkit.data.split import SplitKeys, SplitPart, assign_parts, hash_rank, part_size
 from ftkit.data.strict_json import canonical_json
+from ftkit.data.unread_columns import UnreadColumns
 from ftkit.data.writers import OpenAIForm, TrlForm, openai_format, trl_format, write_rows
 from ftkit.errors import ConfigError, DataError, Place
 from ftkit.task import Task
@@ -46,6 +46,7 @@ class Dataset:
         self._row_reader = row_reader
         self._rows = rows
         self._fingerprint = fingerprint
+        self._unread: dict[str, int] | None = None
 
     @classmethod
     def load(
@@ -76,9 +77,9 @@ class Dataset:
                 another value is written as a valid answer would be.
             margin: the column that holds by how much ``chosen`` is better: a number, or null.
             format: ``"auto"`` detects the format from the first 100 rows. Or a name: ``table``, ``openai``,
-                ``trl_messages``, ``prompt_completion``, ``alpaca``, ``sharegpt``, ``openai_preference``,
-                ``trl_preference``, ``openai_prompts``, ``trl_prompts``, or the name that a package or script has
-                registered.
+                ``trl_messages``, ``prompt_completion``, ``alpaca``, ``sharegpt``, ``sharegpt_preference``,
+                ``openai_preference``, ``trl_preference``, ``openai_prompts``, ``trl_prompts``, or the name that a
+                package or script has registered.
             columns: which column of the file is read for each column of the task or format: ``{"note": "text"}``.
             id: the column that identifies a row. By default ``id`` where there is one, else a hash of the content.
             group: the column whose equal values a split keeps together, e.g. a patient's id.
@@ -205,7 +206,9 @@ class Dataset:
         Reads every row, unless :meth:`attempts` has just done so.
         """
         if self._fingerprint is None:
-            self._fingerprint = fingerprint_rows(columns for _, _, columns in self._read_columns())
+            unread = UnreadColumns(self._row_reader)
+            self._fingerprint = fingerprint_rows(unread.counted(columns for _, _, columns in self._read_columns()))
+            self._unread = dict(unread.counts)
         return self._fingerprint
 
     def with_task(self, task: Task) -> Dataset:
@@ -384,24 +387,28 @@ class Dataset:
     def attempts(self) -> Iterator[tuple[Place, Mapping[str, Any], Row | DataError]]:
         """Read every row, and go on after those that cannot be used.
 
-        The same pass computes :attr:`fingerprint`, if it runs to the end and the columns of every row can be read.
+        The same pass computes :attr:`fingerprint` and :meth:`unread_columns`, if it runs to the end and the columns of
+        every row can be read.
 
         Yields:
             The row's place, its columns (empty if they cannot be read), and the row, or why it cannot be used.
         """
         content = ContentHash() if self._fingerprint is None else None
+        unread: UnreadColumns | None = UnreadColumns(self._row_reader)
         with self._corpus.open(sequential=self._ascending) as reader:
             for number in self._rows:
                 columns: dict[str, Any] = {}
                 try:
                     source, place, columns = reader.read(number)
                 except DataError as error:
-                    content = None
+                    content = unread = None
                     yield self._corpus.place(number), columns, error
                     continue
                 text = None if content is None else canonical_json(columns)
                 if content is not None and text is not None:
                     content.add(text)
+                if unread is not None:
+                    unread.add(columns)
                 try:
                     outcome: Row | DataError = self._row_reader.row(source, place, columns, text)
                 except DataError as error:
@@ -409,9 +416,13 @@ class Dataset:
                 yield place, columns, outcome
         if content is not None:
             self._fingerprint = content.fingerprint
+        if unread is not None:
+            self._unread = dict(unread.counts)
 
     def unread_columns(self) -> dict[str, int]:
-        """Count the columns that hold something and that nothing reads. Reads every row.
+        """Count the columns that hold something and that nothing reads.
+
+        Reads every row, unless :meth:`attempts` or :attr:`fingerprint` has just done so.
 
         Returns:
             The number of rows by column, in the order of the rows. Empty for a table, whose task says what is read,
@@ -420,10 +431,17 @@ class Dataset:
         Raises:
             DataError: a row is not valid in its file.
         """
-        counts: Counter[str] = Counter()
-        for _, _, columns in self._read_columns():
-            counts.update(self._row_reader.unread_columns(columns))
-        return dict(counts)
+        if self._unread is None:
+            unread = UnreadColumns(self._row_reader)
+            for _, _, columns in self._read_columns():
+                unread.add(columns)
+            self._unread = dict(unread.counts)
+        return dict(self._unread)
+
+    @property
+    def row_reader(self) -> RowReader:
+        """Makes rows of columns."""
+        return self._row_reader
 
     def write(self, path: str | os.PathLike[str], *, format: str) -> None:  # noqa: A002
         """Write JSON Lines in any dataset format that can be written, also one of an installed package.

@@ -11,10 +11,25 @@ from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
-__all__ = ["Row"]
+__all__ = ["Row", "no_answer_after"]
 
 _CONVERSATION = ("messages", "tools", "parallel_tool_calls")
 """Columns of the prompt, which graders do not read."""
+
+
+def no_answer_after(role: str) -> str:
+    """Say that a conversation ends without an answer.
+
+    Args:
+        role: of its last turn.
+
+    Returns:
+        The message of the error.
+    """
+    return (
+        f"the conversation ends with a turn of role {role!r}, so there is no answer to learn; add the assistant's "
+        "answer, or delete the row"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +79,10 @@ class Row:
         if self.completion is None:
             if any(turn["role"] == "assistant" for turn in self.prompt):
                 raise DataError(
-                    f"the conversation ends with a turn of role {self.prompt[-1]['role']!r}, so there is no answer to "
-                    "learn; add the assistant's answer, or delete the row",
+                    no_answer_after(self.prompt[-1]["role"]),
                     place=self.place,
                     field=f"messages[{len(self.prompt) - 1}]",
+                    problem="no_answer",
                 )
             raise DataError(
                 ErrorText(
@@ -75,6 +90,7 @@ class Row:
                     Argument("target"),
                 ),
                 place=self.place,
+                problem="no_answer",
             )
         if self.label is not None:
             raise DataError(

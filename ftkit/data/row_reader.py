@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ftkit.data.columns_beside import read_label, read_weight, refuse_media, unread_columns
+from ftkit.data.columns_beside import read_label, read_weight, refuse_media, unread_names
 from ftkit.data.formats import (
     Conversation,
     Format,
@@ -20,7 +20,7 @@ from ftkit.data.formats import (
     read_tools,
     text_content,
 )
-from ftkit.data.row import Row
+from ftkit.data.row import Row, no_answer_after
 from ftkit.data.sources import Source
 from ftkit.data.strict_json import canonical_json
 from ftkit.data.unusable_value import UnusableValue, require_columns
@@ -152,26 +152,26 @@ class RowReader:
             label=label,
         )
 
-    def unread_columns(self, columns: Mapping[str, Any]) -> list[str]:
-        """List the columns of a row that hold something and that nothing reads.
+    def unread_names(self, columns: Collection[str]) -> list[str]:
+        """List the columns of a row that nothing reads.
 
         Args:
-            columns: as read from the file.
+            columns: their names, as in the file.
 
         Returns:
-            Their names. None of a table, whose task names what is read, and none of prompts, whose graders may read
-            every column.
+            Names. None of a table, whose task says what is read, and none of prompts, whose graders may read every
+            column.
         """
         if self.task.input is not None or self.kind == "prompts":
             return []
-        return unread_columns(columns, self._read_names(columns))
+        return unread_names(columns, self._read_names(columns))
 
-    def _read_names(self, columns: Mapping[str, Any]) -> set[str]:
+    def _read_names(self, columns: Collection[str]) -> set[str]:
         """Columns that the format reads or an option names."""
         named = self.options.named_columns().values()
         return {*self.format.columns, *named, *(name.partition(".")[0] for name in named if name not in columns)}
 
-    def _required_names(self, columns: Mapping[str, Any]) -> set[str]:
+    def _required_names(self, columns: Collection[str]) -> set[str]:
         """Columns that must hold JSON data, because something reads them."""
         beside = ("system", "tools", "parallel_tool_calls") if self.task.input is None else self.task.columns
         return {*self._read_names(columns), *beside}
@@ -239,20 +239,28 @@ class RowReader:
             value, text = self._target(column_value(columns, column, place), place, column)
             return messages, {"role": "assistant", "content": text}, value
         if not answered:
-            if self.format.has_answers and not any(message["role"] == "assistant" for message in messages):
-                raise DataError(
-                    ErrorText(
-                        "no assistant turn: nothing to learn. Add the answer as the last message, or name its column "
-                        "with ",
-                        Argument("target"),
-                    ),
-                    place=place,
-                    field="messages",
-                    problem="no_answer",
-                )
+            if self.format.has_answers:
+                raise self._no_answer(messages, columns, place)
             return messages, None, None
         final = text_content(messages[-1])
         return messages[:-1], messages[-1], None if final is None else self._parsed(final, place)
+
+    def _no_answer(self, messages: list[Message], columns: Mapping[str, Any], place: Place) -> DataError:
+        """The error of a conversation that does not end with the assistant's turn."""
+        field = self.format.messages_field
+        if any(message["role"] == "assistant" for message in messages):
+            turns = self.options.rename(dict(columns)).get(field)
+            at = f"[{len(turns) - 1}]" if isinstance(turns, list) else ""
+            return DataError(no_answer_after(messages[-1]["role"]), place=place, field=field + at, problem="no_answer")
+        return DataError(
+            ErrorText(
+                "no assistant turn: nothing to learn. Add the answer as the last message, or name its column with ",
+                Argument("target"),
+            ),
+            place=place,
+            field=field,
+            problem="no_answer",
+        )
 
     def _rejected(
         self, conversation: Conversation, completion: Message | None, columns: Mapping[str, Any], place: Place

@@ -31,6 +31,10 @@ KEEP = 1_000
 """Findings of each rule that a report holds; all are counted."""
 
 _NO_ANSWERS = "rules on answers: no column of answers is named; name it with target= (--target)"
+_PROMPTS = (
+    "rules on answers: the rows are prompts, which have none. To train on answers, add each as the last message, or "
+    "name its column with target= (--target)"
+)
 
 
 def lint(
@@ -80,7 +84,7 @@ def lint(
     context = _context(data, backends, recipe, gradients)
     rules, skipped = _runnable(select_rules(_codes(select), _codes(ignore)), context, severity)
     if context.kind == "prompts":
-        skipped = [_NO_ANSWERS, *skipped]
+        skipped = [_NO_ANSWERS if context.format == "table" else _PROMPTS, *skipped]
     if test is not None and any(isinstance(rule, ContainedEval) for rule in rules):
         context = replace(context, test_inputs=_test_inputs(test, len(train)))
     options = ScanOptions(keep=keep, minhash=_any_needs_minhash(rules), ignore_rows=ignore_rows or {})

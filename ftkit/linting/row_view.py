@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from ftkit.data import Dataset
 from ftkit.data.formats import text_content
 from ftkit.data.row import Row
 from ftkit.data.row_reader import ReadOptions, find_column_value
+from ftkit.data.unread_columns import UnreadColumns
 from ftkit.errors import DataError, OutputError, Place
 from ftkit.linting.text_normalization import normalize, words_of
 from ftkit.schema.json_path import json_path
@@ -39,6 +40,7 @@ class RowView:
         row: the row, or None if it cannot be used.
         error: why the row cannot be used.
         task: the task of the rows.
+        unread: columns that hold something and that nothing reads.
         tokenized: by model, what the rules on tokens have computed.
     """
 
@@ -52,6 +54,7 @@ class RowView:
         error: DataError | None,
         task: Task,
         options: ReadOptions,
+        unread: Sequence[str] = (),
     ) -> None:
         self.number = number
         self.split = split
@@ -60,6 +63,7 @@ class RowView:
         self.row = row
         self.error = error
         self.task = task
+        self.unread = unread
         self.tokenized: dict[str, Any] = {}
         self._options = options
 
@@ -213,10 +217,12 @@ def read_rows(rows: RowRange) -> Iterator[RowView]:
         Each row, also those that cannot be used.
     """
     data = rows.data
+    unread = UnreadColumns(data.row_reader)
     numbered = enumerate(data[rows.start : rows.stop].attempts(), start=rows.first)
     for number, (place, columns, outcome) in numbered:
         row, error = (None, outcome) if isinstance(outcome, DataError) else (outcome, None)
-        yield RowView(number, rows.split, place, columns, row, error, data.task, data.options)
+        names = unread.of(columns)
+        yield RowView(number, rows.split, place, columns, row, error, data.task, data.options, names)
 
 
 def ignored_codes(columns: Mapping[str, Any]) -> tuple[str, ...]:

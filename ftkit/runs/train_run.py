@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ftkit.backends import Backend, TrainingJob, backend_of
 from ftkit.data import Dataset, check_dataset
+from ftkit.data.unread_columns import describe_unread_columns
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, DataError, RefusedError, RunNotFoundError
 from ftkit.linting.training_gate import refuse_errors
@@ -19,6 +20,8 @@ from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.type_checks import check_kind
 
 __all__ = ["check_job", "train"]
+
+_UNREAD_ADVICE = "If the answers need one of them, put it into the messages"
 
 
 def train(
@@ -81,6 +84,8 @@ def train(
     )
     # The run is stored before anything starts, so that nothing that was started can be lost.
     store.create(record, trackers=names)
+    if unread := data.unread_columns():
+        store.append(record.id, "warning", {"message": f"{describe_unread_columns(unread)}. {_UNREAD_ADVICE}"})
     try:
         place.submit(TrainingJob(record.id, recipe, data, validation, max_cost), store)
     except BaseException as error:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import pytest
 
+import ftkit as ft
 from ftkit import DataError, Dataset, Task
 
 USER = {"role": "user", "content": "q"}
@@ -147,6 +148,27 @@ def test_columns_that_nothing_reads_are_counted(write_rows):
     assert Dataset.load(write_rows(rows)).unread_columns() == {"source": 2, "topic": 1, "meta": 1}
     table = Dataset.load(write_rows([{"note": "n", "r": "a", "x": 1}]), Task(input="{note}"), target="r")
     assert table.unread_columns() == {}
+
+
+def test_unread_columns_are_counted_in_the_pass_that_reads_the_rows(write_rows, monkeypatch):
+    rows = [{"messages": [USER, ANSWER], "source": "web", "ftkit_ignore": "D011"}] * 3
+    for use in (lambda data: data.check(), lambda data: data.fingerprint):
+        data = Dataset.load(write_rows(rows))
+        use(data)
+        monkeypatch.setattr(Dataset, "_read_columns", lambda self: pytest.fail("read again"))
+        assert data.unread_columns() == {"source": 3}
+        monkeypatch.undo()
+
+
+def test_lint_names_each_unread_column_once(write_rows):
+    rows = [{"messages": [USER, {**ANSWER, "content": f"a{n}"}], "source": "web"} for n in range(3)]
+    rows[1]["context"] = "c"
+    findings = ft.lint(Dataset.load(write_rows(rows)), select="D011", workers=1).findings
+    assert sorted((finding.path, finding.message, finding.severity) for finding in findings) == [
+        ("context", "the column context holds something in 1 rows, and nothing reads it", "info"),
+        ("source", "the column source holds something in 3 rows, and nothing reads it", "info"),
+    ]
+    assert not ft.lint(Dataset.load(write_rows(rows)), ignore="D011", select="D").findings
 
 
 @pytest.mark.parametrize(("name", "zero", "one"), [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -100,7 +102,28 @@ def test_sharegpt_with_tools(write_rows):
         ({**ALPACA, "input": 3}, "input"),
         ({**ALPACA, "history": [["h"]]}, "history[0]"),
         ({"conversations": [{"from": "alien", "value": "q"}]}, "conversations[0].from"),
-        ({"conversations": [{"role": "user", "content": "q"}]}, "conversations[0]"),
+        ({"conversations": [{"role": "user", "content": "q"}]}, "conversations"),
+        ({"conversations": [{"role": "user", "content": 3}]}, "conversations[0].content"),
+        ({"conversations": [{"from": "human", "value": 3}]}, "conversations[0].value"),
+        ({"conversations": [{"from": "human", "value": None}]}, "conversations[0].value"),
+        ({"conversations": [{"value": "q"}]}, "conversations[0].from"),
+        (
+            {"conversations": [{"from": "human", "value": "q"}, {"from": "system", "value": "s"}]},
+            "conversations[1].from",
+        ),
+        ({"conversations": [{"from": "human", "value": "q"}, {"from": "tool", "value": "s"}]}, "conversations[1].from"),
+        (
+            {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": [1]}]},
+            "conversations[1].value[0]",
+        ),
+        (
+            {"conversations": [{"from": "function_call", "value": '{"name": "f", "arguments": 3}'}]},
+            "conversations[0].value",
+        ),
+        ({"messages": [{"from": "human", "value": "q"}, {"from": "gpt", "value": 3}]}, "messages[1].value"),
+        ({"prompt": "q", "chosen": [{"from": "gpt", "value": 1}], "rejected": [ANSWER]}, "chosen[0].value"),
+        ({**ALPACA, "system": "s", "history": [["h", ""]]}, "history[0][1]"),
+        ({**ALPACA, "history": [["h", "a"], ["h", 3]]}, "history[1]"),
         ({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": ""}]}, "conversations[1]"),
         ({"conversations": [{"from": "function_call", "value": "f()"}]}, "conversations[0].value"),
         ({"conversations": [{"from": "function_call", "value": "[1]"}]}, "conversations[0].value"),
@@ -380,3 +403,101 @@ def test_trl_prompts_are_read_when_asked_for(write_rows):
     assert [row.prompt for row in data] == [[USER], [USER]]
     data.write("out.jsonl", format="trl_prompts")
     assert json.loads(Path("out.jsonl").read_text().splitlines()[0]) == {"prompt": [USER], "n": 1}
+
+
+SHARED = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+WORSE = {"role": "assistant", "content": "b"}
+SHARED_WORSE = {"from": "gpt", "value": "b"}
+
+
+@pytest.mark.parametrize(
+    ("row", "format_"),
+    [
+        ({"conversations": CHAT["messages"]}, "sharegpt"),
+        ({"messages": SHARED}, "openai"),
+        ({"prompt": SHARED[:1], "completion": SHARED[1:]}, "prompt_completion"),
+        ({"conversations": [SHARED[0], ANSWER]}, "sharegpt"),
+    ],
+)
+def test_turns_of_both_forms_are_read_in_every_format(write_rows, row, format_):
+    data = Dataset.load(write_rows([row]))
+    assert data.format == format_
+    assert data[0].messages == [USER, ANSWER]
+
+
+@pytest.mark.parametrize(
+    ("row", "format_"),
+    [
+        ({"conversations": SHARED[:1], "chosen": SHARED[1], "rejected": SHARED_WORSE}, "sharegpt_preference"),
+        ({"conversations": [USER], "chosen": ANSWER, "rejected": WORSE}, "sharegpt_preference"),
+        ({"conversations": SHARED[:1], "chosen": [ANSWER], "rejected": [SHARED_WORSE]}, "sharegpt_preference"),
+        ({"prompt": "q", "chosen": SHARED[1:], "rejected": [SHARED_WORSE]}, "trl_preference"),
+        ({"prompt": "q", "chosen": ANSWER, "rejected": WORSE}, "trl_preference"),
+        ({"chosen": SHARED, "rejected": [SHARED[0], SHARED_WORSE]}, "trl_preference"),
+        ({"prompt": "q", "chosen": SHARED, "rejected": [SHARED[0], SHARED_WORSE]}, "trl_preference"),
+        (
+            {"input": {"messages": SHARED[:1]}, "preferred_output": SHARED[1:], "non_preferred_output": [SHARED_WORSE]},
+            "openai_preference",
+        ),
+    ],
+)
+def test_pairs_of_both_forms(write_rows, row, format_, tmp_path):
+    data = Dataset.load(write_rows([row]))
+    assert (data.kind, data.format) == ("preferences", format_)
+    assert (data[0].messages, data[0].rejected) == ([USER, ANSWER], WORSE)
+    data.write(tmp_path / "out.jsonl", format="sharegpt_preference")
+    again = Dataset.load(tmp_path / "out.jsonl")
+    assert (again.format, again[0].messages, again[0].rejected) == ("sharegpt_preference", [USER, ANSWER], WORSE)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "given", "question"),
+    [
+        *(("i", "x", "i\n\nx"), ("i", "", "i"), ("i", None, "i"), ("i", " ", "i"), ("", "x", "x"), (" \n", "x", "x")),
+        *((None, "x", "x"), ("  i", " x ", "  i\n\n x "), ("", "", ""), (" ", "", " ")),
+    ],
+)
+def test_a_blank_half_of_an_alpaca_question_is_left_out(write_rows, instruction, given, question):
+    data = Dataset.load(write_rows([{"instruction": instruction, "input": given, "output": "a"}]))
+    assert data[0].prompt == [{"role": "user", "content": question}]
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        (USER, r'Each row is one message; a row must be a whole conversation: \{"messages"'),
+        (SHARED[0], "Each row is one message"),
+        ({"chat": [USER, ANSWER]}, r'chat holds messages: name it with columns=\{"messages": "chat"\}'),
+        ({"turns": SHARED}, r'turns holds messages: name it with columns=\{"messages": "turns"\}'),
+        ({"question": "q", "answer": "a"}, r'name them with columns=\{"prompt": "question", "completion": "answer"\}'),
+        ({"prompt": "q", "response": "a"}, r'response the answer .* with columns=\{"completion": "response"\}'),
+        ({"prompt": "q"}, 'prompts without answers, say so with format="trl_prompts"'),
+    ],
+)
+def test_rows_of_no_format_say_what_to_name(write_rows, row, text):
+    with pytest.raises(FormatError, match=text) as caught:
+        Dataset.load(write_rows([row]))
+    if "columns=" in text:
+        names = ast.literal_eval(re.search(r"columns=(\{.*?\})", str(caught.value))[1])
+        assert Dataset.load(write_rows([row]), columns=names)[0].completion["content"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ({"question": "q", "chosen": "a", "rejected": "b"}, r'columns=\{"prompt": "question"\}'),
+        ({"instruction": "i", "input": "", "chosen": "a", "rejected": "b"}, r'columns=\{"prompt": "instruction"\}'),
+        (
+            {"input": "x", "instruction": "i", "chosen": "a", "rejected": "b"},
+            r'Task\(input="\{instruction\}\\n\\n\{input\}"\), with chosen="chosen" and rejected="rejected"',
+        ),
+    ],
+)
+def test_pairs_without_a_prompt_say_what_to_name(write_rows, row, text):
+    (problem,) = Dataset.load(write_rows([row])).check()
+    assert re.search(text, problem.message)
+
+
+def test_the_docstring_names_every_format():
+    named = set(re.findall(r"``([a-z_]+)``", re.search(r"format: .*?columns:", Dataset.load.__doc__, re.DOTALL)[0]))
+    assert named == set(FORMATS.names())

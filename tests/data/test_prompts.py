@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import ftkit as ft
 from ftkit import ConfigError, DataError, Dataset, Task
 
 ASKED = {"messages": [{"role": "user", "content": "2 + 2?"}], "reference_answer": "4"}
@@ -28,6 +29,56 @@ def test_a_row_without_an_answer_among_others_is_a_fault(write_rows):
     [problem] = data.check()
     assert "no assistant turn" in problem.message
     assert problem.field == "messages"
+
+
+@pytest.mark.parametrize("role", ["user", "tool"])
+def test_a_chat_that_ends_without_an_answer_is_the_same_fault_everywhere(write_rows, tmp_path, role):
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    last = {"user": ASKED["messages"][0], "tool": {"role": "tool", "tool_call_id": "c1", "content": "r"}}[role]
+    before = (
+        ANSWERED["messages"] if role == "user" else [*ASKED["messages"], {"role": "assistant", "tool_calls": [call]}]
+    )
+    path = write_rows([ANSWERED, {"messages": [*before, last]}])
+    data = Dataset.load(path)
+    [problem] = data.check()
+    text = (
+        f"rows.jsonl:2: messages[2]: the conversation ends with a turn of role {role!r}, so there is no answer to learn"
+    )
+    assert str(problem).startswith(text)
+    assert problem.problem == "no_answer"
+    for use in (list, Dataset.split, lambda data: data.write_openai(tmp_path / "x.jsonl"), lambda data: data[1]):
+        with pytest.raises(DataError, match="ends with a turn of role"):
+            use(data) if use is not Dataset.split else list(use(data, test=1)[0]) + list(use(data, test=1)[1])
+    (finding,) = ft.lint(data, select="D003").findings
+    assert (finding.line, finding.path) == (2, "messages[2]")
+    assert finding.message in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}] * 2}, "conversations[3]"),
+        (
+            {"system": "s", "conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}] * 2},
+            "conversations[3]",
+        ),
+    ],
+)
+def test_the_field_is_that_of_the_row(write_rows, row, field):
+    row["conversations"][3] = {"from": "human", "value": "q"}
+    [problem] = Dataset.load(write_rows([row])).check()
+    assert problem.field == field
+    [problem] = Dataset.load(write_rows([{"conversations": row["conversations"][:1]}])).check()
+    assert problem.field == "conversations"
+
+
+def test_prompts_have_one_answer_everywhere(write_rows, tmp_path):
+    data = Dataset.load(write_rows([{"messages": [*ANSWERED["messages"], *ASKED["messages"]]}]))
+    assert data.kind == "prompts"
+    with pytest.raises(DataError, match="ends with a turn of role 'user'"):
+        data.write(tmp_path / "x.jsonl", format="openai")
+    report = ft.lint(data)
+    assert "the rows are prompts" in report.skipped[0]
 
 
 def test_a_prompt_with_an_answer_is_a_fault(write_rows):

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftkit import ConfigError, DataError, Dataset, Task
+from ftkit.data.formats import FORMATS
 
 USER = {"role": "user", "content": "q"}
 ANSWER = {"role": "assistant", "content": "a"}
@@ -218,3 +219,35 @@ def test_what_a_form_of_preferences_cannot_hold(write_rows, write):
     assert Path("out.jsonl").read_text() == "old"
     data.write_trl("out.jsonl")
     assert [json.loads(line).get("margin") for line in Path("out.jsonl").read_text().splitlines()] == [None, 0.5]
+
+
+SAMPLES = {
+    "demonstrations": {"messages": [USER, ANSWER]},
+    "preferences": {"prompt": "q", "chosen": "a", "rejected": "b"},
+    "prompts": {"messages": [{"role": "system", "content": "s"}, USER], "reference_answer": "4"},
+}
+WRITABLE = {
+    "demonstrations": ("openai", "trl_messages", "prompt_completion", "alpaca", "sharegpt"),
+    "preferences": ("openai_preference", "trl_preference", "sharegpt_preference"),
+    "prompts": ("openai_prompts", "trl_prompts"),
+}
+
+
+@pytest.mark.parametrize(("kind", "format_"), [(kind, one) for kind, formats in WRITABLE.items() for one in formats])
+def test_every_file_that_is_written_is_detected_when_it_is_read(kind, format_, tmp_path):
+    data = Dataset.from_rows([SAMPLES[kind]])
+    data.write(tmp_path / "out.jsonl", format=format_)
+    again = Dataset.load(tmp_path / "out.jsonl")
+    assert (again.kind, again[0].messages, again[0].rejected) == (kind, data[0].messages, data[0].rejected)
+    assert again[0].item.get("reference_answer") == data[0].item.get("reference_answer")
+
+
+def test_every_format_is_among_those_that_are_written():
+    assert {name for formats in WRITABLE.values() for name in formats} == set(FORMATS.names()) - {"table"}
+
+
+def test_prompts_written_for_trl_train_what_they_trained(tmp_path):
+    data = Dataset.from_rows([SAMPLES["prompts"]] * 2)
+    data.write_trl(tmp_path / "out.jsonl")
+    again = Dataset.load(tmp_path / "out.jsonl")
+    assert (again.format, again.kind, again.check()) == ("trl_prompts", "prompts", [])

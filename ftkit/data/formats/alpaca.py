@@ -8,7 +8,7 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_list, read_text
-from ftkit.data.formats.messages import read_messages
+from ftkit.data.formats.messages import read_turns
 from ftkit.data.row import Row
 from ftkit.errors import DataError
 from ftkit.task import Message
@@ -17,7 +17,7 @@ __all__ = ["Alpaca"]
 
 
 class Alpaca(Format):
-    """The user's turn is the instruction, and after an empty line the input where it is not empty."""
+    """The user's turn is the instruction, and after an empty line the input; a blank one of them is left out."""
 
     name = "alpaca"
     required = "instruction and output"
@@ -31,21 +31,26 @@ class Alpaca(Format):
     @override
     def read(self, row: RawRow) -> Conversation:
         columns, place = row.columns, row.place
-        messages: list[Message] = []
+        turns: list[tuple[str, Message]] = []
         if columns.get("system"):
-            messages.append({"role": "system", "content": read_text(row, "system")})
+            turns.append(("system", {"role": "system", "content": read_text(row, "system")}))
         for number, pair in enumerate(read_list(row, "history") if columns.get("history") else []):
-            if not isinstance(pair, list) or len(pair) != 2:
-                raise DataError("must be a pair of texts: question, answer", place=place, field=f"history[{number}]")
-            messages += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
-        question = read_text(row, "instruction")
-        if columns.get("input"):
-            question += f"\n\n{read_text(row, 'input')}"
+            field = f"history[{number}]"
+            if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+                raise DataError("must be a pair of texts: question, answer", place=place, field=field)
+            question, answer = pair
+            turns += [
+                (f"{field}[0]", {"role": "user", "content": question}),
+                (f"{field}[1]", {"role": "assistant", "content": answer}),
+            ]
         answer = read_text(row, "output")
         if not answer.strip():
-            raise DataError("an empty assistant turn", place=place, field="output")
-        messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-        return Conversation(read_messages(messages, place, "history"))
+            raise DataError("an empty assistant turn", place=place, field="output", problem="empty_answer")
+        turns += [
+            ("instruction", {"role": "user", "content": _question(row)}),
+            ("output", {"role": "assistant", "content": answer}),
+        ]
+        return Conversation(read_turns(turns, place))
 
     @override
     def write(self, row: Row) -> dict[str, Any]:
@@ -62,6 +67,15 @@ class Alpaca(Format):
         if len(turns) > 1:
             line["history"] = [list(pair) for pair in zip(turns[:-1:2], turns[1::2], strict=True)]
         return line
+
+
+def _question(row: RawRow) -> str:
+    """The instruction, and after an empty line the input; either of them alone if the other one is blank."""
+    has_input = row.columns.get("input") not in (None, "")
+    if row.columns.get("instruction") is None and has_input:
+        return read_text(row, "input")
+    texts = [read_text(row, "instruction"), *([read_text(row, "input")] if has_input else [])]
+    return "\n\n".join([text for text in texts if text.strip()] or texts[:1])
 
 
 def _plain_text(row: Row, number: int, message: Message) -> str:

@@ -63,6 +63,8 @@ class Format(ABC):
     """The columns that a row of this format has, in words for messages."""
     answer_field: ClassVar[str]
     """Where the wanted answer is, in words for messages."""
+    messages_field: ClassVar[str] = "messages"
+    """The column with the list of messages, in words for messages."""
     rejected_field: ClassVar[str | None] = None
     """Where the worse answer is; None unless the rows are preferences."""
     has_answers: ClassVar[bool] = True

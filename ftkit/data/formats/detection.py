@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ftkit.data.formats.base import Format
+from ftkit.data.formats.columns_hint import columns_hint
 from ftkit.data.formats.registry import FORMATS, detected_formats
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, FormatError, Place
@@ -138,7 +139,10 @@ def _detect(place: Place, columns: Mapping[str, Any], formats: Sequence[Format],
         )
     known = "; ".join(f"{format_.name} needs {format_.required}" for format_ in formats)
     raise FormatError(
-        f"the columns {have} fit no known format ({known}). For a table give a task that reads columns, e.g. "
-        f'Task("…", input="{{{next(iter(columns), "text")}}}").',
+        ErrorText(
+            f"the columns {have} fit no known format ({known}). ",
+            *columns_hint(columns),
+            f'For a table give a task that reads columns, e.g. Task("…", input="{{{next(iter(columns), "text")}}}").',
+        ),
         place=place,
     )

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from ftkit.data.formats.sharegpt_turn import SHAREGPT_FIELDS, is_sharegpt_turn, read_sharegpt_turn
 from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError, DataProblem, Place
 from ftkit.task import Message
 
 __all__ = [
     "MEDIA",
-    "MESSAGE_MARKS",
     "drop_nulls",
     "join_text_parts",
     "read_messages",
     "read_parts",
     "read_system",
     "read_tools",
+    "read_turns",
     "text_content",
 ]
 
@@ -29,7 +31,7 @@ _PARTIAL_MARKS = ("train_detail", "training_detail")
 """Axolotl's marks of the characters of a turn that are learned."""
 MEDIA = ("images", "image", "audios", "audio", "videos", "video")
 """Columns of a row, and keys of a message, that hold what no local model reads."""
-MESSAGE_MARKS = ("weight", *_LEARNING_MARKS, *_PARTIAL_MARKS, *MEDIA, "reasoning_content", "reasoning", "thinking")
+_MESSAGE_MARKS = ("weight", *_LEARNING_MARKS, *_PARTIAL_MARKS, *MEDIA, "reasoning_content", "reasoning", "thinking")
 """Keys of a message, beside those of OpenAI's form, that a format must not drop."""
 _ROLE_HINTS = {
     "function": 'the deprecated form; write role "tool" with the tool_call_id of the call',
@@ -46,7 +48,7 @@ def read_messages(value: list[Any], place: Place, field: str) -> list[Message]:
     Null entries of a message are dropped. Parts of text are joined to one text. Arguments of tool calls become JSON
     texts. Calls without an ``id`` (TRL's form), and the tool messages that answer them, get ``call_1``, ``call_2``, ….
     Other tools' marks of turns that are not learned (``loss``, ``loss_weight``, ``train``, ``training``) become
-    ``weight``.
+    ``weight``. A message may also be a turn of ShareGPT's form, with ``from`` and ``value``.
 
     Args:
         value: the list.
@@ -76,14 +78,27 @@ def read_parts(parts: Sequence[tuple[str, list[Any]]], place: Place) -> list[Mes
     Raises:
         DataError: as for :func:`read_messages`.
     """
-    reader = _Reader(place)
-    messages: list[Message] = []
-    for field, value in parts:
-        for number, item in enumerate(value):
-            messages.append(reader.message(item, f"{field}[{number}]", len(messages)))
-    if not messages:
+    turns = [(f"{field}[{number}]", item) for field, value in parts for number, item in enumerate(value)]
+    if not turns:
         raise DataError("empty; a conversation needs at least one message", place=place, field=parts[0][0])
-    return messages
+    return read_turns(turns, place)
+
+
+def read_turns(turns: Sequence[tuple[str, Any]], place: Place) -> list[Message]:
+    """Check a conversation whose messages are anywhere in a row, as :func:`read_messages` checks one list.
+
+    Args:
+        turns: the messages in their order, each with its field, which errors name.
+        place: of the row.
+
+    Returns:
+        The messages, as copies.
+
+    Raises:
+        DataError: as for :func:`read_messages`.
+    """
+    reader = _Reader(place)
+    return [reader.message(item, field, number) for number, (field, item) in enumerate(turns)]
 
 
 def read_system(messages: list[Message], value: Any, place: Place) -> None:
@@ -199,11 +214,21 @@ class _Reader:
         self._unnamed = 0
         self._unanswered: list[str] = []
         self._after_call = False
+        self._turn = ""
+        self._is_sharegpt = False
 
     def _error(self, message: str, field: str, problem: DataProblem | None = None) -> DataError:
+        if self._is_sharegpt and field.startswith(f"{self._turn}."):
+            inside = field[len(self._turn) + 1 :]
+            name = re.split(r"[.\[]", inside, maxsplit=1)[0]
+            rest = inside.removeprefix(name) if name == "content" else ""
+            field = f"{self._turn}.{SHAREGPT_FIELDS[name]}{rest}" if name in SHAREGPT_FIELDS else field
         return DataError(message, place=self._place, field=field, problem=problem)
 
     def message(self, item: Any, field: str, number: int) -> Message:
+        self._turn, self._is_sharegpt = field, is_sharegpt_turn(item)
+        if self._is_sharegpt:
+            item = read_sharegpt_turn(item, self._place, field, _MESSAGE_MARKS)
         if not isinstance(item, Mapping):
             raise self._error(f"must be an object with role and content, this is a {type(item).__name__}", field)
         message = {key: value for key, value in item.items() if value is not None}
@@ -305,9 +330,8 @@ class _Reader:
         content = message.get("content")
         if calls is None:
             if content is None or not (content.strip() if isinstance(content, str) else content):
-                raise self._error(
-                    "an empty assistant turn: it has neither content nor tool_calls", field, "empty_answer"
-                )
+                lacks = "its value is blank" if self._is_sharegpt else "it has neither content nor tool_calls"
+                raise self._error(f"an empty assistant turn: {lacks}", field, "empty_answer")
             self._after_call = False
             return
         if not isinstance(calls, list):
@@ -343,6 +367,8 @@ class _Reader:
         identity = message.get("tool_call_id")
         if identity is None and self._unanswered:
             identity = message["tool_call_id"] = self._unanswered[0]
+        if identity is None and self._is_sharegpt:
+            raise self._error("there is no call that waits for an answer", f"{field}.tool_call_id")
         if identity not in self._unanswered:
             waiting = ", ".join(self._unanswered) or "none: each is answered"
             raise self._error(f"{identity!r} is no call that waits for an answer ({waiting})", f"{field}.tool_call_id")

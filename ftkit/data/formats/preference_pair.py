@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ftkit.data.formats.base import RawRow
-from ftkit.data.formats.messages import read_parts
+from ftkit.data.formats.base import RawRow, read_list
+from ftkit.data.formats.messages import drop_nulls, read_parts
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
-__all__ = ["Part", "learn_answers_only", "read_pair"]
+__all__ = ["Part", "learn_answers_only", "read_answer", "read_pair"]
 
 Part = tuple[str, list[Any]]
 """The field of a list of messages, and the list."""
+
+
+def read_answer(row: RawRow, column: str) -> Part:
+    """Return the turns of one answer: a list, or one message as an object.
+
+    Args:
+        row: the row.
+        column: the column's name.
+
+    Returns:
+        The field and the turns.
+
+    Raises:
+        DataError: the column is missing, or holds another type.
+    """
+    value = row.columns.get(column)
+    if isinstance(value, Mapping):
+        return column, [drop_nulls(value) if row.nulls_are_absent else value]
+    return column, read_list(row, column)
 
 
 def read_pair(row: RawRow, prompt: Part, chosen: Part, rejected: Part) -> tuple[list[Message], Message]:

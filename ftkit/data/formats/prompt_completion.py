@@ -40,7 +40,7 @@ class PromptCompletion(Format):
         if not isinstance(columns.get("prompt"), list):
             prompt, completion = read_text(row, "prompt"), read_text(row, "completion")
             if not completion.strip():
-                raise DataError("an empty assistant turn", place=place, field="completion")
+                raise DataError("an empty assistant turn", place=place, field="completion", problem="empty_answer")
             turns: list[Message] = [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}]
             return Conversation(turns, tools)
         first, second = read_list(row, "prompt"), read_list(row, "completion")

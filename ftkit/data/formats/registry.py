@@ -30,6 +30,7 @@ FORMATS: Registry[Format] = Registry(
         "prompt_completion": "ftkit.data.formats.prompt_completion:PromptCompletion",
         "alpaca": "ftkit.data.formats.alpaca:Alpaca",
         "sharegpt": "ftkit.data.formats.sharegpt:ShareGPT",
+        "sharegpt_preference": "ftkit.data.formats.sharegpt:ShareGPTPreference",
         "openai_preference": "ftkit.data.formats.openai_preference:OpenAIPreference",
         "trl_preference": "ftkit.data.formats.trl_preference:TRLPreference",
         "openai_prompts": "ftkit.data.formats.openai:OpenAIPrompts",

@@ -1,4 +1,4 @@
-"""ShareGPT: ``conversations`` of ``from`` and ``value``."""
+"""ShareGPT: ``conversations`` of ``from`` and ``value``, and pairs of answers to them."""
 
 from __future__ import annotations
 
@@ -9,28 +9,18 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_list
-from ftkit.data.formats.messages import MESSAGE_MARKS, read_messages, read_system, read_tools
+from ftkit.data.formats.messages import read_messages, read_system, read_tools
+from ftkit.data.formats.preference_pair import read_answer, read_pair
 from ftkit.data.row import Row
 from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
-__all__ = ["ShareGPT"]
-
-_ROLES = {
-    "system": "system",
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "tool": "tool",
-    "observation": "tool",
-    "function_call": "assistant",
-}
+__all__ = ["ShareGPT", "ShareGPTPreference"]
 
 
 class ShareGPT(Format):
-    """Turns with ``from`` and ``value``.
+    """Turns with ``from`` and ``value``; turns with ``role`` and ``content`` are read, too.
 
     ``function_call`` turns hold ``{"name": …, "arguments": …}`` as JSON, or a list of such objects. ``observation`` and
     ``tool`` turns answer the calls in their order. ``system`` and ``tools`` may be columns beside the conversation.
@@ -39,60 +29,114 @@ class ShareGPT(Format):
     name = "sharegpt"
     required = "conversations"
     answer_field = "the last turn"
+    messages_field = "conversations"
     columns = ("conversations", "system", "tools")
 
     @override
     def matches(self, columns: Mapping[str, Any]) -> bool:
-        return "conversations" in columns
+        return "conversations" in columns and not ("chosen" in columns and "rejected" in columns)
 
     @override
     def read(self, row: RawRow) -> Conversation:
         columns, place = row.columns, row.place
-        turns = read_list(row, "conversations")
-        messages = [self._message(turn, place, f"conversations[{number}]") for number, turn in enumerate(turns)]
-        tools = columns.get("tools")
-        is_text = isinstance(tools, str)
-        tools = read_tools(
-            _wrap_functions(tools, place), place, "tools", nulls_are_absent=row.nulls_are_absent and not is_text
-        )
-        checked = read_messages(messages, place, "conversations")
-        read_system(checked, columns.get("system"), place)
-        return Conversation(checked, tools)
+        messages = read_messages(read_list(row, "conversations"), place, "conversations")
+        read_system(messages, columns.get("system"), place)
+        return Conversation(messages, read_sharegpt_tools(row))
 
     @override
     def write(self, row: Row) -> dict[str, Any]:
         row.require_answer()
-        line: dict[str, Any] = {"conversations": [_turn(row, at, message) for at, message in enumerate(row.messages)]}
-        if row.tools:
-            functions = [tool["function"] for tool in row.tools]
-            line["tools"] = json.dumps(functions, ensure_ascii=False)
+        turns = [sharegpt_turn(row, at, message) for at, message in enumerate(row.messages)]
+        return with_sharegpt_tools(row, {"conversations": turns})
+
+
+class ShareGPTPreference(Format):
+    """LLaMA-Factory's ranking form: ``conversations`` are the prompt; ``chosen`` and ``rejected`` are one turn each."""
+
+    name = "sharegpt_preference"
+    required = "conversations, chosen and rejected"
+    answer_field = "chosen"
+    rejected_field = "rejected"
+    messages_field = "conversations"
+    columns = ("conversations", "chosen", "rejected", "system", "tools")
+
+    @override
+    def matches(self, columns: Mapping[str, Any]) -> bool:
+        return all(column in columns for column in ("conversations", "chosen", "rejected"))
+
+    @override
+    def read(self, row: RawRow) -> Conversation:
+        prompt = ("conversations", read_list(row, "conversations"))
+        messages, worse = read_pair(row, prompt, read_answer(row, "chosen"), read_answer(row, "rejected"))
+        read_system(messages, row.columns.get("system"), row.place)
+        return Conversation(messages, read_sharegpt_tools(row), rejected=worse)
+
+    @override
+    def write(self, row: Row) -> dict[str, Any]:
+        if row.margin is not None:
+            raise DataError("ShareGPT's pairs have no margin", place=row.place, field="margin")
+        at = len(row.prompt)
+        line: dict[str, Any] = {
+            "conversations": [sharegpt_turn(row, number, _unweighted(turn)) for number, turn in enumerate(row.prompt)],
+            "chosen": sharegpt_turn(row, at, row.require_answer()),
+            "rejected": sharegpt_turn(row, at, row.rejected_messages[-1]),
+        }
+        return with_sharegpt_tools(row, line)
+
+
+def _unweighted(message: Message) -> Message:
+    """A turn of a preference's prompt without the weight 0, which the form implies."""
+    copy = message.copy()
+    copy.pop("weight", None)
+    return copy
+
+
+def read_sharegpt_tools(row: RawRow) -> list[dict[str, Any]] | None:
+    """Read the ``tools`` column, which holds bare functions or OpenAI's form, as a list or a JSON text.
+
+    Args:
+        row: the row.
+
+    Returns:
+        The functions in OpenAI's form; None if there are none.
+
+    Raises:
+        DataError: the column holds something else.
+    """
+    tools = row.columns.get("tools")
+    nulls_are_absent = row.nulls_are_absent and not isinstance(tools, str)
+    return read_tools(_wrap_functions(tools, row.place), row.place, "tools", nulls_are_absent=nulls_are_absent)
+
+
+def with_sharegpt_tools(row: Row, line: dict[str, Any]) -> dict[str, Any]:
+    """Add the row's tools to a line, if it has any.
+
+    Args:
+        row: the row.
+        line: its line.
+
+    Returns:
+        The line, or a copy with ``tools``.
+    """
+    if not row.tools:
         return line
-
-    def _message(self, turn: Any, place: Place, field: str) -> dict[str, Any]:
-        if not isinstance(turn, Mapping) or "from" not in turn or "value" not in turn:
-            raise DataError("must be an object with from and value", place=place, field=field)
-        role = _ROLES.get(turn["from"]) if isinstance(turn["from"], str) else None
-        if role is None:
-            known = ", ".join(_ROLES)
-            raise DataError(
-                f"{turn['from']!r} is no role; it must be one of {known}", place=place, field=f"{field}.from"
-            )
-        message: dict[str, Any] = {"role": role, "content": turn["value"]}
-        if turn["from"] == "function_call":
-            message = {"role": role, "tool_calls": self._calls(turn["value"], place, f"{field}.value")}
-        return message | {name: turn[name] for name in MESSAGE_MARKS if turn.get(name) is not None}
-
-    def _calls(self, value: Any, place: Place, field: str) -> list[dict[str, Any]]:
-        calls = parse_json(value, place, field) if isinstance(value, str) else value
-        tool_calls = []
-        for call in calls if isinstance(calls, list) else [calls]:
-            if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
-                raise DataError('must be {"name": …, "arguments": …} as JSON', place=place, field=field)
-            tool_calls.append({"function": {"name": call["name"], "arguments": call.get("arguments", {})}})
-        return tool_calls
+    return {**line, "tools": json.dumps([tool["function"] for tool in row.tools], ensure_ascii=False)}
 
 
-def _turn(row: Row, number: int, message: Message) -> dict[str, Any]:
+def sharegpt_turn(row: Row, number: int, message: Message) -> dict[str, Any]:
+    """Return a message as a turn with ``from`` and ``value``.
+
+    Args:
+        row: the row it belongs to, for errors.
+        number: its position in the row's messages.
+        message: the message.
+
+    Returns:
+        The turn.
+
+    Raises:
+        DataError: the message holds both a text and calls, or parts that are not text.
+    """
     content: Any = message.get("content")
     calls = message.get("tool_calls")
     if (calls is None) == (content is None) or not isinstance(content, str | None):

@@ -21,6 +21,8 @@ from ftkit.task import Message
 
 __all__ = ["TRLMessages", "TRLPrompts", "trl_message", "with_tools"]
 
+_OTHER_FORMS = frozenset({"completion", "chosen", "rejected", "messages", "conversations"})
+
 
 class TRLMessages(OpenAI):
     """``messages`` and ``tools``. Read like OpenAI's form; cannot express that one answer is not learned."""
@@ -47,18 +49,20 @@ class TRLMessages(OpenAI):
 
 
 class TRLPrompts(Format):
-    """``prompt``, a text or a list of messages, and columns that reward functions read."""
+    """``prompt``, a text or a list of messages, and columns that reward functions read.
+
+    A list is detected. A text has to be named, because another column beside it may hold its answer.
+    """
 
     name = "trl_prompts"
     columns = ("prompt", "tools")
     required = "prompt"
     answer_field = "none"
     has_answers = False
-    is_detected = False
 
     @override
     def matches(self, columns: Mapping[str, Any]) -> bool:
-        return "prompt" in columns and "completion" not in columns and "chosen" not in columns
+        return isinstance(columns.get("prompt"), list) and not _OTHER_FORMS.intersection(columns)
 
     @override
     def read(self, row: RawRow) -> Conversation:

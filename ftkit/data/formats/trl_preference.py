@@ -9,13 +9,18 @@ from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_list, read_margin
 from ftkit.data.formats.messages import read_tools, text_content
-from ftkit.data.formats.preference_pair import Part, read_pair
+from ftkit.data.formats.preference_pair import Part, read_answer, read_pair
+from ftkit.data.formats.sharegpt_turn import is_sharegpt_turn
 from ftkit.data.formats.trl import trl_message, with_tools
 from ftkit.data.row import Row
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import DataError
 from ftkit.task import Message
 
 __all__ = ["TRLPreference"]
+
+_QUESTIONS = ("context", "instruction", "question", "query", "input")
+"""Names that columns of the prompt have in public files, in the order in which a prompt holds them."""
 
 
 class TRLPreference(Format):
@@ -35,7 +40,7 @@ class TRLPreference(Format):
 
     @override
     def matches(self, columns: Mapping[str, Any]) -> bool:
-        return "chosen" in columns and "rejected" in columns
+        return "chosen" in columns and "rejected" in columns and "conversations" not in columns
 
     @override
     def read(self, row: RawRow) -> Conversation:
@@ -84,26 +89,46 @@ def _answer(row: RawRow, column: str) -> Part:
     value = row.columns.get(column)
     if value is None:
         raise DataError("missing", place=row.place, field=column)
-    if isinstance(value, list):
-        return column, read_list(row, column)
+    if isinstance(value, list | Mapping):
+        return read_answer(row, column)
     if not isinstance(value, str):
         raise DataError(_wrong_type(value), place=row.place, field=column)
     if row.columns.get("prompt") is None:
         raise DataError(
-            "a text, and there is no prompt, so the beginning of the answer is unknown. Give the prompt a column of "
-            "its own, or write lists of messages",
+            ErrorText(
+                "a text, and there is no prompt, so the beginning of the answer is unknown. ",
+                *_prompt_hint(row),
+                ", or write lists of messages",
+            ),
             place=row.place,
             field=column,
         )
     if not value.strip():
-        raise DataError("an empty assistant turn", place=row.place, field=column)
+        raise DataError("an empty assistant turn", place=row.place, field=column, problem="empty_answer")
     return column, [{"role": "assistant", "content": value}]
+
+
+def _prompt_hint(row: RawRow) -> list[str]:
+    """How to name the prompt, by the row's other texts."""
+    texts = [name for name, value in row.columns.items() if isinstance(value, str) and value.strip()]
+    named = [name for name in _QUESTIONS if name in texts]
+    if len(named) > 1:
+        template = "\\n\\n".join(f"{{{name}}}" for name in named)
+        return [
+            f'Let a task make the prompt: Task(input="{template}"), with ',
+            *(Argument("chosen", "chosen"), " and ", Argument("rejected", "rejected")),
+        ]
+    others = [name for name in texts if name not in ("chosen", "rejected", "id")]
+    name = next(iter([*named, *others]), "question")
+    example = Argument("columns", f"prompt={name}", text=f'columns={{"prompt": "{name}"}}')
+    return ["Name the column of the prompt with ", example]
 
 
 def _is_conversation(part: Part) -> bool:
     """Whether the list is a whole conversation, which begins before the assistant's first turn."""
     first = part[1][0] if part[1] else None
-    return isinstance(first, Mapping) and first.get("role") in ("system", "developer", "user")
+    role = first.get("from") if is_sharegpt_turn(first) else first.get("role") if isinstance(first, Mapping) else None
+    return role in ("system", "developer", "user", "human")
 
 
 def _check_prompt(text: str, messages: list[Message], row: RawRow) -> None:

@@ -34,6 +34,7 @@ BUILT_IN = {
     "D008": "ftkit.linting.rules.tool_calls:ToolCallArguments",
     "D009": "ftkit.linting.rules.tool_calls:UnknownTool",
     "D010": "ftkit.linting.rules.tool_calls:ToolCallSchema",
+    "D011": "ftkit.linting.rules.shape:UnreadColumn",
     "J001": "ftkit.linting.rules.schema:NotJson",
     "J002": "ftkit.linting.rules.schema:SchemaViolation",
     "J003": "ftkit.linting.rules.schema:ExtraField",

@@ -9,10 +9,12 @@ from typing_extensions import override
 from ftkit.data.formats import detected_formats, text_content
 from ftkit.errors import DataProblem
 from ftkit.linting.context import LintContext
+from ftkit.linting.corpus import Corpus
 from ftkit.linting.finding import RuleFinding
 from ftkit.linting.row_view import RowView, media_parts
-from ftkit.linting.rule import RowRule
+from ftkit.linting.rule import RowRule, VariantRule
 from ftkit.linting.text_normalization import excerpt
+from ftkit.linting.variant_counter import VariantCounter
 
 
 class RowErrorRule(RowRule):
@@ -89,19 +91,6 @@ class EmptyTarget(RowErrorRule):
     @override
     def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
         yield from super().check(view, context)
-        row = view.row
-        if row is not None and row.completion is None and context.kind != "prompts":
-            if context.format == "table":
-                message, path = "there is no answer to learn; name its column with target= (--target)", None
-            else:
-                role = row.prompt[-1]["role"]
-                message = (
-                    f"the conversation ends with a turn of role {role!r}, so there is no answer to learn; "
-                    "add the assistant's answer, or delete the row"
-                )
-                path = f"messages[{len(row.prompt) - 1}]"
-            yield RuleFinding(message, path, excerpt(view.input))
-            return
         blank = view.output_error is not None and not (view.answer_text or "").strip(" \t\r\n\"'")
         if blank:
             yield RuleFinding("the answer is empty", view.error.field if view.error else None)
@@ -200,3 +189,30 @@ class EmptyQuestion(RowRule):
         for number, turn in enumerate(view.messages):
             if turn["role"] == "user" and not (text_content(turn) or "").strip() and not media_parts(turn):
                 yield RuleFinding("the user turn is empty", f"messages[{number}].content")
+
+
+class UnreadColumn(VariantRule):
+    """A column holds something, and nothing reads it.
+
+    A column beside the conversation is not a part of the prompt or the answer. Often it holds the source of the row,
+    and that is fine. But if it holds context that the answer needs, the model learns to answer without it.
+
+    Put the text into a message, rename the column to one that the format reads, or ignore the finding. Each column is
+    reported once, with its number of rows. A table has no such columns: its task names what is read.
+    """
+
+    code = "D011"
+    name = "unread-column"
+    severity = "info"
+
+    @override
+    def observe(self, view: RowView, context: LintContext) -> Iterator[tuple[str, str]]:
+        for name in view.unread:
+            yield name, ""
+
+    @override
+    def check_counts(self, counter: VariantCounter, corpus: Corpus) -> Iterator[RuleFinding]:
+        for name, variants in counter:
+            rows = sum(variants.values())
+            message = f"the column {name:.60} holds something in {rows:,} rows, and nothing reads it"
+            yield RuleFinding(message, f"{name:.60}")
