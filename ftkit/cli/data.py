@@ -107,7 +107,7 @@ def _counts(rows: Dataset) -> list[str]:
     unread = rows.unread_columns()
     if unread:
         lines.append(describe_unread_columns(unread))
-    if rows.kind == "prompts":
+    if rows.kind == "prompts" and rows.format != "table":
         lines.append(_PROMPTS)
     if labelled:
         lines.append(

@@ -80,7 +80,8 @@ def _lines(row: Row, chat_template: ChatTemplate, colored: bool) -> Iterator[str
     """Format the row's sequences, each below its counts."""
     from ftkit.modeling.tokenizer import token_texts
 
-    row.require_answer()  # as training does
+    if any(message["role"] == "assistant" for message in row.messages):
+        row.require_answer()  # an earlier turn would be shown as learned, and training refuses the row
     answers = [("", row.messages)]
     if row.rejected is not None:
         answers = [("chosen", row.messages), ("rejected", row.rejected_messages)]

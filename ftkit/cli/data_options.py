@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ftkit.cli.format_names import FORMAT_NAMES
+
 if TYPE_CHECKING:
     from ftkit.data import Dataset
     from ftkit.task import Task
@@ -53,7 +55,7 @@ FormatName = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help="Format of the rows: auto, or a name of `ftkit plugins formats`.",
+        help=f"Format of the rows: auto, {FORMAT_NAMES}.",
         show_default=True,
     ),
 ]

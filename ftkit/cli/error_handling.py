@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from ftkit.cli.console import fail, note
+from ftkit.cli.format_names import fill_in_format_names
 from ftkit.cli.option_names import error_with_options
 from ftkit.errors import ConfigError, FtkitError
 
@@ -30,6 +31,13 @@ class ErrorHandlingGroup(TyperGroup):
             if os.environ.get("FTKIT_DEBUG", "0") not in ("", "0"):
                 raise
             sys.exit(_report(error))
+
+    @override
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if any(option in rest for option in ctx.help_option_names):
+            fill_in_format_names(command)
+        return name, command, rest
 
     @override
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer's context is click's

@@ -22,6 +22,7 @@ from ftkit.cli.data_options import (
     TaskFile,
     read_task,
 )
+from ftkit.cli.format_names import FORMAT_NAMES
 from ftkit.cli.output_files import check_result_files, save_result
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def lint(
     explain: Annotated[str | None, typer.Option(metavar="CODE", help="Explain a rule and exit.")] = None,
     rules: Annotated[bool, typer.Option("--rules", help="List all rules and exit.")] = False,
     row_format: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Format of the rows, as in `ftkit data check --format`.")
+        str | None, typer.Option(metavar="NAME", help=f"Format of the rows: auto, {FORMAT_NAMES}.")
     ] = None,
     columns: ColumnNames = None,
     id_: IdColumn = None,
@@ -188,7 +189,7 @@ def _fix(
     rows: Dataset, select: Sequence[str], ignore: Sequence[str], config: LintConfig, *, write: bool
 ) -> dict[str, Path]:
     """Print the fixes; return the fixed files by the names of the originals."""
-    from ftkit.linting.fixing import LineChange, fix
+    from ftkit.linting.fixing.file_edits import LineChange, fix
     from ftkit.linting.registry import select_rules
 
     def print_change(name: str, change: LineChange) -> None:

@@ -132,18 +132,45 @@ def _inferred(reading: Columns, paths: list[Path], template: str | None) -> Outp
 
 
 def _target_answers(reading: Columns, paths: list[Path], template: str | None) -> Iterator[Any]:
-    """Yield each row's answer as read, without validation."""
+    """Yield each row's answer as read, without validation. Answers that only call tools have nothing to infer from."""
     from ftkit.data.row_reader import column_value
+    from ftkit.error_text import Argument, ErrorText
     from ftkit.errors import DataError
     from ftkit.task import Task
 
     target = reading.target
     as_text = replace(reading, target=None).load(paths, Task(input=template))
+    calls = texts = 0
     for row in as_text:
+        if target is None and row.completion is None:
+            raise DataError(
+                ErrorText(
+                    "the row is a prompt and has no answer from which to infer the output. Name the column of the "
+                    "answers with ",
+                    *(Argument("target", "COLUMN"), ", or say what the output is, e.g. with "),
+                    Argument("text"),
+                ),
+                place=row.place,
+            )
+        if target is None and row.completion is not None and row.completion.get("content") is None:
+            calls += 1
+            continue
         value = row.target if target is None else column_value(row.columns, target, row.place)
         if value is None:
             raise DataError("the target answer is null; remove the row", place=row.place, field=target)
+        texts += 1
         yield value
+    if calls and not texts:
+        raise DataError(
+            ErrorText(
+                f"each of the {calls:,} answers calls tools and has no text from which to infer the output. An output "
+                "is what the texts of answers are; for any text give ",
+                Argument("text"),
+            ),
+            place=as_text.place(0),
+        )
+    if calls:
+        note(f"{calls:,} answers call tools and have no text; they are left out")
 
 
 def _describe(output: Output) -> str:

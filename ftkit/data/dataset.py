@@ -241,6 +241,11 @@ class Dataset:
         return tuple(source.name for source in self._corpus.sources)
 
     @property
+    def json_lines_names(self) -> frozenset[str]:
+        """Those of :attr:`source_names` that are JSON Lines."""
+        return frozenset(source.name for source in self._corpus.sources if source.has_json_lines)
+
+    @property
     def rows_in_sources(self) -> int:
         """The number of rows in the files, of which the dataset may be a part."""
         return len(self._corpus)

@@ -20,7 +20,7 @@ from ftkit.results.number_format import count_text, file_text, interval_text, pe
 from ftkit.results.report import Report
 from ftkit.results.result import Result
 from ftkit.schema import ChoiceOutput
-from ftkit.schema.equality import normalize_text
+from ftkit.schema.equality import normalize_text, without_outer_space
 from ftkit.task import Task
 
 __all__ = ["Diagnosis", "Evidence", "diagnose"]
@@ -136,7 +136,7 @@ def _conflicts(rows: Sequence[Row]) -> Iterator[Evidence]:
     for row in rows:
         if row.completion is not None:
             by_prompt.setdefault(normalize_text(canonical(plain(row.prompt))), []).append(row)
-    conflicts = [same for same in by_prompt.values() if len({canonical(plain(row.target)) for row in same}) > 1]
+    conflicts = [same for same in by_prompt.values() if len({_compared(row) for row in same}) > 1]
     count = sum(map(len, conflicts))
     if count > MAX_CONFLICTS * len(rows):
         yield Evidence(
@@ -145,6 +145,10 @@ def _conflicts(rows: Sequence[Row]) -> Iterator[Evidence]:
             "answer: contradictory rows cannot be learnt",
             places=_places([row for same in conflicts for row in same[:2]]),
         )
+
+
+def _compared(row: Row) -> str:
+    return canonical(plain(without_outer_space(row.target)))
 
 
 def _absent_facts(rows: Sequence[Row]) -> Iterator[Evidence]:

@@ -105,6 +105,17 @@ class Corpus:
                     view.number = number
                     yield view
 
+    def data_of(self, number: int) -> Dataset:
+        """Return the split of a row.
+
+        Args:
+            number: number of the row among all rows.
+
+        Returns:
+            The rows of the split.
+        """
+        return self._data[self._locate(number)[0]]
+
     def place(self, number: int) -> Place:
         """Return file and line of a row.
 

@@ -13,6 +13,7 @@ from ftkit.errors import ConfigError, FtkitError
 from ftkit.linting.context import LintContext
 from ftkit.linting.corpus import Corpus
 from ftkit.linting.finding import RuleFinding, RuleFindings
+from ftkit.linting.fixing.row_fix import is_fixable
 from ftkit.linting.parallel_scan import Workers, scan_all
 from ftkit.linting.registry import select_rules
 from ftkit.linting.report_builder import build_report, locate_findings
@@ -169,13 +170,21 @@ def _findings(
     if isinstance(rule, CorpusRule):
         together.append(rule.check(corpus))
     for found in together:
-        for finding in found:
+        for finding in _with_fixable(rule, found, corpus) if rule.fixable else found:
             if finding.row is None or not is_ignored(rule.code, ignores.get(finding.row, ())):
                 findings.add(finding)
     for part in scans:
         if rule.code in part.findings:
             findings.merge(part.findings[rule.code])
     return findings
+
+
+def _with_fixable(rule: Rule, found: Iterable[RuleFinding], corpus: Corpus) -> list[RuleFinding]:
+    """Findings of which only those stay fixable whose rows ``--fix`` changes."""
+    kept = list(found)
+    rows = {finding.row for finding in kept if finding.row is not None and finding.fixable}
+    fixable = {view.number for view in corpus.views(rows) if is_fixable(view, corpus.data_of(view.number), rule.code)}
+    return [replace(finding, fixable=finding.row in fixable) for finding in kept]
 
 
 def _backends(given: str | Backend | Iterable[str | Backend]) -> dict[str, str | Backend]:

@@ -94,7 +94,7 @@ def _finding(corpus: Corpus, rule: Rule, finding: RuleFinding, view: RowView | N
     location: dict[str, object] = {}
     shown = finding.excerpt
     if view is not None:
-        location = {"split": view.split, "file": view.place.source, "line": view.place.line}
+        location = {"split": view.split, "file": view.place.source, "line": view.place.line, "number": view.place.row}
         if view.row is not None:
             location["row"] = view.row.id
             if shown is None:

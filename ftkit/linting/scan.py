@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ftkit.linting.context import LintContext
 from ftkit.linting.finding import RuleFindings
+from ftkit.linting.fixing.row_fix import is_fixable
 from ftkit.linting.row_features import RowFeatures, RowFeaturesBuilder
 from ftkit.linting.row_view import RowRange, RowView, ignored_codes, read_rows
 from ftkit.linting.rule import RowRule, Rule, VariantRule
@@ -91,7 +92,8 @@ def scan(rows: RowRange, rules: Sequence[Rule], context: LintContext, options: S
             if ignored and is_ignored(rule.code, ignored):
                 continue
             for finding in rule.check(view, context):
-                reported.add(replace(finding, row=view.number))
+                fixable = finding.fixable and rule.fixable and is_fixable(view, rows.data, rule.code)
+                reported.add(replace(finding, row=view.number, fixable=fixable))
         if view.row is not None:
             for variant_rule, counter in variant_rules:
                 for key, variant in variant_rule.observe(view, context):

@@ -34,6 +34,8 @@ class Finding(BaseModel):
     """``train`` or ``test``; None for a finding about all rows."""
     file: str | None = None
     line: int | None = None
+    number: int | None = None
+    """Number of the row in its file, from 1, where several rows share a line; else None."""
     row: str | None = None
     """Id of the row; None if it could not be read."""
     path: str | None = None
@@ -45,7 +47,9 @@ class Finding(BaseModel):
 
     @property
     def place(self) -> str:
-        """``file:line``, or the file."""
+        """``file:line``, or the file; ``file: row 3`` where several rows share a line."""
+        if self.number is not None:
+            return f"{self.file}: row {self.number}"
         return f"{self.file}:{self.line}" if self.line is not None else (self.file or "(all rows)")
 
 

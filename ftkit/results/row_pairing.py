@@ -13,6 +13,7 @@ from ftkit.results.json_values import canonical
 from ftkit.results.metric_result import MetricChange
 from ftkit.results.number_format import file_text
 from ftkit.results.report_row import RowResult
+from ftkit.schema.equality import without_outer_space
 
 __all__ = ["KIND_WORDS", "RIGHT", "Counts", "Kind", "Pair", "kind_of", "paired_rows"]
 
@@ -128,7 +129,7 @@ def kind_of(pair: Pair, metric: MetricChange) -> Kind:
 
 
 def _wanted(row: RowResult) -> str:
-    return canonical([row.has_target, row.target, row.target_tool_calls])
+    return canonical([row.has_target, without_outer_space(row.target), row.target_tool_calls])
 
 
 _CONTENTS: dict[str, Callable[[RowResult], str]] = {"prompt": lambda row: row.prompt_hash, "wanted answer": _wanted}

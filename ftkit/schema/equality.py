@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Any
 
-__all__ = ["normalize_text", "same_normalized_value", "same_text", "same_value"]
+__all__ = ["normalize_text", "same_normalized_value", "same_text", "same_value", "without_outer_space"]
 
 # Punctuation carries no meaning, except inside a number (1.5, 3/4, 2026-01-05) and as its sign.
 _PUNCTUATION = re.compile(r"(?<=\d)[.,:/-](?=\d)|(?<!\w)-(?=\d)|[^\w\s%+]|_")
@@ -48,6 +48,18 @@ def same_text(first: str, second: str) -> bool:
         Whether they have the same characters.
     """
     return first == second or unicodedata.normalize("NFC", first) == unicodedata.normalize("NFC", second)
+
+
+def without_outer_space(value: Any) -> Any:
+    """Return an answer as it is compared: a text without the whitespace around it.
+
+    Args:
+        value: an answer.
+
+    Returns:
+        The text without it; any other value as it is.
+    """
+    return value.strip() if isinstance(value, str) else value
 
 
 def same_value(first: Any, second: Any) -> bool:

@@ -15,8 +15,8 @@ __all__ = ["TextOutput"]
 class TextOutput(Output):
     """Any text that is not blank.
 
-    A target keeps the whitespace around it, which may be content, such as the
-    indentation of code. Answers are compared without it.
+    Targets and answers keep the whitespace around them, which may be content, such as the indentation of code.
+    Metrics compare texts without it.
     """
 
     kind: Literal["text"] = "text"
@@ -43,4 +43,4 @@ class TextOutput(Output):
     def parse(self, text: str) -> str:
         for problem in self.problems(text):
             raise problem
-        return text.strip()
+        return text

@@ -262,3 +262,50 @@ def test_split_replaces_files_when_told_to(ftkit):
     for seed in (1, 2):
         assert ftkit("data", "split", "rows.jsonl", "--test", 5, "--seed", seed, "-o", "p", "--force").exit_code == 0
     assert len(rows_of("p/test.jsonl")) == 5
+
+
+TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+
+
+def test_a_chat_that_ends_with_the_user_is_refused_by_check_and_mask_alike(ftkit):
+    rows = write_rows("chats.jsonl", [{"messages": TURNS}, {"messages": [*TURNS, TURNS[0]]}])
+    said = (
+        "chats.jsonl:2: messages[2]: the conversation ends with a turn of role 'user', so there is no answer to learn"
+    )
+    checked = ftkit("data", "check", rows)
+    assert (checked.exit_code, checked.stdout.startswith(said)) == (1, True)
+    masked = ftkit("data", "mask", rows, "--model", "smollm2-135m")
+    assert (masked.exit_code, said in masked.stderr) == (1, True)
+    linted = ftkit("lint", rows, "--select", "D003")
+    assert "chats.jsonl:2: D003" in linted.stdout
+    assert "ends with a turn of role 'user'" in linted.stdout
+
+
+def test_prompts_are_called_prompts_by_check_and_mask(ftkit):
+    rows = write_rows("prompts.jsonl", [{"messages": [*TURNS, TURNS[0]]}] * 2)
+    assert "the rows are prompts: they have no answers" in ftkit("data", "check", rows).stdout
+    masked = ftkit("data", "mask", rows, "--model", "smollm2-135m")
+    assert "prompts.jsonl:1: messages[2]: the conversation ends with a turn of role 'user'" in masked.stderr
+
+
+def test_check_names_unread_columns_once(ftkit):
+    rows = write_rows("chats.jsonl", [{"messages": TURNS, "source": "web", "id": n} for n in range(3)])
+    assert ftkit("data", "check", rows).stdout.splitlines() == [
+        "3 rows, format openai, 3 with a target answer",
+        "columns that nothing reads, with their number of rows: source (3)",
+    ]
+
+
+@pytest.mark.parametrize("command", [("data", "check"), ("data", "mask"), ("task",), ("lint",), ("train",)])
+def test_the_help_names_every_format(ftkit, command):
+    from ftkit.data.formats import FORMATS
+
+    text = " ".join(ftkit(*command, "--help").stdout.split())
+    assert f"Format of the rows: auto, {', '.join(FORMATS.names())}." in text
+
+
+def test_split_refuses_what_it_cannot_write(ftkit, tmp_path):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table({"a": ["x"] * 4, "score": [1.0, float("nan"), 1.0, 1.0]}), "a.parquet")
+    failed = ftkit("data", "split", "a.parquet", "--test", 1, "-o", "p")
+    assert "a.parquet:2: score: nan is not JSON" in failed.stderr

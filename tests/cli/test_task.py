@@ -126,3 +126,30 @@ def test_what_is_wrong_is_said(ftkit, arguments, status, message):
     assert failed.exit_code == status
     assert message in failed.stderr
     assert failed.stdout == ""
+
+
+CALLED = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+ASKED = {"role": "user", "content": "q"}
+
+
+def test_answers_that_only_call_tools_say_so(ftkit):
+    called = {"messages": [ASKED, {"role": "assistant", "tool_calls": [CALLED]}]}
+    said = {"messages": [ASKED, {"role": "assistant", "content": "x"}]}
+    failed = ftkit("task", "--data", write_rows("calls.jsonl", [called] * 2))
+    assert failed.exit_code == 1
+    assert "calls.jsonl:1: each of the 2 answers calls tools and has no text" in failed.stderr
+    assert "give --text" in failed.stderr
+    done = ftkit("task", "--data", write_rows("mixed.jsonl", [called, said]))
+    assert written(done).output == TextOutput()
+    assert done.stderr.startswith("1 answers call tools and have no text; they are left out\n")
+    assert written(ftkit("task", "--data", "calls.jsonl", "--text")).output == TextOutput()
+
+
+@pytest.mark.parametrize("form", ["messages", "prompt"])
+def test_prompts_say_that_they_have_no_answers(ftkit, form):
+    rows = write_rows("prompts.jsonl", [{form: [ASKED], "gold": "4"}] * 2)
+    failed = ftkit("task", "--data", rows)
+    assert failed.exit_code == 1
+    assert "prompts.jsonl:1: the row is a prompt and has no answer" in failed.stderr
+    assert "--target COLUMN" in failed.stderr
+    assert written(ftkit("task", "--data", rows, "--target", "gold")).output == TextOutput()

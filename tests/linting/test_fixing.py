@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import ftkit as ft
 from ftkit.errors import OutputError
-from ftkit.linting.fixing import FIXABLE_CODES, fix, fix_answer_text
+from ftkit.linting.fixing.file_edits import fix
+from ftkit.linting.fixing.text_fixes import FIXABLE_CODES, fix_answer_text
 from ftkit.linting.rules.safety import IGNORABLE_CHARACTERS
 
 RECORD = {
@@ -169,3 +170,74 @@ def test_whitespace_of_code_and_of_pairs_is_reported_and_left_alone(chats, tmp_p
     assert not any(found.fixable for found in ft.lint(pairs, select=["C006"]).findings)
     (unchanged,) = fix(pairs, codes=["C006"])
     assert unchanged.changes == 0
+
+
+SPACED = [f" answer {number} " for number in range(3)]
+CHATS = [
+    {"messages": [{"role": "user", "content": f"q{number}"}, {"role": "assistant", "content": text}]}
+    for number, text in enumerate(SPACED)
+]
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+FORMS = {
+    "messages": CHATS,
+    "parts": [
+        {"messages": [row["messages"][0], {"role": "assistant", "content": [{"type": "text", "text": text}]}]}
+        for row, text in zip(CHATS, SPACED, strict=True)
+    ],
+    "sharegpt": [
+        {"conversations": [{"from": "human", "value": f"q{number}"}, {"from": "gpt", "value": text}]}
+        for number, text in enumerate(SPACED)
+    ],
+    "assistant": [{"conversations": row["messages"]} for row in CHATS],
+    "alpaca": [{"instruction": f"q{number}", "output": text} for number, text in enumerate(SPACED)],
+    "pairs": [{"prompt": f"q{number}", "completion": text} for number, text in enumerate(SPACED)],
+    "calls": [
+        {"messages": [row["messages"][0], {"role": "assistant", "content": text, "tool_calls": [CALL]}]}
+        for row, text in zip(CHATS, SPACED, strict=True)
+    ],
+    "chosen": [{"prompt": f"q{number}", "chosen": text, "rejected": "  no "} for number, text in enumerate(SPACED)],
+    "code": [{"prompt": f"q{number}", "completion": f"  def f():\n    return {number}\n"} for number in range(3)],
+}
+WRITERS = {
+    "a.jsonl": lambda rows: "".join(json.dumps(row) + "\n" for row in rows),
+    "lines.json": lambda rows: "".join(json.dumps(row) + "\n" for row in rows),
+    "array.json": lambda rows: json.dumps(rows, indent=1),
+    "array.jsonl": lambda rows: "[\n" + ",\n".join(map(json.dumps, rows)) + "\n]",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_finding_is_fixable_where_and_only_where_fix_changes_the_row(form: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(WRITERS[name](FORMS[form]))
+    before = path.read_bytes()
+    data = ft.Dataset.load(path)
+    report = ft.lint(data, select=sorted(FIXABLE_CODES), workers=1)
+    (fixed,) = fix(data)
+    assert sum(finding.fixable for finding in report.findings) == fixed.changes
+    assert any(count.fixable for count in report.counts) == bool(fixed.changes)
+    assert path.read_bytes() == before
+    if fixed.target is not None:
+        again = ft.Dataset.load(fixed.target)
+        assert again.check() == []
+        assert not any(finding.fixable for finding in ft.lint(again, select=sorted(FIXABLE_CODES)).findings)
+
+
+def test_fences_among_json_are_fixable_where_fix_removes_them(tmp_path: Path) -> None:
+    answers = ['{"a": 1}'] * 8 + ['```json\n{"a": 2}\n```'] * 2
+    rows = [{"prompt": f"q{number}", "completion": answer} for number, answer in enumerate(answers)]
+    for name, expected in (("a.jsonl", 2), ("array.json", 0)):
+        (tmp_path / name).write_text(WRITERS[name](rows))
+        data = ft.Dataset.load(tmp_path / name)
+        findings = ft.lint(data, select="C008").findings
+        assert (len(findings), sum(finding.fixable for finding in findings)) == (2, expected)
+        assert fix(data)[0].changes == expected
+
+
+def test_a_byte_order_mark_in_the_middle_of_a_file_is_no_part_of_the_fixed_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(f"\ufeff{json.dumps(row)}\n" for row in CHATS))
+    (fixed,) = fix(ft.Dataset.load(path))
+    assert fixed.changes == 3
+    assert [row.completion["content"] for row in ft.Dataset.load(fixed.target)] == [text.strip() for text in SPACED]

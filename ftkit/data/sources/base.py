@@ -6,7 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ftkit.errors import DataError, Place
 
@@ -59,6 +59,9 @@ class Source(ABC):
         nulls_are_absent: whether a null means that the row does not have the key, as in Arrow's files.
         stamp: size in bytes and time of the last change in nanoseconds, from when the file was indexed.
     """
+
+    has_json_lines: ClassVar[bool] = False
+    """Whether each row is one line of JSON, so that a row can be replaced by replacing its line."""
 
     def __init__(self, path: Path, name: str, *, max_line_bytes: int, nulls_are_absent: bool = False) -> None:
         self.path = path.absolute()

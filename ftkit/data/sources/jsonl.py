@@ -31,6 +31,8 @@ class JsonLines(Source):
     Empty lines are skipped; a byte-order mark and CRLF are accepted.
     """
 
+    has_json_lines = True
+
     def __init__(self, path: Path, name: str, *, max_line_bytes: int, nulls_are_absent: bool = False) -> None:
         super().__init__(path, name, max_line_bytes=max_line_bytes, nulls_are_absent=nulls_are_absent)
         self._starts = array("q")

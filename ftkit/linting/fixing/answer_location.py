@@ -14,6 +14,7 @@ _COLUMNS = {
     "prompt_completion": "completion",
     "alpaca": "output",
     "sharegpt": "conversations",
+    "sharegpt_preference": "chosen",
     "openai_preference": "preferred_output",
     "trl_preference": "chosen",
 }
@@ -63,12 +64,16 @@ def _of_last_turn(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def apply(value: Any) -> Any:
         if isinstance(value, str):
             return change(value)
-        if not isinstance(value, list) or not value or not isinstance(value[-1], Mapping):
-            return value
-        last = value[-1]
+        if isinstance(value, Mapping):
+            return turn(value)
+        return [*value[:-1], turn(value[-1])] if isinstance(value, list) and value else value
+
+    def turn(last: Any) -> Any:
+        if not isinstance(last, Mapping):
+            return last
         role, text = ("role", "content") if "role" in last else ("from", "value")
         if last.get(role) not in ("assistant", "gpt") or not isinstance(last.get(text), str):
-            return value
-        return [*value[:-1], {**last, text: change(last[text])}]
+            return last
+        return {**last, text: change(last[text])}
 
     return apply

@@ -12,14 +12,13 @@ from typing import Any
 from ftkit.data import Dataset
 from ftkit.data.unusable_value import encode_columns
 from ftkit.files import atomic_writer
-from ftkit.linting.fixing.answer_location import replace_answer
-from ftkit.linting.fixing.text_fixes import FIXABLE_CODES, fix_answer_text, fix_answer_value
+from ftkit.linting.fixing.row_fix import fixed_columns
+from ftkit.linting.fixing.text_fixes import FIXABLE_CODES
 from ftkit.linting.row_view import RowRange, read_rows
 from ftkit.linting.scan import ScanOptions, is_ignored
 
 __all__ = ["FixedFile", "LineChange", "fix"]
 
-_SUFFIXES = (".jsonl", ".ndjson")
 _SPACE_AFTER_COLON = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s')
 """A row with a space after its first colon."""
 
@@ -84,7 +83,7 @@ def fix(
     changes = _changes(data, FIXABLE_CODES.intersection(codes), options)
     for path, name in zip(data.sources, data.source_names, strict=True):
         fixed_rows = changes.get(name, {})
-        if path.suffix.lower() not in _SUFFIXES:
+        if name not in data.json_lines_names:
             results.append(FixedFile(name, None, 0, "only JSON Lines (.jsonl) can be fixed" if fixed_rows else ""))
             continue
         target = Path(name).with_suffix(f".fixed{path.suffix}")
@@ -100,20 +99,10 @@ def fix(
 def _changes(data: Dataset, codes: Collection[str], options: ScanOptions) -> dict[str, dict[int, dict[str, Any]]]:
     """By file and line, the columns of the rows that change."""
     changes: dict[str, dict[int, dict[str, Any]]] = {}
-    # ftkit itself writes the answer of a column in the schema's order.
-    if data.options.target is not None or data.options.chosen is not None:
-        codes = [code for code in codes if code != "C001"]
-    # Only the chosen answer of a pair would change, and the whitespace of the rejected one would then give it away.
-    if data.kind == "preferences":
-        codes = [code for code in codes if code != "C006"]
     for view in read_rows(RowRange(data, "", 0, len(data), 0)):
         ignored = options.ignored(view)
         active = [code for code in codes if not is_ignored(code, ignored)]
-
-        def fix_answer(value: Any, active: Collection[str] = active) -> Any:
-            return (fix_answer_text if isinstance(value, str) else fix_answer_value)(value, data.task, active)
-
-        fixed = replace_answer(view.columns, data.format, data.options, fix_answer) if active else None
+        fixed = fixed_columns(view, data, active)
         if fixed is not None:
             changes.setdefault(view.place.source, {})[view.place.line] = fixed
     return changes
