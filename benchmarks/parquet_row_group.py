@@ -89,7 +89,8 @@ def main() -> None:
             environment = {**os.environ, "FTKIT_HOME": folder}
             done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
             found = json.loads(done.stdout.splitlines()[-1])
-            print(f"{label:24}{found['seconds']:10.4f} s   peak {found['peak']:6.0f} MB (start {found['peak_before']:.0f})")
+            memory = f"peak {found['peak']:6.0f} MB (at the start {found['peak_before']:.0f})"
+            print(f"{label:24}{found['seconds']:10.4f} s   {memory}")
 
 
 if __name__ == "__main__":

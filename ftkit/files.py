@@ -20,6 +20,7 @@ __all__ = [
     "canonical_digest",
     "home",
     "irregular_file_kind",
+    "read_small_text",
     "replace_folder",
     "sync_folder",
     "write_atomically",
@@ -53,6 +54,28 @@ def irregular_file_kind(path: str | os.PathLike[str]) -> str | None:
     """
     mode = os.stat(path).st_mode
     return next((kind for test, kind in _IRREGULAR if test(mode)), None)
+
+
+_SMALL = 16 * 1024 * 1024
+
+
+def read_small_text(path: str | os.PathLike[str]) -> str:
+    """Read a file that a person writes, such as a task or a recipe. It may be a pipe.
+
+    Args:
+        path: the file, in UTF-8.
+
+    Returns:
+        The text, without a byte-order mark.
+
+    Raises:
+        OSError: the file cannot be read, or is larger than 16 MiB, as a device without an end is.
+    """
+    with open(path, "rb") as file:
+        content = file.read(_SMALL + 1)
+    if len(content) > _SMALL:
+        raise OSError(errno.EFBIG, f"it is larger than {_SMALL >> 20} MiB", os.fspath(path))
+    return content.decode("utf-8-sig")
 
 
 @contextlib.contextmanager

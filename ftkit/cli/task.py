@@ -102,11 +102,12 @@ def _given_output(schema: Path | None, class_: str | None, choices: str | None) 
 
 def _from_schema(path: Path) -> Output:
     from ftkit.errors import ConfigError
+    from ftkit.files import read_small_text
     from ftkit.schema import output_of
 
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+        content = json.loads(read_small_text(path))
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not a JSON Schema: not JSON ({error})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: not a JSON Schema: expected an object, got {type(content).__name__}")

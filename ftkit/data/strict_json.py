@@ -117,8 +117,8 @@ def parse_json(text: str, place: Place, field: str | None = None) -> Any:
     try:
         value = _DECODER.decode(text)
     except _RefusedError as refused:
-        key = refused.key if field is None or refused.key is None else f"{field}.{refused.key}"
-        raise DataError(refused.message, place=place, field=key or field) from None
+        inside = refused.key or _path_of_constant(text)
+        raise DataError(refused.message, place=place, field=".".join(filter(None, (field, inside))) or None) from None
     except json.JSONDecodeError as error:
         raise DataError(_explain(text, error), place=place, field=field) from None
     except ValueError:  # int() refuses numbers of thousands of digits
@@ -160,6 +160,26 @@ def _is_messages(value: Any) -> bool:
     return isinstance(value, list) and any(
         isinstance(item, dict) and ("role" in item or "from" in item) for item in value
     )
+
+
+def _path_of_constant(text: str) -> str | None:
+    """The path of the first NaN or infinity in a text that is JSON but for these."""
+    try:
+        pending: list[tuple[Any, str]] = [(json.loads(text), "")]
+    except (ValueError, RecursionError):
+        return None
+    while pending:
+        value, path = pending.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            return path or None
+        if isinstance(value, dict):
+            below = [(item, f"{path}.{key}" if path else key) for key, item in value.items()]
+        elif isinstance(value, list):
+            below = [(item, f"{path}[{number}]") for number, item in enumerate(value)]
+        else:
+            continue
+        pending += reversed(below)
+    return None
 
 
 def _refuse_surrogates(value: Any, place: Place, field: str | None) -> None:

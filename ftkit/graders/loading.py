@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from ftkit.errors import ConfigError
+from ftkit.files import read_small_text
 from ftkit.graders.base import Grader
 from ftkit.graders.registry import GRADERS
 
@@ -30,10 +31,10 @@ def load_grader(path: str | os.PathLike[str]) -> Grader:
     """
     source = Path(path)
     try:
-        data = yaml.safe_load(source.read_text(encoding="utf-8"))  # JSON is YAML
+        data = yaml.safe_load(read_small_text(source))  # JSON is YAML
     except OSError as error:
         raise ConfigError(f"{source}: cannot read the grader: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{source}: neither JSON nor YAML: {error}") from None
     try:
         return grader_of(data)

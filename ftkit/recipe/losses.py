@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from ftkit.errors import ConfigError
+from ftkit.files import read_small_text
 from ftkit.recipe.base import Recipe
 from ftkit.registry import Registry
 from ftkit.schema.validation_errors import refusals
@@ -79,10 +80,10 @@ def load_recipe(path: str | os.PathLike[str]) -> Recipe:
     """
     source = Path(path)
     try:
-        data = yaml.safe_load(source.read_text(encoding="utf-8"))
+        data = yaml.safe_load(read_small_text(source))
     except OSError as error:
         raise ConfigError(f"{source}: cannot read the recipe: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{source}: not valid YAML: {error}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{source}: a recipe is a mapping of fields, not {type(data).__name__}")

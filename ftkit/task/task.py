@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from pydantic import ConfigDict, PrivateAttr, ValidationError, field_validator
 from typing_extensions import override
 
 from ftkit.errors import ConfigError
-from ftkit.files import canonical_digest, irregular_file_kind, write_atomically
+from ftkit.files import canonical_digest, read_small_text, write_atomically
 from ftkit.schema import AnyOutput, ChoiceOutput, FrozenModel, JsonOutput, TextOutput, output_of
 from ftkit.schema.validation_errors import config_error
 from ftkit.task.message import Message
@@ -231,9 +230,7 @@ class Task(FrozenModel):
         if not isinstance(source, str) or not ("\n" in source or ": " in source):
             name = os.fspath(source)
             try:
-                if (irregular := irregular_file_kind(source)) is not None:
-                    raise ConfigError(f"{name}: cannot be read: it is {irregular}")
-                source = Path(source).read_text(encoding="utf-8-sig")
+                source = read_small_text(source)
             except (OSError, UnicodeDecodeError) as error:
                 why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
                 raise ConfigError(f"{name}: cannot be read: {why}") from error

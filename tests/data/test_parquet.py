@@ -12,6 +12,7 @@ from decimal import Decimal
 import pytest
 
 from ftkit import DataError, Dataset, MissingExtraError, Task
+from ftkit.data.sources.batch_spool import BatchSpool
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -103,6 +104,14 @@ def test_the_rows_of_a_group_are_decoded_once(tmp_path, monkeypatch):
     assert sorted(order) == list(range(5_000))
     assert [data[at].columns["n"] for at in (4_999, 0, 2_500)] == [4_999, 0, 2_500]
     assert len(decoded) == 2  # the first row, then the whole group
+
+
+def test_without_room_on_the_disk_single_rows_are_still_read(tmp_path, monkeypatch):
+    path = write_parquet(tmp_path / "a.parquet", [{"a": f"t{n}", "n": n} for n in range(300)], row_group_size=100)
+    monkeypatch.setattr(BatchSpool, "has_room", lambda self, size: False)
+    monkeypatch.setattr(BatchSpool, "add", lambda *given: pytest.fail("written"))
+    data = Dataset.load(path, TASK)
+    assert [data[at].columns["n"] for at in (250, 251, 3, 4, 299)] == [250, 251, 3, 4, 299]
 
 
 def test_a_dataset_in_another_process_reads_the_same_rows(tmp_path):

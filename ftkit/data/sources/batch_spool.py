@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from array import array
 from bisect import bisect_right, insort
@@ -46,6 +47,17 @@ class BatchSpool:
             Whether it has.
         """
         return start in self._firsts
+
+    def has_room(self, size: int) -> bool:
+        """Say whether the disk has room for a run of batches, and as much again and a gibibyte for others.
+
+        Args:
+            size: decoded size of the run, in bytes.
+
+        Returns:
+            Whether it has.
+        """
+        return shutil.disk_usage(self._folder()).free > 2 * size + (1 << 30)
 
     def add(self, start: int, batches: Iterable[Any]) -> None:
         """Write batches to the file.
@@ -93,8 +105,13 @@ class BatchSpool:
     def _file(self) -> IO[bytes]:
         """The file, which is begun when it is first needed."""
         if self._opened is None:
-            try:
-                self._opened = tempfile.TemporaryFile(dir=row_file_folder())  # noqa: SIM115  closed with the object
-            except OSError:  # a home folder that cannot be written to
-                self._opened = tempfile.TemporaryFile()  # noqa: SIM115
+            self._opened = tempfile.TemporaryFile(dir=self._folder())  # noqa: SIM115  closed with the object
         return self._opened
+
+    def _folder(self) -> str:
+        """Where the file is: beside other copies of rows, unless ftkit's home folder cannot be written to."""
+        try:
+            folder = row_file_folder()
+        except OSError:
+            return tempfile.gettempdir()
+        return str(folder) if os.access(folder, os.W_OK) else tempfile.gettempdir()

@@ -116,7 +116,7 @@ class Parquet(Source):
         """Read a batch that holds a row.
 
         A group is decoded only up to the row at the first visit, and copied to a temporary file at the second one, so
-        that a later row costs the decoding of one batch.
+        that a later row costs the decoding of one batch. Without room on the disk, it is decoded up to the row again.
 
         Args:
             row: number of the row, from 0.
@@ -127,13 +127,14 @@ class Parquet(Source):
         group = self.group(row)
         with self._lock:
             self._visits[group] += 1
-            if self._visits[group] == 1:
-                return self._seek(group, row)
             if self._spool.is_new_process():  # a fork: the parent goes on writing to its own file
                 self._start_random_access()
-            if not self._spool.has(self.bounds[group]):
+            start = self.bounds[group]
+            if not self._spool.has(start):
+                if self._visits[group] <= 1 or not self._spool.has_room(self._bytes[group]):
+                    return self._seek(group, row)
                 with self.open_parquet() as file:
-                    self._spool.add(self.bounds[group], self.batches(file, group, _SPOOLED_BYTES))
+                    self._spool.add(start, self.batches(file, group, _SPOOLED_BYTES))
             return self._spool.batch(row)
 
     def _seek(self, group: int, row: int) -> tuple[int, Any]:
