@@ -14,7 +14,7 @@ from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
-__all__ = ["LABELS", "WEIGHTS", "read_label", "read_weight", "refuse_media", "unread_names"]
+__all__ = ["LABELS", "WEIGHTS", "is_unread", "read_label", "read_weight", "refuse_media", "unread_names"]
 
 LABELS = ("label", "kto_tag")
 """TRL's and LLaMA-Factory's column that says whether the answer is a good one, for KTO."""
@@ -54,12 +54,29 @@ def read_label(row: RawRow, names: Collection[str]) -> bool | None:
         The label; None if there is none. Labels of other kinds, such as the name of a class, are none.
     """
     for name in LABELS:
-        value = row.columns.get(name)
-        if isinstance(value, str):
-            value = _LABEL_TEXTS.get(value.strip().lower())
-        if name not in names and isinstance(value, bool | int | float) and value in (0, 1):
-            return bool(value)
+        label = None if name in names else _label(row.columns.get(name))
+        if label is not None:
+            return label
     return None
+
+
+def _label(value: Any) -> bool | None:
+    if isinstance(value, str):
+        value = _LABEL_TEXTS.get(value.strip().lower())
+    return bool(value) if isinstance(value, bool | int | float) and value in (0, 1) else None
+
+
+def is_unread(name: str, value: Any) -> bool:
+    """Say whether a column that nothing reads by its name holds something.
+
+    Args:
+        name: one of :func:`unread_names`.
+        value: its value in a row.
+
+    Returns:
+        False for empty values, and for labels of KTO.
+    """
+    return value not in (None, "", [], {}) and not (name in LABELS and _label(value) is not None)
 
 
 def read_weight(messages: Sequence[Message], row: RawRow, names: Collection[str], *, is_pair: bool) -> None:
@@ -99,7 +116,7 @@ def _checked_weight(value: Any, place: Place, field: str) -> int:
 
 
 def unread_names(columns: Collection[str], read: Collection[str]) -> list[str]:
-    """List the columns of a row that nothing reads.
+    """List the columns of a row that nothing reads. Columns of labels are among them; see :func:`is_unread`.
 
     Args:
         columns: names of the row's columns.
@@ -108,5 +125,5 @@ def unread_names(columns: Collection[str], read: Collection[str]) -> list[str]:
     Returns:
         Their names, in the row's order.
     """
-    known = {*read, "id", "system", "tools", "parallel_tool_calls", "ftkit_ignore", *MEDIA, *LABELS, *WEIGHTS}
+    known = {*read, "id", "system", "tools", "parallel_tool_calls", "ftkit_ignore", *MEDIA, *WEIGHTS}
     return [name for name in columns if name not in known]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ftkit.data.columns_beside import is_unread
 from ftkit.data.row_reader import RowReader
 
 __all__ = ["UnreadColumns", "describe_unread_columns"]
@@ -41,7 +42,7 @@ class UnreadColumns:
             if len(self._by_names) >= _REMEMBERED:  # rows that differ in their columns
                 self._by_names.clear()
             unread = self._by_names[names] = self._row_reader.unread_names(columns)
-        return [name for name in unread if columns[name] not in (None, "", [], {})] if unread else unread
+        return [name for name in unread if is_unread(name, columns[name])] if unread else unread
 
     def add(self, columns: Mapping[str, Any]) -> None:
         """Count the unread columns of a row.

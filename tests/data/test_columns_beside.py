@@ -160,6 +160,11 @@ def test_unread_columns_are_counted_in_the_pass_that_reads_the_rows(write_rows, 
         monkeypatch.undo()
 
 
+def test_labels_that_are_none_are_unread(write_rows):
+    rows = [{"messages": [USER, ANSWER], "label": value} for value in ("cat", True, "false", 0, 2, None)]
+    assert Dataset.load(write_rows(rows)).unread_columns() == {"label": 2}
+
+
 def test_lint_names_each_unread_column_once(write_rows):
     rows = [{"messages": [USER, {**ANSWER, "content": f"a{n}"}], "source": "web"} for n in range(3)]
     rows[1]["context"] = "c"

@@ -181,3 +181,29 @@ def test_what_can_be_known_is_refused_before_anything_starts(data: ft.Dataset, t
     with pytest.raises(ft.DataError, match="no rows"):
         ft.train(ft.SFT(), data.take(0), backend=backend)
     assert ft.runs.all() == []
+
+
+class Idle:
+    """A backend that starts nothing."""
+
+    name, model = "idle", "m"
+
+    def check(self, *given: object) -> None:
+        pass
+
+    submit = refresh = check
+
+
+@pytest.mark.parametrize("lint", [True, False])
+def test_columns_that_nothing_reads_are_a_warning_of_the_run(ftkit_home: Path, lint: bool) -> None:
+    turns = [[{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": str(n)}] for n in range(3)]
+    rows = [{"messages": messages, "context": "c", "id": n, "label": "x"} for n, messages in enumerate(turns)]
+    run = ft.train(ft.SFT(), ft.Dataset.from_rows(rows), backend=Idle(), lint=lint)  # type: ignore[arg-type]
+    (event,) = [event for event in Store().events(run.id) if event.kind == "warning"]
+    assert event.data["message"] == (
+        "columns that nothing reads, with their number of rows: context (3), label (3). If the answers need one of them, put it "
+        "into the messages"
+    )
+    read = [{"messages": messages} for messages in turns]
+    run = ft.train(ft.SFT(), ft.Dataset.from_rows(read), backend=Idle(), lint=lint)  # type: ignore[arg-type]
+    assert "warning" not in [event.kind for event in Store().events(run.id)]
