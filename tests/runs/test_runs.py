@@ -201,8 +201,8 @@ def test_columns_that_nothing_reads_are_a_warning_of_the_run(ftkit_home: Path, l
     run = ft.train(ft.SFT(), ft.Dataset.from_rows(rows), backend=Idle(), lint=lint)  # type: ignore[arg-type]
     (event,) = [event for event in Store().events(run.id) if event.kind == "warning"]
     assert event.data["message"] == (
-        "columns that nothing reads, with their number of rows: context (3), label (3). If the answers need one of them, put it "
-        "into the messages"
+        "columns that nothing reads, with their number of rows: context (3), label (3). If the answers need one of "
+        "them, put it into the messages"
     )
     read = [{"messages": messages} for messages in turns]
     run = ft.train(ft.SFT(), ft.Dataset.from_rows(read), backend=Idle(), lint=lint)  # type: ignore[arg-type]
