@@ -17,7 +17,7 @@ from ftkit.results.report import Comparison, Report
 from ftkit.results.report_row import RowResult
 from ftkit.results.row_pairing import KIND_WORDS, RIGHT, paired_rows
 from ftkit.schema.comparators import Comparator
-from ftkit.schema.equality import same_value
+from ftkit.schema.equality import same_answer
 
 __all__ = ["Answer", "Card", "Cards", "comparison_cards", "overview_cards", "report_cards"]
 
@@ -231,7 +231,7 @@ def _field_cell(row: RowResult, name: str, right: bool | None) -> Cell:
 def _whole_answer(row: RowResult) -> Cell:
     if row.finish_reason == "error":
         return Cell(f"not asked: {row.error}", css="answer wrong")
-    right = row.has_target and row.readable and same_value(row.value, row.target)
+    right = row.has_target and row.readable and same_answer(row.value, row.target)
     calls = f" {json.dumps(row.tool_calls, ensure_ascii=False)}" if row.tool_calls else ""
     css = "answer" if not row.has_target else "answer right" if right else "answer wrong"
     return Cell((row.text + calls) or "(empty)", css=css)
@@ -246,7 +246,7 @@ def _answer(label: str, row: RowResult) -> Answer:
 
 def _changed(before: RowResult, after: RowResult) -> bool:
     if before.readable and after.readable:
-        return not same_value(before.value, after.value)
+        return not same_answer(before.value, after.value)
     return before.text != after.text
 
 

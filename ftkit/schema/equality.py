@@ -6,7 +6,14 @@ import re
 import unicodedata
 from typing import Any
 
-__all__ = ["normalize_text", "same_normalized_value", "same_text", "same_value", "without_outer_space"]
+__all__ = [
+    "normalize_text",
+    "same_answer",
+    "same_normalized_value",
+    "same_text",
+    "same_value",
+    "without_outer_space",
+]
 
 # Punctuation carries no meaning, except inside a number (1.5, 3/4, 2026-01-05) and as its sign.
 _PUNCTUATION = re.compile(r"(?<=\d)[.,:/-](?=\d)|(?<!\w)-(?=\d)|[^\w\s%+]|_")
@@ -60,6 +67,19 @@ def without_outer_space(value: Any) -> Any:
         The text without it; any other value as it is.
     """
     return value.strip() if isinstance(value, str) else value
+
+
+def same_answer(first: Any, second: Any) -> bool:
+    """Compare two answers: values like :func:`same_value`, texts without the whitespace around them.
+
+    Args:
+        first: an answer as a plain value.
+        second: another answer.
+
+    Returns:
+        Whether they are equal.
+    """
+    return same_value(without_outer_space(first), without_outer_space(second))
 
 
 def same_value(first: Any, second: Any) -> bool:

@@ -119,3 +119,10 @@ def test_demonstrations_can_be_written_as_prompts(write_rows, tmp_path):
     assert written["messages"] == ASKED["messages"]
     assert written["a"] == "4"
     assert written["target"] == "4"
+
+
+def test_prompts_of_sharegpt_turns(write_rows):
+    turns = [{"from": "system", "value": "s"}, {"from": "human", "value": "q"}]
+    for row, format_ in (({"messages": turns}, "openai_prompts"), ({"prompt": turns}, "trl_prompts")):
+        data = Dataset.load(write_rows([row]))
+        assert (data.kind, data.format, data[0].prompt[-1]["content"]) == ("prompts", format_, "q")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from ftkit.evaluation.metrics.metric import MetricContext
 from ftkit.evaluation.metrics.selection import select_metrics
 from ftkit.schema.equality import normalize_text, same_normalized_value, same_value
 from ftkit.task import Task
-from tests.evaluation.scripted import ECHO, TRIAGE, VISITS, ScriptedModel, answers, dataset, failed, visit
+from tests.evaluation.scripted import ECHO, TRIAGE, VISITS, ScriptedModel, answered, answers, dataset, failed, visit
 
 
 def measured(folder: Path, task: Task, targets: list[Any], said: list[Any], **options: Any) -> Report:
@@ -87,6 +89,17 @@ def test_text_metrics(tmp_path: Path) -> None:
     report = measured(tmp_path, ECHO, ["Hello, World", "a", "b"], ["  hello world!", " a\n", failed("gone")])
     assert report["exact_match"].value == pytest.approx(1 / 3)
     assert report["normalised_match"].value == pytest.approx(2 / 3)
+
+
+def test_whitespace_around_texts_is_kept_and_not_counted(tmp_path: Path) -> None:
+    said = [answered("  x = 1\n"), answered("y"), answered(" z")]
+    said = [dataclasses.replace(answer, logprob=-0.1) for answer in said]
+    report = measured(tmp_path, ECHO, ["  x = 1", "\ty\n", "z z"], said, metrics=["exact_match", "brier"])
+    assert [row.value for row in report.rows] == ["  x = 1\n", "y", " z"]
+    assert [row.target for row in report.rows] == ["  x = 1", "\ty\n", "z z"]
+    assert report["exact_match"].value == pytest.approx(2 / 3)
+    likely = math.exp(-0.1)
+    assert report["brier"].value == pytest.approx((2 * (1 - likely) ** 2 + likely**2) / 3)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from ftkit.errors import ConfigError, OutputError
 from ftkit.schema import TextOutput, output_of
 
 
-def test_a_target_keeps_the_whitespace_that_an_answer_is_compared_without() -> None:
+def test_targets_and_answers_keep_the_whitespace_around_them() -> None:
     output = TextOutput()
-    assert output.parse(" two\n\n lines \n") == "two\n\n lines"
+    assert output.parse(" two\n\n lines \n") == " two\n\n lines \n"
     assert output.format("    return x\n") == "    return x\n"
     assert output.describe() == ""
     assert output.fields() == {}

@@ -81,7 +81,7 @@ def test_answers_are_typed_when_the_class_is_known() -> None:
     assert Task(output=Mood).parse("low") is Mood.LOW
     assert Task(output=list[Visit]).parse(f"[{GOOD}]") == [Visit(patient_name="Zoë", age=41)]
     assert Task(output=Literal["a", "b"]).parse("a") == "a"
-    assert Task().parse(" hello\n") == "hello"
+    assert Task().parse("    return x\n") == "    return x\n"
 
 
 @pytest.mark.parametrize(

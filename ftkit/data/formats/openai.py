@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_boolean, read_list
 from ftkit.data.formats.messages import read_messages, read_tools
+from ftkit.data.formats.sharegpt_turn import turn_role
 from ftkit.data.row import Row
 from ftkit.errors import DataError
 from ftkit.task import Message
@@ -66,7 +67,7 @@ class OpenAIPrompts(OpenAI):
     def matches(self, columns: Mapping[str, Any]) -> bool:
         messages = columns.get("messages")
         last = messages[-1] if isinstance(messages, list) and messages else None
-        return isinstance(last, Mapping) and last.get("role") in ("user", "tool", "system", "developer")
+        return turn_role(last) in ("user", "tool", "system", "developer")
 
     @override
     def read(self, row: RawRow) -> Conversation:

@@ -8,7 +8,7 @@ from typing import Any
 from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError, Place
 
-__all__ = ["SHAREGPT_FIELDS", "is_sharegpt_turn", "read_sharegpt_turn"]
+__all__ = ["SHAREGPT_FIELDS", "is_sharegpt_turn", "read_sharegpt_turn", "turn_role"]
 
 SHAREGPT_FIELDS = {"role": "from", "content": "value", "tool_calls": "value", "tool_call_id": "from"}
 """Where a turn holds what OpenAI's form calls so, for errors."""
@@ -40,6 +40,21 @@ def is_sharegpt_turn(turn: Any) -> bool:
         and turn.get("role") is None
         and turn.get("content") is None
     )
+
+
+def turn_role(turn: Any) -> str | None:
+    """Return the role of a turn of either form, without checking the turn.
+
+    Args:
+        turn: an element of a list of turns.
+
+    Returns:
+        The role in OpenAI's words; None if there is none that is known.
+    """
+    if is_sharegpt_turn(turn):
+        return _ROLES.get(turn["from"]) if isinstance(turn.get("from"), str) else None
+    role = turn.get("role") if isinstance(turn, Mapping) else None
+    return role if isinstance(role, str) else None
 
 
 def read_sharegpt_turn(turn: Mapping[str, Any], place: Place, field: str, keep: Collection[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing_extensions import override
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_list, read_margin
 from ftkit.data.formats.messages import read_tools, text_content
 from ftkit.data.formats.preference_pair import Part, read_answer, read_pair
-from ftkit.data.formats.sharegpt_turn import is_sharegpt_turn
+from ftkit.data.formats.sharegpt_turn import turn_role
 from ftkit.data.formats.trl import trl_message, with_tools
 from ftkit.data.row import Row
 from ftkit.error_text import Argument, ErrorText
@@ -126,9 +126,7 @@ def _prompt_hint(row: RawRow) -> list[str]:
 
 def _is_conversation(part: Part) -> bool:
     """Whether the list is a whole conversation, which begins before the assistant's first turn."""
-    first = part[1][0] if part[1] else None
-    role = first.get("from") if is_sharegpt_turn(first) else first.get("role") if isinstance(first, Mapping) else None
-    return role in ("system", "developer", "user", "human")
+    return bool(part[1]) and turn_role(part[1][0]) in ("system", "developer", "user")
 
 
 def _check_prompt(text: str, messages: list[Message], row: RawRow) -> None:

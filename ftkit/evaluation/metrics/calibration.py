@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from ftkit.evaluation.metrics.metric import Metric, RowMetric
 from ftkit.results.report_row import RowResult
-from ftkit.schema.equality import same_value, without_outer_space
+from ftkit.schema.equality import same_answer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,9 +29,7 @@ def _probability_and_correct(row: RowResult) -> tuple[float, bool] | None:
     """The probability that the model gave to its answer, and whether it is right; None where either is unknown."""
     if row.logprob is None or not row.has_target:
         return None
-    return min(1.0, math.exp(row.logprob)), row.valid and same_value(
-        without_outer_space(row.value), without_outer_space(row.target)
-    )
+    return min(1.0, math.exp(row.logprob)), row.valid and same_answer(row.value, row.target)
 
 
 @dataclass(frozen=True, kw_only=True)
