@@ -6,6 +6,7 @@ import datetime
 import json
 import multiprocessing
 import pickle
+import re
 import sys
 from decimal import Decimal
 
@@ -104,6 +105,17 @@ def test_the_rows_of_a_group_are_decoded_once(tmp_path, monkeypatch):
     assert sorted(order) == list(range(5_000))
     assert [data[at].columns["n"] for at in (4_999, 0, 2_500)] == [4_999, 0, 2_500]
     assert len(decoded) == 2  # the first row, then the whole group
+
+
+def test_a_huge_row_is_one_bad_row(tmp_path):
+    rows = [{"a": f"t{n}" * (400 if n == 3 else 1), "n": n} for n in range(6)]
+    data = Dataset.load(write_parquet(tmp_path / "a.parquet", rows), TASK, max_line_bytes=500)
+    (problem,) = data.check()
+    assert re.search(r"a\.parquet:4: a row of [\d,]+ bytes, more than the 500 allowed", str(problem))
+    assert data[4].columns["n"] == 4
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"a\.parquet:4: a row of"):
+            data[3]
 
 
 def test_without_room_on_the_disk_single_rows_are_still_read(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from ftkit.data.sources.base import Reader, Source
 from ftkit.data.sources.batch_spool import BatchSpool
+from ftkit.data.sources.text import row_too_long
 from ftkit.data.unusable_value import UnusableValue, column_json
 from ftkit.errors import DataError, Place
 from ftkit.extras import require
@@ -153,10 +154,12 @@ class _BatchReader(Reader):
     def __init__(self, source: Parquet) -> None:
         self._source = source
         self._first = 0
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[dict[str, Any] | int] = []
 
     def _row(self, row: int, place: Place) -> dict[str, Any]:
         values = self._rows[row - self._first]
+        if isinstance(values, int):
+            raise row_too_long(place, values, self._source.max_line_bytes)
         return {name: column_json(value, place, name) for name, value in values.items()}
 
 
@@ -188,7 +191,7 @@ class _SequentialReader(_BatchReader):
         for batch in self._batches:
             first, self._next = self._next, self._next + len(batch)
             if row < self._next:
-                self._first, self._rows = first, _python_rows(batch)
+                self._first, self._rows = first, _python_rows(batch, self._source.max_line_bytes)
                 return
         raise ValueError("the row group has fewer rows than it says")
 
@@ -212,7 +215,8 @@ class _RandomReader(_BatchReader):
         try:
             if not self._batch_first <= row < self._batch_first + len(self._batch):
                 self._batch_first, self._batch = self._source.random_batch(row)
-            self._first, self._rows = row, _python_rows(self._batch.slice(row - self._batch_first, 1))
+            only = self._batch.slice(row - self._batch_first, 1)
+            self._first, self._rows = row, _python_rows(only, self._source.max_line_bytes)
         except (OSError, ValueError) as error:
             raise DataError(f"cannot be read: {error}", place=place) from error
         return self._row(row, place)
@@ -222,8 +226,12 @@ class _RandomReader(_BatchReader):
         self._batch, self._rows = (), []
 
 
-def _python_rows(batch: Any) -> list[dict[str, Any]]:
-    """The rows of a batch as Python values. A value that Python cannot hold makes its column unusable in its row."""
+def _python_rows(batch: Any, limit: int) -> list[dict[str, Any] | int]:
+    """The rows of a batch as Python values; of a row that is too long its decoded size."""
+    if batch.nbytes > limit and len(batch) > 1:
+        return [row for at in range(len(batch)) for row in _python_rows(batch.slice(at, 1), limit)]
+    if batch.nbytes > limit:
+        return [int(batch.nbytes)]
     names = batch.schema.names
     columns = [_python_values(name, column) for name, column in zip(names, batch.columns, strict=True)]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
