@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 from ftkit.backends.answer import Request
@@ -28,7 +29,7 @@ def grading_setting(
     """Build a context in which graders reach every model that :class:`ftkit.Model` and :class:`ftkit.Scorer` reach.
 
     Args:
-        allow_python: whether ``python`` graders may run.
+        allow_python: whether ``python`` graders may run, and functions that a file names.
         isolation: how their code is isolated.
         limits: what they may use; OpenAI's limits when left out.
         embedder: the model that embeds texts for ``cosine``, e.g. ``"openai:text-embedding-3-large"``.
@@ -51,11 +52,13 @@ def grading_setting(
     )
 
 
-def setting_of(recipe: Recipe) -> GraderContext:
+def setting_of(recipe: Recipe, *, checked: bool = False) -> GraderContext:
     """Return what a recipe allows its grader.
 
     Args:
         recipe: of any kind; one that grades nothing allows nothing.
+        checked: whether the grader was checked when the run was submitted. The worker of a run reads its recipe from a
+            file, as which every function would look like one that a file names.
 
     Returns:
         What the grader may use.
@@ -63,7 +66,8 @@ def setting_of(recipe: Recipe) -> GraderContext:
     options = recipe.grading
     if options is None:
         return GraderContext()
-    return grading_setting(allow_python=options.allow_python, isolation=options.isolation, embedder=options.embedder)
+    setting = grading_setting(allow_python=options.allow_python, isolation=options.isolation, embedder=options.embedder)
+    return dataclasses.replace(setting, allow_functions=checked)
 
 
 def ask_model(

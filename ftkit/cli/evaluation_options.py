@@ -55,7 +55,13 @@ GraderFiles = Annotated[
     list[Path] | None,
     typer.Option("--grader", metavar="FILE", help="Grader (.json, .yaml) whose grade becomes a metric. Repeatable."),
 ]
-AllowPython = Annotated[bool, typer.Option("--allow-python", help="Allow Python graders to run, in a sandbox.")]
+AllowPython = Annotated[
+    bool,
+    typer.Option(
+        "--allow-python",
+        help="Allow Python code of graders to run: python graders in a sandbox, functions as trusted code.",
+    ),
+]
 Embedder = Annotated[
     str | None,
     typer.Option(

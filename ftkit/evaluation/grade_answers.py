@@ -76,7 +76,7 @@ def grade(
         grader: the grader.
         data: the rows, or plain mappings with the columns that ``{{item.…}}`` reads.
         answers: one answer per row: texts, or answers of a model with its tool calls.
-        allow_python: allow ``python`` graders to run, in a sandbox.
+        allow_python: allow ``python`` graders to run, in a sandbox, and functions that a grader file names.
         isolation: how the sandbox isolates them.
         limits: the resources that they may use; OpenAI's limits by default.
         embedder: the model that embeds texts for ``cosine``: ``"openai:text-embedding-3-large"``, ``"local:NAME"``.

@@ -18,15 +18,25 @@ from ftkit.schema import FrozenModel, Output
 from ftkit.schema.validation_errors import config_error
 from ftkit.task import Message
 
-__all__ = ["AnswerLike", "Ask", "Embed", "Grader", "GraderContext", "Isolation", "Pair", "Scores", "SingleGrader"]
+__all__ = [
+    "AnswerLike",
+    "Ask",
+    "Embed",
+    "Grader",
+    "GraderContext",
+    "Isolation",
+    "Measure",
+    "Pair",
+    "Scores",
+    "SingleGrader",
+]
 
 Pair = tuple[Mapping[str, Any], Sample]
 """A row's columns (``item``) and an answer to it."""
 
 Isolation = Literal["kernel", "process"]
 """How Python graders are isolated. ``kernel``: in namespaces of their own, without network or files; refused where the
-machine cannot do that. ``process``: in a process with resource limits only, which can still read files and reach the
-network."""
+machine cannot do that. ``process``: in a process with limits only, which can still read and write your files."""
 
 
 class AnswerLike(Protocol):
@@ -64,6 +74,10 @@ class Ask(Protocol):
 Scores = Callable[[str, Sequence[Sequence[Message]]], list[float]]
 """Takes a reward model's name and conversations; returns its score of the last turn of each."""
 
+Measure = Callable[[str, Sequence[tuple[str, str]]], Sequence[float | GradingError]]
+"""Takes a measure's name and pairs of a text and its reference; see
+:func:`ftkit.graders.text_measures.measure_texts`, which a server calls in a process of its own."""
+
 Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 """Takes texts, none of them empty; returns the embedding of each, all of one length.
 
@@ -78,18 +92,24 @@ class GraderContext:
     Attributes:
         ask: asks models; None refuses graders that ask a model.
         scores: asks reward models; None refuses graders that need one.
+        measure: compares texts; None compares them in this process.
         embed: embeds texts; None refuses graders that compare embeddings.
         workers: how many parts of ``multi``, or Python sandboxes, run at the same time.
-        allow_python: whether ``python`` graders may run. Off by default, because they are untrusted code.
+        allow_python: whether Python code that comes from files may run: ``python`` graders, and the functions that
+            ``function`` graders name. Off by default, because it is untrusted code.
+        allow_functions: whether such functions may run though ``allow_python`` is off, because somebody checked that
+            they are the user's own.
         isolation: how Python graders are isolated, see :data:`Isolation`.
         limits: resource limits of Python graders.
     """
 
     ask: Ask | None = None
     scores: Scores | None = None
+    measure: Measure | None = None
     embed: Embed | None = None
     workers: int = 8
     allow_python: bool = False
+    allow_functions: bool = False
     isolation: Isolation = "kernel"
     limits: Limits = field(default_factory=Limits)
 
@@ -161,6 +181,14 @@ class Grader(FrozenModel, ABC):
             ConfigError: ``setting`` lacks what the grader needs, or does not allow it.
             MissingExtraError: a library is not installed.
         """
+
+    def read_from_data(self) -> Grader:
+        """Note that the grader was read from plain data, such as a file, and not written in Python.
+
+        Returns:
+            The grader itself.
+        """
+        return self
 
     @abstractmethod
     def grade_many(self, pairs: Sequence[Pair], setting: GraderContext) -> list[Grade]:

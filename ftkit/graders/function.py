@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import field_validator
+from pydantic import PrivateAttr, field_validator
 from typing_extensions import override
 
 from ftkit.errors import ConfigError
@@ -24,9 +24,10 @@ class FunctionGrader(SingleGrader):
     """Grade with a Python function: ``def grade(sample: dict, item: dict) -> float``, as in a ``python`` grader.
 
     ``sample`` holds ``output_text``, ``output_json`` (None if the answer is not JSON) and ``output_tools``; ``item``
-    holds the row's columns. The function is trusted: it runs in this process and may import anything. A training run
-    loads it in its worker process, so it must be importable. An exception gives 0 and counts as ``other_error``. No
-    host takes this type.
+    holds the row's columns. The function is trusted: it runs in this process and may import anything. So one that a
+    file names is loaded only if ``GraderContext.allow_python`` is on; one that Python code names needs no permission.
+    A training run loads it in its worker process, so it must be importable. An exception gives 0 and counts as
+    ``other_error``. No host takes this type.
 
     Raises:
         ConfigError: the function is a lambda, is nested in another function, or is defined in the running script.
@@ -39,17 +40,37 @@ class FunctionGrader(SingleGrader):
     function: str
     """``package.module:function`` or ``path/to/file.py:function``; or, in Python, the function itself."""
 
+    _from_data: bool = PrivateAttr(False)
+
     @field_validator("function", mode="before")
     @classmethod
     def _named(cls, given: object) -> object:
         return _name_of(given) if callable(given) else given
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the fields. Where a grader was read from is no part of what it is."""
+        return isinstance(other, FunctionGrader) and self.model_dump() == other.model_dump()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.function))
 
     @override
     def reads(self) -> None:
         return None
 
     @override
+    def read_from_data(self) -> FunctionGrader:
+        self._from_data = True
+        return self
+
+    @override
     def check(self, setting: GraderContext) -> None:
+        if self._from_data and not (setting.allow_python or setting.allow_functions):
+            raise unmet(
+                self,
+                f"it runs {self.function} as a trusted part of this program, which a file may demand only if you allow "
+                "it: allow_python=True, or --allow-python on the command line",
+            )
         self._load()
 
     @override

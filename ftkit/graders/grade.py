@@ -103,6 +103,10 @@ class GradingError(Exception):
         self.error: GraderError = error
         self.detail = detail
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle it, as worker processes return it."""
+        return type(self), (self.error, self.detail)
+
     @property
     def grade(self) -> Grade:
         """The grade of 0 that carries this error."""

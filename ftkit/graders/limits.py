@@ -19,9 +19,10 @@ class Limits(BaseModel):
     seconds: float = Field(default=120.0, gt=0)
     """Seconds for one answer; loading the code counts as one more answer."""
     memory_bytes: int = Field(default=2 * 1024**3, ge=64 * 1024**2)
-    """Bytes of address space of each process."""
+    """Bytes of address space of each process, and of memory of all processes together."""
     disk_bytes: int = Field(default=1024**3, ge=1024**2)
-    """Bytes of the temporary folder, and of each file in it; held in memory with ``kernel`` isolation."""
+    """Bytes of the temporary folder, with files that are deleted but open, and of each file in it. Where namespaces
+    isolate the code, the folder is held in memory."""
     output_bytes: int = Field(default=1024**2, ge=1024)
     """Bytes written to standard output and error while one answer is graded."""
     processes: int = Field(default=16, ge=1)

@@ -59,4 +59,4 @@ def grader_of(data: Any) -> Grader:
     kind = data.get("type")
     if not isinstance(kind, str):
         raise ConfigError(f"type: name the grader's type, one of {', '.join(GRADERS.names())}")
-    return GRADERS.get(kind)(**data)
+    return GRADERS.get(kind)(**data).read_from_data()

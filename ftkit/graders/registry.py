@@ -53,7 +53,7 @@ def _from_mapping(value: object) -> object:
     kind = value.get("type")
     if not isinstance(kind, str):
         raise ConfigError(f"type: name the grader's type, one of {', '.join(GRADERS.names())}")
-    return GRADERS.get(kind)(**value)
+    return GRADERS.get(kind)(**value).read_from_data()
 
 
 def _composable(grader: Grader) -> Grader:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,10 @@ from ftkit.schema.json_values import to_json
 
 __all__ = ["Path", "Template", "json_text"]
 
-_FIELD = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_MAX_SOURCE = 256_000
+"""Longest template, in characters."""
+_MAX_TEXT = 16 * 2**20
+"""Longest text that a template may become, in characters: a variable may stand in it many times."""
 _STEP = re.compile(r"""\.(?P<name>[^.\[\]\s{}"']+)|\[(?P<index>\d+)\]|\[(?P<quote>["'])(?P<key>.+?)(?P=quote)\]""")
 _SAMPLE = ("output_text", "output_json", "output_tools", "choices")
 
@@ -47,31 +50,33 @@ class Path:
             ConfigError: the text is not a path, or its namespace does not exist.
         """
         written = text.strip()
+        shown = f'"{{{{{text if len(text) <= 80 else text[:80] + "…"}}}}}"'
         namespace = re.split(r"[.\[]", written, maxsplit=1)[0]
         if namespace not in ("item", "sample"):
-            raise ConfigError(f'"{{{{{text}}}}}": a variable begins with "item." (the row) or "sample." (the answer)')
+            raise ConfigError(f'{shown}: a variable begins with "item." (the row) or "sample." (the answer)')
         steps: list[str | int] = []
         at = len(namespace)
         while at < len(written):
             step = _STEP.match(written, at)
             if step is None:
                 raise ConfigError(
-                    f'"{{{{{text}}}}}" is not a path at "{written[at:]}"; write {{{{item.key}}}} or {{{{item.a[0]}}}}'
+                    f'{shown} is not a path at "{written[at : at + 80]}"; write {{{{item.key}}}} or {{{{item.a[0]}}}}'
                 )
             steps.append(int(step["index"]) if step["index"] is not None else step["name"] or step["key"])
             at = step.end()
         if not steps:
-            raise ConfigError(f'"{{{{{text}}}}}" names nothing in {namespace}; write {{{{{namespace}.key}}}}')
+            raise ConfigError(f"{shown} names nothing in {namespace}; write {{{{{namespace}.key}}}}")
         if namespace == "sample" and steps[0] not in _SAMPLE:
-            raise ConfigError(f'"{{{{{text}}}}}": an answer has {", ".join(_SAMPLE)}')
+            raise ConfigError(f"{shown}: an answer has {', '.join(_SAMPLE)}")
         return Path(written, namespace, tuple(steps))
 
-    def value(self, item: Mapping[str, Any], sample: Sample) -> Any:
+    def value(self, item: Mapping[str, Any], sample: Sample, answer: Mapping[str, Any] | None = None) -> Any:
         """Look up the value.
 
         Args:
             item: the row's columns.
             sample: the answer.
+            answer: ``sample.namespace()``, where the caller has it.
 
         Returns:
             The value at the path.
@@ -80,7 +85,9 @@ class Path:
             GradingError: there is no value (``invalid_variable_error``), or the answer is not JSON
                 (``sample_parse_error``).
         """
-        value: Any = item if self.namespace == "item" else sample.namespace()
+        value: Any = item
+        if self.namespace == "sample":
+            value = sample.namespace() if answer is None else answer
         for depth, step in enumerate(self.steps):
             if isinstance(value, Mapping) and isinstance(step, str) and step in value:
                 value = value[step]
@@ -115,12 +122,11 @@ class Template:
     """
 
     def __init__(self, source: str) -> None:
-        parts = _FIELD.split(source)
-        self._parts: list[str | Path] = [Path.of(part) if number % 2 else part for number, part in enumerate(parts)]
+        self._parts = [*_split(source)]
         self.paths = tuple(part for part in self._parts if isinstance(part, Path))
 
     @staticmethod
-    @functools.lru_cache(maxsize=512)
+    @functools.lru_cache(maxsize=64)
     def of(source: str) -> Template:
         """Parse a template, or return it from a cache.
 
@@ -150,7 +156,25 @@ class Template:
         Raises:
             GradingError: a variable has no value, see :meth:`Path.value`.
         """
-        return "".join(part if isinstance(part, str) else json_text(part.value(item, sample)) for part in self._parts)
+        answer = sample.namespace() if any(path.namespace == "sample" for path in self.paths) else {}
+        values = {path: json_text(path.value(item, sample, answer)) for path in dict.fromkeys(self.paths)}
+        length = sum(len(part if isinstance(part, str) else values[part]) for part in self._parts)
+        if length > _MAX_TEXT:
+            detail = f"the template becomes {length:,} characters with its variables; the limit is {_MAX_TEXT:,}"
+            raise GradingError("invalid_variable_error", detail)
+        return "".join(part if isinstance(part, str) else values[part] for part in self._parts)
+
+
+def _split(source: str) -> Iterator[str | Path]:
+    """Yield the texts and variables of a template, in time proportional to its length."""
+    if len(source) > _MAX_SOURCE:
+        raise ConfigError(f"the template has {len(source):,} characters; the limit is {_MAX_SOURCE:,}")
+    at = 0
+    while (start := source.find("{{", at)) >= 0 and (end := source.find("}}", start + 2)) >= 0:
+        yield source[at:start]
+        yield Path.of(source[start + 2 : end])
+        at = end + 2
+    yield source[at:]
 
 
 def json_text(value: Any) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import field_validator
 from typing_extensions import override
@@ -14,6 +14,7 @@ from ftkit.graders.base import Grader, GraderContext, Pair, finite, unmet
 from ftkit.graders.embedding_similarity import cosines
 from ftkit.graders.grade import Grade, GradingError
 from ftkit.graders.template import Template
+from ftkit.graders.text_measures import measure_texts
 
 __all__ = ["SimilarityMetric", "TextSimilarityGrader"]
 
@@ -48,6 +49,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "bleu": ("sacrebleu",),
     "gleu": ("nltk", "sacrebleu"),
     "meteor": ("nltk", "sacrebleu"),
+    "rouge_l": ("rouge_score", "rapidfuzz"),
     "cosine": (),
 }
 
@@ -120,36 +122,10 @@ class TextSimilarityGrader(Grader):
     def _similarities(self, texts: Sequence[tuple[str, str]], setting: GraderContext) -> list[Grade]:
         """Grade each text against its reference."""
         if self.evaluation_metric == "cosine" and setting.embed is not None:
-            found = cosines(texts, setting.embed)
+            found: Sequence[float | GradingError] = cosines(texts, setting.embed)
         else:
-            measure = _measure(self.evaluation_metric)
-            found = [measure(text, wanted) for text, wanted in texts]
+            found = (setting.measure or measure_texts)(self.evaluation_metric, texts)
         return [one.grade if isinstance(one, GradingError) else Grade(min(1.0, max(0.0, finite(one)))) for one in found]
-
-
-@cache
-def _measure(metric: str) -> Callable[[str, str], float]:
-    """Return the function of (text, reference) that a measure's name stands for."""
-    if metric == "fuzzy_match":
-        fuzz = _library("rapidfuzz.fuzz", metric)
-        return lambda text, wanted: float(fuzz.WRatio(text, wanted)) / 100
-    if metric == "bleu":
-        bleu = _library("sacrebleu", metric)
-        return lambda text, wanted: float(bleu.sentence_bleu(text, [wanted]).score) / 100
-    if metric in ("gleu", "meteor"):
-        words = _library("sacrebleu.tokenizers.tokenizer_13a", metric).Tokenizer13a()
-        if metric == "gleu":
-            gleu = _library("nltk.translate.gleu_score", metric)
-            return lambda text, wanted: float(gleu.sentence_gleu([words(wanted).split()], words(text).split()))
-        meteor = _library("nltk.translate.meteor_score", metric)
-        return lambda text, wanted: float(meteor.single_meteor_score(words(wanted).split(), words(text).split()))
-    kind = metric.replace("_", "").replace("rougel", "rougeL")
-    rouge = _library("rouge_score.rouge_scorer", metric).RougeScorer([kind])
-    return lambda text, wanted: float(rouge.score(wanted, text)[kind].fmeasure)
-
-
-def _library(module: str, metric: str) -> Any:
-    return require(module, extra="graders", needed_for=f"The metric {metric}")
 
 
 @cache

@@ -11,6 +11,7 @@ import torch
 from ftkit.inference.constrained import GrammarState, mask_logits
 from ftkit.inference.detokenizer import IncrementalDetokenizer
 from ftkit.inference.kv_cache import KVBlock
+from ftkit.inference.prefix_cache import CacheKey
 from ftkit.inference.protocol import Failed, Finished, GenerationEvent, GenerationRequest, OnEvent, TokenEvent
 from ftkit.inference.sampling import SamplingState, sample_tokens, token_logprobs
 from ftkit.modeling.tokenized_example import Ints
@@ -77,6 +78,11 @@ class ActiveRequest:
     def adapter(self) -> str | None:
         """Name of the adapter that answers; None for the base model."""
         return self.request.adapter
+
+    @property
+    def cache_key(self) -> CacheKey:
+        """Which prompts it may share computed prefixes with."""
+        return self.request.adapter, self.request.cache_scope
 
     @property
     def known(self) -> Ints:

@@ -146,7 +146,7 @@ class ContinuousBatch:
             request = self._waiting.popleft()
             request.source = next((one for one in uncomputed if _same_prompt(one, request)), None)
             known = request.known
-            cached, blocks = (0, []) if request.source else self.prefixes.match(request.adapter, known)
+            cached, blocks = (0, []) if request.source else self.prefixes.match(request.cache_key, known)
             if request.source is None and self.prefixes.max_bytes:
                 shared = max((_shared(one, request) for one in uncomputed), default=0)
                 if min(shared, len(known) - 1) - cached >= _WAIT_TOKENS:
@@ -212,7 +212,7 @@ class ContinuousBatch:
             request.computed += len(piece)
             if request.ids or request.computed < request.length:
                 continue
-            self.prefixes.insert(request.adapter, request.prompt, self._cache, first + at)
+            self.prefixes.insert(request.cache_key, request.prompt, self._cache, first + at)
             finished.append(request)
             places.append(at)
             for copy in request.copies:
@@ -303,7 +303,7 @@ class ContinuousBatch:
             request.source.copies.remove(request)
         request.copies, request.source = [], None
         if self._settings.keep_answers:
-            self.prefixes.insert(request.adapter, request.known[: request.computed], self._cache, row)
+            self.prefixes.insert(request.cache_key, request.known[: request.computed], self._cache, row)
         end = len(self._running) - 1
         if row != end:
             self._cache.copy_row(end, row, self._running[end].computed)
@@ -341,11 +341,11 @@ def _same_prompt(first: ActiveRequest, second: ActiveRequest) -> bool:
         first.source is None
         and not first.ids
         and not second.ids
-        and first.adapter == second.adapter
+        and first.cache_key == second.cache_key
         and len(first.prompt) == len(second.prompt)
         and bool((first.prompt == second.prompt).all())
     )
 
 
 def _shared(first: ActiveRequest, second: ActiveRequest) -> int:
-    return shared_length(first.prompt, second.prompt) if first.adapter == second.adapter else 0
+    return shared_length(first.prompt, second.prompt) if first.cache_key == second.cache_key else 0

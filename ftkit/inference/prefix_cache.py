@@ -13,7 +13,10 @@ from ftkit.inference.kv_cache import KVBlock, KVCache
 from ftkit.modeling.prefix_tree import shared_length
 from ftkit.modeling.tokenized_example import Ints
 
-__all__ = ["MIN_SHARED_TOKENS", "PrefixCache"]
+__all__ = ["MIN_SHARED_TOKENS", "CacheKey", "PrefixCache"]
+
+CacheKey = tuple[str | None, str | None]
+"""Who shares prefixes: the adapter that computes them (None for the base model), and the scope of the requests."""
 
 MIN_SHARED_TOKENS = 16
 """A shorter match is not reused: copying it takes as long as computing it."""
@@ -40,7 +43,7 @@ class PrefixCache:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self._roots: dict[str | None, _Node] = {}
+        self._roots: dict[CacheKey, _Node] = {}
         # Least recently used first. Using a node uses its ancestors after it, so the first one is always a leaf.
         self._nodes: OrderedDict[_Node, None] = OrderedDict()
         self._bytes = 0
@@ -50,18 +53,18 @@ class PrefixCache:
         """Bytes of memory in use."""
         return self._bytes
 
-    def match(self, adapter: str | None, ids: Ints) -> tuple[int, list[KVBlock]]:
+    def match(self, key: CacheKey, ids: Ints) -> tuple[int, list[KVBlock]]:
         """Find the longest stored prefix of a token sequence, without its last token, whose logits are needed.
 
         Args:
-            adapter: name of the adapter that computes it; None for the base model.
+            key: who may have computed it.
             ids: ``[tokens]``.
 
         Returns:
             How many leading tokens are stored, and their keys and values; 0 if fewer than ``MIN_SHARED_TOKENS`` are.
         """
         length, blocks, node = 0, [], None
-        for node, shared in self._path(adapter, ids[:-1]):
+        for node, shared in self._path(key, ids[:-1]):
             blocks.append(_slice(node.block, 0, shared))
             length += shared
         if length < MIN_SHARED_TOKENS:
@@ -69,19 +72,19 @@ class PrefixCache:
         self._use(node)
         return length, blocks
 
-    def insert(self, adapter: str | None, ids: Ints, cache: KVCache, row: int) -> None:
+    def insert(self, key: CacheKey, ids: Ints, cache: KVCache, row: int) -> None:
         """Store the keys and values of a row.
 
         Args:
-            adapter: name of the adapter that computed them; None for the base model.
+            key: who may reuse them.
             ids: the tokens of the row, ``[tokens]``.
             cache: where the row is.
             row: its number.
         """
         if not self.max_bytes or len(ids) < MIN_SHARED_TOKENS:
             return
-        length, parent = 0, self._roots.setdefault(adapter, _Node(ids[:0], (), None))
-        for node, shared in [*self._path(adapter, ids)]:  # a list, because splitting changes the path
+        length, parent = 0, self._roots.setdefault(key, _Node(ids[:0], (), None))
+        for node, shared in [*self._path(key, ids)]:  # a list, because splitting changes the path
             length += shared
             parent = node if shared == len(node.ids) else self._split(node, shared)
         if length < len(ids):
@@ -94,9 +97,9 @@ class PrefixCache:
         while self._bytes > self.max_bytes:
             self._drop(next(iter(self._nodes)))
 
-    def _path(self, adapter: str | None, ids: Ints) -> Iterator[tuple[_Node, int]]:
+    def _path(self, key: CacheKey, ids: Ints) -> Iterator[tuple[_Node, int]]:
         """Yield the nodes that spell ``ids`` and how many tokens of each do; only the last may be shared in part."""
-        node, at = self._roots.get(adapter), 0
+        node, at = self._roots.get(key), 0
         while node is not None and at < len(ids):
             node = node.children.get(int(ids[at]))
             if node is None:

@@ -38,6 +38,8 @@ class GenerationRequest:
         stop_token_ids: token ids that end the answer, e.g. the end of turn.
         stop: strings that end the answer and are not part of its text; they need ``decode``.
         adapter: name of a LoRA adapter of the engine; None for the base model.
+        cache_scope: prompts of different scopes share no computed prefixes, so that nobody learns from
+            ``cached_tokens`` or from the time of an answer what another scope asked.
         grammar: constrains the answer to an output schema.
         top_logprobs: how many of the most likely tokens to report at each position.
         sampling_logprobs: report each token's log-probability at the temperature it was sampled at, too.
@@ -50,6 +52,7 @@ class GenerationRequest:
     stop_token_ids: frozenset[int] = frozenset()
     stop: tuple[str, ...] = ()
     adapter: str | None = None
+    cache_scope: str | None = None
     grammar: Grammar | None = None
     top_logprobs: int = 0
     sampling_logprobs: bool = False

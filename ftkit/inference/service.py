@@ -20,7 +20,9 @@ from ftkit.inference.limits import ServingLimits
 from ftkit.inference.loaded_model import LoadedModelStats, ModelLease
 from ftkit.inference.model_pool import ModelPool
 from ftkit.inference.pool_settings import PoolSettings
+from ftkit.inference.prompt_length import refuse_too_long
 from ftkit.inference.protocol import GenerationEvent, GenerationRequest, OnEvent
+from ftkit.modeling.token_bytes import token_bytes
 from ftkit.modeling.tokenized_example import Ints
 from ftkit.modeling.tool_calls import ToolCallParser, tool_call_parser
 from ftkit.schema import Output
@@ -38,10 +40,11 @@ class ServedModel:
     Args:
         lease: keeps the model in memory.
         pool: where it is.
+        project: whose requests share computed prefixes.
     """
 
-    def __init__(self, lease: ModelLease, pool: ModelPool) -> None:
-        self._lease, self._pool = lease, pool
+    def __init__(self, lease: ModelLease, pool: ModelPool, project: str | None) -> None:
+        self._lease, self._pool, self._project = lease, pool, project
 
     @property
     def max_length(self) -> int | None:
@@ -74,9 +77,10 @@ class ServedModel:
             Token ids, ``[tokens]``.
 
         Raises:
+            PromptTooLongError: it is longer than the model's context. That is found out without rendering all of it.
             ModelError: the chat template cannot render it.
         """
-        return await self._in_tokenizer_thread(self._lease.chat_template.encode_prompt, messages, tools)
+        return await self._in_tokenizer_thread(self._render, messages, tools)
 
     async def grammar(self, output: Output) -> Grammar | None:
         """Compile an output schema.
@@ -92,16 +96,19 @@ class ServedModel:
         """
         return await self._in_tokenizer_thread(self._lease.grammar, output)
 
-    def decode_token(self, token: int) -> str:
-        """Return a token as text.
+    def decode_token(self, token: int) -> tuple[str, bytes | None]:
+        """Return a token as text and as bytes.
 
         Args:
             token: its id.
 
         Returns:
-            Its text by itself; a part of a character gives the replacement character.
+            Its text by itself, in which a part of a character becomes the replacement character; and its bytes, None if
+            the tokenizer does not say them.
         """
-        return str(self._lease.chat_template.tokenizer.decode([token]))
+        tokenizer = self._lease.chat_template.tokenizer
+        text = str(tokenizer.decode([token]))
+        return text, token_bytes(tokenizer, token) if "\N{REPLACEMENT CHARACTER}" in text else text.encode()
 
     def add(self, request: GenerationRequest, on_event: OnEvent) -> ActiveRequest:
         """Queue a request. Adapter, stop tokens and decoder are those of the model.
@@ -121,6 +128,7 @@ class ServedModel:
         request = replace(
             request,
             adapter=self._lease.adapter,
+            cache_scope=self._project,
             stop_token_ids=frozenset(chat_template.stop_ids),
             decode=chat_template.decode,
         )
@@ -133,6 +141,11 @@ class ServedModel:
             handle: what :meth:`add` returned.
         """
         self._lease.engine.cancel(handle)
+
+    def _render(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> Ints:
+        if self.max_length is not None:
+            refuse_too_long(self._lease.chat_template, messages, tools, self.max_length)
+        return self._lease.chat_template.encode_prompt(messages, tools)
 
     async def _in_tokenizer_thread(self, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
@@ -170,12 +183,13 @@ class InferenceService:
         return self._pool.stats()
 
     @asynccontextmanager
-    async def model(self, name: str, answers: int = 1) -> AsyncIterator[ServedModel]:
+    async def model(self, name: str, answers: int = 1, *, project: str | None = None) -> AsyncIterator[ServedModel]:
         """Admit a request, and hold its model in memory until the end.
 
         Args:
             name: as :func:`ftkit.modeling.model_source.find_source` takes it.
             answers: how many answers the request wants.
+            project: who asks; the prefix cache is shared within a project only.
 
         Yields:
             The loaded model.
@@ -192,7 +206,7 @@ class InferenceService:
         self._in_progress += answers
         try:
             with await self._pool.lease_async(name) as lease:
-                yield ServedModel(lease, self._pool)
+                yield ServedModel(lease, self._pool, project)
         finally:
             self._in_progress -= answers
             self._finish_times.append(time.monotonic())

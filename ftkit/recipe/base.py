@@ -48,7 +48,7 @@ class Grading:
 
     Attributes:
         grader: gives each answer a reward.
-        allow_python: whether ``python`` graders may run.
+        allow_python: whether ``python`` graders may run, and functions that a file names.
         isolation: how they are sandboxed, see :data:`ftkit.graders.Isolation`.
         embedder: the model that embeds texts for graders of ``cosine``, as ``"backend:model"``.
     """

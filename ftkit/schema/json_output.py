@@ -49,13 +49,17 @@ class JsonOutput(Output):
     def _check_schema(cls, schema: Any) -> dict[str, Any]:
         if not isinstance(schema, dict):
             raise ConfigError(f"a JSON Schema is a dict, got {type(schema).__name__}")
-        check_is_schema(schema)
         try:
+            check_is_schema(schema)
             copied = json.loads(json.dumps(schema, allow_nan=False))
-        except (TypeError, ValueError, RecursionError) as error:
+            check_schema(copied)
+            ordered: dict[str, Any] = in_keyword_order(copied)
+        except RecursionError:
+            raise ConfigError("the JSON Schema is nested too deep") from None
+        except (TypeError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                raise
             raise ConfigError(f"the JSON Schema is not plain JSON data: {error}") from error
-        check_schema(copied)
-        ordered: dict[str, Any] = in_keyword_order(copied)
         return ordered
 
     def __hash__(self) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ftkit.errors import ConfigError
@@ -62,22 +64,44 @@ def check_references(root: dict[str, Any]) -> None:
                 raise ConfigError(f'"{keyword}" is not supported; use "$ref"')
         if "$id" in schema and schema is not root:
             raise ConfigError('"$id" inside a schema changes what "$ref" means and is not supported; take it out')
-        if "$ref" in schema:
-            _refuse_loop(schema, root, ())
+    _refuse_loops(root)
 
 
-def _refuse_loop(schema: Any, root: dict[str, Any], visited: tuple[str, ...]) -> None:
-    if not isinstance(schema, dict):
-        return
+def _refuse_loops(root: dict[str, Any]) -> None:
+    """Search depth first, along references and schemas for the same value. Each schema is looked at once."""
+    resolve = functools.cache(lambda reference: resolve_reference(reference, root))
+    ended: set[int] = set()
+    for start in subschemas(root):
+        if "$ref" not in start or id(start) in ended:
+            continue
+        path = [(start, "", _in_place(start, resolve))]
+        followed = {id(start)}
+        while path:
+            schema, _, steps = path[-1]
+            reference, step = next(steps, ("", None))
+            if step is None:
+                path.pop()
+                followed.discard(id(schema))
+                ended.add(id(schema))
+            elif id(step) in followed:
+                name = reference or next(text for _, text, _ in reversed(path) if text)
+                raise ConfigError(f'"$ref": "{name}" leads back to itself')
+            elif id(step) not in ended:
+                followed.add(id(step))
+                path.append((step, reference, _in_place(step, resolve)))
+
+
+def _in_place(schema: dict[str, Any], resolve: Callable[[str], Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the schemas that apply to the same value as ``schema``, each with the reference that names it, if any."""
     if "$ref" in schema:
-        reference = schema["$ref"]
-        if reference in visited:
-            raise ConfigError(f'"$ref": "{reference}" leads back to itself')
-        _refuse_loop(resolve_reference(reference, root), root, (*visited, reference))
+        target = resolve(schema["$ref"])
+        if isinstance(target, dict):
+            yield schema["$ref"], target
     for keyword in _IN_PLACE:
         inside = schema.get(keyword, [])
         for item in inside if isinstance(inside, list) else [inside]:
-            _refuse_loop(item, root, visited)
+            if isinstance(item, dict):
+                yield "", item
 
 
 class _TooLargeError(Exception):
@@ -93,8 +117,7 @@ def inline_references(root: dict[str, Any]) -> dict[str, Any]:
     Returns:
         A copy; the schema itself if the copy would have more than 5,000 parts.
     """
-    references = {schema["$ref"] for schema in subschemas(root) if "$ref" in schema}
-    recursive = {reference for reference in references if _reaches_itself(reference, root)}
+    recursive = _recursive_references(root)
     budget = _MAX_PARTS
 
     def expand(schema: Any) -> Any:
@@ -120,7 +143,7 @@ def inline_references(root: dict[str, Any]) -> dict[str, Any]:
             kept = {name: part for name, part in root.get(place, {}).items() if f"#/{place}/{name}" in recursive}
             if kept:
                 body[place] = {name: expand(part) for name, part in kept.items()}
-    except _TooLargeError:
+    except (_TooLargeError, RecursionError):
         return root
     left = {schema["$ref"] for schema in subschemas(body) if "$ref" in schema}
     try:
@@ -131,14 +154,43 @@ def inline_references(root: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def _reaches_itself(reference: str, root: dict[str, Any]) -> bool:
-    pending, visited = [reference], set[str]()
-    while pending:
-        for schema in subschemas(resolve_reference(pending.pop(), root)):
-            target = schema.get("$ref")
-            if target == reference:
-                return True
-            if isinstance(target, str) and target not in visited:
-                visited.add(target)
-                pending.append(target)
-    return False
+def _recursive_references(root: dict[str, Any]) -> set[str]:
+    """Find the references whose target contains them again, through any number of other references.
+
+    Tarjan's algorithm for strongly connected components (SIAM Journal on Computing 1, 1972), without recursion.
+    """
+    inside: dict[str, list[str]] = {}
+
+    def references_in(reference: str) -> list[str]:
+        if reference not in inside:
+            found = subschemas(resolve_reference(reference, root))
+            inside[reference] = [*dict.fromkeys(schema["$ref"] for schema in found if "$ref" in schema)]
+        return inside[reference]
+
+    recursive: set[str] = set()
+    order: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    unassigned: dict[str, None] = {}  # visited, and not yet in a component; in order
+    for start in {schema["$ref"]: None for schema in subschemas(root) if "$ref" in schema}:
+        pending = [] if start in order else [(start, iter(references_in(start)))]
+        while pending:
+            reference, steps = pending[-1]
+            if reference not in order:
+                order[reference] = lowest[reference] = len(order)
+                unassigned[reference] = None
+            step = next(steps, None)
+            if step is None:
+                pending.pop()
+                if pending:
+                    lowest[pending[-1][0]] = min(lowest[pending[-1][0]], lowest[reference])
+                if lowest[reference] == order[reference]:
+                    members = [unassigned.popitem()[0]]
+                    while members[-1] != reference:
+                        members.append(unassigned.popitem()[0])
+                    if len(members) > 1 or reference in references_in(reference):
+                        recursive.update(members)
+            elif step not in order:
+                pending.append((step, iter(references_in(step))))
+            elif step in unassigned:
+                lowest[reference] = min(lowest[reference], order[step])
+    return recursive

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from ftkit.errors import BusyError, ConfigError, DataError, FtkitError
+from ftkit.server.workers import WorkerLimitError
 
 __all__ = ["HANDLERS", "ApiError", "ErrorType", "busy", "error_response", "not_found"]
 
@@ -46,6 +47,10 @@ class ApiError(Exception):
         super().__init__(message)
         self.status, self.message, self.type = status, message, type
         self.param, self.code, self.headers = param, code, headers
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle it, as workers raise it."""
+        return type(self), (self.status, self.message, self.type, self.param, self.code, self.headers)
 
 
 def not_found(kind: str, name: str, *, param: str | None = "id", code: str | None = None) -> ApiError:
@@ -106,6 +111,10 @@ def _as_api_error(request: Request, error: Exception) -> ApiError:
         return ApiError(error.status_code, str(error.detail))
     if isinstance(error, ConfigError | DataError):
         return ApiError(400, str(error))
+    if isinstance(error, BusyError):
+        return busy(error)
+    if isinstance(error, WorkerLimitError):
+        return ApiError(400, f"The request is too complex: {error}.", code="too_complex")
     if _is_full(error):
         _log.error("the disk is full: %s", error)
         return ApiError(507, "The server's disk is full; nothing was stored.", "server_error", code="disk_full")

@@ -56,7 +56,7 @@ class ChatState(State):
                 settings.memory_bytes, settings.cache_bytes, batch=settings.batch_answers, queue=settings.max_answers
             )
         )
-        self._state["metrics"] = Metrics(serving)
+        self._state["metrics"] = Metrics(serving, self._state["names"].client_name)
         self._state["serving"] = serving
 
 

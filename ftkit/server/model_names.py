@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from dataclasses import dataclass
@@ -112,6 +113,22 @@ class ModelNames:
         listed = load_catalog().model("openai", name)
         same = () if listed is None or name.startswith("ft:") else (listed.id, *listed.aliases)
         return next((other for other in same if other in configured), None)
+
+    def client_name(self, base: str) -> str:
+        """Return the clients' name for a loaded base model, whose own name may be a path of this machine.
+
+        Args:
+            base: the loaded model's name.
+
+        Returns:
+            The first configured model with this base; ``"other"`` if there is none.
+        """
+        for name, source in self._settings.models.items():
+            with contextlib.suppress(ModelError):
+                found = find_source(LocalBackend(source).source_name())
+                if base == (found.base_name or found.base):
+                    return name
+        return "other"
 
     def _configured(self, name: str) -> ResolvedModel | None:
         configured_name = self.canonical(name)

@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 from starlette.requests import ClientDisconnect, Request
 
-from ftkit.data import strict_json
-from ftkit.errors import DataError, Place
+from ftkit.errors import DataError
 from ftkit.server.errors import ApiError
+from ftkit.server.json_body import parse_object
 from ftkit.server.settings import Settings
+from ftkit.server.workers import WorkerPool
 
-__all__ = ["page_limit", "parse_json_body", "validate_body"]
+__all__ = ["invalid", "page_limit", "parse_json_body", "validate_body"]
 
 _UNION_BRANCHES = {"int", "float", "constrained-int", "constrained-float", "literal['auto']"}
+
+_MAX_INLINE_BYTES = 64 * 1024
+"""Bodies up to this size are parsed in the event loop, which takes a few milliseconds at most."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -45,13 +50,13 @@ async def parse_json_body(request: Request, model: type[Body], max_bytes: int | 
                 raise ApiError(413, message, code="request_too_large")
     except ClientDisconnect:
         raise ApiError(400, "The connection was closed before the end of the body.") from None
-    place = Place("body", 1)
+    workers: WorkerPool = request.app.state.workers
     try:
-        value = strict_json.parse_json(strict_json.decode_utf8(bytes(raw), place, 0), place)
+        value = (
+            parse_object(bytes(raw)) if len(raw) <= _MAX_INLINE_BYTES else await workers.call(parse_object, bytes(raw))
+        )
     except DataError as error:
         raise ApiError(400, f"We could not parse the JSON body of your request: {error.message}.") from None
-    if not isinstance(value, dict):
-        raise ApiError(400, "The body must be a JSON object.")
     return validate_body(model, value)
 
 
@@ -79,9 +84,24 @@ def validate_body(model: type[Body], fields: dict[str, Any]) -> Body:
         elif first["type"] == "extra_forbidden":
             message, code = f"Unknown parameter: '{param}'.", "unknown_parameter"
         else:
-            message = f"Invalid value for '{param}': {first['msg'].removeprefix('Value error, ')}."
+            problem = first["msg"].removeprefix("Value error, ")
+            param = param or first.get("ctx", {}).get("param")
+            message = f"Invalid value for '{param}': {problem}." if param else f"Invalid request: {problem}."
             code = "invalid_value"
         raise ApiError(400, message, param=param, code=code) from None
+
+
+def invalid(param: str, problem: str) -> PydanticCustomError:
+    """Make the error of a validator that looks at several parameters.
+
+    Args:
+        param: the parameter that is wrong.
+        problem: what is wrong with it.
+
+    Returns:
+        The error, to be raised in a validator.
+    """
+    return PydanticCustomError("value_error", "{problem}", {"param": param, "problem": problem})
 
 
 def page_limit(request: Request, default: int, maximum: int) -> int:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,7 +16,9 @@ from ftkit.errors import DataError
 from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.tokenized_example import Example
 
-__all__ = ["TokenRows", "render_rows"]
+__all__ = ["TokenRows", "in_threads", "render_rows"]
+
+T = TypeVar("T")
 
 _CHUNK = 64
 """Rows that one thread tokenises at a time."""
@@ -89,7 +92,7 @@ def render_rows(
     """
     rendered: list[list[Example]] = []
     tokens = supervised = longest = 0
-    for row, examples in _in_threads(rows, lambda row: render(row, chat_template)):
+    for row, examples in in_threads(rows, lambda row: render(row, chat_template)):
         for sequence in (sequence for example in examples for sequence in example.sequences):
             length = len(sequence.ids)
             if limit is not None and length + reserve > limit:
@@ -108,18 +111,22 @@ def render_rows(
     return TokenRows(rendered, tokens, supervised, longest)
 
 
-def _in_threads(rows: Iterable[Row], render: Callable[[Row], list[Example]]) -> Iterator[tuple[Row, list[Example]]]:
+def in_threads(rows: Iterable[Row], render: Callable[[Row], T]) -> Iterator[tuple[Row, T]]:
     """Yield each row with what ``render`` returns for it, in order.
 
     Tokenizers release Python's lock, so threads run them in parallel. An exception is raised where it would be without
     threads: after the rows before it.
 
+    Args:
+        rows: the rows.
+        render: what to do with each.
+
     Yields:
-        Row and examples.
+        Row and result.
     """
     threads = min(os.cpu_count() or 1, _MAX_THREADS)
     with ThreadPoolExecutor(threads) as pool:
-        pending: deque[Future[list[tuple[Row, list[Example]]]]] = deque()
+        pending: deque[Future[list[tuple[Row, T]]]] = deque()
         for chunk, failure in _chunks(rows):
             pending.append(pool.submit(lambda chunk: [(row, render(row)) for row in chunk], chunk))
             while pending and (failure is not None or len(pending) > threads):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -263,6 +264,26 @@ def test_a_function_is_found_again_by_its_name(tmp_path: Path) -> None:
     file = tmp_path / "rewards.py"
     file.write_text("def one(sample, item):\n    return True\n", encoding="utf-8")
     assert graded(ft.FunctionGrader(function=f"{file}:one"), "") == Grade(1.0)
+
+
+def test_a_function_that_a_file_names_runs_only_if_it_is_allowed(tmp_path: Path) -> None:
+    code, file, ran = tmp_path / "rewards.py", tmp_path / "grader.json", tmp_path / "ran"
+    code.write_text(f"open({str(ran)!r}, 'w')\ndef one(sample, item):\n    return 1.0\n", encoding="utf-8")
+    form = {"type": "function", "function": f"{code}:one"}
+    inside = {"type": "multi", "graders": {"a": form}, "calculate_output": "a"}
+    for data in (form, inside):
+        file.write_text(json.dumps(data), encoding="utf-8")
+        grader = pickle.loads(pickle.dumps(ft.load_grader(file)))
+        for refusing in (grader.check, lambda setting, grader=grader: graded(grader, "x", setting=setting)):
+            with pytest.raises(ConfigError, match=r"rewards.py:one as a trusted part .* --allow-python"):
+                refusing(GraderContext())
+        recipe = ft.RFT(grader=data)
+        with pytest.raises(ConfigError, match="only if you allow it"):
+            recipe.grader.check(grading.setting_of(recipe))
+        assert not ran.exists()
+    assert graded(grader, "x", setting=GraderContext(allow_python=True)).reward == 1.0
+    assert ran.exists()
+    assert ft.load_grader(file) == ft.MultiGrader(graders={"a": ft.FunctionGrader(**form)}, calculate_output="a")
 
 
 def test_a_function_that_fails_gives_0_with_the_reason() -> None:

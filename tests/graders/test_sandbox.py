@@ -21,6 +21,7 @@ from ftkit.errors import ConfigError
 from ftkit.graders import Grade, GraderContext, Isolation, Limits, Sample
 from ftkit.graders.sandbox import check_isolation, runner
 from ftkit.graders.sandbox import isolation as isolating
+from ftkit.graders.sandbox.cgroup import MemoryGroup
 
 MIB = 1024**2
 
@@ -270,6 +271,81 @@ def test_a_memory_bomb_is_bounded() -> None:
     contained("x = []\nwhile True: x.append('a' * 10**6)", RUNTIME, "MemoryError")
 
 
+def test_memory_of_many_processes_is_counted_together() -> None:
+    body = """
+        import os, time
+        for _ in range(4):
+            if os.fork() == 0:
+                held = bytearray(os.urandom(4096)) * (100 * 2**20 // 4096)
+                time.sleep(20)
+                os._exit(0)
+        time.sleep(20)
+    """
+    contained(body, SERVER, "used more than 268,435,456 bytes of memory")
+    assert leftovers() == []
+
+
+def test_a_control_group_holds_where_one_can_be_made() -> None:
+    group = MemoryGroup.create(64 * MIB)
+    if group.folder is None:
+        pytest.skip("this process may make no control groups")
+    with group:
+        code = "import sys; sys.stdin.read(); held = bytearray(b'x') * (100 << 20); print('held')"
+        process = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True)
+        group.add([process.pid])
+        assert process.communicate("")[0] == ""
+        assert process.returncode == -signal.SIGKILL
+    assert not group.folder.exists()
+
+
+CALLS = """
+import ctypes, errno, os
+numbers = {"x86_64": 0, "aarch64": 1, "riscv64": 1}[os.uname().machine]
+library = ctypes.CDLL(None, use_errno=True)
+def call(numbers_, *arguments):
+    found = library.syscall(numbers_[numbers] if isinstance(numbers_, tuple) else numbers_, *arguments)
+    return "allowed" if found >= 0 else errno.errorcode[ctypes.get_errno()]
+"""
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        "(250, 219), 0, -3, 0",  # keyctl: the id of the session keyring
+        "(248, 217), b'user', b'name', b'value', 5, -3",  # add_key
+        "425, 4, 0",  # io_uring_setup
+        "(272, 97), 0x10000000",  # unshare(CLONE_NEWUSER)
+        "(56, 220), 0x10000011, 0, 0, 0, 0",  # clone(CLONE_NEWUSER)
+        "(41, 198), 40, 1, 0",  # socket(AF_VSOCK)
+        "(41, 198), 38, 5, 0",  # socket(AF_ALG)
+        "(41, 198), 16, 3, 0",  # socket(AF_NETLINK)
+        "(319, 279), b'x', 0",  # memfd_create
+        "(29, 194), 0, 4096, 0o1600",  # shmget
+        "(323, 282), 0",  # userfaultfd
+        "(321, 280), 0, 0, 0",  # bpf
+        "(101, 117), 0, 0, 0, 0",  # ptrace(PTRACE_TRACEME)
+        "430, b'tmpfs', 0",  # fsopen
+        "(303, 264), -100, b'.', 0, 0, 0",  # name_to_handle_at
+    ],
+)
+def test_calls_that_lead_out_are_refused(refused: str) -> None:
+    assert run(f"assert call({refused}) == 'EPERM', call({refused})", answers=1, top=CALLS) == [Grade(1.0)]
+
+
+def test_what_graders_need_is_allowed() -> None:
+    body = """
+        import asyncio, multiprocessing, subprocess, sys, tempfile, threading
+        assert call(465) == "ENOSYS"  # a call that is younger than the filter
+        asyncio.run(asyncio.sleep(0))
+        with tempfile.TemporaryDirectory() as folder:
+            open(f"{folder}/x", "w").write("x")
+        thread = threading.Thread(target=len, args=("x",))
+        thread.start()
+        thread.join()
+    """
+    assert run(body, answers=1, top=CALLS) == [Grade(1.0)]
+
+
 def test_huge_output_is_bounded() -> None:
     contained("while True: print('x' * 1000)", SERVER, "printed more than 65,536 bytes")
     contained("raise ValueError('x' * 10**7)", RUNTIME, "ValueError: xxx")
@@ -282,9 +358,15 @@ def test_huge_output_is_bounded() -> None:
 
 def test_a_full_disk_is_bounded(tier: str) -> None:
     contained("f = open('x', 'wb')\nwhile True: f.write(b'x' * 10**6)", RUNTIME, "the disk limit")
-    many = "for n in range(100): open(f'{n}', 'wb').write(b'x' * 10**6)"
-    if tier == "namespaces":  # elsewhere each file is bounded, and the folder is gone afterwards
+    # Many small files together. Where the file system has no limit of its own, they are counted.
+    many = "for n in range(12): open(f'{n}', 'wb').write(b'x' * 10**6)\nimport time\ntime.sleep(2)"
+    if tier == "namespaces":
         contained(many, RUNTIME, "the disk limit")
+    else:
+        contained(many, SERVER, "used more than 8,388,608 bytes of disk")
+        deleted = "import os, time\nheld = []\nfor n in range(12):\n    held.append(open(f'{n}', 'wb'))\n"
+        deleted += "    os.remove(f'{n}')\n    held[-1].write(b'x' * 10**6)\n    held[-1].flush()\ntime.sleep(2)"
+        contained(deleted, SERVER, "used more than 8,388,608 bytes of disk")
 
 
 @pytest.mark.parametrize(

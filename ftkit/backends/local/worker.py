@@ -83,7 +83,7 @@ def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any
         store.append(run_id, kind, data)
         print(time.strftime("%H:%M:%S"), kind, json.dumps(data, ensure_ascii=False), flush=True)  # noqa: T201
 
-    setting = setting_of(job.recipe)
+    setting = setting_of(job.recipe, checked=True)
     try:
         return train(job, emit, should_stop=lambda: bool(asked_to_stop), setting=setting)
     except TrainingStopped as stopped:

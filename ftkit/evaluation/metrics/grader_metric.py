@@ -33,7 +33,7 @@ def graded(
 
     Args:
         grader: the grader. If it needs none of the options below, it can be given to ``evaluate`` directly.
-        allow_python: allow ``python`` graders to run, in a sandbox.
+        allow_python: allow ``python`` graders to run, in a sandbox, and functions that a grader file names.
         isolation: how the sandbox isolates them.
         limits: the resources that they may use; OpenAI's limits by default.
         embedder: the model that embeds texts for ``cosine``: ``"openai:text-embedding-3-large"``, ``"local:NAME"``.

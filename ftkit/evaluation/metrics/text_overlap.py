@@ -1,4 +1,4 @@
-"""Overlap of an answer with its target text: chrF by sacrebleu, ROUGE-L by rouge-score. Not part of "auto"."""
+"""Overlap of an answer with its target text: chrF by sacrebleu, ROUGE-L by rapidfuzz. Not part of "auto"."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from ftkit.evaluation.metrics.metric import RowMetric
 from ftkit.extras import require
+from ftkit.graders.text_measures import longest_common_f1
 from ftkit.results.report_row import RowResult
 
 __all__ = ["CHRF", "ROUGE_L"]
@@ -15,22 +16,14 @@ __all__ = ["CHRF", "ROUGE_L"]
 _WORD = re.compile(r"\w+")
 
 
-class _WordTokenizer:
-    """Splits words like rouge-score's own tokenizer, but keeps letters beyond a to z."""
-
-    def tokenize(self, text: str) -> list[str]:
-        return _WORD.findall(text.replace("_", " ").casefold())
+def _words(text: str) -> list[str]:
+    """Split a text like rouge-score's own tokenizer, but keep letters beyond a to z."""
+    return _WORD.findall(text.replace("_", " ").casefold())
 
 
 @cache
 def _chrf_scorer() -> Any:
     return require("sacrebleu.metrics", extra="text", needed_for="The metric chrf").CHRF()
-
-
-@cache
-def _rouge_scorer() -> Any:
-    module = require("rouge_score.rouge_scorer", extra="text", needed_for="The metric rouge_l")
-    return module.RougeScorer(["rougeL"], tokenizer=_WordTokenizer())
 
 
 def _chrf(row: RowResult) -> float | None:
@@ -42,7 +35,7 @@ def _chrf(row: RowResult) -> float | None:
 def _rouge_l(row: RowResult) -> float | None:
     if not isinstance(row.target, str):
         return None
-    return float(_rouge_scorer().score(row.target, row.text)["rougeL"].fmeasure) if row.readable else 0.0
+    return longest_common_f1(_words(row.text), _words(row.target), extra="text") if row.readable else 0.0
 
 
 CHRF = RowMetric(
@@ -52,6 +45,6 @@ CHRF = RowMetric(
 )
 ROUGE_L = RowMetric(
     name="rouge_l",
-    description="mean over the rows of ROUGE-L, the F1 of the longest common words (Lin 2004, by rouge-score)",
+    description="mean over the rows of ROUGE-L, the F1 of the longest common words (Lin 2004, by rapidfuzz)",
     score=_rouge_l,
 )

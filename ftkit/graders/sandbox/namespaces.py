@@ -41,7 +41,7 @@ def replace_root(paths: Sequence[str], disk_bytes: int) -> None:
     _mount("tmpfs", root, "tmpfs", _NOSUID | _NODEV, "size=4m,mode=755")
     os.makedirs(root + _TMP)
     # Mounted before the paths, because some of them may lie in /tmp, such as a virtual environment.
-    _mount("tmpfs", root + _TMP, "tmpfs", _NOSUID | _NODEV, f"size={disk_bytes},mode=1777")
+    _mount("tmpfs", root + _TMP, "tmpfs", _NOSUID | _NODEV, f"size={disk_bytes},nr_inodes=65536,mode=1777")
     for path in paths:
         _bind(path, root + path, read_only=True)
     for path, to in links.items():

@@ -22,16 +22,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from ftkit.graders.sandbox import landlock, namespaces
+    from ftkit.graders.sandbox import landlock, namespaces, seccomp
 else:
     sys.path.insert(0, str(Path(__file__).parent))
     import landlock
     import namespaces
+    import seccomp
 
     del sys.path[0]
 
 _MAX_LINE_BYTES = 64 * 1024
 _OUTPUT_TAIL_BYTES = 300
+_NICENESS = 10  # what waits for the grades, such as a server, is more urgent
 
 
 def main() -> None:
@@ -54,11 +56,13 @@ class _Runner:
     """The supervisor's view of one process that runs the untrusted code."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        self._limits, self._isolated = job["limits"], job["tier"] == "namespaces"
+        self._limits, self._isolated, self._alarm = job["limits"], job["tier"] == "namespaces", job["alarm"]
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._alarm, _MAX_LINE_BYTES)  # about the runner before this one
         requests, results, output = os.pipe(), os.pipe(), os.pipe()
         self._process = os.fork()
         if self._process == 0:
-            for mine in (requests[1], results[0], output[0]):
+            for mine in (requests[1], results[0], output[0], self._alarm):
                 os.close(mine)
             _run(job, requests[0], results[1], output[1])
         for theirs in (requests[0], results[1], output[1]):
@@ -96,10 +100,12 @@ class _Runner:
         self._output_tail, written, unsent = b"", 0, memoryview(request)
         while b"\n" not in self._buffer:
             left = deadline - time.monotonic()
-            heard, takes = [self._results, self._output], [self._requests] if unsent else []
+            heard, takes = [self._results, self._output, self._alarm], [self._requests] if unsent else []
             ready, takes, _ = select.select(heard, takes, [], left) if left > 0 else ([], [], [])
             if not ready and not takes:
                 return {"instead": f"took more than {self._limits['seconds']:g} s and was stopped"}
+            if self._alarm in ready:
+                return self._stopped_for(os.read(self._alarm, _MAX_LINE_BYTES))
             if takes:  # a runner that stops reading must not block the supervisor
                 try:
                     unsent = unsent[os.write(self._requests, unsent) :]
@@ -124,6 +130,14 @@ class _Runner:
             if isinstance(found, dict) and not self._buffer:  # one answer is sent at a time, so nothing may follow
                 return found
         return {"instead": "wrote into the channel for grades and was stopped"}
+
+    def _stopped_for(self, alarm: bytes) -> dict[str, Any]:
+        """Say which limit the watch has found exceeded."""
+        if alarm.startswith(b"memory"):
+            return {"instead": f"used more than {self._limits['memory_bytes']:,} bytes of memory and was stopped"}
+        if alarm.startswith(b"disk"):
+            return {"instead": f"used more than {self._limits['disk_bytes']:,} bytes of disk and was stopped"}
+        raise SystemExit("the process that started the sandbox has ended")
 
     def _failure(self, found: dict[str, Any], what: str) -> dict[str, str]:
         """Make the error of an answer without a grade."""
@@ -176,10 +190,16 @@ def _run(job: dict[str, Any], requests: int, results: int, output: int) -> NoRet
             os.set_inheritable(stands_for, True)
         os.close(output)
         _limit(job["limits"])
+        os.nice(_NICENESS)
         namespaces.drop_privileges(job["uid"], job["tier"] == "namespaces")
         namespaces.end_with_parent()
         if job["tier"] == "landlock":
-            landlock.restrict_process(job["paths"], os.getcwd())
+            landlock.restrict_files(job["paths"], os.getcwd())
+        try:
+            seccomp.restrict_calls(own_processes=job["tier"] == "namespaces", file_attributes=job["tier"] != "landlock")
+        except OSError:
+            if job["tier"] != "limits":  # which promises no more than limits
+                raise
         _grade_answers(job["source"], requests, results)
     except BaseException as error:
         _write(results, _line(_error(error)))

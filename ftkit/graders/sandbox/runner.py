@@ -18,7 +18,9 @@ from ftkit.errors import ConfigError
 from ftkit.graders.base import Isolation, Pair
 from ftkit.graders.grade import Grade
 from ftkit.graders.limits import Limits
+from ftkit.graders.sandbox.cgroup import MemoryGroup
 from ftkit.graders.sandbox.isolation import Tier, command, readable_paths, sandbox_uid, unavailable_reason
+from ftkit.graders.sandbox.usage import UsageWatch, family
 
 __all__ = ["check_isolation", "run_sandboxed"]
 
@@ -26,6 +28,8 @@ _START_S = 30
 """Seconds that a sandbox may take to start."""
 _END_S = 6
 """Seconds that a sandbox may take to end its processes."""
+_OWN_BYTES = 64 * 2**20
+"""Memory of a sandbox that its code does not use."""
 _ANSWERS_PER_SANDBOX = 8
 """Answers for which another sandbox is started; starting one takes about 0.1 s."""
 
@@ -54,8 +58,8 @@ def check_isolation(isolation: Isolation) -> Tier:
             return tier
         reasons.append(f"{tier}: {why}")
     instead = (
-        '; on a disposable machine, isolation="process" runs them with resource limits only, so that they can read '
-        "your files and reach the network"
+        '; on a disposable machine, isolation="process" runs them with limits only, so that they can read and '
+        "write your files"
         if isolation == "kernel"
         else ""
     )
@@ -130,19 +134,28 @@ def _run(
         "uid": uid,
         "paths": readable_paths(),
     }
-    lines = [job, *({"sample": sample, "item": item} for item, sample in pairs)]
-    sent = "".join(f"{json.dumps(line, default=str)}\n" for line in lines).encode()
+    lines = [{"sample": sample, "item": item} for item, sample in pairs]
+    seconds = _START_S + limits.seconds * (len(pairs) + 1)
     with tempfile.TemporaryDirectory(prefix="ftkit-grader-", ignore_cleanup_errors=True) as folder:
         if uid is not None and not isolated:
             os.chown(folder, uid, uid)
-        output, failure = _communicate(tier, folder, sent, _START_S + limits.seconds * (len(pairs) + 1), processes)
+        output, failure = _communicate(job, lines, limits, folder, seconds, processes)
     return _grades(output, failure, len(pairs))
 
 
 def _communicate(
-    tier: Tier, folder: str, sent: bytes, seconds: float, processes: list[subprocess.Popen[bytes]]
+    job: dict[str, Any],
+    lines: list[dict[str, Any]],
+    limits: Limits,
+    folder: str,
+    seconds: float,
+    processes: list[subprocess.Popen[bytes]],
 ) -> tuple[bytes, str]:
     """Run a sandbox; return its output and, if it failed, the reason."""
+    tier: Tier = job["tier"]
+    heard, alarm = os.pipe()
+    os.set_blocking(heard, False)
+    sent = "".join(f"{json.dumps(line, default=str)}\n" for line in [{**job, "alarm": heard}, *lines]).encode()
     program = Path(__file__).with_name("program.py")
     inside = "/tmp" if tier == "namespaces" else folder  # noqa: S108 - the sandbox's own
     environment = {
@@ -154,18 +167,32 @@ def _communicate(
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
-    process = subprocess.Popen(
-        [*command(tier), str(program)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=folder,
-        env=environment,
-        start_new_session=True,
-    )
-    processes.append(process)
     try:
-        output, errors = process.communicate(sent, timeout=seconds)
+        process = subprocess.Popen(
+            [*command(tier), str(program)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+            pass_fds=[heard],
+        )
+    except BaseException:
+        os.close(alarm)
+        raise
+    finally:
+        os.close(heard)
+    processes.append(process)
+    # The folder of a namespace has a file system of limited size.
+    watched = None if tier == "namespaces" else Path(folder)
+    watch = UsageWatch(process.pid, watched, limits.memory_bytes, limits.disk_bytes, alarm)
+    group = MemoryGroup.create(limits.memory_bytes + (limits.disk_bytes if watched is None else 0) + _OWN_BYTES)
+    group.add(family(process.pid))
+    group.add(family(process.pid))  # again, for a child that was made meanwhile; the code runs once it has its input
+    try:
+        with watch:
+            output, errors = process.communicate(sent, timeout=seconds)
         failure = errors.decode(errors="replace").strip().splitlines()[-1:] or [f"it ended: {process.returncode}"]
         return output, failure[0]
     except subprocess.TimeoutExpired:
@@ -174,6 +201,8 @@ def _communicate(
         return output, f"it did not end in {seconds:g} s"
     finally:
         _kill(process)
+        os.close(alarm)
+        group.remove()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -35,13 +35,18 @@ class Choice:
 
     Args:
         index: index of the choice.
-        decode_token: returns the text of a token id.
+        decode_token: returns the text of a token id, and its bytes if they are known.
         logprobs: whether to collect log-probabilities.
         reader: parser of tool calls; None if the request has no tools.
     """
 
     def __init__(
-        self, index: int, decode_token: Callable[[int], str], *, logprobs: bool, reader: ToolCallParser | None
+        self,
+        index: int,
+        decode_token: Callable[[int], tuple[str, bytes | None]],
+        *,
+        logprobs: bool,
+        reader: ToolCallParser | None,
     ) -> None:
         self.index = index
         self._decode_token, self._logprobs, self._reader = decode_token, logprobs, reader
@@ -79,7 +84,5 @@ class Choice:
         return {**self._token(event.token_id, event.logprob), "top_logprobs": top}
 
     def _token(self, token: int, logprob: float) -> dict[str, Any]:
-        text = self._decode_token(token)
-        # A token that is a part of a character has no text of its own, and its bytes are unknown here.
-        complete = "\N{REPLACEMENT CHARACTER}" not in text
-        return {"token": text, "logprob": max(logprob, -9999.0), "bytes": list(text.encode()) if complete else None}
+        text, raw = self._decode_token(token)
+        return {"token": text, "logprob": max(logprob, -9999.0), "bytes": None if raw is None else list(raw)}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, field_validator, model_validator
 
+from ftkit.server.request_body import invalid
 from ftkit.task import Message
 
-__all__ = ["ChatMessage", "ToolDefinition"]
+__all__ = ["ChatMessage", "ToolDefinition", "check_tool_messages"]
 
 
 class _CalledFunction(BaseModel):
@@ -117,3 +119,34 @@ class ChatMessage(BaseModel):
         if self.tool_call_id is not None:
             message["tool_call_id"] = self.tool_call_id
         return message
+
+
+def check_tool_messages(messages: Sequence[ChatMessage]) -> None:
+    """Check that each tool message answers a call, and that each call is answered, as OpenAI's API does.
+
+    Args:
+        messages: the conversation.
+
+    Raises:
+        PydanticCustomError: a tool message without its call, or a call without its tool message; names the message.
+    """
+    asked: dict[str, int] = {}  # calls that are not answered yet, with the message that made them
+    for number, message in enumerate(messages):
+        if message.role == "tool":
+            if message.tool_call_id not in asked:
+                raise invalid(
+                    f"messages.{number}",
+                    "a message with the role 'tool' must follow the message with the tool_calls that it answers, and "
+                    f"no open call has the id {str(message.tool_call_id)[:80]!r}",
+                )
+            del asked[message.tool_call_id]
+            continue
+        if asked:
+            break
+        asked = {call.id: number for call in message.tool_calls or ()}
+    if asked:
+        call, number = next(iter(asked.items()))
+        raise invalid(
+            f"messages.{number}.tool_calls",
+            f"each call must be followed by a tool message with its tool_call_id, and {call[:80]!r} is not",
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -21,11 +21,12 @@ class Metrics:
 
     Args:
         service: the inference engine whose queue and batches are reported.
+        name_of: turns a loaded model's name, which may be a path, into the clients' name for it.
     """
 
-    def __init__(self, service: InferenceService) -> None:
+    def __init__(self, service: InferenceService, name_of: Callable[[str], str]) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_EngineCollector(service))
+        self._registry.register(_EngineCollector(service, name_of))
         self.requests = Counter("ftkit_chat_requests", "Chat requests by status.", ["status"], registry=self._registry)
         self.tokens = Counter(
             "ftkit_chat_tokens",
@@ -53,8 +54,8 @@ class Metrics:
 
 
 class _EngineCollector(Collector):
-    def __init__(self, service: InferenceService) -> None:
-        self._service = service
+    def __init__(self, service: InferenceService, name_of: Callable[[str], str]) -> None:
+        self._service, self._name_of = service, name_of
 
     @override
     def collect(self) -> Iterable[Metric]:
@@ -79,5 +80,5 @@ class _EngineCollector(Collector):
         ):
             gauge = GaugeMetricFamily(name, description, labels=["model", "number"])
             for number, (model, value) in enumerate(zip(stats, values, strict=True)):
-                gauge.add_metric([model.model, str(number)], value)
+                gauge.add_metric([self._name_of(model.model), str(number)], value)
             yield gauge

@@ -13,6 +13,9 @@ from ftkit.server.state import new_id
 
 __all__ = ["DONE", "ReplyBuilder", "event"]
 
+_PADDED_BYTES = 64
+"""With ``include_obfuscation``, the size of a chunk is a multiple of this."""
+
 DONE = b"data: [DONE]\n\n"
 """The last event of a stream."""
 
@@ -36,9 +39,10 @@ class ReplyBuilder:
         model: the client's name for the model.
         prompt_tokens: number of tokens of the prompt.
         usage_at_end: whether the last chunk of a stream contains the usage.
+        obfuscated: whether chunks are padded to a few sizes, so that who sees only their sizes learns less of the text.
     """
 
-    def __init__(self, model: str, prompt_tokens: int, *, usage_at_end: bool) -> None:
+    def __init__(self, model: str, prompt_tokens: int, *, usage_at_end: bool, obfuscated: bool = False) -> None:
         self._head = {
             "id": new_id("chatcmpl-"),
             "created": int(time.time()),
@@ -47,6 +51,7 @@ class ReplyBuilder:
             "system_fingerprint": f"ftkit-{version('ftkit')}",
         }
         self._prompt_tokens, self._usage_at_end = prompt_tokens, usage_at_end
+        self._obfuscated = obfuscated
 
     def completion(self, choices: Sequence[Choice]) -> dict[str, Any]:
         """Build a chat completion.
@@ -114,7 +119,7 @@ class ReplyBuilder:
             fields["tool_calls"] = [{"index": number, **call} for number, call in enumerate(delta.calls)]
         if delta.text or not delta.calls:
             fields["content"] = delta.text
-        return self._chunk([_choice_delta(choice, fields, delta.logprobs)])
+        return self._chunk([_choice_delta(choice, fields, delta.logprobs)], padded=self._obfuscated)
 
     def finish_chunk(self, choice: Choice) -> bytes:
         """Build the last chunk of an answer.
@@ -140,10 +145,15 @@ class ReplyBuilder:
             yield self._chunk([], self.usage(choices))
         yield DONE
 
-    def _chunk(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> bytes:
+    def _chunk(
+        self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None, *, padded: bool = False
+    ) -> bytes:
         chunk: dict[str, Any] = {**self._head, "object": "chat.completion.chunk", "choices": choices}
         if self._usage_at_end:
             chunk["usage"] = usage
+        if padded:
+            length = len(event({**chunk, "obfuscation": ""}))
+            chunk["obfuscation"] = new_id("", -length % _PADDED_BYTES)
         return event(chunk)
 
 

@@ -17,8 +17,9 @@ from pydantic import (
     model_validator,
 )
 
-from ftkit.server.chat.conversation import ChatMessage, ToolDefinition
+from ftkit.server.chat.conversation import ChatMessage, ToolDefinition, check_tool_messages
 from ftkit.server.errors import ApiError
+from ftkit.server.request_body import invalid
 
 __all__ = ["ChatRequest", "ResponseFormat"]
 
@@ -43,6 +44,12 @@ _NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
     "web_search_options": (),
 }
 """Unsupported parameters, with the values that are accepted because they have no effect."""
+
+
+_MAX_MESSAGES = 2_048
+"""Most messages of a request, as at OpenAI."""
+_MAX_STOP = 1_024
+"""Longest stop string, in characters: a longer one could never be said, and is searched for after each token."""
 
 
 class JsonSchemaFormat(BaseModel):
@@ -77,7 +84,7 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     include_usage: StrictBool | None = None
-    include_obfuscation: Literal[False] | None = None
+    include_obfuscation: StrictBool | None = None
 
 
 class ChatRequest(BaseModel):
@@ -86,7 +93,7 @@ class ChatRequest(BaseModel):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     model: StrictStr
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=_MAX_MESSAGES)
     stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
     n: StrictInt | None = Field(default=None, ge=1, le=128)
@@ -116,16 +123,19 @@ class ChatRequest(BaseModel):
             raise ValueError("expected a string or a list of strings, none of them empty")
         if len(strings) > 4:
             raise ValueError("at most 4 strings are allowed")
+        if any(len(item) > _MAX_STOP for item in strings):
+            raise ValueError(f"a stop string may have at most {_MAX_STOP:,} characters")
         return tuple(strings)
 
     @model_validator(mode="after")
     def _check_consistency(self) -> ChatRequest:
         if self.top_logprobs is not None and not self.logprobs:
-            raise ValueError("top_logprobs needs logprobs to be true")
+            raise invalid("top_logprobs", "it needs logprobs to be true")
         if self.stream_options is not None and not self.stream:
-            raise ValueError("stream_options needs stream to be true")
+            raise invalid("stream_options", "it needs stream to be true")
         if self.max_tokens is not None and self.max_completion_tokens is not None:
-            raise ValueError("max_tokens and max_completion_tokens have the same meaning; give only one")
+            raise invalid("max_tokens", "max_completion_tokens has the same meaning; give only one of both")
+        check_tool_messages(self.messages)
         return self
 
     @property

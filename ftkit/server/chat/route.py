@@ -21,15 +21,16 @@ from typing_extensions import override
 from ftkit.errors import BusyError, ConfigError, ModelError
 from ftkit.inference.active_request import ActiveRequest
 from ftkit.inference.constrained import Grammar
+from ftkit.inference.prompt_length import PromptTooLongError
 from ftkit.inference.protocol import Failed, GenerationEvent, GenerationRequest, TokenEvent
 from ftkit.inference.sampling import SamplingParams
 from ftkit.inference.service import InferenceService, ServedModel
 from ftkit.modeling.tokenized_example import Ints
-from ftkit.schema import JsonOutput
 from ftkit.server.chat.choice import Choice, Delta
 from ftkit.server.chat.metrics import Metrics
 from ftkit.server.chat.reply import DONE, ReplyBuilder, event
 from ftkit.server.chat.request import ChatRequest
+from ftkit.server.client_schema import ClientSchemas
 from ftkit.server.errors import ApiError, busy
 from ftkit.server.model_names import ModelNames
 from ftkit.server.request_body import parse_json_body
@@ -45,8 +46,11 @@ _DEFAULT_MAX_TOKENS = 4_096
 class _Completion:
     """A request in progress, with its answers."""
 
-    def __init__(self, model: ServedModel, request: ChatRequest, metrics: Metrics, started: float) -> None:
+    def __init__(
+        self, model: ServedModel, request: ChatRequest, metrics: Metrics, schemas: ClientSchemas, started: float
+    ) -> None:
         self._model, self._request, self._metrics, self._started = model, request, metrics, started
+        self._schemas = schemas
         self._events: asyncio.Queue[tuple[int, GenerationEvent]] = asyncio.Queue()
         self._handles: list[ActiveRequest] = []
         self.choices: list[Choice] = []
@@ -66,6 +70,8 @@ class _Completion:
             prompt = await self._model.render([message.to_template() for message in request.messages], tools or None)
             if tools and await self._template_ignores_tools(prompt):
                 raise ApiError(400, "The model's chat template ignores tools.", param="tools")
+        except PromptTooLongError as error:
+            raise _too_long(error.limit, f"more than {error.limit:,}", None) from None
         except ModelError as error:
             raise ApiError(400, str(error), param="messages") from None
         max_tokens = self._max_tokens(len(prompt))
@@ -88,7 +94,12 @@ class _Completion:
             self._handles.append(self._model.add(generation, functools.partial(self._receive, number)))
         self._metrics.tokens.labels("prompt").inc(len(prompt))
         options = request.stream_options
-        return ReplyBuilder(request.model, len(prompt), usage_at_end=bool(options and options.include_usage))
+        return ReplyBuilder(
+            request.model,
+            len(prompt),
+            usage_at_end=bool(options and options.include_usage),
+            obfuscated=bool(options and options.include_obfuscation),
+        )
 
     async def deltas(self) -> AsyncIterator[tuple[Choice, Delta]]:
         """Yield what is new until all answers are complete.
@@ -136,14 +147,7 @@ class _Completion:
         if limit is None:
             return requested or _DEFAULT_MAX_TOKENS
         if prompt + (requested or 1) > limit:
-            answer = f", and up to {requested:,} for the answer" if requested else ""
-            raise ApiError(
-                400,
-                f"This model's maximum context length is {limit:,} tokens. Your messages take {prompt:,}{answer}. "
-                "Shorten the messages, or request fewer tokens.",
-                param="messages",
-                code="context_length_exceeded",
-            )
+            raise _too_long(limit, f"{prompt:,}", requested)
         return requested or limit - prompt
 
     async def _grammar(self) -> Grammar | None:
@@ -153,9 +157,20 @@ class _Completion:
         schema = {"type": "object"} if response_format.json_schema is None else response_format.json_schema.json_schema
         name = "answer" if response_format.json_schema is None else response_format.json_schema.name
         try:
-            return await self._model.grammar(JsonOutput(name=name, json_schema=schema))
+            return await self._model.grammar(await self._schemas.output(schema, name))
         except ConfigError as error:
             raise ApiError(400, f"Invalid schema for response_format: {error}", param="response_format") from None
+
+
+def _too_long(limit: int, prompt: str, requested: int | None) -> ApiError:
+    answer = f", and up to {requested:,} for the answer" if requested else ""
+    return ApiError(
+        400,
+        f"This model's maximum context length is {limit:,} tokens. Your messages take {prompt}{answer}. "
+        "Shorten the messages, or request fewer tokens.",
+        param="messages",
+        code="context_length_exceeded",
+    )
 
 
 class _Stream(StreamingResponse):
@@ -202,12 +217,12 @@ async def _start(
 ) -> tuple[_Completion, ReplyBuilder]:
     service: InferenceService = request.app.state.serving
     try:
-        served = await stack.enter_async_context(service.model(model, body.choice_count))
+        served = await stack.enter_async_context(service.model(model, body.choice_count, project=request.state.project))
     except BusyError as error:
         raise busy(error) from None
     except ModelError as error:
         raise ApiError(503, f"The model {body.model!r} cannot be used: {error}", "server_error") from None
-    completion = _Completion(served, body, metrics, started)
+    completion = _Completion(served, body, metrics, request.app.state.schemas, started)
     stack.callback(completion.cancel)
     return completion, await completion.start()
 

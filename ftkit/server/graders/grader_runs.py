@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftkit.graders import Grade, Grader, Sample
+from ftkit.graders.grade import GradingError
+from ftkit.graders.text_measures import measure_texts
 from ftkit.server.graders.grader_schema import grader_setting
 from ftkit.server.settings import Settings
+from ftkit.server.workers import WorkerLimitError, WorkerPool
 
 if TYPE_CHECKING:
     from ftkit.server.graders.model_calls import ModelAnswer
@@ -22,6 +26,8 @@ __all__ = ["GraderRuns"]
 T = TypeVar("T")
 
 _MAX_CONCURRENT = 8
+_MEASURE_S = 30.0
+"""Longest comparison of the texts of a request, with the time to load the libraries."""
 _FLAGS = (
     *("formula_parse_error", "sample_parse_error", "truncated_observation_error", "unresponsive_reward_error"),
     *("invalid_variable_error", "other_error", "python_grader_server_error", "python_grader_runtime_error"),
@@ -40,14 +46,21 @@ class GraderRuns:
 
     Args:
         settings: the server's settings.
+        workers: where texts are compared.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, workers: WorkerPool) -> None:
+        self._settings, self._workers = settings, workers
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
 
     async def run(
-        self, state: Any, grader: Grader, sources: Mapping[str, str], item: Mapping[str, Any], answer: str
+        self,
+        state: Any,
+        grader: Grader,
+        sources: Mapping[str, str],
+        item: Mapping[str, Any],
+        answer: str,
+        project: str,
     ) -> dict[str, Any]:
         """Grade an answer.
 
@@ -57,6 +70,7 @@ class GraderRuns:
             sources: models that the grader calls, see :func:`ftkit.server.graders.grader_schema.grader_models`.
             item: columns of the row.
             answer: the answer to grade.
+            project: who asks.
 
         Returns:
             OpenAI's response: reward, rewards of the parts, errors, seconds and tokens.
@@ -64,11 +78,11 @@ class GraderRuns:
         loop = asyncio.get_running_loop()
 
         def grade() -> tuple[Grade, float, dict[str, list[ModelAnswer]]]:
-            setting, answers = grader_setting(self._settings, grader), {}
+            setting, answers = dataclasses.replace(grader_setting(self._settings, grader), measure=self._measure), {}
             if sources:
                 from ftkit.server.graders.model_calls import ModelCaller  # loads torch
 
-                caller = ModelCaller(state.serving, loop, sources)
+                caller = ModelCaller(state.serving, loop, sources, project)
                 setting, answers = dataclasses.replace(setting, ask=caller), caller.answers
             started = time.monotonic()
             [result] = grader.grade_many([(item, Sample(answer))], setting)
@@ -76,6 +90,12 @@ class GraderRuns:
 
         async with self._slots:
             return _response(grader, *await _in_daemon_thread(grade))
+
+    def _measure(self, metric: str, texts: Sequence[tuple[str, str]]) -> Sequence[float | GradingError]:
+        try:
+            return self._workers.run_for(_MEASURE_S, functools.partial(measure_texts, metric, texts))
+        except WorkerLimitError as error:
+            return [GradingError("other_error", f"{metric} of these texts was stopped: {error}")] * len(texts)
 
 
 async def _in_daemon_thread(work: Callable[[], T]) -> T:

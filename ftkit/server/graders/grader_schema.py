@@ -20,39 +20,60 @@ from ftkit.server.errors import ApiError
 from ftkit.server.model_names import ModelNames
 from ftkit.server.settings import Settings
 
-__all__ = ["grader_models", "grader_setting", "parse_grader", "with_sources"]
+__all__ = ["check_grader", "grader_models", "grader_setting", "parse_grader", "with_sources"]
 
+_MAX_PARTS = 32
+"""Most graders in a ``multi``. Each may call a model or start a sandbox."""
+_MAX_MESSAGE = 2_000
 _TYPES = ("string_check", "text_similarity", "score_model", "python", "multi")
 _PARTS = ("string_check", "text_similarity", "score_model", "label_model", "python")
 """Types that OpenAI's API accepts, and those that it accepts in ``multi``. ftkit's own types refer to code and folders
 of this machine, so clients cannot use them."""
 
 
-def parse_grader(form: Mapping[str, Any], param: str, settings: Settings) -> Grader:
-    """Parse a client's grader. Its models are resolved by :func:`grader_models`.
+def parse_grader(form: Mapping[str, Any], param: str) -> Grader:
+    """Parse a client's grader, in a worker process. :func:`check_grader` says whether this server can run it.
 
     Args:
         form: the grader as sent by the client.
         param: its parameter in the request.
-        settings: whether Python graders are allowed, and their sandbox.
 
     Returns:
         The grader.
 
     Raises:
-        ApiError: 400 if the grader is invalid, not available to clients, or not supported by this server.
+        ApiError: 400 if the grader is invalid or not available to clients.
     """
     _check_type(form, param, _TYPES)
     parts = form.get("graders")
     if form["type"] == "multi" and isinstance(parts, dict):
+        if len(parts) > _MAX_PARTS:
+            message = f"Invalid grader: it has {len(parts):,} parts, and the limit is {_MAX_PARTS}."
+            raise ApiError(400, message, param=f"{param}.graders", code="invalid_value")
         for name, part in parts.items():
             if isinstance(part, dict):
                 _check_type(part, f"{param}.graders.{name}", _PARTS)
     try:
-        grader = grader_of(dict(form))
+        return grader_of(dict(form))
+    except FtkitError as error:
+        raise ApiError(400, f"Invalid grader: {_shortened(str(error))}.", param=param, code="invalid_value") from None
+
+
+def check_grader(grader: Grader, param: str, settings: Settings) -> None:
+    """Check that this server can run a client's grader. Its models are resolved by :func:`grader_models`.
+
+    Args:
+        grader: the grader.
+        param: its parameter in the request.
+        settings: whether Python graders are allowed, and their sandbox.
+
+    Raises:
+        ApiError: 400 if it cannot.
+    """
+    try:
         setting = grader_setting(settings, grader)
     except FtkitError as error:
-        raise ApiError(400, f"Invalid grader: {error}.", param=param, code="invalid_value") from None
+        raise ApiError(400, f"Invalid grader: {_shortened(str(error))}.", param=param, code="invalid_value") from None
     if not setting.allow_python and any(isinstance(part, PythonGrader) for part in _graders(grader)):
         raise ApiError(
             400,
@@ -66,7 +87,6 @@ def parse_grader(form: Mapping[str, Any], param: str, settings: Settings) -> Gra
     except (ConfigError, MissingExtraError) as error:
         message = f"This server cannot run this grader: {error}"
         raise ApiError(400, message, param=param, code="unsupported_grader") from None
-    return grader
 
 
 def grader_setting(settings: Settings, grader: Grader) -> GraderContext:
@@ -127,6 +147,10 @@ def with_sources(grader: Grader, sources: Mapping[str, str]) -> Grader:
 
 def _graders(grader: Grader) -> tuple[Grader, ...]:
     return tuple(grader.graders.values()) if isinstance(grader, MultiGrader) else (grader,)
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= _MAX_MESSAGE else message[:_MAX_MESSAGE] + "…"
 
 
 def _check_type(form: Mapping[str, Any], param: str, known: tuple[str, ...]) -> None:

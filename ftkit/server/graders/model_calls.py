@@ -35,13 +35,16 @@ class ModelCaller:
         service: the server's models.
         loop: event loop of the server.
         sources: models that may be called, see :func:`ftkit.server.graders.grader_schema.grader_models`.
+        project: who asks.
 
     Attributes:
         answers: the answers of each model, by the client's name for it.
     """
 
-    def __init__(self, service: InferenceService, loop: asyncio.AbstractEventLoop, sources: Mapping[str, str]) -> None:
-        self._service, self._loop, self._sources = service, loop, sources
+    def __init__(
+        self, service: InferenceService, loop: asyncio.AbstractEventLoop, sources: Mapping[str, str], project: str
+    ) -> None:
+        self._service, self._loop, self._sources, self._project = service, loop, sources, project
         self.answers: dict[str, list[ModelAnswer]] = {}
 
     def __call__(
@@ -74,7 +77,7 @@ class ModelCaller:
         self, name: str, messages: Sequence[Message], sampling: SamplingParams, output: Output | None, max_tokens: int
     ) -> ModelAnswer:
         try:
-            async with self._service.model(self._sources[name]) as model:
+            async with self._service.model(self._sources[name], project=self._project) as model:
                 prompt = await model.render([known_role(message) for message in messages], None)
                 if model.max_length is not None:
                     max_tokens = min(max_tokens, model.max_length - len(prompt))

@@ -6,6 +6,7 @@ run's worker is a separate process and continues in the meantime.
 
 from __future__ import annotations
 
+import functools
 import logging
 import shutil
 import threading
@@ -19,17 +20,18 @@ from filelock import FileLock, Timeout
 from ftkit import runs
 from ftkit.backends.local import LocalBackend
 from ftkit.errors import ConfigError, FtkitError, RunNotFoundError
-from ftkit.recipe import RecipeFacts
 from ftkit.runs import Run
 from ftkit.server.files.file_table import FileTable
-from ftkit.server.jobs.event_messages import resolved_hyperparameters, translate_events
+from ftkit.server.jobs.event_messages import translate_events
 from ftkit.server.jobs.job_record import JobError, JobRecord
 from ftkit.server.jobs.job_table import JobEvent, JobTable
 from ftkit.server.jobs.recipe import job_recipe
 from ftkit.server.jobs.result_file import RESULTS_PURPOSE, write_results
+from ftkit.server.jobs.row_validation import validate_rows
 from ftkit.server.jobs.training_rows import InvalidFileError, job_rows
 from ftkit.server.settings import Settings
 from ftkit.server.state import State
+from ftkit.server.workers import WorkerPool
 from ftkit.store import OPEN_STATES, RunRecord
 
 __all__ = ["MAX_CHECKPOINTS", "JobScheduler"]
@@ -40,6 +42,8 @@ MAX_CHECKPOINTS = 3
 _POLL_S = 0.3
 _CLEANUP_S = 300.0
 _MAX_RESTARTS = 3
+_VALIDATORS, _VALIDATOR_BYTES, _VALIDATION_S = 2, 16 * 2**30, 6 * 3600.0
+"""Processes that validate rows, the memory of each, and the time that the rows of a job may take."""
 _STARTUP_S = 15.0
 """Seconds that a queued run may have no process id before it counts as never started."""
 
@@ -54,9 +58,11 @@ class JobScheduler:
         state: the server's tables.
         jobs: the table of jobs.
         files: the table of files.
+        workers: where what clients sent is read.
     """
 
-    def __init__(self, settings: Settings, state: State, jobs: JobTable, files: FileTable) -> None:
+    def __init__(self, settings: Settings, state: State, jobs: JobTable, files: FileTable, workers: WorkerPool) -> None:
+        self._workers, self._validators = workers, WorkerPool(_VALIDATORS, _VALIDATOR_BYTES)
         self._settings, self._state, self._jobs, self._files = settings, state, jobs, files
         self._changed, self._stopped, self._draining = threading.Event(), False, False
         self._started_at = self._cleaned_at = time.time()
@@ -87,6 +93,11 @@ class JobScheduler:
         """Check the jobs now, because one has changed."""
         self._changed.set()
 
+    @property
+    def draining(self) -> bool:
+        """The server is about to stop."""
+        return self._draining or self._stopped
+
     def drain(self) -> None:
         """Start no further runs, because the server is about to stop. Safe in a signal handler."""
         self._draining = True
@@ -96,6 +107,7 @@ class JobScheduler:
         self._stopped = True
         self._changed.set()
         self._thread.join()
+        self._validators.close()  # a validation that is interrupted begins again at the next start
         self._pool.shutdown()
         self._lock.release(force=True)
 
@@ -137,6 +149,7 @@ class JobScheduler:
                     self._submit(job, self._start)
         if time.time() - self._cleaned_at > _CLEANUP_S:
             self._cleaned_at = time.time()
+            self._validators.end_idle()
             self._clean_up()
 
     def _clean_up(self) -> None:
@@ -170,10 +183,9 @@ class JobScheduler:
         self._tasks[job.id] = self._pool.submit(guarded)
 
     def _validate(self, job: JobRecord) -> None:
-        training, _ = job_rows(self._state, job, check=True)
-        recipe = job_recipe(self._settings, job)
+        work = functools.partial(validate_rows, self._settings, job, self._state.job_folder(job.id))
+        resolved = self._validators.run_for(_VALIDATION_S, work)
         event = JobEvent("Files validated, moving job to queued state")
-        resolved = resolved_hyperparameters(job, recipe.resolve(RecipeFacts(rows=len(training))).model_dump())
         self._update_if(job, "validating_files", event, status="queued", resolved=resolved)
 
     def _start(self, job: JobRecord) -> None:
@@ -189,10 +201,10 @@ class JobScheduler:
                 runs.delete(job.id)  # the server died before it started the worker
                 raise RunNotFoundError(job.id)
         except RunNotFoundError:
-            training, validation = job_rows(self._state, job, check=False)
+            training, validation = job_rows(self._state, job)
             backend = LocalBackend(job.source, epoch_models=MAX_CHECKPOINTS)
-            recipe = job_recipe(self._settings, job)
-            # The rows were checked when the job was created.
+            recipe = self._workers.run(job_recipe, self._settings, job)
+            # The rows were linted when they were validated.
             runs.train(recipe, training, backend=backend, validation=validation, lint=False, run_id=job.id)
             return
         if record.state in ("failed", "cancelled"):
@@ -236,7 +248,12 @@ class JobScheduler:
         update = translate_events(job, events, earlier, ended=ended)
         for step, at, metrics in update.checkpoints:
             self._jobs.add_checkpoint(job.id, step, at, metrics, MAX_CHECKPOINTS)
-        self._jobs.update(job.id, lambda now: update.changes if now.last_seq == job.last_seq else None, update.events)
+
+        def change(now: JobRecord) -> dict[str, Any] | None:
+            # Nothing may follow the event that says that the job was cancelled.
+            return update.changes if now.last_seq == job.last_seq and now.status != "cancelled" else None
+
+        self._jobs.update(job.id, change, update.events)
 
     def _finish(self, job: JobRecord, record: RunRecord) -> None:
         """Record how a run has ended; queue the job again if its worker was killed."""

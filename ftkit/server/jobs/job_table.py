@@ -17,6 +17,8 @@ __all__ = ["JobEvent", "JobTable", "Level"]
 
 Level = Literal["info", "warn", "error"]
 
+_MAX_NEW_EVENTS = 500
+
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
@@ -193,6 +195,24 @@ class JobTable:
                 (*values, limit + 1),
             ).fetchall()
         return [_event_object(*row) for row in rows[:limit]], len(rows) > limit
+
+    def events_since(self, job_id: str, seq: int) -> list[tuple[int, dict[str, Any]]]:
+        """List the events that were added to a job since another one, oldest first.
+
+        Args:
+            job_id: the job's id.
+            seq: number of the last event that is known; 0 lists all.
+
+        Returns:
+            The number of each event, and the event as an object of OpenAI's API.
+        """
+        with self._state.connection() as connection:
+            rows = connection.execute(
+                "SELECT seq, id, created_at, level, type, message, data FROM job_events "
+                "WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+                (job_id, seq, _MAX_NEW_EVENTS),
+            ).fetchall()
+        return [(row[0], _event_object(*row[1:])) for row in rows]
 
     def metrics(self, job_id: str) -> list[dict[str, Any]]:
         """Return the metrics of each step.

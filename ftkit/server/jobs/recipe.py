@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftkit.graders import grader_of
+from ftkit.graders import Grader, grader_of
 from ftkit.recipe import Recipe
 from ftkit.server.graders.grader_schema import with_sources
 from ftkit.server.jobs.job_record import JobRecord
@@ -23,7 +23,7 @@ RECIPE_FIELDS = {
 _KINDS = {"supervised": "sft", "dpo": "dpo", "reinforcement": "rft"}
 
 
-def job_recipe(settings: Settings, job: JobRecord) -> Recipe:
+def job_recipe(settings: Settings, job: JobRecord, grader: Grader | None = None) -> Recipe:
     """Return the recipe of a job.
 
     ``"auto"`` means the value of the server's settings, else ftkit's default. ``learning_rate_multiplier`` scales the
@@ -32,6 +32,7 @@ def job_recipe(settings: Settings, job: JobRecord) -> Recipe:
     Args:
         settings: the server's settings.
         job: the job.
+        grader: its grader, if that was parsed before.
 
     Returns:
         An SFT, DPO or RFT recipe.
@@ -40,8 +41,10 @@ def job_recipe(settings: Settings, job: JobRecord) -> Recipe:
         ValueError: a value is out of range, e.g. a learning rate of 1 or more.
     """
     kind = _KINDS[job.method]
-    grader = {} if job.grader is None else {"grader": with_sources(grader_of(job.grader), job.grader_models)}
-    default = settings.recipe_of(kind, **grader)
+    graders = {}
+    if job.grader is not None:
+        graders["grader"] = with_sources(grader or grader_of(job.grader), job.grader_models)
+    default = settings.recipe_of(kind, **graders)
     fields: dict[str, Any] = {
         field: job.hyperparameters[name]
         for name, field in RECIPE_FIELDS.items()
@@ -54,4 +57,4 @@ def job_recipe(settings: Settings, job: JobRecord) -> Recipe:
     compute = job.hyperparameters.get("compute_multiplier", "auto")
     if compute != "auto" and "num_generations" in type(default).model_fields:
         fields["num_generations"] = round(default.model_dump()["num_generations"] * compute)
-    return settings.recipe_of(kind, **grader, **fields, seed=job.seed)
+    return settings.recipe_of(kind, **graders, **fields, seed=job.seed)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from ftkit.graders import Grader
 from ftkit.server.errors import ApiError
 from ftkit.server.files.file_table import FileTable
-from ftkit.server.graders.grader_schema import grader_models, parse_grader
+from ftkit.server.graders.grader_schema import check_grader, grader_models, parse_grader
 from ftkit.server.jobs.job_record import ACTIVE_STATUSES, JobRecord, JobStatus
 from ftkit.server.jobs.job_scheduler import JobScheduler
 from ftkit.server.jobs.job_table import JobEvent, JobTable
@@ -25,15 +29,18 @@ from ftkit.server.model_names import ModelNames
 from ftkit.server.request_body import page_limit, parse_json_body
 from ftkit.server.settings import Settings
 from ftkit.server.state import State, new_id
+from ftkit.server.workers import WorkerPool
 
 __all__ = ["routes"]
 
 _MAX_PAGE = 100
+_EVENT_POLL_S = 0.5
+_MAX_METADATA_FILTERS = 16
 _GRADER_PARAM = "method.reinforcement.grader"
 _METADATA_FILTER = re.compile(r"metadata\[(.+)\]", re.DOTALL)
 
 
-def _create_job(request: Request, body: JobRequest) -> JobRecord:
+def _create_job(request: Request, body: JobRequest, parsed: Grader | None) -> JobRecord:
     state: State = request.app.state.state
     settings: Settings = request.app.state.settings
     names: ModelNames = request.app.state.names
@@ -55,10 +62,9 @@ def _create_job(request: Request, body: JobRequest) -> JobRecord:
             message = f"File '{file_id}' is for '{file.purpose}', not for 'fine-tune'."
             raise ApiError(400, message, param=f"{role}_file", code="invalid_file")
         sources[role] = files.content(file)
-    grader, models_of_grader = None, {}
-    if body.method is not None and body.method.reinforcement is not None:
-        grader = body.method.reinforcement.grader
-        parsed = parse_grader(grader, _GRADER_PARAM, settings)
+    models_of_grader = {}
+    if parsed is not None:
+        check_grader(parsed, _GRADER_PARAM, settings)
         models_of_grader = grader_models(parsed, names, project, _GRADER_PARAM)
     suffix = None if body.suffix is None else _normalized_suffix(body.suffix)
     base = body.model.split(":")[1] if body.model.startswith("ft:") else names.canonical(body.model) or body.model
@@ -71,7 +77,7 @@ def _create_job(request: Request, body: JobRequest) -> JobRecord:
         tuned_name=f"ft:{base}:{settings.organization}:{suffix or ''}:{new_id('', 8)}",
         method=method,
         hyperparameters=hyperparameters,
-        grader=grader,
+        grader=_grader_form(body),
         grader_models=models_of_grader,
         seed=seed_of(body),
         suffix=body.suffix,
@@ -80,7 +86,7 @@ def _create_job(request: Request, body: JobRequest) -> JobRecord:
         validation_file=body.validation_file,
     )
     try:
-        job_recipe(settings, record)
+        job_recipe(settings, record, parsed)
     except ValidationError as error:
         first, param = error.errors()[0], "hyperparameters"
         message = f"Invalid hyperparameters: {first['msg'].removeprefix('Value error, ')}."
@@ -102,9 +108,17 @@ def _create_job(request: Request, body: JobRequest) -> JobRecord:
     return record
 
 
+def _grader_form(body: JobRequest) -> dict[str, Any] | None:
+    reinforcement = None if body.method is None else body.method.reinforcement
+    return None if reinforcement is None else reinforcement.grader
+
+
 async def _create(request: Request) -> JSONResponse:
     body = await parse_json_body(request, JobRequest)
-    record = await run_in_threadpool(_create_job, request, body)
+    workers: WorkerPool = request.app.state.workers
+    form = _grader_form(body)
+    parsed = None if form is None else await workers.call(parse_grader, form, _GRADER_PARAM)
+    record = await run_in_threadpool(_create_job, request, body, parsed)
     return _respond(request, record)
 
 
@@ -113,6 +127,9 @@ async def _list(request: Request) -> JSONResponse:
     settings: Settings = request.app.state.settings
     query = request.query_params
     metadata = {name[9:-1]: value for name, value in query.items() if _METADATA_FILTER.fullmatch(name)}
+    if len(metadata) > _MAX_METADATA_FILTERS:
+        message = f"At most {_MAX_METADATA_FILTERS} metadata filters are allowed."
+        raise ApiError(400, message, param="metadata", code="invalid_value")
     page, has_more = await run_in_threadpool(
         jobs.page,
         request.state.project,
@@ -129,12 +146,45 @@ async def _retrieve(request: Request) -> JSONResponse:
     return JSONResponse((await _job(request)).to_openai(request.app.state.settings.organization))
 
 
-async def _events(request: Request) -> JSONResponse:
+async def _events(request: Request) -> Response:
     jobs: JobTable = request.app.state.jobs
+    if _wants_stream(request):
+        return StreamingResponse(
+            _event_stream(request, await _job(request)),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store"},
+        )
     job, limit = await _job(request), page_limit(request, 20, _MAX_PAGE)
     after = request.query_params.get("after")
     data, has_more = await run_in_threadpool(jobs.events, job.id, after=after, limit=limit)
     return JSONResponse({"object": "list", "data": data, "has_more": has_more})
+
+
+def _wants_stream(request: Request) -> bool:
+    text = request.query_params.get("stream", "false").lower()
+    if text not in ("true", "false", "1", "0"):
+        message = f"Invalid value for 'stream': {text[:40]!r} is neither true nor false."
+        raise ApiError(400, message, param="stream", code="invalid_value")
+    return text in ("true", "1")
+
+
+async def _event_stream(request: Request, job: JobRecord) -> AsyncIterator[bytes]:
+    """Send a job's events as server-sent events, from its first one until it has ended."""
+    jobs: JobTable = request.app.state.jobs
+    scheduler: JobScheduler = request.app.state.scheduler
+    seq = 0
+    while True:
+        # The status is read before the events, so that the last ones are sent.
+        now = await run_in_threadpool(jobs.get, job.id, job.project)
+        new = await run_in_threadpool(jobs.events_since, job.id, seq)
+        for number, event in new:
+            seq = number
+            yield b"data: " + json.dumps(event).encode() + b"\n\n"
+        if not new and (now.status not in ACTIVE_STATUSES or scheduler.draining):
+            yield b"data: [DONE]\n\n"
+            return
+        if not new:
+            await asyncio.sleep(_EVENT_POLL_S)
 
 
 async def _checkpoints(request: Request) -> JSONResponse:

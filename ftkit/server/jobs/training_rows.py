@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from ftkit.backends import backend_of
+from ftkit.backends import Backend
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError, DataError
 from ftkit.linting.training_gate import refuse_errors
 from ftkit.server.jobs.job_record import JobError, JobRecord, Method
 from ftkit.server.state import State
 
-__all__ = ["InvalidFileError", "copy_rows", "job_rows"]
+__all__ = ["MAX_ERRORS", "InvalidFileError", "copy_rows", "job_rows", "lint_rows", "load_rows", "refuse_rows"]
 
 _FORMATS: dict[Method, str] = {"supervised": "openai", "dpo": "openai_preference", "reinforcement": "openai_prompts"}
-_MAX_ERRORS = 5
+MAX_ERRORS = 5
+"""Lines that a message names."""
 
 
 class InvalidFileError(Exception):
@@ -29,6 +31,10 @@ class InvalidFileError(Exception):
     def __init__(self, error: JobError) -> None:
         super().__init__(error.message)
         self.error = error
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle it, as the process that validates rows raises it."""
+        return type(self), (self.error,)
 
 
 def copy_rows(content: Path, folder: Path, role: str) -> None:
@@ -47,44 +53,90 @@ def copy_rows(content: Path, folder: Path, role: str) -> None:
         shutil.copyfile(content, target)
 
 
-def job_rows(state: State, job: JobRecord, *, check: bool) -> tuple[Dataset, Dataset | None]:
-    """Load the rows of a job.
+def job_rows(state: State, job: JobRecord) -> tuple[Dataset, Dataset | None]:
+    """Load the rows of a job, which were validated before.
 
     Args:
         state: the server's tables.
         job: the job.
-        check: read every row, and refuse a file that has an invalid one.
 
     Returns:
         The training rows and the validation rows, if any.
 
     Raises:
-        InvalidFileError: a row is invalid; the message names the lines.
+        InvalidFileError: a file cannot be read.
     """
     folder = state.job_folder(job.id)
-    training = _load(folder, "training", job, check=check)
-    validation = None if job.validation_file is None else _load(folder, "validation", job, check=check)
-    if check:
-        try:
-            refuse_errors(training, validation, backend=backend_of(f"local:{job.source}"))
-        except DataError as error:
-            reason = str(error).rpartition("\n")[0]  # without the last line, which advises callers of ft.train
-            raise InvalidFileError(_job_error("training", reason, folder)) from None
-    return training, validation
+    training = load_rows(folder, "training", job)
+    return training, None if job.validation_file is None else load_rows(folder, "validation", job)
 
 
-def _load(folder: Path, role: str, job: JobRecord, *, check: bool) -> Dataset:
+def load_rows(folder: Path, role: str, job: JobRecord) -> Dataset:
+    """Load a file of a job.
+
+    Args:
+        folder: the job's folder.
+        role: ``"training"`` or ``"validation"``.
+        job: the job.
+
+    Returns:
+        The rows. They are read when they are used.
+
+    Raises:
+        InvalidFileError: the file cannot be read.
+    """
     try:
-        data = Dataset.load(_path(folder, role), format=_FORMATS[job.method])
-        problems = data.check() if check else []
+        return Dataset.load(_path(folder, role), format=_FORMATS[job.method])
     except (DataError, ConfigError) as error:
-        problems = [error if isinstance(error, DataError) else DataError(str(error))]
-    if not problems:
-        return data
-    lines = [_line(problem) for problem in problems[:_MAX_ERRORS]]
+        problem = error if isinstance(error, DataError) else DataError(str(error))
+    raise _refused(role, [problem], folder, more_unknown=False)
+
+
+def refuse_rows(role: str, problems: Sequence[DataError], folder: Path, *, more_unknown: bool = False) -> None:
+    """Refuse a file that has invalid rows.
+
+    Args:
+        role: ``"training"`` or ``"validation"``.
+        problems: what is wrong with rows of the file.
+        folder: the job's folder.
+        more_unknown: there are more problems, and nobody knows how many.
+
+    Raises:
+        InvalidFileError: there are problems; the message names the lines of the first ones.
+    """
+    if problems:
+        raise _refused(role, problems, folder, more_unknown=more_unknown)
+
+
+def lint_rows(role: str, rows: Dataset, backend: Backend, folder: Path) -> None:
+    """Refuse a file in which the linter finds errors.
+
+    Args:
+        role: ``"training"`` or ``"validation"``.
+        rows: the rows of the file.
+        backend: the backend to train on.
+        folder: the job's folder.
+
+    Raises:
+        InvalidFileError: the linter finds errors; the message names the lines of the first ones.
+    """
+    try:
+        refuse_errors(rows, None, backend=backend)
+    except DataError as error:
+        reason = str(error).rpartition("\n")[0]  # without the last line, which advises callers of ft.train
+    else:
+        return
+    raise InvalidFileError(_job_error(role, reason, folder))
+
+
+def _refused(role: str, problems: Sequence[DataError], folder: Path, *, more_unknown: bool) -> InvalidFileError:
+    lines = [_line(problem) for problem in problems[:MAX_ERRORS]]
     more = len(problems) - len(lines)
-    lines += [f"… and {more:,} more lines"] if more > 0 else []
-    raise InvalidFileError(_job_error(role, "Invalid file format. " + "; ".join(lines), folder))
+    if more_unknown:
+        lines.append("… and more lines")
+    elif more > 0:
+        lines.append(f"… and {more:,} more lines")
+    return InvalidFileError(_job_error(role, "Invalid file format. " + "; ".join(lines), folder))
 
 
 def _line(problem: DataError) -> str:

@@ -1,0 +1,57 @@
+"""How long ``/health`` waits while the server handles requests that are made to be expensive.
+
+    python benchmarks/server_attacks.py [--only WORD]
+
+The server is a process of its own, of a tiny model. The requests are those of ``tests/server/attacks.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.server.attacks import ATTACKS, attack
+from tests.tiny import save_tiny, smollm_tokenizer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="part of the names of attacks")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        model = save_tiny(Path(folder) / "tiny", "llama", smollm_tokenizer(Path(folder)))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ftkit.cli", "serve", "--port", "0", "--model", f"tiny={model}", "--allow-python"],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "FTKIT_HOME": f"{folder}/home"},
+            start_new_session=True,
+        )
+        try:
+            assert process.stderr is not None
+            found = next(filter(None, (re.search(r" at (http://\S+)/v1;", line) for line in process.stderr)))
+            table(found[1], chosen.only)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def table(url: str, only: str) -> None:
+    print("| request | answered | after | longest wait for `/health` |\n|---|---|---|---|")
+    for name, one in ATTACKS.items():
+        if only in name:
+            outcome = attack(url, one)
+            statuses = ", ".join(map(str, sorted(set(outcome.statuses))))
+            print(f"| {name} | {statuses} | {outcome.seconds:.1f} s | {outcome.health * 1000:.0f} ms |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

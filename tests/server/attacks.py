@@ -1,0 +1,206 @@
+"""Requests that are small, or allowed, and expensive to handle; and how long others wait meanwhile."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+__all__ = ["ATTACKS", "Attack", "Outcome", "attack"]
+
+_CHAT, _GRADERS = "/v1/chat/completions", "/v1/fine_tuning/alpha/graders"
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A request, and how it must end.
+
+    Attributes:
+        path: of the request.
+        body: makes its JSON body.
+        statuses: what may be answered.
+        at_once: how often it is sent at the same time.
+        compressed: whether the body is sent with gzip.
+    """
+
+    path: str
+    body: Callable[[], Any]
+    statuses: tuple[int, ...] = (400,)
+    at_once: int = 1
+    compressed: bool = False
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an attack.
+
+    Attributes:
+        statuses: the answers.
+        seconds: until the last answer.
+        health: longest wait for ``/health`` meanwhile, in seconds.
+        messages: the errors.
+    """
+
+    statuses: tuple[int, ...]
+    seconds: float
+    health: float
+    messages: tuple[str, ...]
+
+
+def _chat(**options: Any) -> dict[str, Any]:
+    return {"model": "tiny", "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 2, **options}
+
+
+def _schema(schema: Any) -> dict[str, Any]:
+    return _chat(response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": schema}})
+
+
+def _pairs(count: int) -> dict[str, Any]:
+    """Each definition refers twice to the next: 2 ** count ways to the last one."""
+    parts: dict[str, Any] = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(count)}
+    return {"$ref": "#/$defs/a0", "$defs": {**parts, f"a{count}": {"type": "object"}}}
+
+
+def _properties(count: int) -> dict[str, Any]:
+    names = [f"p{n}" for n in range(count)]
+    return {"type": "object", "properties": {name: {"type": "string"} for name in names}, "required": names}
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(depth):
+        schema = {"type": "object", "properties": {"a": schema}}
+    return schema
+
+
+def _check(reference: str) -> dict[str, Any]:
+    return {"type": "string_check", "name": "a", "operation": "eq", "input": "x", "reference": reference}
+
+
+def _similar(metric: str, words: int) -> dict[str, Any]:
+    """Two different texts of short words."""
+    texts = [" ".join(str(n * step % 10) for n in range(words)) for step in (3, 7)]
+    grader = {"type": "text_similarity", "name": "a", "evaluation_metric": metric, "reference": "{{item.text}}"}
+    grader["input"] = "{{sample.output_text}}"
+    return {"grader": grader, "model_sample": texts[0], "item": {"text": texts[1]}}
+
+
+def _amplified() -> dict[str, Any]:
+    """A small template that becomes gigabytes."""
+    return {"grader": _check("{{item.text}}" * 15_000), "model_sample": "x", "item": {"text": "x" * 200_000}}
+
+
+def _parts(count: int) -> dict[str, Any]:
+    parts = {f"a{n}": {**_check("x"), "name": f"a{n}"} for n in range(count)}
+    return {"grader": {"type": "multi", "name": "m", "graders": parts, "calculate_output": "a0"}}
+
+
+def _form(content: bytes) -> bytes:
+    """A form with a file, as multipart."""
+    head = b'--frontier\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n'
+    parts = (head % (b"purpose", b""), b"fine-tune\r\n", head % (b"file", b'; filename="a"'), content)
+    return b"".join((*parts, b"\r\n--frontier--\r\n"))
+
+
+_BUSY = """
+import os, time
+def grade(sample, item):
+    for _ in range(8):
+        if os.fork() == 0:
+            break
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        pass
+    return 1.0
+"""
+_CODE = {"type": "python", "name": "a", "source": "a=1\n" * 60_000 + "def grade(sample, item): return 1.0\n"}
+
+ATTACKS: dict[str, Attack] = {
+    "schema of 20 nested `allOf` pairs (1.4 kB)": Attack(_CHAT, lambda: _schema(_pairs(20)), (200, 400)),
+    "schema of 20,000 properties": Attack(_CHAT, lambda: _schema(_properties(20_000))),
+    "schema of 4,900 properties": Attack(_CHAT, lambda: _schema(_properties(4_900)), (200, 400)),
+    "schema nested 300 deep": Attack(_CHAT, lambda: _schema(_nested(300))),
+    "schema with an enum of 50,000 values": Attack(
+        _CHAT, lambda: _schema({"enum": [f"value {n}" for n in range(50_000)]}), (200, 400)
+    ),
+    'grader template `"{{" * 15000`': Attack(f"{_GRADERS}/validate", lambda: {"grader": _check("{{" * 15_000)}, (200,)),
+    "grader template that becomes 3 GB": Attack(f"{_GRADERS}/run", _amplified, (200,)),
+    "`multi` of 2,000 graders": Attack(f"{_GRADERS}/validate", lambda: _parts(2_000)),
+    "256 kB of Python code to validate": Attack(f"{_GRADERS}/validate", lambda: {"grader": _CODE}, (200, 400)),
+    "`rouge_l` of two texts of 45,000 words": Attack(f"{_GRADERS}/run", lambda: _similar("rouge_l", 45_000), (200,)),
+    "`fuzzy_match` of two texts of 45,000 words": Attack(
+        f"{_GRADERS}/run", lambda: _similar("fuzzy_match", 45_000), (200,)
+    ),
+    "`bleu` of two texts of 45,000 words": Attack(f"{_GRADERS}/run", lambda: _similar("bleu", 45_000), (200,)),
+    "eight Python graders that keep nine processes busy": Attack(
+        f"{_GRADERS}/run",
+        lambda: {"grader": {"type": "python", "name": "a", "source": _BUSY}, "model_sample": "x"},
+        (200, 400),
+        at_once=8,
+    ),
+    "a file of 16 MB of almost boundaries": Attack(
+        "/v1/files",
+        lambda: _form(b"\r\n--fronti" * 1_600_000),
+        (200,),
+        content_type="multipart/form-data; boundary=frontier",
+    ),
+    "three prompts of 7 MB": Attack(
+        _CHAT, lambda: _chat(messages=[{"role": "user", "content": "many words " * 636_000}]), (400,), at_once=3
+    ),
+    "8 MB of empty messages": Attack(_CHAT, lambda: _chat(messages=[{"role": "user", "content": ""}] * 230_000)),
+    "eight bodies of 8 MB of numbers": Attack(_CHAT, lambda: _chat(user=[1] * 2_600_000), at_once=8),
+    "8 MB of nested lists": Attack(_CHAT, lambda: _chat(user=[[]] * 1_900_000)),
+    "JSON nested 100,000 deep": Attack(_CHAT, lambda: b'{"model":' + b"[" * 100_000),
+    "a stop string of 4 MB": Attack(_CHAT, lambda: _chat(stop="a" * 4_000_000)),
+    "128 answers with 20 log-probabilities a token": Attack(
+        _CHAT, lambda: _chat(n=128, logprobs=True, top_logprobs=20, max_completion_tokens=8), (200,)
+    ),
+    "64 kB of gzip that become 64 MB": Attack(_CHAT, lambda: b"{" + b" " * 64 * 2**20, (413,), compressed=True),
+}
+"""Attacks by name. None needs more than a key."""
+
+
+def attack(url: str, one: Attack, key: str = "any") -> Outcome:
+    """Send an attack, and ask for ``/health`` until it is answered.
+
+    Args:
+        url: the server's address.
+        one: the attack.
+        key: an API key.
+
+    Returns:
+        The outcome.
+    """
+    body = one.body()
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"authorization": f"Bearer {key}", "content-type": one.content_type}
+    if one.compressed:
+        sent, headers["content-encoding"] = gzip.compress(sent), "gzip"
+    answers: list[httpx.Response] = []
+
+    def send() -> None:
+        answers.append(httpx.post(f"{url}{one.path}", content=sent, headers=headers, timeout=120))
+
+    threads = [threading.Thread(target=send, daemon=True) for _ in range(one.at_once)]
+    began, longest = time.monotonic(), 0.0
+    with httpx.Client() as client:
+        client.get(f"{url}/health")
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            asked = time.monotonic()
+            assert client.get(f"{url}/health", timeout=120).json()["status"] == "ok"
+            longest = max(longest, time.monotonic() - asked)
+            time.sleep(0.01)
+    seconds = time.monotonic() - began
+    messages = tuple(
+        answer.json().get("error", {}).get("message", "") for answer in answers if answer.status_code >= 400
+    )
+    return Outcome(tuple(answer.status_code for answer in answers), seconds, longest, messages)
