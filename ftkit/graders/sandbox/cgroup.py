@@ -64,7 +64,9 @@ class MemoryGroup:
         Args:
             processes: ids of processes.
         """
-        for process in processes if self.folder is not None else ():
+        if self.folder is None:
+            return
+        for process in processes:
             with contextlib.suppress(OSError):
                 (self.folder / "cgroup.procs").write_text(str(process))
 
