@@ -126,8 +126,9 @@ def cost_of(
     right = sum(right_answers(row, primary) for row in rows)
     return Cost(
         total_usd=total,
-        per_1000_usd=None if total is None else total / len(answers) * 1000,
+        per_1000_usd=None if total is None or not answered else total / len(answered) * len(answers) / len(rows) * 1000,
         per_success_usd=None if total is None or right == 0 else total / right,
+        failed_share=1 - len(answered) / len(answers) if answers else 0.0,
         source=source,
         as_of=None if used is None else used.as_of,
         training_usd=None if training is None else training[0],

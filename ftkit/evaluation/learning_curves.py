@@ -12,7 +12,7 @@ from ftkit.backends import Backend
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError
 from ftkit.evaluation.evaluator import evaluate
-from ftkit.evaluation.scoring import cluster_ids
+from ftkit.evaluation.metric_statistics import cluster_ids
 from ftkit.evaluation.statistics import cluster_sums, resample
 from ftkit.recipe import Recipe
 from ftkit.results.number_format import change_text, count_text, value_text

@@ -14,7 +14,7 @@ from ftkit.errors import ConfigError, OutputError
 from ftkit.evaluation.metrics import RowMetric
 from ftkit.evaluation.paired_difference import metric_change
 from ftkit.evaluation.request_runner import EvaluableModel, RequestOptions, send_requests
-from ftkit.evaluation.scoring import MetricStatistics, cluster_ids
+from ftkit.evaluation.metric_statistics import MetricStatistics, cluster_ids
 from ftkit.evaluation.statistics import cluster_sums
 from ftkit.results.json_values import canonical
 from ftkit.results.metric_result import MetricChange

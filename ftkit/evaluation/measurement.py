@@ -146,7 +146,7 @@ def measured_report(
             confidence=confidence,
             seed=seed,
             primary=primary,
-            metrics=measure(results, selected, confidence=confidence, seed=seed),
+            metrics=measure(results, selected, confidence=confidence),
             usage=Usage(
                 input_tokens=sum(answer.input_tokens for answer in all_answers),
                 output_tokens=sum(answer.output_tokens for answer in all_answers),

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from ftkit.evaluation.metrics import FIELD_PREFIX, Metric, MetricContext, RowMetric, known_metrics
-from ftkit.evaluation.scoring import MetricStatistics, cluster_ids, metric_statistics
-from ftkit.evaluation.statistics import (
-    bca_interval,
-    cluster_sums,
-    critical_value,
-    effective_rows,
-    holm,
-    mcnemar_exact,
-    paired_interval,
-    resample,
-    sign_flip,
-)
+from ftkit.evaluation.metric_interval import Interval, PairedStatistics, change_interval
+from ftkit.evaluation.metric_statistics import MetricStatistics, cluster_ids, metric_statistics
+from ftkit.evaluation.metrics import Metric, MetricContext, RowMetric, known_metrics
+from ftkit.evaluation.statistics import cluster_sums, critical_value, effective_rows, holm, mcnemar_exact, sign_flip
 from ftkit.evaluation.verdict import Improvement, verdict_of
-from ftkit.results.metric_result import Method, MetricChange, MetricResult
+from ftkit.results.metric_result import MetricChange, MetricResult
 from ftkit.results.report import Report
 from ftkit.results.report_row import RowResult
 from ftkit.results.row_pairing import Pair
@@ -29,46 +20,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["metric_change", "metric_changes"]
-
-
-@dataclass(frozen=True)
-class _Paired:
-    """A metric's statistics on the paired rows."""
-
-    before: MetricStatistics
-    after: MetricStatistics
-    clusters: NDArray[np.int64]
-
-    @property
-    def by_row(self) -> bool:
-        """Whether each row has a difference of its own."""
-        same = bool((self.before.counted == self.after.counted).all())
-        return self.before.is_ratio and self.after.is_ratio and same
-
-    @property
-    def counted_clusters(self) -> NDArray[np.int64]:
-        """The clusters of the rows that have a difference, numbered from 0."""
-        import numpy as np
-
-        _, own = np.unique(self.clusters[self.before.counted], return_inverse=True)
-        return own.astype(np.int64)
-
-    @property
-    def differences(self) -> NDArray[np.float64]:
-        """After minus before for each counted row."""
-        counted = self.before.counted
-        differences: NDArray[np.float64] = self.after.by_row[counted, 0] - self.before.by_row[counted, 0]
-        return differences
-
-    @property
-    def is_binary(self) -> bool:
-        """Whether each row is right or wrong on both sides."""
-        return self.by_row and self.before.is_binary and self.after.is_binary
+__all__ = ["metric_change", "metric_changes", "paired_statistics"]
 
 
 def metric_changes(
-    before: Report, after: Report, pairs: Sequence[Pair], *, confidence: float, seed: int
+    before: Report, after: Report, pairs: Sequence[Pair], *, primary: str, confidence: float, seed: int
 ) -> tuple[MetricChange, ...]:
     """Compute the change of every metric that two reports share.
 
@@ -76,36 +32,52 @@ def metric_changes(
         before: the first report.
         after: the second report.
         pairs: their rows, paired.
+        primary: the headline metric, which was chosen beforehand. The verdicts of all others are one family of tests.
         confidence: confidence level of the intervals.
-        seed: seed of the bootstrap and of the sign flips.
+        seed: seed of the sign flips.
 
     Returns:
         One change for each shared metric, in the order of ``before``.
     """
-    import numpy as np
-
     shared = [metric for metric in before.metrics if any(metric.name == other.name for other in after.metrics)]
-    known = known_metrics(MetricContext(before.output, before.rows, before.comparators))
-    clusters = cluster_ids([pair[0] for pair in pairs])
-    paired: dict[str, _Paired] = {}
-    for result in shared:
-        metric = _metric(result, pairs, known)
-        if metric is not None:
-            counted = _counted(metric, pairs)
-            _, own = np.unique(clusters[counted], return_inverse=True)
-            if len(own):
-                rows = [pairs[index] for index in counted]
-                first, second = (metric_statistics(metric, [pair[side] for pair in rows], own) for side in (0, 1))
-                paired[result.name] = _Paired(first, second, own)
-    samples = _bootstrap(paired, seed)
+    paired = paired_statistics(before, pairs, [metric.name for metric in shared])
     changes = []
     for result in shared:
         statistics = paired.get(result.name)
         if statistics is None:
             changes.append(_unpaired(result, after[result.name]))
         else:
-            changes.append(_change(result, statistics, samples.get(result.name), confidence, seed))
-    return _with_verdicts(changes, confidence)
+            changes.append(_change(result, statistics, confidence, seed))
+    return _with_verdicts(changes, primary, confidence)
+
+
+def paired_statistics(before: Report, pairs: Sequence[Pair], names: Sequence[str]) -> dict[str, PairedStatistics]:
+    """Collect the statistics of metrics on the rows that count on both sides.
+
+    Args:
+        before: the first report.
+        pairs: rows of two reports, paired.
+        names: names of metrics that both reports have.
+
+    Returns:
+        By name; metrics whose rows cannot be paired are left out.
+    """
+    import numpy as np
+
+    known = known_metrics(MetricContext(before.output, before.rows, before.comparators))
+    clusters = cluster_ids([first for first, _ in pairs], [second for _, second in pairs])
+    paired: dict[str, PairedStatistics] = {}
+    for name in names:
+        metric = _metric(before[name], pairs, known)
+        counted = [] if metric is None else _counted(metric, pairs)
+        if metric is None or not counted:
+            continue
+        _, own = np.unique(clusters[counted], return_inverse=True)
+        own = own.astype(np.int64)
+        rows = [pairs[index] for index in counted]
+        first, second = (metric_statistics(metric, [pair[side] for pair in rows], own) for side in (0, 1))
+        paired[name] = PairedStatistics(first, second, own)
+    return paired
 
 
 def _metric(result: MetricResult, pairs: Sequence[Pair], known: dict[str, Metric]) -> Metric | None:
@@ -150,50 +122,25 @@ def metric_change(
         after: its statistics after, on the same rows in the same order.
         clusters: cluster ids, shape ``[rows]``.
         confidence: confidence level of the interval.
-        seed: seed of the bootstrap and of the sign flips.
+        seed: seed of the sign flips.
 
     Returns:
         The change with its verdict, without a margin.
     """
-    paired = _Paired(before, after, clusters)
-    change = _change(metric, paired, _bootstrap({metric.name: paired}, seed).get(metric.name), confidence, seed)
-    return _with_verdicts([change], confidence)[0]
+    change = _change(metric, PairedStatistics(before, after, clusters), confidence, seed)
+    return _with_verdicts([change], metric.name, confidence)[0]
 
 
-def _bootstrap(paired: dict[str, _Paired], seed: int) -> dict[str, NDArray[np.float64]]:
-    """Bootstrap samples of the change of each metric that is not binary."""
-    # The same clusters are drawn on both sides: that is the pairing. Metrics that count the same rows share the draws.
-    import numpy as np
-
-    samples: dict[str, NDArray[np.float64]] = {}
-    by_size: dict[int, list[str]] = {}
-    for name, statistics in paired.items():
-        if not statistics.is_binary:
-            by_size.setdefault(len(statistics.before.by_cluster), []).append(name)
-    for names in by_size.values():
-        blocks = [side.by_cluster for name in names for side in (paired[name].before, paired[name].after)]
-        edges = np.cumsum([block.shape[1] for block in blocks])[:-1]
-        parts = np.split(resample(np.concatenate(blocks, axis=1), seed=seed), edges, axis=1)
-        for index, name in enumerate(names):
-            compute = paired[name].before.metric.compute
-            samples[name] = compute(parts[2 * index + 1]) - compute(parts[2 * index])
-    return samples
-
-
-def _change(
-    metric: MetricResult | Metric,
-    paired: _Paired,
-    samples: NDArray[np.float64] | None,
-    confidence: float,
-    seed: int,
-) -> MetricChange:
+def _change(metric: MetricResult | Metric, paired: PairedStatistics, confidence: float, seed: int) -> MetricChange:
     before, after = paired.before.value, paired.after.value
     difference = None if before is None or after is None else after - before
-    low, high, method = _interval(paired, difference, samples, confidence)
+    interval = change_interval(paired, difference, confidence)
     p_value, variance = None, None
-    if paired.by_row and difference is not None:
+    if difference is not None and paired.by_row:
         p_value = _p_value(paired, seed)
         variance = _row_variance(paired)
+    elif difference is not None and interval.low is not None:
+        p_value = _p_value_of_interval(difference, interval, confidence)
     return MetricChange(
         name=metric.name,
         description=metric.description,
@@ -202,9 +149,10 @@ def _change(
         before=before,
         after=after,
         difference=difference,
-        low=low,
-        high=high,
-        method=method,
+        low=interval.low,
+        high=interval.high,
+        method=interval.method,
+        reason=interval.reason,
         n=int((paired.before.counted | paired.after.counted).sum()),
         p_value=p_value,
         p_adjusted=None,
@@ -213,51 +161,26 @@ def _change(
     )
 
 
-def _interval(
-    paired: _Paired, difference: float | None, samples: NDArray[np.float64] | None, confidence: float
-) -> tuple[float | None, float | None, Method]:
-    import numpy as np
-
-    if difference is None:
-        return None, None, "none"
-    own = paired.counted_clusters if paired.by_row else paired.clusters
-    groups = int(own.max()) + 1
-    clustered = groups < len(own)
-    critical = critical_value(confidence, groups if clustered else None)
-    method: Method = "score-clustered" if clustered else "score"
-    if samples is None:
-        differences = paired.differences
-        rows = effective_rows(differences, own)
-        fixed, regressed = float((differences > 0).mean()), float((differences < 0).mean())
-        return *paired_interval(fixed * rows, regressed * rows, rows, critical), method
-    if np.isfinite(samples).any() and float(np.nanmax(samples) - np.nanmin(samples)) > 1e-12:
-        leave_one_out = paired.after.leave_one_out() - paired.before.leave_one_out()
-        return *bca_interval(difference, samples, leave_one_out, confidence), "bootstrap"
-    if paired.before.metric.unit == "rate":  # no spread at all: each group counts as one row
-        up, down = max(difference, 0.0) * groups, max(-difference, 0.0) * groups
-        return *paired_interval(up, down, groups, critical), method
-    return None, None, "none"
-
-
-def _p_value(paired: _Paired, seed: int) -> float:
+def _p_value(paired: PairedStatistics, seed: int) -> float:
     differences = paired.differences
-    clusters = paired.counted_clusters
-    if paired.is_binary and int(clusters.max()) + 1 == len(clusters):
+    if paired.is_binary and paired.independent:
         return mcnemar_exact(int((differences > 0).sum()), int((differences < 0).sum()))
-    return sign_flip(cluster_sums(differences[:, None], clusters)[:, 0], seed=seed)
+    return sign_flip(cluster_sums(differences[:, None], paired.counted_clusters)[:, 0], seed=seed)
 
 
-def _row_variance(paired: _Paired) -> float:
+def _p_value_of_interval(difference: float, interval: Interval, confidence: float) -> float:
+    """The level at which an interval around the change would end at 0, for metrics without a test of their own."""
+    end = interval.low if difference > 0 else interval.high
+    if difference == 0 or end is None or end == difference:
+        return 1.0
+    distance = critical_value(confidence) * abs(difference) / abs(end - difference)
+    return 2 * (1 - NormalDist().cdf(distance))
+
+
+def _row_variance(paired: PairedStatistics) -> float:
     """Variance of one row's difference, times the design effect."""
-    # For binary metrics half a row is added on either side, so that observing no change does not prove that nothing
-    # ever changes.
     differences = paired.differences
-    rows = len(differences)
-    variance = float(differences.var())
-    if paired.is_binary:
-        up, down = (float((differences > 0).sum()) + 0.5, float((differences < 0).sum()) + 0.5)
-        variance = (up + down) / (rows + 1) - ((up - down) / (rows + 1)) ** 2
-    return variance * rows / effective_rows(differences, paired.counted_clusters)
+    return float(differences.var()) * len(differences) / effective_rows(differences, paired.counted_clusters)
 
 
 def _unpaired(before: MetricResult, after: MetricResult) -> MetricChange:
@@ -274,6 +197,7 @@ def _unpaired(before: MetricResult, after: MetricResult) -> MetricChange:
         low=None,
         high=None,
         method="none",
+        reason="its rows have no scores, and no metric of this name is registered",
         n=min(before.n, after.n),
         p_value=None,
         p_adjusted=None,
@@ -282,11 +206,11 @@ def _unpaired(before: MetricResult, after: MetricResult) -> MetricChange:
     )
 
 
-def _with_verdicts(changes: Sequence[MetricChange], confidence: float) -> tuple[MetricChange, ...]:
-    """The changes with Holm's adjustment over the fields, and each with a verdict of its own."""
-    fields = [change for change in changes if change.name.startswith(FIELD_PREFIX) and change.p_value is not None]
-    p_values = holm([change.p_value for change in fields if change.p_value is not None])
-    adjusted = {change.name: p_value for change, p_value in zip(fields, p_values, strict=True)}
+def _with_verdicts(changes: Sequence[MetricChange], primary: str, confidence: float) -> tuple[MetricChange, ...]:
+    """The changes, each with a verdict: of the headline metric by its own p value, of the others by Holm's."""
+    others = [change for change in changes if change.name != primary and change.p_value is not None]
+    p_values = holm([change.p_value for change in others if change.p_value is not None])
+    adjusted = {change.name: p_value for change, p_value in zip(others, p_values, strict=True)}
     return tuple(_with_verdict(change, adjusted.get(change.name), confidence) for change in changes)
 
 

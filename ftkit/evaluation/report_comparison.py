@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ftkit.errors import ConfigError
 from ftkit.evaluation.forgetting import forgetting_between
 from ftkit.evaluation.row_comparison import compare_rows
 from ftkit.results.report import Comparison, Report
@@ -10,7 +13,7 @@ __all__ = ["compare"]
 
 
 def compare(
-    before: Report,
+    before: Report | Sequence[Report],
     after: Report,
     *,
     margin: float | None = None,
@@ -21,7 +24,8 @@ def compare(
     """Compare two reports on the same rows, pair by pair.
 
     Args:
-        before: the report of the model to beat or to replace.
+        before: the report of the model to beat or to replace; or several of one model, such as those of
+            :func:`ftkit.baselines`, of which the best is compared.
         after: the report of the other model.
         margin: the largest acceptable loss of the headline metric, chosen before the comparison is seen: 0.02 is two
             points of a rate. Without a margin, "non-inferior" is never a verdict.
@@ -36,6 +40,22 @@ def compare(
         ReportError: the reports differ in output, rows, prompts or targets, or do not share the metric.
         ConfigError: ``margin`` or ``confidence`` is out of range, or an argument is not a report.
     """
+    if not isinstance(before, Report) and isinstance(before, Sequence):
+        before = _best(before, primary)
     comparison = compare_rows(before, after, margin=margin, confidence=confidence, primary=primary, seed=seed)
     forgetting = forgetting_between(before, after, confidence=confidence, seed=seed)
     return comparison.model_copy(update={"forgetting": forgetting})
+
+
+def _best(reports: Sequence[Report], primary: str | None) -> Report:
+    """The report with the best headline metric; among equals, the first."""
+    if not reports or not all(isinstance(report, Report) for report in reports):
+        raise ConfigError("before must be an ft.Report, or a sequence of at least one")
+    name = primary or reports[0].primary
+    sign = 1 if reports[0][name].higher_is_better else -1
+
+    def value(report: Report) -> float:
+        found = report[name].value
+        return float("-inf") if found is None else sign * found
+
+    return max(reports, key=value)

@@ -56,7 +56,7 @@ def rescore(
             "primary": primary,
             "confidence": confidence,
             "seed": seed,
-            "metrics": measure(rows, selected, confidence=confidence, seed=seed),
+            "metrics": measure(rows, selected, confidence=confidence),
             "cost": report.cost.model_copy(
                 update={"per_success_usd": None if total is None or right == 0 else total / right}
             ),

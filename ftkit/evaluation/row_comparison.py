@@ -7,9 +7,9 @@ from collections import Counter
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation.costs import break_even
-from ftkit.evaluation.paired_difference import metric_changes
+from ftkit.evaluation.paired_difference import metric_changes, paired_statistics
 from ftkit.evaluation.statistics import check_confidence
-from ftkit.evaluation.verdict import Improvement, rows_needed, sentence, verdict_of
+from ftkit.evaluation.verdict import Evidence, Improvement, floor_reason, rows_needed, sentence, verdict_of
 from ftkit.results.metric_result import Unit
 from ftkit.results.report import Comparison, Report
 from ftkit.results.row_pairing import Counts, kind_of, paired_rows
@@ -42,8 +42,8 @@ def compare_rows(
         check_kind(report, Report, name, "an ft.Report: ft.evaluate(model, test), or ft.Report.load(path)")
     check_confidence(confidence)
     pairs = paired_rows(before, after)
-    changes = metric_changes(before, after, pairs, confidence=confidence, seed=seed)
     name = before.primary if primary is None else primary
+    changes = metric_changes(before, after, pairs, primary=name, confidence=confidence, seed=seed)
     change = next((each for each in changes if each.name == name), None)
     if change is None:
         shared = ", ".join(each.name for each in changes)
@@ -55,24 +55,31 @@ def compare_rows(
     improvement = Improvement.of_change(change, change.p_value)
     if improvement is None:
         raise ReportError(f'primary: "{name}" has no interval on these rows, so no verdict can rest on it')
+    paired = paired_statistics(before, pairs, [name])[name]
     verdict = verdict_of(improvement, margin=margin, confidence=confidence)
+    better_up = change.higher_is_better
+    floor = floor_reason(improvement, margin=margin, unit=change.unit, higher_is_better=better_up)
+    if floor and verdict == "non-inferior":
+        verdict = "inconclusive"
     needed = None
-    if verdict == "inconclusive":
-        needed = rows_needed(improvement, margin=margin, confidence=confidence, unit=change.unit)
+    if verdict == "inconclusive" and not floor:
+        needed = rows_needed(paired, margin=margin, confidence=confidence, higher_is_better=better_up)
     kinds = [kind_of(pair, change) for pair in pairs]
     return Comparison(
         verdict=verdict,
         sentence=sentence(
             verdict,
             improvement,
+            Evidence.of(paired),
             names=(before.label, after.label) if before.label != after.label else ("before", "after"),
             metric=name,
             unit=change.unit,
             margin=margin,
             confidence=confidence,
             needed=needed,
+            floor=floor,
         ),
-        rows_needed=needed,
+        rows_needed=None if needed is None else needed[0],
         primary=name,
         margin=margin,
         confidence=confidence,
@@ -80,7 +87,7 @@ def compare_rows(
         metrics=changes,
         before=before,
         after=after,
-        break_even=break_even(before, after),
+        break_even=None if verdict == "worse" else break_even(before, after),
     )
 
 

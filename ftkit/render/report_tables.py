@@ -178,6 +178,7 @@ def resource_table(comparison: Comparison) -> Table:
         ("total time", lambda report: seconds_text(report.timing.wall_s)),
         ("cost", lambda report: usd_text(report.cost.total_usd)),
         ("cost per 1,000 rows", lambda report: usd_text(report.cost.per_1000_usd)),
+        ("failed answers", _failed),
         ("cost per correct row", lambda report: usd_text(report.cost.per_success_usd)),
     ]
     rows = [[name, text(comparison.before), text(comparison.after)] for name, text in cells]
@@ -319,7 +320,12 @@ def _tokens_per_second(report: Report) -> str:
     return NONE if speed is None else f"{speed:,.1f}"
 
 
+def _failed(report: Report) -> str:
+    return percent_text(report.cost.failed_share) if report.cost.failed_share else NONE
+
+
 def _cost(report: Report) -> str:
     cost = report.cost
     correct = "" if cost.per_success_usd is None else f", {usd_text(cost.per_success_usd)} per correct row"
-    return f"{usd_text(cost.total_usd)} in total, {usd_text(cost.per_1000_usd)} per 1,000 rows{correct}"
+    failed = f"; {percent_text(cost.failed_share)} of the answers failed and are left out" if cost.failed_share else ""
+    return f"{usd_text(cost.total_usd)} in total, {usd_text(cost.per_1000_usd)} per 1,000 rows{correct}{failed}"

@@ -11,9 +11,13 @@ __all__ = ["Method", "MetricChange", "MetricResult", "Unit", "Verdict"]
 Unit = Literal["rate", "number"]
 """``rate``: between 0 and 1, shown in percent. ``number``: anything else."""
 
-Method = Literal["wilson", "wilson-clustered", "bootstrap", "score", "score-clustered", "none"]
-"""Method of an interval. ``wilson`` and ``score``: for rates and their changes; ``-clustered``: with the effective
-number of rows; ``bootstrap``: BCa; ``none``: there is no interval."""
+Method = Literal[
+    "wilson", "score", "score-clustered", "mover", "jackknife", "none", "wilson-clustered", "bootstrap"
+]
+"""Method of an interval. ``wilson``: proportions of independent rows (exact where fewer than ten are right or
+wrong); ``score``: their changes, other means, and
+``-clustered`` if rows are grouped; ``mover``: F1 and changes of ratios; ``jackknife``: metrics of packages; ``none``:
+there is no interval. Reports of version 0.1 may have ``wilson-clustered`` and ``bootstrap``."""
 
 Verdict = Literal["better", "worse", "non-inferior", "inconclusive"]
 """``better`` and ``worse``: the change is significant. ``non-inferior``: any loss is smaller than the margin.
@@ -35,6 +39,8 @@ class MetricResult(BaseModel):
     n: int
     """Number of rows in the denominator."""
     method: Method
+    reason: str = ""
+    """Why there is no interval."""
     unit: Unit
     higher_is_better: bool
 
@@ -56,12 +62,14 @@ class MetricChange(BaseModel):
     """Lower end of the paired interval of ``difference``."""
     high: float | None
     method: Method
+    reason: str = ""
+    """Why there is no interval."""
     n: int
     p_value: float | None
-    """McNemar's exact test for right/wrong scores on independent rows, else a sign-flip test over groups; None for
-    metrics that do not score single rows."""
+    """McNemar's exact test for right/wrong scores on independent rows, a sign-flip test over groups for other scores of
+    single rows; for other metrics the level at which the interval would end at 0. None if there is no interval."""
     p_adjusted: float | None
-    """Holm's adjustment over the fields; None for other metrics."""
+    """Holm's adjustment over all metrics but the headline metric; None for that one."""
     row_variance: float | None
     """Variance of one row's difference times the design effect of the groups, for planning the number of rows."""
     verdict: Verdict

@@ -380,6 +380,12 @@ class Comparison(Result, BaseModel):
         after = [note for note in self.after.notes if note not in flags]
         found = [f"both: {note}" if note in after else f"{self.labels[0]}: {note}" for note in before]
         found += [f"{self.labels[1]}: {note}" for note in after if note not in before]
+        malformed = [row for row in self.before.rows if not row.valid and row.finish_reason != "error"]
+        if 2 * len(malformed) > len(self.before.rows) and not self.before.sampling.constrained:
+            found.append(
+                f"{self.labels[0]}: {len(malformed)} of {len(self.before.rows)} rows failed for the form of the answer "
+                "alone; ft.baselines also asks held to the form, which shows what tuning adds beyond it"
+            )
         if self.before.sampling != self.after.sampling:
             found.append("the two were sampled with different options")
         if self.before.task_fingerprint != self.after.task_fingerprint:

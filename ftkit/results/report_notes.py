@@ -56,6 +56,9 @@ def notes_on(rows: Sequence[RowResult], sampling: Sampling, shots: Sequence[Mapp
     grouped = sum(row.group is not None for row in rows)
     if len(groups) < grouped:
         found.append(f"{grouped} rows in {len(groups)} groups: intervals treat rows of a group as dependent")
+    repeated = len(rows) - len({row.prompt_hash for row in rows})
+    if repeated:
+        found.append(f"{repeated} rows repeat a prompt: intervals treat rows with the same prompt as dependent")
     if len(rows) < FEW_ROWS:
         found.append(f"only {len(rows)} rows: the intervals are wide")
     return tuple(found)

@@ -41,7 +41,9 @@ class Cost(BaseModel):
 
     total_usd: float | None
     per_1000_usd: float | None
-    """Cost of 1,000 predictions."""
+    """Cost of answering 1,000 rows, with all samples of a row; rows that failed are left out."""
+    failed_share: float = 0.0
+    """Share of the answers that failed, which cost little and are not part of ``per_1000_usd``."""
     per_success_usd: float | None
     """Total divided by the number of correct answers; None if there are none."""
     source: str

@@ -44,7 +44,7 @@ def labels(folder: Path, count: int = 120, twist: int = 0) -> Dataset:
 def test_baselines_without_and_with_examples_in_one_call(tmp_path: Path) -> None:
     train, test = labels(tmp_path).split(test=0.5, seed=1)
     model = Learner(TRIAGE, lambda note, shots: note.split()[0] if shots == 3 else "soon")
-    zero, few = baselines(model, test, examples=train, shots=(0, 3), label="base")
+    zero, few, _ = baselines(model, test, examples=train, shots=(0, 3), label="base")
     assert (zero.label, few.label) == ("base, no examples", "base, 3 examples")
     assert few["accuracy"].value == 1
     assert zero["accuracy"].value is not None

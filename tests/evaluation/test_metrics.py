@@ -41,7 +41,8 @@ def test_structured_metrics_count_every_row(tmp_path: Path) -> None:
     found = values(measured(tmp_path, VISITS, targets, said))
     assert found["parse_rate"] == pytest.approx(0.8)
     assert found["schema_valid_rate"] == pytest.approx(0.5)
-    assert found["missing_field_rate"] == found["extra_field_rate"] == found["wrong_type_rate"] == pytest.approx(0.1)
+    # Of the eight answers that are JSON.
+    assert found["missing_field_rate"] == found["extra_field_rate"] == found["wrong_type_rate"] == pytest.approx(1 / 8)
     assert found["invalid_value_rate"] == 0
     assert found["record_exact"] == pytest.approx(0.4)
     assert found["record_normalised"] == pytest.approx(0.5)
@@ -187,12 +188,12 @@ def test_own_metrics_that_cannot_work(tmp_path: Path) -> None:
     METRICS.unregister("odd")
 
 
-def test_a_number_metric_gets_a_bootstrap(tmp_path: Path) -> None:
+def test_a_number_metric_gets_an_interval(tmp_path: Path) -> None:
     long = metric("characters", unit="number", higher_is_better=False)(lambda row: len(row.text))
     METRICS.unregister("characters")
     report = measured(tmp_path, ECHO, ["a"] * 12, ["x" * n for n in range(1, 13)], metrics=[long], primary="characters")
     found = report.headline
-    assert (found.value, found.method, found.higher_is_better) == (6.5, "bootstrap", False)
+    assert (found.value, found.method, found.higher_is_better) == (6.5, "score", False)
     assert found.low is not None
     assert found.high is not None
     assert 4 < found.low < 6.5 < found.high < 9

@@ -1,7 +1,6 @@
 """What intervals, verdicts and row counts promise, held to it in simulation.
 
-Each case runs 2,000 comparisons; marked slow, 20,000. A promise of 95 % is met between 93.5 and 96.5: with 2,000 runs
-the chance alone moves a true 95 % by ±1 point.
+Each case runs 500 comparisons; marked slow, 20,000.
 """
 
 from __future__ import annotations
@@ -11,21 +10,16 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from benchmarks.coverage import Population, populations, simulate
+from ftkit.evaluation.metric_interval import PairedStatistics
+from ftkit.evaluation.metric_statistics import MetricStatistics
 from ftkit.evaluation.metrics import RowMetric
 from ftkit.evaluation.paired_difference import metric_change
-from ftkit.evaluation.scoring import MetricStatistics
-from ftkit.evaluation.statistics import (
-    bca_interval,
-    cluster_sums,
-    critical_value,
-    effective_rows,
-    resample,
-    wilson_interval,
-)
+from ftkit.evaluation.statistics import cluster_sums
 from ftkit.evaluation.verdict import Improvement, rows_needed, verdict_of
 from ftkit.results.metric_result import MetricChange, Verdict
 
-RUNS = [pytest.param(2_000, id="quick"), pytest.param(20_000, id="long", marks=pytest.mark.slow)]
+RUNS = [pytest.param(500, id="quick"), pytest.param(20_000, id="long", marks=pytest.mark.slow)]
 METRIC = RowMetric(name="right", description="", score=lambda row: None)
 
 
@@ -34,14 +28,20 @@ def groups(generator: np.random.Generator, count: int, largest: int) -> np.ndarr
     return np.repeat(np.arange(count), generator.integers(1, largest + 1, size=count))
 
 
-def change(moved: np.ndarray, clusters: np.ndarray) -> MetricChange:
-    """The change between two models that differ by ``moved`` in each row's score."""
+def paired(moved: np.ndarray, clusters: np.ndarray) -> PairedStatistics:
+    """Two models that differ by ``moved`` in each row's score."""
     before = np.where(moved < 0, -moved, 0.0)
     sides = []
     for scores in (before, before + moved):
         tallies = np.stack([scores, np.ones(len(moved))], axis=1)
         sides.append(MetricStatistics(METRIC, tallies, cluster_sums(tallies, clusters)))
-    return metric_change(METRIC, sides[0], sides[1], clusters, confidence=0.95, seed=0)
+    return PairedStatistics(sides[0], sides[1], clusters)
+
+
+def change(moved: np.ndarray, clusters: np.ndarray) -> MetricChange:
+    """The change between two models that differ by ``moved`` in each row's score."""
+    both = paired(moved, clusters)
+    return metric_change(METRIC, both.before, both.after, clusters, confidence=0.95, seed=0)
 
 
 class Pairs:
@@ -105,7 +105,7 @@ def test_equal_models_are_rarely_called_better_and_their_interval_covers_zero(pa
     if (
         pairs.largest == 1 and pairs.fixed > 0.05
     ):  # where changes are rare or groups few, the interval errs on the wide side
-        assert covered / runs <= 0.965
+        assert covered / runs <= 0.98
 
 
 @pytest.mark.parametrize("runs", RUNS)
@@ -135,7 +135,7 @@ def test_intervals_of_real_changes_cover(pairs: Pairs, runs: int) -> None:
         found.low is not None and found.high is not None and found.low <= pairs.truth <= found.high
         for found in pairs.changes(runs)
     )
-    assert 0.935 <= covered / runs <= 0.965
+    assert 0.92 <= covered / runs <= 0.98
 
 
 @pytest.mark.parametrize(
@@ -144,24 +144,29 @@ def test_intervals_of_real_changes_cover(pairs: Pairs, runs: int) -> None:
         pytest.param(Pairs(0.06, 0.06, 50), 0.05, id="equal models, margin"),
         pytest.param(Pairs(0.05, 0.06, 80), 0.05, id="a small loss, margin"),
         pytest.param(Pairs(0.12, 0.06, 80), None, id="a gain, no margin"),
+        pytest.param(Pairs(0.04, 0.0, 80), None, id="a gain of few rows, no margin"),
         pytest.param(Pairs(0.10, 0.10, 25, concentration=3, largest=5), 0.08, id="equal models, groups, margin"),
     ],
 )
 def test_with_the_rows_that_are_named_four_comparisons_in_five_are_settled(pairs: Pairs, margin: float | None) -> None:
-    """The pilot's own estimates are noisy, so the true variance and change go in; the count that comes out is tried."""
+    """The pilot's own estimates are noisy, so a large one stands for the truth; the count that comes out is tried."""
     generator = np.random.default_rng(3)
-    moved, clusters = zip(*(pairs.draw(generator) for _ in range(400)), strict=True)
+    moved, clusters = zip(*(pairs.draw(generator) for _ in range(1_500)), strict=True)
     sizes = np.cumsum([0, *(own.max() + 1 for own in clusters)])
-    pilot = change(np.concatenate(moved), np.concatenate([own + sizes[at] for at, own in enumerate(clusters)]))
-    gain = Improvement.of_change(pilot, pilot.p_value)
-    assert gain is not None
-    true = type(gain)(gain.values, pairs.truth, gain.low, gain.high, gain.p_value, gain.variance, 10)
-    needed = rows_needed(true, margin=margin, confidence=0.95, unit="rate")
+    pilot = paired(np.concatenate(moved), np.concatenate([own + sizes[at] for at, own in enumerate(clusters)]))
+    needed = rows_needed(pilot, margin=margin, confidence=0.95, higher_is_better=True)
     assert needed is not None
-    units = needed if pairs.largest == 1 else round(needed / ((1 + pairs.largest) / 2))
-    again = Pairs(pairs.fixed, pairs.regressed, units, concentration=pairs.concentration, largest=pairs.largest)
-    reached = sum(verdict(found, margin) in ("better", "non-inferior") for found in again.changes(2_000))
-    assert 0.75 <= reached / 2_000 <= 0.86
+    again = Pairs(pairs.fixed, pairs.regressed, needed[1], concentration=pairs.concentration, largest=pairs.largest)
+    reached = sum(verdict(found, margin) in ("better", "non-inferior") for found in again.changes(500))
+    assert 0.74 <= reached / 500 <= 0.88
+
+
+def test_no_number_of_rows_is_named_that_the_test_could_not_decide() -> None:
+    moved = np.zeros(100)
+    moved[:5] = 1.0  # p = 0.063 by McNemar's test, although the interval excludes 0
+    needed = rows_needed(paired(moved, np.arange(100)), margin=None, confidence=0.95, higher_is_better=True)
+    assert needed is not None
+    assert needed[0] > 100
 
 
 @pytest.mark.parametrize("runs", RUNS)
@@ -170,46 +175,41 @@ def test_averaged_samples_do_not_pretend_to_be_rows(runs: int) -> None:
     generator = np.random.default_rng(5)
     better = covered = 0
     for _ in range(runs):
-        hard = generator.beta(1.5, 1.5, size=30)
+        hard = generator.beta(1.5, 1.5, size=60)
         moved = (generator.binomial(5, hard) - generator.binomial(5, hard)) / 5
-        found = change(moved, np.arange(30))
+        found = change(moved, np.arange(60))
         assert found.low is not None
         assert found.high is not None
         covered += found.low <= 0 <= found.high
         better += verdict(found) == "better"
     assert better / runs <= 0.05
-    assert 0.935 <= covered / runs <= 0.965
+    assert 0.93 <= covered / runs <= 0.975
 
 
-@pytest.mark.parametrize("runs", RUNS)
-@pytest.mark.parametrize(("count", "mean"), [(40, 0.7), (25, 0.9), (16, 0.8)])
-def test_intervals_of_rates_over_groups_cover(count: int, mean: float, runs: int) -> None:
-    generator = np.random.default_rng(11)
-    covered = 0
-    for _ in range(runs):
-        clusters = groups(generator, count, 7)
-        values = (
-            generator.random(len(clusters)) < generator.beta(6 * mean, 6 - 6 * mean, size=count)[clusters]
-        ).astype(float)
-        rows = effective_rows(values, clusters)
-        low, high = wilson_interval(values.mean() * rows, rows, critical_value(0.95, count))
-        covered += low <= mean <= high
-    assert 0.935 <= covered / runs <= 0.965
+CELLS = [(population, rows) for population in populations() for rows in population.sizes]
 
 
-@pytest.mark.parametrize("runs", RUNS)
-@pytest.mark.parametrize("count", [20, 60])
-def test_bootstrap_intervals_of_skewed_means_cover(count: int, runs: int) -> None:
-    """The share of five fields that is right, row by row."""
-    generator = np.random.default_rng(13)
-    covered, truth = 0, 4 / 5.5
-    for run in range(runs):
-        values = generator.binomial(5, generator.beta(4, 1.5, size=count)) / 5
-        sums = np.stack([values, np.ones(count)], axis=1)
-        drawn, left_out = resample(sums, seed=run, draws=1_000), sums.sum(axis=0) - sums
-        low, high = bca_interval(float(values.mean()), drawn[:, 0] / drawn[:, 1], left_out[:, 0] / left_out[:, 1], 0.95)
-        covered += low <= truth <= high
-    assert 0.935 <= covered / runs <= 0.965
+@pytest.mark.parametrize(
+    ("population", "rows"),
+    [
+        pytest.param(
+            population,
+            rows,
+            id=f"{population.name}, n = {rows}",
+            marks=() if rows == population.sizes[1] else pytest.mark.slow,
+        )
+        for population, rows in CELLS
+    ],
+)
+def test_every_cell_of_the_table_is_inside_the_promise(population: Population, rows: int) -> None:
+    """100 runs in the quick version see gross faults; the slow ones and docs/statistics.md hold the promise itself."""
+    runs = 100 if rows == population.sizes[1] else 2_000
+    cell = simulate(population, rows, runs)
+    slack = 3 * (0.05 * 0.95 / runs) ** 0.5
+    for covered in (cell.value_covered, cell.change_covered):
+        assert covered != covered or covered >= 0.935 - slack
+    assert cell.false_non_inferior != cell.false_non_inferior or cell.false_non_inferior <= 0.05 + slack
+    assert cell.false_better != cell.false_better or cell.false_better <= 0.025 + slack
 
 
 def test_holm_keeps_the_chance_of_any_false_alarm_over_many_fields() -> None:

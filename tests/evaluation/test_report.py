@@ -109,7 +109,7 @@ def test_missing_files_and_unknown_suffixes(report: Report, tmp_path: Path) -> N
 def test_garbage_on_every_row_still_gives_a_report(tmp_path: Path) -> None:
     data = dataset(tmp_path, VISITS, [visit(index) for index in range(40)])
     report = evaluate(ScriptedModel(VISITS, answers(["Sure! {{{" for _ in range(40)])), data)
-    expected = stats.binomtest(0, 40).proportion_ci(method="wilson")
+    expected = stats.binomtest(0, 40).proportion_ci(method="exact")
     for name in ("parse_rate", "schema_valid_rate", "record_exact", "field:name", "mean_field_accuracy"):
         found = report[name]
         assert (found.value, found.method, found.n) == (0.0, "wilson", 40)
@@ -126,7 +126,7 @@ def test_groups_widen_the_interval(tmp_path: Path) -> None:
     )
     one, two = alone["accuracy"], grouped["accuracy"]
     assert one.value == two.value
-    assert (one.method, two.method) == ("wilson", "wilson-clustered")
+    assert (one.method, two.method) == ("wilson", "score-clustered")
     assert one.low is not None
     assert two.low is not None
     assert two.low < one.low - 0.1
@@ -141,7 +141,9 @@ def test_tokens_time_and_cost(tmp_path: Path) -> None:
     assert report.timing.latency_p50_s == 2.0
     assert report.timing.latency_p95_s == pytest.approx(2.9)
     assert report.cost.total_usd == pytest.approx(0.08)
-    assert report.cost.per_1000_usd == pytest.approx(20)
+    assert report.cost.per_1000_usd == pytest.approx(80 / 3)  # three rows were answered
+    assert report.cost.failed_share == 0.25
+    assert "25 % of the answers failed" in str(report)
     assert report.cost.per_success_usd == pytest.approx(0.04)
     for text in (str(report), report.save(tmp_path / "report.md").read_text()):
         assert "Not probed for forgetting or overfitting" in text

@@ -154,7 +154,7 @@ def test_several_answers_a_row_are_averaged(tmp_path: Path) -> None:
     assert (accuracy.value, accuracy.n) == (pytest.approx((30 * 2 / 3 + 10 / 3) / 40), 40)
     assert report["recall:soon"].value == pytest.approx(2 / 3)
     assert report.usage.output_tokens == 120 * 4
-    assert report.cost.per_1000_usd == pytest.approx(10)
+    assert report.cost.per_1000_usd == pytest.approx(30)  # three answers a row
     assert report.cost.per_success_usd == pytest.approx(1.2 / (60 + 10))
     once = evaluate(ScriptedModel(TRIAGE, answers(["soon"] * 40)), data)
     change = compare(once, report)["accuracy"]

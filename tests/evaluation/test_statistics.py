@@ -9,7 +9,6 @@ import pytest
 from scipy import optimize, stats
 
 from ftkit.evaluation.statistics import (
-    bca_interval,
     cluster_sums,
     critical_value,
     effective_rows,
@@ -18,8 +17,6 @@ from ftkit.evaluation.statistics import (
     paired_interval,
     quantile,
     resample,
-    rows_for_margin,
-    rows_for_zero_change,
     sign_flip,
     wilson_interval,
 )
@@ -93,22 +90,6 @@ def test_bootstrap_is_seeded_and_leaves_numpys_generator_alone() -> None:
     assert first.mean(axis=0) == pytest.approx(sums.sum(axis=0), rel=0.05)
 
 
-def test_bca_agrees_with_scipy() -> None:
-    values = np.random.default_rng(2).gamma(1.5, size=60)
-    tallies = np.stack([values, np.ones(60)], axis=1)
-    drawn = resample(tallies, seed=0)
-    left_out = tallies.sum(axis=0) - tallies
-    low, high = bca_interval(float(values.mean()), drawn[:, 0] / drawn[:, 1], left_out[:, 0] / left_out[:, 1], 0.95)
-    # scipy's interval is the plain one; ours reaches as far as Student's t does, and makes good for n - 1.
-    reach = math.sqrt(60 / 59) * stats.t.ppf(0.975, 59)
-    level = 1 - 2 * stats.norm.sf(reach)
-    expected = stats.bootstrap(
-        (values,), np.mean, n_resamples=10_000, confidence_level=level, rng=np.random.default_rng(0)
-    )
-    assert low == pytest.approx(expected.confidence_interval.low, rel=0.02)
-    assert high == pytest.approx(expected.confidence_interval.high, rel=0.02)
-
-
 def test_cluster_sums_add_rows_of_one_cluster() -> None:
     sums = cluster_sums(np.array([[1.0, 1.0], [2.0, 1.0], [4.0, 1.0]]), np.array([0, 1, 0]))
     assert sums.tolist() == [[5.0, 2.0], [2.0, 1.0]]
@@ -123,18 +104,6 @@ def test_sign_flip_agrees_with_mcnemar_on_single_rows() -> None:
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
-
-
-def test_rows_for_margin_follows_the_planning_rule() -> None:
-    # (1.960 + 0.842)² is 7.85: a tenth of the rows discordant, five points.
-    assert rows_for_margin(0.10, 0.05, 0.95) == math.ceil((Z + stats.norm.ppf(0.8)) ** 2 * 0.10 / 0.05**2)
-    assert rows_for_margin(0.10, 0.05, 0.95) == 314
-
-
-def test_rows_for_zero_change_is_the_first_that_suffices() -> None:
-    rows = rows_for_zero_change(0.02, 0.95)
-    assert paired_interval(0, 0, rows, Z)[0] > -0.02
-    assert paired_interval(0, 0, rows - 1, Z)[0] <= -0.02
 
 
 def test_quantile_agrees_with_numpy() -> None:

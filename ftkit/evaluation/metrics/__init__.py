@@ -6,9 +6,11 @@ from ftkit.evaluation.metrics.metric import (
     Metric,
     MetricCollection,
     MetricContext,
+    Ratio,
     RatioMetric,
     RowMetric,
     ScoreFunction,
+    identity,
 )
 from ftkit.evaluation.metrics.registry import METRICS, known_metrics, metric
 from ftkit.evaluation.metrics.selection import Metrics, columns_read, expand_graders, headline, select_metrics
@@ -23,6 +25,7 @@ __all__ = [
     "MetricCollection",
     "MetricContext",
     "Metrics",
+    "Ratio",
     "RatioMetric",
     "RowMetric",
     "ScoreFunction",
@@ -32,6 +35,7 @@ __all__ = [
     "field_agreements",
     "graded",
     "headline",
+    "identity",
     "known_metrics",
     "metric",
     "select_metrics",

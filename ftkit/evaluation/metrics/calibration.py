@@ -51,6 +51,10 @@ class CalibrationError(Metric):
         return tuple(sums)
 
     @override
+    def no_interval(self, sums: NDArray[np.float64]) -> str:
+        return "the value is too high on few rows, even if the model is calibrated"
+
+    @override
     def compute(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         import numpy as np
 

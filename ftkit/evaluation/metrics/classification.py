@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Literal
 from typing_extensions import override
 
 from ftkit.evaluation.metrics.calibration import BRIER, CALIBRATION_ERROR
-from ftkit.evaluation.metrics.metric import Metric, MetricCollection, MetricContext, RatioMetric, RowMetric
+from ftkit.evaluation.metrics.metric import (
+    Metric,
+    MetricCollection,
+    MetricContext,
+    Ratio,
+    RatioMetric,
+    RowMetric,
+)
 from ftkit.results.report_row import RowResult
 from ftkit.schema import ChoiceOutput
 
@@ -109,6 +116,25 @@ def _matches(row: RowResult, choice: str) -> tuple[float, float, float]:
     return float(predicted and target), float(predicted), float(target)
 
 
+def f1_of_jaccard(jaccard: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn the share of true positives among all rows that want or get a choice into F1.
+
+    That share is a proportion of rows, which F1 is not (Hand, Christen and Kirielle 2021, Machine Learning
+    110:451-456), so intervals are computed for it.
+
+    Args:
+        jaccard: true positives divided by rows that want or get the choice, any shape.
+
+    Returns:
+        F1, of the same shape.
+    """
+    return 2 * jaccard / (1 + jaccard)
+
+
+_MIN_ROWS_OF_A_CHOICE = 5
+"""Rows that want or get a choice, below which macro F1 has no interval."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChoiceRate(RatioMetric):
     """Precision, recall or F1 of one choice; undefined if its denominator is 0."""
@@ -123,7 +149,11 @@ class ChoiceRate(RatioMetric):
             return true_positive, predicted
         if self.kind == "recall":
             return true_positive, target
-        return 2 * true_positive, predicted + target
+        return true_positive, max(predicted, target)
+
+    @override
+    def ratios(self, sums: NDArray[np.float64]) -> tuple[Ratio, ...]:
+        return (Ratio(0, 1, transform=f1_of_jaccard),) if self.kind == "f1" else super().ratios(sums)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,16 +165,30 @@ class MacroF1(Metric):
     @override
     def statistics(self, row: RowResult) -> tuple[float, ...]:
         matches = [_matches(row, choice) for choice in self.choices]
-        numerators = tuple(2 * true_positive for true_positive, _, _ in matches)
-        return numerators + tuple(predicted + target for _, predicted, target in matches)
+        true_positives = tuple(true_positive for true_positive, _, _ in matches)
+        return true_positives + tuple(max(predicted, target) for _, predicted, target in matches)
+
+    @override
+    def ratios(self, sums: NDArray[np.float64]) -> tuple[Ratio, ...]:
+        count = len(self.choices)
+        present = [index for index in range(count) if sums[count + index] > 0]
+        return tuple(Ratio(index, count + index, 1 / len(present), f1_of_jaccard) for index in present)
+
+    @override
+    def no_interval(self, sums: NDArray[np.float64]) -> str:
+        rare = int((sums[len(self.choices) :] < _MIN_ROWS_OF_A_CHOICE).sum())
+        if not rare:
+            return ""
+        return f"{rare} of {len(self.choices)} choices have fewer than {_MIN_ROWS_OF_A_CHOICE} rows"
 
     @override
     def compute(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         import numpy as np
 
-        numerators, denominators = np.split(sums, 2, axis=-1)
-        scores = np.divide(numerators, denominators, out=np.zeros_like(numerators), where=denominators > 0)
-        present = (denominators > 0).sum(axis=-1)
+        true_positives, unions = np.split(sums, 2, axis=-1)
+        shares = np.divide(true_positives, unions, out=np.zeros_like(true_positives), where=unions > 0)
+        present = (unions > 0).sum(axis=-1)
         undefined = np.full(np.shape(present), np.nan)
-        mean: NDArray[np.float64] = np.divide(scores.sum(axis=-1), present, out=undefined, where=present > 0)
+        scores = f1_of_jaccard(shares).sum(axis=-1)
+        mean: NDArray[np.float64] = np.divide(scores, present, out=undefined, where=present > 0)
         return mean

@@ -20,10 +20,39 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Metric", "MetricCollection", "MetricContext", "RatioMetric", "RowMetric", "ScoreFunction", "row_metric"]
+__all__ = ["Metric", "MetricCollection", "MetricContext", "Ratio", "RatioMetric", "RowMetric", "ScoreFunction", "identity", "row_metric"]
 
 ScoreFunction = Callable[[RowResult], float | bool | None]
 """Scores one row; ``None`` leaves the row out of the metric."""
+
+
+def identity(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a ratio unchanged.
+
+    Args:
+        ratio: the ratio, any shape.
+
+    Returns:
+        The ratio.
+    """
+    return ratio
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of two sums of statistics.
+
+    Attributes:
+        numerator: column of the statistics.
+        denominator: column of the statistics.
+        weight: factor of the ratio in the metric.
+        transform: increasing function of the ratio that the metric contains.
+    """
+
+    numerator: int
+    denominator: int
+    weight: float = 1.0
+    transform: Callable[[NDArray[np.float64]], NDArray[np.float64]] = identity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +87,28 @@ class Metric(ABC):
             k numbers, the same k for every row; all zeros leave the row out.
         """
 
+    def ratios(self, sums: NDArray[np.float64]) -> tuple[Ratio, ...]:
+        """Name the ratios whose weighted sum the metric is, for intervals that hold where nothing varies.
+
+        Args:
+            sums: sums of the rows' statistics, shape ``[k]``.
+
+        Returns:
+            The ratios; none if the metric is no sum of ratios. Its interval then comes from the jackknife.
+        """
+        return ()
+
+    def no_interval(self, sums: NDArray[np.float64]) -> str:
+        """Say why the metric has no interval.
+
+        Args:
+            sums: sums of the rows' statistics, shape ``[k]``.
+
+        Returns:
+            The reason; empty if there is an interval.
+        """
+        return ""
+
     @abstractmethod
     def compute(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute the metric from sums of the rows' statistics.
@@ -75,13 +126,17 @@ class RatioMetric(Metric):
     """A metric with two statistics per row, a numerator and a denominator; its value is the ratio of their sums."""
 
     @override
+    def ratios(self, sums: NDArray[np.float64]) -> tuple[Ratio, ...]:
+        return (Ratio(0, 1),)
+
+    @override
     def compute(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         import numpy as np
 
         numerator, denominator = sums[..., 0], sums[..., 1]
         undefined = np.full(np.shape(denominator), np.nan)
-        ratio: NDArray[np.float64] = np.divide(numerator, denominator, out=undefined, where=denominator > 0)
-        return ratio
+        ratio = np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+        return self.ratios(sums)[0].transform(ratio)
 
 
 def _no_score(row: RowResult) -> None:

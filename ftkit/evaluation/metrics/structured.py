@@ -1,7 +1,7 @@
 """Metrics of JSON answers: parse rate, schema validity, exact record match, and accuracy by field.
 
-The denominator is all rows; for accuracies, all rows with a target. An answer that is not JSON, and a row whose request
-failed, is wrong in every accuracy.
+The denominator is all rows; for accuracies, all rows with a target; for rates of faults, the answers that are JSON. An
+answer that is not JSON, and a row whose request failed, is wrong in every accuracy.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def _with_defaults(value: Any, defaults: Mapping[str, Any]) -> Any:
 
 
 def _problem_rate(name: str, problem: str, description: str) -> RowMetric:
-    def score(row: RowResult) -> bool:
-        return any(each.problem == problem for each in row.problems)
+    def score(row: RowResult) -> bool | None:
+        return any(each.problem == problem for each in row.problems) if row.readable else None
 
     return RowMetric(name=name, description=description, score=score, higher_is_better=False)
 

@@ -8,15 +8,23 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.evaluation.metrics.metric import Metric, MetricCollection, MetricContext, RowMetric
+from ftkit.evaluation.metrics.text_overlap import CHRF
 from ftkit.results.report_row import RowResult
 from ftkit.schema import TextOutput
 from ftkit.schema.equality import normalize_text, same_text, same_value
 
-__all__ = ["TextMetrics"]
+__all__ = ["FREE_TEXT_WORDS", "TextMetrics"]
+
+FREE_TEXT_WORDS = 6
+"""A target of at least this many words is free text."""
 
 
 class TextMetrics(MetricCollection):
-    """Exact and normalised match; whether tool calls match, if any row has target tool calls."""
+    """Exact and normalised match, chrF of free text, and whether tool calls match if any row wants tool calls.
+
+    Targets are free text if more than half of them have several words (:data:`FREE_TEXT_WORDS`). chrF leads then: two
+    good answers rarely agree to the letter, so exact match stays at 0 and shows no difference.
+    """
 
     automatic = True
 
@@ -24,8 +32,16 @@ class TextMetrics(MetricCollection):
     def metrics(self, context: MetricContext) -> tuple[Metric, ...]:
         if not isinstance(context.output, TextOutput):
             return ()
-        matches = (_EXACT_MATCH, _NORMALISED_MATCH)
-        return (*matches, _TOOL_CALLS_MATCH) if any(row.target_tool_calls for row in context.rows) else matches
+        return (
+            *((CHRF,) if _is_free_text(context) else ()),
+            *(_EXACT_MATCH, _NORMALISED_MATCH),
+            *((_TOOL_CALLS_MATCH,) if any(row.target_tool_calls for row in context.rows) else ()),
+        )
+
+
+def _is_free_text(context: MetricContext) -> bool:
+    words = [len(row.target.split()) for row in context.rows if isinstance(row.target, str)]
+    return sum(count >= FREE_TEXT_WORDS for count in words) * 2 > len(words)
 
 
 def _exact(row: RowResult) -> bool | None:
@@ -71,5 +87,5 @@ _TOOL_CALLS_MATCH = RowMetric(
     name="tool_calls_match",
     description="rows that want tool calls, answered with the same calls and arguments in the same order",
     score=_tool_calls,
-    headline_rank=2,
+    headline_rank=3,
 )

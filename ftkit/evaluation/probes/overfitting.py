@@ -22,7 +22,7 @@ _COMMON = 0.2  # an n-gram in a larger share of the targets is form, not content
 
 
 def gap_between(
-    metric: RowMetric, train: Sequence[RowResult], held_out: Sequence[RowResult], *, confidence: float, seed: int
+    metric: RowMetric, train: Sequence[RowResult], held_out: Sequence[RowResult], *, confidence: float
 ) -> Gap | None:
     """Compute the gap of a metric between training and held-out rows.
 
@@ -34,14 +34,13 @@ def gap_between(
         train: answered training rows.
         held_out: answered held-out rows.
         confidence: confidence level of the interval.
-        seed: seed of the bootstrap.
 
     Returns:
         The gap; None if the metric has no value or no interval on one side.
     """
     sides = []
     for rows in (train, held_out):
-        (result,) = measure(score_rows(rows, [metric]), [metric], confidence=confidence, seed=seed)
+        (result,) = measure(score_rows(rows, [metric]), [metric], confidence=confidence)
         if result.value is None or result.low is None or result.high is None:
             return None
         sides.append((result, result.value, result.low, result.high))

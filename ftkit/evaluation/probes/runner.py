@@ -162,7 +162,7 @@ class _ProbeRun:
         if not divergences:
             return None
         sums, tokens = (np.array(column, dtype=np.float64) for column in zip(*divergences, strict=True))
-        mean, low, high = mean_with_interval(sums, tokens, self.report.seed)
+        mean, low, high = mean_with_interval(sums, tokens)
         return BaseDrift(
             base=base.name, mean_kl=mean, low=low, high=high, prompts=len(divergences), tokens=int(tokens.sum())
         )
@@ -183,7 +183,7 @@ class _ProbeRun:
         primary = next(metric for metric in metrics if metric.name == report.primary)
         train_report = self._evaluate(model, sample, primary, sampling=report.sampling, comparators=report.comparators)
         gaps = [
-            gap_between(metric, train_report.rows, report.rows, confidence=report.confidence, seed=report.seed)
+            gap_between(metric, train_report.rows, report.rows, confidence=report.confidence)
             if isinstance(metric, RowMetric)
             else None
             for metric in (primary, memorised_ngrams((*train_report.rows, *report.rows)))

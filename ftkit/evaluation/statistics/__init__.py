@@ -1,30 +1,40 @@
 """Confidence intervals and tests on plain numbers."""
 
-from ftkit.evaluation.statistics.bootstrap import DRAWS, bca_interval, cluster_sums, resample
 from ftkit.evaluation.statistics.intervals import (
     check_confidence,
     critical_value,
     effective_rows,
+    exact_interval,
     paired_interval,
     quantile,
+    rate_interval,
     wilson_interval,
 )
-from ftkit.evaluation.statistics.paired import holm, mcnemar_exact, rows_for_margin, rows_for_zero_change, sign_flip
+from ftkit.evaluation.statistics.mover import Estimate, mover_interval
+from ftkit.evaluation.statistics.paired import holm, mcnemar_exact, sign_flip
+from ftkit.evaluation.statistics.power import clusters_needed, rows_of
+from ftkit.evaluation.statistics.resampling import cluster_sums, resample
+from ftkit.evaluation.statistics.score_interval import ClusteredScores, clustered_scores, score_interval
 
 __all__ = [
-    "DRAWS",
-    "bca_interval",
+    "ClusteredScores",
+    "Estimate",
     "check_confidence",
     "cluster_sums",
+    "clustered_scores",
+    "clusters_needed",
     "critical_value",
     "effective_rows",
+    "exact_interval",
     "holm",
     "mcnemar_exact",
+    "mover_interval",
     "paired_interval",
     "quantile",
+    "rate_interval",
     "resample",
-    "rows_for_margin",
-    "rows_for_zero_change",
+    "rows_of",
+    "score_interval",
     "sign_flip",
     "wilson_interval",
 ]

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["check_confidence", "critical_value", "effective_rows", "paired_interval", "quantile", "wilson_interval"]
+__all__ = [
+    "check_confidence",
+    "critical_value",
+    "effective_rows",
+    "exact_interval",
+    "paired_interval",
+    "quantile",
+    "rate_interval",
+    "wilson_interval",
+]
+
+
+_FEW = 10
 
 
 def check_confidence(confidence: float) -> None:
@@ -32,23 +44,23 @@ def check_confidence(confidence: float) -> None:
         raise ConfigError(f"confidence must lie between 0 and 1 (e.g. 0.95), not {confidence}")
 
 
-def critical_value(confidence: float, clusters: int | None = None) -> float:
+def critical_value(confidence: float, degrees_of_freedom: float | None = None) -> float:
     """Compute the critical value of a two-sided interval, in standard errors.
 
     Args:
         confidence: confidence level, e.g. 0.95.
-        clusters: number of clusters. If given, Student's t with ``clusters - 1`` degrees of freedom is used, because
-            the variance between few clusters is itself uncertain.
+        degrees_of_freedom: those of Student's t, which is used if the variance is estimated. None: the normal
+            distribution.
 
     Returns:
         The quantile of the normal or t distribution.
     """
     upper = 0.5 + confidence / 2
-    if clusters is None or clusters < 2:
+    if degrees_of_freedom is None:
         return NormalDist().inv_cdf(upper)
     from scipy.stats import t
 
-    return float(t.ppf(upper, clusters - 1))
+    return float(t.ppf(upper, max(1.0, degrees_of_freedom)))
 
 
 def wilson_interval(successes: float, rows: float, critical: float) -> tuple[float, float]:
@@ -70,6 +82,44 @@ def wilson_interval(successes: float, rows: float, critical: float) -> tuple[flo
     low = 0.0 if share <= 0 else max(0.0, middle - half)
     high = 1.0 if share >= 1 else min(1.0, middle + half)
     return low, high
+
+
+def exact_interval(successes: float, rows: float, confidence: float) -> tuple[float, float]:
+    """Compute the exact interval for a proportion (Clopper and Pearson 1934, Biometrika 26:404-413).
+
+    Args:
+        successes: number of successes.
+        rows: number of rows.
+        confidence: confidence level, e.g. 0.95.
+
+    Returns:
+        Lower and upper end.
+    """
+    from scipy.stats import beta
+
+    tail = (1 - confidence) / 2
+    low = 0.0 if successes <= 0 else float(beta.ppf(tail, successes, rows - successes + 1))
+    high = 1.0 if successes >= rows else float(beta.ppf(1 - tail, successes + 1, rows - successes))
+    return low, high
+
+
+def rate_interval(successes: float, rows: float, confidence: float) -> tuple[float, float]:
+    """Compute the interval for a proportion of independent rows.
+
+    It is Wilson's, and the exact one where fewer than ten rows are right or fewer than ten are wrong: there Wilson's
+    can cover the truth as rarely as 84 % of the time (Brown, Cai and DasGupta 2001, Statistical Science 16:101-133).
+
+    Args:
+        successes: number of successes.
+        rows: number of rows.
+        confidence: confidence level, e.g. 0.95.
+
+    Returns:
+        Lower and upper end.
+    """
+    if min(successes, rows - successes) < _FEW:
+        return exact_interval(successes, rows, confidence)
+    return wilson_interval(successes, rows, critical_value(confidence))
 
 
 def paired_interval(fixed: float, regressed: float, rows: float, critical: float) -> tuple[float, float]:

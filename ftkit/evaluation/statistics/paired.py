@@ -1,20 +1,17 @@
-"""Tests of one model against another on the same rows, and the number of rows that a verdict needs."""
+"""Tests of one model against another on the same rows."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from ftkit.evaluation.statistics.bootstrap import DRAWS
-from ftkit.evaluation.statistics.intervals import critical_value
+from ftkit.evaluation.statistics.resampling import DRAWS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["holm", "mcnemar_exact", "rows_for_margin", "rows_for_zero_change", "sign_flip"]
+__all__ = ["holm", "mcnemar_exact", "sign_flip"]
 
 _CELLS = 2_000_000
 
@@ -82,38 +79,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = running
     return adjusted
-
-
-def rows_for_margin(variance: float, gap: float, confidence: float, power: float = 0.8) -> int:
-    """Compute the number of rows that shows a mean difference to be beyond a limit.
-
-    ``n = (z_confidence + z_power)² · variance / gap²``.
-
-    Args:
-        variance: variance of one row's difference between the two models; for binary scores the share of rows on which
-            they disagree, minus the squared change.
-        gap: distance to the limit, above 0: the change itself, or with a margin the margin plus the change.
-        confidence: confidence level of the interval.
-        power: probability of showing it.
-
-    Returns:
-        Number of rows.
-    """
-    reach = critical_value(confidence) + NormalDist().inv_cdf(power)
-    return math.ceil(reach**2 * variance / gap**2)
-
-
-def rows_for_zero_change(margin: float, confidence: float) -> int:
-    """Compute the smallest number of rows that can show a loss below a margin, if no row changes.
-
-    It solves :func:`paired_interval` without discordant rows for a lower end of ``-margin``.
-
-    Args:
-        margin: the margin, between 0 and 1.
-        confidence: confidence level of the interval.
-
-    Returns:
-        Number of rows.
-    """
-    square = critical_value(confidence) ** 2
-    return math.floor(square * (1 - margin) / margin) + 1

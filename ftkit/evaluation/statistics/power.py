@@ -1,0 +1,145 @@
+"""How many rows a verdict needs, by simulating the test that decides it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ftkit.evaluation.statistics.intervals import critical_value
+from ftkit.evaluation.statistics.score_interval import ClusteredScores, score_statistic
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["MAX_CLUSTERS", "clusters_needed", "rows_of"]
+
+MAX_CLUSTERS = 1_000_000
+"""Beyond this many clusters no number is named."""
+
+_MIN_CHANGED = 6
+"""A two-sided test at 5 % by signs needs six clusters that changed: 2 · 2⁻⁶ = 0.03, but 2 · 2⁻⁵ = 0.06."""
+_CELLS = 600_000
+_MAX_SAMPLES = 10_000
+_MAX_VALUES = 256
+
+
+def clusters_needed(
+    scores: ClusteredScores,
+    *,
+    limit: float,
+    bounds: tuple[float, float] | None,
+    confidence: float,
+    power: float,
+    binary: bool,
+    seed: int = 0,
+) -> int | None:
+    """Estimate how many clusters like these show that the mean change is above a limit.
+
+    Samples of clusters are drawn from the observed ones, and the test that decides the verdict is applied to each.
+
+    Args:
+        scores: the observed changes by cluster, positive for better.
+        limit: the limit: 0 to show an improvement, minus the margin to show non-inferiority.
+        bounds: the smallest and largest possible change of a row; None if there are none.
+        confidence: confidence level of the interval.
+        power: probability of showing it.
+        binary: whether the rows are independent and each is fixed, regressed or unchanged, so that Tango's interval and
+            McNemar's test decide.
+        seed: seed of the samples.
+
+    Returns:
+        Number of clusters; None if no number below :data:`MAX_CLUSTERS` is enough.
+    """
+    if scores.mean <= limit + 1e-12:
+        return None
+
+    def reached(clusters: int) -> bool:
+        # The power of an exact test falls a little where one more changed row is needed, so a larger number counts too.
+        return all(
+            _power(scores, number, limit, bounds, confidence, binary, seed) >= power
+            for number in (clusters, clusters + max(1, clusters // 20))
+        )
+
+    high = 2
+    while not reached(high):
+        high *= 2
+        if high > MAX_CLUSTERS:
+            return None
+    low = high // 2
+    while high - low > max(1, high // 200):
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high
+
+
+def _power(
+    scores: ClusteredScores,
+    clusters: int,
+    limit: float,
+    bounds: tuple[float, float] | None,
+    confidence: float,
+    binary: bool,
+    seed: int,
+) -> float:
+    """Share of samples of this many clusters in which the test rejects a mean at the limit."""
+    import numpy as np
+
+    scores = _coarse(scores)
+    generator = np.random.default_rng(seed)
+    shares = scores.counts / scores.counts.sum()
+    samples = min(_MAX_SAMPLES, _CELLS // len(shares))
+    counts = generator.multinomial(clusters, shares, size=samples).astype(np.float64)
+    rows = counts @ scores.sizes
+    counts = counts[rows > 0]
+    freedom = (scores.degrees_of_freedom + 1) * clusters / scores.counts.sum() - 1
+    critical = critical_value(confidence, None if binary else freedom)
+    tested = np.full(len(counts), limit)
+    shown = score_statistic(scores, tested, bounds, counts) > critical
+    if limit == 0:
+        shown &= _significant(scores, counts, confidence, binary)
+    return float(shown.mean())
+
+
+def _coarse(scores: ClusteredScores) -> ClusteredScores:
+    """The same distribution with at most ``_MAX_VALUES`` different clusters, each the mean of neighbours."""
+    import numpy as np
+
+    if len(scores.sums) <= _MAX_VALUES:
+        return scores
+    order = np.argsort(scores.sums / scores.sizes, kind="stable")
+    bins = np.minimum((np.arange(len(order)) * _MAX_VALUES) // len(order), _MAX_VALUES - 1)
+    counts = np.bincount(bins, weights=scores.counts[order]).astype(np.float64)
+    sums = np.bincount(bins, weights=(scores.counts * scores.sums)[order]) / counts
+    sizes = np.bincount(bins, weights=(scores.counts * scores.sizes)[order]) / counts
+    return ClusteredScores(sums, sizes, counts, scores.degrees_of_freedom, scores.atom_size)
+
+
+def _significant(
+    scores: ClusteredScores, counts: NDArray[np.float64], confidence: float, binary: bool
+) -> NDArray[np.bool_]:
+    """Whether the test of no change rejects in each sample."""
+    fixed = counts @ (scores.sums > 1e-12)
+    regressed = counts @ (scores.sums < -1e-12)
+    if not binary:
+        enough: NDArray[np.bool_] = fixed + regressed >= _MIN_CHANGED
+        return enough
+    from scipy.stats import binom
+
+    changed = fixed + regressed
+    p_values = 2 * binom.cdf(regressed.clip(max=fixed), changed, 0.5)
+    rejected: NDArray[np.bool_] = p_values <= 1 - confidence
+    return rejected
+
+
+def rows_of(clusters: int, scores: ClusteredScores) -> int:
+    """Turn a number of clusters into a number of rows.
+
+    Args:
+        clusters: number of clusters.
+        scores: the observed clusters, which have the same mean size.
+
+    Returns:
+        Number of rows.
+    """
+    return math.ceil(clusters * float((scores.counts * scores.sizes).sum() / scores.counts.sum()) - 1e-9)

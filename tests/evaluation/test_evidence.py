@@ -1,0 +1,195 @@
+"""Verdicts that rows cannot carry, and intervals where nothing varies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sacrebleu
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftkit.data import Dataset
+from ftkit.evaluation import Report, baselines, compare, evaluate
+from ftkit.evaluation.metric_statistics import cluster_ids
+from ftkit.evaluation.metrics.text_overlap import chrf
+from ftkit.results.answer import Sampling
+from tests.evaluation.scripted import ECHO, TRIAGE, VISITS, ScriptedModel, answers, dataset, failed, visit
+
+
+def reported(folder: Path, task: Any, wanted: list[Any], said: list[Any], **options: Any) -> Report:
+    groups = options.pop("groups", None)
+    return evaluate(ScriptedModel(task, answers(said)), dataset(folder, task, wanted, groups), **options)
+
+
+def test_two_models_at_the_floor_are_no_evidence_of_equality(tmp_path: Path) -> None:
+    wanted = [f"the parcel number {number} is on its way to you" for number in range(400)]
+    good = [f"parcel number {number} is on the way to you" for number in range(400)]
+    before = reported(tmp_path, ECHO, wanted, good)
+    after = reported(tmp_path, ECHO, wanted, ["No."] * 400)
+    assert before.primary == "chrf"  # free text is not led by exact match
+    assert compare(before, after, margin=0.05).verdict == "worse"
+    floor = compare(before, after, margin=0.05, primary="exact_match")
+    assert floor.verdict == "inconclusive"
+    assert "There is no evidence: the first model's 0.0 % leaves no room" in floor.sentence
+
+
+def test_short_targets_are_led_by_exact_match(tmp_path: Path) -> None:
+    assert reported(tmp_path, ECHO, ["yes"] * 5, ["no"] * 5).primary == "exact_match"
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_chrf_is_that_of_sacrebleu(text: str, target: str) -> None:
+    assert chrf(text, target) == pytest.approx(sacrebleu.sentence_chrf(text, [target]).score / 100, abs=1e-9)
+
+
+def test_one_wrong_field_is_no_better_evidence_than_none(tmp_path: Path) -> None:
+    targets = [visit(n, drug="x") for n in range(100)]
+    right = reported(tmp_path, VISITS, targets, targets, primary="mean_field_accuracy")
+    nearly = reported(tmp_path, VISITS, targets, [{**targets[0], "age": 1}, *targets[1:]], primary="mean_field_accuracy")
+    same, less = (compare(right, after, margin=0.02) for after in (right, nearly))
+    assert (same.verdict, less.verdict) == ("inconclusive", "inconclusive")
+    lows = [found["mean_field_accuracy"].low or 0.0 for found in (same, less)]
+    assert lows[1] <= lows[0] <= -0.036
+
+
+def test_a_repeated_row_is_no_further_evidence(tmp_path: Path) -> None:
+    def doubled(times: int, said: str) -> Report:
+        rows = [{"note": f"note {n}", "wanted": "yes"} for n in range(30)] * times
+        table = {f"note {n}": "no" if n < 5 and said == "old" else "yes" for n in range(30)}
+        return evaluate(ScriptedModel(ECHO, table), Dataset.from_rows(rows, ECHO, target="wanted"), label=said)
+
+    once, twice = (compare(doubled(times, "old"), doubled(times, "new")) for times in (1, 2))
+    assert (once.verdict, twice.verdict) == ("inconclusive", "inconclusive")
+    low, again = once["exact_match"].low, twice["exact_match"].low
+    assert low is not None
+    assert again == pytest.approx(low, abs=0.02)
+    assert any("30 rows repeat a prompt" in note for note in twice.notes)
+
+
+def test_groups_that_one_report_names_count_for_both(tmp_path: Path) -> None:
+    said = ["urgent"] * 20 + ["soon"] * 20
+    groups = [f"g{n // 8}" for n in range(40)]
+    plain = reported(tmp_path, TRIAGE, ["urgent"] * 40, said)
+    grouped = reported(tmp_path, TRIAGE, ["urgent"] * 40, ["urgent"] * 40, groups=groups)
+    assert compare(plain, grouped)["accuracy"].method == "score-clustered"
+    assert compare(grouped, plain)["accuracy"].method == "score-clustered"
+    assert cluster_ids(plain.rows, grouped.rows).tolist() == [n // 8 for n in range(40)]
+
+
+def test_precision_of_a_rare_choice_is_as_uncertain_as_its_rows(tmp_path: Path) -> None:
+    wanted = ["later"] * 4 + ["soon"] * 296
+    before = reported(tmp_path, TRIAGE, wanted, ["later"] * 3 + ["soon"] * 297)
+    after = reported(tmp_path, TRIAGE, wanted, wanted)
+    change = compare(before, after)["precision:later"]
+    assert (change.before, change.after, change.difference) == (1.0, 1.0, 0.0)
+    assert change.low is not None
+    assert change.low < -0.3
+    assert change.verdict == "inconclusive"
+
+
+def test_samples_do_not_make_equal_ratios_differ(tmp_path: Path) -> None:
+    from tests.evaluation.test_request_runner import Drawing
+
+    data = dataset(tmp_path, TRIAGE, ["soon"] * 40)
+    drawn = [evaluate(Drawing(TRIAGE, {}), data, samples=n, sampling=Sampling(temperature=1)) for n in (2, 5)]
+    change = compare(*drawn)["precision:soon"]
+    assert (change.before, change.after) == (1.0, 1.0)
+    assert change.p_value == 1.0
+
+
+def test_metrics_without_an_interval_say_why(tmp_path: Path) -> None:
+    report = reported(tmp_path, TRIAGE, ["urgent"] * 30 + ["soon"] * 10, ["urgent"] * 40)
+    macro = report["macro_f1"]
+    assert (macro.method, macro.low) == ("none", None)
+    assert macro.reason == "1 of 3 choices have fewer than 5 rows"
+
+
+def test_a_model_that_stops_giving_json_is_not_better_at_types(tmp_path: Path) -> None:
+    targets = [visit(n) for n in range(40)]
+    before = reported(tmp_path, VISITS, targets, [{**each, "age": "old"} for each in targets[:10]] + targets[10:])
+    after = reported(tmp_path, VISITS, targets, ["no idea"] * 30 + targets[30:])
+    assert before["wrong_type_rate"].value == pytest.approx(0.25)
+    change = compare(before, after)["wrong_type_rate"]
+    assert change.n == 10
+    assert change.verdict == "inconclusive"
+
+
+def test_rows_that_failed_do_not_make_a_model_cheap(tmp_path: Path) -> None:
+    from tests.evaluation.scripted import answered
+
+    full = reported(tmp_path, ECHO, ["a"] * 10, [answered("a", cost=0.01)] * 10)
+    half = reported(tmp_path, ECHO, ["a"] * 10, [answered("a", cost=0.01)] * 5 + [failed("429")] * 5)
+    assert full.cost.per_1000_usd == half.cost.per_1000_usd == pytest.approx(10)
+    assert half.cost.failed_share == 0.5
+
+
+def test_equal_models_fail_a_suite_of_many_metrics_rarely() -> None:
+    """Twenty choices: precision, recall and F1 of each, for two models of the same skill."""
+    from ftkit.evaluation.metrics.classification import ChoiceRate
+    from ftkit.evaluation.metrics.metric import RowMetric
+    from ftkit.evaluation.metric_interval import PairedStatistics
+    from ftkit.evaluation.metric_statistics import MetricStatistics
+    from ftkit.evaluation.paired_difference import _change, _with_verdicts
+    from ftkit.evaluation.statistics import cluster_sums
+
+    generator, own, failures = np.random.default_rng(4), np.arange(150), 0
+    accuracy = RowMetric(name="accuracy", description="", score=lambda row: None)
+    for _ in range(60):
+        wanted = generator.integers(0, 20, 150)
+        sides = [np.where(generator.random(150) < 0.8, wanted, generator.integers(0, 20, 150)) for _ in range(2)]
+
+        def paired(metric: Any, columns: Any, sides: Any = sides) -> PairedStatistics:
+            tables = [np.stack(columns(side), axis=1).astype(float) for side in sides]
+            first, second = (MetricStatistics(metric, table, cluster_sums(table, own)) for table in tables)
+            return PairedStatistics(first, second, own)
+
+        changes = [_change(accuracy, paired(accuracy, lambda got: [got == wanted, got == got]), 0.95, 0)]  # noqa: B023, PLR0124
+        for choice in range(20):
+            target = wanted == choice
+            for kind in ("precision", "recall", "f1"):
+                rate = ChoiceRate(name=f"{kind}:{choice}", description="", choice=str(choice), kind=kind)  # type: ignore[arg-type]
+
+                def columns(got: Any, kind: str = kind, target: Any = target, choice: int = choice) -> list[Any]:
+                    said = got == choice
+                    return [said & target, {"precision": said, "recall": target, "f1": said | target}[kind]]
+
+                changes.append(_change(rate, paired(rate, columns), 0.95, 0))
+        failures += any(change.verdict == "worse" for change in _with_verdicts(changes, "accuracy", 0.95))
+    assert failures / 60 <= 0.1
+
+
+def test_a_baseline_that_fails_for_its_form_alone_is_said_so_and_asked_held_to_the_form(tmp_path: Path) -> None:
+    class Held(ScriptedModel):
+        def answer_many(self, requests: Any, sampling: Any = None, on_answer: Any = None) -> Any:
+            if sampling is not None and sampling.constrained:
+                return ScriptedModel(TRIAGE, answers(["soon"] * 40)).answer_many(requests, sampling, on_answer)
+            return super().answer_many(requests, sampling, on_answer)
+
+    data = dataset(tmp_path, TRIAGE, ["soon"] * 40)
+    chatty = Held(TRIAGE, answers(["It is soon, I think."] * 40))
+    reports = baselines(chatty, data, examples=data, shots=(0,), label="base")
+    assert [report.label for report in reports] == ["base, no examples", "base, held to the form"]
+    tuned = evaluate(ScriptedModel(TRIAGE, answers(["soon"] * 40)), data, label="tuned")
+    alone = compare(reports[0], tuned)
+    assert alone.verdict == "better"
+    assert any("failed for the form of the answer alone" in note for note in alone.notes)
+    fair = compare(reports, tuned)
+    assert fair.before.label == "base, held to the form"
+    assert fair.verdict == "inconclusive"
+
+
+def test_the_sentence_says_what_decided(tmp_path: Path) -> None:
+    def echo(right: int, label: str) -> Report:
+        return reported(tmp_path, ECHO, ["yes"] * 60, ["yes"] * right + ["no"] * (60 - right), label=label)
+
+    assert "Decided by Tango's score interval and McNemar's exact test with 20 changed rows, p <0.001." in (
+        compare(echo(30, "old"), echo(50, "new")).sentence
+    )
+    split = compare(echo(40, "old"), echo(45, "new"))
+    assert "The interval excludes 0, but the test does not reject no change" in split.sentence
+    assert "5 changed rows, p = 0.062" in split.sentence or "5 changed rows, p = 0.063" in split.sentence
+    assert json.loads(split.to_json())["verdict"] == "inconclusive"
