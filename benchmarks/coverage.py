@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +71,9 @@ def rate(right: float, fixed: float, regressed: float) -> Population:
         turned = generator.random(rows) < np.where(before, regressed / right, fixed / max(1e-9, 1 - right))
         return scores(before.astype(float), (before ^ turned).astype(float))
 
-    return Population(f"rate {right:.0%}, {fixed:.0%} fixed, {regressed:.0%} regressed", MEAN, draw, right, fixed - regressed)
+    return Population(
+        f"rate {right:.0%}, {fixed:.0%} fixed, {regressed:.0%} regressed", MEAN, draw, right, fixed - regressed
+    )
 
 
 def fields(right: float, broken: float, *, loss: float = 0.0, count: int = 5) -> Population:

@@ -118,7 +118,9 @@ def diagnose(
         )
     sample = list(data if len(data) <= MAX_ROWS_READ else data.shuffle(seed).take(MAX_ROWS_READ))
     examples, test = data.split(test=min(0.5, rows / len(data)), seed=seed)
-    zero, few = baselines(model, test, examples=examples, shots=(0, shots), seed=seed, **{"probes": None, **options})
+    zero, few = baselines(
+        model, test, constrained=False, examples=examples, shots=(0, shots), seed=seed, **{"probes": None, **options}
+    )
     evidence = [
         *_conflicts(sample),
         *(() if isinstance(task.output, ChoiceOutput) else _absent_facts(sample)),

@@ -11,10 +11,10 @@ from typing_extensions import override
 
 from ftkit.backends import Request
 from ftkit.errors import ConfigError, OutputError
+from ftkit.evaluation.metric_statistics import MetricStatistics, cluster_ids
 from ftkit.evaluation.metrics import RowMetric
 from ftkit.evaluation.paired_difference import metric_change
 from ftkit.evaluation.request_runner import EvaluableModel, RequestOptions, send_requests
-from ftkit.evaluation.metric_statistics import MetricStatistics, cluster_ids
 from ftkit.evaluation.statistics import cluster_sums
 from ftkit.results.json_values import canonical
 from ftkit.results.metric_result import MetricChange

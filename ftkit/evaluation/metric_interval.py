@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftkit.evaluation.metrics import Metric, Ratio
 from ftkit.evaluation.metric_statistics import MetricStatistics
+from ftkit.evaluation.metrics import Metric, Ratio
 from ftkit.evaluation.statistics import (
     ClusteredScores,
     Estimate,

@@ -48,9 +48,7 @@ def _mean(scores: Sequence[float | None]) -> float | None:
     return sum(counted) / len(counted) if counted else None
 
 
-def measure(
-    rows: Sequence[RowResult], metrics: Sequence[Metric], *, confidence: float
-) -> tuple[MetricResult, ...]:
+def measure(rows: Sequence[RowResult], metrics: Sequence[Metric], *, confidence: float) -> tuple[MetricResult, ...]:
     """Compute every metric with its confidence interval.
 
     Args:

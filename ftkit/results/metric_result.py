@@ -11,9 +11,7 @@ __all__ = ["Method", "MetricChange", "MetricResult", "Unit", "Verdict"]
 Unit = Literal["rate", "number"]
 """``rate``: between 0 and 1, shown in percent. ``number``: anything else."""
 
-Method = Literal[
-    "wilson", "score", "score-clustered", "mover", "jackknife", "none", "wilson-clustered", "bootstrap"
-]
+Method = Literal["wilson", "score", "score-clustered", "mover", "jackknife", "none", "wilson-clustered", "bootstrap"]
 """Method of an interval. ``wilson``: proportions of independent rows (exact where fewer than ten are right or
 wrong); ``score``: their changes, other means, and
 ``-clustered`` if rows are grouped; ``mover``: F1 and changes of ratios; ``jackknife``: metrics of packages; ``none``:

@@ -12,7 +12,6 @@ from scipy import stats
 from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation import Comparison, Report, compare, evaluate, metric
 from ftkit.evaluation.metrics import METRICS
-from ftkit.evaluation.verdict import Improvement, rows_needed, verdict_of
 from ftkit.task import Task
 from tests.evaluation.scripted import ECHO, TRIAGE, VISITS, ScriptedModel, answers, dataset, failed, visit
 

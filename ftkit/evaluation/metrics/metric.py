@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Metric", "MetricCollection", "MetricContext", "Ratio", "RatioMetric", "RowMetric", "ScoreFunction", "identity", "row_metric"]
+__all__ = [
+    "Metric",
+    "MetricCollection",
+    "MetricContext",
+    "Ratio",
+    "RatioMetric",
+    "RowMetric",
+    "ScoreFunction",
+    "identity",
+    "row_metric",
+]
 
 ScoreFunction = Callable[[RowResult], float | bool | None]
 """Scores one row; ``None`` leaves the row out of the metric."""

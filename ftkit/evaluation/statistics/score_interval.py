@@ -13,7 +13,6 @@ with Student's t at the degrees of freedom that clusters of unequal size leave (
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
