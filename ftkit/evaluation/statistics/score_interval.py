@@ -58,8 +58,8 @@ class ClusteredScores:
     def unseen(self, values: NDArray[np.float64], bounds: tuple[float, float]) -> NDArray[np.float64]:
         """Return by how much a cluster that was not seen may differ from tested means.
 
-        Where all clusters score the same but for fifteen or fewer, such a cluster may be at the bound of the score: a rare
-        answer may be wholly wrong although none was seen. With ``k`` clusters that score otherwise, one beyond all of
+        Where all clusters score the same but for fifteen or fewer, such a cluster may be at the bound of the score: a
+        rare answer may be wholly wrong although none was seen. With ``k`` clusters that score otherwise, one beyond all of
         them has a probability of about 1/k, so the distance from the most extreme one to the bound is multiplied by
         ``15/k``.
 
@@ -184,10 +184,8 @@ def score_statistic(
 def _most_likely(
     excess: NDArray[np.float64], shares: NDArray[np.float64], atoms: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights of the observed values and of the bounds that maximise the likelihood with mean excess 0.
-
-    ``w = share / (1 + tilt * excess)``; a bound that was not observed has weight only if the tilt is at its limit.
-    """
+    """Weights of the observed values and of the bounds that maximise the likelihood with mean excess 0."""
+    # w = share / (1 + tilt * excess); a bound that was not observed has weight only if the tilt is at its limit.
     import numpy as np
 
     everything = np.concatenate([excess, atoms], axis=1)
