@@ -58,10 +58,10 @@ class ClusteredScores:
     def unseen(self, values: NDArray[np.float64], bounds: tuple[float, float]) -> NDArray[np.float64]:
         """Return by how much a cluster that was not seen may differ from tested means.
 
-        Where all clusters score the same but for fifteen or fewer, such a cluster may be at the bound of the score: a
-        rare answer may be wholly wrong although none was seen. With ``k`` clusters that score otherwise, one beyond all of
-        them has a probability of about 1/k, so the distance from the most extreme one to the bound is multiplied by
-        ``15/k``.
+        Where all clusters score the same but for fifteen or fewer, such a cluster may be at the bound of the score. A
+        rare answer may be wholly wrong although none was seen. With ``k`` clusters that score otherwise, one beyond
+        all of them has a probability of about 1/k, so the distance from the most extreme one to the bound is
+        multiplied by ``15/k``.
 
         Args:
             values: tested means, shape ``[v]``.
@@ -125,11 +125,9 @@ def _degrees_of_freedom(
     own: NDArray[np.int64],
     sizes: NDArray[np.float64],
 ) -> float:
-    """Satterthwaite's degrees of freedom of the variance between clusters.
-
-    The variance of a cluster's sum is ``size * (1 + (size - 1) * icc)``; the intraclass correlation is estimated from
-    the rows, and taken as 1 where it cannot be.
-    """
+    """Satterthwaite's degrees of freedom of the variance between clusters."""
+    # The variance of a cluster's sum is size * (1 + (size - 1) * icc). The intraclass correlation is estimated from the
+    # rows, and taken as 1 where it cannot be.
     import numpy as np
 
     groups = len(sizes)
