@@ -16,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import httpx
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.server.attacks import ATTACKS, attack
@@ -45,6 +47,8 @@ def main() -> None:
 
 
 def table(url: str, only: str) -> None:
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
+    httpx.post(f"{url}/v1/chat/completions", json=body, timeout=120)  # loads torch and the model
     print("| request | answered | after | longest wait for `/health` |\n|---|---|---|---|")
     for name, one in ATTACKS.items():
         if only in name:

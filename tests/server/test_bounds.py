@@ -19,6 +19,13 @@ _HEALTH_S = 1.0
 """Five times of what docs/serve.md promises."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def loaded(server: Running) -> None:
+    """The first chat request loads torch, which keeps the server for a moment."""
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
+    assert chat(server, json.dumps(body).encode()).status_code == 200
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_others_are_answered_meanwhile(server: Running, name: str) -> None:
     outcome = attack(server.url, ATTACKS[name])

@@ -38,6 +38,7 @@ class Choice:
         decode_token: returns the text of a token id, and its bytes if they are known.
         logprobs: whether to collect log-probabilities.
         reader: parser of tool calls; None if the request has no tools.
+        keep: whether to keep the answer's log-probabilities; a stream sends them at once.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Choice:
         *,
         logprobs: bool,
         reader: ToolCallParser | None,
+        keep: bool = True,
     ) -> None:
-        self.index = index
+        self.index, self._keep = index, keep
         self._decode_token, self._logprobs, self._reader = decode_token, logprobs, reader
         self.text = ""
         self.logprobs: list[dict[str, Any]] = []
@@ -75,7 +77,8 @@ class Choice:
             self.finish_reason = "tool_calls" if calls else event.finish_reason
             self.tokens, self.cached = event.output_tokens, event.cached_tokens
         self.text += new.text
-        self.logprobs += new.logprobs
+        if self._keep:
+            self.logprobs += new.logprobs
         self.calls += new.calls
         return new
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,8 +12,9 @@ from typing import Any
 from ftkit.server.chat.choice import Choice, Delta
 from ftkit.server.state import new_id
 
-__all__ = ["DONE", "ReplyBuilder", "event"]
+__all__ = ["DONE", "ReplyBuilder", "dumps_in_pieces", "event"]
 
+_PIECE_TOKENS = 256
 _PADDED_BYTES = 64
 """With ``include_obfuscation``, the size of a chunk is a multiple of this."""
 
@@ -30,6 +32,36 @@ def event(data: dict[str, Any]) -> bytes:
         The event in UTF-8.
     """
     return b"data: " + json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+async def dumps_in_pieces(completion: dict[str, Any]) -> bytes:
+    """Write a completion as JSON. Between pieces of its log-probabilities, which may be many, other requests come.
+
+    Args:
+        completion: a completion object of OpenAI's API.
+
+    Returns:
+        The JSON in UTF-8.
+    """
+    mark = new_id("logprobs-")
+    choices = [
+        {**choice, "logprobs": {**choice["logprobs"], "content": mark}} if choice["logprobs"] else choice
+        for choice in completion["choices"]
+    ]
+    before, *others = _dumps({**completion, "choices": choices}).split(f'"{mark}"')
+    texts = [before]
+    lists = [choice["logprobs"]["content"] for choice in completion["choices"] if choice["logprobs"]]
+    for tokens, after in zip(lists, others, strict=True):
+        pieces = []
+        for start in range(0, len(tokens), _PIECE_TOKENS):
+            pieces.append(_dumps(tokens[start : start + _PIECE_TOKENS])[1:-1])
+            await asyncio.sleep(0)
+        texts += ["[", ",".join(pieces), "]", after]
+    return "".join(texts).encode()
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 class ReplyBuilder:

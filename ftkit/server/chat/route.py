@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
@@ -28,7 +28,7 @@ from ftkit.inference.service import InferenceService, ServedModel
 from ftkit.modeling.tokenized_example import Ints
 from ftkit.server.chat.choice import Choice, Delta
 from ftkit.server.chat.metrics import Metrics
-from ftkit.server.chat.reply import DONE, ReplyBuilder, event
+from ftkit.server.chat.reply import DONE, ReplyBuilder, dumps_in_pieces, event
 from ftkit.server.chat.request import ChatRequest
 from ftkit.server.client_schema import ClientSchemas
 from ftkit.server.errors import ApiError, busy
@@ -39,6 +39,8 @@ __all__ = ["routes"]
 
 T = TypeVar("T")
 
+_MAX_LOGPROBS = 250_000
+"""Most log-probabilities in a response that is not a stream, which holds them in memory until its end."""
 _DEFAULT_MAX_TOKENS = 4_096
 """Maximum length of an answer if neither the request nor the model sets a limit."""
 
@@ -53,6 +55,7 @@ class _Completion:
         self._schemas = schemas
         self._events: asyncio.Queue[tuple[int, GenerationEvent]] = asyncio.Queue()
         self._handles: list[ActiveRequest] = []
+        self._logprobs = 0
         self.choices: list[Choice] = []
 
     async def start(self) -> ReplyBuilder:
@@ -81,7 +84,13 @@ class _Completion:
         for number in range(request.choice_count):
             reader = self._model.tool_call_parser(prompt, tools, parallel=request.parallel_tool_calls is not False)
             self.choices.append(
-                Choice(number, self._model.decode_token, logprobs=bool(request.logprobs), reader=reader)
+                Choice(
+                    number,
+                    self._model.decode_token,
+                    logprobs=bool(request.logprobs),
+                    reader=reader,
+                    keep=not request.stream,
+                )
             )
             generation = GenerationRequest(
                 prompt,
@@ -113,6 +122,7 @@ class _Completion:
         remaining, first = len(self.choices), True
         while remaining:
             number, event = await self._events.get()
+            await asyncio.sleep(0)  # many answers may have events; other requests come between them
             if isinstance(event, Failed):
                 raise ApiError(503, f"The model could not answer: {event.error}", "server_error")
             if first:
@@ -124,8 +134,21 @@ class _Completion:
                 remaining -= 1
                 self._metrics.tokens.labels("cached").inc(choice.cached)
                 self._metrics.tokens.labels("completion").inc(choice.tokens)
+            if delta.logprobs and not self._request.stream:
+                self._count_logprobs(delta)
             yield choice, delta
         self._metrics.seconds.observe(time.monotonic() - self._started)
+
+    def _count_logprobs(self, delta: Delta) -> None:
+        self._logprobs += sum(1 + len(token["top_logprobs"]) for token in delta.logprobs)
+        if self._logprobs > _MAX_LOGPROBS:
+            raise ApiError(
+                400,
+                f"The answers have more than {_MAX_LOGPROBS:,} log-probabilities. Request a stream, fewer tokens, "
+                "fewer answers or fewer 'top_logprobs'.",
+                param="top_logprobs",
+                code="too_many_logprobs",
+            )
 
     def cancel(self) -> None:
         """Cancel the answers that are not complete."""
@@ -209,7 +232,8 @@ async def _respond(request: Request, metrics: Metrics) -> Response:
         )
         if body.stream:
             return _Stream(_chunks(completion, reply), stack.pop_all())
-        return JSONResponse(await _unless_disconnected(request, _complete(completion, reply)))
+        body = await _unless_disconnected(request, _complete(completion, reply))
+        return Response(await dumps_in_pieces(body), media_type="application/json")
 
 
 async def _start(

@@ -11,6 +11,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from ftkit.modeling.token_bytes import token_bytes
+from ftkit.server.chat import reply, route
 
 from .test_completions import ask
 
@@ -47,6 +48,18 @@ def test_bytes_of_tokens_are_those_of_the_text(served) -> None:
     every = [top for token in tokens for top in (token, *token.top_logprobs)]
     assert all(top.bytes is not None for top in every)
     assert any("\N{REPLACEMENT CHARACTER}" in top.token for top in every)  # a random model says parts of characters
+
+
+def test_log_probabilities_are_written_in_pieces_and_bounded(served, monkeypatch) -> None:
+    options = {"logprobs": True, "top_logprobs": 3, "max_completion_tokens": 20, "temperature": 1, "seed": 5, "n": 2}
+    whole = ask(served.client, **options)
+    monkeypatch.setattr(reply, "_PIECE_TOKENS", 3)
+    assert ask(served.client, **options).choices == whole.choices
+    monkeypatch.setattr(route, "_MAX_LOGPROBS", 100)
+    with pytest.raises(openai.BadRequestError, match="more than 100 log-probabilities") as refused:
+        ask(served.client, **options)
+    assert refused.value.param == "top_logprobs"
+    assert len([*ask(served.client, stream=True, **options)]) > 30
 
 
 def test_byte_fallback_is_read() -> None:
