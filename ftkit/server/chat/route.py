@@ -232,8 +232,8 @@ async def _respond(request: Request, metrics: Metrics) -> Response:
         )
         if body.stream:
             return _Stream(_chunks(completion, reply), stack.pop_all())
-        body = await _unless_disconnected(request, _complete(completion, reply))
-        return Response(await dumps_in_pieces(body), media_type="application/json")
+        complete = await _unless_disconnected(request, _complete(completion, reply))
+        return Response(await dumps_in_pieces(complete), media_type="application/json")
 
 
 async def _start(
