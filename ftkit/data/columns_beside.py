@@ -14,12 +14,14 @@ from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
-__all__ = ["LABELS", "WEIGHTS", "is_unread", "read_label", "read_weight", "refuse_media", "unread_names"]
+__all__ = ["BESIDE", "LABELS", "WEIGHTS", "is_unread", "read_label", "read_weight", "refuse_media", "unread_names"]
 
 LABELS = ("label", "kto_tag")
 """TRL's and LLaMA-Factory's column that says whether the answer is a good one, for KTO."""
 WEIGHTS = ("weight", "loss_weight", "sample_weight")
 """Columns with the weight of a row in the loss."""
+BESIDE = frozenset({"system", "tools", "parallel_tool_calls", *MEDIA, *LABELS, *WEIGHTS})
+"""Columns that are read or refused beside those of the format."""
 _LABEL_TEXTS = {"true": True, "false": False}
 
 

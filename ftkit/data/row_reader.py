@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ftkit.data.columns_beside import read_label, read_weight, refuse_media, unread_names
+from ftkit.data.columns_beside import BESIDE, read_label, read_weight, refuse_media, unread_names
 from ftkit.data.formats import (
     Conversation,
     Format,
@@ -178,7 +178,7 @@ class RowReader:
 
     def _read_columns_beside(self, conversation: Conversation, row: RawRow) -> tuple[Conversation, bool | None]:
         """Honour or refuse the columns beside a conversation; return it with its label. A task reads its own table."""
-        if self.task.input is not None:
+        if self.task.input is not None or BESIDE.isdisjoint(row.columns):
             return conversation, None
         names = self._read_names(row.columns)
         refuse_media(row, names)

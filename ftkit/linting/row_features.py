@@ -96,6 +96,7 @@ class RowFeaturesBuilder:
         self._answer_length = array("I")
         self._blocks: list[NDArray[np.uint32]] | None = [] if minhash else None
         self._pending: list[list[str]] = []
+        self._exact, self._exact_hash = "", text_hash("")
 
     def add(self, view: RowView) -> None:
         """Add the features of the next row.
@@ -109,18 +110,22 @@ class RowFeaturesBuilder:
                 values.append(0)
             self._answer_length.append(0)
         else:
-            turns = "\x1e".join([f"{turn['role']}\x1f{_turn_text(turn)}" for turn in row.prompt])
+            prompt = [(turn, _turn_text(turn)) for turn in row.prompt]
+            turns = "\x1e".join([f"{turn['role']}\x1f{text}" for turn, text in prompt])
             answer = _turn_text(row.completion) if row.completion is not None else ""
             rejected = _turn_text(row.rejected) if row.rejected is not None else ""
             tools = repr(row.tools) if row.tools else ""
-            without_loss = str([at for at, turn in enumerate(row.messages) if turn.get("weight") == 0])
+            without_loss = [at for at, turn in enumerate(view.messages) if "weight" in turn and turn["weight"] == 0]
             media = view.media  # a question about another image is another question
             prompt_hash = text_hash("\x1d".join((turns, tools, media)))
-            exact = "\x1e".join([_turn_text(turn) for turn in row.prompt if _is_compared_exactly(turn)]) + tools + media
-            columns["system"].append(text_hash(exact))
+            exact = "\x1e".join([text for turn, text in prompt if _is_compared_exactly(turn)]) + tools + media
+            if exact != self._exact:  # most rows have the same instructions
+                self._exact, self._exact_hash = exact, text_hash(exact)
+            columns["system"].append(self._exact_hash)
             columns["input"].append(prompt_hash)
             columns["answer"].append(text_hash(answer.strip()) if answer else 0)
-            columns["content"].append(text_hash("\x1d".join((turns, answer, rejected, tools, without_loss, media))))
+            content = (turns, answer, rejected, tools, str(without_loss), media)
+            columns["content"].append(text_hash("\x1d".join(content)))
             columns["rejected"].append(text_hash(rejected.strip()) if rejected else 0)
             normalized = view.normalized_input
             columns["normalized_input"].append(text_hash(f"{normalized}\x1d{exact}") if normalized else prompt_hash)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from ftkit.data import Dataset
-from ftkit.data.formats import text_content
+from ftkit.data.formats import MEDIA, text_content
 from ftkit.data.row import Row
 from ftkit.data.row_reader import ReadOptions, find_column_value
 from ftkit.data.unread_columns import UnreadColumns
 from ftkit.errors import DataError, OutputError, Place
+from ftkit.linting.computed_once import computed_once
 from ftkit.linting.text_normalization import normalize, words_of
 from ftkit.schema.json_path import json_path
 from ftkit.task import Message, Task
@@ -23,7 +23,7 @@ __all__ = ["INSTRUCTION_ROLES", "RowRange", "RowView", "ignored_codes", "media_p
 INSTRUCTION_ROLES = ("system", "developer")
 """Roles of turns that hold instructions."""
 
-_MEDIA_COLUMNS = ("image", "images", "audio", "audios", "video", "videos")
+_MEDIA_COLUMNS = frozenset(MEDIA)
 """Columns that other tools read as part of the prompt."""
 _IGNORE_COLUMN = "ftkit_ignore"
 """Column with codes of rules that are not reported for the row: a list, or a text with commas."""
@@ -67,18 +67,30 @@ class RowView:
         self.tokenized: dict[str, Any] = {}
         self._options = options
 
-    @cached_property
+    @computed_once
     def output_error(self) -> OutputError | None:
         """Why the task's output refuses the answer, if that is why the row cannot be used."""
         cause = None if self.error is None else self.error.__cause__
         return cause if isinstance(cause, OutputError) else None
 
-    @property
+    @computed_once
     def messages(self) -> list[Message]:
         """Prompt and answer; empty for a row that cannot be used."""
         return [] if self.row is None else self.row.messages
 
-    @cached_property
+    @computed_once
+    def tool_calls(self) -> list[tuple[str, str, Any]]:
+        """Path, function name and arguments of every call in the row, also in its rejected answer."""
+        turns = [(f"messages[{at}]", turn) for at, turn in enumerate(self.messages) if "tool_calls" in turn]
+        if self.row is not None and self.row.rejected is not None:
+            turns.append(("rejected", self.row.rejected))
+        return [
+            (f"{path}.tool_calls[{at}]", call["function"]["name"], call["function"]["arguments"])
+            for path, turn in turns
+            for at, call in enumerate(turn.get("tool_calls") or ())
+        ]
+
+    @computed_once
     def input(self) -> str:
         """The prompt without its instructions: the text of each turn, one a paragraph."""
         if self.row is None:
@@ -86,37 +98,39 @@ class RowView:
         texts = [text_content(turn) or "" for turn in self.row.prompt if turn["role"] not in INSTRUCTION_ROLES]
         return texts[0] if len(texts) == 1 else "\n".join(texts)
 
-    @cached_property
+    @computed_once
     def media(self) -> str:
         """Images, audio and video of the prompt, in content parts or columns, as one text to compare; often empty."""
         if self.row is None:
             return ""
         parts = [part for turn in self.row.prompt for part in media_parts(turn)]
-        columns = [self.columns[name] for name in _MEDIA_COLUMNS if self.columns.get(name)]
+        columns: list[Any] = []
+        if not _MEDIA_COLUMNS.isdisjoint(self.columns):
+            columns = [self.columns[name] for name in MEDIA if self.columns.get(name)]
         return repr((parts, columns)) if parts or columns else ""
 
-    @cached_property
+    @computed_once
     def input_words(self) -> list[str]:
         """Normalised words of :attr:`input`."""
         return words_of(self.input)
 
-    @cached_property
+    @computed_once
     def normalized_input(self) -> str:
         """:attr:`input` without case, punctuation and whitespace."""
         return normalize(self.input_words, self.input)
 
-    @cached_property
+    @computed_once
     def answer(self) -> str:
         """Text of the final answer; in ftkit's canonical form if a column holds the answer."""
         completion = None if self.row is None else self.row.completion
         return "" if completion is None else text_content(completion) or ""
 
-    @cached_property
+    @computed_once
     def answer_words(self) -> list[str]:
         """Normalised words of :attr:`answer`."""
         return words_of(self.answer)
 
-    @cached_property
+    @computed_once
     def written_answer(self) -> str | None:
         """The answer as the file has it, also of rows that cannot be used; None if it is not text there."""
         column = self._options.target or self._options.chosen
@@ -130,7 +144,7 @@ class RowView:
             return self.answer or None
         return self.output_error.text if self.output_error is not None else None
 
-    @cached_property
+    @computed_once
     def answer_text(self) -> str | None:
         """The answer as text, also of rows that cannot be used: as written, else as the JSON of the column."""
         if self.written_answer is not None:
@@ -142,7 +156,7 @@ class RowView:
         except (KeyError, TypeError, ValueError):
             return None
 
-    @cached_property
+    @computed_once
     def value(self) -> Any:
         """The answer as plain JSON data if it is an object or a list, with or without a schema; else None."""
         if self.row is None:
@@ -157,35 +171,44 @@ class RowView:
                 return None
         return None
 
-    @cached_property
+    @computed_once
     def leaf_values(self) -> list[tuple[str, Any]]:
         """Every value in :attr:`value` that is neither object nor list, with its path; list items share ``[*]``."""
         return [] if self.value is None else list(_leaf_values(self.value, ()))
 
-    @cached_property
+    @computed_once
     def all_text(self) -> str:
         """All of :meth:`texts`, one a line: a quick test whether a pattern can occur."""
-        return "\n".join(text for _, text in self.texts())
+        return "\n".join([text for _, text in self.texts()])
 
-    @cached_property
+    @computed_once
     def all_text_lowered(self) -> str:
         """:attr:`all_text` in lower case."""
         return self.all_text.lower()
 
-    def texts(self) -> Iterator[tuple[str, str]]:
-        """Yield every text of the row: the turns, the rejected answer, and arguments of tool calls.
+    def texts(self) -> list[tuple[str, str]]:
+        """List every text of the row: the turns, the rejected answer, and arguments of tool calls.
 
-        Yields:
+        Returns:
             The path in the row, e.g. ``messages[1].content``, and the text.
         """
+        return self._texts
+
+    @computed_once
+    def _texts(self) -> list[tuple[str, str]]:
         if self.row is None:
-            if self.answer_text is not None:
-                yield "answer", self.answer_text
-            return
-        for number, turn in enumerate(self.row.messages):
-            yield from _texts(turn, f"messages[{number}]")
+            return [] if self.answer_text is None else [("answer", self.answer_text)]
+        turns = [(f"messages[{number}]", turn) for number, turn in enumerate(self.messages)]
         if self.row.rejected is not None:
-            yield from _texts(self.row.rejected, "rejected")
+            turns.append(("rejected", self.row.rejected))
+        texts = []
+        for path, turn in turns:
+            text = text_content(turn)
+            if text:
+                texts.append((f"{path}.content", text))
+            for number, call in enumerate(turn.get("tool_calls") or ()):
+                texts.append((f"{path}.tool_calls[{number}]", call["function"]["arguments"]))
+        return texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,14 +277,6 @@ def media_parts(turn: Message) -> list[Any]:
     if not isinstance(content, list):
         return []
     return [part for part in content if not isinstance(part, dict) or part.get("type") not in ("text", "refusal")]
-
-
-def _texts(turn: Message, path: str) -> Iterator[tuple[str, str]]:
-    text = text_content(turn)
-    if text:
-        yield f"{path}.content", text
-    for number, call in enumerate(turn.get("tool_calls") or ()):
-        yield f"{path}.tool_calls[{number}]", call["function"]["arguments"]
 
 
 def _leaf_values(value: Any, steps: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

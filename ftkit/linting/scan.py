@@ -82,7 +82,7 @@ def scan(rows: RowRange, rules: Sequence[Rule], context: LintContext, options: S
     }
     row_rules = [(rule, findings[rule.code]) for rule in rules if isinstance(rule, RowRule)]
     counters = {rule.code: VariantCounter() for rule in rules if isinstance(rule, VariantRule)}
-    variant_rules = [(rule, counters[rule.code]) for rule in rules if isinstance(rule, VariantRule)]
+    variant_rules = [(rule.observe, counters[rule.code].add) for rule in rules if isinstance(rule, VariantRule)]
     ignores: dict[int, tuple[str, ...]] = {}
     for view in read_rows(rows):
         ignored = options.ignored(view)
@@ -95,9 +95,9 @@ def scan(rows: RowRange, rules: Sequence[Rule], context: LintContext, options: S
                 fixable = finding.fixable and rule.fixable and is_fixable(view, rows.data, rule.code)
                 reported.add(replace(finding, row=view.number, fixable=fixable))
         if view.row is not None:
-            for variant_rule, counter in variant_rules:
-                for key, variant in variant_rule.observe(view, context):
-                    counter.add(key, variant, view.number)
+            for observe, count in variant_rules:
+                for key, variant in observe(view, context):
+                    count(key, variant, view.number)
         if features is not None:
             features.add(view)
     return ScanResult(findings, counters, None if features is None else features.build(), ignores)

@@ -23,7 +23,8 @@ class VariantCounter:
     """
 
     def __init__(self) -> None:
-        self._variants: dict[str, dict[str, _Occurrences]] = {}
+        # Most keys of free text occur once: of these only the variant and the row are kept.
+        self._variants: dict[str, dict[str, _Occurrences] | tuple[str, int]] = {}
         self._hash_limit = 2**64
 
     def add(self, key: str, variant: str, row: int) -> None:
@@ -36,10 +37,12 @@ class VariantCounter:
         """
         variants = self._variants.get(key)
         if variants is None:
-            if not self._is_counted(key):
-                return
-            variants = self._variants[key] = {}
-            self._drop_keys()
+            if self._is_counted(key):
+                self._variants[key] = variant, row
+                self._drop_keys()
+            return
+        if isinstance(variants, tuple):
+            variants = self._variants[key] = _occurrences(variants)
         occurrences = variants.get(variant)
         if occurrences is None:
             if len(variants) > MAX_VARIANTS:
@@ -60,8 +63,13 @@ class VariantCounter:
         for key_, variants in other._variants.items():
             if not self._is_counted(key_):
                 continue
-            mine = self._variants.setdefault(key_, {})
-            for variant, occurrences in variants.items():
+            mine = self._variants.get(key_)
+            if mine is None:
+                self._variants[key_] = variants
+                continue
+            if isinstance(mine, tuple):
+                mine = self._variants[key_] = _occurrences(mine)
+            for variant, occurrences in _occurrences(variants).items():
                 if variant in mine:
                     mine[variant].extend(occurrences)
                 elif len(mine) <= MAX_VARIANTS:
@@ -73,7 +81,9 @@ class VariantCounter:
     def __iter__(self) -> Iterator[tuple[str, dict[str, int]]]:
         """Each key with the counts of its variants, the commonest first."""
         for key_, variants in self._variants.items():
-            if len(variants) <= MAX_VARIANTS:
+            if isinstance(variants, tuple):
+                yield key_, {variants[0]: 1}
+            elif len(variants) <= MAX_VARIANTS:
                 ordered = sorted(variants.items(), key=lambda item: (-item[1].count, item[0]))
                 yield key_, {variant: occurrences.count for variant, occurrences in ordered}
 
@@ -87,7 +97,7 @@ class VariantCounter:
         Returns:
             The numbers, ascending; a row with several occurrences appears several times.
         """
-        return self._variants[key][variant].rows()
+        return _occurrences(self._variants[key])[variant].rows()
 
     def _is_counted(self, key_: str) -> bool:
         return self._hash_limit == 2**64 or text_hash(key_) < self._hash_limit
@@ -132,6 +142,16 @@ class _Occurrences:
             row += difference
             rows.append(row)
         return rows
+
+
+def _occurrences(variants: dict[str, _Occurrences] | tuple[str, int]) -> dict[str, _Occurrences]:
+    """The occurrences of each variant of a key, also of one that occurred once."""
+    if not isinstance(variants, tuple):
+        return variants
+    variant, row = variants
+    occurrences = _Occurrences()
+    occurrences.add(row)
+    return {variant: occurrences}
 
 
 def _read(differences: bytearray, at: int) -> tuple[int, int]:

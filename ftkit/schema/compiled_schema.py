@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ftkit.errors import ConfigError, OutputError
+from ftkit.schema.bounded_validator import bounded_validator, check_patterns
 from ftkit.schema.json_path import json_path
 from ftkit.schema.jsonschema_errors import output_errors
 from ftkit.schema.keywords import map_subschemas
@@ -42,6 +43,9 @@ def check_schema(schema: dict[str, Any]) -> None:
 
     try:
         Draft202012Validator.check_schema(schema)
+        check_patterns(schema)
+    except RecursionError:
+        raise ConfigError("not a valid JSON Schema: it is nested too deep, or a pattern in it is") from None
     except SchemaError as error:
         message = error.message if len(error.message) <= 300 else error.message[:300] + "…"
         raise ConfigError(
@@ -74,15 +78,8 @@ class CompiledSchema:
     @functools.cached_property
     def validator(self) -> Validator:
         """The validator of jsonschema."""
-        from jsonschema import Draft202012Validator
-        from referencing.jsonschema import EMPTY_REGISTRY
-
-        # The empty registry keeps jsonschema from fetching anything.
-        return Draft202012Validator(
-            _with_false_as_not(self._closed()),
-            format_checker=Draft202012Validator.FORMAT_CHECKER,
-            registry=EMPTY_REGISTRY,
-        )
+        validator: Validator = bounded_validator(_with_false_as_not(self._closed()))
+        return validator
 
     @functools.cached_property
     def quick_check(self) -> QuickCheck | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ftkit.errors import OutputError, OutputProblem
+from ftkit.patterns import PatternTimeoutError
+from ftkit.schema.bounded_validator import matches_any
 from ftkit.schema.json_path import json_path
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def _of(error: ValidationError, declared: DeclaredKeys) -> list[_Violation]:
     wanted: Any = error.validator_value
     schema: Any = error.schema
     rule = str(error.validator)
+    if isinstance(error.cause, PatternTimeoutError):
+        return [_Violation("invalid_value", path, str(error.cause))]
     if _is_about_key(error):  # jsonschema validates the key as a value, at the path of its object
         return [_extra(path, value)]
     if rule == "required":
@@ -70,7 +73,7 @@ def _of(error: ValidationError, declared: DeclaredKeys) -> list[_Violation]:
         ]
     if rule == "additionalProperties":
         allowed, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
-        extra = (key for key in value if key not in allowed and not any(re.search(each, key) for each in patterns))
+        extra = [key for key in value if key not in allowed and not matches_any(patterns, key)]
         return [_extra(path, key) for key in extra]
     if rule == "unevaluatedProperties":
         extra_keys = [_extra(path, key) for key in value if key not in declared(schema)]

@@ -7,10 +7,10 @@ wrong.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
+from ftkit.patterns import PatternTimeoutError, compile_pattern
 from ftkit.schema.keywords import ANNOTATIONS
 
 __all__ = ["QuickCheck", "compile_quick_check"]
@@ -141,8 +141,15 @@ def _sizes(kind: type[str] | type[list[Any]], accept: Callable[[int, Any], bool]
 
 
 def _pattern(wanted: str) -> QuickCheck:
-    search = re.compile(wanted).search
-    return lambda value: not isinstance(value, str) or search(value) is not None
+    search = compile_pattern(wanted).search
+
+    def check(value: Any) -> bool:
+        try:
+            return not isinstance(value, str) or search(value)
+        except PatternTimeoutError:  # which jsonschema's validator explains
+            return False
+
+    return check
 
 
 def _format(wanted: str) -> QuickCheck:

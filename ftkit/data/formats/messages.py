@@ -33,6 +33,7 @@ MEDIA = ("images", "image", "audios", "audio", "videos", "video")
 """Columns of a row, and keys of a message, that hold what no local model reads."""
 _MESSAGE_MARKS = ("weight", *_LEARNING_MARKS, *_PARTIAL_MARKS, *MEDIA, "reasoning_content", "reasoning", "thinking")
 """Keys of a message, beside those of OpenAI's form, that a format must not drop."""
+_MEDIA_SET, _MARKS_SET = frozenset(MEDIA), frozenset((*_LEARNING_MARKS, *_PARTIAL_MARKS))
 _ROLE_HINTS = {
     "function": 'the deprecated form; write role "tool" with the tool_call_id of the call',
     "human": 'write "user"',
@@ -270,6 +271,8 @@ class _Reader:
         message["weight"] = int(weight)
 
     def _read_learning_marks(self, message: dict[str, Any], field: str) -> None:
+        if _MARKS_SET.isdisjoint(message):
+            return
         for name in _PARTIAL_MARKS:
             if name in message:
                 raise self._error(
@@ -296,6 +299,8 @@ class _Reader:
                 )
 
     def _refuse_media(self, message: Mapping[str, Any], field: str) -> None:
+        if _MEDIA_SET.isdisjoint(message):
+            return
         for name in MEDIA:
             if message.get(name) not in (None, "", [], {}):
                 raise self._error(

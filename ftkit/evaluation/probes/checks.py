@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ftkit.patterns import compile_pattern
 from ftkit.schema.equality import normalize_text
 
 __all__ = ["passes"]
@@ -47,6 +48,8 @@ def passes(check: str, text: str) -> bool:
 
     Raises:
         KeyError: there is no such kind.
+        PatternError: the argument of ``regex`` is not a regular expression.
+        PatternTimeoutError: its search takes too long.
     """
     kind, _, argument = check.partition(":")
     return _KINDS[kind](text.strip().replace("’", "'"), argument.strip())
@@ -141,7 +144,7 @@ _KINDS: dict[str, Callable[[str, str], bool]] = {
     "words": lambda text, argument: _within(len(text.split()), argument),
     "sentences": lambda text, argument: _within(_count_sentences(text), argument),
     "json": _json,
-    "regex": lambda text, argument: re.search(argument, text) is not None,
+    "regex": lambda text, argument: compile_pattern(argument).search(text),
     "refuses": _refuses,
     "helps": _helps,
     "talks": lambda text, argument: _prose(text, 2),

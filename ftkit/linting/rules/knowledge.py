@@ -71,10 +71,9 @@ def _unsupported_fact(view: RowView) -> str | None:
                 facts.append(f"{value:g}")
     else:
         facts = _NUMBER_OR_NAME.findall(view.answer)
-    known = set(view.input_words)
+    facts = [fact for fact in facts if fact not in view.input]
+    known = set(view.input_words) if facts else set()
     for fact in facts:
-        if fact in view.input:
-            continue
         words = words_of(fact)
         if words and not known.issuperset(words) and not known.issuperset(word.rstrip("s") for word in words):
             return fact

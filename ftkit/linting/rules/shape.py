@@ -90,6 +90,8 @@ class EmptyTarget(RowErrorRule):
 
     @override
     def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        if view.row is not None:
+            return
         yield from super().check(view, context)
         blank = view.output_error is not None and not (view.answer_text or "").strip(" \t\r\n\"'")
         if blank:
@@ -113,7 +115,9 @@ class NeverLearned(RowRule):
         row = view.row
         if row is None or row.completion is None or row.rejected is not None:
             return
-        if not any(turn.get("weight", 1) for turn in row.messages if turn["role"] == "assistant"):
+        if row.completion.get("weight", 1):
+            return
+        if not any(turn.get("weight", 1) for turn in view.messages if turn["role"] == "assistant"):
             yield RuleFinding(
                 "every assistant turn has weight 0: nothing is learned from the row",
                 f"messages[{len(row.prompt)}].weight",
@@ -135,6 +139,8 @@ class ToolCallWithoutResult(RowRule):
 
     @override
     def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
+        if not view.tool_calls:
+            return
         pending: dict[str, str] = {}
         for number, turn in enumerate(view.messages):
             if turn["role"] == "tool":

@@ -9,24 +9,15 @@ from typing import Any
 
 from typing_extensions import override
 
+from ftkit.errors import ConfigError
 from ftkit.linting.context import LintContext
 from ftkit.linting.finding import RuleFinding
 from ftkit.linting.row_view import RowView
 from ftkit.linting.rule import RowRule
 from ftkit.linting.text_normalization import excerpt
+from ftkit.schema.bounded_validator import bounded_validator
+from ftkit.schema.compiled_schema import check_schema
 from ftkit.schema.json_path import json_path
-
-
-def _calls(view: RowView) -> Iterator[tuple[str, str, Any]]:
-    """Path, function name and arguments of every call in a row, also in its rejected answer."""
-    if view.row is None:
-        return
-    turns = [(f"messages[{number}]", turn) for number, turn in enumerate(view.messages)]
-    if view.row.rejected is not None:
-        turns.append(("rejected", view.row.rejected))
-    for path, turn in turns:
-        for number, call in enumerate(turn.get("tool_calls") or ()):
-            yield f"{path}.tool_calls[{number}]", call["function"]["name"], call["function"]["arguments"]
 
 
 def _functions(view: RowView) -> dict[str, Any]:
@@ -69,7 +60,7 @@ class ToolCallArguments(RowRule):
 
     @override
     def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
-        for path, name, arguments in _calls(view):
+        for path, name, arguments in view.tool_calls:
             value, problem = _arguments(arguments)
             if value is None:
                 shown = excerpt(str(arguments), width=100)
@@ -90,8 +81,8 @@ class UnknownTool(RowRule):
 
     @override
     def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
-        functions = _functions(view)
-        for path, name, _ in _calls(view):
+        functions = _functions(view) if view.tool_calls else {}
+        for path, name, _ in view.tool_calls:
             if functions and name not in functions:
                 listed = ", ".join(sorted(functions)[:5])
                 yield RuleFinding(f"{name!r} is not among the tools ({listed})", f"{path}.function.name")
@@ -111,8 +102,8 @@ class ToolCallSchema(RowRule):
 
     @override
     def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
-        functions = _functions(view)
-        for path, name, arguments in _calls(view):
+        functions = _functions(view) if view.tool_calls else {}
+        for path, name, arguments in view.tool_calls:
             value, _ = _arguments(arguments)
             parameters = functions.get(name)
             if value is None or not isinstance(parameters, dict) or not parameters:
@@ -134,13 +125,10 @@ def _depth(error: Any) -> int:
 
 @lru_cache(maxsize=256)
 def _validator(schema: str) -> Any:
-    """A validator of arguments; None if the schema of the function is malformed or refers to another file."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-
+    """A validator of arguments; None if the schema of the function is malformed or refers to another document."""
     parsed = json.loads(schema)
     try:
-        Draft202012Validator.check_schema(parsed)
-    except SchemaError:
+        check_schema(parsed)
+    except ConfigError:
         return None
-    return None if '"$ref": "http' in schema else Draft202012Validator(parsed)
+    return bounded_validator(parsed)

@@ -111,7 +111,7 @@ _DATES = (
     ("24 Nov 2026", re.compile(rf"\b\d{{1,2}}(?:st|nd|rd|th)? {_MONTH},? \d{{4}}\b")),
     ("Nov 24, 2026", re.compile(rf"\b{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}\b")),
 )
-_MAYBE_DATE = re.compile(r"\d[-/. ]\d|\d (?:st|nd|rd|th|[A-Z])|[a-z.] \d{1,2}")
+_MAYBE_DATE = re.compile(rf"\d[-/.]\d|{_MONTH}")
 
 
 class DateFormat(_ValueRule):
