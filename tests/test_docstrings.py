@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent / "ftkit"
 
 EXEMPT_DECORATORS = {
-    "property", "cached_property", "computed_field", "override", "overload", "setter", "deleter",
+    "property", "cached_property", "computed_once", "computed_field", "override", "overload", "setter", "deleter",
     "field_validator", "model_validator", "field_serializer", "model_serializer", "validator",
 }  # fmt: skip
 """Properties read as attributes; an override has its base's docstring; pydantic calls its validators itself."""

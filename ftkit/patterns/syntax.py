@@ -1,8 +1,7 @@
 """Write a parsed Python pattern in the syntax of another engine, so that both find the same texts.
 
-Engines differ in what is a letter, a space, a word boundary and the end of a text, in escapes, and in how brackets nest.
-A pattern is therefore never handed over as written: Python parses it, and every part is written anew, without
-abbreviations.
+Engines differ in what is a letter, a space, a word boundary and the end of a text, in escapes, and in nested brackets.
+A pattern is therefore never handed over as written: Python parses it, and every part is written anew, in full.
 """
 
 from __future__ import annotations
