@@ -87,6 +87,19 @@ class VariantCounter:
                 ordered = sorted(variants.items(), key=lambda item: (-item[1].count, item[0]))
                 yield key_, {variant: occurrences.count for variant, occurrences in ordered}
 
+    def count(self, key: str, variant: str) -> int:
+        """Return how often a variant of a key occurred.
+
+        Args:
+            key: any key.
+            variant: any variant.
+
+        Returns:
+            The count; 0 if it did not occur or was not counted.
+        """
+        occurrences = _occurrences(self._variants.get(key, {})).get(variant)
+        return 0 if occurrences is None else occurrences.count
+
     def rows(self, key: str, variant: str) -> list[int]:
         """Return the numbers of the rows with a variant.
 

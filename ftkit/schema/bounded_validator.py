@@ -130,7 +130,7 @@ def _additional_properties(validator: Any, wanted: Any, instance: Any, schema: A
         for key in extra:
             yield from validator.descend(instance[key], wanted, path=key)
     elif not wanted and extra:
-        yield ValidationError(f"Additional properties are not allowed ({', '.join(map(repr, extra))})")
+        yield ValidationError(f"Additional properties are not allowed ({_unexpected(extra)})")
 
 
 def _unevaluated_properties(root: dict[str, Any]) -> _Keyword:
@@ -148,9 +148,13 @@ def _unevaluated_properties(root: dict[str, Any]) -> _Keyword:
             if key not in evaluated and not validator.evolve(schema=wanted).is_valid(value)
         ]
         if left:
-            yield ValidationError(f"Unevaluated properties are not allowed ({', '.join(map(repr, left))})")
+            yield ValidationError(f"Unevaluated properties are not allowed ({_unexpected(left)})")
 
     return _reporting_timeouts(unevaluated)
+
+
+def _unexpected(keys: list[str]) -> str:
+    return f"{', '.join(map(repr, keys))} {'was' if len(keys) == 1 else 'were'} unexpected"
 
 
 def _evaluated_keys(validator: Any, instance: dict[str, Any], schema: Any, root: dict[str, Any]) -> set[str]:

@@ -119,7 +119,7 @@ class NearConflictingTargets(CorpusRule):
 
 
 def _are_labels(first: RowView, second: RowView) -> bool:
-    if first.value is not None or second.value is not None:
+    if first.value is not None or second.value is not None or first.tool_calls or second.tool_calls:
         return False
     return max(len(first.answer_words), len(second.answer_words)) <= _LABEL_WORDS
 
@@ -139,7 +139,8 @@ class MisplacedValue(VariantRule):
     street instead of its type. Annotators make such mistakes when they tire.
 
     Checks values of up to three words that occur in at least eight rows. A field is suspicious if 95 % of them are in
-    another field. Review each finding: the same word can have two meanings.
+    another field, and this other field is empty in the row, or has a value that it has nowhere else. Review each
+    finding: the same word can have two meanings.
     """
 
     code = "L006"
@@ -153,21 +154,40 @@ class MisplacedValue(VariantRule):
     @override
     def observe(self, view: RowView, context: LintContext) -> Iterator[tuple[str, str]]:
         for path, value in view.leaf_values:
-            if isinstance(value, str):
-                words = words_of(value)
-                if 0 < len(words) <= 3 and not all(word.isdigit() for word in words):
-                    yield " ".join(words), path
+            key = _short_value(value)
+            if key is not None:
+                yield key, path
 
     @override
     def check_counts(self, counter: VariantCounter, corpus: Corpus) -> Iterator[RuleFinding]:
+        suspects: dict[int, list[tuple[str, RuleFinding]]] = {}
         for key, variants in counter:
             total = sum(variants.values())
             usual, count = next(iter(variants.items()))
             if total < 8 or count < 0.95 * total or len(variants) < 2:
                 continue
             for variant in list(variants)[1:]:
-                for row in counter.rows(key, variant):
-                    yield RuleFinding(f'"{key}" is {usual} in {count:,} of {total:,} rows', variant, row=row)
+                for row in dict.fromkeys(counter.rows(key, variant)):
+                    finding = RuleFinding(f'"{key}" is {usual} in {count:,} of {total:,} rows', variant, row=row)
+                    suspects.setdefault(row, []).append((usual, finding))
+        for view in corpus.views(suspects):
+            for usual, finding in suspects[view.number]:
+                if not any(_is_at_home(value, usual, counter) for path, value in view.leaf_values if path == usual):
+                    yield finding
+
+
+def _short_value(value: Any) -> str | None:
+    """The words of a value that L006 counts: up to three, and not only digits."""
+    words = words_of(value) if isinstance(value, str) else []
+    return " ".join(words) if 0 < len(words) <= 3 and not all(word.isdigit() for word in words) else None
+
+
+def _is_at_home(value: Any, path: str, counter: VariantCounter) -> bool:
+    """Whether a value fills its field: it is not empty, and not alone in having this field."""
+    if value is None or value == "":
+        return False
+    key = _short_value(value)
+    return key is None or counter.count(key, path) > 1
 
 
 class ClassImbalance(VariantRule):

@@ -27,7 +27,8 @@ class KeyOrder(RowRule, VariantRule):
     model writes keys in the order that it has seen, and two orders make it less certain of the next key.
 
     Checks answers in conversations. Answers in a column that ``target=`` names are written in the schema's order by
-    ftkit itself. ``--fix`` writes the schema's order.
+    ftkit itself. Without a schema, an order is left out that follows the values in the input, if most rows follow them.
+    ``--fix`` writes the schema's order.
     """
 
     code = "C001"
@@ -63,10 +64,42 @@ class KeyOrder(RowRule, VariantRule):
     def check_counts(self, counter: VariantCounter, corpus: Corpus) -> Iterator[RuleFinding]:
         for key, variants in counter:
             usual, rare = rare_variants(variants, share=0.2, min_total=10)
+            if not rare:
+                continue
+            path = key.split("\x1f")[0]
+            some = counter.rows(key, usual)
+            some = some[:: 1 + len(some) // _COMPARED_ORDERS]
+            follow = 2 * sum(_follows_input(view, path) for view in corpus.views(some)) > len(set(some))
             for variant in rare:
-                for row in counter.rows(key, variant):
-                    message = f"the order of the keys is {variant}; most rows have {usual}"
-                    yield RuleFinding(message, key.split("\x1f")[0], row=row, fixable=False)
+                message = f"the order of the keys is {variant}; most rows have {usual}"
+                for view in corpus.views(counter.rows(key, variant)):
+                    if not (follow and _follows_input(view, path)):
+                        yield RuleFinding(message, path, row=view.number, fixable=False)
+
+
+_COMPARED_ORDERS = 100
+"""Rows with the usual order of keys of which C001 compares the order with that of the values in the input."""
+
+
+def _follows_input(view: RowView, path: str) -> bool:
+    """Whether the values of an object occur in the input in the order of its keys."""
+    objects = dict(_objects(view.value, "$"))
+    at = 0
+    for value in objects.get(path, {}).values():
+        if isinstance(value, str | int | float):
+            at = view.input.find(str(value), at)
+            if at < 0:
+                return False
+    return True
+
+
+def _objects(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object in a value, with its path."""
+    if isinstance(value, dict):
+        yield path, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in items:
+        yield from _objects(item, f"{path}.{name}" if isinstance(value, dict) else f"{path}[{name}]")
 
 
 def key_orders(value: Any, path: str = "$") -> dict[str, list[str]]:
@@ -79,15 +112,7 @@ def key_orders(value: Any, path: str = "$") -> dict[str, list[str]]:
     Returns:
         The keys of each object, in order, by its path.
     """
-    orders: dict[str, list[str]] = {}
-    if isinstance(value, dict):
-        orders[path] = list(value)
-        for name, item in value.items():
-            orders |= key_orders(item, f"{path}.{name}")
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            orders |= key_orders(item, f"{path}[{number}]")
-    return orders
+    return {at: list(item) for at, item in _objects(value, path)}
 
 
 class _JsonWrappingRule(RowRule, VariantRule):
@@ -225,14 +250,26 @@ _FILLER = re.compile(
     r"(?:sure|certainly|of course|absolutely|great question|as an ai|i hope this|here is|here's|thank you for)\b", re.I
 )
 _EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf]")
-_MARKDOWN = re.compile(r"^\s{0,3}(?:#{1,6} |[-*+] |\d+[.)] )|\*\*\w", re.MULTILINE)
-_FEATURES: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
-    ("ends with a full stop", "does not end with a full stop", lambda text: text[-1:] in ".!?…。"),
-    ("begins with a capital", "begins with a small letter", lambda text: not text[:1].islower()),
-    ("has Markdown", "has no Markdown", lambda text: bool(_MARKDOWN.search(text))),
-    ("begins with a filler", "begins with no filler", lambda text: bool(_FILLER.match(text))),
-    ("has emoji", "has no emoji", lambda text: bool(_EMOJI.search(text))),
+_MARKDOWN = re.compile(r"^\s{0,3}(?:#{1,6} |[-*+] |\d+[.)] )|(?<![\w*])\*\*\w[^*\n]{0,200}\*\*(?!\w)", re.MULTILINE)
+_IDENTIFIER = re.compile(r"\w{1,100}[_.(\[=]\w|\w{0,100}_")
+"""The first word of an answer that is code: whether its first letter is small says nothing."""
+_FEATURES: tuple[tuple[str, str, Callable[[str, str], bool | None]], ...] = (
+    ("ends with a full stop", "does not end with a full stop", lambda text, _: text[-1:] in ".!?…。"),
+    (
+        "begins with a capital",
+        "begins with a small letter",
+        lambda text, _: None if _IDENTIFIER.match(text) else not text[:1].islower(),
+    ),
+    ("has Markdown", "has no Markdown", lambda text, _: _MARKDOWN.search(text) is not None),
+    ("begins with a filler", "begins with no filler", lambda text, _: _FILLER.match(text) is not None),
+    ("has emoji", "has no emoji", lambda text, asked: _has_emoji(text, asked)),
 )
+"""Habits of an answer: what it is called, what its absence is called, and whether an answer to an input has it."""
+
+
+def _has_emoji(text: str, asked: str) -> bool:
+    """Whether an answer has an emoji of its own: a playing card or a star of the input is repeated rightly."""
+    return not text.isascii() and any(emoji not in asked for emoji in _EMOJI.findall(text))
 
 
 class StyleDrift(VariantRule):
@@ -260,7 +297,9 @@ class StyleDrift(VariantRule):
         if view.value is not None or " " not in answer:
             return
         for yes, no, test in _FEATURES:
-            yield yes, yes if test(answer) else no
+            has = test(answer, view.input)
+            if has is not None:
+                yield yes, yes if has else no
 
     @override
     def check_counts(self, counter: VariantCounter, corpus: Corpus) -> Iterator[RuleFinding]:

@@ -39,14 +39,18 @@ class _ValueRule(VariantRule):
     what = ""
     share = 0.2
     min_total = 10
+    usual_share = 0.5
+    """Share of the commonest variant from which it counts as usual."""
 
     @override
     def check_counts(self, counter: VariantCounter, corpus: Corpus) -> Iterator[RuleFinding]:
         for key, variants in counter:
             usual, rare = rare_variants(variants, share=self.share, min_total=self.min_total)
             total = sum(variants.values())
+            if variants[usual] < self.usual_share * total:
+                continue
             for variant in rare:
-                for row in counter.rows(key, variant):
+                for row in dict.fromkeys(counter.rows(key, variant)):
                     yield RuleFinding(
                         f"{self.what} written {variant}; {usual} in {variants[usual]:,} of {total:,}",
                         key.partition(" ")[0],
@@ -166,8 +170,9 @@ class UnitFormat(_ValueRule):
 
     A unit is written in several ways: ``5 mg``, ``5mg``, ``5 milligrams``.
 
-    Checks numbers followed by one of about forty spellings of common units; singular and plural count as one. A
-    spelling is rare below a fifth of at least ten. Write each unit in one way.
+    Checks numbers followed by one of about forty spellings of common units; singular and plural count as one, and a
+    spelling that the row's input has is left out. A spelling is rare below a fifth of at least ten. Write each unit in
+    one way.
     """
 
     code = "C004"
@@ -179,12 +184,17 @@ class UnitFormat(_ValueRule):
         for path, value in view.leaf_values if view.value is not None else [("$", view.answer)]:
             if not isinstance(value, str):
                 continue
-            for match in _QUANTITY.finditer(value):
-                spelt = match[2]
-                if match[0] in view.input:
-                    continue
-                plural = spelt[:-1] if spelt.endswith("s") and spelt[:-1] in _FAMILY else spelt
-                yield f"{path} {_FAMILY[spelt]}", f'"5{match[1]}{plural}"'
+            spellings = {_spelling(match) for match in _QUANTITY.finditer(value)}
+            if spellings:
+                spellings -= {_spelling(match) for match in _QUANTITY.finditer(view.input)}
+            for space, unit in sorted(spellings):
+                yield f"{path} {_FAMILY[unit]}", f'"5{space}{unit}"'
+
+
+def _spelling(quantity: re.Match[str]) -> tuple[str, str]:
+    """The space before a unit, and the unit in the singular."""
+    unit = quantity[2]
+    return quantity[1], unit[:-1] if unit.endswith("s") and unit[:-1] in _FAMILY else unit
 
 
 class Casing(_ValueRule):
@@ -280,6 +290,7 @@ class NullVariants(_ValueRule):
     what = "nothing is"
     share = 0.5
     min_total = 2
+    usual_share = 0.0
 
     @override
     def observe(self, view: RowView, context: LintContext) -> Iterable[tuple[str, str]]:
