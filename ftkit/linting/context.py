@@ -26,7 +26,7 @@ class LintContext:
         catalog_names: by backend, the provider and the model name under which the catalogue lists it.
         recipe: the recipe to train with; None if unknown.
         gradients: number of rows whose gradients rule G001 compares; 0: none.
-        test_inputs: inputs of test rows by their first words, each with its row number; see rule U007.
+        test_inputs: inputs of test rows by their first words, each with its row number and images; see rule U007.
     """
 
     task: Task
@@ -38,7 +38,7 @@ class LintContext:
     catalog_names: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     recipe: Recipe | None = None
     gradients: int = 0
-    test_inputs: Mapping[str, list[tuple[int, str]]] = field(default_factory=dict)
+    test_inputs: Mapping[str, list[tuple[int, str, frozenset[str]]]] = field(default_factory=dict)
 
     @property
     def hosted_backends(self) -> tuple[str, ...]:

@@ -229,11 +229,13 @@ def _runnable(rules: Sequence[Rule], context: LintContext, severity: str) -> tup
     return runnable, [f"{', '.join(names)}: {reason}" for reason, names in skipped.items()]
 
 
-def _test_inputs(test: Dataset, first: int) -> dict[str, list[tuple[int, str]]]:
+def _test_inputs(test: Dataset, first: int) -> dict[str, list[tuple[int, str, frozenset[str]]]]:
     """The test rows' inputs by their first words."""
-    inputs: dict[str, list[tuple[int, str]]] = {}
+    inputs: dict[str, list[tuple[int, str, frozenset[str]]]] = {}
     for view in read_rows(RowRange(test, "test", 0, len(test), first)):
         words = view.input_words
         if len(words) >= TEST_INPUT_WORDS:
-            inputs.setdefault(" ".join(words[:TEST_INPUT_WORDS]), []).append((view.number, " ".join(words)))
+            inputs.setdefault(" ".join(words[:TEST_INPUT_WORDS]), []).append(
+                (view.number, " ".join(words), frozenset(view.media_items))
+            )
     return inputs

@@ -66,7 +66,9 @@ def find_near_duplicates(
     _, firsts = np.unique(features.normalized_input[rows], return_index=True)
     rows = rows[np.sort(firsts)]
     best: dict[int, SimilarPair] = {}
-    candidates = _similar_sketches(features.system, features.minhash, _candidates(features.minhash, rows))
+    candidates = _similar_sketches(
+        features.system, features.minhash, _candidates(features.system, features.minhash, rows)
+    )
     compared = 0
     while batch := list(islice(candidates, _BATCH)):
         shingle_sets: dict[int, frozenset[str]] = {}
@@ -95,12 +97,12 @@ def _similar_sketches(
             yield int(first[at]), int(second[at]), float(estimate[at])
 
 
-def _candidates(minhash: NDArray[np.uint32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[pairs, 2] rows that share a band, each pair once, sorted."""
+def _candidates(system: NDArray[np.uint64], minhash: NDArray[np.uint32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[pairs, 2] rows that share a band, instructions and images, each pair once, sorted."""
     pairs_by_band: list[NDArray[np.int64]] = []
     for band in range(_BANDS):
         values = minhash[rows, band * _DEPTH : (band + 1) * _DEPTH].astype(np.uint64)
-        bucket = np.zeros(len(rows), dtype=np.uint64)
+        bucket = system[rows].copy()
         for column in range(_DEPTH):  # wraps around, which is what a hash does
             bucket = (bucket ^ values[:, column]) * np.uint64(0x9E3779B97F4A7C15)
             bucket ^= bucket >> np.uint64(29)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ftkit.data.formats import text_content
 from ftkit.linting.row_view import INSTRUCTION_ROLES, RowView
 from ftkit.linting.text_normalization import shingles, text_hash
 from ftkit.task import Message
@@ -135,8 +136,7 @@ class RowFeaturesBuilder:
             columns["group"].append(0 if row.group is None else text_hash(row.group))
             self._answer_length.append(min(len(answer), 2**32 - 1))
         if self._blocks is not None:
-            # Rows with images have no sketch: nearly the same text says nothing about the images.
-            words = view.input_words if row is not None and not view.media else []
+            words = view.input_words if row is not None else []
             self._pending.append(shingles(words) if len(words) >= _MIN_WORDS else [])
             if len(self._pending) >= _BLOCK:
                 self._blocks.append(self._minhash_block())
@@ -199,7 +199,7 @@ def _is_compared_exactly(turn: Message) -> bool:
 
 def _turn_text(turn: Message) -> str:
     content = turn.get("content")
-    text = content if isinstance(content, str) else "" if content is None else repr(content)
+    text = content if isinstance(content, str) else text_content(turn) or ""
     calls = turn.get("tool_calls")
     if not calls:
         return text

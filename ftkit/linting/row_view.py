@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ftkit.data import Dataset
-from ftkit.data.formats import MEDIA, text_content
+from ftkit.data.formats import text_content
 from ftkit.data.row import Row
 from ftkit.data.row_reader import ReadOptions, find_column_value
 from ftkit.data.unread_columns import UnreadColumns
@@ -23,8 +25,11 @@ __all__ = ["INSTRUCTION_ROLES", "RowRange", "RowView", "ignored_codes", "media_p
 INSTRUCTION_ROLES = ("system", "developer")
 """Roles of turns that hold instructions."""
 
-_MEDIA_COLUMNS = frozenset(MEDIA)
-"""Columns that other tools read as part of the prompt."""
+_MEDIA_COLUMN = re.compile(
+    r"(?:\w{1,40}_)?(?:image|img|picture|photo|audio|video)s?(?:_(?:path|url|uri|id|file|filename|name|bytes|base64|b64|data))?",
+    re.IGNORECASE,
+)
+"""Columns that hold images, audio or video, or say which ones."""
 _IGNORE_COLUMN = "ftkit_ignore"
 """Column with codes of rules that are not reported for the row: a list, or a text with commas."""
 
@@ -101,13 +106,19 @@ class RowView:
     @computed_once
     def media(self) -> str:
         """Images, audio and video of the prompt, in content parts or columns, as one text to compare; often empty."""
+        return "\x1c".join(self.media_items)
+
+    @computed_once
+    def media_items(self) -> tuple[str, ...]:
+        """Each image, audio and video of the prompt, in content parts or columns, as a text to compare."""
         if self.row is None:
-            return ""
-        parts = [part for turn in self.row.prompt for part in media_parts(turn)]
-        columns: list[Any] = []
-        if not _MEDIA_COLUMNS.isdisjoint(self.columns):
-            columns = [self.columns[name] for name in MEDIA if self.columns.get(name)]
-        return repr((parts, columns)) if parts or columns else ""
+            return ()
+        items = [part for turn in self.row.prompt for part in media_parts(turn)]
+        answers = (self._options.target, self._options.chosen, self._options.rejected)
+        for name, value in self.columns.items():
+            if value and name not in answers and _is_media_column(name):
+                items += value if isinstance(value, list) else [value]
+        return tuple(map(_media_text, items))
 
     @computed_once
     def input_words(self) -> list[str]:
@@ -277,6 +288,24 @@ def media_parts(turn: Message) -> list[Any]:
     if not isinstance(content, list):
         return []
     return [part for part in content if not isinstance(part, dict) or part.get("type") not in ("text", "refusal")]
+
+
+@lru_cache(maxsize=1024)
+def _is_media_column(name: str) -> bool:
+    return _MEDIA_COLUMN.fullmatch(name) is not None
+
+
+def _media_text(item: Any) -> str:
+    """An image as one text, whatever the order of its keys and the detail in which a host is to look at it."""
+    if isinstance(item, dict):
+        item = {key: value for key, value in item.items() if key != "detail"}
+        for key, value in item.items():
+            if isinstance(value, dict):
+                item[key] = {name: part for name, part in value.items() if name != "detail"}
+    try:
+        return json.dumps(item, sort_keys=True, ensure_ascii=False)
+    except (TypeError, ValueError):  # bytes, for example
+        return repr(item)
 
 
 def _leaf_values(value: Any, steps: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,7 @@ import hashlib
 import re
 import unicodedata
 
-__all__ = ["SHINGLE", "excerpt", "is_indented", "normalize", "percent", "shingles", "text_hash", "words_of"]
+__all__ = ["SHINGLE", "excerpt", "is_blank", "is_indented", "normalize", "percent", "shingles", "text_hash", "words_of"]
 
 SHINGLE = 3
 """Words in a shingle. With three, one changed word in a text of n words leaves a Jaccard similarity of (n−5)/(n+1)."""
@@ -26,6 +26,20 @@ def is_indented(text: str) -> bool:
         Whether a line begins with a tab or two spaces.
     """
     return _INDENTED_LINE.search(text) is not None
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a text has nothing to read: only whitespace and invisible characters.
+
+    Args:
+        text: any text.
+
+    Returns:
+        Whether it has none.
+    """
+    return not text.strip() or (
+        not text.isascii() and all(c.isspace() or unicodedata.category(c) in ("Cf", "Cc") for c in text)
+    )
 
 
 def words_of(text: str) -> list[str]:

@@ -80,3 +80,48 @@ def test_a_translation_has_no_mixed_languages(chats: Any) -> None:
     wrong = [(ENGLISH.format(99), GERMAN.format(99))]
     report = ft.lint(chats(*english, *asked, *wrong, name="mixed.jsonl"), select=["C010"])
     assert [found.line for found in report["C010"]] == [32]
+
+
+def test_a_test_question_about_another_image_is_not_contained(chats: Any) -> None:
+    longer = f"Look at it closely, please. {ASKED} Answer in one word."
+    train = chats(*(pictured(number, "a", longer) for number in range(3)), name="train.jsonl")
+    test = chats(pictured(1, "b"), pictured(9, "b"), name="test.jsonl")
+    (found,) = ft.lint(train, test, select=["U007"]).findings
+    assert (found.line, found.related[0].rpartition("/")[2]) == (2, "test.jsonl:1")
+
+
+def test_nearly_the_same_question_about_one_image_is_a_near_duplicate(chats: Any) -> None:
+    pytest.importorskip("rensa")
+    rows = [pictured(number, "seven", ASKED.replace("today", when)) for when in ("today", "now") for number in (1, 2)]
+    found = ft.lint(chats(*rows), select=["U003"])["U003"]
+    assert [(each.line, each.related[0].rpartition(":")[2]) for each in found] == [(3, "1"), (4, "2")]
+
+
+def test_an_image_is_the_same_in_other_key_order_and_detail(chats: Any) -> None:
+    row = pictured(1, "a")
+    other = {"image_url": {"detail": "high", "url": "https://example.com/1.png"}, "type": "image_url"}
+    again = {"messages": [{"role": "user", "content": [row["messages"][0]["content"][0], other]}, row["messages"][1]]}
+    assert len(ft.lint(chats(row, again), select=["U001"])["U001"]) == 1
+
+
+@pytest.mark.parametrize("column", ["image_path", "photo", "img_id", "page_image_url"])
+def test_a_column_that_names_an_image_is_part_of_the_question(column: str) -> None:
+    task = ft.Task("Answer.", input="{question}")
+    rows = [{"question": ASKED, column: f"{number}.png", "a": f"{number}"} for number in range(4)]
+    assert not ft.lint(ft.Dataset.from_rows(rows, task, target="a"), select=["U", "L001", "L002"]).findings
+
+
+def test_empty_columns_are_an_empty_question() -> None:
+    task = ft.Task("Answer.", input="Note: {note}\nPlace: {place}")
+    rows = [{"note": note, "place": place, "a": "x"} for note, place in (("n", ""), ("", " "), ("\u200b", None))]
+    found = ft.lint(ft.Dataset.from_rows(rows, task, target="a"), select=["D007"])["D007"]
+    assert [each.line for each in found] == [2, 3]
+
+
+def test_a_short_question_in_the_answers_language_is_no_mixed_language(chats: Any) -> None:
+    pytest.importorskip("py3langid")
+    english = [(ENGLISH.format(number), ENGLISH.format(number)) for number in range(30)]
+    answer = GERMAN.format(7)
+    fine = [("Warum denn das?", answer), ("Please answer in German: why?", answer)]
+    report = ft.lint(chats(*english, *fine, ("Why is the station closed today?", answer)), select=["C010"])
+    assert [found.line for found in report["C010"]] == [33]

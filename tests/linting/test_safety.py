@@ -42,6 +42,10 @@ def test_a_phone_number_is_found(chats: Any, text: str) -> None:
         "+22 505 123.5 m",
         "score +100 200",
         "+1234567890123456789",
+        "+1.234.567 people",
+        "+1 234 567 EUR",
+        "+12345678 points",
+        "+2026-11-24T10:00",
     ],
 )
 def test_a_measurement_is_no_phone_number(chats: Any, text: str) -> None:
@@ -60,3 +64,27 @@ def test_direction_marks_belong_to_right_to_left_scripts(chats: Any) -> None:
         (3, "contains the invisible character U+200F"),
         (4, "contains the invisible character U+200B"),
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("git@github.com:org/repo.git", "icon@2x.png", "npm i react@18.2.0-rc", "https://anna:pass@firm.org/x"),
+        *("ftp://user@host.firm.org", "anna@Example.com"),
+    ],
+)
+def test_an_at_sign_is_not_always_an_address(chats: Any, text: str) -> None:
+    assert not ft.lint(chats((f"see {text} now", "a")), select=["S002"]).findings
+
+
+@pytest.mark.parametrize("text", ["li@163.com", "mailto:anna@firm.org", "anna@firm.md", "a.b@firm.co.uk"])
+def test_an_unusual_address_is_found(chats: Any, text: str) -> None:
+    assert len(ft.lint(chats((f"see {text} now", "a")), select=["S002"])["S002"]) == 1
+
+
+def test_invisible_characters_that_a_script_needs_are_allowed(chats: Any) -> None:
+    flag = "\U0001f3f4" + "".join(chr(0xE0000 + ord(letter)) for letter in "gbsct") + "\U000e007f"
+    allowed = ["ສະບາຍ\u200bດີ", "\u2067שלום\u2069 (a)", f"Scotland {flag}"]
+    refused = ["Anna\u200bLee", "\u2067Anna\u2069", "שלום \u202eabc", "hidden \U000e0061\U000e0062"]
+    report = ft.lint(chats(*((text, "a") for text in (*allowed, *refused))), select=["S005"])
+    assert [found.line for found in report["S005"]] == [4, 5, 6, 7]

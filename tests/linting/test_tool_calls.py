@@ -69,3 +69,8 @@ def test_a_malformed_schema_of_a_function_is_left_alone(chats: Any) -> None:
     for parameters in ({"type": "nothing"}, {}, None, {"$ref": "https://example.com/a.json"}):
         tool = {"type": "function", "function": {"name": "weather", "parameters": parameters}}
         assert not ft.lint(chats(chat("{}", tools=[tool])), select=["D010"]).findings
+
+
+def test_an_empty_list_of_tools_offers_none(chats: Any) -> None:
+    report = ft.lint(chats(chat("{}", tools=[])), select=["D009"])
+    assert [text for _, text, _ in messages(report, "D009")] == ["'weather' is not among the tools (there are none)"]

@@ -9,7 +9,7 @@ from typing import Any
 from ftkit.errors import OutputError
 from ftkit.linting.enum_spelling import allowed_spelling, respelled_fields
 from ftkit.linting.json_answers import find_wrapping
-from ftkit.linting.rules.safety import IGNORABLE_CHARACTERS
+from ftkit.linting.rules.safety import remove_ignorable
 from ftkit.linting.rules.style import key_orders
 from ftkit.linting.text_normalization import is_indented
 from ftkit.schema import ChoiceOutput, JsonOutput
@@ -19,8 +19,6 @@ __all__ = ["FIXABLE_CODES", "fix_answer_text", "fix_answer_value"]
 
 FIXABLE_CODES = frozenset({"C001", "C006", "C008", "J007", "S005"})
 """Codes of the rules whose findings can be fixed."""
-
-_REMOVE = {ord(character): None for character in IGNORABLE_CHARACTERS}
 
 
 def fix_answer_text(text: str, task: Task, codes: Collection[str]) -> str:
@@ -40,7 +38,7 @@ def fix_answer_text(text: str, task: Task, codes: Collection[str]) -> str:
     """
     fixed = text
     if "S005" in codes:
-        fixed = fixed.translate(_REMOVE)
+        fixed = remove_ignorable(fixed)
     if "C006" in codes and not (task.output.kind == "text" and is_indented(fixed)):
         fixed = fixed.strip()
     while "C008" in codes and (wrapping := find_wrapping(fixed)) is not None and wrapping.kind == "fence":
@@ -102,7 +100,7 @@ def _in_schema_order(value: Any, output: JsonOutput) -> Any:
 
 def _without_ignorable(value: Any) -> Any:
     if isinstance(value, str):
-        return value.translate(_REMOVE)
+        return remove_ignorable(value)
     if isinstance(value, list):
         return [_without_ignorable(item) for item in value]
     if isinstance(value, dict):

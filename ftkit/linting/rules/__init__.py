@@ -52,7 +52,7 @@ BUILT_IN = {
     "C007": "ftkit.linting.rules.values:NullVariants",
     "C008": "ftkit.linting.rules.style:MarkdownFence",
     "C009": "ftkit.linting.rules.style:TextAround",
-    "C010": "ftkit.linting.rules.style:MixedLanguages",
+    "C010": "ftkit.linting.rules.languages:MixedLanguages",
     "C011": "ftkit.linting.rules.style:StyleDrift",
     "C012": "ftkit.linting.rules.style:RareKeys",
     "L001": "ftkit.linting.rules.labels:ConflictingTargets",

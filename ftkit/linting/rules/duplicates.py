@@ -227,9 +227,13 @@ class ContainedEval(RowRule):
         starts = zip(*(words[at:] for at in range(TEST_INPUT_WORDS)), strict=False)
         text: str | None = None
         for start in map(" ".join, starts):
-            for number, test_input in context.test_inputs.get(start, ()):
+            for number, test_input, images in context.test_inputs.get(start, ()):
                 text = text or f" {' '.join(words)} "
-                if f" {test_input} " in text and test_input != view.normalized_input:
+                if (
+                    f" {test_input} " in text
+                    and images.issubset(view.media_items)  # a question about another image is another question
+                    and test_input != view.normalized_input
+                ):
                     yield RuleFinding("the row contains the whole input of a test row", others=(number,))
                     return
 

@@ -83,6 +83,7 @@ class GradientConflict(CorpusRule):
         comparisons = [
             _Comparison(first, second, part, cosine)
             for first, second, cosine in _similar_pairs([view.input for view in views])
+            if views[first].media == views[second].media
             for part in _differing_parts(views[first], views[second])
         ]
         if not comparisons:

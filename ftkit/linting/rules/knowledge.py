@@ -57,7 +57,7 @@ class FactsNotInInput(VariantRule):
 
     @override
     def observe(self, view: RowView, context: LintContext) -> Iterator[tuple[str, str]]:
-        if view.row is None or not view.answer:
+        if view.row is None or not view.answer or view.media:  # what an image shows is not in the text
             return
         facts = _unsupported_facts(view)
         if any(fact[-1].isdigit() for fact in facts):

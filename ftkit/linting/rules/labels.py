@@ -283,9 +283,14 @@ class LikelyMislabel(CorpusRule):
         if not 50 <= len(numbers) <= 50_000:
             return
         labels, texts = [], []
+        without_images = []
         for view in corpus.views(numbers.tolist()):
+            if view.media:  # the label may depend on what only the image shows
+                continue
+            without_images.append(view.number)
             labels.append("" if view.row is None else str(view.row.target))
             texts.append(view.input)
+        numbers = np.array(without_images, dtype=np.int64)
         frequent = {label for label, count in Counter(labels).items() if count >= 5}
         if len(frequent) < 2:
             return

@@ -148,7 +148,7 @@ class PersonalData(RowRule):
             for what, pattern in _PERSONAL:
                 for match in pattern.finditer(text):
                     value = match[0] or match[1]  # card numbers are a look-ahead: digits before them hide none
-                    if _is_personal(what, value):
+                    if _is_personal(what, value) and not (what == "an e-mail address" and _is_in_url(text, match)):
                         shown = excerpt(text, match.start(), match.start() + len(value))
                         yield RuleFinding(f"contains {what}", path, shown)
                         break
@@ -165,17 +165,49 @@ def _is_personal(what: str, text: str) -> bool:
         return int("".join(str(int(character, 36)) for character in plain[4:] + plain[:4])) % 97 == 1
     if what == "a phone number":
         return _is_phone_number(text)
-    return not re.search(r"@(?:[\w-]+\.)*(?:example|test|invalid)\b|@.*\.(?:example|test|invalid)$", text)
+    return _is_address(text)
+
+
+_EXAMPLE_HOST = re.compile(r"@(?:[\w-]+\.)*(?:example|test|invalid)\b|@.*\.(?:example|test|invalid)$", re.IGNORECASE)
+_FILE_SUFFIXES = frozenset(
+    {
+        *("avif", "bmp", "css", "csv", "gif", "gz", "htm", "html", "jpeg", "jpg", "js", "json", "mp3", "mp4", "pdf"),
+        *("png", "svg", "tar", "tgz", "txt", "webp", "xml", "yaml", "yml"),
+    }
+)
+"""Ends of names of files that are no top-level domains."""
+_VERSION = re.compile(r"\d+\.\d")
+
+
+def _is_address(text: str) -> bool:
+    """Whether an e-mail address is a person's: no example, no file ("icon@2x.png"), no version ("react@18.2.0-rc")."""
+    name, _, host = text.partition("@")
+    ending = host.rpartition(".")[2].lower()
+    if name == "git" or _VERSION.match(host) or ending in _FILE_SUFFIXES or not ending.isalpha() or len(ending) < 2:
+        return False
+    return _EXAMPLE_HOST.search(text) is None
+
+
+def _is_in_url(text: str, match: re.Match[str]) -> bool:
+    """Whether an address is name and host of a URL ("https://anna:pass@host.org"), which S001 reports."""
+    before = text[max(0, match.start() - 80) : match.start()].rpartition(" ")[2]
+    return "://" in before.rpartition("\n")[2] and "mailto" not in before
+
+
+_THOUSANDS = re.compile(r"\+\d{1,3}(?:([ .])\d{3})(?:\1\d{3})?")
+_DATE = re.compile(r"\+\d{4}-\d{2}-\d{2}")
 
 
 def _is_phone_number(text: str) -> bool:
-    """Whether digits with separators are a phone number: 7 to 15 digits (E.164), and not a decimal number."""
+    """Whether digits with separators are a phone number: 7 to 15 digits (E.164), and not another number."""
     digits = sum(character.isdigit() for character in text)
     separators = {character for character in text if character in " .-"}
     # "+22.505" is a measurement and "+40.7128 -74.0060" a coordinate; "+1.212.555.0123" has more than one point.
     if "." in separators and (len(separators) > 1 or text.count(".") < 2):
         return False
-    return (7 if separators or "(" in text else 8) <= digits <= 15
+    if _THOUSANDS.fullmatch(text) or _DATE.fullmatch(text):
+        return False
+    return (7 if separators or "(" in text else 10) <= digits <= 15
 
 
 _INJECTION = re.compile(
@@ -265,9 +297,30 @@ _INVISIBLE = re.compile(
 )
 
 
-_DIRECTION_MARKS = "\u200e\u200f"
+_DIRECTION_MARKS = frozenset("\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069")
+"""Marks and embeddings that texts from right to left need. Not the overrides U+202D and U+202E, which hide text."""
+_ZERO_WIDTH_SPACE = "\u200b"
+_WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff]")
+"""Letters of scripts that separate words by a zero-width space: Thai, Lao, Tibetan, Burmese, Khmer."""
+_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,7}\U000e007f")
+"""A flag such as that of Scotland: an emoji with tag characters."""
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001eeff]")
 """Letters of scripts that are written from right to left: Hebrew, Arabic, Persian, Syriac, Thaana, N'Ko and others."""
+
+
+def remove_ignorable(text: str) -> str:
+    """Remove the invisible characters without a meaning in a text.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The text without :data:`IGNORABLE_CHARACTERS`; zero-width spaces stay in scripts that need them.
+    """
+    removed = IGNORABLE_CHARACTERS
+    if _WITHOUT_SPACES.search(text):
+        removed = removed.replace(_ZERO_WIDTH_SPACE, "")
+    return text.translate(dict.fromkeys(map(ord, removed)))
 
 
 class InvisibleCharacters(RowRule):
@@ -277,9 +330,9 @@ class InvisibleCharacters(RowRule):
     character of a wrong decoding. They are invisible, but the tokenizer reads them: "Anna" with a zero-width space
     is another name, and tag characters can hide instructions.
 
-    Line feeds and tabs are allowed, and so are the joiners that scripts and emoji need, and the marks U+200E and
-    U+200F in texts of right-to-left scripts (Arabic, Persian, Hebrew). ``--fix`` removes from answers
-    those that have no meaning in any script (U+200B, U+2060, U+FEFF, U+00AD).
+    Line feeds and tabs are allowed, and so are the joiners that scripts and emoji need, direction marks in texts of
+    right-to-left scripts (Arabic, Persian, Hebrew), zero-width spaces in scripts without spaces (Thai, Khmer), and the
+    tags of flags. ``--fix`` removes from answers those that have no meaning there (U+200B, U+2060, U+FEFF, U+00AD).
     """
 
     code = "S005"
@@ -292,10 +345,14 @@ class InvisibleCharacters(RowRule):
             return
         last = f"messages[{len(view.messages) - 1}].content"
         for path, text in view.texts():
-            matches = _INVISIBLE.finditer(text)
-            match = next(matches, None)
-            if match is not None and match[0] in _DIRECTION_MARKS and _RIGHT_TO_LEFT.search(text):
-                match = next((each for each in matches if each[0] not in _DIRECTION_MARKS), None)
+            allowed: set[str] = set()
+            if _RIGHT_TO_LEFT.search(text):
+                allowed |= _DIRECTION_MARKS
+            if _WITHOUT_SPACES.search(text):
+                allowed.add(_ZERO_WIDTH_SPACE)
+            # A flag is replaced by as many visible characters, so that places stay the same.
+            plain = _FLAG.sub(lambda flag: "-" * len(flag[0]), text)
+            match = next((each for each in _INVISIBLE.finditer(plain) if each[0] not in allowed), None)
             if match is not None:
                 shown = excerpt(text, match.start())
                 fixable = path == last and match[0] in IGNORABLE_CHARACTERS

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from typing_extensions import override
 
 from ftkit.data.formats import detected_formats, text_content
+from ftkit.data.row_reader import find_column_value
 from ftkit.errors import DataProblem
 from ftkit.linting.context import LintContext
 from ftkit.linting.corpus import Corpus
 from ftkit.linting.finding import RuleFinding
 from ftkit.linting.row_view import RowView, media_parts
 from ftkit.linting.rule import RowRule, VariantRule
-from ftkit.linting.text_normalization import excerpt
+from ftkit.linting.text_normalization import excerpt, is_blank
 from ftkit.linting.variant_counter import VariantCounter
 
 
@@ -181,8 +183,8 @@ class MixedFormats(RowRule):
 class EmptyQuestion(RowRule):
     """A user turn is empty.
 
-    A user turn has no text, image or other content. The model learns to answer without a question, and then answers
-    empty requests with something that it has learned.
+    A user turn has no text, image or other content, or all columns that the task's input reads are empty. The model
+    learns to answer without a question, and then answers empty requests with something that it has learned.
 
     Write the question, or delete the row.
     """
@@ -193,8 +195,21 @@ class EmptyQuestion(RowRule):
     @override
     def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
         for number, turn in enumerate(view.messages):
-            if turn["role"] == "user" and not (text_content(turn) or "").strip() and not media_parts(turn):
+            if turn["role"] == "user" and is_blank(text_content(turn) or "") and not media_parts(turn):
                 yield RuleFinding("the user turn is empty", f"messages[{number}].content")
+                return
+        columns = context.task.columns if view.row is not None else ()
+        if columns and all(_is_empty(view.columns, name) for name in columns):
+            yield RuleFinding("every column that the input reads is empty", columns[0])
+
+
+def _is_empty(columns: Mapping[str, Any], name: str) -> bool:
+    """Whether a column is null, or a text or list without content."""
+    try:
+        value = find_column_value(columns, name)
+    except KeyError:
+        return False
+    return value is None or value == [] or value == {} or (isinstance(value, str) and is_blank(value))
 
 
 class UnreadColumn(VariantRule):

@@ -1,11 +1,10 @@
-"""C001 and C008–C012: consistency of whole answers."""
+"""C001, C008, C009, C011 and C012: consistency of whole answers."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any
 
 from typing_extensions import override
@@ -15,7 +14,7 @@ from ftkit.linting.corpus import Corpus
 from ftkit.linting.finding import RuleFinding
 from ftkit.linting.json_answers import find_wrapping
 from ftkit.linting.row_view import RowView
-from ftkit.linting.rule import RowRule, VariantRule, missing_extra
+from ftkit.linting.rule import RowRule, VariantRule
 from ftkit.linting.text_normalization import excerpt
 from ftkit.linting.variant_counter import VariantCounter, rare_variants
 
@@ -174,76 +173,6 @@ class TextAround(_JsonWrappingRule):
     name = "text-around-json"
     kind = "text"
     message = "there is text around the JSON"
-
-
-_MIN_CHARACTERS = 60
-_MIN_CERTAINTY = 0.9
-_MAX_CLASSIFIED = 50_000
-
-
-class MixedLanguages(VariantRule):
-    """The answer is in another language than the question and most answers.
-
-    The language of the answer is neither that of most answers nor that of the row's own input. Often it is a remnant
-    of translation, or a mistake of the assistant that wrote it.
-
-    Checks plain text answers of 60 characters or more with py3langid, if it is 90 % certain; of more than 50,000 rows,
-    every second, third, … row. Rows that ask for a translation are left out, and so are data in which most answers have
-    another language than their inputs. Translate the answer, or delete the row.
-    """
-
-    code = "C010"
-    name = "mixed-languages"
-    density_part = "consistent"
-
-    @override
-    def skip_reason(self, context: LintContext) -> str | None:
-        return "" if context.task.output.kind != "text" else missing_extra("py3langid")
-
-    @override
-    def observe(self, view: RowView, context: LintContext) -> Iterator[tuple[str, str]]:
-        stride = 1 + sum(context.rows.values()) // _MAX_CLASSIFIED
-        if view.number % stride == 0 and len(view.answer) >= _MIN_CHARACTERS and view.value is None:
-            language = _language(view.answer)
-            if language:
-                yield "answers", language
-
-    @override
-    def check_counts(self, counter: VariantCounter, corpus: Corpus) -> Iterator[RuleFinding]:
-        for key, variants in counter:
-            usual, rare = rare_variants(variants, share=0.1, min_total=20)
-            if not rare or _is_translation(corpus, counter.rows(key, usual), usual):
-                continue
-            for variant in rare:
-                for row in counter.rows(key, variant):
-                    text = corpus.view(row).input
-                    if _language(text) != variant and not _TRANSLATION.search(text):
-                        yield RuleFinding(f"the answer looks like {variant}, most are {usual}", "$", row=row)
-
-
-_TRANSLATION = re.compile(r"translat|übersetz|traduc|tradui|traduz|tradurre|перевед|vertaal|翻译|翻譯|翻訳|번역", re.I)
-"""Words that ask for a translation, in the most frequent languages of prompts."""
-_COMPARED_LANGUAGES = 100
-
-
-def _is_translation(corpus: Corpus, rows: list[int], language: str) -> bool:
-    """Whether most inputs of some rows have another language than their answers."""
-    some = rows[:: 1 + len(rows) // _COMPARED_LANGUAGES]
-    languages = [_language(view.input) for view in corpus.views(some)]
-    known = [each for each in languages if each is not None]
-    return bool(known) and 2 * sum(each != language for each in known) > len(known)
-
-
-@cache
-def _identifier() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-
-
-def _language(text: str) -> str | None:
-    language, certainty = _identifier().classify(text[:400])
-    return str(language) if certainty >= _MIN_CERTAINTY else None
 
 
 _FILLER = re.compile(

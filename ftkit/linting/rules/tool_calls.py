@@ -40,7 +40,7 @@ def _arguments(arguments: Any) -> tuple[dict[str, Any] | None, str]:
             return None, f"are not JSON: {error}"
     if isinstance(value, dict):
         return value, ""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
+    if isinstance(value, str) and value.lstrip().startswith(("{", '"{', "[{")):
         return None, "are JSON inside a JSON string: they were encoded twice"
     names = {list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     return None, f"are {names.get(type(value), 'null')}, not a JSON object"
@@ -73,7 +73,7 @@ class UnknownTool(RowRule):
     The row lists its tools, and a call names another function. The model learns to call functions that the prompt does
     not offer.
 
-    Add the function to ``tools``, or correct the name. Rows without ``tools`` are not checked.
+    Add the function to ``tools``, or correct the name. Rows without ``tools`` are not checked; an empty list is.
     """
 
     code = "D009"
@@ -83,9 +83,15 @@ class UnknownTool(RowRule):
     def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
         functions = _functions(view) if view.tool_calls else {}
         for path, name, _ in view.tool_calls:
-            if functions and name not in functions:
-                listed = ", ".join(sorted(functions)[:5])
+            if (functions or _has_empty_tools(view)) and name not in functions:
+                listed = ", ".join(sorted(functions)[:5]) or "there are none"
                 yield RuleFinding(f"{name!r} is not among the tools ({listed})", f"{path}.function.name")
+
+
+def _has_empty_tools(view: RowView) -> bool:
+    """Whether the row says that there are no tools."""
+    tools = view.columns.get("tools")
+    return tools == [] or (isinstance(tools, str) and tools.strip() == "[]")
 
 
 class ToolCallSchema(RowRule):
