@@ -35,7 +35,7 @@ def explain_rule(rule: Rule) -> str:
         Code, name, severity, summary and explanation.
     """
     fixable = ", fixable by --fix" if rule.fixable else ""
-    return f"{rule.code} {rule.name} ({rule.severity}{fixable})\n\n{rule.summary}\n\n{rule.explanation}"
+    return "\n\n".join([f"{rule.code} {rule.name} ({rule.severity}{fixable})", *_paragraphs(rule)])
 
 
 def rules_page(rules: Iterable[Rule]) -> str:
@@ -61,5 +61,13 @@ def rules_page(rules: Iterable[Rule]) -> str:
         for rule in members:
             mark = " [*]" if rule.fixable else ""
             head = f"### {rule.code} {rule.name} ({rule.severity}){mark}"
-            lines += ["", head, "", f"**{rule.summary}**", "", rule.explanation]
+            summary, *explanation = _paragraphs(rule)
+            lines += ["", head, "", f"**{summary}**"]
+            for paragraph in explanation:
+                lines += ["", paragraph]
     return "\n".join(lines) + "\n"
+
+
+def _paragraphs(rule: Rule) -> list[str]:
+    """The summary, and the explanation if it says more."""
+    return [rule.summary] if rule.explanation in ("", rule.summary) else [rule.summary, rule.explanation]
