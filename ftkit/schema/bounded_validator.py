@@ -35,9 +35,7 @@ def bounded_validator(schema: dict[str, Any]) -> Any:
 
     cls = _validator_class()
     if any("patternProperties" in part for part in subschemas(schema)):
-        from jsonschema import validators
-
-        cls = validators.extend(cls, {"unevaluatedProperties": _unevaluated_properties(schema)})
+        cls = _extended(cls, {"unevaluatedProperties": _unevaluated_properties(schema)})
     # The empty registry keeps jsonschema from fetching anything.
     return cls(schema, format_checker=cls.FORMAT_CHECKER, registry=EMPTY_REGISTRY)
 
@@ -78,9 +76,9 @@ def matches_any(patterns: Iterable[str], text: str) -> bool:
 
 @functools.cache
 def _validator_class() -> Any:
-    from jsonschema import Draft202012Validator, validators
+    from jsonschema import Draft202012Validator
 
-    return validators.extend(
+    return _extended(
         Draft202012Validator,
         {
             "pattern": _reporting_timeouts(_pattern),
@@ -88,6 +86,14 @@ def _validator_class() -> Any:
             "additionalProperties": _reporting_timeouts(_additional_properties),
         },
     )
+
+
+def _extended(cls: Any, keywords: Mapping[str, _Keyword]) -> Any:
+    """A class of validators with other functions for some keywords."""
+    from jsonschema import validators
+
+    extend: Any = validators.extend  # which has no types
+    return extend(cls, keywords)
 
 
 def _reporting_timeouts(keyword: _Keyword) -> _Keyword:
