@@ -12,6 +12,7 @@ A package whose object cannot be imported causes a warning and harms nothing els
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import importlib
@@ -148,7 +149,7 @@ class Registry(Generic[T]):
             if point is None:
                 return None
             try:
-                plugged_in = point.load()
+                plugged_in = _load(point)
                 self._loaded[name] = plugged_in if self._check is None else self._check(name, plugged_in)
             except (Exception, SystemExit) as error:  # a package's import may raise anything
                 plain = isinstance(error, ConfigError | ImportError)
@@ -232,6 +233,14 @@ class Registry(Generic[T]):
         close = difflib.get_close_matches(name, self.names(), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         return f"there is no {self.kind} {name!r}.{hint} Known: {', '.join(sorted(self.names()))}"
+
+
+def _load(point: EntryPoint) -> Any:
+    """Import what an entry point names. What its modules print goes to standard error, away from results."""
+    if EntryPoint.pattern.match(point.value) is None:
+        raise ConfigError("an entry point has the form 'module:attribute'")
+    with contextlib.redirect_stdout(sys.stderr):
+        return point.load()
 
 
 def _package(point: EntryPoint) -> str:

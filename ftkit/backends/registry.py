@@ -20,6 +20,10 @@ from ftkit.type_checks import check_kind
 __all__ = ["BACKENDS", "HOSTS", "backend_of", "known_backends"]
 
 
+_HOSTED_RECIPES = ("sft", "dpo", "rft")
+"""Kinds of recipes whose fields ftkit knows how to send to a host of OpenAI's jobs API."""
+
+
 def _check_backend(name: str, item: Any) -> Callable[[str], Backend]:
     if not callable(item):
         raise ConfigError(f"{type(item).__name__} is not a backend; register a callable that takes a model's name")
@@ -32,6 +36,15 @@ def _check_host(name: str, item: Any) -> HostProfile:
         raise ConfigError(f"{type(item).__name__} is not a host; register a ftkit.backends.openai_jobs.HostProfile")
     if item.name != name:
         raise ConfigError(f"the profile's name is {item.name!r}; register it under this name")
+    without_fields = [kind for kind in item.recipes if kind not in _HOSTED_RECIPES and kind not in item.field_support]
+    if without_fields:
+        raise ConfigError(
+            f"ftkit does not send {', '.join(without_fields)} recipes to hosts; say in the profile's field_support which "
+            "of their fields the host supports"
+        )
+    untrained = [kind for kind in item.field_support if kind not in item.recipes]
+    if untrained:
+        raise ConfigError(f"field_support has {', '.join(untrained)}, which the profile's recipes do not list")
     return item
 
 

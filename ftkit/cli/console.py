@@ -27,6 +27,7 @@ __all__ = [
     "show",
     "table_lines",
     "timestamp",
+    "warn",
 ]
 
 
@@ -65,6 +66,11 @@ def print_warnings(logger: str) -> None:
     log = logging.getLogger(logger)
     if not any(isinstance(handler, _Notes) for handler in log.handlers):
         log.addHandler(_Notes(logging.WARNING))
+
+
+def warn(text: str) -> None:
+    """Print a warning to standard error."""
+    typer.echo(typer.style("warning: ", fg="yellow", bold=True) + printable(text), err=True)
 
 
 def show(result: RenderableType) -> None:

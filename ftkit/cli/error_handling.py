@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 from typing_extensions import override
 
-from ftkit.cli.console import fail, note
+from ftkit.cli.console import fail, note, warn
 from ftkit.cli.format_names import fill_in_format_names
 from ftkit.cli.option_names import error_with_options
 from ftkit.errors import ConfigError, FtkitError
@@ -26,7 +27,9 @@ class ErrorHandlingGroup(TyperGroup):
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().main(*args, **kwargs)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return super().main(*args, **kwargs)
         except Exception as error:
             if os.environ.get("FTKIT_DEBUG", "0") not in ("", "0"):
                 raise
@@ -56,6 +59,12 @@ class ErrorHandlingGroup(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(PIPE_CLOSED) from None
         return result
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """Print a warning as one line, without the place in the code that Python prints before it."""
+    if category.__module__.partition(".")[0] == "ftkit" or issubclass(category, UserWarning):
+        warn(str(message))
 
 
 def _report(error: Exception) -> int:

@@ -11,8 +11,7 @@ import typer
 from ftkit.cli.console import note
 
 if TYPE_CHECKING:
-    from ftkit.evaluation import Comparison, Overview, Report
-    from ftkit.linting import LintReport
+    from ftkit.results.result import Result
 
 __all__ = ["ResultFiles", "check_result_files", "save_result"]
 
@@ -42,7 +41,7 @@ def _folder(path: Path) -> Path:
     return next(folder for folder in path.absolute().parents if folder.exists())
 
 
-def save_result(result: Report | Comparison | Overview | LintReport, paths: Sequence[Path]) -> None:
+def save_result(result: Result, paths: Sequence[Path]) -> None:
     """Write a result to each path."""
     for path in paths:
         result.save(path)

@@ -22,6 +22,7 @@ from ftkit.cli.data_options import (
     TaskFile,
     read_task,
 )
+from ftkit.cli.output_files import ResultFiles, check_result_files, save_result
 from ftkit.cli.recipe_options import AdapterKind, Assignments, RecipeFile
 
 __all__ = ["plan"]
@@ -52,6 +53,7 @@ def plan(
         bool, typer.Option("--lint/--no-lint", help="Refuse rows with errors found by `ftkit lint`, as `train` does.")
     ] = True,
     json_: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+    output: ResultFiles = None,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
     id_: IdColumn = None,
@@ -66,6 +68,7 @@ def plan(
     from ftkit.planning import plan as make_plan
     from ftkit.recipe import SFT, load_recipe
 
+    paths = check_result_files(output, "plan")
     changed = override_recipe(SFT() if recipe is None else load_recipe(recipe), assignments or [], adapter)
     task_ = read_task(task)
     reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
@@ -76,5 +79,6 @@ def plan(
         out(result.model_dump_json(indent=2))
     else:
         show(result)
+    save_result(result, paths)
     if not result.fits:
         raise typer.Exit(1)

@@ -7,14 +7,15 @@ from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from ftkit.render.table import Cell, Column, Line, Row, Table, to_rich, to_text
+from ftkit.render.table import Cell, Column, Line, Row, Table, escape_markdown, to_rich, to_text
+from ftkit.render.templates import render_page
 from ftkit.results.number_format import NONE
 from ftkit.results.plan import Estimate, Plan, Quote
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["plan_rich", "plan_text"]
+__all__ = ["plan_markdown", "plan_page", "plan_rich", "plan_text"]
 
 _RECIPE = (
     *("epochs", "batch_size", "num_generations", "max_output_tokens"),
@@ -59,6 +60,33 @@ def plan_rich(plan: Plan) -> RenderableType:
         What a rich console prints.
     """
     return to_rich(_blocks(plan))
+
+
+def plan_markdown(plan: Plan) -> str:
+    """Write a plan as Markdown.
+
+    Args:
+        plan: The plan.
+
+    Returns:
+        The Markdown.
+    """
+    parts = [
+        escape_markdown(block.text()) if isinstance(block, Line) else f"\n{block.markdown()}\n" for block in _blocks(plan)
+    ]
+    return "\n".join(["## Plan", "", *(part for part in parts if part)]) + "\n"
+
+
+def plan_page(plan: Plan) -> str:
+    """Render a plan as a page.
+
+    Args:
+        plan: The plan.
+
+    Returns:
+        HTML.
+    """
+    return render_page("plan", f"plan: {', '.join(entry.backend for entry in plan.entries)}", blocks=_blocks(plan))
 
 
 def _blocks(plan: Plan) -> list[Line | Table]:

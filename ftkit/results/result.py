@@ -48,6 +48,8 @@ RENDERERS: Registry[Renderer] = Registry(
         "lint.summary": "ftkit.render.lint:lint_summary",
         "lint.rich": "ftkit.render.lint:lint_rich",
         "lint.notebook": "ftkit.render.lint:lint_notebook",
+        "plan.html": "ftkit.render.plan:plan_page",
+        "plan.markdown": "ftkit.render.plan:plan_markdown",
         "plan.text": "ftkit.render.plan:plan_text",
         "plan.rich": "ftkit.render.plan:plan_rich",
     },

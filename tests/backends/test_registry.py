@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,3 +94,18 @@ def test_a_host_that_a_script_registers_again_replaces_the_first() -> None:
             assert backend_of("again:m") is backend_of("again:m")
     finally:
         HOSTS.unregister("again")
+
+
+@pytest.mark.parametrize(
+    ("recipes", "support", "problem"),
+    [
+        (("sft", "unpaired"), {}, "does not send unpaired recipes to hosts; say in the profile's field_support"),
+        (("sft",), {"unpaired": {}}, "field_support has unpaired, which the profile's recipes do not list"),
+    ],
+)
+def test_a_profile_says_which_fields_of_its_own_recipes_it_supports(
+    recipes: tuple[str, ...], support: dict[str, dict[str, Any]], problem: str
+) -> None:
+    profile = HostProfile("odd", "http://odd.example/v1", "U", ("K",), recipes=recipes, field_support=support)
+    with pytest.raises(ft.ConfigError, match=problem):
+        HOSTS.register("odd", profile)

@@ -94,3 +94,38 @@ def test_a_package_that_ends_the_process_is_only_left_out(ftkit, tmp_path, monke
     done = ftkit("plugins", "formats")
     assert done.exit_code == 1
     assert "the dataset format 'quit' (quitter:Format) cannot be loaded: SystemExit: 3" in done.stderr
+
+
+def test_a_misspelt_entry_point_is_named_with_the_right_form(ftkit, tmp_path, monkeypatch):
+    info = tmp_path / "odd-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[ftkit.trackers]\nodd = not a module!\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    done = ftkit("plugins", "trackers")
+    assert done.exit_code == 1
+    assert "cannot be loaded: an entry point has the form 'module:attribute'" in done.stderr
+
+
+def test_what_a_package_prints_on_import_does_not_reach_the_results(ftkit, tmp_path, monkeypatch):
+    (tmp_path / "talkative.py").write_text("print('hello')\ndef Tracker(*a): ...\n")
+    info = tmp_path / "talkative-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: talkative\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[ftkit.trackers]\ntalkative = talkative:Tracker\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    done = ftkit("plugins", "trackers", "--json")
+    assert "talkative" in {entry["name"] for entry in json.loads(done.stdout)}
+    assert "hello" in done.stderr
+
+
+def test_a_broken_package_is_a_warning_of_one_line_to_other_commands(ftkit, tmp_path, monkeypatch):
+    info = tmp_path / "lost-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lost\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[ftkit.formats]\nlost = nowhere_at_all:Format\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "rows.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}]}\n' * 2)
+    done = ftkit("data", "check", str(tmp_path / "rows.jsonl"))
+    (warning,) = [line for line in done.stderr.splitlines() if "nowhere_at_all" in line]
+    assert warning.startswith("warning: the dataset format 'lost' (nowhere_at_all:Format) cannot be loaded")
