@@ -72,7 +72,8 @@ def plan_markdown(plan: Plan) -> str:
         The Markdown.
     """
     parts = [
-        escape_markdown(block.text()) if isinstance(block, Line) else f"\n{block.markdown()}\n" for block in _blocks(plan)
+        escape_markdown(block.text()) if isinstance(block, Line) else f"\n{block.markdown()}\n"
+        for block in _blocks(plan)
     ]
     return "\n".join(["## Plan", "", *(part for part in parts if part)]) + "\n"
 
