@@ -39,8 +39,8 @@ def _check_host(name: str, item: Any) -> HostProfile:
     without_fields = [kind for kind in item.recipes if kind not in _HOSTED_RECIPES and kind not in item.field_support]
     if without_fields:
         raise ConfigError(
-            f"ftkit does not send {', '.join(without_fields)} recipes to hosts; say in the profile's field_support which "
-            "of their fields the host supports"
+            f"ftkit does not send {', '.join(without_fields)} recipes to hosts; say in the profile's field_support "
+            "which of their fields the host supports"
         )
     untrained = [kind for kind in item.field_support if kind not in item.recipes]
     if untrained:
