@@ -155,9 +155,9 @@ def test_unread_columns_are_counted_in_the_pass_that_reads_the_rows(write_rows, 
     for use in (lambda data: data.check(), lambda data: data.fingerprint):
         data = Dataset.load(write_rows(rows))
         use(data)
-        monkeypatch.setattr(Dataset, "_read_columns", lambda self: pytest.fail("read again"))
-        assert data.unread_columns() == {"source": 3}
-        monkeypatch.undo()
+        with monkeypatch.context() as patch:
+            patch.setattr(Dataset, "_read_columns", lambda self: pytest.fail("read again"))
+            assert data.unread_columns() == {"source": 3}
 
 
 def test_labels_that_are_none_are_unread(write_rows):
