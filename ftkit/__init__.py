@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         RunError,
         RunFailedError,
         RunNotFoundError,
+        StorageError,
         TrainingError,
     )
     from ftkit.evaluation import (
@@ -100,6 +101,7 @@ _HOMES = {
         "RunError",
         "RunFailedError",
         "RunNotFoundError",
+        "StorageError",
         "TrainingError",
     ),
     "ftkit.evaluation": (
@@ -201,6 +203,7 @@ __all__ = [
     "SchemaGrader",
     "ScoreModelGrader",
     "Scorer",
+    "StorageError",
     "StringCheckGrader",
     "Task",
     "TextOutput",

@@ -13,7 +13,8 @@
     ├── RunError                            a run that cannot continue
     │   ├── RunNotFoundError (KeyError)
     │   ├── RunFailedError                  training ended without a model
-    │   └── RunCancelledError
+    │   ├── RunCancelledError
+    │   └── StorageError                    the store of runs cannot be written; it can still be read
     ├── TrainingError                       training stopped itself (non-finite loss, frozen parameters)
     ├── ExportError                         an exported model differs from the served one; nothing was written
     └── ReportError          (ValueError)   reports that cannot be read or compared
@@ -50,6 +51,7 @@ __all__ = [
     "RunError",
     "RunFailedError",
     "RunNotFoundError",
+    "StorageError",
     "TrainingError",
 ]
 
@@ -270,6 +272,18 @@ class RunFailedError(RunError):
 
 class RunCancelledError(RunError):
     """The run was cancelled, so it has no model."""
+
+
+class StorageError(RunError):
+    """The store of runs cannot be written, because the disk is full or the folder is read-only. It can be read.
+
+    Attributes:
+        full: whether the disk is full.
+    """
+
+    def __init__(self, message: str, *, full: bool = False) -> None:
+        super().__init__(message)
+        self.full = full
 
 
 class TrainingError(FtkitError):

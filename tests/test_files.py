@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -153,3 +154,67 @@ def test_no_failure_on_the_way_loses_both_folders(
         with contextlib.suppress(OSError):
             replace_folder(source, target)
     assert (target / "deep" / "weights.txt").read_text() in {"old", "new"}
+
+
+ABANDONED = """
+import os, signal, sys
+from pathlib import Path
+from ftkit.files import atomic_writer, folder_aside
+with folder_aside(Path(sys.argv[1]) / "model") as aside, atomic_writer(Path(sys.argv[1]) / "job.json") as file:
+    (aside / "weights").write_bytes(b"half")
+    print(aside, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX locks")
+def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    def writer() -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", ABANDONED, str(tmp_path)]
+        started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert started.stdout is not None
+        assert started.stdout.readline()
+        return started
+
+    killed = writer()
+    alive = writer()
+    killed.kill()
+    killed.wait()
+    (tmp_path / ".model.mine").mkdir()
+    assert len(list(tmp_path.glob(".*.unfinished"))) == len(list(tmp_path.glob(".*.part"))) == 2
+    files.remove_unfinished(tmp_path)
+    assert len(list(tmp_path.glob(".*.unfinished"))) == len(list(tmp_path.glob(".*.part"))) == 1
+    with files.folder_aside(tmp_path / "model"):
+        assert len(list(tmp_path.glob(".*.unfinished"))) == 2
+    alive.kill()
+    alive.wait()
+    with files.folder_aside(tmp_path / "model") as aside:
+        assert list(tmp_path.glob(".*.unfinished")) == [aside]
+    assert (tmp_path / ".model.mine").is_dir()
+
+
+def test_everything_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of calls: each file is flushed, then renamed, then the folder that holds the new name is flushed."""
+    calls: list[tuple[str, str]] = []
+    real_sync, real_rename, real_replace = os.fsync, os.rename, os.replace
+
+    def sync(handle: int) -> None:
+        calls.append(("sync", os.readlink(f"/proc/self/fd/{handle}")))
+        real_sync(handle)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "rename", lambda a, b: (calls.append(("name", str(b))), real_rename(a, b)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append(("name", str(b))), real_replace(a, b)))
+    target = tmp_path / "run" / "model"
+    with files.folder_aside(target) as aside:
+        folder_with(aside / "part", "new")
+        replace_folder(aside, target)
+    named = calls.index(("name", str(target)))
+    flushed = [path.removeprefix(str(aside)) for kind, path in calls[:named] if kind == "sync"]
+    assert {"", "/part", "/part/deep", "/part/deep/weights.txt"} <= set(flushed)
+    assert ("sync", str(tmp_path)) in calls[:named]  # the entry of the new parent folder
+    assert ("sync", str(target.parent)) in calls[named:]
+    calls.clear()
+    write_atomically(target / "file.txt", "text")
+    assert [kind for kind, _ in calls] == ["sync", "name", "sync"]
+    assert calls[-1] == ("sync", str(target))

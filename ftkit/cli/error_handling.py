@@ -15,6 +15,7 @@ from ftkit.cli.console import fail, note, warn
 from ftkit.cli.format_names import fill_in_format_names
 from ftkit.cli.option_names import error_with_options
 from ftkit.errors import ConfigError, FtkitError
+from ftkit.files import says_disk_full
 
 __all__ = ["ErrorHandlingGroup"]
 
@@ -74,7 +75,7 @@ def _report(error: Exception) -> int:
         return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
     if isinstance(error, OSError):  # a full disk, a missing permission
         path = f"{error.filename}: " if error.filename else ""
-        fail(f"{path}{error.strerror or error}")
+        fail(f"{path}{'the disk is full' if says_disk_full(error) else error.strerror or error}")
         return FAILED
     fail(f"unexpected {type(error).__name__}: {error}")
     note("This is a bug in ftkit. Please report it with the output of this command under FTKIT_DEBUG=1.")

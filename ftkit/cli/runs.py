@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,8 +40,16 @@ def _runs(context: typer.Context) -> None:
 def list_(*, json: AsJson = False) -> None:
     """List all runs, newest first."""
     from ftkit.runs import all as all_runs
+    from ftkit.store import StoreWarning
 
-    records = [_record(run) for run in all_runs()]
+    with warnings.catch_warnings(record=True) as problems:
+        warnings.simplefilter("always", StoreWarning)
+        records = [_record(run) for run in all_runs()]
+    for problem in problems:
+        if issubclass(problem.category, StoreWarning):
+            note(f"warning: {problem.message}")
+        else:
+            warnings.showwarning(problem.message, problem.category, problem.filename, problem.lineno)
     if json:
         out(json_text([record.model_dump(mode="json") for record in records]))
         return
@@ -72,11 +81,12 @@ def _state(record: RunRecord) -> str:
 
 
 def _cells(record: RunRecord) -> tuple[str, ...]:
+    adapter = record.recipe.get("adapter")
     return (
         record.id,
         _state(record),
         f"{record.backend}:{record.model}",
-        str(record.recipe.get("adapter", {}).get("kind", "")),
+        str(adapter.get("kind", "")) if isinstance(adapter, dict) else "",
         f"{record.rows:,}",
         timestamp(record.created_at),
         "" if record.finished_at is None else duration(record.finished_at - record.created_at),
@@ -320,14 +330,21 @@ def delete(
     """
     from ftkit.errors import ConfigError
     from ftkit.runs import delete as delete_run
+    from ftkit.store import Store, UnreadableRunError
 
-    run = _get(run_id)
-    if run.id != run_id:
-        raise ConfigError(f"to delete a run, give its complete id: {run.id}")
+    try:
+        run = _get(run_id)
+    except UnreadableRunError as error:
+        note(f"warning: {error}")
+        full_id, state, folder = run_id, "unreadable", Store().run_folder(run_id)
+    else:
+        full_id, state, folder = run.id, run.state, run.folder
+    if full_id != run_id:
+        raise ConfigError(f"to delete a run, give its complete id: {full_id}")
     if not yes and sys.stdin.isatty():
-        typer.confirm(f"Delete run {run.id} ({run.state}) and {run.folder}?", abort=True, err=True)
-    delete_run(run.id)
-    note(f"deleted run {run.id}")
+        typer.confirm(f"Delete run {full_id} ({state}) and {folder}?", abort=True, err=True)
+    delete_run(full_id)
+    note(f"deleted run {full_id}")
 
 
 def _get(run_id: str) -> Run:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from ftkit.data.unusable_value import column_json, encode_columns
-from ftkit.errors import ConfigError, DataError, Place
-from ftkit.files import home
+from ftkit.errors import ConfigError, DataError, Place, StorageError
+from ftkit.files import home, says_disk_full
 from ftkit.schema.json_values import to_exact_json
 
 __all__ = ["row_file_folder", "write_row_file"]
@@ -24,10 +24,24 @@ def row_file_folder() -> Path:
 
     Returns:
         The folder, which exists.
+
+    Raises:
+        StorageError: it cannot be created.
     """
     folder = home() / "datasets"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(_problem(folder, error), full=says_disk_full(error)) from error
     return folder
+
+
+def _problem(folder: Path, error: OSError) -> str:
+    reason = "the disk is full" if says_disk_full(error) else error.strerror
+    return (
+        f"rows cannot be written to {folder}: {reason}; set FTKIT_HOME to a folder with room for them, or load them "
+        "from a file"
+    )
 
 
 def write_row_file(rows: Iterable[Any], name: str) -> Path:
@@ -46,6 +60,7 @@ def write_row_file(rows: Iterable[Any], name: str) -> Path:
         DataError: a row is not a mapping, or holds a value of a class that JSON cannot hold; the place counts rows from
             1. NaN, bytes and durations are kept as unusable: an error only where the column is read.
         ConfigError: ``rows`` is one mapping, a text or a path.
+        StorageError: the disk is full or read-only.
     """
     if isinstance(rows, Mapping):
         raise ConfigError(
@@ -55,7 +70,10 @@ def write_row_file(rows: Iterable[Any], name: str) -> Path:
     if isinstance(rows, str | bytes | os.PathLike):
         raise ConfigError("from_rows takes rows; for a file use Dataset.load(path)")
     folder = row_file_folder()
-    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
+    except OSError as error:
+        raise StorageError(_problem(folder, error), full=says_disk_full(error)) from error
     try:
         with os.fdopen(handle, "wb") as file:
             digest = _write(file, rows, name)
@@ -67,9 +85,11 @@ def write_row_file(rows: Iterable[Any], name: str) -> Path:
             os.unlink(temporary)
         else:
             os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and says_disk_full(error):  # not one of the rows' source
+            raise StorageError(_problem(folder, error), full=says_disk_full(error)) from error
         raise
     return target
 

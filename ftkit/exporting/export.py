@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -14,16 +12,16 @@ from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, ExportError
 from ftkit.exporting.drift_limits import CLEAR_MARGIN, MAX_KL, objection
 from ftkit.exporting.export_result import Base, Dtype, Export, Form
-from ftkit.exporting.model_origin import Origin, read_object
+from ftkit.exporting.model_origin import Origin
 from ftkit.exporting.modelfile import template_of
 from ftkit.exporting.ollama import go_template, prove
 from ftkit.exporting.replay_rows import rows_to_replay
 from ftkit.exporting.servers import servers_for
 from ftkit.exporting.writer import MODELFILE, Plan, Settings, build, load, write_record
 from ftkit.extras import check_installed
-from ftkit.files import replace_folder
+from ftkit.files import folder_aside, replace_folder
 from ftkit.model import Model
-from ftkit.modeling.model_source import RECORD
+from ftkit.modeling.model_source import RECORD, read_object
 from ftkit.recipe import ADAPTERS
 
 if TYPE_CHECKING:
@@ -110,39 +108,34 @@ def export(
         )
     plan = Plan(origin, form, dtype, origin.standing_on(base))
     rows, whose = rows_to_replay(replay, asked.task, origin.record, replay_rows)
-    aside: Path | None = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.replay.") as logits:
-            progress("generating answers with the served model")
-            recording, chat_template, settings, notes = _served(plan, rows, Path(logits), max_output_tokens)
-            progress("writing the adapter" if form == "adapter" else f"writing the whole model in {dtype}")
-            build(plan, aside, recording, settings)
-            progress("replaying the answers with the exported files")
-            drift = _replayed(plan, aside, recording, chat_template, max_kl, max_clear_changes)
-        made = Export(
-            folder=target,
-            form=form,
-            model=asked.name,
-            adapter=origin.adapter,
-            dtype=dtype,
-            base=plan.base,
-            replayed=whose,
-            measurements=drift,
-            max_kl=max_kl,
-            max_clear_changes=max_clear_changes,
-            servers=servers_for(form, adapter=origin.adapter, dtype=dtype, traits=origin.traits),
-            notes=(*_notes(plan), *notes),
-        )
-        write_record(plan, aside, made, chat_template.template_hash)
-        os.chmod(aside, 0o755)  # mkdtemp makes it private  # noqa: S103
-        replace_folder(aside, target)
+        with folder_aside(target) as aside:
+            with folder_aside(target) as logits:
+                progress("generating answers with the served model")
+                recording, chat_template, settings, notes = _served(plan, rows, logits, max_output_tokens)
+                progress("writing the adapter" if form == "adapter" else f"writing the whole model in {dtype}")
+                build(plan, aside, recording, settings)
+                progress("replaying the answers with the exported files")
+                drift = _replayed(plan, aside, recording, chat_template, max_kl, max_clear_changes)
+            made = Export(
+                folder=target,
+                form=form,
+                model=asked.name,
+                adapter=origin.adapter,
+                dtype=dtype,
+                base=plan.base,
+                replayed=whose,
+                measurements=drift,
+                max_kl=max_kl,
+                max_clear_changes=max_clear_changes,
+                servers=servers_for(form, adapter=origin.adapter, dtype=dtype, traits=origin.traits),
+                notes=(*_notes(plan), *notes),
+            )
+            write_record(plan, aside, made, chat_template.template_hash)
+            os.chmod(aside, 0o755)  # it was made private  # noqa: S103
+            replace_folder(aside, target)
     except OSError as error:
         raise ExportError(f"could not write the export to {target}: {error.strerror or error}") from error
-    finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
     return made
 
 
@@ -192,7 +185,8 @@ def _check_target(target: Path, overwrite: bool) -> None:
                 Argument("overwrite", text="overwrite=True"),
             )
         )
-    if "export" not in read_object(target / RECORD):
+    record = target / RECORD
+    if not record.is_file() or "export" not in read_object(record):
         raise ConfigError(f"{target} is not an earlier export (its {RECORD} would say so), so it is not overwritten")
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ftkit.backends.local import LocalBackend
-from ftkit.errors import ModelError
 from ftkit.exporting.export_result import Base
-from ftkit.modeling.model_source import ModelSource, find_source
+from ftkit.modeling.model_source import ModelSource, find_source, read_object
 from ftkit.recipe import ADAPTERS
 
-__all__ = ["Origin", "read_object"]
+__all__ = ["Origin"]
 
 _COMMON_RANK = 16
 """Largest LoRA rank that servers accept by default."""
@@ -97,24 +94,3 @@ class Origin:
             ``base`` for a QLoRA model, else None.
         """
         return None if self.source.quantisation is None else base
-
-
-def read_object(file: Path) -> dict[str, Any]:
-    """Read a JSON object from a file.
-
-    Args:
-        file: the file.
-
-    Returns:
-        The object; empty if there is no such file.
-
-    Raises:
-        ModelError: the file cannot be read.
-    """
-    if not file.is_file():
-        return {}
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{file} cannot be read: {error}") from error
-    return found if isinstance(found, dict) else {}

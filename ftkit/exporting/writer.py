@@ -14,6 +14,7 @@ from ftkit.exporting.model_card import card
 from ftkit.exporting.model_origin import Origin
 from ftkit.exporting.modelfile import modelfile
 from ftkit.exporting.ollama import context_for
+from ftkit.modeling.artefact_digests import file_digests
 from ftkit.modeling.model_source import RECORD
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def write_record(plan: Plan, folder: Path, export: Export, template_hash: str) -
     """
     from ftkit.training.artifact import versions
 
-    record: dict[str, Any] = {**plan.origin.record, "template_hash": template_hash}
+    record: dict[str, Any] = {**plan.origin.record, "template_hash": template_hash, "files": file_digests(folder)}
     if plan.form != "adapter":
         # A whole model has no base. Weights in fp16 are loaded in fp32, which represents them exactly.
         record |= {"base_name": None, "quantisation": None, "precision": "bf16" if plan.dtype == "bf16" else "fp32"}

@@ -42,8 +42,10 @@ def load_whole(folder: Path) -> Exported:
     """
     try:
         with quiet():
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", device_map={"": default_device()})
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype="auto", device_map={"": default_device()}, trust_remote_code=False
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ExportError(_load_failure(error)) from error
     return Exported(model.eval(), tokenizer, model.generation_config)
@@ -79,10 +81,10 @@ def load_adapter(
     try:
         with quiet():
             model = AutoModelForCausalLM.from_pretrained(
-                base, dtype=DTYPES[dtype], device_map={"": default_device()}, **extra
+                base, dtype=DTYPES[dtype], device_map={"": default_device()}, trust_remote_code=False, **extra
             )
             model = PeftModel.from_pretrained(model, str(folder))
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             generation_config = GenerationConfig.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ExportError(_load_failure(error)) from error

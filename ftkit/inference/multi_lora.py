@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel
+from peft import LoraConfig, PeftModel
 from peft.tuners.lora import LoraLayer
-from safetensors import SafetensorError
 
-from ftkit.errors import ModelError
 from ftkit.modeling.device import default_device
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.load_for_inference import load_for_answers, own_precision
 from ftkit.modeling.model_source import ModelSource
+from ftkit.modeling.peft_adapter import adapter_config, load_adapter
 from ftkit.modeling.pretrained import Pretrained, load_pretrained
 
 __all__ = ["MultiLoRAModel", "free_unused_memory", "supports_multi_lora", "weight_bytes_in_memory"]
@@ -43,10 +42,7 @@ def supports_multi_lora(source: ModelSource) -> bool:
     """
     if source.adapter is None:
         return False
-    try:
-        config = PeftConfig.from_pretrained(str(source.adapter))
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"cannot read the adapter {source.adapter}: {error}") from error
+    config = adapter_config(source.adapter)
     plain = type(config) is LoraConfig and not config.use_dora and config.bias == "none"
     more = ("modules_to_save", "target_parameters", "trainable_token_indices", "alora_invocation_tokens")
     return plain and not any(getattr(config, name, None) for name in more)
@@ -133,15 +129,7 @@ class MultiLoRAModel:
             ModelError: it cannot be loaded, or does not fit the base.
         """
         try:
-            with quiet():
-                if self._peft is None:
-                    self._peft = PeftModel.from_pretrained(self.model, str(folder), adapter_name=name)
-                else:
-                    self._peft.load_adapter(str(folder), adapter_name=name)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            if self._peft is not None and name in self._peft.peft_config:
-                self.remove_adapter(name)
-            raise ModelError(f"cannot load the adapter {folder}: {error}") from error
+            self._peft = load_adapter(self.model if self._peft is None else self._peft, folder, name=name)
         finally:
             # Also after a failure, which may leave layers with an adapter that no row must use.
             self.model.eval()

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from ftkit.errors import ModelError
 from ftkit.extras import require
-from ftkit.files import home
+from ftkit.files import disk_is_full, folder_aside, home, replace_folder
 
 __all__ = ["EMBEDDED", "embedded_folder", "expand_embedded", "is_embedded"]
 
@@ -58,24 +56,23 @@ def expand_embedded() -> Path:
         The folder.
 
     Raises:
-        ModelError: the package with the weights is not installed.
-        OSError: the folder cannot be written.
+        ModelError: the package with the weights is not installed, or the folder cannot be written.
     """
     folder = embedded_folder()
     if (folder / "config.json").exists():
         return folder
     require("gguf", extra="local", needed_for="reading the embedded model")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".smollm2-"))
+    from safetensors import SafetensorError
+
     try:
-        _expand(_packaged_weights(), temporary)
-        try:
-            os.rename(temporary, folder)
-        except OSError:  # another process was faster; its copy is the same
-            if not (folder / "config.json").exists():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with folder_aside(folder) as aside:
+            _expand(_packaged_weights(), aside)
+            os.chmod(aside, 0o755)  # it was made private  # noqa: S103
+            if not (folder / "config.json").exists():  # another process may have been faster; its copy is the same
+                replace_folder(aside, folder)
+    except (OSError, SafetensorError) as error:
+        full = "the disk is full: " if disk_is_full(home()) else ""
+        raise ModelError(f"the embedded model cannot be written to {folder}: {full}{error}") from error
     return folder
 
 
@@ -104,7 +101,9 @@ def _expand(weights: Path, folder: Path) -> None:
 
     source, name = str(weights.parent), weights.name
     with quiet():
-        loaded = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=torch.float32)
+        loaded = AutoModelForCausalLM.from_pretrained(
+            source, gguf_file=name, dtype=torch.float32, trust_remote_code=False
+        )
     settings = loaded.config.to_dict()
     # transformers still marks the weights as quantised, and would not save them; they are plain tensors now.
     settings.pop("quantization_config", None)
@@ -114,4 +113,4 @@ def _expand(weights: Path, folder: Path) -> None:
     model.generation_config = loaded.generation_config
     with quiet():
         model.to(torch.bfloat16).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(source, gguf_file=name).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source, gguf_file=name, trust_remote_code=False).save_pretrained(folder)

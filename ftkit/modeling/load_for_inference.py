@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from peft import PeftModel
 
 from ftkit.errors import ModelError
 from ftkit.modeling.device import bf16_is_fast, default_device
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION
 from ftkit.modeling.library_logging import quiet
+from ftkit.modeling.load_errors import load_errors
 from ftkit.modeling.model_source import ModelSource, find_source
+from ftkit.modeling.peft_adapter import load_adapter
 from ftkit.modeling.pretrained import Pretrained, load_pretrained
 
 __all__ = ["load_for_answers", "load_for_scores", "load_served", "own_precision"]
@@ -72,9 +72,10 @@ def load_for_answers(source: ModelSource, *, precision: Literal["bf16", "fp32"],
         with quiet():
             pretrained.model = pretrained.model.dequantize()
     if source.adapter is not None:
-        adapted = _with_adapter(pretrained, source.adapter)
+        adapted = load_adapter(pretrained.model, source.adapter)
         merge = precision == "fp32" and (expand or source.quantisation is None)
-        pretrained.model = adapted.merge_and_unload() if merge else adapted.base_model.model
+        with load_errors(f"cannot merge the adapter {source.adapter} into its base"):
+            pretrained.model = adapted.merge_and_unload() if merge else adapted.base_model.model
     pretrained.model.eval()
     return pretrained
 
@@ -105,14 +106,6 @@ def load_for_scores(name: str) -> Pretrained:
         with quiet():
             pretrained.model = pretrained.model.dequantize()
     if source.adapter is not None:
-        pretrained.model = _with_adapter(pretrained, source.adapter).base_model.model
+        pretrained.model = load_adapter(pretrained.model, source.adapter).base_model.model
     pretrained.model.eval()
     return pretrained
-
-
-def _with_adapter(pretrained: Pretrained, folder: Path) -> Any:
-    try:
-        with quiet():
-            return PeftModel.from_pretrained(pretrained.model, str(folder))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"cannot load the adapter {folder}: {error}") from error

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from peft import PeftModel
 from safetensors import SafetensorError
 
 from ftkit.error_text import Argument, ErrorText
-from ftkit.errors import ExportError, ModelError
+from ftkit.errors import ExportError
 from ftkit.modeling.device import default_device
 from ftkit.modeling.library_logging import quiet
+from ftkit.modeling.load_errors import load_errors
 from ftkit.modeling.load_for_inference import own_precision
 from ftkit.modeling.model_source import ModelSource
+from ftkit.modeling.peft_adapter import load_adapter
 from ftkit.modeling.pretrained import load_pretrained
 
 __all__ = ["DTYPES", "merge_adapter", "save_merged", "save_tokenizer_and_generation_config"]
@@ -57,12 +58,10 @@ def merge_adapter(
             model = model.dequantize()
         model = model.to("cpu").float()
         if source.adapter is not None:
-            try:
-                adapted = PeftModel.from_pretrained(model, str(source.adapter))
+            adapted = load_adapter(model, source.adapter)
+            with load_errors(f"cannot merge the adapter {source.adapter} into its base"):
                 # PEFT also unties the embeddings in the config if the adapter contains one of them.
                 model = adapted.merge_and_unload(safe_merge=True)
-            except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-                raise ModelError(f"cannot add the adapter {source.adapter} to its base: {error}") from error
     model = model.to(DTYPES[dtype])
     for name, weight in model.named_parameters():
         if not bool(torch.isfinite(weight).all()):

@@ -9,12 +9,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from ftkit.errors import ModelError
 from ftkit.modeling.config_limits import MAX_CONFIG_BYTES, check_sizes
 from ftkit.modeling.embedded_model import EMBEDDED, embedded_folder
 from ftkit.recipe import LOSSES, Quantization
 
-__all__ = ["RECORD", "ModelSource", "Quantization", "did_you_mean", "find_source"]
+__all__ = [
+    "RECORD",
+    "ModelSource",
+    "Quantization",
+    "check_config",
+    "did_you_mean",
+    "find_source",
+    "read_object",
+    "read_record",
+]
 
 RECORD = "ftkit.json"
 """Name of the run record in the folder of a model that ftkit made."""
@@ -75,11 +86,7 @@ class ModelSource:
             ModelError: the file cannot be read.
         """
         file = Path(self.base) / "config.json"
-        if not file.is_file():
-            return None
-        config = _read(file)
-        check_sizes(config, str(file))
-        return config
+        return _config(file) if file.is_file() else None
 
 
 def find_source(name: str) -> ModelSource:
@@ -136,32 +143,133 @@ def _sibling_folders(path: str) -> list[str]:
 
 def _folder_source(name: str, folder: Path) -> ModelSource:
     settings, record = folder / "adapter_config.json", folder / RECORD
-    known = _read(record) if record.is_file() else {}
+    known = read_record(record) if record.is_file() else {}
     if settings.is_file():
-        adapter = _read(settings)
+        adapter = read_object(settings)
         check_sizes(adapter, str(settings))
         base = base_name = adapter.get("base_model_name_or_path")
         if known.get("base_name"):
             base_name = known["base_name"]
-            base = find_source(base_name).base
-        if not base:
+            base = find_source(base_name).base if not _same(base_name, folder) else base_name
+        if not base or not isinstance(base, str):
             raise ModelError(f"{settings}: base_model_name_or_path is empty, so the base model is not known")
+        _check_base(base, settings)
         held = known.get("quantisation")
         return ModelSource(name, base, folder, Quantization(**held) if held else None, base_name or base, known)
     if (folder / "config.json").is_file():
-        source = ModelSource(name, str(folder), base_name=name, record=known)
-        source.config()  # raises now, before any library builds something of it
-        return source
+        _config(folder / "config.json")
+        return ModelSource(name, str(folder), base_name=name, record=known)
     raise ModelError(f"{folder} contains no model: neither config.json nor adapter_config.json")
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _check_base(base: str, settings: Path) -> None:
+    """Refuse a base that is an adapter itself, which would be left out, and one whose config is not usable."""
+    folder = Path(base).expanduser()
+    if (folder / "adapter_config.json").is_file():
+        raise ModelError(
+            f"{settings}: the base model {base} is an adapter itself; export that one merged, and name the result as "
+            "the base"
+        )
+    if (folder / "config.json").is_file():
+        _config(folder / "config.json")
+
+
+def _config(file: Path) -> dict[str, Any]:
+    """Read a config; refuse one with sizes that no model has, or that fetches code."""
+    config = read_object(file)
+    check_config(config, str(file))
+    return config
+
+
+def check_config(config: Mapping[str, Any], place: str) -> None:
+    """Refuse a config with sizes that no model has, or that names code on the hub.
+
+    Args:
+        config: the parsed config.
+        place: its file, for the message.
+
+    Raises:
+        ModelError: names the field.
+    """
+    check_sizes(config, place)
+    for name, value in config.items():
+        if isinstance(value, str) and name.endswith("_implementation") and "/" in value:
+            raise ModelError(f"{place}: {name} is {value!r}, which is code on the hub; ftkit does not run it")
+
+
+def _same(name: str, folder: Path) -> bool:
+    return Path(name).expanduser().resolve() == folder
+
+
+class _Record(BaseModel):
+    """The entries of ``ftkit.json`` that loading a model depends on."""
+
+    model_config = ConfigDict(strict=True)
+
+    base_name: str | None = None
+    trained_from: str | None = None
+    run_id: str | None = None
+    precision: Literal["bf16", "fp32"] | None = None
+    template_hash: str | None = None
+    recipe: dict[str, Any] | None = None
+    task: dict[str, Any] | None = None
+    quantisation: _Quantised | None = None
+    files: dict[str, str] | None = None
+
+
+class _Quantised(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    quant_type: Literal["nf4", "fp4"]
+    double_quant: bool
+
+
+def read_record(file: Path) -> dict[str, Any]:
+    """Read the run record of a model that ftkit made.
+
+    Args:
+        file: its ``ftkit.json``.
+
+    Returns:
+        The record. The entries that loading depends on have the right types.
+
+    Raises:
+        ModelError: the file cannot be read, or an entry has another type.
+    """
+    known = read_object(file)
     try:
+        _Record.model_validate(known)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ModelError(
+            f"{file} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}. Get the file again, or, if the "
+            "model is still of use without its record, remove the file"
+        ) from error
+    return {key: value for key, value in known.items() if not (key == "recipe" and value is None)}
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """Read a JSON object from a settings file.
+
+    Args:
+        file: the file.
+
+    Returns:
+        The object.
+
+    Raises:
+        ModelError: the file is missing, too large, or no JSON object.
+    """
+    try:
+        if not file.is_file():
+            raise ModelError(f"{file} is missing")
         if file.stat().st_size > MAX_CONFIG_BYTES:
             raise ModelError(f"{file} has {file.stat().st_size:,} bytes; a config has at most {MAX_CONFIG_BYTES:,}")
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{file} cannot be read: {error}") from error
+        raise ModelError(f"{file} cannot be read: {error}; it is damaged or cut off, so get it again") from error
+    except RecursionError:
+        raise ModelError(f"{file} cannot be read: its JSON is nested too deeply") from None
     if not isinstance(found, dict):
         raise ModelError(f"{file} contains no JSON object")
     return found

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
@@ -14,17 +14,36 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BitsAndBytesConfig,
+    PreTrainedConfig,
 )
 
 from ftkit.errors import ModelError
+from ftkit.modeling.artefact_digests import check_digests
 from ftkit.modeling.attention import TREE_ATTENTION
 from ftkit.modeling.chat_template import ChatTemplate, template_hash
 from ftkit.modeling.device import torch_dtype
 from ftkit.modeling.embedded_model import EMBEDDED, expand_embedded, is_embedded
 from ftkit.modeling.library_logging import quiet
-from ftkit.modeling.model_source import RECORD, ModelSource, Quantization
+from ftkit.modeling.load_errors import load_errors
+from ftkit.modeling.model_source import RECORD, ModelSource, Quantization, check_config
+from ftkit.modeling.whole_weights import check_loaded, check_size
 
-__all__ = ["Pretrained", "check_template", "context_length", "load_config", "load_pretrained", "stop_ids"]
+__all__ = [
+    "Pretrained",
+    "check_template",
+    "context_length",
+    "load_config",
+    "load_pretrained",
+    "load_tokenizer",
+    "stop_ids",
+]
+
+
+_SCORE = "score.weight"
+"""The score layer of a reward model."""
+_HINT = (
+    f' (give a local folder, a hub id that is in the local cache or reachable, or "{EMBEDDED}" for the embedded model)'
+)
 
 
 @dataclass(slots=True)
@@ -79,11 +98,10 @@ def load_config(source: ModelSource) -> Any:
     Raises:
         ModelError: it cannot be loaded.
     """
-    source.config()  # refuses sizes that no model has, before transformers makes lists of them
-    try:
-        return AutoConfig.from_pretrained(source.base)
-    except (OSError, ValueError) as error:
-        raise ModelError(_load_problem(source, error)) from error
+    with load_errors(_cannot_load(source), source.base, hint=_HINT):
+        values, _ = PreTrainedConfig.get_config_dict(source.base)
+        check_config(values, f"the config.json of {source.name!r}")
+        return AutoConfig.from_pretrained(source.base, trust_remote_code=False)
 
 
 def load_pretrained(
@@ -128,26 +146,73 @@ def load_pretrained(
     auto_class: Any = AutoModelForCausalLM
     if scores:
         auto_class, extra["num_labels"] = AutoModelForSequenceClassification, 1
-    try:
-        with quiet():
-            implementation = attention if _plain_attention(load_config(source)) else None
-            model, loading = auto_class.from_pretrained(
-                source.base,
-                dtype=dtype,
-                attn_implementation=implementation,
-                device_map={"": device},
-                output_loading_info=True,
-                **extra,
-            )
-            tokenizer = AutoTokenizer.from_pretrained(source.tokenizer)
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
-        raise ModelError(_load_problem(source, error)) from error
+    _check_files(source)
+    with load_errors(_cannot_load(source), source.base, hint=_HINT), quiet():
+        implementation = attention if _plain_attention(load_config(source)) else None
+        model, loading = auto_class.from_pretrained(
+            source.base,
+            dtype=dtype,
+            attn_implementation=implementation,
+            device_map={"": device},
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are errors below, with their names
+            trust_remote_code=False,
+            **extra,
+        )
+    missing, unexpected = set(loading["missing_keys"]), set(loading["unexpected_keys"])
+    fresh = scores and _SCORE in missing and not (source.scores and source.adapter is None)
+    if fresh:  # a language model's weights: its output layer is not used, and the score layer is new
+        missing.discard(_SCORE)
+        unexpected = {name for name in unexpected if name.startswith(f"{model.base_model_prefix}.")}
+    check_loaded(
+        f"the model {source.name!r}", missing=missing, unexpected=unexpected, mismatched=loading["mismatched_keys"]
+    )
     model.eval()
-    check_template(source, tokenizer)
+    tokenizer = load_tokenizer(source)
     chat_template = ChatTemplate(tokenizer, stop_ids(getattr(model, "generation_config", None)))
     if scores:
-        _prepare_scores(model, chat_template, fresh="score.weight" in loading["missing_keys"])
+        _prepare_scores(model, chat_template, fresh=fresh)
     return Pretrained(source, model, tokenizer, chat_template, precision)
+
+
+def load_tokenizer(source: ModelSource) -> Any:
+    """Load a model's tokenizer, and check its chat template.
+
+    Args:
+        source: the model.
+
+    Returns:
+        The transformers tokenizer.
+
+    Raises:
+        ModelError: it cannot be loaded, or the chat template is not the one of the training.
+    """
+    what = f"cannot load the model {source.name!r}: its tokenizer"
+    with load_errors(what, hint=_HINT), quiet():
+        tokenizer = AutoTokenizer.from_pretrained(source.tokenizer, trust_remote_code=False)
+    check_template(source, tokenizer)
+    return tokenizer
+
+
+def _check_files(source: ModelSource) -> None:
+    """Refuse a folder whose files have changed since ftkit made it, or that no model can be loaded from."""
+    folder = Path(source.base)
+    if folder.is_dir():
+        check_digests(folder)
+        config = source.config()
+        if config is not None:
+            check_size(folder, config, _cannot_load(source), lambda: _parameters(source))
+
+
+def _parameters(source: ModelSource) -> int:
+    """Count the parameters that a config describes without making room for them; 0 if that does not work."""
+    config = load_config(source)
+    try:
+        with quiet(), torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except Exception:  # of whatever kind; loading the weights will say what is wrong
+        return 0
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _prepare_scores(model: Any, chat_template: ChatTemplate, *, fresh: bool) -> None:
@@ -207,9 +272,5 @@ def stop_ids(generation_config: Any) -> tuple[int, ...]:
     return () if eos is None else (int(eos),) if isinstance(eos, int) else tuple(int(one) for one in eos)
 
 
-def _load_problem(source: ModelSource, error: Exception) -> str:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return (
-        f"cannot load the model {source.name!r}: {first} (give a local folder, a hub id that is in the local cache or "
-        f'reachable, or "{EMBEDDED}" for the embedded model)'
-    )
+def _cannot_load(source: ModelSource) -> str:
+    return f"cannot load the model {source.name!r}"

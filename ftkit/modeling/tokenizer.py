@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import AutoTokenizer, GenerationConfig
+from transformers import GenerationConfig
 
-from ftkit.errors import ModelError
 from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.embedded_model import expand_embedded, is_embedded
 from ftkit.modeling.library_logging import quiet
+from ftkit.modeling.load_errors import load_errors
 from ftkit.modeling.model_source import ModelSource
-from ftkit.modeling.pretrained import check_template, load_config, stop_ids
+from ftkit.modeling.pretrained import load_config, load_tokenizer, stop_ids
 from ftkit.modeling.tokenized_example import TokenizedConversation
 
 __all__ = ["TokenText", "load_chat_template", "token_texts"]
@@ -49,17 +49,13 @@ def load_chat_template(source: ModelSource) -> ChatTemplate:
     """
     if is_embedded(source.base):
         expand_embedded()
-    with quiet():
+    tokenizer = load_tokenizer(source)
+    with quiet(), load_errors(f"cannot load the generation config of {source.name!r}"):
         config = load_config(source)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(source.tokenizer)
-        except (OSError, ValueError, ImportError) as error:
-            raise ModelError(f"cannot load the tokenizer of {source.name!r}: {error}") from error
         try:
             generation = GenerationConfig.from_pretrained(source.base)
         except OSError:  # without that file, transformers reads the model's config instead
             generation = GenerationConfig.from_model_config(config)
-    check_template(source, tokenizer)
     return ChatTemplate(tokenizer, stop_ids(generation))
 
 

@@ -9,7 +9,8 @@ from ftkit.runs.reward_signal import reward_signal
 from ftkit.runs.run import Run
 from ftkit.runs.trackers import Tracker
 from ftkit.runs.train_run import train
-from ftkit.store import OPEN_STATES, Store
+from ftkit.store import OPEN_STATES, Store, UnreadableRunError
+from ftkit.store.run_lock import is_locked
 from ftkit.training.reward_signal import RewardSignal
 
 __all__ = ["RewardSignal", "Run", "Tracker", "all", "delete", "get", "reward_signal", "train"]
@@ -41,18 +42,31 @@ def all() -> list[Run]:  # noqa: A001  (reads as ft.runs.all())
 def delete(run_id: str) -> None:
     """Delete a run that has ended, and its files, the model included.
 
+    A run whose record cannot be read is deleted, too, if ``run_id`` is its complete id.
+
     Args:
         run_id: its id, or a prefix that only one run's id has.
 
     Raises:
         RunError: the run has not ended; cancel it first.
+        UnreadableRunError: its record cannot be read, and the id is not complete.
     """
-    run = get(run_id)
+    store = Store()
     try:
-        state = run.state
-    except FtkitError:  # its host cannot be asked
-        state = run.stored_record.state
-    if state in OPEN_STATES:
-        raise RunError(f"run {run.id} is {state}; cancel it first")
-    shutil.rmtree(run.folder, ignore_errors=True)
-    Store().delete(run.id)
+        run = get(run_id)
+    except UnreadableRunError:
+        full_id = store.find_id(run_id)
+        if full_id is None:
+            raise
+        if is_locked(store.run_folder(full_id)):
+            raise RunError(f"run {full_id} cannot be read, and its worker is running; end that first") from None
+    else:
+        full_id = run.id
+        try:
+            state = run.state
+        except FtkitError:  # its host cannot be asked
+            state = run.stored_record.state
+        if state in OPEN_STATES:
+            raise RunError(f"run {run.id} is {state}; cancel it first")
+    shutil.rmtree(store.run_folder(full_id), ignore_errors=True)
+    store.delete(full_id)

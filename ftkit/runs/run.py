@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ftkit.backends import Backend, backend_of
 from ftkit.data import Dataset
-from ftkit.errors import FtkitError, RunCancelledError, RunError, RunFailedError
+from ftkit.errors import FtkitError, RunCancelledError, RunError, RunFailedError, StorageError
 from ftkit.model import Model
 from ftkit.recipe import Recipe, parse_recipe
 from ftkit.runs.progress_display import RunProgress
 from ftkit.runs.trackers import RunTrackers, Tracker
-from ftkit.store import OPEN_STATES, Event, RunRecord, RunState, Store
+from ftkit.store import OPEN_STATES, Event, RunRecord, RunState, Store, StoreWarning
 from ftkit.task import Task
 
 __all__ = ["Run", "step_metrics"]
@@ -67,10 +68,16 @@ class Run:
 
     @property
     def record(self) -> RunRecord:
-        """The run as it is now. Reading it polls the backend and sends new events to the trackers."""
+        """The run as it is now. Reading it polls the backend and sends new events to the trackers.
+
+        On a full or read-only disk the run is returned as it is stored, with a warning.
+        """
         record = self._store.get(self.id)
         if record.state in OPEN_STATES:
-            self._bound_backend().refresh(record, self._store)
+            try:
+                self._bound_backend().refresh(record, self._store)
+            except StorageError as error:
+                warnings.warn(f"the state of run {self.id} may be old: {error}", StoreWarning, stacklevel=2)
             record = self._store.get(self.id)
         self._record = record
         self._trackers.deliver(record)

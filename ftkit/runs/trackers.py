@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Protocol
 
 from typing_extensions import override
 
-from ftkit.errors import ConfigError
-from ftkit.files import home
+from ftkit.errors import ConfigError, StorageError
+from ftkit.files import home, says_disk_full
 from ftkit.registry import Registry
 from ftkit.store import OPEN_STATES, Event, RunRecord, Store
 from ftkit.store.file_lock import try_lock
@@ -211,12 +211,15 @@ class RunTrackers:
             self._deliver(name, self._objects[name], run, seq, ended_at, self._remember)
         if not self._has_named or not self._pending(run):
             return
-        with try_lock(self._store.run_folder(run.id), "trackers.lock") as locked:
-            if not locked:
-                return
-            for name, (seq, ended_at) in self._store.tracker_positions(run.id).items():
-                if (run.id, name) not in self._failed:
-                    self._deliver(name, None, run, seq, ended_at, self._save)
+        try:
+            with try_lock(self._store.run_folder(run.id), "trackers.lock") as locked:
+                if not locked:
+                    return
+                for name, (seq, ended_at) in self._store.tracker_positions(run.id).items():
+                    if (run.id, name) not in self._failed:
+                        self._deliver(name, None, run, seq, ended_at, self._save)
+        except StorageError:  # a full or read-only disk: what was sent cannot be noted, so it is sent later
+            return
 
     def _pending(self, run: RunRecord) -> bool:
         last = self._store.last_seq(run.id)
@@ -250,7 +253,11 @@ class RunTrackers:
             if run.state not in OPEN_STATES and ended_at != seq:
                 tracker.on_end(run)
                 save(name, seq, seq)
+        except StorageError:
+            raise
         except Exception as error:
+            if says_disk_full(error):
+                return  # events wait for room on the disk
             self._failed.add((run.id, name))
             warnings.warn(
                 f"the tracker {name!r} failed: {type(error).__name__}: {error}. The run continues; this process sends "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import time
@@ -11,12 +12,14 @@ from ftkit.backends import Backend, TrainingJob, backend_of
 from ftkit.data import Dataset, check_dataset
 from ftkit.data.unread_columns import describe_unread_columns
 from ftkit.error_text import Argument, ErrorText
-from ftkit.errors import ConfigError, DataError, RefusedError, RunNotFoundError
+from ftkit.errors import ConfigError, DataError, RefusedError, RunNotFoundError, StorageError
+from ftkit.files import says_disk_full
 from ftkit.linting.training_gate import refuse_errors
 from ftkit.recipe import Recipe
 from ftkit.runs.run import Run
 from ftkit.runs.trackers import Tracker, check_tracker, create_tracker
 from ftkit.store import OPEN_STATES, RunRecord, Store
+from ftkit.store.run_lock import starting
 from ftkit.type_checks import check_kind
 
 __all__ = ["check_job", "train"]
@@ -82,18 +85,23 @@ def train(
         rows=len(data),
         data_fingerprint=data.fingerprint,
     )
-    # The run is stored before anything starts, so that nothing that was started can be lost.
-    store.create(record, trackers=names)
-    if unread := data.unread_columns():
-        store.append(record.id, "warning", {"message": f"{describe_unread_columns(unread)}. {_UNREAD_ADVICE}"})
-    try:
-        place.submit(TrainingJob(record.id, recipe, data, validation, max_cost), store)
-    except BaseException as error:
-        if not isinstance(error, Exception) and store.get(record.id).handle:
-            raise  # interrupted half-way: the next poll finds out whether the job exists
-        reason = f"could not be started: {error or type(error).__name__}"
-        store.update(record.id, expect=OPEN_STATES, state="failed", error=reason, finished_at=time.time())
-        raise
+    # The run is stored before anything starts, so that nothing that was started can be lost. While the lock is held,
+    # nobody takes it for a run that was left behind.
+    with starting(store.run_folder(record.id)):
+        store.create(record, trackers=names)
+        if unread := data.unread_columns():
+            store.append(record.id, "warning", {"message": f"{describe_unread_columns(unread)}. {_UNREAD_ADVICE}"})
+        try:
+            place.submit(TrainingJob(record.id, recipe, data, validation, max_cost), store)
+        except BaseException as error:
+            if says_disk_full(error):
+                error = StorageError(f"the run cannot be started: the disk is full ({error})", full=True)
+            if not isinstance(error, Exception) and store.get(record.id).handle:
+                raise  # interrupted half-way: the next poll finds out whether the job exists
+            reason = f"could not be started: {error or type(error).__name__}"
+            with contextlib.suppress(StorageError):  # on a full disk the next reader finds that nothing was started
+                store.update(record.id, expect=OPEN_STATES, state="failed", error=reason, finished_at=time.time())
+            raise error
     return Run(store.get(record.id), store, place, data.task, objects)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import logging
-import sqlite3
 from typing import Literal
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from ftkit.errors import BusyError, ConfigError, DataError, FtkitError
+from ftkit.errors import BusyError, ConfigError, DataError, FtkitError, StorageError
 from ftkit.server.workers import WorkerLimitError
 
 __all__ = ["HANDLERS", "ApiError", "ErrorType", "busy", "error_response", "not_found"]
@@ -128,7 +127,7 @@ def _as_api_error(request: Request, error: Exception) -> ApiError:
 def _is_full(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return isinstance(error.__cause__, sqlite3.OperationalError) and "full" in str(error.__cause__)
+    return isinstance(error, StorageError) and error.full
 
 
 HANDLERS = dict.fromkeys((ApiError, HTTPException, FtkitError, OSError, Exception), _handle)

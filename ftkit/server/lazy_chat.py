@@ -70,6 +70,9 @@ class _LazyRoutes:
 
 
 async def _health(request: Request) -> JSONResponse:
+    # The server is well on a full disk, where it answers whatever need not be stored: the status stays 200.
+    if request.app.state.state.disk_is_full():
+        return JSONResponse({"status": "disk_full", "message": "the disk is full: nothing new can be stored"})
     return JSONResponse({"status": "ok"})
 
 

@@ -6,6 +6,7 @@ import secrets
 import string
 from pathlib import Path
 
+from ftkit.files import disk_is_full
 from ftkit.store import Database, Store
 
 __all__ = ["State", "new_id"]
@@ -70,6 +71,14 @@ class State:
         self.folder = store.folder / "server"
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.connection = Database(store.folder / "server.sqlite3", _SCHEMA, _VERSION, holds="the server").connection
+
+    def disk_is_full(self) -> bool:
+        """Say whether the disk of the home folder has no room left. Reading and chat work on a full disk.
+
+        Returns:
+            Whether it is full.
+        """
+        return disk_is_full(self.folder)
 
     def content(self, object_id: str) -> Path:
         """Return the path of the content of a file or a part.

@@ -2,6 +2,17 @@
 
 from ftkit.store.database import Database
 from ftkit.store.record import OPEN_STATES, Event, EventKind, RunRecord, RunState
-from ftkit.store.store import RunTransaction, Store
+from ftkit.store.store import RunTransaction, Store, StoreWarning, UnreadableRunError
 
-__all__ = ["OPEN_STATES", "Database", "Event", "EventKind", "RunRecord", "RunState", "RunTransaction", "Store"]
+__all__ = [
+    "OPEN_STATES",
+    "Database",
+    "Event",
+    "EventKind",
+    "RunRecord",
+    "RunState",
+    "RunTransaction",
+    "Store",
+    "StoreWarning",
+    "UnreadableRunError",
+]

@@ -6,16 +6,19 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from ftkit.errors import RunError, RunNotFoundError
 from ftkit.files import home
 from ftkit.store.database import Database
 from ftkit.store.record import Event, EventKind, RunRecord, RunState
 
-__all__ = ["RunTransaction", "Store"]
+__all__ = ["RunTransaction", "Store", "StoreWarning", "UnreadableRunError"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -34,6 +37,14 @@ CREATE TABLE IF NOT EXISTS trackers (
 """
 _MIGRATIONS = {2: "ALTER TABLE events ADD COLUMN source_id TEXT"}
 _VERSION = 2
+
+
+class StoreWarning(UserWarning):
+    """Part of the store cannot be read."""
+
+
+class UnreadableRunError(RunError):
+    """The record of a run is damaged, or another version of ftkit wrote it."""
 
 
 class RunTransaction:
@@ -85,7 +96,7 @@ class RunTransaction:
         added = self._connection.execute(
             "INSERT INTO events (run_id, at, kind, data, source_id) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (run_id, source_id) DO NOTHING",
-            (self.record.id, time.time(), kind, json.dumps(data, ensure_ascii=False), source_id),
+            (self.record.id, time.time(), kind, _json(data), source_id),
         )
         return added.rowcount > 0
 
@@ -101,6 +112,9 @@ class RunTransaction:
 class Store:
     """Runs and their events. Safe to use from several processes at once.
 
+    Nothing is created before the first run, and reading writes nothing, so a store on a full or read-only disk can be
+    read. A record that cannot be read is left out of :meth:`all`, with a warning; the other runs stay usable.
+
     Args:
         folder: the folder of ``runs.sqlite3`` and of the runs' folders; ftkit's home by default.
     """
@@ -108,7 +122,8 @@ class Store:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = home() if folder is None else folder
         self.path = self.folder / "runs.sqlite3"
-        self._connection = Database(self.path, _SCHEMA, _VERSION, holds="runs", migrations=_MIGRATIONS).connection
+        database = Database(self.path, _SCHEMA, _VERSION, holds="runs", migrations=_MIGRATIONS)
+        self._connection, self._reading = database.connection, database.reading
 
     def run_folder(self, run_id: str) -> Path:
         """Return the folder of a run's files: its job, log and model.
@@ -156,29 +171,49 @@ class Store:
 
         Raises:
             RunNotFoundError: no run has the id, or several runs have the prefix.
+            UnreadableRunError: its record cannot be read.
         """
-        with self._connection() as connection:
-            row = connection.execute("SELECT record FROM runs WHERE id = ?", (run_id,)).fetchone()
+        with self._reading() as connection:
+            row = connection.execute("SELECT id, record FROM runs WHERE id = ?", (run_id,)).fetchone()
             if row is None and run_id:
                 matches = connection.execute(
-                    "SELECT record FROM runs WHERE substr(id, 1, ?) = ?", (len(run_id), run_id)
+                    "SELECT id, record FROM runs WHERE substr(id, 1, ?) = ?", (len(run_id), run_id)
                 ).fetchall()
                 if len(matches) > 1:
                     raise RunNotFoundError(f"{len(matches)} runs begin with {run_id!r}; give more of the id")
                 row = matches[0] if matches else None
         if row is None:
             raise RunNotFoundError(f"no run {run_id!r} in {self.path}; `ftkit runs` lists them")
-        return RunRecord.model_validate_json(row[0])
+        return _record(row[0], row[1], self.path)
 
     def all(self) -> list[RunRecord]:
-        """List all runs.
+        """List all runs. Those whose record cannot be read are left out, with a warning.
 
         Returns:
             Their records, newest first.
         """
-        with self._connection() as connection:
-            rows = connection.execute("SELECT record FROM runs ORDER BY created_at DESC, id").fetchall()
-        return [RunRecord.model_validate_json(row[0]) for row in rows]
+        with self._reading() as connection:
+            rows = connection.execute("SELECT id, record FROM runs ORDER BY created_at DESC, id").fetchall()
+        records = []
+        for run_id, text in rows:
+            try:
+                records.append(_record(run_id, text, self.path))
+            except UnreadableRunError as error:
+                warnings.warn(f"{error}. It is left out", StoreWarning, stacklevel=2)
+        return records
+
+    def find_id(self, run_id: str) -> str | None:
+        """Find the id of a run whose record may be unreadable.
+
+        Args:
+            run_id: its complete id.
+
+        Returns:
+            The id; None if there is no such run.
+        """
+        with self._reading() as connection:
+            row = connection.execute("SELECT id FROM runs WHERE id = ?", (run_id,)).fetchone()
+        return None if row is None else str(row[0])
 
     @contextlib.contextmanager
     def transaction(self, run_id: str) -> Iterator[RunTransaction]:
@@ -198,7 +233,7 @@ class Store:
             row = connection.execute("SELECT record FROM runs WHERE id = ?", (run_id,)).fetchone()
             if row is None:
                 raise RunNotFoundError(f"no run {run_id!r} in {self.path}")
-            yield RunTransaction(connection, RunRecord.model_validate_json(row[0]))
+            yield RunTransaction(connection, _record(run_id, row[0], self.path))
 
     def update(
         self, run_id: str, *, expect: tuple[RunState, ...] | None = None, reason: str | None = None, **changes: Any
@@ -228,10 +263,19 @@ class Store:
             kind: the kind of event.
             data: its data, see :class:`Event`.
         """
+        self.append_all(run_id, [(time.time(), kind, data)])
+
+    def append_all(self, run_id: str, events: Iterable[tuple[float, EventKind, dict[str, Any]]]) -> None:
+        """Add events to a run, all or none.
+
+        Args:
+            run_id: id of the run.
+            events: time in Unix seconds, kind and data of each event.
+        """
         with self._connection() as connection:
-            connection.execute(
+            connection.executemany(
                 "INSERT INTO events (run_id, at, kind, data) VALUES (?, ?, ?, ?)",
-                (run_id, time.time(), kind, json.dumps(data, ensure_ascii=False)),
+                [(run_id, at, kind, _json(data)) for at, kind, data in events],
             )
 
     def events(self, run_id: str, after: int = 0) -> list[Event]:
@@ -244,7 +288,7 @@ class Store:
         Returns:
             The events, oldest first.
         """
-        with self._connection() as connection:
+        with self._reading() as connection:
             return _events(connection, run_id, after)
 
     def source_ids(self, run_id: str) -> set[str]:
@@ -256,7 +300,7 @@ class Store:
         Returns:
             The ids; empty for local runs.
         """
-        with self._connection() as connection:
+        with self._reading() as connection:
             rows = connection.execute(
                 "SELECT source_id FROM events WHERE run_id = ? AND source_id IS NOT NULL", (run_id,)
             ).fetchall()
@@ -271,7 +315,7 @@ class Store:
         Returns:
             Its ``seq``; 0 if the run has no events.
         """
-        with self._connection() as connection:
+        with self._reading() as connection:
             return int(
                 connection.execute("SELECT coalesce(max(seq), 0) FROM events WHERE run_id = ?", (run_id,)).fetchone()[0]
             )
@@ -286,7 +330,7 @@ class Store:
             By the tracker's name, the ``seq`` of the last event that it received (0: only the start, -1: nothing), and
             the ``seq`` after which it received the end of the run, or None.
         """
-        with self._connection() as connection:
+        with self._reading() as connection:
             rows = connection.execute(
                 "SELECT name, position, ended_at FROM trackers WHERE run_id = ? ORDER BY rowid", (run_id,)
             ).fetchall()
@@ -317,8 +361,33 @@ class Store:
             connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
 
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False)
+
+
 def _events(connection: sqlite3.Connection, run_id: str, after: int) -> list[Event]:
     rows = connection.execute(
         "SELECT seq, at, kind, data FROM events WHERE run_id = ? AND seq > ? ORDER BY seq", (run_id, after)
     ).fetchall()
-    return [Event(seq=seq, at=at, kind=kind, data=json.loads(data)) for seq, at, kind, data in rows]
+    return [_event(*row) for row in rows]
+
+
+def _event(seq: int, at: float, kind: str, data: str | bytes) -> Event:
+    """An event; one that cannot be read becomes a warning that says so."""
+    try:
+        return Event.model_validate({"seq": seq, "at": at, "kind": kind, "data": json.loads(data)})
+    except (ValueError, TypeError, RecursionError) as error:
+        when = at if isinstance(at, int | float) else 0.0
+        return Event(seq=seq, at=when, kind="warning", data={"message": f"event {seq} cannot be read: {error}"})
+
+
+def _record(run_id: object, text: str | bytes | None, path: Path) -> RunRecord:
+    try:
+        return RunRecord.model_validate_json(text if isinstance(text, str | bytes) else "")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"])) or "the record"
+        raise UnreadableRunError(
+            f"the record of run {run_id} in {path} cannot be read ({field}: {first['msg']}); "
+            f"`ftkit runs delete {run_id}` deletes the run"
+        ) from error

@@ -7,20 +7,20 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ftkit.errors import TrainingError
-from ftkit.files import replace_folder
+from ftkit.files import folder_aside, replace_folder
+from ftkit.modeling.artefact_digests import file_digests
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.model_source import RECORD
 from ftkit.modeling.pretrained import Pretrained
 from ftkit.recipe import Recipe
 from ftkit.training.adapters.adapted_model import AdaptedModel
-from ftkit.training.checkpoint import NOT_WRITTEN
+from ftkit.training.checkpoint import NOT_WRITTEN, why_not_written
 
 __all__ = ["EpochModels", "save_artefact", "versions"]
 
@@ -45,39 +45,42 @@ def save_artefact(
     Raises:
         TrainingError: the disk does not take it.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        with quiet():  # PEFT warns of layers to which AdaLoRA gave no rank
-            adapted.model.save_pretrained(aside)
-        pretrained.tokenizer.save_pretrained(aside)
-        if pretrained.model.can_generate():
-            pretrained.model.generation_config.save_pretrained(aside)
-        quantisation = recipe.adapter.quantization
-        whole: dict[str, Any] = {
-            **record,
-            "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "base_name": None if recipe.adapter.trains_base_weights else pretrained.source.base_name,
-            "trained_from": pretrained.source.name,
-            "recipe": recipe.model_dump(mode="json"),
-            "recipe_fingerprint": recipe.fingerprint,
-            "precision": pretrained.precision,
-            "quantisation": None
-            if quantisation is None
-            else {"quant_type": quantisation.quant_type, "double_quant": quantisation.double_quant},
-            "template_hash": pretrained.chat_template.template_hash,
-            "versions": versions(),
-        }
-        (aside / RECORD).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        (aside / "README.md").write_text(_card(whole, recipe), encoding="utf-8")
-        os.chmod(aside, 0o755)  # mkdtemp makes it private  # noqa: S103
-        replace_folder(aside, folder)
+        with folder_aside(folder) as aside:
+            _write(aside, pretrained, adapted, recipe, record)
+            replace_folder(aside, folder)
     except NOT_WRITTEN as error:
         raise TrainingError(
-            f"could not save the model to {folder}: {error}. Once there is room, the run can be resumed"
+            f"could not save the model to {folder}: {why_not_written(error, folder.parent)}. Once there is room, the "
+            "run can be resumed"
         ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write(aside: Path, pretrained: Pretrained, adapted: AdaptedModel, recipe: Recipe, record: dict[str, Any]) -> None:
+    with quiet():  # PEFT warns of layers to which AdaLoRA gave no rank
+        adapted.model.save_pretrained(aside)
+    pretrained.tokenizer.save_pretrained(aside)
+    if pretrained.model.can_generate():
+        pretrained.model.generation_config.save_pretrained(aside)
+    quantisation = recipe.adapter.quantization
+    whole: dict[str, Any] = {
+        **record,
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "base_name": None if recipe.adapter.trains_base_weights else pretrained.source.base_name,
+        "trained_from": pretrained.source.name,
+        "recipe": recipe.model_dump(mode="json"),
+        "recipe_fingerprint": recipe.fingerprint,
+        "precision": pretrained.precision,
+        "quantisation": None
+        if quantisation is None
+        else {"quant_type": quantisation.quant_type, "double_quant": quantisation.double_quant},
+        "template_hash": pretrained.chat_template.template_hash,
+        "files": file_digests(aside),
+        "versions": versions(),
+    }
+    (aside / RECORD).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (aside / "README.md").write_text(_card(whole, recipe), encoding="utf-8")
+    os.chmod(aside, 0o755)  # mkdtemp makes it private  # noqa: S103
 
 
 class EpochModels:

@@ -8,6 +8,7 @@ disk or a kill at any moment the earlier checkpoints are still there, and an inc
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -22,15 +23,29 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save, save_file
 
-from ftkit.files import write_atomically
+from ftkit.files import create_folder, disk_is_full, says_disk_full, write_atomically
 
-__all__ = ["NOT_WRITTEN", "Checkpoint", "Checkpoints"]
+__all__ = ["NOT_WRITTEN", "Checkpoint", "Checkpoints", "why_not_written"]
 
 _COMPLETE, _TENSORS, _STATE = "COMPLETE", "trainable.safetensors", "state.pt"
 _REFERENCE = "reference.safetensors"
 
 NOT_WRITTEN = (OSError, RuntimeError, SafetensorError)
 """What the writing libraries raise when the disk is full."""
+
+
+def why_not_written(error: Exception, folder: Path) -> str:
+    """Say why something could not be written; a full disk is named as such, which not every library does.
+
+    Args:
+        error: what the writing library raised.
+        folder: a folder on the same disk.
+
+    Returns:
+        The end of a sentence.
+    """
+    full = says_disk_full(error) or os.strerror(errno.ENOSPC) in str(error)
+    return f"the disk is full ({error})" if full or disk_is_full(folder) else str(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +184,7 @@ class Checkpoints:
         try:
             action()
         except NOT_WRITTEN as error:
-            warn(f"{what} could not be written to {self.folder}: {error}")
+            warn(f"{what} could not be written to {self.folder}: {why_not_written(error, self.folder.parent)}")
             return False
         return True
 
@@ -178,7 +193,7 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, kind: str, step: int, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        create_folder(self.folder)
         for left in self.folder.glob(".aside-*"):  # of a process that was killed while writing
             shutil.rmtree(left, ignore_errors=True)
         aside = Path(tempfile.mkdtemp(dir=self.folder, prefix=".aside-"))

@@ -262,7 +262,9 @@ class RolloutSource(ExampleSource):
         completions = [(group, completion) for group in groups for completion in group.completions]
         best = max(completions, key=lambda pair: pair[1].grade.reward)
         worst = min(completions, key=lambda pair: pair[1].grade.reward)
-        self.sample_log.add(self._record(step, which, *pair) for which, pair in (("best", best), ("worst", worst)))
+        records = [self._record(step, which, *pair) for which, pair in (("best", best), ("worst", worst))]
+        what = f"step {step}: the best and the worst answer"
+        self.context.checkpoints.try_write(lambda: self.sample_log.add(records), what, self.context.warn)
 
     def _record(self, step: int, which: str, group: RolloutGroup, completion: Completion) -> SampleRecord:
         row = self.context.data[group.row]

@@ -74,7 +74,7 @@ def test_a_damaged_file_is_no_bare_traceback(copy, damage):
     folder = copy()
     file = folder / damage
     file.write_bytes(file.read_bytes()[: 1000 if damage == "model.safetensors" else 20])
-    with pytest.raises(ModelError, match=f"cannot load the model '{folder}'"):
+    with pytest.raises(ModelError, match=rf"cannot load the model '{folder}'|{folder}/config\.json cannot be read"):
         load(str(folder))
 
 

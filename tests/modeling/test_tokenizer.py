@@ -46,7 +46,7 @@ def test_what_cannot_be_loaded_is_named(copy):
     with pytest.raises(ModelError, match="is not the one the model was trained with"):
         load_chat_template(find_source(str(copy)))
     (copy / "tokenizer.json").write_text("{")
-    with pytest.raises(ModelError, match="cannot load the tokenizer of"):
+    with pytest.raises(ModelError, match=r"cannot load the model .*: its tokenizer: "):
         load_chat_template(find_source(str(copy)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -93,6 +94,28 @@ def test_a_full_model_goes_on_where_it_was(runner):
     broken.go()
     read = [(one.job.output / "model.safetensors").read_bytes() for one in (whole, broken)]
     assert read[0] == read[1]
+
+
+def test_the_model_is_on_the_disk_before_the_checkpoints_go(runner, monkeypatch):
+    flushed: list[int] = []
+    real_sync, real_clear = os.fsync, Checkpoints.clear
+    monkeypatch.setattr(os, "fsync", lambda handle: (flushed.append(os.fstat(handle).st_ino), real_sync(handle)))
+    made = runner(recipe(epochs=1, save_steps=1))
+    seen: list[Path] = []
+
+    def clear(checkpoints: Checkpoints) -> None:
+        seen.extend([made.job.output.parent, made.job.output, *made.job.output.iterdir()])
+        assert {path.stat().st_ino for path in seen} <= set(flushed)
+        assert flushed[-1] == made.job.output.parent.stat().st_ino  # the name of the model, after all else
+        real_clear(checkpoints)
+
+    monkeypatch.setattr(Checkpoints, "clear", clear)
+    left = made.job.output.with_name(f".{made.job.output.name}.left.unfinished")
+    left.mkdir()
+    made.go()
+    assert made.job.output / "adapter_model.safetensors" in seen
+    assert not left.exists()
+    assert not made.job.checkpoints.exists()
 
 
 def test_asked_to_stop_it_saves_the_step_it_was_at(tiny_model, tmp_path, runner):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ftkit.errors import HostError, RunError
+from ftkit.files import folder_aside, replace_folder
 
 __all__ = ["download_model", "safe_path"]
 
@@ -31,19 +31,12 @@ def download_model(folder: Path, record: dict[str, Any], download: Callable[[Pat
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"{folder} is not an empty folder; name a new one for the weights")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
+    with folder_aside(folder) as partial:
         download(partial)
         model = _find_model(partial)
         (model / _RECORD_FILE).write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
-        if folder.exists():
-            folder.rmdir()
-        os.replace(model, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        os.chmod(model, 0o755)  # the folder aside is private  # noqa: S103
+        replace_folder(model, folder)
 
 
 def safe_path(folder: Path, name: str) -> Path | None:

@@ -1,32 +1,38 @@
-"""The local backend: one worker process per run, found again by its process id."""
+"""The local backend: one worker process per run, which holds the run's lock for its life."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
+import contextlib
 import secrets
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
 from typing_extensions import override
 
 from ftkit.backends.grading import setting_of
 from ftkit.backends.local.model_lookup import check_model_exists
+from ftkit.backends.local.worker_process import (
+    death_message,
+    finished_summary,
+    is_alive,
+    process_of,
+    start_worker,
+)
 from ftkit.backends.protocol import Backend, TrainingJob
 from ftkit.data import Dataset
-from ftkit.errors import RunError
-from ftkit.extras import check_installed, require
-from ftkit.modeling.model_source import RECORD
+from ftkit.errors import ModelError, RunError, StorageError
+from ftkit.extras import check_installed
+from ftkit.files import remove_unfinished
+from ftkit.modeling.model_source import RECORD, read_record
 from ftkit.recipe import Recipe, plugin_modules
 from ftkit.results.plan import Estimate
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
+from ftkit.store.run_lock import RunLock
 from ftkit.task import Message, Task
 from ftkit.training.recipe_check import check_recipe
 
@@ -37,7 +43,8 @@ __all__ = ["LocalBackend"]
 
 _CANCEL_TIMEOUT_S = 60.0
 """How long a cancelled worker may take to finish its step before it is killed."""
-_EVENT = re.compile(r"\d\d:\d\d:\d\d [a-z]+ \{")
+_RESUME_TIMEOUT_S = 60.0
+"""How long a worker that is ending may keep a run that is resumed."""
 _REQUIRED_PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "psutil")
 
 
@@ -82,25 +89,38 @@ class LocalBackend(Backend):
         folder = store.run_folder(job.run_id)
         modules = plugin_modules(job.recipe, job.data, job.validation)
         job.save(folder, model=self.source_name(), epoch_models=self._epoch_models, modules=modules)
-        _start_worker(job.run_id, store)
+        lock = RunLock.acquire(folder)
+        if lock is None:
+            raise RunError(f"another process trains run {job.run_id}")
+        start_worker(job.run_id, store, lock)
 
     @override
     def resume(self, record: RunRecord, store: Store) -> None:
         if not (store.run_folder(record.id) / "job.json").is_file():
             raise RunError(f"run {record.id} cannot be resumed: its job is gone from {store.run_folder(record.id)}")
         _check_installed("training on this machine")
+        lock = _lock_to_resume(record, store)
+        if lock is None:  # another process has resumed it
+            return
         ended: tuple[RunState, ...] = ("failed", "cancelled")
-        claim = {"claim": secrets.token_hex(8)}  # of two who resume a run at once, one starts a worker
+        claim = {"claim": secrets.token_hex(8)}
         again: dict[str, Any] = {"state": "queued", "error": None, "finished_at": None, "handle": claim}
-        if store.update(record.id, expect=ended, reason="resumed", **again).handle == claim:
-            _start_worker(record.id, store)
+        try:
+            if store.update(record.id, expect=ended, reason="resumed", **again).handle == claim:
+                start_worker(record.id, store, lock)
+        finally:
+            lock.close()
 
     @override
     def refresh(self, record: RunRecord, store: Store) -> None:
-        if record.state not in OPEN_STATES or "pid" not in record.handle or _alive(record.handle):
+        if record.state not in OPEN_STATES or is_alive(record, store):
             return
-        reason = _worker_death_message(record, store)
         # The worker may have ended properly between the two looks; then the store says so and this changes nothing.
+        summary = finished_summary(record, store)
+        if summary is not None:
+            store.update(record.id, expect=OPEN_STATES, state="succeeded", summary=summary, finished_at=time.time())
+            return
+        reason = death_message(record, store)
         changed = store.update(
             record.id,
             expect=OPEN_STATES,
@@ -112,23 +132,40 @@ class LocalBackend(Backend):
         )
         if changed.error == reason:
             store.append(record.id, "error", {"message": reason})
+            remove_unfinished(store.run_folder(record.id))
 
     @override
     def cancel(self, record: RunRecord, store: Store) -> None:
-        process = _process(record.handle)
         # Workers are told to end when the machine is shut down, too, and leave the run in the same state.
-        store.update(record.id, expect=OPEN_STATES, handle=record.handle | {"cancelled": True})
-        if process is not None:
-            process.send_signal(signal.SIGTERM)
-            deadline = time.monotonic() + _CANCEL_TIMEOUT_S
-            while _alive(record.handle) and store.get(record.id).state in OPEN_STATES:
-                if time.monotonic() > deadline:
-                    process.kill()
-                    break
-                time.sleep(0.1)
+        with contextlib.suppress(StorageError), store.transaction(record.id) as run:
+            record = run.record
+            if record.state not in OPEN_STATES:
+                return
+            # A queued run ends here: its worker, which is starting, finds it cancelled and does not begin.
+            ended = {"state": "cancelled", "finished_at": time.time()} if record.state == "queued" else {}
+            run.update(reason="cancelled by the user", handle=record.handle | {"cancelled": True}, **ended)
+        if record.state == "queued" and (process := process_of(record)) is not None:
+            process.kill()
+        elif record.state == "running" and is_alive(record, store):
+            self._stop_worker(record, store)
         store.update(
             record.id, expect=OPEN_STATES, reason="cancelled by the user", state="cancelled", finished_at=time.time()
         )
+
+    def _stop_worker(self, record: RunRecord, store: Store) -> None:
+        process = process_of(record)
+        if process is None:
+            raise RunError(
+                f"the worker of run {record.id} runs on another machine or in another container that uses "
+                f"{store.folder}; cancel the run there"
+            )
+        process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + _CANCEL_TIMEOUT_S
+        while is_alive(record, store) and store.get(record.id).state in OPEN_STATES:
+            if time.monotonic() > deadline:
+                process.kill()
+                return
+            time.sleep(0.1)
 
     @override
     def tuned_model(self, record: RunRecord, store: Store) -> str:
@@ -188,8 +225,17 @@ class LocalBackend(Backend):
         if not record.is_file():  # the base of a model that ftkit made may come later, as of weights just fetched
             self._checked_source_name()
             return None
-        known = json.loads(record.read_text(encoding="utf-8")).get("task")
-        return None if known is None else Task.model_validate(known)
+        known = read_record(record).get("task")
+        if known is None:
+            return None
+        try:
+            return Task.model_validate(known)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise ModelError(
+                f"{record}: the task of the model cannot be read ({'.'.join(map(str, first['loc']))}: {first['msg']}); "
+                "give the task yourself: ft.Model(…, task)"
+            ) from error
 
     def source_name(self) -> str:
         """Return the model's name as :func:`ftkit.modeling.model_source.find_source` takes it.
@@ -208,75 +254,17 @@ class LocalBackend(Backend):
         return where
 
 
-def _start_worker(run_id: str, store: Store) -> None:
-    with (store.run_folder(run_id) / "log.txt").open("ab") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "ftkit.backends.local.worker", run_id],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "FTKIT_HOME": str(store.folder), "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,  # a Ctrl-C in the caller's terminal is not for the worker
-        )
-    store.update(run_id, handle=_handle(worker.pid))
-    # Waiting for it in a thread keeps it from staying a zombie while the caller lives.
-    threading.Thread(target=worker.wait, name=f"ftkit-{run_id}", daemon=True).start()
-
-
 def _check_installed(needed_for: str) -> None:
     for package in _REQUIRED_PACKAGES:
         check_installed(package, extra="local", needed_for=needed_for)
 
 
-def _handle(pid: int) -> dict[str, Any]:
-    psutil = _psutil()
-    # The start time tells this process from a later one that happens to get the same id.
-    try:
-        return {"pid": pid, "started": psutil.Process(pid).create_time()}
-    except psutil.NoSuchProcess:  # gone already; refresh will say so
-        return {"pid": pid, "started": 0.0}
-
-
-def _process(handle: dict[str, Any]) -> Any:
-    """The worker of a handle, or ``None`` when it is not running any more."""
-    psutil = _psutil()
-    try:
-        process = psutil.Process(handle["pid"])
-        same = abs(process.create_time() - handle["started"]) < 1.0
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except (psutil.NoSuchProcess, KeyError):
-        return None
-
-
-def _psutil() -> Any:
-    return require("psutil", extra="local", needed_for="looking after runs on this machine")
-
-
-def _alive(handle: dict[str, Any]) -> bool:
-    return _process(handle) is not None
-
-
-def _worker_death_message(record: RunRecord, store: Store) -> str:
-    """Describe a worker that died: its last step, how to resume, and the last lines of its log."""
-    log = store.run_folder(record.id) / "log.txt"
-    step = checkpoint = None
-    for event in store.events(record.id):
-        step = f"step {event.data['step']} of {event.data['steps']}" if event.kind == "step" else step
-        checkpoint = event.data["step"] if event.kind == "checkpoint" else checkpoint
-    again = "starts again" if checkpoint is None else f"continues from the checkpoint at step {checkpoint}"
-    where = f"after {step}" if step else "before the first step"
-    return (
-        f"the worker process (pid {record.handle.get('pid')}) ended without a message {where}: it was killed, or the "
-        f"machine ran out of memory or was switched off. `ftkit runs resume {record.id}` {again}. Its log is "
-        f"{log}{_tail(log)}"
-    )
-
-
-def _tail(log: Path, lines: int = 5) -> str:
-    """The last lines of a log that are no events, which the store has, to be put at the end of a message."""
-    try:
-        text = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    said = [line.strip() for line in text if line.strip() and not _EVENT.match(line)][-lines:]
-    return "; it ends: " + " | ".join(said) if said else " (empty)" if not text else ""
+def _lock_to_resume(record: RunRecord, store: Store) -> RunLock | None:
+    """Wait until the run's last worker has ended, and take its lock; None if the run goes on already."""
+    deadline = time.monotonic() + _RESUME_TIMEOUT_S
+    while (lock := RunLock.acquire(store.run_folder(record.id))) is None:
+        if store.get(record.id).state in OPEN_STATES:
+            return None
+        if time.monotonic() > deadline:
+            raise RunError(f"the last worker of run {record.id} has not ended yet; resume it again in a moment")
+    return lock

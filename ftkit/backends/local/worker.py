@@ -10,19 +10,30 @@ import time
 import traceback
 from typing import Any
 
+from ftkit.backends.grading import setting_of
+from ftkit.backends.local.event_log import EventLog, keep_trying, tolerate_full_disk
+from ftkit.backends.local.worker_process import finished_summary
 from ftkit.data import Dataset
-from ftkit.errors import FtkitError
+from ftkit.errors import FtkitError, StorageError
+from ftkit.files import disk_is_full, remove_unfinished, says_disk_full
+from ftkit.recipe import import_plugin_modules, parse_recipe
 from ftkit.store import OPEN_STATES, Store
+from ftkit.store.run_lock import RunLock
 from ftkit.training.progress import TrainingStopped
 
 __all__ = ["main"]
 
 
-def main(run_id: str) -> int:
+_PATIENCE_S = 60.0
+"""How long a worker waits for room on a full disk to record that it begins or how it ended."""
+
+
+def main(run_id: str, lock: RunLock | None = None) -> int:
     """Train a run, and record its result in the store.
 
     Args:
         run_id: the run.
+        lock: the run's lock, from the process that started this one; by default it is taken here.
 
     Returns:
         The exit status: 0 unless the run failed.
@@ -30,32 +41,64 @@ def main(run_id: str) -> int:
     asked_to_stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: asked_to_stop.append(number))
     store = Store()
-    if store.update(run_id, expect=("queued",), state="running").state != "running":
-        return 0  # cancelled before it began
+    lock = lock or RunLock.acquire(store.run_folder(run_id))
+    if lock is None:
+        print(f"another process trains run {run_id}", file=sys.stderr)  # noqa: T201
+        return 1
+    events = EventLog(store, run_id)
     try:
-        summary = _train(run_id, store, asked_to_stop)
+        if not keep_trying(lambda: _begin(store, run_id), _PATIENCE_S):
+            return 0  # cancelled before it began
+        ended = _ended(run_id, store, events, asked_to_stop)
+        keep_trying(lambda: _record_end(store, run_id, events, ended), _PATIENCE_S)
+    except StorageError as error:  # the next reader finds that the worker is gone, and whether it has a model
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 1 if ended["state"] == "failed" else 0
+
+
+def _begin(store: Store, run_id: str) -> bool:
+    """Mark the run as running and note this process; False if it was cancelled."""
+    with store.transaction(run_id) as run:
+        if run.record.state != "queued":
+            return False
+        run.update(state="running", handle=run.record.handle | {"pid": os.getpid()})
+    return True
+
+
+def _record_end(store: Store, run_id: str, events: EventLog, ended: dict[str, Any]) -> None:
+    events.flush()
+    store.update(run_id, expect=OPEN_STATES, finished_at=time.time(), **ended)
+
+
+def _ended(run_id: str, store: Store, events: EventLog, asked_to_stop: list[int]) -> dict[str, Any]:
+    """Train; return how it ended as changes of the run's record."""
+    remove_unfinished(store.run_folder(run_id))  # of a worker that was killed while it wrote
+    try:
+        # A worker may have been killed after it saved the model and before it said so.
+        summary: Any = finished_summary(store.get(run_id), store)
+        if summary is None:
+            summary = _train(run_id, store, events, asked_to_stop)
     except FtkitError as error:
-        return _failed(store, run_id, str(error))
+        return _failed(events, str(error))
     except MemoryError:
-        return _failed(store, run_id, "out of memory; use a smaller max_batch_tokens, or gradient_checkpointing")
+        return _failed(events, "out of memory; use a smaller max_batch_tokens, or gradient_checkpointing")
     except Exception as error:  # a worker must always record why it ended
         traceback.print_exc()
         message = f"{type(error).__name__}: {error} (traceback in {store.run_folder(run_id) / 'log.txt'})"
         if "out of memory" in str(error).lower():
             message += "; use a smaller max_batch_tokens, or gradient_checkpointing"
-        return _failed(store, run_id, message)
+        elif disk_is_full(store.folder) or says_disk_full(error):
+            message = f"the disk is full ({store.folder}); `ftkit runs resume {run_id}` continues when there is room"
+        return _failed(events, message)
     if isinstance(summary, int):
         reason = f"stopped after step {summary}; `ftkit runs resume {run_id}` continues from there"
-        store.update(run_id, expect=OPEN_STATES, reason=reason, state="cancelled", finished_at=time.time())
-        return 0
-    store.update(run_id, expect=OPEN_STATES, state="succeeded", summary=summary, finished_at=time.time())
-    return 0
+        return {"state": "cancelled", "reason": reason}
+    return {"state": "succeeded", "summary": summary}
 
 
-def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any] | int:
+def _train(run_id: str, store: Store, events: EventLog, asked_to_stop: list[int]) -> dict[str, Any] | int:
     """The run's summary; or, when it was asked to stop, the steps it had done."""
-    from ftkit.backends.grading import setting_of
-    from ftkit.recipe import import_plugin_modules, parse_recipe
     from ftkit.training.job import Job, train
 
     folder = store.run_folder(run_id)
@@ -79,24 +122,21 @@ def _train(run_id: str, store: Store, asked_to_stop: list[int]) -> dict[str, Any
         epoch_models=spec.get("epoch_models", 0),
     )
 
-    def emit(kind: Any, data: dict[str, Any]) -> None:
-        store.append(run_id, kind, data)
-        print(time.strftime("%H:%M:%S"), kind, json.dumps(data, ensure_ascii=False), flush=True)  # noqa: T201
-
     setting = setting_of(job.recipe, checked=True)
     try:
-        return train(job, emit, should_stop=lambda: bool(asked_to_stop), setting=setting)
+        return train(job, events.append, should_stop=lambda: bool(asked_to_stop), setting=setting)
     except TrainingStopped as stopped:
         return int(stopped.args[0])
 
 
-def _failed(store: Store, run_id: str, message: str) -> int:
+def _failed(events: EventLog, message: str) -> dict[str, Any]:
     print(message, file=sys.stderr, flush=True)  # noqa: T201
-    store.append(run_id, "error", {"message": message})
-    store.update(run_id, expect=OPEN_STATES, state="failed", error=message, finished_at=time.time())
-    return 1
+    events.append("error", {"message": message})
+    return {"state": "failed", "error": message}
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    sys.exit(main(sys.argv[1]))
+    tolerate_full_disk()
+    inherited = RunLock.adopt(int(sys.argv[2])) if len(sys.argv) > 2 else None
+    sys.exit(main(sys.argv[1], inherited))

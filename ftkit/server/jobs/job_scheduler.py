@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from ftkit import runs
 from ftkit.backends.local import LocalBackend
-from ftkit.errors import ConfigError, FtkitError, RunNotFoundError
+from ftkit.errors import ConfigError, FtkitError, RunNotFoundError, StorageError
 from ftkit.runs import Run
 from ftkit.server.files.file_table import FileTable
 from ftkit.server.jobs.event_messages import translate_events
@@ -44,8 +44,6 @@ _CLEANUP_S = 300.0
 _MAX_RESTARTS = 3
 _VALIDATORS, _VALIDATOR_BYTES, _VALIDATION_S = 2, 16 * 2**30, 6 * 3600.0
 """Processes that validate rows, the memory of each, and the time that the rows of a job may take."""
-_STARTUP_S = 15.0
-"""Seconds that a queued run may have no process id before it counts as never started."""
 
 _log = logging.getLogger("ftkit.server")
 
@@ -65,7 +63,7 @@ class JobScheduler:
         self._workers, self._validators = workers, WorkerPool(_VALIDATORS, _VALIDATOR_BYTES)
         self._settings, self._state, self._jobs, self._files = settings, state, jobs, files
         self._changed, self._stopped, self._draining = threading.Event(), False, False
-        self._started_at = self._cleaned_at = time.time()
+        self._cleaned_at = time.monotonic()
         self._tasks: dict[str, Future[None]] = {}
         self._pool = ThreadPoolExecutor(4, "ftkit-jobs")
         self._thread = threading.Thread(target=self._run, name="ftkit-job-scheduler")
@@ -147,8 +145,8 @@ class JobScheduler:
                 taken += 1
                 if self._update_if(job, "queued", status="running", starting=True):
                     self._submit(job, self._start)
-        if time.time() - self._cleaned_at > _CLEANUP_S:
-            self._cleaned_at = time.time()
+        if time.monotonic() - self._cleaned_at > _CLEANUP_S:
+            self._cleaned_at = time.monotonic()
             self._validators.end_idle()
             self._clean_up()
 
@@ -170,11 +168,11 @@ class JobScheduler:
                 action(job)
             except InvalidFileError as error:
                 self._fail(job, error.error)
-            except FtkitError as error:
-                self._fail(job, JobError(code="training_refused", message=self._without_paths(str(error))))
-            except OSError as error:
+            except (OSError, StorageError) as error:  # a full disk
                 _log.error("job %s: %s; trying again", job.id, error)
                 time.sleep(1.0)
+            except FtkitError as error:
+                self._fail(job, JobError(code="training_refused", message=self._without_paths(str(error))))
             except Exception:
                 _log.exception("job %s", job.id)
                 self._fail(job, JobError(code="server_error", message="The server had an error; its log says more."))
@@ -229,10 +227,6 @@ class JobScheduler:
         except RunNotFoundError:
             self._fail(job, JobError(code="run_deleted", message="The job's run was deleted on the server."))
             return
-        unstarted = record.state == "queued" and "pid" not in record.handle
-        if unstarted and time.time() - max(self._started_at, record.created_at) > _STARTUP_S:
-            handle = record.handle | {"died": True}
-            record = store.update(job.id, expect=("queued",), state="failed", error="never started", handle=handle)
         ended = record.state not in OPEN_STATES
         self._add_events(job, ended=ended)
         if ended:

@@ -12,7 +12,10 @@ from peft.utils import load_peft_weights
 from transformers.pytorch_utils import Conv1D
 
 from ftkit.errors import ModelError, RefusedError
+from ftkit.modeling.artefact_digests import check_digests
 from ftkit.modeling.library_logging import quiet
+from ftkit.modeling.load_errors import load_errors
+from ftkit.modeling.whole_weights import check_loaded
 from ftkit.recipe import Adapter
 from ftkit.training.adapters.adapted_model import AdaptedModel
 from ftkit.training.adapters.base import tuner_of
@@ -78,8 +81,12 @@ def adapt(
 
 def _load_adapter(model: Any, folder: Path) -> None:
     """Load a saved adapter into a fresh one of the same shape; a score layer that it lacks keeps its values."""
-    values = {**get_peft_model_state_dict(model), **load_peft_weights(str(folder), device="cpu")}
-    result = set_peft_model_state_dict(model, values)
+    check_digests(folder)
+    with load_errors(f"cannot continue from the adapter {folder}", folder):
+        fresh, saved = get_peft_model_state_dict(model), load_peft_weights(str(folder), device="cpu")
+        missing = [name for name in fresh if name not in saved and ".score." not in name]
+        check_loaded(f"the adapter {folder}", missing=missing)
+        result = set_peft_model_state_dict(model, {**fresh, **saved})
     if result.unexpected_keys:
         raise ModelError(f"the adapter {folder} does not fit the recipe's: {', '.join(result.unexpected_keys[:3])}")
 
