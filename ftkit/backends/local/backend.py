@@ -116,6 +116,7 @@ class LocalBackend(Backend):
         if record.state not in OPEN_STATES or is_alive(record, store):
             return
         # The worker may have ended properly between the two looks; then the store says so and this changes nothing.
+        remove_unfinished(store.run_folder(record.id))
         summary = finished_summary(record, store)
         if summary is not None:
             store.update(record.id, expect=OPEN_STATES, state="succeeded", summary=summary, finished_at=time.time())
@@ -132,7 +133,6 @@ class LocalBackend(Backend):
         )
         if changed.error == reason:
             store.append(record.id, "error", {"message": reason})
-            remove_unfinished(store.run_folder(record.id))
 
     @override
     def cancel(self, record: RunRecord, store: Store) -> None:

@@ -14,7 +14,7 @@ from ftkit.backends.grading import setting_of
 from ftkit.backends.local.event_log import EventLog, keep_trying, tolerate_full_disk
 from ftkit.backends.local.worker_process import finished_summary
 from ftkit.data import Dataset
-from ftkit.errors import FtkitError, StorageError
+from ftkit.errors import FtkitError, RunError
 from ftkit.files import disk_is_full, remove_unfinished, says_disk_full
 from ftkit.recipe import import_plugin_modules, parse_recipe
 from ftkit.store import OPEN_STATES, Store
@@ -51,7 +51,7 @@ def main(run_id: str, lock: RunLock | None = None) -> int:
             return 0  # cancelled before it began
         ended = _ended(run_id, store, events, asked_to_stop)
         keep_trying(lambda: _record_end(store, run_id, events, ended), _PATIENCE_S)
-    except StorageError as error:  # the next reader finds that the worker is gone, and whether it has a model
+    except RunError as error:  # no such run, or a full disk: the next reader finds that the worker is gone, and whether it has a model
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     return 1 if ended["state"] == "failed" else 0
