@@ -51,7 +51,7 @@ def main(run_id: str, lock: RunLock | None = None) -> int:
             return 0  # cancelled before it began
         ended = _ended(run_id, store, events, asked_to_stop)
         keep_trying(lambda: _record_end(store, run_id, events, ended), _PATIENCE_S)
-    except RunError as error:  # no such run, or a full disk: the next reader finds that the worker is gone, and whether it has a model
+    except RunError as error:  # no such run; or a full disk: the next reader finds whether there is a model
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     return 1 if ended["state"] == "failed" else 0
