@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import importlib
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -28,6 +30,11 @@ _DEFAULT_SECONDS = 10.0
 _QUEUE_S = 30.0
 """Seconds that work waits for a free worker."""
 _RETRY_AFTER_S = 5.0
+_START_S = 60.0
+_PRELOADED = ("ftkit.server.client_schema", "ftkit.server.graders.grader_schema", "jsonschema")
+"""Modules that a worker loads when it starts, so that loading them is no part of the time of its first work."""
+_PATIENCE = 4.0
+"""On a busy machine, work takes longer than its processor time."""
 
 
 class WorkerLimitError(FtkitError):
@@ -69,7 +76,7 @@ class WorkerPool:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def run(self, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-        """Run a function in a worker for at most ten seconds. Its exceptions are raised here.
+        """Run a function in a worker for at most ten seconds of processor time. Its exceptions are raised here.
 
         Args:
             function: a function of a module.
@@ -89,7 +96,7 @@ class WorkerPool:
         """Run work that may take longer.
 
         Args:
-            seconds: after which the worker is ended.
+            seconds: of processor time, after which the worker is ended; it is also ended after four times as long.
             work: a function that can be pickled.
 
         Returns:
@@ -166,12 +173,14 @@ class _Worker:
     """One process. It reads pickled work and answers ``(True, result)`` or ``(False, exception)``."""
 
     def __init__(self, memory_bytes: int) -> None:
+        self._timed_out = False
         self._process = subprocess.Popen(
             [sys.executable, "-m", "ftkit.server.workers.process", str(memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # a Ctrl-C in the server's terminal is not for it
         )
+        self.ask(functools.partial(_preload, _PRELOADED), _START_S)
 
     @property
     def alive(self) -> bool:
@@ -181,18 +190,25 @@ class _Worker:
     def ask(self, work: Callable[[], Any], seconds: float) -> tuple[bool, Any]:
         """Run work in it, and kill it if that takes longer."""
         sent, received = self._pipes()
-        timer = threading.Timer(seconds, self._process.kill)
+        timer = threading.Timer(seconds * _PATIENCE, self._time_out)
         timer.start()
         try:
             sent.write(pickle.dumps((seconds, work), pickle.HIGHEST_PROTOCOL))
             sent.flush()
             answer: tuple[bool, Any] = pickle.load(received)  # noqa: S301 - of our own process
         except (EOFError, OSError, pickle.UnpicklingError):
-            why = "time" if not timer.is_alive() else "memory"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1.0)
+            cpu_time = self._process.returncode == -getattr(signal, "SIGPROF", 0) != 0
+            why = "time" if self._timed_out or cpu_time else "memory"
             raise WorkerLimitError(f"it takes more {why} than the server gives to one request") from None
         finally:
             timer.cancel()
         return answer
+
+    def _time_out(self) -> None:
+        self._timed_out = True
+        self._process.kill()
 
     def kill(self) -> None:
         """Kill it, while another thread waits for its answer."""
@@ -211,3 +227,8 @@ class _Worker:
         assert sent is not None  # noqa: S101
         assert received is not None  # noqa: S101
         return sent, received
+
+
+def _preload(modules: tuple[str, ...]) -> None:
+    for name in modules:
+        importlib.import_module(name)
