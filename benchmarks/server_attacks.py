@@ -48,7 +48,8 @@ def main() -> None:
 
 def table(url: str, only: str) -> None:
     body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
-    httpx.post(f"{url}/v1/chat/completions", json=body, timeout=120)  # loads torch and the model
+    for first in ({}, {"response_format": {"type": "json_object"}}):  # load torch, the model and llguidance
+        httpx.post(f"{url}/v1/chat/completions", json={**body, **first}, timeout=120)
     print("| request | answered | after | longest wait for `/health` |\n|---|---|---|---|")
     for name, one in ATTACKS.items():
         if only in name:

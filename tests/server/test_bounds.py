@@ -21,9 +21,10 @@ _HEALTH_S = 1.0
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded(server: Running) -> None:
-    """The first chat request loads torch, which keeps the server for a moment."""
+    """The first chat requests load torch and llguidance, which keeps the server for a moment."""
     body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
-    assert chat(server, json.dumps(body).encode()).status_code == 200
+    for first in ({}, {"response_format": {"type": "json_object"}}):
+        assert chat(server, json.dumps({**body, **first}).encode()).status_code == 200
 
 
 @pytest.mark.parametrize("name", ATTACKS)

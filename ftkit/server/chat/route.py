@@ -101,6 +101,7 @@ class _Completion:
                 top_logprobs=request.top_logprobs or 0,
             )
             self._handles.append(self._model.add(generation, functools.partial(self._receive, number)))
+            await asyncio.sleep(0)  # other requests come between many answers
         self._metrics.tokens.labels("prompt").inc(len(prompt))
         options = request.stream_options
         return ReplyBuilder(
