@@ -140,7 +140,7 @@ class Chaos:
             cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL,
         ) as process:  # fmt: skip
             self.host.submitter = process.pid
-            process.wait(60)
+            process.wait(300)
         assert process.returncode == -9
         self.host.trouble = last
         self.runs.append(run_id)
@@ -156,12 +156,12 @@ class Chaos:
         return Counter(jobs.values())
 
 
-def test_forty_submissions_have_one_job_each(host: LaggingHost) -> None:
+def test_twenty_submissions_have_one_job_each(host: LaggingHost) -> None:
     chaos = Chaos(host, backend(host), seed=1)
-    for number in range(40):
+    for number in range(20):
         chaos.submit(number)
-    assert chaos.check() == {1: 40}
-    assert len(host.jobs) == 40, "none was created twice and cancelled"
+    assert chaos.check() == {1: 20}
+    assert len(host.jobs) == 20, "none was created twice and cancelled"
 
 
 def test_a_submitter_that_is_killed_has_one_job(host: LaggingHost) -> None:
@@ -172,17 +172,22 @@ def test_a_submitter_that_is_killed_has_one_job(host: LaggingHost) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("drops", [(), ("metadata",), ("metadata", "user_provided_suffix")])
-def test_three_hundred_submissions_have_one_job_each(host: LaggingHost, drops: tuple[str, ...]) -> None:
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("drops", "count", "killed"), [
+    ((), 280, 20), (("metadata",), 60, 0), (("metadata", "user_provided_suffix"), 60, 0),
+])  # fmt: skip
+def test_three_hundred_submissions_have_one_job_each(
+    host: LaggingHost, drops: tuple[str, ...], count: int, killed: int
+) -> None:
     host.drops = drops
     chaos = Chaos(host, backend(host, COMPATIBLE if drops else OPENAI), seed=3)
-    for number in range(280):
+    for number in range(count):
         chaos.submit(number)
-    for number in range(20):
+    for number in range(killed):
         chaos.submit_and_be_killed(number)
-    assert chaos.check() == {1: 300}
-    assert len(host.jobs) == 300
-    print(dict(host.faults))  # the figures of docs/hosted.md
+    assert chaos.check() == {1: count + killed}
+    assert len(host.jobs) == count + killed
+    print(dict(sorted(host.faults.items())))  # the figures of docs/hosted.md
 
 
 @pytest.mark.parametrize("trouble", [one for one in TROUBLES if one not in ("kill_after", "kill_before", "crash")])
@@ -435,9 +440,11 @@ def test_a_proxy_without_a_licence_is_not_asked_again(host: LaggingHost) -> None
     assert not host.files
 
 
-@pytest.mark.parametrize("drops", [(), ("metadata",)])
-@pytest.mark.parametrize("trouble", ["504_then_done", "timeout", "500_after", "500_before", "reset_after"])
-@pytest.mark.parametrize("path", ["/v1/files", "/v1/batches"])
+@pytest.mark.parametrize(("path", "trouble", "drops"), [
+    ("/v1/files", "504_then_done", ()), ("/v1/files", "500_before", ()),
+    ("/v1/batches", "504_then_done", ()), ("/v1/batches", "500_after", ()), ("/v1/batches", "500_before", ()),
+    ("/v1/batches", "504_then_done", ("metadata",)), ("/v1/batches", "reset_after", ("metadata",)),
+])  # fmt: skip
 def test_batches_too(host: LaggingHost, path: str, trouble: Trouble, drops: tuple[str, ...]) -> None:
     host.drops, host.answers = drops, lambda text: "red"
     host.trouble = in_turn(trouble, path=path)
