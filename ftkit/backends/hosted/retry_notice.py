@@ -15,6 +15,7 @@ _LOG = logging.getLogger("ftkit.hosts")
 _INTERVAL_S = 60.0
 _REQUEST_ID_PATTERN = re.compile(r" \[request [^\]]*\]")
 _MAX_REMEMBERED = 1000
+_TRYING_AGAIN = "trying again until {until}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class RetryNotice:
     error: str
     tries: int
     until: float
-    plan: str = "trying again until {until}"
+    plan: str = _TRYING_AGAIN
 
     def __str__(self) -> str:
         times = "once" if self.tries == 1 else f"{self.tries} times"
@@ -61,9 +62,9 @@ class _Log:
         self._lock = threading.Lock()
 
     def __call__(self, notice: RetryNotice) -> None:
-        failure, now = _REQUEST_ID_PATTERN.sub("", notice.error) + notice.plan, time.monotonic()
+        failure, now = _REQUEST_ID_PATTERN.sub("", notice.error), time.monotonic()
         with self._lock:
-            if now - self._said.get(failure, -_INTERVAL_S) < _INTERVAL_S:
+            if notice.plan == _TRYING_AGAIN and now - self._said.get(failure, -_INTERVAL_S) < _INTERVAL_S:
                 return
             if len(self._said) >= _MAX_REMEMBERED:
                 self._said.clear()
