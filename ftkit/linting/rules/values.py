@@ -184,9 +184,10 @@ class UnitFormat(_ValueRule):
         for path, value in view.leaf_values if view.value is not None else [("$", view.answer)]:
             if not isinstance(value, str):
                 continue
+            if not _QUANTITY.search(value):
+                continue
             spellings = {_spelling(match) for match in _QUANTITY.finditer(value)}
-            if spellings:
-                spellings -= {_spelling(match) for match in _QUANTITY.finditer(view.input)}
+            spellings -= {_spelling(match) for match in _QUANTITY.finditer(view.input)}
             for space, unit in sorted(spellings):
                 yield f"{path} {_FAMILY[unit]}", f'"5{space}{unit}"'
 
