@@ -88,3 +88,7 @@ def test_invisible_characters_that_a_script_needs_are_allowed(chats: Any) -> Non
     refused = ["Anna\u200bLee", "\u2067Anna\u2069", "שלום \u202eabc", "hidden \U000e0061\U000e0062"]
     report = ft.lint(chats(*((text, "a") for text in (*allowed, *refused))), select=["S005"])
     assert [found.line for found in report["S005"]] == [4, 5, 6, 7]
+
+
+def test_a_social_security_number_is_found(chats: Any) -> None:
+    assert len(ft.lint(chats(("my number is 219-09-9999", "a")), select=["S002"])["S002"]) == 1
