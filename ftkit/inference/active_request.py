@@ -36,12 +36,13 @@ class ActiveRequest:
         source: another request with the same prompt, whose row will be copied once it is computed.
         copies: the requests that wait for this one's row.
         blocks: keys and values from the prefix cache with which the row starts.
-        cache: for a recurrent model, its own cache.
+        cache: where each row has a cache of its own, that cache.
+        beyond: whether it is computed with the rotary factors of long rows.
         finished: whether the last event was sent, or the request was cancelled.
     """
 
     __slots__ = (
-        "_detokenizer", "_on_event", "_started", "blocks", "cache", "cached", "computed", "copies", "finished",
+        "_detokenizer", "_on_event", "_started", "beyond", "blocks", "cache", "cached", "computed", "copies", "finished",
         "grammar", "ids", "request", "sampling", "source",
     )  # fmt: skip
 
@@ -55,6 +56,7 @@ class ActiveRequest:
         self.copies: list[ActiveRequest] = []
         self.blocks: list[KVBlock] = []
         self.cache: Any = None
+        self.beyond = False
         self.finished = False
         self._on_event = on_event
         self._started: float | None = None
@@ -81,8 +83,9 @@ class ActiveRequest:
 
     @property
     def cache_key(self) -> CacheKey:
-        """Which prompts it may share computed prefixes with."""
-        return self.request.adapter, self.request.cache_scope
+        """Which prompts it may share computed prefixes with: of its adapter, its scope and its rotary factors."""
+        adapter = self.request.adapter
+        return f"{adapter or ''} beyond" if self.beyond else adapter, self.request.cache_scope
 
     @property
     def known(self) -> Ints:

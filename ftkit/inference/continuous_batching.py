@@ -1,6 +1,6 @@
 """Continuous batching: a batch that generates one token per answer and step; answers join and leave between steps.
 
-This is for models whose layers keep keys and values of every token; :mod:`ftkit.inference.recurrent_decoding` is for
+This is for models whose layers keep keys and values of every token; :mod:`ftkit.inference.sequential_batch` is for
 the others. What several prompts share is computed once: identical prompts in one row that is then copied, shared
 prefixes through the prefix cache.
 """
@@ -8,47 +8,24 @@ prefixes through the prefix cache.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
 
 from ftkit.inference.active_request import ActiveRequest, choose_next_tokens
+from ftkit.inference.batch_settings import BatchSettings
 from ftkit.inference.kv_cache import KVCache
 from ftkit.inference.multi_lora import MultiLoRAModel
 from ftkit.inference.prefix_cache import PrefixCache
 from ftkit.modeling.prefix_tree import shared_length
+from ftkit.modeling.rope_boundary import rope_boundary
 
-__all__ = ["BatchSettings", "ContinuousBatch"]
+__all__ = ["ContinuousBatch"]
 
 _WAIT_TOKENS = 32
 """A prompt waits for another one to be computed if it can then reuse at least this many tokens of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchSettings:
-    """Size of a batch.
-
-    Attributes:
-        rows: largest number of answers generated together.
-        cache_bytes: memory for keys and values of running answers; None for as much as ``rows`` answers need. A single
-            answer may exceed it.
-        prefix_bytes: memory of the prefix cache.
-        prefix_tokens: the same in tokens of the model; both are added.
-        keep_answers: store answers in the prefix cache, too, for conversations that go on.
-        pass_tokens: largest number of prompt tokens in one forward pass.
-        step_tokens: prompt tokens computed between two generated tokens of the running answers. A server keeps it
-            small, so that a long prompt does not delay them.
-    """
-
-    rows: int = 32
-    cache_bytes: int | None = None
-    prefix_bytes: int = 0
-    prefix_tokens: int = 0
-    keep_answers: bool = False
-    pass_tokens: int = 512
-    step_tokens: int = 512
 
 
 class ContinuousBatch:
@@ -69,6 +46,7 @@ class ContinuousBatch:
         self._layer_types = set(getattr(config, "layer_types", None) or ())
         self._window: int | None = getattr(config, "sliding_window", None)
         self._additive_mask = getattr(config, "_attn_implementation", "") == "eager"
+        self._boundary = rope_boundary(model.model.config)
         self._token_bytes = 0
         self._cache = KVCache(config.num_hidden_layers, self._fits_tokens)
         self._running: list[ActiveRequest] = []  # in the order of the cache's rows
@@ -117,6 +95,9 @@ class ContinuousBatch:
     @torch.inference_mode()
     def step(self) -> None:
         """Admit waiting requests, compute prompts, and generate a token for every answer whose prompt is computed."""
+        for request in self._running:
+            if not request.beyond and self._beyond(request):  # all positions are rotated by other angles from here on
+                request.beyond, request.computed = True, 0
         tokens = 0
         while tokens < self._settings.step_tokens:
             self._admit()
@@ -126,6 +107,35 @@ class ContinuousBatch:
             tokens += computed
         if any(request.ids and request.computed == request.length - 1 for request in self._running):
             self._generate()
+
+    @torch.inference_mode()
+    def trial(self, ids: torch.Tensor, starts: tuple[int, int]) -> list[tuple[list[int], torch.Tensor]]:
+        """Compute one sequence in two rows of different lengths, as prompts in two pieces and then token by token.
+
+        Args:
+            ids: the sequence, ``[1, tokens]``.
+            starts: how many tokens the first piece of each row has.
+
+        Returns:
+            For each row the tokens whose logits were computed, and these, float32 ``[tokens, vocabulary]``.
+        """
+        rows = [ActiveRequest.probe() for _ in starts]
+        computed = [0, 0]
+        tokens: list[list[int]] = [[], []]
+        logits: list[list[torch.Tensor]] = [[], []]
+        for sizes in (starts, (2, 3), (1, 1), (1, 1)):
+            piece = torch.zeros((2, max(sizes)), dtype=torch.long)
+            for row, size in enumerate(sizes):
+                piece[row, :size] = ids[0, computed[row] : computed[row] + size]
+            width = max(computed) + max(sizes)
+            self._reserve(2, width, width)
+            found = self._forward(0, rows, piece, [*computed], torch.tensor(sizes) - 1)
+            for row, size in enumerate(sizes):
+                computed[row] += size
+                tokens[row].append(computed[row] - 1)
+                logits[row].append(found[row])
+        self._cache.clear()
+        return [(one, torch.stack(those)) for one, those in zip(tokens, logits, strict=True)]
 
     def _admit(self) -> None:
         """Give rows to waiting requests in their order.
@@ -144,6 +154,7 @@ class ContinuousBatch:
         most = self._settings.rows - len(self._running)
         while self._waiting and len(admitted) + len(copies) < most and len(passed) < 2 * self._settings.rows:
             request = self._waiting.popleft()
+            request.beyond = self._beyond(request)
             request.source = next((one for one in uncomputed if _same_prompt(one, request)), None)
             known = request.known
             cached, blocks = (0, []) if request.source else self.prefixes.match(request.cache_key, known)
@@ -191,7 +202,8 @@ class ContinuousBatch:
         first, count, width = waiting[0], 1, min(most, self._uncomputed(waiting[0]))
         for row in waiting[1:]:
             wider = max(width, self._uncomputed(row))
-            if row != first + count or (count + 1) * wider > most:
+            same_side = self._running[row].beyond == self._running[first].beyond
+            if row != first + count or (count + 1) * wider > most or not same_side:
                 break
             count, width = count + 1, wider
         rows = self._running[first : first + count]
@@ -243,7 +255,14 @@ class ContinuousBatch:
         ids = torch.tensor([[request.ids[-1] if request.ids else 0] for request in self._running])
         starts = [request.computed for request in self._running]
         self._reserve(len(self._running), max(starts) + 1, max(starts) + 1)
-        logits = self._forward(0, self._running, ids, starts, torch.zeros(len(self._running), dtype=torch.long))
+        sides = groupby(range(len(self._running)), key=lambda row: self._running[row].beyond)
+        parts = []
+        for _, side in sides:
+            which = [*side]
+            part = slice(which[0], which[-1] + 1)
+            last = torch.zeros(len(which), dtype=torch.long)
+            parts.append(self._forward(which[0], self._running[part], ids[part], starts[part], last))
+        logits = torch.cat(parts)
         self.steps += 1
         rows = [
             row for row, request in enumerate(self._running) if request.ids and request.computed == request.length - 1
@@ -257,11 +276,20 @@ class ContinuousBatch:
         self, first: int, rows: list[ActiveRequest], ids: torch.Tensor, starts: list[int], last: torch.Tensor
     ) -> torch.Tensor:
         device = self._model.model.device
+        beyond, most = rows[0].beyond, self._model.pretrained.max_length
+        padded = beyond and max(starts) + ids.shape[1] <= (self._boundary or 0)
+        if padded:
+            # The pass needs a position beyond the boundary to use the angles of a long row: one of padding.
+            ids = torch.nn.functional.pad(ids, (0, 1))
+            self._reserve(first + len(rows), max(starts) + ids.shape[1], max(starts) + ids.shape[1])
         positions = torch.tensor(starts).unsqueeze(1) + torch.arange(ids.shape[1])
         width = max(starts) + ids.shape[1]
-        # Padding at the end of a piece may lie beyond the model's last position.
-        clamped = positions.clamp(max=(self._model.pretrained.max_length or width) - 1).to(device)
-        positions = positions.to(device)
+        # Padding at the end of a piece may lie beyond the model's last position, or beyond the boundary.
+        limits = [limit for limit in (most, None if beyond else self._boundary) if limit is not None]
+        clamped = positions.clamp(max=min([width, *limits]) - 1)
+        if padded and self._boundary is not None:
+            clamped[:, -1] = self._boundary
+        clamped, positions = clamped.to(device), positions.to(device)
         self._cache.set_region(first, starts, positions, width)
         return self._model.logits(
             [request.adapter for request in rows],
@@ -289,6 +317,10 @@ class ContinuousBatch:
             return mask
         dtype = self._model.model.dtype
         return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
+
+    def _beyond(self, request: ActiveRequest) -> bool:
+        """Whether the row is longer than what the model computes with its short rotary factors."""
+        return self._boundary is not None and request.length > self._boundary
 
     def _choose(self, rows: list[ActiveRequest], logits: torch.Tensor) -> None:
         for request in choose_next_tokens(rows, logits):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing_extensions import override
 
 from ftkit.inference.active_request import ActiveRequest
-from ftkit.inference.continuous_batching import BatchSettings, ContinuousBatch
+from ftkit.inference.batch_settings import BatchSettings
+from ftkit.inference.continuous_batching import ContinuousBatch
+from ftkit.inference.decoding import Decoding, choose_decoding
 from ftkit.inference.multi_lora import MultiLoRAModel
 from ftkit.inference.protocol import EngineStats, GenerationRequest, InferenceEngine, OnEvent
-from ftkit.inference.recurrent_decoding import RecurrentBatch, has_recurrent_layers
+from ftkit.inference.sequential_batch import SequentialBatch
 
 __all__ = ["TorchEngine"]
 
@@ -21,15 +23,19 @@ class TorchEngine(InferenceEngine):
     Args:
         model: the loaded model.
         settings: size of its batch.
+
+    Raises:
+        ModelError: the model is none that writes text from left to right.
     """
 
     def __init__(self, model: MultiLoRAModel, settings: BatchSettings | None = None) -> None:
         settings = settings or BatchSettings()
         self.model = model
-        self._batch: ContinuousBatch | RecurrentBatch = (
-            RecurrentBatch(model, settings.rows)
-            if has_recurrent_layers(model.model)
-            else ContinuousBatch(model, settings)
+        decoding = choose_decoding(model)
+        self._batch: ContinuousBatch | SequentialBatch = (
+            ContinuousBatch(model, settings)
+            if decoding is Decoding.BATCHED
+            else SequentialBatch(model, settings.rows, cached=decoding is Decoding.OWN_CACHE)
         )
         self._open: dict[int, ActiveRequest] = {}
         self._max_running = 0

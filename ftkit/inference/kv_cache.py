@@ -24,6 +24,9 @@ _GROWTH_TOKENS = 128
 
 _ALIGNMENT = 16
 
+_NOTHING = (torch.empty(0, 0, 0), torch.empty(0, 0, 0))
+"""Of a layer that keeps nothing, because it reads another layer's keys and values."""
+
 
 class _PassRegion:
     """Which rows and positions the current forward pass writes and reads."""
@@ -185,7 +188,10 @@ class KVCache(Cache):  # type: ignore[misc]
             Keys and values of each layer.
         """
         return tuple(
-            (layer.keys[row, :, start:end].clone(), layer.values[row, :, start:end].clone()) for layer in self.layers
+            (layer.keys[row, :, start:end].clone(), layer.values[row, :, start:end].clone())
+            if layer.is_initialized
+            else _NOTHING
+            for layer in self.layers
         )
 
     def write_blocks(self, row: int, blocks: Sequence[KVBlock]) -> None:
@@ -199,6 +205,8 @@ class KVCache(Cache):  # type: ignore[misc]
             start = 0
             for block in blocks:
                 keys, values = block[number]
+                if not keys.shape[0]:  # the layer reads another one's
+                    continue
                 if not layer.is_initialized:
                     layer.lazy_initialization(keys.unsqueeze(0), values.unsqueeze(0))
                 end = start + keys.shape[1]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ftkit.errors import ModelError
+from ftkit.modeling.logits import logits_at
 from ftkit.modeling.pretrained import Pretrained
 from ftkit.modeling.tokenized_example import Ints, TokenizedConversation
 from ftkit.task import Message
@@ -85,5 +86,4 @@ def _logits(model: Any, ids: Ints, positions: Ints) -> torch.Tensor:
     """Logits at ``positions``: ``[positions, vocabulary]``, float32 on the CPU."""
     rows = torch.from_numpy(np.asarray(ids, dtype=np.int64)).unsqueeze(0).to(model.device)
     wanted = torch.from_numpy(np.asarray(positions, dtype=np.int64)).to(model.device)
-    logits: torch.Tensor = model(input_ids=rows, use_cache=False, logits_to_keep=wanted).logits[0].float().cpu()
-    return logits
+    return logits_at(model, rows, wanted).float().cpu()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.errors import ModelError
-from ftkit.inference.continuous_batching import BatchSettings
+from ftkit.inference.batch_settings import BatchSettings
 from ftkit.inference.engine import TorchEngine
 from ftkit.inference.engine_thread import EngineThread
 from ftkit.inference.lease_futures import abandon_lease, deliver_lease, finish

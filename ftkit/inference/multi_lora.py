@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,23 +152,42 @@ class MultiLoRAModel:
         with quiet():
             self._peft.delete_adapter(name)
 
-    def logits(self, adapters: Sequence[str | None], last: torch.Tensor, **inputs: Any) -> torch.Tensor:
+    def use_adapters(self, adapters: Sequence[str | None]) -> None:
+        """Choose the adapters of the next pass.
+
+        Args:
+            adapters: the adapter of each row; None for the base.
+        """
+        self._adapter_names = [name or _BASE for name in adapters]
+
+    def logits(
+        self,
+        adapters: Sequence[str | None],
+        last: torch.Tensor,
+        *,
+        on_output: Callable[[Any], None] | None = None,
+        **inputs: Any,
+    ) -> torch.Tensor:
         """Run a forward pass and return the logits at one token of each row.
 
         Args:
             adapters: the adapter of each row; None for the base.
             last: ``[rows]``, the index of that token within the pass.
+            on_output: called with what the model returns.
             inputs: arguments of the transformers model.
 
         Returns:
             ``[rows, vocabulary]``, float32.
         """
-        self._adapter_names = [name or _BASE for name in adapters]
+        self.use_adapters(adapters)
         self._last = last
         try:
-            logits: torch.Tensor = self.model(**inputs).logits[:, -1].float()
+            output = self.model(**inputs)
         finally:
             self._last = None  # other uses of the model get the logits of every token
+        if on_output is not None:
+            on_output(output)
+        logits: torch.Tensor = output.logits[:, -1].float()
         return logits
 
     def close(self) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ftkit.inference.batch_settings import BatchSettings
 from ftkit.inference.constrained import Grammar
-from ftkit.inference.continuous_batching import BatchSettings
 from ftkit.inference.engine import TorchEngine
 from ftkit.inference.limits import MAX_BATCH_SIZE, PASS_TOKENS, STEP_TOKENS
 from ftkit.inference.multi_lora import MultiLoRAModel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ftkit.inference.continuous_batching import BatchSettings
+from ftkit.inference.batch_settings import BatchSettings
 
 __all__ = ["PoolSettings"]
 

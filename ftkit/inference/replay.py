@@ -16,6 +16,7 @@ from ftkit.inference.exported_model import Exported
 from ftkit.inference.offline import generate
 from ftkit.modeling.chat_template import ChatTemplate, template_hash
 from ftkit.modeling.library_logging import quiet
+from ftkit.modeling.logits import logits_at
 from ftkit.modeling.pretrained import Pretrained, stop_ids
 from ftkit.modeling.tokenized_example import Ints
 from ftkit.task import Message
@@ -197,9 +198,8 @@ def replay(recording: Recording, exported: Exported, *, clear_margin: float) -> 
 def _logits(model: Any, prompt: Ints, answer: Sequence[int]) -> torch.Tensor:
     """Logits [answer tokens, vocabulary], float32 on the CPU, with which ``model`` would have chosen each token."""
     ids = torch.tensor([[*prompt.tolist(), *answer[:-1]]], device=model.device)
-    logits = model(input_ids=ids, use_cache=False, logits_to_keep=len(answer)).logits
-    found: torch.Tensor = logits[0, -len(answer) :].float().cpu()
-    return found
+    tokens = torch.arange(ids.shape[1] - len(answer), ids.shape[1], device=model.device)
+    return logits_at(model, ids, tokens).float().cpu()
 
 
 def _greedy(exported: Exported, prompt: Ints, limit: int) -> tuple[int, ...]:

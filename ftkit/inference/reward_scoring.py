@@ -8,8 +8,8 @@ import torch
 
 from ftkit.errors import DataError
 from ftkit.modeling.packed_forward import PackedForward, prefix_sharing_problem
-from ftkit.modeling.prefix_tree import pack_examples
 from ftkit.modeling.pretrained import Pretrained
+from ftkit.modeling.rope_boundary import pack_by_length
 from ftkit.modeling.tokenized_example import Example
 from ftkit.task import Message
 
@@ -51,7 +51,7 @@ def score(pretrained: Pretrained, conversations: Sequence[Sequence[Message]]) ->
         pretrained.model.set_attn_implementation("sdpa")
     forward = PackedForward(pretrained.model, device, shared=shared)
     scores: dict[int, float] = {}
-    for pack, packed in pack_examples(examples, _TOKENS if shared else 1, share=shared):
+    for pack, packed in pack_by_length(examples, _TOKENS if shared else 1, forward.boundary, share=shared):
         scores |= zip(map(id, packed), forward.scores(pack).tolist(), strict=True)
     return [scores[id(example)] for example in examples]
 

@@ -14,8 +14,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from ftkit.errors import BusyError
 from ftkit.inference.active_request import ActiveRequest
+from ftkit.inference.batch_settings import BatchSettings
 from ftkit.inference.constrained import Grammar
-from ftkit.inference.continuous_batching import BatchSettings
 from ftkit.inference.limits import ServingLimits
 from ftkit.inference.loaded_model import LoadedModelStats, ModelLease
 from ftkit.inference.model_pool import ModelPool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from ftkit.inference.continuous_batching import BatchSettings
+from ftkit.inference.batch_settings import BatchSettings
 from ftkit.inference.limits import MAX_BATCH_SIZE, PASS_TOKENS, STEP_TOKENS, loaded_model_limits
 from ftkit.inference.model_pool import ModelPool
 from ftkit.inference.pool_settings import PoolSettings

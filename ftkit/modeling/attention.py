@@ -12,6 +12,7 @@ blocks.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -22,7 +23,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from ftkit.modeling.prefix_tree import PackedSequence
 
-__all__ = ["TREE_ATTENTION", "TreeAttentionMask", "tree_attention_forward"]
+__all__ = ["TREE_ATTENTION", "TreeAttentionMask", "changes_scores", "tree_attention_forward"]
 
 TREE_ATTENTION = "ftkit_tree"
 """Name of this attention among transformers' attention implementations."""
@@ -117,6 +118,21 @@ class _JoinedAttention(torch.autograd.Function):
         return d_query.to(query.dtype), d_key.to(key.dtype), d_value.to(value.dtype), None, None
 
 
+_SCORE_ARGUMENTS = ("position_bias", "softcap", "s_aux", "sinks", "indices", "block_indices")
+
+
+def changes_scores(arguments: Mapping[str, Any]) -> bool:
+    """Say whether a model asks for more than scaled dot products: biases, soft caps, sinks, chosen tokens.
+
+    Args:
+        arguments: the further arguments of transformers' attention functions.
+
+    Returns:
+        Whether it does.
+    """
+    return arguments.get("is_causal") is False or any(arguments.get(name) is not None for name in _SCORE_ARGUMENTS)
+
+
 def _block_mask(subtree_end: Tensor) -> Any:
     from torch.nn.attention.flex_attention import create_block_mask
 
@@ -160,12 +176,17 @@ def tree_attention_forward(
 
     Returns:
         The result [1, tokens, heads, head size], and None in place of attention weights.
+
+    Raises:
+        NotImplementedError: the model's attention is more than scaled dot products, and ``tree`` is given.
     """
     if tree is None:
         result: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return result
+    if changes_scores(kwargs):
+        raise NotImplementedError("its attention has more than scaled dot products")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if tree.block_mask is not None:
         grouped = key.shape[1] != query.shape[1]
@@ -174,7 +195,10 @@ def tree_attention_forward(
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
-    out = _JoinedAttention.apply(query, key, value, scale, tree.spans)  # type: ignore[no-untyped-call]
+    size = value.shape[-1]
+    if size != query.shape[-1]:  # multi-head latent attention; the kernel takes one size only
+        value = torch.nn.functional.pad(value, (0, query.shape[-1] - size))
+    out = _JoinedAttention.apply(query, key, value, scale, tree.spans)[..., :size]  # type: ignore[no-untyped-call]
     return out.transpose(1, 2).contiguous(), None
 
 

@@ -10,7 +10,10 @@ from typing import Any
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from ftkit.modeling.attention import changes_scores
 
 __all__ = ["GROUPED_ATTENTION"]
 
@@ -37,14 +40,22 @@ def grouped_query_attention_forward(
         query: [batch, heads, new tokens, head size].
         key: [batch, heads / groups, all tokens, head size].
         value: like ``key``.
-        attention_mask: [batch, 1, new tokens, all tokens], added to the scores; None is causal.
+        attention_mask: [batch, 1, new tokens, all tokens], added to the scores; None is causal. With a mask for each
+            head, this is transformers' SDPA attention.
         scaling: factor of the scores; head size ** -0.5 by default.
         dropout: ignored, as this is used for generation.
-        **kwargs: further arguments of transformers' attention functions.
+        **kwargs: further arguments of transformers' attention functions. With those that change the scores, this is
+            transformers' SDPA attention.
 
     Returns:
         The result [batch, new tokens, heads, head size], and None in place of attention weights.
     """
+    shared_mask = attention_mask is None or attention_mask.shape[1] == 1
+    if changes_scores(kwargs) or not shared_mask:
+        result: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+        return result
     batch, heads, length, size = query.shape
     groups = heads // key.shape[1]
     causal = attention_mask is None and length > 1

@@ -1,4 +1,4 @@
-"""Run a model on packed sequences: shared prefixes once if that is exact, else each sequence alpack."""
+"""Run a model on packed sequences: shared prefixes once if that is exact, else each sequence alone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import numpy as np
 import torch
 
 from ftkit.modeling.attention import TREE_ATTENTION, TreeAttentionMask
+from ftkit.modeling.cache_kinds import other_attention
 from ftkit.modeling.cross_entropy import linear_cross_entropy, token_losses
+from ftkit.modeling.logits import logits_at
 from ftkit.modeling.prefix_tree import PackedSequence, pack_sequences, shared_length, sort_key
+from ftkit.modeling.rope_boundary import rope_boundary
 from ftkit.modeling.tokenized_example import Ints, TokenizedConversation
 
 __all__ = ["PackedForward", "TokenLogprobs", "prefix_sharing_problem"]
@@ -45,13 +48,18 @@ class PackedForward:
         model: a causal language model, or a reward model (sequence classification with one label).
         device: the model's device.
         shared: whether sequences share computation; see :func:`prefix_sharing_problem`. If not, packs must be made
-            without sharing, and each of their sequences is computed alpack.
+            without sharing, and each of their sequences is computed alone.
+
+    Attributes:
+        boundary: see :func:`~ftkit.modeling.rope_boundary.rope_boundary`. Of a pack with sequences on both sides, which
+            must be made without sharing, each sequence is computed alone.
     """
 
     def __init__(self, model: Any, device: torch.device, *, shared: bool) -> None:
         self.model = model
         self.device = device
         self.shared = shared
+        self.boundary = rope_boundary(model.config)
 
     def loss(self, pack: PackedSequence, *, is_argmax: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Compute the weighted sum of the token losses.
@@ -134,7 +142,7 @@ class PackedForward:
         """Final hidden states [T, d]."""
         decoder = self.model.get_decoder()
         ids = self._to_device(pack.ids)
-        if not self.shared:
+        if not self.shared or self._crosses_boundary(pack):
             alone = [
                 decoder(input_ids=ids[root.start : root.end].unsqueeze(0), use_cache=False).last_hidden_state[0]
                 for root in pack.segments
@@ -147,6 +155,10 @@ class PackedForward:
             tree=TreeAttentionMask.from_pack(pack, self.device),
         ).last_hidden_state[0]
         return found
+
+    def _crosses_boundary(self, pack: PackedSequence) -> bool:
+        ends = pack.positions[pack.last_tokens]
+        return self.boundary is not None and bool((ends < self.boundary).any() and (ends >= self.boundary).any())
 
     def _own_losses(
         self,
@@ -162,7 +174,7 @@ class PackedForward:
             asked = torch.nonzero((at >= root.start) & (at < root.end)).squeeze(1)
             if len(asked):
                 row, wanted = ids[root.start : root.end].unsqueeze(0), at[asked] - root.start
-                logits = self.model(input_ids=row, use_cache=False, logits_to_keep=wanted).logits[0].float()
+                logits = logits_at(self.model, row, wanted).float()
                 if temperature != 1:
                     logits = logits / temperature
                 if entropies is not None:
@@ -198,12 +210,14 @@ def prefix_sharing_problem(model: Any, device: torch.device, sequences: list[Tok
     window = getattr(config, "sliding_window", None)
     if window is not None and getattr(config, "use_sliding_window", True) and window < longest:
         return f"its attention slides over windows of {window} tokens, and the longest row has {longest}"
-    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
-    if kinds:
-        return f"it has layers of kind {', '.join(sorted(kinds))}, which do not support a tree of sequences"
+    other = other_attention(model.config)
+    if other is not None:
+        return f"{other}, and a tree of sequences needs plain attention"
     if config._attn_implementation != TREE_ATTENTION:
         return "its implementation in transformers does not support ftkit's attention"
-    pair = _trial_pair(sequences[:_TRIED_ROWS])
+    boundary = rope_boundary(model.config)
+    tried = [each for each in sequences if boundary is None or len(each.ids) <= boundary]
+    pair = _trial_pair((tried or sequences)[:_TRIED_ROWS])
     together = pack_sequences(pair)
     scores = model.get_output_embeddings() is None
     with torch.no_grad():

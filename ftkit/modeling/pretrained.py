@@ -20,6 +20,7 @@ from transformers import (
 from ftkit.errors import ModelError
 from ftkit.modeling.artefact_digests import check_digests
 from ftkit.modeling.attention import TREE_ATTENTION
+from ftkit.modeling.cache_kinds import other_attention
 from ftkit.modeling.chat_template import ChatTemplate, template_hash
 from ftkit.modeling.device import torch_dtype
 from ftkit.modeling.embedded_model import EMBEDDED, expand_embedded, is_embedded
@@ -255,8 +256,10 @@ def check_template(source: ModelSource, tokenizer: Any) -> None:
 def _plain_attention(config: Any) -> bool:
     """Whether the architecture uses pluggable, plain scaled dot-product attention."""
     # Not with soft-capped logits (Gemma 2), attention sinks (gpt-oss) or in older implementations (GPT-J).
+    # Nor where layers choose among tokens: their code depends on the attention's name.
     kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
-    return kind is not None and kind._supports_attention_backend and kind._supports_sdpa
+    pluggable = kind is not None and kind._supports_attention_backend and kind._supports_sdpa
+    return bool(pluggable) and other_attention(config) is None
 
 
 def stop_ids(generation_config: Any) -> tuple[int, ...]:

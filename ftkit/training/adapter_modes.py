@@ -36,7 +36,7 @@ def sampling_mode(adapted: AdaptedModel) -> Iterator[None]:
     if attention == TREE_ATTENTION:
         model.set_attn_implementation(GROUPED_ATTENTION)
     if checkpointed:  # it forbids a cache
-        model.gradient_checkpointing_disable()
+        adapted.disable_checkpointing()
     adapted.set_dropout(enabled=False)
     originals = _merge(model)
     try:
@@ -47,7 +47,7 @@ def sampling_mode(adapted: AdaptedModel) -> Iterator[None]:
             layer._disable_adapters = False
         adapted.set_dropout(enabled=True)
         if checkpointed:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            adapted.enable_checkpointing()
         if attention == TREE_ATTENTION:
             model.set_attn_implementation(attention)
 

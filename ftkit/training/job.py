@@ -140,6 +140,8 @@ def train(
         initial_weights=origin.adapter,
         scores=recipe.score_head,
     )
+    for note in adapted.tuner.notes:
+        emit("warning", {"message": note})
     examples = rows.examples() + (validation_rows.examples() if validation_rows else [])
     computer = LossComputer(
         recipe,

@@ -77,7 +77,7 @@ class TrainingLoop:
         """
         torch.manual_seed(self.recipe.seed)
         if self.recipe.gradient_checkpointing:
-            self.adapted.base_model.gradient_checkpointing_enable({"use_reentrant": False})
+            self.adapted.enable_checkpointing()
         self.source.setup()
         self.restore()
         if not self.progress.step:

@@ -8,14 +8,18 @@ from typing import Any
 import torch
 
 from ftkit.modeling.attention import TREE_ATTENTION
+from ftkit.modeling.causality import check_causal, trial_tokens
 from ftkit.modeling.packed_forward import PackedForward, prefix_sharing_problem
-from ftkit.modeling.prefix_tree import PackedSequence, pack_examples
+from ftkit.modeling.prefix_tree import PackedSequence
+from ftkit.modeling.rope_boundary import pack_by_length
 from ftkit.modeling.tokenized_example import Example, Floats, TokenizedConversation
 from ftkit.recipe import Recipe
 from ftkit.training.adapters.adapted_model import AdaptedModel
 from ftkit.training.losses import Loss
 
 __all__ = ["LossComputer", "Packed"]
+
+_TRIAL_TOKENS = 12
 
 Packed = tuple[PackedSequence, list[Example]]
 """A pack, and its examples in the order of its sequences."""
@@ -32,6 +36,9 @@ class LossComputer:
         sequences: conversations like those of the run, to test whether sharing prefixes is exact for the model. Where
             it is not, every sequence is computed alone, and a warning says why.
         warn: called with each warning.
+
+    Raises:
+        ModelError: the model's predictions depend on later tokens.
     """
 
     def __init__(
@@ -48,6 +55,8 @@ class LossComputer:
         self.adapted = adapted
         model = adapted.base_model
         with adapted.without_dropout():
+            if model.get_output_embeddings() is not None:
+                check_causal(model, trial_tokens(model, _TRIAL_TOKENS))
             problem = prefix_sharing_problem(model, device, sequences)
         if problem is not None:
             if model.config._attn_implementation == TREE_ATTENTION:
@@ -66,7 +75,8 @@ class LossComputer:
             The packs; every example is in one of them.
         """
         budget = self.recipe.max_batch_tokens if self.shares_prefixes else 1
-        return list(pack_examples(examples, budget, share=self.shares_prefixes and self.recipe.shared_prefix))
+        share = self.shares_prefixes and self.recipe.shared_prefix
+        return list(pack_by_length(examples, budget, self.forward.boundary, share=share))
 
     def compute(
         self, packs: Sequence[Packed], size: float, backward: Callable[[torch.Tensor], object]

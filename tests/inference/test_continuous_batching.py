@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ftkit.inference.recurrent_decoding import has_recurrent_layers
 
 from ftkit.errors import ModelError
 from ftkit.inference.active_request import ActiveRequest
-from ftkit.inference.continuous_batching import BatchSettings
+from ftkit.inference.batch_settings import BatchSettings
 from ftkit.inference.engine import TorchEngine
 from ftkit.inference.multi_lora import MultiLoRAModel, supports_multi_lora
 from ftkit.inference.offline import generate
 from ftkit.inference.protocol import Finished, GenerationEvent, GenerationRequest, TokenEvent
-from ftkit.inference.recurrent_decoding import has_recurrent_layers
 from ftkit.inference.sampling import SamplingParams
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION
 from ftkit.modeling.load_for_inference import load_served

@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+from transformers.modeling_layers import GradientCheckpointingLayer
 
-__all__ = ["AdaptedModel"]
+from ftkit.errors import RefusedError
+from ftkit.modeling.library_logging import quiet
+
+__all__ = ["AdaptedModel", "adapter_modules", "set_evaluation_mode"]
+
+
+def set_evaluation_mode(base_model: Any) -> None:
+    """Switch off whatever a model does at random in training: dropout, dropped layers, noise of routers.
+
+    Much of it asks for the mode and is no module. Layers of 4 bits stay in training mode: in evaluation mode
+    bitsandbytes (0.50, ``Linear4bit.forward``) repacks their weights, on CPUs with AVX-512 BF16, into a form that no
+    gradient passes, and never unpacks them.
+
+    Args:
+        base_model: the transformers model, without adapter.
+    """
+    for module in base_model.modules():
+        module.training = any(kind.__name__ == "Linear4bit" for kind in type(module).__mro__)
+
+
+def adapter_modules(model: Any) -> Iterator[torch.nn.Module]:
+    """List the modules that an adapter added to a model.
+
+    Args:
+        model: the model with the adapter.
+
+    Yields:
+        The adapter's layers and what they hold, without the layers that they wrap.
+    """
+    for layer in model.modules():
+        if not isinstance(layer, BaseTunerLayer):
+            continue
+        own = {id(module) for module in layer.base_layer.modules()} if hasattr(layer, "base_layer") else set()
+        for module in layer.modules():
+            if id(module) not in own:
+                yield module
 
 
 @dataclass(slots=True)
@@ -32,15 +69,38 @@ class AdaptedModel:
     def set_dropout(self, *, enabled: bool) -> None:
         """Switch the adapter's dropout on or off.
 
-        The model itself stays in training mode: in evaluation mode bitsandbytes (0.50, ``Linear4bit.forward``) repacks
-        4-bit weights, on CPUs with AVX-512 BF16, into a form that no gradient passes, and never unpacks them.
-
         Args:
             enabled: True while training.
         """
-        for module in self.model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.train(enabled)
+        for module in adapter_modules(self.model):
+            module.training = enabled
+
+    def enable_checkpointing(self) -> None:
+        """Compute the layers' activations again in the backward pass, instead of keeping them.
+
+        Raises:
+            RefusedError: the architecture does not support it.
+        """
+        try:
+            with quiet():
+                self.base_model.gradient_checkpointing_enable({"use_reentrant": False})
+        except ValueError as error:
+            raise RefusedError(
+                f"gradient_checkpointing: {error} Set it to False", backend="local", fields=("gradient_checkpointing",)
+            ) from None
+        for module in self.base_model.modules():
+            if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing:
+                module.training = True  # transformers checkpoints layers in training mode only
+                module._gradient_checkpointing_func = _checkpoint_in_evaluation_mode(
+                    module, module._gradient_checkpointing_func
+                )
+
+    def disable_checkpointing(self) -> None:
+        """Undo :meth:`enable_checkpointing`."""
+        self.base_model.gradient_checkpointing_disable()
+        for module in self.base_model.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                module.training = False
 
     @contextmanager
     def without_dropout(self) -> Iterator[None]:
@@ -64,3 +124,19 @@ class AdaptedModel:
         """
         for name, parameter in self.parameters.items():
             parameter.copy_(tensors[name])
+
+
+def _checkpoint_in_evaluation_mode(layer: torch.nn.Module, checkpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Compute a checkpointed layer in evaluation mode, the first time and again in the backward pass."""
+
+    def run(function: Callable[..., Any], *args: Any) -> Any:
+        def in_evaluation_mode(*inner: Any) -> Any:
+            layer.training = False
+            try:
+                return function(*inner)
+            finally:
+                layer.training = True
+
+        return checkpoint(in_evaluation_mode, *args)
+
+    return run

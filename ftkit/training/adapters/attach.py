@@ -17,8 +17,9 @@ from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.load_errors import load_errors
 from ftkit.modeling.whole_weights import check_loaded
 from ftkit.recipe import Adapter
-from ftkit.training.adapters.adapted_model import AdaptedModel
+from ftkit.training.adapters.adapted_model import AdaptedModel, set_evaluation_mode
 from ftkit.training.adapters.base import tuner_of
+from ftkit.training.adapters.expert_weights import expert_notes
 
 __all__ = ["adapt"]
 
@@ -34,7 +35,8 @@ def adapt(
 ) -> AdaptedModel:
     """Put an adapter on a model and freeze everything else.
 
-    The model's own dropout is switched off, because packed rows share their computation. The adapter's is kept.
+    What the model itself does at random is switched off, because packed rows share their computation. The adapter's
+    dropout is kept.
 
     Args:
         base_model: the transformers model; changed in place.
@@ -51,13 +53,9 @@ def adapt(
         RefusedError: the adapter names layers that the model lacks, or would adapt the output layer.
         ModelError: the saved adapter has another shape.
     """
-    base_model.train()
-    for module in base_model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0
+    set_evaluation_mode(base_model)
     tuner = tuner_of(adapter, total_steps)
+    tuner.continued = initial_weights
     if adapter.trains_base_weights:
         model = tuner.attach(base_model, scores=scores)
         return AdaptedModel(model, base_model, dict(base_model.named_parameters()), tuner)
@@ -65,6 +63,7 @@ def adapt(
     torch.manual_seed(seed)
     with quiet():  # PEFT warns of options that ftkit sets on purpose
         model = tuner.attach(base_model, scores=scores)
+    tuner.notes += expert_notes(base_model, adapter)
     if not scores and isinstance(base_model.get_output_embeddings(), BaseTunerLayer):
         raise RefusedError(
             "adapter.target_modules names the output layer; the local engine trains adapters on inner layers only",

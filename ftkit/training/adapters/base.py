@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -27,11 +28,17 @@ class AdapterTuner(Generic[AdapterT]):
     Args:
         adapter: resolved, without ``"auto"``.
         total_steps: optimiser steps of the whole run.
+
+    Attributes:
+        continued: folder of the adapter that the run continues, whose layers are adapted again; None for a fresh one.
+        notes: what the user should know of the layers that are adapted, as whole sentences.
     """
 
     def __init__(self, adapter: AdapterT, total_steps: int) -> None:
         self.adapter = adapter
         self.total_steps = total_steps
+        self.continued: Path | None = None
+        self.notes: list[str] = []
 
     def peft_config(self, model: Any) -> Any:
         """Make the PEFT configuration.
@@ -64,12 +71,29 @@ class AdapterTuner(Generic[AdapterT]):
 
         config = self.peft_config(model)
         config.task_type = "SEQ_CLS" if scores else "CAUSAL_LM"
+        if getattr(config, "target_modules", None) == "all-linear":
+            self._choose_layers(model, config)
         try:
             return get_peft_model(model, config)
         except ValueError as error:
             raise RefusedError(
                 f"adapter.target_modules: {error}", backend="local", fields=("adapter.target_modules",)
             ) from None
+
+    def _choose_layers(self, model: Any, config: Any) -> None:
+        """Make ``"all-linear"`` PEFT's own choice without the layers that PEFT cannot train."""
+        from ftkit.training.adapters.target_layers import continue_layers, layer_kind, untrainable_layers
+
+        if self.continued is not None:
+            continue_layers(config, self.continued)
+            return
+        left_out = untrainable_layers(model)
+        if left_out:
+            config.exclude_modules = left_out
+            kinds = ", ".join(sorted({layer_kind(name) for name in left_out}))
+            self.notes.append(
+                f"the adapter leaves out layers that PEFT cannot train in a {model.config.model_type} model: {kinds}"
+            )
 
     def penalty(self, adapted: AdaptedModel) -> torch.Tensor | None:
         """Compute a regularisation term whose gradient is added to the batch's.
