@@ -43,7 +43,7 @@ def evaluate(
     training_usd: float | None = None,
     asking: RequestOptions | None = None,
     batch: bool = False,
-    probes: Probes | Literal["auto"] | None = "auto",
+    probes: Probes | Literal["auto", False] | None = "auto",
     progress: bool = True,
 ) -> Report:
     """Ask a model every row of a dataset and measure its answers.
@@ -82,7 +82,7 @@ def evaluate(
             that are given are asked directly.
         probes: what to ask besides the task, to detect forgetting and overfitting. ``"auto"`` asks a
             :class:`ftkit.Model` the general set and, if this machine's store knows the run that trained it, its
-            training rows and its base model; with ``shots`` or ``batch``, nothing. ``None`` asks nothing.
+            training rows and its base model; with ``shots`` or ``batch``, nothing. ``None`` or False asks nothing.
         progress: show a progress bar if standard error is a terminal.
 
     Returns:
@@ -95,6 +95,8 @@ def evaluate(
         ModelError: the model cannot answer at all.
         HostError: the host failed.
     """
+    if probes is False:
+        probes = None
     if probes is not None and probes != "auto":
         check_kind(probes, Probes, "probes", 'ft.Probes(train=train), "auto", or None to ask nothing')
     if asking is not None:

@@ -42,8 +42,8 @@ class ActiveRequest:
     """
 
     __slots__ = (
-        "_detokenizer", "_on_event", "_started", "beyond", "blocks", "cache", "cached", "computed", "copies", "finished",
-        "grammar", "ids", "request", "sampling", "source",
+        "_detokenizer", "_on_event", "_started", "beyond", "blocks", "cache", "cached", "computed", "copies",
+        "finished", "grammar", "ids", "request", "sampling", "source",
     )  # fmt: skip
 
     def __init__(self, request: GenerationRequest, on_event: OnEvent) -> None:

@@ -104,7 +104,9 @@ def _batched_problem(model: MultiLoRAModel, ids: torch.Tensor, expected: torch.T
             if not _equal(found, expected[tokens], model.model.dtype):
                 return "a batch of rows of different lengths gives other logits than each row alone"
     except _FAILURES as error:
-        return f"its implementation does not take a batch of rows of different lengths ({type(error).__name__}: {error})"
+        return (
+            f"its implementation does not take a batch of rows of different lengths ({type(error).__name__}: {error})"
+        )
     return None
 
 

@@ -393,6 +393,7 @@ class ModelPool:
                 return
             adapter.chat_template = load_chat_template(wanted.source)
             multi_lora: MultiLoRAModel = model.engine.model
+            adapter.chat_template.vocabulary = multi_lora.pretrained.chat_template.vocabulary
 
             def add() -> None:
                 with _load_lock:

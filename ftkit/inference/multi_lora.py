@@ -11,6 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel
 from peft.tuners.lora import LoraLayer
 
+from ftkit.modeling.dequantize import dequantize
 from ftkit.modeling.device import default_device
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION
 from ftkit.modeling.library_logging import quiet
@@ -107,9 +108,8 @@ class MultiLoRAModel:
         pretrained = load_pretrained(
             source, precision=precision, device=device, quantisation=like.quantisation, attention=GROUPED_ATTENTION
         )
-        if like.quantisation is not None and device.type == "cpu":
-            with quiet():
-                pretrained.model = pretrained.model.dequantize()
+        if device.type == "cpu":
+            pretrained.model = dequantize(pretrained.model)
         pretrained.model.eval()
         return cls(pretrained)
 

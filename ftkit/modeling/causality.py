@@ -44,7 +44,7 @@ def trial_tokens(model: Any, length: int) -> torch.Tensor:
     return torch.tensor([chosen], device=model.device)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def check_causal(model: Any, ids: torch.Tensor) -> torch.Tensor:
     """Check that a model's predictions do not depend on later tokens.
 

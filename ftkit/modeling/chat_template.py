@@ -67,10 +67,12 @@ class ChatTemplate:
     Attributes:
         tokenizer: the tokenizer.
         stop_ids: token ids that end an answer, ascending.
+        vocabulary: rows of the model's embedding; None if the model is not known.
     """
 
     def __init__(self, tokenizer: Any, stop_ids: Sequence[int] = ()) -> None:
         self.tokenizer = tokenizer
+        self.vocabulary: int | None = None
         self._encoder = TextEncoder(tokenizer)
         if tokenizer.chat_template is None:
             if tokenizer.eos_token is None:
@@ -274,7 +276,15 @@ class ChatTemplate:
 
     def _encode(self, text: str) -> Ints:
         # Templates write their own beginning-of-sequence token; adding the tokenizer's would double it.
-        return self._encoder.encode(text)
+        ids = self._encoder.encode(text)
+        if self.vocabulary is not None and len(ids) and int(ids.max()) >= self.vocabulary:
+            token = int(ids.max())
+            raise ModelError(
+                f"the tokenizer makes token {token} of {self.tokenizer.convert_ids_to_tokens(token)!r}, and the model "
+                f"has {self.vocabulary} tokens: it was added to the tokenizer only. Add it to the model, too "
+                "(model.resize_token_embeddings(len(tokenizer)), then save both), or take it out of the tokenizer"
+            )
+        return ids
 
     def _check_tools(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None, place: Place | None

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 
 from ftkit.errors import ModelError
+from ftkit.modeling.dequantize import dequantize, is_quantized
 from ftkit.modeling.device import bf16_is_fast, default_device
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION
-from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.load_errors import load_errors
 from ftkit.modeling.model_source import ModelSource, find_source
 from ftkit.modeling.peft_adapter import load_adapter
@@ -67,13 +67,11 @@ def load_for_answers(source: ModelSource, *, precision: Literal["bf16", "fp32"],
     pretrained = load_pretrained(
         source, precision=precision, device=device, quantisation=source.quantisation, attention=GROUPED_ATTENTION
     )
-    expand = source.quantisation is not None and device.type == "cpu"
-    if expand:
-        with quiet():
-            pretrained.model = pretrained.model.dequantize()
+    if device.type == "cpu":
+        pretrained.model = dequantize(pretrained.model)
     if source.adapter is not None:
         adapted = load_adapter(pretrained.model, source.adapter)
-        merge = precision == "fp32" and (expand or source.quantisation is None)
+        merge = precision == "fp32" and not is_quantized(pretrained.model)
         with load_errors(f"cannot merge the adapter {source.adapter} into its base"):
             pretrained.model = adapted.merge_and_unload() if merge else adapted.base_model.model
     pretrained.model.eval()
@@ -102,9 +100,8 @@ def load_for_scores(name: str) -> Pretrained:
         quantisation=source.quantisation,
         scores=True,
     )
-    if source.quantisation is not None and device.type == "cpu":
-        with quiet():
-            pretrained.model = pretrained.model.dequantize()
+    if device.type == "cpu":
+        pretrained.model = dequantize(pretrained.model)
     if source.adapter is not None:
         pretrained.model = load_adapter(pretrained.model, source.adapter).base_model.model
     pretrained.model.eval()

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ExportError
+from ftkit.modeling.dequantize import dequantize
 from ftkit.modeling.device import default_device
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.load_errors import load_errors
@@ -41,7 +42,7 @@ def merge_adapter(
         The transformers model.
 
     Raises:
-        ModelError: base or adapter cannot be loaded.
+        ModelError: base or adapter cannot be loaded, or the base's own quantisation cannot be undone.
         ExportError: a weight does not fit into ``dtype``.
     """
     device = default_device()
@@ -53,9 +54,8 @@ def merge_adapter(
     model = load_pretrained(
         source, precision=precision, device=device, quantisation=quantisation, attention="sdpa"
     ).model
+    model = dequantize(model)
     with quiet():
-        if quantisation is not None:
-            model = model.dequantize()
         model = model.to("cpu").float()
         if source.adapter is not None:
             adapted = load_adapter(model, source.adapter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +37,8 @@ __all__ = [
     "load_config",
     "load_pretrained",
     "load_tokenizer",
+    "plain_attention",
+    "quantized_files",
     "stop_ids",
 ]
 
@@ -120,7 +123,8 @@ def load_pretrained(
         source: the model.
         precision: type of the weights; of the arithmetic if they are quantised.
         device: the device to load to.
-        quantisation: 4-bit quantisation of the linear layers; None for none.
+        quantisation: 4-bit quantisation of the linear layers; None for none. A model whose files are quantised already
+            stays as it is.
         attention: name of the attention implementation, see :mod:`ftkit.modeling.attention`. Architectures that need
             another keep the one that transformers chooses.
         scores: whether to load a reward model (one score, from the last token) instead of a language model. The score
@@ -137,7 +141,7 @@ def load_pretrained(
         expand_embedded()
     dtype = torch_dtype(precision)
     extra: dict[str, Any] = {}
-    if quantisation is not None:
+    if quantisation is not None and not quantized_files(source):
         extra["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type=quantisation.quant_type,
@@ -149,7 +153,7 @@ def load_pretrained(
         auto_class, extra["num_labels"] = AutoModelForSequenceClassification, 1
     _check_files(source)
     with load_errors(_cannot_load(source), source.base, hint=_HINT), quiet():
-        implementation = attention if _plain_attention(load_config(source)) else None
+        implementation = attention if plain_attention(load_config(source)) else None
         model, loading = auto_class.from_pretrained(
             source.base,
             dtype=dtype,
@@ -171,9 +175,33 @@ def load_pretrained(
     model.eval()
     tokenizer = load_tokenizer(source)
     chat_template = ChatTemplate(tokenizer, stop_ids(getattr(model, "generation_config", None)))
+    chat_template.vocabulary = int(model.get_input_embeddings().weight.shape[0])
     if scores:
+        if not isinstance(getattr(model, "score", None), torch.nn.Linear):
+            raise ModelError(
+                f"a {model.config.model_type} model cannot become a reward model: {type(model).__name__} of "
+                "transformers has no layer `score` on the last token; take another base"
+            )
         _prepare_scores(model, chat_template, fresh=fresh)
     return Pretrained(source, model, tokenizer, chat_template, precision)
+
+
+def quantized_files(source: ModelSource) -> dict[str, Any] | None:
+    """Read how the files of a base model are quantised.
+
+    Args:
+        source: the model.
+
+    Returns:
+        The config's ``quantization_config``; None for plain weights.
+
+    Raises:
+        ModelError: the config cannot be read.
+    """
+    own = getattr(load_config(source), "quantization_config", None)
+    if own is None:
+        return None
+    return dict(own) if isinstance(own, Mapping) else dict(own.to_dict())
 
 
 def load_tokenizer(source: ModelSource) -> Any:
@@ -219,7 +247,10 @@ def _parameters(source: ModelSource) -> int:
 def _prepare_scores(model: Any, chat_template: ChatTemplate, *, fresh: bool) -> None:
     if fresh:
         generator = torch.Generator().manual_seed(0)
-        initial = torch.empty(model.score.weight.shape).normal_(std=model.config.initializer_range, generator=generator)
+        text = model.config.get_text_config()
+        named = (getattr(text, name, None) for name in ("initializer_range", "init_std", "initializer_factor"))
+        std = next((value for value in named if isinstance(value, float) and value > 0), 0.02)
+        initial = torch.empty(model.score.weight.shape).normal_(std=std, generator=generator)
         with torch.no_grad():
             model.score.weight.copy_(initial)
     # transformers reads the score at the last token that is not padding. If padding is the end of turn, as in many
@@ -253,8 +284,15 @@ def check_template(source: ModelSource, tokenizer: Any) -> None:
         )
 
 
-def _plain_attention(config: Any) -> bool:
-    """Whether the architecture uses pluggable, plain scaled dot-product attention."""
+def plain_attention(config: Any) -> bool:
+    """Say whether an architecture uses pluggable, plain scaled dot-product attention.
+
+    Args:
+        config: a transformers config.
+
+    Returns:
+        Whether the model can be loaded with ftkit's attention.
+    """
     # Not with soft-capped logits (Gemma 2), attention sinks (gpt-oss) or in older implementations (GPT-J).
     # Nor where layers choose among tokens: their code depends on the attention's name.
     kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)

@@ -59,6 +59,7 @@ def save_artefact(
 def _write(aside: Path, pretrained: Pretrained, adapted: AdaptedModel, recipe: Recipe, record: dict[str, Any]) -> None:
     with quiet():  # PEFT warns of layers to which AdaLoRA gave no rank
         adapted.model.save_pretrained(aside)
+    _sort_layers(aside / "adapter_config.json")
     pretrained.tokenizer.save_pretrained(aside)
     if pretrained.model.can_generate():
         pretrained.model.generation_config.save_pretrained(aside)
@@ -81,6 +82,17 @@ def _write(aside: Path, pretrained: Pretrained, adapted: AdaptedModel, recipe: R
     (aside / RECORD).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (aside / "README.md").write_text(_card(whole, recipe), encoding="utf-8")
     os.chmod(aside, 0o755)  # mkdtemp makes it private  # noqa: S103
+
+
+def _sort_layers(file: Path) -> None:
+    """Sort lists of names, which PEFT holds as sets and writes in another order in each process."""
+    if not file.is_file():
+        return
+    config = json.loads(file.read_text(encoding="utf-8"))
+    for name in ("target_modules", "exclude_modules", "target_parameters", "modules_to_save"):
+        if isinstance(config.get(name), list):
+            config[name] = sorted(config[name])
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 class EpochModels:

@@ -13,7 +13,7 @@ from ftkit.data import Dataset
 from ftkit.files import canonical_digest
 from ftkit.graders import GraderContext
 from ftkit.modeling.device import bf16_is_fast, default_device, describe_machine
-from ftkit.modeling.pretrained import load_pretrained
+from ftkit.modeling.pretrained import load_pretrained, quantized_files
 from ftkit.recipe import Recipe, RecipeFacts
 from ftkit.training.adapters.attach import adapt
 from ftkit.training.artifact import EpochModels, save_artefact
@@ -140,6 +140,13 @@ def train(
         initial_weights=origin.adapter,
         scores=recipe.score_head,
     )
+    held = quantized_files(origin)
+    if held is not None and recipe.adapter.quantization is not None:
+        kind = held.get("bnb_4bit_quant_type") or held.get("quant_method") or "an unknown method"
+        emit(
+            "warning",
+            {"message": f"the model's files hold quantised weights already ({kind}); they are used as they are"},
+        )
     for note in adapted.tuner.notes:
         emit("warning", {"message": note})
     examples = rows.examples() + (validation_rows.examples() if validation_rows else [])

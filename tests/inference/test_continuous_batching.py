@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ftkit.inference.recurrent_decoding import has_recurrent_layers
 
 from ftkit.errors import ModelError
 from ftkit.inference.active_request import ActiveRequest
@@ -18,6 +17,7 @@ from ftkit.inference.multi_lora import MultiLoRAModel, supports_multi_lora
 from ftkit.inference.offline import generate
 from ftkit.inference.protocol import Finished, GenerationEvent, GenerationRequest, TokenEvent
 from ftkit.inference.sampling import SamplingParams
+from ftkit.modeling.cache_kinds import has_other_caches
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION
 from ftkit.modeling.load_for_inference import load_served
 from ftkit.modeling.model_source import find_source
@@ -90,7 +90,7 @@ def test_layers_that_carry_a_state_answer_by_themselves():
     asked = prompts(0) + prompts(40)
     expected = [one.ids for one in generate(loaded("qwen3_next"), asked, max_new_tokens=NEW)]
     pretrained = loaded("qwen3_next")
-    assert has_recurrent_layers(pretrained.model)
+    assert has_other_caches(pretrained.model)
     engine = engine_of(pretrained, rows=4)
     answers = [ask(engine, prompt) for prompt in asked]
     gone = ask(engine, asked[0])

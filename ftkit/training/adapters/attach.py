@@ -13,6 +13,7 @@ from transformers.pytorch_utils import Conv1D
 
 from ftkit.errors import ModelError, RefusedError
 from ftkit.modeling.artefact_digests import check_digests
+from ftkit.modeling.dequantize import is_quantized
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.load_errors import load_errors
 from ftkit.modeling.whole_weights import check_loaded
@@ -50,13 +51,21 @@ def adapt(
         The model with its trainable part.
 
     Raises:
-        RefusedError: the adapter names layers that the model lacks, or would adapt the output layer.
+        RefusedError: the adapter names layers that the model lacks, would adapt the output layer, or would train
+            weights that are held quantised.
         ModelError: the saved adapter has another shape.
     """
     set_evaluation_mode(base_model)
     tuner = tuner_of(adapter, total_steps)
     tuner.continued = initial_weights
     if adapter.trains_base_weights:
+        if is_quantized(base_model):
+            raise RefusedError(
+                f"adapter {adapter.kind!r} trains all weights, and the files of this model hold them quantised; train "
+                "a LoRA adapter, or take the model in 16 bits",
+                backend="local",
+                fields=("adapter.kind",),
+            )
         model = tuner.attach(base_model, scores=scores)
         return AdaptedModel(model, base_model, dict(base_model.named_parameters()), tuner)
     _check_targets(base_model, adapter)

@@ -45,7 +45,7 @@ def expert_notes(adapted_model: Any, adapter: Adapter) -> list[str]:
     if adapter.quantization is not None:
         held = str(next(iter(fused.values())).dtype).removeprefix("torch.")
         notes.append(
-            f"the experts ({share}) stay in {held}: bitsandbytes holds linear layers in 4 bits, and the experts of this "
-            "model are fused tensors. Memory is saved on the other layers only"
+            f"the experts ({share}) stay in {held}: bitsandbytes holds linear layers in 4 bits, and the experts of "
+            "this model are fused tensors. Memory is saved on the other layers only"
         )
     return notes

@@ -21,7 +21,7 @@ from ftkit.modeling.causality import trial_tokens
 
 __all__ = ["continue_layers", "layer_kind", "untrainable_layers"]
 
-_PEFT_REFUSES = {family: ("out_proj",) for family in ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")}
+_PEFT_REFUSES = dict.fromkeys(("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"), ("out_proj",))
 """Layers that PEFT 0.21 refuses by name (``peft.tuners.tuners_utils``): kernels read their weights directly."""
 
 _FAILURES = (RuntimeError, AssertionError, TypeError, ValueError, AttributeError, IndexError)
@@ -111,7 +111,8 @@ def _try(model: Any, layers: dict[str, torch.nn.Module]) -> dict[str, bool]:
             output.logits.float().square().sum().backward()
     except _FAILURES as error:
         raise RefusedError(
-            f"a {model.config.model_type} model cannot be trained: its gradient fails ({type(error).__name__}: {error})",
+            f"a {model.config.model_type} model cannot be trained: its gradient fails "
+            f"({type(error).__name__}: {error})",
             backend="local",
             fields=("model",),
         ) from error
