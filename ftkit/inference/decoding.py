@@ -40,6 +40,7 @@ class Decoding(StrEnum):
 
     BATCHED = "batched"
     OWN_CACHE = "own cache"
+    OWN_CACHE_AND_POSITIONS = "own cache and positions"
     NO_CACHE = "no cache"
 
 
@@ -77,9 +78,11 @@ def _choose(model: MultiLoRAModel) -> Decoding:
         if problem is None:
             return Decoding.BATCHED
         _log.info("answers are computed one by one, because %s", problem)
-    problem = _own_cache_problem(model, ids, expected)
+    problem = _own_cache_problem(model, ids, expected, positions=False)
     if problem is None:
         return Decoding.OWN_CACHE
+    if _own_cache_problem(model, ids, expected, positions=True) is None:
+        return Decoding.OWN_CACHE_AND_POSITIONS
     _log.warning("answers are computed without a cache, which takes longer, because %s", problem)
     return Decoding.NO_CACHE
 
@@ -110,8 +113,10 @@ def _batched_problem(model: MultiLoRAModel, ids: torch.Tensor, expected: torch.T
     return None
 
 
-def _own_cache_problem(model: MultiLoRAModel, ids: torch.Tensor, expected: torch.Tensor) -> str | None:
-    cache = ModelCache(model.model, cached=True)
+def _own_cache_problem(
+    model: MultiLoRAModel, ids: torch.Tensor, expected: torch.Tensor, *, positions: bool
+) -> str | None:
+    cache = ModelCache(model.model, cached=True, positions=positions)
     steps = range(_STARTS[1], _TOKENS)
     try:
         found = []

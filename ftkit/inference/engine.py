@@ -35,7 +35,12 @@ class TorchEngine(InferenceEngine):
         self._batch: ContinuousBatch | SequentialBatch = (
             ContinuousBatch(model, settings)
             if decoding is Decoding.BATCHED
-            else SequentialBatch(model, settings.rows, cached=decoding is Decoding.OWN_CACHE)
+            else SequentialBatch(
+                model,
+                settings.rows,
+                cached=decoding is not Decoding.NO_CACHE,
+                positions=decoding is Decoding.OWN_CACHE_AND_POSITIONS,
+            )
         )
         self._open: dict[int, ActiveRequest] = {}
         self._max_running = 0

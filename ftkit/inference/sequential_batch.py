@@ -30,12 +30,15 @@ class ModelCache:
     Args:
         model: the transformers model.
         cached: whether to use a cache; otherwise every pass computes all tokens.
+        positions: whether to say the positions of new tokens. Most models know them from their cache, and some begin
+            at another number than 0.
 
     Attributes:
         length: leading tokens of the sequence that it holds.
     """
 
-    def __init__(self, model: Any, *, cached: bool) -> None:
+    def __init__(self, model: Any, *, cached: bool, positions: bool = False) -> None:
+        self._positions = positions
         self._accepted = inspect.signature(model.forward).parameters
         self._boundary = rope_boundary(model.config)
         self._cached = cached
@@ -56,8 +59,10 @@ class ModelCache:
             self._held, self.length = {}, 0  # all positions are rotated by other angles from here on
         start = self.length if self._held else 0
         self.length = length
-        # Positions are the model's own matter: some begin at another number than 0.
-        return {"input_ids": ids[:, start:], "use_cache": self._cached, **self._held}
+        found: dict[str, Any] = {"input_ids": ids[:, start:], "use_cache": self._cached, **self._held}
+        if self._positions and "position_ids" in self._accepted:
+            found["position_ids"] = torch.arange(start, length, device=ids.device).unsqueeze(0)
+        return found
 
     def keep(self, outputs: Any) -> None:
         """Take the cache from a pass.
@@ -80,13 +85,14 @@ class SequentialBatch:
         model: the model.
         rows: answers generated in turn at most; each has a cache of its own.
         cached: whether to use the model's cache.
+        positions: whether the model must be told the positions of new tokens.
 
     Attributes:
         steps: rounds that generated a token for every running answer so far.
     """
 
-    def __init__(self, model: MultiLoRAModel, rows: int, *, cached: bool) -> None:
-        self._model, self._rows, self._cached = model, rows, cached
+    def __init__(self, model: MultiLoRAModel, rows: int, *, cached: bool, positions: bool = False) -> None:
+        self._model, self._rows, self._cached, self._positions = model, rows, cached, positions
         self._running: list[ActiveRequest] = []
         self._waiting: deque[ActiveRequest] = deque()
         self.steps = 0
@@ -130,7 +136,7 @@ class SequentialBatch:
         """Compute one waiting prompt, and generate a token for every running answer."""
         if self._waiting and len(self._running) < self._rows:
             request = self._waiting.popleft()
-            request.cache = ModelCache(self._model.model, cached=self._cached)
+            request.cache = ModelCache(self._model.model, cached=self._cached, positions=self._positions)
             request.start()
             self._running.append(request)
         if self._running:

@@ -46,6 +46,7 @@ QUICK = {
     "deepseek_v3": Decoding.BATCHED,  # latent attention
     "mamba2": Decoding.OWN_CACHE,
     "rwkv": Decoding.OWN_CACHE,
+    "bamba": Decoding.OWN_CACHE_AND_POSITIONS,
     "jamba": Decoding.OWN_CACHE,  # attention and states
     "llama4_text": Decoding.OWN_CACHE,  # chunks
     "gpt_neo": Decoding.OWN_CACHE,  # local attention
