@@ -95,9 +95,7 @@ class ContinuousBatch:
     @torch.inference_mode()
     def step(self) -> None:
         """Admit waiting requests, compute prompts, and generate a token for every answer whose prompt is computed."""
-        for request in self._running:
-            if not request.beyond and self._beyond(request):  # all positions are rotated by other angles from here on
-                request.beyond, request.computed = True, 0
+        self._start_again_beyond()
         tokens = 0
         while tokens < self._settings.step_tokens:
             self._admit()
@@ -105,6 +103,7 @@ class ContinuousBatch:
             if not computed:
                 break
             tokens += computed
+        self._start_again_beyond()
         if any(request.ids and request.computed == request.length - 1 for request in self._running):
             self._generate()
 
@@ -321,6 +320,12 @@ class ContinuousBatch:
     def _beyond(self, request: ActiveRequest) -> bool:
         """Whether the row is longer than what the model computes with its short rotary factors."""
         return self._boundary is not None and request.length > self._boundary
+
+    def _start_again_beyond(self) -> None:
+        """Compute rows again that have grown longer: all their positions are rotated by other angles from here on."""
+        for request in self._running:
+            if not request.beyond and self._beyond(request):
+                request.beyond, request.computed = True, 0
 
     def _choose(self, rows: list[ActiveRequest], logits: torch.Tensor) -> None:
         for request in choose_next_tokens(rows, logits):

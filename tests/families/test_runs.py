@@ -18,7 +18,7 @@ from tests.families.tiny_families import tiny_family
 from tests.training.test_pairs import Trained, dpo, pairs, reward
 from tests.training.test_training import TASK
 
-SHORT = {"max_tokens": 4}
+SHORT = {"max_output_tokens": 4}
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_gpt2_in_four_bits_is_exported_as_gpt2(saved, tmp_path):
     base = saved("gpt2", n_embd=64)
     learn(base, tmp_path / "tuned", ft.QLoRA(rank=4))
     made = ft.export(f"local:{tmp_path / 'tuned'}", tmp_path / "out", replay=unseen(), dtype="fp32", **SHORT)
-    assert made.drift.equal_answers == 1
+    assert made.measurements.equal_answers == 1
     from transformers import AutoModelForCausalLM
 
     weights = AutoModelForCausalLM.from_pretrained(tmp_path / "out").transformer.h[0].attn.c_attn.weight
@@ -97,7 +97,7 @@ def test_a_folder_in_four_bits_trains_and_is_merged(saved, tokenizer, tmp_path):
     warnings = learn(base, tmp_path / "tuned", ft.QLoRA(rank=4, quant_type="fp4"))
     assert any("hold quantised weights already (nf4)" in one for one in warnings)
     made = ft.export(f"local:{tmp_path / 'tuned'}", tmp_path / "out", replay=unseen(), dtype="fp32", **SHORT)
-    assert made.drift.equal_answers == 1
+    assert made.measurements.equal_answers == 1
     assert "quantization_config" not in json.loads((tmp_path / "out" / "config.json").read_text())
 
 
