@@ -48,7 +48,19 @@ def dequantize(model: Any) -> Any:
             f"the weights are held by {method}, which transformers cannot expand ({error}); take the model in 16 bits"
         ) from error
     _restore_conv1d(plain)
+    # What transformers undoes when it saves the model: reading 4-bit files is no longer part of it.
+    conversions = getattr(plain, "_weight_conversions", None)
+    if conversions:
+        plain._weight_conversions = [one for one in conversions if _can_be_undone(one)]
     return plain
+
+
+def _can_be_undone(conversion: Any) -> bool:
+    try:
+        conversion.reverse_transform()
+    except NotImplementedError:
+        return False
+    return True
 
 
 def _restore_conv1d(model: Any) -> None:
