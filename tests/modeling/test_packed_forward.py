@@ -168,7 +168,7 @@ def test_a_window_shorter_than_the_rows_is_refused():
 def test_attention_of_another_kind_is_refused():
     model = tiny_causal("qwen3_next", attention=TREE_ATTENTION)
     reason = prefix_sharing_problem(model, CPU, family_of_rows())
-    assert reason == "it has layers of kind linear_attention, which do not support a tree of sequences"
+    assert reason == "it has layers of kind linear_attention, and a tree of sequences needs plain attention"
 
 
 def test_a_model_that_keeps_its_own_attention_is_refused():
