@@ -164,6 +164,11 @@ def load_pretrained(
             trust_remote_code=False,
             **extra,
         )
+    if scores and not isinstance(getattr(model, "score", None), torch.nn.Linear):
+        raise ModelError(
+            f"a {model.config.model_type} model cannot become a reward model: {type(model).__name__} of transformers has "
+            "no layer `score` on the last token; take another base"
+        )
     missing, unexpected = set(loading["missing_keys"]), set(loading["unexpected_keys"])
     fresh = scores and _SCORE in missing and not (source.scores and source.adapter is None)
     if fresh:  # a language model's weights: its output layer is not used, and the score layer is new
@@ -177,11 +182,6 @@ def load_pretrained(
     chat_template = ChatTemplate(tokenizer, stop_ids(getattr(model, "generation_config", None)))
     chat_template.vocabulary = int(model.get_input_embeddings().weight.shape[0])
     if scores:
-        if not isinstance(getattr(model, "score", None), torch.nn.Linear):
-            raise ModelError(
-                f"a {model.config.model_type} model cannot become a reward model: {type(model).__name__} of "
-                "transformers has no layer `score` on the last token; take another base"
-            )
         _prepare_scores(model, chat_template, fresh=fresh)
     return Pretrained(source, model, tokenizer, chat_template, precision)
 
