@@ -166,8 +166,8 @@ def load_pretrained(
         )
     if scores and not isinstance(getattr(model, "score", None), torch.nn.Linear):
         raise ModelError(
-            f"a {model.config.model_type} model cannot become a reward model: {type(model).__name__} of transformers has "
-            "no layer `score` on the last token; take another base"
+            f"a {model.config.model_type} model cannot become a reward model: {type(model).__name__} of transformers "
+            "has no layer `score` on the last token; take another base"
         )
     missing, unexpected = set(loading["missing_keys"]), set(loading["unexpected_keys"])
     fresh = scores and _SCORE in missing and not (source.scores and source.adapter is None)
