@@ -74,15 +74,20 @@ def _peak_mb() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--measure", choices=("open", "item", "pass"), help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=("generate", "open", "item", "pass"), help=argparse.SUPPRESS)
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.measure == "generate":
+        print(generate(options.path, options.rows))
+        return
     if options.measure:
         measure(options.measure, options.path)
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.parquet"
-        size = generate(path, options.rows)
+        # In a process of its own too: a new process begins with the peak of the one that starts it.
+        command = [sys.executable, __file__, "--measure", "generate", "--path", str(path), "--rows", str(options.rows)]
+        size = float(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
         print(f"{options.rows:,} rows in one row group, {path.stat().st_size / 1e6:.0f} MB, decoded {size:.0f} MB")
         for what, label in (("open", "open"), ("item", "one row, in any order"), ("pass", "all rows, in order")):
             command = [sys.executable, __file__, "--measure", what, "--path", str(path)]
