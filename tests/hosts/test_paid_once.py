@@ -174,7 +174,7 @@ def test_a_submitter_that_is_killed_has_one_job(host: LaggingHost) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("drops", "count", "killed"), [
-    ((), 280, 20), (("metadata",), 60, 0), (("metadata", "user_provided_suffix"), 60, 0),
+    ((), 280, 20), (("metadata",), 60, 0),
 ])  # fmt: skip
 def test_three_hundred_submissions_have_one_job_each(
     host: LaggingHost, drops: tuple[str, ...], count: int, killed: int
@@ -217,6 +217,18 @@ def test_a_proxy_that_drops_the_metadata(host: LaggingHost, profile: HostProfile
         run = ft.train(recipe, rows("a"), backend=where)
     assert len(host.jobs) == 1
     assert run.record.handle["job"] in host.jobs
+
+
+def test_a_proxy_that_drops_metadata_and_suffix(home: Path) -> None:
+    """At an address that the catalogue does not know, the name of the file has the key."""
+    fake = LaggingHost()
+    fake.provider, fake.drops = None, ("metadata", "user_provided_suffix")
+    with serving(fake):
+        chaos = Chaos(fake, backend(fake, COMPATIBLE), seed=5)
+        for number in range(5):
+            chaos.submit(number)
+        assert chaos.check() == {1: 5}
+        assert len(fake.jobs) == 5
 
 
 def test_a_job_without_its_key_is_noticed_at_once(host: LaggingHost) -> None:
