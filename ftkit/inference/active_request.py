@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from ftkit.errors import ModelError
 from ftkit.inference.constrained import GrammarState, mask_logits
 from ftkit.inference.detokenizer import IncrementalDetokenizer
 from ftkit.inference.kv_cache import KVBlock
 from ftkit.inference.prefix_cache import CacheKey
 from ftkit.inference.protocol import Failed, Finished, GenerationEvent, GenerationRequest, OnEvent, TokenEvent
-from ftkit.inference.sampling import SamplingState, sample_tokens, token_logprobs
+from ftkit.inference.sampling import SamplingState, adjust_logits, sample_tokens, token_logprobs
 from ftkit.modeling.tokenized_example import Ints
 
 __all__ = ["ActiveRequest", "choose_next_tokens"]
@@ -131,8 +132,11 @@ class ActiveRequest:
             top_logprobs: the most likely tokens at its position.
         """
         self.ids.append(token)
+        self.sampling.record(token)
         if self.grammar is not None:
             self.grammar.accept(token)
+            if self.grammar.failed:
+                self.fail(ModelError("the schema is too complex to hold the answer to it"))
         if self.finished:  # cancelled
             return
         text, stopped = "", token in self.request.stop_token_ids
@@ -164,7 +168,8 @@ def choose_next_tokens(rows: list[ActiveRequest], logits: torch.Tensor) -> list[
     """
     if not rows:
         return []
-    chosen = sample_tokens(mask_logits(logits, [row.grammar for row in rows]), [row.sampling for row in rows])
+    states = [row.sampling for row in rows]
+    chosen = sample_tokens(mask_logits(adjust_logits(logits, states), [row.grammar for row in rows]), states)
     normaliser = logits.logsumexp(dim=-1)
     ids = torch.tensor(chosen, device=logits.device).unsqueeze(1)
     logprobs: list[float] = (logits.gather(1, ids).squeeze(1) - normaliser).tolist()

@@ -1,49 +1,61 @@
-"""Constrained decoding: which tokens an output schema allows next, by llguidance."""
+"""Constrained decoding: which tokens an output schema, or the schemas of tools, allow next, by llguidance."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from ftkit.errors import ConfigError
 from ftkit.extras import require
+from ftkit.inference.answer_grammar import AnswerSpec, answer_grammar
+from ftkit.inference.json_grammar import hold_schema
+from ftkit.modeling.tool_calls import TOOL_CALL_MARKERS
 from ftkit.schema import ChoiceOutput, JsonOutput, Output
+from ftkit.schema.held_schema import Unheld
 
-__all__ = ["Grammar", "GrammarCache", "GrammarState", "mask_logits"]
-
-_JSON_FORMAT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-"""The same whitespace as in training targets, so that the model sees only what it was trained on."""
+__all__ = ["Grammar", "GrammarCache", "GrammarState", "ToolSchemaError", "mask_logits"]
 
 _CACHED_GRAMMARS = 64
 
 
-class Grammar:
-    """What an output schema allows, compiled for one tokenizer.
+class ToolSchemaError(ConfigError):
+    """Calls of a tool cannot be held to its parameters.
 
-    Args:
-        output: the schema of the answer.
-        tokens: the tokenizer as llguidance takes it.
-
-    Raises:
-        ConfigError: llguidance does not support the schema; the message says what.
+    Attributes:
+        tool: name of the tool.
     """
 
-    def __init__(self, output: JsonOutput | ChoiceOutput, tokens: Any) -> None:
+    def __init__(self, message: str, tool: str) -> None:
+        super().__init__(message)
+        self.tool = tool
+
+
+class Grammar:
+    """What an answer may be, compiled for one tokenizer.
+
+    Args:
+        text: the grammar as llguidance takes it.
+        tokens: the tokenizer as llguidance takes it.
+        unheld: keywords of the answer's schemas that the grammar does not hold answers to.
+
+    Attributes:
+        unheld: the same.
+
+    Raises:
+        ConfigError: llguidance cannot compile the grammar.
+    """
+
+    def __init__(self, text: str, tokens: Any, unheld: Sequence[Unheld] = ()) -> None:
         library = require("llguidance", extra="local", needed_for="constraining answers to the schema")
-        if isinstance(output, JsonOutput):
-            text = library.LLMatcher.grammar_from_json_schema(json.dumps(output.json_schema), defaults=_JSON_FORMAT)
-        else:
-            text = library.LLMatcher.grammar_from_regex("|".join(map(re.escape, output.choices)))
         self._matcher = library.LLMatcher(tokens, text, log_level=0)
+        self.unheld = tuple(unheld)
         if self._matcher.is_error():
-            raise ConfigError(
-                f"answers cannot be constrained to the schema: {self._matcher.get_error().splitlines()[0]}"
-            )
+            raise ConfigError("decoding cannot be constrained to the schema: it is too large or too complex")
 
     def start(self) -> GrammarState:
         """Start an answer.
@@ -63,6 +75,11 @@ class GrammarState:
 
     def __init__(self, matcher: Any) -> None:
         self._matcher = matcher
+
+    @property
+    def failed(self) -> bool:
+        """Whether the grammar became too complex to follow; then it allows nothing but the end."""
+        return bool(self._matcher.is_error())
 
     def allowed_tokens(self, vocabulary: int) -> torch.Tensor:
         """Say which tokens may come next; the end of turn is among them once the answer is complete.
@@ -117,7 +134,8 @@ class GrammarCache:
         library = require("llguidance.hf", extra="local", needed_for="constraining answers to the schema")
         eos = [int(token) for token in stop_token_ids] or None
         self._tokens = library.from_tokenizer(tokenizer, eos_token=eos)
-        self._grammars: OrderedDict[str, Grammar] = OrderedDict()
+        self._special = _special_markers(tokenizer, self._tokens)
+        self._grammars: OrderedDict[Any, Grammar] = OrderedDict()
 
     def get(self, output: Output | None) -> Grammar | None:
         """Return the grammar of an output schema.
@@ -129,14 +147,64 @@ class GrammarCache:
             The compiled grammar; None for text, which needs none.
 
         Raises:
-            ConfigError: llguidance does not support the schema.
+            ConfigError: answers cannot be held to the schema.
         """
-        if not isinstance(output, JsonOutput | ChoiceOutput):
-            return None
-        key = output.model_dump_json()
+        if isinstance(output, JsonOutput):
+            schema = json.dumps(output.closed_schema)
+            return self.get_answer(AnswerSpec(answer=schema, strict_answer=True))
+        if isinstance(output, ChoiceOutput):
+            return self._cached(("choice", output.choices), lambda: self._choice_grammar(output))
+        return None
+
+    def get_answer(self, spec: AnswerSpec) -> Grammar:
+        """Return the grammar of answers to a request with tools or a schema.
+
+        Args:
+            spec: what the answers may be.
+
+        Returns:
+            The compiled grammar.
+
+        Raises:
+            ToolSchemaError: calls of a tool cannot be held to its parameters.
+            ConfigError: other answers cannot be held to their schema, or the grammar is too large.
+        """
+        return self._cached(spec, lambda: self._answer_grammar(spec))
+
+    def _cached(self, key: Any, compile_grammar: Callable[[], Grammar]) -> Grammar:
         if key not in self._grammars:
-            self._grammars[key] = Grammar(output, self._tokens)
+            self._grammars[key] = compile_grammar()
         self._grammars.move_to_end(key)
         while len(self._grammars) > _CACHED_GRAMMARS:
             self._grammars.popitem(last=False)
         return self._grammars[key]
+
+    def _choice_grammar(self, output: ChoiceOutput) -> Grammar:
+        library = require("llguidance", extra="local", needed_for="constraining answers to the schema")
+        text = library.LLMatcher.grammar_from_regex("|".join(map(re.escape, output.choices)))
+        return Grammar(text, self._tokens)
+
+    def _answer_grammar(self, spec: AnswerSpec) -> Grammar:
+        arguments, unheld = [], list[Unheld]()
+        for tool in spec.tools:
+            try:
+                held = hold_schema(json.loads(tool.parameters), self._tokens, strict=tool.strict)
+            except ConfigError as error:
+                raise ToolSchemaError(str(error), tool.name) from None
+            arguments.append(held.schema)
+            unheld += [Unheld(one.keyword, f"{tool.name}: {one.path}") for one in held.unheld]
+        answer = None
+        if spec.answer is not None:
+            held = hold_schema(json.loads(spec.answer), self._tokens, strict=spec.strict_answer)
+            answer, unheld = held.schema, [*held.unheld, *unheld]
+        return Grammar(answer_grammar(spec, arguments, answer, self._special), self._tokens, unheld)
+
+
+def _special_markers(tokenizer: Any, tokens: Any) -> dict[str, int]:
+    """Ids of the markers of tool calls that are one token, which a grammar names by its id."""
+    found = {}
+    for marker in TOOL_CALL_MARKERS:
+        token = tokenizer.get_added_vocab().get(marker)
+        if token is not None and tokens.is_special_token(token):
+            found[marker] = int(token)
+    return found

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ftkit.errors import ModelError
+from ftkit.inference.answer_grammar import AnswerSpec
 from ftkit.inference.constrained import Grammar, GrammarCache
 from ftkit.inference.engine_thread import EngineThread
 from ftkit.inference.model_files import Identity
@@ -170,9 +171,28 @@ class ModelLease:
             ConfigError: the schema uses what answers cannot be constrained to.
         """
         with self._tokenizer_lock:
-            if self._adapter.grammars is None:
-                self._adapter.grammars = GrammarCache(self.chat_template.tokenizer, self.chat_template.stop_ids)
-            return self._adapter.grammars.get(output)
+            return self._grammars.get(output)
+
+    def answer_grammar(self, spec: AnswerSpec) -> Grammar:
+        """Compile the grammar of answers to a request with tools or a schema.
+
+        Args:
+            spec: what the answers may be.
+
+        Returns:
+            The grammar.
+
+        Raises:
+            ConfigError: a schema uses what calls or answers cannot be constrained to.
+        """
+        with self._tokenizer_lock:
+            return self._grammars.get_answer(spec)
+
+    @property
+    def _grammars(self) -> GrammarCache:
+        if self._adapter.grammars is None:
+            self._adapter.grammars = GrammarCache(self.chat_template.tokenizer, self.chat_template.stop_ids)
+        return self._adapter.grammars
 
     def release(self) -> None:
         """Allow the model to be unloaded. Releasing twice does nothing."""

@@ -1,13 +1,18 @@
-"""Choose the next token of each row: the most likely one, or one sampled with the row's temperature and top_p."""
+"""Choose the next token of each row: adjust its logits, then take the most likely token or sample one.
+
+Penalties and biases are those of OpenAI's API (reference of ``frequency_penalty``, ``presence_penalty`` and
+``logit_bias``): they are added to the logits before anything else, so that temperature 0 takes them into account too.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-__all__ = ["SamplingParams", "SamplingState", "sample_tokens", "token_logprobs"]
+__all__ = ["SamplingParams", "SamplingState", "adjust_logits", "sample_tokens", "token_logprobs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,25 +25,41 @@ class SamplingParams:
             al. 2019, arXiv 1904.09751).
         seed: seed of the random numbers.
         number: index of the answer among those with the same seed, so that each has random numbers of its own.
+        frequency_penalty: subtracted from a token's logit as often as the answer has the token already.
+        presence_penalty: subtracted once from the logit of each token that the answer has already.
+        logit_bias: pairs of token id and a number that is added to the token's logit.
     """
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
     number: int = 0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def penalizes(self) -> bool:
+        """Whether a penalty is set."""
+        return self.frequency_penalty != 0 or self.presence_penalty != 0
 
 
 class SamplingState:
-    """The random numbers of one answer, one per token.
+    """The random numbers of one answer, one per token, and the counts of its tokens if they are penalised.
 
     Args:
         params: how its tokens are chosen.
     """
 
-    __slots__ = ("_generator", "params")
+    __slots__ = ("_bias", "_counts", "_generator", "params")
 
     def __init__(self, params: SamplingParams) -> None:
         self.params = params
+        self._counts: Counter[int] = Counter()
+        self._bias: tuple[torch.Tensor, torch.Tensor] | None = None
+        if params.logit_bias:
+            tokens, values = zip(*params.logit_bias, strict=True)
+            self._bias = torch.tensor(tokens), torch.tensor(values)
         self._generator = torch.Generator()
         self._generator.manual_seed(hash((params.seed, params.number)))
 
@@ -49,6 +70,55 @@ class SamplingState:
             ``[1]``, float64, in 0 to 1.
         """
         return torch.rand(1, generator=self._generator, dtype=torch.float64)
+
+    def record(self, token: int) -> None:
+        """Note a token of the answer.
+
+        Args:
+            token: its id.
+        """
+        if self.params.penalizes:
+            self._counts[token] += 1
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether logits change at the next position."""
+        return bool(self._counts) or self._bias is not None
+
+    def adjust(self, logits: torch.Tensor) -> None:
+        """Apply the penalties and biases to the logits at the next position.
+
+        Args:
+            logits: ``[vocabulary]``, changed in place.
+        """
+        if self._bias is not None:
+            tokens, values = self._bias
+            known = tokens < len(logits)  # a tokenizer may have tokens that the model has not
+            tokens, values = tokens[known], values[known]
+            logits.index_add_(0, tokens.to(logits.device), values.to(logits))
+        if self._counts:
+            frequency, presence = self.params.frequency_penalty, self.params.presence_penalty
+            penalties = torch.tensor([count * frequency + presence for count in self._counts.values()])
+            tokens = torch.tensor(list(self._counts), device=logits.device)
+            logits.index_add_(0, tokens, penalties.to(logits), alpha=-1)
+
+
+def adjust_logits(logits: torch.Tensor, states: Sequence[SamplingState]) -> torch.Tensor:
+    """Apply the penalties and biases of each row.
+
+    Args:
+        logits: ``[rows, vocabulary]``.
+        states: the sampling state of each row.
+
+    Returns:
+        ``[rows, vocabulary]``; ``logits`` itself if no row has any.
+    """
+    if not any(state.adjusts for state in states):
+        return logits
+    adjusted = logits.clone()
+    for row, state in zip(adjusted, states, strict=True):
+        state.adjust(row)
+    return adjusted
 
 
 def sample_tokens(logits: torch.Tensor, states: Sequence[SamplingState]) -> list[int]:

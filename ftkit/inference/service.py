@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from ftkit.errors import BusyError
 from ftkit.inference.active_request import ActiveRequest
+from ftkit.inference.answer_grammar import AnswerSpec
 from ftkit.inference.batch_settings import BatchSettings
 from ftkit.inference.constrained import Grammar
 from ftkit.inference.limits import ServingLimits
@@ -24,7 +25,7 @@ from ftkit.inference.prompt_length import refuse_too_long
 from ftkit.inference.protocol import GenerationEvent, GenerationRequest, OnEvent
 from ftkit.modeling.token_bytes import token_bytes
 from ftkit.modeling.tokenized_example import Ints
-from ftkit.modeling.tool_calls import ToolCallParser, tool_call_parser
+from ftkit.modeling.tool_calls import ToolCallFormat, ToolCallParser, detect_tool_call_format, tool_call_parser
 from ftkit.schema import Output
 from ftkit.task import Message
 
@@ -95,6 +96,30 @@ class ServedModel:
             ConfigError: the schema uses what answers cannot be constrained to.
         """
         return await self._in_tokenizer_thread(self._lease.grammar, output)
+
+    async def answer_grammar(self, spec: AnswerSpec) -> Grammar:
+        """Compile the grammar of answers to a request with tools or a schema.
+
+        Args:
+            spec: what the answers may be.
+
+        Returns:
+            The grammar.
+
+        Raises:
+            ConfigError: a schema uses what calls or answers cannot be constrained to.
+        """
+        return await self._in_tokenizer_thread(self._lease.answer_grammar, spec)
+
+    @property
+    def tool_call_format(self) -> ToolCallFormat | None:
+        """How the model writes tool calls, as its chat template shows; None if the format is not known."""
+        return detect_tool_call_format(str(self._lease.chat_template.tokenizer.chat_template))
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of token ids of the tokenizer."""
+        return len(self._lease.chat_template.tokenizer)
 
     def decode_token(self, token: int) -> tuple[str, bytes | None]:
         """Return a token as text and as bytes.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from typing_extensions import override
@@ -21,7 +21,10 @@ from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.tokenized_example import Ints
 
 __all__ = [
+    "TOOL_CALL_MARKERS",
+    "CheckedToolCallParser",
     "FormatToolCallParser",
+    "RequiredToolCallParser",
     "ToolCallFormat",
     "ToolCallParser",
     "detect_tool_call_format",
@@ -34,6 +37,9 @@ ToolCallFormat = Literal["tagged", "bare", "listed"]
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _TAGGED = re.compile(rf"{_OPEN}(.*?)(?:{_CLOSE}|\Z)", re.DOTALL)
 _LIST = "[TOOL_CALLS]"
+
+TOOL_CALL_MARKERS = (_OPEN, _CLOSE, _LIST)
+"""Texts around calls that some vocabularies have as one token."""
 
 
 class ToolCallParser(Protocol):
@@ -181,6 +187,113 @@ class FormatToolCallParser(ToolCallParser):
         return found
 
 
+class CheckedToolCallParser(ToolCallParser):
+    """Leaves calls that are not valid in the text.
+
+    Args:
+        parser: finds the calls.
+        accepts: whether all calls of an answer are valid.
+    """
+
+    def __init__(self, parser: ToolCallParser, accepts: Callable[[list[dict[str, Any]]], bool]) -> None:
+        self._parser, self._accepts = parser, accepts
+        self._text = ""
+        self._given = 0
+
+    @override
+    def push(self, text: str, ids: Sequence[int] = ()) -> str:
+        self._text += text
+        new = self._parser.push(text, ids)
+        self._given += len(new)
+        return new
+
+    @override
+    def end(self) -> tuple[str, list[dict[str, Any]]]:
+        rest, calls = self._parser.end()
+        if calls and not self._accepts(calls):
+            return self._text[self._given :], []
+        return rest, calls
+
+
+_BEGINNING = re.compile(r'\{"name": "([^"]*)", "(?:arguments|parameters)": ')
+_IN_ARGUMENTS = re.compile(r'["{}\[\]]')
+_IN_STRING = re.compile(r'["\\]')
+
+
+class RequiredToolCallParser(ToolCallParser):
+    """Parses an answer that a grammar holds to calls, so that it is nothing else, while it is written.
+
+    Args:
+        prompt: token ids of the prompt, of which the ids of calls are derived.
+    """
+
+    def __init__(self, prompt: Ints) -> None:
+        self._prompt = prompt
+        self._text = ""
+        self._place = self._depth = 0
+        self._in_arguments = self._in_string = False
+        self._calls: list[dict[str, Any]] = []
+        self._pieces: list[dict[str, Any]] = []
+
+    @override
+    def push(self, text: str, ids: Sequence[int] = ()) -> str:
+        self._text += text
+        while self._read_arguments() if self._in_arguments else self._read_beginning():
+            pass
+        return ""
+
+    @override
+    def end(self) -> tuple[str, list[dict[str, Any]]]:
+        # At the limit of tokens the last call has its arguments as far as they go, as OpenAI returns it.
+        return ("", self._calls) if self._calls else (self._text, [])
+
+    def pieces(self) -> list[dict[str, Any]]:
+        """Take what is new of the calls since the last time.
+
+        Returns:
+            Parts of calls in the form of OpenAI's streams, each with the index of its call.
+        """
+        pieces, self._pieces = self._pieces, []
+        return pieces
+
+    def _read_beginning(self) -> bool:
+        begun = _BEGINNING.search(self._text, self._place)
+        if begun is None:
+            return False
+        self._place, self._in_arguments = begun.end(), True
+        function = {"name": begun[1], "arguments": ""}
+        call = {"id": _call_id(self._prompt, len(self._calls)), "type": "function", "function": function}
+        self._pieces.append({"index": len(self._calls), **call, "function": dict(function)})
+        self._calls.append(call)
+        return True
+
+    def _read_arguments(self) -> bool:
+        """Read on to the end of the arguments, or of the text; returns whether the arguments ended."""
+        start = place = self._place
+        while found := (_IN_STRING if self._in_string else _IN_ARGUMENTS).search(self._text, place):
+            place = found.end()
+            if found[0] == "\\":
+                if place == len(self._text):  # what is escaped is still to come
+                    place -= 1
+                    break
+                place += 1
+            elif found[0] == '"':
+                self._in_string = not self._in_string
+            else:
+                self._depth += 1 if found[0] in "{[" else -1
+                if self._depth == 0:
+                    self._in_arguments = False
+                    break
+        else:
+            place = len(self._text)
+        self._place = place
+        if place > start:
+            piece = self._text[start:place]
+            self._calls[-1]["function"]["arguments"] += piece
+            self._pieces.append({"index": len(self._calls) - 1, "function": {"arguments": piece}})
+        return not self._in_arguments
+
+
 class _TemplateToolCallParser(ToolCallParser):
     """Parses calls with the tokenizer's ``response_template``, which needs the complete answer with special tokens."""
 
@@ -218,10 +331,13 @@ def _calls(parsed: Sequence[dict[str, Any] | None], prompt: Ints, *, parallel: b
     calls = [call for call in parsed if call is not None]
     if len(calls) < len(parsed):
         return []
-    # Ids are derived from the prompt: the same when an answer is repeated, and different between turns.
-    digests = (hashlib.sha256(prompt.tobytes() + number.to_bytes(4)) for number in range(len(calls)))
-    with_ids = [{"id": f"call_{digest.hexdigest()[:24]}", **call} for digest, call in zip(digests, calls, strict=True)]
+    with_ids = [{"id": _call_id(prompt, number), **call} for number, call in enumerate(calls)]
     return with_ids if parallel else with_ids[:1]
+
+
+def _call_id(prompt: Ints, number: int) -> str:
+    """Derived from the prompt: the same when an answer is repeated, and different between turns."""
+    return f"call_{hashlib.sha256(prompt.tobytes() + number.to_bytes(4)).hexdigest()[:24]}"
 
 
 def _call(found: Any, arguments: str = "arguments") -> dict[str, Any] | None:

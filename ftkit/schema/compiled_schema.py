@@ -20,30 +20,35 @@ from ftkit.schema.schema_prompt import schema_prompt
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
-__all__ = ["CompiledSchema", "check_schema"]
+__all__ = ["CompiledSchema", "check_schema", "close_top"]
 
 _COMBINATORS = frozenset(
     {"$ref", "allOf", "anyOf", "oneOf", "if", "then", "else", "dependentSchemas", "patternProperties"}
 )
 
+_OTHER_KEYS = frozenset({"additionalProperties", "unevaluatedProperties"})
+
 _NESTED_OR_FLOAT = (dict, list, float)
 """Values that :meth:`CompiledSchema.ordered` may have to change."""
 
 
-def check_schema(schema: dict[str, Any]) -> None:
+def check_schema(schema: dict[str, Any], *, python_patterns: bool = True) -> None:
     """Check that a dict is a JSON Schema of draft 2020-12 without references to other documents.
 
     Args:
         schema: the schema.
+        python_patterns: whether patterns must be regular expressions of Python, too, which validates values.
 
     Raises:
         ConfigError: it is not; names the place in the schema.
     """
-    from jsonschema import Draft202012Validator, SchemaError
+    from jsonschema import Draft202012Validator, FormatChecker, SchemaError
 
     try:
-        Draft202012Validator.check_schema(schema)
-        check_patterns(schema)
+        formats = Draft202012Validator.FORMAT_CHECKER if python_patterns else FormatChecker(formats=())
+        Draft202012Validator.check_schema(schema, format_checker=formats)
+        if python_patterns:
+            check_patterns(schema)
     except RecursionError:
         raise ConfigError("not a valid JSON Schema: it is nested too deep, or a pattern in it is") from None
     except SchemaError as error:
@@ -52,6 +57,20 @@ def check_schema(schema: dict[str, Any]) -> None:
             f"not a valid JSON Schema (draft 2020-12) at {json_path(error.absolute_path)}: {message}"
         ) from error
     check_references(schema)
+
+
+def close_top(schema: dict[str, Any]) -> dict[str, Any]:
+    """Refuse other keys at the top of a schema that names keys and does not mention others.
+
+    Args:
+        schema: the schema.
+
+    Returns:
+        A copy; the schema itself if it mentions other keys, names none, or applies further schemas to the same value.
+    """
+    if not _OTHER_KEYS.isdisjoint(schema) or not schema.get("properties") or not _COMBINATORS.isdisjoint(schema):
+        return schema
+    return {**schema, "additionalProperties": False}
 
 
 class CompiledSchema:
@@ -190,11 +209,11 @@ class CompiledSchema:
 
     def _closed(self) -> dict[str, Any]:
         """The root with other keys refused, if it names keys and does not mention others."""
-        stated = {"additionalProperties", "unevaluatedProperties"}.intersection([*self.top, *self.root])
+        if "properties" in self.root and _COMBINATORS.isdisjoint(self.root):
+            return close_top(self.root)
+        stated = _OTHER_KEYS.intersection([*self.top, *self.root])
         if stated or not self.top.get("properties"):
             return self.root
-        if _COMBINATORS.isdisjoint(self.root):
-            return {**self.root, "additionalProperties": False}
         return {**self.root, "unevaluatedProperties": False}
 
     def _declared(self, schema: dict[str, Any]) -> set[str]:

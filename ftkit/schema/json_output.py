@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr, field_validator
 from typing_extensions import override
 
 from ftkit.errors import ConfigError, OutputError
-from ftkit.schema.compiled_schema import CompiledSchema, check_schema
+from ftkit.schema.compiled_schema import CompiledSchema, check_schema, close_top
 from ftkit.schema.json_text import read_json
 from ftkit.schema.json_values import to_json
 from ftkit.schema.keywords import in_keyword_order
@@ -68,6 +68,11 @@ class JsonOutput(Output):
     @property
     def _compiled(self) -> CompiledSchema:
         return CompiledSchema.of(self._text, self.fill_defaults)
+
+    @property
+    def closed_schema(self) -> dict[str, Any]:
+        """The schema with other keys at the top refused where it does not mention them; answers are held to it."""
+        return close_top(self.json_schema)
 
     @override
     def describe(self) -> str:

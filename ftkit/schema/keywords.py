@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["ANNOTATIONS", "KEYWORDS", "in_keyword_order", "map_subschemas", "subschemas"]
+__all__ = ["ANNOTATIONS", "KEYWORDS", "in_keyword_order", "map_placed_subschemas", "map_subschemas", "subschemas"]
 
 ANNOTATIONS = frozenset(
     {"$comment", "$schema", "default", "deprecated", "description", "examples", "readOnly", "title", "writeOnly"}
@@ -52,14 +52,29 @@ def map_subschemas(schema: dict[str, Any], change: Callable[[Any], Any]) -> dict
     Returns:
         The copy; other keywords stay as they are.
     """
+    return map_placed_subschemas(schema, lambda item, place: change(item))
+
+
+def map_placed_subschemas(
+    schema: dict[str, Any], change: Callable[[Any, tuple[str | int, ...]], Any]
+) -> dict[str, Any]:
+    """Copy a schema with each schema directly inside it changed, by a function that also gets its place.
+
+    Args:
+        schema: the schema.
+        change: returns the new schema for a schema directly inside and the keys and indices that lead to it.
+
+    Returns:
+        The copy; other keywords stay as they are.
+    """
     copy = dict(schema)
     for keyword, value in schema.items():
         if keyword in _ONE:
-            copy[keyword] = change(value)
+            copy[keyword] = change(value, (keyword,))
         elif keyword in _LIST and isinstance(value, list):
-            copy[keyword] = [change(item) for item in value]
+            copy[keyword] = [change(item, (keyword, number)) for number, item in enumerate(value)]
         elif keyword in _NAMED and isinstance(value, dict):
-            copy[keyword] = {name: change(item) for name, item in value.items()}
+            copy[keyword] = {name: change(item, (keyword, name)) for name, item in value.items()}
     return copy
 
 

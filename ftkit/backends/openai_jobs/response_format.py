@@ -7,17 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ftkit.schema import JsonOutput, Output
+from ftkit.schema.strict_schema import STRICT_KEYWORDS
 
 __all__ = ["response_format"]
-
-_STRICT_KEYWORDS = frozenset(
-    (
-        *("type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "$ref", "$defs"),
-        *("definitions", "description", "pattern", "format", "multipleOf", "maximum", "exclusiveMaximum", "minimum"),
-        *("exclusiveMinimum", "minItems", "maxItems"),
-    )
-)
-"""Keywords that strict mode supports (OpenAI, "Structured model outputs", supported schemas)."""
 
 
 def response_format(output: Output | None, *, strict: bool) -> dict[str, Any] | None:
@@ -54,7 +46,7 @@ def _supported(schema: Any) -> Any:
             kept[keyword] = {name: _supported(inner) for name, inner in value.items()}
         elif keyword in ("enum", "const"):
             kept[keyword] = value
-        elif keyword in _STRICT_KEYWORDS:
+        elif keyword in STRICT_KEYWORDS:
             kept[keyword] = _supported(value)
     return kept
 

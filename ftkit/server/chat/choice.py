@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ftkit.inference.protocol import Finished, TokenEvent
-from ftkit.modeling.tool_calls import ToolCallParser
+from ftkit.modeling.tool_calls import RequiredToolCallParser, ToolCallParser
 
 __all__ = ["Choice", "Delta"]
 
@@ -19,7 +19,7 @@ class Delta:
     Attributes:
         text: new text.
         logprobs: log-probabilities of the new tokens, in OpenAI's format.
-        calls: new tool calls.
+        calls: new parts of tool calls, in the form of OpenAI's streams.
     """
 
     text: str = ""
@@ -38,6 +38,7 @@ class Choice:
         decode_token: returns the text of a token id, and its bytes if they are known.
         logprobs: whether to collect log-probabilities.
         reader: parser of tool calls; None if the request has no tools.
+        named: whether the request names the function to call, so that the call is no choice of the model.
         keep: whether to keep the answer's log-probabilities; a stream sends them at once.
     """
 
@@ -48,9 +49,11 @@ class Choice:
         *,
         logprobs: bool,
         reader: ToolCallParser | None,
+        named: bool = False,
         keep: bool = True,
     ) -> None:
         self.index, self._keep = index, keep
+        self._named = named
         self._decode_token, self._logprobs, self._reader = decode_token, logprobs, reader
         self.text = ""
         self.logprobs: list[dict[str, Any]] = []
@@ -70,17 +73,29 @@ class Choice:
         if isinstance(event, TokenEvent):
             logprobs = [self._logprob(event)] if self._logprobs and not event.is_stop else []
             ids = () if event.is_stop else (event.token_id,)
-            new = Delta(event.text if self._reader is None else self._reader.push(event.text, ids), logprobs)
+            text = event.text if self._reader is None else self._reader.push(event.text, ids)
+            new = Delta(text, logprobs, self._pieces([]))
         else:
             rest, calls = ("", []) if self._reader is None else self._reader.end()
-            new = Delta(rest, [], calls)
-            self.finish_reason = "tool_calls" if calls else event.finish_reason
+            new = Delta(rest, [], self._pieces(calls))
+            self.calls = calls
+            self.finish_reason = "tool_calls" if calls and not self._ends_otherwise(event) else event.finish_reason
             self.tokens, self.cached = event.output_tokens, event.cached_tokens
         self.text += new.text
         if self._keep:
             self.logprobs += new.logprobs
-        self.calls += new.calls
         return new
+
+    def _ends_otherwise(self, event: Finished) -> bool:
+        """Whether the end of the calls has another reason: the limit of tokens, or the request named the function."""
+        required = isinstance(self._reader, RequiredToolCallParser)
+        return self._named or (required and event.finish_reason == "length")
+
+    def _pieces(self, finished: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What is new of the calls; other parsers than that of required calls find them at the end only."""
+        if isinstance(self._reader, RequiredToolCallParser):
+            return self._reader.pieces()
+        return [{"index": number, **call} for number, call in enumerate(finished)]
 
     def _logprob(self, event: TokenEvent) -> dict[str, Any]:
         top = [self._token(other, logprob) for other, logprob in event.top_logprobs]

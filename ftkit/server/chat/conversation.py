@@ -13,11 +13,17 @@ from ftkit.task import Message
 __all__ = ["ChatMessage", "ToolDefinition", "check_tool_messages"]
 
 
+_COPIED = ("refusal", "parsed")
+"""Fields of answers that clients send along in later requests, and that say nothing more than the content."""
+
+
 class _CalledFunction(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: StrictStr
     arguments: StrictStr
+    # OpenAI's clients add what they parsed, and send it along when the message is sent again.
+    parsed_arguments: Any = Field(default=None, exclude=True)
 
 
 class ToolCall(BaseModel):
@@ -28,6 +34,7 @@ class ToolCall(BaseModel):
     id: StrictStr
     type: Literal["function"]
     function: _CalledFunction
+    index: Any = Field(default=None, exclude=True)  # of a call that was streamed
 
 
 class _FunctionDefinition(BaseModel):
@@ -37,13 +44,6 @@ class _FunctionDefinition(BaseModel):
     description: StrictStr | None = None
     parameters: dict[str, Any] | None = None
     strict: StrictBool | None = None
-
-    @field_validator("strict")
-    @classmethod
-    def _refuse_strict(cls, value: bool | None) -> bool | None:
-        if value:
-            raise ValueError("this server cannot constrain tool calls to their schema; omit it")
-        return value
 
 
 class ToolDefinition(BaseModel):
@@ -95,7 +95,7 @@ class ChatMessage(BaseModel):
     @model_validator(mode="after")
     def _check_consistency(self) -> ChatMessage:
         for name, value in (self.model_extra or {}).items():
-            if value not in (None, []) and name != "refusal":
+            if value not in (None, []) and name not in _COPIED:
                 raise ValueError(f"{name!r} is not supported by this server")
         if self.role == "tool" and self.tool_call_id is None:
             raise ValueError("a tool message needs tool_call_id")

@@ -136,22 +136,21 @@ class ReplyBuilder:
         for choice in choices:
             yield self._chunk([_choice_delta(choice, {"role": "assistant", "content": "", "refusal": None})])
 
-    def delta_chunk(self, choice: Choice, delta: Delta) -> bytes:
-        """Build a chunk with the new part of an answer.
+    def delta_chunks(self, choice: Choice, delta: Delta) -> Iterator[bytes]:
+        """Build the chunks with the new part of an answer.
 
         Args:
             choice: the answer.
             delta: its new part.
 
-        Returns:
-            A server-sent event.
+        Yields:
+            Server-sent events. As at OpenAI, each holds one part of a call at most: clients read no more.
         """
-        fields: dict[str, Any] = {}
-        if delta.calls:
-            fields["tool_calls"] = [{"index": number, **call} for number, call in enumerate(delta.calls)]
-        if delta.text or not delta.calls:
-            fields["content"] = delta.text
-        return self._chunk([_choice_delta(choice, fields, delta.logprobs)], padded=self._obfuscated)
+        if delta.text or delta.logprobs:
+            fields = {"content": delta.text}
+            yield self._chunk([_choice_delta(choice, fields, delta.logprobs)], padded=self._obfuscated)
+        for call in delta.calls:
+            yield self._chunk([_choice_delta(choice, {"tool_calls": [call]})], padded=self._obfuscated)
 
     def finish_chunk(self, choice: Choice) -> bytes:
         """Build the last chunk of an answer.

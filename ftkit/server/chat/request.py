@@ -27,14 +27,11 @@ Number = StrictFloat | StrictInt
 
 _NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
     "audio": (),
-    "frequency_penalty": (0,),
     "function_call": (),
     "functions": ([],),
-    "logit_bias": ({},),
     "modalities": (["text"],),
     "moderation": (),
     "prediction": (),
-    "presence_penalty": (0,),
     "prompt_cache_options": (),
     "prompt_cache_retention": ("in_memory",),
     "reasoning_effort": ("none",),
@@ -64,7 +61,7 @@ class JsonSchemaFormat(BaseModel):
 
 
 class ResponseFormat(BaseModel):
-    """``response_format``. Answers are constrained to a schema whether it is strict or not."""
+    """``response_format``. Answers are held to a schema whether it is strict or not, see ``answer_grammar``."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -101,6 +98,9 @@ class ChatRequest(BaseModel):
     top_p: Number | None = Field(default=None, ge=0, le=1)
     seed: StrictInt | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
     stop: Any = None
+    frequency_penalty: Number | None = Field(default=None, ge=-2, le=2)
+    presence_penalty: Number | None = Field(default=None, ge=-2, le=2)
+    logit_bias: dict[StrictStr, Number] | None = None
     max_completion_tokens: StrictInt | None = Field(default=None, ge=1)
     max_tokens: StrictInt | None = Field(default=None, ge=1)
     logprobs: StrictBool | None = None
@@ -126,6 +126,16 @@ class ChatRequest(BaseModel):
         if any(len(item) > _MAX_STOP for item in strings):
             raise ValueError(f"a stop string may have at most {_MAX_STOP:,} characters")
         return tuple(strings)
+
+    @field_validator("logit_bias")
+    @classmethod
+    def _biases(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        for token, bias in (value or {}).items():
+            if not (token.isascii() and token.isdigit() and len(token) <= 9):
+                raise ValueError(f"{token[:40]!r} is not the id of a token")
+            if not -100 <= bias <= 100:
+                raise ValueError(f"the bias of token {token} is not from -100 to 100")
+        return value
 
     @model_validator(mode="after")
     def _check_consistency(self) -> ChatRequest:
@@ -159,13 +169,8 @@ class ChatRequest(BaseModel):
                 raise ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
             if value is not None and value not in _NEUTRAL_VALUES[name]:
                 raise _unsupported(name)
-        if self.tool_choice not in (None, "auto", "none"):
-            raise _unsupported("tool_choice", "This server cannot force a tool call; use 'auto' or 'none'.")
-        constrained = self.response_format is not None and self.response_format.type != "text"
-        if constrained and self.tools and self.tool_choice != "none":
-            raise _unsupported("response_format", "A constrained answer cannot call tools; omit one of both.")
 
 
-def _unsupported(name: str, hint: str = "") -> ApiError:
-    message = f"Unsupported parameter: '{name}' is not supported by this server.{' ' if hint else ''}{hint}"
+def _unsupported(name: str) -> ApiError:
+    message = f"Unsupported parameter: '{name}' is not supported by this server."
     return ApiError(400, message, param=name, code="unsupported_parameter")

@@ -6,10 +6,12 @@ import asyncio
 import functools
 import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any, TypeVar
 
+import numpy as np
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -18,22 +20,33 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from ftkit.errors import BusyError, ConfigError, ModelError
+from ftkit.errors import BusyError, ModelError
 from ftkit.inference.active_request import ActiveRequest
-from ftkit.inference.constrained import Grammar
 from ftkit.inference.prompt_length import PromptTooLongError
 from ftkit.inference.protocol import Failed, GenerationEvent, GenerationRequest, TokenEvent
 from ftkit.inference.sampling import SamplingParams
 from ftkit.inference.service import InferenceService, ServedModel
 from ftkit.modeling.tokenized_example import Ints
+from ftkit.modeling.tool_calls import (
+    CheckedToolCallParser,
+    FormatToolCallParser,
+    RequiredToolCallParser,
+    ToolCallFormat,
+    ToolCallParser,
+)
+from ftkit.modeling.tool_prompt import describe_tools
+from ftkit.schema.held_schema import Unheld
+from ftkit.server.chat.answer_grammar import AnswerSchemas
 from ftkit.server.chat.choice import Choice, Delta
 from ftkit.server.chat.metrics import Metrics
 from ftkit.server.chat.reply import DONE, ReplyBuilder, dumps_in_pieces, event
 from ftkit.server.chat.request import ChatRequest
+from ftkit.server.chat.tool_choice import ToolUse, tool_use
 from ftkit.server.client_schema import ClientSchemas
 from ftkit.server.errors import ApiError, busy
 from ftkit.server.model_names import ModelNames
 from ftkit.server.request_body import parse_json_body
+from ftkit.task import Message
 
 __all__ = ["routes"]
 
@@ -46,7 +59,7 @@ _DEFAULT_MAX_TOKENS = 4_096
 
 
 class _Completion:
-    """A request in progress, with its answers."""
+    """A request in progress, with its answers, and the keywords of its schemas that they are not held to."""
 
     def __init__(
         self, model: ServedModel, request: ChatRequest, metrics: Metrics, schemas: ClientSchemas, started: float
@@ -56,6 +69,7 @@ class _Completion:
         self._events: asyncio.Queue[tuple[int, GenerationEvent]] = asyncio.Queue()
         self._handles: list[ActiveRequest] = []
         self._logprobs = 0
+        self.unheld: tuple[Unheld, ...] = ()
         self.choices: list[Choice] = []
 
     async def start(self) -> ReplyBuilder:
@@ -68,40 +82,38 @@ class _Completion:
             ApiError: 400 if the messages, the tools or the schema cannot be used.
         """
         request = self._request
-        tools = [] if request.tool_choice == "none" else [tool.to_template() for tool in request.tools or ()]
-        try:
-            prompt = await self._model.render([message.to_template() for message in request.messages], tools or None)
-            if tools and await self._template_ignores_tools(prompt):
-                raise ApiError(400, "The model's chat template ignores tools.", param="tools")
-        except PromptTooLongError as error:
-            raise _too_long(error.limit, f"more than {error.limit:,}", None) from None
-        except ModelError as error:
-            raise ApiError(400, str(error), param="messages") from None
+        use = tool_use(request.tools, request.tool_choice)
+        schemas = AnswerSchemas(use, parallel=request.parallel_tool_calls is not False)
+        await schemas.check(request.response_format, self._schemas)
+        tools = [tool.to_template() for tool in use.offered]
+        prompt, described = await self._render(tools)
         max_tokens = self._max_tokens(len(prompt))
-        grammar = await self._grammar()
-        seed = secrets.randbits(31) if request.seed is None else request.seed
-        temperature, top_p = (1.0 if value is None else float(value) for value in (request.temperature, request.top_p))
+        form = "tagged" if described else self._model.tool_call_format
+        grammar = await schemas.grammar(self._model, form)
+        sampling = self._sampling()
         for number in range(request.choice_count):
-            reader = self._model.tool_call_parser(prompt, tools, parallel=request.parallel_tool_calls is not False)
             self.choices.append(
                 Choice(
                     number,
                     self._model.decode_token,
                     logprobs=bool(request.logprobs),
-                    reader=reader,
+                    reader=self._reader(prompt, use, schemas, form, described=described),
+                    named=use.named,
                     keep=not request.stream,
                 )
             )
             generation = GenerationRequest(
                 prompt,
                 max_tokens,
-                SamplingParams(temperature, top_p, seed, number),
+                replace(sampling, number=number),
                 stop=request.stops,
                 grammar=grammar,
                 top_logprobs=request.top_logprobs or 0,
             )
             self._handles.append(self._model.add(generation, functools.partial(self._receive, number)))
             await asyncio.sleep(0)  # other requests come between many answers
+        if grammar is not None:
+            self.unheld = grammar.unheld
         self._metrics.tokens.labels("prompt").inc(len(prompt))
         options = request.stream_options
         return ReplyBuilder(
@@ -160,10 +172,62 @@ class _Completion:
     def _receive(self, number: int, event: GenerationEvent) -> None:
         self._events.put_nowait((number, event))
 
-    async def _template_ignores_tools(self, prompt: Ints) -> bool:
-        """Check whether the prompt is the same without the tools."""
-        without = await self._model.render([message.to_template() for message in self._request.messages], None)
-        return len(without) == len(prompt) and bool((without == prompt).all())
+    async def _render(self, tools: list[dict[str, Any]]) -> tuple[Ints, bool]:
+        """Render the prompt; also whether the tools had to be described, because the template has no place for them."""
+        messages = [message.to_template() for message in self._request.messages]
+        prompt = await self._rendered(messages, tools or None)
+        if isinstance(prompt, ModelError) and not tools:
+            raise ApiError(400, str(prompt), param="messages")
+        if not isinstance(prompt, ModelError):
+            without = await self._rendered(messages, None) if tools else prompt
+            if not tools or isinstance(without, ModelError) or not np.array_equal(without, prompt):
+                return prompt, False
+        described = await self._rendered(describe_tools(messages, tools), None)
+        if isinstance(described, ModelError):
+            raise ApiError(400, str(prompt if isinstance(prompt, ModelError) else described), param="messages")
+        return described, True
+
+    async def _rendered(self, messages: list[Message], tools: list[dict[str, Any]] | None) -> Ints | ModelError:
+        try:
+            return await self._model.render(messages, tools)
+        except PromptTooLongError as error:
+            raise _too_long(error.limit, f"more than {error.limit:,}", None) from None
+        except ModelError as error:
+            return error
+
+    def _reader(
+        self, prompt: Ints, use: ToolUse, schemas: AnswerSchemas, form: ToolCallFormat | None, *, described: bool
+    ) -> ToolCallParser | None:
+        """What finds the calls in an answer."""
+        if not use.callable:
+            return None
+        if use.required:
+            return RequiredToolCallParser(prompt)
+        parallel = self._request.parallel_tool_calls is not False
+        if described or (form is None and schemas.answer is not None):
+            return FormatToolCallParser("tagged", prompt, parallel=parallel)
+        tools = [tool.to_template() for tool in use.offered]
+        reader = self._model.tool_call_parser(prompt, tools, parallel=parallel)
+        if reader is None or form is not None or not schemas.needs_grammar:
+            return reader
+        return CheckedToolCallParser(reader, schemas.accepts)
+
+    def _sampling(self) -> SamplingParams:
+        request = self._request
+        temperature, top_p = (1.0 if value is None else float(value) for value in (request.temperature, request.top_p))
+        biases = tuple((int(token), float(bias)) for token, bias in (request.logit_bias or {}).items())
+        largest = max((token for token, _ in biases), default=-1)
+        if biases and largest >= self._model.vocabulary:
+            message = f"Invalid value for 'logit_bias': the model's tokenizer has no token {largest}."
+            raise ApiError(400, message, param="logit_bias", code="invalid_value")
+        return SamplingParams(
+            temperature,
+            top_p,
+            secrets.randbits(31) if request.seed is None else request.seed,
+            frequency_penalty=float(request.frequency_penalty or 0),
+            presence_penalty=float(request.presence_penalty or 0),
+            logit_bias=biases,
+        )
 
     def _max_tokens(self, prompt: int) -> int:
         request, limit = self._request, self._model.max_length
@@ -173,17 +237,6 @@ class _Completion:
         if prompt + (requested or 1) > limit:
             raise _too_long(limit, f"{prompt:,}", requested)
         return requested or limit - prompt
-
-    async def _grammar(self) -> Grammar | None:
-        response_format = self._request.response_format
-        if response_format is None or response_format.type == "text":
-            return None
-        schema = {"type": "object"} if response_format.json_schema is None else response_format.json_schema.json_schema
-        name = "answer" if response_format.json_schema is None else response_format.json_schema.name
-        try:
-            return await self._model.grammar(await self._schemas.output(schema, name))
-        except ConfigError as error:
-            raise ApiError(400, f"Invalid schema for response_format: {error}", param="response_format") from None
 
 
 def _too_long(limit: int, prompt: str, requested: int | None) -> ApiError:
@@ -200,8 +253,9 @@ def _too_long(limit: int, prompt: str, requested: int | None) -> ApiError:
 class _Stream(StreamingResponse):
     """Server-sent events; closes ``stack`` when the answers are complete or the client disconnects."""
 
-    def __init__(self, content: AsyncIterator[bytes], stack: AsyncExitStack) -> None:
-        super().__init__(content, media_type="text/event-stream", headers={"cache-control": "no-store"})
+    def __init__(self, content: AsyncIterator[bytes], stack: AsyncExitStack, headers: dict[str, str]) -> None:
+        headers = {"cache-control": "no-store", **headers}
+        super().__init__(content, media_type="text/event-stream", headers=headers)
         self._stack = stack
 
     @override
@@ -231,10 +285,18 @@ async def _respond(request: Request, metrics: Metrics) -> Response:
         completion, reply = await _unless_disconnected(
             request, _start(request, stack, served.source, body, metrics, started)
         )
+        headers = _unheld_header(completion.unheld)
         if body.stream:
-            return _Stream(_chunks(completion, reply), stack.pop_all())
+            return _Stream(_chunks(completion, reply), stack.pop_all(), headers)
         complete = await _unless_disconnected(request, _complete(completion, reply))
-        return Response(await dumps_in_pieces(complete), media_type="application/json")
+        return Response(await dumps_in_pieces(complete), media_type="application/json", headers=headers)
+
+
+def _unheld_header(unheld: Sequence[Unheld]) -> dict[str, str]:
+    """Tell the client which keywords of its schemas the answer is not held to."""
+    if not unheld:
+        return {}
+    return {"x-ftkit-not-held": ", ".join(map(str, unheld)).encode("ascii", "backslashreplace").decode()[:1000]}
 
 
 async def _start(
@@ -263,8 +325,8 @@ async def _chunks(completion: _Completion, reply: ReplyBuilder) -> AsyncIterator
         yield chunk
     try:
         async for choice, delta in completion.deltas():
-            if delta:
-                yield reply.delta_chunk(choice, delta)
+            for chunk in reply.delta_chunks(choice, delta):
+                yield chunk
             if choice.finish_reason is not None:
                 yield reply.finish_chunk(choice)
     except ApiError as error:

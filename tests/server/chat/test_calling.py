@@ -69,6 +69,17 @@ def test_reinforcement_grades_calls(caller: str, tmp_path: Path) -> None:
     assert (signal.success_rate, signal.error_rate) == (1, 0)
 
 
+def test_a_strict_tool_overrules_what_was_learnt(caller: str) -> None:
+    held = {"type": "object", "properties": {"bed": {"type": "integer", "enum": [7]}}, "required": ["bed"]}
+    held["additionalProperties"] = False
+    strict = [{"type": "function", "function": {"name": "find", "parameters": held, "strict": True}}]
+    with running(create_app(Settings(models={"caller": caller}, cache_bytes=64 * 2**20))) as url:
+        asked = {"model": "caller", "temperature": 0, "max_tokens": 40, "messages": asks(1)[0]["messages"]}
+        [choice] = client_of(url).chat.completions.create(**asked, tools=strict).choices
+    assert choice.finish_reason == "tool_calls"
+    assert json.loads(choice.message.tool_calls[0].function.arguments) == {"bed": 7}
+
+
 def test_the_server_gives_the_same_call(caller: str) -> None:
     with running(create_app(Settings(models={"caller": caller}, cache_bytes=64 * 2**20))) as url:
         client = client_of(url)

@@ -159,10 +159,22 @@ def test_answers_are_held_to_json(served, tiny_model):
     assert text(greedy) == local(tiny_model, output=output, constrained=True, max_output_tokens=40)
     free = ask(served.client, response_format={"type": "json_object"}, max_completion_tokens=40)
     assert text(free).startswith("{")
-    odd = {"name": "odd", "schema": {"type": "object", "properties": {"a": {"not": {"type": "integer"}}}}}
-    with pytest.raises(openai.BadRequestError, match="cannot be constrained to the schema") as refused:
-        ask(served.client, response_format={"type": "json_schema", "json_schema": odd})
+    odd = {"name": "odd", "schema": {"type": "object", "properties": {"é\n": {"not": {"type": "integer"}}}}}
+    options = {"response_format": {"type": "json_schema", "json_schema": odd}, "max_completion_tokens": 2}
+    raw = served.client.chat.completions.with_raw_response.create(model="tiny", messages=NOTE, **options)
+    assert raw.headers["x-ftkit-not-held"] == '"not" at $.properties["\\xe9\\n"]'
+    odd["strict"] = True
+    with pytest.raises(openai.BadRequestError, match=r'"additionalProperties" must be false at \$ in') as refused:
+        ask(served.client, **options)
     assert refused.value.param == "response_format"
+
+
+def test_penalties_and_biases_change_answers(served):
+    plain = ask(served.client, seed=1)
+    for options in ({"frequency_penalty": 2}, {"presence_penalty": 2}, {"logit_bias": {"300": 100}}):
+        assert text(ask(served.client, seed=1, **options)) != text(plain)
+    reply = ask(served.client, logit_bias={"300": 100}, logprobs=True, max_completion_tokens=3)
+    assert len({one.token for one in reply.choices[0].logprobs.content}) == 1
 
 
 def test_beginnings_are_taken_from_the_cache_and_said(served):
@@ -190,9 +202,12 @@ def test_adapters_on_one_base_answer_for_themselves_at_once(served, tiny_model, 
 @pytest.mark.parametrize(
     ("options", "param", "said"),
     [
-        ({"logit_bias": {"5": 10}}, "logit_bias", "not supported"),
-        ({"frequency_penalty": 0.5}, "frequency_penalty", "not supported"),
-        ({"tool_choice": "required"}, "tool_choice", "cannot force a tool call"),
+        ({"logit_bias": {"5": 101}}, "logit_bias", "not from -100 to 100"),
+        ({"logit_bias": {"five": 1}}, "logit_bias", "'five' is not the id of a token"),
+        ({"logit_bias": {"999999": 1}}, "logit_bias", "no token 999999"),
+        ({"frequency_penalty": 2.5}, "frequency_penalty", "less than or equal to 2"),
+        ({"presence_penalty": -2.5}, "presence_penalty", "greater than or equal to -2"),
+        ({"tool_choice": "required"}, "tool_choice", "only allowed when 'tools' are specified"),
         ({"extra_body": {"top_k": 5}}, "top_k", "Unknown parameter"),
         ({"temperature": 3}, "temperature", "less than or equal to 2"),
         ({"top_logprobs": 3}, None, "needs logprobs"),
@@ -206,7 +221,6 @@ def test_adapters_on_one_base_answer_for_themselves_at_once(served, tiny_model, 
             "image",
         ),
         ({"max_completion_tokens": 600}, "messages", "maximum context length is 512"),
-        ({"tools": [{"type": "function", "function": {"name": "find"}}]}, "tools", "ignores tools"),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(served, options, param, said):
