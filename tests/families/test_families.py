@@ -104,7 +104,8 @@ def test_an_adapter_gets_the_loss_and_gradients_of_plain_peft(family: str):
     assert gradients.keys() == theirs.keys()
     if family not in RANDOM_GRADIENTS:
         for name, gradient in gradients.items():
-            torch.testing.assert_close(gradient, theirs[name], rtol=1e-3, atol=1e-3 * float(theirs[name].abs().max()))
+            allowed = max(1e-3 * float(theirs[name].abs().max()), 1e-5)  # some are zero but for rounding
+            torch.testing.assert_close(gradient, theirs[name], rtol=1e-3, atol=allowed)
 
 
 @pytest.mark.parametrize("family", QUICK)
