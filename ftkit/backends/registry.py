@@ -6,14 +6,17 @@ fine-tuning jobs API through ``ftkit.hosts``. ftkit's own are registered in the 
 
 from __future__ import annotations
 
+import os
 import pkgutil
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from ftkit.backends.hosted.host_profile import HostProfile
 from ftkit.backends.protocol import Backend
-from ftkit.errors import ConfigError, FtkitError
+from ftkit.errors import ConfigError, FtkitError, RefusedError
+from ftkit.modeling.model_source import with_template
 from ftkit.registry import Registry
 from ftkit.type_checks import check_kind
 
@@ -77,18 +80,22 @@ HOSTS: Registry[HostProfile] = Registry(
 """Hosts that speak OpenAI's fine-tuning jobs API. Each is a backend of its name."""
 
 
-def backend_of(spec: str | Backend) -> Backend:
+def backend_of(spec: str | Backend, *, chat_template: str | os.PathLike[str] | None = None) -> Backend:
     """Return the backend that a name stands for.
 
     Args:
         spec: ``"name:model"``, or a backend, which is returned unchanged.
+        chat_template: file of a Jinja template that replaces the model's own, for models on this machine.
 
     Returns:
         The backend.
 
     Raises:
-        ConfigError: ``spec`` is not of this form, or no backend has this name.
+        ConfigError: ``spec`` is not of this form, or no backend has this name, or there is no file of the template.
+        RefusedError: the backend takes no other chat template.
     """
+    if chat_template is not None:
+        spec = _templated(spec, chat_template)
     if not isinstance(spec, str):
         if not (hasattr(spec, "name") and hasattr(spec, "model")):
             check_kind(spec, str, "backend", 'it as "name:model", e.g. "local:smollm2-135m"')
@@ -97,6 +104,22 @@ def backend_of(spec: str | Backend) -> Backend:
     if not colon or not model:
         raise ConfigError(f'backend {spec!r}: write it as "name:model", e.g. "local:smollm2-135m"')
     return _create(name, model)
+
+
+def _templated(spec: str | Backend, chat_template: str | os.PathLike[str]) -> str:
+    """The name of a model with another chat template."""
+    if not isinstance(spec, str):
+        raise ConfigError("chat_template replaces that of a model given by name; give it to LocalBackend(…) instead")
+    name, colon, model = spec.partition(":")
+    if name != "local":
+        raise RefusedError(
+            f"{name} renders prompts with its own chat template; only models on this machine take another",
+            backend=name,
+            fields=("chat_template",),
+        )
+    if not Path(chat_template).expanduser().is_file():
+        raise ConfigError(f"chat_template: there is no file {os.fspath(chat_template)!r} with a Jinja template")
+    return name + colon + with_template(model, chat_template)
 
 
 def known_backends() -> frozenset[str]:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +26,7 @@ from ftkit.cli.data_options import (
     TaskFile,
     read_task,
 )
+from ftkit.cli.model_options import ChatTemplateFile
 
 if TYPE_CHECKING:
     from ftkit.data import Row
@@ -45,35 +47,36 @@ def mask(
     chosen: ChosenColumn = None,
     rejected: RejectedColumn = None,
     margin: MarginColumn = None,
+    chat_template: ChatTemplateFile = None,
     rows: Annotated[int, typer.Option(metavar="N", min=1, help="Show the first N rows.")] = 3,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
     id_: IdColumn = None,
     group: GroupColumn = None,
 ) -> None:
-    """Show the tokens of rows and which of them are trained on.
+    """Show the tokens of rows, which of them are trained on, and what the chat template changes.
 
     Trained (supervised) tokens are green in a terminal, and in ⟦ ⟧ elsewhere. "·" separates tokens, "⏎" is a line
     break. Only the model's tokenizer is loaded, not its weights.
     """
     reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
     first = reading.load(files, read_task(task)).take(rows)
-    chat_template = _renderer(model)
+    renderer = _renderer(model, chat_template)
     colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     for number, row in enumerate(first):
         out("\n" * (number > 0) + f"--- {row.place}  id {row.id}")
-        for line in _lines(row, chat_template, colored):
+        for line in _lines(row, renderer, colored):
             out(line, styled=colored)
 
 
-def _renderer(model: str) -> ChatTemplate:
+def _renderer(model: str, template: Path | None) -> ChatTemplate:
     from ftkit.extras import check_installed
 
     check_installed("transformers", extra="local", needed_for="showing a model's tokens")
-    from ftkit.modeling.model_source import find_source
+    from ftkit.modeling.model_source import find_source, with_template
     from ftkit.modeling.tokenizer import load_chat_template
 
-    return load_chat_template(find_source(model.removeprefix("local:")))
+    return load_chat_template(find_source(with_template(model.removeprefix("local:"), template)))
 
 
 def _lines(row: Row, chat_template: ChatTemplate, colored: bool) -> Iterator[str]:
@@ -87,6 +90,8 @@ def _lines(row: Row, chat_template: ChatTemplate, colored: bool) -> Iterator[str
         answers = [("chosen", row.messages), ("rejected", row.rejected_messages)]
     for name, messages in answers:
         sequences = chat_template.encode_examples(messages, row.tools, row.place)
+        for note in chat_template.notes(messages, row.tools):
+            yield ": ".join(filter(None, [name, f"note: {note.field}", note.message]))
         for number, sequence in enumerate(sequences, start=1):
             part = f"sequence {number} of {len(sequences)}" if len(sequences) > 1 else ""
             counts = f"{len(sequence.ids):,} tokens, {int(sequence.supervised.sum()):,} supervised"

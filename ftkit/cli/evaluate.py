@@ -50,6 +50,7 @@ from ftkit.cli.evaluation_options import (
     request_options,
 )
 from ftkit.cli.model_options import (
+    ChatTemplateFile,
     Label,
     Limit,
     MaxCost,
@@ -115,6 +116,7 @@ def evaluate(
     base: BaseModel = None,
     confidence: Annotated[float, typer.Option(help="Confidence level of all intervals.")] = 0.95,
     other_task: OtherTask = False,
+    chat_template: ChatTemplateFile = None,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
     id_: IdColumn = None,
@@ -130,7 +132,8 @@ def evaluate(
     from ftkit.evaluation import estimate_cost
     from ftkit.evaluation import evaluate as run_evaluation
 
-    evaluated = load_model(model, task, other_task, sampling_of(max_output_tokens, temperature, constrained))
+    sampling = sampling_of(max_output_tokens, temperature, constrained)
+    evaluated = load_model(model, task, other_task, sampling, chat_template=chat_template)
     fields = parse_comparators(comparator)
     graders = load_graders(grader, allow_python, python_isolation, embedder)
     prices = parse_prices(input_usd, output_usd, price_source, price_date)

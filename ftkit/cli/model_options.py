@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ftkit.model import Model
 
 __all__ = [
+    "ChatTemplateFile",
     "Label",
     "Limit",
     "MaxCost",
@@ -46,6 +47,12 @@ Temperature = Annotated[
     float | None,
     typer.Option(metavar="T", min=0, max=2, help="Sampling temperature; 0 is greedy [default: 0]"),
 ]
+ChatTemplateFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--chat-template", metavar="FILE", help="Jinja template that replaces the model's own; models on this machine."
+    ),
+]
 Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Use only the first N rows.")]
 MaxCost = Annotated[
     float | None,
@@ -57,7 +64,13 @@ Label = Annotated[
 
 
 def load_model(
-    name: str, task: Path | None, other_task: bool, sampling: Sampling | None, *, conversations: bool = False
+    name: str,
+    task: Path | None,
+    other_task: bool,
+    sampling: Sampling | None,
+    *,
+    conversations: bool = False,
+    chat_template: Path | None = None,
 ) -> Model:
     """Return a model with the task of a file, or with the one that it was fine-tuned for.
 
@@ -67,6 +80,7 @@ def load_model(
         other_task: allow another task than the one that the model was fine-tuned for.
         sampling: how answers are sampled; None uses the defaults.
         conversations: use an empty task if there is none, for rows that hold whole conversations.
+        chat_template: file of the template that replaces the model's own.
 
     Returns:
         The model.
@@ -80,7 +94,7 @@ def load_model(
     from ftkit.model import Model
     from ftkit.task import Task
 
-    backend = backend_of(_resolve_run(name))
+    backend = backend_of(_resolve_run(name), chat_template=chat_template)
     task_given, known = read_task(task), backend.known_task()
     if task_given is None and known is None and conversations:
         task_given = Task()

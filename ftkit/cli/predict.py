@@ -12,7 +12,7 @@ import typer
 from ftkit.cli.console import fail, json_line, json_text, note, out
 from ftkit.cli.data_options import TaskFile
 from ftkit.cli.json_lines import placed_rows
-from ftkit.cli.model_options import MaxOutputTokens, ModelName, OtherTask, load_model, sampling_of
+from ftkit.cli.model_options import ChatTemplateFile, MaxOutputTokens, ModelName, OtherTask, load_model, sampling_of
 
 if TYPE_CHECKING:
     from ftkit.model import Model
@@ -33,6 +33,7 @@ def predict(
     task: TaskFile = None,
     other_task: OtherTask = False,
     max_output_tokens: MaxOutputTokens = None,
+    chat_template: ChatTemplateFile = None,
 ) -> None:
     """Predict the answers of one row or of many rows.
 
@@ -40,13 +41,14 @@ def predict(
     a JSON line with the "answer" and the row's "id", if any, is printed for each. An answer that does not match the
     task's schema is null, with the "error" and the model's "text"; the exit status is then 1.
     """
+    sampling = sampling_of(max_output_tokens)
     if columns:
         row = _row(columns)
-        _predict_row(load_model(model, task, other_task, sampling_of(max_output_tokens)), row)
+        _predict_row(load_model(model, task, other_task, sampling, chat_template=chat_template), row)
         return
     if sys.stdin.isatty():
         raise typer.BadParameter("give --set COLUMN=TEXT, or JSON lines on standard input", param_hint="--set")
-    _predict_rows(load_model(model, task, other_task, sampling_of(max_output_tokens)))
+    _predict_rows(load_model(model, task, other_task, sampling, chat_template=chat_template))
 
 
 def _row(columns: list[str]) -> dict[str, str]:

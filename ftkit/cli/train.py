@@ -22,6 +22,7 @@ from ftkit.cli.data_options import (
     TaskFile,
     read_task,
 )
+from ftkit.cli.model_options import ChatTemplateFile
 from ftkit.cli.recipe_options import AdapterKind, Assignments, RecipeFile
 
 __all__ = ["train"]
@@ -54,6 +55,7 @@ def train(
         list[str] | None,
         typer.Option(metavar="NAME", help="Send the run's events to a tracker, e.g. jsonl:events.jsonl. Repeatable."),
     ] = None,
+    chat_template: ChatTemplateFile = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return at once; the run continues in the background.")
     ] = False,
@@ -78,7 +80,14 @@ def train(
     rows = reading.load(data, task_)
     validation_rows = reading.load(validation, task_) if validation else None
     run = start_run(
-        changed, rows, backend=backend, validation=validation_rows, lint=lint, max_cost=max_cost, trackers=tracker or ()
+        changed,
+        rows,
+        backend=backend,
+        validation=validation_rows,
+        lint=lint,
+        max_cost=max_cost,
+        trackers=tracker or (),
+        chat_template=chat_template,
     )
     out(run.id)
     if detach:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ftkit.backends.local import LocalBackend
 from ftkit.exporting.export_result import Base
-from ftkit.modeling.model_source import ModelSource, find_source, read_object
+from ftkit.modeling.model_source import ModelSource, find_source, read_object, split_template
 from ftkit.recipe import ADAPTERS
 
 __all__ = ["Origin"]
@@ -67,7 +67,8 @@ class Origin:
     @property
     def base_name(self) -> str:
         """The base model's name."""
-        return str(self.record.get("trained_from") or self.settings.get("base_model_name_or_path") or self.source.name)
+        own = split_template(self.source.name)[0]
+        return str(self.record.get("trained_from") or self.settings.get("base_model_name_or_path") or own)
 
     @property
     def modules_to_save(self) -> tuple[str, ...]:

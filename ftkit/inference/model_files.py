@@ -86,11 +86,14 @@ def find_model(name: str, *, scores: bool, share_bases: bool) -> FoundModel:
         str(base.resolve()) if base.is_dir() else source.base,
         source.quantisation,
         own_precision(source, default_device()),
+        source.template_file,
     )
     adapter = source.adapter if shared else None
     merged = None if shared else source.adapter
     key = weights if merged is None else (*weights, merged)
     identity = _files_identity(base) if merged is None else _files_identity(base) + _files_identity(merged)
+    if source.template_file is not None:
+        identity += _files_identity(source.template_file.parent, source.template_file.name)
     size = _sizes.get((key, identity))
     if size is None:
         size = _sizes[key, identity] = weight_bytes(source)
@@ -107,15 +110,15 @@ def find_model(name: str, *, scores: bool, share_bases: bool) -> FoundModel:
     )
 
 
-def _files_identity(folder: Path) -> Identity:
-    """Say which files a model folder holds; empty for a hub id."""
+def _files_identity(folder: Path, *names: str) -> Identity:
+    """Say which files a model folder holds, or these files of it; empty for a hub id."""
     try:
         entries = [*os.scandir(folder)]
     except OSError:
         return ()
     found = []
     for entry in entries:
-        if any(fnmatch(entry.name, pattern) for pattern in _MODEL_FILES):
+        if entry.name in names or (not names and any(fnmatch(entry.name, pattern) for pattern in _MODEL_FILES)):
             stat = os.stat(entry.path)  # not entry.stat(), which need not follow a link anew
             found.append((entry.name, stat.st_mtime_ns, stat.st_size, stat.st_ino))
     return tuple(sorted(found))

@@ -352,7 +352,9 @@ class ModelPool:
             with _load_lock:
                 if wanted.scores:
                     return load_for_scores(wanted.name)
-                plain = ModelSource(source.base_name, source.base, base_name=source.base_name)
+                plain = ModelSource(
+                    source.base_name, source.base, base_name=source.base_name, template_file=source.template_file
+                )
                 loaded = MultiLoRAModel.load(plain, quantised_as=source) if shared else MultiLoRAModel.load(source)
                 return TorchEngine(loaded, settings)
 

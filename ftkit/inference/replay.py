@@ -14,10 +14,11 @@ from ftkit.errors import ConfigError, ExportError
 from ftkit.inference.drift import ClearChange, Drift
 from ftkit.inference.exported_model import Exported
 from ftkit.inference.offline import generate
-from ftkit.modeling.chat_template import ChatTemplate, template_hash
+from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.logits import logits_at
 from ftkit.modeling.pretrained import Pretrained, stop_ids
+from ftkit.modeling.template_source import template_hash
 from ftkit.modeling.tokenized_example import Ints
 from ftkit.task import Message
 
@@ -117,9 +118,12 @@ def check_settings(recording: Recording, served: Any, exported: Exported) -> Non
         raise ExportError("the exported chat template is not the served model's")
     chat_template = ChatTemplate(exported.tokenizer, tuple(stops))
     for conversation, prompt, answer in zip(recording.conversations, recording.prompts, recording.answers, strict=True):
-        # A server tokenises the whole text at once; ftkit cuts it at the assistant's turns.
+        # Servers differ in what they make of the texts of control tokens in messages; ftkit encodes them as text.
         whole = chat_template.render(conversation.messages, conversation.tools, add_generation_prompt=True)
-        ids = exported.tokenizer(whole, add_special_tokens=False)["input_ids"]
+        if chat_template.control_texts(conversation.messages, conversation.tools):
+            ids = chat_template.encode_prompt(conversation.messages, conversation.tools).tolist()
+        else:
+            ids = exported.tokenizer(whole, add_special_tokens=False)["input_ids"]
         if list(ids) != prompt.tolist():
             at = next((i for i, (a, b) in enumerate(zip(ids, prompt.tolist(), strict=False)) if a != b), len(prompt))
             raise ExportError(

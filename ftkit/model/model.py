@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ class Model:
         task: the task. A model tuned by ftkit knows its task, so it can be left out there.
         sampling: how answers are sampled; greedy by default.
         other_task: allow a task other than the one that the model was tuned for.
+        chat_template: file of a Jinja template that replaces the model's own, for models on this machine.
 
     Raises:
         ConfigError: no task is given and none is known; or it is another task than the model was tuned for. Training
@@ -44,8 +46,9 @@ class Model:
         *,
         sampling: Sampling | None = None,
         other_task: bool = False,
+        chat_template: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._backend = backend_of(name)
+        self._backend = backend_of(name, chat_template=chat_template)
         if task is not None:
             check_kind(task, Task, "task", 'an ft.Task("…", input="{note}")')
         self.sampling = sampling or Sampling()

@@ -1,105 +1,126 @@
 """Encode conversations with a model's chat template, in the same way for training, evaluation and serving.
 
-The chat template renders the whole conversation once. The text is cut where each assistant turn begins and ends, and
-the pieces are tokenised one by one. Token ids and loss mask come from the same pieces. A prompt is cut at the same
-places, so a prompt at inference has exactly the tokens that it had in training.
+A prompt is the conversation as the template renders it with its generation prompt, tokenised as a whole, as servers do
+it. A training sequence is the prompt of a turn, and then the tokens of the turn up to its end, which are supervised.
+Turns share a sequence if the prompt of the later one begins with the sequence of the earlier one.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
 
 from ftkit.errors import DataError, ModelError, Place
-from ftkit.files import canonical_digest
-from ftkit.modeling.text_encoder import TextEncoder
-from ftkit.modeling.tokenized_example import Bools, Ints, TokenizedConversation
+from ftkit.modeling.control_tokens import ControlTokens
+from ftkit.modeling.left_out import left_out_by_design, refuse_left_out
+from ftkit.modeling.rendered_parts import THOUGHT_TAGS, Part, find_parts, has_thought
+from ftkit.modeling.template_day import pin_day, writes_day
+from ftkit.modeling.template_form import TemplateForm, check_parts
+from ftkit.modeling.template_note import TemplateNote
+from ftkit.modeling.template_source import plain_template, template_hash
+from ftkit.modeling.text_encoder import TextEncoder, refuse_unknown_tokens
+from ftkit.modeling.tokenized_example import Ints, TokenizedConversation
+from ftkit.modeling.turn_end import find_turn_ends
+from ftkit.modeling.turn_text import opens_thought, turn_as_written, turn_text, with_end, without_thought
 from ftkit.task import Message
 
-__all__ = ["PLAIN_TEMPLATE", "ChatTemplate", "template_hash"]
-
-PLAIN_TEMPLATE = (
-    "{%- for message in messages -%}"
-    "{{ '### ' + message['role'] + '\n' + message['content'] + eos_token + '\n' }}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{ '### assistant\n' }}{%- endif -%}"
-)
-"""The template of tokenizers without one (base models); saved with the tuned model like any other template."""
-
-
-def template_hash(tokenizer: Any) -> str:
-    """Hash a tokenizer's chat template, which training and serving must share.
-
-    Args:
-        tokenizer: a transformers tokenizer with a chat template.
-
-    Returns:
-        ``sha256:`` and 64 hexadecimal digits.
-    """
-    return canonical_digest(str(tokenizer.chat_template))
-
-
-_REASONING = ("reasoning_content", "reasoning", "thinking")
-"""Keys of a message that hold what a model thinks before it answers, in the terms of several servers and templates."""
-
-
-class _HistoryRewrittenError(Exception):
-    """The template renders earlier turns differently after later ones, as templates of reasoning models do."""
+__all__ = ["ChatTemplate"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    text: str
-    turn: int | None  # index of the assistant message this is, or None
+class _Conversation:
+    """A conversation in the template's form; ``shield`` is in the text of each control token that it contains."""
+
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None
+    shield: str
+
+    def shown(self, text: str) -> str:
+        """The end of a rendered text, for messages."""
+        return text.replace(self.shield, "")[-60:] if self.shield else text[-60:]
 
 
 class ChatTemplate:
     """A tokenizer's chat template, which encodes conversations as tokens.
 
     Args:
-        tokenizer: a transformers tokenizer; one without a chat template gets :data:`PLAIN_TEMPLATE`.
+        tokenizer: a transformers tokenizer; one without a chat template gets a plain one.
         stop_ids: further token ids that end a turn, e.g. from the model's generation config.
+        day: the day that a template with a date writes; None is the day on which it renders.
 
     Attributes:
         tokenizer: the tokenizer.
         stop_ids: token ids that end an answer, ascending.
+        day: the day that it writes; None if it writes none, or today's.
         vocabulary: rows of the model's embedding; None if the model is not known.
     """
 
-    def __init__(self, tokenizer: Any, stop_ids: Sequence[int] = ()) -> None:
+    def __init__(self, tokenizer: Any, stop_ids: Sequence[int] = (), *, day: date | None = None) -> None:
         self.tokenizer = tokenizer
         self.vocabulary: int | None = None
-        self._encoder = TextEncoder(tokenizer)
         if tokenizer.chat_template is None:
             if tokenizer.eos_token is None:
                 raise ModelError("the tokenizer has neither a chat template nor an end-of-sequence token")
-            tokenizer.chat_template = PLAIN_TEMPLATE
-        self._special = set(tokenizer.all_special_ids) | set(stop_ids)
-        self.stop_ids = tuple(sorted({self._end_of_turn(), *stop_ids, *self._eos()}))
+            tokenizer.chat_template = plain_template(tokenizer)
+        self.day = day if writes_day(str(tokenizer.chat_template)) else None
+        self._control = ControlTokens(tokenizer, TextEncoder(tokenizer))
+        self._form = TemplateForm(self._render, str(tokenizer.chat_template))
+        known = {*stop_ids, *([] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)])}
+        stops = [text for text in tokenizer.convert_ids_to_tokens(sorted(known)) if isinstance(text, str)]
+        self._ends = find_turn_ends(
+            lambda messages, tools, asks: self._render(self._form.messages(messages), tools, asks),
+            self._control,
+            stops,
+        )
+        self._control.set_structure(self._ends.structure)
+        self._prefill = self._opened_thought()
+        found = {self._control.added[token] for token in self._ends.stops if token in self._control.added}
+        self.stop_ids = tuple(sorted(known | found))
 
     @property
     def template_hash(self) -> str:
-        """Hash of the template, see :func:`template_hash`."""
+        """Hash of the template, see :func:`~ftkit.modeling.template_source.template_hash`."""
         return template_hash(self.tokenizer)
 
-    def encode_prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None = None) -> Ints:
+    @property
+    def writes_day(self) -> bool:
+        """Whether prompts contain the date, so that they differ from day to day."""
+        return writes_day(str(self.tokenizer.chat_template))
+
+    def encode_prompt(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]] | None = None,
+        place: Place | None = None,
+    ) -> Ints:
         """Encode a conversation up to where the assistant's next turn begins.
 
         Args:
             messages: the conversation, in OpenAI's chat form.
             tools: the tools offered, as JSON schemas; None if there are none.
+            place: file and line of the row that holds the prompt, if one does, for errors.
 
         Returns:
             Token ids, int32 [tokens].
 
         Raises:
-            ModelError: the template refuses the conversation.
+            ModelError: the template refuses the conversation, or leaves a part of it out.
+            DataError: the same, for the prompt of a row.
         """
-        return np.concatenate([self._encode(piece.text) for piece in self._prompt(messages, tools)])
+        try:
+            check_parts(messages, place)
+            asked = self._conversation(messages, tools)
+            text = self._render(asked.messages, asked.tools, True)
+            refuse_left_out(self._parts(asked, text, asks=True), asked.messages, learned=None, place=place)
+        except DataError as error:
+            if place is not None:
+                raise
+            raise ModelError(str(error)) from error
+        return self._encode(text, asked)
 
     def encode_examples(
         self,
@@ -115,30 +136,36 @@ class ChatTemplate:
             place: file and line of the row, for errors.
 
         Returns:
-            One sequence. If the template rewrites earlier turns, one for each supervised turn, as the model is prompted
-            for that turn at inference.
+            One sequence. If the prompt of a supervised turn does not begin with the tokens of the turn before, because
+            the template rewrites earlier turns or they are tokenised differently there, one for each such turn.
 
         Raises:
-            DataError: no turn is supervised, a message holds something else than text, the template omits tools, tool
-                calls or the reasoning of a supervised turn, or a turn has no end token.
+            DataError: no turn is supervised, a message holds something else than text, the template leaves a part of
+                the conversation out, or a turn has no end token, or does not begin as the generation prompt does.
             ModelError: the template refuses the conversation.
         """
-        _check_parts(messages, place)
-        supervised = [i for i, m in enumerate(messages) if m.get("role") == "assistant" and m.get("weight", 1) != 0]
-        if not supervised:
-            raise DataError(
-                "no assistant turn to learn from (none there, or all of weight 0); leave the row out", place=place
-            )
+        check_parts(messages, place)
+        supervised = _supervised(messages, place)
+        sequences: list[TokenizedConversation] = []
         try:
-            self._check_tools(messages, tools, place)
-            self._check_reasoning(messages, supervised, tools, place)
-            upto = messages[: supervised[-1] + 1]
-            try:
-                return [self._example(self._pieces(upto, tools), set(supervised), place)]
-            except _HistoryRewrittenError:
-                return [self._example(self._last_turn(messages[: i + 1], tools), {i}, place) for i in supervised]
+            whole = self._conversation(messages[: supervised[-1] + 1], tools)
+            text = self._render(whole.messages, whole.tools, False)
+            lost = self._left_out(whole, text, supervised, place)
+            for index in supervised:
+                answered = (
+                    text if index == supervised[-1] else self._render(whole.messages[: index + 1], whole.tools, False)
+                )
+                prompt, answer = self._turn(whole, index, answered, lost.get(index, []), place)
+                ids = np.concatenate([prompt, answer])
+                mask = np.zeros(len(ids), dtype=np.bool_)
+                mask[len(prompt) :] = True
+                if sequences and np.array_equal(prompt[: len(sequences[-1].ids)], sequences[-1].ids):
+                    earlier = sequences.pop().supervised
+                    mask[: len(earlier)] = earlier
+                sequences.append(TokenizedConversation(ids, mask))
         except ModelError as error:
             raise error if place is None else ModelError(f"{place}: {error}") from error
+        return sequences
 
     def encode_answer(
         self,
@@ -186,20 +213,56 @@ class ChatTemplate:
             ModelError: the template refuses the conversation.
         """
         try:
-            _check_parts(messages, None)
+            check_parts(messages, None)
         except DataError as error:
             raise ModelError(str(error)) from error
-        try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    [_for_template(message) for message in messages],
-                    tools=list(tools) if tools else None,
-                    tokenize=False,
-                    add_generation_prompt=add_generation_prompt,
-                )
-            )
-        except Exception as error:  # a template is a program, and may raise anything
-            raise ModelError(f"the model's chat template cannot render this conversation: {error}") from error
+        return self._render(self._form.messages(messages), tools, add_generation_prompt)
+
+    def control_texts(
+        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None = None
+    ) -> dict[str, list[str]]:
+        """Find texts of control tokens in a conversation. They are encoded as text, never as the token.
+
+        Args:
+            messages: the conversation, in OpenAI's chat form.
+            tools: the tools offered, as JSON schemas; None if there are none.
+
+        Returns:
+            The texts by the field that contains them, e.g. ``messages[0].content``.
+        """
+        return self._control.written_in(self._form.messages(messages), tools)
+
+    def notes(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None = None) -> list[TemplateNote]:
+        """Say what the template does with a conversation that its author may not expect.
+
+        Args:
+            messages: a conversation that can be encoded.
+            tools: the tools offered, as JSON schemas; None if there are none.
+
+        Returns:
+            The notes, in the order of their kinds.
+        """
+        whole, found = self._conversation(messages, tools), []
+        for index, (message, rendered) in enumerate(zip(messages, whole.messages, strict=True)):
+            if rendered["role"] != message.get("role"):
+                text = f"the template knows no role {message.get('role')!r}; rendered as {rendered['role']!r}"
+                found.append(TemplateNote(f"messages[{index}].role", "role", text))
+        for field, tokens in self.control_texts(messages, tools).items():
+            text = f"contains {', '.join(dict.fromkeys(tokens))}; encoded as text, not as the token"
+            found.append(TemplateNote(field, "control_token", text))
+        supervised = [i for i, m in enumerate(messages) if m.get("role") == "assistant" and m.get("weight", 1) != 0]
+        learned = supervised[-1] if supervised else None
+        if any(has_thought(message) for message in whole.messages):
+            parts = self._parts(whole, self._render(whole.messages, whole.tools, False), asks=False)
+            found += [
+                TemplateNote(part.field, "left_out", "the template leaves it out of the prompts of later turns")
+                for part in left_out_by_design(parts, whole.messages, learned=learned)
+            ]
+        for index in supervised if self._prefill is not None else ():
+            if not self._closes_thought(whole, index):
+                text = f"the generation prompt opens a thought ({self._prefill}), and the answer does not close it"
+                found.append(TemplateNote(f"messages[{index}].content", "open_thought", text))
+        return found
 
     def decode(self, ids: Sequence[int]) -> str:
         """Decode an answer.
@@ -208,175 +271,136 @@ class ChatTemplate:
             ids: token ids.
 
         Returns:
-            The text without special tokens.
+            The text without special tokens and without the end of the turn.
         """
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        # Not every token that ends a turn is special.
+        return str(self.tokenizer.decode([one for one in ids if one not in self.stop_ids], skip_special_tokens=True))
 
-    def _example(self, pieces: Sequence[_Piece], turns: set[int], place: Place | None) -> TokenizedConversation:
-        ids: list[Ints] = []
-        supervised: list[Bools] = []
-        for number, piece in enumerate(pieces):
-            tokens = self._encode(piece.text)
-            mask = np.zeros(len(tokens), dtype=np.bool_)
-            if piece.turn in turns:
-                ends = [i for i, token in enumerate(tokens.tolist()) if token in self._special]
-                if not ends:
-                    raise DataError(
-                        f"the chat template puts no end-of-turn token after the assistant's turn {piece.text[-40:]!r}, "
-                        "so the model would not learn to stop",
-                        place=place,
-                        field=f"messages[{piece.turn}]",
-                        problem="no_end_of_turn",
-                    )
-                mask[: ends[-1] + 1] = True
-                if number == len(pieces) - 1:  # what the template adds after the last turn is never generated
-                    tokens, mask = tokens[: ends[-1] + 1], mask[: ends[-1] + 1]
-            ids.append(tokens)
-            supervised.append(mask)
-        return TokenizedConversation(np.concatenate(ids), np.concatenate(supervised))
+    def answer_text(self, text: str, *, keep_thought: bool) -> str:
+        """Return an answer without its thought, if the template or the model begins answers with one.
 
-    def _pieces(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[dict[str, Any]] | None,
-        *,
-        add_generation_prompt: bool = False,
-    ) -> list[_Piece]:
-        text = self.render(messages, tools, add_generation_prompt=add_generation_prompt)
-        pieces: list[_Piece] = []
-        end = 0
-        for index, message in enumerate(messages):
-            if message.get("role") != "assistant":
-                continue
-            before = self.render(messages[:index], tools, add_generation_prompt=True)
-            is_all = index == len(messages) - 1 and not add_generation_prompt
-            after = text if is_all else self.render(messages[: index + 1], tools)
-            if not (text.startswith(after) and after.startswith(before) and len(before) >= end):
-                raise _HistoryRewrittenError
-            pieces += [_Piece(text[end : len(before)], None), _Piece(text[len(before) : len(after)], index)]
-            end = len(after)
-        return [piece for piece in (*pieces, _Piece(text[end:], None)) if piece.text]
+        Args:
+            text: the decoded answer.
+            keep_thought: keep a thought that the model itself began, unless it is empty.
 
-    def _prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> list[_Piece]:
+        Returns:
+            The text after the thought; the whole text if there is no thought or it has no end.
+        """
+        return without_thought(text, self._prefill, keep=keep_thought)
+
+    def _conversation(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> _Conversation:
+        return _Conversation(*self._control.shield(self._form.messages(messages), tools or None))
+
+    def _render(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] | None, asks: bool) -> str:
+        offered = list(tools) if tools else None
         try:
-            return self._pieces(messages, tools, add_generation_prompt=True)
-        except _HistoryRewrittenError:
-            return [_Piece(self.render(messages, tools, add_generation_prompt=True), None)]
+            template = None
+            if self.day is not None:
+                template = pin_day(self.tokenizer.get_chat_template(None, offered), self.day)
+            return str(
+                self.tokenizer.apply_chat_template(
+                    list(messages),
+                    tools=offered,
+                    chat_template=template,
+                    tokenize=False,
+                    add_generation_prompt=asks,
+                )
+            )
+        except Exception as error:  # a template is a program, and may raise anything
+            raise ModelError(f"the model's chat template cannot render this conversation: {error}") from error
 
-    def _last_turn(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> list[_Piece]:
-        pieces = [_Piece(piece.text, None) for piece in self._prompt(messages[:-1], tools)]
-        before = "".join(piece.text for piece in pieces)
-        whole = self.render(messages, tools)
-        if not whole.startswith(before):
-            raise ModelError(
+    def _parts(self, whole: _Conversation, text: str, *, asks: bool) -> list[Part]:
+        return find_parts(
+            whole.messages, whole.tools, text, lambda messages, tools: self._render(messages, tools, asks)
+        )
+
+    def _left_out(
+        self, whole: _Conversation, text: str, supervised: Sequence[int], place: Place | None
+    ) -> dict[int, list[Part]]:
+        """The parts of each supervised turn whose thought the template leaves out of the content."""
+        *_, last = supervised
+        parts = self._parts(whole, text, asks=False)
+        incomplete = {part.message for part in parts if not part.found}
+        lost: dict[int, list[Part]] = {}
+        for index in (*incomplete.intersection(supervised[:-1]), *([last] if incomplete else [])):
+            if index is None:
+                continue
+            if index != last:
+                until = _Conversation(whole.messages[: index + 1], whole.tools, whole.shield)
+                parts_then = self._parts(until, self._render(until.messages, until.tools, False), asks=False)
+            else:
+                parts_then = parts
+            own = [part for part in parts_then if part.message == index]
+            if any(part.kind == "thought" and not part.found for part in own):
+                lost[index] = own
+            others = [part for part in parts_then if part.message != index or part.kind != "thought"]
+            refuse_left_out(others, whole.messages, learned=index, place=place)
+        return lost
+
+    def _turn(
+        self, whole: _Conversation, index: int, answered: str, own: list[Part], place: Place | None
+    ) -> tuple[Ints, Ints]:
+        """The tokens of the prompt of a turn, and of the turn."""
+        message, field = whole.messages[index], f"messages[{index}]"
+        asked = self._render(whole.messages[:index], whole.tools, True)
+        if own:
+            text = turn_as_written(asked, message, own)
+            if text is None:
+                refuse_left_out(own, whole.messages, learned=index, place=place)
+        else:
+            text = turn_text(asked, answered)
+            if text is not None and self._prefill is not None and self._prefill in text and has_thought(message):
+                # The template writes an empty thought, and then the one in the content.
+                until = _Conversation(whole.messages[: index + 1], whole.tools, whole.shield)
+                own = [part for part in self._parts(until, answered, asks=False) if part.message == index]
+                text = turn_as_written(asked, message, own) or text
+        if text is None:
+            raise DataError(
                 "the chat template does not begin an assistant turn with its generation prompt (which "
-                f"is not a prefix of the rendered turn: {before[-60:]!r}, {whole[-60:]!r}); use another template"
+                f"is no prefix of the rendered turn: {whole.shown(asked)!r}, {whole.shown(answered)!r}); use another "
+                "template (chat_template=)",
+                place=place,
+                field=field,
             )
-        return [*pieces, _Piece(whole[len(before) :], len(messages) - 1)]
+        ended = with_end(text, self._ends, message)
+        if ended is None:
+            raise DataError(
+                f"the chat template puts no end-of-turn token after the assistant's turn {whole.shown(text)!r}, "
+                "so the model would not learn to stop; use another template (chat_template=)",
+                place=place,
+                field=field,
+                problem="no_end_of_turn",
+            )
+        return self._encode(asked, whole), self._encode(ended, whole)
 
-    def _encode(self, text: str) -> Ints:
+    def _encode(self, text: str, whole: _Conversation) -> Ints:
         # Templates write their own beginning-of-sequence token; adding the tokenizer's would double it.
-        ids = self._encoder.encode(text)
-        if self.vocabulary is not None and len(ids) and int(ids.max()) >= self.vocabulary:
-            token = int(ids.max())
-            raise ModelError(
-                f"the tokenizer makes token {token} of {self.tokenizer.convert_ids_to_tokens(token)!r}, and the model "
-                f"has {self.vocabulary} tokens: it was added to the tokenizer only. Add it to the model, too "
-                "(model.resize_token_embeddings(len(tokenizer)), then save both), or take it out of the tokenizer"
-            )
+        ids = self._control.encode(text, whole.shield)
+        refuse_unknown_tokens(ids, self.vocabulary, self.tokenizer)
         return ids
 
-    def _check_tools(
-        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None, place: Place | None
-    ) -> None:
-        if not tools and not any(message.get("tool_calls") for message in messages):
-            return
-        whole = self.render(messages, tools)
-        if tools and whole == self.render(messages, None):
-            raise DataError("the model's chat template leaves out the tools", place=place, field="tools")
-        for index, message in enumerate(messages):
-            if not message.get("tool_calls"):
-                continue
-            without: list[Any] = [dict(m) for m in messages]
-            del without[index]["tool_calls"]
-            if whole == self.render(without, tools):
-                raise DataError(
-                    "the model's chat template leaves out tool calls, so they could not be learned",
-                    place=place,
-                    field=f"messages[{index}].tool_calls",
-                )
+    def _closes_thought(self, whole: _Conversation, index: int) -> bool:
+        message = whole.messages[index]
+        answered = self._render(whole.messages[: index + 1], whole.tools, False)
+        text = turn_text(self._render(whole.messages[:index], whole.tools, True), answered) or ""
+        return has_thought(message) or any(tag in text for tag in THOUGHT_TAGS.values())
 
-    def _check_reasoning(
-        self,
-        messages: Sequence[Message],
-        supervised: Sequence[int],
-        tools: Sequence[dict[str, Any]] | None,
-        place: Place | None,
-    ) -> None:
-        """Refuse a supervised turn whose reasoning is not rendered. That of earlier turns may be left out by design."""
-        for index in supervised:
-            for key in _REASONING:
-                if not messages[index].get(key):
-                    continue
-                turn: Any = {name: value for name, value in messages[index].items() if name != key}
-                history = messages[:index]
-                if self.render(messages[: index + 1], tools) == self.render([*history, turn], tools):
-                    raise DataError(
-                        f"the model's chat template leaves out {key}, so it could not be learned. Train a model whose "
-                        "template renders it, write it into the content as the model does, or leave it out",
-                        place=place,
-                        field=f"messages[{index}].{key}",
-                    )
+    def _opened_thought(self) -> str | None:
+        """The tag with which the generation prompt opens a thought, if it does."""
+        try:
+            return opens_thought(self._render(self._form.messages([{"role": "user", "content": "a"}]), None, True))
+        except ModelError:
+            return None
 
-    def _end_of_turn(self) -> int:
-        turn: list[Message] = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-        ids = self._encode(self._last_turn(turn, None)[-1].text).tolist()
-        ends = [token for token in ids if token in self._special]
-        if not ends:
-            raise ModelError("the model's chat template puts no special token at the end of an assistant turn")
-        return int(ends[-1])
 
-    def _eos(self) -> list[int]:
-        eos = self.tokenizer.eos_token_id
-        return [] if eos is None else [int(eos)]
+def _supervised(messages: Sequence[Message], place: Place | None) -> list[int]:
+    found = [i for i, m in enumerate(messages) if m.get("role") == "assistant" and m.get("weight", 1) != 0]
+    if not found:
+        raise DataError(
+            "no assistant turn to learn from (none there, or all of weight 0); leave the row out", place=place
+        )
+    return found
 
 
 def _without_loss(message: Message) -> Message:
     return {**message, "weight": 0} if message.get("role") == "assistant" else message
-
-
-def _check_parts(messages: Sequence[Message], place: Place | None) -> None:
-    """Refuse parts of messages that are not text."""
-    for index, message in enumerate(messages):
-        content: Any = message.get("content")
-        for number, part in enumerate(content if isinstance(content, list) else []):
-            kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-            if kind != "text":
-                raise DataError(
-                    f"a part of type {kind!r}, and local models read and learn text only; leave the row out, or train "
-                    "on a host that takes such parts",
-                    place=place,
-                    field=f"messages[{index}].content[{number}]",
-                )
-
-
-def _for_template(message: Message) -> dict[str, Any]:
-    """A message as chat templates expect it: no weight, text content, tool arguments as objects."""
-    plain: dict[str, Any] = {key: value for key, value in message.items() if key != "weight"}
-    if plain.get("content") is None:
-        plain["content"] = ""
-    elif isinstance(plain["content"], list):
-        plain["content"] = "".join(part["text"] for part in plain["content"])
-    if plain.get("tool_calls"):
-        plain["tool_calls"] = [_call_for_template(call) for call in plain["tool_calls"]]
-    return plain
-
-
-def _call_for_template(call: dict[str, Any]) -> dict[str, Any]:
-    function = dict(call.get("function", {}))
-    if isinstance(function.get("arguments"), str):
-        try:
-            function["arguments"] = json.loads(function["arguments"])
-        except ValueError:
-            return call
-    return {**call, "function": function}

@@ -112,6 +112,6 @@ def save_tokenizer_and_generation_config(
         for name in ("bos_token_id", "pad_token_id", "decoder_start_token_id")
         if (value := getattr(generation_config, name, None)) is not None
     }
-    eos: Any = stop_ids[0] if len(stop_ids) == 1 else list(stop_ids)
+    eos: Any = stop_ids[0] if len(stop_ids) == 1 else list(stop_ids) or None
     tokenizer.save_pretrained(folder)
     GenerationConfig(**special_tokens, eos_token_id=eos, do_sample=False).save_pretrained(folder)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,11 +26,16 @@ __all__ = [
     "find_source",
     "read_object",
     "read_record",
+    "split_template",
+    "with_template",
 ]
 
 RECORD = "ftkit.json"
 """Name of the run record in the folder of a model that ftkit made."""
 
+_TEMPLATE = "?chat_template="
+_LARGEST_TEMPLATE = 1_000_000
+"""Bytes."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json")
 
 
@@ -44,6 +50,7 @@ class ModelSource:
         quantisation: quantisation of the base when the adapter was trained.
         base_name: the name of the base that a user would give.
         record: run record of a model that ftkit trained, see :mod:`ftkit.training.artifact`; else empty.
+        template_file: file of the chat template that replaces the model's own.
     """
 
     name: str
@@ -52,6 +59,7 @@ class ModelSource:
     quantisation: Quantization | None = None
     base_name: str = ""
     record: Mapping[str, Any] = field(default_factory=dict)
+    template_file: Path | None = None
 
     @property
     def tokenizer(self) -> str:
@@ -68,6 +76,25 @@ class ModelSource:
     def template_hash(self) -> str | None:
         """Hash of the chat template in training, if ftkit trained the model."""
         return self.record.get("template_hash")
+
+    def read_template(self) -> str | None:
+        """Read the chat template that replaces the model's own.
+
+        Returns:
+            The Jinja template; None if the model keeps its own.
+
+        Raises:
+            ModelError: the file cannot be read.
+        """
+        file = self.template_file
+        if file is None:
+            return None
+        try:
+            if file.stat().st_size > _LARGEST_TEMPLATE:
+                raise ModelError(f"the chat template {file} has more than {_LARGEST_TEMPLATE:,} bytes")
+            return file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise ModelError(f"the chat template {file} cannot be read: {error}") from error
 
     @property
     def scores(self) -> bool:
@@ -96,14 +123,22 @@ def find_source(name: str) -> ModelSource:
     :func:`~ftkit.modeling.embedded_model.expand_embedded` creates it.
 
     Args:
-        name: the embedded model, a folder (of transformers or of an ftkit run), or a hub id.
+        name: the embedded model, a folder (of transformers or of an ftkit run), or a hub id; with
+            ``?chat_template=FILE`` at its end, the model with another chat template.
 
     Returns:
         The location.
 
     Raises:
-        ModelError: the path contains no model, or the embedded model's weights are not installed.
+        ModelError: the path contains no model, the embedded model's weights are not installed, or there is no file of
+            the chat template.
     """
+    plain, template = split_template(name)
+    if template is not None:
+        file = Path(template).expanduser()
+        if not file.is_file():
+            raise ModelError(f"there is no chat template {template!r}; give a file with a Jinja template")
+        return replace(find_source(plain), name=name, template_file=file.resolve())
     if name == EMBEDDED:
         return ModelSource(name, str(embedded_folder()), base_name=name)
     folder = Path(name).expanduser()
@@ -113,6 +148,34 @@ def find_source(name: str) -> ModelSource:
         hint = did_you_mean(name)
         raise ModelError(f"no folder {name!r}; a local model is a folder with a config.json{hint}")
     return ModelSource(name, name, base_name=name)
+
+
+def split_template(name: str) -> tuple[str, str | None]:
+    """Split a model's name from the chat template that replaces the model's own.
+
+    Args:
+        name: as :func:`find_source` takes it.
+
+    Returns:
+        The name without the template, and the template's file; None if there is none.
+    """
+    plain, mark, template = name.partition(_TEMPLATE)
+    return plain, template if mark else None
+
+
+def with_template(name: str, template: str | os.PathLike[str] | None) -> str:
+    """Name a model with another chat template.
+
+    Args:
+        name: as :func:`find_source` takes it.
+        template: file of the Jinja template; None leaves the name as it is.
+
+    Returns:
+        The name, which is valid in any folder.
+    """
+    if template is None:
+        return name
+    return split_template(name)[0] + _TEMPLATE + str(Path(template).expanduser().absolute())
 
 
 def did_you_mean(name: str, known: Sequence[str] = ()) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,17 +23,18 @@ from ftkit.errors import ModelError
 from ftkit.modeling.artefact_digests import check_digests
 from ftkit.modeling.attention import TREE_ATTENTION
 from ftkit.modeling.cache_kinds import other_attention
-from ftkit.modeling.chat_template import ChatTemplate, template_hash
+from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.device import torch_dtype
 from ftkit.modeling.embedded_model import EMBEDDED, expand_embedded, is_embedded
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.load_errors import load_errors
 from ftkit.modeling.model_source import RECORD, ModelSource, Quantization, check_config
+from ftkit.modeling.template_source import is_template_hash
 from ftkit.modeling.whole_weights import check_loaded, check_size
 
 __all__ = [
     "Pretrained",
-    "check_template",
+    "choose_template",
     "context_length",
     "load_config",
     "load_pretrained",
@@ -116,6 +118,7 @@ def load_pretrained(
     quantisation: Quantization | None = None,
     attention: str = TREE_ATTENTION,
     scores: bool = False,
+    day: date | None = None,
 ) -> Pretrained:
     """Load a base model, without its adapter, and its tokenizer.
 
@@ -129,6 +132,7 @@ def load_pretrained(
             another keep the one that transformers chooses.
         scores: whether to load a reward model (one score, from the last token) instead of a language model. The score
             layer of a base model is initialised at random with a fixed seed.
+        day: the day that a chat template with a date writes; None is the day on which it renders.
 
     Returns:
         The model and its tokenizer.
@@ -179,7 +183,7 @@ def load_pretrained(
     )
     model.eval()
     tokenizer = load_tokenizer(source)
-    chat_template = ChatTemplate(tokenizer, stop_ids(getattr(model, "generation_config", None)))
+    chat_template = ChatTemplate(tokenizer, stop_ids(getattr(model, "generation_config", None)), day=day)
     chat_template.vocabulary = int(model.get_input_embeddings().weight.shape[0])
     if scores:
         _prepare_scores(model, chat_template, fresh=fresh)
@@ -205,7 +209,7 @@ def quantized_files(source: ModelSource) -> dict[str, Any] | None:
 
 
 def load_tokenizer(source: ModelSource) -> Any:
-    """Load a model's tokenizer, and check its chat template.
+    """Load a model's tokenizer with its chat template, or with the one that the user chose.
 
     Args:
         source: the model.
@@ -219,7 +223,7 @@ def load_tokenizer(source: ModelSource) -> Any:
     what = f"cannot load the model {source.name!r}: its tokenizer"
     with load_errors(what, hint=_HINT), quiet():
         tokenizer = AutoTokenizer.from_pretrained(source.tokenizer, trust_remote_code=False)
-    check_template(source, tokenizer)
+    choose_template(source, tokenizer)
     return tokenizer
 
 
@@ -267,17 +271,20 @@ def _prepare_scores(model: Any, chat_template: ChatTemplate, *, fresh: bool) -> 
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
 
 
-def check_template(source: ModelSource, tokenizer: Any) -> None:
-    """Check that a model's chat template is the one of its training.
+def choose_template(source: ModelSource, tokenizer: Any) -> None:
+    """Give a tokenizer the chat template that the user chose, or check that its own is the one of the training.
 
     Args:
         source: the model.
-        tokenizer: its tokenizer.
+        tokenizer: its tokenizer, which is changed if the user chose a template.
 
     Raises:
-        ModelError: it is another one.
+        ModelError: the template cannot be read, or it is not the one of the training.
     """
-    if source.template_hash not in (None, template_hash(tokenizer)):
+    chosen = source.read_template()
+    if chosen is not None:
+        tokenizer.chat_template = chosen
+    elif source.template_hash is not None and not is_template_hash(tokenizer, source.template_hash):
         raise ModelError(
             f"the chat template beside {source.name!r} is not the one the model was trained with (its hash is "
             f"not the {RECORD}'s template_hash); put the original chat_template.jinja back"

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ftkit.errors import ModelError
 from ftkit.modeling.tokenized_example import Ints
 
-__all__ = ["TextEncoder"]
+__all__ = ["TextEncoder", "refuse_unknown_tokens"]
 
 _CACHED_SEGMENTS = 1024
 _COMPARED_TEXTS = 16
@@ -81,6 +82,26 @@ class TextEncoder:
         backend: Any = self._backend
         [encoding] = backend.encode_batch_fast([segment], add_special_tokens=False)
         return np.array(encoding.ids, dtype=np.int32)
+
+
+def refuse_unknown_tokens(ids: Ints, vocabulary: int | None, tokenizer: Any) -> None:
+    """Refuse tokens that a model does not have.
+
+    Args:
+        ids: token ids.
+        vocabulary: rows of the model's embedding; None if the model is not known.
+        tokenizer: the transformers tokenizer that made them.
+
+    Raises:
+        ModelError: there is such a token.
+    """
+    if vocabulary is not None and len(ids) and int(ids.max()) >= vocabulary:
+        token = int(ids.max())
+        raise ModelError(
+            f"the tokenizer makes token {token} of {tokenizer.convert_ids_to_tokens(token)!r}, and the model has "
+            f"{vocabulary} tokens: it was added to the tokenizer only. Add it to the model, too "
+            "(model.resize_token_embeddings(len(tokenizer)), then save both), or take it out of the tokenizer"
+        )
 
 
 def _added_tokens(backend: Any) -> dict[str, int]:

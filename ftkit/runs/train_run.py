@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import secrets
 import time
@@ -37,6 +38,7 @@ def train(
     max_cost: float | None = None,
     run_id: str | None = None,
     trackers: Sequence[str | Tracker] = (),
+    chat_template: str | os.PathLike[str] | None = None,
 ) -> Run:
     """Start training and return at once with a durable :class:`Run`.
 
@@ -52,6 +54,8 @@ def train(
         run_id: id of the run: letters, digits and ``-``. Derived from the time by default.
         trackers: receive the run's events: names such as ``"jsonl"``, or objects. Names are stored with the run, so
             that any process that polls the run delivers its events. Objects receive events in this process only.
+        chat_template: file of a Jinja template that replaces the model's own, for training on this machine. It is saved
+            with the tuned model.
 
     Returns:
         The run.
@@ -66,7 +70,7 @@ def train(
         raise ConfigError(f"run_id {run_id!r} is no name for a run: letters, digits and -, at most 64")
     check_job(recipe, data, validation)
     names, objects = _split_trackers(trackers)
-    place = backend_of(backend)
+    place = backend_of(backend, chat_template=chat_template)
     if validation is not None and validation.task.fingerprint != data.task.fingerprint:
         raise DataError("the validation rows have another task than the training rows")
     place.check(recipe, data, validation)

@@ -16,7 +16,7 @@ from ftkit.errors import TrainingError
 from ftkit.files import folder_aside, replace_folder
 from ftkit.modeling.artefact_digests import file_digests
 from ftkit.modeling.library_logging import quiet
-from ftkit.modeling.model_source import RECORD
+from ftkit.modeling.model_source import RECORD, split_template
 from ftkit.modeling.pretrained import Pretrained
 from ftkit.recipe import Recipe
 from ftkit.training.adapters.adapted_model import AdaptedModel
@@ -68,7 +68,7 @@ def _write(aside: Path, pretrained: Pretrained, adapted: AdaptedModel, recipe: R
         **record,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "base_name": None if recipe.adapter.trains_base_weights else pretrained.source.base_name,
-        "trained_from": pretrained.source.name,
+        "trained_from": split_template(pretrained.source.name)[0],
         "recipe": recipe.model_dump(mode="json"),
         "recipe_fingerprint": recipe.fingerprint,
         "precision": pretrained.precision,
@@ -76,6 +76,7 @@ def _write(aside: Path, pretrained: Pretrained, adapted: AdaptedModel, recipe: R
         if quantisation is None
         else {"quant_type": quantisation.quant_type, "double_quant": quantisation.double_quant},
         "template_hash": pretrained.chat_template.template_hash,
+        "template_day": None if (day := pretrained.chat_template.day) is None else day.isoformat(),
         "files": file_digests(aside),
         "versions": versions(),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -42,6 +43,7 @@ class Job:
         output: folder for the result.
         record: more entries of the result's ``ftkit.json``: run id, fingerprints.
         epoch_models: how many of the last epochs' models are kept beside the result.
+        day: the day that a chat template with a date writes, from the start to the last resumption; None is today.
     """
 
     recipe: Recipe
@@ -51,6 +53,7 @@ class Job:
     output: Path
     record: dict[str, Any] = field(default_factory=dict)
     epoch_models: int = 0
+    day: date | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -62,17 +65,19 @@ class Job:
         """The models at the ends of epochs, beside the result."""
         return EpochModels(self.output.with_name("epochs"), self.epoch_models)
 
-    def digest(self, template_hash: str) -> str:
+    def digest(self, template_hash: str, day: date | None = None) -> str:
         """Compute what a checkpoint must match to be resumed: recipe, rows, model and chat template.
 
         Args:
             template_hash: hash of the chat template.
+            day: the day that the template writes, if it writes one.
 
         Returns:
             The digest.
         """
         rows = [self.data.fingerprint, None if self.validation is None else self.validation.fingerprint]
-        return canonical_digest(json.dumps([self.recipe.fingerprint, *rows, self.model, template_hash]))
+        days = [] if day is None else [day.isoformat()]
+        return canonical_digest(json.dumps([self.recipe.fingerprint, *rows, self.model, template_hash, *days]))
 
 
 def machine_facts(rows: int) -> RecipeFacts:
@@ -123,7 +128,9 @@ def train(
         device=device,
         quantisation=recipe.adapter.quantization,
         scores=recipe.score_head,
+        day=job.day or date.today(),
     )
+    template_day = pretrained.chat_template.day
     limit = recipe.max_length or pretrained.max_length
 
     def rendered(data: Dataset) -> TokenRows:
@@ -169,7 +176,9 @@ def train(
         validation=job.validation,
         validation_rows=validation_rows,
         checkpoints=Checkpoints(
-            job.checkpoints, job.digest(pretrained.chat_template.template_hash), recipe.save_total_limit
+            job.checkpoints,
+            job.digest(pretrained.chat_template.template_hash, template_day),
+            recipe.save_total_limit,
         ),
         emit=emit,
         grader_context=setting or GraderContext(),
@@ -197,6 +206,7 @@ def train(
             "trainable_parameters": sum(p.numel() for p in adapted.parameters.values()),
             **describe_machine(device),
             **loop.utilisation.describe(),
+            **({} if template_day is None else {"template_day": template_day.isoformat()}),
         },
     )
     summary = loop.run()

@@ -248,7 +248,7 @@ class RolloutSource(ExampleSource):
             item, messages = row.item, tuple(row.prompt)
             for tokens in group:
                 text, calls = parse_tool_calls(template, prompt, tokens.ids, row.tools)
-                pairs.append((item, Sample(text, tuple(calls), messages)))
+                pairs.append((item, Sample(template.answer_text(text, keep_thought=True), tuple(calls), messages)))
         grades = iter(self.recipe.grader.grade_many(pairs, self.context.grader_context))
         return [
             RolloutGroup(

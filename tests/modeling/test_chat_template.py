@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftkit.errors import DataError, ModelError, Place
-from ftkit.modeling.chat_template import PLAIN_TEMPLATE, ChatTemplate
+from ftkit.modeling.chat_template import ChatTemplate
+from ftkit.modeling.template_source import PLAIN_TEMPLATE
 from ftkit.modeling.tokenized_example import TokenizedConversation
 from ftkit.task import Message
 from tests.tiny import END
@@ -100,18 +101,25 @@ def test_what_is_asked_is_the_beginning_of_what_was_learnt(chat_template, turns,
     messages = chat(*(content for turn in turns for content in turn))
     if system is not None:
         messages = [{"role": "system", "content": system}, *messages]
-    (one,) = chat_template.encode_examples(messages)
+    found = chat_template.encode_examples(messages)
+    # Blanks at the beginning of an answer can share a token with the line break before it in the prompts of later turns
+    assert len(found) == 1 or any(answer[:1].isspace() for _, answer in turns)
     # SmolLM2's vocabulary lacks some bytes, so a text can come back without them.
     ends = [
         chat_template.tokenizer(f"{answer}<|im_end|>", add_special_tokens=False)["input_ids"] for _, answer in turns
     ]
-    assert supervised_texts(chat_template, one) == chat_template.tokenizer.batch_decode(ends)
+    learned = [text for one in found for text in supervised_texts(chat_template, one)]
+    assert learned == chat_template.tokenizer.batch_decode(ends)
     for number, message in enumerate(messages):
         if message["role"] == "assistant":
             asked = chat_template.encode_prompt(messages[:number])
+            [one] = [one for one in found if len(one.ids) > len(asked) and one.supervised[len(asked)]]
             assert one.ids[: len(asked)].tolist() == asked.tolist()
             assert not one.supervised[len(asked) - 1]
-            assert one.supervised[len(asked)]
+            whole = chat_template.tokenizer.apply_chat_template(
+                messages[:number], add_generation_prompt=True, return_dict=False
+            )
+            assert asked.tolist() == whole
 
 
 def test_turns_of_weight_zero_are_read_but_not_learnt(chat_template):
@@ -258,10 +266,13 @@ def test_a_template_that_raises_is_the_models_fault(with_template):
         chat_template.encode_prompt([{"role": "system", "content": "s"}, *chat("a")])
 
 
-def test_a_template_that_never_ends_a_turn_is_refused(with_template):
+def test_a_template_that_never_ends_a_turn_can_be_asked_and_is_not_trained(with_template):
     template = "{%- for m in messages -%}{{- m.role + ': ' + m.content + '\n' -}}{%- endfor -%}"
-    with pytest.raises(ModelError, match="no special token at the end of an assistant turn"):
-        with_template(template + "{%- if add_generation_prompt -%}{{- 'assistant: ' -}}{%- endif -%}")
+    chat_template = with_template(template + "{%- if add_generation_prompt -%}{{- 'assistant: ' -}}{%- endif -%}")
+    assert chat_template.tokenizer.decode(chat_template.encode_prompt(chat("a"))) == "user: a\nassistant: "
+    assert chat_template.stop_ids == (END,)
+    with pytest.raises(DataError, match="no end-of-turn token"):
+        chat_template.encode_examples(chat("a", "b"), place=PLACE)
 
 
 def test_a_turn_without_an_end_is_an_error_with_its_place(with_template):
@@ -280,8 +291,11 @@ def test_a_turn_without_an_end_is_an_error_with_its_place(with_template):
 
 def test_a_template_whose_question_is_no_beginning_of_the_turn_is_refused(with_template):
     template = PLAIN_TEMPLATE.replace("'### assistant\n'", "'### answer\n'")
-    with pytest.raises(ModelError, match="does not begin an assistant turn with its generation prompt"):
-        with_template(template)
+    chat_template = with_template(template)
+    assert chat_template.tokenizer.decode(chat_template.encode_prompt(chat("a"))).endswith("### answer\n")
+    with pytest.raises(DataError, match="does not begin an assistant turn with its generation prompt") as caught:
+        chat_template.encode_examples(chat("a", "b"), place=PLACE)
+    assert (caught.value.place, caught.value.field) == (PLACE, "messages[1]")
 
 
 def test_the_beginning_of_the_sequence_is_not_doubled():

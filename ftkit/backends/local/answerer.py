@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -112,6 +113,7 @@ class LocalAnswerer:
                 "precision": pretrained.precision,
                 "quantisation": None if source.quantisation is None else source.quantisation.quant_type,
                 "template_hash": lease.chat_template.template_hash,
+                **({"template_day": date.today().isoformat()} if lease.chat_template.writes_day else {}),
                 "parameters": pretrained.model.num_parameters(),
                 **describe_machine(device),
                 "versions": versions(),
@@ -242,7 +244,9 @@ class LocalAnswerer:
 
 
 def _answer(lease: ModelLease, request: Request, prompt: Ints, generation: Generation) -> Answer:
-    text, calls = parse_tool_calls(lease.chat_template, prompt, generation.ids, request.tools)
+    template = lease.chat_template
+    text, calls = parse_tool_calls(template, prompt, generation.ids, request.tools)
+    text = template.answer_text(text, keep_thought=request.output is None or request.output.kind == "text")
     return Answer(
         text=text,
         finish_reason="tool_calls" if calls else "stop" if generation.stopped else "length",

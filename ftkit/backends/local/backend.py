@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import signal
 import threading
 import time
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,7 @@ from ftkit.data import Dataset
 from ftkit.errors import ModelError, RunError, StorageError
 from ftkit.extras import check_installed
 from ftkit.files import remove_unfinished
-from ftkit.modeling.model_source import RECORD, read_record
+from ftkit.modeling.model_source import RECORD, read_record, split_template, with_template
 from ftkit.recipe import Recipe, plugin_modules
 from ftkit.results.plan import Estimate
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
@@ -54,12 +56,15 @@ class LocalBackend(Backend):
     Args:
         model: ``"smollm2-135m"`` (embedded), a folder, a hub id, or the id of an earlier run.
         epoch_models: how many of the last epochs' models are kept, in the run's folder ``epochs``, besides the result.
+        chat_template: file of a Jinja template that replaces the model's own.
     """
 
     name = "local"
 
-    def __init__(self, model: str, *, epoch_models: int = 0) -> None:
-        self.model = model
+    def __init__(
+        self, model: str, *, epoch_models: int = 0, chat_template: str | os.PathLike[str] | None = None
+    ) -> None:
+        self.model = with_template(model, chat_template)
         self._epoch_models = epoch_models
         self._answerer: LocalAnswerer | None = None
         self._lock = threading.Lock()
@@ -88,7 +93,8 @@ class LocalBackend(Backend):
     def submit(self, job: TrainingJob, store: Store) -> None:
         folder = store.run_folder(job.run_id)
         modules = plugin_modules(job.recipe, job.data, job.validation)
-        job.save(folder, model=self.source_name(), epoch_models=self._epoch_models, modules=modules)
+        day = date.today().isoformat()  # of a chat template that writes the date, and of every resumption
+        job.save(folder, model=self.source_name(), epoch_models=self._epoch_models, modules=modules, day=day)
         lock = RunLock.acquire(folder)
         if lock is None:
             raise RunError(f"another process trains run {job.run_id}")
@@ -221,7 +227,7 @@ class LocalBackend(Backend):
 
     @override
     def known_task(self) -> Task | None:
-        record = Path(self.source_name()).expanduser() / RECORD
+        record = Path(split_template(self.source_name())[0]).expanduser() / RECORD
         if not record.is_file():  # the base of a model that ftkit made may come later, as of weights just fetched
             self._checked_source_name()
             return None
@@ -241,11 +247,12 @@ class LocalBackend(Backend):
         """Return the model's name as :func:`ftkit.modeling.model_source.find_source` takes it.
 
         Returns:
-            For a run's id the folder of its model, else the name itself.
+            For a run's id the folder of its model, else the name itself; with the chat template that replaces its own.
         """
-        made = Store().run_folder(self.model) / "model"
-        is_run = not Path(self.model).is_absolute() and made.is_dir()
-        return str(made) if is_run else self.model
+        model, template = split_template(self.model)
+        made = Store().run_folder(model) / "model"
+        is_run = not Path(model).is_absolute() and made.is_dir()
+        return with_template(str(made), template) if is_run else self.model
 
     def _checked_source_name(self) -> str:
         """Return :meth:`source_name` of a model that may exist; ModelError if it surely does not."""

@@ -9,7 +9,7 @@ from types import ModuleType
 from ftkit.errors import ModelError, RunNotFoundError
 from ftkit.extras import require
 from ftkit.modeling.embedded_model import EMBEDDED, is_embedded
-from ftkit.modeling.model_source import did_you_mean, find_source
+from ftkit.modeling.model_source import did_you_mean, find_source, split_template
 from ftkit.store import Store
 
 __all__ = ["check_model_exists"]
@@ -28,7 +28,7 @@ def check_model_exists(model: str, where: str) -> None:
     Raises:
         ModelError: there is no such model; names similar ones.
     """
-    base = find_source(where).base
+    base, where = find_source(where).base, split_template(where)[0]
     if is_embedded(base) or Path(base).expanduser().is_dir():
         return
     hub = require("huggingface_hub", extra="local", needed_for="models of the hub")

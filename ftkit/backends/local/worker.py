@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import traceback
+from datetime import date
 from typing import Any
 
 from ftkit.backends.grading import setting_of
@@ -120,6 +121,7 @@ def _train(run_id: str, store: Store, events: EventLog, asked_to_stop: list[int]
             "rows": record.rows,
         },
         epoch_models=spec.get("epoch_models", 0),
+        day=date.fromisoformat(spec["day"]) if "day" in spec else None,
     )
 
     setting = setting_of(job.recipe, checked=True)

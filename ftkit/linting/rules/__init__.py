@@ -75,6 +75,8 @@ BUILT_IN = {
     "T003": "ftkit.linting.rules.tokens:EndOfTurn",
     "T004": "ftkit.linting.rules.tokens:SupervisedShare",
     "T005": "ftkit.linting.rules.tokens:LengthOutlier",
+    "T006": "ftkit.linting.rules.templates:ControlTokenText",
+    "T007": "ftkit.linting.rules.templates:TemplateChanges",
     "V001": "ftkit.linting.rules.volume:TooFewRows",
     "V002": "ftkit.linting.rules.volume:FewRows",
     "V003": "ftkit.linting.rules.volume:TooManyEpochs",

@@ -25,8 +25,15 @@ Tokenized = list[TokenizedConversation] | DataError | ModelError
 
 
 @lru_cache(maxsize=8)
-def _load_tokenizer(model: str) -> tuple[ChatTemplate, int | None]:
-    """A model's chat template with its tokenizer, and its context length in tokens; loads no weights."""
+def load_tokenizer(model: str) -> tuple[ChatTemplate, int | None]:
+    """Load a model's tokenizer and no weights.
+
+    Args:
+        model: name of a local model.
+
+    Returns:
+        Its chat template with the tokenizer, and its context length in tokens.
+    """
     check_installed("transformers", extra="local", needed_for="counting a model's tokens")
     from ftkit.modeling.pretrained import context_length, load_config
     from ftkit.modeling.tokenizer import load_chat_template
@@ -35,14 +42,22 @@ def _load_tokenizer(model: str) -> tuple[ChatTemplate, int | None]:
     return load_chat_template(source), context_length(load_config(source))
 
 
-def _tokenize(view: RowView, context: LintContext) -> Iterator[tuple[str, Tokenized]]:
-    """Each local model with the tokenized row, which is kept at the row, because several rules need it."""
+def tokenize(view: RowView, context: LintContext) -> Iterator[tuple[str, Tokenized]]:
+    """Tokenise a row for each local model. The result is kept at the row, because several rules need it.
+
+    Args:
+        view: the row.
+        context: the setting, with the models.
+
+    Yields:
+        The model's name, and the row as training sequences or the reason why it has none.
+    """
     row = view.row
     if row is None or row.completion is None:
         return
     for model in context.local_models:
         if model not in view.tokenized:
-            chat_template, _ = _load_tokenizer(model)
+            chat_template, _ = load_tokenizer(model)
             try:
                 sequences = chat_template.encode_examples(row.messages, row.tools, row.place)
                 if row.rejected is not None:
@@ -53,7 +68,7 @@ def _tokenize(view: RowView, context: LintContext) -> Iterator[tuple[str, Tokeni
         yield model, view.tokenized[model]
 
 
-class _TokenRule(Rule):
+class TokenRule(Rule):
     """A rule that needs the tokenizer of a local model."""
 
     @override
@@ -63,13 +78,13 @@ class _TokenRule(Rule):
             return ""
         try:
             for model in models:
-                _load_tokenizer(model)
+                load_tokenizer(model)
         except FtkitError as error:
             return str(error)
         return None
 
 
-class TooLong(_TokenRule, RowRule):
+class TooLong(TokenRule, RowRule):
     """The row has more tokens than the model's context length.
 
     The row has more tokens, in the model's own tokenizer and chat template, than the model's context length. ftkit
@@ -85,8 +100,8 @@ class TooLong(_TokenRule, RowRule):
 
     @override
     def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
-        for model, tokenized in _tokenize(view, context):
-            context_length = _load_tokenizer(model)[1]
+        for model, tokenized in tokenize(view, context):
+            context_length = load_tokenizer(model)[1]
             if isinstance(tokenized, FtkitError) or context_length is None:
                 continue
             longest = max(len(sequence.ids) for sequence in tokenized)
@@ -94,7 +109,7 @@ class TooLong(_TokenRule, RowRule):
                 yield RuleFinding(f"{longest:,} tokens; the context length of {model} is {context_length:,}")
 
 
-class NoSupervisedToken(_TokenRule, RowRule):
+class NoSupervisedToken(TokenRule, RowRule):
     """No token of the row is supervised.
 
     No token of the row is supervised: all turns have weight 0, or the chat template omits what should be learned
@@ -109,7 +124,7 @@ class NoSupervisedToken(_TokenRule, RowRule):
 
     @override
     def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
-        for model, tokenized in _tokenize(view, context):
+        for model, tokenized in tokenize(view, context):
             if isinstance(tokenized, ModelError):
                 yield RuleFinding(f"{model}: {tokenized}")
             elif isinstance(tokenized, DataError):
@@ -119,7 +134,7 @@ class NoSupervisedToken(_TokenRule, RowRule):
                 yield RuleFinding(f"{model}: no token of the row is supervised")
 
 
-class EndOfTurn(_TokenRule, RowRule):
+class EndOfTurn(TokenRule, RowRule):
     """The token that ends the answer is not supervised.
 
     The end of the answer is not supervised, so the model would not learn to stop. The chat template puts no special
@@ -134,11 +149,11 @@ class EndOfTurn(_TokenRule, RowRule):
 
     @override
     def check(self, view: RowView, context: LintContext) -> Iterator[RuleFinding]:
-        for model, tokenized in _tokenize(view, context):
+        for model, tokenized in tokenize(view, context):
             if isinstance(tokenized, DataError) and tokenized.problem == "no_end_of_turn":
                 yield RuleFinding(f"{model}: {tokenized.message}", tokenized.field)
             elif not isinstance(tokenized, FtkitError):
-                stop_ids = _load_tokenizer(model)[0].stop_ids
+                stop_ids = load_tokenizer(model)[0].stop_ids
                 if any(_lacks_stop_token(sequence, stop_ids) for sequence in tokenized):
                     yield RuleFinding(f"{model}: the last supervised token does not end the turn")
 
@@ -149,7 +164,7 @@ def _lacks_stop_token(sequence: TokenizedConversation, stop_ids: Collection[int]
     return len(supervised) > 0 and int(sequence.ids[supervised[-1]]) not in stop_ids
 
 
-class SupervisedShare(_TokenRule, VariantRule):
+class SupervisedShare(TokenRule, VariantRule):
     """Few of the tokens are supervised.
 
     Few of the tokens are supervised. The others are prompt, which is paid for and computed in every epoch. This is
@@ -164,7 +179,7 @@ class SupervisedShare(_TokenRule, VariantRule):
 
     @override
     def observe(self, view: RowView, context: LintContext) -> Iterator[tuple[str, str]]:
-        for model, tokenized in _tokenize(view, context):
+        for model, tokenized in tokenize(view, context):
             if not isinstance(tokenized, FtkitError):
                 supervised = sum(int(sequence.supervised.sum()) for sequence in tokenized)
                 share = supervised / max(1, sum(len(sequence.ids) for sequence in tokenized))

@@ -90,7 +90,7 @@ class ChatMessage(BaseModel):
             if not isinstance(text, str):
                 raise ValueError(f"part {number} has the type {kind!r}; only text is supported")
             texts.append(text)
-        return "\n".join(texts)
+        return "".join(texts)
 
     @model_validator(mode="after")
     def _check_consistency(self) -> ChatMessage:
@@ -109,9 +109,9 @@ class ChatMessage(BaseModel):
         """Convert to the form that chat templates take.
 
         Returns:
-            A message; the role ``developer`` becomes ``system``.
+            A message.
         """
-        message: Message = {"role": "system" if self.role == "developer" else self.role, "content": self.content}
+        message: Message = {"role": self.role, "content": self.content}
         if self.name is not None:
             message["name"] = self.name
         if self.tool_calls:

@@ -51,7 +51,7 @@ class GRPOLoss(Loss[RFT]):
 
     @override
     def render(self, row: Row, chat_template: ChatTemplate) -> list[Example]:
-        ids = chat_template.encode_prompt(row.prompt, row.tools)
+        ids = chat_template.encode_prompt(row.prompt, row.tools, row.place)
         return [Example((TokenizedConversation(ids, np.zeros(len(ids), dtype=np.bool_)),))]
 
     @override

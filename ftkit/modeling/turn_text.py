@@ -1,0 +1,136 @@
+"""The text of an assistant's turn: what follows the generation prompt, up to the end of the turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ftkit.modeling.rendered_parts import REASONING, THOUGHT_TAGS, Part, split_thought
+from ftkit.modeling.turn_end import OpenEnd, TurnEnds, common_length
+
+__all__ = ["opens_thought", "turn_as_written", "turn_text", "with_end", "without_thought"]
+
+_LONGEST_PREFILL = 80
+_LONGEST_TAG = 40
+
+
+def opens_thought(prompt: str) -> str | None:
+    """Return the tag with which a generation prompt opens a thought.
+
+    Args:
+        prompt: the rendered prompt.
+
+    Returns:
+        The tag at its end; None if there is none.
+    """
+    end = prompt.rstrip()
+    return next((tag for tag in THOUGHT_TAGS if end.endswith(tag)), None)
+
+
+def turn_text(asked: str, answered: str) -> str | None:
+    """Cut the last turn out of a rendered conversation.
+
+    The generation prompts of many reasoning models open a thought, or write an empty one, that the template does not
+    write into the turn of an answer without a thought. The turn is then what follows the prompt as it is served.
+
+    Args:
+        asked: the conversation before the turn, with the generation prompt.
+        answered: the conversation with the turn.
+
+    Returns:
+        The text of the turn; None if it does not follow the prompt.
+    """
+    if answered.startswith(asked):
+        return answered[len(asked) :]
+    common = _common(asked, answered)
+    prefill, turn = asked[common:].strip(), answered[common:]
+    if any(tag in prefill and tag in turn for tag in THOUGHT_TAGS.values()):
+        return None  # the prompt has ended the thought that the turn begins with
+    is_tag = prefill[:1] in ("<", "[") and prefill[-1:] in (">", "]") and len(prefill) <= _LONGEST_PREFILL
+    return turn if not prefill or is_tag else None
+
+
+def turn_as_written(asked: str, message: dict[str, Any], parts: Sequence[Part]) -> str | None:
+    """Write a turn whose thought the template leaves out, as it is in the message, after the prompt as it is served.
+
+    Args:
+        asked: the conversation before the turn, with the generation prompt.
+        message: the message, in the template's form.
+        parts: the parts of this message in the rendered conversation.
+
+    Returns:
+        The text of the turn; None if it does not fit the prompt.
+    """
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "".join(part["text"] for part in content)
+    split = split_thought(content) if isinstance(content, str) else None
+    answer = next((part for part in parts if part.kind == "content"), None)
+    if split is None or answer is None or answer.after is None or not answer.found:
+        return None
+    if message.get("tool_calls") or any(message.get(key) for key in REASONING):
+        return None
+    before, thought, rest = split
+    tag, body = opens_thought(asked), (thought + rest).rstrip()
+    if before.strip() not in ("", tag) and tag is not None:
+        return None
+    if tag is None:
+        closed = any(asked.rstrip().endswith(closing) for closing in THOUGHT_TAGS.values())
+        return None if closed or not before.strip() else (before.lstrip() + body) + answer.after
+    blanks = asked[len(asked.rstrip()) :]
+    return body.removeprefix(blanks) + answer.after
+
+
+def with_end(text: str, ends: TurnEnds, message: dict[str, Any]) -> str | None:
+    """End a turn where the model has to stop.
+
+    Args:
+        text: the text of the turn.
+        ends: how the template ends turns.
+        message: the message.
+
+    Returns:
+        The text up to its end token, or with the control token that begins the next turn; None if it has no end.
+    """
+    calls, content = bool(message.get("tool_calls")), message.get("content")
+    end = ends.end_of(text, calls=calls)
+    cut_off = isinstance(content, str) and len(content.strip()) > 1 and content.strip()[-20:] in text[end:]
+    if end and not cut_off:
+        return text[:end]
+    open_end = ends.after_call if calls else ends.after_text
+    if not isinstance(open_end, OpenEnd) or not text.endswith(open_end.tail):
+        return None
+    return text[: len(text) - len(open_end.tail)] + open_end.marker
+
+
+def without_thought(text: str, prefill: str | None, *, keep: bool) -> str:
+    """Cut the thought off an answer, so that it is the text that the model was trained to give.
+
+    Args:
+        text: the answer.
+        prefill: the tag with which the generation prompt opens a thought, if it does.
+        keep: keep a thought that the model itself began, unless it is empty.
+
+    Returns:
+        What follows the thought; the whole text if there is no thought or it has no end.
+    """
+    body = text.lstrip()
+    for opening, closing in THOUGHT_TAGS.items():
+        began = body.startswith(opening)
+        if not began and prefill != opening:
+            continue
+        thought, end, answer = body.removeprefix(opening).partition(closing)
+        if end and not (began and keep and thought.strip()):
+            return answer.lstrip()
+    return text
+
+
+def _common(asked: str, answered: str) -> int:
+    """Length of the common beginning, which does not end inside of a tag of the prompt."""
+    common = common_length(asked, answered)
+    for opening, closing in ("<>", "[]"):
+        begin = asked.rfind(opening, max(0, common - _LONGEST_TAG), common)
+        end = asked.find(closing, begin, begin + _LONGEST_TAG) if begin >= 0 else -1
+        if end >= common and not any(char.isspace() for char in asked[begin:end]):
+            return begin
+    return common
