@@ -63,8 +63,10 @@ def client(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         own.chat_template = template
         own.add_tokens([*added], special_tokens=name == "listed")
         models[name] = save_tiny(folder / name, "llama", own, max_position_embeddings=2048)
-    with running(create_app(Settings(models=models, cache_bytes=64 * 2**20))) as url:
-        yield client_of(url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTKIT_HOME", str(tmp_path_factory.mktemp("server-home")))
+        with running(create_app(Settings(models=models, cache_bytes=64 * 2**20))) as url:
+            yield client_of(url)
 
 
 def ask(client: OpenAI, model: str, **options: Any) -> Any:
