@@ -52,6 +52,7 @@ def test_bytes_of_tokens_are_those_of_the_text(served) -> None:
 
 def test_log_probabilities_are_written_in_pieces_and_bounded(served, monkeypatch) -> None:
     options = {"logprobs": True, "top_logprobs": 3, "max_completion_tokens": 20, "temperature": 1, "seed": 5, "n": 2}
+    ask(served.client, **options)  # from now on the prompt is read from the cache, and rounded alike
     whole = ask(served.client, **options)
     monkeypatch.setattr(reply, "_PIECE_TOKENS", 3)
     assert ask(served.client, **options).choices == whole.choices

@@ -187,7 +187,7 @@ def test_earlier_calls_and_results_reach_a_model_whose_template_has_no_place_for
     results = [{"role": "tool", "tool_call_id": "call_1", "content": "Mrs. Hill"}]
     counts = [
         ask(client, "without", messages=[*ASK, *more], tools=tools, max_tokens=1).usage.prompt_tokens
-        for more, tools in (([], [STOP]), ([], TOOLS), (turns, TOOLS), (turns + results, TOOLS))
+        for more, tools in (([], [STOP]), ([], TOOLS), (turns + results, TOOLS))
     ]
     assert counts == sorted(set(counts))
 
