@@ -155,10 +155,8 @@ def inline_references(root: dict[str, Any]) -> dict[str, Any]:
 
 
 def _recursive_references(root: dict[str, Any]) -> set[str]:
-    """Find the references whose target contains them again, through any number of other references.
-
-    Tarjan's algorithm for strongly connected components (SIAM Journal on Computing 1, 1972), without recursion.
-    """
+    """Find the references whose target contains them again, through any number of other references."""
+    # Tarjan's algorithm for strongly connected components (SIAM Journal on Computing 1, 1972), without recursion.
     inside: dict[str, list[str]] = {}
 
     def references_in(reference: str) -> list[str]:
