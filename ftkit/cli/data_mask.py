@@ -54,7 +54,7 @@ def mask(
     id_: IdColumn = None,
     group: GroupColumn = None,
 ) -> None:
-    """Show the tokens of rows, which of them are trained on, and what the chat template changes.
+    """Show the tokens of rows, and which of them are trained on.
 
     Trained (supervised) tokens are green in a terminal, and in ⟦ ⟧ elsewhere. "·" separates tokens, "⏎" is a line
     break. Only the model's tokenizer is loaded, not its weights.

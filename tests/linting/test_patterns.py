@@ -19,7 +19,7 @@ SEARCHED = ("ftkit.linting", "ftkit.evaluation.probes", "ftkit.evaluation.metric
 """Packages whose patterns search texts of rows or of models."""
 PATTERNS_OF_USERS = {("ftkit.graders.template", "_FIELD"), ("ftkit.graders.template", "_STEP")}
 """Patterns that parse what the user writes for a grader, not data."""
-MATCHED_AT_THE_START = {"_SPACE_AFTER_COLON", "_CODE", "_NUMBERS", "_PLAIN", "_PLAIN_KEY"}
+MATCHED_AT_THE_START = {"_SPACE_AFTER_COLON", "_CODE", "_NUMBERS", "_PLAIN", "_PLAIN_KEY", "_VERSION"}
 """Patterns that are only matched at the start of a text, never searched in it."""
 UNITS = [
     *("a", "A", "1", " ", "\n", "\t", ".", ",", "-", "_", '"', "\\"),

@@ -168,7 +168,8 @@ def _is_personal(what: str, text: str) -> bool:
     return _is_address(text) if what == "an e-mail address" else True
 
 
-_EXAMPLE_HOST = re.compile(r"@(?:[\w-]+\.)*(?:example|test|invalid)\b|@.*\.(?:example|test|invalid)$", re.IGNORECASE)
+_EXAMPLE_LABELS = frozenset({"example", "test", "invalid"})
+"""Labels of hosts that are reserved for documents and tests (RFC 2606)."""
 _FILE_SUFFIXES = frozenset(
     {
         *("avif", "bmp", "css", "csv", "gif", "gz", "htm", "html", "jpeg", "jpg", "js", "json", "mp3", "mp4", "pdf"),
@@ -185,7 +186,7 @@ def _is_address(text: str) -> bool:
     ending = host.rpartition(".")[2].lower()
     if name == "git" or _VERSION.match(host) or ending in _FILE_SUFFIXES or not ending.isalpha() or len(ending) < 2:
         return False
-    return _EXAMPLE_HOST.search(text) is None
+    return _EXAMPLE_LABELS.isdisjoint(host.lower().split("."))
 
 
 def _is_in_url(text: str, match: re.Match[str]) -> bool:
