@@ -33,7 +33,8 @@ def tampering(folder: Path, change: Callable[[Path], None]) -> Callable[[str], N
 
     def progress(step: str) -> None:
         if step == "replaying the answers with the exported files":
-            [aside] = (one for one in folder.parent.glob(f".{folder.name}.*") if ".replay." not in one.name)
+            # Beside it is the folder of the served model's logits.
+            [aside] = (one.parent for one in folder.parent.glob(f".{folder.name}.*/tokenizer.json"))
             change(aside)
 
     return progress
