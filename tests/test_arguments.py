@@ -46,7 +46,7 @@ def data() -> ft.Dataset:
             "trackers is 'jsonl'; pass a list",
         ),
         (lambda x: ft.train(ft.SFT(), data(), backend="local:x", trackers=x([3])), "the tracker 3 has no on_start and"),
-        (lambda x: ft.evaluate(x(None), data(), probes=x(False)), "probes is False; pass ft.Probes"),
+        (lambda x: ft.evaluate(x(None), data(), probes=x(3)), "probes is 3; pass ft.Probes"),
         (lambda x: ft.evaluate(x(None), data(), asking=x(4)), "asking is 4; pass ft.RequestOptions"),
         (lambda x: ft.Model("local:x", x("Extract.")), "task is 'Extract.'; pass an ft.Task"),
         (lambda x: ft.Dataset.from_rows(ROWS, x("Extract.")), "task is 'Extract.'; pass an ft.Task"),

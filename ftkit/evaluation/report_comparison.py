@@ -40,7 +40,7 @@ def compare(
         ReportError: the reports differ in output, rows, prompts or targets, or do not share the metric.
         ConfigError: ``margin`` or ``confidence`` is out of range, or an argument is not a report.
     """
-    if not isinstance(before, Report) and isinstance(before, Sequence):
+    if isinstance(before, Sequence) and not isinstance(before, str):
         before = _best(before, primary)
     comparison = compare_rows(before, after, margin=margin, confidence=confidence, primary=primary, seed=seed)
     forgetting = forgetting_between(before, after, confidence=confidence, seed=seed)
