@@ -22,7 +22,7 @@ def test_a_run_at_the_server_is_the_local_run(server: Running, tiny_model: str, 
     here = ft.train(recipe, train, validation=validation, backend=f"local:{tiny_model}").wait(progress=False)
     there.wait(progress=False)
     job = there.record.summary["tuned_model"]
-    assert job.startswith("ft:tiny:acme::")
+    assert job.startswith("ft:tiny:acme:ftkit-")  # the key of the run is the suffix
     folder = server.home / "runs" / there.record.handle["job"] / "model"
     records = [json.loads((one / "ftkit.json").read_text()) for one in (folder, here.folder / "model")]
     assert records[0]["recipe"] == records[1]["recipe"]
