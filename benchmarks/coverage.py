@@ -32,6 +32,7 @@ Sample = tuple[Array, Array, NDArray[np.int64]]
 """Statistics of the rows before and after, shape ``[rows, k]``, and the cluster of each row."""
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "statistics.md"
+START, END = "<!-- table -->", "<!-- end of table -->"
 SIZES = (20, 50, 88, 200, 1000)
 MEAN = RowMetric(name="score", description="", score=lambda row: None)
 
@@ -233,14 +234,23 @@ def share(value: float) -> str:
     return "–" if value != value else f"{100 * value:.1f}"
 
 
+def write_table(lines: Sequence[str]) -> None:
+    """Replace the table in the document."""
+    before, start, rest = DOCUMENT.read_text(encoding="utf-8").partition(START)
+    _, end, after = rest.partition(END)
+    DOCUMENT.write_text("\n".join([before + start, "", *lines, "", end + after]), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=2_000)
     parser.add_argument("--only", default="", help="populations whose name has this text")
-    parser.add_argument("--sizes", type=int, nargs="*")
+    parser.add_argument("--sizes", type=int, nargs="*", help="numbers of rows instead of each population's own")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/statistics.md")
     chosen = parser.parse_args()
     titles = ("population", "n", "value", "change", "no interval", "false non-inferior", "false better")
-    print("| " + " | ".join(titles) + " |\n|---|" + "---:|" * 6)
+    lines = ["| " + " | ".join(titles) + " |", "|---|" + "---:|" * 6]
+    print("\n".join(lines))
     for population in populations():
         if chosen.only not in population.name:
             continue
@@ -254,8 +264,11 @@ def main() -> None:
                 cell.false_non_inferior,
                 cell.false_better,
             )
-            print(f"| {cell.population} | {rows:,} | {' | '.join(map(share, numbers))} |", flush=True)
+            lines.append(f"| {cell.population} | {rows:,} | {' | '.join(map(share, numbers))} |")
+            print(lines[-1], flush=True)
             print(f"{time.time() - started:.0f} s", file=sys.stderr)
+    if chosen.write:
+        write_table(lines)
 
 
 if __name__ == "__main__":

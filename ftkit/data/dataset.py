@@ -487,7 +487,7 @@ class Dataset:
             form: ``"preference"``, the default for preferences, is ``prompt``, ``chosen``, ``rejected`` and
                 ``margin``. ``"prompt"``, the default for prompts, is ``prompt`` and what graders read.
                 ``"prompt_completion"``, the default for demonstrations, learns the last assistant turn only;
-                ``"messages"`` learns whatever TRL is told to. None of them can hold a weight for each message.
+                ``"messages"`` learns what TRL's options select. None of them can hold a weight for each message.
 
         Raises:
             ConfigError: there is no such form, or it is not one for rows of this kind.

@@ -67,7 +67,8 @@ def evaluate(
         shots: number of examples from ``examples`` before each question, the same for all (few-shot prompting).
         examples: rows of the same task to take examples from, e.g. the training split.
         confidence: confidence level of every interval.
-        seed: seed of the bootstrap and of the choice of examples. The same answers and seed give the same report.
+        seed: seed of the choice of examples, and of tests that flip signs. The same answers and seed give the same
+            report.
         label: name of the report in tables; by default the model's name.
         limit: ask only this many rows, from the first.
         prices: the model's prices, with source and date. They take precedence over the catalogue's prices, which

@@ -23,7 +23,7 @@ def forgetting_between(before: Report, after: Report, *, confidence: float, seed
         before: the report of the first model.
         after: the report of the second model.
         confidence: confidence level of the intervals.
-        seed: seed of the bootstrap.
+        seed: seed of the sign-flip test.
 
     Returns:
         The changes; None if no probe can be paired.
@@ -40,7 +40,7 @@ def forgetting_of(before: Probed | None, after: Probed, *, confidence: float, se
         before: probes of the first model.
         after: probes of the second model.
         confidence: confidence level of the intervals.
-        seed: seed of the bootstrap.
+        seed: seed of the sign-flip test.
 
     Returns:
         The changes; None if no probe can be paired.
@@ -59,7 +59,7 @@ def forgetting_of(before: Probed | None, after: Probed, *, confidence: float, se
             )
         except ReportError as error:
             left_out.append(f"{name} set: {error}")
-    change = None if before.text is None or after.text is None else loss_change(before.text, after.text, seed)
+    change = None if before.text is None or after.text is None else loss_change(before.text, after.text)
     forgetting = Forgetting(
         **comparisons,
         text=None if change is None else TextChange(difference=change[0], low=change[1], high=change[2]),

@@ -165,7 +165,7 @@ def judge_pairs(
         after: the second report.
         rubric: what makes a good answer.
         asking: how requests are sent to the judge.
-        seed: seed of the bootstrap.
+        seed: seed of the sign-flip test.
 
     Returns:
         The decisions, and the change of the share of rows won with its interval.
@@ -198,7 +198,7 @@ def judge_pairs(
     }
     by_pair = [decisions.get(id(row), "same") for row, _ in pairs]
     counted = [index for index, decision in enumerate(by_pair) if decision != "unread"]
-    clusters = cluster_ids([pairs[index][0] for index in counted])
+    clusters = cluster_ids(*([pairs[index][side] for index in counted] for side in (0, 1)))
     metric = RowMetric(name="preferred", description=f"rows won, as {model.name} judges")
 
     def statistics(winner: Decision) -> MetricStatistics:

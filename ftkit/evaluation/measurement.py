@@ -78,7 +78,7 @@ def measured_report(
         shots: few-shot examples before each question.
         examples: rows to take them from.
         confidence: confidence level of every interval.
-        seed: seed of the bootstrap and of the choice of examples.
+        seed: seed of the choice of examples, and of tests that flip signs.
         label: name of the report in tables.
         limit: ask only this many rows, from the first.
         prices: the model's prices.

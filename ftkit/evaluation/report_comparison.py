@@ -31,7 +31,7 @@ def compare(
             points of a rate. Without a margin, "non-inferior" is never a verdict.
         confidence: confidence level of the intervals. The verdict follows from the headline metric's interval.
         primary: the metric of the verdict; it must score single rows. By default the headline of ``before``.
-        seed: seed of the bootstrap.
+        seed: seed of the sign-flip test.
 
     Returns:
         The comparison, with its verdict and the change of every shared metric.

@@ -29,7 +29,7 @@ def rescore(
         comparators: as for :func:`ftkit.evaluate`; None keeps the report's.
         primary: the metric to lead with; None is the output's accuracy.
         confidence: confidence level of the intervals; None keeps the report's.
-        seed: seed of the bootstrap; None keeps the report's.
+        seed: seed that the new report records; None keeps the report's.
 
     Returns:
         A new report with the same answers.

@@ -29,7 +29,7 @@ def compare_rows(
         margin: the largest acceptable loss of the headline metric.
         confidence: confidence level of the intervals.
         primary: the metric of the verdict.
-        seed: seed of the bootstrap.
+        seed: seed of the sign-flip test.
 
     Returns:
         The comparison without forgetting.

@@ -102,7 +102,7 @@ class TorchEngine(InferenceEngine):
         """End all requests with an error, and free their memory.
 
         Args:
-            error: what they are told.
+            error: the error that their callers get.
         """
         self._batch.clear()
         failed = [*self._open.values()]

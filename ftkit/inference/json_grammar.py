@@ -61,7 +61,7 @@ def hold_schema(schema: dict[str, Any], tokens: Any, *, strict: bool) -> HeldSch
         options: dict[str, Any] = dict(JSON_FORMAT)
         error = compiler.error(kept, options)
         if error is not None and "oneOf" in error:
-            options["coerce_one_of"] = True  # as anyOf: alternatives that overlap cannot be told apart while writing
+            options["coerce_one_of"] = True  # as anyOf: alternatives that overlap cannot be distinguished while writing
             unheld += [Unheld("oneOf", json_path(steps)) for steps in compiler.overlapping(kept)]
             error = compiler.error(kept, options)
         if error is not None:

@@ -85,7 +85,7 @@ class SequentialBatch:
         model: the model.
         rows: answers generated in turn at most; each has a cache of its own.
         cached: whether to use the model's cache.
-        positions: whether the model must be told the positions of new tokens.
+        positions: whether the model needs the positions of new tokens.
 
     Attributes:
         steps: rounds that generated a token for every running answer so far.

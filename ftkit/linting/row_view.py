@@ -296,7 +296,7 @@ def _is_media_column(name: str) -> bool:
 
 
 def _media_text(item: Any) -> str:
-    """An image as one text, whatever the order of its keys and the detail in which a host is to look at it."""
+    """An image as one text, without the order of its keys and its ``detail``."""
     if isinstance(item, dict):
         item = {key: value for key, value in item.items() if key != "detail"}
         for key, value in item.items():

@@ -24,11 +24,11 @@ _TAGS = frozenset([*THOUGHT_TAGS, *THOUGHT_TAGS.values()])
 
 @dataclass(frozen=True, slots=True)
 class OpenEnd:
-    """The end of a turn that the template ends only by beginning the next turn.
+    """The end of a turn in a template without an end token: the marker of the next role.
 
     Attributes:
         tail: what the template writes after the last turn.
-        marker: what it writes in the place of that if another turn follows, up to and with ``token``.
+        marker: what it writes there instead if another turn follows, up to ``token`` inclusive.
         token: the control token with which the next turn begins.
     """
 

@@ -126,7 +126,7 @@ def without_thought(text: str, prefill: str | None, *, keep: bool) -> str:
 
 
 def _common(asked: str, answered: str) -> int:
-    """Length of the common beginning, which does not end inside of a tag of the prompt."""
+    """Length of the common prefix, which does not end inside a tag of the prompt."""
     common = common_length(asked, answered)
     for opening, closing in ("<>", "[]"):
         begin = asked.rfind(opening, max(0, common - _LONGEST_TAG), common)

@@ -70,7 +70,7 @@ class Report(Result, BaseModel):
     ftkit_version: str
     confidence: float
     seed: int
-    """Seed of the bootstrap."""
+    """Seed of the choice of few-shot examples and of probes' rows."""
     primary: str
     """Name of the headline metric."""
     metrics: tuple[MetricResult, ...]
@@ -131,6 +131,11 @@ class Report(Result, BaseModel):
             *(() if forgetting is None else forgetting.flags),
             *(() if overfitting is None else overfitting.flags),
             *notes_on(self.rows, self.sampling, self.shots),
+            *(
+                f"{metric.name} has no interval: {metric.reason}"
+                for metric in self.metrics
+                if metric.value is not None and metric.reason
+            ),
         )
 
     @cached_property
@@ -160,7 +165,7 @@ class Report(Result, BaseModel):
             comparators: Comparators, as for :func:`ftkit.evaluate`. Defaults to those of the report.
             primary: Name of the headline metric. Defaults to the output's accuracy.
             confidence: Confidence level of the intervals. Defaults to that of the report.
-            seed: Seed of the bootstrap. Defaults to that of the report.
+            seed: Seed that the new report records. Defaults to that of the report.
 
         Returns:
             A new report.

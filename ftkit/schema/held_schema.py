@@ -94,7 +94,7 @@ def held_part(schema: dict[str, Any], *, holds_pattern: Callable[[str], bool]) -
         patterns = kept.get("patternProperties")
         if isinstance(patterns, dict) and not all(map(holds_pattern, patterns)):
             unheld.append(Unheld("patternProperties", json_path(steps)))
-            # The other keys are those that no pattern fits, which cannot be told any more.
+            # Without the patterns it is unknown which keys are additional.
             del kept["patternProperties"]
             kept.pop("additionalProperties", None)
         return map_placed_subschemas(kept, lambda item, place: part(item, (*steps, *place)))

@@ -92,7 +92,7 @@ def validate_body(model: type[Body], fields: dict[str, Any]) -> Body:
 
 
 def invalid(param: str, problem: str) -> PydanticCustomError:
-    """Make the error of a validator that looks at several parameters.
+    """Make the error of a validator that checks several parameters together.
 
     Args:
         param: the parameter that is wrong.

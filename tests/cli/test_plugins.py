@@ -55,12 +55,17 @@ def test_an_unknown_kind_is_refused(ftkit):
     assert "there is no kind 'colours'; known: losses" in failed.stderr
 
 
+def install(folder: Path, package: str, points: str) -> None:
+    """Write what pip leaves of an installed package that registers objects."""
+    info = folder / f"{package}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(points)
+
+
 @pytest.fixture
 def broken(tmp_path, monkeypatch):
-    info = tmp_path / "broken_package-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-package\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[ftkit.trackers]\nbroken = nowhere.at_all:Tracker\n")
+    install(tmp_path, "broken-package", "[ftkit.trackers]\nbroken = nowhere.at_all:Tracker\n")
     monkeypatch.syspath_prepend(tmp_path)
 
 
@@ -73,10 +78,7 @@ def test_a_package_that_cannot_be_loaded_is_named_with_the_reason(ftkit, broken)
 
 def test_a_name_of_ftkits_own_or_of_another_package_is_reported(ftkit, tmp_path, monkeypatch):
     for installed, name in (("first", "mine"), ("second", "mine"), ("third", "jsonl")):
-        info = tmp_path / f"{installed}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {installed}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[ftkit.trackers]\n{name} = builtins:{installed}\n")
+        install(tmp_path, installed, f"[ftkit.trackers]\n{name} = builtins:{installed}\n")
     monkeypatch.syspath_prepend(tmp_path)
     done = ftkit("plugins", "trackers")
     assert done.exit_code == 1
@@ -86,10 +88,7 @@ def test_a_name_of_ftkits_own_or_of_another_package_is_reported(ftkit, tmp_path,
 
 def test_a_package_that_ends_the_process_is_only_left_out(ftkit, tmp_path, monkeypatch):
     (tmp_path / "quitter.py").write_text("raise SystemExit(3)\n")
-    info = tmp_path / "quitter-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: quitter\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[ftkit.formats]\nquit = quitter:Format\n")
+    install(tmp_path, "quitter", "[ftkit.formats]\nquit = quitter:Format\n")
     monkeypatch.syspath_prepend(tmp_path)
     done = ftkit("plugins", "formats")
     assert done.exit_code == 1
@@ -97,10 +96,7 @@ def test_a_package_that_ends_the_process_is_only_left_out(ftkit, tmp_path, monke
 
 
 def test_a_misspelt_entry_point_is_named_with_the_right_form(ftkit, tmp_path, monkeypatch):
-    info = tmp_path / "odd-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[ftkit.trackers]\nodd = not a module!\n")
+    install(tmp_path, "odd", "[ftkit.trackers]\nodd = not a module!\n")
     monkeypatch.syspath_prepend(tmp_path)
     done = ftkit("plugins", "trackers")
     assert done.exit_code == 1
@@ -109,10 +105,7 @@ def test_a_misspelt_entry_point_is_named_with_the_right_form(ftkit, tmp_path, mo
 
 def test_what_a_package_prints_on_import_does_not_reach_the_results(ftkit, tmp_path, monkeypatch):
     (tmp_path / "talkative.py").write_text("print('hello')\ndef Tracker(*a): ...\n")
-    info = tmp_path / "talkative-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: talkative\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[ftkit.trackers]\ntalkative = talkative:Tracker\n")
+    install(tmp_path, "talkative", "[ftkit.trackers]\ntalkative = talkative:Tracker\n")
     monkeypatch.syspath_prepend(tmp_path)
     done = ftkit("plugins", "trackers", "--json")
     assert "talkative" in {entry["name"] for entry in json.loads(done.stdout)}
@@ -120,10 +113,7 @@ def test_what_a_package_prints_on_import_does_not_reach_the_results(ftkit, tmp_p
 
 
 def test_a_broken_package_is_a_warning_of_one_line_to_other_commands(ftkit, tmp_path, monkeypatch):
-    info = tmp_path / "lost-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lost\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[ftkit.formats]\nlost = nowhere_at_all:Format\n")
+    install(tmp_path, "lost", "[ftkit.formats]\nlost = nowhere_at_all:Format\n")
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "rows.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}]}\n' * 2)
     done = ftkit("data", "check", str(tmp_path / "rows.jsonl"))

@@ -108,6 +108,8 @@ def test_metrics_without_an_interval_say_why(tmp_path: Path) -> None:
     macro = report["macro_f1"]
     assert (macro.method, macro.low) == ("none", None)
     assert macro.reason == "1 of 3 choices have fewer than 5 rows"
+    assert "macro_f1 has no interval: 1 of 3 choices have fewer than 5 rows" in report.notes
+    assert not any("precision:later" in note for note in report.notes)  # it has no value either
 
 
 def test_a_model_that_stops_giving_json_is_not_better_at_types(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_job_goes_on_when_the_server_and_then_its_worker_are_killed(
     file = uploaded(client, rows(10))
     job = client.fine_tuning.jobs.create(model="tiny", training_file=file, method=LONG)
     waiting = client.fine_tuning.jobs.create(model="tiny", training_file=file, metadata={"second": "yes"})
-    until(lambda: steps(client, job.id), lambda count: count > 2)
+    until(lambda: steps(client, job.id), lambda count: count > 2, seconds=180)  # torch is loaded twice until then
     assert client.fine_tuning.jobs.retrieve(waiting.id).status == "queued"  # one at a time
     checkpoints = home / "runs" / job.id / "model-checkpoints"
     until(lambda: list(checkpoints.glob("step-*")), bool)

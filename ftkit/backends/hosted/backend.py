@@ -129,7 +129,7 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
         """
 
     def own_files(self) -> bool:
-        """Return whether each run has files of its own at the host, by which its job is told from others.
+        """Return whether each run uploads files of its own, so that its job can be found by their ids.
 
         Returns:
             False where the key of a job cannot get lost, so that runs with the same rows share a file.

@@ -23,7 +23,7 @@ _LONGEST_NAME = 200
 """Characters of a column's name; a longer first line is a row."""
 _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars (|)"}
 _SEPARATOR_LINE = re.compile(rb'"?sep=([,;|\t])"?\r?\n', re.IGNORECASE)
-"""The line with which Excel is told the separator of a file."""
+"""A first line that names the separator of a file, as Excel writes it."""
 _LONGEST_SEPARATOR_LINE = 16
 
 

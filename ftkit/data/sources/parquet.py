@@ -164,7 +164,7 @@ class _BatchReader(Reader):
 
 
 class _SequentialReader(_BatchReader):
-    """Reads rows in the file's order. A step back reads the row's group from its beginning."""
+    """Reads rows in the file's order. An earlier row causes its row group to be read again."""
 
     def __init__(self, source: Parquet) -> None:
         super().__init__(source)

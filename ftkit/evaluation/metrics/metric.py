@@ -69,7 +69,7 @@ class Ratio:
 class Metric(ABC):
     """A number over all rows, computed from sums of per-row statistics.
 
-    Because it depends on the rows through sums alone, every metric is bootstrapped, clustered and paired by the same
+    Because it depends on the rows through sums alone, every metric is clustered and paired by the same
     code.
     """
 
@@ -124,7 +124,7 @@ class Metric(ABC):
         """Compute the metric from sums of the rows' statistics.
 
         Args:
-            sums: shape ``[..., k]``; the leading dimensions are e.g. bootstrap samples.
+            sums: shape ``[..., k]``; the leading dimensions are e.g. the rows left out.
 
         Returns:
             The metric, shape ``[...]``; NaN where it is not defined.

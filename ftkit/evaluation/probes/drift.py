@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 __all__ = ["loss_change", "mean_with_interval"]
 
 
-def loss_change(before: TextLosses, after: TextLosses, seed: int) -> tuple[float, float, float] | None:
+def loss_change(before: TextLosses, after: TextLosses) -> tuple[float, float, float] | None:
     """Compute the change of the mean loss between two models on the same passages.
 
     Args:
         before: losses of the first model, in nats.
         after: losses of the second model.
-        seed: seed of the bootstrap.
 
     Returns:
         The change in nats per token and its paired 95 % interval; None if the models tokenise differently.

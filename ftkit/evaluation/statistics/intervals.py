@@ -1,6 +1,6 @@
 """Score intervals: for a rate, and for the difference of two rates measured on the same rows.
 
-Both are valid at the extremes: where every row is right, a normal or bootstrap interval has no width, but these do.
+Both are valid at the extremes: where every row is right, a normal interval has no width, but these do.
 """
 
 from __future__ import annotations

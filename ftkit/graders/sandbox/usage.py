@@ -1,7 +1,7 @@
 """What the processes of a sandbox use together, read from /proc by the process that started it.
 
 Resource limits hold for each process and each file; a sandbox may have many of both. So memory and disk are added up
-twenty times a second, and a sandbox over its limit is told to end the code.
+twenty times a second, and a sandbox over its limit ends the code.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ class UsageWatch:
         self._thread.join()
 
     def _run(self) -> None:
-        told = ""
+        reported = ""
         while not self._ended.wait(_INTERVAL_S):
             over = self._over()
-            if over and over != told:
+            if over and over != reported:
                 with contextlib.suppress(OSError):
                     os.write(self._alarm, f"{over}\n".encode())
-            told = over
+            reported = over
 
     def _over(self) -> str:
         processes = [*family(self._process)]
