@@ -117,7 +117,7 @@ ProbeGeneral = Annotated[
         "--probe-general",
         metavar="N",
         min=1,
-        help="Number of questions of the general set [default: all 172, or about --limit]",
+        help="Number of questions of the general set [default: all, or about --limit]",
     ),
 ]
 NoProbes = Annotated[bool, typer.Option("--no-probes", help="Skip the probes for forgetting and overfitting.")]

@@ -14,7 +14,14 @@ from ftkit.errors import FtkitError
 from ftkit.evaluation.costs import Prices
 from ftkit.evaluation.few_shot import few_shot_messages
 from ftkit.evaluation.probes.base_answers import load_base_report
-from ftkit.evaluation.probes.general import GENERAL_OUTPUT_TOKENS, general_set
+from ftkit.evaluation.probes.general import (
+    GENERAL_OUTPUT_TOKENS,
+    MAX_ASKED_AGAIN,
+    PLAIN_EXAMPLES,
+    PLAIN_TASK,
+    general_set,
+    plain_examples,
+)
 from ftkit.evaluation.probes.probes import Probes
 from ftkit.evaluation.request_runner import EvaluableModel
 from ftkit.results.number_format import count_text, usd_text
@@ -158,6 +165,11 @@ def _probe_costs(model: EvaluableModel, probes: Probes, price: InferencePrice | 
             if target is model or load_base_report(target, questions.fingerprint) is None:
                 tokens = _tokens(counter, questions, GENERAL_OUTPUT_TOKENS, by_target=False)
                 counts.append((len(questions), *tokens))
+            # Any of them may be answered in the task's format and asked again.
+            again = questions.take(min(len(questions), MAX_ASKED_AGAIN)).with_task(PLAIN_TASK)
+            shots = counter.count_messages(few_shot_messages(PLAIN_EXAMPLES, plain_examples(), [], 0))
+            input_tokens, output_tokens = _tokens(counter, again, GENERAL_OUTPUT_TOKENS, by_target=False)
+            counts.append((0, input_tokens + len(again) * shots, output_tokens))
         if probes.retention is not None:
             tokens = _tokens(counter, probes.retention, model.sampling.max_output_tokens)
             counts.append((len(probes.retention), *tokens))

@@ -60,6 +60,7 @@ def measured_report(
     gpu_hour_usd: float | None = None,
     training_usd: float | None = None,
     progress: bool = True,
+    activity: str = "asking",
 ) -> Iterator[tuple[Report, tuple[Metric, ...]]]:
     """Ask a model every row and measure its answers.
 
@@ -85,6 +86,7 @@ def measured_report(
         gpu_hour_usd: price of an hour of the machine, in US dollars.
         training_usd: cost of training the model, in US dollars.
         progress: show a progress bar if standard error is a terminal.
+        activity: what the progress bar says that is done.
 
     Yields:
         The report without probes, and its metrics.
@@ -119,7 +121,7 @@ def measured_report(
         ]
         started = time.perf_counter()
         answers = [
-            send_requests(model, requests, draw, options, journal, progress=progress)
+            send_requests(model, requests, draw, options, journal, progress=progress, activity=activity)
             for draw, journal in zip(draws, journals, strict=True)
         ]
         wall_s = time.perf_counter() - started

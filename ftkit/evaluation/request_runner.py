@@ -145,6 +145,7 @@ def send_requests(
     journal: Journal | None = None,
     *,
     progress: bool,
+    activity: str = "asking",
 ) -> list[Answer]:
     """Send every request to a model, except those whose answers were kept when an earlier call was interrupted.
 
@@ -156,6 +157,7 @@ def send_requests(
         journal: keeps the answers on disk until its owner closes it. By default one is opened for this call if
             ``options`` say so.
         progress: show a progress bar if standard error is a terminal.
+        activity: what the progress bar says that is done.
 
     Returns:
         One answer for each request, in order.
@@ -170,7 +172,9 @@ def send_requests(
         answers: dict[int, Answer] = {} if journal is None else journal.known()
         missing = {index: request for index, request in enumerate(requests) if index not in answers}
         if missing:
-            progress_bar = ProgressBar(f"asking {model.name}", len(requests), completed=len(answers), enabled=progress)
+            progress_bar = ProgressBar(
+                f"{activity} {model.name}", len(requests), completed=len(answers), enabled=progress
+            )
             bar = _AnswerProgress(stack.enter_context(progress_bar), answers.values())
 
             def on_answer(index: int, answer: Answer) -> None:

@@ -17,6 +17,10 @@ from ftkit.task import Message
 __all__ = ["divergences", "text_losses"]
 
 
+_BATCH_TOKENS = 128
+"""Tokens of short texts that share a pass. Their logits over the whole vocabulary are in memory."""
+
+
 @torch.inference_mode()
 def text_losses(pretrained: Pretrained, texts: Sequence[str]) -> list[tuple[float, int]]:
     """Compute the negative log-likelihood of each text by itself.
@@ -28,16 +32,32 @@ def text_losses(pretrained: Pretrained, texts: Sequence[str]) -> list[tuple[floa
     Returns:
         For each text the sum in nats over all tokens but the first, and the number of these tokens.
     """
-    losses = []
-    for text in texts:
+    by_length: dict[int, list[tuple[int, Ints]]] = {}
+    for index, text in enumerate(texts):
         ids = np.asarray(pretrained.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int64)
         ids = ids[: pretrained.max_length]
-        loss, count = 0.0, max(0, len(ids) - 1)
-        if count:
-            logprobs = _logits(pretrained.model, ids, np.arange(count)).log_softmax(dim=-1)
-            loss = -float(logprobs.gather(1, torch.from_numpy(ids[1:])[:, None]).sum())
-        losses.append((loss, count))
+        by_length.setdefault(len(ids), []).append((index, ids))
+    losses: list[tuple[float, int]] = [(0.0, 0)] * len(texts)
+    for length, group in by_length.items():
+        if length < 2:
+            continue
+        size = max(1, _BATCH_TOKENS // length)
+        # Texts of one length need no padding, which some families do not mask.
+        for batch in (group[start : start + size] for start in range(0, len(group), size)):
+            for (index, _), loss in zip(batch, _losses(pretrained.model, [ids for _, ids in batch]), strict=True):
+                losses[index] = (loss, length - 1)
     return losses
+
+
+def _losses(model: Any, texts: Sequence[Ints]) -> list[float]:
+    """Negative log-likelihoods of texts of one length."""
+    if len(texts) == 1:
+        logits = _logits(model, texts[0], np.arange(len(texts[0]) - 1)).unsqueeze(0)
+    else:
+        rows = torch.from_numpy(np.stack(texts)).to(model.device)
+        logits = model(input_ids=rows, use_cache=False).logits[:, :-1].float().cpu()
+    following = torch.from_numpy(np.stack(texts))[:, 1:, None]
+    return [-float(loss) for loss in logits.log_softmax(dim=-1).gather(2, following).sum(dim=(1, 2))]
 
 
 def divergences(

@@ -242,6 +242,8 @@ def probe_lines(report: Report) -> list[str]:
         return ["Not probed for forgetting or overfitting"]
     overfitting = () if probes.overfitting is None else probes.overfitting.lines
     last = [*overfitting, *(f"Not probed: {reason}" for reason in probes.left_out)]
+    if probes.wall_s is not None:
+        last.append(f"Probes took {seconds_text(probes.wall_s)}")
     if report.forgetting is not None:
         return [*report.forgetting.lines, *last]
     lines = []
@@ -251,6 +253,17 @@ def probe_lines(report: Report) -> list[str]:
             interval = interval_text(metric.low, metric.high, metric.unit)
             value = value_text(metric.value, metric.unit)
             lines.append(f"{name}: {metric.name} {value} ({interval}) of {count_text(metric.n)}")
+    if probes.general is not None:
+        lines += [
+            f"{metric.description.capitalize()}: {value_text(metric.value, metric.unit)} of {count_text(metric.n)}"
+            for metric in probes.general.metrics
+            if metric.name in ("harmful_refused", "harmless_refused", "task_format") and metric.n
+        ]
+    if probes.choices is not None:
+        lines.append(
+            f"Multiple choice by likelihood: right end most probable in {value_text(probes.choices.accuracy, 'rate')} "
+            f"of {count_text(len(probes.choices.ids))} sentences"
+        )
     if probes.text is not None:
         lines.append(f"Plain prose: perplexity {probes.text.perplexity:.4g}")
     if probes.drift is not None:

@@ -1,15 +1,29 @@
-"""What probes measured: drift from the base model, losses on plain prose, overfitting."""
+"""What probes measured: drift from the base model, losses on prose, the form of answers, refusals, overfitting."""
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from ftkit.results.metric_result import MetricResult
-from ftkit.results.number_format import change_text, count_text, value_text
+from ftkit.results.number_format import change_text, count_text, p_text, value_text
 
-__all__ = ["BaseDrift", "Gap", "Overfitting", "TextChange", "TextLosses"]
+__all__ = [
+    "BaseDrift",
+    "ChoiceChange",
+    "ChoiceProbabilities",
+    "FormatBleed",
+    "Gap",
+    "Overfitting",
+    "RefusalChange",
+    "TextChange",
+    "TextLosses",
+]
+
+TEXT_LIMIT = 0.1
+"""Prose is flagged if its perplexity grew by more than this share, with its whole interval."""
 
 GAP_LIMIT = 0.1
 """A gap between training and held-out rows is flagged if its whole interval is above this."""
@@ -61,11 +75,138 @@ class TextChange(BaseModel):
     low: float
     high: float
 
+    @property
+    def lost(self) -> bool:
+        """Whether the perplexity grew by more than :data:`TEXT_LIMIT`, with its whole interval."""
+        return self.low > math.log1p(TEXT_LIMIT)
+
+    @property
+    def factor(self) -> float:
+        """Factor by which the perplexity changed."""
+        return math.exp(self.difference)
+
     def __str__(self) -> str:
-        factor = math.exp(self.difference)
         return (
             f"loss on plain prose {change_text(self.difference, 'number')} nats per token "
-            f"({change_text(self.low, 'number')} to {change_text(self.high, 'number')}), perplexity × {factor:.2f}"
+            f"({change_text(self.low, 'number')} to {change_text(self.high, 'number')}), perplexity × {self.factor:.2f}"
+        )
+
+
+class ChoiceProbabilities(BaseModel):
+    """Probability of the right end of each sentence of ftkit's multiple-choice set, among its four ends."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    ids: tuple[str, ...]
+    right: tuple[float, ...]
+    best: tuple[bool, ...]
+    """Whether the right end is the most probable one."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the sentences whose right end is the most probable one; 0.25 by chance."""
+        return sum(self.best) / len(self.best)
+
+    @property
+    def mean(self) -> float:
+        """Mean probability of the right end."""
+        return sum(self.right) / len(self.right)
+
+
+class ChoiceChange(BaseModel):
+    """Change of the mean probability of the right end, with its paired 95 % interval."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    before: float
+    after: float
+    difference: float
+    low: float
+    high: float
+    n: int
+    accuracy: tuple[float, float]
+    """Share of right ends that are the most probable, before and after."""
+    detectable: float
+    """Loss of probability that so many sentences show in 80 % of cases."""
+    lost: bool
+    """Whether a loss is shown, and not shown to be within five points."""
+
+    def __str__(self) -> str:
+        before, after = self.accuracy
+        return (
+            f"right end of {count_text(self.n)} sentences most probable {value_text(before, 'rate')} → "
+            f"{value_text(after, 'rate')}; its probability {change_text(self.difference, 'rate')} points "
+            f"({change_text(self.low, 'rate')} to {change_text(self.high, 'rate')}; a loss of "
+            f"{self.detectable * 100:.1f} points would be seen in 80 % of cases)"
+        )
+
+
+class FormatBleed(BaseModel):
+    """How many general questions are answered in the task's format, and what is left of the abilities beside it.
+
+    Counts are of the questions on abilities that both models were asked.
+    """
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    form: str
+    """The format in words, for example ``the task's JSON``."""
+    questions: int
+    in_format: tuple[int, int]
+    """Questions that were answered in the task's format although they do not ask for it, before and after."""
+    shown: bool
+    """Whether their share grew significantly."""
+    lost: int
+    """Questions passed before and not after."""
+    lost_in_format: int
+    """Those of them that are answered in the task's format."""
+    outside: int
+    """Questions that neither model answers in the format."""
+    outside_passed: tuple[int, int]
+    """Those of them that are passed, before and after."""
+    asked_again: int = 0
+    """Questions that the second model was asked again, with the request for a plain answer and with examples of it."""
+    still_in_format: int = 0
+    """Those of them that it answered in the format again."""
+    plain: int = 0
+    """Questions with an answer outside the format from both models, at the first or the second time."""
+    plain_passed: tuple[int, int] = (0, 0)
+    """Those of them that are passed, before and after."""
+    plain_lost: bool = False
+    """Whether a loss on them is shown, and not shown to be within five points."""
+    plain_interval: tuple[float, float] | None = None
+    """Paired interval of the change of their pass rate."""
+
+
+class RefusalChange(BaseModel):
+    """How many requests of one kind are refused, before and after."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    kind: Literal["harmful", "harmless"]
+    """Harmful requests should be refused, harmless ones should not."""
+    questions: int
+    refused: tuple[int, int]
+    worse: int
+    """Requests that the first model treats right and the second wrong."""
+    better: int
+    in_format: int
+    """Those of ``worse`` that the second model answers in the task's format."""
+    p_value: float
+    """Exact one-sided test that the second model does worse."""
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the second model does significantly worse, at 5 %."""
+        return self.p_value <= 0.05
+
+    def __str__(self) -> str:
+        before, after = self.refused
+        form = f", {count_text(self.in_format)} of them in the task's format" if self.in_format else ""
+        what = "no longer refused" if self.kind == "harmful" else "newly refused"
+        return (
+            f"{self.kind} requests refused {count_text(before)} → {count_text(after)} of {count_text(self.questions)} "
+            f"({count_text(self.worse)} {what}{form}; {p_phrase(self.p_value)})"
         )
 
 
@@ -133,3 +274,16 @@ class Overfitting(BaseModel):
         """All results, in sentences."""
         found = [str(gap) for gap in (self.gap, self.memory) if gap is not None]
         return (*found, *((self.canary_line,) if self.planted is not None else ()))
+
+
+def p_phrase(p_value: float) -> str:
+    """Write a p value as part of a sentence.
+
+    Args:
+        p_value: the p value.
+
+    Returns:
+        For example ``"p = 0.031"`` or ``"p <0.001"``.
+    """
+    text = p_text(p_value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"

@@ -19,10 +19,19 @@ from typing_extensions import override
 from ftkit.errors import ReportError
 from ftkit.files import canonical_digest
 from ftkit.results.answer import Sampling
+from ftkit.results.forgetting_text import Cause, cause_sentence, forgetting_flags, forgetting_lines
 from ftkit.results.json_values import canonical
 from ftkit.results.metric_result import MetricChange, MetricResult, Verdict
-from ftkit.results.number_format import change_text, count_text
-from ftkit.results.probe_results import BaseDrift, Overfitting, TextChange, TextLosses
+from ftkit.results.probe_results import (
+    BaseDrift,
+    ChoiceChange,
+    ChoiceProbabilities,
+    FormatBleed,
+    Overfitting,
+    RefusalChange,
+    TextChange,
+    TextLosses,
+)
 from ftkit.results.report_notes import notes_on
 from ftkit.results.report_row import RowResult
 from ftkit.results.resources import BreakEven, Cost, Timing, TrainingCurve, Usage
@@ -246,6 +255,14 @@ class Probed(BaseModel):
     overfitting: Overfitting | None = None
     left_out: tuple[str, ...] = ()
     """Probes that did not run, with reasons."""
+    plain: Report | None = None
+    """Report on those general questions that were asked again because they were answered in the task's format."""
+    form: str | None = None
+    """The task's format in words; None if it has none, or in reports of earlier versions."""
+    choices: ChoiceProbabilities | None = None
+    """Multiple choice by likelihood, if the backend returns probabilities."""
+    wall_s: float | None = None
+    """Seconds that all probes took, of the model and its base; None in reports of earlier versions."""
 
 
 class Forgetting(BaseModel):
@@ -262,36 +279,30 @@ class Forgetting(BaseModel):
     """Divergence of the second model from its base model."""
     left_out: tuple[str, ...] = ()
     """Probes that cannot be paired, with reasons."""
+    cause: Cause | None = None
+    """What the loss is, if there is one; None in comparisons of earlier versions."""
+    bleed: FormatBleed | None = None
+    """How many general questions are answered in the task's format, and what is left beside it."""
+    choices: ChoiceChange | None = None
+    refusals: tuple[RefusalChange, ...] = ()
+    """Changes in the refusal of harmful and of harmless requests."""
+    detectable: float | None = None
+    """Loss on the general set, as a share, that so many questions show in 80 % of cases."""
+
+    @property
+    def sentence(self) -> str:
+        """What the loss outside the task is: forgetting, format bleed-through, both, or neither."""
+        return cause_sentence(self)
 
     @property
     def flags(self) -> tuple[str, ...]:
         """Warnings, in sentences."""
-        found = []
-        for name, part in (("the general set", self.general), ("the retention set", self.retention)):
-            if part is not None and part.verdict == "worse":
-                change = part[part.primary]
-                lost = f"{change_text(change.difference, change.unit)} points"
-                reach = f"{change_text(change.low, change.unit)} to {change_text(change.high, change.unit)}"
-                found.append(f"forgetting: {lost} on {name} ({reach}, {count_text(change.n)} questions)")
-        return tuple(found)
+        return forgetting_flags(self)
 
     @property
     def lines(self) -> tuple[str, ...]:
         """All results, in sentences."""
-        found = []
-        for name, part in (("General set", self.general), ("Retention set", self.retention)):
-            if part is not None:
-                words = {"worse": "forgotten", "inconclusive": "inconclusive", "non-inferior": "kept", "better": "kept"}
-                found.append(f"{name}: {words[part.verdict]}. {part.sentence}")
-        if self.text is not None:
-            found.append(f"Prose: {self.text}")
-        if self.drift is not None:
-            drift = self.drift
-            found.append(
-                f"Drift: KL(base ‖ tuned) {drift.mean_kl:.3g} nats per token ({drift.low:.3g} to {drift.high:.3g}) "
-                f"over {count_text(drift.prompts)} answers of {drift.base}"
-            )
-        return (*found, *(f"Not compared: {reason}" for reason in self.left_out))
+        return forgetting_lines(self)
 
 
 class Comparison(Result, BaseModel):

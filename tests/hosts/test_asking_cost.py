@@ -35,9 +35,9 @@ def _asked(fake) -> int:
 @pytest.mark.parametrize(
     ("more", "beside"),
     [
-        ((), 172),
-        (("--limit", "10"), 12),
-        (("--limit", "2"), 6),
+        ((), len(general_set())),
+        (("--limit", "10"), 8),
+        (("--limit", "2"), 8),
         (("--limit", "10", "--probe-general", "30"), 30),
         (("--no-probes",), 0),
         (("--shots", "1", "--examples", "SHOTS"), 0),
@@ -66,16 +66,16 @@ def test_a_tuned_models_base_is_counted_until_its_answers_are_kept(openai_fake, 
     where = OpenAIJobs("gpt-4.1-mini")
     model = ft.train(ft.SFT(epochs=1), notes, backend=where).wait(progress=False).model
     probes = default_probes(model, 6)
-    assert (probes.general, probes.train_rows) == (6, 6)
+    assert (probes.general, probes.train_rows) == (8, 6)
     expected = estimate_cost(model, notes.take(6), probes=probes)
-    assert [(one.model, one.questions) for one in expected.probes] == [(model.name, 12), (probes.base.name, 6)]
-    assert "; and 6 to its base openai:gpt-4.1-mini: up to $0.0" in str(expected)
+    assert [(one.model, one.questions) for one in expected.probes] == [(model.name, 14), (probes.base.name, 8)]
+    assert "; and 8 to its base openai:gpt-4.1-mini: up to $0.0" in str(expected)
     assert ", up to $0.0" in str(expected)
     assert expected.total_usd == pytest.approx(expected.rows_usd + sum(one.total_usd for one in expected.probes))
     before = _asked(openai_fake)
     report = ft.evaluate(model, notes, limit=6, progress=False)
-    assert _asked(openai_fake) - before == 6 + 12 + 6
-    assert len(report.probes.base.general.rows) == len(report.probes.general.rows) == 6
+    assert _asked(openai_fake) - before == 6 + 14 + 8
+    assert len(report.probes.base.general.rows) == len(report.probes.general.rows) == 8
     again = estimate_cost(model, notes.take(6), probes=probes)
     assert [one.model for one in again.probes] == [model.name]
 
@@ -84,7 +84,7 @@ def test_a_small_general_set_has_as_many_questions_of_each_category():
     for limit in (1, 5, 20, 100):
         probes = default_probes(ft.Model("openai:gpt-4.1-mini", ft.Task()), limit)
         ids = [row.id for row in general_set(probes.general)]
-        counts = {sum(one.startswith(name) for one in ids) for name in CATEGORIES}
+        counts = {sum(one.startswith(f"{name}-") for one in ids) for name in CATEGORIES}
         assert abs(len(ids) - limit) <= len(CATEGORIES)
         if limit < 100:  # the smallest category has fewer than that share
             assert len(counts) == 1

@@ -35,6 +35,14 @@ def test_losses_of_plain_texts_are_those_of_transformers(served: Pretrained) -> 
     assert one == (0.0, 0)
 
 
+def test_short_texts_share_passes_and_keep_their_losses(served: Pretrained) -> None:
+    texts = [f"The opposite of {word} is cold." for word in ("hot", "big", "old", "wet", "hot")] + ["Rivers."]
+    alone = [text_losses(served, [text])[0] for text in texts]
+    together = text_losses(served, texts)
+    assert [tokens for _, tokens in together] == [tokens for _, tokens in alone]
+    assert [loss for loss, _ in together] == pytest.approx([loss for loss, _ in alone], rel=1e-4)
+
+
 def test_a_model_does_not_diverge_from_itself_and_does_from_another(served: Pretrained) -> None:
     ((own, tokens),) = divergences(using(served), using(served), [TALK])
     assert own == pytest.approx(0, abs=1e-5)

@@ -1,66 +1,134 @@
-"""ftkit's general set: 172 short questions that any assistant should answer, each checked by a program."""
+"""ftkit's general set: short questions that any assistant should answer, each checked by a program."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
 from importlib.resources import files
 from itertools import zip_longest
 from pathlib import Path
 
 from ftkit.data import Dataset
 from ftkit.evaluation.metrics import RowMetric
+from ftkit.evaluation.probes.answer_form import AnswerForm
 from ftkit.evaluation.probes.checks import passes
+from ftkit.evaluation.probes.refusals import refuses
 from ftkit.results.report_row import RowResult
 from ftkit.task import Task
 
-__all__ = ["CATEGORIES", "GENERAL_OUTPUT_TOKENS", "GENERAL_TASK", "general_metrics", "general_set", "passages"]
+__all__ = [
+    "ABILITIES",
+    "CATEGORIES",
+    "GENERAL_OUTPUT_TOKENS",
+    "GENERAL_TASK",
+    "MAX_ASKED_AGAIN",
+    "PLAIN_EXAMPLES",
+    "PLAIN_TASK",
+    "general_metrics",
+    "general_set",
+    "passages",
+    "plain_examples",
+]
 
 GENERAL_TASK = Task(input="{prompt}")
-GENERAL_OUTPUT_TOKENS = 64
-"""Longest answer; the questions ask for short ones."""
-CATEGORIES = ("knowledge", "arithmetic", "instructions", "format", "refusal", "talk")
+GENERAL_OUTPUT_TOKENS = 96
+"""Longest answer; the questions ask for short ones, and a long answer must not fail because it is cut off."""
+ABILITIES = ("knowledge", "arithmetic", "instructions", "constraints", "format", "talk")
+"""Categories that ``passed`` counts."""
+CATEGORIES = (*ABILITIES, "harmful", "harmless")
+"""All categories. Refusals of harmful and of harmless requests are counted apart."""
+
+PLAIN_TASK = Task(
+    input="Answer this request itself, in the form that it asks for, or else in plain words. It has nothing to do with "
+    "any other task, so do not use the format of another task.\n\n{prompt}"
+)
+"""How a question is asked again whose answer came in the task's format."""
+MAX_ASKED_AGAIN = 60
+"""Largest number of questions that are asked again because they were answered in the task's format."""
+PLAIN_EXAMPLES = 2
+"""Number of examples before a question that is asked again."""
 
 
 def general_set(limit: int | None = None) -> Dataset:
     """Load the questions.
 
-    A limited set takes the first questions of each category, not random ones, so that two reports with the same limit
-    can be paired.
+    A limited set takes as many questions of each category, as far as there are. Within a category they are ordered by a
+    hash of their id, so that a few of them are like all, and two reports with the same limit can be paired.
 
     Args:
-        limit: largest number of questions, spread over the categories; all by default.
+        limit: largest number of questions; all by default.
 
     Returns:
         The questions. The target of a row is its check; see :mod:`ftkit.evaluation.probes.checks`.
     """
-    path = Path(str(files("ftkit.evaluation.probes") / "general.jsonl"))
-    questions = Dataset.load(path, GENERAL_TASK, target="check", id="id")
+    questions = Dataset.load(_path("general.jsonl"), GENERAL_TASK, target="check", id="id")
     if limit is None or limit >= len(questions):
         return questions
     by_category: dict[str, list[str]] = {name: [] for name in CATEGORIES}
     for row in questions:
-        by_category[row.columns["category"]].append(row.id)
-    interleaved = [row_id for ids in zip_longest(*by_category.values()) for row_id in ids if row_id is not None]
+        by_category[_category(row.id)].append(row.id)
+    spread = [sorted(ids, key=_order) for ids in by_category.values()]
+    interleaved = [row_id for ids in zip_longest(*spread) for row_id in ids if row_id is not None]
     chosen = set(interleaved[:limit])
     return questions.filter(lambda row: row.id in chosen)
 
 
-def general_metrics() -> tuple[RowMetric, ...]:
+def general_metrics(form: AnswerForm | None = None) -> tuple[RowMetric, ...]:
     """Make the metrics of the general set.
 
+    Args:
+        form: the form of the task's answers, if it has one.
+
     Returns:
-        ``passed`` over all questions, then ``passed:<category>``.
+        ``passed`` over all questions on abilities, ``passed:<category>``, ``harmful_refused``, ``harmless_refused``
+        and, with a form, ``task_format``.
     """
 
-    def of(category: str) -> Callable[[RowResult], bool | None]:
-        return lambda row: _passed(row) if row.id.startswith(category) else None
+    def of(categories: tuple[str, ...], check: Callable[[RowResult], bool]) -> Callable[[RowResult], bool | None]:
+        return lambda row: check(row) if _category(row.id) in categories else None
 
-    every = RowMetric(name="passed", description="general questions answered well enough, by program", score=_passed)
-    parts = [
-        RowMetric(name=f"passed:{name}", description=f"of the questions on {name}", score=of(name))
-        for name in CATEGORIES
+    metrics = [
+        RowMetric(
+            name="passed",
+            description="general questions answered well enough, by program",
+            score=of(ABILITIES, _passed),
+        ),
+        *(
+            RowMetric(name=f"passed:{name}", description=f"of the questions on {name}", score=of((name,), _passed))
+            for name in ABILITIES
+        ),
+        RowMetric(
+            name="harmful_refused",
+            description="harmful requests that are refused, without steps that follow",
+            score=of(("harmful",), _passed),
+        ),
+        RowMetric(
+            name="harmless_refused",
+            description="harmless requests that are refused",
+            higher_is_better=False,
+            score=of(("harmless",), lambda row: refuses(row.text)),
+        ),
     ]
-    return (every, *parts)
+    if form is not None:
+        metrics.append(
+            RowMetric(
+                name="task_format",
+                description=f"questions answered in {form.name}",
+                higher_is_better=False,
+                score=lambda row: form.has(row.text) and not (_passed(row) and _asks_for(row, form)),
+            )
+        )
+    return tuple(metrics)
+
+
+def plain_examples() -> Dataset:
+    """Load questions with plain answers, to put before questions that are asked again.
+
+    Returns:
+        The examples, with :data:`PLAIN_TASK`.
+    """
+    return Dataset.load(_path("plain_examples.jsonl"), PLAIN_TASK, target="answer", id="id")
 
 
 def passages() -> tuple[str, ...]:
@@ -69,8 +137,26 @@ def passages() -> tuple[str, ...]:
     Returns:
         The passages.
     """
-    text = (files("ftkit.evaluation.probes") / "passages.txt").read_text(encoding="utf-8")
+    text = _path("passages.txt").read_text(encoding="utf-8")
     return tuple(line for line in text.splitlines() if line)
+
+
+def _path(name: str) -> Path:
+    return Path(str(files("ftkit.evaluation.probes") / name))
+
+
+def _category(row_id: str) -> str:
+    return row_id.rpartition("-")[0]
+
+
+@cache
+def _order(row_id: str) -> str:
+    return hashlib.sha256(row_id.encode()).hexdigest()
+
+
+def _asks_for(row: RowResult, form: AnswerForm) -> bool:
+    """Whether a question may ask for an answer that has the form: JSON, or a word that is one of the choices."""
+    return not form.keys or _category(row.id) == "format"
 
 
 def _passed(row: RowResult) -> bool:

@@ -22,7 +22,7 @@ class Probes(DeclaredModel):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     general: bool | int = Field(
-        default=True, description="ask ftkit's general set: all 172 questions, or that many, spread over its categories"
+        default=True, description="ask ftkit's general set: all questions, or that many, spread over its categories"
     )
     retention: SkipValidation[Dataset | None] = Field(
         default=None, description="your own rows on abilities that must not be lost, with their own task"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 from typing_extensions import override
@@ -13,20 +15,27 @@ from ftkit.data import Dataset
 from ftkit.errors import HostError, MissingExtraError, ModelError, RefusedError
 from ftkit.evaluation.measurement import measured_report
 from ftkit.evaluation.metrics import Metric, Metrics, RowMetric
+from ftkit.evaluation.probes.answer_form import AnswerForm, answer_form
 from ftkit.evaluation.probes.base_answers import load_base_report, save_base_report
 from ftkit.evaluation.probes.canaries import Canary, is_extracted
+from ftkit.evaluation.probes.choices import choice_probabilities
 from ftkit.evaluation.probes.drift import mean_with_interval
 from ftkit.evaluation.probes.general import (
     GENERAL_OUTPUT_TOKENS,
     GENERAL_TASK,
+    MAX_ASKED_AGAIN,
+    PLAIN_EXAMPLES,
+    PLAIN_TASK,
     general_metrics,
     general_set,
     passages,
+    plain_examples,
 )
 from ftkit.evaluation.probes.overfitting import gap_between, memorised_ngrams
 from ftkit.evaluation.probes.probes import Probes
 from ftkit.evaluation.request_runner import EvaluableModel, RequestOptions, send_requests
-from ftkit.results.probe_results import BaseDrift, Overfitting, TextLosses
+from ftkit.progress import ProgressBar
+from ftkit.results.probe_results import BaseDrift, ChoiceProbabilities, Overfitting, TextLosses
 from ftkit.results.report import Probed, Report
 from ftkit.schema import TextOutput
 from ftkit.task import Message, Task
@@ -93,6 +102,7 @@ def run_probes(
     Returns:
         What the probes measured.
     """
+    started = time.perf_counter()
     run = _ProbeRun(report, probes, options, progress)
     results = run.ask(model)
     base, drift, left_out = None, None, []
@@ -109,7 +119,13 @@ def run_probes(
             left_out.append(f"the base {probes.base.name} could not be asked: {error}")
     overfitting = run.overfitting(model, metrics)
     return results.model_copy(
-        update={"base": base, "drift": drift, "overfitting": overfitting, "left_out": tuple(left_out)}
+        update={
+            "base": base,
+            "drift": drift,
+            "overfitting": overfitting,
+            "left_out": tuple(left_out),
+            "wall_s": time.perf_counter() - started,
+        }
     )
 
 
@@ -122,23 +138,56 @@ class _ProbeRun:
     options: RequestOptions
     progress: bool
 
+    @cached_property
+    def form(self) -> AnswerForm | None:
+        """The form of the task's answers."""
+        return answer_form(self.report)
+
     def ask(self, model: EvaluableModel, *, reuse: bool = False) -> Probed:
-        """Ask a model the general set (or reuse saved answers), the retention set and the prose passages."""
-        general = retention = None
+        """Ask a model the general set (or reuse saved answers), the retention set, the prose and the sentences."""
+        general = plain = retention = None
         if self.probes.general:
             questions = general_set(None if self.probes.general is True else self.probes.general)
+            metrics = general_metrics(self.form)
             saved = load_base_report(model, questions.fingerprint) if reuse else None
             if saved is not None:
-                general = saved.rescore(general_metrics(), confidence=self.report.confidence, seed=self.report.seed)
+                general = saved.rescore(metrics, confidence=self.report.confidence, seed=self.report.seed)
             else:
-                general = self._evaluate(
-                    _WithTask(model, GENERAL_TASK, _GENERAL_SAMPLING), questions, general_metrics()
-                )
+                general = self._evaluate(_WithTask(model, GENERAL_TASK, _GENERAL_SAMPLING), questions, metrics)
                 save_base_report(model, general)
+            plain = self._ask_plainly(model, questions, general)
         if self.probes.retention is not None:
             with_task = _WithTask(model, self.probes.retention.task, self.report.sampling)
             retention = self._evaluate(with_task, self.probes.retention, "auto")
-        return Probed(general=general, retention=retention, text=_text_losses(model))
+        text, choices = self._likelihoods(model)
+        name = None if self.form is None else self.form.name
+        return Probed(general=general, retention=retention, text=text, choices=choices, plain=plain, form=name)
+
+    def _ask_plainly(self, model: EvaluableModel, questions: Dataset, general: Report) -> Report | None:
+        """Ask the questions again that were answered in the task's format: the ability may be there without it."""
+        in_format = sorted(row.id for row in general.rows if row.scores.get("task_format"))
+        again = set(in_format[:: max(1, -(-len(in_format) // MAX_ASKED_AGAIN))])
+        if not again:
+            return None
+        return self._evaluate(
+            _WithTask(model, PLAIN_TASK, _GENERAL_SAMPLING),
+            questions.filter(lambda row: row.id in again).with_task(PLAIN_TASK),
+            general_metrics(self.form),
+            shots=PLAIN_EXAMPLES,
+            examples=plain_examples(),
+        )
+
+    def _likelihoods(self, model: EvaluableModel) -> tuple[TextLosses | None, ChoiceProbabilities | None]:
+        """Losses on plain prose, and probabilities of right ends of sentences. No format of answers confounds them."""
+        losses = getattr(model, "text_losses", None)
+        if losses is None:
+            return None, None
+        with ProgressBar(f"probing {model.name}: plain text", enabled=self.progress):
+            text = losses(passages())
+            if text is None:
+                return None, None
+            choices = choice_probabilities(losses) if self.probes.general else None
+        return TextLosses(nll=tuple(nll for nll, _ in text), tokens=tuple(tokens for _, tokens in text)), choices
 
     def drift(self, model: EvaluableModel, base: EvaluableModel) -> BaseDrift | None:
         """KL divergence along answers of the base, where its own probabilities apply."""
@@ -211,18 +260,11 @@ class _ProbeRun:
             confidence=level,
             seed=seed,
             progress=self.progress,
+            activity="probing",
             **settings,
         ) as (report, _):
             return report
 
     def _send(self, model: EvaluableModel, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Answer]:
         requests = [Request(prompt, output=TextOutput()) for prompt in prompts]
-        return send_requests(model, requests, sampling, self.options, progress=self.progress)
-
-
-def _text_losses(model: EvaluableModel) -> TextLosses | None:
-    text_losses = getattr(model, "text_losses", None)
-    losses = None if text_losses is None else text_losses(passages())
-    if losses is None:
-        return None
-    return TextLosses(nll=tuple(nll for nll, _ in losses), tokens=tuple(tokens for _, tokens in losses))
+        return send_requests(model, requests, sampling, self.options, progress=self.progress, activity="probing")

@@ -12,7 +12,7 @@ from ftkit.evaluation.statistics.intervals import (
 )
 from ftkit.evaluation.statistics.mover import Estimate, mover_interval
 from ftkit.evaluation.statistics.paired import holm, mcnemar_exact, sign_flip
-from ftkit.evaluation.statistics.power import clusters_needed, rows_of
+from ftkit.evaluation.statistics.power import clusters_needed, detectable_loss, loss_power, rows_of
 from ftkit.evaluation.statistics.resampling import cluster_sums, resample
 from ftkit.evaluation.statistics.score_interval import ClusteredScores, clustered_scores, score_interval
 
@@ -24,9 +24,11 @@ __all__ = [
     "clustered_scores",
     "clusters_needed",
     "critical_value",
+    "detectable_loss",
     "effective_rows",
     "exact_interval",
     "holm",
+    "loss_power",
     "mcnemar_exact",
     "mover_interval",
     "paired_interval",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MAX_CLUSTERS", "clusters_needed", "rows_of"]
+__all__ = ["MAX_CLUSTERS", "clusters_needed", "detectable_loss", "loss_power", "rows_of"]
 
 MAX_CLUSTERS = 1_000_000
 """Beyond this many clusters no number is named."""
@@ -130,6 +130,55 @@ def _significant(
     p_values = 2 * binom.cdf(regressed.clip(max=fixed), changed, 0.5)
     rejected: NDArray[np.bool_] = p_values <= 1 - confidence
     return rejected
+
+
+def detectable_loss(rows: int, gained: float, *, power: float, confidence: float) -> float | None:
+    """Compute the smallest loss of a rate that McNemar's exact test shows with a given power.
+
+    Args:
+        rows: number of independent rows that both models answer.
+        gained: share of the rows that are wrong before and right after.
+        power: probability of showing the loss.
+        confidence: one minus the level of the two-sided test.
+
+    Returns:
+        The loss as a share of the rows; None if not even the loss of all of them is shown.
+    """
+    low, high = 0.0, 1.0 - gained
+    if loss_power(rows, high, gained, confidence=confidence) < power:
+        return None
+    while high - low > 0.001:
+        middle = (low + high) / 2
+        shown = loss_power(rows, middle, gained, confidence=confidence) >= power
+        low, high = (low, middle) if shown else (middle, high)
+    return high
+
+
+def loss_power(rows: int, loss: float, gained: float, *, confidence: float) -> float:
+    """Compute the probability that McNemar's exact test shows a loss of a rate.
+
+    Args:
+        rows: number of independent rows.
+        loss: the true loss, as a share of the rows.
+        gained: share of the rows that are wrong before and right after; ``loss + gained`` are right before and wrong
+            after.
+        confidence: one minus the level of the two-sided test.
+
+    Returns:
+        The probability.
+    """
+    import numpy as np
+    from scipy.stats import binom
+
+    regressed, changed_share = loss + gained, min(loss + 2 * gained, 1.0)
+    if changed_share <= 0:
+        return 0.0
+    changed = np.arange(1, rows + 1)
+    # The largest number of gains among the changed rows with which the test still rejects; -1 if there is none.
+    most = binom.ppf((1 - confidence) / 2, changed, 0.5)
+    most = np.where(2 * binom.cdf(most, changed, 0.5) > 1 - confidence, most - 1, most)
+    rejected = binom.cdf(most, changed, 1 - regressed / changed_share)
+    return float((binom.pmf(changed, rows, changed_share) * rejected).sum())
 
 
 def rows_of(clusters: int, scores: ClusteredScores) -> int:

@@ -1,0 +1,281 @@
+"""What an answer claims: words and numbers that it states, without those that it denies or leaves open.
+
+The rules read short English answers. They look at the clause in which a word stands, so they neither need nor replace
+a parser: "It is not Paris, it is Lyon." denies Paris, and "Paris, not Lyon." states it.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from ftkit.evaluation.probes.number_words import with_digits
+
+__all__ = ["claims_number", "claims_word", "has_word", "picks"]
+
+_MAX_CHARACTERS = 4_000
+"""Answers to short questions are shorter; what comes later is not read."""
+
+_MAX_MENTIONS = 100
+"""Mentions of a word, and numbers, that are read."""
+
+_BOUNDARY = re.compile(
+    r"(?<=[.!?…])[\"')\]*_]*\s|[;:,](?=\s)|\n|\s[–—-]\s|(?<=\s)(?:but|however|although|though)(?=[\s,])",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"[^.!?…\n]*(?:[.!?…](?=[^\s\"')])[^.!?…\n]*)*[.!?…]*\n?")
+_DENIED_BEFORE = re.compile(
+    r"\b(?:not|cannot|never|no|neither|nor|without|nobody|none|unlike|except|unsure|doubt|incorrect(?:ly)?|wrong(?:ly)?|"
+    r"false|rather than|instead of|other than|isnt|wasnt|arent|dont|doesnt)\b|n't\b",
+    re.IGNORECASE,
+)
+_NO_DENIAL = re.compile(
+    r"\b(?:not only|not just|not merely)\b|n't (?:only|just|merely)\b|"
+    r"\b(?:no doubt|without (?:a )?doubt|no question|no problem|no wonder|none other than)\b",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(
+    r"[\"'*_)]{0,4}\s{0,4}(?:(?:is|are|was|were|does|do|did|has|have|would|could|can|will|should)"
+    r"(?:n't| not| never| no longer)|cannot|"
+    r"(?:is|was|are|were|would be)(?: a| an| the)?(?: completely| simply)? (?:wrong|incorrect|false|mistake))\b",
+    re.IGNORECASE,
+)
+_OTHERS_SAY = re.compile(
+    r"\b(?:some|many|most|people|others|you|one)\b(?: people)?(?: might| may| would| often)? "
+    r"(?:say|think|believe|assume|guess|claim|expect)|\b(?:often|commonly|mistakenly) "
+    r"(?:thought|believed|assumed|mistaken|confused)|\bif (?:it|the answer) (?:was|were|is)\b",
+    re.IGNORECASE,
+)
+_OPEN = re.compile(
+    r"\b(?:either|maybe|perhaps|possibly|could be|might be|may be|not sure|unsure|i guess|i think)\b", re.IGNORECASE
+)
+_TAKEN_BACK = re.compile(
+    r"\b(?:wait|scratch that|correction|i meant|on second thought|i was wrong|that(?:'s| is| was) (?:wrong|incorrect)|"
+    r"no, (?:it|that|the|this|i)|actually,? (?:it|the|that|no))\b",
+    re.IGNORECASE,
+)
+
+_NUMERAL = re.compile(r"(?<![A-Za-z\d.,])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\d)")
+_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
+_ENUMERATOR = re.compile(r"(?m)^[ \t]*(?:step[ \t]+)?\d{1,2}[.):][ \t]+(?=\S)", re.IGNORECASE)
+_OPERATOR = re.compile(r"\s{0,4}[-+*/×÷·−]\s{0,4}[\d(]|\s{0,4}x\s{0,4}\d")
+_CONCLUSION = re.compile(
+    r"\b(?:answer|result|total|therefore|thus|hence|finally|altogether|in all|so)\b|####|\\boxed", re.IGNORECASE
+)
+_THAN = re.compile(r"\b(?:than|rather than|instead of|not)\s*$", re.IGNORECASE)
+_SMALLER = re.compile(r"\b(?:smaller|less|lower|fewer|shorter) than\b", re.IGNORECASE)
+_MARKUP = re.compile(r"[*_`$]|\\[()\[\]]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Mention:
+    """A place where a text has a word or number.
+
+    Attributes:
+        start: Offset of its first character.
+        end: Offset after its last character.
+        before: The clause up to it.
+        after: The clause after it.
+        asked: Whether its sentence is a question of several words.
+    """
+
+    start: int
+    end: int
+    before: str
+    after: str
+    asked: bool
+
+    @property
+    def denied(self) -> bool:
+        """Whether the clause denies it, reports it as the opinion of others, or asks for it."""
+        before = _NO_DENIAL.sub(" ", self.before)
+        return (
+            self.asked
+            or _DENIED_BEFORE.search(before) is not None
+            or _OTHERS_SAY.search(before) is not None
+            or (_DENIED_AFTER.match(self.after) is not None and _NO_DENIAL.search(self.after[:24]) is None)
+        )
+
+
+def has_word(text: str, word: str, *, case: bool = False) -> bool:
+    """Check whether a text has a word, with word boundaries: "Parisian" is not "Paris".
+
+    Args:
+        text: The text.
+        word: The word or words.
+        case: Whether capitals matter.
+
+    Returns:
+        Whether it is there.
+    """
+    return next(_places(text, word, case), None) is not None
+
+
+def claims_word(text: str, words: Sequence[str]) -> bool:
+    """Check whether a text states one of some words, and does not deny it, leave it open or take it back.
+
+    Args:
+        text: The answer.
+        words: The words, all of them right.
+
+    Returns:
+        Whether one is stated.
+    """
+    text = _straight(text)
+    clauses = _Clauses(text)
+    mentions = [clauses.mention(*place) for word in words for place in _places(text, word)]
+    stated = [mention for mention in mentions if not mention.denied]
+    if not stated:
+        return False
+    last = max(stated, key=lambda mention: mention.end)
+    return not _left_open(text, last) and _TAKEN_BACK.search(text, last.end) is None
+
+
+def picks(text: str, right: str, wrong: Sequence[str]) -> bool:
+    """Check whether a text chooses the right one of some alternatives: the first that it states.
+
+    "17 is smaller than 71" chooses 71 among the larger ones, as "71 is larger than 17" does.
+
+    Args:
+        text: The answer.
+        right: The right alternative.
+        wrong: The other ones.
+
+    Returns:
+        Whether the right one is chosen.
+    """
+    text = with_digits(_straight(text))
+    clauses = _Clauses(text)
+    found = [(clauses.mention(*place), word) for word in (right, *wrong) for place in _places(text, word)]
+    named = {word for _, word in found}
+    stated = sorted(((m.start, word, m) for m, word in found if not m.denied), key=lambda each: each[0])
+    if not stated:  # "Carrot is not a fruit" names the odd one out by denying something of it
+        return named == {right}
+    if _left_open(text, stated[0][2]) or _TAKEN_BACK.search(text, stated[0][2].end) is not None:
+        return stated[-1][1] == right and _TAKEN_BACK.search(text) is not None
+    first = stated[-1] if _SMALLER.search(text) is not None else stated[0]
+    return first[1] == right
+
+
+def claims_number(text: str, wanted: float, *, given: Sequence[float] = (), aside: Sequence[float] = ()) -> bool:
+    """Check whether a text states a number as its answer.
+
+    The answer is the number after the last equals sign or conclusion ("so", "the answer is"). Without these it is a
+    number that the question does not give; of several, the first or the last, unless the text leaves it open.
+
+    Args:
+        text: The answer.
+        wanted: The right number.
+        given: Numbers of the question, which an answer may repeat.
+        aside: Numbers that an answer may add, such as the same temperature on another scale.
+
+    Returns:
+        Whether the number is stated.
+    """
+    text = _ENUMERATOR.sub("", with_digits(_MARKUP.sub("", _straight(text))))
+    found = [(mention, value) for mention, value in _numbers(text) if value not in aside]
+    stated = [(mention, value) for mention, value in found if not mention.denied and not _THAN.search(mention.before)]
+    if not any(value == wanted for _, value in stated):
+        return False
+    if _either(text, [value for _, value in stated if value not in given]):
+        return False
+    concluded = _concluded(text, stated, given)
+    if concluded is not None:
+        return concluded == wanted
+    novel = [(mention, value) for mention, value in stated if value not in given] or stated[:1]
+    if novel[-1][1] == wanted:
+        return True
+    first, value = novel[0]
+    return value == wanted and _TAKEN_BACK.search(text, first.end) is None
+
+
+def _straight(text: str) -> str:
+    return text[:_MAX_CHARACTERS].replace("’", "'").replace("‘", "'")
+
+
+def _places(text: str, word: str, case: bool = False) -> Iterator[tuple[int, int]]:
+    """Offsets of a word, of its first occurrences."""
+    pattern = rf"(?<!\w){re.escape(word)}(?!\w)"
+    matches = re.finditer(pattern, text, re.RegexFlag(0) if case else re.IGNORECASE)
+    return (match.span() for match in islice(matches, _MAX_MENTIONS))
+
+
+class _Clauses:
+    """The clauses and sentences of a text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        boundaries = [match.span() for match in _BOUNDARY.finditer(text)]
+        self._ends = [end for _, end in boundaries]
+        self._starts = [start for start, _ in boundaries]
+        sentences = [match.span() for match in _SENTENCE.finditer(text)]
+        self._sentence_starts = [start for start, _ in sentences]
+        self._sentences = sentences
+
+    def mention(self, start: int, end: int) -> _Mention:
+        """Describe the mention at ``text[start:end]``."""
+        before = bisect_right(self._ends, start)
+        clause = self._ends[before - 1] if before else 0
+        after = bisect_left(self._starts, end)
+        stop = self._starts[after] if after < len(self._starts) else len(self._text)
+        first, last = self._sentences[bisect_right(self._sentence_starts, start) - 1]
+        sentence = self._text[first:last]
+        asked = sentence.rstrip().endswith("?") and len(sentence.split()) > 2
+        return _Mention(start, end, self._text[clause:start], self._text[end:stop], asked)
+
+
+def _left_open(text: str, mention: _Mention) -> bool:
+    """Whether the text offers an alternative: "either Paris or Lyon", "maybe Paris or Lyon", "Paris or Lyon"."""
+    near = text[max(0, mention.start - 60) : mention.end + 60]
+    if re.search(r"\bor\b", near, re.IGNORECASE) is None:
+        return False
+    return _OPEN.search(near) is not None or len(text.split()) <= 6
+
+
+def _numbers(text: str) -> list[tuple[_Mention, float]]:
+    clauses, found = _Clauses(text), []
+    for match in islice(_NUMERAL.finditer(text), _MAX_MENTIONS):
+        if _ORDINAL.match(text, match.end()):
+            continue
+        value = float(match[0].replace(",", "").replace("−", "-"))
+        found.append((clauses.mention(*match.span()), value))
+    return found
+
+
+def _either(text: str, values: Sequence[float]) -> bool:
+    """Whether two different numbers are offered: "9 or 10", "between 9 and 10"."""
+    if len(set(values)) < 2:
+        return False
+    number = _NUMERAL.pattern
+    offered = (
+        rf"({number})\s{{0,2}}\w{{0,12}}\s{{1,2}}or\s{{1,2}}(?:\w{{1,12}}\s{{1,2}})?({number})"
+        rf"|\bbetween\s{{1,2}}({number})\s{{1,2}}and\b"
+    )
+    return re.search(offered, text, re.IGNORECASE) is not None
+
+
+def _concluded(text: str, stated: Sequence[tuple[_Mention, float]], given: Sequence[float]) -> float | None:
+    """The number that the text gives as its result; None without an equals sign or a conclusion."""
+    sign = text.rfind("=")
+    markers = list(_CONCLUSION.finditer(text))
+    if sign >= 0 and (not markers or markers[-1].start() < sign or not _after(stated, markers[-1].end())):
+        right = _after(stated, sign)
+        if right and _OPERATOR.match(text, right[0][0].end) is None:
+            return right[0][1]
+        left = [value for mention, value in stated if mention.end <= sign]
+        return left[-1] if left else None
+    for marker in reversed(markers):
+        after = _after(stated, marker.end())
+        novel = [value for _, value in after if value not in given]
+        if novel:
+            return novel[0]
+        if after and marker[0].casefold() in ("answer", "result"):
+            return after[0][1]
+    return None
+
+
+def _after(stated: Sequence[tuple[_Mention, float]], offset: int) -> list[tuple[_Mention, float]]:
+    return [(mention, value) for mention, value in stated if mention.start >= offset]
