@@ -22,7 +22,7 @@ from gpu_models import dataset, recipe, save_model, train
 
 METHODS = ("sft", "dpo", "reward", "rft")
 ADAPTERS = ("lora", "qlora", "dora", "adalora", "full")
-PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "trl", "liger-kernel", "triton", "pydantic")
+PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "trl", "liger-kernel", "triton")
 
 Outcome = dict[str, Any]
 """``passed``: True, False, or None where nothing is promised; ``says``: one line; and figures."""
@@ -81,7 +81,7 @@ def methods(folder: Path, small: bool) -> Outcome:
     """Each method with each adapter for four steps: losses on the GPU against the CPU, in float32."""
     save_model(folder / "tiny", "tiny", device="cpu")
     script = str(Path(__file__).with_name("gpu_check.py"))
-    options = ["--part", "method_losses", "--folder", str(folder), *(["--small"] if small else [])]
+    options = ["--parts", "method_losses", "--folder", str(folder), *(["--small"] if small else [])]
     other = subprocess.Popen(
         [sys.executable, script, *options],
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
@@ -90,7 +90,7 @@ def methods(folder: Path, small: bool) -> Outcome:
     )
     here = method_losses(folder, small)["losses"]
     printed, _ = other.communicate()
-    there = json.loads(printed.splitlines()[-1])["losses"]
+    there = json.loads(printed.splitlines()[-1].partition(": ")[2])["losses"]
     rows, wrong = {}, []
     for name, mine in here.items():
         others = there[name]
@@ -283,7 +283,7 @@ def training_speed(folder: Path, small: bool, size: str, adapter: str) -> Outcom
     name = save_model(folder / size, size, device=device())
     changes: dict[str, Any] = {"precision": "bf16" if on_gpu() else "fp32", "batch_size": 16}
     if on_gpu():
-        changes |= {"max_batch_tokens": 16_384, "optimizer": "paged_adamw_8bit" if adapter == "qlora" else "adamw"}
+        changes |= {"max_batch_tokens": 8_192, "optimizer": "paged_adamw_8bit" if adapter == "qlora" else "adamw"}
     chosen = recipe("sft", adapter, learning_rate=1e-4, **changes)
     data = dataset("sft", 16 * (4 if small else 8), words=20 if small else 700)
     planned = estimate_local_run(chosen, name, data, None)
@@ -346,14 +346,14 @@ def trl_speed(folder: Path, small: bool, size: str, adapter: str) -> Outcome:
     settings = {
         "packing": True,
         "max_length": 256 if small else 4096,
-        "per_device_train_batch_size": 4,
+        "per_device_train_batch_size": 2,
         "use_liger_kernel": liger,
         "bf16": on_gpu(),
     }
     trainer = sft(job, tokens, settings, watch, folder)
     trainer.train()
     lengths = [len(row["input_ids"]) for row in trainer.train_dataset]
-    batches = [sum(lengths[at : at + 4]) for at in range(0, len(lengths), 4)]
+    batches = [sum(lengths[at : at + 2]) for at in range(0, len(lengths), 2)]
     skipped = 2 if len(batches) > 3 else 1
     seconds = watch.ends[-1] - watch.ends[skipped - 1]
     figures = {
@@ -384,8 +384,8 @@ def speed_part(function: Callable[..., Outcome], size: str, adapter: str) -> Cal
 
 PARTS: dict[str, Callable[[Path, bool], Outcome]] = {
     "environment": environment,
-    "tree_attention": tree_attention,
     "methods": methods,
+    "tree_attention": tree_attention,
     "bf16": bf16,
     "shared_prefix": shared_prefix,
     "paged_optimizer": paged_optimizer,
@@ -399,5 +399,7 @@ PARTS: dict[str, Callable[[Path, bool], Outcome]] = {
         for side, function in (("ftkit", training_speed), ("trl", trl_speed))
     },
 }
+TOGETHER = frozenset(("tree_attention", "bf16", "shared_prefix", "paged_optimizer", "resume", "generation"))
+"""Parts that run in one process, so that kernels are compiled once."""
 HIDDEN: dict[str, Callable[[Path, bool], Outcome]] = {"method_losses": method_losses}
 """Parts that others start in a process of their own."""
