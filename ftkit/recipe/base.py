@@ -117,7 +117,8 @@ class Recipe(DeclaredModel):
     max_length: int | None = Field(default=None, ge=8)
     """Longest row in tokens. Longer rows are refused, never cut; ``None`` is the model's own limit."""
     max_batch_tokens: int | Auto = Field(default="auto")
-    """Tokens computed in one pass, shared prefixes counted once; ``"auto"`` is 4,096 on CPU, 16,384 on CUDA."""
+    """Tokens computed in one pass, shared prefixes counted once; ``"auto"`` is 4,096 on a CPU, and on a GPU the largest
+    power of two from 1,024 to 16,384 whose run is estimated to fit its memory."""
     shared_prefix: bool = True
     """Compute prefixes that rows share once per pass. The result is exact; turn it off only to compare."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"

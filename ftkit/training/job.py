@@ -10,16 +10,22 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+import torch
+
 from ftkit.data import Dataset
+from ftkit.errors import ModelError
 from ftkit.files import canonical_digest
 from ftkit.graders import GraderContext
 from ftkit.modeling.device import bf16_is_fast, default_device, describe_machine
+from ftkit.modeling.model_shape import model_shape
 from ftkit.modeling.pretrained import load_pretrained, quantized_files
 from ftkit.recipe import Recipe, RecipeFacts
 from ftkit.training.adapters.attach import adapt
 from ftkit.training.artifact import EpochModels, save_artefact
 from ftkit.training.checkpoint import Checkpoints
 from ftkit.training.dataloader import TokenRows, render_rows
+from ftkit.training.estimation.batch_tokens import fit_batch_tokens
+from ftkit.training.estimation.plan_target import this_machine
 from ftkit.training.example_source import Emit, ExampleSource, TrainingContext
 from ftkit.training.loop import TrainingLoop
 from ftkit.training.loss_computer import LossComputer
@@ -93,6 +99,26 @@ def machine_facts(rows: int) -> RecipeFacts:
     return RecipeFacts(rows=rows, fast_bf16=bf16_is_fast(device), device="cuda" if device.type == "cuda" else "cpu")
 
 
+def _fitted(
+    written: Recipe,
+    recipe: Recipe,
+    config: Any,
+    rows: TokenRows,
+    validation: TokenRows | None,
+    device: torch.device,
+) -> Recipe:
+    """``recipe`` with ``max_batch_tokens`` chosen by the GPU's memory where the user left that open."""
+    if device.type != "cuda":
+        return recipe
+    try:
+        shape = model_shape(config.get_text_config().to_dict(), scores=recipe.score_head)
+    except ModelError:  # layers that the planner does not know
+        return recipe
+    longest = max(rows.longest, validation.longest if validation else 0) + recipe.reserved_tokens
+    shared = shape.window is None or shape.window >= longest
+    return fit_batch_tokens(written, recipe, shape, rows, validation, this_machine(), shared=shared)
+
+
 def train(
     job: Job, emit: Emit, should_stop: Callable[[], bool] = lambda: False, setting: GraderContext | None = None
 ) -> dict[str, Any]:
@@ -138,6 +164,8 @@ def train(
 
     rows = rendered(job.data)
     validation_rows = None if job.validation is None else rendered(job.validation)
+    recipe = _fitted(job.recipe, recipe, pretrained.model.config, rows, validation_rows, device)
+    loss = loss_of(recipe)
     total_steps = recipe.total_steps(len(rows.rows))
     adapted = adapt(
         pretrained.model,

@@ -10,6 +10,7 @@ from ftkit.modeling.tokenizer import load_chat_template
 from ftkit.recipe import Recipe, RecipeFacts
 from ftkit.results.plan import Estimate
 from ftkit.training.dataloader import TokenRows, render_rows
+from ftkit.training.estimation.batch_tokens import fit_batch_tokens
 from ftkit.training.estimation.estimate import estimate
 from ftkit.training.estimation.plan_target import named_gpu, this_machine
 from ftkit.training.losses import loss_of
@@ -61,6 +62,8 @@ def estimate_local_run(
     train_rows, validation_rows = tokenise(data), None if validation is None else tokenise(validation)
     longest = max(train_rows.longest, validation_rows.longest if validation_rows else 0) + reserve
     shared = shape.window is None or shape.window >= longest
+    resolved = fit_batch_tokens(recipe, resolved, shape, train_rows, validation_rows, target, shared=shared)
+    loss = loss_of(resolved)
     totals = {"total_rows": len(data), "total_validation_rows": None if validation is None else len(validation)}
     work = loss.workload(train_rows, shared=shared, validation=validation_rows, **totals)
     return estimate(resolved, shape, work, target, shared=shared)

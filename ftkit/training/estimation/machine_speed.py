@@ -24,9 +24,11 @@ from ftkit.training.estimation.time_model import BACKWARD_BYTES, FEW_ROWS, Machi
 
 __all__ = ["dense_rate", "measured_speed"]
 
-TOKENS = 512
 RANK = 16
-WIDTH = 1024
+TOKENS, WIDTH = 512, 1024
+"""Sizes of what is measured on a CPU."""
+CUDA_TOKENS, CUDA_WIDTH = 8192, 4096
+"""Sizes on a GPU, where smaller work would measure how long kernels take to start. Not yet run on one."""
 REPEATS = 3
 COLD_BYTES = 48 * 2**20
 """Bytes that a measurement cycles through, so that operands come from memory, as a model's do, and not from a cache."""
@@ -147,6 +149,8 @@ class _Benchmark:
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self.device = device
         self.dtype = dtype
+        on_gpu = device.type == "cuda"
+        self.tokens, self.width = (CUDA_TOKENS, CUDA_WIDTH) if on_gpu else (TOKENS, WIDTH)
         # Its own generator, so that measuring does not change a run's random numbers.
         self.generator = torch.Generator(device=device).manual_seed(0)
 
@@ -176,18 +180,18 @@ class _Benchmark:
     @torch.no_grad()
     def dense(self) -> float:
         """Operations per second of a product of square matrices that stay in the cache."""
-        width = WIDTH if self.device.type == "cpu" else 8 * WIDTH
-        left, right = self.random(TOKENS if self.device.type == "cpu" else width, width), self.random(width, width)
+        width = self.width
+        left, right = self.random(self.tokens, width), self.random(width, width)
         return 2 * left.numel() * width / self.seconds([lambda: torch.nn.functional.linear(left, right)])
 
     @torch.no_grad()
     def product(self, linear: LinearLayer) -> float:
         """Operations per second of products with the weights of ``linear``, forward and backward."""
-        inputs, outputs = (min(4 * WIDTH, width) for width in (linear.inputs, linear.outputs))
+        inputs, outputs = (min(4 * self.width, width) for width in (linear.inputs, linear.outputs))
         weights = [
             weight.mul_(inputs**-0.5) for weight in self.several(outputs, inputs)
         ]  # keeps the magnitude of values
-        values, results = self.several(TOKENS, inputs), self.several(TOKENS, outputs)
+        values, results = self.several(self.tokens, inputs), self.several(self.tokens, outputs)
 
         def both(number: int) -> None:
             value, result = values[number % len(values)], results[number % len(results)]
@@ -196,26 +200,26 @@ class _Benchmark:
             torch.mm(result, weight, out=values[number % len(values) - 1])
 
         count = max(map(len, (weights, values, results)))
-        return 4 * TOKENS * inputs * outputs / self.seconds([partial(both, number) for number in range(count)])
+        return 4 * self.tokens * inputs * outputs / self.seconds([partial(both, number) for number in range(count)])
 
     @torch.no_grad()
     def rows(self, count: int) -> float:
         """Weights per second in products with ``count`` rows."""
-        weights, values = self.several(WIDTH, WIDTH), self.random(count, WIDTH)
-        return WIDTH**2 / self.seconds([partial(torch.nn.functional.linear, values, weight) for weight in weights])
+        weights, values = self.several(self.width, self.width), self.random(count, self.width)
+        return self.width**2 / self.seconds([partial(torch.nn.functional.linear, values, weight) for weight in weights])
 
     @torch.no_grad()
     def choice(self) -> float:
         """Logits per second from which the next token is sampled."""
-        logits = self.random(8, 32 * WIDTH, dtype=torch.float32)
+        logits = self.random(8, 32 * self.width, dtype=torch.float32)
         draws = [SamplingState(SamplingParams(temperature=1.0, number=number)) for number in range(len(logits))]
         return logits.numel() / self.seconds([partial(sample_tokens, logits, draws)])
 
     @torch.no_grad()
     def thin(self) -> float:
         """Operations per second of products in which one side is an adapter's rank, in float32."""
-        low = self.random(RANK, WIDTH, dtype=torch.float32)
-        wide = self.several(TOKENS, WIDTH, dtype=torch.float32)
+        low = self.random(RANK, self.width, dtype=torch.float32)
+        wide = self.several(self.tokens, self.width, dtype=torch.float32)
         down = wide[0] @ low.t()
 
         def all_three(values: torch.Tensor) -> None:
@@ -223,21 +227,21 @@ class _Benchmark:
             down.mm(low)
             down.t().mm(values)
 
-        return 3 * 2 * TOKENS * WIDTH * RANK / self.seconds([partial(all_three, values) for values in wide])
+        return 3 * 2 * self.tokens * self.width * RANK / self.seconds([partial(all_three, values) for values in wide])
 
     def bytes_moved(self) -> float:
         """Bytes per second of a layer's element-wise work, counted as in ``time_model``, forward and backward."""
-        heads, size = WIDTH // 64, 64
-        turn = self.random(TOKENS, size)
+        heads, size = self.width // 64, 64
+        turn = self.random(self.tokens, size)
 
         def layer(values: torch.Tensor) -> None:
             normed = values * torch.rsqrt(values.pow(2).mean(-1, keepdim=True) + 1e-6)  # 5
-            wide = normed.view(TOKENS, heads, size).transpose(0, 1)
+            wide = normed.view(self.tokens, heads, size).transpose(0, 1)
             turned = wide * turn + torch.cat((-wide[..., size // 2 :], wide[..., : size // 2]), dim=-1) * turn  # 10
             gated = torch.nn.functional.silu(values) * normed  # 5
-            (turned.transpose(0, 1).reshape(TOKENS, WIDTH) + gated).sum().backward()  # type: ignore[no-untyped-call]  # 4
+            (turned.transpose(0, 1).reshape(self.tokens, self.width) + gated).sum().backward()  # type: ignore[no-untyped-call]  # 4
 
-        inputs = [values.requires_grad_() for values in self.several(TOKENS, WIDTH)]
+        inputs = [values.requires_grad_() for values in self.several(self.tokens, self.width)]
         each = self.seconds([partial(layer, values) for values in inputs])
         return (1 + BACKWARD_BYTES) * 24 * inputs[0].nbytes / each
 
@@ -251,20 +255,20 @@ class _Benchmark:
         """Weights per second that bitsandbytes dequantises from NF4 with double quantisation."""
         from bitsandbytes import functional
 
-        weight = self.random(WIDTH, WIDTH)
+        weight = self.random(self.width, self.width)
         pack_sizes, state = functional.quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
         return weight.numel() / self.seconds([lambda: functional.dequantize_4bit(pack_sizes, state)])
 
     def attention(self) -> float:
         """Operations per second of fused causal attention, forward and backward."""
         heads, size = 8, 64
-        query, key, value = (self.random(1, heads, TOKENS, size).requires_grad_() for _ in range(3))
+        query, key, value = (self.random(1, heads, self.tokens, size).requires_grad_() for _ in range(3))
 
         def both() -> None:
             result = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
             result.backward(torch.ones_like(result))  # type: ignore[no-untyped-call]
 
-        return 14 * heads * size * TOKENS * (TOKENS + 1) / 2 / self.seconds([both])
+        return 14 * heads * size * self.tokens * (self.tokens + 1) / 2 / self.seconds([both])
 
     def call(self) -> float:
         """Seconds of a differentiable call that computes almost nothing, forward or backward."""

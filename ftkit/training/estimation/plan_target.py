@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +19,17 @@ PROCESS_BYTES = 490_000_000
 """Bytes of a Python process with torch, transformers, PEFT and bitsandbytes. Measured with torch 2.13 for CPU: 437 MiB
 resident after the imports, and 26 MiB more code after the first step."""
 CUDA_CONTEXT_BYTES = 700_000_000
-"""Bytes of a GPU's memory that CUDA and its libraries use; assumed, not measured."""
+"""Bytes of a GPU's memory that CUDA and its libraries use; assumed."""
 
 MATMUL_SHARE, LOW_RANK_SHARE, ATTENTION_SHARE, BANDWIDTH_SHARE, KERNEL_SECONDS = 0.6, 0.15, 0.3, 0.7, 8e-6
-"""Achieved shares of a GPU's rated operations and bandwidth, and seconds per kernel call. Assumed, not measured."""
+"""Achieved shares of a GPU's rated operations and bandwidth, and seconds per kernel call. Assumed; on an H200, steps of
+8B models took 3 to 8 % longer than they predict, of a 1B model 37 % (``benchmarks/gpu_check.py``)."""
 SAMPLING_BYTES = 80
 """Bytes moved per logit to sample a token: in float64 a copy, a distribution and its sums."""
+
+
+SpeedOf = Callable[[Literal["bf16", "fp32"], Iterable[LinearLayer]], MachineSpeed]
+"""Returns the speed in a precision, with the speed of products with the given linear layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class PlanTarget:
         memory: bytes of memory.
         process: bytes of it that are used before a model is loaded.
         fast_bf16: whether bfloat16 is at least as fast as float32.
-        speed: returns the speed in a precision, with the speed of products with the given linear layers.
+        speed: see :data:`SpeedOf`.
     """
 
     name: str
@@ -44,7 +50,7 @@ class PlanTarget:
     memory: int
     process: int
     fast_bf16: bool
-    speed: Callable[[Literal["bf16", "fp32"], Iterable[LinearLayer]], MachineSpeed]
+    speed: SpeedOf
 
 
 def this_machine() -> PlanTarget:
@@ -62,9 +68,16 @@ def this_machine() -> PlanTarget:
     about, fast_bf16 = describe_machine(device), bf16_is_fast(device)
     if device.type == "cuda":
         memory = int(torch.cuda.mem_get_info(device)[1])
-        return PlanTarget(str(about["device_name"]), "cuda", memory, CUDA_CONTEXT_BYTES, fast_bf16, measured_speed)
+        return _cuda_target(str(about["device_name"]), memory, fast_bf16, measured_speed)
     name = f"this machine ({about['threads']} CPU threads)"
     return PlanTarget(name, "cpu", _machine_memory_bytes(), PROCESS_BYTES, fast_bf16, measured_speed)
+
+
+def _cuda_target(name: str, memory: int, fast_bf16: bool, measured: SpeedOf) -> PlanTarget:
+    """A GPU of this machine: with speeds from the data sheet if the catalogue knows it, else with measured ones."""
+    rates = load_catalog().gpu_rates(name)
+    speed = measured if rates is None else partial(_rated_speed, rates)
+    return PlanTarget(name, "cuda", memory, CUDA_CONTEXT_BYTES, fast_bf16, speed)
 
 
 def named_gpu(name: str) -> PlanTarget:
@@ -88,12 +101,12 @@ def named_gpu(name: str) -> PlanTarget:
             f"[[gpu_rates]] to {OVERRIDE} in ftkit's home"
         )
     memory = round(gpu.memory_gib * 2**30)
-    return PlanTarget(
-        gpu.name, "cuda", memory, CUDA_CONTEXT_BYTES, True, lambda precision, _: _rated_speed(rates, precision)
-    )
+    return PlanTarget(gpu.name, "cuda", memory, CUDA_CONTEXT_BYTES, True, partial(_rated_speed, rates))
 
 
-def _rated_speed(rates: GpuRates, precision: Literal["bf16", "fp32"]) -> MachineSpeed:
+def _rated_speed(
+    rates: GpuRates, precision: Literal["bf16", "fp32"], linears: Iterable[LinearLayer] = ()
+) -> MachineSpeed:
     rate = rates.rate(precision)
     moved = rates.bandwidth_gb_per_s * 1e9 * BANDWIDTH_SHARE
     return MachineSpeed(
