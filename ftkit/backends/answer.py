@@ -42,6 +42,7 @@ class Answerer(Protocol):
     A backend may also offer, and :class:`ftkit.Model` then uses:
 
     - ``async answer_many_async(requests, sampling)``: the same without blocking the event loop;
+    - ``check_requests(requests, sampling)``: refuse what the model does not take, before anything is sent;
     - ``answer_batch(requests, sampling, on_answer, *, folder, on_count)``: the host's batch API;
     - ``text_losses(texts)``, ``divergence_from(base, conversations)``, ``room_for_another()``: for evaluation.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ftkit.backends.answer import Request
 from ftkit.backends.protocol import Backend
@@ -43,6 +44,7 @@ def grading_setting(
     """
     return GraderContext(
         ask=ask_model,
+        asks_reasoning=True,
         scores=score_with,
         embed=None if embedder is None else embedder_of(embedder),
         workers=workers,
@@ -76,9 +78,10 @@ def ask_model(
     *,
     output: Output | None,
     max_output_tokens: int,
-    temperature: float,
-    top_p: float,
-    seed: int,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+    **options: Any,
 ) -> list[Answer]:
     """Ask a model for a grader; see :class:`ftkit.graders.Ask`.
 
@@ -87,9 +90,10 @@ def ask_model(
         prompts: the conversations.
         output: schema of the answers. Local models are constrained to it token by token, hosted ones if the host can.
         max_output_tokens: longest answer, in tokens.
-        temperature: 0 takes the most likely token each time.
+        temperature: 0 takes the most likely token each time, and is the default.
         top_p: nucleus sampling.
         seed: seed of the random numbers.
+        **options: ``reasoning_effort``, how much a reasoning model reasons before it answers.
 
     Returns:
         The answers in the order of the prompts.
@@ -100,13 +104,9 @@ def ask_model(
     """
     prefix = model.partition(":")[0]
     answerer = backend_of(model if prefix in known_backends() else f"openai:{model}").answerer()
-    sampling = Sampling(
-        max_output_tokens=max_output_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        seed=seed,
-        constrained=output is not None,
-    )
+    given = {"temperature": temperature, "top_p": top_p, "seed": seed, **options}
+    written = {name: value for name, value in given.items() if value is not None}
+    sampling = Sampling(max_output_tokens=max_output_tokens, constrained=output is not None, **written)
     return answerer.answer_many(
         [Request([known_role(message) for message in prompt], output=output) for prompt in prompts], sampling
     )

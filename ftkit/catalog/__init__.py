@@ -2,11 +2,10 @@
 
 from ftkit.catalog.catalog import Catalog
 from ftkit.catalog.catalog_files import OVERRIDE, load_catalog
+from ftkit.catalog.fact import STALE_AFTER_DAYS, Fact, days_until
 from ftkit.catalog.facts import (
-    STALE_AFTER_DAYS,
     Address,
     Deadline,
-    Fact,
     Gpu,
     GpuRates,
     HostedModel,
@@ -14,8 +13,8 @@ from ftkit.catalog.facts import (
     InferencePrice,
     Limits,
     TrainingPrice,
-    days_until,
 )
+from ftkit.catalog.model_parameters import ModelParameters
 
 __all__ = [
     "OVERRIDE",
@@ -30,6 +29,7 @@ __all__ = [
     "HostingPrice",
     "InferencePrice",
     "Limits",
+    "ModelParameters",
     "TrainingPrice",
     "days_until",
     "load_catalog",

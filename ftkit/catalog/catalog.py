@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ftkit.catalog.fact import Fact
 from ftkit.catalog.facts import (
     AdapterKind,
     Address,
     Deadline,
-    Fact,
     Gpu,
     GpuRates,
     HostedModel,
@@ -21,6 +21,7 @@ from ftkit.catalog.facts import (
     Method,
     TrainingPrice,
 )
+from ftkit.catalog.model_parameters import ModelParameters
 
 __all__ = ["Catalog"]
 
@@ -39,6 +40,7 @@ class Catalog(BaseModel):
     gpus: tuple[Gpu, ...] = Field(default=(), alias="gpu")
     rate_rows: tuple[GpuRates, ...] = Field(default=(), alias="gpu_rates")
     addresses: tuple[Address, ...] = Field(default=(), alias="address")
+    parameter_rows: tuple[ModelParameters, ...] = Field(default=(), alias="model_parameters")
 
     def facts(self) -> list[Fact]:
         """List every fact.
@@ -111,6 +113,20 @@ class Catalog(BaseModel):
             if base in (row.id, *row.aliases):
                 return row
         return None
+
+    def parameters(self, provider: str, name: str) -> ModelParameters | None:
+        """Find the request parameters that a model takes. A row of the model itself wins over the provider's ``"*"``.
+
+        Args:
+            provider: name of the provider.
+            name: id or alias of a model, or the name of a tuned version.
+
+        Returns:
+            The row, or None if nothing is known.
+        """
+        names = _names(self.model(provider, name), name)
+        rows = {row.model: row for row in self.parameter_rows if row.provider == provider}
+        return next((rows[each] for each in names if each in rows), rows.get("*"))
 
     def training_price(
         self, provider: str, name: str, method: Method, adapter: AdapterKind = "lora"

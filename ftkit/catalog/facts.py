@@ -1,17 +1,17 @@
-"""The kinds of facts, each with its source and the date on which it was read."""
+"""The kinds of facts about providers, models, prices and machines."""
 
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from ftkit.catalog.fact import Fact
 
 __all__ = [
-    "STALE_AFTER_DAYS",
     "Address",
     "Deadline",
-    "Fact",
     "Gpu",
     "GpuRates",
     "HostedModel",
@@ -19,75 +19,13 @@ __all__ = [
     "InferencePrice",
     "Limits",
     "TrainingPrice",
-    "days_until",
 ]
-
-STALE_AFTER_DAYS = 120
-"""Age in days from which a fact causes a warning. A judgement: prices changed about every three months in 2026."""
 
 Method = Literal["sft", "dpo", "rft"]
 """Training method: supervised, on preferences, or reinforcement with a grader."""
 
 AdapterKind = Literal["lora", "full"]
 """What is trained: low-rank adapters, or every weight."""
-
-
-def days_until(day: date, today: date | None = None) -> int:
-    """Count the days until a date.
-
-    Args:
-        day: the date.
-        today: the current date; default: the computer's.
-
-    Returns:
-        Whole days; negative if the date has passed.
-    """
-    return (day - (today or date.today())).days
-
-
-class Fact(BaseModel):
-    """Base of the rows: frozen data with a source."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    key_fields: ClassVar[tuple[str, ...]] = ()
-
-    source: str
-    """URL of the source."""
-    as_of: date
-    """Date on which the source was read."""
-    trust: Literal["primary", "secondary", "unsure"] = "primary"
-    """``primary``: the provider's own page or a dated copy of it. ``secondary``: other sources agree. ``unsure``: only
-    one other source, or sources that disagree."""
-    note: str = ""
-    """Remarks for the reader."""
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """Values that identify the row among those of its kind."""
-        return tuple(getattr(self, name) for name in self.key_fields)
-
-    def age_days(self, today: date | None = None) -> int:
-        """Count the days since the source was read.
-
-        Args:
-            today: the current date; default: the computer's.
-
-        Returns:
-            Whole days.
-        """
-        return -days_until(self.as_of, today)
-
-    def is_stale(self, today: date | None = None) -> bool:
-        """Return whether the source was read more than :data:`STALE_AFTER_DAYS` ago.
-
-        Args:
-            today: the current date; default: the computer's.
-
-        Returns:
-            Whether the fact is stale.
-        """
-        return self.age_days(today) > STALE_AFTER_DAYS
 
 
 class Address(Fact):
@@ -141,6 +79,8 @@ class HostedModel(Fact):
     """Number of parameters in billions, for providers that price by size."""
     tokenizer: str | None = None
     """``"o200k_base"``, or the repository of the model with its tokenizer."""
+    asked_as: str | None = None
+    """Name under which the model itself, untuned, is asked, if it is not ``id``."""
     replacement: str | None = None
     """Replacement that the provider, or else the market, offers."""
 
@@ -153,9 +93,10 @@ class Deadline(Fact):
     provider: str
     model: str = "*"
     """The model's id; ``"*"`` is every model of the provider."""
-    ends: Literal["training", "model", "tuned_models", "service"]
+    ends: Literal["training", "model", "tuned_models", "service", "endpoints"]
     """``training``: no new jobs. ``model``: the model stops answering, tuned versions too where there is no
-    ``tuned_models`` row. ``tuned_models``: tuned versions stop. ``service``: the provider's whole service."""
+    ``tuned_models`` row. ``tuned_models``: tuned versions stop. ``service``: the provider's whole service.
+    ``endpoints``: dedicated endpoints of one version of its API."""
     on: date
     applies_to: str = ""
     """Who is affected, if not everybody."""
@@ -218,21 +159,43 @@ class InferencePrice(Fact):
     cached_input: float | None = Field(default=None, ge=0)
     """Price of input tokens from the provider's cache; ``None`` means the price of ``input``."""
     output: float = Field(ge=0)
+    reasoning: float | None = Field(default=None, ge=0)
+    """Price of the tokens that a model reasons with; ``None`` means the price of ``output``."""
+    long_from: int | None = Field(default=None, gt=0)
+    """Number of input tokens above which the whole request costs more; ``None`` if there is none."""
+    long_input: float = Field(default=1.0, gt=0)
+    """Above ``long_from``: factor of the prices of input."""
+    long_output: float = Field(default=1.0, gt=0)
+    """Above ``long_from``: factor of the price of output."""
 
-    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
-        """Compute the price of a call.
+    def cost(
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        cached_tokens: int = 0,
+        reasoning_tokens: int = 0,
+        *,
+        requests: int = 1,
+    ) -> float:
+        """Compute the price of a call, or of several that are alike.
 
         Args:
             input_tokens: tokens of the prompt.
-            output_tokens: tokens of the answer.
+            output_tokens: tokens of the answer and its reasoning.
             cached_tokens: how many of ``input_tokens`` came from the provider's cache.
+            reasoning_tokens: how many of ``output_tokens`` were reasoning.
+            requests: number of requests that the tokens belong to.
 
         Returns:
             US dollars.
         """
         cached = self.input if self.cached_input is None else self.cached_input
-        fresh = input_tokens - cached_tokens
-        return (fresh * self.input + cached_tokens * cached + output_tokens * self.output) / 1e6
+        reasoning = self.output if self.reasoning is None else self.reasoning
+        taken = (input_tokens - cached_tokens) * self.input + cached_tokens * cached
+        given = (output_tokens - reasoning_tokens) * self.output + reasoning_tokens * reasoning
+        if self.long_from is not None and input_tokens > self.long_from * requests:
+            taken, given = taken * self.long_input, given * self.long_output
+        return (taken + given) / 1e6
 
 
 class HostingPrice(Fact):

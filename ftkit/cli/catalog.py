@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typing_extensions import override
 
-from ftkit.cli.console import json_text, note, out, table_lines
+from ftkit.cli.console import json_text, note, out, table_lines, warn
 
 if TYPE_CHECKING:
-    from ftkit.catalog import Catalog, Deadline, HostedModel
+    from ftkit.catalog import Catalog, Deadline, Fact, HostedModel
 
 __all__ = ["catalog"]
 
 
-def catalog(
+_LIST = "list"
+
+
+class _Group(TyperGroup):
+    """`ftkit catalog openai` is short for `ftkit catalog list openai`."""
+
+    @override
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, *ctx.help_option_names):
+            args = [_LIST, *args]
+        return super().parse_args(ctx, args)
+
+
+catalog = typer.Typer(
+    cls=_Group,
+    rich_markup_mode=None,
+    help="Hosted models with methods, prices and shutdown dates. `ftkit catalog openai` lists those of one provider.",
+)
+
+
+@catalog.command(_LIST)
+def list_models(
     provider: Annotated[str, typer.Argument(help="Provider, e.g. openai. Default: all.")] = "",
     model: Annotated[str, typer.Argument(help="Model: print every fact with its source.")] = "",
     *,
@@ -56,7 +80,53 @@ def catalog(
         )
 
 
-_SEPARATE_FIELDS = {"source", "as_of", "trust", "provider", "note"}
+@catalog.command()
+def update(
+    origin: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|URL",
+            help="LiteLLM's price map (model_prices_and_context_window.json), or rows in the form of catalog.toml. "
+            "URLs are read over https only.",
+            show_default=False,
+        ),
+    ],
+    *,
+    source: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where a price map in a file comes from [default: the URL]")
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of", metavar="DATE", help="When a price map in a file was read there [default for a URL: today]"
+        ),
+    ] = None,
+) -> None:
+    """Update prices and shutdown dates from a file or a URL.
+
+    The rows are stored in catalog-updates.json in ftkit's home folder. Rows of your own catalog.toml keep their
+    precedence. Where a price map differs from the catalogue, the price is stored as unsure, with both readings.
+    """
+    from ftkit.catalog.update import update_catalog
+
+    try:
+        day = None if as_of is None else date.fromisoformat(as_of)
+    except ValueError:
+        raise typer.BadParameter(f'"{as_of}" is not a date, e.g. 2026-11-24', param_hint="--as-of") from None
+    done = update_catalog(origin, source=source, as_of=day)
+    out(f"{done.added:,} rows added, {done.changed:,} changed, {done.agreeing:,} agree with the catalogue")
+    if done.older:
+        out(f"{done.older:,} rows are older than the catalogue's and were left out")
+    if done.overridden:
+        out(f"{done.overridden:,} of them are overridden by your own catalog.toml")
+    for sentence in done.disagreements:
+        warn(sentence)
+    if done.problems:
+        warn(f"{len(done.problems):,} entries could not be read; the first: {done.problems[0]}")
+    note(f"stored in {done.path}")
+
+
+_SEPARATE_FIELDS = {"source", "as_of", "trust", "provider", "note", "readings"}
 _COLUMNS = ("MODEL", "TUNES", "TRAIN $/1M", "TUNED IN/OUT $/1M", "TRAINING ENDS", "SHUTDOWN")
 
 
@@ -70,11 +140,13 @@ def _cells(known: Catalog, row: HostedModel) -> tuple[str, ...]:
         training = f"{price.per_hour:.2f}/h"
     else:
         training = f"{price.per_million_tokens:.2f}"
+    if price is not None and price.readings:
+        training += " ?"
     return (
         f"{row.provider}:{row.id}",
         " ".join(row.methods) or "no",
         training,
-        "" if answers is None else f"{answers.input:.2f}/{answers.output:.2f}",
+        "" if answers is None else f"{answers.input:.2f}/{answers.output:.2f}{' ?' if answers.readings else ''}",
         _day(known.training_closes(row.provider, row.id)) if row.methods else "",
         _day(known.stops(row.provider, row.id, tuned=bool(row.methods))),
     )
@@ -100,6 +172,7 @@ def _model_facts(known: Catalog, provider: str, name: str) -> list[str]:
     methods = ("*", *row.methods) if row.methods else ()
     facts = [
         row,
+        known.parameters(provider, row.id),
         *known.deadlines(provider, row.id),
         *(known.training_price(provider, row.id, method) for method in row.methods),
         *(
@@ -111,7 +184,11 @@ def _model_facts(known: Catalog, provider: str, name: str) -> list[str]:
         *(limits for limits in known.limit_rows if limits.provider == provider and limits.method in methods),
     ]
     lines: list[str] = []
-    for fact in dict.fromkeys(fact for fact in facts if fact is not None):
+    shown: list[Fact] = []
+    for fact in facts:
+        if fact is None or fact in shown:
+            continue
+        shown.append(fact)
         fields = fact.model_dump(mode="json", exclude_defaults=True, exclude=_SEPARATE_FIELDS)
         content = ", ".join(
             f"{key} {' '.join(value) if isinstance(value, list) else value}" for key, value in fields.items()
@@ -119,5 +196,8 @@ def _model_facts(known: Catalog, provider: str, name: str) -> list[str]:
         lines.append(f"{type(fact).__name__}: {content}")
         if fact.note:
             lines.append(f"    {fact.note}")
+        if fact.disagreement:
+            lines.append(f"    {fact.disagreement}")
+            lines += [f"    {reading.note}" for reading in fact.readings if reading.note]
         lines.append(f"    {fact.trust}, read {fact.as_of}: {fact.source}")
     return lines

@@ -55,8 +55,10 @@ from ftkit.cli.model_options import (
     Limit,
     MaxCost,
     MaxOutputTokens,
+    MaxReasoningTokens,
     ModelName,
     OtherTask,
+    ReasoningEffort,
     Temperature,
     check_cost,
     load_model,
@@ -85,6 +87,8 @@ def evaluate(
     ] = None,
     max_output_tokens: MaxOutputTokens = None,
     temperature: Temperature = None,
+    reasoning_effort: ReasoningEffort = None,
+    max_reasoning_tokens: MaxReasoningTokens = None,
     gpu_hour_usd: Annotated[
         float | None, typer.Option(metavar="USD", min=0, help="Price of this machine per hour, to compute the cost.")
     ] = None,
@@ -132,7 +136,13 @@ def evaluate(
     from ftkit.evaluation import estimate_cost
     from ftkit.evaluation import evaluate as run_evaluation
 
-    sampling = sampling_of(max_output_tokens, temperature, constrained)
+    sampling = sampling_of(
+        max_output_tokens,
+        temperature,
+        constrained,
+        reasoning_effort=reasoning_effort,
+        max_reasoning_tokens=max_reasoning_tokens,
+    )
     evaluated = load_model(model, task, other_task, sampling, chat_template=chat_template)
     fields = parse_comparators(comparator)
     graders = load_graders(grader, allow_python, python_isolation, embedder)

@@ -24,7 +24,9 @@ from ftkit.cli.model_options import (
     Limit,
     MaxCost,
     MaxOutputTokens,
+    MaxReasoningTokens,
     ModelName,
+    ReasoningEffort,
     Temperature,
     check_cost,
     load_model,
@@ -52,6 +54,8 @@ def freeze(
     max_cost: MaxCost = None,
     max_output_tokens: MaxOutputTokens = None,
     temperature: Temperature = None,
+    reasoning_effort: ReasoningEffort = None,
+    max_reasoning_tokens: MaxReasoningTokens = None,
     concurrency: Annotated[
         int | None, typer.Option(metavar="N", min=1, help=f"Concurrent requests [default: {_DEFAULT_CONCURRENCY}]")
     ] = None,
@@ -75,7 +79,10 @@ def freeze(
         raise typer.BadParameter(f"{path} already exists; choose another file, or add --overwrite", param_hint="-o")
     from ftkit.evaluation import estimate_cost, evaluate
 
-    frozen = load_model(model, task, False, sampling_of(max_output_tokens, temperature), conversations=True)
+    sampling = sampling_of(
+        max_output_tokens, temperature, reasoning_effort=reasoning_effort, max_reasoning_tokens=max_reasoning_tokens
+    )
+    frozen = load_model(model, task, False, sampling, conversations=True)
     rows = Columns(target, format=format_, columns=columns, id=id_, group=group).load(data, frozen.task)
     if limit is not None:
         rows = rows.take(limit)

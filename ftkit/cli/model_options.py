@@ -22,8 +22,10 @@ __all__ = [
     "Limit",
     "MaxCost",
     "MaxOutputTokens",
+    "MaxReasoningTokens",
     "ModelName",
     "OtherTask",
+    "ReasoningEffort",
     "Temperature",
     "check_cost",
     "load_model",
@@ -46,6 +48,18 @@ MaxOutputTokens = Annotated[
 Temperature = Annotated[
     float | None,
     typer.Option(metavar="T", min=0, max=2, help="Sampling temperature; 0 is greedy [default: 0]"),
+]
+ReasoningEffort = Annotated[
+    str | None,
+    typer.Option(
+        metavar="EFFORT",
+        help="How much a hosted model reasons: none, minimal, low, medium, high, xhigh or max [default: as its maker "
+        "advises]",
+    ),
+]
+MaxReasoningTokens = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Tokens that reasoning may take beside --max-output-tokens; hosted models."),
 ]
 ChatTemplateFile = Annotated[
     Path | None,
@@ -142,11 +156,22 @@ def _resolve_run(name: str) -> str:
 
 
 def sampling_of(
-    max_output_tokens: int | None, temperature: float | None = None, constrained: bool | None = None
+    max_output_tokens: int | None,
+    temperature: float | None = None,
+    constrained: bool | None = None,
+    *,
+    reasoning_effort: str | None = None,
+    max_reasoning_tokens: int | None = None,
 ) -> Sampling | None:
     """Return the sampling options; None if none was given."""
     from ftkit.backends import Sampling
 
-    values = {"max_output_tokens": max_output_tokens, "temperature": temperature, "constrained": constrained or None}
+    values = {
+        "max_output_tokens": max_output_tokens,
+        "temperature": temperature,
+        "constrained": constrained or None,
+        "reasoning_effort": reasoning_effort,
+        "max_reasoning_tokens": max_reasoning_tokens,
+    }
     options = {name: value for name, value in values.items() if value is not None}
-    return Sampling.model_validate(options) if options else None
+    return Sampling(**options) if options else None

@@ -12,7 +12,16 @@ import typer
 from ftkit.cli.console import fail, json_line, json_text, note, out
 from ftkit.cli.data_options import TaskFile
 from ftkit.cli.json_lines import placed_rows
-from ftkit.cli.model_options import ChatTemplateFile, MaxOutputTokens, ModelName, OtherTask, load_model, sampling_of
+from ftkit.cli.model_options import (
+    ChatTemplateFile,
+    MaxOutputTokens,
+    MaxReasoningTokens,
+    ModelName,
+    OtherTask,
+    ReasoningEffort,
+    load_model,
+    sampling_of,
+)
 
 if TYPE_CHECKING:
     from ftkit.model import Model
@@ -33,6 +42,8 @@ def predict(
     task: TaskFile = None,
     other_task: OtherTask = False,
     max_output_tokens: MaxOutputTokens = None,
+    reasoning_effort: ReasoningEffort = None,
+    max_reasoning_tokens: MaxReasoningTokens = None,
     chat_template: ChatTemplateFile = None,
 ) -> None:
     """Predict the answers of one row or of many rows.
@@ -41,7 +52,9 @@ def predict(
     a JSON line with the "answer" and the row's "id", if any, is printed for each. An answer that does not match the
     task's schema is null, with the "error" and the model's "text"; the exit status is then 1.
     """
-    sampling = sampling_of(max_output_tokens)
+    sampling = sampling_of(
+        max_output_tokens, reasoning_effort=reasoning_effort, max_reasoning_tokens=max_reasoning_tokens
+    )
     if columns:
         row = _row(columns)
         _predict_row(load_model(model, task, other_task, sampling, chat_template=chat_template), row)

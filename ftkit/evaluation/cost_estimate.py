@@ -7,6 +7,7 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.backends.hosted.request_plan import reasoning_limit
 from ftkit.backends.hosted.token_counter import TokenCounter
 from ftkit.catalog import InferencePrice, days_until, load_catalog
 from ftkit.data import Dataset
@@ -57,6 +58,10 @@ class CostEstimate(Result, BaseModel):
     batch: bool
     rows_usd: float | None
     """``None`` when no price is known."""
+    reasoning_tokens: int = 0
+    """Most tokens that the model may use for reasoning on the rows, beside ``output_tokens``."""
+    reasoning_usd: float | None = 0.0
+    """Their cost; ``None`` when no price is known."""
     probes: tuple[ProbeCost, ...] = ()
     """Cost of the probes, by model. Probes are not sent by batch."""
     price_source: str | None
@@ -66,8 +71,8 @@ class CostEstimate(Result, BaseModel):
 
     @property
     def total_usd(self) -> float | None:
-        """Cost of rows and probes; ``None`` if a price is not known."""
-        parts = [self.rows_usd, *(each.total_usd for each in self.probes)]
+        """Cost of rows, of as much reasoning as is allowed, and of probes; ``None`` if a price is not known."""
+        parts = [self.rows_usd, self.reasoning_usd, *(each.total_usd for each in self.probes)]
         known = [part for part in parts if part is not None]
         return sum(known) if len(known) == len(parts) else None
 
@@ -82,11 +87,14 @@ class CostEstimate(Result, BaseModel):
         else:
             by_batch = " by batch" if self.batch else ""
             text += f"about {usd_text(self.rows_usd)}{by_batch} ({self.price_source}, {self.price_as_of})"
+        if self.reasoning_tokens:
+            cost = "no price is known" if self.reasoning_usd is None else f"up to {usd_text(self.reasoning_usd)}"
+            text += f"; and up to {count_text(self.reasoning_tokens)} tokens of reasoning: {cost}"
         for each in self.probes:
             recipient = " probe questions" if each.model == self.model else f" to its base {each.model}"
             cost = "no price is known" if each.total_usd is None else f"up to {usd_text(each.total_usd)}"
             text += f"; and {count_text(each.questions)}{recipient}: {cost}"
-        if self.probes and self.total_usd is not None:
+        if (self.probes or self.reasoning_tokens) and self.total_usd is not None:
             text += f"; in all, up to {usd_text(self.total_usd)}"
         if self.stops_answering is None:
             return text
@@ -134,6 +142,7 @@ def estimate_cost(
     input_tokens, output_tokens = input_tokens * samples, output_tokens * samples
     price = _backend_price(model, batch) if prices is None else _as_catalog_price(provider, name, prices)
     direct = _backend_price(model, False) if prices is None else price
+    reasoning = reasoning_limit(catalog.parameters(provider, name), model.sampling) * len(data) * samples
     shutdown = catalog.stops(provider, name)
     return CostEstimate(
         model=model.name,
@@ -142,7 +151,9 @@ def estimate_cost(
         output_tokens=output_tokens,
         exact=counter.exact,
         batch=batch,
-        rows_usd=None if price is None else price.cost(input_tokens, output_tokens),
+        rows_usd=None if price is None else price.cost(input_tokens, output_tokens, requests=len(data) * samples),
+        reasoning_tokens=reasoning,
+        reasoning_usd=None if price is None else price.cost(0, reasoning, 0, reasoning),
         probes=() if probes is None or not about.get("host") else tuple(_probe_costs(model, probes, direct)),
         price_source=None if price is None else price.source,
         price_as_of=None if price is None else price.as_of,
@@ -181,7 +192,12 @@ def _probe_costs(model: EvaluableModel, probes: Probes, price: InferencePrice | 
             counts.append((len(prompts), sum(prompts), 0))
         questions_sent, input_tokens, output_tokens = map(sum, zip(*counts, strict=True))
         if questions_sent:
-            total = None if used_price is None else used_price.cost(input_tokens, output_tokens)
+            facts = load_catalog().parameters(*_catalog_name(target))
+            reasoning = reasoning_limit(facts, target.sampling) * questions_sent
+            total = None
+            if used_price is not None:
+                answered = output_tokens + reasoning
+                total = used_price.cost(input_tokens, answered, 0, reasoning, requests=questions_sent)
             yield ProbeCost(model=target.name, questions=questions_sent, total_usd=total)
 
 

@@ -112,7 +112,7 @@ def measured_report(
     # Unconstrained by default, on every backend: constrained decoding would hide what the model has learnt.
     request_output = output if sampling.constrained else TextOutput()
     requests = [Request(with_examples(row.prompt, few_shot), row.tools, request_output) for row in rows]
-    draws = [sampling.model_copy(update={"seed": sampling.seed + number}) for number in range(samples)]
+    draws = [sampling.with_seed(sampling.seed + number) for number in range(samples)]
     with contextlib.ExitStack() as stack:
         about = plain(model.about())
         journals = [
@@ -153,6 +153,7 @@ def measured_report(
                 input_tokens=sum(answer.input_tokens for answer in all_answers),
                 output_tokens=sum(answer.output_tokens for answer in all_answers),
                 cached_tokens=sum(answer.cached_tokens for answer in all_answers),
+                reasoning_tokens=sum(answer.reasoning_tokens for answer in all_answers),
             ),
             timing=_timing(all_answers, wall_s),
             cost=cost_of(
@@ -195,7 +196,8 @@ def _check(confidence: float, limit: int | None, gpu_hour_usd: float | None, sam
         raise ConfigError(
             ErrorText(Argument("samples", text="samples"), f" must be at least 1 answer a row, not {samples}")
         )
-    if samples > 1 and sampling.temperature == 0:
+    reasons = sampling.reasoning_effort not in (None, "none")  # such models sample whatever the temperature
+    if samples > 1 and sampling.temperature == 0 and not reasons:
         raise ConfigError(
             ErrorText(
                 Argument("samples", str(samples), text=f"samples={samples}"),

@@ -33,7 +33,8 @@ _RETRY_POLICY = RetryPolicy(longest_s=60.0)
 class EvaluableModel(Protocol):
     """A model that can be evaluated: :class:`ftkit.Model`, or any object with the same members.
 
-    If it also has ``answer_batch``, as :class:`ftkit.Model` does, it can be evaluated through a batch API.
+    If it also has ``answer_batch``, as :class:`ftkit.Model` does, it can be evaluated through a batch API. If it has
+    ``check_requests(requests, sampling)``, that is called before the first request and raises what it refuses.
     """
 
     @property
@@ -171,6 +172,9 @@ def send_requests(
             journal = stack.enter_context(Journal(model.name, plain(model.about()), requests, sampling))
         answers: dict[int, Answer] = {} if journal is None else journal.known()
         missing = {index: request for index, request in enumerate(requests) if index not in answers}
+        check = getattr(model, "check_requests", None)
+        if check is not None:  # before the first request is paid
+            check(list(missing.values()), sampling)
         if missing:
             progress_bar = ProgressBar(
                 f"{activity} {model.name}", len(requests), completed=len(answers), enabled=progress

@@ -63,11 +63,16 @@ class Ask(Protocol):
         *,
         output: Output | None,
         max_output_tokens: int,
-        temperature: float,
-        top_p: float,
-        seed: int,
+        temperature: float | None,
+        top_p: float | None,
+        seed: int | None,
+        **options: Any,
     ) -> Sequence[AnswerLike]:
-        """Answer each prompt, in order. ``output`` constrains the answers where the backend can do so."""
+        """Answer each prompt, in order. ``output`` constrains the answers where the backend can do so.
+
+        None leaves an option at its default: greedy decoding. ``options`` holds ``reasoning_effort`` if the grader sets
+        it, and is empty unless ``GraderContext.asks_reasoning`` is true.
+        """
         ...
 
 
@@ -91,6 +96,7 @@ class GraderContext:
 
     Attributes:
         ask: asks models; None refuses graders that ask a model.
+        asks_reasoning: whether ``ask`` takes ``reasoning_effort``.
         scores: asks reward models; None refuses graders that need one.
         measure: compares texts; None compares them in this process.
         embed: embeds texts; None refuses graders that compare embeddings.
@@ -112,6 +118,7 @@ class GraderContext:
     allow_functions: bool = False
     isolation: Isolation = "kernel"
     limits: Limits = field(default_factory=Limits)
+    asks_reasoning: bool = False
 
 
 class Grader(FrozenModel, ABC):

@@ -16,6 +16,7 @@ from ftkit.graders.template import Template
 from ftkit.schema import JsonOutput
 from ftkit.schema.json_text import read_json
 from ftkit.task import Message
+from ftkit.task.reasoning_effort import ReasoningEffort
 
 __all__ = ["GraderMessage", "ModelGrader", "SamplingParams", "TextPart"]
 
@@ -92,8 +93,8 @@ class SamplingParams(BaseModel):
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_completions_tokens: int | None = Field(default=None, ge=1)
     """Most tokens of an answer. OpenAI spells the field this way."""
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
-    """For hosts that run the grader. Refused where ftkit runs it, because it cannot be honoured."""
+    reasoning_effort: ReasoningEffort | None = None
+    """How much the model reasons before it answers. Models on this machine refuse it."""
 
     @model_serializer(mode="wrap")
     def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -137,9 +138,10 @@ class ModelGrader(Grader):
                 list(prompts.values()),
                 output=self.answer_output(),
                 max_output_tokens=sampling.max_completions_tokens or _MAX_TOKENS,
-                temperature=sampling.temperature or 0.0,
-                top_p=sampling.top_p or 1.0,
-                seed=sampling.seed or 0,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                seed=sampling.seed,
+                **({} if sampling.reasoning_effort is None else {"reasoning_effort": sampling.reasoning_effort}),
             )
             grades |= {at: self._graded(answer) for at, answer in zip(prompts, answers, strict=True)}
         return [grades[at] for at in range(len(pairs))]
@@ -172,11 +174,11 @@ class ModelGrader(Grader):
     def _ask(self, setting: GraderContext) -> Ask:
         if setting.ask is None:
             raise unmet(self, "no model can be asked from here")
-        if self._sampling().reasoning_effort is not None:
+        if self._sampling().reasoning_effort is not None and not setting.asks_reasoning:
             raise unmet(
                 self,
-                "sampling_params.reasoning_effort: not supported where ftkit runs the grader; remove it, or let a "
-                "host run the grader",
+                "sampling_params.reasoning_effort: not supported by the models that this grader can ask; remove it, or "
+                "let a host run the grader",
             )
         return setting.ask
 

@@ -207,6 +207,20 @@ class Model:
         """
         return self._backend.answerer().answer_many(self._with_output(requests), sampling or self.sampling, on_answer)
 
+    def check_requests(self, requests: Sequence[Request], sampling: Sampling | None = None) -> None:
+        """Check that the model takes every sampling option that was written. Nothing is sent.
+
+        Args:
+            requests: what is to be asked.
+            sampling: how answers are to be sampled; the model's own by default.
+
+        Raises:
+            RefusedError: the model does not take an option.
+        """
+        check = getattr(self._backend.answerer(), "check_requests", None)
+        if check is not None:
+            check(self._with_output(requests), sampling or self.sampling)
+
     def answer_batch(
         self,
         requests: Mapping[int, Request],

@@ -8,7 +8,7 @@ from typing import Any
 from ftkit.modeling.rendered_parts import REASONING, THOUGHT_TAGS, Part, split_thought
 from ftkit.modeling.turn_end import OpenEnd, TurnEnds, common_length
 
-__all__ = ["opens_thought", "turn_as_written", "turn_text", "with_end", "without_thought"]
+__all__ = ["opens_thought", "thought_before", "turn_as_written", "turn_text", "with_end", "without_thought"]
 
 _LONGEST_PREFILL = 80
 _LONGEST_TAG = 40
@@ -123,6 +123,23 @@ def without_thought(text: str, prefill: str | None, *, keep: bool) -> str:
         if end and not (began and keep and thought.strip()):
             return answer.lstrip()
     return text
+
+
+def thought_before(text: str, answer: str) -> str | None:
+    """Return the thought that was cut off an answer by :func:`without_thought`.
+
+    Args:
+        text: the whole answer.
+        answer: what follows the thought.
+
+    Returns:
+        The thought without its tags; None if nothing was cut off, or an empty thought.
+    """
+    thought = text[: len(text) - len(answer)].strip()
+    for opening, closing in THOUGHT_TAGS.items():
+        if thought.endswith(closing):
+            return thought.removesuffix(closing).removeprefix(opening).strip() or None
+    return None
 
 
 def _common(asked: str, answered: str) -> int:

@@ -216,9 +216,10 @@ def resource_lines(report: Report) -> list[str]:
     """
     usage, timing, cost = report.usage, report.timing, report.cost
     cached = f" ({count_text(usage.cached_tokens)} cached)" if usage.cached_tokens else ""
+    reasoning = f" ({count_text(usage.reasoning_tokens)} of them reasoning)" if usage.reasoning_tokens else ""
     speed = "" if timing.output_tokens_per_s is None else f", {timing.output_tokens_per_s:,.1f} output tokens/s"
     lines = [
-        f"Tokens: {count_text(usage.input_tokens)} in{cached}, {count_text(usage.output_tokens)} out",
+        f"Tokens: {count_text(usage.input_tokens)} in{cached}, {count_text(usage.output_tokens)} out{reasoning}",
         f"Time: {seconds_text(timing.wall_s)} in total; latency p50 {seconds_text(timing.latency_p50_s)}, "
         f"p95 {seconds_text(timing.latency_p95_s)}{speed}",
         f"Cost: unknown: {cost.source}" if cost.total_usd is None else f"Cost: {_cost(report)}; {cost.source}",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from typing_extensions import override
 
 from ftkit.schema import DeclaredModel
+from ftkit.task.reasoning_effort import ReasoningEffort
 
 __all__ = ["Answer", "FinishReason", "Sampling"]
 
@@ -16,7 +19,11 @@ FinishReason = Literal["stop", "length", "tool_calls", "error"]
 
 
 class Sampling(DeclaredModel):
-    """Sampling options. The default is greedy decoding, which returns the same answer each time."""
+    """Sampling options. The default is greedy decoding, which returns the same answer each time.
+
+    Reasoning models do not take every option: what the catalogue says of a model decides what is sent. An option that
+    was written and that the model does not take is refused by name, before any request.
+    """
 
     max_output_tokens: int = Field(default=512, ge=1, description="maximum length of an answer in tokens")
     temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="0 is greedy decoding")
@@ -25,6 +32,39 @@ class Sampling(DeclaredModel):
     )
     seed: int = Field(default=0, ge=0, description="seed of the sampling; without effect at temperature 0")
     constrained: bool = Field(default=False, description="local models: constrain decoding to the output's schema")
+    reasoning_effort: ReasoningEffort | None = Field(
+        default=None,
+        description="how much a reasoning model reasons before it answers. None: what its maker advises to start with, "
+        "by the catalogue; for models that it does not list, the host's default",
+    )
+    max_reasoning_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="tokens that reasoning may take beside max_output_tokens; hosts limit the sum of both. None: what "
+        "the model's maker advises to reserve",
+    )
+
+    @model_validator(mode="after")
+    def _check_reasoning(self) -> Self:
+        if self.reasoning_effort == "none" and self.max_reasoning_tokens is not None:
+            raise ValueError('reasoning_effort="none" leaves nothing for max_reasoning_tokens; give one of them')
+        return self
+
+    @override
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        # Only options that were written count as written in the copy.
+        return type(self)(**{name: getattr(self, name) for name in self.model_fields_set} | dict(update or {}))
+
+    def with_seed(self, seed: int) -> Sampling:
+        """Return the same options with another seed, which does not count as written.
+
+        Args:
+            seed: the seed.
+
+        Returns:
+            The options.
+        """
+        return Sampling.model_construct(self.model_fields_set, **(dict(self) | {"seed": seed}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +75,15 @@ class Answer:
         text: The assistant's text without special tokens.
         finish_reason: See :data:`FinishReason`.
         input_tokens: Tokens of the request, as the backend counts them.
-        output_tokens: Tokens of the answer, including the end of turn.
+        output_tokens: Tokens of the answer, including the end of turn and the reasoning.
         cached_tokens: How many of ``input_tokens`` came from a prefix cache.
         latency_s: Seconds from the start of the call (or of its batch) until the answer was complete.
         cost_usd: Cost of the call in US dollars; None if no price is known.
         error: Error message, if ``finish_reason`` is ``"error"``.
         tool_calls: Tool calls, in OpenAI's form.
+        reasoning_content: What the model reasoned before it answered, as far as the backend returns it; None if
+            nothing.
+        reasoning_tokens: How many of ``output_tokens`` the model used for reasoning, as far as the backend counts them.
         logprob: Sum of the log-probabilities of the answer's tokens, at temperature 1; None if the backend does not
             return it.
         retry_after_s: For a temporary error (a rate limit, a server error): seconds to wait before a retry, 0 if
@@ -58,3 +101,5 @@ class Answer:
     tool_calls: list[dict[str, Any]] | None = None
     logprob: float | None = None
     retry_after_s: float | None = None
+    reasoning_content: str | None = None
+    reasoning_tokens: int = 0

@@ -32,7 +32,7 @@ from ftkit.results.probe_results import (
     TextChange,
     TextLosses,
 )
-from ftkit.results.report_notes import notes_on
+from ftkit.results.report_notes import notes_on, request_notes
 from ftkit.results.report_row import RowResult
 from ftkit.results.resources import BreakEven, Cost, Timing, TrainingCurve, Usage
 from ftkit.results.result import Result
@@ -140,6 +140,7 @@ class Report(Result, BaseModel):
             *(() if forgetting is None else forgetting.flags),
             *(() if overfitting is None else overfitting.flags),
             *notes_on(self.rows, self.sampling, self.shots),
+            *request_notes(self.about),
             *(
                 f"{metric.name} has no interval: {metric.reason}"
                 for metric in self.metrics

@@ -10,7 +10,7 @@ from ftkit.results.answer import Sampling
 from ftkit.results.number_format import counted
 from ftkit.results.report_row import RowResult
 
-__all__ = ["FEW_ROWS", "notes_on"]
+__all__ = ["FEW_ROWS", "notes_on", "request_notes"]
 
 FEW_ROWS = 30
 """Number of rows below which a note says that the intervals are wide."""
@@ -49,6 +49,11 @@ def notes_on(rows: Sequence[RowResult], sampling: Sampling, shots: Sequence[Mapp
     cut = [row for row in answers if row.finish_reason == "length"]
     if cut:
         found.append(f"{_share(cut, answers, what)} cut off at max_output_tokens={sampling.max_output_tokens}")
+        reasoned = [row for row in cut if row.reasoning_tokens and not row.text]
+        if reasoned:
+            found.append(
+                f"{_share(reasoned, answers, what)} used every token for reasoning; raise max_reasoning_tokens"
+            )
     aimless = [row for row in rows if not row.has_target]
     if aimless:
         found.append(f"{_share(aimless, rows, 'rows')} have no target; accuracies leave them out")
@@ -61,6 +66,32 @@ def notes_on(rows: Sequence[RowResult], sampling: Sampling, shots: Sequence[Mapp
         found.append(f"{repeated} rows repeat a prompt: intervals treat rows with the same prompt as dependent")
     if len(rows) < FEW_ROWS:
         found.append(f"only {len(rows)} rows: the intervals are wide")
+    return tuple(found)
+
+
+def request_notes(about: Mapping[str, Any]) -> tuple[str, ...]:
+    """Write caveats about how a hosted model was asked.
+
+    Args:
+        about: The backend's description of the model.
+
+    Returns:
+        A sentence for each caveat, without the period.
+    """
+    observed = about.get("observed")
+    if not isinstance(observed, Mapping):
+        return ()
+    found = []
+    efforts = observed.get("reasoning_effort")
+    if efforts:
+        found.append(f"asked with reasoning_effort {' and '.join(map(str, efforts))}")
+    left = [str(name) for name in observed.get("parameters_not_taken") or ()]
+    sampled = [name for name in left if name in ("temperature", "top_p")]
+    if sampled:
+        verb = "was" if len(sampled) == 1 else "were"
+        found.append(
+            f"{' and '.join(sampled)} {verb} not sent, because the model does not take it: answers are sampled"
+        )
     return tuple(found)
 
 

@@ -65,6 +65,10 @@ class RowResult(BaseModel):
     cost_usd: float | None
     logprob: float | None = None
     """Log-probability of the answer, if the backend returns it."""
+    reasoning_content: str | None = None
+    """What the model reasoned before it answered, if the backend returns it. Metrics do not read it."""
+    reasoning_tokens: int = 0
+    """How many of ``output_tokens`` were reasoning."""
     scores: dict[str, float | None] = {}
     """Score by metric; None if the metric leaves the row out. The mean, if there are several answers."""
     failures: dict[str, str] = {}
@@ -124,6 +128,8 @@ class RowResult(BaseModel):
             latency_s=answer.latency_s,
             cost_usd=answer.cost_usd,
             logprob=answer.logprob,
+            reasoning_content=plain(answer.reasoning_content),
+            reasoning_tokens=answer.reasoning_tokens,
             item={name: plain(value) for name, value in row.item.items() if columns is None or name in columns},
         )
 

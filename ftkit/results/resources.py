@@ -18,6 +18,8 @@ class Usage(BaseModel):
     output_tokens: int
     cached_tokens: int
     """Input tokens that came from a cache."""
+    reasoning_tokens: int = 0
+    """Output tokens that were reasoning."""
 
 
 class Timing(BaseModel):

@@ -216,7 +216,7 @@ def test_a_score_model_is_asked_once_for_all_and_clipped() -> None:
         None, None, None, "model_grader_server_error", "model_grader_parse_error", "invalid_variable_error"
     ]  # fmt: skip
     (call,) = model.calls
-    assert (call["model"], call["seed"], call["max_output_tokens"], call["temperature"]) == ("m", 3, 9, 0.0)
+    assert (call["model"], call["seed"], call["max_output_tokens"], call["temperature"]) == ("m", 3, 9, None)
     assert model.asked[2] == [
         {"role": "developer", "content": "Grade it."},
         {"role": "user", "content": "Right: 4\nSaid: 2"},

@@ -77,8 +77,9 @@ class Batches:
                 code = "batch_expired"
                 wrong.append(answer | {"error": {"code": code, "message": "This request could not be executed"}})
                 continue
-            assert (line["method"], line["url"]) == ("POST", "/v1/chat/completions")
-            status, body = self._host.chat(line["body"])
+            assert (line["method"], line["url"]) == ("POST", batch["endpoint"])
+            answering = {"/v1/chat/completions": self._host.chat, "/v1/responses": self._host.respond}
+            status, body, *_ = answering[line["url"]](line["body"])
             answer |= {"response": {"status_code": status, "request_id": "req_1", "body": body}, "error": None}
             (right if status == 200 else wrong).append(answer)
         counts = {"completed": len(right), "failed": len(wrong)}

@@ -9,6 +9,7 @@ from typing import Any
 from .batches import Batches
 from .chat import completion
 from .openapi import OpenApi
+from .reasoning import REASONING_MODELS, refusal, response
 from .serving import Call, Fake, Reply, form
 
 _LIFE = ("validating_files", "queued", "running", "running", "succeeded")
@@ -49,7 +50,7 @@ class OpenAIFake(Fake):
         self.price: float | None = 2.5
         self.spec = OpenApi(
             "openai-finetuning-openapi.yaml",
-            unlisted=frozenset({"POST /embeddings"}),
+            unlisted=frozenset({"POST /embeddings", "POST /responses"}),
             also=frozenset({"trainingType"}),
             deviations=DEVIATIONS,
         )
@@ -115,6 +116,8 @@ class OpenAIFake(Fake):
             case ("POST", "chat", "completions"):
                 status, body = self.chat(call.json())
                 return status, body, {"x-request-id": "req_1"}
+            case ("POST", "responses"):
+                return self.respond(call.json())
             case ("POST", "embeddings"):
                 return self._embed(call.json())
             case (_, "batches", *rest):
@@ -352,7 +355,23 @@ class OpenAIFake(Fake):
         for name, why in self.rejects.items():
             if name in asked:
                 return _error(400, f"Unsupported parameter: '{name}' {why}", "unsupported_parameter")[:2]
-        return 200, completion(asked, self.answers)
+        model = REASONING_MODELS.get(asked["model"])
+        problem = None if model is None else refusal(model, asked, asked.get("reasoning_effort"), chat=True)
+        if problem is not None:
+            return _error(400, problem, "unsupported_parameter")[:2]
+        return 200, completion(asked, self.answers, reasoning=0 if model is None else model.tokens(asked))
+
+    def respond(self, asked: dict[str, Any]) -> Reply:
+        """The Responses API's answer."""
+        model = REASONING_MODELS.get(asked["model"])
+        problem = refusal(model, asked, (asked.get("reasoning") or {}).get("effort"), chat=False)
+        if problem is not None:
+            return _error(400, problem, "unsupported_parameter")
+        return (
+            200,
+            response(asked, self.answers, 0 if model is None else model.tokens(asked)),
+            {"x-request-id": "req_1"},
+        )
 
 
 _GRADER_ERRORS = (

@@ -81,7 +81,9 @@ def test_a_parameter_that_is_refused_is_left_out_of_the_next_batch(openai_fake, 
 
 def test_batches_hold_no_more_than_the_host_takes(openai_fake, model, notes, home):
     home.mkdir(exist_ok=True)
-    (home / "catalog.toml").write_text('[[limits]]\nprovider = "openai"\nmax_batch_rows = 5\n')
+    (home / "catalog.toml").write_text(
+        '[[limits]]\nprovider = "openai"\nmax_batch_rows = 5\nsource = "ours"\nas_of = 2026-11-01\n'
+    )
     report = ft.evaluate(model, notes, batch=True, progress=False)
     assert {row.finish_reason for row in report.rows} == {"stop"}
     assert [one["request_counts"]["total"] for one in openai_fake.batches.all.values()] == [5, 5, 2]

@@ -453,6 +453,7 @@ def test_a_quote_says_when_a_row_is_longer_than_is_trained_on(openai_jobs, notes
     home.mkdir(exist_ok=True)
     (home / "catalog.toml").write_text(
         '[[model]]\nprovider = "openai"\nid = "gpt-4.1-mini-2025-04-14"\ntraining_context = 5\n'
+        'source = "ours"\nas_of = 2026-11-01\n'
     )
     found = openai_jobs.quote(ft.SFT(), notes)
     assert [note.rpartition(", ")[2] for note in found.notes if "longest row" in note] == ["and 5 are trained on"]

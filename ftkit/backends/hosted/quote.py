@@ -68,6 +68,9 @@ def quote(
         notes.append("training is charged by the hour, and how long it takes depends on the model's own answers")
     if training is not None and training.note:
         notes.append(f"price of training: {training.note}")
+    for name, fact in (("training", training), ("answers", inference)):
+        if fact is not None and fact.disagreement:
+            notes.append(f"price of {name}: {fact.disagreement}")
     if shutdown_date is not None and stopping is not None and shutdown_date != stopping.on:
         notes.append(
             f"it stops answering on {shutdown_date} by the host's own word, not on {stopping.on} as in the catalogue"
@@ -90,7 +93,7 @@ def quote(
         training_usd_per_hour=None if training is None else training.per_hour,
         usd_per_1000_predictions=None
         if inference is None
-        else inference.cost(prompt_tokens, answer_tokens) / max(1, len(data)) * 1000,
+        else inference.cost(prompt_tokens, answer_tokens, requests=max(1, len(data))) / max(1, len(data)) * 1000,
         hosting_usd_per_hour=min((price.per_hour for price in hosting), default=None),
         training_closes=closes,
         training_days_left=None if closes is None else days_until(closes, today),

@@ -11,7 +11,7 @@ from typing import Any
 
 from ftkit.backends.answer import OnAnswer, Request
 from ftkit.error_text import Argument, ErrorText
-from ftkit.errors import ModelError
+from ftkit.errors import ModelError, RefusedError
 from ftkit.inference.embeddings import embeddings
 from ftkit.inference.likelihood import divergences, text_losses
 from ftkit.inference.loaded_model import ModelLease
@@ -22,6 +22,7 @@ from ftkit.inference.shared_pool import shared_pool
 from ftkit.modeling.device import describe_machine, free_memory_bytes, torch_dtype
 from ftkit.modeling.tokenized_example import Ints
 from ftkit.modeling.tool_calls import parse_tool_calls
+from ftkit.modeling.turn_text import thought_before
 from ftkit.results.answer import Answer, Sampling
 from ftkit.task import Message
 from ftkit.training.artifact import versions
@@ -58,6 +59,7 @@ class LocalAnswerer:
         Raises:
             ModelError: the model cannot be loaded, or a conversation is longer than it takes.
         """
+        self.check_requests(requests, sampling)
         with shared_pool().lease(self._name) as lease:
             finished: SimpleQueue[int] = SimpleQueue()
             prompts, pending = self._submit(lease, requests, sampling, finished.put)
@@ -86,6 +88,7 @@ class LocalAnswerer:
         Raises:
             ModelError: the model cannot be loaded, or a conversation is longer than it takes.
         """
+        self.check_requests(requests, sampling)
         pool, loop = shared_pool(), asyncio.get_running_loop()
         with await pool.lease_async(self._name) as lease:
             prompts, pending = await loop.run_in_executor(
@@ -96,6 +99,29 @@ class LocalAnswerer:
             finally:
                 pending.cancel()
             return [_answer(lease, *each) for each in zip(requests, prompts, generations, strict=True)]
+
+    def check_requests(self, requests: Sequence[Request], sampling: Sampling) -> None:
+        """Refuse the options that a model on this machine cannot honour.
+
+        Args:
+            requests: the requests.
+            sampling: how answers are sampled.
+
+        Raises:
+            RefusedError: reasoning was asked for in a way that only hosts know.
+        """
+        for option in ("reasoning_effort", "max_reasoning_tokens"):
+            value = getattr(sampling, option)
+            if value is not None:
+                raise RefusedError(
+                    ErrorText(
+                        f"local:{self._name}: ",
+                        Argument(option, str(value), text=f"{option}={value!r}"),
+                        " is for hosted models; a model on this machine reasons as its chat template says",
+                    ),
+                    backend="local",
+                    fields=(option,),
+                )
 
     def about(self) -> dict[str, Any]:
         """Describe the model; see :class:`ftkit.backends.Answerer`.
@@ -246,7 +272,8 @@ class LocalAnswerer:
 def _answer(lease: ModelLease, request: Request, prompt: Ints, generation: Generation) -> Answer:
     template = lease.chat_template
     text, calls = parse_tool_calls(template, prompt, generation.ids, request.tools)
-    text = template.answer_text(text, keep_thought=request.output is None or request.output.kind == "text")
+    whole = text
+    text = template.answer_text(whole, keep_thought=request.output is None or request.output.kind == "text")
     return Answer(
         text=text,
         finish_reason="tool_calls" if calls else "stop" if generation.stopped else "length",
@@ -256,4 +283,5 @@ def _answer(lease: ModelLease, request: Request, prompt: Ints, generation: Gener
         latency_s=generation.seconds,
         tool_calls=calls or None,
         logprob=generation.logprob,
+        reasoning_content=thought_before(whole, text),
     )

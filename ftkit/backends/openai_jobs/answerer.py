@@ -1,12 +1,14 @@
-"""Answers from a host's chat completions: many at once, in the task's schema, with their cost."""
+"""Answers from a host's chat completions or Responses API: many at once, in the task's schema, with their cost."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,31 +18,89 @@ from typing_extensions import override
 from ftkit.backends.answer import Answerer, OnAnswer, Request
 from ftkit.backends.hosted.concurrency import ConcurrencyLimiter
 from ftkit.backends.hosted.endpoint import Endpoint
+from ftkit.backends.hosted.request_plan import SAMPLING_PARAMETERS, RequestPlan, plan_request
 from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.backends.openai_jobs.batch_api import Batch, OnCount
+from ftkit.backends.openai_jobs.chat_completions import chat_answer, chat_body
 from ftkit.backends.openai_jobs.host import OpenAIHost
-from ftkit.backends.openai_jobs.response_format import response_format
+from ftkit.backends.openai_jobs.responses import response_answer, response_body
 from ftkit.backends.openai_jobs.sdk import Sdk, to_dict
 from ftkit.catalog import InferencePrice, load_catalog
 from ftkit.catalog.catalog import base_of
+from ftkit.catalog.model_parameters import Api
 from ftkit.errors import HostError, ModelError, RefusedError, RunError
-from ftkit.results.answer import Answer, FinishReason, Sampling
+from ftkit.results.answer import Answer, Sampling
 from ftkit.store.file_lock import try_lock
 
 __all__ = ["OpenAIAnswerer"]
 
-_FINISH_REASONS: dict[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "stop",
+_OPTIONS = {
+    **{name: name for name in SAMPLING_PARAMETERS},
+    "response_format": "constrained",
+    "text": "constrained",  # the response format of the Responses API
+    "reasoning_effort": "reasoning_effort",
+    "reasoning": "reasoning_effort",
 }
-_OPTIONAL_PARAMETERS = ("temperature", "top_p", "seed", "response_format")
-"""Parameters that are left out if a model refuses them."""
+"""By parameter of a request: the option of :class:`~ftkit.results.answer.Sampling` that it says."""
+
+_NEVER_LEFT_OUT = ("reasoning_effort", "reasoning")
+"""Parameters without which the answers would be others. Any other is left out if a model refuses it and nobody wrote
+it."""
+
+_NAMES_RESPONSES = re.compile(r"\bv1/responses\b")
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How one API is asked.
+
+    Attributes:
+        path: its path below the base URL.
+        body: writes the body of a request.
+        answer: reads the answer of a response.
+        resource: the resource of the SDK's client that creates responses.
+    """
+
+    path: str
+    body: Callable[[Endpoint, str, Request, RequestPlan], dict[str, Any]]
+    answer: Callable[[dict[str, Any], float, InferencePrice | None], Answer]
+    resource: Callable[[Any], Any]
+
+
+_FORMS: dict[Api, _Form] = {
+    "chat": _Form("/chat/completions", chat_body, chat_answer, lambda client: client.chat.completions),
+    "responses": _Form("/responses", response_body, response_answer, lambda client: client.responses),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A request as it is sent."""
+
+    form: _Form
+    body: dict[str, Any]
+    plan: RequestPlan
+    written: frozenset[str]
+    """Options that the user wrote."""
+
+    def refused(self, message: str) -> list[str]:
+        """The parameters of this request that a message of the host names."""
+        named = [name for name in _OPTIONS if re.search(rf"'{name}(\.[a-z_.]{{1,40}})?'", message)]
+        return [name for name in named if name in self.whole_body]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of the SDK's method, which takes fields that it does not know apart from the others."""
+        return self.body | ({"extra_body": dict(self.plan.effort_fields)} if self.plan.effort_fields else {})
+
+    @property
+    def whole_body(self) -> dict[str, Any]:
+        """The body with all fields."""
+        return self.body | dict(self.plan.effort_fields or {})
 
 
 class OpenAIAnswerer(Answerer):
-    """A model that answers through chat completions.
+    """A model that answers through chat completions, or through the Responses API where it needs that.
 
     Args:
         endpoint: the host.
@@ -65,11 +125,17 @@ class OpenAIAnswerer(Answerer):
         self._endpoint, self._sdk, self._model = endpoint, Sdk(endpoint.name, url, key), model
         self._retry_policy, self._limiter, self._batch_host = retry_policy, limiter, batch_host
         self._left_out: set[str] = set()
+        self._not_sent: set[str] = set()  # by the catalogue
         self._served_as: set[str] = set()
+        self._asked: dict[str, set[str]] = {"api": set(), "reasoning_effort": set()}
+        self._api: Api | None = None  # the API that the host named when it refused the other
         self._lock = threading.Lock()
         catalog = load_catalog()
         self._provider = catalog.provider_at(url)
         tuned = model.startswith("ft:") or base_of(model) != model
+        self._facts = catalog.parameters(self._provider, model)
+        listed = None if tuned else catalog.model(self._provider, model)
+        self._asked_as = model if listed is None or listed.asked_as is None else listed.asked_as
         self._price, self._batch_price = (
             catalog.inference_price(self._provider, model, tuned=tuned, batch=batch) for batch in (False, True)
         )
@@ -78,6 +144,8 @@ class OpenAIAnswerer(Answerer):
     def answer_many(
         self, requests: Sequence[Request], sampling: Sampling, on_answer: OnAnswer | None = None
     ) -> list[Answer]:
+        self.check_requests(requests, sampling)
+
         def answer(index: int) -> Answer:
             result = self._answer(requests[index], sampling)
             if on_answer is not None:
@@ -85,6 +153,19 @@ class OpenAIAnswerer(Answerer):
             return result
 
         return self._limiter.map(answer, len(requests))
+
+    def check_requests(self, requests: Sequence[Request], sampling: Sampling) -> None:
+        """Check that the model takes every option that the user wrote. Nothing is sent.
+
+        Args:
+            requests: the requests.
+            sampling: how answers are sampled.
+
+        Raises:
+            RefusedError: the model does not take an option, or a request cannot be written in the form that it needs.
+        """
+        for request in requests:
+            self._call(request, sampling)
 
     async def answer_many_async(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
         """Answer requests on the running event loop, without threads.
@@ -98,6 +179,7 @@ class OpenAIAnswerer(Answerer):
         Returns:
             The answers in order.
         """
+        self.check_requests(requests, sampling)
         tasks = [asyncio.create_task(self._answer_async(request, sampling)) for request in requests]
         try:
             return list(await asyncio.gather(*tasks))
@@ -148,10 +230,18 @@ class OpenAIAnswerer(Answerer):
                 raise RunError(f"another process waits for this batch already ({folder})")
             batch = Batch(self._batch_host, self._retry_policy, folder)
             if not batch.ids:
-                batch.prepare(self._batch_bodies(requests, sampling))
-            sent = frozenset(_OPTIONAL_PARAMETERS) - self._left_out
-            for line in batch.results(on_count):
-                add(int(line["custom_id"]), self._read_batch_line(line, sent))
+                calls = self._batch_calls(requests, sampling)
+                path = next(iter(calls.values())).form.path
+                batch.prepare([(name, call.whole_body) for name, call in calls.items()], endpoint=f"/v1{path}")
+            # A batch may have been sent by an earlier process: what it said is what the same request says now.
+            api: Api = "responses" if batch.endpoint.endswith("/responses") else "chat"
+            sent = self._call(next(iter(requests.values())), sampling, api)
+            try:
+                for line in batch.results(on_count):
+                    add(int(line["custom_id"]), self._read_batch_line(line, sent))
+            except RefusedError:
+                batch.delete()
+                raise
             for name in batch.ids:
                 if int(name) in requests and int(name) not in answers:
                     missing = Answer("", "error", 0, 0, 0.0, error="the batch has no answer to it", retry_after_s=0.0)
@@ -162,72 +252,100 @@ class OpenAIAnswerer(Answerer):
     @override
     def about(self) -> dict[str, Any]:
         price, batch_price = self._price, self._batch_price
+        observed: dict[str, list[str]] = {
+            "served_as": sorted(self._served_as),
+            "parameters_not_taken": sorted(self._left_out | self._not_sent),
+        }
+        if "responses" in self._asked["api"]:
+            observed["api"] = sorted(self._asked["api"])
+        if self._asked["reasoning_effort"]:
+            observed["reasoning_effort"] = sorted(self._asked["reasoning_effort"])
         return {
             "model": self._model,
             "host": self._sdk.url,
             "price": None if price is None else price.model_dump(mode="json"),
             "batch_price": None if batch_price is None else batch_price.model_dump(mode="json"),
             "versions": {"openai": version("openai")},
-            "observed": {"served_as": sorted(self._served_as), "parameters_not_taken": sorted(self._left_out)},
+            "observed": observed,
         }
 
     def _answer(self, request: Request, sampling: Sampling) -> Answer:
         started = time.monotonic()
-
-        def attempt() -> Any:
-            return self._sdk.call("asking the model", lambda: self._sdk.client.chat.completions.create(**body))
-
         while True:
-            body = self._body(request, sampling)
+            call = self._call(request, sampling)
+            resource = call.form.resource(self._sdk.client)
+
+            def attempt(call: _Call = call, resource: Any = resource) -> Any:
+                return self._sdk.call("asking the model", lambda: resource.create(**call.arguments))
+
             try:
-                return self._read(self._retry_policy(attempt), time.monotonic() - started, self._price)
+                return self._read(call, self._retry_policy(attempt), time.monotonic() - started, self._price)
             except HostError as error:
-                if not self._leave_out(error, body):
+                if not self._adapt(error, call):
                     return self._error_answer(error, time.monotonic() - started)
 
     async def _answer_async(self, request: Request, sampling: Sampling) -> Answer:
         started = time.monotonic()
         client = self._sdk.async_client()
-
-        async def attempt() -> Any:
-            return await self._sdk.call_async("asking the model", client.chat.completions.create(**body))
-
         while True:
-            body = self._body(request, sampling)
+            call = self._call(request, sampling)
+            resource = call.form.resource(client)
+
+            async def attempt(call: _Call = call, resource: Any = resource) -> Any:
+                return await self._sdk.call_async("asking the model", resource.create(**call.arguments))
+
             try:
                 async with self._limiter.slot():
-                    completion = await self._retry_policy.call_async(attempt)
-                    return self._read(completion, time.monotonic() - started, self._price)
+                    response = await self._retry_policy.call_async(attempt)
+                    return self._read(call, response, time.monotonic() - started, self._price)
             except HostError as error:
-                if not self._leave_out(error, body):
+                if not self._adapt(error, call):
                     return self._error_answer(error, time.monotonic() - started)
 
-    def _batch_bodies(self, requests: Mapping[int, Request], sampling: Sampling) -> list[tuple[str, dict[str, Any]]]:
-        """Ids and bodies of as many requests as one batch takes, from the first one on."""
+    def _call(self, request: Request, sampling: Sampling, api: Api | None = None) -> _Call:
+        """The request as the model takes it."""
+        plan = plan_request(
+            self._endpoint.name,
+            self._model,
+            self._facts,
+            sampling,
+            tools=bool(request.tools),
+            api=api or self._api,
+        )
+        form = _FORMS[plan.api]
+        body = form.body(self._endpoint, self._asked_as, request, plan)
+        body = {name: value for name, value in body.items() if name not in self._left_out}
+        unwritten = set() if sampling.constrained else {"constrained"}
+        return _Call(form, body, plan, frozenset(sampling.model_fields_set - unwritten))
+
+    def _batch_calls(self, requests: Mapping[int, Request], sampling: Sampling) -> dict[str, _Call]:
+        """By id, as many requests as one batch takes, from the first one on. All of them ask the same API."""
         limits = load_catalog().limits(self._provider, "*")
         max_rows, max_bytes = (None, None) if limits is None else (limits.max_batch_rows, limits.max_batch_bytes)
-        bodies: list[tuple[str, dict[str, Any]]] = []
+        apis = {self._call(request, sampling).plan.api for request in requests.values()}
+        api: Api = "responses" if "responses" in apis else "chat"
+        calls: dict[str, _Call] = {}
         size = 0
         for index, request in requests.items():
-            body = self._body(request, sampling)
-            size += len(json.dumps(body)) + 100  # ASCII, and the rest of the line
-            if bodies and ((max_rows and len(bodies) >= max_rows) or (max_bytes and size > max_bytes)):
+            call = self._call(request, sampling, api)
+            size += len(json.dumps(call.whole_body)) + 100  # ASCII, and the rest of the line
+            if calls and ((max_rows and len(calls) >= max_rows) or (max_bytes and size > max_bytes)):
                 break
-            bodies.append((str(index), body))
-        return bodies
+            calls[str(index)] = call
+        return calls
 
-    def _read_batch_line(self, line: dict[str, Any], sent: Container[str]) -> Answer:
+    def _read_batch_line(self, line: dict[str, Any], call: _Call) -> Answer:
         """The answer in a line of a batch's output. What was refused for a parameter may be asked again without it."""
         response, latency_s = line.get("response") or {}, line["seconds"]
         status, body = int(response.get("status_code") or 0), response.get("body")
         if status == 200:
             try:
-                return self._read(body, latency_s, self._batch_price)
+                return self._read(call, body, latency_s, self._batch_price)
             except HostError as error:
                 return self._error_answer(error, latency_s)
         if status:
             refusal = self._sdk.refusal("asking the model in a batch", status, body)
-            if self._leave_out(refusal, sent):
+            if self._adapt(refusal, call):
                 return Answer("", "error", 0, 0, latency_s, error=str(refusal), retry_after_s=0.0)
             return self._error_answer(refusal, latency_s)
         failure = line.get("error") or {}
@@ -235,31 +353,33 @@ class OpenAIAnswerer(Answerer):
         message = f"{failure.get('code')}: {failure.get('message')}"
         return Answer("", "error", 0, 0, latency_s, error=message, retry_after_s=retry_after_s)
 
-    def _body(self, request: Request, sampling: Sampling) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "model": self._model,
-            "messages": [
-                {name: value for name, value in message.items() if name != "weight"} for message in request.messages
-            ],
-            self._endpoint.token_limit: sampling.max_output_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": sampling.seed,
-        }
-        if request.tools:
-            body["tools"] = list(request.tools)
-        schema = response_format(request.output, strict=self._endpoint.strict_schemas)
-        if schema is not None:
-            body["response_format"] = schema
-        return {name: value for name, value in body.items() if name not in self._left_out}
+    def _adapt(self, error: HostError, call: _Call) -> bool:
+        """Ask again in the API that the host names, or without an optional parameter that it refuses.
 
-    def _leave_out(self, error: HostError, sent: Container[str]) -> bool:
-        """Whether the host refused an optional parameter, which is left out from now on."""
+        A refused request costs nothing.
+
+        Args:
+            error: the host's refusal.
+            call: what was sent.
+
+        Returns:
+            Whether another request may succeed.
+
+        Raises:
+            RefusedError: the host refuses an option that the user wrote.
+        """
+        message = str(error)
+        if error.status in (400, 404) and call.plan.api == "chat" and _NAMES_RESPONSES.search(message):
+            self._api = "responses"
+            return True
         if error.status != 400:
             return False
-        message = str(error)
-        for name in _OPTIONAL_PARAMETERS:
-            if name in sent and f"'{name}'" in message:
+        refused = call.refused(message)
+        for name in refused:
+            if _OPTIONS[name] in call.written:
+                raise RefusedError(message, backend=self._endpoint.name, fields=(_OPTIONS[name],)) from None
+        for name in refused:
+            if name not in _NEVER_LEFT_OUT:
                 with self._lock:
                     self._left_out.add(name)
                 return True
@@ -271,31 +391,13 @@ class OpenAIAnswerer(Answerer):
         retry_after_s = (error.retry_after_s or 0.0) if error.passing else None
         return Answer("", "error", 0, 0, latency_s, error=str(error), retry_after_s=retry_after_s)
 
-    def _read(self, completion: Any, latency_s: float, price: InferencePrice | None) -> Answer:
-        data = to_dict(completion)
-        choices = data.get("choices") or []
-        message = (choices[0].get("message") or {}) if choices else {}
-        usage = data.get("usage") or {}
-        input_tokens, output_tokens = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-        cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
-        if data.get("model"):
-            self._served_as.add(str(data["model"]))
-        reason = str(choices[0].get("finish_reason") or "stop") if choices else ""
-        error = None
-        if not choices:
-            error = "the host sent no choices"
-        elif reason == "content_filter":
-            error = "the host's content filter cut the answer off"
-        elif message.get("refusal"):
-            error = f"the model refused: {message['refusal']}"
-        return Answer(
-            text=str(message.get("content") or ""),
-            finish_reason="error" if error else _FINISH_REASONS.get(reason, "stop"),
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            latency_s=latency_s,
-            cached_tokens=cached,
-            cost_usd=None if price is None else price.cost(input_tokens, output_tokens, cached),
-            error=error,
-            tool_calls=message.get("tool_calls") or None,
-        )
+    def _read(self, call: _Call, response: Any, latency_s: float, price: InferencePrice | None) -> Answer:
+        data = to_dict(response)
+        with self._lock:
+            self._asked["api"].add(call.plan.api)
+            if call.plan.effort is not None:
+                self._asked["reasoning_effort"].add(call.plan.effort)
+            self._not_sent |= call.plan.not_sent
+            if data.get("model"):
+                self._served_as.add(str(data["model"]))
+        return call.form.answer(data, latency_s, price)

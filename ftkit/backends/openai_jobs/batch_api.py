@@ -43,7 +43,8 @@ class Batch:
     """One batch of requests at a host.
 
     ``state.json`` in its folder holds ``key`` (unique, written before the first call, and stored with the batch),
-    ``ids`` (of the requests), ``file`` (name of the uploaded file), ``asked_at`` and ``batch``.
+    ``ids`` (of the requests), ``endpoint`` (that answers them), ``file`` (name of the uploaded file), ``asked_at`` and
+    ``batch``.
 
     Args:
         host: the host.
@@ -60,19 +61,24 @@ class Batch:
             self._state = json.loads(self._path.read_text(encoding="utf-8"))
 
     @property
+    def endpoint(self) -> str:
+        """Path of the API that answers the requests."""
+        return str(self._state.get("endpoint", "/v1/chat/completions"))
+
+    @property
     def ids(self) -> tuple[str, ...]:
         """Ids of the requests; empty if the batch has not been prepared."""
         return tuple(self._state.get("ids", ()))
 
-    def prepare(self, requests: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    def prepare(self, requests: Sequence[tuple[str, dict[str, Any]]], *, endpoint: str) -> None:
         """Write the file of requests.
 
         Args:
-            requests: ids and bodies of chat completions.
+            requests: ids and bodies of requests.
+            endpoint: path of the API that answers them.
         """
         lines = [
-            json.dumps({"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body})
-            for name, body in requests
+            json.dumps({"custom_id": name, "method": "POST", "url": endpoint, "body": body}) for name, body in requests
         ]
         content = ("\n".join(lines) + "\n").encode()
         write_atomically(self._folder / "questions.jsonl", content)
@@ -80,7 +86,7 @@ class Batch:
         key = f"ftkit-{secrets.token_hex(8)}"
         digest = hashlib.sha256(content).hexdigest()[:24]
         file = f"ftkit-{digest}-{key.removeprefix('ftkit-')}.jsonl"
-        self._save(key=key, ids=[name for name, _ in requests], file=file)
+        self._save(key=key, ids=[name for name, _ in requests], file=file, endpoint=endpoint)
 
     def results(self, on_count: OnCount) -> Iterator[dict[str, Any]]:
         """Create the batch or find it again, wait until it has ended, and read its output.
@@ -174,7 +180,7 @@ class Batch:
             "creating the batch",
             lambda: client.batches.create(
                 input_file_id=file_id,
-                endpoint="/v1/chat/completions",
+                endpoint=self.endpoint,
                 completion_window="24h",
                 metadata={_KEY: key},
                 **self._host.idempotency_headers(key),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tarfile
 from collections.abc import Mapping
@@ -43,6 +44,8 @@ class Together(HostedBackend[TogetherHost]):
         model: the model, e.g. ``"Qwen/Qwen3.5-9B"``.
         api_key: ``TOGETHER_API_KEY`` by default; kept in memory only.
         base_url: ``TOGETHER_BASE_URL`` by default, else ``https://api.together.ai/v1``.
+        inference_url: where the model answers. ``TOGETHER_INFERENCE_URL`` by default, else ``base_url``. Dedicated
+            endpoints of the v2 API answer at ``https://api-inference.together.ai/v1``.
         concurrency: number of requests at the same time.
         retry_policy: how failing calls are retried.
     """
@@ -55,6 +58,7 @@ class Together(HostedBackend[TogetherHost]):
         *,
         api_key: str | None = None,
         base_url: str | None = None,
+        inference_url: str | None = None,
         concurrency: int = 8,
         retry_policy: RetryPolicy | None = None,
     ) -> None:
@@ -67,6 +71,7 @@ class Together(HostedBackend[TogetherHost]):
             concurrency=concurrency,
             retry_policy=retry_policy,
         )
+        self._inference_url = inference_url or os.environ.get("TOGETHER_INFERENCE_URL") or None
 
     @override
     def out_of_range(self, recipe: Recipe) -> dict[str, str]:
@@ -91,7 +96,8 @@ class Together(HostedBackend[TogetherHost]):
 
     @override
     def create_answerer(self) -> Answerer:
-        return OpenAIAnswerer(self.endpoint, self.url(), self.key(), self.model, self.retry_policy, self.limiter)
+        url = self.url() if self._inference_url is None else self.endpoint.address(self._inference_url)
+        return OpenAIAnswerer(self.endpoint, url, self.key(), self.model, self.retry_policy, self.limiter)
 
     @override
     def download_weights(self, record: RunRecord, folder: Path) -> None:

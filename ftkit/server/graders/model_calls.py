@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ftkit.backends.grading import known_role
 from ftkit.errors import ConfigError, ModelError
@@ -54,9 +55,10 @@ class ModelCaller:
         *,
         output: Output | None,
         max_output_tokens: int,
-        temperature: float,
-        top_p: float,
-        seed: int,
+        temperature: float | None,
+        top_p: float | None,
+        seed: int | None,
+        **options: Any,
     ) -> list[ModelAnswer]:
         """Answer prompts; see :class:`ftkit.graders.Ask`.
 
@@ -65,7 +67,8 @@ class ModelCaller:
         """
 
         async def ask_all() -> list[ModelAnswer]:
-            params = [SamplingParams(temperature, top_p, seed, number) for number in range(len(prompts))]
+            greedy = (temperature or 0.0, 1.0 if top_p is None else top_p, seed or 0)
+            params = [SamplingParams(*greedy, number) for number in range(len(prompts))]
             pairs = zip(prompts, params, strict=True)
             return [await self._ask(model, prompt, sampling, output, max_output_tokens) for prompt, sampling in pairs]
 
