@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         FormatError,
         FtkitError,
         HostError,
+        MigrationError,
         MissingExtraError,
         ModelError,
         OutputError,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
         load_grader,
     )
     from ftkit.linting import LintReport, lint, lint_rule
+    from ftkit.migration import Certificate, migrate
     from ftkit.model import Model, Scorer
     from ftkit.planning import Plan, plan
     from ftkit.recipe import DPO, RFT, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
@@ -92,6 +94,7 @@ _HOMES = {
         "FormatError",
         "FtkitError",
         "HostError",
+        "MigrationError",
         "MissingExtraError",
         "ModelError",
         "OutputError",
@@ -136,6 +139,7 @@ _HOMES = {
         "load_grader",
     ),
     "ftkit.linting": ("LintReport", "lint", "lint_rule"),
+    "ftkit.migration": ("Certificate", "migrate"),
     "ftkit.model": ("Model", "Scorer"),
     "ftkit.planning": ("Plan", "plan"),
     "ftkit.recipe": ("DPO", "RFT", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
@@ -151,6 +155,7 @@ __all__ = [
     "SFT",
     "AdaLoRA",
     "Answer",
+    "Certificate",
     "ChoiceOutput",
     "Comparison",
     "ConfigError",
@@ -173,6 +178,7 @@ __all__ = [
     "LintReport",
     "LoRA",
     "Message",
+    "MigrationError",
     "MissingExtraError",
     "Model",
     "ModelError",
@@ -221,6 +227,7 @@ __all__ = [
     "lint_rule",
     "load_grader",
     "load_recipe",
+    "migrate",
     "overview",
     "plan",
     "reward_signal",

@@ -17,6 +17,7 @@
     │   └── StorageError                    the store of runs cannot be written; it can still be read
     ├── TrainingError                       training stopped itself (non-finite loss, frozen parameters)
     ├── ExportError                         an exported model differs from the served one; nothing was written
+    ├── MigrationError                      a step of a migration failed; names the step
     └── ReportError          (ValueError)   reports that cannot be read or compared
 
 Each message says what is wrong, where, and what to do. Catch :class:`FtkitError` to catch them all. Every class can be
@@ -40,6 +41,7 @@ __all__ = [
     "FormatError",
     "FtkitError",
     "HostError",
+    "MigrationError",
     "MissingExtraError",
     "ModelError",
     "OutputError",
@@ -299,3 +301,15 @@ class ExportError(FtkitError):
 
 class ReportError(FtkitError, ValueError):
     """A report cannot be read, or reports cannot be compared."""
+
+
+class MigrationError(FtkitError):
+    """A step of a migration failed. What was done before is kept; the message names the step and the way on.
+
+    Attributes:
+        step: name of the step, e.g. ``"freeze"``.
+    """
+
+    def __init__(self, message: str, *, step: str = "") -> None:
+        super().__init__(message)
+        self.step = step

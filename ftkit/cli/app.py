@@ -17,6 +17,7 @@ from ftkit.cli.freeze import freeze
 from ftkit.cli.grade import grade, reward_signal
 from ftkit.cli.job_import import import_
 from ftkit.cli.lint import lint
+from ftkit.cli.migrate import migrate
 from ftkit.cli.overview import overview
 from ftkit.cli.plan import plan
 from ftkit.cli.plugins import plugins
@@ -74,4 +75,5 @@ app.add_typer(runs, name="runs")
 app.add_typer(serve, name="serve")
 app.add_typer(catalog, name="catalog")
 app.command("import")(import_)
+app.command()(migrate)
 app.command()(plugins)

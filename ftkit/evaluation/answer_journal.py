@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import secrets
 import shutil
 import threading
+import time
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -40,7 +42,10 @@ class Journal:
         self._path = folder / f"{key.removeprefix('sha256:')[:32]}.jsonl"
         self.batch = self._path.with_suffix(".batch")
         """Folder for the ids of batches at the host."""
+        self.earlier_s = 0.0
+        """Seconds that interrupted evaluations took until their last answer; known after :meth:`known`."""
         self._count = len(requests)
+        self._session, self._started = secrets.token_hex(4), time.perf_counter()
         self._lock = threading.Lock()
         self._file: IO[str] | None = None
 
@@ -55,13 +60,18 @@ class Journal:
             lines = self._path.read_text(encoding="utf-8").split("\n")
         except FileNotFoundError:
             return answers
+        seconds: dict[str, float] = {}
         for line in lines:
             try:
-                index, fields = json.loads(line)
+                index, fields, *timing = json.loads(line)
                 if 0 <= index < self._count:
                     answers[index] = Answer(**fields)
+                if timing:  # version 0.1 wrote none
+                    session, elapsed = timing[0]
+                    seconds[str(session)] = max(seconds.get(str(session), 0.0), float(elapsed))
             except (ValueError, TypeError):  # the line being written when the power failed
                 continue
+        self.earlier_s = sum(seconds.values())
         return answers
 
     def add(self, index: int, answer: Answer) -> None:
@@ -73,8 +83,10 @@ class Journal:
         """
         if answer.finish_reason == "error":
             return
-        line = json.dumps([index, plain(dataclasses.asdict(answer))], ensure_ascii=False)
+        fields = plain(dataclasses.asdict(answer))
         with self._lock:
+            elapsed = round(time.perf_counter() - self._started, 3)
+            line = json.dumps([index, fields, [self._session, elapsed]], ensure_ascii=False)
             if self._file is None:
                 # A line break first: the last line of a killed evaluation may have none.
                 self._file = os.fdopen(

@@ -124,7 +124,8 @@ def measured_report(
             send_requests(model, requests, draw, options, journal, progress=progress, activity=activity)
             for draw, journal in zip(draws, journals, strict=True)
         ]
-        wall_s = time.perf_counter() - started
+        # What interrupted evaluations took counts too: a price by the hour is paid for all answers.
+        wall_s = time.perf_counter() - started + sum(0.0 if one is None else one.earlier_s for one in journals)
         about = plain(model.about())  # again, because some facts are known only after answering
         unscored = tuple(
             _merge([RowResult.of(row, draw[index], output, columns) for draw in answers])

@@ -15,7 +15,7 @@ from ftkit.results.report import Comparison, Report
 from ftkit.results.row_pairing import Counts, kind_of, paired_rows
 from ftkit.type_checks import check_kind
 
-__all__ = ["compare_rows"]
+__all__ = ["check_margin", "compare_rows"]
 
 
 def compare_rows(
@@ -51,7 +51,7 @@ def compare_rows(
     if not all(name in row.scores for pair in pairs for row in pair):
         single = ", ".join(each.name for each in changes if each.name in pairs[0][0].scores)
         raise ReportError(f'primary: "{name}" does not score single rows, so no verdict can rest on it; use {single}')
-    _check_margin(margin, change.unit)
+    check_margin(margin, change.unit)
     improvement = Improvement.of_change(change, change.p_value)
     if improvement is None:
         raise ReportError(f'primary: "{name}" has no interval on these rows, so no verdict can rest on it')
@@ -91,7 +91,16 @@ def compare_rows(
     )
 
 
-def _check_margin(margin: float | None, unit: Unit) -> None:
+def check_margin(margin: float | None, unit: Unit) -> None:
+    """Check that a margin makes sense for a metric.
+
+    Args:
+        margin: the largest acceptable loss; None if none was set.
+        unit: unit of the metric.
+
+    Raises:
+        ConfigError: the margin is not above 0, or allows any loss.
+    """
     if margin is None:
         return
     if not margin > 0:

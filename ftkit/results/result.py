@@ -52,6 +52,10 @@ RENDERERS: Registry[Renderer] = Registry(
         "plan.markdown": "ftkit.render.plan:plan_markdown",
         "plan.text": "ftkit.render.plan:plan_text",
         "plan.rich": "ftkit.render.plan:plan_rich",
+        "certificate.html": "ftkit.render.certificate:certificate_page",
+        "certificate.markdown": "ftkit.render.certificate:certificate_markdown",
+        "certificate.text": "ftkit.render.certificate:certificate_text",
+        "certificate.rich": "ftkit.render.certificate:certificate_rich",
     },
 )
 """Renderers by ``"<result>.<form>"``, for example ``"report.html"``. Four forms are shown and not saved: ``summary``

@@ -14,9 +14,11 @@ from rich.console import Console
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError
 from ftkit.evaluation import Comparison, Overview, Report, compare, evaluate, overview
+from ftkit.results.certificate import Certificate
 from tests.evaluation.scripted import TRIAGE, VISITS, ScriptedModel, answers, dataset, visit
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
+DIGEST = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
 
 
 @pytest.fixture
@@ -30,17 +32,19 @@ def reports(tmp_path: Path) -> list[Report]:
     return [evaluate(ScriptedModel(TRIAGE, answers(each)), data, label=label) for label, each in said.items()]
 
 
-@pytest.mark.parametrize("kind", [Report, Comparison, Overview])
-def test_published_schemas_are_those_of_the_code(kind: type[Report | Comparison | Overview]) -> None:
+@pytest.mark.parametrize("kind", [Report, Comparison, Overview, Certificate])
+def test_published_schemas_are_those_of_the_code(kind: type[Report | Comparison | Overview | Certificate]) -> None:
     """Write them anew with: python -m tests.evaluation.test_forms"""
     published = json.loads((SCHEMAS / f"{kind.__name__.lower()}-1.schema.json").read_text(encoding="utf-8"))
     assert published == schema(kind)
 
 
-def schema(kind: type[Report | Comparison | Overview]) -> dict[str, object]:
+def schema(kind: type[Report | Comparison | Overview | Certificate]) -> dict[str, object]:
     found = kind.model_json_schema(mode="serialization")
     if kind is Report:
-        found["$defs"]["Report"]["properties"]["digest"] = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
+        found["$defs"]["Report"]["properties"]["digest"] = DIGEST
+    if kind is Certificate:
+        found["properties"]["digest"] = DIGEST
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
 
 
@@ -135,6 +139,6 @@ def test_the_front_is_that_of_the_shared_metric_and_of_its_good_side(tmp_path: P
 
 if __name__ == "__main__":
     SCHEMAS.mkdir(exist_ok=True)
-    for each in (Report, Comparison, Overview):
+    for each in (Report, Comparison, Overview, Certificate):
         text = json.dumps(schema(each), indent=1, ensure_ascii=False) + "\n"
         (SCHEMAS / f"{each.__name__.lower()}-1.schema.json").write_text(text, encoding="utf-8")

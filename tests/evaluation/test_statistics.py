@@ -10,16 +10,20 @@ from scipy import optimize, stats
 
 from ftkit.evaluation.statistics import (
     cluster_sums,
+    clustered_scores,
+    clusters_needed,
     critical_value,
     effective_rows,
     holm,
     mcnemar_exact,
     paired_interval,
+    power_of,
     quantile,
     resample,
     sign_flip,
     wilson_interval,
 )
+from ftkit.evaluation.statistics.score_interval import score_statistic
 
 Z = critical_value(0.95)
 
@@ -111,3 +115,20 @@ def test_quantile_agrees_with_numpy() -> None:
     assert quantile(values, 0.95) == pytest.approx(np.quantile(values, 0.95))
     assert quantile([1.5], 0.5) == 1.5
     assert quantile([], 0.5) is None
+
+
+def test_rare_changes_have_the_statistic_of_tango() -> None:
+    """At the ends of Tango's interval the statistic is the critical value, also where few rows changed."""
+    for fixed, regressed, rows in ((1, 1, 40), (1, 2, 60), (3, 3, 120), (1, 1, 400), (2, 9, 200), (30, 4, 300)):
+        changes = np.array([1.0] * fixed + [-1.0] * regressed + [0.0] * (rows - fixed - regressed))
+        scores = clustered_scores(changes, np.ones(rows), np.arange(rows))
+        ends = np.array(paired_interval(fixed, regressed, rows, 1.96))
+        assert np.abs(score_statistic(scores, ends, (-1.0, 1.0))) == pytest.approx(1.96, abs=0.04)
+
+
+def test_power_rises_with_the_rows_where_few_rows_changed() -> None:
+    scores = clustered_scores(np.array([1.0, -1.0, *[0.0] * 38]), np.ones(40), np.arange(40))
+    powers = [power_of(scores, n, limit=-0.2, bounds=(-1.0, 1.0), confidence=0.95, binary=True) for n in (20, 60, 120)]
+    assert powers == sorted(powers)
+    assert powers[-1] > 0.99
+    assert clusters_needed(scores, limit=-0.2, bounds=(-1.0, 1.0), confidence=0.95, power=0.8, binary=True) < 40

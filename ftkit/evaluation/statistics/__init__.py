@@ -12,7 +12,7 @@ from ftkit.evaluation.statistics.intervals import (
 )
 from ftkit.evaluation.statistics.mover import Estimate, mover_interval
 from ftkit.evaluation.statistics.paired import holm, mcnemar_exact, sign_flip
-from ftkit.evaluation.statistics.power import clusters_needed, detectable_loss, loss_power, rows_of
+from ftkit.evaluation.statistics.power import clusters_needed, detectable_loss, loss_power, power_of, rows_of
 from ftkit.evaluation.statistics.resampling import cluster_sums, resample
 from ftkit.evaluation.statistics.score_interval import ClusteredScores, clustered_scores, score_interval
 
@@ -32,6 +32,7 @@ __all__ = [
     "mcnemar_exact",
     "mover_interval",
     "paired_interval",
+    "power_of",
     "quantile",
     "rate_interval",
     "resample",

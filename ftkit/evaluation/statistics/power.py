@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MAX_CLUSTERS", "clusters_needed", "detectable_loss", "loss_power", "rows_of"]
+__all__ = ["MAX_CLUSTERS", "clusters_needed", "detectable_loss", "loss_power", "power_of", "rows_of"]
 
 MAX_CLUSTERS = 1_000_000
 """Beyond this many clusters no number is named."""
@@ -57,7 +57,8 @@ def clusters_needed(
     def reached(clusters: int) -> bool:
         # The power of an exact test falls a little where one more changed row is needed, so a larger number counts too.
         return all(
-            _power(scores, number, limit, bounds, confidence, binary, seed) >= power
+            power_of(scores, number, limit=limit, bounds=bounds, confidence=confidence, binary=binary, seed=seed)
+            >= power
             for number in (clusters, clusters + max(1, clusters // 20))
         )
 
@@ -73,16 +74,30 @@ def clusters_needed(
     return high
 
 
-def _power(
+def power_of(
     scores: ClusteredScores,
     clusters: int,
+    *,
     limit: float,
     bounds: tuple[float, float] | None,
     confidence: float,
     binary: bool,
-    seed: int,
+    seed: int = 0,
 ) -> float:
-    """Share of samples of this many clusters in which the test rejects a mean at the limit."""
+    """Estimate the probability that this many clusters like these show that the mean change is above a limit.
+
+    Args:
+        scores: the changes by cluster, positive for better.
+        clusters: number of clusters.
+        limit: as for :func:`clusters_needed`.
+        bounds: as for :func:`clusters_needed`.
+        confidence: confidence level of the interval.
+        binary: as for :func:`clusters_needed`.
+        seed: seed of the samples.
+
+    Returns:
+        Share of samples in which the test rejects a mean at the limit.
+    """
     import numpy as np
 
     scores = _coarse(scores)

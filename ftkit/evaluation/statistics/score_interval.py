@@ -194,13 +194,22 @@ def _most_likely(
     shift = (1 - 1e-9) if atoms.shape[1] == 0 else 1.0
     low, high = low * shift, high * shift
 
-    # Newton's method on the slope of the log-likelihood, which falls with the tilt, kept inside the bracket.
-    tilt = np.clip(_ratio((shares * excess).sum(axis=1), (shares * excess**2).sum(axis=1)), low, high)
-    for _ in range(_NEWTON_STEPS):
+    def slope_at(tilt: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         parts = excess / np.maximum(1 + tilt[:, None] * excess, tiny)
-        slope = (shares * parts).sum(axis=1)
+        return (shares * parts).sum(axis=1), (shares * parts**2).sum(axis=1)
+
+    # Newton's method on the slope of the log-likelihood, which falls with the tilt, kept inside the bracket. Where an
+    # observed value is the most extreme, the slope has a pole at the limit, which Newton leaves in tiny steps only: it
+    # begins inside, unless the limit is the solution.
+    mean = (shares * excess).sum(axis=1)
+    limit = np.where(mean > 0, high, low)
+    beyond = slope_at(limit)[0] * np.sign(mean) >= 0
+    tilt = np.clip(_ratio(mean, (shares * excess**2).sum(axis=1)), 0.9 * low, 0.9 * high)
+    tilt, low, high = np.where(beyond, limit, tilt), np.where(beyond, limit, low), np.where(beyond, limit, high)
+    for _ in range(_NEWTON_STEPS):
+        slope, curvature = slope_at(tilt)
         low, high = np.where(slope > 0, tilt, low), np.where(slope > 0, high, tilt)
-        newton = tilt + _ratio(slope, (shares * parts**2).sum(axis=1))
+        newton = tilt + _ratio(slope, curvature)
         tilt = np.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
     weights = shares / np.maximum(1 + tilt[:, None] * excess, tiny)
     atom_weights = np.zeros_like(atoms)

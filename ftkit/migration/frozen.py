@@ -1,0 +1,203 @@
+"""Ask a model every test row once and keep its report, so that no paid answer is asked twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ftkit.backends import Sampling
+from ftkit.data import Dataset
+from ftkit.error_text import Argument, ErrorText
+from ftkit.errors import MigrationError, ModelError, ReportError
+from ftkit.evaluation.measurement import measured_report
+from ftkit.evaluation.request_runner import RequestOptions
+from ftkit.migration.rows import MigrationRows
+from ftkit.migration.state import MigrationFolder
+from ftkit.model import Model
+from ftkit.results.report import Report
+from ftkit.results.report_row import prompt_digest
+
+__all__ = ["FROZEN", "failed_rows", "freeze", "load_report", "request_options"]
+
+FROZEN = "frozen.json"
+_CONCURRENCY = 8
+
+
+def request_options(model: Model, *, batch: bool = False, requests_per_minute: float | None = None) -> RequestOptions:
+    """Return how a model is asked, so that answers are kept on disk until the report is written.
+
+    Args:
+        model: the model.
+        batch: whether to use the host's batch API.
+        requests_per_minute: highest rate at a host.
+
+    Returns:
+        The options.
+    """
+    if not model.about().get("host"):  # on this machine, which wants all requests in one call
+        return RequestOptions(resume=True)
+    if batch:
+        return RequestOptions(batch=True)
+    return RequestOptions(concurrency=_CONCURRENCY, requests_per_minute=requests_per_minute)
+
+
+def freeze(
+    folder: MigrationFolder,
+    rows: MigrationRows,
+    *,
+    given: Report | None,
+    sampling: Sampling,
+    batch: bool,
+    requests_per_minute: float | None,
+    leave_out_failed: bool,
+    primary: str | None,
+    confidence: float,
+    seed: int,
+    progress: bool,
+) -> Report:
+    """Freeze the old model's answers, once.
+
+    The report is written before the kept answers are deleted, so that no moment is without one of the two.
+
+    Args:
+        folder: the migration.
+        rows: its rows.
+        given: the old model's report from an earlier time; then it is not asked.
+        sampling: how answers are sampled.
+        batch: whether to use the host's batch API.
+        requests_per_minute: highest rate at the host.
+        leave_out_failed: leave rows that it cannot answer out of the comparison.
+        primary: the headline metric; by default the accuracy of the output.
+        confidence: confidence level.
+        seed: seed of the report.
+        progress: show a progress bar if standard error is a terminal.
+
+    Returns:
+        The report.
+
+    Raises:
+        MigrationError: rows failed, or ``given`` is of other rows.
+    """
+    state = folder.state
+    if state.frozen is not None:
+        return load_report(folder, FROZEN, state.frozen)
+    if given is not None:
+        _check_given(given, rows)
+        report = given if primary is None else given.rescore(primary=primary)
+        _keep(folder, report)
+        return report
+    model = Model(str(state.model), rows.task, sampling=sampling, other_task=True)
+    with measured_report(
+        model,
+        rows.test,
+        options=request_options(model, batch=batch, requests_per_minute=requests_per_minute),
+        primary=primary,
+        confidence=confidence,
+        seed=seed,
+        progress=progress,
+    ) as (measured, _):
+        report, failed = measured, failed_rows(measured)
+        if failed and (not leave_out_failed or len(failed) == len(report.rows)):
+            raise MigrationError(
+                ErrorText(
+                    f"{len(failed)} of {len(report.rows)} rows have no answer: {report.rows[failed[0]].error}. ",
+                    "Run the same again: rows with an answer are not asked again. ",
+                    "If these rows fail every time, add ",
+                    Argument("leave_out_failed", text="leave_out_failed=True"),
+                ),
+                step="freeze",
+            )
+        if failed:
+            report = _without(report, rows.test, failed)
+            state.unanswered = failed
+        _keep(folder, report)
+    return report
+
+
+def load_report(folder: MigrationFolder, path: str, digest: str) -> Report:
+    """Load a report that the migration wrote.
+
+    Args:
+        folder: the migration.
+        path: its path below the folder.
+        digest: the report's digest.
+
+    Returns:
+        The report.
+
+    Raises:
+        MigrationError: it is gone, or another report is in its place.
+    """
+    try:
+        report = Report.load(folder.path / path)
+    except ReportError as error:
+        raise MigrationError(f"{error}. Put the report back, or begin again in another folder", step="check") from None
+    if report.digest != digest:
+        raise MigrationError(
+            f"{folder.path / path} is another report than the one that was written; put that back, or begin again in "
+            "another folder",
+            step="check",
+        )
+    return report
+
+
+def failed_rows(report: Report) -> list[int]:
+    """List the rows whose request failed.
+
+    Args:
+        report: a report.
+
+    Returns:
+        Their positions.
+    """
+    return [position for position, row in enumerate(report.rows) if row.finish_reason == "error"]
+
+
+def _keep(folder: MigrationFolder, report: Report) -> None:
+    report.save(folder.path / FROZEN)
+    folder.add_file(FROZEN)
+    folder.state.frozen = report.digest
+    folder.save()
+
+
+def _without(report: Report, test: Dataset, failed: Sequence[int]) -> Report:
+    """The same report without some rows, measured again."""
+    gone = set(failed)
+    kept = [position for position in range(len(report.rows)) if position not in gone]
+    fields = {name: getattr(report, name) for name in type(report).model_fields}
+    fields |= {
+        "rows": tuple(report.rows[position] for position in kept),
+        "dataset_fingerprint": test.select(kept).fingerprint,
+        "cost": report.cost.model_copy(update={"failed_share": 0.0}),
+    }
+    smaller = Report.model_construct(**fields)
+    return smaller.rescore(primary=report.primary, comparators=report.comparators)
+
+
+def _check_given(report: Report, rows: MigrationRows) -> None:
+    if report.output != rows.task.output:
+        raise MigrationError(
+            ErrorText(
+                *(Argument("frozen", text="frozen"), ": the report is of a task with another output than "),
+                *(Argument("task", text="task"), ", so answers cannot be compared; give the task of the report"),
+            ),
+            step="freeze",
+        )
+    expected = [prompt_digest(row) for row in rows.test]
+    if [row.prompt_hash for row in report.rows] != expected:
+        raise MigrationError(
+            ErrorText(
+                *(
+                    Argument("frozen", text="frozen"),
+                    f": the report has {len(report.rows)} rows and the test rows are ",
+                ),
+                f"{len(expected)}, or their prompts or order differ; give the rows that the report was made of with ",
+                Argument("test"),
+            ),
+            step="freeze",
+        )
+    failed = failed_rows(report)
+    if failed:
+        raise ModelError(
+            f"{len(failed)} of {len(report.rows)} rows of the given report have no answer, which would make the old "
+            "model look worse than it is; freeze them again"
+        )

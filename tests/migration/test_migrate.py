@@ -1,0 +1,210 @@
+"""``ftkit migrate``: the certificate, what is paid once, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import ftkit as ft
+from ftkit.cli.app import app
+from ftkit.migration import Certificate
+
+from .conftest import Account, write_conversations
+
+LUNA = "prompt:openai:gpt-6-luna"
+
+
+def migrate(*arguments: str, folder: Path):
+    return CliRunner().invoke(app, ["migrate", *arguments, "-o", str(folder)])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "migration"
+
+
+def test_a_model_that_is_only_prompted_is_certified(account: Account, folder: Path) -> None:
+    account.wrong["gpt-6-luna"] = {0, 10}
+    done = migrate(f"openai:{account.job}", "--to", LUNA, "--margin", "0.1", "--yes", folder=folder)
+    assert done.exit_code == 0, done.output
+    assert "may replace openai:ft:" in done.stdout
+    assert "cost: freeze the old model's answers: about $" in done.stderr
+    assert "power: 40 rows certify a candidate" in done.stderr
+    certificate = Certificate.load(folder / "certificate.json")
+    (luna,) = certificate.candidates
+    assert (luna.status, luna.verdict, luna.value) == ("CERTIFIED", "non-inferior", 0.95)
+    assert certificate.replaced.value == 0.9
+    assert certificate.replaced.job == account.job
+    assert str(certificate.replaced.stops) == "2027-01-14"
+    assert certificate.task["output"]["kind"] == "choice"
+    assert luna.per_1000_usd is not None
+    assert certificate.margins[0].set_at <= certificate.replaced.answered_at <= str(luna.first_asked_at)
+    assert certificate.check_files(folder) == []
+    assert {record.path for record in certificate.files} >= {"job/training.jsonl", "frozen.json", "task.yaml"}
+    assert [str(item.by) for item in certificate.checklist][:2] == ["2027-01-06", "2027-01-14"]
+    page = (folder / "certificate.html").read_text(encoding="utf-8")
+    assert "CERTIFIED" in page
+    assert certificate.digest in page
+    assert set(account.asked.values()) == {1}
+    assert account.fake.key not in "".join(
+        path.read_text(encoding="utf-8") for path in folder.rglob("*") if path.is_file()
+    )
+
+
+def test_the_same_command_asks_and_pays_nothing_again(account: Account, folder: Path) -> None:
+    first = migrate(account.model, "--to", LUNA, "--margin", "0.1", "--yes", folder=folder)
+    calls = len(account.fake.calls)
+    again = migrate(account.model, "--to", LUNA, "--margin", "0.1", folder=folder)  # nothing is left to agree to
+    assert first.exit_code == again.exit_code == 0, again.output
+    assert "nothing is left to pay" in again.stderr
+    assert len(account.fake.calls) == calls
+    assert first.stdout.splitlines()[4:] == again.stdout.splitlines()[4:]
+
+
+def test_nothing_is_asked_before_the_cost_is_agreed_to(account: Account, folder: Path) -> None:
+    done = migrate(account.job, "--to", LUNA, "--margin", "0.1", folder=folder)
+    assert done.exit_code == 2
+    assert "nothing was asked or started yet" in done.stderr
+    assert "--yes or --max-cost" in done.stderr
+    assert not account.asked
+    too_much = migrate(account.job, "--to", LUNA, "--margin", "0.1", "--max-cost", "0.0001", folder=folder)
+    assert "--max-cost is $" in too_much.stderr
+    assert not account.asked
+    assert migrate(account.job, "--to", LUNA, "--margin", "0.1", "--max-cost", "5", folder=folder).exit_code == 0
+
+
+def test_the_margin_is_fixed_when_a_candidate_was_asked(account: Account, folder: Path) -> None:
+    assert migrate(account.job, "--to", LUNA, "--margin", "0.02", folder=folder).exit_code == 2
+    early = migrate(account.job, "--to", LUNA, "--margin", "0.1", "--yes", folder=folder)
+    assert early.exit_code == 0, early.output
+    shown = Certificate.load(folder / "certificate.json").margins
+    assert [one.value for one in shown] == [0.02, 0.1]
+    assert "before, it was 0.02" in early.stdout
+    late = migrate(account.job, "--to", LUNA, "--margin", "0.2", "--yes", folder=folder)
+    assert late.exit_code == 2
+    assert "--margin was 0.1 since" in late.stderr
+    assert "proves nothing" in late.stderr
+
+
+def test_other_settings_are_refused_by_name(account: Account, folder: Path, tmp_path: Path) -> None:
+    assert migrate(account.job, "--to", LUNA, "--margin", "0.1", "--yes", folder=folder).exit_code == 0
+    rows = write_conversations(tmp_path / "other.jsonl", range(50, 60))
+    for arguments, named in (
+        (["--seed", "1"], "--seed"),
+        (["--test", str(rows)], "--test"),
+        (["--shots", "2"], "--shots"),
+    ):
+        done = migrate(account.job, "--to", LUNA, "--margin", "0.1", *arguments, folder=folder)
+        assert done.exit_code == 2
+        assert named in done.stderr
+        assert "choose another folder" in done.stderr
+
+
+def test_a_candidate_that_fails_does_not_lose_the_others(account: Account, folder: Path) -> None:
+    there_is_none = "local:/no/such/model"
+    done = migrate(account.job, "--to", there_is_none, "--to", LUNA, "--margin", "0.1", "--yes", folder=folder)
+    assert done.exit_code == 0, done.output
+    certificate = ft.Certificate.load(folder / "certificate.json")
+    assert [one.status for one in certificate.candidates] == ["FAILED", "CERTIFIED"]
+    assert "train: " in str(certificate.candidates[0].problem)
+    assert "Run the same again to try it again" in done.stdout
+
+
+def test_a_worse_candidate_is_not_certified(account: Account, folder: Path) -> None:
+    account.wrong["gpt-6-luna"] = set(range(0, 40, 2))
+    done = migrate(account.job, "--to", LUNA, "--margin", "0.1", "--yes", folder=folder)
+    assert done.exit_code == 1
+    assert "No candidate is certified" in done.stdout
+    assert ft.Certificate.load(folder / "certificate.json").certified == ()
+
+
+def test_rows_without_an_answer_stop_the_freeze_and_are_asked_again(account: Account, folder: Path) -> None:
+    account.failing = {7}
+    done = migrate(account.job, "--to", LUNA, "--margin", "0.1", "--yes", folder=folder)
+    assert done.exit_code == 1
+    assert "freeze the old model's answers: 1 of 40 rows have no answer" in done.stderr
+    assert "this prompt is not allowed" in done.stderr
+    assert account.of("gpt-6-luna") == {}
+    account.failing = set()
+    assert migrate(account.job, "--to", LUNA, "--margin", "0.1", "--yes", folder=folder).exit_code == 0
+    assert account.of(account.model) == dict.fromkeys(range(40), 1)
+
+
+def test_rows_that_always_fail_can_be_left_out(account: Account, folder: Path) -> None:
+    account.failing = {7}
+    arguments = [account.job, "--to", LUNA, "--margin", "0.1", "--yes", "--leave-out-failed"]
+    assert migrate(*arguments, folder=folder).exit_code == 0
+    certificate = Certificate.load(folder / "certificate.json")
+    assert certificate.test_rows == 39
+    assert "1 test rows that the old model could not answer were left out" in certificate.notes
+    assert 7 not in account.of("gpt-6-luna")
+    assert migrate(*arguments, folder=folder).exit_code == 0
+
+
+def test_test_rows_that_were_trained_on_are_left_out(account: Account, folder: Path, tmp_path: Path) -> None:
+    rows = write_conversations(tmp_path / "test.jsonl", range(90, 120))
+    done = migrate(account.job, "--to", LUNA, "--margin", "0.3", "--yes", "--test", str(rows), folder=folder)
+    assert "20 test rows have prompts of training rows and are left out" in done.stderr
+    assert Certificate.load(folder / "certificate.json").test_rows == 10
+    seen = write_conversations(tmp_path / "seen.jsonl", range(100, 110))
+    all_seen = migrate(
+        account.job, "--to", LUNA, "--margin", "0.3", "--yes", "--test", str(seen), folder=tmp_path / "other"
+    )
+    assert "all 10 test rows have prompts of the training rows" in all_seen.stderr
+
+
+def test_a_frozen_report_stands_for_a_model_that_is_gone(account: Account, folder: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "validation.jsonl"
+    model = ft.Model(f"openai:{account.model}", ft.Task(output=ft.ChoiceOutput(choices=("red", "blue"))))
+    report = ft.evaluate(model, ft.Dataset.load(rows), probes=None)
+    report.save(tmp_path / "frozen.json")
+    asked = dict(account.of(account.model))
+    account.fake.jobs.clear()
+    done = migrate(
+        f"openai:{account.model}", "--frozen", str(tmp_path / "frozen.json"), "--test", str(rows),
+        "--train", str(tmp_path / "train.jsonl"), "--to", LUNA, "--margin", "0.1", "--yes", folder=folder,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert account.of(account.model) == asked
+    assert Certificate.load(folder / "certificate.json").replaced.report == report.digest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["ftjob-999"], "the account at openai has no tuned model or job 'ftjob-999'"),
+        (["gpt-4.1"], "names no tuned model: write HOST:JOB or HOST:MODEL"),
+        (["openai:"], "names no tuned model"),
+        (["ftjob-000003", "--to", "moon:x"], "--to 'moon:x': there is no backend 'moon'"),
+        (["ftjob-000003", "--to", "prompt:gpt-6-luna"], "--to 'prompt:gpt-6-luna' names no candidate"),
+        (["ftjob-000003", "--margin", "0"], "--margin must be above 0, not 0.0"),
+        (["ftjob-000003", "--margin", "nan"], "--margin must be above 0, not nan"),
+        (["ftjob-000003", "--margin", "1.5"], "would allow any loss"),
+    ],
+)
+def test_wrong_names_are_refused(account: Account, folder: Path, arguments: list[str], says: str) -> None:
+    given = [*arguments, "--yes"]
+    for name, value in (("--to", LUNA), ("--margin", "0.1")):
+        given += [] if name in arguments else [name, value]
+    done = migrate(*given, folder=folder)
+    assert done.exit_code in (1, 2)
+    assert says in done.stderr
+    assert not account.asked
+
+
+def test_what_was_written_is_checked_before_it_is_used(account: Account, folder: Path) -> None:
+    assert migrate(account.job, "--to", LUNA, "--margin", "0.1", "--yes", folder=folder).exit_code == 0
+    state = folder / "migration.json"
+    text = state.read_text(encoding="utf-8")
+    state.write_text(text.replace('"value": 0.1', '"value": 0.3'), encoding="utf-8")
+    done = migrate(account.job, "--to", LUNA, "--margin", "0.3", folder=folder)
+    assert "was altered after it was saved" in done.stderr
+    state.write_text(text, encoding="utf-8")
+    with (folder / "job" / "training.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"messages": []}) + "\n")
+    done = migrate(account.job, "--to", LUNA, "--margin", "0.1", folder=folder)
+    assert "training.jsonl was changed after it was written" in done.stderr
+    assert "training.jsonl" in ft.Certificate.load(folder / "certificate.json").check_files(folder)[0]
