@@ -70,22 +70,23 @@ def irregular_file_kind(path: str | os.PathLike[str]) -> str | None:
 _SMALL = 16 * 1024 * 1024
 
 
-def read_small_text(path: str | os.PathLike[str]) -> str:
+def read_small_text(path: str | os.PathLike[str], *, limit: int = _SMALL) -> str:
     """Read a file that a person writes, such as a task or a recipe. It may be a pipe.
 
     Args:
         path: the file, in UTF-8.
+        limit: bytes of the largest file that is read.
 
     Returns:
         The text, without a byte-order mark.
 
     Raises:
-        OSError: the file cannot be read, or is larger than 16 MiB, as a device without an end is.
+        OSError: the file cannot be read, or is larger than the limit, as a device without an end is.
     """
     with open(path, "rb") as file:
-        content = file.read(_SMALL + 1)
-    if len(content) > _SMALL:
-        raise OSError(errno.EFBIG, f"it is larger than {_SMALL >> 20} MiB", os.fspath(path))
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit >> 20} MiB", os.fspath(path))
     return content.decode("utf-8-sig")
 
 

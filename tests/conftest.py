@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 from ftkit.files import home
 from tests.tiny import save_tiny, smollm_tokenizer
+
+# A slow machine is no fault of an example.
+settings.register_profile("ftkit", deadline=None)
+settings.load_profile("ftkit")
 
 # Looked at before any test moves the home: the embedded model may have been expanded there already.
 _OUTER_MODELS = home() / "models"

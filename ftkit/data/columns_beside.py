@@ -1,4 +1,4 @@
-"""Columns beside a conversation that change its meaning: a system message, media, a label, a weight.
+"""Columns beside a conversation that change its meaning: a system message, media, a label, a weight, marks.
 
 Other tools read these columns, so each one is honoured or refused, never dropped. Columns that a format reads itself,
 that an option of the dataset names, or that a task's template reads are left alone.
@@ -6,23 +6,53 @@ that an option of the dataset names, or that a task's template reads are left al
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 from ftkit.data.formats import MEDIA, RawRow
+from ftkit.data.formats.learning_marks import LEARNING_MARKS, read_mark
 from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError, Place
-from ftkit.task import Message
 
-__all__ = ["BESIDE", "LABELS", "WEIGHTS", "is_unread", "read_label", "read_weight", "refuse_media", "unread_names"]
+__all__ = [
+    "BESIDE",
+    "LABELS",
+    "WEIGHTS",
+    "is_unread",
+    "read_label",
+    "read_weight",
+    "refuse_media",
+    "refuse_settings",
+    "unread_names",
+]
 
 LABELS = ("label", "kto_tag")
 """TRL's and LLaMA-Factory's column that says whether the answer is a good one, for KTO."""
 WEIGHTS = ("weight", "loss_weight", "sample_weight")
 """Columns with the weight of a row in the loss."""
-BESIDE = frozenset({"system", "tools", "parallel_tool_calls", *MEDIA, *LABELS, *WEIGHTS})
+_MARKS = tuple(name for name in LEARNING_MARKS if name not in WEIGHTS)
+_SETTINGS = {
+    "functions": "the deprecated form of tools is not supported; write tools and tool_calls",
+    "function_call": "the deprecated form of a call is not supported; write tools and tool_calls",
+    "chat_template_kwargs": "settings of the chat template for one row are not read, and they change the prompt. Leave "
+    "the column out, and give all rows a template that does the same (chat_template=)",
+    "history": "earlier turns beside the conversation are not read; write them into the conversation",
+}
+"""Columns that other tools read, and why they are refused."""
+BESIDE = frozenset({"system", "tools", "parallel_tool_calls", *MEDIA, *LABELS, *WEIGHTS, *_MARKS, *_SETTINGS})
 """Columns that are read or refused beside those of the format."""
-_LABEL_TEXTS = {"true": True, "false": False}
+_SWITCHES = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+"""True and false in CSV files, which hold only texts."""
+_EMPTY_TEXTS = ("", "[]", "{}", "null")
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether a column holds nothing, also as a cell of a CSV file."""
+    return value in (None, "", [], {}) or (isinstance(value, str) and value.strip() in _EMPTY_TEXTS)
+
+
+def _switch(value: Any) -> Any:
+    return _SWITCHES.get(value.strip().lower(), value) if isinstance(value, str) else value
 
 
 def refuse_media(row: RawRow, names: Collection[str]) -> None:
@@ -36,13 +66,32 @@ def refuse_media(row: RawRow, names: Collection[str]) -> None:
         DataError: a column holds some.
     """
     for name in MEDIA:
-        if name not in names and row.columns.get(name) not in (None, "", [], {}):
+        if name not in names and not _is_empty(row.columns.get(name)):
             raise DataError(
                 "the row has media beside its text, which cannot be learned. Leave the row out; or, for a host that "
                 "takes images, write them as parts of a message; or rename the column if it is something else",
                 place=row.place,
                 field=name,
             )
+
+
+def refuse_settings(row: RawRow, names: Collection[str]) -> None:
+    """Refuse a row with a column that other tools read and that changes the conversation.
+
+    Args:
+        row: the row.
+        names: columns to leave alone.
+
+    Raises:
+        DataError: there is one.
+    """
+    for name, problem in _SETTINGS.items():
+        value = row.columns.get(name)
+        if name in names or _is_empty(value):
+            continue
+        if isinstance(value, str) and not value.lstrip().startswith(("[", "{")):
+            continue  # a column of another kind with this name, e.g. the history of a patient
+        raise DataError(problem, place=row.place, field=name)
 
 
 def read_label(row: RawRow, names: Collection[str]) -> bool | None:
@@ -63,8 +112,7 @@ def read_label(row: RawRow, names: Collection[str]) -> bool | None:
 
 
 def _label(value: Any) -> bool | None:
-    if isinstance(value, str):
-        value = _LABEL_TEXTS.get(value.strip().lower())
+    value = _switch(value)
     return bool(value) if isinstance(value, bool | int | float) and value in (0, 1) else None
 
 
@@ -76,36 +124,55 @@ def is_unread(name: str, value: Any) -> bool:
         value: its value in a row.
 
     Returns:
-        False for empty values, and for labels of KTO.
+        False for empty values, for labels of KTO, and for marks of whether the row is learned.
     """
-    return value not in (None, "", [], {}) and not (name in LABELS and _label(value) is not None)
+    if value in (None, "", [], {}) or (name in LABELS and _label(value) is not None):
+        return False
+    return not (name in _MARKS and read_mark(name, _switch(value)) is not None)
 
 
-def read_weight(messages: Sequence[Message], row: RawRow, names: Collection[str], *, is_pair: bool) -> None:
-    """Honour the weight of a row: with 0 no turn is learned, with 1 all as usual.
+def read_weight(row: RawRow, names: Collection[str], *, is_pair: bool) -> bool:
+    """Read the weight of a row: with 0 no turn is learned, with 1 all as usual.
 
     Args:
-        messages: the conversation; its assistant turns get ``weight`` 0.
         row: the row.
         names: columns to leave alone.
         is_pair: whether the row is a preference.
 
+    Returns:
+        Whether the row is learned.
+
     Raises:
         DataError: another weight than 0 and 1, or a preference of weight 0.
     """
-    for name in WEIGHTS:
-        value = row.columns.get(name)
-        if name in names or value is None or value == "":
-            continue
-        if not _checked_weight(value, row.place, name):
-            if is_pair:
-                raise DataError("0, but the pair would be learned; leave the row out", place=row.place, field=name)
-            for message in messages:
-                if message["role"] == "assistant":
-                    message["weight"] = 0
+    columns = row.columns
+    marks = {
+        name: _checked_weight(columns[name], row.place, name)
+        for name in WEIGHTS
+        if name in columns and name not in names and columns[name] not in (None, "")
+    }
+    for name in _MARKS:
+        value = None if name in names else columns.get(name)
+        if isinstance(value, list) and value:
+            raise DataError(
+                "a list, but the mark is read for the whole row; give each message a weight of 0 or 1",
+                place=row.place,
+                field=name,
+            )
+        mark = read_mark(name, _switch(value))
+        if mark is not None:  # another value is another kind of column, e.g. the loss of a model on the row
+            marks[name] = mark
+    not_learned = next((name for name, mark in marks.items() if not mark), None)
+    if not_learned is not None and is_pair:
+        raise DataError(
+            f"{columns[not_learned]}, but the pair would be learned; leave the row out",
+            place=row.place,
+            field=not_learned,
+        )
+    return not_learned is None
 
 
-def _checked_weight(value: Any, place: Place, field: str) -> int:
+def _checked_weight(value: Any, place: Place, field: str) -> bool:
     number = parse_json(value, place, field) if isinstance(value, str) else value
     if isinstance(number, bool) or not isinstance(number, int | float) or number not in (0, 1):
         raise DataError(
@@ -114,7 +181,7 @@ def _checked_weight(value: Any, place: Place, field: str) -> int:
             place=place,
             field=field,
         )
-    return int(number)
+    return bool(number)
 
 
 def unread_names(columns: Collection[str], read: Collection[str]) -> list[str]:
@@ -127,5 +194,16 @@ def unread_names(columns: Collection[str], read: Collection[str]) -> list[str]:
     Returns:
         Their names, in the row's order.
     """
-    known = {*read, "id", "system", "tools", "parallel_tool_calls", "ftkit_ignore", *MEDIA, *WEIGHTS}
+    known = {
+        *read,
+        "id",
+        "system",
+        "tools",
+        "parallel_tool_calls",
+        "ftkit_ignore",
+        *MEDIA,
+        *WEIGHTS,
+        "functions",
+        "function_call",
+    }
     return [name for name in columns if name not in known]

@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ftkit.data.columns_beside import BESIDE, read_label, read_weight, refuse_media, unread_names
+from ftkit.data.columns_beside import BESIDE, read_label, read_weight, refuse_media, refuse_settings, unread_names
 from ftkit.data.formats import (
+    REASONING,
     Conversation,
     Format,
     RawRow,
@@ -19,6 +20,7 @@ from ftkit.data.formats import (
     read_system,
     read_tools,
     text_content,
+    unread_keys,
 )
 from ftkit.data.row import Row, no_answer_after
 from ftkit.data.sources import Source
@@ -133,8 +135,12 @@ class RowReader:
             require_columns(columns, self._required_names(columns), place)
         renamed = self.options.rename(columns)
         raw = RawRow(renamed, place, source.nulls_are_absent, self.task)
-        conversation, label = self._read_columns_beside(self.format.read(raw), raw)
+        conversation, label, is_learned = self._read_columns_beside(self.format.read(raw), raw)
         prompt, completion, target = self._answer(conversation, columns, place)
+        if not is_learned:
+            for message in [*prompt, *([] if completion is None else [completion])]:
+                if message["role"] == "assistant":
+                    message["weight"] = 0
         rejected = self._rejected(conversation, completion, columns, place)
         group = None if self.options.group is None else column_value(columns, self.options.group, place)
         return Row(
@@ -166,6 +172,26 @@ class RowReader:
             return []
         return unread_names(columns, self._read_names(columns))
 
+    def unread_keys(self, columns: Mapping[str, Any]) -> list[str]:
+        """List the keys of a row's messages that hold something and that nothing reads.
+
+        Args:
+            columns: the row's columns, as in the file.
+
+        Returns:
+            For example ``["messages[].language"]``. A chat template may read more of them.
+        """
+        if self.task.input is not None:
+            return []
+        renamed = self.options.rename(dict(columns)) if self.options.columns else columns
+        found: dict[str, None] = {}
+        for column in self.format.columns:
+            value = renamed.get(column)
+            nested = value.get("messages") if isinstance(value, Mapping) and "messages" in value else None
+            name = column if nested is None else f"{column}.messages"
+            found |= dict.fromkeys(f"{name}[].{key}" for key in unread_keys(value if nested is None else nested))
+        return list(found)
+
     def _read_names(self, columns: Collection[str]) -> set[str]:
         """Columns that the format reads or an option names."""
         named = self.options.named_columns().values()
@@ -176,12 +202,14 @@ class RowReader:
         beside = ("system", "tools", "parallel_tool_calls") if self.task.input is None else self.task.columns
         return {*self._read_names(columns), *beside}
 
-    def _read_columns_beside(self, conversation: Conversation, row: RawRow) -> tuple[Conversation, bool | None]:
-        """Honour or refuse the columns beside a conversation; return it with its label. A task reads its own table."""
-        if self.task.input is not None or BESIDE.isdisjoint(row.columns):
-            return conversation, None
+    def _read_columns_beside(self, conversation: Conversation, row: RawRow) -> tuple[Conversation, bool | None, bool]:
+        """Honour or refuse the columns beside a conversation; return it, its label, and whether the row is learned."""
+        if self.task.input is not None or BESIDE.isdisjoint(row.columns):  # a task reads its own table
+            return conversation, None, True
         names = self._read_names(row.columns)
         refuse_media(row, names)
+        # A column of prompts may be for graders.
+        refuse_settings(row, {*names, "history"} if self.kind == "prompts" else names)
         if "system" not in names:
             read_system(conversation.messages, row.columns.get("system"), row.place)
         if "tools" not in names and conversation.tools is None:
@@ -190,9 +218,9 @@ class RowReader:
         if "parallel_tool_calls" not in names and conversation.parallel_tool_calls is None:
             conversation = replace(conversation, parallel_tool_calls=read_boolean(row, "parallel_tool_calls"))
         if self.kind == "prompts":
-            return conversation, None
-        read_weight(conversation.messages, row, names, is_pair=self.kind == "preferences")
-        return conversation, read_label(row, names) if self.kind == "demonstrations" else None
+            return conversation, None, True
+        is_learned = read_weight(row, names, is_pair=self.kind == "preferences")
+        return conversation, read_label(row, names) if self.kind == "demonstrations" else None, is_learned
 
     def identity(self, columns: Mapping[str, Any], place: Place, content: str | None = None) -> str:
         """Return the id of a row.
@@ -242,7 +270,9 @@ class RowReader:
             if self.format.has_answers:
                 raise self._no_answer(messages, columns, place)
             return messages, None, None
-        final = text_content(messages[-1])
+        content: Any = messages[-1].get("content")
+        has_text = isinstance(content, str) or any(part["type"] == "text" for part in content or ())
+        final = text_content(messages[-1]) if has_text else None
         return messages[:-1], messages[-1], None if final is None else self._parsed(final, place)
 
     def _no_answer(self, messages: list[Message], columns: Mapping[str, Any], place: Place) -> DataError:
@@ -368,10 +398,11 @@ def equality_key(value: Any) -> str:
     return value if isinstance(value, str) else canonical_json(value)
 
 
-def _answer_key(message: Message) -> tuple[str, list[tuple[str, str]]]:
-    """What makes two answers different: the text without whitespace around it, and the functions that are called."""
+def _answer_key(message: Message) -> tuple[str, list[tuple[str, str]], list[Any]]:
+    """What makes two answers different: the text without whitespace around it, the calls, and the reasoning."""
     calls = [(call["function"]["name"], call["function"]["arguments"]) for call in message.get("tool_calls") or ()]
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     other = [part for part in parts if part["type"] != "text"]
-    return (text_content(message) or "").strip() + (canonical_json(other) if other else ""), calls
+    thoughts = [str(message.get(key) or "").strip() for key in REASONING]
+    return (text_content(message) or "").strip() + (canonical_json(other) if other else ""), calls, thoughts

@@ -1,4 +1,4 @@
-"""Counting the columns that hold something and that nothing reads."""
+"""Counting the columns, and the keys of messages, that hold something and that nothing reads."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class UnreadColumns:
         self.counts: Counter[str] = Counter()
 
     def of(self, columns: Mapping[str, Any]) -> list[str]:
-        """List the unread columns of a row.
+        """List the unread columns of a row, and the unread keys of its messages.
 
         Args:
             columns: as read from the file.
 
         Returns:
-            Names of columns that are not empty, in the row's order.
+            Names of columns that are not empty, in the row's order, and e.g. ``messages[].language``.
         """
         names = tuple(columns)
         unread = self._by_names.get(names)
@@ -42,7 +42,8 @@ class UnreadColumns:
             if len(self._by_names) >= _REMEMBERED:  # rows that differ in their columns
                 self._by_names.clear()
             unread = self._by_names[names] = self._row_reader.unread_names(columns)
-        return [name for name in unread if is_unread(name, columns[name])] if unread else unread
+        found = [name for name in unread if is_unread(name, columns[name])] if unread else []
+        return found + self._row_reader.unread_keys(columns)
 
     def add(self, columns: Mapping[str, Any]) -> None:
         """Count the unread columns of a row.

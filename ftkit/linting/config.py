@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ftkit.errors import ConfigError
+from ftkit.files import read_small_text
 
 __all__ = ["LintConfig", "load_lint_config"]
 
@@ -55,7 +56,7 @@ def load_lint_config(start: Path | None = None) -> LintConfig:
     if file is None:
         return LintConfig()
     try:
-        content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+        content: dict[str, Any] = tomllib.loads(read_small_text(file))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error
     table: Any = content

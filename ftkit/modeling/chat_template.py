@@ -8,7 +8,6 @@ Turns share a sequence if the prompt of the later one begins with the sequence o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from ftkit.errors import DataError, ModelError, Place
 from ftkit.modeling.control_tokens import ControlTokens
+from ftkit.modeling.conversation import ShieldedConversation, supervised_turns, without_loss
 from ftkit.modeling.left_out import left_out_by_design, refuse_left_out
 from ftkit.modeling.rendered_parts import THOUGHT_TAGS, Part, find_parts, has_thought
 from ftkit.modeling.template_day import pin_day, writes_day
@@ -25,23 +25,19 @@ from ftkit.modeling.template_source import plain_template, template_hash
 from ftkit.modeling.text_encoder import TextEncoder, refuse_unknown_tokens
 from ftkit.modeling.tokenized_example import Ints, TokenizedConversation
 from ftkit.modeling.turn_end import find_turn_ends
-from ftkit.modeling.turn_text import opens_thought, turn_as_written, turn_text, with_end, without_thought
+from ftkit.modeling.turn_text import (
+    has_blanks,
+    lacks_thought,
+    opens_thought,
+    turn_as_written,
+    turn_text,
+    with_blanks,
+    with_end,
+    without_thought,
+)
 from ftkit.task import Message
 
 __all__ = ["ChatTemplate"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Conversation:
-    """A conversation in the template's form; ``shield`` is in the text of each control token that it contains."""
-
-    messages: list[dict[str, Any]]
-    tools: list[dict[str, Any]] | None
-    shield: str
-
-    def shown(self, text: str) -> str:
-        """The end of a rendered text, for messages."""
-        return text.replace(self.shield, "")[-60:] if self.shield else text[-60:]
 
 
 class ChatTemplate:
@@ -145,7 +141,7 @@ class ChatTemplate:
             ModelError: the template refuses the conversation.
         """
         check_parts(messages, place)
-        supervised = _supervised(messages, place)
+        supervised = supervised_turns(messages, place)
         sequences: list[TokenizedConversation] = []
         try:
             whole = self._conversation(messages[: supervised[-1] + 1], tools)
@@ -187,7 +183,7 @@ class ChatTemplate:
             DataError: see :meth:`encode_examples`.
             ModelError: the template refuses the conversation.
         """
-        earlier = [_without_loss(message) for message in messages[:-1]]
+        earlier = [without_loss(message) for message in messages[:-1]]
         last: Message = {**messages[-1], "weight": 1}
         [sequence] = self.encode_examples([*earlier, last], tools, place)
         return sequence
@@ -252,10 +248,14 @@ class ChatTemplate:
             found.append(TemplateNote(field, "control_token", text))
         supervised = [i for i, m in enumerate(messages) if m.get("role") == "assistant" and m.get("weight", 1) != 0]
         learned = supervised[-1] if supervised else None
-        if any(has_thought(message) for message in whole.messages):
+        if any(has_thought(message) or message.get("name") for message in whole.messages):
             parts = self._parts(whole, self._render(whole.messages, whole.tools, False), asks=False)
             found += [
-                TemplateNote(part.field, "left_out", "the template leaves it out of the prompts of later turns")
+                TemplateNote(
+                    part.field,
+                    "left_out",
+                    f"the template leaves it out{'' if part.kind == 'name' else ' of the prompts of later turns'}",
+                )
                 for part in left_out_by_design(parts, whole.messages, learned=learned)
             ]
         for index in supervised if self._prefill is not None else ():
@@ -288,8 +288,10 @@ class ChatTemplate:
         """
         return without_thought(text, self._prefill, keep=keep_thought)
 
-    def _conversation(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> _Conversation:
-        return _Conversation(*self._control.shield(self._form.messages(messages), tools or None))
+    def _conversation(
+        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None
+    ) -> ShieldedConversation:
+        return ShieldedConversation(*self._control.shield(self._form.messages(messages), tools or None))
 
     def _render(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] | None, asks: bool) -> str:
         offered = list(tools) if tools else None
@@ -309,13 +311,13 @@ class ChatTemplate:
         except Exception as error:  # a template is a program, and may raise anything
             raise ModelError(f"the model's chat template cannot render this conversation: {error}") from error
 
-    def _parts(self, whole: _Conversation, text: str, *, asks: bool) -> list[Part]:
+    def _parts(self, whole: ShieldedConversation, text: str, *, asks: bool) -> list[Part]:
         return find_parts(
             whole.messages, whole.tools, text, lambda messages, tools: self._render(messages, tools, asks)
         )
 
     def _left_out(
-        self, whole: _Conversation, text: str, supervised: Sequence[int], place: Place | None
+        self, whole: ShieldedConversation, text: str, supervised: Sequence[int], place: Place | None
     ) -> dict[int, list[Part]]:
         """The parts of each supervised turn whose thought the template leaves out of the content."""
         *_, last = supervised
@@ -325,11 +327,7 @@ class ChatTemplate:
         for index in (*incomplete.intersection(supervised[:-1]), *([last] if incomplete else [])):
             if index is None:
                 continue
-            if index != last:
-                until = _Conversation(whole.messages[: index + 1], whole.tools, whole.shield)
-                parts_then = self._parts(until, self._render(until.messages, until.tools, False), asks=False)
-            else:
-                parts_then = parts
+            parts_then = parts if index == last else self._parts_until(whole, index)
             own = [part for part in parts_then if part.message == index]
             if any(part.kind == "thought" and not part.found for part in own):
                 lost[index] = own
@@ -338,22 +336,23 @@ class ChatTemplate:
         return lost
 
     def _turn(
-        self, whole: _Conversation, index: int, answered: str, own: list[Part], place: Place | None
+        self, whole: ShieldedConversation, index: int, answered: str, own: list[Part], place: Place | None
     ) -> tuple[Ints, Ints]:
         """The tokens of the prompt of a turn, and of the turn."""
         message, field = whole.messages[index], f"messages[{index}]"
         asked = self._render(whole.messages[:index], whole.tools, True)
-        if own:
-            text = turn_as_written(asked, message, own)
-            if text is None:
-                refuse_left_out(own, whole.messages, learned=index, place=place)
-        else:
-            text = turn_text(asked, answered)
-            if text is not None and self._prefill is not None and self._prefill in text and has_thought(message):
+        text = None if own else turn_text(asked, answered)
+        if own or (text is not None and self._needs_parts(message, text)):
+            own = own or [part for part in self._parts_until(whole, index) if part.message == index]
+            if text is None or lacks_thought(message, text):
+                text = turn_as_written(asked, message, own)
+                if text is None:
+                    refuse_left_out(own, whole.messages, learned=index, place=place)
+            elif self._prefill is not None and self._prefill in text and has_thought(message):
                 # The template writes an empty thought, and then the one in the content.
-                until = _Conversation(whole.messages[: index + 1], whole.tools, whole.shield)
-                own = [part for part in self._parts(until, answered, asks=False) if part.message == index]
                 text = turn_as_written(asked, message, own) or text
+            else:
+                text = with_blanks(text, message, own)
         if text is None:
             raise DataError(
                 "the chat template does not begin an assistant turn with its generation prompt (which "
@@ -373,13 +372,23 @@ class ChatTemplate:
             )
         return self._encode(asked, whole), self._encode(ended, whole)
 
-    def _encode(self, text: str, whole: _Conversation) -> Ints:
+    def _needs_parts(self, message: dict[str, Any], text: str) -> bool:
+        """Whether a turn may be rendered otherwise than it is written."""
+        opens = self._prefill is not None and self._prefill in text and has_thought(message)
+        return opens or lacks_thought(message, text) or has_blanks(message)
+
+    def _parts_until(self, whole: ShieldedConversation, index: int) -> list[Part]:
+        """The parts of the conversation that ends with a turn."""
+        until = ShieldedConversation(whole.messages[: index + 1], whole.tools, whole.shield)
+        return self._parts(until, self._render(until.messages, until.tools, False), asks=False)
+
+    def _encode(self, text: str, whole: ShieldedConversation) -> Ints:
         # Templates write their own beginning-of-sequence token; adding the tokenizer's would double it.
         ids = self._control.encode(text, whole.shield)
         refuse_unknown_tokens(ids, self.vocabulary, self.tokenizer)
         return ids
 
-    def _closes_thought(self, whole: _Conversation, index: int) -> bool:
+    def _closes_thought(self, whole: ShieldedConversation, index: int) -> bool:
         message = whole.messages[index]
         answered = self._render(whole.messages[: index + 1], whole.tools, False)
         text = turn_text(self._render(whole.messages[:index], whole.tools, True), answered) or ""
@@ -391,16 +400,3 @@ class ChatTemplate:
             return opens_thought(self._render(self._form.messages([{"role": "user", "content": "a"}]), None, True))
         except ModelError:
             return None
-
-
-def _supervised(messages: Sequence[Message], place: Place | None) -> list[int]:
-    found = [i for i, m in enumerate(messages) if m.get("role") == "assistant" and m.get("weight", 1) != 0]
-    if not found:
-        raise DataError(
-            "no assistant turn to learn from (none there, or all of weight 0); leave the row out", place=place
-        )
-    return found
-
-
-def _without_loss(message: Message) -> Message:
-    return {**message, "weight": 0} if message.get("role") == "assistant" else message

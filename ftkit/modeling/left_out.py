@@ -62,6 +62,8 @@ def _is_by_design(part: Part, messages: Sequence[dict[str, Any]], learned: int |
         return False
     if part.kind in ("thought", "reasoning"):
         return True
+    if part.kind == "name":
+        return learned is None  # clients send names that no model of the template reads
     # A model never wrote a text that its template does not render beside tool calls, but clients send it back.
     return learned is None and _is_beside_calls(part, messages)
 
@@ -78,6 +80,8 @@ def _problem(part: Part, messages: Sequence[dict[str, Any]]) -> tuple[str, str]:
             return "the model's chat template leaves out the tools", "tools"
         return f"the model's chat template leaves out {shown!r}; {_ANOTHER}", part.field
     at = f"messages[{part.message}]"
+    if part.kind == "name":
+        return f"the model's chat template leaves out the name {shown!r}; {_ANOTHER}", part.field
     if part.kind == "call":
         return "the model's chat template leaves out tool calls, so they could not be learned", f"{at}.tool_calls"
     if part.kind == "reasoning":

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ftkit.errors import ModelError
+from ftkit.files import read_small_text
 from ftkit.modeling.config_limits import MAX_CONFIG_BYTES, check_sizes
 from ftkit.modeling.embedded_model import EMBEDDED, embedded_folder
 from ftkit.recipe import LOSSES, Quantization
@@ -90,9 +91,7 @@ class ModelSource:
         if file is None:
             return None
         try:
-            if file.stat().st_size > _LARGEST_TEMPLATE:
-                raise ModelError(f"the chat template {file} has more than {_LARGEST_TEMPLATE:,} bytes")
-            return file.read_text(encoding="utf-8")
+            return read_small_text(file, limit=_LARGEST_TEMPLATE)
         except (OSError, ValueError) as error:
             raise ModelError(f"the chat template {file} cannot be read: {error}") from error
 

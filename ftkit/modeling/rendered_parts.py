@@ -32,7 +32,7 @@ THOUGHT_TAGS = {
 }
 """What models write before and after a thought."""
 
-PartKind = Literal["content", "thought", "reasoning", "call", "tool"]
+PartKind = Literal["content", "thought", "reasoning", "call", "tool", "name"]
 
 _FIRST, _LAST = 0xF0000, 0xFFFFD
 _MARKS = re.compile(f"[{chr(_FIRST)}-{chr(_LAST)}]")
@@ -81,14 +81,15 @@ def find_parts(
         marked = [marker.message(index, message) for index, message in enumerate(messages)]
         marked_tools = None if tools is None else [marker.tool(index, tool) for index, tool in enumerate(tools)]
         if _MARKS.search(plain) or 2 * len(marker.parts) > _LAST - _FIRST:
-            break
+            continue
         try:
             text = render(marked, marked_tools)
         except ModelError:
             continue
         if _MARKS.sub("", text) == plain:
-            return _with_aliases([_located(part, number, text) for number, part in enumerate(marker.parts)])
-    return _with_aliases(_searched(marker.parts, plain))
+            found = _with_aliases([_located(part, number, text) for number, part in enumerate(marker.parts)])
+            return found if keys else found + _searched_parameters(tools or (), plain)
+    return _with_aliases(_searched(marker.parts, plain)) + _searched_parameters(tools or (), plain)
 
 
 def split_thought(text: str) -> tuple[str, str, str] | None:
@@ -140,6 +141,8 @@ class _Marker:
         for key in REASONING:
             if isinstance(message.get(key), str):
                 changed[key] = self._text(message[key], f"{field}.{key}", "reasoning", index)
+        if isinstance(message.get("name"), str) and message.get("role") != "tool":  # a result names its call again
+            changed["name"] = self._text(message["name"], f"{field}.name", "name", index)
         content = message.get("content")
         if isinstance(content, str):
             changed["content"] = self._content(content, message.get("role"), f"{field}.content", index)
@@ -163,6 +166,17 @@ class _Marker:
         for key in ("name", "description"):
             if isinstance(function.get(key), str):
                 changed[key] = self._text(function[key], f"{field}.{key}", "tool", None)
+        if self._keys and _properties(tool):
+            parameters, names = function["parameters"], {}
+            for name in parameters["properties"]:
+                first = min(_FIRST + 2 * len(self.parts), _LAST - 1)
+                self.parts.append(Part(f"{field}.parameters.{name}", "tool", None, name))
+                names[name] = f"{name}{chr(first)}{chr(first + 1)}"  # behind the name, so that it is sorted as before
+            renamed = {names[name]: schema for name, schema in parameters["properties"].items()}
+            changed["parameters"] = {**parameters, "properties": renamed}
+            if isinstance(parameters.get("required"), list):
+                required = [names.get(name, name) if isinstance(name, str) else name for name in parameters["required"]]
+                changed["parameters"]["required"] = required
         return {**tool, "function": changed}
 
     def _content(self, text: str, role: Any, field: str, index: int) -> str:
@@ -203,6 +217,29 @@ class _Marker:
         first = min(_FIRST + 2 * len(self.parts), _LAST - 1)
         self.parts.append(Part(field, kind, message, core))
         return f"{text[:begin]}{chr(first)}{core}{chr(first + 1)}{text[begin + len(core) :]}"
+
+
+def _properties(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters of a tool with their schemas."""
+    function = tool.get("function")
+    schema = function.get("parameters") if isinstance(function, Mapping) else None
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    return properties if isinstance(properties, Mapping) else {}
+
+
+def _searched_parameters(tools: Sequence[Mapping[str, Any]], plain: str) -> list[Part]:
+    """The parameters of tools, for templates that react to changed names."""
+    return [
+        Part(
+            f"tools[{index}].function.parameters.{name}",
+            "tool",
+            None,
+            name,
+            found=name in plain or json.dumps(name, ensure_ascii=False)[1:-1] in plain,
+        )
+        for index, tool in enumerate(tools)
+        for name in _properties(tool)
+    ]
 
 
 def _with_aliases(parts: list[Part]) -> list[Part]:

@@ -8,7 +8,17 @@ from typing import Any
 from ftkit.modeling.rendered_parts import REASONING, THOUGHT_TAGS, Part, split_thought
 from ftkit.modeling.turn_end import OpenEnd, TurnEnds, common_length
 
-__all__ = ["opens_thought", "thought_before", "turn_as_written", "turn_text", "with_end", "without_thought"]
+__all__ = [
+    "has_blanks",
+    "lacks_thought",
+    "opens_thought",
+    "thought_before",
+    "turn_as_written",
+    "turn_text",
+    "with_blanks",
+    "with_end",
+    "without_thought",
+]
 
 _LONGEST_PREFILL = 80
 _LONGEST_TAG = 40
@@ -61,10 +71,7 @@ def turn_as_written(asked: str, message: dict[str, Any], parts: Sequence[Part]) 
     Returns:
         The text of the turn; None if it does not fit the prompt.
     """
-    content = message.get("content")
-    if isinstance(content, list):
-        content = "".join(part["text"] for part in content)
-    split = split_thought(content) if isinstance(content, str) else None
+    split = split_thought(_text(message))
     answer = next((part for part in parts if part.kind == "content"), None)
     if split is None or answer is None or answer.after is None or not answer.found:
         return None
@@ -72,13 +79,81 @@ def turn_as_written(asked: str, message: dict[str, Any], parts: Sequence[Part]) 
         return None
     before, thought, rest = split
     tag, body = opens_thought(asked), (thought + rest).rstrip()
+    after = _with_trailing((thought + rest)[len(body) :], answer.after)
     if before.strip() not in ("", tag) and tag is not None:
         return None
     if tag is None:
         closed = any(asked.rstrip().endswith(closing) for closing in THOUGHT_TAGS.values())
-        return None if closed or not before.strip() else (before.lstrip() + body) + answer.after
+        return None if closed or not before.strip() else (before.lstrip() + body) + after
     blanks = asked[len(asked.rstrip()) :]
-    return body.removeprefix(blanks) + answer.after
+    return body.removeprefix(blanks) + after
+
+
+def has_blanks(message: dict[str, Any]) -> bool:
+    """Say whether there are blanks around a message's content, which templates may strip.
+
+    Args:
+        message: the message, in the template's form.
+
+    Returns:
+        Whether there are; False for turns that call tools, whose texts stand beside calls.
+    """
+    content = _text(message)
+    return bool(content.strip()) and content != content.strip() and not message.get("tool_calls")
+
+
+def lacks_thought(message: dict[str, Any], text: str) -> bool:
+    """Say whether a turn lacks an empty thought that is written in the message's content.
+
+    Args:
+        message: the message, in the template's form.
+        text: the text of the turn.
+
+    Returns:
+        Whether it does. A thought with a text is a part of the conversation that is looked for.
+    """
+    split = split_thought(_text(message))
+    if split is None or split[1].strip() or message.get("tool_calls"):
+        return False
+    return not any(split[2].startswith(tag) and tag in text for tag in THOUGHT_TAGS.values())
+
+
+def with_blanks(text: str, message: dict[str, Any], parts: Sequence[Part]) -> str:
+    """Give a turn the blanks around its content that the template strips, e.g. the indentation of code.
+
+    Args:
+        text: the text of the turn.
+        message: the message, in the template's form.
+        parts: the parts of this message in the rendered conversation.
+
+    Returns:
+        The turn with the content as it is written.
+    """
+    content, part = _text(message), next((part for part in parts if part.kind == "content"), None)
+    if part is None or not part.found or part.after is None or not text.endswith(part.text + part.after):
+        return text
+    if not content.strip().endswith(part.text):
+        return text
+    after = _with_trailing(content[len(content.rstrip()) :], part.after)
+    before = text[: len(text) - len(part.after) - len(part.text)]
+    if content.strip() != part.text:  # the content begins with a thought
+        return before + part.text + after
+    leading = content[: len(content) - len(content.lstrip())]
+    kept = next(length for length in range(len(leading), -1, -1) if before.endswith(leading[len(leading) - length :]))
+    return before[: len(before) - kept] + leading + part.text + after
+
+
+def _text(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content)
+    return content if isinstance(content, str) else ""
+
+
+def _with_trailing(blanks: str, after: str) -> str:
+    """What follows a content, with the blanks at the content's end."""
+    kept = next(length for length in range(len(blanks), -1, -1) if after.startswith(blanks[:length]))
+    return blanks + after[kept:]
 
 
 def with_end(text: str, ends: TurnEnds, message: dict[str, Any]) -> str | None:
@@ -98,7 +173,12 @@ def with_end(text: str, ends: TurnEnds, message: dict[str, Any]) -> str | None:
     if end and not cut_off:
         return text[:end]
     open_end = ends.after_call if calls else ends.after_text
-    if not isinstance(open_end, OpenEnd) or not text.endswith(open_end.tail):
+    if not isinstance(open_end, OpenEnd):
+        return None
+    if open_end.marker.startswith(open_end.tail):
+        # The marker follows whatever ends the turn: a call without arguments ends otherwise than one with some.
+        return text + open_end.marker[len(open_end.tail) :]
+    if not text.endswith(open_end.tail):
         return None
     return text[: len(text) - len(open_end.tail)] + open_end.marker
 

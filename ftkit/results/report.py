@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import override
 
 from ftkit.errors import ReportError
-from ftkit.files import canonical_digest
+from ftkit.files import canonical_digest, irregular_file_kind, read_small_text
 from ftkit.results.answer import Sampling
 from ftkit.results.forgetting_text import Cause, cause_sentence, forgetting_flags, forgetting_lines
 from ftkit.results.json_values import canonical
@@ -47,6 +47,8 @@ __all__ = [
     "Report",
 ]
 
+_LARGEST_FILE = 1 << 30
+"""Bytes of the largest report that is loaded: of some hundred thousand rows."""
 SCHEMA_VERSION = 1
 
 
@@ -204,7 +206,9 @@ class Report(Result, BaseModel):
         """
         source = Path(path)
         try:
-            content = json.loads(source.read_text(encoding="utf-8"))
+            if (kind := irregular_file_kind(source)) is not None:
+                raise ReportError(f"{source}: {kind}, not a report")
+            content = json.loads(read_small_text(source, limit=_LARGEST_FILE))
         except OSError as error:
             raise ReportError(f"{source}: cannot be read: {error.strerror or error}") from None
         except (ValueError, RecursionError) as error:

@@ -6,13 +6,13 @@ import ipaddress
 import os
 import re
 import tomllib
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ftkit.backends.grading import embedder_of
 from ftkit.errors import ConfigError
+from ftkit.files import read_small_text
 from ftkit.modeling.embedded_model import EMBEDDED
 from ftkit.recipe import LOSSES, Recipe
 from ftkit.schema.validation_errors import refusals
@@ -149,7 +149,7 @@ def load_settings(path: str | os.PathLike[str] | None = None, **overrides: Any) 
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            values = tomllib.loads(read_small_text(path))
         except OSError as error:
             raise ConfigError(f"{source}: cannot read the settings: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -120,7 +120,7 @@ def test_messages_as_json_text_in_a_csv(write):
         ([USER, {"role": "assistant", "content": "", "tool_calls": []}], "messages[1]", "an empty assistant turn"),
         ([{"role": "user"}, ANSWER], "messages[0].content", "missing"),
         ([{"role": "user", "content": 3}, ANSWER], "messages[0].content", "must be a text or a list of parts"),
-        ([{"role": "user", "content": ["q"]}, ANSWER], "messages[0].content[0]", "a part must be"),
+        ([{"role": "user", "content": [7]}, ANSWER], "messages[0].content[0]", "a part must be"),
         ([{"role": "user", "content": [{"type": "text"}]}, ANSWER], "messages[0].content[0].text", "must be a text"),
         ([{**USER, "name": 3}, ANSWER], "messages[0].name", "must be a text"),
         ([USER, {**ANSWER, "weight": 2}], "messages[1].weight", "must be 0 (not learned) or 1 (learned)"),
@@ -144,7 +144,7 @@ def test_faults(write_rows, messages, field, text):
         ({"function_call": "auto"}, "function_call"),
         ({"parallel_tool_calls": "yes"}, "parallel_tool_calls"),
         ({"tools": {"f": 1}}, "tools"),
-        ({"tools": [{"name": "f"}]}, "tools[0]"),
+        ({"tools": [{"name": 7}]}, "tools[0]"),
         ({"tools": "{"}, "tools"),
     ],
 )

@@ -200,6 +200,7 @@ def test_preferences_as_they_look(write_rows):
         "chosen": [ANSWER],
         "rejected": [bad],
         "tools": tools,
+        "parallel_tool_calls": True,
     }
 
 

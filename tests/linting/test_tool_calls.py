@@ -32,16 +32,28 @@ def messages(report: ft.LintReport, code: str) -> list[tuple[int | None, str, st
 
 
 def test_arguments_that_are_no_object_are_found(chats: Any) -> None:
-    given = ['{"city": "Bonn"}', '{"city": "Bo', json.dumps('{"city": "Bonn"}'), '["Bonn"]', "", "{}", "3"]
+    given = [
+        '{"city": "Bonn"}',
+        '{"city": "Bo',
+        json.dumps('{"city": "Bonn"}'),
+        '["Bonn"]',
+        "",
+        "{}",
+        "3",
+        '{"city": "x", "city": "y"}',
+        '{"city": NaN}',
+    ]
     report = ft.lint(chats(*(chat(arguments) for arguments in given)), select=["D008", "D009", "D010"])
     assert {count.code for count in report.counts} == {"D008"}
     found = messages(report, "D008")
-    assert [line for line, _, _ in found] == [2, 3, 4, 7]
+    assert [line for line, _, _ in found] == [2, 3, 4, 7, 8, 9]
     assert [text.split("'weather' ")[1][:18] for _, text, _ in found] == [
-        "are not JSON: Unte",
+        "are not JSON: it e",
         "are JSON inside a ",
         "are a list, not a ",
         "are a number, not ",
+        "are no JSON object",
+        "are no JSON object",
     ]
     assert found[0][2] == "messages[1].tool_calls[0].function.arguments"
 

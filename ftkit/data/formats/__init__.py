@@ -6,14 +6,18 @@ A format is one class, see :class:`Format`, registered in :data:`FORMATS` under 
 from __future__ import annotations
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_boolean, read_list, read_margin, read_text
+from ftkit.data.formats.content import text_content
 from ftkit.data.formats.detection import choose_format
-from ftkit.data.formats.messages import MEDIA, read_messages, read_system, read_tools, text_content
+from ftkit.data.formats.messages import MEDIA, MESSAGE_KEYS, REASONING, read_messages, read_system, unread_keys
 from ftkit.data.formats.preference_pair import learn_answers_only
 from ftkit.data.formats.registry import FORMATS, detected_formats
+from ftkit.data.formats.tools import read_tools
 
 __all__ = [
     "FORMATS",
     "MEDIA",
+    "MESSAGE_KEYS",
+    "REASONING",
     "Conversation",
     "Format",
     "RawRow",
@@ -28,4 +32,5 @@ __all__ = [
     "read_text",
     "read_tools",
     "text_content",
+    "unread_keys",
 ]

@@ -7,8 +7,9 @@ from typing import Any
 
 from typing_extensions import override
 
-from ftkit.data.formats.base import Conversation, Format, RawRow, read_list, read_text
-from ftkit.data.formats.messages import read_turns
+from ftkit.data.formats.base import Conversation, Format, RawRow, read_text
+from ftkit.data.formats.history import read_history
+from ftkit.data.formats.messages import REASONING, read_system, read_turns
 from ftkit.data.row import Row
 from ftkit.errors import DataError
 from ftkit.task import Message
@@ -32,17 +33,7 @@ class Alpaca(Format):
     def read(self, row: RawRow) -> Conversation:
         columns, place = row.columns, row.place
         turns: list[tuple[str, Message]] = []
-        if columns.get("system"):
-            turns.append(("system", {"role": "system", "content": read_text(row, "system")}))
-        for number, pair in enumerate(read_list(row, "history") if columns.get("history") else []):
-            field = f"history[{number}]"
-            if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-                raise DataError("must be a pair of texts: question, answer", place=place, field=field)
-            question, answer = pair
-            turns += [
-                (f"{field}[0]", {"role": "user", "content": question}),
-                (f"{field}[1]", {"role": "assistant", "content": answer}),
-            ]
+        turns += read_history(row)
         answer = read_text(row, "output")
         if not answer.strip():
             raise DataError("an empty assistant turn", place=place, field="output", problem="empty_answer")
@@ -50,7 +41,9 @@ class Alpaca(Format):
             ("instruction", {"role": "user", "content": _question(row)}),
             ("output", {"role": "assistant", "content": answer}),
         ]
-        return Conversation(read_turns(turns, place))
+        messages = read_turns(turns, place)
+        read_system(messages, columns.get("system"), place)
+        return Conversation(messages)
 
     @override
     def write(self, row: Row) -> dict[str, Any]:
@@ -59,7 +52,11 @@ class Alpaca(Format):
         has_system = row.prompt[0]["role"] in ("system", "developer")
         turns = texts[has_system:]
         roles = [message["role"] for message in row.prompt[has_system:]]
-        if row.tools or roles != ["user", *["assistant", "user"] * (len(roles) // 2)]:
+        if (
+            row.tools
+            or row.parallel_tool_calls is not None
+            or roles != ["user", *["assistant", "user"] * (len(roles) // 2)]
+        ):
             raise DataError("Alpaca rows hold questions and answers in turn, and no tools", place=row.place)
         line: dict[str, Any] = {"instruction": turns[-1], "input": "", "output": answer}
         if has_system:
@@ -80,9 +77,10 @@ def _question(row: RawRow) -> str:
 
 def _plain_text(row: Row, number: int, message: Message) -> str:
     content: Any = message.get("content")
-    if not isinstance(content, str) or "tool_calls" in message or message.get("weight", 1) == 0:
+    others = [name for name in ("tool_calls", "name", *REASONING) if message.get(name)]
+    if not isinstance(content, str) or others or message.get("weight", 1) == 0:
         raise DataError(
-            "Alpaca rows hold texts that are all learned: no parts, tool calls or weight 0",
+            "Alpaca rows hold texts that are all learned: no parts, tool calls, names, reasoning or weight 0",
             place=row.place,
             field=f"messages[{number}]",
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ftkit.data.formats.messages import drop_nulls
+from ftkit.data.formats.nulls import drop_nulls
 from ftkit.data.row import Row
 from ftkit.data.strict_json import parse_json
 from ftkit.errors import ConfigError, DataError, Place
@@ -195,12 +195,14 @@ def read_boolean(row: RawRow, column: str) -> bool | None:
         column: the column's name.
 
     Returns:
-        The boolean; None if the column is missing or null.
+        The boolean, also from the texts true and false of CSV files; None if the column is missing, null or empty.
 
     Raises:
         DataError: the column holds another type.
     """
     value = row.columns.get(column)
+    if isinstance(value, str):
+        value = {"true": True, "false": False, "": None}.get(value.strip().lower(), value)
     if value is not None and not isinstance(value, bool):
         raise DataError("must be true or false", place=row.place, field=column)
     return value

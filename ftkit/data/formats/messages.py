@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from ftkit.data.formats.content import join_text_parts, read_parts_of_text, text_content
+from ftkit.data.formats.learning_marks import LEARNING_MARKS, PARTIAL_MARKS, is_like_mark, read_mark
 from ftkit.data.formats.sharegpt_turn import SHAREGPT_FIELDS, is_sharegpt_turn, read_sharegpt_turn
 from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError, DataProblem, Place
@@ -14,32 +16,41 @@ from ftkit.task import Message
 
 __all__ = [
     "MEDIA",
-    "drop_nulls",
-    "join_text_parts",
+    "MESSAGE_KEYS",
+    "REASONING",
     "read_messages",
     "read_parts",
     "read_system",
-    "read_tools",
     "read_turns",
-    "text_content",
+    "unread_keys",
 ]
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
-_LEARNING_MARKS = ("loss", "loss_weight", "train", "training")
-"""Other tools' names of a message's weight: ms-swift and XTuner, LLaMA-Factory, Axolotl (two)."""
-_PARTIAL_MARKS = ("train_detail", "training_detail")
-"""Axolotl's marks of the characters of a turn that are learned."""
 MEDIA = ("images", "image", "audios", "audio", "videos", "video")
 """Columns of a row, and keys of a message, that hold what no local model reads."""
-_MESSAGE_MARKS = ("weight", *_LEARNING_MARKS, *_PARTIAL_MARKS, *MEDIA, "reasoning_content", "reasoning", "thinking")
-"""Keys of a message, beside those of OpenAI's form, that a format must not drop."""
-_MEDIA_SET, _MARKS_SET = frozenset(MEDIA), frozenset((*_LEARNING_MARKS, *_PARTIAL_MARKS))
+REASONING = ("reasoning_content", "reasoning", "thinking")
+"""Keys of a message with what the model thinks before it answers."""
+_REASONING_LISTS = ("reasoning_details", "thinking_blocks")
+"""Keys of OpenRouter and LiteLLM, which repeat a thought as a list of blocks."""
+_MESSAGE_MARKS = (
+    *("weight", *LEARNING_MARKS, *PARTIAL_MARKS, *MEDIA, *REASONING, *_REASONING_LISTS),
+    *("name", "refusal", "tool_calls", "tool_call_id", "function_call"),
+)
+"""Keys of a message, beside role and content, that a format must not drop."""
+MESSAGE_KEYS = frozenset({"role", "content", "from", "value", "id", *_MESSAGE_MARKS})
+"""Keys of a message that are read or refused."""
+_MEDIA_SET, _MARKS_SET = frozenset(MEDIA), frozenset((*LEARNING_MARKS, *PARTIAL_MARKS))
+_TEXTS_SET = frozenset((*REASONING, *_REASONING_LISTS, "refusal"))
 _ROLE_HINTS = {
     "function": 'the deprecated form; write role "tool" with the tool_call_id of the call',
     "human": 'write "user"',
     "gpt": 'write "assistant"',
     "model": 'write "assistant"',
     "bot": 'write "assistant"',
+    "chatbot": 'write "assistant"',
+    **dict.fromkeys(("tool_response", "observation", "ipython"), 'write "tool"'),
+    **dict.fromkeys(("tool_call", "function_call"), 'write "assistant" with tool_calls'),
+    **{role: f'write "{role}"' for role in _ROLES},  # of other cases
 }
 
 
@@ -48,8 +59,8 @@ def read_messages(value: list[Any], place: Place, field: str) -> list[Message]:
 
     Null entries of a message are dropped. Parts of text are joined to one text. Arguments of tool calls become JSON
     texts. Calls without an ``id`` (TRL's form), and the tool messages that answer them, get ``call_1``, ``call_2``, ….
-    Other tools' marks of turns that are not learned (``loss``, ``loss_weight``, ``train``, ``training``) become
-    ``weight``. A message may also be a turn of ShareGPT's form, with ``from`` and ``value``.
+    Other tools' marks of turns that are not learned (``loss``, ``train``, ``masked``, …) become ``weight``. A message
+    may also be a turn of ShareGPT's form, with ``from`` and ``value``.
 
     Args:
         value: the list.
@@ -128,83 +139,26 @@ def read_system(messages: list[Message], value: Any, place: Place) -> None:
         )
 
 
-def text_content(message: Message) -> str | None:
-    """Return the text of a message.
+def unread_keys(turns: Any) -> list[str]:
+    """List the keys of messages that hold something and that nothing reads.
 
     Args:
-        message: the message.
+        turns: a column: a list of messages, also as JSON, or one message. Of other values nothing is listed.
 
     Returns:
-        The text, of several parts joined; None if there is none, as in a turn that only calls tools.
+        The keys.
     """
-    content: Any = message.get("content")
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content if part["type"] == "text")
-    return content if isinstance(content, str) else None
-
-
-def read_tools(value: Any, place: Place, field: str, *, nulls_are_absent: bool) -> list[dict[str, Any]] | None:
-    """Check the functions that a model may call. A text is parsed as JSON.
-
-    Args:
-        value: the value of the tools column.
-        place: of the row.
-        field: name of the column.
-        nulls_are_absent: whether nulls inside the functions are dropped. Those in a JSON text stay.
-
-    Returns:
-        The functions in OpenAI's form; None if there are none.
-
-    Raises:
-        DataError: the value is not a list of functions.
-    """
-    if isinstance(value, str):
-        value = parse_json(value, place, field) if value.strip() else None
-        nulls_are_absent = False  # what stands in a JSON text was written by its author, not filled in by Arrow
-    if value is None or value == []:
-        return None
-    if not isinstance(value, list):
-        raise DataError("must be a list of tools", place=place, field=field)
-    tools = []
-    for number, tool in enumerate(value):
-        at = f"{field}[{number}]"
-        function = tool.get("function") if isinstance(tool, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-            raise DataError('must be {"type": "function", "function": {"name": …}}', place=place, field=at)
-        tools.append(drop_nulls(tool) if nulls_are_absent else dict(tool))
-    return tools
-
-
-def drop_nulls(value: Any) -> Any:
-    """Return a value without the null entries of its objects, at every depth.
-
-    Args:
-        value: JSON data.
-
-    Returns:
-        A copy. Texts are not parsed, so nulls in a JSON text stay, and so do nulls in lists.
-    """
-    if isinstance(value, Mapping):
-        return {key: drop_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [drop_nulls(item) for item in value]
-    return value
-
-
-def join_text_parts(content: Any) -> Any:
-    """Return the content of a message with its parts joined, if all of them are text.
-
-    Args:
-        content: a text, a list of parts, or None.
-
-    Returns:
-        The text; ``content`` itself if it is no list, or if a part is something else than text.
-    """
-    is_text = isinstance(content, list) and all(
-        isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str)
-        for part in content
-    )
-    return "".join(part["text"] for part in content) if is_text else content
+    if isinstance(turns, str) and turns.lstrip().startswith("["):  # a cell of a CSV file
+        try:
+            turns = parse_json(turns, Place("", 0))
+        except DataError:
+            return []
+    found: dict[str, None] = {}
+    for turn in turns if isinstance(turns, list) else [turns]:
+        if isinstance(turn, Mapping) and not turn.keys() <= MESSAGE_KEYS and ("role" in turn or "from" in turn):
+            unknown = [key for key in turn if key not in MESSAGE_KEYS and turn[key] not in (None, "", [], {})]
+            found |= dict.fromkeys(f"{key:.60}" for key in unknown)
+    return list(found)
 
 
 class _Reader:
@@ -228,14 +182,18 @@ class _Reader:
 
     def message(self, item: Any, field: str, number: int) -> Message:
         self._turn, self._is_sharegpt = field, is_sharegpt_turn(item)
+        raw = item
         if self._is_sharegpt:
             item = read_sharegpt_turn(item, self._place, field, _MESSAGE_MARKS)
         if not isinstance(item, Mapping):
             raise self._error(f"must be an object with role and content, this is a {type(item).__name__}", field)
+        self._refuse_unknown_marks(raw, field)
         message = {key: value for key, value in item.items() if value is not None}
         role = message.get("role")
         if role not in _ROLES:
-            hint = _ROLE_HINTS.get(role, f"it must be one of {', '.join(_ROLES)}") if isinstance(role, str) else ""
+            hint = (
+                _ROLE_HINTS.get(role.lower(), f"it must be one of {', '.join(_ROLES)}") if isinstance(role, str) else ""
+            )
             shown = "missing" if role is None else f"{role!r} is no role"
             raise self._error(f"{shown}; {hint or 'it must be one of ' + ', '.join(_ROLES)}", f"{field}.role", "role")
         if role in ("system", "developer") and number:
@@ -248,6 +206,7 @@ class _Reader:
         self._read_learning_marks(message, field)
         self._refuse_media(message, field)
         self._read_content(message, field)
+        self._read_texts(message, field)
         if "name" in message and not isinstance(message["name"], str):
             raise self._error("must be a text", f"{field}.name")
         if role == "assistant":
@@ -273,21 +232,19 @@ class _Reader:
     def _read_learning_marks(self, message: dict[str, Any], field: str) -> None:
         if _MARKS_SET.isdisjoint(message):
             return
-        for name in _PARTIAL_MARKS:
+        for name in PARTIAL_MARKS:
             if name in message:
                 raise self._error(
                     "a part of a turn cannot be left out of training; give the turn weight 0, or split it in two",
                     f"{field}.{name}",
                 )
-        for name in _LEARNING_MARKS:
+        for name in LEARNING_MARKS:
             if name not in message:
                 continue
-            mark = message.pop(name)
-            if not isinstance(mark, bool | int | float) or mark not in (0, 1):
-                raise self._error(
-                    f"must be false or 0 (not learned), or true or 1 (learned), this is {mark!r:.60}",
-                    f"{field}.{name}",
-                )
+            value = message.pop(name)
+            mark = read_mark(name, value)
+            if mark is None:
+                raise self._error(f"must be false or 0, or true or 1, this is {value!r:.60}", f"{field}.{name}")
             if message["role"] != "assistant":
                 if mark:
                     raise self._error("only assistant messages are learned", f"{field}.{name}")
@@ -297,6 +254,37 @@ class _Reader:
                     "says otherwise than the message's other marks of whether it is learned; keep one of them",
                     f"{field}.{name}",
                 )
+
+    def _refuse_unknown_marks(self, item: Mapping[str, Any], field: str) -> None:
+        if item.get("from") is not None and item.get("value") is not None and not self._is_sharegpt:
+            raise self._error("holds two turns: one of role and content, and one of from and value", field)
+        if item.keys() <= MESSAGE_KEYS:
+            return
+        for name, value in item.items():
+            if isinstance(name, str) and name not in MESSAGE_KEYS and is_like_mark(name, value):
+                raise self._error(
+                    "looks like a mark of whether the turn is learned, and ftkit does not know it; write weight 0 or 1 "
+                    "instead, or rename the key if it is something else",
+                    f"{field}.{name:.60}",
+                )
+
+    def _read_texts(self, message: dict[str, Any], field: str) -> None:
+        """Read keys that hold text beside the content: reasoning and refusals."""
+        if _TEXTS_SET.isdisjoint(message):
+            return
+        for name in (*REASONING, "refusal"):
+            if name in message:
+                message[name] = join_text_parts(message[name])
+                if not isinstance(message[name], str):
+                    raise self._error("must be a text", f"{field}.{name}")
+        for name in _REASONING_LISTS:
+            blocks = message.pop(name, None)
+            if blocks and not any(message.get(key) for key in REASONING):
+                raise self._error("not read; write the thought as a text to reasoning_content", f"{field}.{name}")
+        if message.get("refusal"):
+            raise self._error(
+                "a refusal beside the content cannot be learned; write it to the content", f"{field}.refusal"
+            )
 
     def _refuse_media(self, message: Mapping[str, Any], field: str) -> None:
         if _MEDIA_SET.isdisjoint(message):
@@ -310,8 +298,9 @@ class _Reader:
                 )
 
     def _read_content(self, message: dict[str, Any], field: str) -> None:
-        content = message.get("content")
+        content = message["content"] = read_parts_of_text(message.get("content"))
         if content is None:
+            del message["content"]
             if message["role"] != "assistant":
                 raise self._error("missing", f"{field}.content")
         elif isinstance(content, list):
@@ -319,7 +308,7 @@ class _Reader:
                 at = f"{field}.content[{number}]"
                 if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
                     raise self._error('a part must be an object such as {"type": "text", "text": …}', at)
-                if part["type"] == "text" and not isinstance(part.get("text"), str):
+                if part["type"] in ("text", "input_text", "output_text") and not isinstance(part.get("text"), str):
                     raise self._error("must be a text", f"{at}.text")
             message["content"] = join_text_parts(content)
         elif not isinstance(content, str):

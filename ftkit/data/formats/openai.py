@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_boolean, read_list
-from ftkit.data.formats.messages import read_messages, read_tools
+from ftkit.data.formats.messages import read_messages
 from ftkit.data.formats.sharegpt_turn import turn_role
+from ftkit.data.formats.tools import read_tools
 from ftkit.data.row import Row
 from ftkit.errors import DataError
 from ftkit.task import Message
 
-__all__ = ["OpenAI", "OpenAIPrompts", "openai_request", "without_weight"]
+__all__ = ["OpenAI", "OpenAIPrompts", "openai_request", "tools_beside", "without_weight"]
 
 
 class OpenAI(Format):
@@ -96,12 +97,20 @@ def openai_request(row: Row, messages: Sequence[Mapping[str, Any]]) -> dict[str,
     Returns:
         ``messages`` and, where the row has them, ``tools`` and ``parallel_tool_calls``.
     """
-    line: dict[str, Any] = {"messages": messages}
-    if row.tools:
-        line["tools"] = row.tools
-    if row.parallel_tool_calls is not None:
-        line["parallel_tool_calls"] = row.parallel_tool_calls
-    return line
+    return {"messages": messages, **tools_beside(row)}
+
+
+def tools_beside(row: Row) -> dict[str, Any]:
+    """Return what a row says about tools.
+
+    Args:
+        row: the row.
+
+    Returns:
+        ``tools`` and ``parallel_tool_calls``, where the row has them.
+    """
+    parallel = {} if row.parallel_tool_calls is None else {"parallel_tool_calls": row.parallel_tool_calls}
+    return {**({"tools": row.tools} if row.tools else {}), **parallel}
 
 
 def without_weight(message: Message) -> dict[str, Any]:

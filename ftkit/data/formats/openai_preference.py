@@ -9,9 +9,10 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_boolean, read_list
-from ftkit.data.formats.messages import MEDIA, read_tools
+from ftkit.data.formats.messages import MEDIA
 from ftkit.data.formats.openai import openai_request, without_weight
 from ftkit.data.formats.preference_pair import Part, read_pair
+from ftkit.data.formats.tools import read_tools
 from ftkit.data.row import Row
 from ftkit.data.strict_json import parse_json
 from ftkit.error_text import Argument, ErrorText
@@ -80,7 +81,7 @@ class OpenAIPreference(Format):
                 "missing" if value is None else f"must be an object with messages, this is a {type(value).__name__}"
             )
             raise DataError(problem, place=row.place, field="input")
-        for key in ("system", *MEDIA):
+        for key in ("system", "functions", "function_call", *MEDIA):
             if value.get(key) not in (None, "", [], {}):
                 raise DataError(
                     "not read inside input; write messages, tools and parallel_tool_calls only",

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ftkit.data.formats.base import RawRow, read_list
-from ftkit.data.formats.messages import drop_nulls, read_parts
+from ftkit.data.formats.messages import read_parts
+from ftkit.data.formats.nulls import drop_nulls
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
 

@@ -8,7 +8,9 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_list, read_text
-from ftkit.data.formats.messages import read_parts, read_tools
+from ftkit.data.formats.history import read_history
+from ftkit.data.formats.messages import read_parts
+from ftkit.data.formats.tools import read_tools
 from ftkit.data.formats.trl import trl_message, with_tools
 from ftkit.data.row import Row
 from ftkit.error_text import Argument, ErrorText
@@ -19,13 +21,13 @@ __all__ = ["PromptCompletion"]
 
 
 class PromptCompletion(Format):
-    """Texts become one user and one assistant turn.
+    """Texts become one user and one assistant turn, after the turns of ``history``.
 
     Of lists only the completion is learned, as in TRL, so the assistant turns of the prompt get ``weight`` 0.
     """
 
     name = "prompt_completion"
-    columns = ("prompt", "completion", "tools")
+    columns = ("prompt", "completion", "history", "tools")
     required = "prompt and completion"
     answer_field = "completion"
 
@@ -41,8 +43,16 @@ class PromptCompletion(Format):
             prompt, completion = read_text(row, "prompt"), read_text(row, "completion")
             if not completion.strip():
                 raise DataError("an empty assistant turn", place=place, field="completion", problem="empty_answer")
-            turns: list[Message] = [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}]
-            return Conversation(turns, tools)
+            turns: list[tuple[str, Message]] = [
+                *read_history(row),
+                ("prompt", {"role": "user", "content": prompt}),
+                ("completion", {"role": "assistant", "content": completion}),
+            ]
+            return Conversation([message for _, message in turns], tools)
+        if columns.get("history"):
+            raise DataError(
+                "earlier turns beside a list of messages; write them into prompt", place=place, field="history"
+            )
         first, second = read_list(row, "prompt"), read_list(row, "completion")
         if not second:
             raise DataError("empty; it must hold the assistant's turn", place=place, field="completion")
@@ -51,8 +61,14 @@ class PromptCompletion(Format):
         if messages[-1]["role"] != "assistant":
             last = f"completion[{len(second) - 1}].role"
             raise DataError("the last message must be the assistant's", place=place, field=last)
-        for message in messages[: len(first)]:
+        for number, message in enumerate(messages[: len(first)]):
             if message["role"] == "assistant":
+                if message.get("weight", 0):
+                    raise DataError(
+                        "must be 0 or left out: only the completion is learned",
+                        place=place,
+                        field=f"prompt[{number}].weight",
+                    )
                 message["weight"] = 0
         return Conversation(messages, tools)
 

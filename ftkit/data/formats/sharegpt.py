@@ -9,11 +9,13 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_list
-from ftkit.data.formats.messages import read_messages, read_system, read_tools
+from ftkit.data.formats.messages import REASONING, read_messages, read_system
+from ftkit.data.formats.openai import tools_beside
 from ftkit.data.formats.preference_pair import read_answer, read_pair
+from ftkit.data.formats.tools import read_tools
 from ftkit.data.row import Row
 from ftkit.data.strict_json import parse_json
-from ftkit.errors import DataError, Place
+from ftkit.errors import DataError
 from ftkit.task import Message
 
 __all__ = ["ShareGPT", "ShareGPTPreference"]
@@ -41,7 +43,9 @@ class ShareGPT(Format):
         columns, place = row.columns, row.place
         messages = read_messages(read_list(row, "conversations"), place, "conversations")
         read_system(messages, columns.get("system"), place)
-        return Conversation(messages, read_sharegpt_tools(row))
+        return Conversation(
+            messages, read_tools(columns.get("tools"), place, "tools", nulls_are_absent=row.nulls_are_absent)
+        )
 
     @override
     def write(self, row: Row) -> dict[str, Any]:
@@ -69,7 +73,11 @@ class ShareGPTPreference(Format):
         prompt = ("conversations", read_list(row, "conversations"))
         messages, worse = read_pair(row, prompt, read_answer(row, "chosen"), read_answer(row, "rejected"))
         read_system(messages, row.columns.get("system"), row.place)
-        return Conversation(messages, read_sharegpt_tools(row), rejected=worse)
+        return Conversation(
+            messages,
+            read_tools(row.columns.get("tools"), row.place, "tools", nulls_are_absent=row.nulls_are_absent),
+            rejected=worse,
+        )
 
     @override
     def write(self, row: Row) -> dict[str, Any]:
@@ -91,23 +99,6 @@ def _unweighted(message: Message) -> Message:
     return copy
 
 
-def read_sharegpt_tools(row: RawRow) -> list[dict[str, Any]] | None:
-    """Read the ``tools`` column, which holds bare functions or OpenAI's form, as a list or a JSON text.
-
-    Args:
-        row: the row.
-
-    Returns:
-        The functions in OpenAI's form; None if there are none.
-
-    Raises:
-        DataError: the column holds something else.
-    """
-    tools = row.columns.get("tools")
-    nulls_are_absent = row.nulls_are_absent and not isinstance(tools, str)
-    return read_tools(_wrap_functions(tools, row.place), row.place, "tools", nulls_are_absent=nulls_are_absent)
-
-
 def with_sharegpt_tools(row: Row, line: dict[str, Any]) -> dict[str, Any]:
     """Add the row's tools to a line, if it has any.
 
@@ -116,11 +107,12 @@ def with_sharegpt_tools(row: Row, line: dict[str, Any]) -> dict[str, Any]:
         line: its line.
 
     Returns:
-        The line, or a copy with ``tools``.
+        The line, or a copy with ``tools`` and ``parallel_tool_calls``, which ftkit reads back.
     """
-    if not row.tools:
-        return line
-    return {**line, "tools": json.dumps([tool["function"] for tool in row.tools], ensure_ascii=False)}
+    beside = tools_beside(row)
+    if row.tools:
+        beside["tools"] = json.dumps([tool["function"] for tool in row.tools], ensure_ascii=False)
+    return {**line, **beside}
 
 
 def sharegpt_turn(row: Row, number: int, message: Message) -> dict[str, Any]:
@@ -135,7 +127,7 @@ def sharegpt_turn(row: Row, number: int, message: Message) -> dict[str, Any]:
         The turn.
 
     Raises:
-        DataError: the message holds both a text and calls, or parts that are not text.
+        DataError: the message holds both a text and calls, parts that are not text, or a name.
     """
     content: Any = message.get("content")
     calls = message.get("tool_calls")
@@ -143,6 +135,8 @@ def sharegpt_turn(row: Row, number: int, message: Message) -> dict[str, Any]:
         raise DataError(
             "a ShareGPT turn holds either a text or function calls", place=row.place, field=f"messages[{number}]"
         )
+    if message.get("name") and message["role"] != "tool":
+        raise DataError("a ShareGPT turn has no name", place=row.place, field=f"messages[{number}].name")
     role = {"user": "human", "assistant": "gpt", "tool": "observation"}.get(message["role"], "system")
     turn: dict[str, Any] = {"from": role, "value": content}
     if calls is not None:
@@ -152,16 +146,5 @@ def sharegpt_turn(row: Row, number: int, message: Message) -> dict[str, Any]:
             for function in functions
         ]
         turn = {"from": "function_call", "value": json.dumps(pairs, ensure_ascii=False)}
-    return {**turn, "weight": message["weight"]} if "weight" in message else turn
-
-
-def _wrap_functions(tools: Any, place: Place) -> Any:
-    """LLaMA-Factory lists bare functions, as a JSON text; OpenAI wraps each one."""
-    if isinstance(tools, str):
-        tools = parse_json(tools, place, "tools") if tools.strip() else None
-    if not isinstance(tools, list):
-        return tools
-    return [
-        {"type": "function", "function": tool} if isinstance(tool, Mapping) and "function" not in tool else tool
-        for tool in tools
-    ]
+    kept = {name: value for name, value in message.items() if name in ("weight", *REASONING) and value != ""}
+    return {**turn, **kept}

@@ -11,8 +11,9 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_list, read_text
-from ftkit.data.formats.messages import read_messages, read_tools
-from ftkit.data.formats.openai import OpenAI, without_weight
+from ftkit.data.formats.messages import read_messages
+from ftkit.data.formats.openai import OpenAI, tools_beside, without_weight
+from ftkit.data.formats.tools import read_tools
 from ftkit.data.row import Row
 from ftkit.data.strict_json import parse_json
 from ftkit.error_text import Argument, ErrorText
@@ -90,9 +91,9 @@ def with_tools(row: Row, line: dict[str, Any]) -> dict[str, Any]:
         line: its line in one of TRL's forms.
 
     Returns:
-        The line, or a copy with ``tools``.
+        The line, or a copy with ``tools`` and ``parallel_tool_calls``, which ftkit reads back.
     """
-    return {**line, "tools": row.tools} if row.tools else line
+    return {**line, **tools_beside(row)}
 
 
 def trl_message(row: Row, number: int, message: Message) -> dict[str, Any]:

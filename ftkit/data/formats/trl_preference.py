@@ -8,9 +8,10 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_list, read_margin
-from ftkit.data.formats.messages import read_tools, text_content
+from ftkit.data.formats.content import text_content
 from ftkit.data.formats.preference_pair import Part, read_answer, read_pair
 from ftkit.data.formats.sharegpt_turn import turn_role
+from ftkit.data.formats.tools import read_tools
 from ftkit.data.formats.trl import trl_message, with_tools
 from ftkit.data.row import Row
 from ftkit.error_text import Argument, ErrorText

@@ -9,7 +9,8 @@ from typing import Any
 
 from typing_extensions import override
 
-from ftkit.errors import ConfigError
+from ftkit.data.strict_json import parse_json
+from ftkit.errors import ConfigError, DataError, Place
 from ftkit.linting.context import LintContext
 from ftkit.linting.finding import RuleFinding
 from ftkit.linting.row_view import RowView
@@ -18,6 +19,8 @@ from ftkit.linting.text_normalization import excerpt
 from ftkit.schema.bounded_validator import bounded_validator
 from ftkit.schema.compiled_schema import check_schema
 from ftkit.schema.json_path import json_path
+
+_NOWHERE = Place("", 0)
 
 
 def _functions(view: RowView) -> dict[str, Any]:
@@ -35,9 +38,10 @@ def _arguments(arguments: Any) -> tuple[dict[str, Any] | None, str]:
         return {}, ""
     else:
         try:
-            value = json.loads(arguments)
-        except (ValueError, RecursionError) as error:
-            return None, f"are not JSON: {error}"
+            value = parse_json(arguments, _NOWHERE)
+        except DataError as error:
+            problem = f"{error.field}: {error.message}" if error.field else error.message
+            return None, f"are {problem}" if problem.startswith("not JSON") else f"are no JSON object: {problem}"
     if isinstance(value, dict):
         return value, ""
     if isinstance(value, str) and value.lstrip().startswith(("{", '"{', "[{")):
@@ -49,8 +53,8 @@ def _arguments(arguments: Any) -> tuple[dict[str, Any] | None, str]:
 class ToolCallArguments(RowRule):
     """The arguments of a tool call are not a JSON object.
 
-    The arguments of a call are cut off, are encoded as JSON twice, or are a list or a plain value. No program can call
-    the function with them, and a model trained on the row writes such calls.
+    The arguments of a call are cut off, are encoded as JSON twice, have a key twice or a NaN, or are a list or a plain
+    value. Not every program can call the function with them, and a model trained on the row writes such calls.
 
     Write the arguments as one JSON object. Empty arguments count as ``{}``.
     """
