@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -9,12 +10,14 @@ import secrets
 import shutil
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from typing import IO, Any
 
 from ftkit.backends import Answer, Request, Sampling
-from ftkit.files import canonical_digest, home
+from ftkit.files import canonical_digest, home, says_disk_full
 from ftkit.results.json_values import canonical, plain
+from ftkit.store import StoreWarning
 
 __all__ = ["Journal"]
 
@@ -23,7 +26,8 @@ class Journal:
     """A file of answers in ftkit's home, named by a hash of what determines them: model, sampling, requests.
 
     Each answer is one line, written when it arrives. Failed requests are not kept, so that they are sent again. On exit
-    without an error the file is deleted, because the answers are then in a report.
+    without an error the file is deleted, because the answers are then in a report. Where it cannot be written, as on a
+    full disk, a warning says so, and the evaluation goes on.
 
     Args:
         model: the model's name.
@@ -38,7 +42,11 @@ class Journal:
         known = {name: value for name, value in about.items() if name != "observed"}
         key = canonical_digest(canonical(plain([model, known, sampling.model_dump(), contents])))
         folder = home() / "evaluations"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        self._writable = True
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            self._give_up(error)
         self._path = folder / f"{key.removeprefix('sha256:')[:32]}.jsonl"
         self.batch = self._path.with_suffix(".batch")
         """Folder for the ids of batches at the host."""
@@ -58,7 +66,7 @@ class Journal:
         answers: dict[int, Answer] = {}
         try:
             lines = self._path.read_text(encoding="utf-8").split("\n")
-        except FileNotFoundError:
+        except OSError:
             return answers
         seconds: dict[str, float] = {}
         for line in lines:
@@ -85,16 +93,33 @@ class Journal:
             return
         fields = plain(dataclasses.asdict(answer))
         with self._lock:
+            if not self._writable:
+                return
             elapsed = round(time.perf_counter() - self._started, 3)
-            line = json.dumps([index, fields, [self._session, elapsed]], ensure_ascii=False)
-            if self._file is None:
-                # A line break first: the last line of a killed evaluation may have none.
-                self._file = os.fdopen(
-                    os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "a", encoding="utf-8"
-                )
-                self._file.write("\n")
-            self._file.write(line + "\n")
-            self._file.flush()
+            try:
+                self._write(json.dumps([index, fields, [self._session, elapsed]], ensure_ascii=False))
+            except OSError as error:
+                self._give_up(error)
+
+    def _write(self, line: str) -> None:
+        if self._file is None:
+            # A line break first: the last line of a killed evaluation may have none.
+            self._file = os.fdopen(
+                os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "a", encoding="utf-8"
+            )
+            self._file.write("\n")
+        self._file.write(line + "\n")
+        self._file.flush()
+
+    def _give_up(self, error: OSError) -> None:
+        """The answers so far may be paid, and the report can still be saved elsewhere."""
+        self._writable = False
+        reason = "the disk is full" if says_disk_full(error) else error.strerror
+        warnings.warn(
+            f"{error.filename or home()}: {reason}. If the evaluation is interrupted, its next answers are lost",
+            StoreWarning,
+            stacklevel=3,
+        )
 
     def __enter__(self) -> Journal:
         return self
@@ -103,8 +128,10 @@ class Journal:
         """Close the file, and delete it if no error occurred."""
         with self._lock:
             if self._file is not None:
-                self._file.close()
+                with contextlib.suppress(OSError):  # it writes what is left
+                    self._file.close()
                 self._file = None
             if kind is None:
-                self._path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    self._path.unlink(missing_ok=True)
                 shutil.rmtree(self.batch, ignore_errors=True)

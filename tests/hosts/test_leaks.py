@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,22 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
 def test_a_password_in_an_error_is_removed() -> None:
     assert redact("ProxyError: http://me:hunter2@proxy:3128 said no") == "ProxyError: http://[key]@proxy:3128 said no"
+
+
+@pytest.mark.parametrize("proxy", ["ftp://me:hunter2@127.0.0.1:1", "http://me:hunter2@[::1"])
+def test_a_proxy_that_is_none_is_named_without_its_password(
+    proxy: str, notes: ft.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    for make in (
+        lambda: ft.Model(OpenAIJobs("m", base_url="https://h.example/v1", api_key="k" * 12), notes.task).predict(
+            text="x"
+        ),
+        lambda: Together("m", base_url="https://h.example/v1", api_key="k" * 12).host(),
+    ):
+        with pytest.raises(ConfigError, match=r"a proxy of the environment .* cannot be used") as caught:
+            make()
+        assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

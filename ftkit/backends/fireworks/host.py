@@ -8,6 +8,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from ftkit.backends.hosted.answer_reading import optional_text, reads_answers, remote_id
 from ftkit.backends.hosted.host import Host, JobQuery, JobRequest, JobResults, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.http import Http
 from ftkit.backends.hosted.weights import safe_path
@@ -35,6 +36,7 @@ _QUEUED_STATES = {"UNSPECIFIED", "CREATING", "PENDING", "VALIDATING", "RE_QUEUEI
 _FILE_FIELDS = ("dataset", "evaluationDataset")
 
 
+@reads_answers
 class FireworksHost(Host):
     """Fireworks' API. Ids of jobs are full resource names.
 
@@ -46,7 +48,7 @@ class FireworksHost(Host):
     repeatable = frozenset({"file", "job"})  # ftkit chooses their names
 
     def __init__(self, http: Http, account: str) -> None:
-        self.http, self.url = http, http.url
+        self.http, self.name, self.url, self.secret = http, http.name, http.url, http.secret
         self._account = f"accounts/{account}"
 
     @override
@@ -175,16 +177,15 @@ def _dataset_id(name: str) -> str:
 
 
 def _remote_job(job: dict[str, Any]) -> RemoteJob:
-    if not job.get("name"):
-        raise HostError("fireworks: the job has no name", passing=True, unsure=True)
+    name = remote_id(job.get("name"), "the job", "fireworks")
     status = str(job.get("state") or "").removeprefix("JOB_STATE_")
     state = _FINAL_STATES.get(status, "queued" if status in _QUEUED_STATES else "running")
     reason = (job.get("status") or {}).get("message")
     return RemoteJob(
-        id=str(job["name"]),
+        id=name,
         state=state,
         status=status,
-        tuned_model=job.get("outputModel"),
+        tuned_model=optional_text(job.get("outputModel")),
         error=str(reason or f"the host reports {status} and gives no reason") if state == "failed" else None,
         cost_usd=_usd(job.get("estimatedCost")),
     )

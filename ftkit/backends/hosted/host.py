@@ -123,12 +123,16 @@ class Host(Protocol):
     Each method makes exactly one attempt and may raise :class:`~ftkit.errors.HostError`.
 
     Attributes:
+        name: its name, which messages begin with.
         url: its address, without any secret.
+        secret: its API key, which is removed from everything that it says.
         repeatable: what the host creates once, however often it is asked: because ftkit chooses the name, or by an
             idempotency key.
     """
 
+    name: str
     url: str
+    secret: str
     repeatable: frozenset[Literal["file", "job", "batch"]] = frozenset()
 
     def find_file(self, name: str, size: int) -> RemoteFile | None:

@@ -5,16 +5,17 @@ Secrets are removed from every message.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ftkit.errors import HostError
+from ftkit.errors import ConfigError, HostError
 
-__all__ = ["broken_call_error", "redact", "redirect_error", "refusal_error", "was_sent", "with_advice"]
+__all__ = ["broken_call_error", "proxy_errors", "redact", "redirect_error", "refusal_error", "was_sent", "with_advice"]
 
 _LONGEST_RETRY_AFTER_S = 3600.0
 _TRANSIENT_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
@@ -68,6 +69,35 @@ _ADVICE_BY_STATUS = {
     429: "Too many requests; ask again later, or fewer at once",
 }
 _MODERATION_PATTERN = re.compile(r"(?i)moderation|usage polic|content polic|safety (check|evaluation|screen)")
+
+
+@contextlib.contextmanager
+def proxy_errors(host: str) -> Iterator[None]:
+    """Raise the errors of making an HTTP client, which reads the proxies of the environment, as ``ConfigError``.
+
+    Args:
+        host: name of the host.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ConfigError: a proxy has an address that is none, or of an unknown kind.
+    """
+    reason: Exception
+    try:
+        yield
+    except (ImportError, ValueError) as error:
+        reason = error
+    except Exception as error:
+        if type(error).__name__ != "InvalidURL":
+            raise
+        reason = error
+    else:
+        return
+    raise ConfigError(
+        f"{host}: a proxy of the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) cannot be used: {redact(str(reason))}"
+    )
 
 
 def with_advice(message: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ftkit.backends.hosted.host_errors import broken_call_error, redirect_error, refusal_error, was_sent
+from ftkit.backends.hosted.bounded_body import PLAIN_HEADERS, BodyLimitError, bound_body, to_file
+from ftkit.backends.hosted.host_errors import broken_call_error, proxy_errors, redirect_error, refusal_error, was_sent
 from ftkit.errors import HostError
 from ftkit.extras import require
 
@@ -31,11 +32,21 @@ class Http:
         httpx = require("httpx", extra="openai", needed_for=f"the backend {name}")
         self.name, self.url = name, url
         self._key, self._httpx = key, httpx
-        self._client: Any = httpx.Client(
-            base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=timeout_s, follow_redirects=False
-        )
-        # Signed URLs grant access by themselves and must not receive the key.
-        self._client_without_key: Any = httpx.Client(timeout=timeout_s)
+        options = {"timeout": timeout_s, "event_hooks": {"response": [bound_body]}}
+        with proxy_errors(name):
+            self._client: Any = httpx.Client(
+                base_url=url,
+                headers={"authorization": f"Bearer {key}", **PLAIN_HEADERS},
+                follow_redirects=False,
+                **options,
+            )
+            # Signed URLs grant access by themselves and must not receive the key.
+            self._client_without_key: Any = httpx.Client(headers=PLAIN_HEADERS, **options)
+
+    @property
+    def secret(self) -> str:
+        """The key."""
+        return self._key
 
     def __repr__(self) -> str:
         return f"Http({self.name!r}, {self.url!r})"
@@ -58,7 +69,7 @@ class Http:
         response = self.send(action, method, path, **options)
         try:
             body = response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
             failure = broken_call_error(action, "the response is not a JSON object", host=self.name, secret=self._key)
@@ -143,8 +154,10 @@ class Http:
             if target is None:
                 response = client.request(method, path, **options)
             else:
-                with client.stream(method, path, **options) as response:
+                with to_file(), client.stream(method, path, **options) as response:
                     _save(response, target)
+        except BodyLimitError as error:
+            failure = broken_call_error(action, str(error), host=self.name, secret=self._key)
         except self._httpx.HTTPError as error:
             timed_out = isinstance(error, self._httpx.TimeoutException)
             reason = "it timed out" if timed_out else f"{type(error).__name__}: {error}"

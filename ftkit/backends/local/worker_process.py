@@ -16,11 +16,13 @@ from ftkit.errors import StorageError
 from ftkit.extras import require
 from ftkit.files import disk_is_full
 from ftkit.modeling.model_source import RECORD
+from ftkit.named_files import irregular_file_kind
 from ftkit.store import RunRecord, Store
 from ftkit.store.run_lock import STARTING, WORKER, RunLock, is_locked
 
 __all__ = ["death_message", "finished_summary", "is_alive", "process_of", "start_worker"]
 
+_TAIL_BYTES = 64 * 1024
 _EVENT = re.compile(r"\d\d:\d\d:\d\d [a-z]+ \{")
 
 
@@ -146,7 +148,11 @@ def death_message(record: RunRecord, store: Store) -> str:
 def _tail(log: Path, lines: int = 5) -> str:
     """The last lines of a log that are no events, which the store has, to be put at the end of a message."""
     try:
-        text = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        if irregular_file_kind(log) is not None:
+            return ""
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+            text = file.read(_TAIL_BYTES).decode("utf-8", "replace").strip().splitlines()
     except OSError:
         return ""
     said = [line.strip() for line in text if line.strip() and not _EVENT.match(line)][-lines:]

@@ -16,6 +16,7 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.backends.answer import Answerer, OnAnswer, Request
+from ftkit.backends.hosted.answer_reading import cleaned, reading_answer
 from ftkit.backends.hosted.concurrency import ConcurrencyLimiter
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.request_plan import SAMPLING_PARAMETERS, RequestPlan, plan_request
@@ -350,7 +351,7 @@ class OpenAIAnswerer(Answerer):
             return self._error_answer(refusal, latency_s)
         failure = line.get("error") or {}
         retry_after_s = 0.0 if failure.get("code") == "batch_expired" else None
-        message = f"{failure.get('code')}: {failure.get('message')}"
+        message = cleaned(f"{failure.get('code')}: {failure.get('message')}", self._sdk.secret)
         return Answer("", "error", 0, 0, latency_s, error=message, retry_after_s=retry_after_s)
 
     def _adapt(self, error: HostError, call: _Call) -> bool:
@@ -392,12 +393,13 @@ class OpenAIAnswerer(Answerer):
         return Answer("", "error", 0, 0, latency_s, error=str(error), retry_after_s=retry_after_s)
 
     def _read(self, call: _Call, response: Any, latency_s: float, price: InferencePrice | None) -> Answer:
-        data = to_dict(response)
-        with self._lock:
-            self._asked["api"].add(call.plan.api)
-            if call.plan.effort is not None:
-                self._asked["reasoning_effort"].add(call.plan.effort)
-            self._not_sent |= call.plan.not_sent
-            if data.get("model"):
-                self._served_as.add(str(data["model"]))
-        return call.form.answer(data, latency_s, price)
+        with reading_answer(self._endpoint.name, "asking the model"):
+            data = cleaned(to_dict(response))
+            with self._lock:
+                self._asked["api"].add(call.plan.api)
+                if call.plan.effort is not None:
+                    self._asked["reasoning_effort"].add(call.plan.effort)
+                self._not_sent |= call.plan.not_sent
+                if data.get("model"):
+                    self._served_as.add(str(data["model"]))
+            return call.form.answer(data, latency_s, price)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ftkit.backends.hosted.host import RemoteEvent
-from ftkit.backends.openai_jobs.reward_metrics import is_number, reward_metrics, reward_validation
+from ftkit.backends.openai_jobs.reward_metrics import is_number, is_step, reward_metrics, reward_validation
 from ftkit.store import EventKind
 
 __all__ = ["parse_event", "parse_result_file"]
@@ -28,6 +28,8 @@ _VALIDATION_METRICS = (
     ("valid_loss", ("valid_mean_token_accuracy", "validation_mean_token_accuracy")),  # the latter in Azure's files
 )
 """Names of the validation loss and of the token accuracy beside it. A loss over all validation rows comes first."""
+_NUMBERS = frozenset({"loss", "steps", "token_accuracy", "epoch", "learning_rate", "grad_norm", "tokens", "seconds"})
+"""Entries of a step that are numbers in every event of ftkit."""
 _LEVELS: dict[str, EventKind] = {"warn": "warning", "warning": "warning", "error": "error"}
 
 
@@ -62,7 +64,7 @@ def parse_result_file(content: bytes) -> Iterator[RemoteEvent]:
             return
     for row in csv.DictReader(text.splitlines()):
         metrics = {name: number for name, cell in row.items() if name and (number := _parse_number(cell)) is not None}
-        if "step" not in metrics:
+        if not is_step(metrics.get("step")):
             continue
         step = int(metrics["step"])
         renamed = {_METRIC_NAMES.get(name, name): value for name, value in metrics.items()} | {"step": step}
@@ -78,7 +80,7 @@ def _parse_event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
     metrics = {
         name: value for name, value in (data or {}).items() if not isinstance(value, float) or math.isfinite(value)
     }
-    if metrics.get("step") is not None and (event.get("type") == "metrics" or "train_loss" in metrics):
+    if is_step(metrics.get("step")) and (event.get("type") == "metrics" or "train_loss" in metrics):
         step_data = _step(
             {_METRIC_NAMES.get(name, name): value for name, value in metrics.items() if value is not None}
         )
@@ -101,6 +103,7 @@ def _step(metrics: dict[str, Any]) -> dict[str, Any] | None:
     """The data of a step event; None if the metrics are of something else."""
     if "train_mean_reward" in metrics:
         return reward_metrics(metrics)
+    metrics = {name: value for name, value in metrics.items() if name not in _NUMBERS or is_number(value)}
     return metrics if "loss" in metrics else None
 
 
@@ -111,7 +114,7 @@ def _validation(event_id: str, metrics: dict[str, Any]) -> list[RemoteEvent]:
     loss, accuracy_names = next(
         ((metrics[loss], names) for loss, names in _VALIDATION_METRICS if metrics.get(loss) is not None), (None, ())
     )
-    if not is_number(loss) or metrics.get("step") is None:
+    if not is_number(loss) or not is_step(metrics.get("step")):
         return []
     accuracies = [metrics[name] for name in accuracy_names if is_number(metrics.get(name))]
     data = {"step": metrics["step"], "loss": loss} | ({"token_accuracy": accuracies[0]} if accuracies else {})

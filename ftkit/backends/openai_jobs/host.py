@@ -12,6 +12,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from ftkit.backends.hosted.answer_reading import optional_text, reading_answer, reads_answers, remote_id
 from ftkit.backends.hosted.host import Host, JobQuery, JobRequest, JobResults, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.host_profile import HostProfile
 from ftkit.backends.hosted.run_key import unix_seconds
@@ -51,6 +52,7 @@ _PART_BYTES = 64_000_000
 _SHORT_TIMEOUT_S = 10.0
 
 
+@reads_answers
 class OpenAIHost(Host):
     """One host of the API.
 
@@ -61,6 +63,7 @@ class OpenAIHost(Host):
 
     def __init__(self, profile: HostProfile, sdk: Sdk) -> None:
         self.profile, self.sdk, self.url = profile, sdk, sdk.url
+        self.name, self.secret = profile.name, sdk.secret
         if profile.idempotency_header is not None:
             self.repeatable = frozenset({"file", "job", "batch"})
 
@@ -191,7 +194,11 @@ class OpenAIHost(Host):
             event_id = str(event.get("id") or f"{job_id}-{event.get('created_at')}-{event.get('message')}-{number}")
             if event_id in seen:
                 break  # the newest events come first
-            events += parse_event(event_id, event)[::-1]
+            try:
+                with reading_answer(self.name, "reading events"):
+                    events += parse_event(event_id, event)[::-1]
+            except HostError as error:  # one strange event must not hide the others
+                events.append(RemoteEvent(event_id, "warning", {"message": str(error)}))
         return events[::-1]
 
     @override
@@ -345,26 +352,24 @@ class OpenAIHost(Host):
         return catalog.limits(catalog.provider_at(self.url), "sft")
 
     def _remote_file(self, file: dict[str, Any]) -> RemoteFile:
-        file_id, status = file.get("id"), str(file.get("status") or "processed").lower()
-        if not file_id:
-            raise HostError(f"{self.profile.name}: the file has no id", passing=True, unsure=True)
+        file_id = remote_id(file.get("id"), "the file", self.name)
+        status = str(file.get("status") or "processed").lower()
         if status in _FAILED_FILE_STATUSES:
-            return RemoteFile(str(file_id), False, str(file.get("status_details") or status))
-        return RemoteFile(str(file_id), status == "processed" or not self.profile.wait_for_file)
+            return RemoteFile(file_id, False, str(file.get("status_details") or status))
+        return RemoteFile(file_id, status == "processed" or not self.profile.wait_for_file)
 
     def _remote_job(self, job: dict[str, Any]) -> RemoteJob:
-        if not job.get("id"):
-            raise HostError(f"{self.profile.name}: the job has no id", passing=True, unsure=True)
+        job_id = remote_id(job.get("id"), "the job", self.name)
         status = str(job.get("status") or "queued").lower()
         error = job.get("error") or {}  # present but empty when there is no error
         message = error.get("message") if isinstance(error, dict) else str(error)
         tokens = job.get("trained_tokens")
         return RemoteJob(
-            id=str(job["id"]),
+            id=job_id,
             state=_STATES.get(status, "running"),
             status=status,
-            tuned_model=job.get("fine_tuned_model") or None,
-            error=message or None,
+            tuned_model=optional_text(job.get("fine_tuned_model")),
+            error=str(message) if message else None,
             trained_tokens=int(tokens) if tokens else None,
             created_at=unix_seconds(job.get("created_at")),
         )

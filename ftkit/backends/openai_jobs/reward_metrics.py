@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from ftkit.graders import Grade, GraderError
 
-__all__ = ["is_number", "parse_grade", "reward_metrics", "reward_validation"]
+__all__ = ["is_number", "is_step", "parse_grade", "reward_metrics", "reward_validation"]
 
 _METRIC_NAMES = {
     "train_mean_reward": "reward",
@@ -81,7 +81,7 @@ def reward_validation(data: Mapping[str, Any]) -> dict[str, Any] | None:
         ``step``, ``reward`` and perhaps ``parse_error_share``; None if the step has no validation.
     """
     reward = data.get("full_valid_mean_reward")
-    if not is_number(reward) or data.get("step") is None:
+    if not is_number(reward) or not is_step(data.get("step")):
         return None
     parse_errors = data.get("full_valid_mean_parse_error")
     share = {"parse_error_share": parse_errors} if is_number(parse_errors) else {}
@@ -102,4 +102,16 @@ def is_number(value: Any) -> bool:
     Returns:
         Whether it is one.
     """
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def is_step(value: Any) -> bool:
+    """Return whether a value that a host sent is the number of a step.
+
+    Args:
+        value: the value.
+
+    Returns:
+        Whether it is one.
+    """
+    return is_number(value) and 0 <= value < 2**53 and value == int(value)

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ftkit.backends.hosted.host_errors import broken_call_error, redirect_error, refusal_error, was_sent
+from ftkit.backends.hosted.bounded_body import PLAIN_HEADERS, BodyLimitError, bound_body, to_file
+from ftkit.backends.hosted.host_errors import broken_call_error, proxy_errors, redirect_error, refusal_error, was_sent
 from ftkit.errors import HostError
 from ftkit.extras import require
 
@@ -40,10 +41,15 @@ class Sdk:
         self._openai: Any = openai
         # The SDK's own retries would create a job twice.
         self._options: dict[str, Any] = {"api_key": key, "base_url": url, "max_retries": 0, "timeout": timeout_s}
-        self.client: Any = self._without_openais_headers(
-            openai.OpenAI(**self._options, http_client=_http_client(openai))
-        )
+        with proxy_errors(name):
+            http_client = _http_client(openai)
+        self.client: Any = self._without_openais_headers(openai.OpenAI(**self._options, http_client=http_client))
         self._async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
+
+    @property
+    def secret(self) -> str:
+        """The key."""
+        return self._key
 
     def __repr__(self) -> str:
         return f"Sdk({self.name!r}, {self.url!r})"
@@ -98,7 +104,7 @@ class Sdk:
         """
 
         def write() -> bool:
-            with opening as response:
+            with to_file(), opening as response:
                 response.stream_to_file(target)
             return True
 
@@ -112,7 +118,8 @@ class Sdk:
         """
         loop = asyncio.get_running_loop()
         if loop not in self._async_clients:
-            http_client = _async_http_client(self._openai)
+            with proxy_errors(self.name):
+                http_client = _async_http_client(self._openai)
             client = self._openai.AsyncOpenAI(**self._options, http_client=http_client)
             self._async_clients[loop] = self._without_openais_headers(client)
         return self._async_clients[loop]
@@ -155,12 +162,18 @@ class Sdk:
             return self._broken(action, f"{type(error).__name__}: {error}")
         if type(error).__module__.split(".")[0] in ("httpx", "httpcore", "httpx2", "httpcore2"):
             return self._broken(action, f"{type(error).__name__}: {error}")
-        if _raising_package(error) == "openai":  # the SDK fails on responses that are not JSON objects
+        if isinstance(error, BodyLimitError):
+            return self._broken(action, str(error))
+        if _raising_package(error) in _READERS:  # the SDK fails on responses that are not JSON objects
             return self._broken(action, "the response is not a JSON object")
         return error
 
     def _broken(self, action: str, reason: str, *, sent: bool = True) -> HostError:
         return broken_call_error(action, reason, host=self.name, secret=self._key, sent=sent)
+
+
+_READERS = ("openai", "json", "codecs", "encodings")
+"""Packages that raise errors of many kinds when a body is not what it should be: damaged, nested too deep."""
 
 
 def _raising_package(error: Exception) -> str:
@@ -180,14 +193,15 @@ class _RedirectError(Exception):
 
 
 def _http_client(openai: Any) -> Any:
-    return openai.DefaultHttpxClient(event_hooks={"response": [_check_redirect]})
+    return openai.DefaultHttpxClient(headers=PLAIN_HEADERS, event_hooks={"response": [_check_redirect, bound_body]})
 
 
 def _async_http_client(openai: Any) -> Any:
     async def check(response: Any) -> None:
         _check_redirect(response)
+        bound_body(response)
 
-    return openai.DefaultAsyncHttpxClient(event_hooks={"response": [check]})
+    return openai.DefaultAsyncHttpxClient(headers=PLAIN_HEADERS, event_hooks={"response": [check]})
 
 
 def _check_redirect(response: Any) -> None:

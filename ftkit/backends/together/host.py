@@ -10,6 +10,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from ftkit.backends.hosted.answer_reading import optional_text, reads_answers, remote_id
 from ftkit.backends.hosted.host import Host, JobQuery, JobRequest, JobResults, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.http import Http
 from ftkit.backends.hosted.run_key import unix_seconds
@@ -48,6 +49,7 @@ _PRICED_FIELDS = (
 """Fields of a request that its price depends on."""
 
 
+@reads_answers
 class TogetherHost(Host):
     """Together's API.
 
@@ -58,7 +60,7 @@ class TogetherHost(Host):
     repeatable = frozenset({"file"})  # the host knows the contents of a file by their checksum
 
     def __init__(self, http: Http) -> None:
-        self.http, self.url = http, http.url
+        self.http, self.name, self.url, self.secret = http, http.name, http.url, http.secret
 
     @override
     def find_file(self, name: str, size: int) -> RemoteFile | None:
@@ -174,14 +176,13 @@ def _has_key(job: dict[str, Any], key: str) -> bool:
 
 
 def _remote_file(file: dict[str, Any]) -> RemoteFile:
-    if not file.get("id"):
-        raise HostError("together: the file has no id", passing=True, unsure=True)
+    file_id = remote_id(file.get("id"), "the file", "together")
     status = str(file.get("processing_status") or ("COMPLETED" if file.get("Processed", True) else "PENDING")).upper()
     if status in ("FAILED", "INVALID_FORMAT"):
         report = file.get("validation_report")
         reason = report.get("error") if isinstance(report, dict) else report
-        return RemoteFile(file["id"], False, f"{status}: {reason or 'no reason given'}")
-    return RemoteFile(file["id"], status == "COMPLETED")
+        return RemoteFile(file_id, False, f"{status}: {reason or 'no reason given'}")
+    return RemoteFile(file_id, status == "COMPLETED")
 
 
 def _remote_event(number: int, event: dict[str, Any]) -> RemoteEvent:
@@ -194,17 +195,16 @@ def _remote_event(number: int, event: dict[str, Any]) -> RemoteEvent:
 
 
 def _remote_job(job: dict[str, Any]) -> RemoteJob:
-    if not job.get("id"):
-        raise HostError("together: the job has no id", passing=True, unsure=True)
+    job_id = remote_id(job.get("id"), "the job", "together")
     status = str(job.get("status") or "pending").lower()
     state = _STATES.get(status, "running")
     events = job.get("events") or []
     reason = next((event.get("message") for event in reversed(events) if event.get("type") == "job_error"), None)
     return RemoteJob(
-        id=str(job["id"]),
+        id=job_id,
         state=state,
         status=status,
-        tuned_model=job.get("model_output_name"),
+        tuned_model=optional_text(job.get("model_output_name")),
         error=str(reason or f"the host reports {status} and gives no reason") if state == "failed" else None,
         trained_tokens=job.get("token_count") or None,
         created_at=unix_seconds(job.get("created_at")),
