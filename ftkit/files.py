@@ -9,7 +9,6 @@ import glob
 import hashlib
 import os
 import shutil
-import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -25,8 +24,6 @@ __all__ = [
     "disk_is_full",
     "folder_aside",
     "home",
-    "irregular_file_kind",
-    "read_small_text",
     "remove_unfinished",
     "replace_folder",
     "says_disk_full",
@@ -40,54 +37,6 @@ _FULL_BELOW = 256 * 1024
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 """Flag of Linux's renameat2(2): swap two names in one step."""
-
-
-_IRREGULAR = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-)
-
-
-def irregular_file_kind(path: str | os.PathLike[str]) -> str | None:
-    """Say what a path is if it is no regular file. A read of a pipe or a device may never end.
-
-    Args:
-        path: the path; of a link, what it points to counts.
-
-    Returns:
-        For example ``"a pipe"``; None for a regular file.
-
-    Raises:
-        OSError: there is nothing at the path, or it cannot be looked at.
-    """
-    mode = os.stat(path).st_mode
-    return next((kind for test, kind in _IRREGULAR if test(mode)), None)
-
-
-_SMALL = 16 * 1024 * 1024
-
-
-def read_small_text(path: str | os.PathLike[str], *, limit: int = _SMALL) -> str:
-    """Read a file that a person writes, such as a task or a recipe. It may be a pipe.
-
-    Args:
-        path: the file, in UTF-8.
-        limit: bytes of the largest file that is read.
-
-    Returns:
-        The text, without a byte-order mark.
-
-    Raises:
-        OSError: the file cannot be read, or is larger than the limit, as a device without an end is.
-    """
-    with open(path, "rb") as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise OSError(errno.EFBIG, f"it is larger than {limit >> 20} MiB", os.fspath(path))
-    return content.decode("utf-8-sig")
 
 
 @contextlib.contextmanager

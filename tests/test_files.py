@@ -12,48 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ftkit import Task, files
-from ftkit.errors import ConfigError, MissingExtraError
+from ftkit import files
+from ftkit.errors import MissingExtraError
 from ftkit.extras import check_installed, require
-from ftkit.files import (
-    atomic_writer,
-    canonical_digest,
-    home,
-    irregular_file_kind,
-    read_small_text,
-    replace_folder,
-    write_atomically,
-)
-from ftkit.graders.loading import load_grader
-from ftkit.recipe.losses import load_recipe
-
-
-def test_what_is_no_file_is_told_from_files(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "link").symlink_to("pipe")
-    kinds = {name: irregular_file_kind(tmp_path / name) for name in ("file", "pipe", "link", ".")}
-    assert kinds == {"file": None, "pipe": "a pipe", "link": "a pipe", ".": "a folder"}
-    assert irregular_file_kind("/dev/zero") == "a device"
-
-
-def test_a_small_text_may_be_a_pipe_and_ends(tmp_path: Path) -> None:
-    path = tmp_path / "task.yaml"
-    path.write_bytes("\ufeffinput: größer\n".encode())
-    assert read_small_text(path) == "input: größer\n"
-    with pytest.raises(OSError, match="larger than 16 MiB"):
-        read_small_text("/dev/zero")
-    reading, writing = os.pipe()
-    with os.fdopen(writing, "w") as file:
-        file.write("input: x\n")
-    assert read_small_text(f"/dev/fd/{reading}") == "input: x\n"
-    os.close(reading)
-
-
-@pytest.mark.parametrize("load", [Task.from_yaml, load_recipe, load_grader])
-def test_a_file_without_an_end_is_refused(load) -> None:
-    with pytest.raises(ConfigError, match=r"/dev/zero: .*larger than 16 MiB"):
-        load(Path("/dev/zero"))
+from ftkit.files import atomic_writer, canonical_digest, home, replace_folder, write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:

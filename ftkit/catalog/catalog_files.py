@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from ftkit.catalog.catalog import Catalog
 from ftkit.catalog.fact import Fact
 from ftkit.errors import ConfigError
-from ftkit.files import home, read_small_text
+from ftkit.files import home
+from ftkit.named_files import read_small_text
 
 __all__ = [
     "KINDS",

@@ -19,7 +19,8 @@ from ftkit.catalog.fact import Fact
 from ftkit.catalog.litellm_prices import is_price_map, price_map_rows
 from ftkit.errors import ConfigError
 from ftkit.extras import require
-from ftkit.files import home, read_small_text, write_atomically
+from ftkit.files import home, write_atomically
+from ftkit.named_files import read_small_text
 
 __all__ = ["CatalogUpdate", "update_catalog"]
 

@@ -13,8 +13,12 @@ from ftkit.cli.data_options import ColumnNames, Columns, DataFiles, Files, Forma
 from ftkit.cli.evaluation_options import AllowPython, Embedder, PythonIsolation, parse_isolation
 from ftkit.cli.json_lines import placed_rows
 from ftkit.cli.recipe_options import Assignments
+from ftkit.named_files import read_small_bytes
 
 __all__ = ["grade", "reward_signal"]
+
+_MAX_BYTES = 2**30
+"""Largest file of answers, which is read into memory."""
 
 
 def grade(
@@ -97,7 +101,7 @@ def _rows(files: list[Path], answer: str) -> Iterator[dict[str, Any]]:
 
     for path in files:
         try:
-            lines = path.read_bytes().splitlines(keepends=True)
+            lines = read_small_bytes(path, limit=_MAX_BYTES).splitlines(keepends=True)
         except OSError as error:
             raise DataError(f"{path}: cannot read the file: {error.strerror}") from None
         for row, place in placed_rows(lines, str(path)):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from ftkit.errors import ConfigError
 from ftkit.recipe import ADAPTERS, Recipe
 from ftkit.schema.validation_errors import refusals
+from ftkit.yaml_text import read_yaml_value
 
 __all__ = ["override_recipe"]
 
@@ -57,8 +57,8 @@ def _assignment(text: str) -> tuple[tuple[str, ...], Any, str]:
     if not (name and equals):
         raise ConfigError(f"--set {text}: write it as field=value, e.g. --set epochs=2 or --set adapter.rank=8")
     try:
-        read = yaml.safe_load(value)
-    except yaml.YAMLError:
+        read = read_yaml_value(value, f"--set {name}")
+    except ConfigError:
         raise ConfigError(f"--set {text}: the value is not valid YAML; put it in quotes") from None
     return tuple(name.strip().split(".")), read, f"--set {text}"
 

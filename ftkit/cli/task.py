@@ -102,7 +102,7 @@ def _given_output(schema: Path | None, class_: str | None, choices: str | None) 
 
 def _from_schema(path: Path) -> Output:
     from ftkit.errors import ConfigError
-    from ftkit.files import read_small_text
+    from ftkit.named_files import read_small_text
     from ftkit.schema import output_of
 
     try:

@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ftkit.errors import ConfigError
-from ftkit.files import read_small_text
 from ftkit.graders.base import Grader
 from ftkit.graders.registry import GRADERS
+from ftkit.named_files import read_small_text
+from ftkit.yaml_text import read_yaml_value
 
 __all__ = ["grader_of", "load_grader"]
 
@@ -31,11 +30,12 @@ def load_grader(path: str | os.PathLike[str]) -> Grader:
     """
     source = Path(path)
     try:
-        data = yaml.safe_load(read_small_text(source))  # JSON is YAML
+        text = read_small_text(source)
     except OSError as error:
         raise ConfigError(f"{source}: cannot read the grader: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{source}: neither JSON nor YAML: {error}") from None
+    data = read_yaml_value(text, str(source))  # JSON is YAML
     try:
         return grader_of(data)
     except ConfigError as error:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ftkit.errors import ConfigError
-from ftkit.files import read_small_text
+from ftkit.named_files import read_small_text
 
 __all__ = ["LintConfig", "load_lint_config"]
 

@@ -13,9 +13,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ftkit.errors import ModelError
-from ftkit.files import read_small_text
 from ftkit.modeling.config_limits import MAX_CONFIG_BYTES, check_sizes
 from ftkit.modeling.embedded_model import EMBEDDED, embedded_folder
+from ftkit.named_files import read_small_text
 from ftkit.recipe import LOSSES, Quantization
 
 __all__ = [

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from ftkit.errors import ConfigError
-from ftkit.files import read_small_text
+from ftkit.named_files import read_small_text
 from ftkit.recipe.base import Recipe
 from ftkit.registry import Registry
 from ftkit.schema.validation_errors import refusals
+from ftkit.yaml_text import read_yaml
 
 __all__ = ["LOSSES", "load_recipe", "parse_recipe"]
 
@@ -80,11 +80,9 @@ def load_recipe(path: str | os.PathLike[str]) -> Recipe:
     """
     source = Path(path)
     try:
-        data = yaml.safe_load(read_small_text(source))
+        text = read_small_text(source)
     except OSError as error:
         raise ConfigError(f"{source}: cannot read the recipe: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{source}: not valid YAML: {error}") from None
-    if not isinstance(data, dict):
-        raise ConfigError(f"{source}: a recipe is a mapping of fields, not {type(data).__name__}")
-    return parse_recipe(data, place=f"{source}: ")
+    return parse_recipe(read_yaml(text, str(source), "`kind: sft`"), place=f"{source}: ")

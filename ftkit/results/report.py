@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import override
 
 from ftkit.errors import ReportError
-from ftkit.files import canonical_digest, irregular_file_kind, read_small_text
+from ftkit.files import canonical_digest
+from ftkit.named_files import irregular_file_kind, read_small_text
 from ftkit.results.answer import Sampling
 from ftkit.results.forgetting_text import Cause, cause_sentence, forgetting_flags, forgetting_lines
 from ftkit.results.json_values import canonical

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ftkit.backends.grading import embedder_of
 from ftkit.errors import ConfigError
-from ftkit.files import read_small_text
 from ftkit.modeling.embedded_model import EMBEDDED
+from ftkit.named_files import read_small_text
 from ftkit.recipe import LOSSES, Recipe
 from ftkit.schema.validation_errors import refusals
 

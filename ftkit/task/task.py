@@ -11,14 +11,15 @@ from pydantic import ConfigDict, PrivateAttr, ValidationError, field_validator
 from typing_extensions import override
 
 from ftkit.errors import ConfigError
-from ftkit.files import canonical_digest, read_small_text, write_atomically
+from ftkit.files import canonical_digest, write_atomically
+from ftkit.named_files import read_small_text
 from ftkit.schema import AnyOutput, ChoiceOutput, FrozenModel, JsonOutput, TextOutput, output_of
 from ftkit.schema.validation_errors import config_error
 from ftkit.task.message import Message
 from ftkit.task.schema_diff import first_difference
 from ftkit.task.template import Template
 from ftkit.task.typed_value import as_python_type
-from ftkit.task.yaml import read_yaml, write_yaml
+from ftkit.yaml_text import read_yaml, write_yaml
 
 __all__ = ["Task"]
 

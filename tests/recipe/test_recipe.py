@@ -111,7 +111,7 @@ def test_a_changed_copy_is_checked_like_a_new_recipe() -> None:
         ("kind: sft\nadapter: {kind: lora, rank: 0}\n", r"r\.yaml: adapter\.rank: .*greater than or equal to 1"),
         ("kind: ppo\n", r"r\.yaml: kind: there is no recipe 'ppo'; known are .*sft"),
         ("kind: [sft]\n", r"r\.yaml: kind: there is no recipe \['sft'\]"),
-        ("- 1\n", "a recipe is a mapping of fields, not list"),
+        ("- 1\n", "expected a mapping such as `kind: sft`, got list"),
         ("kind: [\n", "not valid YAML"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from ftkit.data.sources.base import MAX_LINE_BYTES, Source
 from ftkit.errors import ConfigError, DataError, FormatError
-from ftkit.files import irregular_file_kind
+from ftkit.named_files import irregular_file_kind
 from ftkit.registry import Registry
 
 __all__ = ["SOURCES", "open_source"]

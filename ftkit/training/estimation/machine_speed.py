@@ -6,6 +6,7 @@ threads, precision and version of torch. Delete the file to measure again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import time
@@ -114,7 +115,8 @@ class _SpeedFile:
 
     def __exit__(self, *_: object) -> None:
         if self._mine != self._before:
-            write_atomically(self._file, json.dumps({**self._all, self._key: self._mine}, indent=2) + "\n")
+            with contextlib.suppress(OSError):  # on a full or read-only disk they are measured again next time
+                write_atomically(self._file, json.dumps({**self._all, self._key: self._mine}, indent=2) + "\n")
 
     @property
     def busy(self) -> bool:
