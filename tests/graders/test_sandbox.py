@@ -443,3 +443,42 @@ def test_a_process_alone_still_has_its_limits(monkeypatch: pytest.MonkeyPatch) -
     assert first == Grade(1.0)
     assert "MemoryError" in str(second.detail)
     assert third.error == SERVER
+
+
+def test_half_a_character_in_an_error_can_be_stored() -> None:
+    (grade,) = run("raise RuntimeError('\\ud800')", answers=1)
+    assert grade.detail == "grading: RuntimeError: \\ud800"
+
+
+def test_a_number_beyond_floats_in_the_channel_is_no_grade() -> None:
+    body = "import os\nfor fd in range(3, 20):\n    try:\n        os.write(fd, b'{\"grade\": 1' + b'0' * 400 + b'}\\n')"
+    (grade,) = run(f"{body}\n    except OSError:\n        pass\nimport time\ntime.sleep(1)", answers=1)
+    assert grade.reward == 0.0
+    assert grade.error is not None
+
+
+def test_code_that_forks_and_ends_over_and_over_does_not_outlive_the_sandbox() -> None:
+    name = f"hop{os.getpid() % 10**6}"
+    body = f"""
+    import ctypes, os
+    ctypes.CDLL(None).prctl(15, b"{name}")
+    if os.fork() == 0:
+        os.setsid()
+        while True:
+            try:
+                if os.fork():
+                    os._exit(0)
+            except OSError:
+                pass
+    """
+    started = time.monotonic()
+    assert [grade.reward for grade in run(body, answers=1)] == [1.0]
+    assert time.monotonic() - started < 8
+    assert name not in {comm for comm in map(_comm, Path("/proc").glob("[0-9]*/comm")) if comm}
+
+
+def _comm(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""

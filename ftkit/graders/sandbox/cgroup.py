@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -71,9 +72,10 @@ class MemoryGroup:
                 (self.folder / "cgroup.procs").write_text(str(process))
 
     def remove(self) -> None:
-        """Remove the group, once its processes have ended."""
+        """End the processes that are left in the group, and remove it."""
         deadline = time.monotonic() + _REMOVE_S
         while self.folder is not None:
+            self._end_members()
             try:
                 self.folder.rmdir()
             except FileNotFoundError:
@@ -84,6 +86,16 @@ class MemoryGroup:
                 time.sleep(0.01)
             else:
                 return
+
+    def _end_members(self) -> None:
+        """Kill what has left the sandbox's own family. Where the kernel cannot do so in one step, one by one."""
+        if self.folder is None:
+            return
+        with contextlib.suppress(OSError):
+            (self.folder / "cgroup.kill").write_text("1")
+        with contextlib.suppress(OSError, ValueError):
+            for process in (self.folder / "cgroup.procs").read_text(encoding="ascii").split():
+                os.kill(int(process), signal.SIGKILL)
 
     def __enter__(self) -> MemoryGroup:
         return self

@@ -10,7 +10,7 @@ import signal
 import struct
 from collections.abc import Sequence
 
-__all__ = ["become_subreaper", "children", "drop_privileges", "end_with_parent", "replace_root"]
+__all__ = ["become_subreaper", "children", "drop_privileges", "end_with_parent", "is_dead", "replace_root"]
 
 _NOSUID, _NODEV, _BIND, _REC, _PRIVATE = 2, 4, 4096, 16384, 1 << 18  # mount(2)
 _ATTR_RDONLY, _ATTR_NOSUID, _AT_RECURSIVE, _AT_FDCWD = 1, 2, 0x8000, -100  # mount_setattr(2), Linux 5.12
@@ -76,6 +76,22 @@ def children() -> list[int]:
     with contextlib.suppress(OSError), open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
         return [int(each) for each in file.read().split()]
     return []
+
+
+def is_dead(process: int) -> bool:
+    """Return whether a process has ended and is only waited for.
+
+    Args:
+        process: its id.
+
+    Returns:
+        True also if there is no such process.
+    """
+    try:
+        with open(f"/proc/{process}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] in "ZX"
+    except (OSError, IndexError):
+        return True
 
 
 def drop_privileges(uid: int | None, capabilities: bool) -> None:

@@ -84,8 +84,8 @@ class _Runner:
                 found = self._next(pairs[at])
                 at += 1
                 grade = found.get("grade")
-                if isinstance(grade, int | float) and math.isfinite(grade):
-                    _reply({"grade": grade})
+                if isinstance(grade, int | float) and abs(grade) <= sys.float_info.max:
+                    _reply({"grade": float(grade)})
                     continue
                 _reply(self._failure(found, "grading"))
                 if "error" not in found or found.get("spent"):
@@ -161,22 +161,35 @@ class _Runner:
         return "closed its channel"
 
     def _end(self) -> None:
-        """End all processes of the runner. In a namespace these are all processes but this one."""
+        """End all processes of the runner. In a namespace these are all processes but this one.
+
+        The dead are waited for only when nobody is alive. Until then they count as processes, so that code which forks
+        and ends, over and over, cannot outrun the signals: it soon may not fork any more.
+        """
         for descriptor in (self._requests, self._results, self._output):
             os.close(descriptor)
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(-1, signal.SIGKILL) if self._isolated else os.killpg(self._process, signal.SIGKILL)
-            try:
-                died, _ = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
+            alive = (
+                [] if self._isolated else [child for child in namespaces.children() if not namespaces.is_dead(child)]
+            )
+            for orphan in alive:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(orphan, signal.SIGKILL)
+            if not alive and self._reaped():
                 return
-            if not died:
-                for orphan in namespaces.children():
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        os.kill(orphan, signal.SIGKILL)
-                time.sleep(0.002)
+            time.sleep(0.001)
+
+    def _reaped(self) -> bool:
+        """Wait for all dead processes; return whether none is left."""
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return True
+        return False
 
 
 def _run(job: dict[str, Any], requests: int, results: int, output: int) -> NoReturn:

@@ -222,10 +222,17 @@ def _grades(output: bytes, failure: str, count: int) -> list[Grade]:
     for line in lines[1 : count + 1]:
         found = json.loads(line)
         grades.append(
-            Grade(found["grade"]) if "grade" in found else Grade(0.0, error=found["error"], detail=found["detail"])
+            Grade(found["grade"])
+            if "grade" in found
+            else Grade(0.0, error=found["error"], detail=_whole(found["detail"]))
         )
     lost = Grade(0.0, error="python_grader_server_error", detail=f"the sandbox failed: {failure}")
     return grades + [lost] * (count - len(grades))
+
+
+def _whole(text: str) -> str:
+    """What code said, with escapes in place of halves of characters, which no file can hold."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _own_processes() -> int:
