@@ -13,7 +13,15 @@ from ftkit.inference.constrained import GrammarState, mask_logits
 from ftkit.inference.detokenizer import IncrementalDetokenizer
 from ftkit.inference.kv_cache import KVBlock
 from ftkit.inference.prefix_cache import CacheKey
-from ftkit.inference.protocol import Failed, Finished, GenerationEvent, GenerationRequest, OnEvent, TokenEvent
+from ftkit.inference.protocol import (
+    Failed,
+    Finished,
+    GenerationEvent,
+    GenerationRequest,
+    OnEvent,
+    SchemaTooComplexError,
+    TokenEvent,
+)
 from ftkit.inference.sampling import SamplingState, adjust_logits, sample_tokens, token_logprobs
 from ftkit.modeling.tokenized_example import Ints
 
@@ -21,6 +29,10 @@ __all__ = ["ActiveRequest", "choose_next_tokens"]
 
 _RESERVE_TOKENS = 256
 """Tokens of an answer that memory is allocated for at once, where the memory limit allows it."""
+_NO_NUMBERS = (
+    "the model computes no numbers (NaN or infinite): its weights are damaged, its training has diverged, or it "
+    "overflows in this precision"
+)
 
 
 class ActiveRequest:
@@ -136,7 +148,7 @@ class ActiveRequest:
         if self.grammar is not None:
             self.grammar.accept(token)
             if self.grammar.failed:
-                self.fail(ModelError("the schema is too complex to hold the answer to it"))
+                self.fail(SchemaTooComplexError("the schema is too complex to hold the answer to it"))
         if self.finished:  # cancelled
             return
         text, stopped = "", token in self.request.stop_token_ids
@@ -157,7 +169,7 @@ class ActiveRequest:
 
 
 def choose_next_tokens(rows: list[ActiveRequest], logits: torch.Tensor) -> list[ActiveRequest]:
-    """Choose the next token of several answers and send their events.
+    """Choose the next token of several answers and send their events. One whose logits are no numbers fails.
 
     Args:
         rows: the answers.
@@ -169,8 +181,11 @@ def choose_next_tokens(rows: list[ActiveRequest], logits: torch.Tensor) -> list[
     if not rows:
         return []
     states = [row.sampling for row in rows]
-    chosen = sample_tokens(mask_logits(adjust_logits(logits, states), [row.grammar for row in rows]), states)
     normaliser = logits.logsumexp(dim=-1)
+    computed = normaliser.isfinite().tolist()
+    if not all(computed):
+        logits = logits.masked_fill(~normaliser.isfinite().unsqueeze(1), 0.0)
+    chosen = sample_tokens(mask_logits(adjust_logits(logits, states), [row.grammar for row in rows]), states)
     ids = torch.tensor(chosen, device=logits.device).unsqueeze(1)
     logprobs: list[float] = (logits.gather(1, ids).squeeze(1) - normaliser).tolist()
     sampling_logprobs = [*logprobs]
@@ -180,6 +195,9 @@ def choose_next_tokens(rows: list[ActiveRequest], logits: torch.Tensor) -> list[
         for number, logprob in zip(numbers, scaled, strict=True):
             sampling_logprobs[number] = logprob
     for at, (row, token) in enumerate(zip(rows, chosen, strict=True)):
+        if not computed[at]:
+            row.fail(ModelError(_NO_NUMBERS))
+            continue
         top: tuple[tuple[int, float], ...] = ()
         if row.request.top_logprobs:
             best = logits[at].topk(row.request.top_logprobs)

@@ -46,6 +46,12 @@ class ControlTokens:
         self.special: frozenset[str] = frozenset(marked | (set(tokenizer.all_special_tokens) & self.added.keys()))
         self._in_text = _pattern(self.special)
         self._in_answer = _pattern(())
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        normalizes = backend is not None and backend.normalizer is not None
+        # Tokens that are found in the normalized text: "＜|im_end|＞" is one where the normalizer is NFKC.
+        late = [token.content for token in decoder.values() if token.normalized] if normalizes else []
+        self._late_ids = np.array([self.added[text] for text in late], dtype=np.int32)
+        self._late = _pattern(late, shortest=1)
         self._lock = threading.Lock()
         self._plain: _PlainTokenizer | None = None
 
@@ -126,11 +132,19 @@ class ControlTokens:
             ModelError: the tokenizer has no way to encode a control token's text as text.
         """
         if not shield or shield not in text:
-            return self._encoder.encode(text)
+            ids = self._encoder.encode(text)
+            if not self._has_more(ids, text):
+                return ids
         with self._lock:
             if self._plain is None:
                 self._plain = _PlainTokenizer(self._tokenizer, self.added)
             return self._plain.encode(text, shield)
+
+    def _has_more(self, ids: Ints, text: str) -> bool:
+        """Whether there are control tokens that nobody has written as such: the normalizer has made them."""
+        if not len(self._late_ids):
+            return False
+        return int(np.isin(ids, self._late_ids).sum()) > sum(1 for _ in self._late.finditer(text))
 
 
 class _PlainTokenizer:

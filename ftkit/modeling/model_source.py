@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ftkit.errors import ModelError
 from ftkit.modeling.config_limits import MAX_CONFIG_BYTES, check_sizes
 from ftkit.modeling.embedded_model import EMBEDDED, embedded_folder
-from ftkit.named_files import read_small_text
+from ftkit.named_files import irregular_file_kind, read_small_text
 from ftkit.recipe import LOSSES, Quantization
 
 __all__ = [
@@ -37,6 +37,8 @@ RECORD = "ftkit.json"
 _TEMPLATE = "?chat_template="
 _LARGEST_TEMPLATE = 1_000_000
 """Bytes."""
+_READ = frozenset({".safetensors", ".json", ".jinja", ".model", ".bin", ".pt", ".txt", ".tiktoken"})
+"""Endings of the files that libraries open to load a model."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json")
 
 
@@ -204,6 +206,7 @@ def _sibling_folders(path: str) -> list[str]:
 
 
 def _folder_source(name: str, folder: Path) -> ModelSource:
+    _refuse_irregular(folder)
     settings, record = folder / "adapter_config.json", folder / RECORD
     known = read_record(record) if record.is_file() else {}
     if settings.is_file():
@@ -232,8 +235,23 @@ def _check_base(base: str, settings: Path) -> None:
             f"{settings}: the base model {base} is an adapter itself; export that one merged, and name the result as "
             "the base"
         )
+    if folder.is_dir():
+        _refuse_irregular(folder)
     if (folder / "config.json").is_file():
         _config(folder / "config.json")
+
+
+def _refuse_irregular(folder: Path) -> None:
+    """Refuse a model with a pipe or a device in place of a file: a library would wait for its end for ever."""
+    for file in sorted(folder.iterdir()):
+        if file.suffix not in _READ:
+            continue
+        try:
+            kind = irregular_file_kind(file)
+        except OSError as error:
+            raise ModelError(f"{file} cannot be read: {error.strerror}; get the file again") from None
+        if kind is not None:
+            raise ModelError(f"{file} is {kind}, and not a file of a model")
 
 
 def _config(file: Path) -> dict[str, Any]:

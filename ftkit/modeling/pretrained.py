@@ -28,7 +28,7 @@ from ftkit.modeling.device import torch_dtype
 from ftkit.modeling.embedded_model import EMBEDDED, expand_embedded, is_embedded
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.load_errors import load_errors
-from ftkit.modeling.model_source import RECORD, ModelSource, Quantization, check_config
+from ftkit.modeling.model_source import RECORD, ModelSource, Quantization, check_config, read_object
 from ftkit.modeling.template_source import is_template_hash
 from ftkit.modeling.whole_weights import check_loaded, check_size
 
@@ -45,6 +45,8 @@ __all__ = [
 ]
 
 
+_ANY_TEXT = "any text"
+_GENERATION = "generation_config.json"
 _SCORE = "score.weight"
 """The score layer of a reward model."""
 _HINT = (
@@ -223,6 +225,9 @@ def load_tokenizer(source: ModelSource) -> Any:
     what = f"cannot load the model {source.name!r}: its tokenizer"
     with load_errors(what, hint=_HINT), quiet():
         tokenizer = AutoTokenizer.from_pretrained(source.tokenizer, trust_remote_code=False)
+        encoded = tokenizer(_ANY_TEXT, add_special_tokens=False)["input_ids"]
+    if not encoded:
+        raise ModelError(f"{what} encodes {_ANY_TEXT!r} as nothing: its vocabulary is damaged. Get its files again")
     choose_template(source, tokenizer)
     return tokenizer
 
@@ -232,6 +237,8 @@ def _check_files(source: ModelSource) -> None:
     folder = Path(source.base)
     if folder.is_dir():
         check_digests(folder)
+        if (folder / _GENERATION).is_file():
+            read_object(folder / _GENERATION)  # transformers goes on without one that is torn, and without its stops
         config = source.config()
         if config is not None:
             check_size(folder, config, _cannot_load(source), lambda: _parameters(source))
@@ -315,9 +322,15 @@ def stop_ids(generation_config: Any) -> tuple[int, ...]:
 
     Returns:
         Token ids; empty if it names none.
+
+    Raises:
+        ModelError: it names something else.
     """
     eos = getattr(generation_config, "eos_token_id", None)
-    return () if eos is None else (int(eos),) if isinstance(eos, int) else tuple(int(one) for one in eos)
+    found = () if eos is None else tuple(eos) if isinstance(eos, list | tuple) else (eos,)
+    if not all(isinstance(one, int) for one in found):
+        raise ModelError(f"eos_token_id of the {_GENERATION} is {str(eos)[:80]}, and not the ids of tokens")
+    return tuple(map(int, found))
 
 
 def _cannot_load(source: ModelSource) -> str:

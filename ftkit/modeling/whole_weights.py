@@ -16,6 +16,7 @@ from ftkit.modeling.model_shape import model_shape
 __all__ = ["check_loaded", "check_size", "tensor_shapes"]
 
 _SHOWN = 3
+_INTEGERS = frozenset({"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"})
 _MOST_TIMES_LARGER = 4
 """Weights that are packed into fewer numbers have at most so many values per number."""
 
@@ -33,12 +34,20 @@ def tensor_shapes(file: Path, what: str) -> dict[str, tuple[int, ...]]:
     Raises:
         ModelError: the file cannot be read.
     """
+    return {name: shape for name, (shape, _) in _tensors(file, what).items()}
+
+
+def _tensors(file: Path, what: str) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and type of each tensor of a safetensors file."""
     with load_errors(what, file.parent), safe_open(file, "pt") as content:
-        return {name: tuple(content.get_slice(name).get_shape()) for name in content.keys()}  # noqa: SIM118
+        slices = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118
+        return {name: (tuple(one.get_shape()), str(one.get_dtype())) for name, one in slices.items()}
 
 
 def check_size(folder: Path, config: Mapping[str, Any], what: str, count: Callable[[], int]) -> None:
-    """Refuse a config that describes a far larger model than the weight files beside it hold. Loads nothing.
+    """Refuse a config that describes a far larger model than the weight files beside it hold, and weights of integers.
+
+    Loads nothing.
 
     Args:
         folder: the model's folder. Only safetensors are looked at.
@@ -47,7 +56,8 @@ def check_size(folder: Path, config: Mapping[str, Any], what: str, count: Callab
         count: counts the parameters of a family whose shape is not known; 0 if it cannot.
 
     Raises:
-        ModelError: the config and the files do not fit, or a file cannot be read.
+        ModelError: the config and the files do not fit, a weight is made of integers although the config does not say
+            that it is quantised, or a file cannot be read.
     """
     files = sorted(folder.glob("*.safetensors"))
     if not files or config.get("quantization_config"):
@@ -56,7 +66,14 @@ def check_size(folder: Path, config: Mapping[str, Any], what: str, count: Callab
         described = model_shape(config).parameters
     except ModelError:
         described = count()
-    held = sum(math.prod(shape) for file in files for shape in tensor_shapes(file, what).values())
+    tensors = {name: found for file in files for name, found in _tensors(file, what).items()}
+    integers = sorted(name for name, (_, kind) in tensors.items() if name.endswith(".weight") and kind in _INTEGERS)
+    if integers:
+        raise ModelError(
+            f"{what}: {integers[0]} is made of integers, and config.json names no quantization; the weights are "
+            "damaged, or their config.json is of another model"
+        )
+    held = sum(math.prod(shape) for shape, _ in tensors.values())
     if described > _MOST_TIMES_LARGER * held:
         raise ModelError(
             f"{folder / 'config.json'} describes a model of {described:,} parameters, and the weights beside it are "
