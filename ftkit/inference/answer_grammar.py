@@ -8,11 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ftkit.inference.json_grammar import JSON_FORMAT
+from ftkit.errors import ConfigError
+from ftkit.extras import require
+from ftkit.inference.json_grammar import JSON_FORMAT, hold_schema
 from ftkit.modeling.tool_calls import ToolCallFormat
+from ftkit.schema.held_schema import Unheld
 from ftkit.schema.keywords import map_subschemas
 
-__all__ = ["AnswerSpec", "CallableTool", "answer_grammar"]
+__all__ = [
+    "AnswerSpec",
+    "CallableTool",
+    "ToolSchemaError",
+    "answer_grammar",
+    "compile_grammar",
+    "hold_answer",
+]
 
 _TEXT = r"TEXT: /(.|\n)*/"
 
@@ -51,6 +61,72 @@ class AnswerSpec:
     parallel: bool = True
     answer: str | None = None
     strict_answer: bool = False
+
+
+class ToolSchemaError(ConfigError):
+    """Calls of a tool cannot be held to its parameters.
+
+    Attributes:
+        tool: name of the tool.
+    """
+
+    def __init__(self, message: str, tool: str) -> None:
+        super().__init__(message)
+        self.tool = tool
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle it, as workers raise it."""
+        return type(self), (str(self), self.tool)
+
+
+def compile_grammar(text: str, tokens: Any) -> Any:
+    """Compile a grammar.
+
+    Args:
+        text: the grammar as llguidance takes it.
+        tokens: the tokenizer as llguidance takes it.
+
+    Returns:
+        llguidance's matcher, at its start.
+
+    Raises:
+        ConfigError: llguidance cannot compile it.
+    """
+    library = require("llguidance", extra="local", needed_for="constraining answers to the schema")
+    matcher = library.LLMatcher(tokens, text, log_level=0)
+    if matcher.is_error():
+        raise ConfigError("decoding cannot be constrained to the schema: it is too large or too complex")
+    return matcher
+
+
+def hold_answer(spec: AnswerSpec, tokens: Any, special: Mapping[str, int]) -> tuple[str, list[Unheld]]:
+    """Work out what of the schemas of a request answers can be held to, and write the grammar.
+
+    Args:
+        spec: what the answer may be.
+        tokens: the tokenizer as llguidance takes it.
+        special: ids of the markers that are one special token in the model's vocabulary.
+
+    Returns:
+        The grammar, and the keywords that it does not hold answers to.
+
+    Raises:
+        ToolSchemaError: calls of a tool cannot be held to its parameters.
+        ConfigError: other answers cannot be held to their schema.
+    """
+    arguments, unheld = [], list[Unheld]()
+    for tool in spec.tools:
+        try:
+            held = hold_schema(json.loads(tool.parameters), tokens, strict=tool.strict)
+        except ConfigError as error:
+            raise ToolSchemaError(str(error), tool.name) from None
+        arguments.append(held.schema)
+        unheld += [Unheld(one.keyword, f"{tool.name}: {one.path}") for one in held.unheld]
+    answer = None
+    if spec.answer is not None:
+        held = hold_schema(json.loads(spec.answer), tokens, strict=spec.strict_answer)
+        answer, unheld = held.schema, [*held.unheld, *unheld]
+    return answer_grammar(spec, arguments, answer, special), unheld
 
 
 def answer_grammar(

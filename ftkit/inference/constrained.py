@@ -10,29 +10,15 @@ from typing import Any
 
 import torch
 
-from ftkit.errors import ConfigError
 from ftkit.extras import require
-from ftkit.inference.answer_grammar import AnswerSpec, answer_grammar
-from ftkit.inference.json_grammar import hold_schema
+from ftkit.inference.answer_grammar import AnswerSpec, compile_grammar, hold_answer
 from ftkit.modeling.tool_calls import TOOL_CALL_MARKERS
 from ftkit.schema import ChoiceOutput, JsonOutput, Output
 from ftkit.schema.held_schema import Unheld
 
-__all__ = ["Grammar", "GrammarCache", "GrammarState", "ToolSchemaError", "mask_logits"]
+__all__ = ["Grammar", "GrammarCache", "GrammarState", "mask_logits"]
 
 _CACHED_GRAMMARS = 64
-
-
-class ToolSchemaError(ConfigError):
-    """Calls of a tool cannot be held to its parameters.
-
-    Attributes:
-        tool: name of the tool.
-    """
-
-    def __init__(self, message: str, tool: str) -> None:
-        super().__init__(message)
-        self.tool = tool
 
 
 class Grammar:
@@ -51,11 +37,8 @@ class Grammar:
     """
 
     def __init__(self, text: str, tokens: Any, unheld: Sequence[Unheld] = ()) -> None:
-        library = require("llguidance", extra="local", needed_for="constraining answers to the schema")
-        self._matcher = library.LLMatcher(tokens, text, log_level=0)
+        self._matcher = compile_grammar(text, tokens)
         self.unheld = tuple(unheld)
-        if self._matcher.is_error():
-            raise ConfigError("decoding cannot be constrained to the schema: it is too large or too complex")
 
     def start(self) -> GrammarState:
         """Start an answer.
@@ -185,19 +168,8 @@ class GrammarCache:
         return Grammar(text, self._tokens)
 
     def _answer_grammar(self, spec: AnswerSpec) -> Grammar:
-        arguments, unheld = [], list[Unheld]()
-        for tool in spec.tools:
-            try:
-                held = hold_schema(json.loads(tool.parameters), self._tokens, strict=tool.strict)
-            except ConfigError as error:
-                raise ToolSchemaError(str(error), tool.name) from None
-            arguments.append(held.schema)
-            unheld += [Unheld(one.keyword, f"{tool.name}: {one.path}") for one in held.unheld]
-        answer = None
-        if spec.answer is not None:
-            held = hold_schema(json.loads(spec.answer), self._tokens, strict=spec.strict_answer)
-            answer, unheld = held.schema, [*held.unheld, *unheld]
-        return Grammar(answer_grammar(spec, arguments, answer, self._special), self._tokens, unheld)
+        text, unheld = hold_answer(spec, self._tokens, self._special)
+        return Grammar(text, self._tokens, unheld)
 
 
 def _special_markers(tokenizer: Any, tokens: Any) -> dict[str, int]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from ftkit.errors import ModelError
 from ftkit.inference.constrained import Grammar
 from ftkit.inference.sampling import SamplingParams
 from ftkit.modeling.tokenized_example import Ints
@@ -96,6 +97,10 @@ class Finished:
     output_tokens: int
     cached_tokens: int
     seconds: float
+
+
+class SchemaTooComplexError(ModelError):
+    """An answer cannot be held to its schema, because the grammar became too complex to follow."""
 
 
 @dataclass(frozen=True, slots=True)

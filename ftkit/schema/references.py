@@ -13,6 +13,9 @@ from ftkit.schema.keywords import ANNOTATIONS, map_subschemas, subschemas
 __all__ = ["check_references", "inline_references", "resolve_reference"]
 
 _MAX_PARTS = 5000
+_MAX_DEPTH = 300
+"""Most levels of schemas inside of each other, references included. Whoever reads a schema recurses, also libraries in
+other languages, and a thousand levels are more than their stacks hold."""
 _IN_PLACE = ("allOf", "anyOf", "oneOf", "if", "then", "else", "not")
 
 
@@ -56,7 +59,7 @@ def check_references(root: dict[str, Any]) -> None:
         root: the whole schema.
 
     Raises:
-        ConfigError: a reference that does not; names it.
+        ConfigError: a reference that does not; names it. Or references lead through more than 300 levels of schemas.
     """
     for schema in subschemas(root):
         for keyword in ("$dynamicRef", "$recursiveRef"):
@@ -65,6 +68,38 @@ def check_references(root: dict[str, Any]) -> None:
         if "$id" in schema and schema is not root:
             raise ConfigError('"$id" inside a schema changes what "$ref" means and is not supported; take it out')
     _refuse_loops(root)
+    _refuse_deep(root)
+
+
+def _refuse_deep(root: dict[str, Any]) -> None:
+    """Follow schemas and references as far down as they lead, each schema once."""
+    resolve = functools.cache(lambda reference: resolve_reference(reference, root))
+    depths: dict[int, int] = {}
+    path: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [(root, _inside(root, resolve))]
+    opened = {id(root)}
+    while path:
+        schema, inside = path[-1]
+        while inside and (id(inside[-1]) in depths or id(inside[-1]) in opened):  # known, or a schema that recurs
+            inside.pop()
+        if inside:
+            opened.add(id(inside[-1]))
+            path.append((inside[-1], _inside(inside[-1], resolve)))
+        else:
+            path.pop()
+            depths[id(schema)] = 1 + max((depths.get(id(one), 0) for one in _inside(schema, resolve)), default=0)
+            if depths[id(schema)] > _MAX_DEPTH:
+                raise ConfigError(f"the schema is nested more than {_MAX_DEPTH} levels deep, with its references")
+
+
+def _inside(schema: dict[str, Any], resolve: Callable[[str], Any]) -> list[dict[str, Any]]:
+    """The schemas directly inside of a schema, and the one that its reference points to."""
+    found: list[Any] = []
+    map_subschemas(
+        {name: value for name, value in schema.items() if name not in ("$defs", "definitions")}, found.append
+    )
+    if "$ref" in schema:
+        found.append(resolve(schema["$ref"]))
+    return [one for one in found if isinstance(one, dict)]
 
 
 def _refuse_loops(root: dict[str, Any]) -> None:

@@ -48,7 +48,7 @@ class ChatState(State):
 
     def _load(self) -> None:
         from ftkit.inference.service import InferenceService
-        from ftkit.server.chat import Metrics
+        from ftkit.server.chat.metrics import Metrics
 
         settings = self._state["settings"]
         serving = InferenceService(
@@ -61,10 +61,10 @@ class ChatState(State):
 
 
 class _LazyRoutes:
-    """An endpoint that imports ``ftkit.server.chat`` and passes requests to its routes."""
+    """An endpoint that imports ``ftkit.server.chat.route`` and passes requests to its routes."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        chat = await run_in_threadpool(import_module, "ftkit.server.chat")
+        chat = await run_in_threadpool(import_module, "ftkit.server.chat.route")
         routes: list[BaseRoute] = chat.routes
         await Router(routes)(scope, receive, send)
 

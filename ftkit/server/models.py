@@ -7,21 +7,22 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ftkit.server.errors import ApiError
 from ftkit.server.jobs.job_table import JobTable
+from ftkit.server.json_list import list_response
 from ftkit.server.model_names import ModelNames, ResolvedModel, epoch_model
 from ftkit.server.state import State
 
 __all__ = ["routes"]
 
 
-async def _list(request: Request) -> JSONResponse:
+async def _list(request: Request) -> Response:
     names: ModelNames = request.app.state.names
     models = await run_in_threadpool(names.all, request.state.project)
-    return JSONResponse({"object": "list", "data": [_model_object(model) for model in models]})
+    return await list_response([_model_object(model) for model in models])
 
 
 async def _retrieve(request: Request) -> JSONResponse:

@@ -19,7 +19,8 @@ __all__ = ["invalid", "page_limit", "parse_json_body", "validate_body"]
 _UNION_BRANCHES = {"int", "float", "constrained-int", "constrained-float", "literal['auto']"}
 
 _MAX_INLINE_BYTES = 64 * 1024
-"""Bodies up to this size are parsed in the event loop, which takes a few milliseconds at most."""
+"""Bodies up to this size are parsed in the event loop, which takes a few milliseconds at most. Larger ones are parsed
+and validated in a worker: a hundred thousand wrong values make as many errors."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -51,10 +52,14 @@ async def parse_json_body(request: Request, model: type[Body], max_bytes: int | 
     except ClientDisconnect:
         raise ApiError(400, "The connection was closed before the end of the body.") from None
     workers: WorkerPool = request.app.state.workers
+    if len(raw) <= _MAX_INLINE_BYTES:
+        return _read(bytes(raw), model)
+    return await workers.call(_read, bytes(raw), model)
+
+
+def _read(raw: bytes, model: type[Body]) -> Body:
     try:
-        value = (
-            parse_object(bytes(raw)) if len(raw) <= _MAX_INLINE_BYTES else await workers.call(parse_object, bytes(raw))
-        )
+        value = parse_object(raw)
     except DataError as error:
         raise ApiError(400, f"We could not parse the JSON body of your request: {error.message}.") from None
     return validate_body(model, value)
@@ -76,7 +81,7 @@ def validate_body(model: type[Body], fields: dict[str, Any]) -> Body:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         # pydantic adds the branch of a union to the location, which clients do not know.
         param = ".".join(str(part) for part in first["loc"] if str(part) not in _UNION_BRANCHES) or None
         if first["type"] == "missing":

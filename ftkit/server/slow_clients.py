@@ -1,7 +1,10 @@
-"""Timeouts for slow clients.
+"""Timeouts for slow clients, and small pieces for those that send many small chunks.
 
 Each slow client holds a connection, and enough of them hold them all. uvicorn limits only the silence between two
 requests (``timeout_keep_alive``), so the timeouts of a request's headers and of its body are here.
+
+A body with ``Transfer-Encoding: chunked`` may come in chunks of one byte. Reading what the system hands over at once
+would then take half a second, so such bodies are read in pieces, and other requests come between them.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from ftkit.server.errors import ApiError
 __all__ = ["BodyTimeoutMiddleware", "header_timeout_protocol"]
 
 _BYTES_PER_SECOND = 16 * 1024
+_PIECE_BYTES = 8 * 1024
+"""Bytes of a chunked body, or of requests behind each other, that are read at a time."""
 
 
 class BodyTimeoutMiddleware:
@@ -63,7 +68,7 @@ class BodyTimeoutMiddleware:
 
 
 def header_timeout_protocol(timeout_s: float) -> type[asyncio.Protocol]:
-    """Return uvicorn's HTTP/1.1 protocol with a timeout for a request's headers.
+    """Return uvicorn's HTTP/1.1 protocol with a timeout for a request's headers, which reads in small pieces.
 
     Args:
         timeout_s: seconds from the first byte of a request (or from the connection's start) to the end of its headers.
@@ -75,6 +80,8 @@ def header_timeout_protocol(timeout_s: float) -> type[asyncio.Protocol]:
 
     class HeaderTimeoutProtocol(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
+        _unread = b""
+        _holding = False
 
         @override
         def connection_made(self, transport: Any) -> None:
@@ -83,6 +90,37 @@ def header_timeout_protocol(timeout_s: float) -> type[asyncio.Protocol]:
 
         @override
         def data_received(self, data: bytes) -> None:
+            waiting = bool(self._unread)
+            self._unread += data
+            if waiting:  # uvicorn has resumed reading meanwhile
+                self.transport.pause_reading()
+            else:
+                self._read_on()
+
+        def _read_on(self) -> None:
+            """Read a piece of what has come, and leave the next one to the next turn of the event loop."""
+            if self.transport.is_closing():
+                self._unread = b""
+            size = len(self._unread) if self._has_length() else _PIECE_BYTES
+            piece, self._unread = self._unread[:size], self._unread[size:]
+            if piece:
+                self._read(piece)
+            if self._unread:
+                self._holding = True
+                self.transport.pause_reading()
+                self.loop.call_soon(self._read_on)
+            elif self._holding:
+                self._holding = False
+                if not self.flow.read_paused:
+                    self.transport.resume_reading()
+
+        def _has_length(self) -> bool:
+            """Whether a body of known length is being read. It is one event, however large it is."""
+            if self.cycle is None or self.cycle.response_complete:
+                return False
+            return any(name == b"content-length" for name, _ in self.headers)
+
+        def _read(self, data: bytes) -> None:
             previous = self.cycle
             super().data_received(data)
             if self.cycle is not previous:
@@ -93,6 +131,7 @@ def header_timeout_protocol(timeout_s: float) -> type[asyncio.Protocol]:
         @override
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_timer()
+            self._unread = b""
             super().connection_lost(exc)
 
         def _start_timer(self) -> None:

@@ -68,6 +68,12 @@ def _pairs(count: int) -> dict[str, Any]:
     return {"$ref": "#/$defs/a0", "$defs": {**parts, f"a{count}": {"type": "object"}}}
 
 
+def _chain(count: int) -> dict[str, Any]:
+    """Each definition is a reference to the next one."""
+    parts: dict[str, Any] = {f"a{n}": {"$ref": f"#/$defs/a{n + 1}"} for n in range(count)}
+    return {"$ref": "#/$defs/a0", "$defs": {**parts, f"a{count}": {"type": "string"}}}
+
+
 def _properties(count: int) -> dict[str, Any]:
     names = [f"p{n}" for n in range(count)]
     return {"type": "object", "properties": {name: {"type": "string"} for name in names}, "required": names}
@@ -129,6 +135,24 @@ ATTACKS: dict[str, Attack] = {
     "schema nested 300 deep": Attack(_CHAT, lambda: _schema(_nested(300))),
     "schema with an enum of 50,000 values": Attack(
         _CHAT, lambda: _schema({"enum": [f"value {n}" for n in range(50_000)]}), (200, 400)
+    ),
+    "schema of 4,000 references in a chain": Attack(_CHAT, lambda: _schema(_chain(4_000))),
+    "schema that counts to the product of three primes": Attack(
+        _CHAT, lambda: _schema({"allOf": [{"type": "integer", "multipleOf": n} for n in (999983, 999979, 999961)]})
+    ),
+    "`logit_bias` of 90,000 wrong values": Attack(
+        _CHAT, lambda: _chat(logit_bias={str(n): "x" for n in range(90_000)})
+    ),
+    "`tool_choice` of 90,000 fields": Attack(
+        _CHAT,
+        lambda: _chat(
+            tools=[{"type": "function", "function": {"name": "f"}}],
+            tool_choice={"type": "function", "function": {"name": "f"}, **{f"a{n}": 1 for n in range(90_000)}},
+        ),
+    ),
+    "90,000 wrong ids of parts": Attack("/v1/uploads/upload_x/complete", lambda: {"part_ids": [*range(90_000)]}),
+    "90,000 unknown parameters of a job": Attack(
+        "/v1/fine_tuning/jobs", lambda: {"model": "tiny", "training_file": "x", **{f"x{n}": 1 for n in range(90_000)}}
     ),
     'grader template `"{{" * 15000`': Attack(f"{_GRADERS}/validate", lambda: {"grader": _check("{{" * 15_000)}, (200,)),
     "grader template that becomes 3 GB": Attack(f"{_GRADERS}/run", _amplified, (200,)),

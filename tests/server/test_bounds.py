@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
+import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
+from ftkit.server.app import create_app
+from ftkit.server.files.file_table import FileTable
+from ftkit.server.files.uploads import UploadTable
+from ftkit.server.settings import Settings
+from ftkit.server.state import State
 from ftkit.server.workers import WorkerLimitError, WorkerPool
+from ftkit.store import Store
 
 from . import bounded_work
 from .attacks import ATTACKS, attack
@@ -49,6 +60,11 @@ def chat(server: Running, content: bytes, **headers: str) -> httpx.Response:
         ({"stream_options": {}}, "Invalid value for 'stream_options': it needs stream"),
         ({"max_tokens": 1, "max_completion_tokens": 1}, "Invalid value for 'max_tokens': max_completion_tokens has"),
         ({"user": [0] * 120_000}, "more than 100,000 values"),
+        ({"logit_bias": {str(number): 1 for number in range(2000)}}, "at most 1,024 tokens may have a bias"),
+        ({"logit_bias": {"01": 1}}, "'01' is not the id of a token"),
+        ({"metadata": {str(number): "" for number in range(17)}}, "at most 16 pairs"),
+        ({"metadata": {"a": "x" * 513}}, "values 512"),
+        ({"tool_choice": [0] * 2000}, "more than 1,024 values"),
     ],
 )
 def test_limits_are_named(server: Running, options: dict[str, Any], said: str) -> None:
@@ -91,3 +107,65 @@ def test_work_is_ended_at_its_limits_and_the_pool_goes_on() -> None:
         assert pool.run(bounded_work.printed) == "said"
     finally:
         pool.close()
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {f"p{n}": {"type": "string", "format": "date-time"} for n in range(1500)}},
+        {"enum": [{"a": [[[n]]]} for n in range(6000)]},
+    ],
+    ids=["formats", "enum"],
+)
+def test_an_answer_that_cannot_be_followed_is_the_clients_fault(server: Running, schema: dict[str, Any]) -> None:
+    given = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 8, "response_format": given}
+    answer = chat(server, json.dumps(body).encode())
+    assert answer.status_code in (200, 400), answer.text  # clients repeat what gets 503
+    if answer.status_code == 400:
+        assert answer.json()["error"]["code"] == "too_complex"
+
+
+def test_a_body_in_chunks_of_one_byte_keeps_nobody_waiting(server: Running) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    longest = 0.0
+    with socket.create_connection((host, int(port)), timeout=60) as raw, httpx.Client() as client:
+        sender = threading.Thread(target=lambda: raw.sendall(head + b"1\r\nx\r\n" * 150_000 + b"0\r\n\r\n"))
+        sender.start()
+        while sender.is_alive():
+            asked = time.monotonic()
+            client.get(f"{server.url}/health", timeout=60)
+            longest = max(longest, time.monotonic() - asked)
+        assert b"We could not parse the JSON body" in raw.recv(65536)
+        # Further requests on the same connection, one behind the other, are all answered.
+        raw.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500)
+        found = b""
+        while found.count(b'{"status":"ok"}') < 500:
+            found += raw.recv(65536)
+    assert longest < _HEALTH_S
+
+
+@pytest.mark.parametrize("charset", ["undefined", "unicode_escape", "raw_unicode_escape", "utf-16", "punycode", "idna"])
+def test_names_in_odd_charsets_are_refused(server: Running, charset: str) -> None:
+    file = b'--f\r\nContent-Disposition: form-data; name="file"; filename="a\\ud800 xn--\xff"\r\n\r\n{}\r\n--f--\r\n'
+    headers = {"content-type": f"multipart/form-data; boundary=f; charset={charset}"}
+    answer = httpx.post(f"{server.url}/v1/files", content=file, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_content_type")
+
+
+def test_an_upload_has_a_limited_number_of_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FTKIT_HOME", str(tmp_path))
+    state = State(Store())
+    uploads = UploadTable(state, FileTable(state))
+    with state.connection() as connection:
+        connection.execute(
+            "INSERT INTO uploads (project, id, filename, purpose, bytes, mime_type, status, created_at, expires_at) "
+            "VALUES ('default', 'upload_x', 'a', 'fine-tune', 9, 'text/plain', 'pending', 1, 99999999999)"
+        )
+        rows = [(f"part_{number}", "upload_x", 0, 1) for number in range(10_000)]
+        connection.executemany("INSERT INTO parts (id, upload_id, bytes, created_at) VALUES (?, ?, ?, ?)", rows)
+    assert uploads.received("upload_x") == (10_000, 0)
+    with TestClient(create_app(Settings(models={})), base_url="http://localhost") as client:
+        answer = client.post("/v1/uploads/upload_x/parts", files={"data": ("a", b"")})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "too_many_parts")

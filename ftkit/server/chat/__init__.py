@@ -1,6 +1,4 @@
-"""``/v1/chat/completions`` and ``/metrics``. Importing this package loads torch; see ``lazy_chat``."""
+"""``/v1/chat/completions`` and ``/metrics``. Importing ``metrics`` or ``route`` loads torch; see ``lazy_chat``.
 
-from ftkit.server.chat.metrics import Metrics
-from ftkit.server.chat.route import routes
-
-__all__ = ["Metrics", "routes"]
+Workers import the request's classes from here, so nothing is imported at package level.
+"""

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from ftkit.errors import ConfigError
-from ftkit.inference.answer_grammar import AnswerSpec, CallableTool
-from ftkit.inference.constrained import Grammar, ToolSchemaError
+from ftkit.inference.answer_grammar import AnswerSpec, CallableTool, ToolSchemaError
+from ftkit.inference.constrained import Grammar
 from ftkit.inference.service import ServedModel
 from ftkit.modeling.tool_calls import ToolCallFormat
 from ftkit.patterns import PatternError, compile_pattern
@@ -62,11 +62,12 @@ class AnswerSchemas:
         for at, tool in self._use.callable if self.needs_grammar else ():
             self.tools[tool.function.name] = await _parameters(at, tool, schemas)
 
-    async def grammar(self, model: ServedModel, form: ToolCallFormat | None) -> Grammar | None:
-        """Compile the grammar.
+    async def grammar(self, model: ServedModel, schemas: ClientSchemas, form: ToolCallFormat | None) -> Grammar | None:
+        """Compile the grammar, in a worker first: it may take any time and memory.
 
         Args:
             model: the model that answers.
+            schemas: checks schemas of clients.
             form: how its calls are written; None if that is not known, and calls that it may choose to make cannot be
                 held.
 
@@ -85,6 +86,7 @@ class AnswerSchemas:
         answer = None if self.answer is None else json.dumps(self.answer)
         spec = AnswerSpec(form or "tagged", tools, self._use.required, self._parallel, answer, self._strict_answer)
         try:
+            await schemas.try_grammar(spec)
             return await model.answer_grammar(spec)
         except ToolSchemaError as error:
             at = next(at for at, tool in self._use.callable if tool.function.name == error.tool)

@@ -45,6 +45,12 @@ _NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
 
 _MAX_MESSAGES = 2_048
 """Most messages of a request, as at OpenAI."""
+_MAX_BIASES = 1_024
+"""Most tokens of ``logit_bias``: they are added to the logits of every token of every answer."""
+_MAX_PAIRS, _MAX_KEY, _MAX_VALUE = 16, 64, 512
+"""Limits of ``metadata``, as at OpenAI."""
+_MAX_CHOICE = 1_024
+"""Most values of ``tool_choice``: 128 functions, with their types and names."""
 _MAX_STOP = 1_024
 """Longest stop string, in characters: a longer one could never be said, and is searched for after each token."""
 
@@ -130,11 +136,35 @@ class ChatRequest(BaseModel):
     @field_validator("logit_bias")
     @classmethod
     def _biases(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        if len(value or {}) > _MAX_BIASES:
+            raise ValueError(f"at most {_MAX_BIASES:,} tokens may have a bias")
         for token, bias in (value or {}).items():
-            if not (token.isascii() and token.isdigit() and len(token) <= 9):
+            if not (token.isascii() and token.isdigit() and len(token) <= 9 and str(int(token)) == token):
                 raise ValueError(f"{token[:40]!r} is not the id of a token")
             if not -100 <= bias <= 100:
                 raise ValueError(f"the bias of token {token} is not from -100 to 100")
+        return value
+
+    @field_validator("metadata")
+    @classmethod
+    def _pairs(cls, value: dict[str, str] | None) -> dict[str, str] | None:
+        if len(value or {}) > _MAX_PAIRS:
+            raise ValueError(f"at most {_MAX_PAIRS} pairs")
+        if any(len(name) > _MAX_KEY or len(text) > _MAX_VALUE for name, text in (value or {}).items()):
+            raise ValueError(f"keys have at most {_MAX_KEY} characters, values {_MAX_VALUE}")
+        return value
+
+    @field_validator("tool_choice")
+    @classmethod
+    def _choice(cls, value: Any) -> Any:
+        pending, count = [value], 0
+        while pending:
+            one = pending.pop()
+            inside = [*one.values()] if isinstance(one, dict) else one if isinstance(one, list) else []
+            pending += inside
+            count += len(inside)
+            if count > _MAX_CHOICE:
+                raise ValueError(f"it has more than {_MAX_CHOICE:,} values")
         return value
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ from typing_extensions import override
 from ftkit.errors import BusyError, ModelError
 from ftkit.inference.active_request import ActiveRequest
 from ftkit.inference.prompt_length import PromptTooLongError
-from ftkit.inference.protocol import Failed, GenerationEvent, GenerationRequest, TokenEvent
+from ftkit.inference.protocol import Failed, GenerationEvent, GenerationRequest, SchemaTooComplexError, TokenEvent
 from ftkit.inference.sampling import SamplingParams
 from ftkit.inference.service import InferenceService, ServedModel
 from ftkit.modeling.tokenized_example import Ints
@@ -89,7 +89,7 @@ class _Completion:
         prompt, described = await self._render(tools)
         max_tokens = self._max_tokens(len(prompt))
         form = "tagged" if described else self._model.tool_call_format
-        grammar = await schemas.grammar(self._model, form)
+        grammar = await schemas.grammar(self._model, self._schemas, form)
         sampling = self._sampling()
         for number in range(request.choice_count):
             self.choices.append(
@@ -130,14 +130,14 @@ class _Completion:
             A choice and its new text, log-probabilities and tool calls.
 
         Raises:
-            ApiError: 503 if an answer failed.
+            ApiError: 503 if an answer failed, 400 if it failed for its schema.
         """
         remaining, first = len(self.choices), True
         while remaining:
             number, event = await self._events.get()
             await asyncio.sleep(0)  # many answers may have events; other requests come between them
             if isinstance(event, Failed):
-                raise ApiError(503, f"The model could not answer: {event.error}", "server_error")
+                raise _failure(event.error)
             if first:
                 self._metrics.first_token.observe(time.monotonic() - self._started)
                 first = False
@@ -237,6 +237,12 @@ class _Completion:
         if prompt + (requested or 1) > limit:
             raise _too_long(limit, f"{prompt:,}", requested)
         return requested or limit - prompt
+
+
+def _failure(error: Exception) -> ApiError:
+    if isinstance(error, SchemaTooComplexError):  # clients try again after a 503, and it would fail again
+        return ApiError(400, f"The request is too complex: {error}.", param="response_format", code="too_complex")
+    return ApiError(503, f"The model could not answer: {error}", "server_error")
 
 
 def _too_long(limit: int, prompt: str, requested: int | None) -> ApiError:

@@ -21,6 +21,8 @@ from ftkit.server.errors import ApiError
 __all__ = ["UploadedForm", "receive_file"]
 
 _MAX_FIELDS, _MAX_FIELD_BYTES, _MAX_OVERHEAD_BYTES = 16, 4096, 64 * 1024
+_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1"})
+"""Charsets of names and fields. Python knows many more, of which some raise errors of their own."""
 _PLAIN_ENCODINGS = {"", "binary", "7bit", "8bit"}
 
 
@@ -61,6 +63,8 @@ async def receive_file(request: Request, name: str, target: Path, max_bytes: int
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise ApiError(400, "The body must be multipart/form-data with a boundary.", code="invalid_content_type")
+    if (charset := options.get(b"charset", b"utf-8").decode("latin-1").lower()) not in _CHARSETS:
+        raise ApiError(400, f"The charset {charset[:40]!r} is not supported; send utf-8.", code="invalid_content_type")
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length[:20]) > max_bytes + _MAX_OVERHEAD_BYTES:
         raise _too_large(max_bytes)  # before anything is read

@@ -15,6 +15,7 @@ from ftkit.server.errors import ApiError
 from ftkit.server.files.file_table import FileTable
 from ftkit.server.files.multipart import receive_file
 from ftkit.server.jobs.result_file import RESULTS_PURPOSE, decode_results
+from ftkit.server.json_list import list_response
 from ftkit.server.request_body import page_limit, validate_body
 from ftkit.server.settings import Settings
 
@@ -69,7 +70,7 @@ async def _create(request: Request) -> JSONResponse:
     return JSONResponse(file.to_openai())
 
 
-async def _list(request: Request) -> JSONResponse:
+async def _list(request: Request) -> Response:
     files: FileTable = request.app.state.files
     query = request.query_params
     order = query.get("order", "desc")
@@ -85,7 +86,7 @@ async def _list(request: Request) -> JSONResponse:
     )
     data = [file.to_openai() for file in page]
     ids = {"first_id": data[0]["id"] if data else "", "last_id": data[-1]["id"] if data else ""}
-    return JSONResponse({"object": "list", "data": data, **ids, "has_more": has_more})
+    return await list_response(data, **ids, has_more=has_more)
 
 
 async def _retrieve(request: Request) -> JSONResponse:

@@ -26,6 +26,8 @@ from ftkit.server.state import State, new_id
 __all__ = ["UploadTable", "routes"]
 
 _LIFETIME_S = 3600
+_MAX_PARTS = 10_000
+"""Most parts of an upload, which may be empty: each is a file."""
 _CHUNK_BYTES = 2**20
 _COLUMNS = (
     "id",
@@ -170,6 +172,21 @@ class UploadTable:
         with self._state.connection() as connection:
             return dict(connection.execute("SELECT id, bytes FROM parts WHERE upload_id = ?", (upload_id,)).fetchall())
 
+    def received(self, upload_id: str) -> tuple[int, int]:
+        """Count what an upload has.
+
+        Args:
+            upload_id: the upload's id.
+
+        Returns:
+            The number of its parts, and their bytes.
+        """
+        with self._state.connection() as connection:
+            count, size = connection.execute(
+                "SELECT count(*), coalesce(sum(bytes), 0) FROM parts WHERE upload_id = ?", (upload_id,)
+            ).fetchone()
+        return int(count), int(size)
+
     def complete(self, upload_id: str, project: str, request: _CompleteRequest) -> dict[str, Any]:
         """Join the parts to a file, in the order of ``request.part_ids``.
 
@@ -285,7 +302,9 @@ async def _part(request: Request) -> JSONResponse:
     content = await run_in_threadpool(files.new_path)
     form = await receive_file(request, "data", content, settings.max_part_bytes)
     try:
-        received = sum((await run_in_threadpool(uploads.parts, upload_id)).values())
+        count, received = await run_in_threadpool(uploads.received, upload_id)
+        if count >= _MAX_PARTS:
+            raise ApiError(400, f"An upload may have at most {_MAX_PARTS:,} parts.", code="too_many_parts")
         # Clients may send parts again after a failure, so up to twice the size is accepted.
         if received + form.bytes > 2 * upload["bytes"] + settings.max_part_bytes:
             raise ApiError(400, "The upload has more parts than its bytes need.", code="wrong_size")

@@ -25,6 +25,7 @@ from ftkit.server.jobs.job_table import JobEvent, JobTable
 from ftkit.server.jobs.recipe import job_recipe
 from ftkit.server.jobs.request import JobRequest, method_and_hyperparameters, seed_of
 from ftkit.server.jobs.training_rows import copy_rows
+from ftkit.server.json_list import list_response
 from ftkit.server.model_names import ModelNames
 from ftkit.server.request_body import page_limit, parse_json_body
 from ftkit.server.settings import Settings
@@ -122,7 +123,7 @@ async def _create(request: Request) -> JSONResponse:
     return _respond(request, record)
 
 
-async def _list(request: Request) -> JSONResponse:
+async def _list(request: Request) -> Response:
     jobs: JobTable = request.app.state.jobs
     settings: Settings = request.app.state.settings
     query = request.query_params
@@ -139,7 +140,7 @@ async def _list(request: Request) -> JSONResponse:
         without=query.get("metadata") in ("null", ""),
     )
     data = [job.to_openai(settings.organization) for job in page]
-    return JSONResponse({"object": "list", "data": data, "has_more": has_more})
+    return await list_response(data, has_more=has_more)
 
 
 async def _retrieve(request: Request) -> JSONResponse:
@@ -157,7 +158,7 @@ async def _events(request: Request) -> Response:
     job, limit = await _job(request), page_limit(request, 20, _MAX_PAGE)
     after = request.query_params.get("after")
     data, has_more = await run_in_threadpool(jobs.events, job.id, after=after, limit=limit)
-    return JSONResponse({"object": "list", "data": data, "has_more": has_more})
+    return await list_response(data, has_more=has_more)
 
 
 def _wants_stream(request: Request) -> bool:
@@ -187,13 +188,13 @@ async def _event_stream(request: Request, job: JobRecord) -> AsyncIterator[bytes
             await asyncio.sleep(_EVENT_POLL_S)
 
 
-async def _checkpoints(request: Request) -> JSONResponse:
+async def _checkpoints(request: Request) -> Response:
     jobs: JobTable = request.app.state.jobs
     job, limit = await _job(request), page_limit(request, 10, _MAX_PAGE)
     after = request.query_params.get("after")
     data, has_more = await run_in_threadpool(jobs.checkpoints, job, after=after, limit=limit)
     ids = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
-    return JSONResponse({"object": "list", "data": data, **ids, "has_more": has_more})
+    return await list_response(data, **ids, has_more=has_more)
 
 
 async def _cancel(request: Request) -> JSONResponse:

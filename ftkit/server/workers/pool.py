@@ -31,7 +31,10 @@ _QUEUE_S = 30.0
 """Seconds that work waits for a free worker."""
 _RETRY_AFTER_S = 5.0
 _START_S = 60.0
-_PRELOADED = ("ftkit.server.client_schema", "ftkit.server.graders.grader_schema", "jsonschema")
+_PRELOADED = (
+    *("ftkit.server.client_schema", "ftkit.server.chat.request", "ftkit.server.graders.grader_schema"),
+    *("jsonschema", "llguidance"),
+)
 """Modules that a worker loads when it starts, so that loading them is no part of the time of its first work."""
 _PATIENCE = 4.0
 """On a busy machine, work takes longer than its processor time."""
