@@ -76,7 +76,7 @@ READERS = {
 def test_a_pipe_into_which_nobody_writes_is_refused(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ftkit.named_files._PIPE_PATIENCE_S", 0.05)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(FtkitError, match="a pipe(, not a report| into which nobody writes)"):
+    with pytest.raises(FtkitError, match=r"a pipe(, not a report| into which nobody writes)"):
         READERS[what](tmp_path / "pipe")
 
 
