@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
-import glob
 import hashlib
 import os
 import shutil
@@ -113,8 +111,9 @@ def folder_aside(target: Path) -> Iterator[Path]:
         The folder.
     """
     create_folder(target.parent)
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*{_UNFINISHED[0]}"):
-        _remove_if_abandoned(left)
+    for left in list(target.parent.iterdir()):
+        if left.name.startswith(f".{target.name}.") and left.name.endswith(_UNFINISHED[0]):
+            _remove_if_abandoned(left)
     aside, handle = _locked_folder(target)
     try:
         yield aside
@@ -213,6 +212,8 @@ def _exchange(first: Path, second: Path) -> bool:
     """Swap two names in one step; return False where the system or the file system cannot."""
     if not sys.platform.startswith("linux"):
         return False
+    import ctypes  # most processes exchange no folders, and start faster without it
+
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
         return False

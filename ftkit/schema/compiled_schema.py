@@ -14,6 +14,7 @@ from ftkit.schema.json_path import json_path
 from ftkit.schema.jsonschema_errors import output_errors
 from ftkit.schema.keywords import map_subschemas
 from ftkit.schema.quick_check import QuickCheck, compile_quick_check
+from ftkit.schema.quick_schema_check import is_certainly_schema
 from ftkit.schema.references import check_references, inline_references, resolve_reference
 from ftkit.schema.schema_prompt import schema_prompt
 
@@ -42,21 +43,27 @@ def check_schema(schema: dict[str, Any], *, python_patterns: bool = True) -> Non
     Raises:
         ConfigError: it is not; names the place in the schema.
     """
+    try:
+        if not is_certainly_schema(schema):
+            _ask_jsonschema(schema, python_patterns=python_patterns)
+    except RecursionError:
+        raise ConfigError("not a valid JSON Schema: it is nested too deep, or a pattern in it is") from None
+    check_references(schema)
+
+
+def _ask_jsonschema(schema: dict[str, Any], *, python_patterns: bool) -> None:
     from jsonschema import Draft202012Validator, FormatChecker, SchemaError
 
     try:
         formats = Draft202012Validator.FORMAT_CHECKER if python_patterns else FormatChecker(formats=())
         Draft202012Validator.check_schema(schema, format_checker=formats)
-        if python_patterns:
-            check_patterns(schema)
-    except RecursionError:
-        raise ConfigError("not a valid JSON Schema: it is nested too deep, or a pattern in it is") from None
     except SchemaError as error:
         message = error.message if len(error.message) <= 300 else error.message[:300] + "…"
         raise ConfigError(
             f"not a valid JSON Schema (draft 2020-12) at {json_path(error.absolute_path)}: {message}"
         ) from error
-    check_references(schema)
+    if python_patterns:
+        check_patterns(schema)
 
 
 def close_top(schema: dict[str, Any]) -> dict[str, Any]:
