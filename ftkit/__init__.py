@@ -13,6 +13,7 @@ Names are imported on first use, so ``import ftkit`` itself loads none of the he
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from typing import TYPE_CHECKING
 
@@ -44,10 +45,15 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from ftkit.evaluation import (
+        Asking,
         Comparison,
+        Diagnosis,
+        LearningCurve,
+        Overview,
         Prices,
         Probes,
         Report,
+        RequestOptions,
         baselines,
         compare,
         diagnose,
@@ -78,9 +84,23 @@ if TYPE_CHECKING:
     from ftkit.migration import Certificate, migrate
     from ftkit.model import Model, Scorer
     from ftkit.planning import Plan, plan
-    from ftkit.recipe import DPO, RFT, SFT, AdaLoRA, DoRA, Full, LoRA, QLoRA, RewardModel, load_recipe
+    from ftkit.recipe import (
+        DPO,
+        RFT,
+        SFT,
+        AdaLoRA,
+        Adapter,
+        DoRA,
+        Full,
+        LoRA,
+        QLoRA,
+        Recipe,
+        RewardModel,
+        load_recipe,
+    )
     from ftkit.runs import RewardSignal, Run, reward_signal, train
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
+    from ftkit.store import Event
     from ftkit.task import Message, Task
 
 _HOMES = {
@@ -108,10 +128,15 @@ _HOMES = {
         "TrainingError",
     ),
     "ftkit.evaluation": (
+        "Asking",
         "Comparison",
+        "Diagnosis",
+        "LearningCurve",
+        "Overview",
         "Prices",
         "Probes",
         "Report",
+        "RequestOptions",
         "baselines",
         "compare",
         "diagnose",
@@ -142,8 +167,22 @@ _HOMES = {
     "ftkit.migration": ("Certificate", "migrate"),
     "ftkit.model": ("Model", "Scorer"),
     "ftkit.planning": ("Plan", "plan"),
-    "ftkit.recipe": ("DPO", "RFT", "SFT", "AdaLoRA", "DoRA", "Full", "LoRA", "QLoRA", "RewardModel", "load_recipe"),
+    "ftkit.recipe": (
+        "DPO",
+        "RFT",
+        "SFT",
+        "AdaLoRA",
+        "Adapter",
+        "DoRA",
+        "Full",
+        "LoRA",
+        "QLoRA",
+        "Recipe",
+        "RewardModel",
+        "load_recipe",
+    ),
     "ftkit.runs": ("RewardSignal", "Run", "reward_signal", "train"),
+    "ftkit.store": ("Event",),
     "ftkit.schema": ("ChoiceOutput", "JsonOutput", "Output", "TextOutput"),
     "ftkit.task": ("Message", "Task"),
 }
@@ -154,15 +193,19 @@ __all__ = [
     "RFT",
     "SFT",
     "AdaLoRA",
+    "Adapter",
     "Answer",
+    "Asking",
     "Certificate",
     "ChoiceOutput",
     "Comparison",
     "ConfigError",
     "DataError",
     "Dataset",
+    "Diagnosis",
     "DoRA",
     "EvaluatorGrader",
+    "Event",
     "Export",
     "ExportError",
     "FormatError",
@@ -175,6 +218,7 @@ __all__ = [
     "JsonOutput",
     "LabelModelGrader",
     "LambdaGrader",
+    "LearningCurve",
     "LintReport",
     "LoRA",
     "Message",
@@ -186,15 +230,18 @@ __all__ = [
     "OpenAI",
     "Output",
     "OutputError",
+    "Overview",
     "Plan",
     "Prices",
     "Probes",
     "PythonGrader",
     "QLoRA",
+    "Recipe",
     "RefusedError",
     "Report",
     "ReportError",
     "Request",
+    "RequestOptions",
     "RewardModel",
     "RewardModelGrader",
     "RewardSignal",
@@ -236,16 +283,24 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name == "runs":
-        return importlib.import_module("ftkit.runs")
-    try:
-        home = _HOME_OF[name]
-    except KeyError:
-        raise AttributeError(f"module 'ftkit' has no attribute {name!r}") from None
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # for type checkers a name that does not exist is an error
+
+    def __getattr__(name: str) -> object:
+        if name == "runs":
+            return importlib.import_module("ftkit.runs")
+        try:
+            home = _HOME_OF[name]
+        except KeyError:
+            raise AttributeError(_unknown(name)) from None
+        value = getattr(importlib.import_module(home), name)
+        globals()[name] = value
+        return value
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name.lower(), [known.lower() for known in __all__], n=1)
+    meant = "".join(f"; did you mean {known}?" for known in __all__ if known.lower() in close)
+    return f"module 'ftkit' has no attribute {name!r}{meant}"
 
 
 def __dir__() -> list[str]:

@@ -13,12 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ftkit.arguments import check_kind
 from ftkit.backends.hosted.host_profile import HostProfile
 from ftkit.backends.protocol import Backend
 from ftkit.errors import ConfigError, FtkitError, RefusedError
 from ftkit.modeling.model_source import with_template
 from ftkit.registry import Registry
-from ftkit.type_checks import check_kind
 
 __all__ = ["BACKENDS", "HOSTS", "backend_of", "known_backends"]
 

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, TypedDict
 
+from ftkit.arguments import check_kind
 from ftkit.data.formats import FORMATS, Format, choose_format
 from ftkit.data.row_reader import ReadOptions, RowReader, find_column_value
 from ftkit.data.sources import Corpus
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, DataError, Place
 from ftkit.task import Task
-from ftkit.type_checks import check_kind
 
-__all__ = ["open_row_reader", "read_options"]
+__all__ = ["RowOptions", "open_row_reader", "read_options"]
+
+
+class RowOptions(TypedDict, total=False):
+    """The arguments of :meth:`ftkit.data.Dataset.load` that say how rows are read."""
+
+    target: str | None
+    chosen: str | None
+    rejected: str | None
+    margin: str | None
+    format: str
+    columns: Mapping[str, str] | None
+    id: str | None
+    group: str | None
+
 
 _SAMPLE = 100
 """Rows at the beginning of each file from which the format is detected."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ftkit.arguments import check_kind
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError
 from ftkit.evaluation.evaluator import evaluate
 from ftkit.evaluation.request_runner import EvaluableModel, check_model
 from ftkit.results.report import Report
 from ftkit.schema import TextOutput
-from ftkit.type_checks import check_kind
 
 __all__ = ["baselines"]
 

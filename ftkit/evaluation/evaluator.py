@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ftkit.arguments import check_kind, explain_calls
 from ftkit.backends import Sampling
 from ftkit.data import Dataset
 from ftkit.error_text import Argument, ErrorText
@@ -17,11 +18,18 @@ from ftkit.evaluation.probes.runner import run_probes
 from ftkit.evaluation.request_runner import EvaluableModel, RequestOptions
 from ftkit.results.report import Report
 from ftkit.schema.comparators import Comparators
-from ftkit.type_checks import check_kind
 
 __all__ = ["evaluate"]
 
 
+@explain_calls(
+    instead="ft.evaluate(model, data)",
+    fields=lambda: {
+        "sampling=ft.Sampling": Sampling.model_fields,
+        "asking=ft.RequestOptions": RequestOptions.model_fields,
+        "probes=ft.Probes": Probes.model_fields,
+    },
+)
 def evaluate(
     model: EvaluableModel,
     data: Dataset,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ftkit.arguments import check_kind
 from ftkit.errors import ConfigError
 from ftkit.evaluation.pareto import pareto_points
 from ftkit.evaluation.report_comparison import compare
 from ftkit.results.overview import Overview, Standing
 from ftkit.results.report import Report
-from ftkit.type_checks import check_kind
 
 __all__ = ["overview"]
 

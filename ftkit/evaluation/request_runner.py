@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from pydantic import Field, model_validator
 
+from ftkit.arguments import check_kind
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.backends.hosted.concurrency import ConcurrencyLimiter, RateLimiter
 from ftkit.backends.hosted.retry import RetryPolicy
@@ -20,7 +21,6 @@ from ftkit.results.json_values import plain
 from ftkit.results.number_format import usd_text
 from ftkit.schema import DeclaredModel
 from ftkit.task import Task
-from ftkit.type_checks import check_kind
 
 __all__ = ["EvaluableModel", "RequestOptions", "check_model", "send_requests"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ftkit.arguments import check_kind
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation.costs import break_even
@@ -13,7 +14,6 @@ from ftkit.evaluation.verdict import Evidence, Improvement, floor_reason, rows_n
 from ftkit.results.metric_result import Unit
 from ftkit.results.report import Comparison, Report
 from ftkit.results.row_pairing import Counts, kind_of, paired_rows
-from ftkit.type_checks import check_kind
 
 __all__ = ["check_margin", "compare_rows"]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ftkit.arguments import check_kind
 from ftkit.backends import Sampling
 from ftkit.data import Dataset, check_dataset
 from ftkit.error_text import Argument, ErrorText, error_text
@@ -31,7 +32,6 @@ from ftkit.results.number_format import margin_text, percent_text
 from ftkit.results.report import Report
 from ftkit.runs import Run
 from ftkit.task import Task
-from ftkit.type_checks import check_kind
 
 __all__ = ["migrate"]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
+from ftkit.arguments import check_kind, explain_calls
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, ModelError, OutputError, RefusedError
 from ftkit.task import Message, Task
-from ftkit.type_checks import check_kind
 
 __all__ = ["Model"]
 
@@ -39,6 +39,9 @@ class Model:
             and asking with different prompts is the most common reason why a good model answers badly.
     """
 
+    @explain_calls(
+        instead='ft.Model("local:smollm2-135m", task)', fields=lambda: {"sampling=ft.Sampling": Sampling.model_fields}
+    )
     def __init__(
         self,
         name: str | Backend,
@@ -110,6 +113,7 @@ class Model:
     ) -> None:
         await self.aclose()
 
+    @explain_calls(instead='the columns of the row by name: model.predict(note="…")')
     def predict(self, **columns: Any) -> Any:
         """Answer one row.
 

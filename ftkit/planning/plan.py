@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ftkit.arguments import explain_calls
 from ftkit.backends import Backend, backend_of
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError, FtkitError
 from ftkit.linting.training_gate import refuse_errors
-from ftkit.recipe import Recipe
+from ftkit.recipe import SFT, Recipe
 from ftkit.results.plan import Plan, PlanEntry
 from ftkit.runs.train_run import check_job
 from ftkit.training.estimation.plan_target import named_gpu
@@ -16,6 +17,9 @@ from ftkit.training.estimation.plan_target import named_gpu
 __all__ = ["plan"]
 
 
+@explain_calls(
+    instead='ft.plan(recipe, data, "local:smollm2-135m")', fields=lambda: {"recipe=ft.SFT": SFT.model_fields}
+)
 def plan(
     recipe: Recipe,
     data: Dataset,

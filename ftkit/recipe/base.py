@@ -146,6 +146,11 @@ class Recipe(DeclaredModel):
     @classmethod
     def _adapter(cls, value: Any) -> Any:
         if not isinstance(value, Adapter | Mapping):
+            if isinstance(value, str) and value in ADAPTERS.names():
+                name = ADAPTERS.get(value).__name__
+                raise ValueError(
+                    f"{value!r} is a kind: write {name}() in Python, and adapter: {{kind: {value}}} in YAML"
+                )
             shown = value.__name__ if isinstance(value, type) else repr(value)
             raise ValueError(f"{shown} is not an adapter; write LoRA(), QLoRA(rank=8), DoRA(), AdaLoRA() or Full()")
         return value

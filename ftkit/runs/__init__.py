@@ -16,6 +16,10 @@ from ftkit.training.reward_signal import RewardSignal
 __all__ = ["RewardSignal", "Run", "Tracker", "all", "delete", "get", "reward_signal", "train"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def get(run_id: str) -> Run:
     """Find a run.
 

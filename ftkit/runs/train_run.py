@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Sequence
 
+from ftkit.arguments import check_kind, explain_calls
 from ftkit.backends import Backend, TrainingJob, backend_of
 from ftkit.data import Dataset, check_dataset
 from ftkit.data.unread_columns import describe_unread_columns
@@ -16,18 +17,21 @@ from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, DataError, RefusedError, RunNotFoundError, StorageError
 from ftkit.files import says_disk_full
 from ftkit.linting.training_gate import refuse_errors
-from ftkit.recipe import Recipe
+from ftkit.recipe import SFT, LoRA, Recipe
 from ftkit.runs.run import Run
 from ftkit.runs.trackers import Tracker, check_tracker, create_tracker
 from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.store.run_lock import starting
-from ftkit.type_checks import check_kind
 
 __all__ = ["check_job", "train"]
 
 _UNREAD_ADVICE = "If the answers need one of them, put it into the messages"
 
 
+@explain_calls(
+    instead='ft.train(recipe, data, backend="local:smollm2-135m")',
+    fields=lambda: {"recipe=ft.SFT": SFT.model_fields, "recipe=ft.SFT(adapter=ft.LoRA(…)), ft.LoRA": LoRA.model_fields},
+)
 def train(
     recipe: Recipe,
     data: Dataset,

@@ -57,7 +57,11 @@ class DeclaredModel(FrozenModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, *values: Any, **fields: Any) -> None:
+        if values:
+            kind = type(self).__name__
+            name = next((name for name in type(self).model_fields if name not in ("kind", "type")), "…")
+            raise ConfigError(f"{kind} takes its fields by name: {kind}({name}={values[0]!r:.40})")
         try:
             super().__init__(**fields)
         except ValidationError as error:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from ftkit.arguments import other_name
 from ftkit.errors import ConfigError
 from ftkit.schema.registered_field import RegisteredField
 
@@ -130,8 +131,11 @@ def unknown_field(name: str, inside: type[BaseModel]) -> str:
         inside: the class that lacks it.
 
     Returns:
-        A sentence with the similar field, or with all fields.
+        A sentence with the field that another tool's name means, with a similar field, or with all fields.
     """
+    other = other_name(name, inside.model_fields)
+    if other is not None:
+        return f"there is no such field in {inside.__name__}; {other}"
     close = difflib.get_close_matches(name, inside.model_fields, n=1)
     named = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(inside.model_fields)}"
     return f"there is no such field in {inside.__name__}; {named}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from pydantic import ConfigDict, PrivateAttr, ValidationError, field_validator
 from typing_extensions import override
 
+from ftkit.arguments import explain_calls
 from ftkit.errors import ConfigError
 from ftkit.files import canonical_digest, write_atomically
 from ftkit.named_files import read_small_text
@@ -66,6 +67,7 @@ class Task(FrozenModel):
 
     else:
 
+        @explain_calls(instead='ft.Task("instructions", input="{note}", output=…)')
         def __init__(self, instructions: str | None = None, **fields: Any) -> None:
             answer_type = None
             try:

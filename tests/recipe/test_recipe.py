@@ -92,7 +92,7 @@ def test_a_wrong_value_says_every_field_in_one_sentence_each() -> None:
         ft.Sampling(temperature=3)
 
 
-@pytest.mark.parametrize("wrong", ["qlora", ft.QLoRA])
+@pytest.mark.parametrize("wrong", ["lorax", ft.QLoRA])
 def test_an_adapter_that_is_none_is_refused_with_those_there_are(wrong: Any) -> None:
     with pytest.raises(ft.ConfigError, match=r"is not an adapter; write LoRA\(\), QLoRA\(rank=8\), DoRA\(\)"):
         ft.SFT(adapter=wrong)

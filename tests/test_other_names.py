@@ -1,0 +1,176 @@
+"""Names and calls of other tools are answered with ftkit's own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ftkit as ft
+from ftkit.recipe import parse_recipe
+
+TASK = ft.Task("Is it urgent?", input="{note}")
+MODEL = "local:smollm2-135m"
+
+
+@pytest.fixture
+def data() -> ft.Dataset:
+    return ft.Dataset.from_rows([{"note": f"{number}", "answer": "yes"} for number in range(20)], TASK, target="answer")
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: ft.SFT(lr=1e-4), "lr is learning_rate here"),
+        (lambda: ft.SFT(num_train_epochs=3), "num_train_epochs is epochs here"),
+        (lambda: ft.SFT(per_device_train_batch_size=8), "per_device_train_batch_size is batch_size here"),
+        (lambda: ft.SFT(gradient_accumulation_steps=8), "batch_size is the rows of a step"),
+        (lambda: ft.SFT(peft_config=ft.LoRA()), "peft_config is adapter here"),
+        (lambda: ft.SFT(load_in_4bit=True), "write adapter=QLoRA()"),
+        (lambda: ft.LoRA(r=8), "r is rank here"),
+        (lambda: ft.LoRA(alpha=8), "alpha is lora_alpha here"),
+        (lambda: ft.Sampling(max_new_tokens=8), "max_new_tokens is max_output_tokens here"),
+        (lambda: ft.Sampling(do_sample=False), "temperature=0 is greedy"),
+        (lambda: ft.SFT(learning_rat=1e-4), "did you mean learning_rate?"),
+        (lambda: ft.SFT(3), r"SFT takes its fields by name: SFT\(epochs=3\)"),
+        (lambda: ft.LoRA(8), r"LoRA takes its fields by name: LoRA\(rank=8\)"),
+        (lambda: ft.Task("a", "b"), r"Task takes fewer arguments without a name; write ft.Task\("),
+        (lambda: parse_recipe({"kind": "sft", "adapter": "qlora"}), r"QLoRA\(\) in Python, and adapter: {kind: qlora}"),
+    ],
+)
+def test_a_name_of_another_tool_is_answered_with_ours(call: Callable[[], object], says: str) -> None:
+    with pytest.raises(ft.ConfigError, match=says):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda data: ft.evaluate(None, data, max_output_tokens=8), r"sampling=ft.Sampling\(max_output_tokens=8\)"),
+        (lambda data: ft.evaluate(None, data, max_new_tokens=8), "max_new_tokens is max_output_tokens here"),
+        (lambda data: ft.evaluate(None, data, concurrency=8), r"asking=ft.RequestOptions\(concurrency=8\)"),
+        (lambda data: ft.evaluate(None, data, metric="bleu"), "did you mean metrics?"),
+        (lambda data: ft.train(ft.SFT(), data, backend=MODEL, epochs=3), r"recipe=ft.SFT\(epochs=3\)"),
+        (lambda data: ft.train(ft.SFT(), data, model="x"), 'backend="local:<model>"'),
+        (lambda data: ft.train(ft.SFT(), data, MODEL), r"train needs backend=; write ft.train\(recipe"),
+        (lambda data: ft.evaluate(None, data, "auto"), r"fewer arguments without a name; write ft.evaluate\("),
+        (lambda data: ft.train(ft.SFT(), data), r"train needs backend=; write ft.train\(recipe"),
+        (lambda data: ft.plan(ft.SFT(), data, MODEL, batch_size=8), r"recipe=ft.SFT\(batch_size=8\)"),
+        (lambda data: ft.Model(MODEL, data.task).predict("x"), r"by name: model.predict\(note="),
+        (lambda data: ft.Model(MODEL, data.task, temperature=1), r"sampling=ft.Sampling\(temperature=1\)"),
+        (lambda data: data["note"], r"\[row.columns\['note'\] for row in data\]"),
+    ],
+)
+def test_a_call_that_does_not_fit_names_the_right_one(
+    call: Callable[[Any], object], says: str, data: ft.Dataset
+) -> None:
+    with pytest.raises(ft.ConfigError, match=says):
+        call(data)
+
+
+def test_a_type_error_inside_of_a_function_stays_what_it_is(data: ft.Dataset) -> None:
+    def metric(result: object) -> float:
+        raise TypeError("the metric is broken")
+
+    class Answers:
+        def __getattr__(self, name: str) -> object:
+            raise TypeError("the model is broken")
+
+    with pytest.raises(TypeError, match="the model is broken"):
+        ft.evaluate(Answers(), data, metrics=metric, probes=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("head", r"data\.take\(5\)"),
+        ("map", "from_rows"),
+        ("to_pandas", "pandas.DataFrame"),
+        ("train_test_split", "data.split"),
+        ("num_rows", r"len\(data\)"),
+        ("nonsense", "no attribute 'nonsense'$"),
+    ],
+)
+def test_a_method_of_pandas_or_datasets_is_answered_with_ours(name: str, says: str, data: ft.Dataset) -> None:
+    with pytest.raises(AttributeError, match=says):
+        getattr(data, name)
+
+
+def test_columns(data: ft.Dataset) -> None:
+    assert data.columns == ("note", "answer")
+
+
+def test_from_pandas() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {"note": ["a", "b"], "age": [3, None], "seen": pandas.to_datetime(["2026-01-02", None]), "answer": ["x", "y"]}
+    )
+    rows = ft.Dataset.from_pandas(frame, TASK, target="answer")
+    assert [row.target for row in rows] == ["x", "y"]
+    assert [row.columns["age"] for row in rows] == [3, None]
+    assert [row.columns["seen"] is None for row in rows] == [False, True]
+    with pytest.raises(ft.ConfigError, match="takes a pandas DataFrame, not a list"):
+        ft.Dataset.from_pandas([{"note": "a"}], TASK)
+    frame.columns = ["note", "note", "seen", "answer"]
+    with pytest.raises(ft.ConfigError, match="two columns are named 'note'"):
+        ft.Dataset.from_pandas(frame, TASK)
+
+
+def test_from_hf_and_the_name_of_a_folder_that_datasets_reads(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.Dataset.from_list([{"note": "a", "answer": "x"}])
+    assert [row.target for row in ft.Dataset.from_hf(rows, TASK, target="answer")] == ["x"]
+    parts = datasets.DatasetDict({"train": rows, "test": rows})
+    with pytest.raises(ft.ConfigError, match=r"several splits \(train, test\); name one"):
+        ft.Dataset.from_hf(parts, TASK)
+    (tmp_path / "train.jsonl").write_text(json.dumps({"note": "b", "answer": "z"}) + "\n")
+    found = ft.Dataset.load(f"hf://{tmp_path}?split=train", TASK, target="answer")
+    assert [row.target for row in found] == ["z"]
+    with pytest.raises(ft.ConfigError, match="the options are config, split, revision"):
+        ft.Dataset.load("hf://owner/name?spilt=train", TASK)
+
+
+def test_a_name_on_the_hub_that_cannot_be_had_is_one_error() -> None:
+    pytest.importorskip("datasets")
+    with pytest.raises(ft.DataError, match=r"hf://owner/nowhere cannot be loaded: "):
+        ft.Dataset.load("hf://owner/nowhere", TASK)
+
+
+def test_a_file_of_splits_says_how_to_load_one(tmp_path: Path) -> None:
+    path = tmp_path / "all.json"
+    path.write_text(json.dumps({"train": [{"note": "a"}], "test": []}))
+    with pytest.raises(ft.FormatError, match=r"from_rows\(json.load\(file\)\['train'\], task\)"):
+        ft.Dataset.load(path, TASK)
+
+
+def test_public_types_are_there_and_a_typo_is_answered() -> None:
+    for name in ("Recipe", "Adapter", "Overview", "Diagnosis", "LearningCurve", "Event", "Asking", "RequestOptions"):
+        assert name in dir(ft)
+        assert isinstance(getattr(ft, name), type)
+    with pytest.raises(AttributeError, match=r"did you mean LoRA\?"):
+        getattr(ft, "Lora")  # noqa: B009
+    assert dir(ft.runs) == ["RewardSignal", "Run", "Tracker", "all", "delete", "get", "reward_signal", "train"]
+
+
+def test_a_type_checker_knows_names_and_arguments(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import ftkit as ft\n"
+        "recipe = ft.SFT(adapter=ft.LoRA(rank=8))\n"
+        "data = ft.Dataset.load('rows.jsonl')\n"
+        "ft.Lora\n"
+        "ft.train(recipe, data, backend=3)\n"
+        "ft.SFT(lr=3)\n"
+        "data.head()\n"
+        "data[0:3].take(2).write_openai('x')\n"
+        "data.split(test=0.1)[0].to_spec()\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    wrong = {int(line.split(":")[1]) for line in done.stdout.splitlines() if ": error: " in line}
+    assert wrong == {4, 5, 6, 7}, done.stdout
