@@ -273,6 +273,8 @@ class RowReader:
         content: Any = messages[-1].get("content")
         has_text = isinstance(content, str) or any(part["type"] == "text" for part in content or ())
         final = text_content(messages[-1]) if has_text else None
+        if final is not None and not final.strip() and messages[-1].get("tool_calls"):
+            final = None  # many programs write an empty text beside calls
         return messages[:-1], messages[-1], None if final is None else self._parsed(final, place)
 
     def _no_answer(self, messages: list[Message], columns: Mapping[str, Any], place: Place) -> DataError:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 from ftkit.errors import DataError, ModelError, Place
@@ -76,13 +77,15 @@ class TemplateForm:
     def messages(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """Convert messages: no weight, text content, arguments of tool calls and ids as the template takes them.
 
+        Results stand in the order of their calls, because many templates write no ids.
+
         Args:
             messages: the conversation, in OpenAI's chat form, with text only.
 
         Returns:
             The messages for the template.
         """
-        return [self._message(message) for message in messages]
+        return [self._message(message) for message in _in_order_of_calls(messages)]
 
     def _message(self, message: Message) -> dict[str, Any]:
         plain: dict[str, Any] = {key: value for key, value in message.items() if key != "weight"}
@@ -119,6 +122,19 @@ class TemplateForm:
             {"role": "assistant", "content": content},
         ]
         return self._shows(messages, [_TOOL])
+
+
+def _in_order_of_calls(messages: Sequence[Message]) -> list[Message]:
+    """The messages with the results of each turn's calls in the order of the calls."""
+    found: list[Message] = []
+    for is_result, group in groupby(messages, key=lambda message: message.get("role") == "tool"):
+        turns = list(group)
+        if is_result and len(turns) > 1 and found:
+            calls = found[-1].get("tool_calls") or ()
+            order = {str(call.get("id")): at for at, call in enumerate(calls)}
+            turns.sort(key=lambda turn: order.get(str(turn.get("tool_call_id")), len(order)))
+        found += turns
+    return found
 
 
 def check_parts(messages: Sequence[Message], place: Place | None) -> None:

@@ -131,6 +131,28 @@ def test_a_sharegpt_turn_keeps_its_calls_its_name_and_its_reasoning(tmp_path):
         assert json.loads((tmp_path / "out.jsonl").read_text())["parallel_tool_calls"] is True
 
 
+def test_sharegpt_writes_results_in_the_order_of_their_calls_only(tmp_path):
+    def call(number):
+        return {
+            "id": f"call_{number}",
+            "type": "function",
+            "function": {"name": "f", "arguments": f'{{"n": {number}}}'},
+        }
+
+    def result(number):
+        return {"role": "tool", "tool_call_id": f"call_{number}", "content": str(number)}
+
+    asked = [USER, {"role": "assistant", "content": "", "tool_calls": [call(1), call(2)]}]
+    data = Dataset.from_rows([{"messages": [*asked, result(1), result(2), ANSWER]}])
+    data.write(tmp_path / "out.jsonl", format="sharegpt")
+    assert Dataset.load(tmp_path / "out.jsonl")[0].messages[2:] == data[0].messages[2:]
+    for results in ([result(2), result(1)], [result(2)]):
+        with pytest.raises(DataError, match=r"messages\[2\]: .* in the order of the calls"):
+            Dataset.from_rows([{"messages": [*asked, *results, ANSWER]}]).write(
+                tmp_path / "out.jsonl", format="sharegpt"
+            )
+
+
 @pytest.mark.parametrize("content", [
     [{"type": "input_text", "text": "q"}],
     [{"type": "output_text", "text": "q", "annotations": []}],
@@ -153,7 +175,12 @@ def test_every_form_of_a_text_is_read_as_text(content):
         assert data[0].target == "q"
 
 
-def test_answers_of_other_parts_are_no_empty_answers():
+def test_answers_of_other_parts_or_of_calls_are_no_empty_answers():
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    for content in ("", "\n", [], [{"type": "text", "text": ""}], None):
+        (row,) = Dataset.from_rows([{"messages": [USER, {**ANSWER, "content": content, "tool_calls": [call]}]}])
+        assert row.target is None
+        assert row.completion["tool_calls"] == [call]
     (row,) = Dataset.from_rows([{"messages": [USER, {**ANSWER, "content": [{"type": "refusal", "refusal": "no"}]}]}])
     assert row.target is None
 

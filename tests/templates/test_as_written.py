@@ -89,6 +89,17 @@ def test_a_call_without_arguments_ends_too(shape):
     assert text.endswith("weather\n</tool_call><|observation|>")
 
 
+def test_results_stand_in_the_order_of_their_calls(made):
+    template = made(CALLS.replace("PARAMETERS", "{{ t.function.parameters | tojson }}"))
+    calls = [{**CALL, "id": f"call_{number}"} for number in (1, 2)]
+    results: list[Any] = [{"role": "tool", "tool_call_id": f"call_{n}", "content": f"result {n}"} for n in (1, 2)]
+    begun, ended = chat("Weather?", "", tool_calls=calls), chat("x", "Cold.")[1:]
+    wanted, found = (
+        template.encode_examples([*begun, *order, *ended], [TOOL], PLACE) for order in (results, results[::-1])
+    )
+    assert [one.ids.tolist() for one in found] == [one.ids.tolist() for one in wanted]
+
+
 def test_a_turn_that_answers_nothing_is_refused_by_name(shape):
     greeting: list[Any] = [{"role": "assistant", "content": "Hello!"}, *chat("a", "b")]
     with pytest.raises(

@@ -50,6 +50,7 @@ class ShareGPT(Format):
     @override
     def write(self, row: Row) -> dict[str, Any]:
         row.require_answer()
+        _check_results(row)
         turns = [sharegpt_turn(row, at, message) for at, message in enumerate(row.messages)]
         return with_sharegpt_tools(row, {"conversations": turns})
 
@@ -83,6 +84,7 @@ class ShareGPTPreference(Format):
     def write(self, row: Row) -> dict[str, Any]:
         if row.margin is not None:
             raise DataError("ShareGPT's pairs have no margin", place=row.place, field="margin")
+        _check_results(row)
         at = len(row.prompt)
         line: dict[str, Any] = {
             "conversations": [sharegpt_turn(row, number, _unweighted(turn)) for number, turn in enumerate(row.prompt)],
@@ -90,6 +92,21 @@ class ShareGPTPreference(Format):
             "rejected": sharegpt_turn(row, at, row.rejected_messages[-1]),
         }
         return with_sharegpt_tools(row, line)
+
+
+def _check_results(row: Row) -> None:
+    """Refuse results that are not in the order of their calls, by which alone the form tells what they answer."""
+    waiting: list[str] = []
+    for number, message in enumerate(row.prompt):
+        if message.get("tool_calls"):
+            waiting = [call["id"] for call in message["tool_calls"]]
+        elif message["role"] == "tool" and message["tool_call_id"] != waiting.pop(0):
+            raise DataError(
+                "ShareGPT's turns answer the calls in their order, and this result answers a later one; write the "
+                "results in the order of the calls",
+                place=row.place,
+                field=f"messages[{number}]",
+            )
 
 
 def _unweighted(message: Message) -> Message:
@@ -131,6 +148,8 @@ def sharegpt_turn(row: Row, number: int, message: Message) -> dict[str, Any]:
     """
     content: Any = message.get("content")
     calls = message.get("tool_calls")
+    if calls and isinstance(content, str) and not content.strip():
+        content = None
     if (calls is None) == (content is None) or not isinstance(content, str | None):
         raise DataError(
             "a ShareGPT turn holds either a text or function calls", place=row.place, field=f"messages[{number}]"
@@ -140,11 +159,17 @@ def sharegpt_turn(row: Row, number: int, message: Message) -> dict[str, Any]:
     role = {"user": "human", "assistant": "gpt", "tool": "observation"}.get(message["role"], "system")
     turn: dict[str, Any] = {"from": role, "value": content}
     if calls is not None:
-        functions = [call["function"] for call in calls]
         pairs = [
-            {"name": function["name"], "arguments": parse_json(function["arguments"], row.place)}
-            for function in functions
+            {
+                "name": call["function"]["name"],
+                "arguments": _arguments(call, row, f"messages[{number}].tool_calls[{at}]"),
+            }
+            for at, call in enumerate(calls)
         ]
         turn = {"from": "function_call", "value": json.dumps(pairs, ensure_ascii=False)}
     kept = {name: value for name, value in message.items() if name in ("weight", *REASONING) and value != ""}
     return {**turn, **kept}
+
+
+def _arguments(call: dict[str, Any], row: Row, field: str) -> Any:
+    return parse_json(call["function"]["arguments"], row.place, f"{field}.function.arguments")
