@@ -69,9 +69,9 @@ def is_like_mark(name: str, value: Any) -> bool:
     is_switch = (
         value.lower() in _MARK_TEXTS if isinstance(value, str) else isinstance(value, int | float) and 0 <= value <= 1
     )
-    return is_switch and _has_mark_word(name)
+    return is_switch and _has_mark_word(name[:200])
 
 
 @lru_cache(maxsize=1024)
 def _has_mark_word(name: str) -> bool:
-    return any(word.lower() in _MARK_WORDS for word in _WORDS.findall(name[:200]))
+    return any(word.lower() in _MARK_WORDS for word in _WORDS.findall(name))
