@@ -17,12 +17,13 @@ from ftkit.data.row_sequence import RowSequence
 from ftkit.data.sources import MAX_LINE_BYTES, Corpus, open_source
 from ftkit.data.writers import OpenAIForm, TrlForm, openai_format, trl_format, write_rows
 from ftkit.errors import ConfigError
+from ftkit.schema.answer_type import AnswerT, NewAnswerT
 from ftkit.task import Task
 
 __all__ = ["Dataset", "check_dataset"]
 
 
-class Dataset(RowSequence):
+class Dataset(RowSequence[AnswerT]):
     """An immutable sequence of :class:`~ftkit.data.Row`, read from disk on access.
 
     A dataset holds paths and row numbers, never rows, so each row takes a few dozen bytes of memory. Slices, shuffles,
@@ -33,7 +34,7 @@ class Dataset(RowSequence):
     def load(
         cls,
         path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-        task: Task | None = None,
+        task: Task[AnswerT] | None = None,
         *,
         target: str | None = None,
         chosen: str | None = None,
@@ -44,7 +45,7 @@ class Dataset(RowSequence):
         id: str | None = None,  # noqa: A002
         group: str | None = None,
         max_line_bytes: int = MAX_LINE_BYTES,
-    ) -> Dataset:
+    ) -> Dataset[AnswerT]:
         """Open files of rows: ``.jsonl``, ``.ndjson``, ``.json`` (also one array), ``.csv``, ``.tsv``, ``.parquet``.
 
         Args:
@@ -86,9 +87,9 @@ class Dataset(RowSequence):
         if not paths:
             raise ConfigError("load needs at least one path.")
         sources = [open_source(item, max_line_bytes=max_line_bytes) for item in paths]
-        task = Task() if task is None else task
+        known: Task[Any] = Task() if task is None else task
         options = read_options(
-            task,
+            known,
             format=format,
             target=target,
             chosen=chosen,
@@ -98,13 +99,13 @@ class Dataset(RowSequence):
             id=id,
             group=group,
         )
-        return cls._over(Corpus(sources), open_row_reader(Corpus(sources), task, options))
+        return cls._over(Corpus(sources), open_row_reader(Corpus(sources), known, options))
 
     @classmethod
     def from_rows(
         cls,
         rows: Iterable[Mapping[str, Any]],
-        task: Task | None = None,
+        task: Task[AnswerT] | None = None,
         *,
         target: str | None = None,
         chosen: str | None = None,
@@ -115,7 +116,7 @@ class Dataset(RowSequence):
         id: str | None = None,  # noqa: A002
         group: str | None = None,
         name: str = "rows",
-    ) -> Dataset:
+    ) -> Dataset[AnswerT]:
         """Create a dataset from a list, a generator, or a ``datasets.Dataset``.
 
         The rows are written once to ``datasets/`` in ftkit's home folder (``$FTKIT_HOME``), under a name made of their
@@ -144,9 +145,9 @@ class Dataset(RowSequence):
         path = write_row_file(rows, name)
         from_arrow = type(rows).__module__.partition(".")[0] == "datasets"
         source = open_source(path, name=name, nulls_are_absent=from_arrow)
-        task = Task() if task is None else task
+        known: Task[Any] = Task() if task is None else task
         options = read_options(
-            task,
+            known,
             format=format,
             target=target,
             chosen=chosen,
@@ -156,10 +157,12 @@ class Dataset(RowSequence):
             id=id,
             group=group,
         )
-        return cls._over(Corpus([source]), open_row_reader(Corpus([source]), task, options))
+        return cls._over(Corpus([source]), open_row_reader(Corpus([source]), known, options))
 
     @classmethod
-    def from_pandas(cls, frame: Any, task: Task | None = None, **options: Unpack[RowOptions]) -> Dataset:
+    def from_pandas(
+        cls, frame: Any, task: Task[AnswerT] | None = None, **options: Unpack[RowOptions]
+    ) -> Dataset[AnswerT]:
         """Create a dataset from a pandas DataFrame. Missing values (NaN, NaT, NA) become null.
 
         Args:
@@ -177,7 +180,9 @@ class Dataset(RowSequence):
         return cls.from_rows(frame_rows(frame), task, **options)
 
     @classmethod
-    def from_hf(cls, dataset: Any, task: Task | None = None, **options: Unpack[RowOptions]) -> Dataset:
+    def from_hf(
+        cls, dataset: Any, task: Task[AnswerT] | None = None, **options: Unpack[RowOptions]
+    ) -> Dataset[AnswerT]:
         """Create a dataset from one of the ``datasets`` package.
 
         Args:
@@ -195,7 +200,7 @@ class Dataset(RowSequence):
         return cls.from_rows(one_split(dataset, "ft.Dataset.from_hf(dataset[…]) with one of "), task, **options)
 
     @classmethod
-    def _over(cls, corpus: Corpus, row_reader: RowReader) -> Dataset:
+    def _over(cls, corpus: Corpus, row_reader: RowReader) -> Dataset[AnswerT]:
         return cls(corpus, row_reader, range(len(corpus)))
 
     def write(self, path: str | os.PathLike[str], *, format: str) -> None:  # noqa: A002
@@ -246,6 +251,21 @@ class Dataset(RowSequence):
         """
         write_rows(self, path, trl_format(self.kind, form))
 
+    def with_task(self, task: Task[NewAnswerT]) -> Dataset[NewAnswerT]:
+        """Return the same rows for another task.
+
+        Args:
+            task: the task.
+
+        Returns:
+            A dataset of the same rows. Its format is detected again, unless it was named.
+
+        Raises:
+            FormatError, ConfigError: the rows do not fit the task, as for :meth:`load`.
+        """
+        row_reader = open_row_reader(self._corpus, task, self._row_reader.options)
+        return Dataset(self._corpus, row_reader, self._rows, self._fingerprint)
+
     def to_spec(self, folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         """Describe the dataset, so that another process on this machine opens the same rows.
 
@@ -258,7 +278,7 @@ class Dataset(RowSequence):
         return dataset_spec.to_spec(self._corpus, self._row_reader, self._rows, folder, self._fingerprint)
 
     @classmethod
-    def from_spec(cls, given: Mapping[str, Any]) -> Dataset:
+    def from_spec(cls, given: Mapping[str, Any]) -> Dataset[Any]:
         """Open the rows that :meth:`to_spec` described.
 
         Args:

@@ -8,11 +8,10 @@ from functools import cached_property
 from itertools import islice
 from operator import lt
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
 from ftkit.data.fingerprint import ContentHash, fingerprint_rows
 from ftkit.data.formats import text_content
-from ftkit.data.open_dataset import open_row_reader
 from ftkit.data.other_methods import other_method
 from ftkit.data.row import Row
 from ftkit.data.row_reader import ReadOptions, RowKind, RowReader, column_value, equality_key
@@ -21,6 +20,7 @@ from ftkit.data.split import SplitKeys, SplitPart, assign_parts, hash_rank, part
 from ftkit.data.strict_json import canonical_json
 from ftkit.data.unread_columns import UnreadColumns
 from ftkit.errors import ConfigError, DataError, Place
+from ftkit.schema.answer_type import AnswerT
 from ftkit.task import Task
 
 __all__ = ["By", "RowSequence"]
@@ -32,7 +32,7 @@ _SAMPLE = 100
 """Rows whose columns :attr:`RowSequence.columns` lists."""
 
 
-class RowSequence:
+class RowSequence(Generic[AnswerT]):
     """Immutable sequence of :class:`~ftkit.data.Row`. Slices, shuffles, filters and splits are views of the files."""
 
     def __init__(self, corpus: Corpus, row_reader: RowReader, rows: Rows, fingerprint: str | None = None) -> None:
@@ -43,7 +43,7 @@ class RowSequence:
         self._unread: dict[str, int] | None = None
 
     @property
-    def task(self) -> Task:
+    def task(self) -> Task[AnswerT]:
         """The task that the rows are read for."""
         return self._row_reader.task
 
@@ -77,21 +77,6 @@ class RowSequence:
             self._fingerprint = fingerprint_rows(unread.counted(columns for _, _, columns in self._read_columns()))
             self._unread = dict(unread.counts)
         return self._fingerprint
-
-    def with_task(self, task: Task) -> Self:
-        """Return the same rows for another task.
-
-        Args:
-            task: the task.
-
-        Returns:
-            A dataset of the same rows. Its format is detected again, unless it was named.
-
-        Raises:
-            FormatError, ConfigError: the rows do not fit the task, as for :meth:`load`.
-        """
-        row_reader = open_row_reader(self._corpus, task, self._row_reader.options)
-        return type(self)(self._corpus, row_reader, self._rows, self._fingerprint)
 
     def __repr__(self) -> str:
         names = [source.name if len(source.name) <= 40 else Path(source.name).name for source in self._corpus.sources]

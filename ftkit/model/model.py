@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Generic, Literal, Self, cast, overload
 
 from ftkit.arguments import check_kind, explain_calls
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, ModelError, OutputError, RefusedError
+from ftkit.schema.answer_type import AnswerT, NewAnswerT
 from ftkit.task import Message, Task
 
 __all__ = ["Model"]
 
 
-class Model:
+class Model(Generic[AnswerT]):
     """A base or tuned model, hosted or local, that answers a task.
 
     A local model is loaded when it is first asked. All ``Model`` objects of a process share the loaded weights, and
@@ -29,7 +31,8 @@ class Model:
     Args:
         name: ``"backend:model"``, e.g. ``"local:smollm2-135m"``, ``"local:./my-model"`` or ``"local:<id of a run>"``;
             or a backend object.
-        task: the task. A model tuned by ftkit knows its task, so it can be left out there.
+        task: the task. A model tuned by ftkit knows its task, so it can be left out there, or be the class of its
+            answers, see :meth:`bind`.
         sampling: how answers are sampled; greedy by default.
         other_task: allow a task other than the one that the model was tuned for.
         chat_template: file of a Jinja template that replaces the model's own, for models on this machine.
@@ -45,17 +48,21 @@ class Model:
     def __init__(
         self,
         name: str | Backend,
-        task: Task | None = None,
+        task: Task[AnswerT] | type[AnswerT] | None = None,
         *,
         sampling: Sampling | None = None,
         other_task: bool = False,
         chat_template: str | os.PathLike[str] | None = None,
     ) -> None:
         self._backend = backend_of(name, chat_template=chat_template)
-        if task is not None:
-            check_kind(task, Task, "task", 'an ft.Task("…", input="{note}")')
         self.sampling = sampling or Sampling()
         known = self._backend.known_task()
+        if isinstance(task, type):
+            if known is None:
+                raise ConfigError(f"which task should {self.name} do? Give it: ft.Model({self.name!r}, task)")
+            task = known.bind(task)
+        elif task is not None:
+            check_kind(task, Task, "task", 'an ft.Task("…", input="{note}")')
         if task is None:
             if known is None:
                 raise ConfigError(f"which task should {self.name} do? Give it: ft.Model({self.name!r}, task)")
@@ -69,7 +76,23 @@ class Model:
                     Argument("other_task", text="other_task=True"),
                 )
             )
-        self.task = task
+        self.task: Task[AnswerT] = task
+
+    def bind(self, cls: type[NewAnswerT]) -> Model[NewAnswerT]:
+        """Return a model whose answers are objects of a class, for a model whose task came from a file or a store.
+
+        Args:
+            cls: the class that the task's output was made from.
+
+        Returns:
+            A model of the same backend; loaded weights are shared.
+
+        Raises:
+            ConfigError: the class's schema is not the task's; names the first difference.
+        """
+        bound = copy.copy(self)
+        bound.task = self.task.bind(cls)
+        return cast("Model[NewAnswerT]", bound)
 
     @property
     def name(self) -> str:
@@ -114,7 +137,7 @@ class Model:
         await self.aclose()
 
     @explain_calls(instead='the columns of the row by name: model.predict(note="…")')
-    def predict(self, **columns: Any) -> Any:
+    def predict(self, **columns: Any) -> AnswerT:
         """Answer one row.
 
         Args:
@@ -129,7 +152,7 @@ class Model:
         """
         return self.predict_many([columns])[0]
 
-    async def apredict(self, **columns: Any) -> Any:
+    async def apredict(self, **columns: Any) -> AnswerT:
         """Answer one row without blocking the event loop. Concurrent calls of a local model share batches.
 
         Args:
@@ -145,11 +168,11 @@ class Model:
         return (await self.apredict_many([columns]))[0]
 
     @overload
-    def predict_many(self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise"] = ...) -> list[Any]: ...
+    def predict_many(self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise"] = ...) -> list[AnswerT]: ...
     @overload
     def predict_many(
         self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["return"]
-    ) -> list[Any | OutputError]: ...
+    ) -> list[AnswerT | OutputError]: ...
     def predict_many(
         self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise", "return"] = "raise"
     ) -> list[Any]:
@@ -168,6 +191,14 @@ class Model:
         """
         return self._values(self.answer_many(self._requests(rows)), on_error)
 
+    @overload
+    async def apredict_many(
+        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise"] = ...
+    ) -> list[AnswerT]: ...
+    @overload
+    async def apredict_many(
+        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["return"]
+    ) -> list[AnswerT | OutputError]: ...
     async def apredict_many(
         self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise", "return"] = "raise"
     ) -> list[Any]:

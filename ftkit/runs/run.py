@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Self
 
 from ftkit.backends import Backend, backend_of
 from ftkit.data import Dataset
@@ -16,6 +17,7 @@ from ftkit.model import Model
 from ftkit.recipe import Recipe, parse_recipe
 from ftkit.runs.progress_display import RunProgress
 from ftkit.runs.trackers import RunTrackers, Tracker
+from ftkit.schema.answer_type import AnswerT
 from ftkit.store import OPEN_STATES, Event, RunRecord, RunState, Store, StoreWarning
 from ftkit.task import Task
 
@@ -37,7 +39,7 @@ def step_metrics(events: Iterable[Event]) -> list[dict[str, Any]]:
     return [steps[number] for number in sorted(steps)]
 
 
-class Run:
+class Run(Generic[AnswerT]):
     """A training run. Durable: any process can find it again by its id, see :func:`ftkit.runs.get`.
 
     Args:
@@ -53,7 +55,7 @@ class Run:
         record: RunRecord,
         store: Store,
         backend: Backend | None = None,
-        task: Task | None = None,
+        task: Task[AnswerT] | None = None,
         trackers: Sequence[Tracker] = (),
     ) -> None:
         self.id = record.id
@@ -99,9 +101,34 @@ class Run:
         return parse_recipe(self._record.recipe)
 
     @property
-    def task(self) -> Task:
-        """The task that the run trains for."""
-        return self._task or Task.model_validate(self._record.task)
+    def task(self) -> Task[AnswerT]:
+        """The task that the run trains for.
+
+        In another process than the one that started the run, the class of the answers is imported by its name. Where it
+        cannot be, answers are plain values, and a warning says how to get objects.
+        """
+        if self._task is None:
+            self._task = self._stored_task()
+        return self._task
+
+    def _stored_task(self) -> Task[AnswerT]:
+        task: Task[AnswerT] = Task.model_validate(self._record.task)
+        name = self._record.answer_class
+        if name is None:
+            return task
+        try:
+            module, _, path = name.partition(":")
+            found: Any = importlib.import_module(module)
+            for part in path.split("."):
+                found = getattr(found, part)
+            return task.bind(found)
+        except Exception as error:  # the user's module may raise anything
+            warnings.warn(
+                f"answers of run {self.id} are plain values, because their class {name} is not available here "
+                f"({type(error).__name__}: {error}); for objects use run.model.bind({path or 'Visit'})",
+                stacklevel=3,
+            )
+            return task
 
     @property
     def folder(self) -> Path:
@@ -127,7 +154,7 @@ class Run:
         return step_metrics(self.events())
 
     @property
-    def model(self) -> Model:
+    def model(self) -> Model[AnswerT]:
         """The tuned model.
 
         Raises:
@@ -138,7 +165,7 @@ class Run:
         backend = self._bound_backend()
         return Model(f"{backend.name}:{backend.tuned_model(record, self._store)}", self.task)
 
-    def download(self, folder: str | Path) -> Model:
+    def download(self, folder: str | Path) -> Model[AnswerT]:
         """Download the weights of the tuned model from a host that offers them.
 
         Args:
@@ -195,7 +222,7 @@ class Run:
                 return
             time.sleep(_POLL_S)
 
-    def wait(self, *, progress: bool = True, timeout_s: float | None = None) -> Run:
+    def wait(self, *, progress: bool = True, timeout_s: float | None = None) -> Self:
         """Wait until the run has ended, with a progress bar if standard error is a terminal.
 
         Ctrl-C ends the waiting, not the run.
@@ -233,7 +260,7 @@ class Run:
                 )
                 raise
 
-    def cancel(self) -> Run:
+    def cancel(self) -> Self:
         """Cancel the run, and keep what :meth:`resume` needs. A run that has ended is left unchanged.
 
         Returns:
@@ -245,7 +272,7 @@ class Run:
             self._trackers.deliver(self._store.get(self.id))
         return self
 
-    def pause(self) -> Run:
+    def pause(self) -> Self:
         """Pause the run at its host, which keeps a snapshot. :meth:`resume` continues from it.
 
         Returns:
@@ -262,7 +289,7 @@ class Run:
         pause(record, self._store)
         return self
 
-    def resume(self) -> Run:
+    def resume(self) -> Self:
         """Resume a run that was paused or cancelled, or has failed, from its newest checkpoint.
 
         On this machine's CPU the result is bit for bit the result of an uninterrupted run.

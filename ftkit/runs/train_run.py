@@ -20,6 +20,7 @@ from ftkit.linting.training_gate import refuse_errors
 from ftkit.recipe import SFT, LoRA, Recipe
 from ftkit.runs.run import Run
 from ftkit.runs.trackers import Tracker, check_tracker, create_tracker
+from ftkit.schema.answer_type import AnswerT
 from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.store.run_lock import starting
 
@@ -34,7 +35,7 @@ _UNREAD_ADVICE = "If the answers need one of them, put it into the messages"
 )
 def train(
     recipe: Recipe,
-    data: Dataset,
+    data: Dataset[AnswerT],
     *,
     backend: str | Backend,
     validation: Dataset | None = None,
@@ -43,7 +44,7 @@ def train(
     run_id: str | None = None,
     trackers: Sequence[str | Tracker] = (),
     chat_template: str | os.PathLike[str] | None = None,
-) -> Run:
+) -> Run[AnswerT]:
     """Start training and return at once with a durable :class:`Run`.
 
     Args:
@@ -90,6 +91,7 @@ def train(
         created_at=time.time(),
         recipe=recipe.model_dump(mode="json"),
         task=data.task.model_dump(mode="json"),
+        answer_class=data.task.answer_class,
         rows=len(data),
         data_fingerprint=data.fingerprint,
     )

@@ -58,6 +58,8 @@ class RunRecord(BaseModel):
     """The dumped recipe, as the user wrote it."""
     task: dict[str, Any]
     """The dumped task."""
+    answer_class: str | None = None
+    """The class of its answers, as ``package.module:Visit``; None where they are plain values, or unknown."""
     rows: int
     data_fingerprint: str
     handle: dict[str, Any] = Field(default_factory=dict)

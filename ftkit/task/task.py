@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
 from pydantic import ConfigDict, PrivateAttr, ValidationError, field_validator
 from typing_extensions import override
@@ -15,6 +15,7 @@ from ftkit.errors import ConfigError
 from ftkit.files import canonical_digest, write_atomically
 from ftkit.named_files import read_small_text
 from ftkit.schema import AnyOutput, ChoiceOutput, FrozenModel, JsonOutput, TextOutput, output_of
+from ftkit.schema.answer_type import AnswerT, NewAnswerT
 from ftkit.schema.validation_errors import config_error
 from ftkit.task.message import Message
 from ftkit.task.schema_diff import first_difference
@@ -25,7 +26,7 @@ from ftkit.yaml_text import read_yaml, write_yaml
 __all__ = ["Task"]
 
 
-class Task(FrozenModel):
+class Task(FrozenModel, Generic[AnswerT]):
     """Instructions, an input template and an output. Frozen; equal tasks have equal fingerprints.
 
         task = Task("Extract the visit record.", input="{note}", output=Visit)
@@ -37,6 +38,10 @@ class Task(FrozenModel):
             :func:`ftkit.schema.output_of` accepts; text by default.
         show_schema: whether the system message ends with a description of the output. True by default, so that the
             base model can answer, too.
+
+    For type checkers a task is generic: ``ft.Task("…", output=Visit)`` is a ``Task[Visit]``, and the datasets, runs and
+    models that it goes through answer with a ``Visit``. Without an output the answers are ``str``, with a JSON Schema
+    ``dict[str, Any]``. mypy takes no ``Literal`` as a value, so annotate the task: ``task: ft.Task[Intent] = …``.
 
     The Python class given as ``output`` is used by :meth:`parse`. It is not part of the dump, of equality or of the
     fingerprint; see :meth:`bind`.
@@ -56,16 +61,49 @@ class Task(FrozenModel):
 
     if TYPE_CHECKING:
 
+        @overload
+        def __init__(
+            self: Task[str],
+            instructions: str | None = None,
+            *,
+            input: str | None = None,
+            output: TextOutput | ChoiceOutput | None = None,
+            show_schema: bool = True,
+        ) -> None: ...
+        @overload
         def __init__(
             self,
             instructions: str | None = None,
             *,
-            input: str | None = None,  # noqa: A002
-            output: Any = None,
+            input: str | None = None,
+            output: type[AnswerT],
             show_schema: bool = True,
         ) -> None: ...
+        @overload
+        def __init__(
+            self: Task[dict[str, Any]],
+            instructions: str | None = None,
+            *,
+            input: str | None = None,
+            output: dict[str, Any],
+            show_schema: bool = True,
+        ) -> None: ...
+        @overload
+        def __init__(  # Literal[...] and other types that are no classes
+            self,
+            instructions: str | None = None,
+            *,
+            input: str | None = None,
+            output: Any,
+            show_schema: bool = True,
+        ) -> None: ...
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
     else:
+
+        def __class_getitem__(cls, item: Any) -> type[Self]:
+            """``Task[Visit]`` is for type checkers. At run time the class comes with ``output``."""
+            return cls
 
         @explain_calls(instead='ft.Task("instructions", input="{note}", output=…)')
         def __init__(self, instructions: str | None = None, **fields: Any) -> None:
@@ -154,7 +192,7 @@ class Task(FrozenModel):
             as_python_type(self._answer_type, json.loads(text) if isinstance(self.output, JsonOutput) else text, text)
         return text
 
-    def parse(self, text: str) -> Any:
+    def parse(self, text: str) -> AnswerT:
         """Parse a model's text.
 
         Args:
@@ -166,15 +204,27 @@ class Task(FrozenModel):
         Raises:
             OutputError: the text is not a valid answer; says why, and at which JSON path.
         """
-        value = self.output.parse(text)
-        return value if self._answer_type is None else as_python_type(self._answer_type, value, text)
+        value: Any = self.output.parse(text)
+        if self._answer_type is not None:
+            value = as_python_type(self._answer_type, value, text)
+        return cast(AnswerT, value)
+
+    @property
+    def answer_class(self) -> str | None:
+        """The Python class of the answers, as ``package.module:Visit``; None where they are plain values."""
+        kind = self._answer_type
+        return f"{kind.__module__}:{kind.__qualname__}" if isinstance(kind, type) else None
 
     @property
     def fingerprint(self) -> str:
         """``"sha256:…"`` of the dumped task: the same for equal tasks, in every process and on every machine."""
         return canonical_digest(self._canonical())
 
-    def bind(self, cls: Any) -> Self:
+    @overload
+    def bind(self, cls: type[NewAnswerT]) -> Task[NewAnswerT]: ...
+    @overload
+    def bind(self, cls: Any) -> Task[Any]: ...
+    def bind(self, cls: Any) -> Task[Any]:
         """Add the Python class to a task, for instance one loaded from YAML.
 
         Args:
