@@ -12,16 +12,17 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
-from ftkit.errors import BusyError
+from ftkit.errors import BusyError, DataError
 from ftkit.inference.active_request import ActiveRequest
 from ftkit.inference.answer_grammar import AnswerSpec
 from ftkit.inference.batch_settings import BatchSettings
 from ftkit.inference.constrained import Grammar
+from ftkit.inference.embeddings import embeddings
 from ftkit.inference.limits import ServingLimits
 from ftkit.inference.loaded_model import LoadedModelStats, ModelLease
 from ftkit.inference.model_pool import ModelPool
 from ftkit.inference.pool_settings import PoolSettings
-from ftkit.inference.prompt_length import refuse_too_long
+from ftkit.inference.prompt_length import PromptTooLongError, refuse_too_long
 from ftkit.inference.protocol import GenerationEvent, GenerationRequest, OnEvent
 from ftkit.modeling.token_bytes import token_bytes
 from ftkit.modeling.tokenized_example import Ints
@@ -82,6 +83,32 @@ class ServedModel:
             ModelError: the chat template cannot render it.
         """
         return await self._in_tokenizer_thread(self._render, messages, tools)
+
+    async def embed(self, text: str) -> tuple[list[float], int]:
+        """Embed a text, between two generated tokens; see :func:`ftkit.inference.embeddings.embeddings`.
+
+        Args:
+            text: plain text, without chat template.
+
+        Returns:
+            The vector of the model's hidden size, and the number of the text's tokens.
+
+        Raises:
+            DataError: the text is longer than the model takes. That is found out without reading all of it.
+            ModelError: the model has no hidden states.
+        """
+        count = await self._in_tokenizer_thread(self._count, text)
+        vectors = await asyncio.wrap_future(self._lease.call(lambda pretrained: embeddings(pretrained, [text])))
+        return vectors[0], count
+
+    def _count(self, text: str) -> int:
+        template = self._lease.chat_template
+        try:
+            if self.max_length is not None:
+                refuse_too_long(template, [{"content": text}], None, self.max_length)
+        except PromptTooLongError as error:
+            raise DataError(f"the text is longer than the model's context of {error.limit:,} tokens") from None
+        return len(template.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     async def grammar(self, output: Output) -> Grammar | None:
         """Compile an output schema.

@@ -20,7 +20,7 @@ def describe_tools(messages: Sequence[Message], tools: Sequence[dict[str, Any]])
 
     Args:
         messages: the conversation, in OpenAI's chat form.
-        tools: the tools offered, as JSON schemas.
+        tools: the tools offered, as JSON schemas; without any, only calls and results are written.
 
     Returns:
         A conversation of system, user and assistant messages that hold text only.
@@ -40,6 +40,8 @@ def describe_tools(messages: Sequence[Message], tools: Sequence[dict[str, Any]])
         else:
             found.append(message)
         in_results = message["role"] == "tool"
+    if not tools:
+        return found
     description = _description(tools)
     if found and found[0]["role"] == "system":
         found[0] = {**found[0], "content": f"{found[0].get('content') or ''}\n\n{description}".lstrip()}

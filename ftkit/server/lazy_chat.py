@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatState", "routes"]
 
+_ROUTES = (
+    "ftkit.server.chat.route",
+    "ftkit.server.chat.text_completion",
+    "ftkit.server.chat.embeddings",
+    "ftkit.server.responses.routes",
+)
+"""Modules whose routes need torch."""
+
 
 class ChatState(State):
     """The application's state. ``serving`` (the inference engine) and ``metrics`` are created on first access.
@@ -61,11 +69,11 @@ class ChatState(State):
 
 
 class _LazyRoutes:
-    """An endpoint that imports ``ftkit.server.chat.route`` and passes requests to its routes."""
+    """An endpoint that imports what answers with models, and passes requests to its routes."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        chat = await run_in_threadpool(import_module, "ftkit.server.chat.route")
-        routes: list[BaseRoute] = chat.routes
+        modules = [await run_in_threadpool(import_module, name) for name in _ROUTES]
+        routes: list[BaseRoute] = [route for module in modules for route in module.routes]
         await Router(routes)(scope, receive, send)
 
 
@@ -78,6 +86,7 @@ async def _health(request: Request) -> JSONResponse:
 
 routes = [
     Route("/health", _health, methods=["GET"]),
-    Route("/v1/chat/completions", _LazyRoutes()),
+    *(Route(path, _LazyRoutes()) for path in ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")),
+    *(Route(f"/v1/responses{path}", _LazyRoutes()) for path in ("", "/{response_id}", "/{response_id}/input_items")),
     Route("/metrics", _LazyRoutes()),
 ]

@@ -41,8 +41,14 @@ CREATE TABLE IF NOT EXISTS checkpoints (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, job_id TEXT NOT NULL, step INTEGER NOT NULL,
     created_at INTEGER NOT NULL, metrics TEXT NOT NULL, UNIQUE (job_id, step)
 );
+CREATE TABLE IF NOT EXISTS responses (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, project TEXT NOT NULL, created_at INTEGER NOT NULL,
+    previous_id TEXT, record TEXT NOT NULL, items TEXT NOT NULL, messages TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS responses_of_project ON responses (project, seq);
 """
-_VERSION = 1
+_VERSION = 2
+"""Version 2 added the table of responses."""
 _LETTERS = string.ascii_letters + string.digits
 
 

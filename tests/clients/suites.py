@@ -42,7 +42,12 @@ class Client:
 CLIENTS = (
     Client("OpenAI, Python", "openai_python.py", ("openai",)),
     Client("OpenAI, JavaScript", "openai_node.mjs", ("openai", "zod")),
-    Client("OpenAI agents SDK", "openai_agents.py", ("openai-agents",), '`set_default_openai_api("chat_completions")`'),
+    Client(
+        "OpenAI agents SDK",
+        "openai_agents.py",
+        ("openai-agents",),
+        "unchanged (Responses), and chat completions",
+    ),
     Client("LangChain", "langchain_client.py", ("langchain-openai",), "`ChatOpenAI`; all methods of structured output"),
     Client("instructor", "instructor_client.py", ("instructor",), "modes `TOOLS`, `TOOLS_STRICT`, `JSON_SCHEMA`"),
     Client("DSPy", "dspy_client.py", ("dspy",), "`dspy.LM` with an alias that DSPy knows, else it sends no schemas"),
@@ -52,7 +57,7 @@ CLIENTS = (
         "Vercel AI SDK",
         "vercel.mjs",
         ("ai", "@ai-sdk/openai", "@ai-sdk/openai-compatible", "zod"),
-        "`openai.chat(…)`, and `openai-compatible`",
+        "`openai(…)` unchanged (Responses), `openai.chat(…)`, and `openai-compatible`",
     ),
     Client("promptfoo", "promptfoo.mjs", ("promptfoo",), "provider `openai:chat:…`"),
 )

@@ -48,17 +48,26 @@ from ftkit.server.model_names import ModelNames
 from ftkit.server.request_body import parse_json_body
 from ftkit.task import Message
 
-__all__ = ["routes"]
+__all__ = [
+    "DEFAULT_MAX_TOKENS",
+    "Completion",
+    "EventStream",
+    "routes",
+    "start_completion",
+    "too_long",
+    "unheld_header",
+    "unless_disconnected",
+]
 
 T = TypeVar("T")
 
 _MAX_LOGPROBS = 250_000
 """Most log-probabilities in a response that is not a stream, which holds them in memory until its end."""
-_DEFAULT_MAX_TOKENS = 4_096
+DEFAULT_MAX_TOKENS = 4_096
 """Maximum length of an answer if neither the request nor the model sets a limit."""
 
 
-class _Completion:
+class Completion:
     """A request in progress, with its answers, and the keywords of its schemas that they are not held to."""
 
     def __init__(
@@ -176,7 +185,8 @@ class _Completion:
         """Render the prompt; also whether the tools had to be described, because the template has no place for them."""
         messages = [message.to_template() for message in self._request.messages]
         prompt = await self._rendered(messages, tools or None)
-        if isinstance(prompt, ModelError) and not tools:
+        called = any(message.get("tool_calls") or message["role"] == "tool" for message in messages)
+        if isinstance(prompt, ModelError) and not tools and not called:
             raise ApiError(400, str(prompt), param="messages")
         if not isinstance(prompt, ModelError):
             without = await self._rendered(messages, None) if tools else prompt
@@ -191,7 +201,7 @@ class _Completion:
         try:
             return await self._model.render(messages, tools)
         except PromptTooLongError as error:
-            raise _too_long(error.limit, f"more than {error.limit:,}", None) from None
+            raise too_long(error.limit, f"more than {error.limit:,}", None) from None
         except ModelError as error:
             return error
 
@@ -233,9 +243,9 @@ class _Completion:
         request, limit = self._request, self._model.max_length
         requested = request.max_completion_tokens or request.max_tokens
         if limit is None:
-            return requested or _DEFAULT_MAX_TOKENS
+            return requested or DEFAULT_MAX_TOKENS
         if prompt + (requested or 1) > limit:
-            raise _too_long(limit, f"{prompt:,}", requested)
+            raise too_long(limit, f"{prompt:,}", requested)
         return requested or limit - prompt
 
 
@@ -245,7 +255,17 @@ def _failure(error: Exception) -> ApiError:
     return ApiError(503, f"The model could not answer: {error}", "server_error")
 
 
-def _too_long(limit: int, prompt: str, requested: int | None) -> ApiError:
+def too_long(limit: int, prompt: str, requested: int | None) -> ApiError:
+    """Return the error for a prompt that leaves no room for its answer.
+
+    Args:
+        limit: the model's context length in tokens.
+        prompt: the number of tokens of the prompt, as a text.
+        requested: the requested length of the answer, if there is one.
+
+    Returns:
+        An error with status 400.
+    """
     answer = f", and up to {requested:,} for the answer" if requested else ""
     return ApiError(
         400,
@@ -256,7 +276,7 @@ def _too_long(limit: int, prompt: str, requested: int | None) -> ApiError:
     )
 
 
-class _Stream(StreamingResponse):
+class EventStream(StreamingResponse):
     """Server-sent events; closes ``stack`` when the answers are complete or the client disconnects."""
 
     def __init__(self, content: AsyncIterator[bytes], stack: AsyncExitStack, headers: dict[str, str]) -> None:
@@ -288,26 +308,49 @@ async def _respond(request: Request, metrics: Metrics) -> Response:
     names: ModelNames = request.app.state.names
     served = await run_in_threadpool(names.resolve, body.model, request.state.project)
     async with AsyncExitStack() as stack:
-        completion, reply = await _unless_disconnected(
-            request, _start(request, stack, served.source, body, metrics, started)
+        completion, reply = await unless_disconnected(
+            request, start_completion(request, stack, served.source, body, metrics, started)
         )
-        headers = _unheld_header(completion.unheld)
+        headers = unheld_header(completion.unheld)
         if body.stream:
-            return _Stream(_chunks(completion, reply), stack.pop_all(), headers)
-        complete = await _unless_disconnected(request, _complete(completion, reply))
+            return EventStream(_chunks(completion, reply), stack.pop_all(), headers)
+        complete = await unless_disconnected(request, _complete(completion, reply))
         return Response(await dumps_in_pieces(complete), media_type="application/json", headers=headers)
 
 
-def _unheld_header(unheld: Sequence[Unheld]) -> dict[str, str]:
-    """Tell the client which keywords of its schemas the answer is not held to."""
+def unheld_header(unheld: Sequence[Unheld]) -> dict[str, str]:
+    """Tell the client which keywords of its schemas the answer is not held to.
+
+    Args:
+        unheld: the keywords.
+
+    Returns:
+        HTTP headers.
+    """
     if not unheld:
         return {}
     return {"x-ftkit-not-held": ", ".join(map(str, unheld)).encode("ascii", "backslashreplace").decode()[:1000]}
 
 
-async def _start(
+async def start_completion(
     request: Request, stack: AsyncExitStack, model: str, body: ChatRequest, metrics: Metrics, started: float
-) -> tuple[_Completion, ReplyBuilder]:
+) -> tuple[Completion, ReplyBuilder]:
+    """Admit a request, load its model and send the prompt to the engine.
+
+    Args:
+        request: the HTTP request.
+        stack: holds the model in memory, and cancels what is not finished.
+        model: the model, as :class:`ftkit.server.model_names.ModelNames` resolved its name.
+        body: the request for a completion.
+        metrics: where it is counted.
+        started: when the request came, by ``time.monotonic``.
+
+    Returns:
+        The request in progress, and the builder of a chat completion.
+
+    Raises:
+        ApiError: 429 if the queue is full, 503 if the model cannot be used, 400 as of :meth:`Completion.start`.
+    """
     service: InferenceService = request.app.state.serving
     try:
         served = await stack.enter_async_context(service.model(model, body.choice_count, project=request.state.project))
@@ -315,18 +358,18 @@ async def _start(
         raise busy(error) from None
     except ModelError as error:
         raise ApiError(503, f"The model {body.model!r} cannot be used: {error}", "server_error") from None
-    completion = _Completion(served, body, metrics, request.app.state.schemas, started)
+    completion = Completion(served, body, metrics, request.app.state.schemas, started)
     stack.callback(completion.cancel)
     return completion, await completion.start()
 
 
-async def _complete(completion: _Completion, reply: ReplyBuilder) -> dict[str, Any]:
+async def _complete(completion: Completion, reply: ReplyBuilder) -> dict[str, Any]:
     async for _ in completion.deltas():
         pass
     return reply.completion(completion.choices)
 
 
-async def _chunks(completion: _Completion, reply: ReplyBuilder) -> AsyncIterator[bytes]:
+async def _chunks(completion: Completion, reply: ReplyBuilder) -> AsyncIterator[bytes]:
     for chunk in reply.role_chunks(completion.choices):
         yield chunk
     try:
@@ -343,8 +386,19 @@ async def _chunks(completion: _Completion, reply: ReplyBuilder) -> AsyncIterator
         yield chunk
 
 
-async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Await ``work``, but cancel it if the client disconnects."""
+async def unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Await work, but cancel it if the client disconnects.
+
+    Args:
+        request: the HTTP request.
+        work: the work.
+
+    Returns:
+        Its result.
+
+    Raises:
+        ApiError: 499 if the client disconnected.
+    """
     task = asyncio.ensure_future(work)
     watcher = asyncio.ensure_future(_disconnected(request))
     try:

@@ -1,4 +1,5 @@
-// Vercel's AI SDK with chat completions: its provider for OpenAI, and the one for compatible servers.
+// Vercel's AI SDK: its provider for OpenAI with its default, the Responses API, and with chat completions, and the one for
+// compatible servers.
 import assert from "node:assert";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
@@ -6,7 +7,9 @@ import { generateObject, generateText, Output, streamText, tool } from "ai";
 import { z } from "zod";
 import { model as name, question as prompt, run, url } from "./steps.mjs";
 
-const model = createOpenAI({ baseURL: url, apiKey: "any" }).chat(name);
+const openai = createOpenAI({ baseURL: url, apiKey: "any" });
+const model = openai.chat(name);
+const models = [openai(name), model];
 const compatible = createOpenAICompatible({ name: "ftkit", baseURL: url, apiKey: "any", supportsStructuredOutputs: true });
 const common = { prompt, maxRetries: 0 };
 const schema = z.object({ number: z.literal([4, 5, 12]), ward: z.enum(["A", "B"]).nullable() });
@@ -14,27 +17,33 @@ const reserve = tool({ description: "Reserve a bed.", inputSchema: schema, execu
 
 await run({
   async chat() {
+    assert((await generateText({ model: openai(name), ...common, maxOutputTokens: 8 })).text);
     assert((await generateText({ model, ...common, maxOutputTokens: 8, frequencyPenalty: 0.5 })).text);
     assert((await generateText({ model: compatible(name), ...common, maxOutputTokens: 8 })).text);
   },
   async stream() {
-    let text = "";
-    for await (const part of streamText({ model, ...common, maxOutputTokens: 8 }).textStream) text += part;
-    assert(text);
+    for (const each of models) {
+      let text = "";
+      for await (const part of streamText({ model: each, ...common, maxOutputTokens: 8 }).textStream) text += part;
+      assert(text);
+    }
   },
   async tools() {
-    for (const toolChoice of ["required", { type: "tool", toolName: "reserve" }]) {
+    const choices = ["required", { type: "tool", toolName: "reserve" }];
+    for (const [each, toolChoice] of models.flatMap((one) => choices.map((choice) => [one, choice]))) {
       const providerOptions = { openai: { parallelToolCalls: false } };
       const options = { tools: { reserve }, toolChoice, providerOptions, maxOutputTokens: 200 };
-      const { toolCalls, toolResults } = await generateText({ model, ...common, ...options });
+      const { toolCalls, toolResults } = await generateText({ model: each, ...common, ...options });
       assert([4, 5, 12].includes(toolCalls[0].input.number));
       assert.equal(toolResults[0].output, "done");
     }
   },
   async structured() {
-    assert([4, 5, 12].includes((await generateObject({ model, schema, ...common })).object.number));
-    const output = Output.object({ schema });
-    assert([4, 5, 12].includes((await generateText({ model, output, ...common })).output.number));
+    for (const each of models) {
+      assert([4, 5, 12].includes((await generateObject({ model: each, schema, ...common })).object.number));
+      const output = Output.object({ schema });
+      assert([4, 5, 12].includes((await generateText({ model: each, output, ...common })).output.number));
+    }
     assert((await generateObject({ model: compatible(name), schema, ...common })).object.number);
   },
 });

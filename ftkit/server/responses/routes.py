@@ -1,0 +1,167 @@
+"""Routes of ``/v1/responses``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ftkit.errors import FtkitError
+from ftkit.server.chat.choice import Choice
+from ftkit.server.chat.metrics import Metrics
+from ftkit.server.chat.reply import ReplyBuilder
+from ftkit.server.chat.route import Completion, EventStream, start_completion, unheld_header, unless_disconnected
+from ftkit.server.errors import ApiError
+from ftkit.server.model_names import ModelNames
+from ftkit.server.request_body import page_limit, parse_json_body
+from ftkit.server.responses.input_items import stored_items
+from ftkit.server.responses.reply import ResponseBuilder
+from ftkit.server.responses.request import ResponsesRequest, renamed, translate
+from ftkit.server.responses.response_table import ResponseTable
+
+__all__ = ["routes"]
+
+_INLINE = 256
+"""Most messages and parts that are translated on the event loop."""
+
+
+class _Answer:
+    """A response in progress."""
+
+    def __init__(
+        self,
+        request: Request,
+        body: ResponsesRequest,
+        messages: list[dict[str, Any]],
+        completion: Completion,
+        reply: ReplyBuilder,
+    ) -> None:
+        self._body, self._messages, self._completion, self._reply = body, messages, completion, reply
+        self._table = ResponseTable(request.app.state.state)
+        self._project: str = request.state.project
+        self.builder = ResponseBuilder(body)
+
+    async def complete(self) -> dict[str, Any]:
+        """Wait for the answer, and store the response."""
+        async for _ in self._completion.deltas():
+            pass
+        return await self._stored()
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Yield the events of the stream. The response is stored before the last one says that it is complete."""
+        for event in self.builder.start_events():
+            yield event
+        try:
+            async for _, delta in self._completion.deltas():
+                for event in self.builder.delta_events(delta):
+                    yield event
+            for event in self.builder.final_events(self._choice, self._usage()):
+                yield event
+            response = await self._stored()
+        except ApiError as error:
+            yield self.builder.failed_event(error)
+        except (FtkitError, OSError) as error:
+            yield self.builder.failed_event(ApiError(500, f"The response could not be stored: {error}"))
+        else:
+            yield self.builder.end_event(response)
+
+    @property
+    def _choice(self) -> Choice:
+        return self._completion.choices[0]
+
+    def _usage(self) -> dict[str, Any]:
+        return self._reply.usage(self._completion.choices)
+
+    async def _stored(self) -> dict[str, Any]:
+        choice = self._choice
+        response = self.builder.complete(choice, self._usage())
+        if self._body.stored:
+            answer: dict[str, Any] = {"role": "assistant", "content": choice.text}
+            if choice.calls:
+                answer |= {"content": choice.text or None, "tool_calls": choice.calls}
+            items = stored_items(self._body.input)
+            messages = [*self._messages, answer]
+            await run_in_threadpool(self._table.add, self._project, response, items, messages)
+        return response
+
+
+async def _create(request: Request) -> Response:
+    metrics: Metrics = request.app.state.metrics
+    try:
+        response = await _respond(request, metrics)
+    except ApiError as error:
+        metrics.requests.labels(str(error.status)).inc()
+        raise renamed(error) from None
+    metrics.requests.labels(str(response.status_code)).inc()
+    return response
+
+
+async def _respond(request: Request, metrics: Metrics) -> Response:
+    started = time.monotonic()
+    body = await parse_json_body(request, ResponsesRequest)
+    body.check_supported()
+    project, state, workers = request.state.project, request.app.state.state, request.app.state.workers
+    if body.stored and await run_in_threadpool(state.disk_is_full):
+        message = "The server's disk is full, so the response cannot be stored; send store=false."
+        raise ApiError(507, message, "server_error", code="disk_full")
+    earlier: list[dict[str, Any]] = []
+    if body.previous_response_id is not None:
+        table = ResponseTable(state)
+        earlier = await run_in_threadpool(table.conversation, body.previous_response_id, project)
+    if len(earlier) + body.size <= _INLINE:
+        messages, chat = translate(body, earlier)
+    else:  # like a large body, in a worker
+        messages, chat = await workers.call(translate, body, earlier)
+    names: ModelNames = request.app.state.names
+    served = await run_in_threadpool(names.resolve, body.model, project)
+    async with AsyncExitStack() as stack:
+        completion, reply = await unless_disconnected(
+            request, start_completion(request, stack, served.source, chat, metrics, started)
+        )
+        headers = unheld_header(completion.unheld)
+        answer = _Answer(request, body, messages, completion, reply)
+        if body.stream:
+            return EventStream(answer.events(), stack.pop_all(), headers)
+        return JSONResponse(await unless_disconnected(request, answer.complete()), headers=headers)
+
+
+def _retrieve(request: Request) -> Response:
+    table = ResponseTable(request.app.state.state)
+    return JSONResponse(table.get(request.path_params["response_id"], request.state.project))
+
+
+def _delete(request: Request) -> Response:
+    response_id = request.path_params["response_id"]
+    ResponseTable(request.app.state.state).delete(response_id, request.state.project)
+    return JSONResponse({"id": response_id, "object": "response", "deleted": True})
+
+
+def _input_items(request: Request) -> Response:
+    table = ResponseTable(request.app.state.state)
+    items = table.input_items(request.path_params["response_id"], request.state.project)
+    order = request.query_params.get("order", "desc")
+    if order not in ("asc", "desc"):
+        raise ApiError(400, "Invalid value for 'order': expected asc or desc.", param="order", code="invalid_value")
+    listed = items if order == "asc" else items[::-1]
+    ids = [item["id"] for item in listed]
+    after, limit = request.query_params.get("after"), page_limit(request, 20, 100)
+    if after is not None and after not in ids:
+        raise ApiError(400, f"Invalid value for 'after': there is no item {after[:100]!r}.", param="after")
+    start = 0 if after is None else ids.index(after) + 1
+    page = listed[start : start + limit]
+    ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
+    return JSONResponse({"object": "list", "data": page, "has_more": start + limit < len(listed), **ends})
+
+
+routes = [
+    Route("/v1/responses", _create, methods=["POST"]),
+    Route("/v1/responses/{response_id}", _retrieve, methods=["GET"]),
+    Route("/v1/responses/{response_id}", _delete, methods=["DELETE"]),
+    Route("/v1/responses/{response_id}/input_items", _input_items, methods=["GET"]),
+]
