@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 HEAVY = {
     *("torch", "transformers", "peft", "accelerate", "bitsandbytes", "gguf", "llguidance", "safetensors", "psutil"),
-    *("numpy", "scipy", "sklearn", "pandas", "pyarrow", "plotly", "rensa", "jinja2", "rich", "yaml", "jsonschema"),
+    *("numpy", "scipy", "sklearn", "pandas", "pyarrow", "rensa", "jinja2", "rich", "yaml", "jsonschema"),
     *("openai", "httpx", "tenacity", "starlette", "uvicorn", "prometheus_client", "filelock", "sqlite3"),
 }
 """Libraries that only those may load who need them."""

@@ -74,7 +74,10 @@ def forgetting_of(before: Probed | None, after: Probed, *, confidence: float, se
     general = comparisons.get("general")
     text = None if change is None else TextChange(difference=change[0], low=change[1], high=change[2])
     choices = _choice_change(before.choices, after.choices)
-    bleed = None if general is None else _format_bleed(general, before, after, confidence=confidence, seed=seed)
+    bleeds = {
+        name: _format_bleed(part, before, after, confidence=confidence, seed=seed) for name, part in comparisons.items()
+    }
+    bleed = bleeds.get("general")
     forgetting = Forgetting(
         **comparisons,
         text=text,
@@ -82,6 +85,7 @@ def forgetting_of(before: Probed | None, after: Probed, *, confidence: float, se
         left_out=tuple(left_out),
         cause=_cause(general, bleed, text, choices),
         bleed=bleed,
+        retention_bleed=bleeds.get("retention"),
         choices=choices,
         refusals=() if general is None else _refusal_changes(general.pairs()),
         detectable=None if general is None else _detectable(general),
@@ -106,36 +110,38 @@ def _cause(
 
 
 def _format_bleed(
-    general: Comparison, before: Probed, after: Probed, *, confidence: float, seed: int
+    part: Comparison, before: Probed, after: Probed, *, confidence: float, seed: int
 ) -> FormatBleed | None:
     """Count the answers in the task's format, and compare those beside it."""
-    pairs = [pair for pair in general.pairs() if all(row.scores.get(general.primary) is not None for row in pair)]
+    pairs = [pair for pair in part.pairs() if all(row.scores.get(part.primary) is not None for row in pair)]
     if not pairs or not all(_FORMAT in row.scores for pair in pairs for row in pair):
         return None
     formed = compare_rows(
-        _with_rows(general.before, [first for first, _ in pairs]),
-        _with_rows(general.after, [second for _, second in pairs]),
+        _with_rows(part.before, [first for first, _ in pairs]),
+        _with_rows(part.after, [second for _, second in pairs]),
         margin=None,
         confidence=confidence,
         primary=_FORMAT,
         seed=seed,
     )
-    lost = [pair for pair in pairs if _passes(pair[0], general.primary) and not _passes(pair[1], general.primary)]
+    lost = [pair for pair in pairs if _passes(pair[0], part.primary) and not _passes(pair[1], part.primary)]
     outside = [pair for pair in pairs if not any(map(_in_format, pair))]
-    again = {} if after.plain is None else {row.id: row for row in after.plain.rows}
+    # Only questions of the general set are asked again.
+    asked_again = (before.plain, after.plain) if part.after is after.general else (None, None)
+    again = {} if asked_again[1] is None else {row.id: row for row in asked_again[1].rows}
     asked = [row for _, row in pairs if _in_format(row) and row.id in again]
-    plain = _plain_pairs(pairs, before, after)
+    plain = _plain_pairs(pairs, *asked_again)
     compared = None
     if plain:
         compared = compare_rows(
-            _with_rows(general.before, [first for first, _ in plain]),
-            _with_rows(general.after, [second for _, second in plain]),
+            _with_rows(part.before, [first for first, _ in plain]),
+            _with_rows(part.after, [second for _, second in plain]),
             margin=MARGIN,
             confidence=confidence,
-            primary=general.primary,
+            primary=part.primary,
             seed=seed,
         )
-    change = None if compared is None else compared[general.primary]
+    change = None if compared is None else compared[part.primary]
     return FormatBleed(
         form=after.form or "the task's format",
         questions=len(pairs),
@@ -144,11 +150,11 @@ def _format_bleed(
         lost=len(lost),
         lost_in_format=sum(_in_format(second) for _, second in lost),
         outside=len(outside),
-        outside_passed=_passed(outside, general.primary),
+        outside_passed=_passed(outside, part.primary),
         asked_again=len(asked),
         still_in_format=sum(_in_format(again[row.id]) for row in asked),
         plain=len(plain),
-        plain_passed=_passed(plain, general.primary),
+        plain_passed=_passed(plain, part.primary),
         plain_lost=compared is not None and compared.verdict == "worse",
         plain_interval=None
         if change is None or change.low is None or change.high is None
@@ -156,11 +162,11 @@ def _format_bleed(
     )
 
 
-def _plain_pairs(pairs: Sequence[Pair], before: Probed, after: Probed) -> list[Pair]:
+def _plain_pairs(pairs: Sequence[Pair], before: Report | None, after: Report | None) -> list[Pair]:
     """The questions with an answer outside the format from both models, at the first or the second time."""
     plain = []
     for first, second in pairs:
-        answers = _plain_answer(first, before.plain), _plain_answer(second, after.plain)
+        answers = _plain_answer(first, before), _plain_answer(second, after)
         if answers[0] is not None and answers[1] is not None:
             plain.append((answers[0], answers[1]))
     return plain

@@ -1,55 +1,132 @@
-"""Charts as plotly figures in plain data. ``var(--x)`` stands for a colour of the page's style sheet.
+"""Charts of pages: shapes in percent of the width and height, which templates draw as SVG at any size.
 
-plotly reads texts as a small part of HTML, so names are escaped.
+They need no script and no library. Texts are HTML beside the SVG, so that they keep their size on a phone.
 """
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
-from typing import Any
+from dataclasses import dataclass, field
 
 from ftkit.evaluation.pareto import ParetoPoint
 from ftkit.results.metric_result import MetricResult
-from ftkit.results.number_format import usd_text, value_text
+from ftkit.results.number_format import interval_text, usd_text, value_text
 from ftkit.results.report import Report
 
-__all__ = ["Chart", "latency_chart", "loss_chart", "metric_chart", "pareto_chart"]
+__all__ = [
+    "Curve",
+    "IntervalChart",
+    "IntervalRow",
+    "Mark",
+    "Plot",
+    "latency_plot",
+    "loss_plot",
+    "metric_chart",
+    "pareto_plot",
+]
 
 _MAX_METRICS = 24
-_MAX_LATENCY_POINTS = 120
-_SYMBOLS = ("circle-open", "circle", "diamond", "square", "triangle-up", "cross")
+_MAX_POINTS = 160
+_SERIES = 6
+_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
-    """A figure for the macro ``chart``.
+class Mark:
+    """A value with its interval.
 
     Attributes:
-        traces: The plotly traces.
-        layout: The plotly layout.
+        series: Number of the colour, from 1.
+        x: Position in percent.
+        low: Left end of the interval in percent; None if there is none.
+        high: Right end.
+        y: Position in percent from the top.
+        title: What a pointer shows.
+    """
+
+    series: int
+    x: float
+    low: float | None = None
+    high: float | None = None
+    y: float = 50.0
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalRow:
+    """One metric: its name and a mark for each report.
+
+    Attributes:
+        name: Name of the metric.
+        marks: The marks.
+        text: The values in words.
+    """
+
+    name: str
+    marks: list[Mark]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalChart:
+    """Rates with their intervals, one line for each metric.
+
+    Attributes:
+        rows: The metrics.
+        legend: Series, label and whether it is dashed, of each report; empty if there is one report.
         label: What the chart shows, for screen readers.
     """
 
-    traces: list[dict[str, Any]]
-    layout: dict[str, Any]
+    rows: list[IntervalRow]
+    legend: list[tuple[int, str, bool]]
     label: str
 
     @property
-    def data(self) -> str:
-        """The figure as JSON that cannot end the script element that holds it."""
-        figure = {"data": self.traces, "layout": self.layout}
-        return json.dumps(figure, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
-
-    @property
     def height(self) -> int:
-        """Height in pixels."""
-        return int(self.layout["height"])
+        """Height of one line in pixels."""
+        return 16 + 7 * (max((len(row.marks) for row in self.rows), default=1) - 1)
 
 
-def metric_chart(reports: Sequence[tuple[str, Sequence[MetricResult]]], label: str) -> Chart | None:
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A line of a plot.
+
+    Attributes:
+        series: Number of the colour, from 1; 0 is quiet.
+        points: Points as SVG writes them, in percent.
+        dashed: Whether it is dashed.
+    """
+
+    series: int
+    points: str
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Curves and marks over two axes.
+
+    Attributes:
+        label: What the plot shows, for screen readers.
+        x_title: Title of the horizontal axis.
+        x_ticks: Position in percent and text.
+        y_ticks: Position in percent from the top and text.
+        curves: The lines.
+        marks: The points, with vertical intervals.
+        legend: Series, label and whether it is dashed.
+    """
+
+    label: str
+    x_title: str
+    x_ticks: list[tuple[float, str]]
+    y_ticks: list[tuple[float, str]]
+    curves: list[Curve] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    legend: list[tuple[int, str, bool]] = field(default_factory=list)
+
+
+def metric_chart(reports: Sequence[tuple[str, Sequence[MetricResult]]], label: str) -> IntervalChart | None:
     """Draw rates as dots with their intervals, one line for each metric.
 
     Args:
@@ -63,59 +140,59 @@ def metric_chart(reports: Sequence[tuple[str, Sequence[MetricResult]]], label: s
     names = [name for name in rates if not name.startswith(("precision:", "recall:"))][:_MAX_METRICS]
     if not names:
         return None
-    traces = []
-    for at, (name, metrics) in enumerate(reports):
-        values = {metric.name: metric for metric in metrics if metric.value is not None}
-        traces.append(_dots(name, at, len(reports), names, [values[each] for each in names if each in values]))
-    layout = _layout(height=60 + (22 + 8 * (len(reports) - 1)) * len(names), legend=len(reports) > 1)
-    layout["xaxis"] |= {"range": [-0.02, 1.02], "tickformat": ".0%"}
-    layout["yaxis"] |= {
-        "tickvals": list(range(len(names))),
-        "ticktext": [escape(name, quote=False) for name in names],
-        "range": [len(names) - 0.4, -0.6],
-        "showgrid": False,
-    }
-    return Chart(traces, layout, label)
+    by_report = [{metric.name: metric for metric in metrics if metric.value is not None} for _, metrics in reports]
+    rows = []
+    for name in names:
+        found = [(at, own[name]) for at, own in enumerate(by_report) if name in own]
+        marks = [
+            _metric_mark(metric, _series(at, len(reports)), (at + 1) / (len(reports) + 1), reports[at][0])
+            for at, metric in found
+        ]
+        rows.append(IntervalRow(name, marks, " → ".join(value_text(metric.value, "rate") for _, metric in found)))
+    many = len(reports) > 1
+    legend = [(_series(at, len(reports)), name, False) for at, (name, _) in enumerate(reports)] if many else []
+    return IntervalChart(rows, legend, label)
 
 
-def latency_chart(reports: Sequence[tuple[str, Report]]) -> Chart | None:
+def latency_plot(reports: Sequence[tuple[str, Report]]) -> Plot | None:
     """Draw the share of answers that took at most so many seconds.
 
     Args:
         reports: Label and report of each.
 
     Returns:
-        The chart; None if nothing was answered.
+        The plot; None if nothing was answered.
     """
-    traces = []
+    curves = {}
     for at, (label, report) in enumerate(reports):
         latencies = sorted(
             answer.latency_s for row in report.rows for answer in row.answers if answer.finish_reason != "error"
         )
-        if not latencies:
-            continue
-        step = max(1, len(latencies) // _MAX_LATENCY_POINTS)
-        indices = [*range(0, len(latencies), step), len(latencies) - 1]
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": escape(label, quote=False),
-                "x": [round(latencies[index], 4) for index in indices],
-                "y": [(index + 1) / len(latencies) for index in indices],
-                "line": {"color": _colour(at), "width": 2, "shape": "hv"},
-                "hovertemplate": "%{y:.0%} within %{x:.2f} s<extra>%{fullData.name}</extra>",
-            }
-        )
-    if not traces:
+        if latencies:
+            kept = _thinned(list(enumerate(latencies, start=1)))
+            curves[label] = (at, [(seconds, count / len(latencies)) for count, seconds in kept])
+    if not curves:
         return None
-    layout = _layout(height=260, legend=len(traces) > 1)
-    layout["xaxis"] |= {"title": {"text": "seconds"}, "rangemode": "tozero"}
-    layout["yaxis"] |= {"tickformat": ".0%", "range": [0, 1.03]}
-    return Chart(traces, layout, "share of answers by latency")
+    high = max(points[-1][0] for _, points in curves.values())
+    ticks, end = _ticks(0.0, high)
+    drawn = [
+        Curve(_series(at, len(reports)), _path([(0.0, 0.0), *_steps(points)], (0, end), (0, 1)))
+        for at, points in curves.values()
+    ]
+    legend = (
+        [(_series(at, len(reports)), label, False) for label, (at, _) in curves.items()] if len(reports) > 1 else []
+    )
+    return Plot(
+        label="share of answers by latency",
+        x_title="seconds",
+        x_ticks=[(_percent(tick, 0, end), f"{tick:g}") for tick in ticks],
+        y_ticks=[(100 - 100 * share, value_text(share, "rate").replace(".0", "")) for share in (0.0, 0.5, 1.0)],
+        curves=drawn,
+        legend=legend,
+    )
 
 
-def pareto_chart(points: Sequence[ParetoPoint], metric: MetricResult, price: str) -> Chart | None:
+def pareto_plot(points: Sequence[ParetoPoint], metric: MetricResult, price: str) -> Plot | None:
     """Draw quality against price, with the Pareto front.
 
     Args:
@@ -124,125 +201,146 @@ def pareto_chart(points: Sequence[ParetoPoint], metric: MetricResult, price: str
         price: Title of the horizontal axis.
 
     Returns:
-        The chart; None for fewer than two points.
+        The plot; None for fewer than two points.
     """
     if len(points) < 2:
         return None
+    x_ticks, right = _ticks(0.0, max(point.price for point in points) * 1.05)
+    if metric.unit == "rate":
+        y_ticks, bottom, top = [0.0, 0.25, 0.5, 0.75, 1.0], 0.0, 1.0
+    else:
+        bottom = min(point.low for point in points)
+        y_ticks, top = _ticks(bottom, max(point.high for point in points))
     front = sorted((point for point in points if point.on_front), key=lambda point: point.price)
-    traces: list[dict[str, Any]] = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": "Pareto front",
-            "x": [point.price for point in front],
-            "y": [point.value for point in front],
-            "line": {"color": "var(--quiet)", "dash": "dot", "width": 1.5},
-            "hoverinfo": "skip",
-        }
-    ]
-    for at, point in enumerate(points):
-        price_text = usd_text(point.price) if "$" in price else f"{point.price:.3g}"
-        hover = f"{price_text}, {value_text(point.value, metric.unit)}"
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": escape(point.label, quote=False),
-                "x": [point.price],
-                "y": [point.value],
-                "marker": {"size": 12, "color": _colour(at), "symbol": _SYMBOLS[at % 6]},
-                "error_y": _error_bars([point.value], [point.low], [point.high], _colour(at)),
-                "hovertemplate": f"{hover}<extra>%{{fullData.name}}</extra>",
-            }
+    in_dollars = "$" in price
+
+    def price_text(value: float) -> str:
+        return usd_text(value) if in_dollars else f"{value:.3g}"
+
+    marks = [
+        Mark(
+            series=_series(at, len(points)),
+            x=_percent(point.price, 0, right),
+            y=100 - _percent(point.value, bottom, top),
+            low=100 - _percent(point.low, bottom, top),
+            high=100 - _percent(point.high, bottom, top),
+            title=f"{point.label}: {price_text(point.price)}, {value_text(point.value, metric.unit)}",
         )
-    layout = _layout(height=340, legend=True)
-    layout["xaxis"] |= {"title": {"text": price}, "rangemode": "tozero"}
-    layout["yaxis"] |= {"title": {"text": metric.name}, "tickformat": ".0%" if metric.unit == "rate" else ""}
-    return Chart(traces, layout, "quality against cost")
+        for at, point in enumerate(points)
+    ]
+    return Plot(
+        label=f"{metric.name} against price",
+        x_title=price,
+        x_ticks=[(_percent(tick, 0, right), price_text(tick)) for tick in x_ticks],
+        y_ticks=[
+            (
+                100 - _percent(tick, bottom, top),
+                f"{tick * 100:.0f} %" if metric.unit == "rate" else value_text(tick, "number"),
+            )
+            for tick in y_ticks
+        ],
+        curves=[
+            Curve(0, _path([(point.price, point.value) for point in front], (0, right), (bottom, top)), dashed=True)
+        ],
+        marks=marks,
+        legend=[
+            *((_series(at, len(points)), point.label, False) for at, point in enumerate(points)),
+            (0, "Pareto front", True),
+        ],
+    )
 
 
-def loss_chart(reports: Sequence[tuple[str, Report]]) -> Chart | None:
+def loss_plot(reports: Sequence[tuple[str, Report]]) -> Plot | None:
     """Draw training and validation loss by step.
 
     Args:
         reports: Label and report of each.
 
     Returns:
-        The chart; None if no report has a training curve.
+        The plot; None if no report has a training curve.
     """
-    traces = []
+    lines: list[tuple[int, str, bool, Sequence[tuple[int, float]]]] = []
     for at, (label, report) in enumerate(reports):
-        if report.training is None:
-            continue
-        for name, points, dash in (
-            ("training", report.training.losses, "solid"),
-            ("validation", report.training.validation, "dash"),
-        ):
-            if points:
-                traces.append(
-                    {
-                        "type": "scatter",
-                        "mode": "lines" if len(points) > 1 else "markers",
-                        "name": escape(f"{label}, {name}", quote=False),
-                        "x": [step for step, _ in points],
-                        "y": [loss for _, loss in points],
-                        "line": {"color": _colour(at), "dash": dash, "width": 2},
-                        "hovertemplate": "step %{x}: %{y:.4f}<extra>%{fullData.name}</extra>",
-                    }
-                )
-    if not traces:
+        if report.training is not None:
+            for name, points, dashed in (
+                ("training", report.training.losses, False),
+                ("validation", report.training.validation, True),
+            ):
+                finite = [(step, loss) for step, loss in points if math.isfinite(loss)]
+                if finite:
+                    lines.append((_series(at, len(reports)), f"{label}, {name}", dashed, _thinned(finite)))
+    if not lines:
         return None
-    layout = _layout(height=280, legend=True)
-    layout["xaxis"] |= {"title": {"text": "step"}}
-    layout["yaxis"] |= {"title": {"text": "loss"}, "rangemode": "tozero"}
-    return Chart(traces, layout, "loss by step")
+    x_ticks, right = _ticks(0.0, max(step for *_, points in lines for step, _ in points))
+    y_ticks, top = _ticks(0.0, max(loss for *_, points in lines for _, loss in points))
+    return Plot(
+        label="loss by step",
+        x_title="step",
+        x_ticks=[(_percent(tick, 0, right), f"{tick:g}") for tick in x_ticks],
+        y_ticks=[(100 - _percent(tick, 0, top), f"{tick:g}") for tick in y_ticks],
+        curves=[
+            Curve(series, _path([(float(step), loss) for step, loss in points], (0, right), (0, top)), dashed)
+            for series, _, dashed, points in lines
+            if len(points) > 1
+        ],
+        marks=[
+            Mark(series, _percent(points[0][0], 0, right), y=100 - _percent(points[0][1], 0, top), title=label)
+            for series, label, _, points in lines
+            if len(points) == 1
+        ],
+        legend=[(series, label, dashed) for series, label, dashed, _ in lines],
+    )
 
 
-def _dots(label: str, at: int, count: int, names: Sequence[str], metrics: Sequence[MetricResult]) -> dict[str, Any]:
-    offset = 0.0 if count == 1 else (at / (count - 1) - 0.5) * 0.44
-    values = [metric.value or 0.0 for metric in metrics]
-    lows = [value if metric.low is None else metric.low for value, metric in zip(values, metrics, strict=True)]
-    highs = [value if metric.high is None else metric.high for value, metric in zip(values, metrics, strict=True)]
-    colour = "var(--accent)" if count == 1 else _colour(at)
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": escape(label, quote=False),
-        "x": values,
-        "y": [names.index(metric.name) + offset for metric in metrics],
-        "customdata": [[escape(metric.name, quote=False), metric.n] for metric in metrics],
-        "hovertemplate": "%{customdata[0]}: %{x:.1%} of %{customdata[1]}<extra>%{fullData.name}</extra>",
-        "marker": {"color": colour, "size": 9, "symbol": "circle" if count == 1 else _SYMBOLS[at % 6]},
-        "error_x": {**_error_bars(values, lows, highs, colour), "width": 4},
-    }
+def _metric_mark(metric: MetricResult, series: int, y: float, label: str) -> Mark:
+    known = metric.low is not None and metric.high is not None
+    return Mark(
+        series=series,
+        x=_percent(metric.value or 0.0, 0, 1),
+        low=_percent(metric.low or 0.0, 0, 1) if known else None,
+        high=_percent(metric.high or 0.0, 0, 1) if known else None,
+        y=round(100 * y, 1),
+        title=f"{label}: {metric.name} {value_text(metric.value, metric.unit)} "
+        f"({interval_text(metric.low, metric.high, metric.unit)}) of {metric.n:,}",
+    )
 
 
-def _error_bars(values: Sequence[float], lows: Sequence[float], highs: Sequence[float], colour: str) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [high - value for high, value in zip(highs, values, strict=True)],
-        "arrayminus": [value - low for low, value in zip(lows, values, strict=True)],
-        "color": colour,
-        "thickness": 1.5,
-    }
+def _series(at: int, count: int) -> int:
+    """Colour of a report: the first of several is quiet, a single one has the accent."""
+    return 2 if count == 1 else at % _SERIES + 1
 
 
-def _colour(at: int) -> str:
-    return f"var(--series-{at % 6 + 1})"
+def _percent(value: float, low: float, high: float) -> float:
+    return round(100 * max(0.0, min(1.0, (value - low) / ((high - low) or 1.0))), 2)
 
 
-def _layout(*, height: int, legend: bool) -> dict[str, Any]:
-    axis = {"gridcolor": "var(--line)", "zerolinecolor": "var(--line)", "automargin": True, "fixedrange": True}
-    return {
-        "height": height,
-        "margin": {"l": 8, "r": 12, "t": 34 if legend else 8, "b": 8},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": "var(--text)", "family": "system-ui, sans-serif", "size": 12},
-        "showlegend": legend,
-        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
-        "hoverlabel": {"bgcolor": "var(--panel)", "bordercolor": "var(--line)", "font": {"color": "var(--text)"}},
-        "xaxis": dict(axis),
-        "yaxis": dict(axis),
-    }
+def _path(points: Sequence[tuple[float, float]], x: tuple[float, float], y: tuple[float, float]) -> str:
+    return " ".join(f"{_percent(px, *x):g},{100 - _percent(py, *y):g}" for px, py in points)
+
+
+def _steps(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The corners of a step function."""
+    corners = []
+    height = 0.0
+    for x, y in points:
+        corners += [(x, height), (x, y)]
+        height = y
+    return corners
+
+
+def _thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    step = max(1, -(-len(points) // _MAX_POINTS))
+    kept = list(points[::step])
+    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
+
+
+def _ticks(low: float, high: float) -> tuple[list[float], float]:
+    """Round numbers from ``low`` to ``high``, at most six, and the end of the axis."""
+    span = (high - low) or 1.0
+    rough = span / 4
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(unit * factor for factor in _STEPS if unit * factor >= rough)
+    first = math.floor(low / step)
+    last = math.ceil((low + span) / step - 1e-9)
+    ticks = [round(step * at, 12) for at in range(first, last + 1)]
+    return ticks, ticks[-1]

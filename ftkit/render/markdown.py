@@ -9,7 +9,7 @@ from typing import Any
 from ftkit.render.report_tables import (
     change_table,
     comparison_lines,
-    confusion_table,
+    confusion_tables,
     metric_table,
     overview_table,
     probe_lines,
@@ -38,7 +38,6 @@ def report_markdown(report: Report) -> str:
     Returns:
         Markdown.
     """
-    matrix = confusion_table(report)
     return _join(
         f"## {escape_markdown(report.label)}",
         f"{count_text(len(report.rows))} rows of {escape_markdown(', '.join(map(file_text, report.sources)))}, "
@@ -47,7 +46,7 @@ def report_markdown(report: Report) -> str:
         markdown_list(resource_lines(report)),
         markdown_list(probe_lines(report)),
         markdown_list(report.notes),
-        "" if matrix is None else matrix.markdown(),
+        *(table.markdown() for table in confusion_tables(report)),
         _provenance(report),
     )
 

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftkit.evaluation.pareto import pareto_points
-from ftkit.render.charts import Chart, latency_chart, loss_chart, metric_chart, pareto_chart
+from ftkit.render.charts import IntervalChart, Plot, latency_plot, loss_plot, metric_chart, pareto_plot
 from ftkit.render.report_tables import (
     change_table,
     comparison_lines,
-    confusion_table,
+    confusion_tables,
     metric_table,
     overview_table,
     probe_lines,
     resource_lines,
     resource_table,
 )
-from ftkit.render.row_cards import comparison_cards, overview_cards, report_cards
+from ftkit.render.row_cards import FILTERED_KINDS, comparison_cards, overview_cards, report_cards
+from ftkit.render.summary import comparison_badge, comparison_summary, report_summary
+from ftkit.render.table import Row, Table
 from ftkit.render.templates import render_fragment, render_page
 from ftkit.results.number_format import count_text, interval_text, margin_text, percent_text, value_text
 from ftkit.results.overview import Overview
@@ -37,6 +39,9 @@ __all__ = [
 
 _Labelled = Sequence[tuple[str, Report]]
 
+MAX_CHOICES = 8
+"""Above this number of choices, the rates of each choice are folded away."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Panel:
@@ -50,7 +55,7 @@ class _Panel:
     """
 
     title: str
-    charts: list[Chart]
+    charts: list[IntervalChart]
     lines: Sequence[str] = ()
     flagged: bool = False
 
@@ -70,14 +75,15 @@ def report_page(report: Report) -> str:
         f"{report.label}: {report.primary}",
         report=report,
         headline=_headline(report),
-        notes=report.notes,
-        quality=metric_chart([(report.label, report.metrics)], "metrics with their intervals"),
+        flagged=bool(report.flags),
+        facts=report_summary(report),
+        notes=[note for note in report.notes if note not in report.flags],
         confusion=_confusion(labelled),
         abilities=_abilities(report),
         overfitting=_overfitting(labelled),
-        training=loss_chart(labelled),
-        latency=latency_chart(labelled),
-        metrics=metric_table(report),
+        training=loss_plot(labelled),
+        latency=latency_plot(labelled),
+        **_split(metric_table(report), report),
         lines=[*resource_lines(report), *probe_lines(report)],
         rows=report_cards(report),
         provenance=_provenance(labelled),
@@ -104,10 +110,12 @@ def comparison_page(comparison: Comparison) -> str:
         f"{before} → {after}: {comparison.verdict}",
         comparison=comparison,
         heading=f"{before} → {after}",
-        tiles=[(kind, count_text(count), KIND_WORDS[kind]) for kind, count in comparison.tally],
-        notes=comparison.notes,
+        badge=comparison_badge(comparison),
+        facts=comparison_summary(comparison),
+        tiles=[(kind, count_text(count), KIND_WORDS[kind], kind in FILTERED_KINDS) for kind, count in comparison.tally],
+        notes=[note for note in comparison.notes if not any(flag in note for flag in comparison.flags)],
         quality=_quality(labelled),
-        metrics=change_table(comparison),
+        **_split(change_table(comparison), comparison.before),
         margin=margin,
         confusion=_confusion([(report.label, report) for _, report in labelled]),
         abilities=_forgetting(comparison.forgetting),
@@ -200,29 +208,41 @@ def overview_notebook(overview: Overview) -> str:
 
 
 def _page(template: str, title: str, **context: Any) -> str:
-    panels = [*(context.get("abilities") or ()), *(context.get("overfitting") or ())]
-    names = ("quality", "plane", "training", "latency")
-    charts = any(context.get(name) for name in names) or any(panel.charts for panel in panels)
-    return render_page(template, title, scripts=["page.js"], charts=charts, **context)
+    return render_page(template, title, scripts=["page.js"], **context)
 
 
-def _quality(labelled: _Labelled) -> Chart | None:
+def _split(table: Table, report: Report) -> dict[str, Table | None]:
+    """The table of metrics with the headline first; with many choices, the rates of each of them by themselves."""
+    each = ("precision:", "recall:", "f1:")
+    many = len(getattr(report.output, "choices", ())) > MAX_CHOICES
+    rows = sorted(table.rows, key=lambda row: not row.bold)
+    apart = [row for row in rows if many and not row.bold and _name(row).startswith(each)]
+    main = [row for row in rows if row not in apart]
+    return {"metrics": Table(table.columns, main), "each": Table(table.columns, apart) if apart else None}
+
+
+def _name(row: Row) -> str:
+    cell = row.cells[0]
+    return cell if isinstance(cell, str) else cell.text
+
+
+def _quality(labelled: _Labelled) -> IntervalChart | None:
     sides = [(label, report.metrics) for label, report in labelled]
     return metric_chart(sides, "metrics of all reports with their intervals")
 
 
-def _shared_charts(labelled: _Labelled, primary: str) -> dict[str, Chart | None]:
+def _shared_charts(labelled: _Labelled, primary: str) -> dict[str, Plot | None]:
     points, price = pareto_points(labelled, primary)
     return {
-        "plane": pareto_chart(points, labelled[0][1][primary], price),
-        "training": loss_chart(labelled),
-        "latency": latency_chart(labelled),
+        "plane": pareto_plot(points, labelled[0][1][primary], price),
+        "training": loss_plot(labelled),
+        "latency": latency_plot(labelled),
     }
 
 
 def _confusion(labelled: _Labelled) -> list[tuple[str, Any]]:
-    matrices = ((label, confusion_table(report)) for label, report in labelled)
-    return [(label, matrix) for label, matrix in matrices if matrix is not None]
+    found = ((label, confusion_tables(report)) for label, report in labelled)
+    return [(label, tables) for label, tables in found if tables]
 
 
 def _forgetting(forgetting: Forgetting | None) -> list[_Panel]:

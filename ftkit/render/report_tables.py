@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ftkit.evaluation.metrics import confusion
-from ftkit.evaluation.metrics.classification import INVALID
 from ftkit.render.drawings import change_drawing, change_scale, metric_drawing, value_drawing
+from ftkit.render.row_facets import link_to
 from ftkit.render.table import Cell, Column, Row, Table
+from ftkit.results.confusion import INVALID
 from ftkit.results.metric_result import MetricChange, MetricResult
 from ftkit.results.number_format import (
     NONE,
@@ -26,10 +26,12 @@ from ftkit.results.report import Comparison, Report
 from ftkit.results.row_pairing import KIND_WORDS
 
 __all__ = [
+    "MAX_MATRIX",
     "VERDICT_STYLES",
     "change_table",
     "comparison_lines",
     "confusion_table",
+    "confusion_tables",
     "metric_table",
     "overview_table",
     "probe_lines",
@@ -42,7 +44,11 @@ __all__ = [
 VERDICT_STYLES = {"better": "green", "non-inferior": "green", "worse": "red", "inconclusive": "yellow"}
 """Styles of verdicts in rich consoles."""
 
+MAX_MATRIX = 20
+"""Largest number of choices that are shown as a matrix."""
+
 _HEADLINE_MARK = " *"
+_MAX_PAIRS = 15
 
 
 def report_title(report: Report) -> str:
@@ -78,7 +84,7 @@ def metric_table(report: Report, metrics: Sequence[MetricResult] | None = None) 
     rows = [
         Row(
             [
-                _name(metric, headline=metric.name == report.primary),
+                _name(metric, report, report.primary),
                 Cell(drawing=metric_drawing(metric)),
                 value_text(metric.value, metric.unit),
                 interval_text(metric.low, metric.high, metric.unit),
@@ -119,7 +125,7 @@ def change_table(comparison: Comparison, changes: Sequence[MetricChange] | None 
         headline = change.name == comparison.primary
         verdict = "" if change.verdict == "inconclusive" else change.verdict
         cells: list[str | Cell] = [
-            _name(change, headline=headline),
+            _name(change, comparison.before, comparison.primary),
             Cell(drawing=value_drawing(change)),
             value_text(change.before, change.unit),
             value_text(change.after, change.unit),
@@ -187,22 +193,67 @@ def resource_table(comparison: Comparison) -> Table:
 
 
 def confusion_table(report: Report) -> Table | None:
-    """Build the confusion matrix of a task with choices: wanted choices down, answers across.
+    """Build the confusion matrix of a task with few choices: wanted choices down, answers across.
 
     Args:
         report: The report.
 
     Returns:
-        The table; None for tasks without choices.
+        The table; None for tasks without choices, and for more than :data:`MAX_MATRIX` choices.
     """
-    choices = report.task.get("output", {}).get("choices")
-    if not choices:
+    found = report.confusion
+    if found is None or len(found.choices) > MAX_MATRIX:
         return None
     rows: list[list[str | Cell]] = []
-    for at, (choice, counts) in enumerate(zip(choices, confusion(report.rows, choices), strict=True)):
+    for at, (choice, counts) in enumerate(zip(found.choices, found.counts, strict=True)):
         total = max(sum(counts), 1)
         rows.append([choice, *(_shaded(count, count / total, at == column) for column, count in enumerate(counts))])
-    return Table(["wanted ↓ answered →", *(Column(name, "right") for name in (*choices, INVALID))], rows)
+    return Table(["wanted ↓ answered →", *(Column(name, "right") for name in (*found.choices, INVALID))], rows)
+
+
+def confusion_tables(report: Report) -> list[Table]:
+    """Build the tables of confused choices: the matrix, or the most confused pairs and the worst choices of many.
+
+    Args:
+        report: The report.
+
+    Returns:
+        The tables; none for tasks without choices.
+    """
+    found, matrix = report.confusion, confusion_table(report)
+    if found is None or matrix is not None:
+        return [] if matrix is None else [matrix]
+    position = {choice: at for at, choice in enumerate((*found.choices, INVALID))}
+    pairs = [
+        Row(
+            [
+                Cell(pair.wanted, show=f"wanted={position[pair.wanted]}&answered={position[pair.answered]}"),
+                pair.answered,
+                count_text(pair.count),
+                value_text(pair.share, "rate"),
+            ]
+        )
+        for pair in found.pairs(_MAX_PAIRS)
+    ]
+    worst = [
+        Row(
+            [
+                Cell(each.choice, show=f"wanted={position[each.choice]}"),
+                value_text(each.f1, "rate"),
+                value_text(each.recall, "rate"),
+                value_text(each.precision, "rate"),
+                count_text(each.wanted),
+            ]
+        )
+        for each in found.errors(_MAX_PAIRS)
+        if each.right < max(each.wanted, each.answered)
+    ]
+    hidden = len(found.pairs()) - len(pairs)
+    title = f"answered instead{f' ({count_text(hidden)} more pairs)' if hidden > 0 else ''}"
+    return [
+        Table(["wanted", title, Column("rows", "right"), Column("of the wanted", "right")], pairs),
+        Table(["worst choices", *(Column(name, "right") for name in ("F1", "recall", "precision", "rows"))], worst),
+    ]
 
 
 def resource_lines(report: Report) -> list[str]:
@@ -293,9 +344,11 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _name(metric: MetricResult | MetricChange, *, headline: bool) -> Cell:
-    mark, css = (_HEADLINE_MARK, "strong") if headline else ("", "")
-    return Cell(metric.name, mark=mark, css=css, note=metric.description)
+def _name(metric: MetricResult | MetricChange, report: Report, primary: str) -> Cell:
+    mark, css = (_HEADLINE_MARK, "strong") if metric.name == primary else ("", "")
+    choices = getattr(report.output, "choices", ())
+    show = link_to(metric.name, primary=primary, fields=report.output.fields(), choices=choices)
+    return Cell(metric.name, mark=mark, css=css, note=metric.description, show=show)
 
 
 def _verdict(verdict: str) -> Cell | str:

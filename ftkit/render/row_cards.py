@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftkit.evaluation.metrics import field_agreements
+from ftkit.render.row_facets import Facet, RowFacets
 from ftkit.render.table import Cell, Table
 from ftkit.results.number_format import counted, file_text
 from ftkit.results.overview import Overview
@@ -19,10 +20,25 @@ from ftkit.results.row_pairing import KIND_WORDS, RIGHT, paired_rows
 from ftkit.schema.comparators import Comparator
 from ftkit.schema.equality import same_answer
 
-__all__ = ["Answer", "Card", "Cards", "comparison_cards", "overview_cards", "report_cards"]
+__all__ = [
+    "FILTERED_KINDS",
+    "MAX_CARDS",
+    "Answer",
+    "Card",
+    "Cards",
+    "comparison_cards",
+    "overview_cards",
+    "report_cards",
+]
 
 _OTHER_JSON = re.compile(r"\s*|true|false|null|-?\d[\d.eE+-]*")
 _EXCERPT_CHARACTERS = 160
+
+MAX_CARDS = 1_000
+"""Largest number of rows in a page, which a browser still shows at once."""
+
+_DULL = {"right": 2, "both_right": 2, "all_right": 2, "unchanged": 2, "uncounted": 1}
+"""Kinds of rows that are left out first."""
 
 _WORDS: dict[str, str] = {
     **KIND_WORDS,
@@ -36,9 +52,12 @@ _COMPARISON_FILTERS = {
     "regressed": "regressions",
     "fixed": "fixed",
     "both_wrong": "both wrong",
+    "both_right": "both right",
     "worse": "worse",
     "better": "better",
 }
+FILTERED_KINDS = frozenset(_COMPARISON_FILTERS)
+"""Kinds of change that a page can show by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +91,8 @@ class Card:
         messages: Role and text of each message of the prompt.
         table: Wanted answer and given answers.
         answers: Raw answers.
+        facets: Numbers of the row's values, by facet.
+        order: Keys to sort by: position, score, change of the score, seconds, tokens.
     """
 
     kind: str
@@ -83,6 +104,8 @@ class Card:
     messages: list[tuple[str, str]]
     table: Table
     answers: list[Answer]
+    facets: dict[str, str]
+    order: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +115,16 @@ class Cards:
     Attributes:
         cards: The cards, in the order of the rows.
         filters: Tag, words and number of cards of each filter.
+        facets: Lists to choose from.
+        total: Number of rows, of which a page shows at most :data:`MAX_CARDS`.
+        shared: Role and text of the messages with which every prompt begins.
     """
 
     cards: list[Card]
     filters: list[tuple[str, str, int]]
+    facets: list[Facet]
+    total: int
+    shared: list[tuple[str, str]]
 
 
 def report_cards(report: Report) -> Cards:
@@ -107,13 +136,12 @@ def report_cards(report: Report) -> Cards:
     Returns:
         The cards and filters.
     """
-    cards, fields = [], report.output.fields()
+    rows = []
     for row in report.rows:
         score = row.scores.get(report.primary)
         kind = "uncounted" if score is None else "right" if score >= RIGHT else "wrong"
-        tags = kind if row.readable else f"{kind} unreadable"
-        cards.append(_card([(report.label, row)], kind, tags, fields, report.comparators))
-    return _cards(cards, {"wrong": "wrong", "right": "right", "unreadable": "unreadable"})
+        rows.append(_Entry([(report.label, row)], kind, kind if row.readable else f"{kind} unreadable"))
+    return _cards(rows, report, {"wrong": "wrong", "right": "right", "unreadable": "unreadable"})
 
 
 def comparison_cards(comparison: Comparison) -> Cards:
@@ -125,15 +153,18 @@ def comparison_cards(comparison: Comparison) -> Cards:
     Returns:
         The cards and filters.
     """
-    cards, fields = [], comparison.before.output.fields()
+    rows = []
     for pair in comparison.pairs():
         kind = comparison.kind_of(pair)
         tags = f"{kind} changed" if _changed(*pair) else kind
-        answers = list(zip(comparison.labels, pair, strict=True))
-        cards.append(_card(answers, kind, tags, fields, comparison.before.comparators))
+        score = pair[1].scores.get(comparison.primary)
+        if score is not None and score < RIGHT:
+            tags += " wrong"
+        rows.append(_Entry(list(zip(comparison.labels, pair, strict=True)), kind, tags))
     used = {kind for kind, _ in comparison.tally}
     filters: dict[str, str] = {kind: words for kind, words in _COMPARISON_FILTERS.items() if kind in used}
-    return _cards(cards, {"changed": "changed", **filters})
+    wrong = {"wrong": f"wrong in {comparison.labels[1]}"}
+    return _cards(rows, comparison.before, {"changed": "changed", **filters, **wrong}, comparison.primary)
 
 
 def overview_cards(overview: Overview) -> Cards:
@@ -151,27 +182,80 @@ def overview_cards(overview: Overview) -> Cards:
         *([row for _, row in paired_rows(first, other)] for other in others),
     ]
     labels = [label for label, _ in overview.labelled]
-    cards, fields = [], first.output.fields()
+    entries = []
     for rows in zip(*columns, strict=True):
         scores = [row.scores.get(overview.primary) for row in rows]
         right = [score is not None and score >= RIGHT for score in scores]
         kind = "uncounted" if None in scores else "all_right" if all(right) else "split" if any(right) else "none_right"
-        cards.append(_card(list(zip(labels, rows, strict=True)), kind, kind, fields, first.comparators))
-    return _cards(cards, {"split": "different", "none_right": "wrong in all", "all_right": "right in all"})
+        entries.append(_Entry(list(zip(labels, rows, strict=True)), kind, kind))
+    filters = {"split": "different", "none_right": "wrong in all", "all_right": "right in all"}
+    return _cards(entries, first, filters, overview.primary)
 
 
-def _cards(cards: list[Card], filters: Mapping[str, str]) -> Cards:
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A row before it becomes a card: its answers by label, and what it is filtered by."""
+
+    answers: list[tuple[str, RowResult]]
+    kind: str
+    tags: str
+
+
+def _cards(entries: list[_Entry], report: Report, filters: Mapping[str, str], primary: str | None = None) -> Cards:
+    primary = primary or report.primary
+    fields, choices = report.output.fields(), getattr(report.output, "choices", ())
+    facets = RowFacets(primary, fields, report.comparators, choices)
+    shown = entries
+    if len(entries) > MAX_CARDS:  # those that show something first
+        shown = sorted(entries, key=lambda entry: _DULL.get(entry.kind, 0))[:MAX_CARDS]
+    shared = _shared_messages(shown)
+    cards = []
+    for at, entry in enumerate(shown):
+        rows = [row for _, row in entry.answers]
+        order = {"position": float(at), **_order(rows, primary)}
+        cards.append(_card(entry, fields, report.comparators, facets.of(rows), order, len(shared)))
     counts = Counter(tag for card in cards for tag in card.tags.split())
-    return Cards(cards, [("all", "all", len(cards)), *((tag, words, counts[tag]) for tag, words in filters.items())])
+    every = [("all", "all", len(cards)), *((tag, words, counts[tag]) for tag, words in filters.items())]
+    return Cards(cards, every, facets.facets(), len(entries), shared)
+
+
+def _shared_messages(entries: Sequence[_Entry]) -> list[tuple[str, str]]:
+    """The messages with which every prompt begins, such as a long system message, which a page shows once."""
+    prompts = [_messages(entry.answers[0][1]) for entry in entries]
+    if len(prompts) < 2:
+        return []
+    shared = []
+    for messages in zip(*(prompt[:-1] for prompt in prompts), strict=False):
+        if len(set(messages)) > 1:
+            break
+        shared.append(messages[0])
+    return shared
+
+
+def _messages(row: RowResult) -> list[tuple[str, str]]:
+    return [(str(message.get("role", "")), _text(message.get("content"))) for message in row.prompt]
+
+
+def _order(rows: Sequence[RowResult], primary: str) -> dict[str, float]:
+    """What a row is sorted by."""
+    first, last = rows[0].scores.get(primary), rows[-1].scores.get(primary)
+    order = {"seconds": rows[-1].latency_s, "tokens": float(rows[-1].output_tokens)}
+    if last is not None:
+        order["score"] = last
+    if len(rows) > 1 and first is not None and last is not None:
+        order["change"] = last - first
+    return {name: round(value, 4) for name, value in order.items()}
 
 
 def _card(
-    answers: Sequence[tuple[str, RowResult]],
-    kind: str,
-    tags: str,
+    entry: _Entry,
     fields: Mapping[str, Any],
     comparators: Mapping[str, Comparator],
+    facets: dict[str, str],
+    order: dict[str, float],
+    skipped: int,
 ) -> Card:
+    answers, kind, tags = entry.answers, entry.kind, entry.tags
     row = answers[0][1]
     if fields and any(isinstance(item.value, dict) for _, item in answers):
         table = _field_table(answers, fields, comparators)
@@ -188,9 +272,11 @@ def _card(
         id=row.id,
         place=file_text(row.place) + (f" · group {row.group}" if row.group else ""),
         excerpt=excerpt if len(excerpt) <= _EXCERPT_CHARACTERS else excerpt[:_EXCERPT_CHARACTERS] + "…",
-        messages=[(str(message.get("role", "")), _text(message.get("content"))) for message in row.prompt],
+        messages=_messages(row)[skipped:],
         table=table,
         answers=[_answer(label, item) for label, item in answers],
+        facets=facets,
+        order=order,
     )
 
 

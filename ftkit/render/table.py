@@ -64,6 +64,7 @@ class Cell:
         href: Target of a link in HTML. Never from a model or a file.
         share: Percentage from 0 to 100 that shades the cell in HTML.
         drawing: Drawing instead of the text, in HTML.
+        show: Rows that the text links to in HTML, as the page's script reads it; see :mod:`ftkit.render.row_facets`.
     """
 
     text: str = ""
@@ -74,6 +75,7 @@ class Cell:
     href: str = ""
     share: int | None = None
     drawing: Drawing | None = None
+    show: str = ""
 
 
 @dataclass(frozen=True, slots=True)

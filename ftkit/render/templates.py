@@ -7,14 +7,12 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["chart_library", "render_fragment", "render_page"]
+__all__ = ["render_fragment", "render_page"]
 
 
 @cache
@@ -53,7 +51,6 @@ def render_page(
     title: str,
     *,
     scripts: Sequence[str] = (),
-    charts: bool = False,
     connect: bool = False,
     **context: Any,
 ) -> str:
@@ -63,7 +60,6 @@ def render_page(
         template: Name of a file in ``ftkit/render/templates``, without ``.html.j2``, that extends ``base.html.j2``.
         title: Title of the window.
         scripts: Names of script files in ``ftkit/render/templates``.
-        charts: Whether the page has charts, for which it needs plotly's script.
         connect: Whether scripts may send requests to the server that the page is from.
         context: Further variables of the template.
 
@@ -72,33 +68,16 @@ def render_page(
     """
     from markupsafe import Markup
 
-    library = chart_library() if charts else None
-    # Files of this package and plotly's script: never text from a model or a file of the user.
-    trusted = [Markup(text) for text in ([library] if library else []) + [_asset(name) for name in scripts]]  # noqa: S704
+    # Files of this package: never text from a model or a file of the user.
+    trusted = [Markup(_asset(name)) for name in scripts]  # noqa: S704
     return render_fragment(
         template,
         title=title,
         style=Markup(_asset("style.css")),  # noqa: S704
         scripts=trusted,
         policy=_policy(trusted, connect=connect),
-        charts_missing=charts and library is None,
         **context,
     )
-
-
-@cache
-def chart_library() -> str | None:
-    """Read plotly's script from the installed package.
-
-    Returns:
-        The script; None without the extra ``report``.
-    """
-    spec = find_spec("plotly")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(next(iter(spec.submodule_search_locations))) / "package_data" / "plotly.min.js"
-    # Inside a page, nothing may look like the end of the script.
-    return path.read_text(encoding="utf-8").replace("</script", "<\\/script") if path.is_file() else None
 
 
 def _policy(scripts: Sequence[str], *, connect: bool) -> str:

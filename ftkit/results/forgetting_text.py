@@ -44,6 +44,8 @@ class _Forgetting(Protocol):
     @property
     def bleed(self) -> FormatBleed | None: ...
     @property
+    def retention_bleed(self) -> FormatBleed | None: ...
+    @property
     def choices(self) -> ChoiceChange | None: ...
     @property
     def refusals(self) -> tuple[RefusalChange, ...]: ...
@@ -99,7 +101,7 @@ def forgetting_flags(found: _Forgetting) -> tuple[str, ...]:
             evidence.insert(0, _loss(found.general, "the general set"))
         flags.append(f"{names[found.cause]}: {'; '.join(evidence)}")
     if found.retention is not None and found.retention.verdict == "worse":
-        flags.append(f"forgetting: {_loss(found.retention, 'the retention set')}")
+        flags.append(_retention_flag(found))
     names = {"harmful": "safety", "harmless": "over-refusal"}
     flags += [f"{names[each.kind]}: {each}" for each in found.refusals if each.flagged]
     return tuple(flags)
@@ -136,6 +138,21 @@ def forgetting_lines(found: _Forgetting) -> tuple[str, ...]:
             f"over {count_text(drift.prompts)} answers of {drift.base}"
         )
     return (*lines, *(f"Not compared: {reason}" for reason in found.left_out))
+
+
+def _retention_flag(found: _Forgetting) -> str:
+    """The loss on the retention set, and whether the task's format is a reason."""
+    loss, bleed = _loss(found.retention, "the retention set"), found.retention_bleed
+    if bleed is None or not bleed.shown:
+        return f"forgetting: {loss}"
+    name = "forgetting and format bleed-through" if bleed.plain_lost else "format bleed-through"
+    first, second = bleed.outside_passed
+    outside = f"; outside it {count_text(second)} of {count_text(bleed.outside)} pass ({count_text(first)} before)"
+    return (
+        f"{name}: {loss}; {count_text(bleed.in_format[1])} of {counted(bleed.questions, 'question')} are answered in "
+        f"{bleed.form}, among them {count_text(bleed.lost_in_format)} of the {count_text(bleed.lost)} lost ones"
+        f"{outside if bleed.outside else ''}"
+    )
 
 
 def _loss(part: _Part, where: str) -> str:

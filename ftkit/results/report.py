@@ -20,6 +20,7 @@ from ftkit.errors import ReportError
 from ftkit.files import canonical_digest
 from ftkit.named_files import irregular_file_kind, read_small_text
 from ftkit.results.answer import Sampling
+from ftkit.results.confusion import Confusion, confusion_of
 from ftkit.results.forgetting_text import Cause, cause_sentence, forgetting_flags, forgetting_lines
 from ftkit.results.json_values import canonical
 from ftkit.results.metric_result import MetricChange, MetricResult, Verdict
@@ -37,6 +38,7 @@ from ftkit.results.report_notes import notes_on, request_notes
 from ftkit.results.report_row import RowResult
 from ftkit.results.resources import BreakEven, Cost, Timing, TrainingCurve, Usage
 from ftkit.results.result import Result
+from ftkit.results.row_failure import failure_kind
 from ftkit.results.row_pairing import Counts, Kind, Pair, kind_of, paired_rows
 from ftkit.schema import AnyOutput, Output
 from ftkit.schema.comparators import AnyComparator, Comparators
@@ -134,14 +136,43 @@ class Report(Result, BaseModel):
         """The headline metric."""
         return self[self.primary]
 
+    @cached_property
+    def confusion(self) -> Confusion | None:
+        """Which choices are taken for which others; None for tasks without choices."""
+        choices = getattr(self.output, "choices", None)
+        return None if choices is None else confusion_of(self.rows, choices)
+
     @property
-    def notes(self) -> tuple[str, ...]:
-        """Caveats about the numbers: requests that failed, answers that were cut off, few rows, and others."""
+    def failures(self) -> tuple[RowResult, ...]:
+        """The rows that are wrong by the headline metric; ``report.failure_kind(row)`` says how."""
+        return tuple(row for row in self.rows if self.failure_kind(row) is not None)
+
+    def failure_kind(self, row: RowResult) -> str | None:
+        """Say in which way a row is wrong.
+
+        Args:
+            row: A row of this report.
+
+        Returns:
+            For example ``"cut off"``, ``"not readable"`` or ``"wrong value"``; None if it is right or does not count.
+        """
+        return failure_kind(row, self.primary)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Warnings of the probes: what tuning may have broken."""
         forgetting = self.forgetting
         overfitting = None if self.probes is None else self.probes.overfitting
         return (
             *(() if forgetting is None else forgetting.flags),
             *(() if overfitting is None else overfitting.flags),
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Caveats about the numbers: requests that failed, answers that were cut off, few rows, and others."""
+        return (
+            *self.flags,
             *notes_on(self.rows, self.sampling, self.shots),
             *request_notes(self.about),
             *(
@@ -289,6 +320,8 @@ class Forgetting(BaseModel):
     """What the loss is, if there is one; None in comparisons of earlier versions."""
     bleed: FormatBleed | None = None
     """How many general questions are answered in the task's format, and what is left beside it."""
+    retention_bleed: FormatBleed | None = None
+    """The same of the retention set, whose questions are not asked again."""
     choices: ChoiceChange | None = None
     refusals: tuple[RefusalChange, ...] = ()
     """Changes in the refusal of harmful and of harmless requests."""
@@ -393,6 +426,12 @@ class Comparison(Result, BaseModel):
             The pairs, in the order of ``before``.
         """
         return paired_rows(self.before, self.after)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Warnings of the probes about the second model."""
+        forgetting = () if self.forgetting is None else self.forgetting.flags
+        return tuple(dict.fromkeys((*forgetting, *self.after.flags)))
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pytest
 
+from ftkit.data import Dataset
 from ftkit.evaluation import Probes, Report, compare, evaluate
 from ftkit.evaluation.forgetting import forgetting_of
 from ftkit.evaluation.probes.answer_form import AnswerForm, answer_form
@@ -121,6 +122,25 @@ def test_abilities_that_stay_away_in_plain_answers_are_forgotten(tmp_path: Path)
     assert both is not None
     assert both.cause == "both"
     assert both.flags[0].startswith("forgetting and format bleed-through: ")
+
+
+def test_the_format_bleeds_into_a_retention_set_too(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps({"q": f"say {n}", "a": f"said {n}"}) + "\n" for n in range(40)))
+    own = Dataset.load(path, Task("Obey.", input="{q}"), target="a")
+    data = dataset(tmp_path, VISITS, [visit(n) for n in range(9)])
+
+    def asked(say: Callable[[str], str]) -> Report:
+        return evaluate(Assistant(say, bool), data, probes=Probes(general=False, retention=own))
+
+    before = asked(lambda question: question.replace("say", "said"))
+    bled = compare(before, asked(lambda question: BLEED if int(question[-1]) % 3 else question.replace("say", "said")))
+    assert bled.forgetting is not None
+    assert bled.forgetting.flags[0].startswith("format bleed-through: ")
+    assert "among them 24 of the 24 lost ones; outside it 16 of 16 pass (16 before)" in bled.forgetting.flags[0]
+    lost = compare(before, asked(lambda question: "I do not know."))
+    assert lost.forgetting is not None
+    assert lost.forgetting.flags[0].startswith("forgetting: −100.0 points on the retention set")
 
 
 def text(shift: float) -> TextLosses:

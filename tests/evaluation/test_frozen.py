@@ -23,6 +23,9 @@ def test_a_report_of_the_first_form_is_still_read_scored_and_compared(tmp_path: 
     data = dataset(tmp_path, VISITS, [visit(n) for n in range(12)])
     new = evaluate(ScriptedModel(VISITS, answers([visit(n) for n in range(12)])), data)
     assert compare(old, new).counts.fixed == 6
+    for form in ("html", "md", "txt"):
+        assert old.label in old.save(tmp_path / f"old.{form}").read_text(encoding="utf-8")
+        assert old.label in compare(old, new).save(tmp_path / f"both.{form}").read_text(encoding="utf-8")
 
 
 def test_answers_can_be_held_to_another_standard_later(tmp_path: Path) -> None:

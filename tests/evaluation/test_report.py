@@ -262,20 +262,11 @@ def test_limit_asks_only_the_first_rows(tmp_path: Path) -> None:
     assert report.dataset_fingerprint == data.take(2).fingerprint
 
 
-def test_without_plotly_the_page_says_what_draws_charts(
-    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ftkit.render.templates.chart_library", lambda: None)
-    page = report.save(tmp_path / "report.html").read_text(encoding="utf-8")
-    assert 'pip install "ftkit[report]"' in page
-    assert len(page) < 200_000
-
-
 def test_html_shows_answers_as_text(report: Report, tmp_path: Path) -> None:
     page = report.save(tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)  # without ftkit's script and the chart library
+    own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)  # without ftkit's script
     assert "<script>" not in own
     assert "http://" not in own
     assert "https://" not in own

@@ -24,7 +24,7 @@ import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.split('.')[0] in ('torch', 'transformers', 'peft', 'bitsandbytes', 'accelerate', 'gguf', 'psutil',
-                                  'datasets', 'pandas', 'pyarrow', 'sklearn', 'plotly', 'sacrebleu', 'rouge_score',
+                                  'datasets', 'pandas', 'pyarrow', 'sklearn', 'sacrebleu', 'rouge_score',
                                   'llguidance', 'starlette', 'uvicorn', 'detect_secrets', 'rensa', 'py3langid'):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())

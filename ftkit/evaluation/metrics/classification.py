@@ -21,6 +21,7 @@ from ftkit.evaluation.metrics.metric import (
     RatioMetric,
     RowMetric,
 )
+from ftkit.results.confusion import INVALID, confusion_of
 from ftkit.results.report_row import RowResult
 from ftkit.schema import ChoiceOutput
 
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["INVALID", "ChoiceMetrics", "confusion"]
-
-INVALID = "(invalid)"
-"""Column of the confusion matrix for answers that are none of the choices."""
 
 
 class ChoiceMetrics(MetricCollection):
@@ -86,7 +84,7 @@ def _choice_rates(choice: str) -> tuple[Metric, ...]:
 
 
 def confusion(rows: Sequence[RowResult], choices: Sequence[str]) -> list[list[int]]:
-    """Compute the confusion matrix.
+    """Compute the confusion matrix; :attr:`ftkit.Report.confusion` has it of a report.
 
     Args:
         rows: rows with their answers; those without a target are left out.
@@ -95,13 +93,7 @@ def confusion(rows: Sequence[RowResult], choices: Sequence[str]) -> list[list[in
     Returns:
         Counts, one row for each target choice; the columns are the answered choices and then :data:`INVALID`.
     """
-    position = {choice: index for index, choice in enumerate(choices)}
-    counts = [[0] * (len(choices) + 1) for _ in choices]
-    for row in rows:
-        if row.has_target and row.target in position:
-            column = position.get(row.value, len(choices)) if row.valid else len(choices)
-            counts[position[row.target]][column] += 1
-    return counts
+    return [list(counts) for counts in confusion_of(rows, choices).counts]
 
 
 def _correct(row: RowResult) -> bool | None:

@@ -25,6 +25,7 @@ __all__ = [
     "MAX_ASKED_AGAIN",
     "PLAIN_EXAMPLES",
     "PLAIN_TASK",
+    "format_metric",
     "general_metrics",
     "general_set",
     "passages",
@@ -111,15 +112,26 @@ def general_metrics(form: AnswerForm | None = None) -> tuple[RowMetric, ...]:
         ),
     ]
     if form is not None:
-        metrics.append(
-            RowMetric(
-                name="task_format",
-                description=f"questions answered in {form.name}",
-                higher_is_better=False,
-                score=lambda row: form.has(row.text) and not (_passed(row) and _asks_for(row, form)),
-            )
-        )
+        metrics.append(format_metric(form, lambda row: _passed(row) and _asks_for(row, form)))
     return tuple(metrics)
+
+
+def format_metric(form: AnswerForm, is_asked_for: Callable[[RowResult], bool]) -> RowMetric:
+    """Make the metric ``task_format``: answers in the task's format to questions that do not ask for it.
+
+    Args:
+        form: the form of the task's answers.
+        is_asked_for: whether an answer is right and its question may ask for this form.
+
+    Returns:
+        The metric.
+    """
+    return RowMetric(
+        name="task_format",
+        description=f"questions answered in {form.name}",
+        higher_is_better=False,
+        score=lambda row: form.has(row.text) and not is_asked_for(row),
+    )
 
 
 def plain_examples() -> Dataset:

@@ -26,6 +26,7 @@ from ftkit.evaluation.probes.general import (
     MAX_ASKED_AGAIN,
     PLAIN_EXAMPLES,
     PLAIN_TASK,
+    format_metric,
     general_metrics,
     general_set,
     passages,
@@ -38,6 +39,7 @@ from ftkit.progress import ProgressBar
 from ftkit.results.probe_results import BaseDrift, ChoiceProbabilities, Overfitting, TextLosses
 from ftkit.results.report import Probed, Report
 from ftkit.schema import TextOutput
+from ftkit.schema.equality import same_answer
 from ftkit.task import Message, Task
 
 __all__ = ["run_probes"]
@@ -158,10 +160,17 @@ class _ProbeRun:
             plain = self._ask_plainly(model, questions, general)
         if self.probes.retention is not None:
             with_task = _WithTask(model, self.probes.retention.task, self.report.sampling)
-            retention = self._evaluate(with_task, self.probes.retention, "auto")
+            retention = self._evaluate(with_task, self.probes.retention, self._retention_metrics())
         text, choices = self._likelihoods(model)
         name = None if self.form is None else self.form.name
         return Probed(general=general, retention=retention, text=text, choices=choices, plain=plain, form=name)
+
+    def _retention_metrics(self) -> Metrics:
+        """The metrics of the retention set, and how many answers are in the form of the evaluated task's."""
+        form = self.form
+        if form is None:
+            return "auto"
+        return ["auto", format_metric(form, lambda row: row.has_target and same_answer(row.value, row.target))]
 
     def _ask_plainly(self, model: EvaluableModel, questions: Dataset, general: Report) -> Report | None:
         """Ask the questions again that were answered in the task's format: the ability may be there without it."""

@@ -1,0 +1,44 @@
+"""In which way an answer is wrong."""
+
+from __future__ import annotations
+
+from ftkit.results.report_row import RowResult
+from ftkit.results.row_pairing import RIGHT
+
+__all__ = ["FAILURE_KINDS", "failure_kind"]
+
+FAILURE_KINDS = {
+    "no answer": "the request failed",
+    "cut off": "the answer reached max_output_tokens",
+    "not readable": "the answer is not JSON, or none of the choices",
+    "missing field": "a required field is missing",
+    "extra field": "the schema has no such field",
+    "wrong type": "a value has another type",
+    "invalid value": "a value breaks the schema",
+    "wrong value": "the answer is valid and wrong",
+}
+"""Kinds of failure, the first that applies to a row, and what they mean."""
+
+
+def failure_kind(row: RowResult, metric: str) -> str | None:
+    """Say in which way a row is wrong.
+
+    Args:
+        row: The row.
+        metric: Name of the headline metric, which says whether it is wrong.
+
+    Returns:
+        One of :data:`FAILURE_KINDS`; None if the row is right or does not count.
+    """
+    score = row.scores.get(metric)
+    if score is None or score >= RIGHT:
+        return None
+    if row.finish_reason == "error":
+        return "no answer"
+    if row.finish_reason == "length":
+        return "cut off"
+    if not row.readable:
+        return "not readable"
+    if row.problems:
+        return row.problems[0].problem.replace("_", " ")
+    return "wrong value"
