@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from ftkit.arguments import check_kind
 from ftkit.data import dataset_spec
@@ -34,7 +34,7 @@ class Dataset(RowSequence[AnswerT]):
     def load(
         cls,
         path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-        task: Task[AnswerT] | None = None,
+        task: Task[NewAnswerT] | None = None,
         *,
         target: str | None = None,
         chosen: str | None = None,
@@ -45,7 +45,7 @@ class Dataset(RowSequence[AnswerT]):
         id: str | None = None,  # noqa: A002
         group: str | None = None,
         max_line_bytes: int = MAX_LINE_BYTES,
-    ) -> Dataset[AnswerT]:
+    ) -> Dataset[NewAnswerT]:
         """Open files of rows: ``.jsonl``, ``.ndjson``, ``.json`` (also one array), ``.csv``, ``.tsv``, ``.parquet``.
 
         Args:
@@ -105,7 +105,7 @@ class Dataset(RowSequence[AnswerT]):
     def from_rows(
         cls,
         rows: Iterable[Mapping[str, Any]],
-        task: Task[AnswerT] | None = None,
+        task: Task[NewAnswerT] | None = None,
         *,
         target: str | None = None,
         chosen: str | None = None,
@@ -116,7 +116,7 @@ class Dataset(RowSequence[AnswerT]):
         id: str | None = None,  # noqa: A002
         group: str | None = None,
         name: str = "rows",
-    ) -> Dataset[AnswerT]:
+    ) -> Dataset[NewAnswerT]:
         """Create a dataset from a list, a generator, or a ``datasets.Dataset``.
 
         The rows are written once to ``datasets/`` in ftkit's home folder (``$FTKIT_HOME``), under a name made of their
@@ -161,8 +161,8 @@ class Dataset(RowSequence[AnswerT]):
 
     @classmethod
     def from_pandas(
-        cls, frame: Any, task: Task[AnswerT] | None = None, **options: Unpack[RowOptions]
-    ) -> Dataset[AnswerT]:
+        cls, frame: Any, task: Task[NewAnswerT] | None = None, **options: Unpack[RowOptions]
+    ) -> Dataset[NewAnswerT]:
         """Create a dataset from a pandas DataFrame. Missing values (NaN, NaT, NA) become null.
 
         Args:
@@ -181,8 +181,8 @@ class Dataset(RowSequence[AnswerT]):
 
     @classmethod
     def from_hf(
-        cls, dataset: Any, task: Task[AnswerT] | None = None, **options: Unpack[RowOptions]
-    ) -> Dataset[AnswerT]:
+        cls, dataset: Any, task: Task[NewAnswerT] | None = None, **options: Unpack[RowOptions]
+    ) -> Dataset[NewAnswerT]:
         """Create a dataset from one of the ``datasets`` package.
 
         Args:
@@ -200,8 +200,8 @@ class Dataset(RowSequence[AnswerT]):
         return cls.from_rows(one_split(dataset, "ft.Dataset.from_hf(dataset[…]) with one of "), task, **options)
 
     @classmethod
-    def _over(cls, corpus: Corpus, row_reader: RowReader) -> Dataset[AnswerT]:
-        return cls(corpus, row_reader, range(len(corpus)))
+    def _over(cls, corpus: Corpus, row_reader: RowReader) -> Dataset[NewAnswerT]:
+        return cast("Dataset[NewAnswerT]", cls(corpus, row_reader, range(len(corpus))))
 
     def write(self, path: str | os.PathLike[str], *, format: str) -> None:  # noqa: A002
         """Write JSON Lines in any dataset format that can be written, also one of an installed package.

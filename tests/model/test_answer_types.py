@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,7 @@ import ftkit as ft
 from ftkit.store import RunRecord, Store
 
 SCRIPT = """
-from typing import Any, Literal
+from typing import Literal
 import ftkit as ft
 from pydantic import BaseModel
 
@@ -58,6 +60,21 @@ def test_mypy_knows_what_a_model_answers(tmp_path: Path) -> None:
     found = re.findall(r'Revealed type is "(.*)"', done.stdout)
     short = [re.sub(r"\b(builtins|script|ftkit\.errors)\.", "", one) for one in found]
     assert short == re.findall(r"# (.*)", SCRIPT)
+
+
+def test_pyright_agrees(tmp_path: Path) -> None:
+    program = shutil.which("basedpyright") or shutil.which("pyright")
+    if program is None:
+        pytest.skip("there is no pyright")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    where = {"typeCheckingMode": "strict", "extraPaths": [str(Path(ft.__file__).parents[1])]}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(where))
+    command = [program, "--outputjson", "--pythonpath", sys.executable, "--project", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    shown = [re.search(r' is "(.*)"$', one["message"]) for one in found if one["severity"] == "information"]
+    types = [one[1].replace("Literal['pay', 'ask']", "Literal['pay'] | Literal['ask']") for one in shown if one]
+    assert types == re.findall(r"# (.*)", SCRIPT)
 
 
 class Visit(BaseModel):
