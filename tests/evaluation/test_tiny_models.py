@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 import ftkit as ft
 from ftkit.evaluation import make_canaries
 from tests.evaluation.scripted import TRIAGE
@@ -13,6 +15,7 @@ SHORT = ft.Sampling(max_output_tokens=24)
 QUICK = ft.SFT(epochs=4, batch_size=8, learning_rate=1e-2, adapter=ft.Full())
 
 
+@pytest.mark.slow
 def test_a_learning_curve_trains_on_growing_parts(tiny_model: str, tmp_path: Path) -> None:
     kinds = ("urgent", "soon", "later")
     path = tmp_path / "labels.jsonl"
@@ -29,6 +32,7 @@ def test_a_learning_curve_trains_on_growing_parts(tiny_model: str, tmp_path: Pat
     assert curve.doubled_low <= curve.doubled <= curve.doubled_high
 
 
+@pytest.mark.slow
 def test_planted_canaries_are_said_by_heart_and_controls_are_not(tiny_model: str) -> None:
     canaries = make_canaries(4, seed=1)
     data = ft.Dataset.from_rows([{"messages": one.messages} for one in canaries if one.planted])

@@ -98,7 +98,9 @@ def test_a_key_is_in_no_error_log_event_or_file(place, fault, notes, home, tmp_p
             assert fake.key.encode() not in file.read_bytes(), file
 
 
-@pytest.mark.parametrize("fault", ["500_before", "not_json", None])
+@pytest.mark.parametrize(
+    "fault", [None, *(pytest.param(fault, marks=pytest.mark.slow) for fault in ("500_before", "not_json"))]
+)  # the others wait for retries
 def test_no_command_shows_a_key(openai_fake, openai_jobs, notes, monkeypatch, tmp_path, fault):
     monkeypatch.setenv("OPENAI_BASE_URL", f"{openai_fake.url}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", openai_fake.key)

@@ -136,6 +136,7 @@ def test_a_run_is_resumed_after_a_kill_and_after_a_cancellation(data: ft.Dataset
         run.resume()
 
 
+@pytest.mark.slow
 def test_of_two_who_resume_a_run_one_starts_a_worker(data: ft.Dataset, tiny_model: str) -> None:
     run = ft.train(ft.SFT(epochs=30, batch_size=8, adapter=ft.LoRA(rank=4)), data, backend=f"local:{tiny_model}")
     until(lambda: run.metrics)

@@ -111,6 +111,7 @@ def test_a_worker_that_nobody_named_names_itself_and_no_clock_kills_it(
     until(lambda: not is_locked(run.folder), 20)
 
 
+@pytest.mark.slow
 def test_a_worker_that_ends_without_a_word_after_saving_has_succeeded(data: ft.Dataset, tiny_model: str) -> None:
     run = ft.train(ft.SFT(epochs=1, adapter=ft.LoRA(rank=4)), data, backend=f"local:{tiny_model}").wait(timeout_s=200)
     summary = run.record.summary
@@ -129,6 +130,7 @@ def test_a_worker_that_ends_without_a_word_after_saving_has_succeeded(data: ft.D
     assert not list(run.folder.glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_delays_events_and_does_not_end_the_run(
     tiny_model: str, shared_models: Path, tmp_path: Path, data: ft.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

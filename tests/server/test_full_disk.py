@@ -13,6 +13,7 @@ from tests.disks import filled, small_disk
 from .conftest import Running, ended, rows, uploaded
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_stops_only_what_is_stored(
     tiny_model: str, shared_models: Path, tmp_path: Path
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 import ftkit as ft
 
 from .conftest import Running
@@ -12,6 +14,7 @@ from .conftest import Running
 TASK = ft.Task("Say it.", input="{q}", output=dict[str, int])
 
 
+@pytest.mark.slow
 def test_a_run_at_the_server_is_the_local_run(server: Running, tiny_model: str, tmp_path: Path) -> None:
     data = ft.Dataset.from_rows([{"q": f"what is {n}", "a": {"n": n}} for n in range(20)], TASK, target="a")
     train, validation = data.split(test=4, seed=1)

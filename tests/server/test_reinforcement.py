@@ -57,6 +57,7 @@ def trained(rewarding: Running) -> Any:
     return done
 
 
+@pytest.mark.slow
 def test_a_model_learns_what_the_grader_rewards(rewarding: Running, trained: Any) -> None:
     client = rewarding.client()
     assert trained.fine_tuned_model.startswith("ft:decided:acme:e:")
@@ -78,6 +79,7 @@ def test_a_model_learns_what_the_grader_rewards(rewarding: Running, trained: Any
     assert "e" in (answer.choices[0].message.content or "").lower()
 
 
+@pytest.mark.slow
 def test_figures_have_openais_names(rewarding: Running, trained: Any) -> None:
     client = rewarding.client()
     events = list(client.fine_tuning.jobs.list_events(trained.id, limit=100))[::-1]

@@ -50,6 +50,7 @@ def test_a_row_that_cannot_be_trained_on_is_named_before_the_job_is_queued(
         assert said_events[-1] == done.error.message
 
 
+@pytest.mark.slow
 def test_text_parts_and_nine_rows_are_trained(client: openai.OpenAI) -> None:
     part = [{"type": "text", "text": "say a"}]
     job = client.fine_tuning.jobs.create(

@@ -21,7 +21,10 @@ def trained(model: str, output: Path, adapter: str, kills: int, seed: int = 0) -
     return int(done.stdout.split()[-1]), (output / "adapter_model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("adapter", ["qlora", "adalora", "reinforcement"])
+@pytest.mark.parametrize(
+    "adapter",
+    ["qlora", *(pytest.param(name, marks=pytest.mark.slow) for name in ("adalora", "reinforcement"))],
+)
 def test_a_run_killed_ten_times_ends_as_one_that_was_not(adapter, tiny_model, tmp_path):
     none, expected = trained(tiny_model, tmp_path / "whole", adapter, kills=0)
     often, found = trained(tiny_model, tmp_path / "killed", adapter, kills=12)
