@@ -123,7 +123,7 @@ def _details(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[s
         "base model": f"{record.backend}:{record.model}",
         "tuned model": _tuned_model(run, record),
         "started": timestamp(record.created_at),
-        "progress": "" if last is None else f"step {last['step']} of {last.get('steps', '?')}",
+        "progress": "" if last is None else f"step {last['step']} of {last.get('steps') or '?'}",
         "loss": _losses(steps),
         "reward": _first_and_last(steps, "reward"),
         "validation loss": _losses(validations),
@@ -160,8 +160,9 @@ def _cost(run: Run, record: RunRecord) -> str:
     """Return the cost that the host charged or estimated."""
     from ftkit.results.number_format import usd_text
 
-    paid = record.summary.get("cost_usd")
-    estimates = [event.data["estimated_usd"] for event in run.stored_events() if "estimated_usd" in event.data]
+    paid = _number(record.summary.get("cost_usd"))
+    found = (_number(event.data.get("estimated_usd")) for event in run.stored_events())
+    estimates = [estimate for estimate in found if estimate is not None]
     parts = [
         "" if paid is None else usd_text(paid),
         f"the host estimated {usd_text(estimates[-1])}" if estimates else "",
@@ -173,11 +174,11 @@ def _speed(steps: list[dict[str, Any]]) -> str:
     """Return the median speed and MFU of the steps and the peak memory, where the run reported them."""
 
     def median(name: str) -> float | None:
-        values = [step[name] for step in steps if step.get(name) is not None]
+        values = _numbers(steps, name)
         return statistics.median(values) if values else None
 
     tokens, mfu = median("tokens_per_second"), median("mfu")
-    memory = steps[-1].get("peak_memory_bytes") if steps else None
+    memory = _number(steps[-1].get("peak_memory_bytes")) if steps else None
     parts = [
         "" if tokens is None else f"{tokens:,.0f} tokens/s",
         "" if mfu is None else f"MFU {mfu:.0%}",
@@ -194,8 +195,17 @@ def _losses(events: list[dict[str, Any]]) -> str:
 
 def _first_and_last(events: list[dict[str, Any]], name: str, form: str = ".4f") -> str:
     """Return the first and the last value of a metric."""
-    values = [event[name] for event in events if event.get(name) is not None]
+    values = _numbers(events, name)
     return " → ".join(f"{value:{form}}" for value in dict.fromkeys([*values[:1], *values[-1:]]))
+
+
+def _numbers(events: list[dict[str, Any]], name: str) -> list[float]:
+    """Return the values of a metric. A damaged store, or a host, may have others than numbers."""
+    return [number for event in events if (number := _number(event.get(name))) is not None]
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _changed_fields(run: Run) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, Self
 
+from pydantic import ValidationError
+
 from ftkit.backends import Backend, backend_of
 from ftkit.data import Dataset
 from ftkit.errors import FtkitError, RunCancelledError, RunError, RunFailedError, StorageError
@@ -18,7 +20,7 @@ from ftkit.recipe import Recipe, parse_recipe
 from ftkit.runs.progress_display import RunProgress
 from ftkit.runs.trackers import RunTrackers, Tracker
 from ftkit.schema.answer_type import AnswerT
-from ftkit.store import OPEN_STATES, Event, RunRecord, RunState, Store, StoreWarning
+from ftkit.store import OPEN_STATES, Event, RunRecord, RunState, Store, StoreWarning, UnreadableRunError
 from ftkit.task import Task
 
 __all__ = ["Run", "step_metrics"]
@@ -33,10 +35,15 @@ def step_metrics(events: Iterable[Event]) -> list[dict[str, Any]]:
         events: the run's events, oldest first.
 
     Returns:
-        The metrics by step. A step that was repeated counts once.
+        The metrics by step. A step that was repeated counts once, and one without a number is left out.
     """
-    steps = {event.data["step"]: event.data for event in events if event.kind == "step"}
+    steps = {event.data["step"]: event.data for event in events if event.kind == "step" and _has_number(event)}
     return [steps[number] for number in sorted(steps)]
+
+
+def _has_number(event: Event) -> bool:
+    step = event.data.get("step")
+    return isinstance(step, int | float) and not isinstance(step, bool)
 
 
 class Run(Generic[AnswerT]):
@@ -106,13 +113,20 @@ class Run(Generic[AnswerT]):
 
         In another process than the one that started the run, the class of the answers is imported by its name. Where it
         cannot be, answers are plain values, and a warning says how to get objects.
+
+        Raises:
+            UnreadableRunError: the stored task is damaged, or a newer ftkit wrote it.
         """
         if self._task is None:
             self._task = self._stored_task()
         return self._task
 
     def _stored_task(self) -> Task[AnswerT]:
-        task: Task[AnswerT] = Task.model_validate(self._record.task)
+        try:
+            task: Task[AnswerT] = Task.model_validate(self._record.task)
+        except (ValidationError, FtkitError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UnreadableRunError(f"the task of run {self.id} cannot be read: {reason}") from error
         name = self._record.answer_class
         if name is None:
             return task
@@ -144,7 +158,7 @@ class Run(Generic[AnswerT]):
         job = self.folder / "job.json"
         try:
             data = Dataset.from_spec(json.loads(job.read_text(encoding="utf-8"))["data"])
-        except (OSError, FtkitError):
+        except (OSError, FtkitError, ValueError, LookupError, TypeError):
             return None
         return data
 
@@ -316,7 +330,7 @@ class Run(Generic[AnswerT]):
             The text; empty for runs at a host.
         """
         file = self.folder / "log.txt"
-        return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
 
     def _bound_backend(self) -> Backend:
         if self._backend is None:

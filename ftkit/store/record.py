@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,6 +13,9 @@ RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 OPEN_STATES: tuple[RunState, ...] = ("queued", "running")
 """The states of a run that has not ended."""
+
+Moment = Annotated[float, Field(ge=-6e10, le=2.5e11, allow_inf_nan=False)]
+"""Unix seconds that are a date, from the year 68 to 9892."""
 
 EventKind = Literal["state", "step", "validation", "checkpoint", "warning", "log", "error"]
 
@@ -34,7 +37,7 @@ class Event(BaseModel):
 
     seq: int
     """Number of the event. Rises in the order in which the store received events."""
-    at: float
+    at: Moment
     """Time of the event in Unix seconds."""
     kind: EventKind
     data: dict[str, Any] = Field(default_factory=dict)
@@ -51,9 +54,9 @@ class RunRecord(BaseModel):
     model: str
     """The base model, under its name on the backend."""
     state: RunState = "queued"
-    created_at: float
+    created_at: Moment
     """Unix seconds."""
-    finished_at: float | None = None
+    finished_at: Moment | None = None
     recipe: dict[str, Any]
     """The dumped recipe, as the user wrote it."""
     task: dict[str, Any]

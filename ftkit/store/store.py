@@ -377,7 +377,7 @@ def _event(seq: int, at: float, kind: str, data: str | bytes) -> Event:
     try:
         return Event.model_validate({"seq": seq, "at": at, "kind": kind, "data": json.loads(data)})
     except (ValueError, TypeError, RecursionError) as error:
-        when = at if isinstance(at, int | float) else 0.0
+        when = at if isinstance(at, int | float) and abs(at) < 6e10 else 0.0
         return Event(seq=seq, at=when, kind="warning", data={"message": f"event {seq} cannot be read: {error}"})
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ftkit.backends.hosted.host import JobQuery
 from ftkit.backends.hosted.run_key import key_tag
-from ftkit.store import RunRecord, RunTransaction, Store
+from ftkit.store import RunRecord, RunTransaction, Store, UnreadableRunError
 
 __all__ = ["JobHandle", "UploadedFile", "update_handle"]
 
@@ -97,7 +97,7 @@ class JobHandle(BaseModel):
         Returns:
             The handle; None if the run was never prepared for submission.
         """
-        return cls.model_validate(record.handle) if "key" in record.handle else None
+        return cls.require(record) if "key" in record.handle else None
 
     @classmethod
     def require(cls, record: RunRecord) -> JobHandle:
@@ -108,8 +108,19 @@ class JobHandle(BaseModel):
 
         Returns:
             The handle.
+
+        Raises:
+            UnreadableRunError: it is damaged, or a newer ftkit wrote it.
         """
-        return cls.model_validate(record.handle)
+        try:
+            return cls.model_validate(record.handle)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            field = ".".join(map(str, first["loc"]))
+            raise UnreadableRunError(
+                f"what run {record.id} holds of its job at the host cannot be read (handle.{field}: {first['msg']}); "
+                f"look at the host for it; `ftkit runs delete {record.id}` deletes the run here"
+            ) from error
 
     def save(self, run: RunTransaction, **changes: Any) -> JobHandle:
         """Store the handle with changes.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -46,6 +47,18 @@ class JobTable:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._changes: Counter[str] = Counter()
+
+    def changes(self, job_id: str) -> int:
+        """Count the changes of a job and its events in this process, which is the only one that makes any.
+
+        Args:
+            job_id: the job's id.
+
+        Returns:
+            A number that rises with each change.
+        """
+        return self._changes[job_id]
 
     def create(self, record: JobRecord, events: Sequence[JobEvent]) -> None:
         """Add a job with its first events.
@@ -60,6 +73,7 @@ class JobTable:
                 (record.id, record.project, record.model_dump_json()),
             )
             _add_events(connection, record.id, events)
+        self._changes[record.id] += 1
 
     def get(self, job_id: str, project: str | None = None) -> JobRecord:
         """Return a job.
@@ -109,6 +123,7 @@ class JobTable:
             changed = JobRecord.model_validate(record.model_dump() | changes)
             connection.execute("UPDATE jobs SET record = ? WHERE id = ?", (changed.model_dump_json(), job_id))
             _add_events(connection, job_id, events)
+        self._changes[job_id] += 1
         return changed
 
     def active(self) -> list[JobRecord]:

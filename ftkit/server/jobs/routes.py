@@ -173,8 +173,13 @@ async def _event_stream(request: Request, job: JobRecord) -> AsyncIterator[bytes
     """Send a job's events as server-sent events, from its first one until it has ended."""
     jobs: JobTable = request.app.state.jobs
     scheduler: JobScheduler = request.app.state.scheduler
-    seq = 0
+    seq, known = 0, -1
     while True:
+        changes = jobs.changes(job.id)
+        if changes == known and not scheduler.draining:  # hundreds of streams must not ask the database all the time
+            await asyncio.sleep(_EVENT_POLL_S)
+            continue
+        known = changes
         # The status is read before the events, so that the last ones are sent.
         now = await run_in_threadpool(jobs.get, job.id, job.project)
         new = await run_in_threadpool(jobs.events_since, job.id, seq)
@@ -184,8 +189,8 @@ async def _event_stream(request: Request, job: JobRecord) -> AsyncIterator[bytes
         if not new and (now.status not in ACTIVE_STATUSES or scheduler.draining):
             yield b"data: [DONE]\n\n"
             return
-        if not new:
-            await asyncio.sleep(_EVENT_POLL_S)
+        if new:
+            known = -1  # there may be more
 
 
 async def _checkpoints(request: Request) -> Response:
