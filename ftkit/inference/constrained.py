@@ -19,6 +19,8 @@ from ftkit.schema.held_schema import Unheld
 __all__ = ["Grammar", "GrammarCache", "GrammarState", "mask_logits"]
 
 _CACHED_GRAMMARS = 64
+_CACHED_CHARACTERS = 4 * 1024 * 1024
+"""Size of all grammars that are kept, as text. Compiled, one takes about sixty times as much."""
 
 
 class Grammar:
@@ -31,13 +33,14 @@ class Grammar:
 
     Attributes:
         unheld: the same.
+        size: characters of the grammar.
 
     Raises:
         ConfigError: llguidance cannot compile the grammar.
     """
 
     def __init__(self, text: str, tokens: Any, unheld: Sequence[Unheld] = ()) -> None:
-        self._matcher = compile_grammar(text, tokens)
+        self._matcher, self.size = compile_grammar(text, tokens), len(text)
         self.unheld = tuple(unheld)
 
     def start(self) -> GrammarState:
@@ -106,7 +109,7 @@ def mask_logits(logits: torch.Tensor, states: Sequence[GrammarState | None]) -> 
 
 
 class GrammarCache:
-    """Compiled grammars of one tokenizer. The latest 64 are kept, because requests often repeat a schema.
+    """Compiled grammars of one tokenizer. The latest ones are kept, because requests often repeat a schema.
 
     Args:
         tokenizer: a transformers tokenizer.
@@ -158,7 +161,10 @@ class GrammarCache:
         if key not in self._grammars:
             self._grammars[key] = compile_grammar()
         self._grammars.move_to_end(key)
-        while len(self._grammars) > _CACHED_GRAMMARS:
+        while len(self._grammars) > 1 and (
+            len(self._grammars) > _CACHED_GRAMMARS
+            or sum(grammar.size for grammar in self._grammars.values()) > _CACHED_CHARACTERS
+        ):
             self._grammars.popitem(last=False)
         return self._grammars[key]
 

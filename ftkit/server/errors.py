@@ -118,9 +118,9 @@ def _as_api_error(request: Request, error: Exception) -> ApiError:
         _log.error("the disk is full: %s", error)
         return ApiError(507, "The server's disk is full; nothing was stored.", "server_error", code="disk_full")
     if isinstance(error, FtkitError):
-        _log.error("%s %s: %s", request.method, request.url.path, error)
+        _log.error("%s %r: %s", request.method, request.url.path, error)
         return ApiError(500, "The server could not handle the request; see its log.", "server_error")
-    _log.error("%s %s", request.method, request.url.path, exc_info=error)
+    _log.error("%s %r", request.method, request.url.path, exc_info=error)
     return ApiError(500, "The server had an error while it handled the request; see its log.", "server_error")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import ftkit as ft
 from ftkit.backends.hosted.job_handle import JobHandle, update_handle
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.store import RunRecord, Store
+from ftkit.store.run_lock import starting
 
 from .conftest import QUICK
 from .openai_host import OpenAIFake
@@ -105,3 +107,22 @@ def test_many_who_cancel_end_a_run_once(openai_fake: OpenAIFake, openai_jobs: Op
         thread.join()
     states = [event.data["state"] for event in store.events(run.id) if event.kind == "state"]
     assert states.count("cancelled") == 1
+
+
+@pytest.mark.parametrize("step_s", [-86_400.0, 0.0, 86_400.0])
+def test_a_run_that_was_never_sent_fails_whatever_the_clock_says(
+    openai_jobs: OpenAIJobs, home: Path, step_s: float
+) -> None:
+    store = Store()
+    record = RunRecord(
+        id="20260101-000000-aaaa", backend="openai", model="gpt-4.1-mini", created_at=time.time() + step_s, rows=1,
+        recipe={"kind": "sft"}, task={}, data_fingerprint="sha256:x",
+    )  # fmt: skip
+    store.create(record)
+    run = ft.runs.get(record.id)
+    run._backend = openai_jobs
+    with starting(store.run_folder(record.id)):
+        assert run.state == "queued"
+    openai_jobs.poll_schedule.reset()
+    assert run.state == "failed"
+    assert "cut off before anything was sent" in str(run.record.error)

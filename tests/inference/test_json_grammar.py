@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ftkit.errors import ConfigError
+from ftkit.inference.answer_grammar import AnswerSpec
 from ftkit.inference.constrained import Grammar, GrammarCache
 from ftkit.inference.json_grammar import hold_schema
 
@@ -104,3 +105,15 @@ def test_a_schema_cannot_change_the_grammar(tokens):
     grammar = Grammar("start: %json " + json.dumps(held.schema), tokens)
     assert writes(grammar, tokens, {"a": [1, 2]})
     assert grammar.start()._matcher.try_consume_tokens(tokens.tokenize_str("{\n")) < 2
+
+
+def test_compiled_grammars_are_kept_up_to_a_size(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftkit.inference.constrained._CACHED_CHARACTERS", 3_000)
+    cache = GrammarCache(tokenizer, [2])
+    specs = [AnswerSpec(answer=json.dumps({"const": f"{number}" + "x" * 1_000})) for number in range(5)]
+    found = [cache.get_answer(spec) for spec in specs]
+    assert cache.get_answer(specs[-1]) is found[-1]
+    assert len(cache._grammars) == 2
+    assert cache.get_answer(specs[0]) is not found[0]
+    large = AnswerSpec(answer=json.dumps({"const": "x" * 5_000}))
+    assert cache.get_answer(large) is cache.get_answer(large)

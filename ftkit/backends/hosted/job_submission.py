@@ -17,11 +17,12 @@ from ftkit.backends.hosted.training_files import TrainingFiles
 from ftkit.errors import HostError, RefusedError, RunError
 from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.store.file_lock import try_lock
+from ftkit.store.run_lock import STARTING, is_locked
 
 __all__ = ["JobSubmission", "fail_if_abandoned", "run_lock"]
 
 _MAX_START_S = 10.0
-"""How long a run may be in the store before its submission begins, in seconds."""
+"""How long a run may be in the store before its submission begins, in seconds, where there are no locks."""
 
 BuildRequest = Callable[[RunRecord, dict[str, str], str], dict[str, Any]]
 """Returns the request that creates a run's job, from the run, the ids of its files and its key."""
@@ -235,7 +236,8 @@ def fail_if_abandoned(record: RunRecord, store: Store) -> None:
         record: a run without a handle.
         store: the store of runs.
     """
-    if time.time() - record.created_at < _MAX_START_S:
+    starting = is_locked(store.run_folder(record.id), STARTING)
+    if starting or (starting is None and abs(time.time() - record.created_at) < _MAX_START_S):
         return
     with try_lock(store.run_folder(record.id)) as locked:
         if locked and JobHandle.of(store.get(record.id)) is None:
