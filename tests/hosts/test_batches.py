@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -16,7 +17,8 @@ from ftkit.errors import ConfigError, FtkitError, HostError, ModelError, Refused
 from ftkit.evaluation import Asking
 
 from .conftest import QUICK
-from .serving import Fault
+from .openai_host import OpenAIFake
+from .serving import Call, Fault, Reply
 
 TUNED = "ft:gpt-4.1-mini-2025-04-14:acme::abc"
 
@@ -241,3 +243,39 @@ def _with_key(name):
     if kind == "together":
         return Together(model, api_key="k" * 12)
     return OpenAIJobs(model, profile=kind, base_url="http://127.0.0.1:1", api_key="k" * 12)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"{oops",
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b'{"custom_id": "x"}',
+        b'{"custom_id": "0", "response": "no"}',
+        b'{"custom_id": "0", "response": {"status_code": [1]}}',
+        b'{"custom_id": "0", "response": {"status_code": 200, "body": [1]}}',
+        b'{"custom_id": "0", "error": "no"}',
+    ],
+)
+def test_a_damaged_line_of_the_output_loses_no_other_answer(
+    openai_fake: OpenAIFake, openai_jobs: OpenAIJobs, tmp_path: Path, damage: bytes
+) -> None:
+    openai_fake.spec = None
+    openai_fake.answers = lambda text: "red"
+    real = openai_fake.answer
+
+    def answer(call: Call) -> Reply:
+        status, body, headers = real(call)
+        if isinstance(body, bytes) and b'"custom_id": "0"' in body:
+            lines = [damage if b'"custom_id": "0"' in line else line for line in body.split(b"\n")]
+            return status, b"\n".join(lines), headers
+        return status, body, headers
+
+    openai_fake.answer = answer  # type: ignore[method-assign]
+    requests = {number: ft.Request([{"role": "user", "content": f"case {number}"}]) for number in range(3)}
+    answers = openai_jobs.answerer().answer_batch(
+        requests, ft.Sampling(), lambda number, given: None, folder=tmp_path / "batch", on_count=lambda count: None
+    )
+    assert [answers[number].text for number in (1, 2)] == ["red", "red"]
+    assert answers[0].error

@@ -239,7 +239,12 @@ class OpenAIAnswerer(Answerer):
             sent = self._call(next(iter(requests.values())), sampling, api)
             try:
                 for line in batch.results(on_count):
-                    add(int(line["custom_id"]), self._read_batch_line(line, sent))
+                    try:
+                        with reading_answer(self._endpoint.name, "asking the model in a batch"):
+                            answer = self._read_batch_line(line, sent)
+                    except HostError as error:
+                        answer = self._error_answer(error, line["seconds"])
+                    add(int(line["custom_id"]), answer)
             except RefusedError:
                 batch.delete()
                 raise

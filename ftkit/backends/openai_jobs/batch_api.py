@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ftkit.backends.hosted.answer_reading import cleaned, reading_answer, remote_id
 from ftkit.backends.hosted.idempotency import create_once, search_until_settled
 from ftkit.backends.hosted.retry import RetryPolicy
+from ftkit.backends.hosted.run_key import unix_seconds
 from ftkit.backends.openai_jobs.host import OpenAIHost
 from ftkit.backends.openai_jobs.sdk import to_dict
 from ftkit.errors import HostError, ModelError
@@ -103,8 +105,9 @@ class Batch:
         if "batch" not in self._state:
             self._create()
         batch = self._wait(on_count)
-        ended_at = batch.get("completed_at") or batch.get("expired_at") or batch.get("cancelled_at") or time.time()
-        seconds = max(0.0, float(ended_at - batch["created_at"]))
+        ends = (unix_seconds(batch.get(f"{how}_at")) for how in ("completed", "expired", "cancelled"))
+        ended_at = next((at for at in ends if at is not None), time.time())
+        seconds = max(0.0, ended_at - batch["created_at"])
         for file_id in filter(None, (batch.get("output_file_id"), batch.get("error_file_id"))):
             yield from (
                 line | {"seconds": seconds} for line in self._retry_policy(functools.partial(self._read, file_id))
@@ -217,7 +220,10 @@ class Batch:
         while True:
             try:
                 batch = self._host.sdk.call("polling the batch", lambda: client.batches.retrieve(batch_id))
-                self._last = _checked(to_dict(batch))
+                with reading_answer(self._host.name, "polling the batch"):
+                    self._last = _checked(to_dict(batch))
+                    counts = self._last.get("request_counts") or {}
+                    done = int(counts.get("completed") or 0) + int(counts.get("failed") or 0)
             except HostError as error:
                 if error.status == 404:
                     shutil.rmtree(self._folder, ignore_errors=True)
@@ -226,8 +232,7 @@ class Batch:
                     raise
                 pause = min(_MAX_POLL_S, max(pause * 2, error.retry_after_s or 0.0))
             else:
-                counts = self._last.get("request_counts") or {}
-                on_count(int(counts.get("completed") or 0) + int(counts.get("failed") or 0))
+                on_count(done)
                 if self._last["status"] in _FINAL_STATUSES:
                     return self._last
                 pause = min(longest, pause * 1.5)
@@ -239,16 +244,37 @@ class Batch:
 
 
 def _checked(batch: dict[str, Any]) -> dict[str, Any]:
-    if not batch.get("id") or not batch.get("status") or not batch.get("created_at"):
+    created_at, status = unix_seconds(batch.get("created_at")), batch.get("status")
+    if not batch.get("id") or not isinstance(status, str) or not created_at:
         raise HostError("the host sent an incomplete batch", passing=True, unsure=True)
-    return batch
+    return batch | {"id": remote_id(batch["id"], "the batch", "the host"), "created_at": created_at}
 
 
 def _parse_lines(content: bytes) -> list[dict[str, Any]]:
-    try:
-        return [dict(json.loads(line)) for line in content.decode("utf-8-sig").split("\n") if line.strip()]
-    except (ValueError, TypeError):
-        raise HostError("a line of the batch's output cannot be read", passing=True) from None
+    """Read the lines of a batch's output. A damaged one is left out, so that the others, which are paid, are not lost.
+
+    Returns:
+        The lines.
+
+    Raises:
+        HostError: no line can be read.
+    """
+    lines, damaged = [], 0
+    for line in filter(None, map(bytes.strip, content.removeprefix(b"\xef\xbb\xbf").split(b"\n"))):
+        try:
+            found = json.loads(line)
+            int(found["custom_id"])
+        except (ValueError, TypeError, LookupError, RecursionError):
+            damaged += 1
+        else:
+            lines.append(cleaned(found))
+    if damaged and not lines:
+        raise HostError("the batch's output cannot be read", passing=True)
+    if damaged:
+        _LOG.warning(
+            "%s of %s lines of the batch's output cannot be read; these are asked again", damaged, damaged + len(lines)
+        )
+    return lines
 
 
 def _failure_message(host: str, batch: dict[str, Any]) -> str:
