@@ -9,6 +9,7 @@ import typer
 from ftkit.cli.catalog import catalog
 from ftkit.cli.compare import compare
 from ftkit.cli.console import out, print_warnings
+from ftkit.cli.convert import convert
 from ftkit.cli.data import data
 from ftkit.cli.error_handling import ErrorHandlingGroup
 from ftkit.cli.evaluate import evaluate
@@ -69,6 +70,7 @@ app.command()(freeze)
 app.command()(compare)
 app.command()(overview)
 app.command()(report)
+app.command()(convert)
 app.command()(predict)
 app.command()(export)
 app.add_typer(runs, name="runs")

@@ -24,6 +24,7 @@ from ftkit.cli.data_options import (
     TaskFile,
     read_task,
 )
+from ftkit.cli.data_traces import stored, traces
 from ftkit.cli.option_names import error_with_options
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ def _format_message(message: Message, label: str) -> list[str]:
 
 
 data.command()(mask)
+data.command()(traces)
+data.command()(stored)
 
 
 @data.command()

@@ -27,6 +27,7 @@ _REGISTRIES = {
     "graders": "ftkit.graders.registry:GRADERS",
     "trackers": "ftkit.runs.trackers:TRACKERS",
     "renderers": "ftkit.results.result:RENDERERS",
+    "interchange": "ftkit.interchange.form:FORMS",
 }
 """Registries by the kind that follows ``ftkit.`` in the name of their entry-point group."""
 

@@ -61,8 +61,8 @@ class Dataset(RowSequence[AnswerT]):
             margin: the column that holds by how much ``chosen`` is better: a number, or null.
             format: ``"auto"`` detects the format from the first 100 rows. Or a name: ``table``, ``openai``,
                 ``trl_messages``, ``prompt_completion``, ``alpaca``, ``sharegpt``, ``sharegpt_preference``,
-                ``openai_preference``, ``trl_preference``, ``openai_prompts``, ``trl_prompts``, or the name that a
-                package or script has registered.
+                ``openai_preference``, ``trl_preference``, ``openai_prompts``, ``trl_prompts``, ``otel``, ``langfuse``,
+                ``langsmith``, ``litellm``, ``openai_stored``, or the name that a package or script has registered.
             columns: which column of the file is read for each column of the task or format: ``{"note": "text"}``.
             id: the column that identifies a row. By default ``id`` where there is one, else a hash of the content.
             group: the column whose equal values a split keeps together, e.g. a patient's id.

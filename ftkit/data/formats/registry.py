@@ -36,6 +36,11 @@ FORMATS: Registry[Format] = Registry(
         "openai_prompts": "ftkit.data.formats.openai:OpenAIPrompts",
         "trl_messages": "ftkit.data.formats.trl:TRLMessages",
         "trl_prompts": "ftkit.data.formats.trl:TRLPrompts",
+        "otel": "ftkit.data.formats.traces.otel:OpenTelemetry",
+        "langfuse": "ftkit.data.formats.traces.langfuse:Langfuse",
+        "langsmith": "ftkit.data.formats.traces.langsmith:LangSmith",
+        "litellm": "ftkit.data.formats.traces.litellm:LiteLLM",
+        "openai_stored": "ftkit.data.formats.traces.openai_stored:OpenAIStored",
     },
     check=_check,
 )

@@ -1,0 +1,111 @@
+"""Runs that LangSmith exports: ``client.list_runs`` as JSON Lines, or a bulk export.
+
+Source: https://docs.langchain.com/langsmith/run-data-format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from typing_extensions import override
+
+from ftkit.data.formats.base import Conversation, RawRow
+from ftkit.data.formats.messages import read_messages, read_tools
+from ftkit.data.formats.traces.base import (
+    TraceFacts,
+    TraceFormat,
+    judged,
+    number_of,
+    openai_message,
+    parsed,
+    time_of,
+)
+from ftkit.errors import DataError
+from ftkit.task import Message
+
+__all__ = ["LangSmith"]
+
+
+class LangSmith(TraceFormat):
+    """A run of a model (``run_type`` ``llm``), with messages of OpenAI or of LangChain."""
+
+    name = "langsmith"
+    columns = ("inputs", "outputs", "run_type", "start_time", "extra", "feedback_stats", "error")
+    required = "inputs and outputs"
+
+    @override
+    def matches(self, columns: Mapping[str, Any]) -> bool:
+        return "inputs" in columns and "outputs" in columns and ("run_type" in columns or "dotted_order" in columns)
+
+    @override
+    def facts(self, columns: Mapping[str, Any]) -> TraceFacts:
+        scores: dict[str, float] = {}
+        feedback: bool | None = None
+        stats = parsed(columns.get("feedback_stats"))
+        for name, values in (stats if isinstance(stats, dict) else {}).items():
+            average = number_of(values.get("avg")) if isinstance(values, dict) else number_of(values)
+            if average is None:
+                continue
+            scores[str(name)] = average
+            found = judged(average)
+            feedback = found if feedback is None or found is False else feedback
+        extra = parsed(columns.get("extra"))
+        metadata = extra.get("metadata") if isinstance(extra, dict) else None
+        invocation = extra.get("invocation_params") if isinstance(extra, dict) else None
+        model = ""
+        for place, names in ((metadata, ("ls_model_name",)), (invocation, ("model", "model_name"))):
+            for name in names:
+                model = model or str(place.get(name) or "") if isinstance(place, dict) else model
+        return TraceFacts(
+            model=model,
+            at=time_of(columns.get("start_time")),
+            scores=scores,
+            feedback=feedback,
+            error=str(columns.get("error") or ""),
+            is_chat=columns.get("run_type") in (None, "llm"),
+        )
+
+    @override
+    def read(self, row: RawRow) -> Conversation:
+        given, said = parsed(row.columns.get("inputs")), parsed(row.columns.get("outputs"))
+        turns = given.get("messages", given.get("prompts", given.get("input"))) if isinstance(given, dict) else given
+        if isinstance(turns, list) and turns and isinstance(turns[0], list):
+            turns = turns[0]  # LangChain asks in batches
+        if isinstance(turns, list) and turns and isinstance(turns[0], str):
+            turns = [{"role": "user", "content": turns[0]}]
+        if isinstance(turns, str):
+            turns = [{"role": "user", "content": turns}]
+        if not isinstance(turns, list) or not turns:
+            raise DataError("there are no messages", place=row.place, field="inputs")
+        messages = [openai_message(turn, row.place, f"inputs.messages[{at}]") for at, turn in enumerate(turns)]
+        messages.append(_answer(said, row))
+        tools = given.get("tools") if isinstance(given, dict) else None
+        return Conversation(
+            read_messages(messages, row.place, "inputs"),
+            read_tools(tools, row.place, "inputs.tools", nulls_are_absent=row.nulls_are_absent),
+        )
+
+
+def _answer(said: Any, row: RawRow) -> Message:
+    """The answer, of LangChain's generations, of OpenAI's choices, or of the last message."""
+    found = said
+    if isinstance(said, dict):
+        for name in ("generations", "choices", "messages", "message", "output"):
+            if said.get(name):
+                found = said[name]
+                break
+        else:
+            found = said if "content" in said else None
+    while isinstance(found, list) and found:
+        found = found[-1] if isinstance(said, dict) and found is said.get("messages") else found[0]
+    if isinstance(found, dict) and isinstance(found.get("message"), dict):
+        found = found["message"]
+    elif isinstance(found, dict) and isinstance(found.get("text"), str) and "content" not in found:
+        found = found["text"]
+    if isinstance(found, str):
+        found = {"role": "assistant", "content": found}
+    if not isinstance(found, dict):
+        raise DataError("there is no answer", place=row.place, field="outputs", problem="no_answer")
+    answer = openai_message(found, row.place, "outputs")
+    return {**answer, "role": "assistant"}

@@ -1,0 +1,72 @@
+"""Stored completions of OpenAI's API, with their messages.
+
+``GET /chat/completions`` lists completions without the messages that were sent; those of ``GET
+/chat/completions/{id}/messages`` stand beside them in ``messages``, as ``ftkit data stored`` writes them.
+Source: https://platform.openai.com/docs/api-reference/chat/list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from typing_extensions import override
+
+from ftkit.data.formats.base import Conversation, RawRow
+from ftkit.data.formats.messages import read_messages, read_tools
+from ftkit.data.formats.traces.base import (
+    TraceFacts,
+    TraceFormat,
+    judged,
+    number_of,
+    openai_message,
+    time_of,
+)
+from ftkit.errors import DataError
+
+__all__ = ["OpenAIStored"]
+
+
+class OpenAIStored(TraceFormat):
+    """A completion with its messages. Numbers in its ``metadata`` are scores, and its ``feedback`` is a judgement."""
+
+    name = "openai_stored"
+    columns = ("messages", "choices", "model", "created", "metadata", "tools", "object")
+    required = "messages and choices"
+
+    @override
+    def matches(self, columns: Mapping[str, Any]) -> bool:
+        return columns.get("object") == "chat.completion" and "choices" in columns
+
+    @override
+    def facts(self, columns: Mapping[str, Any]) -> TraceFacts:
+        metadata = columns.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
+        scores = {str(name): number for name, value in metadata.items() if (number := number_of(value)) is not None}
+        return TraceFacts(
+            model=str(columns.get("model") or ""),
+            at=time_of(columns.get("created")),
+            scores=scores,
+            feedback=judged(metadata.get("feedback")),
+        )
+
+    @override
+    def read(self, row: RawRow) -> Conversation:
+        columns = row.columns
+        turns, choices = columns.get("messages"), columns.get("choices")
+        if not isinstance(turns, list) or not turns:
+            raise DataError(
+                "the completion has no messages; get them with GET /chat/completions/{id}/messages, as `ftkit data "
+                "stored` does",
+                place=row.place,
+                field="messages",
+            )
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            raise DataError("there is no answer", place=row.place, field="choices", problem="no_answer")
+        messages = [openai_message(turn, row.place, f"messages[{at}]") for at, turn in enumerate(turns)]
+        answer = openai_message(choices[0].get("message"), row.place, "choices[0].message")
+        messages.append({**answer, "role": "assistant"})
+        return Conversation(
+            read_messages(messages, row.place, "messages"),
+            read_tools(columns.get("tools"), row.place, "tools", nulls_are_absent=row.nulls_are_absent),
+        )

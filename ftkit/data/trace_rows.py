@@ -1,0 +1,257 @@
+"""From traces to rows: filters by model, time, scores and feedback, and each answer once."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from ftkit.data.dataset import Dataset
+from ftkit.data.formats import FORMATS, RawRow
+from ftkit.data.formats.traces import TraceFacts, TraceFormat
+from ftkit.data.formats.traces.base import time_of
+from ftkit.data.sources import Corpus, open_source
+from ftkit.data.strict_json import canonical_json, parse_json
+from ftkit.error_text import Argument, ErrorText
+from ftkit.errors import ConfigError, DataError, FormatError, Place
+from ftkit.task import Message, Task
+
+__all__ = ["TraceFilter", "TraceRows", "day_or_time", "read_traces"]
+
+_WHOLE_FILE = 256 * 1024 * 1024
+_MAX_CALLS = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TraceFilter:
+    """Which calls become rows.
+
+    Attributes:
+        model: pattern of the model's name, e.g. ``"gpt-4.1*"``.
+        since: calls that began at this time or later.
+        until: calls that began before this time.
+        scores: smallest scores by name.
+        feedback: only calls that were found good (True) or bad (False); None takes all.
+    """
+
+    model: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    feedback: bool | None = None
+
+    def reason(self, facts: TraceFacts) -> str | None:
+        """Say why a call is left out.
+
+        Args:
+            facts: what is known of it.
+
+        Returns:
+            The reason, in words; None if it is a row.
+        """
+        if not facts.is_chat:
+            return "not a call of a chat model"
+        if facts.error:
+            return "failed"
+        if self.model is not None and not fnmatch.fnmatchcase(facts.model, self.model):
+            return "another model"
+        if (self.since or self.until) and facts.at is None:
+            return "its time is not known"
+        if facts.at is not None and (
+            (self.since is not None and facts.at < self.since) or (self.until is not None and facts.at >= self.until)
+        ):
+            return "another time"
+        for name, least in self.scores.items():
+            score = facts.scores.get(name)
+            if score is None or score < least:
+                return f"{name} is below {least:g}" if score is not None else f"without {name}"
+        if self.feedback is not None and facts.feedback is not self.feedback:
+            return "without feedback" if facts.feedback is None else "other feedback"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRows:
+    """Rows made of traces.
+
+    Attributes:
+        rows: conversations that end with the recorded answer; with labels, rows for KTO.
+        left_out: number of calls that were left out, by reason.
+        problems: why calls could not be read, the first hundred.
+        format: name of the format.
+    """
+
+    rows: Dataset
+    left_out: Mapping[str, int]
+    problems: Sequence[DataError]
+    format: str
+
+
+def read_traces(
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    format: str = "auto",  # noqa: A002
+    where: TraceFilter | None = None,
+    labels: bool = False,
+) -> TraceRows:
+    """Make rows of traces. Equal conversations become one row.
+
+    Args:
+        path: a file, or several: OTLP JSON, JSON, JSON Lines or CSV.
+        format: name of a format of traces; ``"auto"`` finds out from the first record.
+        where: which calls become rows; all that have an answer by default.
+        labels: write ``prompt``, ``completion`` and ``label`` from users' feedback (rows for KTO). Calls without
+            feedback are left out, and answers that were found good and bad, too.
+
+    Returns:
+        The rows, and what was left out.
+
+    Raises:
+        DataError: a file cannot be read, or no call is left.
+        FormatError: the records are of no known format of traces.
+        ConfigError: ``format`` is no format of traces.
+    """
+    paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+    where = where or TraceFilter()
+    chosen = None if format == "auto" else _named(format)
+    left_out: Counter[str] = Counter()
+    problems: list[DataError] = []
+    found: dict[str, dict[str, Any]] = {}
+    conflicts: set[str] = set()
+    count = 0
+    for place, record in _records(paths):
+        chosen = chosen or _detected(record, place)
+        for call in chosen.records(record):
+            count += 1
+            if count > _MAX_CALLS:
+                raise DataError(f"there are more than {_MAX_CALLS:,} calls; give fewer files at once")
+            facts = chosen.facts(call)
+            reason = where.reason(facts)
+            if reason is None and labels and facts.feedback is None:
+                reason = "without feedback"
+            if reason is not None:
+                left_out[reason] += 1
+                continue
+            try:
+                conversation = chosen.read(RawRow(call, place, True, Task()))
+                if conversation.messages[-1]["role"] != "assistant":
+                    raise DataError("there is no answer", place=place, problem="no_answer")
+            except DataError as error:
+                left_out["cannot be read"] += 1
+                problems += [error] if len(problems) < 100 else []
+                continue
+            row: dict[str, Any] = {"messages": conversation.messages}
+            if conversation.tools:
+                row["tools"] = conversation.tools
+            key = canonical_json(row)
+            if labels:
+                row = _labelled(conversation.messages, row, bool(facts.feedback))
+            if key in found:
+                left_out["repeated"] += 1
+                if labels and found[key]["label"] is not row["label"]:
+                    conflicts.add(key)
+                continue
+            found[key] = row
+    for key in conflicts:
+        del found[key]
+        left_out["found good and bad"] += 1
+    if chosen is None:
+        raise DataError(f"{', '.join(map(str, paths))}: there are no records")
+    if not found:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.most_common())
+        first = f" The first: {problems[0]}" if problems else ""
+        raise DataError(f"no call is left to be a row: {reasons or 'there are none'}.{first}")
+    rows = Dataset.from_rows(found.values(), name=Path(paths[0]).name)
+    return TraceRows(rows, dict(left_out), problems, chosen.name)
+
+
+def _labelled(messages: Sequence[Message], row: Mapping[str, Any], label: bool) -> dict[str, Any]:
+    return {
+        "prompt": list(messages[:-1]),
+        "completion": [messages[-1]],
+        **({"tools": row["tools"]} if "tools" in row else {}),
+        "label": label,
+    }
+
+
+def _records(paths: Sequence[str | os.PathLike[str]]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    for path in paths:
+        whole = _whole_object(Path(path))
+        if whole is not None:
+            records = whole.get("data") if isinstance(whole.get("data"), list) else [whole]
+            for number, record in enumerate(records or (), 1):
+                if not isinstance(record, dict):
+                    raise DataError("a record must be an object", place=Place(Path(path).name, 1, number))
+                yield Place(Path(path).name, 1, number), record
+            continue
+        corpus = Corpus([open_source(path)])
+        with corpus.open(sequential=True) as reader:
+            for number in range(len(corpus)):
+                _, place, columns = reader.read(number)
+                yield place, columns
+
+
+def _whole_object(path: Path) -> dict[str, Any] | None:
+    """The object of a ``.json`` file that holds one, as OTLP's and the answers of list APIs do."""
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        first = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        if first != b"{":
+            return None
+        file.seek(0)
+        content = file.read(_WHOLE_FILE + 1)
+    if len(content) > _WHOLE_FILE:
+        raise DataError(f"{path} is larger than {_WHOLE_FILE >> 20} MiB; write it as JSON Lines")
+    try:
+        value = parse_json(content.decode("utf-8-sig"), Place(path.name, 1))
+    except ValueError:  # JSON Lines in a .json file, whose faults are named when its lines are read
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _named(name: str) -> TraceFormat:
+    format_ = FORMATS.get(name)
+    if not isinstance(format_, TraceFormat):
+        known = ", ".join(key for key, each in FORMATS.items() if isinstance(each, TraceFormat))
+        raise ConfigError(
+            ErrorText(
+                *(Argument("format", name), f" is no format of traces; they are {known}. "), "Load rows as they are"
+            )
+        )
+    return format_
+
+
+def _detected(record: Mapping[str, Any], place: Place) -> TraceFormat:
+    known = [each for each in dict(FORMATS.items()).values() if isinstance(each, TraceFormat)]
+    found = [each for each in known if each.matches(record)]
+    if len(found) != 1:
+        names = " or ".join(each.name for each in found) or f"none of {', '.join(each.name for each in known)}"
+        raise FormatError(ErrorText(f"the record may be {names}; name it with ", Argument("format")), place=place)
+    return found[0]
+
+
+def day_or_time(text: str) -> datetime:
+    """Read a day or a time.
+
+    Args:
+        text: ISO 8601, e.g. ``"2026-11-01"``; in UTC if it names no zone.
+
+    Returns:
+        The time.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), tzinfo=UTC)
+    except ValueError:
+        found = time_of(text)
+    if found is None:
+        raise ConfigError(f"{text!r} is no day or time; write e.g. 2026-11-01 or 2026-11-01T12:00Z")
+    return found

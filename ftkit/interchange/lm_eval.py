@@ -1,0 +1,148 @@
+"""Samples of lm-evaluation-harness: ``samples_*.jsonl`` of ``--log_samples``.
+
+Source: https://github.com/EleutherAI/lm-evaluation-harness, ``EvaluationTracker.save_results_samples``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from typing_extensions import override
+
+from ftkit.errors import DataError
+from ftkit.interchange.foreign import Document, ForeignAnswer, ForeignResults, chat_messages, number, text_of
+from ftkit.interchange.form import InterchangeForm
+from ftkit.results.report import Report
+
+__all__ = ["LMEval"]
+
+
+class LMEval(InterchangeForm):
+    """One sample a line. Of a multiple-choice task, the answer is the choice with the highest log-likelihood."""
+
+    name = "lm_eval"
+    suffix = ".jsonl"
+
+    @override
+    def matches(self, document: Document) -> bool:
+        content = document.content[0] if isinstance(document.content, list) and document.content else document.content
+        if not isinstance(content, dict):
+            return False
+        return {"doc_id", "resps"} <= content.keys() or {"results", "configs", "n-shot"} <= content.keys()
+
+    @override
+    def read(self, document: Document, target: str | None) -> list[ForeignResults]:
+        content = document.content
+        if isinstance(content, dict) and "results" in content and "doc_id" not in content:
+            raise DataError(
+                f"{document.name} has only sums; run lm_eval with --log_samples and give the file samples_….jsonl"
+            )
+        answers = [_answer(sample, place, target) for place, sample in document.values()]
+        scored = next((name for one in answers for name in one.scores), None)
+        return [
+            ForeignResults(
+                model=document.path.resolve().parent.name.replace("__", "/") or "unknown",
+                answers=answers,
+                about={"lm_eval_samples": document.name},
+                primary=None if all(one.target is not None for one in answers) else scored,
+            )
+        ]
+
+    @override
+    def write(self, report: Report) -> str:
+        names = [metric.name for metric in report.metrics if any(metric.name in row.scores for row in report.rows)]
+        lines = []
+        for index, row in enumerate(report.rows):
+            target = row.target if isinstance(row.target, str) else json.dumps(row.target, ensure_ascii=False)
+            prompt = json.dumps(list(row.prompt), ensure_ascii=False)
+            sample = {
+                "doc_id": index,
+                "doc": {"id": row.id, **row.item},
+                "target": target if row.has_target else "",
+                "arguments": {"gen_args_0": {"arg_0": [prompt], "arg_1": {"temperature": report.sampling.temperature}}},
+                "resps": [[row.text]],
+                "filtered_resps": [row.text],
+                "filter": "none",
+                "metrics": names,
+                **{name: row.scores[name] for name in names if row.scores.get(name) is not None},
+            }
+            lines.append(json.dumps(sample, ensure_ascii=False) + "\n")
+        return "".join(lines)
+
+
+def _answer(sample: Any, place: str, target: str | None) -> ForeignAnswer:
+    if not isinstance(sample, dict) or "doc_id" not in sample:
+        raise DataError(f"{place}: no sample of lm_eval: doc_id is missing")
+    arguments = _arguments(sample.get("arguments"), place)
+    doc = sample.get("doc") if isinstance(sample.get("doc"), dict) else {}
+    responses = sample.get("filtered_resps") or sample.get("resps") or []
+    if not isinstance(responses, list) or not responses:
+        raise DataError(f"{place}: resps is no list of answers")
+    wanted = doc.get(target) if target is not None else sample.get("target")
+    likelihoods = [_likelihood(response) for response in responses]
+    if len(responses) > 1 and all(value is not None for value in likelihoods):
+        choices = [text_of(argument[1], place).strip() for argument in arguments if len(argument) > 1]
+        if len(choices) != len(responses):
+            raise DataError(f"{place}: {len(responses)} log-likelihoods and {len(choices)} choices")
+        text = choices[max(range(len(choices)), key=lambda index: likelihoods[index] or 0.0)]
+        position = number(wanted)
+        if position is not None and 0 <= int(position) < len(choices):
+            wanted = choices[int(position)]
+    else:
+        first = responses[0]
+        while isinstance(first, list) and first:
+            first = first[0]
+        text = text_of(first, place)
+    names = sample.get("metrics") or ()
+    return ForeignAnswer(
+        place=place,
+        id=str(sample["doc_id"]),
+        prompt=_prompt(arguments[0][0], place),
+        text=text,
+        target=None if wanted is None or wanted == "" else text_of(wanted, place),
+        scores={str(name): number(sample.get(str(name))) for name in names if isinstance(name, str)},
+        item=doc,
+    )
+
+
+def _arguments(value: Any, place: str) -> list[list[Any]]:
+    """The arguments of every request, from both forms in which lm_eval writes them."""
+    if isinstance(value, dict):
+        value = [
+            [arguments[name] for name in sorted(arguments)]
+            for arguments in value.values()
+            if isinstance(arguments, dict)
+        ]
+    found = [
+        [one[0] if isinstance(one, list) and len(one) == 1 else one for one in arguments]
+        for arguments in (value if isinstance(value, list) else ())
+        if isinstance(arguments, list) and arguments
+    ]
+    if not found:
+        raise DataError(f"{place}: arguments is missing, so the prompt is not known")
+    return found
+
+
+def _prompt(value: Any, place: str) -> Any:
+    """lm_eval writes chat prompts as JSON text."""
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
+        try:
+            parsed = json.loads(value)
+        except (ValueError, RecursionError):
+            return chat_messages(value, place)
+        if isinstance(parsed, list) and all(isinstance(turn, dict) and "role" in turn for turn in parsed):
+            return chat_messages(parsed, place)
+    return chat_messages(value, place)
+
+
+def _likelihood(response: Any) -> float | None:
+    """The log-likelihood of ``[log-likelihood, is greedy]``, whose numbers may be texts."""
+    while isinstance(response, list) and len(response) == 1:
+        response = response[0]
+    if not isinstance(response, list) or len(response) != 2:
+        return None
+    try:
+        return float(response[0])
+    except (TypeError, ValueError):
+        return None

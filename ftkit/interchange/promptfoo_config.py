@@ -1,0 +1,246 @@
+"""Configurations of promptfoo: a prompt, tests with variables, and assertions; read as a task and rows, and written.
+
+Source: https://www.promptfoo.dev/docs/configuration/reference/.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftkit.data import Dataset
+from ftkit.errors import ConfigError, DataError
+from ftkit.files import read_small_text, write_atomically
+from ftkit.interchange.foreign import MAX_ROWS
+from ftkit.schema import Output, infer_output, output_of
+from ftkit.task import Task
+from ftkit.task.template import Template
+from ftkit.task.yaml import read_yaml, write_yaml
+
+__all__ = ["PromptfooConfig", "export_promptfoo_config", "import_promptfoo_config"]
+
+TARGET = "expected"
+"""Column of the wanted answer in the rows that are read."""
+_VARIABLE = re.compile(r"\{\{-?[ \t]*([A-Za-z_][A-Za-z0-9_.]*)[ \t]*-?\}\}")
+_MAX_VALUES = 2_000_000
+_FILE = "file://"
+
+
+@dataclass(frozen=True, slots=True)
+class PromptfooConfig:
+    """What a configuration says.
+
+    Attributes:
+        task: the prompt, and the output that allows every wanted answer.
+        rows: the variables of each test, with the wanted answer in ``expected`` where an assertion names it.
+        left_out: what was not read, in words.
+    """
+
+    task: Task
+    rows: Sequence[Mapping[str, Any]]
+    left_out: Sequence[str]
+
+
+def import_promptfoo_config(path: str | os.PathLike[str], *, prompt: int = 0) -> PromptfooConfig:
+    """Read a configuration as a task and rows.
+
+    Args:
+        path: ``promptfooconfig.yaml`` or ``.json``. Files that it names are read only below its folder.
+        prompt: which of its prompts.
+
+    Returns:
+        The task and the rows.
+
+    Raises:
+        DataError: the file cannot be read, is no configuration, or is too large.
+        ConfigError: the prompt uses filters or code, which a task cannot express.
+    """
+    source = Path(path)
+    content = read_yaml(_text(source), source.name)
+    _check_size(content, source.name)
+    prompts, tests = content.get("prompts"), content.get("tests")
+    prompts = [prompts] if isinstance(prompts, str | dict) else prompts
+    if not isinstance(prompts, list) or not prompts or not 0 <= prompt < len(prompts):
+        raise DataError(f"{source.name}: there is no prompt {prompt}; prompts is a list of texts or files")
+    left_out = [] if len(prompts) == 1 else [f"{len(prompts) - 1} other prompts"]
+    instructions, template = _prompt(prompts[prompt], source)
+    if isinstance(tests, str):
+        tests = _file(tests, source)
+    if not isinstance(tests, list) or not tests:
+        raise DataError(f"{source.name}: tests is no list of tests")
+    if len(tests) > MAX_ROWS:
+        raise DataError(f"{source.name} has more than {MAX_ROWS:,} tests")
+    default = content.get("defaultTest") if isinstance(content.get("defaultTest"), dict) else {}
+    rows: list[dict[str, Any]] = []
+    unread: Counter[str] = Counter()
+    schema: Any = None
+    for number, test in enumerate(tests, 1):
+        if not isinstance(test, dict) or not isinstance(test.get("vars", {}), dict):
+            raise DataError(f"{source.name}: tests[{number - 1}]: no test with vars")
+        row = {**(default.get("vars") or {}), **(test.get("vars") or {})}
+        for check in [*(default.get("assert") or ()), *(test.get("assert") or ())]:
+            kind = check.get("type") if isinstance(check, dict) else None
+            if kind == "equals":
+                row[TARGET] = check.get("value")
+            elif kind == "is-json" and isinstance(check.get("value"), dict):
+                schema = check["value"]
+            else:
+                unread[str(kind)] += 1
+        rows.append(row)
+    left_out += [f"{count} assertions of type {kind}" for kind, count in unread.items()]
+    return PromptfooConfig(
+        Task(instructions, input=template, output=_output(rows, schema), show_schema=False), rows, left_out
+    )
+
+
+def export_promptfoo_config(
+    data: Dataset, path: str | os.PathLike[str], *, providers: Sequence[str] = (), description: str = ""
+) -> Path:
+    """Write a dataset as a configuration.
+
+    Args:
+        data: rows of a task with an input template.
+        path: the file, ``promptfooconfig.yaml``.
+        providers: promptfoo's names of the models to ask.
+        description: what the configuration is called.
+
+    Returns:
+        The path.
+
+    Raises:
+        ConfigError: the task has no input template.
+    """
+    task = data.task
+    if task.input is None:
+        raise ConfigError("only rows of a task with an input template can be tests of promptfoo; give the task")
+    columns = Template.of(task.input).columns
+    system = task.prompt(dict.fromkeys(columns, ""))[:-1]
+    question = re.sub(r"\{\{|\}\}|\{([^{}]+)\}", _as_variable, task.input)
+    messages = [*({"role": "system", "content": turn["content"]} for turn in system)]
+    messages.append({"role": "user", "content": question})
+    tests = []
+    for row in data:
+        test: dict[str, Any] = {"vars": {column: row.columns[column] for column in columns if column in row.columns}}
+        if row.completion is not None:
+            value = row.target if isinstance(row.target, str) else json.dumps(row.target, ensure_ascii=False)
+            test["assert"] = [{"type": "equals", "value": value}]
+        tests.append(test)
+    content = {
+        "description": description or "rows of ftkit",
+        "prompts": [json.dumps(messages, ensure_ascii=False)],
+        "providers": list(providers) or ["echo"],
+        "tests": tests,
+    }
+    write_atomically(Path(path), write_yaml(content))
+    return Path(path)
+
+
+def _as_variable(match: re.Match[str]) -> str:
+    if match[1] is None:
+        return match[0][0]
+    return "{{" + match[1] + "}}"
+
+
+def _prompt(given: Any, source: Path) -> tuple[str | None, str]:
+    """Instructions and input template of a prompt."""
+    if isinstance(given, dict):
+        given = given.get("raw", given.get("id"))
+    if not isinstance(given, str):
+        raise DataError(f"{source.name}: a prompt is neither a text nor a file")
+    text = _below(given, source) if given.startswith(_FILE) else given
+    turns: Any = None
+    if text.lstrip()[:1] == "[":
+        try:
+            turns = json.loads(text)
+        except (ValueError, RecursionError):
+            turns = None
+    if not isinstance(turns, list):
+        return None, _template(text, source)
+    roles = [turn.get("role") if isinstance(turn, dict) else None for turn in turns]
+    if roles not in (["user"], ["system", "user"], ["developer", "user"]):
+        raise ConfigError(f"{source.name}: the prompt has the turns {roles}; a task has a system and a user turn")
+    contents = [turn.get("content") for turn in turns]
+    if not all(isinstance(content, str) for content in contents):
+        raise ConfigError(f"{source.name}: only texts can be a prompt of a task")
+    if len(contents) == 2 and "{{" in contents[0]:
+        raise ConfigError(f"{source.name}: the system turn has variables, and the instructions of a task have none")
+    return (contents[0] if len(contents) == 2 else None), _template(contents[-1], source)
+
+
+def _template(text: str, source: Path) -> str:
+    """A template of nunjucks as one of a task. Only variables can be expressed."""
+    parts, last = [], 0
+    for match in _VARIABLE.finditer(text):
+        parts += [_literal(text[last : match.start()], source), "{" + match[1] + "}"]
+        last = match.end()
+    parts.append(_literal(text[last:], source))
+    if last == 0:
+        raise ConfigError(f"{source.name}: the prompt has no variable such as {{{{question}}}}, so all rows are alike")
+    return "".join(parts)
+
+
+def _literal(text: str, source: Path) -> str:
+    for code in ("{{", "{%", "{#"):
+        if code in text:
+            at = text.index(code)
+            raise ConfigError(
+                f"{source.name}: the prompt has {text[at : at + 40]!r}; a task has variables such as {{{{name}}}} "
+                "and no filters or code"
+            )
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _output(rows: Sequence[Mapping[str, Any]], schema: Any) -> Output:
+    targets = [row[TARGET] for row in rows if row.get(TARGET) is not None]
+    if schema is not None:
+        return output_of(schema)[0]
+    return infer_output(targets) if targets else Task().output
+
+
+def _file(name: str, source: Path) -> Any:
+    if not name.startswith(_FILE) or not name.endswith((".json", ".yaml", ".yml")):
+        raise DataError(f"{source.name}: tests is {name!r}; only lists, and files of JSON or YAML can be read")
+    content = read_yaml("tests:\n" + _indented(_below(name, source)), name)
+    _check_size(content, source.name)
+    return content["tests"]
+
+
+def _indented(text: str) -> str:
+    return "".join(f"  {line}\n" for line in text.splitlines())
+
+
+def _below(name: str, source: Path) -> str:
+    """The text of a file that the configuration names, which must lie below its folder."""
+    folder = source.resolve().parent
+    file = (folder / name.removeprefix(_FILE)).resolve()
+    if not file.is_relative_to(folder):
+        raise DataError(f"{source.name}: {name} lies outside of the folder of the configuration, so it is not read")
+    return _text(file)
+
+
+def _text(file: Path) -> str:
+    try:
+        return read_small_text(file)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise DataError(f"{file.name}: cannot be read: {reason or error}") from None
+
+
+def _check_size(content: Any, name: str) -> None:
+    """Refuse what aliases of YAML expand beyond bounds."""
+    stack, count = [content], 0
+    while stack:
+        value = stack.pop()
+        count += 1
+        if count > _MAX_VALUES:
+            raise DataError(f"{name} has more than {_MAX_VALUES:,} values when its aliases are expanded")
+        if isinstance(value, dict):
+            stack += value.values()
+        elif isinstance(value, list):
+            stack += value
