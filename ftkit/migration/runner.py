@@ -111,8 +111,19 @@ def migrate(
         RefusedError: the cost is not agreed to: neither ``yes`` nor a sufficient ``max_cost`` is given.
         MigrationError: a step failed; names the step and the way on.
     """
+    check_kind(source, str, "source", 'the model to replace: "openai:ftjob-…"')
+    check_kind(to, Sequence, "to", 'a list of names: ["local:smollm2-135m"]')
+    for name in [to] if isinstance(to, str) else to:
+        check_kind(name, str, "to", 'names of candidates: "local:smollm2-135m"')
+    for value, kind, argument, hint in (
+        (task, Task, "task", "an ft.Task, or Task.from_yaml(path)"),
+        (recipe, Recipe, "recipe", "a recipe such as ft.SFT(epochs=2)"),
+        (frozen, Report, "frozen", "an ft.Report: ft.Report.load(path)"),
+        (sampling, Sampling, "sampling", "ft.Sampling(max_output_tokens=64)"),
+    ):
+        if value is not None:
+            check_kind(value, kind, argument, hint)
     old_name = SourceName.parse(source)
-    check_kind(to, Sequence, "to", '["local:smollm2-135m"]')
     names = [CandidateName.parse(text) for text in dict.fromkeys([to] if isinstance(to, str) else to)]
     _check(names, margin, shots, confidence, test, test_share, train)
     if gpu is not None and gpu_hour_usd is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -208,3 +209,41 @@ def test_what_was_written_is_checked_before_it_is_used(account: Account, folder:
     done = migrate(account.job, "--to", LUNA, "--margin", "0.1", folder=folder)
     assert "training.jsonl was changed after it was written" in done.stderr
     assert "training.jsonl" in ft.Certificate.load(folder / "certificate.json").check_files(folder)[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"source": 3}, "source is 3; pass"),
+        ({"to": 3}, "to is 3; pass"),
+        ({"to": [3]}, "to is 3; pass"),
+        ({"to": []}, "name at least one candidate with to"),
+        ({"margin": "0.1"}, "margin must be a number such as 0.02"),
+        ({"margin": True}, "margin must be a number such as 0.02"),
+        ({"test": "rows.jsonl"}, "test is 'rows.jsonl'; pass an ft.Dataset"),
+        ({"frozen": "frozen.json"}, "frozen is 'frozen.json'; pass an ft.Report"),
+        ({"task": "task.yaml"}, "task is 'task.yaml'; pass an ft.Task"),
+        ({"recipe": {}}, "recipe is a dict; pass"),
+        ({"shots": -1}, "shots must be a number of examples"),
+        ({"confidence": 2}, "confidence"),
+        ({"gpu": "l4-24gb", "gpu_hour_usd": 1.0}, "give one of gpu and gpu_hour_usd"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_at_the_door(folder: Path, changes: dict[str, Any], says: str) -> None:
+    given: dict[str, Any] = {"source": "openai:ftjob-1", "to": [LUNA], "margin": 0.1, "folder": folder, **changes}
+    with pytest.raises(ft.ConfigError) as caught:
+        ft.migrate(given.pop("source"), **given)
+    assert says in str(caught.value)
+    assert not folder.exists()
+
+
+def test_a_certificate_that_was_altered_is_refused(account: Account, folder: Path) -> None:
+    assert migrate(account.job, "--to", LUNA, "--margin", "0.1", "--yes", folder=folder).exit_code == 0
+    path = folder / "certificate.json"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"verdict": "non-inferior"', '"verdict": "better"'), encoding="utf-8")
+    with pytest.raises(ft.ReportError, match="was altered after it was saved"):
+        ft.Certificate.load(path)
+    path.write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(ft.ReportError, match="not a certificate"):
+        ft.Certificate.load(path)
