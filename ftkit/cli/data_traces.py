@@ -38,9 +38,9 @@ def traces(
     ] = True,
     force: _Force = False,
 ) -> None:
-    """Make rows of traces: OpenTelemetry, Langfuse, LangSmith, LiteLLM, stored completions.
+    """Make rows of the traces of models in use.
 
-    Failed calls and calls without an answer are left out, and equal conversations become one row; what is left out is
+    Reads OpenTelemetry spans, and exports of Langfuse, LangSmith, LiteLLM and OpenAI's stored completions. Failed calls and calls without an answer are left out, and equal conversations become one row; what is left out is
     counted. Secrets and personal data are named before anything is sent, and the exit status is 1 if there are
     secrets.
     """
