@@ -40,9 +40,9 @@ def traces(
 ) -> None:
     """Make rows of the traces of models in use.
 
-    Reads OpenTelemetry spans, and exports of Langfuse, LangSmith, LiteLLM and OpenAI's stored completions. Failed calls and calls without an answer are left out, and equal conversations become one row; what is left out is
-    counted. Secrets and personal data are named before anything is sent, and the exit status is 1 if there are
-    secrets.
+    Reads OpenTelemetry spans, and exports of Langfuse, LangSmith, LiteLLM and OpenAI's stored completions. Failed calls
+    and calls without an answer are left out, and equal conversations become one row; what is left out is counted.
+    Secrets and personal data are named before anything is sent, and the exit status is 1 if there are secrets.
     """
     from ftkit.data.trace_rows import TraceFilter, day_or_time, read_traces
 
