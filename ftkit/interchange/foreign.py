@@ -13,7 +13,7 @@ from typing import IO, Any, Literal
 
 from ftkit.errors import DataError, FormatError, MissingExtraError, Place
 from ftkit.extras import require
-from ftkit.files import irregular_file_kind
+from ftkit.named_files import irregular_file_kind
 from ftkit.task import Message
 
 __all__ = ["Document", "ForeignAnswer", "ForeignResults", "chat_messages", "number", "read_document", "text_of"]
@@ -178,7 +178,7 @@ def read_document(path: str | Path) -> Document:
         lines = content.split(b"\n")
         if len(lines) < 2:
             raise DataError(f"not JSON: {error}", place=Place(source.name, 1)) from None
-    rows = []
+    rows: list[tuple[int, Any]] = []
     for number, line in enumerate(lines, 1):
         if line.strip():
             if len(rows) == MAX_ROWS:

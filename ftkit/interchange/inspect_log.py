@@ -39,7 +39,7 @@ class InspectAI(InterchangeForm):
         if not self.matches(document):
             raise DataError(f'{document.name}: no log of inspect_ai: "eval" is missing')
         about = document.content["eval"]
-        answers = []
+        answers: list[ForeignAnswer] = []
         for place, sample in _samples(document):
             if not isinstance(sample, dict):
                 raise DataError(f"{place}: not an object")

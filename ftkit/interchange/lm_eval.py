@@ -75,7 +75,8 @@ def _answer(sample: Any, place: str, target: str | None) -> ForeignAnswer:
     if not isinstance(sample, dict) or "doc_id" not in sample:
         raise DataError(f"{place}: no sample of lm_eval: doc_id is missing")
     arguments = _arguments(sample.get("arguments"), place)
-    doc = sample.get("doc") if isinstance(sample.get("doc"), dict) else {}
+    given = sample.get("doc")
+    doc: dict[str, Any] = given if isinstance(given, dict) else {}
     responses = sample.get("filtered_resps") or sample.get("resps") or []
     if not isinstance(responses, list) or not responses:
         raise DataError(f"{place}: resps is no list of answers")

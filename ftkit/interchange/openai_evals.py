@@ -35,7 +35,7 @@ class OpenAIEvals(InterchangeForm):
         for place, item in document.values():
             if not isinstance(item, dict) or item.get("object") != _OBJECT:
                 raise DataError(f'{place}: "object" is not "{_OBJECT}"')
-            sample = item.get("sample") if isinstance(item.get("sample"), dict) else {}
+            sample = _object(item.get("sample"))
             key = (str(sample.get("model") or "unknown"), str(item.get("run_id") or ""))
             found.setdefault(key, []).append(_answer(item, sample, place, target))
         return [
@@ -50,13 +50,12 @@ class OpenAIEvals(InterchangeForm):
 
 
 def _answer(item: dict[str, Any], sample: dict[str, Any], place: str, target: str | None) -> ForeignAnswer:
-    source = item.get("datasource_item") if isinstance(item.get("datasource_item"), dict) else {}
+    source = _object(item.get("datasource_item"))
     output = sample.get("output") or []
     if not isinstance(output, list):
         raise DataError(f"{place}: sample.output is no list of messages")
     text = "".join(text_of(turn.get("content"), place) for turn in output if isinstance(turn, dict))
-    usage = sample.get("usage") if isinstance(sample.get("usage"), dict) else {}
-    error = sample.get("error") if isinstance(sample.get("error"), dict) else {}
+    usage, error = _object(sample.get("usage")), _object(sample.get("error"))
     scores: dict[str, float | None] = {"passed": float(item.get("status") == "pass")}
     for result in item.get("results") or ():
         if isinstance(result, dict) and result.get("name"):
@@ -84,3 +83,7 @@ def _target(source: dict[str, Any], name: str | None) -> str | None:
     if len(names) != 1 or source.get(names[0]) is None:
         return None
     return text_of(source[names[0]], names[0])
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

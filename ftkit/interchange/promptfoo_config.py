@@ -16,19 +16,19 @@ from typing import Any
 
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError, DataError
-from ftkit.files import read_small_text, write_atomically
+from ftkit.files import write_atomically
 from ftkit.interchange.foreign import MAX_ROWS
+from ftkit.named_files import read_small_text
 from ftkit.schema import Output, infer_output, output_of
 from ftkit.task import Task
 from ftkit.task.template import Template
-from ftkit.task.yaml import read_yaml, write_yaml
+from ftkit.yaml_text import read_yaml, read_yaml_value, write_yaml
 
 __all__ = ["PromptfooConfig", "export_promptfoo_config", "import_promptfoo_config"]
 
 TARGET = "expected"
 """Column of the wanted answer in the rows that are read."""
 _VARIABLE = re.compile(r"\{\{-?[ \t]*([A-Za-z_][A-Za-z0-9_.]*)[ \t]*-?\}\}")
-_MAX_VALUES = 2_000_000
 _FILE = "file://"
 
 
@@ -62,8 +62,7 @@ def import_promptfoo_config(path: str | os.PathLike[str], *, prompt: int = 0) ->
         ConfigError: the prompt uses filters or code, which a task cannot express.
     """
     source = Path(path)
-    content = read_yaml(_text(source), source.name)
-    _check_size(content, source.name)
+    content = read_yaml(_text(source), source.name, "`prompts: […]`")
     prompts, tests = content.get("prompts"), content.get("tests")
     prompts = [prompts] if isinstance(prompts, str | dict) else prompts
     if not isinstance(prompts, list) or not prompts or not 0 <= prompt < len(prompts):
@@ -76,7 +75,8 @@ def import_promptfoo_config(path: str | os.PathLike[str], *, prompt: int = 0) ->
         raise DataError(f"{source.name}: tests is no list of tests")
     if len(tests) > MAX_ROWS:
         raise DataError(f"{source.name} has more than {MAX_ROWS:,} tests")
-    default = content.get("defaultTest") if isinstance(content.get("defaultTest"), dict) else {}
+    given = content.get("defaultTest")
+    default: dict[str, Any] = given if isinstance(given, dict) else {}
     rows: list[dict[str, Any]] = []
     unread: Counter[str] = Counter()
     schema: Any = None
@@ -206,13 +206,7 @@ def _output(rows: Sequence[Mapping[str, Any]], schema: Any) -> Output:
 def _file(name: str, source: Path) -> Any:
     if not name.startswith(_FILE) or not name.endswith((".json", ".yaml", ".yml")):
         raise DataError(f"{source.name}: tests is {name!r}; only lists, and files of JSON or YAML can be read")
-    content = read_yaml("tests:\n" + _indented(_below(name, source)), name)
-    _check_size(content, source.name)
-    return content["tests"]
-
-
-def _indented(text: str) -> str:
-    return "".join(f"  {line}\n" for line in text.splitlines())
+    return read_yaml_value(_below(name, source), name.removeprefix(_FILE))
 
 
 def _below(name: str, source: Path) -> str:
@@ -230,17 +224,3 @@ def _text(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise DataError(f"{file.name}: cannot be read: {reason or error}") from None
-
-
-def _check_size(content: Any, name: str) -> None:
-    """Refuse what aliases of YAML expand beyond bounds."""
-    stack, count = [content], 0
-    while stack:
-        value = stack.pop()
-        count += 1
-        if count > _MAX_VALUES:
-            raise DataError(f"{name} has more than {_MAX_VALUES:,} values when its aliases are expanded")
-        if isinstance(value, dict):
-            stack += value.values()
-        elif isinstance(value, list):
-            stack += value

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from ftkit.errors import ReportError
 from ftkit.files import canonical_digest
+from ftkit.named_files import read_small_bytes
 from ftkit.results.answer import Sampling
 from ftkit.results.json_values import canonical
 from ftkit.results.metric_result import Unit, Verdict
@@ -274,12 +275,9 @@ def load_checked(path: Path, kind: str, noun: str, newest: int) -> dict[str, Any
         ReportError: The file cannot be read, is larger than 64 MiB, is something else, is newer or was altered.
     """
     try:
-        with path.open("rb") as file:
-            text = file.read(_LARGEST + 1)
+        text = read_small_bytes(path, limit=_LARGEST)
     except OSError as error:
         raise ReportError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if len(text) > _LARGEST:
-        raise ReportError(f"{path}: not a {noun}: larger than {_LARGEST >> 20} MiB")
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:

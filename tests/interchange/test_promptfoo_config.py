@@ -88,7 +88,7 @@ def test_the_command_writes_a_folder(tmp_path: Path) -> None:
             "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
             + "".join(f"{one}: &{one} [{', '.join(['*' + chr(ord(one) - 1)] * 10)}]\n" for one in "bcdefgh")
             + "prompts: ['{{a}}']\ntests: *h",
-            "when its aliases are expanded",
+            "alias",
         ),
     ],
 )  # fmt: skip

@@ -234,7 +234,8 @@ def openai_message(value: Any, place: Place, field_name: str) -> Message:
     if role == "constructor":
         role = _ROLES.get(str(named).lower(), named)
     message: dict[str, Any] = {"role": role, "content": content_text(fields.get("content"), place, field_name)}
-    more = fields.get("additional_kwargs") if isinstance(fields.get("additional_kwargs"), dict) else {}
+    given = fields.get("additional_kwargs")
+    more: dict[str, Any] = given if isinstance(given, dict) else {}
     calls = fields.get("tool_calls") or more.get("tool_calls")
     if calls:
         message["tool_calls"] = [_call(call) for call in calls]

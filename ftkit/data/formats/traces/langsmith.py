@@ -11,7 +11,8 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, RawRow
-from ftkit.data.formats.messages import read_messages, read_tools
+from ftkit.data.formats.messages import read_messages
+from ftkit.data.formats.tools import read_tools
 from ftkit.data.formats.traces.base import (
     TraceFacts,
     TraceFormat,
@@ -89,7 +90,7 @@ class LangSmith(TraceFormat):
 
 def _answer(said: Any, row: RawRow) -> Message:
     """The answer, of LangChain's generations, of OpenAI's choices, or of the last message."""
-    found = said
+    found: Any = said
     if isinstance(said, dict):
         for name in ("generations", "choices", "messages", "message", "output"):
             if said.get(name):
@@ -97,8 +98,10 @@ def _answer(said: Any, row: RawRow) -> Message:
                 break
         else:
             found = said if "content" in said else None
+    at = -1 if isinstance(said, dict) and found is said.get("messages") else 0
     while isinstance(found, list) and found:
-        found = found[-1] if isinstance(said, dict) and found is said.get("messages") else found[0]
+        turns: list[Any] = found
+        found, at = turns[at], 0
     if isinstance(found, dict) and isinstance(found.get("message"), dict):
         found = found["message"]
     elif isinstance(found, dict) and isinstance(found.get("text"), str) and "content" not in found:

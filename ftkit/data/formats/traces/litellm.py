@@ -11,7 +11,8 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, RawRow
-from ftkit.data.formats.messages import read_messages, read_tools
+from ftkit.data.formats.messages import read_messages
+from ftkit.data.formats.tools import read_tools
 from ftkit.data.formats.traces.base import (
     TraceFacts,
     TraceFormat,

@@ -14,7 +14,8 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, RawRow
-from ftkit.data.formats.messages import read_messages, read_tools
+from ftkit.data.formats.messages import read_messages
+from ftkit.data.formats.tools import read_tools
 from ftkit.data.formats.traces.base import TraceFacts, TraceFormat, judged, number_of, parsed, time_of
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
