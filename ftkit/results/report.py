@@ -13,7 +13,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 from typing_extensions import override
 
 from ftkit.errors import ReportError
@@ -102,6 +102,15 @@ class Report(Result, BaseModel):
     """Losses of the run that trained the model, if this machine's store has the run."""
     probes: Probed | None = None
     """Results outside the task, which show whether tuning did harm."""
+
+    @field_validator("sampling", mode="before")
+    @classmethod
+    def _written_options(cls, value: Any) -> Any:
+        """Options that a saved report has at their default do not count as written, when it is asked with again."""
+        if not isinstance(value, dict):
+            return value
+        defaults = {name: field.default for name, field in Sampling.model_fields.items()}
+        return {name: option for name, option in value.items() if name not in defaults or option != defaults[name]}
 
     @cached_property
     def digest(self) -> str:

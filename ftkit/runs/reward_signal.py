@@ -67,9 +67,6 @@ def reward_signal(recipe: RFT, data: Dataset, *, backend: str | Backend, prompts
 
 def _sampling(recipe: RFT, number: int) -> Sampling:
     """Sampling of the n-th answer to every prompt. Each has a seed of its own: hosts repeat an answer for a seed."""
-    return Sampling(
-        max_output_tokens=recipe.max_output_tokens,
-        temperature=recipe.temperature,
-        top_p=recipe.top_p,
-        seed=recipe.seed + number,
-    )
+    options = {"temperature": recipe.temperature, "top_p": recipe.top_p}
+    # A host may refuse the seed, which nobody wrote for it; a temperature that it refuses is an error.
+    return Sampling(max_output_tokens=recipe.max_output_tokens, **options).with_seed(recipe.seed + number)

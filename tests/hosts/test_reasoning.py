@@ -170,7 +170,10 @@ def test_reports_say_how_the_model_was_asked(ask, notes, tmp_path):
     report = ft.evaluate(ask("gpt-5-mini"), notes, probes=None, progress=False)
     assert any("temperature and top_p were not sent" in note for note in report.notes)
     report.save(tmp_path / "r.json")
-    assert ft.Report.load(tmp_path / "r.json").rows[0].reasoning_tokens == 600
+    loaded = ft.Report.load(tmp_path / "r.json")
+    assert loaded.rows[0].reasoning_tokens == 600
+    assert loaded.sampling.model_fields_set == set()  # so that a report's options can be used again
+    assert loaded.digest == report.digest
     with pytest.raises(ConfigError, match="would ask for the same answer again"):
         ft.evaluate(ask("gpt-5-mini"), notes, samples=2, probes=None, progress=False)
     report = ft.evaluate(ask("gpt-5-mini", reasoning_effort="low"), notes, samples=2, probes=None, progress=False)
