@@ -7,6 +7,7 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.backends import Sampling
 from ftkit.backends.hosted.request_plan import reasoning_limit
 from ftkit.backends.hosted.token_counter import TokenCounter
 from ftkit.catalog import InferencePrice, days_until, load_catalog
@@ -171,6 +172,7 @@ def _probe_costs(model: EvaluableModel, probes: Probes, price: InferencePrice | 
         except FtkitError:  # it cannot be asked either; the report will say so
             continue
         counts = [(0, 0, 0)]
+        asked_again = rows_of_task = 0
         if probes.general:
             questions = general_set(None if probes.general is True else probes.general)
             if target is model or load_base_report(target, questions.fingerprint) is None:
@@ -181,19 +183,25 @@ def _probe_costs(model: EvaluableModel, probes: Probes, price: InferencePrice | 
             shots = counter.count_messages(few_shot_messages(PLAIN_EXAMPLES, plain_examples(), [], 0))
             input_tokens, output_tokens = _tokens(counter, again, GENERAL_OUTPUT_TOKENS, by_target=False)
             counts.append((0, input_tokens + len(again) * shots, output_tokens))
+            asked_again = len(again)
         if probes.retention is not None:
             tokens = _tokens(counter, probes.retention, model.sampling.max_output_tokens)
             counts.append((len(probes.retention), *tokens))
+            rows_of_task += len(probes.retention)
         if target is model and probes.train is not None:
             rows = probes.train.take(probes.train_rows)
             counts.append((len(rows), *_tokens(counter, rows, model.sampling.max_output_tokens)))
+            rows_of_task += len(rows)
         if target is model and probes.canaries:
             prompts = [counter.count_messages(canary.messages) for canary in probes.canaries]
             counts.append((len(prompts), sum(prompts), 0))
         questions_sent, input_tokens, output_tokens = map(sum, zip(*counts, strict=True))
         if questions_sent:
             facts = load_catalog().parameters(*_catalog_name(target))
-            reasoning = reasoning_limit(facts, target.sampling) * questions_sent
+            # Only rows are asked with the user's options; questions and canaries with the model's advised effort.
+            others = questions_sent - rows_of_task + asked_again
+            reasoning = reasoning_limit(facts, model.sampling) * rows_of_task
+            reasoning += reasoning_limit(facts, Sampling()) * others
             total = None
             if used_price is not None:
                 answered = output_tokens + reasoning
