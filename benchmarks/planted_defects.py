@@ -443,7 +443,7 @@ def longer_than_the_model_reads(row: Row, draw: random.Random) -> Row:
 
 @cache
 def model_that_leaves_ends_out() -> str:
-    """A folder with the embedded model's tokenizer; its template ends no turn whose speaker has a name."""
+    """A folder with the embedded model's tokenizer; its template writes a speaker's name where others' turns end."""
     from ftkit.modeling.embedded_model import expand_embedded
 
     folder = Path(tempfile.mkdtemp(prefix="ftkit-template-"))
@@ -453,7 +453,8 @@ def model_that_leaves_ends_out() -> str:
     template = folder / "chat_template.jinja"
     end = "message['content'] + '<|im_end|>'"
     whole = template.read_text(encoding="utf-8")
-    template.write_text(whole.replace(end, "message['content'] + ('' if message['name'] else '<|im_end|>')"))
+    named = "message['content'] + (' ' + message['name'] if message['name'] else '<|im_end|>')"
+    template.write_text(whole.replace(end, named))
     return str(folder)
 
 
