@@ -12,6 +12,7 @@ from typing import Any
 from ftkit.data.formats import MEDIA, RawRow
 from ftkit.data.formats.learning_marks import LEARNING_MARKS, read_mark
 from ftkit.data.strict_json import parse_json
+from ftkit.data.unusable_value import UnusableValue
 from ftkit.errors import DataError, Place
 
 __all__ = [
@@ -66,7 +67,10 @@ def refuse_media(row: RawRow, names: Collection[str]) -> None:
         DataError: a column holds some.
     """
     for name in MEDIA:
-        if name not in names and not _is_empty(row.columns.get(name)):
+        value = row.columns.get(name)
+        if name not in names and not _is_empty(value):
+            if isinstance(value, UnusableValue) and value.field == name:  # a NaN; media themselves lie deeper
+                raise value.error(row.place)
             raise DataError(
                 "the row has media beside its text, which cannot be learned. Leave the row out; or, for a host that "
                 "takes images, write them as parts of a message; or rename the column if it is something else",
@@ -89,6 +93,8 @@ def refuse_settings(row: RawRow, names: Collection[str]) -> None:
         value = row.columns.get(name)
         if name in names or _is_empty(value):
             continue
+        if isinstance(value, UnusableValue):
+            raise value.error(row.place)
         if isinstance(value, str) and not value.lstrip().startswith(("[", "{")):
             continue  # a column of another kind with this name, e.g. the history of a patient
         raise DataError(problem, place=row.place, field=name)
@@ -173,6 +179,8 @@ def read_weight(row: RawRow, names: Collection[str], *, is_pair: bool) -> bool:
 
 
 def _checked_weight(value: Any, place: Place, field: str) -> bool:
+    if isinstance(value, UnusableValue):
+        raise value.error(place)
     number = parse_json(value, place, field) if isinstance(value, str) else value
     if isinstance(number, bool) or not isinstance(number, int | float) or number not in (0, 1):
         raise DataError(

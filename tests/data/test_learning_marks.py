@@ -257,3 +257,9 @@ def test_tools_of_other_forms_are_converted():
 def test_roles_of_other_tools_are_named_with_advice(role, advice):
     with pytest.raises(DataError, match=rf"messages\[1\]\.role: '{role}' is no role; .*{advice}"):
         list(Dataset.from_rows([{"messages": [USER, {**ANSWER, "role": role}]}]))
+
+
+@pytest.mark.parametrize("name", ["weight", "image", "images", "functions", "chat_template_kwargs", "system", "tools"])
+def test_a_missing_value_of_pandas_is_named(name):
+    with pytest.raises(DataError, match=f"{name}: nan is not JSON; use None"):
+        list(Dataset.from_rows([{"prompt": "q", "completion": "a", name: float("nan")}]))
