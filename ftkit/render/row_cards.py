@@ -157,9 +157,6 @@ def comparison_cards(comparison: Comparison) -> Cards:
     for pair in comparison.pairs():
         kind = comparison.kind_of(pair)
         tags = f"{kind} changed" if _changed(*pair) else kind
-        score = pair[1].scores.get(comparison.primary)
-        if score is not None and score < RIGHT:
-            tags += " wrong"
         rows.append(_Entry(list(zip(comparison.labels, pair, strict=True)), kind, tags))
     used = {kind for kind, _ in comparison.tally}
     filters: dict[str, str] = {kind: words for kind, words in _COMPARISON_FILTERS.items() if kind in used}
@@ -215,6 +212,7 @@ def _cards(entries: list[_Entry], report: Report, filters: Mapping[str, str], pr
         order = {"position": float(at), **_order(rows, primary)}
         cards.append(_card(entry, fields, report.comparators, facets.of(rows), order, len(shared)))
     counts = Counter(tag for card in cards for tag in card.tags.split())
+    counts["wrong"] = sum("failure" in card.facets for card in cards)
     every = [("all", "all", len(cards)), *((tag, words, counts[tag]) for tag, words in filters.items())]
     return Cards(cards, every, facets.facets(), len(entries), shared)
 

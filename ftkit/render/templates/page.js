@@ -23,7 +23,7 @@
     let count = 0;
     for (const row of rows) {
       const visible =
-        (kind === "all" || has(row.dataset.kind, kind)) &&
+        (kind === "all" || (kind === "wrong" ? "failure" in row.dataset : has(row.dataset.kind, kind))) &&
         chosen.every((facet) => has(row.dataset[facet.dataset.facet], facet.value)) &&
         words.every((word) => texts.get(row).includes(word));
       row.hidden = !visible;
