@@ -98,6 +98,7 @@ if TYPE_CHECKING:
         RewardModel,
         load_recipe,
     )
+    from ftkit.results.tool_call import ToolCall
     from ftkit.runs import RewardSignal, Run, reward_signal, train
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
     from ftkit.store import Event
@@ -182,6 +183,7 @@ _HOMES = {
         "load_recipe",
     ),
     "ftkit.runs": ("RewardSignal", "Run", "reward_signal", "train"),
+    "ftkit.results.tool_call": ("ToolCall",),
     "ftkit.store": ("Event",),
     "ftkit.schema": ("ChoiceOutput", "JsonOutput", "Output", "TextOutput"),
     "ftkit.task": ("Message", "Task"),
@@ -261,6 +263,7 @@ __all__ = [
     "Task",
     "TextOutput",
     "TextSimilarityGrader",
+    "ToolCall",
     "TrainingError",
     "__version__",
     "baselines",

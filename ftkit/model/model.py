@@ -15,6 +15,7 @@ from ftkit.arguments import check_kind, explain_calls
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, ModelError, OutputError, RefusedError
+from ftkit.results.tool_call import ToolCall, typed_tool_calls
 from ftkit.schema.answer_type import AnswerT, NewAnswerT
 from ftkit.task import Message, Task
 
@@ -136,30 +137,40 @@ class Model(Generic[AnswerT]):
     ) -> None:
         await self.aclose()
 
+    @overload
+    def predict(self, *, tools: Sequence[dict[str, Any]], **columns: Any) -> AnswerT | list[ToolCall]: ...
+    @overload
+    def predict(self, **columns: Any) -> AnswerT: ...
     @explain_calls(instead='the columns of the row by name: model.predict(note="…")')
-    def predict(self, **columns: Any) -> AnswerT:
+    def predict(self, **columns: Any) -> AnswerT | list[ToolCall]:
         """Answer one row.
 
         Args:
-            columns: the columns that the task's template uses.
+            columns: the columns that the task's template uses, or ``messages`` for a task without one. ``tools``, the
+                functions that the model may call in OpenAI's form, is passed to the model.
 
         Returns:
-            The typed value: the task's pydantic object if its class is known, else plain JSON values or text.
+            The typed value: the task's pydantic object if its class is known, else plain JSON values or text. If the
+            model calls tools, the calls.
 
         Raises:
-            OutputError: the model's text is not a valid answer; ``error.text`` holds it.
+            OutputError: the model's text, or the arguments of a call, are not valid; ``error.text`` holds them.
             ModelError: the model could not be asked.
         """
         return self.predict_many([columns])[0]
 
-    async def apredict(self, **columns: Any) -> AnswerT:
+    @overload
+    async def apredict(self, *, tools: Sequence[dict[str, Any]], **columns: Any) -> AnswerT | list[ToolCall]: ...
+    @overload
+    async def apredict(self, **columns: Any) -> AnswerT: ...
+    async def apredict(self, **columns: Any) -> AnswerT | list[ToolCall]:
         """Answer one row without blocking the event loop. Concurrent calls of a local model share batches.
 
         Args:
-            columns: the columns that the task's template uses.
+            columns: as for :meth:`predict`.
 
         Returns:
-            The typed value, as of :meth:`predict`.
+            The typed value, or the calls, as of :meth:`predict`.
 
         Raises:
             OutputError: the model's text is not a valid answer; ``error.text`` holds it.
@@ -338,7 +349,14 @@ class Model(Generic[AnswerT]):
         return self._backend.answerer().about()
 
     def _requests(self, rows: Sequence[Mapping[str, Any]]) -> list[Request]:
-        return [Request(self.task.prompt(columns)) for columns in rows]
+        return [Request(self.task.prompt(columns), self._tools(columns)) for columns in rows]
+
+    def _tools(self, columns: Mapping[str, Any]) -> Sequence[dict[str, Any]] | None:
+        """The tools of a row, unless the template reads a column of this name."""
+        tools = None if "tools" in self.task.columns else columns.get("tools")
+        if tools is not None and not (isinstance(tools, Sequence) and all(isinstance(tool, dict) for tool in tools)):
+            raise ConfigError('tools is a list of functions in OpenAI\'s form: [{"type": "function", "function": {…}}]')
+        return tools or None
 
     def _with_output(self, requests: Sequence[Request]) -> list[Request]:
         return [
@@ -353,7 +371,9 @@ class Model(Generic[AnswerT]):
             if answer.finish_reason == "error":
                 raise ModelError(f"{self.name} gave no answer: {answer.error}")
             try:
-                values.append(self.task.parse(answer.text))
+                values.append(
+                    typed_tool_calls(answer.tool_calls) if answer.tool_calls else self.task.parse(answer.text)
+                )
             except OutputError as error:
                 if on_error == "raise":
                     raise
