@@ -77,7 +77,8 @@ def freeze(
         raise typer.BadParameter(f"{path}: the report must be .json, which contains every answer", param_hint="-o")
     if path.exists() and not overwrite:
         raise typer.BadParameter(f"{path} already exists; choose another file, or add --overwrite", param_hint="-o")
-    from ftkit.evaluation import estimate_cost, evaluate
+    from ftkit.evaluation import RequestOptions, estimate_cost
+    from ftkit.evaluation.measurement import measured_report
 
     sampling = sampling_of(
         max_output_tokens, temperature, reasoning_effort=reasoning_effort, max_reasoning_tokens=max_reasoning_tokens
@@ -90,8 +91,9 @@ def freeze(
     requests = request_options(
         concurrency if batch else concurrency or _DEFAULT_CONCURRENCY, requests_per_minute, batch
     )
-    report = evaluate(frozen, rows, asking=requests, label=label, probes=None)  # the printed cost has no probes
-    save_result(report, [path])
+    # The kept answers are deleted after the block, so that a process that is killed always has them or the report.
+    with measured_report(frozen, rows, options=requests or RequestOptions(), label=label) as (report, _):
+        save_result(report, [path])
     show(report)
     failed = sum(row.finish_reason == "error" for row in report.rows)
     if failed:

@@ -137,3 +137,19 @@ def test_a_kill_pays_for_nothing_twice(account, folder, home):
 def _kept(home: Path) -> list[int]:
     (file,) = (home / "evaluations").glob("*.jsonl")
     return [json.loads(line)[0] for line in file.read_text().splitlines() if line.endswith("]")]
+
+
+def test_answers_are_kept_until_the_report_is_written(account, folder, home, monkeypatch):
+    """A full disk at the last moment loses nothing, and nothing is paid again."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("ftkit.cli.freeze.save_result", full)
+        done = CliRunner().invoke(app, _arguments(folder))
+    assert done.exit_code != 0
+    assert len(_kept(home)) == 40
+    asked = len(account.calls)
+    assert CliRunner().invoke(app, _arguments(folder)).exit_code == 0
+    assert len(account.calls) == asked
