@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from ftkit.data.columns_beside import BESIDE, read_label, read_weight, refuse_media, refuse_settings, unread_names
 from ftkit.data.formats import (
-    REASONING,
     Conversation,
     Format,
     RawRow,
+    answer_key,
     learn_answers_only,
     read_boolean,
     read_margin,
@@ -305,7 +305,7 @@ class RowReader:
         if column is not None:
             text = self._any_answer(column_value(columns, column, place), place, column)
             rejected = {"role": "assistant", "content": text}
-        if rejected is not None and completion is not None and _answer_key(rejected) == _answer_key(completion):
+        if rejected is not None and completion is not None and answer_key(rejected) == answer_key(completion):
             raise DataError(
                 f"the same as {chosen_field}, so nothing can be learned from the pair; leave the row out",
                 place=place,
@@ -398,13 +398,3 @@ def equality_key(value: Any) -> str:
         A text as it is, everything else as canonical JSON.
     """
     return value if isinstance(value, str) else canonical_json(value)
-
-
-def _answer_key(message: Message) -> tuple[str, list[tuple[str, str]], list[Any]]:
-    """What makes two answers different: the text without whitespace around it, the calls, and the reasoning."""
-    calls = [(call["function"]["name"], call["function"]["arguments"]) for call in message.get("tool_calls") or ()]
-    content = message.get("content")
-    parts = content if isinstance(content, list) else []
-    other = [part for part in parts if part["type"] != "text"]
-    thoughts = [str(message.get(key) or "").strip() for key in REASONING]
-    return (text_content(message) or "").strip() + (canonical_json(other) if other else ""), calls, thoughts

@@ -248,14 +248,10 @@ class ChatTemplate:
             found.append(TemplateNote(field, "control_token", text))
         supervised = [i for i, m in enumerate(messages) if m.get("role") == "assistant" and m.get("weight", 1) != 0]
         learned = supervised[-1] if supervised else None
-        if any(has_thought(message) or message.get("name") for message in whole.messages):
+        if any(has_thought(message) for message in whole.messages):
             parts = self._parts(whole, self._render(whole.messages, whole.tools, False), asks=False)
             found += [
-                TemplateNote(
-                    part.field,
-                    "left_out",
-                    f"the template leaves it out{'' if part.kind == 'name' else ' of the prompts of later turns'}",
-                )
+                TemplateNote(part.field, "left_out", "the template leaves it out of the prompts of later turns")
                 for part in left_out_by_design(parts, whole.messages, learned=learned)
             ]
         for index in supervised if self._prefill is not None else ():

@@ -6,9 +6,9 @@ A format is one class, see :class:`Format`, registered in :data:`FORMATS` under 
 from __future__ import annotations
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_boolean, read_list, read_margin, read_text
-from ftkit.data.formats.content import text_content
+from ftkit.data.formats.content import REASONING, answer_key, text_content
 from ftkit.data.formats.detection import choose_format
-from ftkit.data.formats.messages import MEDIA, MESSAGE_KEYS, REASONING, read_messages, read_system, unread_keys
+from ftkit.data.formats.messages import MEDIA, MESSAGE_KEYS, read_messages, read_system, unread_keys
 from ftkit.data.formats.preference_pair import learn_answers_only
 from ftkit.data.formats.registry import FORMATS, detected_formats
 from ftkit.data.formats.tools import read_tools
@@ -21,6 +21,7 @@ __all__ = [
     "Conversation",
     "Format",
     "RawRow",
+    "answer_key",
     "choose_format",
     "detected_formats",
     "learn_answers_only",

@@ -8,8 +8,9 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_text
+from ftkit.data.formats.content import REASONING
 from ftkit.data.formats.history import read_history
-from ftkit.data.formats.messages import REASONING, read_system, read_turns
+from ftkit.data.formats.messages import read_system, read_turns
 from ftkit.data.row import Row
 from ftkit.errors import DataError
 from ftkit.task import Message

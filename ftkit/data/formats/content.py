@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ftkit.data.strict_json import canonical_json
 from ftkit.task import Message
 
-__all__ = ["join_text_parts", "read_parts_of_text", "text_content"]
+__all__ = ["REASONING", "answer_key", "join_text_parts", "read_parts_of_text", "text_content"]
 
+REASONING = ("reasoning_content", "reasoning", "thinking")
+"""Keys of a message with what the model thinks before it answers."""
 _TEXT_TYPES = ("text", "input_text", "output_text")
 """Types of a part of text in OpenAI's two APIs."""
 
@@ -26,6 +29,23 @@ def text_content(message: Message) -> str | None:
     if isinstance(content, list):
         return "".join(part["text"] for part in content if part["type"] == "text")
     return content if isinstance(content, str) else None
+
+
+def answer_key(message: Message) -> tuple[str, list[tuple[str, str]], list[str]]:
+    """Return what makes two answers different.
+
+    Args:
+        message: an answer.
+
+    Returns:
+        The text without whitespace around it, with the other parts; the calls; and the reasoning.
+    """
+    calls = [(call["function"]["name"], call["function"]["arguments"]) for call in message.get("tool_calls") or ()]
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    other = [part for part in parts if part["type"] != "text"]
+    thoughts = [str(message.get(key) or "").strip() for key in REASONING]
+    return (text_content(message) or "").strip() + (canonical_json(other) if other else ""), calls, thoughts
 
 
 def read_parts_of_text(content: Any) -> Any:

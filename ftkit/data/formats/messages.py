@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from ftkit.data.formats.content import join_text_parts, read_parts_of_text, text_content
+from ftkit.data.formats.content import REASONING, join_text_parts, read_parts_of_text, text_content
 from ftkit.data.formats.learning_marks import LEARNING_MARKS, PARTIAL_MARKS, is_like_mark, read_mark
 from ftkit.data.formats.sharegpt_turn import SHAREGPT_FIELDS, is_sharegpt_turn, read_sharegpt_turn
 from ftkit.data.strict_json import parse_json
@@ -17,7 +17,6 @@ from ftkit.task import Message
 __all__ = [
     "MEDIA",
     "MESSAGE_KEYS",
-    "REASONING",
     "read_messages",
     "read_parts",
     "read_system",
@@ -28,8 +27,6 @@ __all__ = [
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 MEDIA = ("images", "image", "audios", "audio", "videos", "video")
 """Columns of a row, and keys of a message, that hold what no local model reads."""
-REASONING = ("reasoning_content", "reasoning", "thinking")
-"""Keys of a message with what the model thinks before it answers."""
 _REASONING_LISTS = ("reasoning_details", "thinking_blocks")
 """Keys of OpenRouter and LiteLLM, which repeat a thought as a list of blocks."""
 _MESSAGE_MARKS = (

@@ -9,7 +9,8 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_list
-from ftkit.data.formats.messages import REASONING, read_messages, read_system
+from ftkit.data.formats.content import REASONING
+from ftkit.data.formats.messages import read_messages, read_system
 from ftkit.data.formats.openai import tools_beside
 from ftkit.data.formats.preference_pair import read_answer, read_pair
 from ftkit.data.formats.tools import read_tools
