@@ -114,7 +114,7 @@ def test_answers_of_other_types_end_in_an_error_of_ftkit(
 
         fake.answer = answer  # type: ignore[method-assign]
         where = make(fake)
-        for number in range(4):
+        for number in range(2):
             rows = [{"text": f"{number} {row}", "team": "red"} for row in range(10)]
             data = ft.Dataset.from_rows(rows, task, target="team")
             known = {run.id for run in ft.runs.all()}

@@ -38,7 +38,11 @@ def loaded(server: Running) -> None:
         assert chat(server, json.dumps({**body, **first}).encode()).status_code == 200
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+_SLOW = {"schema that counts to the product of three primes"}
+"""Takes the ten seconds of processor time that a worker has."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in _SLOW)) for name in ATTACKS])
 def test_others_are_answered_meanwhile(server: Running, name: str) -> None:
     outcome = attack(server.url, ATTACKS[name])
     assert set(outcome.statuses) <= set(ATTACKS[name].statuses), (outcome.statuses, outcome.messages)
@@ -113,7 +117,7 @@ def test_work_is_ended_at_its_limits_and_the_pool_goes_on() -> None:
     "schema",
     [
         {"type": "object", "properties": {f"p{n}": {"type": "string", "format": "date-time"} for n in range(1500)}},
-        {"enum": [{"a": [[[n]]]} for n in range(6000)]},
+        {"enum": [{"a": [[[n]]]} for n in range(1500)]},
     ],
     ids=["formats", "enum"],
 )
