@@ -174,7 +174,8 @@ class _ProbeRun:
 
     def _ask_plainly(self, model: EvaluableModel, questions: Dataset, general: Report) -> Report | None:
         """Ask the questions again that were answered in the task's format: the ability may be there without it."""
-        in_format = sorted(row.id for row in general.rows if row.scores.get("task_format"))
+        scores = {row.id: row.scores for row in general.rows if row.scores.get("passed") is not None}
+        in_format = sorted(row_id for row_id, own in scores.items() if own.get("task_format"))
         again = set(in_format[:: max(1, -(-len(in_format) // MAX_ASKED_AGAIN))])
         if not again:
             return None
