@@ -131,7 +131,9 @@ def death_message(record: RunRecord, store: Store) -> str:
         )
     step = checkpoint = None
     for event in store.events(record.id):
-        step = f"step {event.data.get('step')} of {event.data.get('steps')}" if event.kind == "step" else step
+        if event.kind == "step":
+            steps = event.data.get("steps")
+            step = f"step {event.data.get('step')}" + (f" of {steps}" if steps else "")
         checkpoint = event.data.get("step") if event.kind == "checkpoint" else checkpoint
     again = "starts again" if checkpoint is None else f"continues from the checkpoint at step {checkpoint}"
     where = f"after {step}" if step else "before the first step"
