@@ -157,6 +157,7 @@ def test_public_types_are_there_and_a_typo_is_answered() -> None:
     assert dir(ft.runs) == ["RewardSignal", "Run", "Tracker", "all", "delete", "get", "reward_signal", "train"]
 
 
+@pytest.mark.slow
 def test_a_type_checker_knows_names_and_arguments(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

@@ -56,14 +56,14 @@ class Model(Generic[AnswerT]):
         chat_template: str | os.PathLike[str] | None = None,
     ) -> None:
         self._backend = backend_of(name, chat_template=chat_template)
+        if task is not None and not isinstance(task, type):
+            check_kind(task, Task, "task", 'an ft.Task("…", input="{note}")')
         self.sampling = sampling or Sampling()
         known = self._backend.known_task()
         if isinstance(task, type):
             if known is None:
                 raise ConfigError(f"which task should {self.name} do? Give it: ft.Model({self.name!r}, task)")
             task = known.bind(task)
-        elif task is not None:
-            check_kind(task, Task, "task", 'an ft.Task("…", input="{note}")')
         if task is None:
             if known is None:
                 raise ConfigError(f"which task should {self.name} do? Give it: ft.Model({self.name!r}, task)")

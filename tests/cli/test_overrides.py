@@ -73,7 +73,7 @@ def test_a_chosen_value_is_never_dropped(adapter):
         ("optimiser.name=adam", "--set optimiser.name=adam: optimiser has no fields"),
         ("adapter.kind=lara", "--set adapter.kind=lara: there is no adapter 'lara'; the adapters are lora, qlora"),
         ("adapter.kind=[1]", "there is no adapter [1]"),
-        ("adapter=lora", "adapter: 'lora' is not an adapter; write LoRA()"),
+        ("adapter=lora", "adapter: 'lora' is a kind: write LoRA()"),
         ("adapter={rank: 2}", "adapter: kind is missing; known are lora, qlora"),
         ("kind=dpo", "--set kind=dpo: cannot change the kind of a recipe"),
     ],

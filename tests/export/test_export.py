@@ -229,6 +229,7 @@ def test_a_template_that_go_cannot_say_is_refused_before_anything_is_written(tun
     assert_nothing_left(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_the_rows_of_the_run_that_made_the_model_are_replayed(tiny_model, tmp_path):
     run = ft.train(
         recipe(ADAPTERS["lora"], epochs=1), rows(), backend=f"local:{tiny_model}", validation=rows(4, 40)

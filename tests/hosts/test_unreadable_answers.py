@@ -138,7 +138,7 @@ def test_a_damaged_answer_is_named(openai_fake: OpenAIFake, openai_jobs: OpenAIJ
         OpenAIEmbedder(sdk, "m", QUICK)(["x"])
     if not body.startswith(b'{"id": "\\'):  # an object; the host checks its id
         with pytest.raises(HostError):
-            Http("together", openai_fake.url, openai_fake.key).json("reading", "GET", "/x")
+            Http("together", openai_fake.url, openai_fake.key).json("reading", "GET", "/v1/fine_tuning/jobs")
 
 
 def test_a_key_that_a_host_repeats_is_not_stored(

@@ -56,6 +56,7 @@ def deliver(run_id: str) -> None:
     RunTrackers(store, run_id).deliver(store.get(run_id))
 
 
+@pytest.mark.slow
 def test_a_local_run_is_tracked_from_start_to_end(tiny_model: str, ftkit_home: Path) -> None:
     data = ft.Dataset.from_rows(ROWS, ft.Task("Answer.", input="{q}"), target="a")
     recorder = Recorder()

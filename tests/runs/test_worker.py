@@ -85,6 +85,7 @@ def test_a_starter_killed_at_any_moment_leaves_no_open_run(moment: str, tiny_mod
     assert run.state == "succeeded" or "nothing was trained" in str(run.record.error)
 
 
+@pytest.mark.slow
 def test_a_worker_that_nobody_named_names_itself_and_no_clock_kills_it(
     tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def test_a_grader_grades_one_answer(rewarding: Running) -> None:
     assert flags(run(rewarding, reads_json, "yes", letter="e")) == ["sample_parse_error"]
 
 
+@pytest.mark.slow
 def test_the_owners_embedder_compares_by_cosine(server: Running, rewarding: Running) -> None:
     near = {"type": "text_similarity", "name": "near", "input": "{{sample.output_text}}", "reference": "{{item.said}}"}
     near["evaluation_metric"] = "cosine"

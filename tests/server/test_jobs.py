@@ -134,6 +134,7 @@ def test_the_result_file_is_openais_csv(client: openai.OpenAI, trained: Any) -> 
     assert plain.content == base64.b64decode(raw)
 
 
+@pytest.mark.slow
 def test_preferences_from_a_tuned_model_and_a_deleted_file(
     client: openai.OpenAI, trained: Any, server: Running
 ) -> None:

@@ -25,6 +25,7 @@ def text(browser: Any) -> str:
 
 
 @needs_browser
+@pytest.mark.slow
 def test_a_job_is_watched_as_it_goes(browser: Any, server: Running) -> None:
     client = server.client()
     files = {"training_file": uploaded(client, rows(40)), "validation_file": uploaded(client, rows(4))}

@@ -61,6 +61,7 @@ def test_text_parts_and_nine_rows_are_trained(client: openai.OpenAI) -> None:
     assert ended(client, job.id).status == "succeeded"
 
 
+@pytest.mark.slow
 def test_preferences_and_prompts_are_checked_too(client: openai.OpenAI, rewarding: Running) -> None:
     long = "long " * 9000
     pair = {"input": {"messages": [{"role": "user", "content": "a"}]}}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.server.chat.test_completions import ask, local, text
 from tests.server.conftest import Running, ended, rows, uploaded
 
 
+@pytest.mark.slow
 def test_a_tuned_model_answers_beside_its_base(server: Running, tiny_model: str) -> None:
     client = server.client()
     method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2, "learning_rate_multiplier": 9}}}
