@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -14,7 +15,7 @@ from ftkit.server.json_body import parse_object
 from ftkit.server.settings import Settings
 from ftkit.server.workers import WorkerPool
 
-__all__ = ["invalid", "page_limit", "parse_json_body", "validate_body"]
+__all__ = ["invalid", "page_limit", "parse_json_body", "refuse_extra", "validate_body"]
 
 _UNION_BRANCHES = {"int", "float", "constrained-int", "constrained-float", "literal['auto']"}
 
@@ -130,3 +131,21 @@ def page_limit(request: Request, default: int, maximum: int) -> int:
         message = f"Invalid value for 'limit': {text[:40]!r} is not a number from 1 to {maximum}."
         raise ApiError(400, message, param="limit", code="invalid_value")
     return int(text)
+
+
+def refuse_extra(extra: Mapping[str, Any], neutral: Mapping[str, Container[Any]]) -> None:
+    """Refuse parameters that are unknown or would have no effect.
+
+    Args:
+        extra: the parameters that a body has beside its fields.
+        neutral: OpenAI's parameters that this server does not support, and the values that ask for nothing.
+
+    Raises:
+        ApiError: 400 for the first of them.
+    """
+    for name, value in extra.items():
+        if name not in neutral:
+            raise ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+        if value is not None and value not in neutral[name]:
+            message = f"Unsupported parameter: '{name}' is not supported by this server."
+            raise ApiError(400, message, param=name, code="unsupported_parameter")

@@ -19,10 +19,10 @@ from ftkit.schema.equality import normalize_text
 __all__ = ["AnswerForm", "answer_form"]
 
 _COMMON = 0.8
-"""Share of the targets that have the same beginning or end, from which on it is part of the form."""
+"""A prefix or suffix belongs to the answer format if at least this share of the targets has it."""
 _MIN_TARGETS = 5
 _FRAME_WORDS = 2
-"""Words of a common beginning or end that are the form; what follows may be content."""
+"""Longest common prefix or suffix that counts as format, in words; further words may be content."""
 _MAX_CHARACTERS = 20_000
 _KEY = re.compile(r'"([^"\\]{1,200})"\s{0,20}:')
 _FENCE = re.compile(r"```\w{0,20}")
@@ -89,7 +89,7 @@ def answer_form(report: Report) -> AnswerForm | None:
 
 
 def _text_form(targets: Sequence[str]) -> AnswerForm | None:
-    """The form of text targets: JSON written as text, few different texts, or a common beginning or end."""
+    """The format of text targets: JSON written as text, few different texts, or a common prefix or suffix."""
     if len(targets) < _MIN_TARGETS:
         return None
     keys = _common_keys([value for value in map(_json_value, targets) if value is not None])

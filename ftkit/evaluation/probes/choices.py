@@ -19,7 +19,7 @@ __all__ = ["ChoiceItem", "choice_items", "choice_probabilities"]
 
 
 class ChoiceItem(BaseModel):
-    """The beginning of a sentence with one right and three wrong ends."""
+    """A multiple-choice item: a sentence without its last words, one right ending and three wrong ones."""
 
     model_config = ConfigDict(frozen=True)
 

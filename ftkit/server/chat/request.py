@@ -18,8 +18,7 @@ from pydantic import (
 )
 
 from ftkit.server.chat.conversation import ChatMessage, ToolDefinition, check_tool_messages
-from ftkit.server.errors import ApiError
-from ftkit.server.request_body import invalid
+from ftkit.server.request_body import invalid, refuse_extra
 
 __all__ = ["ChatRequest", "ResponseFormat"]
 
@@ -194,13 +193,4 @@ class ChatRequest(BaseModel):
         Raises:
             ApiError: 400 if a parameter is unknown or unsupported.
         """
-        for name, value in (self.model_extra or {}).items():
-            if name not in _NEUTRAL_VALUES:
-                raise ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
-            if value is not None and value not in _NEUTRAL_VALUES[name]:
-                raise _unsupported(name)
-
-
-def _unsupported(name: str) -> ApiError:
-    message = f"Unsupported parameter: '{name}' is not supported by this server."
-    return ApiError(400, message, param=name, code="unsupported_parameter")
+        refuse_extra(self.model_extra or {}, _NEUTRAL_VALUES)

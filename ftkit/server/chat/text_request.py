@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 
 from ftkit.server.chat.request import ChatRequest, StreamOptions
 from ftkit.server.errors import ApiError
-from ftkit.server.request_body import validate_body
+from ftkit.server.request_body import refuse_extra, validate_body
 
 __all__ = ["TextRequest"]
 
@@ -65,12 +65,7 @@ class TextRequest(BaseModel):
         Raises:
             ApiError: 400 if a parameter is unknown or unsupported.
         """
-        for name, value in (self.model_extra or {}).items():
-            if name not in _NEUTRAL_VALUES:
-                raise ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
-            if value is not None and value not in _NEUTRAL_VALUES[name]:
-                message = f"Unsupported parameter: '{name}' is not supported by this server."
-                raise ApiError(400, message, param=name, code="unsupported_parameter")
+        refuse_extra(self.model_extra or {}, _NEUTRAL_VALUES)
         if self.best_of not in (None, self.n or 1):
             raise _invalid("best_of", "this server does not choose among answers; leave it out")
         if len(self.prompts) * (self.n or 1) > _MAX_ANSWERS:

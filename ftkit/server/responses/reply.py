@@ -134,7 +134,7 @@ class ResponseBuilder:
         yield self._event("response.content_part.added", **where, part=part)
 
     def _call_events(self, piece: dict[str, Any]) -> Iterator[bytes]:
-        """Events of a part of a call: its beginning has the name, further parts have more of the arguments."""
+        """Events of a streamed part of a call. The first part has the name, later parts continue the arguments."""
         function = piece["function"]
         if piece["index"] not in self._calls:
             yield from self._close_item()
