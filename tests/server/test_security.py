@@ -280,7 +280,7 @@ def test_faults_of_http_itself_end_the_connection_only(server: Running) -> None:
                 raw.sendall(trick)
                 raw.shutdown(socket.SHUT_WR)
                 answer = b"".join(iter(lambda: raw.recv(65536), b""))
-            except ConnectionError:
+            except OSError:  # The server hung up: reset while sending, or no longer connected when the sender ends.
                 answer = b""
         assert answer == b"" or answer.split(b" ")[1] in (b"400", b"403", b"431", b"414"), (trick[:80], answer[:200])
     assert httpx.get(f"{server.url}/v1/models").status_code == 200
