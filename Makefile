@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-JOBS ?= 2
+# Three test processes keep two cores busy: many tests wait for a server or a host.
+JOBS ?= 3
 
 .PHONY: demo test lint slow install clean
 

@@ -60,6 +60,7 @@ def test_planted_canaries_are_said_by_heart_and_controls_are_not(tiny_model: str
     )
 
 
+@pytest.mark.slow
 def test_of_a_tuned_model_base_and_training_rows_are_known(tiny_model: str, tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_text("".join(json.dumps({"note": f"note {n}", "wanted": "soon"}) + "\n" for n in range(24)))

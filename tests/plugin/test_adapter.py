@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.plugin.tiny_runs import RECIPE, rated_rows, task_file
 
 PYTHON = """
@@ -38,6 +40,7 @@ except ft.RefusedError as error:
 """
 
 
+@pytest.mark.slow
 def test_an_adapter_of_an_installed_package(installed, tiny_model):
     recipe = RECIPE.replace("{kind: lora, rank: 4}", "{kind: vera, rank: 8}")
     (installed.home / "vera.yaml").write_text("kind: sft\n" + recipe)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 import ftkit as ft
 
 FROM_PYTHON = """
@@ -27,6 +29,7 @@ def test_from_python_and_from_a_saved_report(installed, tmp_path):
     assert printed.strip() == "0.5 answers whose dose is right by comparator clinic_dose"
 
 
+@pytest.mark.slow
 def test_from_the_command_line(installed, tiny_model, tmp_path):
     task = ft.Task("Read the dose.", input="{note}", output={"type": "object", "properties": {"dose": {}}})
     task.to_yaml(tmp_path / "task.yaml")

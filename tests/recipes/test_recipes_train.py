@@ -68,7 +68,7 @@ def test_a_recipe_trains_on_its_example(name: str, tiny_model: str, tmp_path: Pa
         return
     # What came out answers through the same door as any other model, and knows its task's shape of prompt.
     model = ft.Model(f"local:{tmp_path / 'model'}", task, sampling=ft.Sampling(max_output_tokens=4))
-    report = ft.evaluate(model, rows.take(2), progress=False)
+    report = ft.evaluate(model, rows.take(2), probes=False, progress=False)
     assert [row.finish_reason in ("stop", "length") for row in report.rows] == [True, True]
     assert [row.input_tokens for row in report.rows] == [len(_prompt(tiny_model, row.prompt)) for row in report.rows]
 

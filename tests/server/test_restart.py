@@ -21,6 +21,7 @@ def steps(client: openai.OpenAI, job_id: str) -> int:
     return sum(message.startswith("Step ") for message in messages(client, job_id))
 
 
+@pytest.mark.slow
 def test_a_job_goes_on_when_the_server_and_then_its_worker_are_killed(
     tiny_model: str, shared_models: Path, tmp_path: Path
 ) -> None:

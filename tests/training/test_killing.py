@@ -22,14 +22,14 @@ def trained(model: str, output: Path, adapter: str, kills: int, seed: int = 0) -
 
 
 @pytest.mark.parametrize(
-    "adapter",
-    ["qlora", *(pytest.param(name, marks=pytest.mark.slow) for name in ("adalora", "reinforcement"))],
+    ("adapter", "kills"),
+    [("qlora", 3), *(pytest.param(name, 12, marks=pytest.mark.slow) for name in ("qlora", "adalora", "reinforcement"))],
 )
-def test_a_run_killed_ten_times_ends_as_one_that_was_not(adapter, tiny_model, tmp_path):
+def test_a_run_killed_again_and_again_ends_as_one_that_was_not(adapter, kills, tiny_model, tmp_path):
     none, expected = trained(tiny_model, tmp_path / "whole", adapter, kills=0)
-    often, found = trained(tiny_model, tmp_path / "killed", adapter, kills=12)
+    often, found = trained(tiny_model, tmp_path / "killed", adapter, kills=kills)
     assert (none, found == expected) == (0, True)
-    assert often >= 10
+    assert often >= kills - 2
 
 
 @pytest.mark.slow
