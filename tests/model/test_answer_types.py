@@ -51,9 +51,7 @@ async def ask() -> None:
 """
 
 
-@pytest.mark.parametrize(
-    "settings", ["those of this project", pytest.param("none of its own", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("settings", ["those of this project", pytest.param("none of its own", marks=pytest.mark.slow)])
 def test_mypy_knows_what_a_model_answers(settings: str, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
