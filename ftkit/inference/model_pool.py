@@ -20,24 +20,18 @@ from typing import Any
 
 from ftkit.errors import ModelError
 from ftkit.inference.batch_settings import BatchSettings
-from ftkit.inference.engine import TorchEngine
 from ftkit.inference.engine_thread import EngineThread
 from ftkit.inference.lease_futures import abandon_lease, deliver_lease, finish
+from ftkit.inference.load_model import load_adapter, load_base
 from ftkit.inference.loaded_model import LoadedAdapter, LoadedModel, LoadedModelStats, ModelLease
 from ftkit.inference.model_files import FoundModel, find_model
 from ftkit.inference.multi_lora import MultiLoRAModel, weight_bytes_in_memory
 from ftkit.inference.pool_settings import PoolSettings
-from ftkit.modeling.load_for_inference import load_for_scores
 from ftkit.modeling.memory_footprint import free_bytes
-from ftkit.modeling.model_source import ModelSource
-from ftkit.modeling.tokenizer import load_chat_template
 
 __all__ = ["ModelPool"]
 
 _log = logging.getLogger("ftkit.inference")
-
-_load_lock = threading.Lock()
-"""transformers patches torch while it loads a model: two loads at once leave weights out, or tie them wrongly."""
 
 
 class ModelPool:
@@ -342,21 +336,9 @@ class ModelPool:
         engine = EngineThread(f"ftkit-{label}", on_stopped=lambda: self._stopped(model))
         model = self._models[wanted.key] = LoadedModel(label, engine, 0, wanted.identity)
         model.size = wanted.size + self._reserved_bytes()
-        cache = self._cache_bytes()
+        cache, batch = self._cache_bytes(), self._settings().batch
         prefix = int(cache * self._settings().prefix_share)
-        batch = self._settings().batch
         settings = BatchSettings(batch.rows, cache, prefix, 0, batch.keep_answers, batch.pass_tokens, batch.step_tokens)
-        shared = wanted.adapter is not None
-
-        def load() -> Any:
-            with _load_lock:
-                if wanted.scores:
-                    return load_for_scores(wanted.name)
-                plain = ModelSource(
-                    source.base_name, source.base, base_name=source.base_name, template_file=source.template_file
-                )
-                loaded = MultiLoRAModel.load(plain, quantised_as=source) if shared else MultiLoRAModel.load(source)
-                return TorchEngine(loaded, settings)
 
         def done(future: Future[Any]) -> None:
             with self._lock:
@@ -374,7 +356,7 @@ class ModelPool:
             with self._lock:
                 self._advance()
 
-        engine.load(load).add_done_callback(done)
+        engine.load(partial(load_base, wanted, settings)).add_done_callback(done)
         return model
 
     def _start_loading_adapter(self, model: LoadedModel, wanted: FoundModel) -> LoadedAdapter:
@@ -382,27 +364,6 @@ class ModelPool:
         name = None if folder is None else f"adapter{next(self._adapter_numbers)}"
         adapter = LoadedAdapter(name, wanted.adapter_size, wanted.adapter_identity)
         model.adapters[folder] = adapter
-
-        def load() -> None:
-            model.ready.result()
-            if name is None or folder is None:
-                loaded = model.engine.model
-                if loaded is None:
-                    raise ModelError(f"{model.label!r} was unloaded")
-                adapter.chat_template = (
-                    loaded.pretrained if isinstance(loaded, MultiLoRAModel) else loaded
-                ).chat_template
-                return
-            adapter.chat_template = load_chat_template(wanted.source)
-            multi_lora: MultiLoRAModel = model.engine.model
-            adapter.chat_template.vocabulary = multi_lora.pretrained.chat_template.vocabulary
-
-            def add() -> None:
-                with _load_lock:
-                    multi_lora.add_adapter(name, folder)
-
-            model.engine.call(add).result()
-            _log.info("loaded the adapter %s beside %s", folder, model.label)
 
         def done(future: Future[None]) -> None:
             error = future.exception()
@@ -414,5 +375,5 @@ class ModelPool:
             with self._lock:
                 self._advance()
 
-        self._loaders.submit(load).add_done_callback(done)
+        self._loaders.submit(load_adapter, model, adapter, wanted).add_done_callback(done)
         return adapter

@@ -7,8 +7,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,11 @@ from ftkit.backends.answer import Answerer, OnAnswer, Request
 from ftkit.backends.hosted.answer_reading import cleaned, reading_answer
 from ftkit.backends.hosted.concurrency import ConcurrencyLimiter
 from ftkit.backends.hosted.endpoint import Endpoint
-from ftkit.backends.hosted.request_plan import SAMPLING_PARAMETERS, RequestPlan, plan_request
+from ftkit.backends.hosted.request_plan import plan_request
 from ftkit.backends.hosted.retry import RetryPolicy
+from ftkit.backends.openai_jobs.api_request import API_FORMS, OPTIONS, ApiRequest
 from ftkit.backends.openai_jobs.batch_api import Batch, OnCount
-from ftkit.backends.openai_jobs.chat_completions import chat_answer, chat_body
 from ftkit.backends.openai_jobs.host import OpenAIHost
-from ftkit.backends.openai_jobs.responses import response_answer, response_body
 from ftkit.backends.openai_jobs.sdk import Sdk, to_dict
 from ftkit.catalog import InferencePrice, load_catalog
 from ftkit.catalog.catalog import base_of
@@ -35,69 +33,11 @@ from ftkit.store.file_lock import try_lock
 
 __all__ = ["OpenAIAnswerer"]
 
-_OPTIONS = {
-    **{name: name for name in SAMPLING_PARAMETERS},
-    "response_format": "constrained",
-    "text": "constrained",  # the response format of the Responses API
-    "reasoning_effort": "reasoning_effort",
-    "reasoning": "reasoning_effort",
-}
-"""By parameter of a request: the option of :class:`~ftkit.results.answer.Sampling` that it says."""
-
 _NEVER_LEFT_OUT = ("reasoning_effort", "reasoning")
 """Parameters without which the answers would be others. Any other is left out if a model refuses it and nobody wrote
 it."""
 
 _NAMES_RESPONSES = re.compile(r"\bv1/responses\b")
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """How one API is asked.
-
-    Attributes:
-        path: its path below the base URL.
-        body: writes the body of a request.
-        answer: reads the answer of a response.
-        resource: the resource of the SDK's client that creates responses.
-    """
-
-    path: str
-    body: Callable[[Endpoint, str, Request, RequestPlan], dict[str, Any]]
-    answer: Callable[[dict[str, Any], float, InferencePrice | None], Answer]
-    resource: Callable[[Any], Any]
-
-
-_FORMS: dict[Api, _Form] = {
-    "chat": _Form("/chat/completions", chat_body, chat_answer, lambda client: client.chat.completions),
-    "responses": _Form("/responses", response_body, response_answer, lambda client: client.responses),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A request as it is sent."""
-
-    form: _Form
-    body: dict[str, Any]
-    plan: RequestPlan
-    written: frozenset[str]
-    """Options that the user wrote."""
-
-    def refused(self, message: str) -> list[str]:
-        """The parameters of this request that a message of the host names."""
-        named = [name for name in _OPTIONS if re.search(rf"'{name}(\.[a-z_.]{{1,40}})?'", message)]
-        return [name for name in named if name in self.whole_body]
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Arguments of the SDK's method, which takes fields that it does not know apart from the others."""
-        return self.body | ({"extra_body": dict(self.plan.effort_fields)} if self.plan.effort_fields else {})
-
-    @property
-    def whole_body(self) -> dict[str, Any]:
-        """The body with all fields."""
-        return self.body | dict(self.plan.effort_fields or {})
 
 
 class OpenAIAnswerer(Answerer):
@@ -281,7 +221,7 @@ class OpenAIAnswerer(Answerer):
             call = self._call(request, sampling)
             resource = call.form.resource(self._sdk.client)
 
-            def attempt(call: _Call = call, resource: Any = resource) -> Any:
+            def attempt(call: ApiRequest = call, resource: Any = resource) -> Any:
                 return self._sdk.call("asking the model", lambda: resource.create(**call.arguments))
 
             try:
@@ -297,7 +237,7 @@ class OpenAIAnswerer(Answerer):
             call = self._call(request, sampling)
             resource = call.form.resource(client)
 
-            async def attempt(call: _Call = call, resource: Any = resource) -> Any:
+            async def attempt(call: ApiRequest = call, resource: Any = resource) -> Any:
                 return await self._sdk.call_async("asking the model", resource.create(**call.arguments))
 
             try:
@@ -308,7 +248,7 @@ class OpenAIAnswerer(Answerer):
                 if not self._adapt(error, call):
                     return self._error_answer(error, time.monotonic() - started)
 
-    def _call(self, request: Request, sampling: Sampling, api: Api | None = None) -> _Call:
+    def _call(self, request: Request, sampling: Sampling, api: Api | None = None) -> ApiRequest:
         """The request as the model takes it."""
         plan = plan_request(
             self._endpoint.name,
@@ -318,19 +258,19 @@ class OpenAIAnswerer(Answerer):
             tools=bool(request.tools),
             api=api or self._api,
         )
-        form = _FORMS[plan.api]
+        form = API_FORMS[plan.api]
         body = form.body(self._endpoint, self._asked_as, request, plan)
         body = {name: value for name, value in body.items() if name not in self._left_out}
         unwritten = set() if sampling.constrained else {"constrained"}
-        return _Call(form, body, plan, frozenset(sampling.model_fields_set - unwritten))
+        return ApiRequest(form, body, plan, frozenset(sampling.model_fields_set - unwritten))
 
-    def _batch_calls(self, requests: Mapping[int, Request], sampling: Sampling) -> dict[str, _Call]:
+    def _batch_calls(self, requests: Mapping[int, Request], sampling: Sampling) -> dict[str, ApiRequest]:
         """By id, as many requests as one batch takes, from the first one on. All of them ask the same API."""
         limits = load_catalog().limits(self._provider, "*")
         max_rows, max_bytes = (None, None) if limits is None else (limits.max_batch_rows, limits.max_batch_bytes)
         apis = {self._call(request, sampling).plan.api for request in requests.values()}
         api: Api = "responses" if "responses" in apis else "chat"
-        calls: dict[str, _Call] = {}
+        calls: dict[str, ApiRequest] = {}
         size = 0
         for index, request in requests.items():
             call = self._call(request, sampling, api)
@@ -340,7 +280,7 @@ class OpenAIAnswerer(Answerer):
             calls[str(index)] = call
         return calls
 
-    def _read_batch_line(self, line: dict[str, Any], call: _Call) -> Answer:
+    def _read_batch_line(self, line: dict[str, Any], call: ApiRequest) -> Answer:
         """The answer in a line of a batch's output. What was refused for a parameter may be asked again without it."""
         response, latency_s = line.get("response") or {}, line["seconds"]
         status, body = int(response.get("status_code") or 0), response.get("body")
@@ -359,7 +299,7 @@ class OpenAIAnswerer(Answerer):
         message = cleaned(f"{failure.get('code')}: {failure.get('message')}", self._sdk.secret)
         return Answer("", "error", 0, 0, latency_s, error=message, retry_after_s=retry_after_s)
 
-    def _adapt(self, error: HostError, call: _Call) -> bool:
+    def _adapt(self, error: HostError, call: ApiRequest) -> bool:
         """Ask again in the API that the host names, or without an optional parameter that it refuses.
 
         A refused request costs nothing.
@@ -382,8 +322,8 @@ class OpenAIAnswerer(Answerer):
             return False
         refused = call.refused(message)
         for name in refused:
-            if _OPTIONS[name] in call.written:
-                raise RefusedError(message, backend=self._endpoint.name, fields=(_OPTIONS[name],)) from None
+            if OPTIONS[name] in call.written:
+                raise RefusedError(message, backend=self._endpoint.name, fields=(OPTIONS[name],)) from None
         for name in refused:
             if name not in _NEVER_LEFT_OUT:
                 with self._lock:
@@ -397,7 +337,7 @@ class OpenAIAnswerer(Answerer):
         retry_after_s = (error.retry_after_s or 0.0) if error.passing else None
         return Answer("", "error", 0, 0, latency_s, error=str(error), retry_after_s=retry_after_s)
 
-    def _read(self, call: _Call, response: Any, latency_s: float, price: InferencePrice | None) -> Answer:
+    def _read(self, call: ApiRequest, response: Any, latency_s: float, price: InferencePrice | None) -> Answer:
         with reading_answer(self._endpoint.name, "asking the model"):
             data = cleaned(to_dict(response))
             with self._lock:
