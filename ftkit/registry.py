@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from ftkit.errors import ConfigError
 
-__all__ = ["PluginWarning", "Registry"]
+__all__ = ["PluginWarning", "Registry", "subclass_check"]
 
 T = TypeVar("T")
 
@@ -251,3 +251,29 @@ def _package(point: EntryPoint) -> str:
 def _installed(group: str, _path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     """The entry points of a group. Looking them up reads a file of each package, so it is done once for a path."""
     return tuple(entry_points(group=group))
+
+
+def subclass_check(noun: str, base: type[Any], public_name: str) -> Callable[[str, Any], Any]:
+    """Make the ``check`` of a registry of classes.
+
+    A class with a field ``kind``, by which dumped objects are recognised, must be registered under its kind.
+
+    Args:
+        noun: what one class is called in messages, e.g. ``"adapter"``.
+        base: what all classes must derive from.
+        public_name: the base as users import it, e.g. ``"ftkit.recipe.Adapter"``.
+
+    Returns:
+        A function of a name and an object. It returns the object, and raises :class:`ConfigError` if it is not such a
+        class.
+    """
+
+    def check(name: str, item: Any) -> Any:
+        if not (isinstance(item, type) and issubclass(item, base)):
+            raise ConfigError(f"the {noun} {name!r} must be a subclass of {public_name}, not {item!r}")
+        fields = getattr(item, "model_fields", {})
+        if "kind" in fields and (kind := fields["kind"].default) != name:
+            raise ConfigError(f"the {noun} {name!r} must declare kind: Literal[{name!r}] = {name!r}, not {kind!r}")
+        return item
+
+    return check

@@ -12,20 +12,11 @@ from pydantic import ValidationError
 from ftkit.errors import ConfigError
 from ftkit.named_files import read_small_text
 from ftkit.recipe.base import Recipe
-from ftkit.registry import Registry
+from ftkit.registry import Registry, subclass_check
 from ftkit.schema.validation_errors import refusals
 from ftkit.yaml_text import read_yaml
 
 __all__ = ["LOSSES", "load_recipe", "parse_recipe"]
-
-
-def _check(name: str, item: Any) -> type[Recipe]:
-    if not (isinstance(item, type) and issubclass(item, Recipe)):
-        raise ConfigError(f"the loss {name!r} must be a subclass of ftkit.recipe.Recipe, not {item!r}")
-    kind = item.model_fields["kind"].default
-    if kind != name:
-        raise ConfigError(f"the loss {name!r} must declare kind: Literal[{name!r}] = {name!r}, not {kind!r}")
-    return item
 
 
 LOSSES: Registry[type[Recipe]] = Registry(
@@ -37,7 +28,7 @@ LOSSES: Registry[type[Recipe]] = Registry(
         "reward": "ftkit.recipe.reward_model:RewardModel",
         "rft": "ftkit.recipe.rft:RFT",
     },
-    check=_check,
+    check=subclass_check("loss", Recipe, "ftkit.recipe.Recipe"),
 )
 """Every kind of recipe by its ``kind``. Packages add theirs in the entry-point group ``ftkit.losses``, scripts with
 ``@LOSSES.register("name")``."""

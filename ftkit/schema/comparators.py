@@ -18,7 +18,7 @@ from pydantic import Field, SerializeAsAny, ValidationError, WithJsonSchema, Wra
 from typing_extensions import override
 
 from ftkit.errors import ConfigError
-from ftkit.registry import Registry
+from ftkit.registry import Registry, subclass_check
 from ftkit.schema.equality import normalize_text, same_normalized_value, same_value
 from ftkit.schema.frozen_model import DeclaredModel
 
@@ -234,15 +234,6 @@ class NullAgreement(Comparator):
         return float((answer is None) == (target is None))
 
 
-def _check(name: str, item: Any) -> type[Comparator]:
-    if not (isinstance(item, type) and issubclass(item, Comparator)):
-        raise ConfigError(f"the comparator {name!r} must be a subclass of ftkit.evaluation.Comparator, not {item!r}")
-    kind = item.model_fields["kind"].default
-    if kind != name:
-        raise ConfigError(f"the comparator {name!r} has the kind {kind!r}; register it under its kind")
-    return item
-
-
 COMPARATORS: Registry[type[Comparator]] = Registry(
     "comparator",
     group="ftkit.comparators",
@@ -255,7 +246,7 @@ COMPARATORS: Registry[type[Comparator]] = Registry(
         "aligned": "ftkit.schema.comparators:Aligned",
         "null": "ftkit.schema.comparators:NullAgreement",
     },
-    check=_check,
+    check=subclass_check("comparator", Comparator, "ftkit.evaluation.Comparator"),
 )
 """Comparator classes by ``kind``. Packages add theirs under the entry-point group ``ftkit.comparators``."""
 

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from ftkit.data.sources.base import MAX_LINE_BYTES, Source
-from ftkit.errors import ConfigError, DataError, FormatError
+from ftkit.errors import DataError, FormatError
 from ftkit.named_files import irregular_file_kind
-from ftkit.registry import Registry
+from ftkit.registry import Registry, subclass_check
 
 __all__ = ["SOURCES", "open_source"]
-
-
-def _check(name: str, item: Any) -> type[Source]:
-    if not (isinstance(item, type) and issubclass(item, Source)):
-        raise ConfigError(f"the file type {name!r} must be a subclass of ftkit.data.sources.Source, this is {item!r}")
-    return item
 
 
 SOURCES: Registry[type[Source]] = Registry(
@@ -32,7 +25,7 @@ SOURCES: Registry[type[Source]] = Registry(
         "parquet": "ftkit.data.sources.parquet:Parquet",
         "pq": "ftkit.data.sources.parquet:Parquet",
     },
-    check=_check,
+    check=subclass_check("file type", Source, "ftkit.data.sources.Source"),
 )
 """Classes of files by suffix without its dot; packages add theirs under the entry-point group ``ftkit.sources``."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ftkit.errors import ConfigError
 from ftkit.recipe.field_docs import with_fields
-from ftkit.registry import Registry
+from ftkit.registry import Registry, subclass_check
 from ftkit.schema import DeclaredModel
 
 __all__ = ["ADAPTERS", "Adapter", "Auto", "Modules", "Quantization"]
@@ -207,15 +207,6 @@ class Adapter(DeclaredModel):
         return False
 
 
-def _check(name: str, item: Any) -> type[Adapter]:
-    if not (isinstance(item, type) and issubclass(item, Adapter)):
-        raise ConfigError(f"the adapter {name!r} must be a subclass of ftkit.recipe.Adapter, not {item!r}")
-    kind = item.model_fields["kind"].default
-    if kind != name:
-        raise ConfigError(f"the adapter {name!r} must declare kind: Literal[{name!r}] = {name!r}, not {kind!r}")
-    return item
-
-
 ADAPTERS: Registry[type[Adapter]] = Registry(
     "adapter",
     group="ftkit.adapters",
@@ -226,7 +217,7 @@ ADAPTERS: Registry[type[Adapter]] = Registry(
         "adalora": "ftkit.recipe.adapters.adalora:AdaLoRA",
         "full": "ftkit.recipe.adapters.full:Full",
     },
-    check=_check,
+    check=subclass_check("adapter", Adapter, "ftkit.recipe.Adapter"),
 )
 """Every adapter by its ``kind``. Packages add theirs in the entry-point group ``ftkit.adapters``, scripts with
 ``@ADAPTERS.register("name")``."""
