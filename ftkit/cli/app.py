@@ -19,6 +19,7 @@ from ftkit.cli.grade import grade, reward_signal
 from ftkit.cli.job_import import import_
 from ftkit.cli.lint import lint
 from ftkit.cli.migrate import migrate
+from ftkit.cli.optimise_prompt import optimise_prompt
 from ftkit.cli.overview import overview
 from ftkit.cli.plan import plan
 from ftkit.cli.plugins import plugins
@@ -66,6 +67,7 @@ app.command("reward-signal")(reward_signal)
 app.command()(plan)
 app.command()(train)
 app.command()(evaluate)
+app.command("optimise-prompt")(optimise_prompt)
 app.command()(freeze)
 app.command()(compare)
 app.command()(overview)

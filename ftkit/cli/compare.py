@@ -57,6 +57,10 @@ def compare(
         ),
     ] = None,
     confidence: Annotated[float, typer.Option(help="Confidence level of the intervals and the verdict.")] = 0.95,
+    other_prompts: Annotated[
+        bool,
+        typer.Option("--other-prompts", help="Allow other instructions or examples: compare one prompt with another."),
+    ] = False,
 ) -> None:
     """Compare two reports on the same rows, with a verdict.
 
@@ -75,7 +79,12 @@ def compare(
     from ftkit.results.number_format import value_text
 
     result = compare_reports(
-        Report.load(before), Report.load(after), margin=margin, confidence=confidence, primary=primary
+        Report.load(before),
+        Report.load(after),
+        margin=margin,
+        confidence=confidence,
+        primary=primary,
+        other_prompts=other_prompts,
     )
     checked = [(name or result.primary, value, result[name or result.primary].after) for name, value in thresholds]
     save_result(result, paths)

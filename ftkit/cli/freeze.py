@@ -66,7 +66,7 @@ def freeze(
     id_: IdColumn = None,
     group: GroupColumn = None,
 ) -> None:
-    """Save a model's answers as a baseline, before it is shut down.
+    """Save a model's answers before it is shut down.
 
     The report contains every answer, so `ftkit compare frozen.json new.json` does not need the model. The estimated
     cost is printed first. Answers are saved as they arrive: if the command is stopped, run it again to continue, and no

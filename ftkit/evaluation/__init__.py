@@ -12,10 +12,12 @@ from ftkit.evaluation.llm_judge import Preference, judge, judge_pairs
 from ftkit.evaluation.metrics import METRICS, Metric, MetricCollection, MetricContext, RowMetric, graded, metric
 from ftkit.evaluation.probes.canaries import Canary, make_canaries
 from ftkit.evaluation.probes.probes import Probes
+from ftkit.evaluation.prompt_search import OptimisedTask, optimise_prompt
 from ftkit.evaluation.report_comparison import compare
 from ftkit.evaluation.request_runner import Asking, RequestOptions
 from ftkit.results.metric_result import MetricChange, MetricResult
 from ftkit.results.overview import Overview
+from ftkit.results.prompt_record import PromptRecord
 from ftkit.results.report import Comparison, Report
 from ftkit.results.report_row import Problem, RowResult
 from ftkit.results.resources import BreakEven, Cost
@@ -55,11 +57,13 @@ __all__ = [
     "NormalisedText",
     "NullAgreement",
     "Numeric",
+    "OptimisedTask",
     "Overview",
     "Preference",
     "Prices",
     "Probes",
     "Problem",
+    "PromptRecord",
     "Report",
     "RequestOptions",
     "RowMetric",
@@ -78,5 +82,6 @@ __all__ = [
     "learning_curve",
     "make_canaries",
     "metric",
+    "optimise_prompt",
     "overview",
 ]

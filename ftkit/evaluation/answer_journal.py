@@ -12,14 +12,39 @@ import threading
 import time
 import warnings
 from collections.abc import Sequence
-from typing import IO, Any
+from pathlib import Path
+from typing import IO, Any, Protocol
 
 from ftkit.backends import Answer, Request, Sampling
 from ftkit.files import canonical_digest, home, says_disk_full
 from ftkit.results.json_values import canonical, plain
 from ftkit.store import StoreWarning
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "KeptAnswers"]
+
+
+class KeptAnswers(Protocol):
+    """Answers that are kept on disk while others are asked."""
+
+    batch: Path
+    """Folder for the ids of batches at the host."""
+
+    def known(self) -> dict[int, Answer]:
+        """Load the answers that are there already.
+
+        Returns:
+            Answers by the index of their request.
+        """
+        ...
+
+    def add(self, index: int, answer: Answer) -> None:
+        """Keep an answer.
+
+        Args:
+            index: index of the request.
+            answer: the answer.
+        """
+        ...
 
 
 class Journal:

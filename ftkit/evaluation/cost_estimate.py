@@ -29,7 +29,15 @@ from ftkit.evaluation.request_runner import EvaluableModel
 from ftkit.results.number_format import count_text, usd_text
 from ftkit.results.result import Result
 
-__all__ = ["CostEstimate", "ProbeCost", "estimate_cost"]
+__all__ = [
+    "CostEstimate",
+    "ProbeCost",
+    "as_catalog_price",
+    "backend_price",
+    "catalog_name",
+    "estimate_cost",
+    "token_counter",
+]
 
 
 class ProbeCost(BaseModel):
@@ -135,14 +143,14 @@ def estimate_cost(
         ConfigError: too few examples.
     """
     catalog, about = load_catalog(), model.about()
-    provider, name = _catalog_name(model)
-    counter = _counter(model)
+    provider, name = catalog_name(model)
+    counter = token_counter(model)
     input_tokens, output_tokens = _tokens(counter, data, model.sampling.max_output_tokens)
     if shots:
         input_tokens += len(data) * counter.count_messages(few_shot_messages(shots, examples, list(data), 0))
     input_tokens, output_tokens = input_tokens * samples, output_tokens * samples
-    price = _backend_price(model, batch) if prices is None else _as_catalog_price(provider, name, prices)
-    direct = _backend_price(model, False) if prices is None else price
+    price = backend_price(model, batch) if prices is None else as_catalog_price(provider, name, prices)
+    direct = backend_price(model, False) if prices is None else price
     reasoning = reasoning_limit(catalog.parameters(provider, name), model.sampling) * len(data) * samples
     shutdown = catalog.stops(provider, name)
     return CostEstimate(
@@ -168,7 +176,7 @@ def _probe_costs(model: EvaluableModel, probes: Probes, price: InferencePrice | 
         try:
             if not target.about().get("host"):
                 continue  # a local model
-            counter, used_price = _counter(target), price if target is model else _backend_price(target, False)
+            counter, used_price = token_counter(target), price if target is model else backend_price(target, False)
         except FtkitError:  # it cannot be asked either; the report will say so
             continue
         counts = [(0, 0, 0)]
@@ -197,7 +205,7 @@ def _probe_costs(model: EvaluableModel, probes: Probes, price: InferencePrice | 
             counts.append((len(prompts), sum(prompts), 0))
         questions_sent, input_tokens, output_tokens = map(sum, zip(*counts, strict=True))
         if questions_sent:
-            facts = load_catalog().parameters(*_catalog_name(target))
+            facts = load_catalog().parameters(*catalog_name(target))
             # Only rows are asked with the user's options; questions and canaries with the model's advised effort.
             others = questions_sent - rows_of_task + asked_again
             reasoning = reasoning_limit(facts, model.sampling) * rows_of_task
@@ -219,8 +227,15 @@ def _tokens(counter: TokenCounter, data: Dataset, limit: int, *, by_target: bool
     return input_tokens, output_tokens
 
 
-def _catalog_name(model: EvaluableModel) -> tuple[str, str]:
-    """Provider and name of the model in the catalogue; by the host's address, not by the backend's name."""
+def catalog_name(model: EvaluableModel) -> tuple[str, str]:
+    """Find a model in the catalogue, by its host's address and not by the backend's name.
+
+    Args:
+        model: the model.
+
+    Returns:
+        Provider and name.
+    """
     about = model.about()
     if about.get("host"):
         return load_catalog().provider_at(about["host"]), about["model"]
@@ -228,18 +243,44 @@ def _catalog_name(model: EvaluableModel) -> tuple[str, str]:
     return provider, name
 
 
-def _counter(model: EvaluableModel) -> TokenCounter:
-    row = load_catalog().model(*_catalog_name(model))
+def token_counter(model: EvaluableModel) -> TokenCounter:
+    """Return what counts a model's tokens.
+
+    Args:
+        model: the model.
+
+    Returns:
+        The counter of its tokenizer, as far as the catalogue knows it.
+    """
+    row = load_catalog().model(*catalog_name(model))
     return TokenCounter(None if row is None else row.tokenizer)
 
 
-def _backend_price(model: EvaluableModel, batch: bool) -> InferencePrice | None:
-    """The price that the backend uses for its answers."""
+def backend_price(model: EvaluableModel, batch: bool) -> InferencePrice | None:
+    """Return the price that a backend uses for its answers.
+
+    Args:
+        model: the model.
+        batch: whether the answers come from the batch API.
+
+    Returns:
+        The price; None if none is known.
+    """
     listed = model.about().get("batch_price" if batch else "price")
     return InferencePrice.model_validate(listed) if listed else None
 
 
-def _as_catalog_price(provider: str, name: str, prices: Prices) -> InferencePrice | None:
+def as_catalog_price(provider: str, name: str, prices: Prices) -> InferencePrice | None:
+    """Write given prices as a row of the catalogue.
+
+    Args:
+        provider: the model's provider.
+        name: its name there.
+        prices: the prices.
+
+    Returns:
+        The row; None for prices by the hour.
+    """
     if prices.input_usd is None or prices.output_usd is None:
         return None
     return InferencePrice(

@@ -13,10 +13,13 @@ from ftkit.data import Dataset, Row, check_dataset
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
 from ftkit.evaluation.baseline_models import baselines
+from ftkit.evaluation.evaluator import evaluate
+from ftkit.evaluation.report_comparison import best_report, compare
 from ftkit.evaluation.request_runner import EvaluableModel, check_model
 from ftkit.evaluation.statistics import critical_value, wilson_interval
+from ftkit.evaluation.value_for_money import ValueForMoney, value_for_money
 from ftkit.results.json_values import canonical, plain
-from ftkit.results.number_format import count_text, file_text, interval_text, percent_text, value_text
+from ftkit.results.number_format import count_text, file_text, interval_text, percent_text, usd_text, value_text
 from ftkit.results.report import Report
 from ftkit.results.result import Result
 from ftkit.schema import ChoiceOutput
@@ -62,6 +65,10 @@ class Diagnosis(Result, BaseModel):
     """The baseline without examples, to compare with the tuned model."""
     few_shot: Report
     """The baseline with examples."""
+    optimised: Report | None = None
+    """The baseline with the optimised prompt."""
+    tuned: Report | None = None
+    """The tuned model."""
 
     def __str__(self) -> str:
         lines = [f"{self.advice.upper()}. {self.evidence[0].sentence}"]
@@ -79,6 +86,10 @@ def diagnose(
     shots: int = 4,
     rows: int = 100,
     good_enough: float = 0.9,
+    test: Dataset | None = None,
+    optimised: Task | None = None,
+    tuned: EvaluableModel | Report | None = None,
+    predictions: int | None = None,
     seed: int = 0,
     **options: Any,
 ) -> Diagnosis:
@@ -86,7 +97,8 @@ def diagnose(
 
     The checks are made in this order. Rows that ask the same but have different targets must be fixed before training.
     Targets with facts that are not in their prompts need retrieval, because tuning teaches behaviour, not knowledge.
-    If the prompt alone or a few examples are good enough, tuning is not needed. Otherwise, tune.
+    If the prompt alone, a few examples or an optimised prompt are good enough, tuning is not needed. If a tuned model
+    is given, the best of these prompts is compared with it, in quality and in quality per dollar. Otherwise, tune.
 
     Args:
         task: the task.
@@ -96,14 +108,20 @@ def diagnose(
         rows: largest number of rows to ask.
         good_enough: value of the headline metric that would be sufficient. It is reached if the lower end of the
             metric's interval is at least this.
+        test: rows to ask, which no model was trained on and no prompt was chosen on. By default a part of ``data``,
+            which ``optimised`` and ``tuned`` may have seen: with them it is needed.
+        optimised: the task with a prompt that :func:`ftkit.optimise_prompt` found.
+        tuned: the tuned model, or its report on ``test``.
+        predictions: number of answers over which the cost of training is spread, for the quality per dollar.
         seed: seed of the split and of the choice of examples.
         options: as for :func:`ftkit.evaluate`; without probes unless they are given.
 
     Returns:
-        The advice, its evidence, and the two baseline reports.
+        The advice, its evidence, and the reports.
 
     Raises:
-        ConfigError: fewer than ``2 * shots + 4`` rows.
+        ConfigError: fewer than ``2 * shots + 4`` rows; ``optimised`` or ``tuned`` without ``test``.
+        ReportError: the report of the tuned model is of other rows.
     """
     check_model(model)
     check_dataset(data)
@@ -116,20 +134,44 @@ def diagnose(
                 f", and there are {len(data)}",
             )
         )
+    if test is None and (optimised is not None or tuned is not None):
+        raise ConfigError(
+            ErrorText(
+                "a tuned model and an optimised prompt may have seen rows of the data, so they are asked others: give ",
+                Argument("test", text="test=…"),
+            )
+        )
+    if predictions is not None and predictions < 1:
+        raise ConfigError(ErrorText(Argument("predictions", text="predictions"), " must be a number of answers"))
     sample = list(data if len(data) <= MAX_ROWS_READ else data.shuffle(seed).take(MAX_ROWS_READ))
-    examples, test = data.split(test=min(0.5, rows / len(data)), seed=seed)
-    zero, few = baselines(
-        model, test, constrained=False, examples=examples, shots=(0, shots), seed=seed, **{"probes": None, **options}
+    if test is None:
+        examples, test = data.split(test=min(0.5, rows / len(data)), seed=seed)
+    else:
+        check_dataset(test, "test")
+        examples, test = data, test.with_task(task)
+    options = {"probes": None, "seed": seed, **options}
+    prompted = baselines(
+        model, test, constrained=False, examples=examples, shots=(0, shots), optimised=optimised, **options
     )
+    zero, few = prompted[:2]
+    tuned_report = tuned if tuned is None or isinstance(tuned, Report) else evaluate(tuned, test, **options)
     evidence = [
         *_conflicts(sample),
         *(() if isinstance(task.output, ChoiceOutput) else _absent_facts(sample)),
-        *_good_enough(zero, few, good_enough),
-        _gap(zero, few, good_enough, len(data)),
+        *_good_enough(prompted, good_enough),
+        *_against_tuned(prompted, tuned_report, predictions, seed),
+        _gap(prompted, good_enough, len(data)),
     ]
     order: dict[Advice, int] = {"fix the data": 0, "retrieve": 1, "prompt": 2, "tune": 3}
     evidence.sort(key=lambda each: order[each.speaks_for])
-    return Diagnosis(advice=evidence[0].speaks_for, evidence=tuple(evidence), zero_shot=zero, few_shot=few)
+    return Diagnosis(
+        advice=evidence[0].speaks_for,
+        evidence=tuple(evidence),
+        zero_shot=zero,
+        few_shot=few,
+        optimised=prompted[2] if optimised is not None else None,
+        tuned=tuned_report,
+    )
 
 
 def _conflicts(rows: Sequence[Row]) -> Iterator[Evidence]:
@@ -178,8 +220,8 @@ def _absent_facts(rows: Sequence[Row]) -> Iterator[Evidence]:
         )
 
 
-def _good_enough(zero: Report, few: Report, good_enough: float) -> Iterator[Evidence]:
-    for report in (zero, few):
+def _good_enough(prompted: Sequence[Report], good_enough: float) -> Iterator[Evidence]:
+    for report in prompted:
         metric = report.headline
         if metric.low is not None and metric.low >= good_enough:
             yield Evidence(
@@ -190,12 +232,56 @@ def _good_enough(zero: Report, few: Report, good_enough: float) -> Iterator[Evid
             return
 
 
-def _gap(zero: Report, few: Report, good_enough: float, rows: int) -> Evidence:
+def _against_tuned(
+    prompted: Sequence[Report], tuned: Report | None, predictions: int | None, seed: int
+) -> Iterator[Evidence]:
+    """Whether the tuned model beats the best prompt, in quality and in quality per dollar."""
+    if tuned is None:
+        return
+    best = best_report(prompted)
+    compared = compare(best, tuned, seed=seed, other_prompts=True)
+    sentence = compared.sentence.rstrip(".")
+    training = tuned.cost.training_usd
+    money = value_for_money(best, tuned, training_usd=training or 0.0, predictions=predictions)
+    if money is None:
+        sentence += ". Quality per dollar cannot be compared, because a price is not known"
+        wins = compared.verdict == "better"
+    else:
+        wins = money.low > 0 and compared.verdict != "worse"
+        sentence += f". {_money_text(money, best.label, tuned.label)}"
+    if predictions is not None and training is None:
+        sentence += ". What training cost is not known, so it is left out"
+    elif training and predictions is None:
+        even = compared.break_even
+        payback = (
+            "never" if even is None or even.predictions is None else f"after {count_text(even.predictions)} answers"
+        )
+        sentence += f". Training cost {usd_text(training)}, which is paid back {payback}"
+    yield Evidence(speaks_for="tune" if wins else "prompt", sentence=sentence)
+
+
+def _money_text(money: ValueForMoney, prompt: str, tuned: str) -> str:
+    which = "it is not settled which gives more"
+    if money.low > 0 or money.high < 0:
+        which = f"{tuned if money.low > 0 else prompt} gives more"
+    return (
+        f"For a dollar, {which}: {_number(money.after)} {money.what} with {tuned} against {_number(money.before)}, a "
+        f"difference of {_number(money.difference)} ({_number(money.low)} to {_number(money.high)})"
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _gap(prompted: Sequence[Report], good_enough: float, rows: int) -> Evidence:
+    zero, few, *rest = prompted
+    found = "".join(f" and {_reached(report)} with the optimised prompt" for report in rest)
     small = f". {count_text(rows)} rows are few: {MIN_ROWS} clean ones are a start" if rows < MIN_ROWS else ""
     return Evidence(
         speaks_for="tune",
-        sentence=f"{_reached(zero)} without and {_reached(few)} with examples, against the {percent_text(good_enough)} "
-        f"that would do{small}",
+        sentence=f"{_reached(zero)} without and {_reached(few)} with examples{found}, against the "
+        f"{percent_text(good_enough)} that would do{small}",
     )
 
 

@@ -46,6 +46,14 @@ def few_shot_messages(shots: int, examples: Dataset | None, asked: Sequence[Row]
                 argument, " needs ", Argument("examples"), ": the rows to take them from, e.g. the training split"
             )
         )
+    if examples.task.examples:
+        raise ConfigError(
+            ErrorText(
+                argument,
+                f" would add to the {len(examples.task.examples)} examples that the task has already; leave it out, or "
+                'take the task without them: task.model_copy(update={"examples": ()})',
+            )
+        )
     asked_prompts = {canonical(plain(row.prompt)) for row in asked}
     order = list(range(len(examples)))
     random.Random(seed).shuffle(order)  # noqa: S311 - not a secret

@@ -9,7 +9,7 @@ from ftkit.evaluation.forgetting import forgetting_between
 from ftkit.evaluation.row_comparison import compare_rows
 from ftkit.results.report import Comparison, Report
 
-__all__ = ["compare"]
+__all__ = ["best_report", "compare"]
 
 
 def compare(
@@ -20,6 +20,7 @@ def compare(
     confidence: float = 0.95,
     primary: str | None = None,
     seed: int = 0,
+    other_prompts: bool = False,
 ) -> Comparison:
     """Compare two reports on the same rows, pair by pair.
 
@@ -32,6 +33,8 @@ def compare(
         confidence: confidence level of the intervals. The verdict follows from the headline metric's interval.
         primary: the metric of the verdict; it must score single rows. By default the headline of ``before``.
         seed: seed of the sign-flip test.
+        other_prompts: allow tasks with other instructions or examples, to compare one prompt with another, such as that
+            of :func:`ftkit.optimise_prompt`. The questions must be the same.
 
     Returns:
         The comparison, with its verdict and the change of every shared metric.
@@ -41,14 +44,33 @@ def compare(
         ConfigError: ``margin`` or ``confidence`` is out of range, or an argument is not a report.
     """
     if isinstance(before, Sequence) and not isinstance(before, str):
-        before = _best(before, primary)
-    comparison = compare_rows(before, after, margin=margin, confidence=confidence, primary=primary, seed=seed)
+        before = best_report(before, primary)
+    comparison = compare_rows(
+        before,
+        after,
+        margin=margin,
+        confidence=confidence,
+        primary=primary,
+        seed=seed,
+        other_prompts=other_prompts,
+    )
     forgetting = forgetting_between(before, after, confidence=confidence, seed=seed)
     return comparison.model_copy(update={"forgetting": forgetting})
 
 
-def _best(reports: Sequence[Report], primary: str | None) -> Report:
-    """The report with the best headline metric; among equals, the first."""
+def best_report(reports: Sequence[Report], primary: str | None = None) -> Report:
+    """Return the report with the best headline metric; among equals, the first.
+
+    Args:
+        reports: at least one report.
+        primary: the metric; by default the headline of the first.
+
+    Returns:
+        The best one.
+
+    Raises:
+        ConfigError: there is none, or one is no report.
+    """
     if not reports or not all(isinstance(report, Report) for report in reports):
         raise ConfigError("before must be an ft.Report, or a sequence of at least one")
     name = primary or reports[0].primary

@@ -15,7 +15,7 @@ from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.backends.hosted.concurrency import ConcurrencyLimiter, RateLimiter
 from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.errors import ConfigError, ModelError
-from ftkit.evaluation.answer_journal import Journal
+from ftkit.evaluation.answer_journal import Journal, KeptAnswers
 from ftkit.progress import ProgressBar
 from ftkit.results.json_values import plain
 from ftkit.results.number_format import usd_text
@@ -143,7 +143,7 @@ def send_requests(
     requests: Sequence[Request],
     sampling: Sampling,
     options: RequestOptions,
-    journal: Journal | None = None,
+    journal: KeptAnswers | None = None,
     *,
     progress: bool,
     activity: str = "asking",
@@ -275,7 +275,7 @@ def _send_batches(
     requests: Mapping[int, Request],
     sampling: Sampling,
     options: RequestOptions,
-    journal: Journal | None,
+    journal: KeptAnswers | None,
     bar: _AnswerProgress,
 ) -> dict[int, Answer]:
     """Send batches until every request has an answer: what did not fit into one, or expired, goes into the next."""

@@ -19,7 +19,14 @@ __all__ = ["check_margin", "compare_rows"]
 
 
 def compare_rows(
-    before: Report, after: Report, *, margin: float | None, confidence: float, primary: str | None, seed: int
+    before: Report,
+    after: Report,
+    *,
+    margin: float | None,
+    confidence: float,
+    primary: str | None,
+    seed: int,
+    other_prompts: bool = False,
 ) -> Comparison:
     """Compare the rows of two reports; see :func:`ftkit.compare`. Probes are not compared.
 
@@ -30,6 +37,7 @@ def compare_rows(
         confidence: confidence level of the intervals.
         primary: the metric of the verdict.
         seed: seed of the sign-flip test.
+        other_prompts: whether instructions and examples may differ.
 
     Returns:
         The comparison without forgetting.
@@ -41,7 +49,7 @@ def compare_rows(
     for name, report in (("before", before), ("after", after)):
         check_kind(report, Report, name, "an ft.Report: ft.evaluate(model, test), or ft.Report.load(path)")
     check_confidence(confidence)
-    pairs = paired_rows(before, after)
+    pairs = paired_rows(before, after, other_prompts=other_prompts)
     name = before.primary if primary is None else primary
     changes = metric_changes(before, after, pairs, primary=name, confidence=confidence, seed=seed)
     change = next((each for each in changes if each.name == name), None)
@@ -88,6 +96,7 @@ def compare_rows(
         before=before,
         after=after,
         break_even=None if verdict == "worse" else break_even(before, after),
+        other_prompts=other_prompts,
     )
 
 

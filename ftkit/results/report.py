@@ -383,6 +383,8 @@ class Comparison(Result, BaseModel):
     """What the second model lost outside the task, if both reports have probes."""
     break_even: BreakEven | None = None
     """When the second model's training has paid off; None if a price is unknown."""
+    other_prompts: bool = False
+    """Whether instructions and examples were allowed to differ."""
 
     def __getitem__(self, name: str) -> MetricChange:
         """Return the change of the metric called ``name``.
@@ -434,7 +436,7 @@ class Comparison(Result, BaseModel):
         Returns:
             The pairs, in the order of ``before``.
         """
-        return paired_rows(self.before, self.after)
+        return paired_rows(self.before, self.after, other_prompts=self.other_prompts)
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -459,7 +461,11 @@ class Comparison(Result, BaseModel):
         if self.before.sampling != self.after.sampling:
             found.append("the two were sampled with different options")
         if self.before.task_fingerprint != self.after.task_fingerprint:
-            found.append("the tasks differ, though prompts and outputs are the same")
+            found.append(
+                "the instructions or examples of the tasks differ, so this compares prompts as well as models"
+                if self.other_prompts
+                else "the tasks differ, though prompts and outputs are the same"
+            )
         return (*flags, *found)
 
     @override

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -71,12 +71,14 @@ class ScoredRows(Protocol):
 _NAMED = 3  # rows named in an error
 
 
-def paired_rows(before: ScoredRows, after: ScoredRows) -> tuple[Pair, ...]:
+def paired_rows(before: ScoredRows, after: ScoredRows, *, other_prompts: bool = False) -> tuple[Pair, ...]:
     """Pair the rows of two reports by id; rows that share an id are paired in their order.
 
     Args:
         before: The first report.
         after: The second report.
+        other_prompts: Whether the tasks' instructions and examples may differ, so that only the questions, which the
+            input template writes, must be the same.
 
     Returns:
         The pairs, in the order of ``before``.
@@ -94,7 +96,8 @@ def paired_rows(before: ScoredRows, after: ScoredRows) -> tuple[Pair, ...]:
         if only:
             reasons.append(f'{_named(only, len(own))} only in "{label}"')
     pairs = tuple((row, second[key]) for key, row in first.items() if key in second)
-    for what, content in _CONTENTS.items():
+    asked = _question if other_prompts and before.task.get("input") and after.task.get("input") else _prompt
+    for what, content in (("prompt", asked), ("wanted answer", _wanted)):
         differ = [one for one, two in pairs if content(one) != content(two)]
         if differ:
             reasons.append(f"the {what} differs in {_named(differ, len(pairs))}")
@@ -102,6 +105,7 @@ def paired_rows(before: ScoredRows, after: ScoredRows) -> tuple[Pair, ...]:
         raise ReportError(
             f"the reports do not hold the same rows: {'; '.join(reasons)}. "
             "Evaluate both models on the same data with the same task."
+            + (_OTHER_PROMPTS if not other_prompts and _ask_the_same(before, after, pairs) else "")
         )
     return pairs
 
@@ -132,7 +136,30 @@ def _wanted(row: RowResult) -> str:
     return canonical([row.has_target, without_outer_space(row.target), row.target_tool_calls])
 
 
-_CONTENTS: dict[str, Callable[[RowResult], str]] = {"prompt": lambda row: row.prompt_hash, "wanted answer": _wanted}
+def _prompt(row: RowResult) -> str:
+    return row.prompt_hash
+
+
+def _question(row: RowResult) -> str:
+    """The user's message, which a task with an input template writes after its instructions and examples."""
+    return canonical(row.prompt[-1:])
+
+
+_OTHER_PROMPTS = (
+    " The questions are the same, and only instructions or examples differ: to compare one prompt with another, pass "
+    "other_prompts=True (--other-prompts)"
+)
+
+
+def _ask_the_same(before: ScoredRows, after: ScoredRows, pairs: Sequence[Pair]) -> bool:
+    """Whether the tasks differ, and all that differs in the rows are the tasks' own words."""
+    if not (before.task.get("input") and after.task.get("input")) or len(pairs) != max(
+        len(before.rows), len(after.rows)
+    ):
+        return False
+    return canonical(before.task) != canonical(after.task) and all(
+        _question(one) == _question(two) and _wanted(one) == _wanted(two) for one, two in pairs
+    )
 
 
 def _same_output(before: ScoredRows, after: ScoredRows) -> None:

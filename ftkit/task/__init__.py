@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from ftkit.task.example import Example
 from ftkit.task.message import Message
 from ftkit.task.task import Task
 
-__all__ = ["Message", "Task"]
+__all__ = ["Example", "Message", "Task"]

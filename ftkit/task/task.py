@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
-from pydantic import ConfigDict, PrivateAttr, ValidationError, field_validator
+from pydantic import (
+    ConfigDict,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from typing_extensions import override
 
 from ftkit.arguments import explain_calls
@@ -17,6 +26,7 @@ from ftkit.named_files import read_small_text
 from ftkit.schema import AnyOutput, ChoiceOutput, FrozenModel, JsonOutput, TextOutput, output_of
 from ftkit.schema.answer_type import AnswerT, NewAnswerT
 from ftkit.schema.validation_errors import config_error
+from ftkit.task.example import Example, read_examples
 from ftkit.task.message import Message
 from ftkit.task.schema_diff import first_difference
 from ftkit.task.template import Template
@@ -38,6 +48,9 @@ class Task(FrozenModel, Generic[AnswerT]):
             :func:`ftkit.schema.output_of` accepts; text by default.
         show_schema: whether the system message ends with a description of the output. True by default, so that the
             base model can answer, too.
+        examples: questions and their answers, which every prompt holds between the system message and the question:
+            ``[("What the user writes", answer)]``. Each question is the rendered text of a user message. They are part
+            of the prompt in training, evaluation and use.
 
     For type checkers a task is generic: ``ft.Task("…", output=Visit)`` is a ``Task[Visit]``, and the datasets, runs and
     models that it goes through answer with a ``Visit``. Without an output the answers are ``str``, with a JSON Schema
@@ -56,6 +69,7 @@ class Task(FrozenModel, Generic[AnswerT]):
     input: str | None = None
     output: AnyOutput = TextOutput()
     show_schema: bool = True
+    examples: tuple[Example, ...] = ()
 
     _answer_type: Any = PrivateAttr(None)
 
@@ -69,6 +83,7 @@ class Task(FrozenModel, Generic[AnswerT]):
             input: str | None = None,
             output: TextOutput | ChoiceOutput | None = None,
             show_schema: bool = True,
+            examples: Sequence[Example | tuple[str, Any] | Mapping[str, Any]] = (),
         ) -> None: ...
         @overload
         def __init__(
@@ -78,6 +93,7 @@ class Task(FrozenModel, Generic[AnswerT]):
             input: str | None = None,
             output: type[AnswerT],
             show_schema: bool = True,
+            examples: Sequence[Example | tuple[str, Any] | Mapping[str, Any]] = (),
         ) -> None: ...
         @overload
         def __init__(
@@ -87,6 +103,7 @@ class Task(FrozenModel, Generic[AnswerT]):
             input: str | None = None,
             output: dict[str, Any],
             show_schema: bool = True,
+            examples: Sequence[Example | tuple[str, Any] | Mapping[str, Any]] = (),
         ) -> None: ...
         @overload
         def __init__(  # Literal[...] and other types that are no classes
@@ -96,6 +113,7 @@ class Task(FrozenModel, Generic[AnswerT]):
             input: str | None = None,
             output: Any,
             show_schema: bool = True,
+            examples: Sequence[Example | tuple[str, Any] | Mapping[str, Any]] = (),
         ) -> None: ...
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
@@ -125,6 +143,29 @@ class Task(FrozenModel, Generic[AnswerT]):
             Template.of(source)
         return source
 
+    @field_validator("examples", mode="before")
+    @classmethod
+    def _read_examples(cls, given: Any, info: ValidationInfo) -> Any:
+        # A task whose output is at fault has no output here, and is refused for that.
+        return given if "output" not in info.data else read_examples(given, info.data["output"])
+
+    @model_validator(mode="after")
+    def _check_examples(self) -> Self:
+        if self.examples and self.input is None:
+            raise ValueError(
+                'examples: need an input template, e.g. input="{note}": rows that hold whole conversations are asked '
+                "as they are, so the examples would never be seen"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty_examples(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Tasks without examples keep the fingerprints and files that they had before tasks could have any.
+        fields: dict[str, Any] = dump(self)
+        if not self.examples:
+            fields.pop("examples", None)
+        return fields
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Task):
             return NotImplemented
@@ -148,7 +189,7 @@ class Task(FrozenModel, Generic[AnswerT]):
         return () if self.input is None else Template.of(self.input).columns
 
     def prompt(self, columns: Mapping[str, Any]) -> list[Message]:
-        """Build the prompt for a row: a system message, unless it would be empty, and a user message.
+        """Build the prompt for a row: a system message, unless it would be empty, examples, and a user message.
 
         Without an input template, the ``messages`` of the row are the prompt.
 
@@ -170,10 +211,21 @@ class Task(FrozenModel, Generic[AnswerT]):
                     'or give the task an input such as "{note}"'
                 )
             return cast(list[Message], list(messages))
+        return self.prompt_for(Message(role="user", content=Template.of(self.input).render(columns)))
+
+    def prompt_for(self, question: Message) -> list[Message]:
+        """Put a question behind the task's system message and examples.
+
+        Args:
+            question: the user message, which the input template wrote.
+
+        Returns:
+            The messages.
+        """
         description = self.output.describe() if self.show_schema else ""
         system = "\n\n".join(part for part in (self.instructions, description) if part)
-        question = Message(role="user", content=Template.of(self.input).render(columns))
-        return [Message(role="system", content=system), question] if system else [question]
+        shown = [message for example in self.examples for message in example.messages()]
+        return [*([Message(role="system", content=system)] if system else ()), *shown, question]
 
     def target(self, value: Any) -> str:
         """Write the wanted answer in its canonical form, which :meth:`parse` reads back.

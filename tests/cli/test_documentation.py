@@ -52,7 +52,7 @@ def test_every_option_on_the_page_exists(ftkit):
         ftkit(*words.split(), "--help").stdout
         for words in (
             *("task", "plan", "train", "evaluate", "compare", "overview", "report", "predict", "export", "catalog"),
-            *("grade", "reward-signal", "migrate", "convert", "data traces", "data stored"),
+            *("grade", "reward-signal", "migrate", "convert", "optimise-prompt", "data traces", "data stored"),
             *("lint", "import", "data check", "data mask", "data split"),
             *(
                 "runs list",

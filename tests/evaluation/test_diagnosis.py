@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,77 @@ def test_baselines_without_and_with_examples_in_one_call(tmp_path: Path) -> None
     assert zero["accuracy"].value < 0.5
     with pytest.raises(ConfigError, match="shots"):
         baselines(model, test, examples=train, shots=())
+
+
+def test_the_optimised_prompt_is_a_baseline_too(tmp_path: Path) -> None:
+    train, test = labels(tmp_path).split(test=0.5, seed=1)
+    model = Learner(TRIAGE, lambda note, shots: note.split()[0] if shots == 1 else "soon")
+    other = TRIAGE.model_copy(update={"examples": [("urgent x", "urgent")]})
+    zero, held, optimised = baselines(model, test, examples=train, shots=(0,), optimised=other, label="base")
+    assert optimised.label == "base, optimised prompt"
+    assert optimised.headline.value == 1
+    assert not held.shots
+    assert compare((zero, held, optimised), zero, other_prompts=True).before.label == optimised.label
+    assert model.task == TRIAGE
+    with pytest.raises(ConfigError, match="optimised has another output"):
+        baselines(model, test, examples=train, optimised=ECHO)
+    model.task = other
+    with pytest.raises(ConfigError, match="would add to the 1 examples that the task has"):
+        evaluate(model, test.with_task(other), shots=2, examples=train.with_task(other))
+
+
+class Priced(Learner):
+    """A learner whose answers have a price."""
+
+    usd = 0.001
+
+    def _answer(self, request: Request) -> Answer:
+        return dataclasses.replace(super()._answer(request), cost_usd=self.usd)
+
+
+class TestTunedAgainstPrompt:
+    def found(self, tmp_path: Path, tuned: Learner, **options: Any) -> Any:
+        train, test = labels(tmp_path).split(test=0.5, seed=1)
+        other = TRIAGE.model_copy(update={"examples": [("urgent x", "urgent")]})
+        say = {0: lambda note: "soon", 1: lambda note: note.split()[0] if int(note.split()[1]) % 4 else "soon"}
+        base = Priced(TRIAGE, lambda note, shots: say.get(shots, say[0])(note))
+        return diagnose(TRIAGE, train, base, test=test, optimised=other, tuned=tuned, **options)
+
+    def test_a_tuned_model_that_is_better_and_as_cheap_is_tuned(self, tmp_path: Path) -> None:
+        found = self.found(tmp_path, Priced(TRIAGE, lambda note, shots: note.split()[0]))
+        assert found.advice == "tune"
+        assert found.optimised.label == "learner, optimised prompt"
+        said = found.evidence[0].sentence
+        assert "For a dollar, learner gives more: 1,000 right answers with learner against" in said
+        assert ", a difference of" in said
+
+    def test_a_tuned_model_that_is_better_but_dear_loses_by_the_dollar(self, tmp_path: Path) -> None:
+        tuned = Priced(TRIAGE, lambda note, shots: note.split()[0])
+        tuned.usd = 0.01
+        found = self.found(tmp_path, tuned)
+        assert found.advice == "prompt"
+        assert (
+            "For a dollar, learner, optimised prompt gives more: 100 right answers with learner against"
+            in found.evidence[0].sentence
+        )
+
+    def test_training_is_spread_over_the_predictions(self, tmp_path: Path) -> None:
+        tuned = Priced(TRIAGE, lambda note, shots: note.split()[0])
+        few = self.found(tmp_path, tuned, training_usd=50.0, predictions=1_000)
+        many = self.found(tmp_path, tuned, training_usd=50.0, predictions=10_000_000)
+        assert (few.advice, many.advice) == ("prompt", "tune")
+        none = self.found(tmp_path, tuned, training_usd=50.0)
+        assert "Training cost $50" in none.evidence[0].sentence
+
+    def test_without_prices_the_quality_alone_decides(self, tmp_path: Path) -> None:
+        found = self.found(tmp_path, Learner(TRIAGE, lambda note, shots: note.split()[0]))
+        assert found.advice == "tune"
+        assert "Quality per dollar cannot be compared, because a price is not known" in found.evidence[0].sentence
+
+    def test_the_rows_must_be_new_to_both(self, tmp_path: Path) -> None:
+        model = Learner(TRIAGE, lambda note, shots: "soon")
+        with pytest.raises(ConfigError, match="test="):
+            diagnose(TRIAGE, labels(tmp_path), model, tuned=model)
 
 
 class TestDiagnosis:

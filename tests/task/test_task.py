@@ -65,6 +65,47 @@ def test_the_system_message_holds_what_there_is_to_say() -> None:
     assert Task(input="{note}", output=Literal["a", "b"]).prompt(row)[0]["content"].startswith("Answer with exactly")
 
 
+def test_examples_stand_between_the_system_message_and_the_question(tmp_path: Path) -> None:
+    zoe, al = {"patient_name": "Zoë", "age": 41}, Visit(patient_name="Al", age=3)
+    task = TASK.model_copy(update={"examples": [("Zoë, 41.", zoe), {"input": "Al (3)", "output": al}]})
+    assert [message["role"] for message in task.prompt({"note": "x"})] == ["system", *["user", "assistant"] * 2, "user"]
+    assert task.prompt({"note": "x"})[2] == {"role": "assistant", "content": GOOD}
+    task.to_yaml(tmp_path / "task.yaml")
+    assert Task.from_yaml(tmp_path / "task.yaml") == task
+    assert task.model_copy(update={"show_schema": False}).examples == task.examples
+    assert task.fingerprint != TASK.fingerprint
+    strings = Task(input="{note}", output=str | int, examples=[("x", '"a"'), ("y", "b"), ("z", 5)])
+    assert [example.output for example in strings.examples] == ['"a"', '"b"', "5"]
+    assert strings.model_copy().examples == strings.examples
+
+
+def test_a_task_without_examples_is_dumped_as_before_there_were_any() -> None:
+    assert "examples" not in TASK.model_dump(mode="json")
+    assert "examples" not in TASK.to_yaml()
+    plain = Task("Say it.", input="{note}")
+    assert plain.fingerprint == "sha256:b15fa64ed34e3bf53d158e12db41634d5e95b38b4093291f57827d662a7eb2f2"
+
+
+@pytest.mark.parametrize(
+    ("examples", "said"),
+    [
+        ([("Zoë", {"patient_name": "Zoë"})], r"examples: \[0\]: the answer is none of this task.*age"),
+        ([("x", GOOD), "y"], r"examples: \[1\]: must be a pair"),
+        ([(1, GOOD)], "the text of a user message"),
+        ([{"question": "x"}], r"must have input and output.*question"),
+        ("abc", "must be a list of pairs"),
+    ],
+)
+def test_examples_that_are_none_are_refused_by_number(examples: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        TASK.model_copy(update={"examples": examples})
+
+
+def test_examples_without_a_template_are_refused() -> None:
+    with pytest.raises(ConfigError, match="examples: need an input template"):
+        Task(examples=[("a", "b")])
+
+
 def test_a_task_without_input_passes_messages_through() -> None:
     task = Task()
     messages = [{"role": "user", "content": "hi"}]
