@@ -1,4 +1,4 @@
-"""``optimise_prompt`` against a host: its price, its cap, a killed process, and a local model with a hosted reflection."""
+"""``optimise_prompt`` against a host: price, cap, a killed process, and a local model with a hosted reflection."""
 
 from __future__ import annotations
 
