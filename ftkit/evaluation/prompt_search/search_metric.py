@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ftkit.backends import Answer
 from ftkit.data import Dataset
 from ftkit.error_text import Argument, ErrorText
@@ -69,7 +71,7 @@ def search_metric(metric: Scored, task: Task, rows: Dataset, comparators: Compar
 
 def _asks_a_host(metric: RowMetric) -> str | None:
     """The model at a host that a metric asks; None if it asks none."""
-    judge = getattr(metric, "model", None)
+    judge: Any = getattr(metric, "model", None)
     if hasattr(judge, "answer_many"):
         return str(judge.name) if judge.about().get("host") else None
     if not isinstance(metric, GraderMetric):
