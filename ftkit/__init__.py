@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ftkit import runs
     from ftkit.backends import Answer, Request, Sampling
     from ftkit.backends.openai_jobs import OpenAI
+    from ftkit.backends.ssh import SSH
     from ftkit.data import Dataset, Row
     from ftkit.errors import (
         ConfigError,
@@ -109,6 +110,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ftkit.backends": ("Answer", "Request", "Sampling"),
     "ftkit.backends.openai_jobs": ("OpenAI",),
+    "ftkit.backends.ssh": ("SSH",),
     "ftkit.data": ("Dataset", "Row"),
     "ftkit.errors": (
         "ConfigError",
@@ -198,6 +200,7 @@ __all__ = [
     "DPO",
     "RFT",
     "SFT",
+    "SSH",
     "AdaLoRA",
     "Adapter",
     "Answer",

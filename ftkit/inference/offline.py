@@ -62,6 +62,7 @@ class PendingGenerations:
         stop_token_ids: token ids that end an answer.
         adapter: name of the engine's adapter that answers.
         on_done: called with each prompt's number by the engine's thread when its answer is complete.
+        numbers: the ``n`` of each prompt's random numbers; its place among the prompts by default.
 
     Attributes:
         futures: the answer to each prompt.
@@ -80,6 +81,7 @@ class PendingGenerations:
         stop_token_ids: Sequence[int] = (),
         adapter: str | None = None,
         on_done: Callable[[int], None] | None = None,
+        numbers: Sequence[int] | None = None,
     ) -> None:
         self._engine = engine
         self.futures: list[Future[Generation]] = [Future() for _ in prompts]
@@ -90,7 +92,7 @@ class PendingGenerations:
             request = GenerationRequest(
                 prompts[number],
                 max_new_tokens,
-                SamplingParams(temperature, top_p, seed, number),
+                SamplingParams(temperature, top_p, seed, number if numbers is None else numbers[number]),
                 stops,
                 adapter=adapter,
                 grammar=None if grammars is None else grammars[number],

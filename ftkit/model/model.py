@@ -325,11 +325,12 @@ class Model(Generic[AnswerT]):
 
         Returns:
             For each conversation the divergence in nats, summed over its tokens, and their number; None unless both
-            models run in this process.
+            models run in one process.
         """
         own, other = self._backend.answerer(), base._backend.answerer()
         divergence = getattr(own, "divergence_from", None)
-        return None if divergence is None or type(own) is not type(other) else list(divergence(other, conversations))
+        found = None if divergence is None or type(own) is not type(other) else divergence(other, conversations)
+        return None if found is None else list(found)
 
     def room_for_another(self) -> bool:
         """Say whether a second model of this size can be used while this one stays loaded.

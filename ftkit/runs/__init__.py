@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 
-from ftkit.errors import FtkitError, RunError
+from ftkit.errors import FtkitError, HostError, RunError
 from ftkit.runs.reward_signal import reward_signal
 from ftkit.runs.run import Run
 from ftkit.runs.trackers import Tracker
@@ -72,5 +73,16 @@ def delete(run_id: str) -> None:
             state = run.stored_record.state
         if state in OPEN_STATES:
             raise RunError(f"run {run.id} is {state}; cancel it first")
+        _delete_there(run)
     shutil.rmtree(store.run_folder(full_id), ignore_errors=True)
     store.delete(full_id)
+
+
+def _delete_there(run: Run) -> None:
+    """Delete a run's files on the machine that trained it, if its backend keeps some there."""
+    try:
+        run.delete_there()
+    except HostError as error:
+        warnings.warn(
+            f"run {run.id} is deleted here, and its files on the other machine are left: {error}", stacklevel=3
+        )

@@ -200,6 +200,16 @@ class Run(Generic[AnswerT]):
         download(record, Path(folder))
         return Model(f"local:{folder}", self.task)
 
+    def delete_there(self) -> None:
+        """Delete the run's files on the machine that trained it. Only backends that keep files elsewhere do anything.
+
+        Raises:
+            HostError: the machine cannot be reached.
+        """
+        delete = getattr(self._bound_backend(), "delete_run", None)
+        if delete is not None:
+            delete(self.stored_record)
+
     def events(self, after: int = 0) -> list[Event]:
         """Poll the backend and return the events of the run.
 

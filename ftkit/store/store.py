@@ -81,7 +81,9 @@ class RunTransaction:
             self.append("state", {"state": self.record.state} | ({"reason": reason} if reason else {}))
         return self.record
 
-    def append(self, kind: EventKind, data: dict[str, Any], *, source_id: str | None = None) -> bool:
+    def append(
+        self, kind: EventKind, data: dict[str, Any], *, source_id: str | None = None, at: float | None = None
+    ) -> bool:
         """Add an event to the run.
 
         Args:
@@ -89,6 +91,7 @@ class RunTransaction:
             data: its data, see :class:`Event`.
             source_id: the event's id at the host that reported it. An event whose id the run already has is not added
                 again, whichever process reads it.
+            at: when it happened, in Unix seconds; now by default.
 
         Returns:
             Whether the event was added.
@@ -96,7 +99,7 @@ class RunTransaction:
         added = self._connection.execute(
             "INSERT INTO events (run_id, at, kind, data, source_id) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (run_id, source_id) DO NOTHING",
-            (self.record.id, time.time(), kind, _json(data), source_id),
+            (self.record.id, time.time() if at is None else at, kind, _json(data), source_id),
         )
         return added.rowcount > 0
 

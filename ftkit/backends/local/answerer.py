@@ -44,7 +44,12 @@ class LocalAnswerer:
         self._name = name
 
     def answer_many(
-        self, requests: Sequence[Request], sampling: Sampling, on_answer: OnAnswer | None = None
+        self,
+        requests: Sequence[Request],
+        sampling: Sampling,
+        on_answer: OnAnswer | None = None,
+        *,
+        numbers: Sequence[int] | None = None,
     ) -> list[Answer]:
         """Answer each request; see :class:`ftkit.backends.Answerer`.
 
@@ -52,6 +57,8 @@ class LocalAnswerer:
             requests: what to ask.
             sampling: how answers are sampled.
             on_answer: called in this thread with each answer as soon as it is complete.
+            numbers: the number of each request, on which its random numbers depend; its place by default. Give it to
+                ask a part of some requests and get the answers of all at once.
 
         Returns:
             The answers in the order of ``requests``.
@@ -62,7 +69,7 @@ class LocalAnswerer:
         self.check_requests(requests, sampling)
         with shared_pool().lease(self._name) as lease:
             finished: SimpleQueue[int] = SimpleQueue()
-            prompts, pending = self._submit(lease, requests, sampling, finished.put)
+            prompts, pending = self._submit(lease, requests, sampling, finished.put, numbers)
             answers: dict[int, Answer] = {}
             try:
                 while len(answers) < len(requests):
@@ -235,6 +242,7 @@ class LocalAnswerer:
         requests: Sequence[Request],
         sampling: Sampling,
         on_done: Callable[[int], None] | None,
+        numbers: Sequence[int] | None = None,
     ) -> tuple[list[Ints], PendingGenerations]:
         """Render requests, and queue them in the model's engine."""
         chat_template, limit = lease.chat_template, lease.engine.max_length
@@ -265,6 +273,7 @@ class LocalAnswerer:
             stop_token_ids=chat_template.stop_ids,
             adapter=lease.adapter,
             on_done=on_done,
+            numbers=numbers,
         )
         return prompts, pending
 

@@ -1,0 +1,192 @@
+"""Answers from a model on the other machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ftkit.backends.answer import OnAnswer, Request
+from ftkit.backends.ssh.session import Session
+from ftkit.backends.ssh.wire import answer_from_wire, request_to_wire
+from ftkit.error_text import Argument, ErrorText
+from ftkit.errors import HostError, RefusedError
+from ftkit.results.answer import Answer, Sampling
+from ftkit.task import Message
+
+__all__ = ["SSHAnswerer"]
+
+_MAX_FRUITLESS = 3
+_CHUNK = 512
+"""Requests that are sent together. The program there keeps its model between them."""
+
+
+class SSHAnswerer:
+    """A model on the other machine. It is loaded there when it is first asked, and stays while the session is open.
+
+    Args:
+        session: the session with the machine.
+        model: the model's name there.
+    """
+
+    def __init__(self, session: Session, model: str) -> None:
+        self._session, self._model = session, model
+
+    def answer_many(
+        self, requests: Sequence[Request], sampling: Sampling, on_answer: OnAnswer | None = None
+    ) -> list[Answer]:
+        """Answer each request; see :class:`ftkit.backends.Answerer`. After a cut only the missing ones are asked again.
+
+        Args:
+            requests: what to ask.
+            sampling: how answers are sampled.
+            on_answer: called in this thread with each answer as soon as it is complete.
+
+        Returns:
+            The answers in the order of ``requests``.
+        """
+        self.check_requests(requests, sampling)
+        answers: dict[int, Answer] = {}
+        options = sampling.model_dump(mode="json", exclude_unset=True) | {"seed": sampling.seed}
+        for first in range(0, len(requests), _CHUNK):
+            wanted = range(first, min(first + _CHUNK, len(requests)))
+            self._answer(requests, wanted, options, answers, on_answer)
+        return [answers[number] for number in range(len(requests))]
+
+    def _answer(
+        self,
+        requests: Sequence[Request],
+        wanted: range,
+        options: dict[str, Any],
+        answers: dict[int, Answer],
+        on_answer: OnAnswer | None,
+    ) -> None:
+        fruitless = 0
+        while missing := [number for number in wanted if number not in answers]:
+            before = len(answers)
+
+            def keep(item: Any) -> None:
+                number = int(item[0])
+                answers[number] = answer_from_wire(item[1])
+                if on_answer is not None:
+                    on_answer(number, answers[number])
+
+            asked = [request_to_wire(requests[number]) for number in missing]
+            try:
+                self._session.call(
+                    "answer",
+                    on_item=keep,
+                    patience_s=0.0,
+                    model=self._model,
+                    requests=asked,
+                    numbers=missing,
+                    sampling=options,
+                )
+            except HostError as error:
+                fruitless = fruitless + 1 if len(answers) == before else 0
+                # A program there that is killed each time, as for want of memory, looks like a line that is cut.
+                if not error.passing or fruitless > _MAX_FRUITLESS:
+                    raise
+                self._session.call("about", model=self._model)  # wait for the line
+
+    def check_requests(self, requests: Sequence[Request], sampling: Sampling) -> None:
+        """Refuse the options that a model on a machine of one's own cannot honour.
+
+        Args:
+            requests: the requests.
+            sampling: how answers are sampled.
+
+        Raises:
+            RefusedError: reasoning was asked for in a way that only hosts know.
+        """
+        for option in ("reasoning_effort", "max_reasoning_tokens"):
+            value = getattr(sampling, option)
+            if value is not None:
+                raise RefusedError(
+                    ErrorText(
+                        f"ssh:{self._session.box.destination}#{self._model}: ",
+                        Argument(option, str(value), text=f"{option}={value!r}"),
+                        " is for hosted models; a model on a machine of your own reasons as its chat template says",
+                    ),
+                    backend="ssh",
+                    fields=(option,),
+                )
+
+    def about(self) -> dict[str, Any]:
+        """Describe the model; see :class:`ftkit.backends.Answerer`.
+
+        Returns:
+            Plain JSON values. ``machine`` is the other machine.
+        """
+        return {"machine": self._session.box.destination, **self._session.call("about", model=self._model)}
+
+    def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
+        """Score conversations with a reward model.
+
+        Args:
+            conversations: each ends with an assistant turn.
+
+        Returns:
+            One score per conversation.
+        """
+        found: list[float] = []
+        for first in range(0, len(conversations), _CHUNK):
+            part = [list(each) for each in conversations[first : first + _CHUNK]]
+            found += self._session.call("scores", model=self._model, conversations=part)
+        return found
+
+    def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
+        """Embed texts.
+
+        Args:
+            texts: the texts.
+
+        Returns:
+            One vector of the model's hidden size per text.
+        """
+        found: list[list[float]] = []
+        for first in range(0, len(texts), _CHUNK):
+            found += self._session.call("embeddings", model=self._model, texts=list(texts[first : first + _CHUNK]))
+        return found
+
+    def text_losses(self, texts: Sequence[str]) -> list[tuple[float, int]]:
+        """Measure how likely texts are.
+
+        Args:
+            texts: plain texts.
+
+        Returns:
+            For each text its negative log-likelihood in nats and its number of predicted tokens.
+        """
+        found = self._session.call("text_losses", model=self._model, texts=list(texts))
+        return [(float(loss), int(tokens)) for loss, tokens in found]
+
+    def divergence_from(
+        self, base: SSHAnswerer, conversations: Sequence[Sequence[Message]]
+    ) -> list[tuple[float, int]] | None:
+        """Measure KL(base ‖ this model) over the last turn of each conversation.
+
+        Args:
+            base: the other model.
+            conversations: each ends with an assistant turn.
+
+        Returns:
+            For each conversation the divergence in nats and its number of tokens; None if the other model is on another
+            machine.
+        """
+        if base._session.box != self._session.box:
+            return None
+        listed = [list(each) for each in conversations]
+        found = self._session.call("divergences", model=self._model, base=base._model, conversations=listed)
+        return [(float(total), int(tokens)) for total, tokens in found]
+
+    def room_for_another(self) -> bool:
+        """Say whether an unquantised model of the same size fits into the machine's free memory beside this one.
+
+        Returns:
+            True if it fits.
+        """
+        return bool(self._session.call("room_for_another", model=self._model))
+
+    def close(self) -> None:
+        """Unload the model there. It is loaded again when it is asked."""
+        self._session.call("close", model=self._model, patience_s=0.0)

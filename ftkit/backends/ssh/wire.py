@@ -1,0 +1,122 @@
+"""What travels between the two sides of an SSH session beside plain JSON: errors and answers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from ftkit import errors
+from ftkit.backends.answer import Request
+from ftkit.errors import BusyError, ConfigError, FtkitError, MissingExtraError, ModelError, RefusedError
+from ftkit.results.answer import Answer
+from ftkit.schema import AnyOutput
+
+__all__ = [
+    "MAX_LINE_BYTES",
+    "answer_from_wire",
+    "answer_to_wire",
+    "error_from_wire",
+    "error_to_wire",
+    "request_from_wire",
+    "request_to_wire",
+]
+
+MAX_LINE_BYTES = 64 * 1024 * 1024
+"""Longest line that either side reads."""
+_MAX_MESSAGE = 20_000
+_OUTPUT: TypeAdapter[Any] = TypeAdapter(AnyOutput)
+
+
+def error_to_wire(error: Exception) -> dict[str, Any]:
+    """Describe an error for the other side.
+
+    Args:
+        error: the error.
+
+    Returns:
+        Plain JSON values.
+    """
+    known = isinstance(error, FtkitError)
+    text = str(error) if known else f"{type(error).__name__}: {error}"
+    return {
+        "kind": type(error).__name__ if known else "",
+        "message": text[:_MAX_MESSAGE],
+        "fields": list(getattr(error, "fields", ())),
+        "retry_after_s": getattr(error, "retry_after_s", None),
+    }
+
+
+def error_from_wire(said: dict[str, Any], machine: str) -> FtkitError:
+    """Return an error of the other side.
+
+    Args:
+        said: what :func:`error_to_wire` returned there.
+        machine: the machine, for the message.
+
+    Returns:
+        An error of the same class. What was only right there is said of the machine.
+    """
+    message = str(said["message"])
+    kind = getattr(errors, str(said["kind"]), None)
+    if kind is RefusedError:
+        return RefusedError(message.replace("this machine", machine), backend="ssh", fields=tuple(said["fields"]))
+    if kind is BusyError:
+        return BusyError(message, float(said["retry_after_s"] or 1.0))
+    if kind is MissingExtraError:
+        return ConfigError(f"on {machine}: {message}")
+    if isinstance(kind, type) and issubclass(kind, FtkitError) and kind is not errors.OutputError:
+        return kind(f"on {machine}: {message}")
+    return ModelError(f"on {machine}: {message}")
+
+
+def request_to_wire(request: Request) -> dict[str, Any]:
+    """Describe a request.
+
+    Args:
+        request: the request.
+
+    Returns:
+        Plain JSON values.
+    """
+    output = None if request.output is None else request.output.model_dump(mode="json")
+    tools = None if request.tools is None else list(request.tools)
+    return {"messages": list(request.messages), "tools": tools, "output": output}
+
+
+def request_from_wire(said: dict[str, Any]) -> Request:
+    """Return a request of the other side.
+
+    Args:
+        said: what :func:`request_to_wire` returned there.
+
+    Returns:
+        The request.
+    """
+    output = None if said["output"] is None else _OUTPUT.validate_python(said["output"])
+    return Request(said["messages"], said["tools"], output)
+
+
+def answer_from_wire(said: dict[str, Any]) -> Answer:
+    """Return an answer of the other side.
+
+    Args:
+        said: the answer's fields.
+
+    Returns:
+        The answer.
+    """
+    return Answer(**said)
+
+
+def answer_to_wire(answer: Answer) -> dict[str, Any]:
+    """Describe an answer.
+
+    Args:
+        answer: the answer.
+
+    Returns:
+        Plain JSON values.
+    """
+    return asdict(answer)

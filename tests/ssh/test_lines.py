@@ -1,0 +1,64 @@
+"""What is refused, and what is said of a line that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import ftkit as ft
+from ftkit.backends import backend_of
+from ftkit.backends.ssh import Box
+from tests.ssh.loopback import Loopback
+
+
+@pytest.mark.parametrize(
+    ("text", "destination", "model"),
+    [
+        ("box#Qwen/Qwen3-8B", "box", "Qwen/Qwen3-8B"),
+        ("me@box.example:2222#smollm2-135m", "me@box.example:2222", "smollm2-135m"),
+        ("me@[::1]:22?python=/opt/my%20env/bin/python&folder=/data/ftkit#/models/a#b", "me@[::1]:22", "/models/a#b"),
+    ],
+)
+def test_a_name_says_the_machine_and_the_model_there(text: str, destination: str, model: str) -> None:
+    backend: Any = backend_of(f"ssh:{text}")
+    assert backend.box.destination == destination
+    assert backend.model == text
+    assert Box.split(backend.model) == (backend.box, model)
+    assert ft.SSH(text).model == ft.SSH(destination, model, python=backend.box.python, folder=backend.box.folder).model
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "box",
+        "#m",
+        "box#",
+        "-oProxyCommand=x#m",
+        "a b#m",
+        "me@-x#m",
+        "box;id#m",
+        "box?host=x#m",
+        "box?python=-c#m",
+        "box:99999999#m",
+        "box?python=%0A#m",
+    ],
+)
+def test_what_is_no_machine_is_refused(text: str) -> None:
+    with pytest.raises(ft.ConfigError):
+        backend_of(f"ssh:{text}")
+
+
+def test_an_unknown_host_key_is_refused_and_nothing_is_sent(box: Callable[..., ft.SSH], sshd: Loopback) -> None:
+    known = sshd.known_hosts.read_text()
+    try:
+        sshd.known_hosts.write_text("")
+        with pytest.raises(ft.HostError, match=r"not known yet; nothing was sent\. Connect once by hand"):
+            box("smollm2-135m").known_task()
+        other = known.split()
+        sshd.known_hosts.write_text(f"{other[0]} {other[1]} AAAAC3NzaC1lZDI1NTE5AAAAI{'A' * 43}\n")
+        with pytest.raises(ft.HostError, match=r"the host key is not the known one"):
+            box("smollm2-135m").known_task()
+    finally:
+        sshd.known_hosts.write_text(known)
