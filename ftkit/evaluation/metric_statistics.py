@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ftkit.evaluation.metrics import Metric, RatioMetric, RowMetric, identity
 from ftkit.evaluation.statistics import cluster_sums
-from ftkit.results.report_row import RowResult
+from ftkit.results.report_row import RowResult, folded_prompt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,8 +66,8 @@ class MetricStatistics:
 def cluster_ids(*reports: Sequence[RowResult]) -> NDArray[np.int64]:
     """Assign each row to a cluster of dependent rows.
 
-    Rows of one group share a cluster, and so do rows with the same prompt or the same id: a repeated row is no further
-    evidence. A group that only one report names counts for both.
+    Rows of one group share a cluster, and so do rows with the same id or the same prompt, apart from case and spaces: a
+    repeated row is no further evidence. A group that only one report names counts for both.
 
     Args:
         reports: the same rows, in the same order, in one or more reports.
@@ -88,7 +88,7 @@ def cluster_ids(*reports: Sequence[RowResult]) -> NDArray[np.int64]:
 
     firsts = []
     for rows in zip(*reports, strict=True):
-        keys = [("prompt", rows[0].prompt_hash), ("id", rows[0].id)]
+        keys = [("prompt", folded_prompt(rows[0])), ("id", rows[0].id)]
         keys += [("group", row.group) for row in rows if row.group is not None]
         nodes = []
         for key in keys:

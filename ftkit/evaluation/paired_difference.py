@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["metric_change", "metric_changes", "paired_statistics"]
+__all__ = ["metric_change", "metric_changes", "paired_change", "paired_statistics"]
 
 
 def metric_changes(
@@ -47,7 +47,7 @@ def metric_changes(
         if statistics is None:
             changes.append(_unpaired(result, after[result.name]))
         else:
-            changes.append(_change(result, statistics, confidence, seed))
+            changes.append(paired_change(result, statistics, confidence, seed))
     return _with_verdicts(changes, primary, confidence)
 
 
@@ -127,11 +127,24 @@ def metric_change(
     Returns:
         The change with its verdict, without a margin.
     """
-    change = _change(metric, PairedStatistics(before, after, clusters), confidence, seed)
+    change = paired_change(metric, PairedStatistics(before, after, clusters), confidence, seed)
     return _with_verdicts([change], metric.name, confidence)[0]
 
 
-def _change(metric: MetricResult | Metric, paired: PairedStatistics, confidence: float, seed: int) -> MetricChange:
+def paired_change(
+    metric: MetricResult | MetricChange | Metric, paired: PairedStatistics, confidence: float, seed: int
+) -> MetricChange:
+    """Compute the change of one metric, without a verdict.
+
+    Args:
+        metric: the metric, whose name and direction the change has.
+        paired: its statistics on the rows of both models.
+        confidence: confidence level of the interval.
+        seed: seed of the sign flips.
+
+    Returns:
+        The change; its verdict is ``"inconclusive"``.
+    """
     before, after = paired.before.value, paired.after.value
     difference = None if before is None or after is None else after - before
     interval = change_interval(paired, difference, confidence)

@@ -8,6 +8,7 @@ from ftkit.arguments import check_kind
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation.costs import break_even
+from ftkit.evaluation.missing_answers import missing_reason, verdict_with_missing
 from ftkit.evaluation.paired_difference import metric_changes, paired_statistics
 from ftkit.evaluation.statistics import check_confidence
 from ftkit.evaluation.verdict import Evidence, Improvement, floor_reason, rows_needed, sentence, verdict_of
@@ -51,7 +52,16 @@ def compare_rows(
     check_confidence(confidence)
     pairs = paired_rows(before, after, other_prompts=other_prompts)
     name = before.primary if primary is None else primary
-    changes = metric_changes(before, after, pairs, primary=name, confidence=confidence, seed=seed)
+    changes = tuple(
+        each.model_copy(
+            update={
+                "verdict": verdict_with_missing(
+                    each.verdict, each, before, pairs, margin=None, confidence=confidence, seed=seed
+                )
+            }
+        )
+        for each in metric_changes(before, after, pairs, primary=name, confidence=confidence, seed=seed)
+    )
     change = next((each for each in changes if each.name == name), None)
     if change is None:
         shared = ", ".join(each.name for each in changes)
@@ -64,13 +74,19 @@ def compare_rows(
     if improvement is None:
         raise ReportError(f'primary: "{name}" has no interval on these rows, so no verdict can rest on it')
     paired = paired_statistics(before, pairs, [name])[name]
-    verdict = verdict_of(improvement, margin=margin, confidence=confidence)
+    counted_wrong = verdict_of(improvement, margin=margin, confidence=confidence)
+    verdict = verdict_with_missing(
+        counted_wrong, change, before, pairs, margin=margin, confidence=confidence, seed=seed
+    )
+    names = (before.label, after.label) if before.label != after.label else ("before", "after")
     better_up = change.higher_is_better
-    floor = floor_reason(improvement, margin=margin, unit=change.unit, higher_is_better=better_up)
-    if floor and verdict == "non-inferior":
+    reason = floor_reason(improvement, margin=margin, unit=change.unit, higher_is_better=better_up)
+    if reason and verdict == "non-inferior":
         verdict = "inconclusive"
+    if verdict == "inconclusive" and counted_wrong != "inconclusive" and not reason:
+        reason = missing_reason(name, pairs, names)
     needed = None
-    if verdict == "inconclusive" and not floor:
+    if verdict == "inconclusive" and not reason:
         needed = rows_needed(paired, margin=margin, confidence=confidence, higher_is_better=better_up)
     kinds = [kind_of(pair, change) for pair in pairs]
     return Comparison(
@@ -79,13 +95,13 @@ def compare_rows(
             verdict,
             improvement,
             Evidence.of(paired),
-            names=(before.label, after.label) if before.label != after.label else ("before", "after"),
+            names=names,
             metric=name,
             unit=change.unit,
             margin=margin,
             confidence=confidence,
             needed=needed,
-            floor=floor,
+            reason=reason,
         ),
         rows_needed=None if needed is None else needed[0],
         primary=name,

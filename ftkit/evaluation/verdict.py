@@ -130,8 +130,9 @@ def floor_reason(improvement: Improvement, *, margin: float | None, unit: Unit, 
     if before <= margin + 1e-12 and after <= before + margin:
         shown = value_text(improvement.values[0], unit)
         return (
-            f"the first model's {shown} leaves no room for a loss of {margin_text(margin, unit)}, so no answer could "
-            "fail; choose a metric that the first model does not fail, with primary="
+            f"There is no evidence: the first model's {shown} leaves no room for a loss of "
+            f"{margin_text(margin, unit)}, so no answer could fail; choose a metric that the first model does not "
+            "fail, with primary=."
         )
     return ""
 
@@ -179,7 +180,7 @@ def sentence(
     margin: float | None,
     confidence: float,
     needed: tuple[int, int] | None,
-    floor: str = "",
+    reason: str = "",
 ) -> str:
     """Write the verdict with its numbers, and with the interval and the test that decided it.
 
@@ -193,7 +194,7 @@ def sentence(
         margin: the largest acceptable loss; None if none was set.
         confidence: confidence level of the interval.
         needed: rows and groups that an inconclusive comparison would need, if known.
-        floor: why no rows could decide, see :func:`floor_reason`.
+        reason: why more rows like these would not decide, in sentences; see :func:`floor_reason`.
 
     Returns:
         A few sentences.
@@ -223,8 +224,8 @@ def sentence(
     what = "that the loss is" if margin is not None else "which is better"
     limits = f" within {limit}" if margin is not None else ""
     head = f"These rows cannot show {what}{limits}: {facts}"
-    if floor:
-        return f"{head} There is no evidence: {floor}."
+    if reason:
+        return f"{head} {reason}"
     if margin is None and tested and (improvement.low > 0 or improvement.high < 0):
         head = f"{head} The interval excludes 0, but the test does not reject no change ({tested})."
     if needed is not None:

@@ -34,7 +34,7 @@ from ftkit.results.probe_results import (
     TextChange,
     TextLosses,
 )
-from ftkit.results.report_notes import notes_on, request_notes
+from ftkit.results.report_notes import majority_notes, notes_on, request_notes
 from ftkit.results.report_row import RowResult
 from ftkit.results.resources import BreakEven, Cost, Timing, TrainingCurve, Usage
 from ftkit.results.result import Result
@@ -183,6 +183,7 @@ class Report(Result, BaseModel):
         return (
             *self.flags,
             *notes_on(self.rows, self.sampling, self.shots),
+            *(majority_notes(self.rows, self.headline.value) if self.primary == "accuracy" else ()),
             *request_notes(self.about),
             *(
                 f"{metric.name} has no interval: {metric.reason}"

@@ -8,9 +8,9 @@ from typing import Any
 
 from ftkit.results.answer import Sampling
 from ftkit.results.number_format import counted
-from ftkit.results.report_row import RowResult
+from ftkit.results.report_row import RowResult, folded_prompt
 
-__all__ = ["FEW_ROWS", "notes_on", "request_notes"]
+__all__ = ["FEW_ROWS", "majority_notes", "notes_on", "request_notes"]
 
 FEW_ROWS = 30
 """Number of rows below which a note says that the intervals are wide."""
@@ -61,12 +61,32 @@ def notes_on(rows: Sequence[RowResult], sampling: Sampling, shots: Sequence[Mapp
     grouped = sum(row.group is not None for row in rows)
     if len(groups) < grouped:
         found.append(f"{grouped} rows in {len(groups)} groups: intervals treat rows of a group as dependent")
-    repeated = len(rows) - len({row.prompt_hash for row in rows})
+    repeated = len(rows) - len({folded_prompt(row) for row in rows})
     if repeated:
         found.append(f"{repeated} rows repeat a prompt: intervals treat rows with the same prompt as dependent")
     if len(rows) < FEW_ROWS:
         found.append(f"only {len(rows)} rows: the intervals are wide")
     return tuple(found)
+
+
+def majority_notes(rows: Sequence[RowResult], accuracy: float | None) -> tuple[str, ...]:
+    """Say when an accuracy is no higher than that of one constant answer, which more than half of the rows want.
+
+    Args:
+        rows: Rows of the report, whose targets are choices.
+        accuracy: Share of right answers.
+
+    Returns:
+        The sentence, without the period, or nothing.
+    """
+    targets = Counter(str(row.target) for row in rows if row.has_target)
+    if accuracy is None or not targets:
+        return ()
+    choice, count = targets.most_common(1)[0]
+    share = count / targets.total()
+    if share <= 0.5 or accuracy > share:
+        return ()
+    return (f"always answering {choice!r} is right for {100 * share:.1f} % of these rows; this model is no better",)
 
 
 def request_notes(about: Mapping[str, Any]) -> tuple[str, ...]:

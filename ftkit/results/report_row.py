@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import json
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -15,7 +17,7 @@ from ftkit.results.json_values import canonical, plain
 from ftkit.schema import JsonOutput, Output
 from ftkit.schema.json_text import read_json
 
-__all__ = ["Problem", "RowResult", "prompt_digest"]
+__all__ = ["Problem", "RowResult", "folded_prompt", "prompt_digest"]
 
 
 class Problem(BaseModel):
@@ -132,6 +134,31 @@ class RowResult(BaseModel):
             reasoning_tokens=answer.reasoning_tokens,
             item={name: plain(value) for name, value in row.item.items() if columns is None or name in columns},
         )
+
+
+def folded_prompt(row: RowResult) -> str:
+    """Write what a row asks without what rarely matters: case, width of characters, repeated and outer spaces.
+
+    Rows that ask the same in this sense are no independent evidence. Punctuation is kept: ``3 * 4`` is not ``3 / 4``.
+
+    Args:
+        row: The row.
+
+    Returns:
+        The folded text of all messages; the prompt's hash if the report was saved without prompts.
+    """
+    if not row.prompt:
+        return row.prompt_hash
+    said = (text for message in row.prompt for text in (message["role"], *_texts(message.get("content"))))
+    return "\n".join(" ".join(unicodedata.normalize("NFKC", text).casefold().split()) for text in said)
+
+
+def _texts(content: Any) -> Iterator[str]:
+    """A message's text, or the texts and addresses of its parts."""
+    if isinstance(content, str):
+        yield content
+    elif content is not None:
+        yield json.dumps(content, ensure_ascii=False, sort_keys=True)
 
 
 def prompt_digest(row: Row) -> str:

@@ -58,17 +58,19 @@ def test_one_wrong_field_is_no_better_evidence_than_none(tmp_path: Path) -> None
     assert lows[1] <= lows[0] <= -0.036
 
 
-def test_a_repeated_row_is_no_further_evidence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", ["note {}", "NOTE  {} "])
+def test_a_repeated_row_is_no_further_evidence(again: str) -> None:
     def doubled(times: int, said: str) -> Report:
-        rows = [{"note": f"note {n}", "wanted": "yes"} for n in range(30)] * times
-        table = {f"note {n}": "no" if n < 5 and said == "old" else "yes" for n in range(30)}
+        forms = ("note {}", again)[:times]
+        rows = [{"note": form.format(n), "wanted": "yes"} for form in forms for n in range(30)]
+        table = {form.format(n): "no" if n < 5 and said == "old" else "yes" for form in forms for n in range(30)}
         return evaluate(ScriptedModel(ECHO, table), Dataset.from_rows(rows, ECHO, target="wanted"), label=said)
 
     once, twice = (compare(doubled(times, "old"), doubled(times, "new")) for times in (1, 2))
     assert (once.verdict, twice.verdict) == ("inconclusive", "inconclusive")
-    low, again = once["exact_match"].low, twice["exact_match"].low
+    low, doubled_low = once["exact_match"].low, twice["exact_match"].low
     assert low is not None
-    assert again == pytest.approx(low, abs=0.02)
+    assert doubled_low == pytest.approx(low, abs=0.02)
     assert any("30 rows repeat a prompt" in note for note in twice.notes)
 
 
@@ -138,7 +140,7 @@ def test_equal_models_fail_a_suite_of_many_metrics_rarely() -> None:
     from ftkit.evaluation.metric_statistics import MetricStatistics
     from ftkit.evaluation.metrics.classification import ChoiceRate
     from ftkit.evaluation.metrics.metric import RowMetric
-    from ftkit.evaluation.paired_difference import _change, _with_verdicts
+    from ftkit.evaluation.paired_difference import _with_verdicts, paired_change
     from ftkit.evaluation.statistics import cluster_sums
 
     generator, own, failures = np.random.default_rng(4), np.arange(150), 0
@@ -152,7 +154,7 @@ def test_equal_models_fail_a_suite_of_many_metrics_rarely() -> None:
             first, second = (MetricStatistics(metric, table, cluster_sums(table, own)) for table in tables)
             return PairedStatistics(first, second, own)
 
-        changes = [_change(accuracy, paired(accuracy, lambda got: [got == wanted, got == got]), 0.95, 0)]  # noqa: B023
+        changes = [paired_change(accuracy, paired(accuracy, lambda got: [got == wanted, got == got]), 0.95, 0)]  # noqa: B023
         for choice in range(20):
             target = wanted == choice
             for kind in ("precision", "recall", "f1"):
@@ -162,7 +164,7 @@ def test_equal_models_fail_a_suite_of_many_metrics_rarely() -> None:
                     said = got == choice
                     return [said & target, {"precision": said, "recall": target, "f1": said | target}[kind]]
 
-                changes.append(_change(rate, paired(rate, columns), 0.95, 0))
+                changes.append(paired_change(rate, paired(rate, columns), 0.95, 0))
         failures += any(change.verdict == "worse" for change in _with_verdicts(changes, "accuracy", 0.95))
     assert failures / 60 <= 0.1
 
@@ -198,3 +200,65 @@ def test_the_sentence_says_what_decided(tmp_path: Path) -> None:
     assert "The interval excludes 0, but the test does not reject no change" in split.sentence
     assert "5 changed rows, p = 0.062" in split.sentence or "5 changed rows, p = 0.063" in split.sentence
     assert json.loads(split.to_json())["verdict"] == "inconclusive"
+
+
+@pytest.mark.parametrize(("said", "noted"), [("soon", True), ("right", False)])
+def test_an_accuracy_that_a_constant_answer_has_is_named(tmp_path: Path, said: str, noted: bool) -> None:
+    wanted = ["soon"] * 36 + ["urgent"] * 4
+    report = reported(tmp_path, TRIAGE, wanted, wanted if said == "right" else ["soon"] * 40)
+    note = "always answering 'soon' is right for 90.0 % of these rows; this model is no better"
+    assert (note in report.notes) is noted
+
+
+def failing(wanted: list[str], said: list[str], lost: set[int]) -> dict[str, Any]:
+    """Answers of which some are lost to the host."""
+    table: dict[str, Any] = answers(said)
+    return {note: failed("429: slow down") if int(note.split()[1]) in lost else text for note, text in table.items()}
+
+
+@pytest.mark.parametrize(
+    ("lost_before", "lost_after", "right_before", "verdict"),
+    [
+        (range(0, 40, 2), range(0, 40, 2), 40, "inconclusive"),  # the same rows failed: that is no equality
+        ((), range(0, 40, 2), 40, "inconclusive"),  # a failing host is no bad model
+        (range(0, 40, 2), (), 40, "inconclusive"),  # nor does it make the other one better
+        ((), (3,), 0, "better"),  # what holds whatever one answer had been
+        ((3,), (), 0, "better"),
+        ((), (3,), 40, "inconclusive"),
+    ],
+)
+def test_a_failed_request_is_no_evidence(
+    tmp_path: Path, lost_before: Any, lost_after: Any, right_before: int, verdict: str
+) -> None:
+    wanted = ["urgent", "soon"] * 20
+    before_said = wanted[:right_before] + ["routine"] * (40 - right_before)
+    data = dataset(tmp_path, TRIAGE, wanted)
+    before = evaluate(ScriptedModel(TRIAGE, failing(wanted, before_said, set(lost_before))), data)
+    after = evaluate(ScriptedModel(TRIAGE, failing(wanted, wanted, set(lost_after))), data)
+    found = compare(before, after, margin=0.05)
+    assert found.verdict == verdict
+    if lost_before and verdict == "inconclusive":
+        assert "The verdict depends on answers that are missing" in found.sentence or found.rows_needed
+    assert all(change.verdict in (verdict, "inconclusive") for change in found.metrics)
+
+
+@pytest.mark.parametrize(
+    ("reason", "verdict"), [("model_grader_server_error", "inconclusive"), ("sample_parse_error", "better")]
+)
+def test_a_failed_judge_is_no_evidence_and_an_answer_that_cannot_be_graded_is(
+    tmp_path: Path, reason: str, verdict: str
+) -> None:
+    wanted = ["urgent", "soon"] * 20
+    good = reported(tmp_path, TRIAGE, wanted, wanted)
+    bad = good.model_copy(
+        update={
+            "rows": tuple(
+                row.model_copy(
+                    update={"scores": {**row.scores, "accuracy": 0.0}, "failures": {"accuracy": f"{reason}: x"}}
+                )
+                for row in good.rows
+            ),
+            "metrics": tuple(metric.model_copy(update={"value": 0.0}) for metric in good.metrics),
+        }
+    )
+    assert compare(bad, good).verdict == verdict

@@ -1,0 +1,111 @@
+"""Verdicts where answers are missing: failed requests, and answers whose grader failed.
+
+Such an answer counts as wrong in the metrics, but it is no evidence about the model. A verdict therefore has to hold
+whatever the missing answers would have scored: the bounds of Manski (1989, "Anatomy of the Selection Problem").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from ftkit.evaluation.paired_difference import paired_change, paired_statistics
+from ftkit.evaluation.verdict import Improvement, verdict_of
+from ftkit.results.metric_result import MetricChange, Verdict
+from ftkit.results.number_format import counted
+from ftkit.results.report import Report
+from ftkit.results.report_row import RowResult
+from ftkit.results.row_pairing import Pair
+
+__all__ = ["missing_reason", "verdict_with_missing"]
+
+
+_GRADER_FAULTS = ("model_grader_server_error", "model_grader_parse_error", "python_grader_server_error")
+"""Reasons, by OpenAI's names, for which an answer was not graded that are no fault of the answer."""
+
+
+def verdict_with_missing(
+    verdict: Verdict,
+    change: MetricChange,
+    before: Report,
+    pairs: Sequence[Pair],
+    *,
+    margin: float | None,
+    confidence: float,
+    seed: int,
+) -> Verdict:
+    """Keep of a verdict what holds whatever the missing answers would have scored.
+
+    Args:
+        verdict: the verdict in which missing answers count as wrong.
+        change: the change of the metric.
+        before: the first report.
+        pairs: the rows of both reports, paired.
+        margin: the largest acceptable loss; None if none was set.
+        confidence: confidence level of the interval.
+        seed: seed of the sign flips.
+
+    Returns:
+        The verdict; ``"non-inferior"`` instead of ``"better"``, or ``"inconclusive"``, if no more than that holds.
+    """
+    name = change.name
+    if verdict == "inconclusive" or not any(_missing(row, name) for pair in pairs for row in pair):
+        return verdict
+    if not all(name in row.scores for pair in pairs for row in pair):
+        return "inconclusive"  # a metric of all rows at once: what a row adds is not known
+    filled = _filled(pairs, change, best_for="after" if verdict == "worse" else "before")
+    changed = paired_change(change, paired_statistics(before, filled, [name])[name], confidence, seed)
+    improvement = Improvement.of_change(changed, changed.p_value)
+    found = "inconclusive" if improvement is None else verdict_of(improvement, margin=margin, confidence=confidence)
+    if verdict == "worse":
+        return verdict if found == "worse" else "inconclusive"
+    return "inconclusive" if found == "worse" else found
+
+
+def missing_reason(name: str, pairs: Sequence[Pair], labels: tuple[str, str]) -> str:
+    """Say that a verdict does not hold because answers are missing.
+
+    Args:
+        name: the headline metric.
+        pairs: the rows of both reports, paired.
+        labels: what the two models are called.
+
+    Returns:
+        A sentence or two.
+    """
+    counts = [sum(_missing(pair[side], name) > 0 for pair in pairs) for side in (0, 1)]
+    where = " and ".join(
+        f"{counted(count, 'row')} of {label}" for count, label in zip(counts, labels, strict=True) if count
+    )
+    return (
+        f"The verdict depends on answers that are missing ({where}): a failed request or grade says nothing about a "
+        "model. Ask these rows again."
+    )
+
+
+def _missing(row: RowResult, name: str) -> int:
+    """How many answers of a row are missing for a metric."""
+    return sum(_is_missing(answer, name) for answer in row.answers)
+
+
+def _is_missing(answer: RowResult, name: str) -> bool:
+    return answer.finish_reason == "error" or answer.failures.get(name, "").partition(":")[0] in _GRADER_FAULTS
+
+
+def _filled(pairs: Sequence[Pair], change: MetricChange, *, best_for: Literal["before", "after"]) -> list[Pair]:
+    """The pairs with the best score for the missing answers of one side, and the worst for those of the other."""
+    name = change.name
+    scores = [score for pair in pairs for row in pair if (score := row.scores[name]) is not None]
+    low, high = (0.0, 1.0) if change.unit == "rate" else (min(0.0, *scores), max(scores))
+    best, worst = (high, low) if change.higher_is_better else (low, high)
+    values = (best, worst) if best_for == "before" else (worst, best)
+
+    def fill(row: RowResult, value: float) -> RowResult:
+        score, missing = row.scores[name], _missing(row, name)
+        if not missing or score is None:
+            return row
+        own = [value if _is_missing(answer, name) else answer.scores.get(name) for answer in row.answers]
+        known = [one for one in own if one is not None] if row.others else [value]
+        return row.model_copy(update={"scores": {**row.scores, name: sum(known) / len(known)}})
+
+    return [(fill(first, values[0]), fill(second, values[1])) for first, second in pairs]
