@@ -67,6 +67,8 @@ def _set(data: dict[str, Any], path: tuple[str, ...], value: Any, text: str) -> 
     *parents, last = path
     inside: Any = data
     for step in parents:
+        if step in inside and inside[step] is None:
+            inside[step] = {}  # a part that is off, such as preserve: setting one of its fields turns it on
         inside = inside.get(step)
         if not isinstance(inside, dict):
             raise ConfigError(f"{text}: {step} has no fields")

@@ -128,6 +128,8 @@ def _details(run: Run, record: RunRecord, steps: list[dict[str, Any]]) -> dict[s
         "reward": _first_and_last(steps, "reward"),
         "validation loss": _losses(validations),
         "validation reward": _first_and_last(validations, "reward"),
+        **_eval_metric(validations),
+        "divergence": _harm(record, validations),
         "speed": _speed(steps),
         "job": str(record.handle.get("job") or ""),
         "cost": _cost(run, record),
@@ -191,6 +193,22 @@ def _losses(events: list[dict[str, Any]]) -> str:
     """Return the change of the loss and of the token accuracy, if it was reported."""
     accuracy = _first_and_last(events, "token_accuracy", ".1%")
     return _first_and_last(events, "loss") + (f", token accuracy {accuracy}" if accuracy else "")
+
+
+def _eval_metric(validations: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the change of the metric that the run goes by, under its name."""
+    name = next((str(each["eval_metric"]) for each in validations if each.get("eval_metric")), None)
+    return {} if name is None else {f"validation {name}": _first_and_last(validations, name)}
+
+
+def _harm(record: RunRecord, validations: list[dict[str, Any]]) -> str:
+    """Return the largest and the last divergence on held-out rehearsal rows, and the budget."""
+    values = _numbers(validations, "preserve_kl")
+    if not values:
+        return ""
+    budget = (record.recipe.get("preserve") or {}).get("budget")
+    limit = "no budget" if budget is None else f"budget {budget:g}"
+    return f"{values[-1]:.4f} nats per token on rehearsal rows, at most {max(values):.4f} ({limit})"
 
 
 def _first_and_last(events: list[dict[str, Any]], name: str, form: str = ".4f") -> str:

@@ -71,7 +71,8 @@ def training_curve(name: str) -> TrainingCurve | None:
         name: the model's name.
 
     Returns:
-        Training loss (thinned to about 400 points) and validation loss by step; None if the run is not known.
+        Training loss (thinned to about 400 points), and what its evaluations measured, by step; None if the run is not
+        known.
     """
     run = run_that_made(name)
     if run is None:
@@ -82,8 +83,16 @@ def training_curve(name: str) -> TrainingCurve | None:
     thinned = losses[::step]
     if losses and losses[-1] != thinned[-1]:
         thinned.append(losses[-1])
-    return TrainingCurve(run=run.id, losses=tuple(thinned), validation=tuple(_points(validation)))
+    metric = next((str(each["eval_metric"]) for each in validation if each.get("eval_metric")), None)
+    return TrainingCurve(
+        run=run.id,
+        losses=tuple(thinned),
+        validation=tuple(_points(validation)),
+        metric=metric,
+        metric_values=tuple(_points(validation, metric) if metric else ()),
+        divergence=tuple(_points(validation, "preserve_kl")),
+    )
 
 
-def _points(metrics: list[dict[str, Any]]) -> list[tuple[int, float]]:
-    return [(int(each["step"]), float(each["loss"])) for each in metrics if each.get("loss") is not None]
+def _points(metrics: list[dict[str, Any]], name: str = "loss") -> list[tuple[int, float]]:
+    return [(int(each["step"]), float(each[name])) for each in metrics if each.get(name) is not None]

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["linear_cross_entropy", "token_losses"]
+__all__ = ["CHUNK", "OutputLayerGradient", "linear_cross_entropy", "token_losses"]
 
 CHUNK = 256
 """Rows of logits in memory at a time."""
@@ -72,8 +72,14 @@ def _is_argmax(logits: Tensor, target: Tensor, target_logits: Tensor) -> Tensor:
     return result
 
 
-class _OutputLayerGradient:
-    """The gradient for the output layer, summed over chunks in float32."""
+class OutputLayerGradient:
+    """The gradient for the output layer, summed over chunks in float32.
+
+    Args:
+        weight: the output layer [V, d].
+        bias: its bias [V], if it has one.
+        needed: whether the weight and the bias need a gradient.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, needed: tuple[bool, bool]) -> None:
         self._layer = weight, bias
@@ -81,13 +87,24 @@ class _OutputLayerGradient:
         self.bias = torch.zeros_like(bias, dtype=torch.float32) if needed[1] and bias is not None else None
 
     def add(self, slope: Tensor, hidden: Tensor, factors: Tensor) -> None:
-        """Add a chunk: slope [c, V], hidden [c, d], the factor of each prediction [c]."""
+        """Add a chunk of predictions.
+
+        Args:
+            slope: the gradient for the logits, float32 [c, V].
+            hidden: final hidden states [c, d].
+            factors: the factor of each prediction [c].
+        """
         if self.weight is not None:
             self.weight += (slope.to(hidden.dtype).t() @ (hidden * factors.to(hidden.dtype).unsqueeze(1))).float()
         if self.bias is not None:
             self.bias += factors @ slope
 
     def result(self) -> tuple[Tensor | None, Tensor | None]:
+        """Return the gradients in the layer's own type.
+
+        Returns:
+            That of the weight and that of the bias; None for what needs none.
+        """
         weight, bias = self._layer
         return (
             None if self.weight is None else self.weight.to(weight.dtype),
@@ -110,7 +127,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         slopes = needs_hidden_grad or needs_weight_grad or needs_bias_grad
         losses = torch.empty(targets.shape, dtype=torch.float32, device=hidden.device)
         d_hidden = torch.empty_like(hidden) if needs_hidden_grad else None
-        output_gradient = _OutputLayerGradient(weight, bias, (needs_weight_grad, needs_bias_grad))
+        output_gradient = OutputLayerGradient(weight, bias, (needs_weight_grad, needs_bias_grad))
         for start in range(0, len(targets), CHUNK):
             rows = slice(start, start + CHUNK)
             chunk_out = None if is_argmax is None else is_argmax[rows]
@@ -159,7 +176,7 @@ class _TokenLosses(torch.autograd.Function):
         if not any(ctx.needs_layer_grad):
             return d_hidden, None, None, None, None
         hidden, weight, bias, targets = ctx.saved_tensors
-        output_gradient = _OutputLayerGradient(weight, bias, ctx.needs_layer_grad)
+        output_gradient = OutputLayerGradient(weight, bias, ctx.needs_layer_grad)
         for start in range(0, len(targets), CHUNK):
             rows = slice(start, start + CHUNK)
             _, slope = _chunk(hidden[rows], weight, bias, targets[rows], slopes=True)

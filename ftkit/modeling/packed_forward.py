@@ -11,6 +11,7 @@ import torch
 from ftkit.modeling.attention import TREE_ATTENTION, TreeAttentionMask
 from ftkit.modeling.cache_kinds import other_attention
 from ftkit.modeling.cross_entropy import linear_cross_entropy, token_losses
+from ftkit.modeling.divergence import OutputLayer, linear_divergence
 from ftkit.modeling.logits import logits_at
 from ftkit.modeling.prefix_tree import PackedSequence, pack_sequences, shared_length, sort_key
 from ftkit.modeling.rope_boundary import rope_boundary
@@ -79,6 +80,69 @@ class PackedForward:
         at, targets = self._to_device(pack.logit_indices), self._to_device(pack.targets)
         bias = getattr(head, "bias", None)
         return linear_cross_entropy(self._hidden(pack)[at], head.weight, targets, weights, bias, is_argmax=is_argmax)
+
+    def states(self, pack: PackedSequence) -> Tensor:
+        """Compute what the predictions of a pack are made of, to compare them with those of another state of the model.
+
+        Args:
+            pack: the packed sequence.
+
+        Returns:
+            Final hidden states [predictions, d]; logits [predictions, V] where each sequence is computed alone.
+        """
+        if self.shared:
+            return self._hidden(pack)[self._to_device(pack.logit_indices)]
+        ids, at = self._to_device(pack.ids), self._to_device(pack.logit_indices)
+        parts, asked = [], []
+        for root in pack.segments:
+            inside = torch.nonzero((at >= root.start) & (at < root.end)).squeeze(1)
+            asked.append(inside)
+            parts.append(logits_at(self.model, ids[root.start : root.end].unsqueeze(0), at[inside] - root.start))
+        return torch.cat(parts)[torch.argsort(torch.cat(asked))]
+
+    def state_losses(self, pack: PackedSequence, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the weighted sum of the token losses from :meth:`states`; as :meth:`loss`, which needs less memory.
+
+        Args:
+            pack: the packed sequence.
+            states: its states.
+
+        Returns:
+            The sum, to call ``backward`` on, and the loss of each prediction [predictions], detached.
+        """
+        weights, targets = torch.from_numpy(pack.weights).to(self.device), self._to_device(pack.targets)
+        if self.shared:
+            layer = self.output_layer
+            return linear_cross_entropy(states, layer.weight, targets, weights, layer.bias)
+        losses = torch.nn.functional.cross_entropy(states.float(), targets, reduction="none")
+        return (losses * weights).sum(), losses.detach()
+
+    def divergence(
+        self, pack: PackedSequence, states: Tensor, reference: Tensor, reference_layer: OutputLayer
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the weighted sum of KL(reference ‖ model) over the predictions of a pack.
+
+        Args:
+            pack: the packed sequence.
+            states: the model's :meth:`states`.
+            reference: the reference's, detached.
+            reference_layer: the reference's output layer.
+
+        Returns:
+            The sum in nats, to call ``backward`` on, and the divergence of each prediction [predictions], detached.
+        """
+        weights = torch.from_numpy(pack.weights).to(self.device)
+        if self.shared:
+            return linear_divergence(states, self.output_layer, reference, reference_layer, weights)
+        wanted, found = reference.float().log_softmax(dim=-1), states.float().log_softmax(dim=-1)
+        divergences = (wanted.exp() * (wanted - found)).sum(dim=-1)
+        return (divergences * weights).sum(), divergences.detach()
+
+    @property
+    def output_layer(self) -> OutputLayer:
+        """The model's output layer as it is now."""
+        head = self.model.get_output_embeddings()
+        return OutputLayer(head.weight, getattr(head, "bias", None))
 
     def sequence_logprobs(self, pack: PackedSequence) -> Tensor:
         """Compute the log-probability of each sequence's supervised tokens.

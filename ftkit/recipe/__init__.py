@@ -5,6 +5,7 @@ from ftkit.recipe.base import AnyAdapter, Grading, Recipe, RecipeFacts
 from ftkit.recipe.dpo import DPO
 from ftkit.recipe.losses import LOSSES, load_recipe, parse_recipe
 from ftkit.recipe.plugin_modules import import_plugin_modules, plugin_modules
+from ftkit.recipe.preserve import Preserve
 from ftkit.recipe.reward_model import RewardModel
 from ftkit.recipe.rft import RFT
 from ftkit.recipe.sft import SFT
@@ -22,6 +23,7 @@ __all__ = [
     "Full",
     "Grading",
     "LoRA",
+    "Preserve",
     "QLoRA",
     "Quantization",
     "Recipe",

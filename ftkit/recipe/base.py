@@ -17,11 +17,17 @@ from ftkit.files import canonical_digest, write_atomically
 from ftkit.graders import Grader
 from ftkit.recipe.adapters import ADAPTERS, Adapter, LoRA
 from ftkit.recipe.adapters.base import Auto
+from ftkit.recipe.eval_metric import EvalMetric
 from ftkit.recipe.field_docs import with_fields
+from ftkit.recipe.preserve import MaybePreserve
 from ftkit.schema import DeclaredModel
 from ftkit.schema.registered_field import RegisteredField
 
 __all__ = ["AnyAdapter", "Grading", "Recipe", "RecipeFacts"]
+
+_COUNTS = ("epochs", "batch_size", "max_batch_tokens", "eval_steps", "eval_rows", "save_steps")
+"""Fields that are ``"auto"`` or at least 1."""
+_EVAL_ROWS = 200
 
 AnyAdapter = Annotated[Adapter, RegisteredField(ADAPTERS, "kind", Adapter)]
 """Any registered adapter, chosen by its ``kind``."""
@@ -127,10 +133,23 @@ class Recipe(DeclaredModel):
     """Recompute activations in the backward pass instead of keeping them: less memory, about a third slower."""
     eval_steps: int | Auto = Field(default="auto")
     """Steps between two evaluations of the validation rows; ``"auto"`` is ten per run. Needs validation rows."""
+    eval_metric: EvalMetric = None
+    """Evaluate by answers: the name of a metric of :func:`ftkit.evaluate`, e.g. ``"record_exact"``, or a grader. Each
+    evaluation answers validation rows greedily with the current weights, and the best model and early stopping go by
+    the metric; of equal values the lower loss is better. ``None``: they go by the validation loss (or reward)."""
+    eval_rows: int | Auto = Field(default="auto")
+    """Validation rows that ``eval_metric`` answers, evenly spread over all; ``"auto"`` is 200, or all if fewer."""
+    eval_max_output_tokens: int | None = Field(default=None, ge=1)
+    """Longest of these answers; ``None`` is a quarter more than the longest wanted one, or 256 if none is known."""
     load_best_model_at_end: bool = True
-    """With validation rows: return the model with the lowest validation loss, not the last one."""
+    """With validation rows: return the model with the lowest validation loss (or best ``eval_metric``), not the last
+    one."""
     early_stopping_patience: int | None = Field(default=None, ge=1)
-    """Stop after this many evaluations without a lower validation loss; ``None`` trains to the end."""
+    """Stop after this many evaluations without a lower validation loss (or better ``eval_metric``); ``None`` trains to
+    the end."""
+    preserve: MaybePreserve = None
+    """Keep what the model can do besides the task: :class:`ftkit.Preserve`, ``True`` for its defaults. ``None`` does
+    nothing about it."""
     save_steps: int | Auto = Field(default="auto")
     """Steps between two checkpoints, from which a killed run resumes; ``"auto"`` is ten per run."""
     save_total_limit: int = Field(default=2, ge=1)
@@ -157,12 +176,17 @@ class Recipe(DeclaredModel):
 
     @override
     def model_post_init(self, context: Any) -> None:
-        for name in ("epochs", "batch_size", "max_batch_tokens", "eval_steps", "save_steps"):
+        for name in _COUNTS:
             value = getattr(self, name)
             if value != "auto" and value < 1:
                 raise ValueError(f'{name} must be at least 1 or "auto", not {value}')
         if self.learning_rate != "auto" and not 0 < self.learning_rate < 1:
             raise ValueError(f'learning_rate must be between 0 and 1 or "auto", not {self.learning_rate}')
+        if self.preserve is not None and self.preserve.budget is not None and not self.load_best_model_at_end:
+            raise ValueError(
+                "load_best_model_at_end is off, but preserve.budget returns the best model within the budget; leave it "
+                "on, or set preserve.budget to None"
+            )
 
     @property
     def fingerprint(self) -> str:
@@ -172,7 +196,7 @@ class Recipe(DeclaredModel):
     @property
     def grading(self) -> Grading | None:
         """How answers sampled during training are graded; ``None``: nothing is graded."""
-        return None
+        return Grading(self.eval_metric) if isinstance(self.eval_metric, Grader) else None
 
     @property
     def reserved_tokens(self) -> int:
@@ -214,6 +238,8 @@ class Recipe(DeclaredModel):
         if self.optimizer == "auto":
             paged = facts.device == "cuda" and self.adapter.quantization is not None
             update["optimizer"] = "paged_adamw_8bit" if paged else "adamw"
+        if self.eval_rows == "auto":
+            update["eval_rows"] = _EVAL_ROWS
         known = self.model_copy(update=update)
         total = known.total_steps(rows)
         for name in ("eval_steps", "save_steps"):

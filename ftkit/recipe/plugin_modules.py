@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from ftkit.data import Dataset
@@ -24,7 +25,7 @@ __all__ = ["import_plugin_modules", "plugin_modules"]
 def plugin_modules(recipe: Recipe, *datasets: Dataset | None) -> list[dict[str, str]]:
     """List the modules that define the classes of a run, if a script registered them.
 
-    These are the classes of the recipe, its adapter and its graders, and of the rows' format and file type.
+    These are the classes of the recipe, its adapter, its graders and its metric, and of the rows' format and file type.
 
     ftkit's own classes and those of installed packages need no module: every process finds them by name.
 
@@ -42,8 +43,14 @@ def plugin_modules(recipe: Recipe, *datasets: Dataset | None) -> list[dict[str, 
         (LOSSES, recipe.kind, recipe, "kind"),
         (ADAPTERS, recipe.adapter.kind, recipe.adapter, "adapter.kind"),
     ]
-    if recipe.grading is not None:
-        chosen += [(GRADERS, each.type, each, "grader") for each in _with_parts(recipe.grading.grader)]
+    graders = {"grader": recipe.grading and recipe.grading.grader, "eval_metric": recipe.eval_metric}
+    for field, grader in graders.items():
+        if isinstance(grader, Grader):
+            chosen += [(GRADERS, each.type, each, field) for each in _with_parts(grader)]
+    if isinstance(recipe.eval_metric, str):
+        metrics = resolve_name("ftkit.evaluation.metrics:METRICS")  # a layer above: named, not imported
+        metric = metrics.find(recipe.eval_metric)
+        chosen.append((metrics, recipe.eval_metric, getattr(metric, "score", metric), "eval_metric"))
     for rows in datasets:
         if rows is not None:
             chosen.append((FORMATS, rows.format, FORMATS.find(rows.format), "data"))
@@ -53,7 +60,7 @@ def plugin_modules(recipe: Recipe, *datasets: Dataset | None) -> list[dict[str, 
     for registry, kind, item, field in chosen:
         if registry.origin(kind) != "script":
             continue
-        name = (item if isinstance(item, type) else type(item)).__module__
+        name = (item if isinstance(item, type) or callable(item) else type(item)).__module__
         file = getattr(sys.modules.get(name), "__file__", None)
         if name == "__main__" or file is None:
             raise RefusedError(

@@ -6,13 +6,14 @@ They need no script and no library. Texts are HTML beside the SVG, so that they 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ftkit.evaluation.pareto import ParetoPoint
 from ftkit.results.metric_result import MetricResult
 from ftkit.results.number_format import interval_text, usd_text, value_text
 from ftkit.results.report import Report
+from ftkit.results.resources import TrainingCurve
 
 __all__ = [
     "Curve",
@@ -20,6 +21,7 @@ __all__ = [
     "IntervalRow",
     "Mark",
     "Plot",
+    "evaluation_plots",
     "latency_plot",
     "loss_plot",
     "metric_chart",
@@ -259,36 +261,72 @@ def loss_plot(reports: Sequence[tuple[str, Report]]) -> Plot | None:
     Returns:
         The plot; None if no report has a training curve.
     """
-    lines: list[tuple[int, str, bool, Sequence[tuple[int, float]]]] = []
+    lines: list[_Line] = []
     for at, (label, report) in enumerate(reports):
         if report.training is not None:
             for name, points, dashed in (
                 ("training", report.training.losses, False),
                 ("validation", report.training.validation, True),
             ):
-                finite = [(step, loss) for step, loss in points if math.isfinite(loss)]
-                if finite:
-                    lines.append((_series(at, len(reports)), f"{label}, {name}", dashed, _thinned(finite)))
+                lines.append((_series(at, len(reports)), f"{label}, {name}", dashed, points))
+    return _step_plot("loss by step", lines)
+
+
+def evaluation_plots(reports: Sequence[tuple[str, Report]]) -> list[tuple[str, Plot]]:
+    """Draw what evaluations during training measured besides the loss.
+
+    Args:
+        reports: Label and report of each.
+
+    Returns:
+        Title and plot of the metric that runs went by, and of the divergence from the model before training.
+    """
+    curves = [(at, label, report.training) for at, (label, report) in enumerate(reports) if report.training is not None]
+    names = dict.fromkeys(curve.metric for _, _, curve in curves if curve.metric)
+    asked: list[tuple[str, Callable[[TrainingCurve], Sequence[tuple[int, float]]]]] = [
+        (f"{name} on validation rows", lambda curve, name=name: curve.metric_values if curve.metric == name else ())
+        for name in names
+    ]
+    asked.append(("KL(before ‖ now) on held-out rehearsal rows, nats per token", lambda curve: curve.divergence))
+    plots = []
+    for title, points in asked:
+        lines = [(_series(at, len(reports)), label, False, points(curve)) for at, label, curve in curves]
+        if (plot := _step_plot(f"{title}, by step", lines)) is not None:
+            plots.append((title, plot))
+    return plots
+
+
+_Line = tuple[int, str, bool, Sequence[tuple[int, float]]]
+"""Series, label, whether it is dashed, and its points."""
+
+
+def _step_plot(label: str, given: Sequence[_Line]) -> Plot | None:
+    """Draw lines by step; None if no line has a finite point."""
+    lines: list[_Line] = []
+    for series, name, dashed, points in given:
+        finite = [(step, value) for step, value in points if math.isfinite(value)]
+        if finite:
+            lines.append((series, name, dashed, _thinned(finite)))
     if not lines:
         return None
     x_ticks, right = _ticks(0.0, max(step for *_, points in lines for step, _ in points))
-    y_ticks, top = _ticks(0.0, max(loss for *_, points in lines for _, loss in points))
+    y_ticks, top = _ticks(0.0, max(value for *_, points in lines for _, value in points))
     return Plot(
-        label="loss by step",
+        label=label,
         x_title="step",
         x_ticks=[(_percent(tick, 0, right), f"{tick:g}") for tick in x_ticks],
         y_ticks=[(100 - _percent(tick, 0, top), f"{tick:g}") for tick in y_ticks],
         curves=[
-            Curve(series, _path([(float(step), loss) for step, loss in points], (0, right), (0, top)), dashed)
+            Curve(series, _path([(float(step), value) for step, value in points], (0, right), (0, top)), dashed)
             for series, _, dashed, points in lines
             if len(points) > 1
         ],
         marks=[
-            Mark(series, _percent(points[0][0], 0, right), y=100 - _percent(points[0][1], 0, top), title=label)
-            for series, label, _, points in lines
+            Mark(series, _percent(points[0][0], 0, right), y=100 - _percent(points[0][1], 0, top), title=name)
+            for series, name, _, points in lines
             if len(points) == 1
         ],
-        legend=[(series, label, dashed) for series, label, dashed, _ in lines],
+        legend=[(series, name, dashed) for series, name, dashed, _ in lines],
     )
 
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftkit.evaluation.pareto import pareto_points
-from ftkit.render.charts import IntervalChart, Plot, latency_plot, loss_plot, metric_chart, pareto_plot
+from ftkit.render.charts import (
+    IntervalChart,
+    evaluation_plots,
+    latency_plot,
+    loss_plot,
+    metric_chart,
+    pareto_plot,
+)
 from ftkit.render.report_tables import (
     change_table,
     comparison_lines,
@@ -82,6 +89,7 @@ def report_page(report: Report) -> str:
         abilities=_abilities(report),
         overfitting=_overfitting(labelled),
         training=loss_plot(labelled),
+        evaluations=evaluation_plots(labelled),
         latency=latency_plot(labelled),
         **_split(metric_table(report), report),
         lines=[*resource_lines(report), *probe_lines(report)],
@@ -231,11 +239,12 @@ def _quality(labelled: _Labelled) -> IntervalChart | None:
     return metric_chart(sides, "metrics of all reports with their intervals")
 
 
-def _shared_charts(labelled: _Labelled, primary: str) -> dict[str, Plot | None]:
+def _shared_charts(labelled: _Labelled, primary: str) -> dict[str, Any]:
     points, price = pareto_points(labelled, primary)
     return {
         "plane": pareto_plot(points, labelled[0][1][primary], price),
         "training": loss_plot(labelled),
+        "evaluations": evaluation_plots(labelled),
         "latency": latency_plot(labelled),
     }
 

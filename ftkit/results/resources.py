@@ -70,10 +70,17 @@ class BreakEven(BaseModel):
 
 
 class TrainingCurve(BaseModel):
-    """Losses of a training run: pairs of step and loss."""
+    """What a training run measured: pairs of step and value."""
 
     model_config = ConfigDict(frozen=True)
 
     run: str
     losses: tuple[tuple[int, float], ...]
     validation: tuple[tuple[int, float], ...]
+    """Losses of the validation rows."""
+    metric: str | None = None
+    """Name of the metric that the run's evaluations went by (``eval_metric``)."""
+    metric_values: tuple[tuple[int, float], ...] = ()
+    """That metric on the answers to the validation rows."""
+    divergence: tuple[tuple[int, float], ...] = ()
+    """KL(before ‖ now) on held-out rehearsal rows in nats per token (``preserve``)."""

@@ -57,6 +57,10 @@ class RunProgress:
             self._bar.update(completed=data["step"], total=data.get("steps"), detail=self._detail())
         elif event.kind == "validation":
             self._metrics |= {f"val {name}": text for name, text in _reward_or_loss(data).items()}
+            if (name := data.get("eval_metric")) is not None:
+                self._metrics[f"val {name}"] = f"{data[name]:.3f}"
+            if data.get("preserve_kl") is not None:
+                self._metrics["harm"] = f"{data['preserve_kl']:.3f}"
             self._bar.update(detail=self._detail())
         elif event.kind == "state":
             self._bar.update(description=f"{self._model} {data['state']}")

@@ -99,6 +99,20 @@ class ReferenceModel:
         finally:
             self._set(current, disabled=False)
 
+    def value_of(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the reference's value of one of the model's tensors.
+
+        Args:
+            tensor: a tensor of the model, trained or not.
+
+        Returns:
+            Its initial value if it is trained, else the tensor itself, which never changes.
+        """
+        for name, value in self._initial.items():
+            if self._adapted.parameters[name] is tensor:
+                return value
+        return tensor.detach()
+
     @torch.no_grad()
     def _set(self, values: dict[str, torch.Tensor], *, disabled: bool) -> None:
         for layer in self._layers:

@@ -28,7 +28,7 @@ from ftkit.files import create_folder, disk_is_full, says_disk_full, write_atomi
 __all__ = ["NOT_WRITTEN", "Checkpoint", "Checkpoints", "why_not_written"]
 
 _COMPLETE, _TENSORS, _STATE = "COMPLETE", "trainable.safetensors", "state.pt"
-_REFERENCE = "reference.safetensors"
+_REFERENCE, _REHEARSAL = "reference.safetensors", "rehearsal.safetensors"
 
 NOT_WRITTEN = (OSError, RuntimeError, SafetensorError)
 """What the writing libraries raise when the disk is full."""
@@ -153,7 +153,7 @@ class Checkpoints:
         Raises:
             OSError: as for :meth:`save`.
         """
-        write_atomically(self.folder / _REFERENCE, save({"values": values}, metadata={"job": self.job}))
+        self._write_beside(_REFERENCE, {"values": values})
 
     def reference(self) -> torch.Tensor | None:
         """Load the reference's log-probabilities.
@@ -161,14 +161,29 @@ class Checkpoints:
         Returns:
             What :meth:`save_reference` saved for this job, if anything.
         """
-        file = self.folder / _REFERENCE
-        try:
-            with safe_open(file, "pt") as content:
-                same_job = content.metadata() == {"job": self.job}
-                values: torch.Tensor = content.get_tensor("values")
-        except (OSError, SafetensorError):
-            return None
-        return values if same_job else None
+        found = self._read_beside(_REFERENCE, "values")
+        return None if found is None else found[0]
+
+    def save_rehearsal(self, answers: list[torch.Tensor]) -> None:
+        """Save the answers to rehearsal prompts.
+
+        Args:
+            answers: token ids of each, int32.
+
+        Raises:
+            OSError: as for :meth:`save`.
+        """
+        lengths = torch.tensor([len(answer) for answer in answers])
+        self._write_beside(_REHEARSAL, {"ids": torch.cat(answers), "lengths": lengths})
+
+    def rehearsal(self) -> list[torch.Tensor] | None:
+        """Load the answers to rehearsal prompts.
+
+        Returns:
+            What :meth:`save_rehearsal` saved for this job, if anything.
+        """
+        found = self._read_beside(_REHEARSAL, "ids", "lengths")
+        return None if found is None else list(torch.split(found[0], found[1].tolist()))
 
     def try_write(self, action: Callable[[], object], what: str, warn: Callable[[str], None]) -> bool:
         """Write something that a run can do without.
@@ -191,6 +206,19 @@ class Checkpoints:
     def clear(self) -> None:
         """Remove all checkpoints: the run has its model."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _write_beside(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
+        write_atomically(self.folder / name, save(tensors, metadata={"job": self.job}))
+
+    def _read_beside(self, name: str, *keys: str) -> list[torch.Tensor] | None:
+        """Tensors that :meth:`_write_beside` wrote for this job; None if there are none, or those of another job."""
+        try:
+            with safe_open(self.folder / name, "pt") as content:
+                same_job = content.metadata() == {"job": self.job}
+                tensors = [content.get_tensor(key) for key in keys]
+        except (OSError, SafetensorError):
+            return None
+        return tensors if same_job else None
 
     def _write(self, kind: str, step: int, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> Path:
         create_folder(self.folder)

@@ -47,6 +47,7 @@ class TrainingContext:
         rows: the training rows in tokens.
         validation: validation rows, if any.
         validation_rows: the validation rows in tokens.
+        rehearsal: rows that the run rehearses, if the recipe has a ``preserve``.
         checkpoints: the run's checkpoints.
         emit: takes the run's events.
         grader_context: what a grader may use.
@@ -68,6 +69,7 @@ class TrainingContext:
     grader_context: GraderContext = field(default_factory=GraderContext)
     samples_file: Path = Path("samples.jsonl")
     fresh_adapter: bool = True
+    rehearsal: Dataset | None = None
 
     def warn(self, message: str) -> None:
         """Emit a warning.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from pkgutil import resolve_name
@@ -32,6 +32,7 @@ from ftkit.training.loss_computer import LossComputer
 from ftkit.training.losses import loss_of
 from ftkit.training.monitor import rate_warning
 from ftkit.training.recipe_check import check_recipe
+from ftkit.training.rehearsal_rows import open_rehearsal
 from ftkit.training.sample_log import SAMPLES
 
 __all__ = ["Job", "machine_facts", "train"]
@@ -49,6 +50,7 @@ class Job:
         output: folder for the result.
         record: more entries of the result's ``ftkit.json``: run id, fingerprints.
         epoch_models: how many of the last epochs' models are kept beside the result.
+        rehearsal: the rows that ``recipe.preserve`` names; opened anew if left out.
         day: the day that a chat template with a date writes, from the start to the last resumption; None is today.
     """
 
@@ -59,6 +61,7 @@ class Job:
     output: Path
     record: dict[str, Any] = field(default_factory=dict)
     epoch_models: int = 0
+    rehearsal: Dataset | None = None
     day: date | None = None
 
     @property
@@ -82,6 +85,8 @@ class Job:
             The digest.
         """
         rows = [self.data.fingerprint, None if self.validation is None else self.validation.fingerprint]
+        if self.rehearsal is not None:
+            rows.append(self.rehearsal.fingerprint)
         days = [] if day is None else [day.isoformat()]
         return canonical_digest(json.dumps([self.recipe.fingerprint, *rows, self.model, template_hash, *days]))
 
@@ -141,6 +146,8 @@ def train(
         RefusedError: the recipe cannot be trained on this machine.
     """
     device = default_device()
+    if job.recipe.preserve is not None and job.rehearsal is None:
+        job = replace(job, rehearsal=open_rehearsal(job.recipe.preserve))
     emit("log", {"message": "loading the model", "model": job.model})
     origin = check_recipe(job.recipe, job.model, job.data, job.validation)
     recipe = job.recipe.resolve(machine_facts(len(job.data)))
@@ -212,6 +219,7 @@ def train(
         grader_context=setting or GraderContext(),
         samples_file=job.output.with_name(SAMPLES),
         fresh_adapter=origin.adapter is None and not recipe.adapter.trains_base_weights,
+        rehearsal=job.rehearsal,
     )
     named = loss.source_class
     source: ExampleSource = (resolve_name(named) if isinstance(named, str) else named)(context)

@@ -12,6 +12,7 @@ import torch
 
 from ftkit.errors import TrainingError
 from ftkit.modeling.device import peak_memory_bytes
+from ftkit.training.evaluations import Evaluations, Look
 from ftkit.training.example_source import ExampleSource, TrainingContext
 from ftkit.training.frozen_parameters import FrozenParameterCheck
 from ftkit.training.mfu import FlopsUtilisation
@@ -59,6 +60,7 @@ class TrainingLoop:
         self.parameters = list(self.adapted.parameters.values())
         self.optimizer = make_optimizer(self.recipe, self.parameters)
         self.progress = Progress()
+        self.evaluations = Evaluations(context, source, total_steps)
         self.monitor = self.loss.monitor(context.warn)
         self.frozen_check = FrozenParameterCheck(self.adapted.parameters)
         self.update_ratio = UpdateRatio(self.parameters)
@@ -79,12 +81,14 @@ class TrainingLoop:
         if self.recipe.gradient_checkpointing:
             self.adapted.enable_checkpointing()
         self.source.setup()
+        self.evaluations.setup()
         self.restore()
         if not self.progress.step:
             self.source.start()
-        if self.source.has_validation and not self.progress.validations:
-            self.progress.validations.append(self.evaluate(0))
+        if self.evaluations.wanted and not self.progress.validations:
+            self._remember(self.evaluations.look(0))
         stopped_early = self._run_steps()
+        self.evaluations.check_result(self.progress.best_step, self.progress.step)
         best = self.load_best_model()
         return self._summary(stopped_early=stopped_early, best=best)
 
@@ -112,6 +116,8 @@ class TrainingLoop:
         penalty = self.adapted.tuner.penalty(self.adapted)
         if penalty is not None and batch.examples:
             penalty.backward()
+        preservation = self.evaluations.preservation
+        preserved = preservation.backward(step, batch.examples) if preservation and batch.examples else {}
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.max_grad_norm))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(
@@ -134,6 +140,7 @@ class TrainingLoop:
                 "loss": loss,
                 **batch.metrics,
                 **metrics,
+                **preserved,
                 "learning_rate": rate,
                 "grad_norm": norm,
                 "update_ratio": ratio,
@@ -147,21 +154,6 @@ class TrainingLoop:
             },
         )
         return loss
-
-    def evaluate(self, step: int) -> float:
-        """Evaluate the validation rows.
-
-        Args:
-            step: the last step done.
-
-        Returns:
-            The objective: the mean loss, or the mean reward, negated.
-        """
-        began = time.monotonic()
-        with torch.no_grad():
-            objective, metrics = self.source.evaluate()
-        self.emit("validation", {"step": step, **metrics, "seconds": round(time.monotonic() - began, 3)})
-        return objective
 
     def load_best_model(self) -> int | None:
         """Load the weights with the lowest validation objective.
@@ -189,6 +181,7 @@ class TrainingLoop:
             "optimizer": self.optimizer.state_dict(),
             "adapter": self.adapted.tuner.state(self.adapted),
             "source": self.source.state(step),
+            "preservation": preservation.state() if (preservation := self.evaluations.preservation) else {},
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
         }
@@ -210,6 +203,8 @@ class TrainingLoop:
         self.progress = Progress(**state["progress"])
         self.monitor.load_state(state["monitor"])
         self.source.load_state(state["source"], checkpoint.step)
+        if self.evaluations.preservation is not None:
+            self.evaluations.preservation.load_state(state["preservation"])
         torch.set_rng_state(state["random"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state_all(state["random_cuda"])
@@ -227,12 +222,15 @@ class TrainingLoop:
             loss = self.train_step(step)
             progress.step = step
             progress.losses = [*progress.losses, loss][-max(1, self.total_steps // 10) :]
-            if self.source.has_validation and (step % self.recipe.eval_steps == 0 or step == self.total_steps):
+            if self.evaluations.wanted and (step % self.recipe.eval_steps == 0 or step == self.total_steps):
                 self._validate(step)
             progress.seconds += time.monotonic() - began
+            if (harm := self.evaluations.harm(step)) is not None and step < self.total_steps:
+                self.context.warn(harm)
+                return True
             patience, waited = self.recipe.early_stopping_patience, progress.evaluations_without_improvement
             if patience is not None and waited >= patience:
-                message = f"validation {self.recipe.monitored} has not improved in {waited} evaluations; stopping early"
+                message = f"validation {self.evaluations.name} has not improved in {waited} evaluations; stopping early"
                 self.emit("log", {"message": message})
                 return step < self.total_steps
             if step % steps_per_epoch == 0:
@@ -256,13 +254,21 @@ class TrainingLoop:
         return ratio
 
     def _validate(self, step: int) -> None:
-        """Evaluate the validation rows, and save the model if it is the best so far."""
-        objective = self.evaluate(step)
-        self.monitor.validation(step, objective)
-        best = self.progress.add_validation(step, objective)
-        if best and self.recipe.load_best_model_at_end and step < self.total_steps:
+        """Evaluate, and save the model if it is the best so far."""
+        look = self.evaluations.look(step)
+        if look.validation is not None:
+            self.monitor.validation(step, look.validation)
+        best = self.progress.add_validation(step, look.objective, look.tie, allowed=look.allowed)
+        self.progress.ties.append(look.tie)
+        kept = self.evaluations.chooses and self.recipe.load_best_model_at_end
+        if best and kept and step < self.total_steps:
             tensors: dict[str, torch.Tensor] = dict(self.adapted.parameters)
             self._write(lambda: self.checkpoints.save_best(step, tensors), "the best model so far")
+
+    def _remember(self, look: Look) -> None:
+        """Remember the evaluation before the first step, which is no candidate for the best model."""
+        self.progress.validations.append(look.objective)
+        self.progress.ties.append(look.tie)
 
     def _save_epoch_model(self, step: int, epoch: int) -> None:
         """Save the model of an epoch's end if wanted. If it cannot be written, the run continues with a warning."""
@@ -287,7 +293,15 @@ class TrainingLoop:
             "shared_prefix": self.computer.shares_prefixes and bool(self.recipe.shared_prefix),
             "peak_memory_bytes": peak_memory_bytes(self.device),
         }
-        summary |= progress.validation_summary(best, self.recipe.monitored)
+        if self.source.has_validation:
+            found = self.evaluations
+            summary |= progress.validation_summary(best, found.name, higher_is_better=found.higher_is_better)
+            if self.recipe.eval_metric is not None:
+                summary |= progress.tie_summary(best, self.recipe.monitored)
+        if best:
+            summary["best_step"] = best
+        if (preservation := self.evaluations.preservation) is not None:
+            summary |= preservation.summary(best or progress.step)
         if stopped_early:
             summary["stopped_early"] = True
         return {**summary, **self.adapted.tuner.summary(self.adapted)}

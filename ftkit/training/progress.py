@@ -25,6 +25,8 @@ class Progress:
         validations: objectives of the validation rows: losses, or negated mean rewards.
         best_step: step of the lowest objective; 0 when there is none.
         best_loss: that objective.
+        best_tie: what decided between equal objectives, for the best one.
+        ties: what decided between equal objectives, for each of ``validations``.
         evaluations_without_improvement: evaluations since then.
         updates: steps that moved the weights. Steps of RFT whose rewards are all equal do not.
     """
@@ -36,42 +38,58 @@ class Progress:
     validations: list[float] = field(default_factory=list)
     best_step: int = 0
     best_loss: float = math.inf
+    best_tie: float = math.inf
+    ties: list[float] = field(default_factory=list)
     evaluations_without_improvement: int = 0
     updates: int = 0
 
-    def add_validation(self, step: int, objective: float) -> bool:
+    def add_validation(self, step: int, objective: float, tie: float = 0.0, *, allowed: bool = True) -> bool:
         """Record an evaluation of the validation rows.
 
         Args:
             step: the optimiser step it was made after.
             objective: the value to minimise.
+            tie: of equal objectives, the one with the lower ``tie`` is better.
+            allowed: whether the model may be the result; otherwise it is not the best, whatever its objective.
 
         Returns:
-            Whether it is the lowest so far.
+            Whether it is the best so far.
         """
         self.validations.append(objective)
-        if objective >= self.best_loss:
+        if not allowed or (objective, tie) >= (self.best_loss, self.best_tie):
             self.evaluations_without_improvement += 1
             return False
-        self.best_step, self.best_loss, self.evaluations_without_improvement = step, objective, 0
+        self.best_step, self.best_loss, self.best_tie = step, objective, tie
+        self.evaluations_without_improvement = 0
         return True
 
-    def validation_summary(self, best: int | None, monitored: Literal["loss", "reward"]) -> dict[str, Any]:
+    def validation_summary(self, best: int | None, name: str, *, higher_is_better: bool) -> dict[str, Any]:
         """Summarise the evaluations of the validation rows.
 
         Args:
             best: the step whose weights were loaded, when it is not the last one.
-            monitored: whether the objectives are losses, or rewards, negated.
+            name: what the objectives are: ``"loss"``, ``"reward"``, or a metric.
+            higher_is_better: whether they are negated.
 
         Returns:
-            Entries of the run's summary: the loss or reward before training and at the end, and the best step.
+            Entries of the run's summary: the value before training and at the end.
         """
         if not self.validations:
             return {}
         first, last = self.validations[0], self.best_loss if best else self.validations[-1]
+        sign = -1 if higher_is_better else 1
+        return {f"validation_{name}_before": sign * first, f"validation_{name}": sign * last}
+
+    def tie_summary(self, best: int | None, monitored: Literal["loss", "reward"]) -> dict[str, Any]:
+        """Summarise the loss or reward of evaluations that go by a metric.
+
+        Args:
+            best: the step whose weights were loaded, when it is not the last one.
+            monitored: which of the two it is.
+
+        Returns:
+            Entries of the run's summary.
+        """
         sign = -1 if monitored == "reward" else 1
-        summary: dict[str, Any] = {
-            f"validation_{monitored}_before": sign * first,
-            f"validation_{monitored}": sign * last,
-        }
-        return summary | ({"best_step": best} if best else {})
+        last = self.best_tie if best else self.ties[-1]
+        return {f"validation_{monitored}_before": sign * self.ties[0], f"validation_{monitored}": sign * last}

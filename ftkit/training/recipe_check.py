@@ -7,9 +7,12 @@ from typing import NoReturn
 from ftkit.data import Dataset
 from ftkit.error_text import ErrorText
 from ftkit.errors import ModelError, RefusedError
+from ftkit.graders import Grader, GraderContext
 from ftkit.modeling.model_shape import model_shape
 from ftkit.modeling.model_source import ModelSource, find_source
 from ftkit.recipe import Recipe, RecipeFacts
+from ftkit.training.eval_metric import training_metric
+from ftkit.training.rehearsal_rows import check_rehearsal, open_rehearsal
 
 __all__ = ["check_recipe"]
 
@@ -50,6 +53,16 @@ def check_recipe(
             )
     if recipe.early_stopping_patience is not None and validation is None:
         _refuse("early_stopping_patience needs validation rows", "early_stopping_patience")
+    if recipe.eval_metric is not None and validation is None:
+        _refuse("eval_metric needs validation rows", "eval_metric")
+    if recipe.score_head:
+        for field in ("eval_metric", "preserve"):
+            if getattr(recipe, field) is not None:
+                _refuse(f"{field}: {type(recipe).__name__} trains a model that generates no text", field)
+    if recipe.eval_metric is not None and validation is not None and not isinstance(recipe.eval_metric, Grader):
+        training_metric(recipe, validation.task, GraderContext())
+    if recipe.preserve is not None:
+        check_rehearsal(recipe.preserve, open_rehearsal(recipe.preserve))
     if recipe.optimizer == "paged_adamw_8bit" and not (_has_cuda() if has_cuda is None else has_cuda):
         _refuse(
             'optimizer: "paged_adamw_8bit" pages between GPU and CPU memory, and this machine has no CUDA GPU; use '

@@ -14,7 +14,9 @@ from rich.console import Console
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError
 from ftkit.evaluation import Comparison, Overview, Report, compare, evaluate, overview
+from ftkit.render.pages import report_page
 from ftkit.results.certificate import Certificate
+from ftkit.results.resources import TrainingCurve
 from tests.evaluation.scripted import TRIAGE, VISITS, ScriptedModel, answers, dataset, visit
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
@@ -107,6 +109,21 @@ def test_junit_fails_what_got_worse(reports: list[Report], tmp_path: Path) -> No
     failure = suite[0].find("failure")
     assert failure is not None
     assert "These rows cannot show" in str(failure.get("message"))
+
+
+def test_what_evaluations_in_training_measured_is_on_the_page(reports: list[Report]) -> None:
+    curve = TrainingCurve(
+        run="r",
+        losses=((1, 2.0), (4, 1.0)),
+        validation=((0, 2.0), (4, 1.5)),
+        metric="record_exact",
+        metric_values=((0, 0.0), (4, 0.5)),
+        divergence=((0, 0.0), (4, 0.03)),
+    )
+    page = report_page(reports[0].model_copy(update={"training": curve}))
+    assert "record_exact on validation rows" in page
+    assert "KL(before ‖ now) on held-out rehearsal rows" in page
+    assert "on validation rows" not in report_page(reports[0])
 
 
 def test_an_overview_compares_all_with_the_first(reports: list[Report], tmp_path: Path) -> None:

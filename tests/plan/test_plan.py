@@ -36,6 +36,19 @@ class Silent:
     name, model = "silent", "one"
 
 
+def test_answers_and_rehearsal_take_time_and_the_reference_takes_memory(tiny_model: str) -> None:
+    def planned(held_out: ft.Dataset | None = None, **changes: Any) -> Any:
+        return backend_of(f"local:{tiny_model}").estimate(recipe(**changes), rows(), held_out)
+
+    plain, watched = planned(), planned(rows(4), eval_steps=1)
+    assert planned(rows(4), eval_steps=1, eval_metric="exact_match").seconds > watched.seconds
+    preserved = planned(preserve=True)
+    assert preserved.seconds_per_step > plain.seconds_per_step
+    assert preserved.memory.adapters > plain.memory.adapters
+    both = planned(preserve=ft.Preserve(kl_on="both"))
+    assert both.seconds_per_step > preserved.seconds_per_step + plain.seconds_per_step / 2
+
+
 def pairs(count: int = 12) -> ft.Dataset:
     lines = [
         {"note": f"a patient of {30 + n} years", "good": f"{30 + n}", "bad": f"{n} years or more"} for n in range(count)

@@ -10,6 +10,7 @@ MODULE = """
 from typing import ClassVar, Literal
 
 from ftkit.data.formats import FORMATS, Conversation, Format, read_text
+from ftkit.evaluation import metric
 from ftkit.graders import GRADERS, SingleGrader
 from ftkit.recipe import ADAPTERS, LOSSES, Recipe
 from ftkit.recipe.adapters import LoRA
@@ -26,6 +27,11 @@ class HalvedLoss(SFTLoss):
 class Halved(Recipe):
     loss_class: ClassVar = HalvedLoss
     kind: Literal["halved"] = "halved"
+
+
+@metric("brevity")
+def brevity(row):
+    return 1 / (1 + len(row.text))
 
 
 @GRADERS.register("length")
@@ -81,9 +87,12 @@ plain = dict(epochs=1, learning_rate=1e-2, batch_size=4, precision="fp32")
 losses = []
 talk = ft.Dataset.load("talk.jsonl")
 assert talk.format == "talk"
-for recipe in (Halved(adapter=Thin(), **plain), ft.SFT(adapter=ft.LoRA(rank=2), **plain)):
-    run = ft.train(recipe, talk, backend=where, lint=False).wait()
+measured = {"eval_metric": "brevity", "eval_max_output_tokens": 4}
+for recipe in (Halved(adapter=Thin(), **plain), ft.SFT(adapter=ft.LoRA(rank=2), **measured, **plain)):
+    run = ft.train(recipe, talk, backend=where, lint=False, validation=talk.take(2)).wait()
     losses.append(next(event.data["loss"] for event in run.events() if event.kind == "step"))
+    looks = [event.data for event in run.events() if event.kind == "validation"]
+    assert all(0 < look["brevity"] <= 1 for look in looks) if recipe.eval_metric else "brevity" not in looks[0]
 print(losses[0] == losses[1] / 2, run.state, run.id)
 from typing import Literal
 from ftkit.recipe import LOSSES

@@ -18,6 +18,7 @@ def tables() -> str:
     shared = {name for name, *_ in field_lines(ft.SFT)}
     parts = [_section("Every recipe", ft.SFT, set())]
     parts += [_section(f"`ft.{kind.__name__}`", kind, shared) for kind in RECIPES[1:]]
+    parts.append(_section("`ft.Preserve`", ft.Preserve, set()))
     low_rank = {name for name, *_ in field_lines(ft.LoRA)}
     parts.append(_section("`ft.LoRA`", ft.LoRA, set()))
     for kind in ADAPTERS[1:]:

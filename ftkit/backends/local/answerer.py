@@ -12,6 +12,7 @@ from typing import Any
 from ftkit.backends.answer import OnAnswer, Request
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ModelError, RefusedError
+from ftkit.inference.answers import read_answer
 from ftkit.inference.embeddings import embeddings
 from ftkit.inference.likelihood import divergences, text_losses
 from ftkit.inference.loaded_model import ModelLease
@@ -21,8 +22,6 @@ from ftkit.inference.reward_scoring import score
 from ftkit.inference.shared_pool import shared_pool
 from ftkit.modeling.device import describe_machine, free_memory_bytes, torch_dtype
 from ftkit.modeling.tokenized_example import Ints
-from ftkit.modeling.tool_calls import parse_tool_calls
-from ftkit.modeling.turn_text import thought_before
 from ftkit.results.answer import Answer, Sampling
 from ftkit.task import Message
 from ftkit.training.artifact import versions
@@ -279,18 +278,5 @@ class LocalAnswerer:
 
 
 def _answer(lease: ModelLease, request: Request, prompt: Ints, generation: Generation) -> Answer:
-    template = lease.chat_template
-    text, calls = parse_tool_calls(template, prompt, generation.ids, request.tools)
-    whole = text
-    text = template.answer_text(whole, keep_thought=request.output is None or request.output.kind == "text")
-    return Answer(
-        text=text,
-        finish_reason="tool_calls" if calls else "stop" if generation.stopped else "length",
-        input_tokens=len(prompt),
-        output_tokens=len(generation.ids),
-        cached_tokens=generation.cached,
-        latency_s=generation.seconds,
-        tool_calls=calls or None,
-        logprob=generation.logprob,
-        reasoning_content=thought_before(whole, text),
-    )
+    keep_thought = request.output is None or request.output.kind == "text"
+    return read_answer(lease.chat_template, prompt, generation, request.tools, keep_thought=keep_thought)

@@ -30,6 +30,7 @@ from ftkit.data import Dataset
 from ftkit.errors import ModelError, RunError, StorageError
 from ftkit.extras import check_installed
 from ftkit.files import remove_unfinished
+from ftkit.graders import Grader
 from ftkit.modeling.model_source import RECORD, read_record, split_template, with_template
 from ftkit.recipe import Recipe, plugin_modules
 from ftkit.results.plan import Estimate
@@ -37,6 +38,7 @@ from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
 from ftkit.store.run_lock import RunLock
 from ftkit.task import Message, Task
 from ftkit.training.recipe_check import check_recipe
+from ftkit.training.rehearsal_rows import open_rehearsal
 
 if TYPE_CHECKING:
     from ftkit.backends.local.answerer import LocalAnswerer
@@ -79,6 +81,8 @@ class LocalBackend(Backend):
         plugin_modules(recipe, data, validation)
         if recipe.grading is not None:
             recipe.grading.grader.check(setting_of(recipe))
+        if isinstance(recipe.eval_metric, Grader):
+            recipe.eval_metric.check(setting_of(recipe))
 
     @override
     def estimate(
@@ -94,7 +98,9 @@ class LocalBackend(Backend):
         folder = store.run_folder(job.run_id)
         modules = plugin_modules(job.recipe, job.data, job.validation)
         day = date.today().isoformat()  # of a chat template that writes the date, and of every resumption
-        job.save(folder, model=self.source_name(), epoch_models=self._epoch_models, modules=modules, day=day)
+        rehearsal = None if job.recipe.preserve is None else open_rehearsal(job.recipe.preserve)
+        more = {"rehearsal": None if rehearsal is None else rehearsal.to_spec(folder / "rehearsal"), "day": day}
+        job.save(folder, model=self.source_name(), epoch_models=self._epoch_models, modules=modules, **more)
         lock = RunLock.acquire(folder)
         if lock is None:
             raise RunError(f"another process trains run {job.run_id}")

@@ -121,6 +121,7 @@ def _train(run_id: str, store: Store, events: EventLog, asked_to_stop: list[int]
             "rows": record.rows,
         },
         epoch_models=spec.get("epoch_models", 0),
+        rehearsal=None if spec.get("rehearsal") is None else Dataset.from_spec(spec["rehearsal"]),
         day=date.fromisoformat(spec["day"]) if "day" in spec else None,
     )
 

@@ -38,6 +38,10 @@ _COMMON: dict[str, FieldSupport] = {
         "no effect", "the host returns its last model, and keeps earlier ones as checkpoints"
     ),
     "early_stopping_patience": FieldSupport("refused", "the host does not stop early"),
+    "eval_metric": FieldSupport("refused", "the host evaluates by loss; measure its model with ft.evaluate"),
+    "eval_rows": LOCAL_ONLY,
+    "eval_max_output_tokens": LOCAL_ONLY,
+    "preserve": FieldSupport("refused", "the host trains on your rows alone; the probes of ft.evaluate measure harm"),
     "save_steps": HOST_CHOOSES,
     "save_total_limit": LOCAL_ONLY,
     "seed": FieldSupport("honoured", "seed"),

@@ -16,7 +16,7 @@ from ftkit.results.metric_result import Unit
 from ftkit.results.report_row import RowResult
 from ftkit.task import Message
 
-__all__ = ["GraderMetric", "graded"]
+__all__ = ["GraderMetric", "graded", "metrics_of"]
 
 
 def graded(
@@ -46,6 +46,23 @@ def graded(
         MissingExtraError: a library is not installed.
     """
     setting = grading_setting(allow_python=allow_python, isolation=isolation, limits=limits, embedder=embedder)
+    return metrics_of(grader, setting)
+
+
+def metrics_of(grader: Grader, setting: GraderContext) -> tuple[GraderMetric, ...]:
+    """Make metrics of a grader; see :func:`graded`.
+
+    Args:
+        grader: the grader.
+        setting: what it may use.
+
+    Returns:
+        The grader's metric, then those of its parts.
+
+    Raises:
+        ConfigError: what the grader needs is not available or not allowed.
+        MissingExtraError: a library is not installed.
+    """
     grader.check(setting)
     grading = _Grading(grader, setting)
     parts = grader.graders if isinstance(grader, MultiGrader) else {}

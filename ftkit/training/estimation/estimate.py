@@ -8,6 +8,7 @@ from ftkit.results.plan import Estimate
 from ftkit.training.estimation.generation_time import generation_seconds, rollout_seconds
 from ftkit.training.estimation.memory_model import compute_precision, estimate_memory, trainable_parameters
 from ftkit.training.estimation.plan_target import PlanTarget
+from ftkit.training.estimation.preserve_time import preserve_seconds
 from ftkit.training.estimation.time_model import no_grad_seconds, step_seconds
 from ftkit.training.estimation.workload import Workload
 
@@ -55,6 +56,9 @@ def estimate(recipe: Recipe, shape: ModelShape, work: Workload, target: PlanTarg
     evaluation = validation + generation_seconds(shape, recipe, [work.validation_generation], speed)
     share = work.rows / work.sampled_rows
     before = share * reference + generation_seconds(shape, recipe, [work.probe_generation], speed)
+    added, look, setup = preserve_seconds(shape, recipe, work, speed, shared=shared)
+    each, before = each + added, before + setup
+    evaluations = _validations(recipe, total)
     if work.generations:
         each += rollout_seconds(shape, recipe, work, speed, shared=shared)
     return Estimate(
@@ -70,7 +74,7 @@ def estimate(recipe: Recipe, shape: ModelShape, work: Workload, target: PlanTarg
         drawn_tokens_per_epoch=round(sum(each.total_tokens for each in work.generations) * share),
         steps=total,
         seconds_per_step=each,
-        seconds=total * each + _validations(recipe, total) * work.validation_scale * evaluation + before,
+        seconds=total * each + evaluations * (work.validation_scale * evaluation + look) + before,
         notes=tuple(notes),
     )
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ftkit.data import Dataset
+from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.embedded_model import expand_embedded, is_embedded
 from ftkit.modeling.model_shape import model_shape
 from ftkit.modeling.pretrained import context_length, load_config
 from ftkit.modeling.tokenizer import load_chat_template
 from ftkit.recipe import Recipe, RecipeFacts
 from ftkit.results.plan import Estimate
+from ftkit.training.answer_rows import evaluated_rows, longest_answer
 from ftkit.training.dataloader import TokenRows, render_rows
 from ftkit.training.estimation.batch_tokens import fit_batch_tokens
 from ftkit.training.estimation.estimate import estimate
 from ftkit.training.estimation.plan_target import named_gpu, this_machine
+from ftkit.training.estimation.rl_workload import generation_workload
+from ftkit.training.estimation.workload import GenerationWorkload, Workload
 from ftkit.training.losses import loss_of
 from ftkit.training.recipe_check import check_recipe
 
@@ -66,4 +72,19 @@ def estimate_local_run(
     loss = loss_of(resolved)
     totals = {"total_rows": len(data), "total_validation_rows": None if validation is None else len(validation)}
     work = loss.workload(train_rows, shared=shared, validation=validation_rows, **totals)
+    if resolved.eval_metric is not None and validation is not None:
+        work = replace(work, validation_generation=_answers(resolved, validation, chat_template, work, shared=shared))
     return estimate(resolved, shape, work, target, shared=shared)
+
+
+def _answers(
+    recipe: Recipe, validation: Dataset, chat_template: ChatTemplate, work: Workload, *, shared: bool
+) -> GenerationWorkload:
+    """What one evaluation by ``eval_metric`` generates, on as many rows as the workload counts as validation rows."""
+    count = int(recipe.eval_rows)
+    rows = evaluated_rows(validation, count)
+    tokens = recipe.eval_max_output_tokens or longest_answer(rows, chat_template)
+    prompts = [chat_template.encode_prompt(row.prompt, row.tools, row.place) for row in rows]
+    # The estimate multiplies by the validation rows that the sample stands for; here all rows are known.
+    kept = prompts[: max(1, round(len(prompts) / work.validation_scale))]
+    return generation_workload(kept, 1, tokens, shared=shared)

@@ -63,6 +63,7 @@ def estimate_memory(
     trained = trainable_parameters(shape, recipe)
     weights = _weights(shape, recipe)
     adapters = 0 if recipe.adapter.trains_base_weights else 4 * trained + _frozen_bytes(shape, recipe)
+    adapters += _preserve_bytes(shape, recipe, trained)
     gradients = 4 * trained
     optimizer = _optimizer(recipe, trained)
     packs = [pack for step in work.steps for pack in step]
@@ -103,6 +104,15 @@ def estimate_memory(
         drawing=generation,
         peak=max(loading, no_grad, generation, process + resident + step),
     )
+
+
+def _preserve_bytes(shape: ModelShape, recipe: Recipe, trained: int) -> int:
+    """Bytes of the states of rehearsed answers and, if all weights are trained, of two more copies of them."""
+    preserve = recipe.preserve
+    if preserve is None:
+        return 0
+    states = 4 * shape.hidden * (preserve.max_rows + preserve.held_out) * preserve.max_output_tokens
+    return states + (8 * trained if recipe.adapter.trains_base_weights else 0)
 
 
 def trainable_parameters(shape: ModelShape, recipe: Recipe) -> int:
