@@ -6,14 +6,13 @@ They need no script and no library. Texts are HTML beside the SVG, so that they 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ftkit.evaluation.pareto import ParetoPoint
 from ftkit.results.metric_result import MetricResult
 from ftkit.results.number_format import interval_text, usd_text, value_text
 from ftkit.results.report import Report
-from ftkit.results.resources import TrainingCurve
 
 __all__ = [
     "Curve",
@@ -283,15 +282,23 @@ def evaluation_plots(reports: Sequence[tuple[str, Report]]) -> list[tuple[str, P
     """
     curves = [(at, label, report.training) for at, (label, report) in enumerate(reports) if report.training is not None]
     names = dict.fromkeys(curve.metric for _, _, curve in curves if curve.metric)
-    asked: list[tuple[str, Callable[[TrainingCurve], Sequence[tuple[int, float]]]]] = [
-        (f"{name} on validation rows", lambda curve, name=name: curve.metric_values if curve.metric == name else ())
+    asked = [
+        (
+            f"{name} on validation rows",
+            [(at, label, curve.metric_values) for at, label, curve in curves if curve.metric == name],
+        )
         for name in names
     ]
-    asked.append(("KL(before ‖ now) on held-out rehearsal rows, nats per token", lambda curve: curve.divergence))
+    asked.append(
+        (
+            "KL(before ‖ now) on held-out rehearsal rows, nats per token",
+            [(at, label, curve.divergence) for at, label, curve in curves],
+        )
+    )
     plots = []
-    for title, points in asked:
-        lines = [(_series(at, len(reports)), label, False, points(curve)) for at, label, curve in curves]
-        if (plot := _step_plot(f"{title}, by step", lines)) is not None:
+    for title, lines in asked:
+        drawn = [(_series(at, len(reports)), label, False, points) for at, label, points in lines]
+        if (plot := _step_plot(f"{title}, by step", drawn)) is not None:
             plots.append((title, plot))
     return plots
 
