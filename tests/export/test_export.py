@@ -46,7 +46,16 @@ def assert_nothing_left(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "form"),
-    [*itertools.product([kind for kind in ADAPTERS if kind != "full"], ["merged", "adapter"]), ("lora", "ollama")],
+    [
+        *itertools.product(["lora", "qlora"], ["merged", "adapter"]),
+        ("lora", "ollama"),
+        *(
+            pytest.param(kind, form, marks=pytest.mark.slow)
+            for kind in ADAPTERS
+            for form in ("merged", "adapter")
+            if kind not in ("full", "lora", "qlora")
+        ),
+    ],
 )
 def test_every_adapter_in_every_form_answers_as_it_is_served(tuned, unseen, tmp_path, kind, form):
     folder = tmp_path / "out"

@@ -118,7 +118,9 @@ def _wordnet(folder: Path) -> None:
     (corpus / "index.noun").write_text("".join(lines), encoding="ascii")
 
 
-@pytest.mark.parametrize("there", [None, "folder", "zip", "part"])
+@pytest.mark.parametrize(
+    "there", [None, pytest.param("folder", marks=pytest.mark.slow), "zip", pytest.param("part", marks=pytest.mark.slow)]
+)
 def test_meteor_is_nltks_where_wordnet_is_and_else_refused(tmp_path: Path, there: str | None) -> None:
     if there:
         _wordnet(tmp_path)

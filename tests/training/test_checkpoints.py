@@ -62,8 +62,8 @@ def runner(tiny_model: str, tmp_path: Path) -> Callable[..., Runner]:
     [
         (ft.LoRA(rank=4, lora_dropout=0.2), WATCHED),
         (ADAPTERS["qlora"], WATCHED),
-        (ADAPTERS["dora"], WATCHED),
-        (ADAPTERS["adalora"], ADALORA),
+        pytest.param(ADAPTERS["dora"], WATCHED, marks=pytest.mark.slow),
+        pytest.param(ADAPTERS["adalora"], ADALORA, marks=pytest.mark.slow),
     ],
     ids=["lora", "qlora", "dora", "adalora"],
 )
