@@ -88,7 +88,10 @@ if TYPE_CHECKING:
     from ftkit.model import Model, Scorer
     from ftkit.planning import Plan, plan
     from ftkit.recipe import (
+        CPT,
         DPO,
+        KTO,
+        ORPO,
         RFT,
         SFT,
         AdaLoRA,
@@ -100,6 +103,7 @@ if TYPE_CHECKING:
         QLoRA,
         Recipe,
         RewardModel,
+        SimPO,
         load_recipe,
     )
     from ftkit.results.tool_call import ToolCall
@@ -176,7 +180,10 @@ _HOMES = {
     "ftkit.model": ("Model", "Scorer"),
     "ftkit.planning": ("Plan", "plan"),
     "ftkit.recipe": (
+        "CPT",
         "DPO",
+        "KTO",
+        "ORPO",
         "RFT",
         "SFT",
         "AdaLoRA",
@@ -188,6 +195,7 @@ _HOMES = {
         "QLoRA",
         "Recipe",
         "RewardModel",
+        "SimPO",
         "load_recipe",
     ),
     "ftkit.runs": ("RewardSignal", "Run", "reward_signal", "train"),
@@ -199,7 +207,10 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CPT",
     "DPO",
+    "KTO",
+    "ORPO",
     "RFT",
     "SFT",
     "SSH",
@@ -269,6 +280,7 @@ __all__ = [
     "SchemaGrader",
     "ScoreModelGrader",
     "Scorer",
+    "SimPO",
     "StorageError",
     "StringCheckGrader",
     "Task",

@@ -21,8 +21,8 @@ __all__ = [
     "TrainingPrice",
 ]
 
-Method = Literal["sft", "dpo", "rft"]
-"""Training method: supervised, on preferences, or reinforcement with a grader."""
+Method = Literal["sft", "dpo", "kto", "rft", "cpt"]
+"""Training method: supervised, on preferences, on unpaired preferences, reinforcement, or continued pre-training."""
 
 AdapterKind = Literal["lora", "full"]
 """What is trained: low-rank adapters, or every weight."""

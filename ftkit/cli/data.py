@@ -18,6 +18,7 @@ from ftkit.cli.data_options import (
     FormatName,
     GroupColumn,
     IdColumn,
+    LabelColumn,
     MarginColumn,
     RejectedColumn,
     TargetColumn,
@@ -45,6 +46,7 @@ def check(
     chosen: ChosenColumn = None,
     rejected: RejectedColumn = None,
     margin: MarginColumn = None,
+    label: LabelColumn = None,
     show: Annotated[int, typer.Option(metavar="N", min=0, help="Print the first N rows as messages.")] = 0,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
@@ -56,7 +58,7 @@ def check(
     Each invalid row is printed with its file and line, and the exit status is 1. If all rows are valid, their counts
     are printed.
     """
-    reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
+    reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group, label)
     rows = reading.load(files, read_task(task))
     problems = rows.check()
     for problem in problems:
@@ -96,8 +98,16 @@ def _counts(rows: Dataset) -> list[str]:
             groups.add(row.group)
         if has_choices and row.target is not None:
             answers[row.target] += 1
-    content = "a chosen and a rejected answer" if rows.kind == "preferences" else "a target answer"
-    lines = [f"{len(rows):,} rows, format {rows.format}, {answered:,} with {content}"]
+    if rows.kind == "unpaired_preferences":
+        lines = [
+            f"{len(rows):,} rows, format {rows.format}, {answered:,} labelled as good answers and "
+            f"{len(rows) - answered:,} as bad ones (for KTO)"
+        ]
+    elif rows.kind == "texts":
+        lines = [f"{len(rows):,} rows, format {rows.format}, each a plain text (for continued pre-training)"]
+    else:
+        content = "a chosen and a rejected answer" if rows.kind == "preferences" else "a target answer"
+        lines = [f"{len(rows):,} rows, format {rows.format}, {answered:,} with {content}"]
     if margins:
         lines.append(f"{len(margins):,} margins, from {min(margins):g} to {max(margins):g}")
     duplicates = len(rows) - len(ids)
@@ -110,10 +120,10 @@ def _counts(rows: Dataset) -> list[str]:
         lines.append(describe_unread_columns(unread))
     if rows.kind == "prompts" and rows.format != "table":
         lines.append(_PROMPTS)
-    if labelled:
+    if labelled and rows.kind != "unpaired_preferences":
         lines.append(
-            f"{labelled:,} rows say whether their answer is a good one (KTO); training refuses them, unless the loss "
-            "of a package reads the column"
+            f"{labelled:,} rows say whether their answer is a good one. KTO needs that of every row, and as a "
+            "demonstration such a row is refused"
         )
     lines += [f"{count:>8,}  {answer}" for answer, count in answers.most_common()]
     return lines
@@ -122,11 +132,16 @@ def _counts(rows: Dataset) -> list[str]:
 def _format_row(row: Row) -> str:
     """Format a row as messages."""
     label = "target answer" if row.rejected is None else "chosen answer"
+    worse = "rejected answer"
+    if row.label is not None:
+        label, worse = "good answer", "bad answer"
     parts = [f"--- {row.place}  id {row.id}"]
+    if row.text is not None:
+        parts.append(row.text)
     for message in row.messages:
         parts += _format_message(message, label if message is row.completion else "")
     if row.rejected is not None:
-        parts += _format_message(row.rejected, "rejected answer")
+        parts += _format_message(row.rejected, worse)
     if row.margin is not None:
         parts.append(f"(margin {row.margin:g})")
     return "\n".join(parts)

@@ -20,6 +20,7 @@ from ftkit.cli.data_options import (
     FormatName,
     GroupColumn,
     IdColumn,
+    LabelColumn,
     MarginColumn,
     RejectedColumn,
     TargetColumn,
@@ -47,6 +48,7 @@ def mask(
     chosen: ChosenColumn = None,
     rejected: RejectedColumn = None,
     margin: MarginColumn = None,
+    label: LabelColumn = None,
     chat_template: ChatTemplateFile = None,
     rows: Annotated[int, typer.Option(metavar="N", min=1, help="Show the first N rows.")] = 3,
     format_: FormatName = "auto",
@@ -59,7 +61,7 @@ def mask(
     Trained (supervised) tokens are green in a terminal, and in ⟦ ⟧ elsewhere. "·" separates tokens, "⏎" is a line
     break. Only the model's tokenizer is loaded, not its weights.
     """
-    reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
+    reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group, label)
     first = reading.load(files, read_task(task)).take(rows)
     renderer = _renderer(model, chat_template)
     colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -24,6 +24,7 @@ __all__ = [
     "FormatName",
     "GroupColumn",
     "IdColumn",
+    "LabelColumn",
     "MarginColumn",
     "RejectedColumn",
     "TargetColumn",
@@ -49,6 +50,10 @@ RejectedColumn = Annotated[
 ]
 MarginColumn = Annotated[
     str | None, typer.Option("--margin", metavar="COLUMN", help="Preferences: column with the margin between both.")
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option("--label", metavar="COLUMN", help="For KTO: column that says whether the answer is a good one."),
 ]
 FormatName = Annotated[
     str,
@@ -88,6 +93,7 @@ class Columns:
     columns: Sequence[str] | None = None
     id: str | None = None
     group: str | None = None
+    label: str | None = None
 
     def load(self, paths: Sequence[Path], task: Task | None) -> Dataset:
         """Load the rows of the files with :meth:`ftkit.data.Dataset.load`."""
@@ -104,6 +110,7 @@ class Columns:
             columns=self._mapping(),
             id=self.id,
             group=self.group,
+            label=self.label,
         )
 
     def _mapping(self) -> dict[str, str] | None:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ftkit.cli.console import json_line
+from ftkit.data.column_value import column_value, equality_key
 from ftkit.data.formats import FORMATS
-from ftkit.data.row_reader import ReadOptions, RowReader, column_value, equality_key
+from ftkit.data.options import ReadOptions
+from ftkit.data.row_reader import RowReader
 from ftkit.data.sources import Corpus, open_source
 from ftkit.data.split import SplitKeys, SplitPart, assign_parts, hash_rank, part_size
 from ftkit.data.unusable_value import require_columns

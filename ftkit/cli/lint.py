@@ -16,6 +16,7 @@ from ftkit.cli.data_options import (
     Columns,
     GroupColumn,
     IdColumn,
+    LabelColumn,
     MarginColumn,
     RejectedColumn,
     TargetColumn,
@@ -48,6 +49,7 @@ def lint(
     chosen: ChosenColumn = None,
     rejected: RejectedColumn = None,
     margin: MarginColumn = None,
+    label: LabelColumn = None,
     backend: Annotated[
         list[str] | None,
         typer.Option(
@@ -127,6 +129,7 @@ def lint(
         columns or [f"{name}={column}" for name, column in config.columns.items()],
         id_ or config.id,
         group or config.group,
+        label or config.label,
     )
     train, held_out = _load(reading, files, task_), _load(reading, test, task_) if test else None
     selected, ignored = _split(select) or config.select, _split(ignore) or config.ignore

@@ -134,7 +134,7 @@ def _inferred(reading: Columns, paths: list[Path], template: str | None) -> Outp
 
 def _target_answers(reading: Columns, paths: list[Path], template: str | None) -> Iterator[Any]:
     """Yield each row's answer as read, without validation. Answers that only call tools have nothing to infer from."""
-    from ftkit.data.row_reader import column_value
+    from ftkit.data.column_value import column_value
     from ftkit.error_text import Argument, ErrorText
     from ftkit.errors import DataError
     from ftkit.task import Task

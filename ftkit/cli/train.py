@@ -16,6 +16,7 @@ from ftkit.cli.data_options import (
     FormatName,
     GroupColumn,
     IdColumn,
+    LabelColumn,
     MarginColumn,
     RejectedColumn,
     TargetColumn,
@@ -38,6 +39,7 @@ def train(
     chosen: ChosenColumn = None,
     rejected: RejectedColumn = None,
     margin: MarginColumn = None,
+    label: LabelColumn = None,
     validation: Annotated[
         list[Path] | None,
         typer.Option("--validation", metavar="FILE", help="File of validation rows. Repeatable."),
@@ -76,7 +78,7 @@ def train(
 
     changed = override_recipe(SFT() if recipe is None else load_recipe(recipe), assignments or [], adapter)
     task_ = read_task(task)
-    reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group)
+    reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group, label)
     rows = reading.load(data, task_)
     validation_rows = reading.load(validation, task_) if validation else None
     run = start_run(

@@ -6,7 +6,7 @@ that an option of the dataset names, or that a task's template reads are left al
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ftkit.data.formats import MEDIA, RawRow
@@ -20,7 +20,9 @@ __all__ = [
     "LABELS",
     "WEIGHTS",
     "is_unread",
+    "label_column",
     "read_label",
+    "read_label_column",
     "read_weight",
     "refuse_media",
     "refuse_settings",
@@ -110,11 +112,44 @@ def read_label(row: RawRow, names: Collection[str]) -> bool | None:
     Returns:
         The label; None if there is none. Labels of other kinds, such as the name of a class, are none.
     """
-    for name in LABELS:
-        label = None if name in names else _label(row.columns.get(name))
-        if label is not None:
-            return label
-    return None
+    name = label_column(row.columns, names)
+    return None if name is None else _label(row.columns[name])
+
+
+def read_label_column(value: Any, place: Place, field: str) -> bool:
+    """Return whether the answer of an unpaired preference is a good one, from its column.
+
+    Args:
+        value: the value of the column.
+        place: of the row.
+        field: name of the column.
+
+    Returns:
+        The label.
+
+    Raises:
+        DataError: the value is neither true or false, nor 1 or 0, nor one of these as a text.
+    """
+    label = _label(value)
+    if label is None:
+        shown = "missing" if value is None else f"this is {value!r:.60}"
+        raise DataError(
+            f"must say whether the answer is a good one: true or false (or 1 or 0); {shown}", place=place, field=field
+        )
+    return label
+
+
+def label_column(columns: Mapping[str, Any], names: Collection[str]) -> str | None:
+    """Find the column that says whether a row's answer is a good one.
+
+    Args:
+        columns: the row's columns.
+        names: columns to leave alone.
+
+    Returns:
+        The first of :data:`LABELS` that is true or false; None if there is none.
+    """
+    return next((name for name in LABELS if name not in names and _label(columns.get(name)) is not None), None)
 
 
 def _label(value: Any) -> bool | None:
@@ -137,19 +172,19 @@ def is_unread(name: str, value: Any) -> bool:
     return not (name in _MARKS and read_mark(name, _switch(value)) is not None)
 
 
-def read_weight(row: RawRow, names: Collection[str], *, is_pair: bool) -> bool:
+def read_weight(row: RawRow, names: Collection[str], *, always_learned: bool) -> bool:
     """Read the weight of a row: with 0 no turn is learned, with 1 all as usual.
 
     Args:
         row: the row.
         names: columns to leave alone.
-        is_pair: whether the row is a preference.
+        always_learned: whether the row cannot be left unlearned: a preference, paired or not, or a text.
 
     Returns:
         Whether the row is learned.
 
     Raises:
-        DataError: another weight than 0 and 1, or a preference of weight 0.
+        DataError: another weight than 0 and 1, or weight 0 of a row that is always learned.
     """
     columns = row.columns
     marks = {
@@ -169,9 +204,9 @@ def read_weight(row: RawRow, names: Collection[str], *, is_pair: bool) -> bool:
         if mark is not None:  # another value is another kind of column, e.g. the loss of a model on the row
             marks[name] = mark
     not_learned = next((name for name, mark in marks.items() if not mark), None)
-    if not_learned is not None and is_pair:
+    if not_learned is not None and always_learned:
         raise DataError(
-            f"{columns[not_learned]}, but the pair would be learned; leave the row out",
+            f"{columns[not_learned]}, but rows of this kind are always learned; leave the row out",
             place=row.place,
             field=not_learned,
         )

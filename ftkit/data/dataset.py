@@ -40,6 +40,7 @@ class Dataset(RowSequence[AnswerT]):
         chosen: str | None = None,
         rejected: str | None = None,
         margin: str | None = None,
+        label: str | None = None,
         format: str = "auto",  # noqa: A002
         columns: Mapping[str, str] | None = None,
         id: str | None = None,  # noqa: A002
@@ -47,6 +48,8 @@ class Dataset(RowSequence[AnswerT]):
         max_line_bytes: int = MAX_LINE_BYTES,
     ) -> Dataset[NewAnswerT]:
         """Open files of rows: ``.jsonl``, ``.ndjson``, ``.json`` (also one array), ``.csv``, ``.tsv``, ``.parquet``.
+
+        A ``.txt`` or ``.md`` file is one row of plain text.
 
         Args:
             path: a file, or several that are read one after the other; or one name on the Hugging Face Hub,
@@ -59,10 +62,13 @@ class Dataset(RowSequence[AnswerT]):
             rejected: the column that holds the worse answer. It may break the task's schema. A text is used as it is,
                 another value is written as a valid answer would be.
             margin: the column that holds by how much ``chosen`` is better: a number, or null.
+            label: the column that says whether the row's answer is a good one, true or false (1 or 0), for KTO. A bad
+                answer may break the task's schema. Of conversations ``label`` and ``kto_tag`` are found without it.
             format: ``"auto"`` detects the format from the first 100 rows. Or a name: ``table``, ``openai``,
                 ``trl_messages``, ``prompt_completion``, ``alpaca``, ``sharegpt``, ``sharegpt_preference``,
-                ``openai_preference``, ``trl_preference``, ``openai_prompts``, ``trl_prompts``, ``otel``, ``langfuse``,
-                ``langsmith``, ``litellm``, ``openai_stored``, or the name that a package or script has registered.
+                ``openai_preference``, ``trl_preference``, ``trl_unpaired_preference``, ``openai_prompts``,
+                ``trl_prompts``, ``text``, ``otel``, ``langfuse``, ``langsmith``, ``litellm``, ``openai_stored``, or the
+                name that a package or script has registered.
             columns: which column of the file is read for each column of the task or format: ``{"note": "text"}``.
             id: the column that identifies a row. By default ``id`` where there is one, else a hash of the content.
             group: the column whose equal values a split keeps together, e.g. a patient's id.
@@ -81,7 +87,7 @@ class Dataset(RowSequence[AnswerT]):
         """
         if is_hub_name(path):
             given: RowOptions = {"target": target, "chosen": chosen, "rejected": rejected, "margin": margin}
-            given |= {"format": format, "columns": columns, "id": id, "group": group}
+            given |= {"format": format, "columns": columns, "id": id, "group": group, "label": label}
             return cls.from_rows(hub_rows(str(path)), task, name=str(path), **given)
         paths = [path] if isinstance(path, str | os.PathLike) else list(path)
         if not paths:
@@ -98,6 +104,7 @@ class Dataset(RowSequence[AnswerT]):
             columns=columns,
             id=id,
             group=group,
+            label=label,
         )
         return cls._over(Corpus(sources), open_row_reader(Corpus(sources), known, options))
 
@@ -111,6 +118,7 @@ class Dataset(RowSequence[AnswerT]):
         chosen: str | None = None,
         rejected: str | None = None,
         margin: str | None = None,
+        label: str | None = None,
         format: str = "auto",  # noqa: A002
         columns: Mapping[str, str] | None = None,
         id: str | None = None,  # noqa: A002
@@ -129,6 +137,7 @@ class Dataset(RowSequence[AnswerT]):
             chosen: as for :meth:`load`.
             rejected: as for :meth:`load`.
             margin: as for :meth:`load`.
+            label: as for :meth:`load`.
             format: as for :meth:`load`.
             columns: as for :meth:`load`.
             id: as for :meth:`load`.
@@ -156,6 +165,7 @@ class Dataset(RowSequence[AnswerT]):
             columns=columns,
             id=id,
             group=group,
+            label=label,
         )
         return cls._over(Corpus([source]), open_row_reader(Corpus([source]), known, options))
 
@@ -240,8 +250,10 @@ class Dataset(RowSequence[AnswerT]):
         Args:
             path: the file to write. It is replaced when all rows are written.
             form: ``"preference"``, the default for preferences, is ``prompt``, ``chosen``, ``rejected`` and
-                ``margin``. ``"prompt"``, the default for prompts, is ``prompt`` and what graders read.
-                ``"prompt_completion"``, the default for demonstrations, learns the last assistant turn only;
+                ``margin``. ``"unpaired_preference"``, the default for unpaired preferences, is ``prompt``,
+                ``completion`` and ``label``. ``"prompt"``, the default for prompts, is ``prompt`` and what graders
+                read. ``"text"``, the default for texts, is ``text``. ``"prompt_completion"``, the default for
+                demonstrations, learns the last assistant turn only;
                 ``"messages"`` learns what TRL's options select. None of them can hold a weight for each message.
 
         Raises:

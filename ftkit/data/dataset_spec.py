@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.data.open_dataset import open_row_reader
+from ftkit.data.options import ReadOptions
 from ftkit.data.row_file import row_file_folder
-from ftkit.data.row_reader import ReadOptions, RowReader
+from ftkit.data.row_reader import RowReader
 from ftkit.data.sources import Corpus, Source, open_source
 from ftkit.errors import DataError
 from ftkit.files import write_atomically

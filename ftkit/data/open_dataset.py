@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, TypedDict
 
 from ftkit.arguments import check_kind
+from ftkit.data.column_value import find_column_value
+from ftkit.data.columns_beside import label_column
 from ftkit.data.formats import FORMATS, Format, choose_format
-from ftkit.data.row_reader import ReadOptions, RowReader, find_column_value
+from ftkit.data.options import ReadOptions
+from ftkit.data.row_reader import RowReader
 from ftkit.data.sources import Corpus
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, DataError, Place
@@ -28,6 +31,7 @@ class RowOptions(TypedDict, total=False):
     columns: Mapping[str, str] | None
     id: str | None
     group: str | None
+    label: str | None
 
 
 _SAMPLE = 100
@@ -47,6 +51,7 @@ def read_options(
     columns: Mapping[str, str] | None,
     id: str | None,  # noqa: A002
     group: str | None,
+    label: str | None = None,
 ) -> ReadOptions:
     """Check the arguments of :meth:`ftkit.data.Dataset.load`, and return them as one object.
 
@@ -60,6 +65,7 @@ def read_options(
         columns: as for :meth:`ftkit.data.Dataset.load`.
         id: as for :meth:`ftkit.data.Dataset.load`.
         group: as for :meth:`ftkit.data.Dataset.load`.
+        label: as for :meth:`ftkit.data.Dataset.load`.
 
     Returns:
         The options.
@@ -70,6 +76,7 @@ def read_options(
     """
     check_kind(task, Task, "task", 'an ft.Task("…", input="{note}")')
     columns_of = {"target": target, "chosen": chosen, "rejected": rejected, "margin": margin, "id": id, "group": group}
+    columns_of["label"] = label
     for option, column in columns_of.items():
         if column is not None:
             check_kind(column, str, option, ErrorText("the name of one column: ", Argument(option, "…")))
@@ -84,6 +91,17 @@ def read_options(
                 " and ",
                 Argument("rejected"),
                 " are those of a preference; name one kind.",
+            )
+        )
+    if label is not None and (chosen is not None or rejected is not None):
+        raise ConfigError(
+            ErrorText(
+                Argument("label"),
+                " says whether a single answer is a good one, ",
+                Argument("chosen"),
+                " and ",
+                Argument("rejected"),
+                " are two answers; name one kind.",
             )
         )
     if (chosen is None) != (rejected is None):
@@ -109,7 +127,7 @@ def read_options(
                     ".",
                 )
             )
-    return ReadOptions(format, target, chosen, rejected, margin, tuple(mapping.items()), id, group)
+    return ReadOptions(format, target, chosen, rejected, margin, tuple(mapping.items()), id, group, label)
 
 
 def open_row_reader(corpus: Corpus, task: Task, options: ReadOptions) -> RowReader:
@@ -137,14 +155,40 @@ def open_row_reader(corpus: Corpus, task: Task, options: ReadOptions) -> RowRead
         if not any(_has(columns, name) for _, columns in samples):
             have = ", ".join(dict.fromkeys(column for _, columns in samples for column in columns))
             raise DataError(f"there is no column {name!r}; the columns are {have}", place=samples[0][0], field=option)
-    row_reader = RowReader(task, format_, options)
+    row_reader = RowReader(task, format_, options, _label_column(format_, options, renamed))
     _check_answers(row_reader)
     return row_reader
+
+
+def _label_column(
+    format_: Format, options: ReadOptions, samples: Sequence[tuple[Place, Mapping[str, Any]]]
+) -> str | None:
+    """The column that says whether each answer is a good one: the named one, or one that every first row has.
+
+    Where only some rows have a label, the rows are demonstrations, and each labelled one is refused as such.
+    """
+    if options.label is not None:
+        return options.label
+    chat = format_.has_answers and format_.rejected_field is None and not format_.holds_texts
+    if not chat or format_.name == "table" or options.rejected is not None:
+        return None
+    named = set(options.named_columns().values())
+    found = {label_column(columns, named) for _, columns in samples}
+    [name] = found if len(found) == 1 else [None]
+    return name if name is None else dict(options.columns).get(name, name)
 
 
 def _check_answers(row_reader: RowReader) -> None:
     format_, options = row_reader.format, row_reader.options
     option = "target" if options.target is not None else "chosen" if options.chosen is not None else None
+    if format_.holds_texts and (option is not None or options.label is not None):
+        raise ConfigError(
+            ErrorText(
+                f"the rows are plain texts ({format_.name}), which have no answers, so ",
+                Argument(option or "label"),
+                " must be left out. Give a task that reads the texts' column to ask something about them.",
+            )
+        )
     if option is not None and format_.rejected_field is not None:
         raise ConfigError(
             ErrorText(
@@ -154,6 +198,33 @@ def _check_answers(row_reader: RowReader) -> None:
                 " must not name another answer. Leave it out, or say with ",
                 Argument("format"),
                 " or a task how else to read them.",
+            )
+        )
+    if options.label is not None:
+        if format_.rejected_field is not None:
+            raise ConfigError(
+                ErrorText(
+                    f"the rows are pairs of answers already ({format_.name}), so ",
+                    Argument("label"),
+                    " must not name a label.",
+                )
+            )
+        if options.target is None and not format_.has_answers:
+            raise ConfigError(
+                ErrorText(
+                    Argument("label"),
+                    " says whether an answer is a good one, and the rows have none; name its column with ",
+                    Argument("target"),
+                    ".",
+                )
+            )
+    if format_.label_field is not None and row_reader.label is None:
+        raise ConfigError(
+            ErrorText(
+                Argument("format", format_.name),
+                " has a label in each row, true or false. Name its column with ",
+                Argument("label"),
+                ".",
             )
         )
     if options.margin is not None and row_reader.kind != "preferences":

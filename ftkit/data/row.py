@@ -43,7 +43,7 @@ class Row:
     columns: Mapping[str, Any]
     """The row as it was read, under the file's own column names."""
     prompt: list[Message]
-    """What the model is asked: everything before the final assistant turn."""
+    """What the model is asked: everything before the final assistant turn. Empty for a plain text."""
     target: Any | None
     """The wanted answer as a plain value: a dict for JSON outputs, a str for text and choices; None when absent."""
     completion: Message | None
@@ -55,11 +55,16 @@ class Row:
     parallel_tool_calls: bool | None = None
     """Whether one turn may call several functions; None if the row does not say."""
     rejected: Message | None = None
-    """The worse answer to the prompt, of a preference; ``completion`` is the better one. None for a demonstration."""
+    """The worse answer to the prompt, of a preference, whose ``completion`` is the better one; or the answer of an
+    unpaired preference whose label is false, which has no ``completion``. None for a demonstration."""
     margin: float | None = None
     """By how much ``completion`` is better than ``rejected``, on any scale; None if unknown."""
     label: bool | None = None
-    """Whether ``completion`` is a good answer, of rows for KTO (columns ``label`` or ``kto_tag``); None if unknown."""
+    """Whether the row's answer is a good one, of an unpaired preference (for KTO); None if unknown. Of these rows a
+    good answer is the ``completion``, and a bad one is ``rejected``."""
+
+    text: str | None = None
+    """The plain text of a row that is no conversation, for continued pre-training."""
 
     @property
     def messages(self) -> list[Message]:
@@ -76,6 +81,14 @@ class Row:
             DataError: the row has no answer, or a label that says whether it is a good one, which only losses on
                 unpaired answers can honour.
         """
+        if self.label is not None:
+            raise DataError(
+                f"the row is labelled as {'a good' if self.label else 'a bad'} answer. KTO learns from rows that all "
+                "have such a label; as a demonstration every answer would be learned as a good one. Train with ft.KTO, "
+                "leave out the bad answers and the column, or rename the column if it is something else",
+                place=self.place,
+                field=next((name for name in ("label", "kto_tag") if name in self.columns), None),
+            )
         if self.completion is None:
             if any(turn["role"] == "assistant" for turn in self.prompt):
                 raise DataError(
@@ -92,16 +105,32 @@ class Row:
                 place=self.place,
                 problem="no_answer",
             )
-        if self.label is not None:
-            raise DataError(
-                f"the row is labelled as {'a good' if self.label else 'a bad'} answer, and no loss of ftkit learns "
-                "from single answers with a label (KTO): every answer would be learned as a good one. Leave out the "
-                "bad ones and the column; or write pairs of chosen and rejected for DPO; or rename the column if it "
-                "is something else",
-                place=self.place,
-                field="label" if "label" in self.columns else "kto_tag",
-            )
         return self.completion
+
+    def require_text(self) -> str:
+        """Return the plain text of a row that must be one.
+
+        Returns:
+            :attr:`text`.
+
+        Raises:
+            DataError: the row is a conversation.
+        """
+        if self.text is None:
+            raise DataError("the row is a conversation, not a plain text", place=self.place)
+        return self.text
+
+    @property
+    def labelled_answer(self) -> Message:
+        """The answer of an unpaired preference, good or bad.
+
+        Raises:
+            DataError: the row has no label.
+        """
+        answer = self.completion if self.label else self.rejected
+        if self.label is None or answer is None:
+            raise DataError("the row does not say whether its answer is a good one", place=self.place, field="label")
+        return answer
 
     @property
     def item(self) -> dict[str, Any]:

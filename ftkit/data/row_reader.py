@@ -8,12 +8,22 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ftkit.data.columns_beside import BESIDE, read_label, read_weight, refuse_media, refuse_settings, unread_names
+from ftkit.data.column_value import column_value, equality_key
+from ftkit.data.columns_beside import (
+    BESIDE,
+    read_label,
+    read_label_column,
+    read_weight,
+    refuse_media,
+    refuse_settings,
+    unread_names,
+)
 from ftkit.data.formats import (
     Conversation,
     Format,
     RawRow,
     answer_key,
+    check_labelled,
     learn_answers_only,
     read_boolean,
     read_margin,
@@ -22,6 +32,7 @@ from ftkit.data.formats import (
     text_content,
     unread_keys,
 )
+from ftkit.data.options import ReadOptions
 from ftkit.data.row import Row, no_answer_after
 from ftkit.data.sources import Source
 from ftkit.data.strict_json import canonical_json
@@ -30,89 +41,38 @@ from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import DataError, OutputError, Place
 from ftkit.task import Message, Task
 
-__all__ = ["ReadOptions", "RowKind", "RowReader", "column_value", "equality_key", "find_column_value"]
+__all__ = ["RowKind", "RowReader"]
 
-RowKind = Literal["demonstrations", "preferences", "prompts"]
-"""What each row is: a prompt with the answer to learn, with a better and a worse answer, or with none."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadOptions:
-    """How rows are read; the arguments of :meth:`ftkit.data.Dataset.load`."""
-
-    format: str = "auto"
-    target: str | None = None
-    chosen: str | None = None
-    rejected: str | None = None
-    margin: str | None = None
-    columns: tuple[tuple[str, str], ...] = ()
-    id: str | None = None
-    group: str | None = None
-
-    def rename(self, columns: dict[str, Any]) -> dict[str, Any]:
-        """Add columns under the names that the task or the format reads.
-
-        Args:
-            columns: a row's columns, under the file's names.
-
-        Returns:
-            The columns, some of them also under the names that ``columns=`` gives them.
-        """
-        if not self.columns:
-            return columns
-        extra = {name: columns[theirs] for name, theirs in self.columns if theirs in columns}
-        return {**columns, **extra}
-
-    def named_columns(self) -> dict[str, str]:
-        """List the columns of the file that the options name.
-
-        Returns:
-            The option, e.g. ``"target"``, to the column's name.
-        """
-        names = ("target", "chosen", "rejected", "margin", "id", "group")
-        single = {name: getattr(self, name) for name in names}
-        return {
-            **{f"columns[{task_name!r}]": name for task_name, name in self.columns},
-            **{key: name for key, name in single.items() if name is not None},
-        }
-
-
-def find_column_value(columns: Mapping[str, Any], path: str) -> Any:
-    """Return the value of a column, or of a key inside one.
-
-    Args:
-        columns: a row's columns.
-        path: ``"patient"``, or ``"patient.id"``.
-
-    Returns:
-        The value.
-
-    Raises:
-        KeyError: there is none.
-    """
-    if path in columns:
-        return columns[path]
-    value: Any = columns
-    for key in path.split("."):
-        if not isinstance(value, Mapping) or key not in value:
-            raise KeyError(path)
-        value = value[key]
-    return value
+RowKind = Literal["demonstrations", "preferences", "unpaired_preferences", "prompts", "texts"]
+"""What each row is: a prompt with the answer to learn; with a better and a worse answer; with one answer and whether it
+is a good one; or with none. Or a plain text."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """Makes rows from columns. Has no state and holds no file."""
+    """Makes rows from columns. Has no state and holds no file.
+
+    Attributes:
+        task: the task of the rows.
+        format: their format.
+        options: which columns mean what.
+        label: the column that says whether the row's answer is a good one, named or detected; None: there is none.
+    """
 
     task: Task
     format: Format
     options: ReadOptions
+    label: str | None = None
 
     @property
     def kind(self) -> RowKind:
         """What each row is."""
+        if self.format.holds_texts:
+            return "texts"
         if self.options.rejected is not None or self.format.rejected_field is not None:
             return "preferences"
+        if self.label is not None:
+            return "unpaired_preferences"
         return "demonstrations" if self.options.target is not None or self.format.has_answers else "prompts"
 
     def row(self, source: Source, place: Place, columns: dict[str, Any], content: str | None = None) -> Row:
@@ -135,13 +95,23 @@ class RowReader:
             require_columns(columns, self._required_names(columns), place)
         renamed = self.options.rename(columns)
         raw = RawRow(renamed, place, source.nulls_are_absent, self.task)
+        if self.kind == "texts":
+            return self._text_row(raw, columns, content)
         conversation, label, is_learned = self._read_columns_beside(self.format.read(raw), raw)
-        prompt, completion, target = self._answer(conversation, columns, place)
+        if self.label is not None:
+            label = read_label_column(column_value(columns, self.label, place), place, self.label)
+        prompt, completion, target = self._answer(conversation, columns, place, is_bad=label is False)
         if not is_learned:
             for message in [*prompt, *([] if completion is None else [completion])]:
                 if message["role"] == "assistant":
                     message["weight"] = 0
         rejected = self._rejected(conversation, completion, columns, place)
+        if self.label is not None:
+            if completion is None:
+                raise self._no_answer(prompt, columns, place)
+            answer_field = self.options.target or self.format.answer_field
+            check_labelled(prompt, completion, place, answer_field)
+            completion, rejected = (completion, None) if label else (None, completion)
         group = None if self.options.group is None else column_value(columns, self.options.group, place)
         return Row(
             id=self.identity(columns, place, content),
@@ -156,6 +126,24 @@ class RowReader:
             rejected=rejected,
             margin=self._margin(conversation, columns, place),
             label=label,
+        )
+
+    def _text_row(self, raw: RawRow, columns: dict[str, Any], content: str | None) -> Row:
+        """A row of plain text."""
+        names = self._read_names(raw.columns)
+        refuse_media(raw, names)
+        read_weight(raw, names, always_learned=True)
+        group = None if self.options.group is None else column_value(columns, self.options.group, raw.place)
+        return Row(
+            id=self.identity(columns, raw.place, content),
+            place=raw.place,
+            columns=columns,
+            prompt=[],
+            target=None,
+            completion=None,
+            tools=None,
+            group=None if group is None else equality_key(group),
+            text=self.format.read(raw).text,
         )
 
     def unread_names(self, columns: Collection[str]) -> list[str]:
@@ -194,7 +182,7 @@ class RowReader:
 
     def _read_names(self, columns: Collection[str]) -> set[str]:
         """Columns that the format reads or an option names."""
-        named = self.options.named_columns().values()
+        named = [*self.options.named_columns().values(), *([] if self.label is None else [self.label])]
         return {*self.format.columns, *named, *(name.partition(".")[0] for name in named if name not in columns)}
 
     def _required_names(self, columns: Collection[str]) -> set[str]:
@@ -219,7 +207,7 @@ class RowReader:
             conversation = replace(conversation, parallel_tool_calls=read_boolean(row, "parallel_tool_calls"))
         if self.kind == "prompts":
             return conversation, None, True
-        is_learned = read_weight(row, names, is_pair=self.kind == "preferences")
+        is_learned = read_weight(row, names, always_learned=self.kind != "demonstrations")
         return conversation, read_label(row, names) if self.kind == "demonstrations" else None, is_learned
 
     def identity(self, columns: Mapping[str, Any], place: Place, content: str | None = None) -> str:
@@ -245,8 +233,9 @@ class RowReader:
         return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
     def _answer(
-        self, conversation: Conversation, columns: Mapping[str, Any], place: Place
+        self, conversation: Conversation, columns: Mapping[str, Any], place: Place, *, is_bad: bool = False
     ) -> tuple[list[Message], Message | None, Any]:
+        """The prompt, the answer and its value; a bad answer may break the task's schema, and has no value."""
         messages = conversation.messages
         answered = messages[-1]["role"] == "assistant"
         option = "target" if self.options.chosen is None else "chosen"
@@ -264,7 +253,10 @@ class RowReader:
                 )
             if self.options.chosen is not None:
                 learn_answers_only(messages, place, lambda at: f"messages[{at}]")
-            value, text = self._target(column_value(columns, column, place), place, column)
+            given = column_value(columns, column, place)
+            if is_bad:
+                return messages, {"role": "assistant", "content": self._any_answer(given, place, column)}, None
+            value, text = self._target(given, place, column)
             return messages, {"role": "assistant", "content": text}, value
         if not answered:
             if self.format.has_answers:
@@ -275,7 +267,7 @@ class RowReader:
         final = text_content(messages[-1]) if has_text else None
         if final is not None and not final.strip() and messages[-1].get("tool_calls"):
             final = None  # many programs write an empty text beside calls
-        return messages[:-1], messages[-1], None if final is None else self._parsed(final, place)
+        return messages[:-1], messages[-1], None if final is None or is_bad else self._parsed(final, place)
 
     def _no_answer(self, messages: list[Message], columns: Mapping[str, Any], place: Place) -> DataError:
         """The error of a conversation that does not end with the assistant's turn."""
@@ -319,7 +311,7 @@ class RowReader:
         if value is None or (isinstance(value, str) and not value.strip()):
             problem = "null" if value is None else "empty"
             raise DataError(
-                f"{problem}, but it is the rejected answer; leave the row out",
+                f"{problem}, but it is the {'bad' if self.label else 'rejected'} answer; leave the row out",
                 place=place,
                 field=field,
                 problem="empty_answer",
@@ -365,36 +357,3 @@ class RowReader:
                 f"not a valid answer for the task: {error}", place=place, field=self.format.answer_field
             ) from error
         return value
-
-
-def column_value(columns: Mapping[str, Any], path: str, place: Place) -> Any:
-    """Return the value of a column, or of a key inside one.
-
-    Args:
-        columns: a row's columns.
-        path: ``"patient"``, or ``"patient.id"``.
-        place: of the row.
-
-    Returns:
-        The value.
-
-    Raises:
-        DataError: there is none; says where, and which columns there are.
-    """
-    try:
-        return find_column_value(columns, path)
-    except KeyError:
-        have = ", ".join(columns) or "none"
-        raise DataError(f"missing; the row has the columns {have}", place=place, field=path) from None
-
-
-def equality_key(value: Any) -> str:
-    """Return a text that is equal for equal values.
-
-    Args:
-        value: a JSON value.
-
-    Returns:
-        A text as it is, everything else as canonical JSON.
-    """
-    return value if isinstance(value, str) else canonical_json(value)

@@ -10,11 +10,13 @@ from operator import lt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
+from ftkit.data.column_value import column_value, equality_key
 from ftkit.data.fingerprint import ContentHash, fingerprint_rows
 from ftkit.data.formats import text_content
+from ftkit.data.options import ReadOptions
 from ftkit.data.other_methods import other_method
 from ftkit.data.row import Row
-from ftkit.data.row_reader import ReadOptions, RowKind, RowReader, column_value, equality_key
+from ftkit.data.row_reader import RowKind, RowReader
 from ftkit.data.sources import Corpus, Source
 from ftkit.data.split import SplitKeys, SplitPart, assign_parts, hash_rank, part_size
 from ftkit.data.strict_json import canonical_json
@@ -56,7 +58,9 @@ class RowSequence(Generic[AnswerT]):
     def kind(self) -> RowKind:
         """What the rows are; reads none of them.
 
-        ``"preferences"`` if each row has a better and a worse answer, ``"prompts"`` if none has an answer, else
+        ``"preferences"`` if each row has a better and a worse answer, ``"unpaired_preferences"`` if each has one answer
+        and says whether it is a good one, ``"prompts"`` if none has an answer, ``"texts"`` if each is a plain text,
+        else
         ``"demonstrations"``.
         """
         return self._row_reader.kind

@@ -19,18 +19,22 @@ __all__ = ["OpenAIForm", "TrlForm", "openai_format", "trl_format", "write_rows"]
 OpenAIForm = Literal["reinforcement"]
 """The form for reinforcement fine-tuning, in which rows of every kind can be written."""
 
-TrlForm = Literal["prompt_completion", "messages", "preference", "prompt"]
+TrlForm = Literal["prompt_completion", "messages", "preference", "unpaired_preference", "prompt", "text"]
 """The forms in which TRL reads a conversation."""
 
 _OPENAI_FORMATS: dict[RowKind, str] = {
     "demonstrations": "openai",
     "preferences": "openai_preference",
+    "unpaired_preferences": "openai",  # refuses each row: OpenAI's forms have no label
     "prompts": "openai_prompts",
+    "texts": "openai",  # refuses each row
 }
 _TRL_FORMATS: dict[RowKind, dict[str, str]] = {
     "demonstrations": {"prompt_completion": "prompt_completion", "messages": "trl_messages"},
     "preferences": {"preference": "trl_preference"},
+    "unpaired_preferences": {"unpaired_preference": "trl_unpaired_preference"},
     "prompts": {"prompt": "trl_prompts"},
+    "texts": {"text": "text"},
 }
 """Format of each form, by what rows are; the first form is the default."""
 

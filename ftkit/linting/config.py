@@ -31,6 +31,7 @@ class LintConfig(BaseModel):
     chosen: str | None = None
     rejected: str | None = None
     margin: str | None = None
+    label: str | None = None
     row_format: str = Field(default="auto", alias="row-format")
     columns: dict[str, str] = {}
     id: str | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ftkit.data.row_reader import ReadOptions, RowKind
+from ftkit.data.options import ReadOptions
+from ftkit.data.row_reader import RowKind
 from ftkit.recipe import Recipe
 from ftkit.task import Task
 
@@ -18,7 +19,7 @@ class LintContext:
 
     Attributes:
         task: the task of the training rows.
-        kind: demonstrations, preferences or prompts.
+        kind: demonstrations, preferences, unpaired preferences, prompts or texts.
         format: name of the rows' format.
         options: which columns mean what.
         rows: number of rows of each split.

@@ -10,9 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 from ftkit.data import Dataset
+from ftkit.data.column_value import find_column_value
 from ftkit.data.formats import text_content
+from ftkit.data.options import ReadOptions
 from ftkit.data.row import Row
-from ftkit.data.row_reader import ReadOptions, find_column_value
 from ftkit.data.unread_columns import UnreadColumns
 from ftkit.errors import DataError, OutputError, Place
 from ftkit.linting.computed_once import computed_once
@@ -97,9 +98,11 @@ class RowView:
 
     @computed_once
     def input(self) -> str:
-        """The prompt without its instructions: the text of each turn, one a paragraph."""
+        """The prompt without its instructions: the text of each turn, one a paragraph. Or a plain text."""
         if self.row is None:
             return ""
+        if self.row.text is not None:
+            return self.row.text
         texts = [text_content(turn) or "" for turn in self.row.prompt if turn["role"] not in INSTRUCTION_ROLES]
         return texts[0] if len(texts) == 1 else "\n".join(texts)
 

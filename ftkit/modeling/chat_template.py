@@ -53,6 +53,7 @@ class ChatTemplate:
         stop_ids: token ids that end an answer, ascending.
         day: the day that it writes; None if it writes none, or today's.
         vocabulary: rows of the model's embedding; None if the model is not known.
+        control: the tokenizer's control tokens, and the encoding of texts that are written like them.
     """
 
     def __init__(self, tokenizer: Any, stop_ids: Sequence[int] = (), *, day: date | None = None) -> None:
@@ -63,18 +64,18 @@ class ChatTemplate:
                 raise ModelError("the tokenizer has neither a chat template nor an end-of-sequence token")
             tokenizer.chat_template = plain_template(tokenizer)
         self.day = day if writes_day(str(tokenizer.chat_template)) else None
-        self._control = ControlTokens(tokenizer, TextEncoder(tokenizer))
+        self.control = ControlTokens(tokenizer, TextEncoder(tokenizer))
         self._form = TemplateForm(self._render, str(tokenizer.chat_template))
         known = {*stop_ids, *([] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)])}
         stops = [text for text in tokenizer.convert_ids_to_tokens(sorted(known)) if isinstance(text, str)]
         self._ends = find_turn_ends(
             lambda messages, tools, asks: self._render(self._form.messages(messages), tools, asks),
-            self._control,
+            self.control,
             stops,
         )
-        self._control.set_structure(self._ends.structure)
+        self.control.set_structure(self._ends.structure)
         self._prefill = self._opened_thought()
-        found = {self._control.added[token] for token in self._ends.stops if token in self._control.added}
+        found = {self.control.added[token] for token in self._ends.stops if token in self.control.added}
         self.stop_ids = tuple(sorted(known | found))
 
     @property
@@ -226,7 +227,7 @@ class ChatTemplate:
         Returns:
             The texts by the field that contains them, e.g. ``messages[0].content``.
         """
-        return self._control.written_in(self._form.messages(messages), tools)
+        return self.control.written_in(self._form.messages(messages), tools)
 
     def notes(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None = None) -> list[TemplateNote]:
         """Say what the template does with a conversation that its author may not expect.
@@ -287,7 +288,7 @@ class ChatTemplate:
     def _conversation(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None
     ) -> ShieldedConversation:
-        return ShieldedConversation(*self._control.shield(self._form.messages(messages), tools or None))
+        return ShieldedConversation(*self.control.shield(self._form.messages(messages), tools or None))
 
     def _render(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] | None, asks: bool) -> str:
         offered = list(tools) if tools else None
@@ -380,7 +381,7 @@ class ChatTemplate:
 
     def _encode(self, text: str, whole: ShieldedConversation) -> Ints:
         # Templates write their own beginning-of-sequence token; adding the tokenizer's would double it.
-        ids = self._control.encode(text, whole.shield)
+        ids = self.control.encode(text, whole.shield)
         refuse_unknown_tokens(ids, self.vocabulary, self.tokenizer)
         return ids
 

@@ -53,14 +53,20 @@ class Example:
 
     Attributes:
         sequences: the conversations.
+        labels: whether each sequence's answer is a good one, for KTO; empty for other losses.
         margin: least difference of the scores, for reward models.
         reference: log-probability of each sequence under the reference model, once it is computed.
+        weight: weight of the part of the loss that is averaged over tokens, which depends on the batch.
+        divergence: estimate of KL(model ‖ reference) on the example's batch, for KTO.
         experience: data on a rollout, in reinforcement fine-tuning.
     """
 
     sequences: tuple[TokenizedConversation, ...]
     margin: float = 0.0
+    labels: tuple[bool, ...] = ()
     reference: tuple[float, ...] | None = None
+    weight: float = 1.0
+    divergence: float = 0.0
     experience: Experience | None = None
 
     @property

@@ -2,18 +2,25 @@
 
 from ftkit.recipe.adapters import ADAPTERS, AdaLoRA, Adapter, DoRA, Full, LoRA, QLoRA, Quantization
 from ftkit.recipe.base import AnyAdapter, Grading, Recipe, RecipeFacts
+from ftkit.recipe.cpt import CPT
 from ftkit.recipe.dpo import DPO
+from ftkit.recipe.kto import KTO
 from ftkit.recipe.losses import LOSSES, load_recipe, parse_recipe
+from ftkit.recipe.orpo import ORPO
 from ftkit.recipe.plugin_modules import import_plugin_modules, plugin_modules
 from ftkit.recipe.preserve import Preserve
 from ftkit.recipe.reward_model import RewardModel
 from ftkit.recipe.rft import RFT
 from ftkit.recipe.sft import SFT
+from ftkit.recipe.simpo import SimPO
 
 __all__ = [
     "ADAPTERS",
+    "CPT",
     "DPO",
+    "KTO",
     "LOSSES",
+    "ORPO",
     "RFT",
     "SFT",
     "AdaLoRA",
@@ -29,6 +36,7 @@ __all__ = [
     "Recipe",
     "RecipeFacts",
     "RewardModel",
+    "SimPO",
     "import_plugin_modules",
     "load_recipe",
     "parse_recipe",

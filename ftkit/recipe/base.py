@@ -77,8 +77,8 @@ class Recipe(DeclaredModel):
     """The :class:`~ftkit.training.losses.base.Loss` that computes it, or ``"module:attribute"`` of it. Empty: the local
     engine refuses the recipe."""
     rows: ClassVar[tuple[str, ...]] = ("demonstrations",)
-    """Kinds of rows it trains on: ``"demonstrations"``, ``"preferences"``, ``"prompts"``; see
-    :attr:`ftkit.Dataset.kind`."""
+    """Kinds of rows it trains on: ``"demonstrations"``, ``"preferences"``, ``"unpaired_preferences"``, ``"prompts"``,
+    ``"texts"``; see :attr:`ftkit.Dataset.kind`."""
     rows_hint: ClassVar[str] = ""
     """What to do with rows of another kind, as the end of a refusal."""
     hosted_rows: ClassVar[tuple[str, ...] | None] = None

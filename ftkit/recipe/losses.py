@@ -25,6 +25,10 @@ LOSSES: Registry[type[Recipe]] = Registry(
     built_in={
         "sft": "ftkit.recipe.sft:SFT",
         "dpo": "ftkit.recipe.dpo:DPO",
+        "kto": "ftkit.recipe.kto:KTO",
+        "orpo": "ftkit.recipe.orpo:ORPO",
+        "simpo": "ftkit.recipe.simpo:SimPO",
+        "cpt": "ftkit.recipe.cpt:CPT",
         "reward": "ftkit.recipe.reward_model:RewardModel",
         "rft": "ftkit.recipe.rft:RFT",
     },

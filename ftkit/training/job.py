@@ -167,10 +167,13 @@ def train(
     limit = recipe.max_length or pretrained.max_length
 
     def rendered(data: Dataset) -> TokenRows:
-        return render_rows(data, pretrained.chat_template, loss.render, limit, reserve=recipe.reserved_tokens)
+        tokens = render_rows(data, pretrained.chat_template, loss.render, limit, reserve=recipe.reserved_tokens)
+        return loss.arrange(tokens)
 
     rows = rendered(job.data)
     validation_rows = None if job.validation is None else rendered(job.validation)
+    if len(rows.rows) != len(job.data):  # texts were packed into blocks
+        recipe = job.recipe.resolve(machine_facts(len(rows.rows)))
     recipe = _fitted(job.recipe, recipe, pretrained.model.config, rows, validation_rows, device)
     loss = loss_of(recipe)
     total_steps = recipe.total_steps(len(rows.rows))

@@ -107,7 +107,7 @@ class TrainingLoop:
         began = time.monotonic()
         batch = self.source.prepare(step)
         prepared = time.monotonic()
-        packs = self.computer.packs(batch.examples)
+        packs = self.computer.packs(self.loss.weigh(batch.examples))
         size = self.loss.size(batch.examples)
         rate = learning_rate(self.recipe, step, self.total_steps)
         for group in self.optimizer.param_groups:

@@ -84,7 +84,7 @@ class LossComputer:
         """Compute the mean loss of a batch.
 
         Args:
-            packs: the batch, from :meth:`packs`.
+            packs: the batch, from :meth:`packs`, of examples from :meth:`~ftkit.training.losses.Loss.weigh`.
             size: what the loss is divided by, from :meth:`~ftkit.training.losses.Loss.size` of the whole batch.
             backward: called with each pack's part of the mean loss.
 
@@ -100,7 +100,7 @@ class LossComputer:
             loss += float(part.detach())
             for name, value in output.metrics.items():
                 sums[name] = sums.get(name, 0.0) + value
-        return loss, {name: value / size for name, value in sums.items()}
+        return loss, self.loss.means(sums, size)
 
     @torch.no_grad()
     def evaluate(self, examples: Sequence[Example]) -> tuple[float, dict[str, float]]:
@@ -113,7 +113,7 @@ class LossComputer:
             The mean loss and the mean of each metric.
         """
         with self.adapted.without_dropout():
-            return self.compute(self.packs(examples), self.loss.size(examples), lambda part: None)
+            return self.compute(self.packs(self.loss.weigh(examples)), self.loss.size(examples), lambda part: None)
 
     @torch.no_grad()
     def sequence_logprobs(self, examples: Sequence[Example]) -> torch.Tensor:

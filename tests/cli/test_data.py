@@ -63,7 +63,9 @@ def test_columns_that_nothing_reads_and_labels_are_named_once(ftkit):
     checked = ftkit("data", "check", "chat.jsonl")
     assert checked.exit_code == 0, checked.stderr
     assert "columns that nothing reads, with their number of rows: source (3)" in checked.stdout
-    assert "3 rows say whether their answer is a good one (KTO)" in checked.stdout
+    assert "3 rows, format openai, 1 labelled as good answers and 2 as bad ones (for KTO)" in checked.stdout
+    write_rows("some.jsonl", [{"messages": turns} | ({"label": True} if n else {}) for n in range(3)])
+    assert "2 rows say whether their answer is a good one. KTO" in ftkit("data", "check", "some.jsonl").stdout
 
 
 def test_a_conversation_with_tools_and_parts_can_be_shown(ftkit):

@@ -40,7 +40,7 @@ def test_a_mark_of_a_message_or_of_a_row_is_honoured(name, value):
         assert weights({**row, name: value}) == [0]
         assert weights({**row, name: not value}) == [None]
     assert weights({"messages": [USER], "answer": "a", name: value}, target="answer") == [0]
-    with pytest.raises(DataError, match=rf"{name}: .*the pair would be learned"):
+    with pytest.raises(DataError, match=rf"{name}: .*rows of this kind are always learned"):
         list(Dataset.from_rows([{"prompt": "q", "chosen": "a", "rejected": "b", name: value}]))
 
 

@@ -226,12 +226,16 @@ def test_what_a_form_of_preferences_cannot_hold(write_rows, write):
 SAMPLES = {
     "demonstrations": {"messages": [USER, ANSWER]},
     "preferences": {"prompt": "q", "chosen": "a", "rejected": "b"},
+    "unpaired_preferences": {"messages": [USER, ANSWER], "label": False},
     "prompts": {"messages": [{"role": "system", "content": "s"}, USER], "reference_answer": "4"},
+    "texts": {"text": "A text."},
 }
 WRITABLE = {
     "demonstrations": ("openai", "trl_messages", "prompt_completion", "alpaca", "sharegpt"),
     "preferences": ("openai_preference", "trl_preference", "sharegpt_preference"),
+    "unpaired_preferences": ("trl_unpaired_preference",),
     "prompts": ("openai_prompts", "trl_prompts"),
+    "texts": ("text",),
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pkgutil import resolve_name
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -22,15 +24,16 @@ from ftkit.training.adapters.adapted_model import AdaptedModel
 from ftkit.training.adapters.attach import adapt
 from ftkit.training.checkpoint import Checkpoints
 from ftkit.training.dataloader import TokenRows
-from ftkit.training.example_source import DatasetSource, TrainingContext
+from ftkit.training.example_source import ExampleSource, TrainingContext
 from ftkit.training.job import Job, train
 from ftkit.training.loss_computer import LossComputer
 from ftkit.training.losses import loss_of
+from ftkit.training.losses.orpo import ORPOLoss
 from ftkit.training.rollout_groups import Completion, RolloutGroup, SampledTokens
 from ftkit.training.rollouts import RolloutSource
-from tests.parity.trl_side import DrawnGroup, Found, PreferencePair
+from tests.parity.trl_side import DrawnGroup, Found, LabelledAnswer, PreferencePair
 
-__all__ = ["Ran", "drawn_batch", "pairs_batch", "run_job"]
+__all__ = ["Ran", "batch", "drawn_batch", "labelled_batch", "pairs_batch", "run_job"]
 
 
 @dataclass(slots=True)
@@ -56,28 +59,53 @@ class Ran:
 
 
 def pairs_batch(
-    recipe: ft.DPO | ft.RewardModel, folder: str, weights: Mapping[str, torch.Tensor], given: Sequence[PreferencePair]
+    recipe: Recipe, folder: str, weights: Mapping[str, torch.Tensor], given: Sequence[PreferencePair]
 ) -> Found:
-    """Loss and gradients of one batch of pairs, as the loop computes them; the reference is the model of ``folder``."""
+    """Loss and gradients of one batch of pairs; see :func:`batch`. The prompts are shared."""
+    examples = [_example(pair) for pair in given]
+    if isinstance(recipe, ft.ORPO):
+        examples = [ORPOLoss(recipe).with_prompt(example) for example in examples]
+    return batch(recipe, folder, weights, examples, shares=True)
+
+
+def labelled_batch(
+    recipe: ft.KTO, folder: str, weights: Mapping[str, torch.Tensor], given: Sequence[LabelledAnswer]
+) -> Found:
+    """Loss and gradients of one batch of labelled answers; see :func:`batch`."""
+    examples = [Example((_sequence(one.prompt, one.completion),), labels=(one.label,)) for one in given]
+    return batch(recipe, folder, weights, examples)
+
+
+def batch(
+    recipe: Recipe,
+    folder: str,
+    weights: Mapping[str, torch.Tensor],
+    examples: Sequence[Example],
+    *,
+    shares: bool = False,
+) -> Found:
+    """Loss and gradients of one batch, as a step of the loop computes them; the reference is the model of ``folder``.
+
+    Args:
+        shares: whether every pack has a prefix that several sequences share.
+    """
     where, loss_function = torch.device("cpu"), loss_of(recipe)
     loaded = load_pretrained(find_source(folder), precision="fp32", device=where, scores=recipe.score_head)
     adapter = recipe.adapter.resolve(total_steps=1)
     adapted = adapt(loaded.model, adapter, total_steps=1, seed=0, scores=recipe.score_head)
-    rows = TokenRows([[_example(pair)] for pair in given], tokens=0, supervised=0, longest=0)
-    context = _context(recipe.resolve(RecipeFacts(rows=len(given))), folder, loaded, adapted, rows)
-    DatasetSource(context).setup()
-    forward = context.computer.forward
-    assert context.computer.shares_prefixes
-    assert weights.keys() == adapted.parameters.keys()
-    for name, value in weights.items():
-        adapted.parameters[name].data.copy_(value)
-    loss = 0.0
-    for one, examples in context.computer.packs(rows.examples()):
-        assert len(one.ids) < one.unpacked_tokens  # prompts are shared
-        part = loss_function.compute(forward, one, examples).total / loss_function.size(rows.examples())
-        part.backward()
-        loss += float(part.detach())
-    return Found(loss, {name: one.grad for name, one in adapted.parameters.items() if one.grad is not None})
+    rows = TokenRows([[example] for example in examples], tokens=0, supervised=0, longest=0)
+    context = _context(recipe.resolve(RecipeFacts(rows=len(examples))), folder, loaded, adapted, rows)
+    named, computer = loss_function.source_class, context.computer
+    source: ExampleSource = (resolve_name(named) if isinstance(named, str) else named)(context)
+    source.setup()
+    assert computer.shares_prefixes
+    _take(weights, adapted)
+    prepared = source.prepare(1).examples
+    packs = computer.packs(loss_function.weigh(prepared))
+    assert not shares or all(len(one.ids) < one.unpacked_tokens for one, _ in packs)
+    loss, metrics = computer.compute(packs, loss_function.size(prepared), lambda part: part.backward())
+    gradients = {name: one.grad for name, one in adapted.parameters.items() if one.grad is not None}
+    return Found(loss, gradients, metrics=metrics)
 
 
 def _example(pair: PreferencePair) -> Example:
@@ -155,7 +183,7 @@ def _context(
         rows=rows,
         validation=None,
         validation_rows=None,
-        checkpoints=Checkpoints(Path(folder) / "checkpoints", "", 1),
+        checkpoints=Checkpoints(Path(mkdtemp(dir=folder)), "", 1),
         emit=lambda kind, data: None,
     )
 

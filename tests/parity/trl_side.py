@@ -7,7 +7,7 @@ the trainable tensors by name, so that both sides stand at the same point. Names
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,41 @@ import torch
 import transformers
 from peft import PeftConfig
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
-from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
+from trl import (
+    DPOConfig,
+    DPOTrainer,
+    GRPOConfig,
+    GRPOTrainer,
+    KTOConfig,
+    KTOTrainer,
+    RewardConfig,
+    RewardTrainer,
+    SFTConfig,
+    SFTTrainer,
+)
+from trl.experimental.cpo import CPOConfig, CPOTrainer
+from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference as PairCollator
+from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference as UnpairedCollator
 from trl.trainer.reward_trainer import DataCollatorForPreference as RewardCollator
 
 from ftkit.modeling.tokenized_example import TokenizedConversation
 
-__all__ = ["DrawnGroup", "Found", "PreferencePair", "dpo", "grpo", "reward", "sft", "sft_steps"]
+__all__ = [
+    "DrawnGroup",
+    "Found",
+    "LabelledAnswer",
+    "PreferencePair",
+    "cpo",
+    "dpo",
+    "grpo",
+    "kto",
+    "orpo",
+    "reward",
+    "sft",
+    "sft_steps",
+    "texts",
+]
 
 datasets.disable_progress_bars()
 transformers.utils.logging.set_verbosity_error()
@@ -39,6 +67,8 @@ class Found:
     gradients: dict[str, torch.Tensor]
     mean_token_accuracy: float | None = None
     """TRL's own figure, of supervised fine-tuning."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Other figures of the batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +81,15 @@ class PreferencePair:
     margin: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledAnswer:
+    """A prompt with a completion, in token ids, and whether it is a good one."""
+
+    prompt: list[int]
+    completion: list[int]
+    label: bool
+
+
 def sft(
     folder: str, config: PeftConfig | None, weights: Weights, rows: Sequence[TokenizedConversation], output: Path
 ) -> Found:
@@ -59,6 +98,19 @@ def sft(
     trainer = SFTTrainer(
         _causal(folder), settings, train_dataset=_supervised(rows), processing_class=_tokenizer(folder),
         peft_config=config,
+    )  # fmt: skip
+    _put(weights, trainer.model)
+    found = _backward(trainer, next(iter(trainer.get_train_dataloader())))
+    trainer.log({})
+    return replace(found, mean_token_accuracy=trainer.state.log_history[-1]["mean_token_accuracy"])
+
+
+def texts(folder: str, config: PeftConfig | None, weights: Weights, rows: Sequence[str], output: Path) -> Found:
+    """``SFTTrainer.compute_loss`` on one batch of plain texts, which the trainer tokenises, and its gradients."""
+    settings = SFTConfig(**_plainly(output, len(rows)), max_length=None)
+    trainer = SFTTrainer(
+        _causal(folder), settings, train_dataset=datasets.Dataset.from_dict({"text": list(rows)}),
+        processing_class=_tokenizer(folder), peft_config=config,
     )  # fmt: skip
     _put(weights, trainer.model)
     found = _backward(trainer, next(iter(trainer.get_train_dataloader())))
@@ -132,6 +184,79 @@ def dpo(
     collate = PairCollator(pad_token_id=_pad(folder))
     batch = collate([{"prompt_ids": p.prompt, "chosen_ids": p.chosen, "rejected_ids": p.rejected} for p in pairs])
     return _backward(trainer, batch)
+
+
+def kto(
+    folder: str,
+    config: PeftConfig | None,
+    weights: Weights,
+    rows: Sequence[LabelledAnswer],
+    output: Path,
+    **settings: Any,
+) -> Found:
+    """``KTOTrainer.compute_loss`` on one batch of ``rows``; the reference is the base model of ``folder``.
+
+    Each prompt is also computed with the completion of the row before it, as the trainer's own preparation pairs them.
+
+    Args:
+        settings: of the ``KTOConfig``.
+    """
+    placeholder = datasets.Dataset.from_list([{"prompt": "a", "completion": "b", "label": n > 0} for n in range(2)])
+    trainer = KTOTrainer(
+        _causal(folder), None if config is not None else _causal(folder).requires_grad_(requires_grad=False),
+        KTOConfig(**_plainly(output, len(rows)), max_length=None, **settings),
+        train_dataset=placeholder, processing_class=_tokenizer(folder), peft_config=config,
+    )  # fmt: skip
+    _put(weights, trainer.model)
+    before = [rows[-1], *rows[:-1]]
+    batch = UnpairedCollator(pad_token_id=_pad(folder))([
+        {"prompt_ids": one.prompt, "completion_ids": one.completion, "label": one.label}
+        | ({"KL_completion_ids": other.completion} if trainer.calculate_KL else {})
+        for one, other in zip(rows, before, strict=True)
+    ])  # fmt: skip
+    found = _backward(trainer, batch)
+    metrics = {name: values[-1] for name, values in trainer._metrics["train"].items() if values}
+    return replace(found, metrics=metrics)
+
+
+def orpo(
+    folder: str, config: PeftConfig | None, weights: Weights, pairs: Sequence[PreferencePair], output: Path,
+    **settings: Any,
+) -> Found:  # fmt: skip
+    """``ORPOTrainer.compute_loss`` on one batch of ``pairs``; ``settings`` of the ``ORPOConfig``."""
+    return _unreferenced(ORPOTrainer, ORPOConfig, folder, config, weights, pairs, output, settings)
+
+
+def cpo(
+    folder: str, config: PeftConfig | None, weights: Weights, pairs: Sequence[PreferencePair], output: Path,
+    **settings: Any,
+) -> Found:  # fmt: skip
+    """``CPOTrainer.compute_loss`` on one batch of ``pairs``: SimPO with ``loss_type="simpo"``."""
+    return _unreferenced(CPOTrainer, CPOConfig, folder, config, weights, pairs, output, settings)
+
+
+def _unreferenced(
+    trainer_class: Any, config_class: Any, folder: str, config: PeftConfig | None, weights: Weights,
+    pairs: Sequence[PreferencePair], output: Path, settings: Mapping[str, Any],
+) -> Found:  # fmt: skip
+    placeholder = datasets.Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}])
+    trainer = trainer_class(
+        _causal(folder), config_class(**_plainly(output, len(pairs)), max_length=512, **settings),
+        train_dataset=placeholder, processing_class=_tokenizer(folder), peft_config=config,
+    )  # fmt: skip
+    _put(weights, trainer.model)
+    examples = []
+    for pair in pairs:
+        example: dict[str, Any] = {"prompt_input_ids": pair.prompt, "prompt_attention_mask": [1] * len(pair.prompt)}
+        for name, answer in (("chosen", pair.chosen), ("rejected", pair.rejected)):
+            ids = pair.prompt + answer
+            example[f"{name}_input_ids"] = ids
+            example[f"{name}_attention_mask"] = [1] * len(ids)
+            example[f"{name}_labels"] = [-100] * len(pair.prompt) + answer
+        examples.append(example)
+    found = _backward(trainer, trainer.data_collator(examples))
+    metrics = {name: float(values[-1]) for name, values in trainer._stored_metrics["train"].items()}
+    return replace(found, metrics=metrics)
 
 
 def reward(

@@ -15,6 +15,7 @@ import ftkit as ft
 from ftkit.training.job import Job, train
 from ftkit.training.losses.dpo import dpo_losses
 from tests.tiny import quick_first
+from ftkit.training.losses.orpo import log_odds
 from tests.training.test_checkpoints import Runner
 from tests.training.test_training import ADAPTERS, TASK, recipe
 
@@ -90,6 +91,36 @@ def test_every_loss_trains(loss_type, tiny_model, tmp_path):
     chosen = dpo(loss_type=loss_type, label_smoothing=smoothing, epochs=4, beta=1.0)
     done = Trained(chosen, tiny_model, tmp_path / "m", pairs())
     assert done.steps[-1]["loss"] < done.steps[0]["loss"]
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        ft.ORPO(epochs=3, batch_size=4, learning_rate=1e-2, precision="fp32", adapter=ADAPTERS["lora"]),
+        ft.SimPO(epochs=3, batch_size=4, learning_rate=3e-3, precision="fp32", adapter=ADAPTERS["lora"]),
+        *(
+            pytest.param(recipe(learning_rate=rate, adapter=adapter, **common), marks=pytest.mark.slow)
+            for recipe in (ft.ORPO, ft.SimPO)
+            for adapter, rate in ((ADAPTERS["full"], 5e-4), (ADAPTERS["qlora"], 5e-3), (ADAPTERS["dora"], 5e-3))
+            for common in [{"epochs": 4, "batch_size": 4, "precision": "fp32"}]
+        ),
+    ],
+    ids=lambda chosen: f"{chosen.kind}-{chosen.adapter.kind}",
+)
+def test_losses_without_a_reference_prefer_the_better_answer(chosen, tiny_model, tmp_path):
+    done = Trained(chosen, tiny_model, tmp_path / "m", pairs(), pairs(4, 40))
+    assert done.steps[-1]["rewards_accuracy"] > 0.7
+    assert done.summary["validation_loss"] < done.summary["validation_loss_before"]
+    assert all("reference" not in str(data.get("message")) for kind, data in done.events if kind == "log")
+
+
+def test_the_odds_of_a_certain_answer_are_finite():
+    means = torch.tensor([[0.0, -1.0], [-1e-9, -80.0]], requires_grad=True)
+    odds = log_odds(means)
+    logsigmoid(odds).sum().backward()
+    assert bool(torch.isfinite(odds).all())
+    assert means.grad is not None
+    assert bool(torch.isfinite(means.grad).all())
 
 
 def test_a_killed_run_compares_with_the_same_reference(tiny_model, tmp_path):

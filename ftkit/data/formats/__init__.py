@@ -9,7 +9,7 @@ from ftkit.data.formats.base import Conversation, Format, RawRow, read_boolean, 
 from ftkit.data.formats.content import REASONING, answer_key, text_content
 from ftkit.data.formats.detection import choose_format
 from ftkit.data.formats.messages import MEDIA, MESSAGE_KEYS, read_messages, read_system, unread_keys
-from ftkit.data.formats.preference_pair import learn_answers_only
+from ftkit.data.formats.preference_pair import check_labelled, learn_answers_only
 from ftkit.data.formats.registry import FORMATS, detected_formats
 from ftkit.data.formats.tools import read_tools
 
@@ -22,6 +22,7 @@ __all__ = [
     "Format",
     "RawRow",
     "answer_key",
+    "check_labelled",
     "choose_format",
     "detected_formats",
     "learn_answers_only",

@@ -32,7 +32,7 @@ class RawRow:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """All turns of a row, in OpenAI's form. If the last one is the assistant's, it is the answer.
+    """All turns of a row, in OpenAI's form. If the last one is the assistant's, it is the answer. Or plain text.
 
     Attributes:
         messages: the turns. Of a preference, the last one is the better answer.
@@ -40,6 +40,7 @@ class Conversation:
         parallel_tool_calls: whether one turn may call several functions; None if the row does not say.
         rejected: the worse answer of a preference.
         margin: by how much it is worse.
+        text: a plain text, of rows that have no turns.
     """
 
     messages: list[Message]
@@ -47,6 +48,7 @@ class Conversation:
     parallel_tool_calls: bool | None = None
     rejected: Message | None = None
     margin: float | None = None
+    text: str | None = None
 
 
 class Format(ABC):
@@ -67,6 +69,10 @@ class Format(ABC):
     """The column with the list of messages, in words for messages."""
     rejected_field: ClassVar[str | None] = None
     """Where the worse answer is; None unless the rows are preferences."""
+    label_field: ClassVar[str | None] = None
+    """The column that says whether the answer is a good one; None unless every row has to have it."""
+    holds_texts: ClassVar[bool] = False
+    """Whether each row is a plain text, which is no conversation."""
     has_answers: ClassVar[bool] = True
     """Whether the rows have a wanted answer. Without one they are prompts, unless ``target=`` names its column."""
     is_detected: ClassVar[bool] = True

@@ -11,7 +11,7 @@ from ftkit.data.formats.nulls import drop_nulls
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
-__all__ = ["Part", "learn_answers_only", "read_answer", "read_pair"]
+__all__ = ["Part", "check_labelled", "learn_answers_only", "read_answer", "read_pair"]
 
 Part = tuple[str, list[Any]]
 """The field of a list of messages, and the list."""
@@ -93,6 +93,30 @@ def learn_answers_only(prompt: Sequence[Message], place: Place, field: Callable[
             message["weight"] = 0
 
 
+def check_labelled(prompt: Sequence[Message], answer: Message, place: Place, field: str) -> None:
+    """Check a conversation whose answer has a label, and give the assistant's turns in its prompt ``weight`` 0.
+
+    Args:
+        prompt: the messages before the answer, which are changed.
+        answer: the answer, whose weight is removed.
+        place: of the row.
+        field: where the answer is.
+
+    Raises:
+        DataError: the answer has weight 0, an earlier turn has weight 1, or there is no whole prompt before the answer.
+    """
+    if answer.pop("weight", 1) == 0:
+        raise DataError("the answer has weight 0, but a preference is always learned", place=place, field=field)
+    learn_answers_only(prompt, place, lambda at: f"messages[{at}]")
+    if not prompt:
+        raise DataError("nothing is asked: there is no message before the answer", place=place, field=field)
+    if prompt[-1]["role"] == "assistant":
+        raise DataError(_GOES_ON, place=place, field=f"messages[{len(prompt) - 1}].role")
+
+
+_GOES_ON = "the assistant's turn just before the answer, which would go on from it; the answer must be a whole turn"
+
+
 def _turns(row: RawRow, parts: Sequence[Part]) -> list[Message]:
     """The prompt with one of its answers."""
     field, turns = parts[-1]
@@ -110,11 +134,7 @@ def _turns(row: RawRow, parts: Sequence[Part]) -> list[Message]:
     if len(messages) == 1:
         raise DataError("nothing is asked: there is no message before the answer", place=row.place, field=field)
     if messages[-2]["role"] == "assistant":
-        raise DataError(
-            "the assistant's turn just before the answer, which would go on from it; the answer must be a whole turn",
-            place=row.place,
-            field=f"{_field(parts, len(messages) - 2)}.role",
-        )
+        raise DataError(_GOES_ON, place=row.place, field=f"{_field(parts, len(messages) - 2)}.role")
     return messages
 
 

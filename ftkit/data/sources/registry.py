@@ -24,6 +24,8 @@ SOURCES: Registry[type[Source]] = Registry(
         "tsv": "ftkit.data.sources.csv:Csv",
         "parquet": "ftkit.data.sources.parquet:Parquet",
         "pq": "ftkit.data.sources.parquet:Parquet",
+        "txt": "ftkit.data.sources.text_file:TextFile",
+        "md": "ftkit.data.sources.text_file:TextFile",
     },
     check=subclass_check("file type", Source, "ftkit.data.sources.Source"),
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ftkit.data.row_reader import ReadOptions
+from ftkit.data.options import ReadOptions
 
 __all__ = ["replace_answer"]
 
 _COLUMNS = {
     "openai": "messages",
     "prompt_completion": "completion",
+    "trl_unpaired_preference": "completion",
     "alpaca": "output",
     "sharegpt": "conversations",
     "sharegpt_preference": "chosen",

@@ -27,8 +27,8 @@ def fixed_columns(view: RowView, data: Dataset, codes: Collection[str]) -> dict[
     # ftkit itself writes the answer of a column in the schema's order.
     if data.options.target is not None or data.options.chosen is not None:
         codes = [code for code in codes if code != "C001"]
-    # Only the chosen answer of a pair would change, and the whitespace of the rejected one would then give it away.
-    if data.kind == "preferences":
+    # Only good answers would change, and the whitespace of the bad ones would then give them away.
+    if data.kind in ("preferences", "unpaired_preferences"):
         codes = [code for code in codes if code != "C006"]
     if not codes:
         return None

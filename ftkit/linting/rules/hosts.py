@@ -17,7 +17,13 @@ from ftkit.linting.row_view import RowView
 from ftkit.linting.rule import CorpusRule, RowRule, Rule
 from ftkit.results.number_format import counted
 
-_METHODS: dict[RowKind, Method] = {"demonstrations": "sft", "preferences": "dpo", "prompts": "rft"}
+_METHODS: dict[RowKind, Method] = {
+    "demonstrations": "sft",
+    "preferences": "dpo",
+    "unpaired_preferences": "kto",
+    "prompts": "rft",
+    "texts": "cpt",
+}
 """The training method for rows of each kind."""
 
 _CHARACTERS_PER_TOKEN = 4

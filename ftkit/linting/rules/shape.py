@@ -7,8 +7,8 @@ from typing import Any
 
 from typing_extensions import override
 
+from ftkit.data.column_value import find_column_value
 from ftkit.data.formats import detected_formats, text_content
-from ftkit.data.row_reader import find_column_value
 from ftkit.errors import DataProblem
 from ftkit.linting.context import LintContext
 from ftkit.linting.corpus import Corpus

@@ -49,10 +49,11 @@ def estimate(recipe: Recipe, shape: ModelShape, work: Workload, target: PlanTarg
     memory = estimate_memory(shape, recipe, work, device=target.device, shared=shared, process=target.process)
     total = recipe.total_steps(work.rows)
     each = step_seconds(shape, recipe, work.steps, speed, shared=shared)
-    validation, reference = (
+    validation, reference, comparisons = (
         no_grad_seconds(shape, recipe, packs, speed, shared=shared)
-        for packs in (work.validation_packs, work.reference_packs)
+        for packs in (work.validation_packs, work.reference_packs, work.comparison_packs)
     )
+    each += comparisons / max(1, len(work.steps))
     evaluation = validation + generation_seconds(shape, recipe, [work.validation_generation], speed)
     share = work.rows / work.sampled_rows
     before = share * reference + generation_seconds(shape, recipe, [work.probe_generation], speed)

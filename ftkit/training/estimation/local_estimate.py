@@ -63,14 +63,20 @@ def estimate_local_run(
 
     def tokenise(rows: Dataset) -> TokenRows:
         sample = rows if len(rows) <= SAMPLE else rows.shuffle(0).take(SAMPLE)
-        return render_rows(sample, chat_template, loss.render, limit, reserve=reserve)
+        return loss.arrange(render_rows(sample, chat_template, loss.render, limit, reserve=reserve))
 
     train_rows, validation_rows = tokenise(data), None if validation is None else tokenise(validation)
+    total_rows, validation_total = _total(train_rows, data), None
+    if validation is not None and validation_rows is not None:
+        validation_total = _total(validation_rows, validation)
+    if total_rows != len(data):  # texts are packed into blocks
+        facts = RecipeFacts(rows=total_rows, fast_bf16=target.fast_bf16, device=target.device)
+        resolved = recipe.resolve(facts)
     longest = max(train_rows.longest, validation_rows.longest if validation_rows else 0) + reserve
     shared = shape.window is None or shape.window >= longest
     resolved = fit_batch_tokens(recipe, resolved, shape, train_rows, validation_rows, target, shared=shared)
     loss = loss_of(resolved)
-    totals = {"total_rows": len(data), "total_validation_rows": None if validation is None else len(validation)}
+    totals = {"total_rows": total_rows, "total_validation_rows": validation_total}
     work = loss.workload(train_rows, shared=shared, validation=validation_rows, **totals)
     if resolved.eval_metric is not None and validation is not None:
         work = replace(work, validation_generation=_answers(resolved, validation, chat_template, work, shared=shared))
@@ -88,3 +94,8 @@ def _answers(
     # The estimate multiplies by the validation rows that the sample stands for; here all rows are known.
     kept = prompts[: max(1, round(len(prompts) / work.validation_scale))]
     return generation_workload(kept, 1, tokens, shared=shared)
+
+
+def _total(rows: TokenRows, data: Dataset) -> int:
+    """The rows, or blocks of texts, of a dataset of which a sample was tokenised."""
+    return max(1, round(len(rows.rows) * len(data) / min(len(data), SAMPLE)))

@@ -81,6 +81,7 @@ class Workload:
         validation_packs: packs of one evaluation on the sampled validation rows.
         validation_scale: validation rows per sampled validation row.
         reference_packs: packs computed once before the first step for the log-probabilities of the reference model.
+        comparison_packs: packs computed without gradients over an epoch's steps, before each, on the sampled rows.
         generations: of reinforcement, the generations of each of ``steps``.
         probe_generation: the generation before the first step.
         validation_generation: the generation of one evaluation on the sampled validation rows.
@@ -94,6 +95,7 @@ class Workload:
     validation_packs: Step = ()
     validation_scale: float = 1.0
     reference_packs: Step = ()
+    comparison_packs: Step = ()
     generations: Sequence[GenerationWorkload] = ()
     probe_generation: GenerationWorkload | None = None
     validation_generation: GenerationWorkload | None = None
@@ -106,7 +108,7 @@ class Workload:
     @property
     def no_grad_packs(self) -> Step:
         """All packs that are computed without gradients."""
-        return self.validation_packs + self.reference_packs
+        return self.validation_packs + self.reference_packs + self.comparison_packs
 
 
 def training_workload(

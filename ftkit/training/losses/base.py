@@ -32,9 +32,9 @@ class LossOutput(NamedTuple):
 
     Attributes:
         total: loss summed over the pack's examples, a scalar to call ``backward`` on.
-        metrics: other quantities, summed likewise; their means over the batch go into the step's event. SFT gives
-            ``token_accuracy``: the share of supervised tokens that the model, given all tokens before them, holds
-            likeliest. Each token counts once, whatever row it is in, as in TRL's ``mean_token_accuracy``.
+        metrics: other quantities, summed likewise; what :meth:`Loss.means` makes of them goes into the step's event.
+            SFT gives ``token_accuracy``: the share of supervised tokens that the model, given all tokens before them,
+            holds likeliest. Each token counts once, whatever row it is in, as in TRL's ``mean_token_accuracy``.
     """
 
     total: torch.Tensor
@@ -96,6 +96,40 @@ class Loss(ABC, Generic[RecipeT]):
             The number of examples; losses per token return the number of supervised tokens.
         """
         return float(len(examples))
+
+    def arrange(self, rows: TokenRows) -> TokenRows:
+        """Arrange the tokenised rows into those of which a batch is made.
+
+        Args:
+            rows: all rows of the training data, or of the validation data.
+
+        Returns:
+            By default the rows as they are.
+        """
+        return rows
+
+    def weigh(self, examples: Sequence[Example]) -> Sequence[Example]:
+        """Give each example of a batch what its loss must know of the others, before the batch is split into packs.
+
+        Args:
+            examples: the whole batch.
+
+        Returns:
+            The examples in their order; by default as they are.
+        """
+        return examples
+
+    def means(self, sums: Mapping[str, float], size: float) -> dict[str, float]:
+        """Compute the metrics of a batch from the sums over its packs.
+
+        Args:
+            sums: each metric of :class:`LossOutput`, summed over the packs.
+            size: what :meth:`size` returns for the batch.
+
+        Returns:
+            By default each sum divided by ``size``.
+        """
+        return {name: value / size for name, value in sums.items()}
 
     def monitor(self, warn: Callable[[str], None]) -> TrainingMonitor:
         """Make what watches the run for signs of trouble.

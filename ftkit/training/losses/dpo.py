@@ -15,7 +15,7 @@ from ftkit.modeling.prefix_tree import PackedSequence
 from ftkit.modeling.tokenized_example import Example
 from ftkit.recipe import DPO
 from ftkit.training.losses.base import Loss, LossOutput
-from ftkit.training.losses.preference_pairs import render_pair
+from ftkit.training.losses.preference_pairs import answer_lengths, render_pair, reward_metrics
 
 __all__ = ["DPOLoss", "dpo_losses"]
 
@@ -33,20 +33,9 @@ class DPOLoss(Loss[DPO]):
     def compute(self, forward: PackedForward, pack: PackedSequence, examples: Sequence[Example]) -> LossOutput:
         logprobs = forward.sequence_logprobs(pack)
         reference = torch.tensor([example.reference for example in examples], device=logprobs.device)
-        lengths = torch.tensor(
-            [[sequence.supervised.sum() for sequence in example.sequences] for example in examples],
-            device=logprobs.device,
-        )
         logratios = logprobs.view(-1, 2) - reference
-        losses = dpo_losses(logratios, lengths, self.recipe)
-        rewards = self.recipe.beta * logratios.detach()
-        metrics = {
-            "rewards_chosen": float(rewards[:, 0].sum()),
-            "rewards_rejected": float(rewards[:, 1].sum()),
-            "rewards_margin": float((rewards[:, 0] - rewards[:, 1]).sum()),
-            "rewards_accuracy": float((rewards[:, 0] > rewards[:, 1]).sum()),
-        }
-        return LossOutput(losses.sum(), metrics)
+        losses = dpo_losses(logratios, answer_lengths(examples, logprobs.device), self.recipe)
+        return LossOutput(losses.sum(), reward_metrics(self.recipe.beta * logratios.detach()))
 
 
 def dpo_losses(logratios: Tensor, lengths: Tensor, recipe: DPO) -> Tensor:
