@@ -112,7 +112,7 @@ class RowFeaturesBuilder:
             self._answer_length.append(0)
         else:
             prompt = [(turn, _turn_text(turn)) for turn in row.prompt]
-            turns = "\x1e".join([f"{turn['role']}\x1f{text}" for turn, text in prompt])
+            turns = row.text or "\x1e".join([f"{turn['role']}\x1f{text}" for turn, text in prompt])
             answer = _turn_text(row.completion) if row.completion is not None else ""
             rejected = _turn_text(row.rejected) if row.rejected is not None else ""
             tools = repr(row.tools) if row.tools else ""

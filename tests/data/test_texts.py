@@ -53,3 +53,8 @@ def test_faulty_texts_are_named(tmp_path: Path):
     (tmp_path / "long.txt").write_text("12345")
     with pytest.raises(DataError, match="more than the 4 allowed"):
         Dataset.load(tmp_path / "long.txt", max_line_bytes=4)
+
+
+def test_texts_are_linted_as_texts():
+    data = Dataset.from_rows([{"text": f"Ward {n} has {n} beds."} for n in (1, 2, 3, 3)])
+    assert [(finding.code, finding.line) for finding in ft.lint(data).findings if finding.code[0] == "U"] == [("U001", 4)]
