@@ -57,4 +57,6 @@ def test_faulty_texts_are_named(tmp_path: Path):
 
 def test_texts_are_linted_as_texts():
     data = Dataset.from_rows([{"text": f"Ward {n} has {n} beds."} for n in (1, 2, 3, 3)])
-    assert [(finding.code, finding.line) for finding in ft.lint(data).findings if finding.code[0] == "U"] == [("U001", 4)]
+    assert [(finding.code, finding.line) for finding in ft.lint(data).findings if finding.code[0] == "U"] == [
+        ("U001", 4)
+    ]
