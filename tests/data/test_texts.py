@@ -27,7 +27,7 @@ def test_texts_are_read_from_rows_and_from_files(tmp_path: Path):
     assert (other.kind, other[0].text) == ("texts", "One.")
     read.write_trl(tmp_path / "texts.jsonl")
     assert [row.text for row in Dataset.load(tmp_path / "texts.jsonl")] == [row.text for row in read]
-    with pytest.raises(DataError, match="not a plain text|no answer"):
+    with pytest.raises(DataError, match=r"not a plain text|no answer"):
         data.write_openai(tmp_path / "no.jsonl")
 
 

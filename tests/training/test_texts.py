@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,13 @@ def test_every_token_is_learned_once_whatever_the_blocks_are(tiny_model: str):
     template = load_chat_template(find_source(tiny_model))
     data = texts()
     whole = [encode_plain_text(row.require_text(), template).tolist() for row in data]
-    wanted = sorted(pair for ids in whole for pair in zip(ids, ids[1:], strict=False))
+    wanted = sorted(pair for ids in whole for pair in itertools.pairwise(ids))
     assert {ids[-1] for ids in whole} == {template.tokenizer.eos_token_id}
     for size in (8, 64, 4096):
         for packing in (True, False):
             found = blocks(tiny_model, cpt(block_size=size, packing=packing), data)
             assert all(sum(map(len, block)) <= size for block in found)
-            pairs = [pair for block in found for piece in block for pair in zip(piece, piece[1:], strict=False)]
+            pairs = [pair for block in found for piece in block for pair in itertools.pairwise(piece)]
             assert sorted(pairs) == wanted
     assert len(blocks(tiny_model, cpt(block_size=4096), data)) == 1
 
