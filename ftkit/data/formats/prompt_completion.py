@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -27,7 +27,7 @@ class PromptCompletion(Format):
     """
 
     name = "prompt_completion"
-    columns = ("prompt", "completion", "history", "tools")
+    columns: ClassVar[tuple[str, ...]] = ("prompt", "completion", "history", "tools")
     required = "prompt and completion"
     answer_field = "completion"
 

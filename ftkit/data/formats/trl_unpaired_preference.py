@@ -22,7 +22,7 @@ class TRLUnpairedPreference(PromptCompletion):
 
     name = "trl_unpaired_preference"
     required = "prompt, completion and label"
-    columns = (*PromptCompletion.columns, "label")
+    columns: ClassVar[tuple[str, ...]] = (*PromptCompletion.columns, "label")
     label_field: ClassVar[str | None] = "label"
     is_detected = False
 
