@@ -14,8 +14,8 @@ from torch.nn.functional import logsigmoid
 import ftkit as ft
 from ftkit.training.job import Job, train
 from ftkit.training.losses.dpo import dpo_losses
-from tests.tiny import quick_first
 from ftkit.training.losses.orpo import log_odds
+from tests.tiny import quick_first
 from tests.training.test_checkpoints import Runner
 from tests.training.test_training import ADAPTERS, TASK, recipe
 
