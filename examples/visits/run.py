@@ -55,7 +55,15 @@ def main() -> None:
     # A high rate: with a few hundred rows there are few steps to learn in.
     # All weights together bear only a small rate; "auto" knows it.
     rate = "auto" if chosen.adapter == "full" else 2e-3
-    recipe = ft.SFT(epochs=chosen.epochs, batch_size=8, learning_rate=rate, adapter=ADAPTERS[chosen.adapter])
+    # A model that learns only records answers everything with a record, so general prompts are rehearsed beside them.
+    preserve = ft.Preserve(share=0.25, max_rows=64, held_out=16)
+    recipe = ft.SFT(
+        epochs=chosen.epochs,
+        batch_size=8,
+        learning_rate=rate,
+        adapter=ADAPTERS[chosen.adapter],
+        preserve=preserve,
+    )
     run = ft.train(recipe, train, backend=chosen.backend)
     print(f"run {run.id}: training continues if this script is stopped; reattach with `ftkit runs wait {run.id}`")
     run.wait()

@@ -172,10 +172,11 @@ class Report(Result, BaseModel):
         """Warnings of the probes: what tuning may have broken."""
         forgetting = self.forgetting
         overfitting = None if self.probes is None else self.probes.overfitting
-        return (
-            *(() if forgetting is None else forgetting.flags),
-            *(() if overfitting is None else overfitting.flags),
-        )
+        flags = () if overfitting is None else overfitting.flags
+        if flags and flags[0].startswith("overfitting") and self.training is not None:
+            trend = self.training.held_out_trend(self.primary, higher_is_better=self.headline.higher_is_better)
+            flags = (f"{flags[0]}; {trend}", *flags[1:])
+        return (*(() if forgetting is None else forgetting.flags), *flags)
 
     @property
     def notes(self) -> tuple[str, ...]:

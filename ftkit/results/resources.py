@@ -69,6 +69,10 @@ class BreakEven(BaseModel):
     """None if never: a prediction costs at least as much as with the first model."""
 
 
+_TREND_TOLERANCE = 0.1
+"""Share of what was gained that may be lost again by noise before the last evaluation."""
+
+
 class TrainingCurve(BaseModel):
     """What a training run measured: pairs of step and value."""
 
@@ -84,3 +88,29 @@ class TrainingCurve(BaseModel):
     """That metric on the answers to the validation rows."""
     divergence: tuple[tuple[int, float], ...] = ()
     """KL(before ‖ now) on held-out rehearsal rows in nats per token (``preserve``)."""
+
+    def held_out_trend(self, primary: str, *, higher_is_better: bool) -> str:
+        """Say whether rows that were not trained on suffered as training went on.
+
+        Args:
+            primary: the headline metric of the report.
+            higher_is_better: whether a larger value of it is better.
+
+        Returns:
+            A clause: from the run's own evaluations by that metric, else from its validation loss, else what would
+            show it.
+        """
+        if self.metric == primary and len(self.metric_values) > 2:
+            name, points, sign = f"{primary} on validation rows", self.metric_values, 1.0 if higher_is_better else -1.0
+        elif len(self.validation) > 2:
+            name, points, sign = "the validation loss", self.validation, -1.0
+        else:
+            return "whether held-out rows suffered is not known; ft.train(validation=…) with eval_metric would show it"
+        first, last = points[0][1], points[-1][1]
+        step, best = max(points, key=lambda point: (sign * point[1], point[0]))
+        if abs(best - last) <= _TREND_TOLERANCE * abs(best - first):
+            return (
+                f"{name} went from {first:.3g} to {last:.3g} and was best at the end of training, so held-out rows did "
+                "not suffer: training rows are known by heart, and more rows would help, not fewer steps"
+            )
+        return f"{name} was best at step {step} ({best:.3g}) and {last:.3g} at the end: fewer steps would help"

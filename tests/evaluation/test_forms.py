@@ -126,6 +126,23 @@ def test_what_evaluations_in_training_measured_is_on_the_page(reports: list[Repo
     assert "on validation rows" not in report_page(reports[0])
 
 
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (((0, 0.0), (5, 0.2), (9, 0.33)), "went from 0 to 0.33 and was best at the end of training"),
+        (((0, 0.0), (5, 0.4), (9, 0.2)), "was best at step 5 (0.4) and 0.2 at the end: fewer steps would help"),
+        ((), "whether held-out rows suffered is not known"),
+    ],
+)
+def test_a_gap_to_training_rows_is_explained_by_the_curve_of_held_out_rows(
+    values: tuple[tuple[int, float], ...], says: str
+) -> None:
+    curve = TrainingCurve(
+        run="r", losses=(), validation=(), metric="record_exact" if values else None, metric_values=values
+    )
+    assert says in curve.held_out_trend("record_exact", higher_is_better=True)
+
+
 def test_an_overview_compares_all_with_the_first(reports: list[Report], tmp_path: Path) -> None:
     found = overview([*reports, reports[2]])
     assert [one.verdict for one in found.standings] == [None, "worse", "inconclusive", "inconclusive"]

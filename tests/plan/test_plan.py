@@ -45,8 +45,6 @@ def test_answers_and_rehearsal_take_time_and_the_reference_takes_memory(tiny_mod
     preserved = planned(preserve=True)
     assert preserved.seconds_per_step > plain.seconds_per_step
     assert preserved.memory.adapters > plain.memory.adapters
-    both = planned(preserve=ft.Preserve(kl_on="both"))
-    assert both.seconds_per_step > preserved.seconds_per_step + plain.seconds_per_step / 2
 
 
 def pairs(count: int = 12) -> ft.Dataset:

@@ -18,7 +18,7 @@ from tests.training.test_pairs import reward as reward_model
 from tests.training.test_training import TASK, Trained, recipe, rows
 
 LETTERS = FunctionGrader(function=worth.worth)
-LOOKS = {"epochs": 4, "eval_steps": 3, "eval_max_output_tokens": 12}
+LOOKS = {"epochs": 2, "eval_steps": 2, "eval_max_output_tokens": 12}
 
 
 def looks(done: Any, name: str) -> list[Any]:
@@ -29,12 +29,12 @@ def test_every_look_has_the_metric_beside_the_loss_and_the_best_model_goes_by_it
     chosen = recipe(eval_metric=LETTERS, **LOOKS)
     done = Trained(tiny_model, tmp_path / "model", chosen, rows(), rows(4, first=40))
     values, losses = looks(done, LETTERS.name), looks(done, "loss")
-    assert looks(done, "step") == [0, 3, 6, 9, 12]
+    assert looks(done, "step") == [0, 2, 4, 6]
     assert set(looks(done, "eval_metric")) == {LETTERS.name}
-    assert looks(done, "answered") == [4] * 5
-    best = max(range(1, 5), key=lambda at: (values[at], -losses[at]))
+    assert looks(done, "answered") == [4] * 4
+    best = max(range(1, 4), key=lambda at: (values[at], -losses[at]))
     summary = done.summary
-    assert summary.get("best_step", 12) == 3 * best
+    assert summary.get("best_step", 6) == 2 * best
     assert summary[f"validation_{LETTERS.name}_before"] == values[0]
     assert summary[f"validation_{LETTERS.name}"] == values[best]
     assert summary["validation_loss_before"] == losses[0]
@@ -53,7 +53,7 @@ def test_of_equal_values_the_lower_loss_is_better(tiny_model, tmp_path):
     )
     values, losses = looks(done, "exact_match"), looks(done, "loss")
     assert set(values) == {0.0}  # far too few steps to be right
-    assert done.summary.get("best_step", 12) == 3 * min(range(1, 5), key=losses.__getitem__)
+    assert done.summary.get("best_step", 6) == 2 * min(range(1, 4), key=losses.__getitem__)
 
 
 def test_a_lower_value_is_better_where_the_metric_says_so(tiny_model, tmp_path, monkeypatch):
