@@ -22,10 +22,12 @@ from ftkit.version import __version__
 if TYPE_CHECKING:
     from ftkit import runs
     from ftkit.backends import Answer, Request, Sampling
+    from ftkit.backends.hosted.retry import Patience, RetryPolicy
     from ftkit.backends.openai_jobs import OpenAI
     from ftkit.backends.ssh import SSH
     from ftkit.data import Dataset, Row
     from ftkit.errors import (
+        AnswerTimeoutError,
         ConfigError,
         DataError,
         ExportError,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         ModelError,
         OutputError,
+        PromptError,
         RefusedError,
         ReportError,
         RunCancelledError,
@@ -114,10 +117,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ftkit.backends": ("Answer", "Request", "Sampling"),
+    "ftkit.backends.hosted.retry": ("Patience", "RetryPolicy"),
     "ftkit.backends.openai_jobs": ("OpenAI",),
     "ftkit.backends.ssh": ("SSH",),
     "ftkit.data": ("Dataset", "Row"),
     "ftkit.errors": (
+        "AnswerTimeoutError",
         "ConfigError",
         "DataError",
         "ExportError",
@@ -128,6 +133,7 @@ _HOMES = {
         "MissingExtraError",
         "ModelError",
         "OutputError",
+        "PromptError",
         "RefusedError",
         "ReportError",
         "RunCancelledError",
@@ -217,6 +223,7 @@ __all__ = [
     "AdaLoRA",
     "Adapter",
     "Answer",
+    "AnswerTimeoutError",
     "Asking",
     "Certificate",
     "ChoiceOutput",
@@ -254,10 +261,12 @@ __all__ = [
     "Output",
     "OutputError",
     "Overview",
+    "Patience",
     "Plan",
     "Preserve",
     "Prices",
     "Probes",
+    "PromptError",
     "PythonGrader",
     "QLoRA",
     "Recipe",
@@ -266,6 +275,7 @@ __all__ = [
     "ReportError",
     "Request",
     "RequestOptions",
+    "RetryPolicy",
     "RewardModel",
     "RewardModelGrader",
     "RewardSignal",

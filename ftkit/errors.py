@@ -8,6 +8,8 @@
     │   └── FormatError                     the format of a file is unknown or ambiguous
     ├── OutputError          (ValueError)   a model's text is not a valid answer; names the JSON path
     ├── ModelError                          a model cannot be found, loaded or run
+    │   ├── AnswerTimeoutError (TimeoutError)  no answer within the time limit of the call
+    │   ├── PromptError                     prompts that are too long, or that the chat template refuses
     │   └── BusyError                       too many requests at once; retry later
     ├── HostError                           a hosted API refused a call, or cannot be reached
     ├── RunError                            a run that cannot continue
@@ -26,6 +28,7 @@ pickled, because training runs in another process.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +36,7 @@ from ftkit.error_text import ErrorText
 from ftkit.printable import printable
 
 __all__ = [
+    "AnswerTimeoutError",
     "BusyError",
     "ConfigError",
     "DataError",
@@ -47,6 +51,7 @@ __all__ = [
     "OutputError",
     "OutputProblem",
     "Place",
+    "PromptError",
     "RefusedError",
     "ReportError",
     "RunCancelledError",
@@ -210,6 +215,26 @@ def _output_error(message: str, problem: OutputProblem, path: str, text: str, al
 
 class ModelError(FtkitError):
     """A model cannot be found, loaded or run."""
+
+
+class AnswerTimeoutError(ModelError, TimeoutError):
+    """A model did not answer within the time limit of the call."""
+
+
+class PromptError(ModelError):
+    """A model cannot be asked some of the prompts: they are too long, or its chat template refuses them.
+
+    Attributes:
+        problems: what is wrong, by the number of the request, from 0. The other requests can be asked.
+    """
+
+    def __init__(self, message: str, problems: Mapping[int, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.problems = dict(problems or {})
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.message, self.problems))
 
 
 class BusyError(ModelError):

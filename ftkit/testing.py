@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
+
+from typing_extensions import override
 
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.errors import ConfigError
 from ftkit.model import Model
+from ftkit.results.tool_call import ToolCall
 from ftkit.schema.answer_type import AnswerT
 from ftkit.task import Task
 
@@ -24,8 +29,9 @@ class FakeModel(Model[AnswerT]):
 
     Args:
         task: the task.
-        answers: the answer for the text of each question, or a function of it. A text is what the model writes; another
-            value is written as a valid answer would be; an exception is the error of the request.
+        answers: the answer for the text of each question, or a function of it. A text is what the model writes; a list
+            of :class:`ftkit.ToolCall` is its calls of tools; another value is written as a valid answer would be; an
+            exception is the error of the request.
         name: the model's name in reports.
 
     Attributes:
@@ -41,7 +47,13 @@ class FakeModel(Model[AnswerT]):
         self, task: Task[AnswerT], answers: Mapping[str, Any] | Callable[[str], Any], *, name: str = "model"
     ) -> None:
         self.requests = []
+        self._made_of = task, answers, name
         super().__init__(_FakeBackend(task, answers, name, self.requests), task)  # type: ignore[arg-type]
+
+    @override
+    def __reduce__(self) -> tuple[Any, ...]:
+        task, answers, name = self._made_of
+        return partial(type(self), name=name), (task, answers)
 
 
 class _FakeBackend:
@@ -86,5 +98,13 @@ class _FakeBackend:
             raise ConfigError(f"the fake model has no answer for {question!r:.80}")
         if isinstance(value, Exception):
             return Answer("", "error", 0, 0, 0.0, error=str(value))
+        if isinstance(value, list) and value and all(isinstance(call, ToolCall) for call in value):
+            calls = [_openai_call(number, call) for number, call in enumerate(value)]
+            return Answer("", "tool_calls", len(question.split()), len(calls), 0.0, tool_calls=calls)
         text = value if isinstance(value, str) else self.task.target(value)
         return Answer(text, "stop", len(question.split()), len(text.split()), 0.0)
+
+
+def _openai_call(number: int, call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}
+    return {"id": call.id or f"call_{number}", "type": "function", "function": function}

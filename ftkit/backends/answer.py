@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ftkit.backends.deadline import Deadline
 from ftkit.results.answer import Answer, Sampling
 from ftkit.schema import Output
 from ftkit.task import Message
@@ -25,11 +26,13 @@ class Request:
         messages: the conversation so far.
         tools: the tools the model may call (OpenAI's ``tools`` form).
         output: schema of the answer. Backends that can constrain the model to it do; none has to.
+        deadline: when the request is given up. Backends that can stop early do; none has to.
     """
 
     messages: Sequence[Message]
     tools: Sequence[dict[str, Any]] | None = None
     output: Output | None = None
+    deadline: Deadline | None = None
 
 
 OnAnswer = Callable[[int, Answer], None]
@@ -44,6 +47,9 @@ class Answerer(Protocol):
     - ``async answer_many_async(requests, sampling)``: the same without blocking the event loop;
     - ``check_requests(requests, sampling)``: refuse what the model does not take, before anything is sent;
     - ``answer_batch(requests, sampling, on_answer, *, folder, on_count)``: the host's batch API;
+    - ``load()``: load a model that this process runs, and ``close()``: free what it holds until it is asked again;
+    - ``keeps_deadlines = True``: ``answer_many`` returns by the deadline of its requests, with
+      :meth:`Deadline.answer <ftkit.backends.deadline.Deadline.answer>` in place of what is missing;
     - ``text_losses(texts)``, ``divergence_from(base, conversations)``, ``room_for_another()``: for evaluation.
     """
 

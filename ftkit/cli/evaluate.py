@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -110,8 +110,16 @@ def evaluate(
     samples: Samples = 1,
     constrained: Constrained = False,
     shots: Shots = 0,
+    turns: Annotated[
+        Literal["last", "all"],
+        typer.Option(help="Which assistant turns of a conversation to ask for; all: each one that is learned."),
+    ] = "last",
     examples: ExampleFile = None,
     concurrency: Concurrency = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Give up a try of a request after this time [default: the backend's]"),
+    ] = None,
     requests_per_minute: RequestsPerMinute = None,
     batch: Batched = False,
     no_probes: NoProbes = False,
@@ -168,10 +176,11 @@ def evaluate(
         primary=primary,
         samples=samples,
         shots=shots,
+        turns=turns,
         examples=few_shot,
         prices=prices,
         training_usd=training_usd,
-        asking=request_options(concurrency, requests_per_minute, batch),
+        asking=request_options(concurrency, requests_per_minute, batch, timeout),
         probes=probes,
         confidence=confidence,
         label=label,

@@ -189,17 +189,21 @@ def parse_prices(
     return Prices(input_usd=input_usd, output_usd=output_usd, source=source, as_of=day)
 
 
-def request_options(concurrency: int | None, requests_per_minute: float | None, batch: bool = False) -> Asking | None:
+def request_options(
+    concurrency: int | None, requests_per_minute: float | None, batch: bool = False, timeout: float | None = None
+) -> Asking | None:
     """Return how requests are sent; None for the default."""
-    if batch and (concurrency or requests_per_minute):
-        raise typer.BadParameter("--batch cannot be combined with --concurrency or --requests-per-minute")
-    if concurrency is None and requests_per_minute is None and not batch:
+    if batch and (concurrency or requests_per_minute or timeout):
+        raise typer.BadParameter("--batch cannot be combined with --concurrency, --requests-per-minute or --timeout")
+    if timeout is not None and not timeout > 0:
+        raise typer.BadParameter("--timeout must be a number of seconds above 0")
+    if concurrency is None and requests_per_minute is None and timeout is None and not batch:
         return None
     from ftkit.evaluation import Asking
 
     if batch:
         return Asking(batch=True)
-    return Asking(concurrency=concurrency, requests_per_minute=requests_per_minute)
+    return Asking(concurrency=concurrency, requests_per_minute=requests_per_minute, timeout_s=timeout)
 
 
 def parse_probes(

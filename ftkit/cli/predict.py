@@ -45,23 +45,28 @@ def predict(
     reasoning_effort: ReasoningEffort = None,
     max_reasoning_tokens: MaxReasoningTokens = None,
     chat_template: ChatTemplateFile = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Give up after this time; of many rows, for each 64 [default: no limit]"),
+    ] = None,
 ) -> None:
     """Predict the answers of one row or of many rows.
 
     Give one row with --set; its answer is printed. Without --set, rows are read as JSON lines from standard input, and
     a JSON line with the "answer" and the row's "id", if any, is printed for each. An answer that does not match the
-    task's schema is null, with the "error" and the model's "text"; the exit status is then 1.
+    task's schema is null, with the "error" and the model's "text", and so is that of a row that was refused or failed;
+    the exit status is then 1.
     """
     sampling = sampling_of(
         max_output_tokens, reasoning_effort=reasoning_effort, max_reasoning_tokens=max_reasoning_tokens
     )
     if columns:
         row = _row(columns)
-        _predict_row(load_model(model, task, other_task, sampling, chat_template=chat_template), row)
+        _predict_row(load_model(model, task, other_task, sampling, chat_template=chat_template), row, timeout)
         return
     if sys.stdin.isatty():
         raise typer.BadParameter("give --set COLUMN=TEXT, or JSON lines on standard input", param_hint="--set")
-    _predict_rows(load_model(model, task, other_task, sampling, chat_template=chat_template))
+    _predict_rows(load_model(model, task, other_task, sampling, chat_template=chat_template), timeout)
 
 
 def _row(columns: list[str]) -> dict[str, str]:
@@ -72,35 +77,41 @@ def _row(columns: list[str]) -> dict[str, str]:
     return {name: text for name, _, text in pairs}
 
 
-def _predict_row(model: Model, row: dict[str, str]) -> None:
+def _predict_row(model: Model, row: dict[str, str], timeout: float | None) -> None:
     from ftkit.errors import OutputError
 
     try:
-        answer = model.predict(**row)
+        (answer,) = model.predict_many([row], timeout=timeout)
     except OutputError as error:
         note(f"the model answered: {error.text}")
         raise
     out(answer if isinstance(answer, str) else json_text(answer))
 
 
-def _predict_rows(model: Model) -> None:
-    from ftkit.errors import OutputError
+def _predict_rows(model: Model, timeout: float | None) -> None:
+    from ftkit.errors import FtkitError, OutputError
 
     rows = _read_rows(model)
-    total = invalid = 0
+    total = invalid = unanswered = 0
     while batch := list(islice(rows, _BATCH_ROWS)):
-        answers = model.predict_many(batch, on_error="return")
+        answers = model.predict_many(batch, on_error="return", timeout=timeout)
         for row, answer in zip(batch, answers, strict=True):
             total += 1
             line: dict[str, Any] = {"id": row["id"]} if "id" in row else {}
             if isinstance(answer, OutputError):
                 invalid += 1
                 line |= {"answer": None, "error": str(answer), "text": answer.text}
+            elif isinstance(answer, FtkitError):
+                unanswered += 1
+                line |= {"answer": None, "error": str(answer), "text": None}
             else:
                 line |= {"answer": answer}
             out(json_line(line))
     if invalid:
         fail(f"{invalid:,} of {total:,} answers are not valid for the task")
+    if unanswered:
+        fail(f"{unanswered:,} of {total:,} rows have no answer")
+    if invalid or unanswered:
         raise typer.Exit(1)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from ftkit.data.strict_json import canonical_json
 from ftkit.errors import DataError, Place
 
-__all__ = ["column_value", "equality_key", "find_column_value"]
+__all__ = ["column_value", "equality_key", "find_column_value", "form_key"]
 
 
 def find_column_value(columns: Mapping[str, Any], path: str) -> Any:
@@ -65,3 +66,15 @@ def equality_key(value: Any) -> str:
         A text as it is, everything else as canonical JSON.
     """
     return value if isinstance(value, str) else canonical_json(value)
+
+
+def form_key(value: Any) -> str:
+    """Return the key of an answer among the canonical answers of :class:`ftkit.data.row_reader.RowReader`.
+
+    Args:
+        value: the answer as the file has it.
+
+    Returns:
+        32 hex digits, equal for equal JSON.
+    """
+    return hashlib.blake2b(canonical_json(value).encode(), digest_size=16).hexdigest()

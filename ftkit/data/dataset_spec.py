@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 from array import array
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ftkit.data.class_forms import class_forms
 from ftkit.data.open_dataset import open_row_reader
 from ftkit.data.options import ReadOptions
 from ftkit.data.row_file import row_file_folder
@@ -54,6 +56,7 @@ def to_spec(
         # The detected format instead of "auto": the other process must read the rows as this one did.
         "options": {**options, "columns": dict(row_reader.options.columns), "format": row_reader.format.name},
         "rows": _rows_spec(rows, folder),
+        "forms": _forms_spec(class_forms(corpus, row_reader, rows), folder),
         "fingerprint": fingerprint,
     }
 
@@ -75,7 +78,8 @@ def from_spec(given: Mapping[str, Any]) -> tuple[Corpus, RowReader, range | arra
     corpus = Corpus([_open(source) for source in given["sources"]])
     options = {**given["options"], "columns": tuple(given["options"]["columns"].items())}
     row_reader = open_row_reader(corpus, Task(**given["task"]), ReadOptions(**options))
-    # Specs of version 0.1 have no fingerprint.
+    row_reader = replace(row_reader, forms=_forms(given.get("forms")))
+    # Specs of version 0.1 have no forms and no fingerprint.
     return corpus, row_reader, _rows(given["rows"]), given.get("fingerprint")
 
 
@@ -111,12 +115,25 @@ def _rows_spec(rows: range | array[int], folder: str | os.PathLike[str] | None) 
         return {"range": [rows.start, rows.stop, rows.step]}
     if len(rows) <= _INLINE:
         return {"list": list(rows)}
-    raw = _little_endian(rows).tobytes()
+    return _file_spec(_little_endian(rows).tobytes(), folder, ".rows")
+
+
+def _file_spec(raw: bytes, folder: str | os.PathLike[str] | None, suffix: str) -> dict[str, Any]:
     digest = hashlib.sha256(raw).hexdigest()
-    path = Path(folder or row_file_folder()).absolute() / f"{digest[:32]}.rows"
+    path = Path(folder or row_file_folder()).absolute() / f"{digest[:32]}{suffix}"
     if not path.exists():
         write_atomically(path, raw)
     return {"file": str(path), "sha256": digest}
+
+
+def _forms_spec(forms: Mapping[str, str], folder: str | os.PathLike[str] | None) -> dict[str, Any] | None:
+    if not forms:
+        return None
+    return _file_spec(json.dumps(forms, ensure_ascii=False).encode(), folder, ".forms.json")
+
+
+def _forms(given: Mapping[str, Any] | None) -> dict[str, str]:
+    return {} if given is None else dict(json.loads(_read_file(given, "the canonical answers")))
 
 
 def _rows(given: Mapping[str, Any]) -> range | array[int]:
@@ -124,16 +141,21 @@ def _rows(given: Mapping[str, Any]) -> range | array[int]:
         return range(*given["range"])
     if "list" in given:
         return array("q", given["list"])
+    raw = _read_file(given, "the selection of rows")
+    rows = array("q")
+    rows.frombytes(raw)
+    return _little_endian(rows)
+
+
+def _read_file(given: Mapping[str, Any], what: str) -> bytes:
     path = Path(given["file"])
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}, the selection of rows, cannot be read: {error.strerror or error}.") from error
+        raise DataError(f"{path}, {what}, cannot be read: {error.strerror or error}.") from error
     if hashlib.sha256(raw).hexdigest() != given["sha256"]:
-        raise DataError(f"{path}, the selection of rows, has changed since the dataset was described.")
-    rows = array("q")
-    rows.frombytes(raw)
-    return _little_endian(rows)
+        raise DataError(f"{path}, {what}, has changed since the dataset was described.")
+    return raw
 
 
 def _little_endian(rows: array[int]) -> array[int]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ftkit.data.column_value import column_value, equality_key
+from ftkit.data.column_value import column_value, equality_key, form_key
 from ftkit.data.columns_beside import (
     BESIDE,
     read_label,
@@ -63,6 +63,8 @@ class RowReader:
     format: Format
     options: ReadOptions
     label: str | None = None
+    forms: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Canonical answers that only the task's Python class knows, for a process without it, by :func:`form_key`."""
 
     @property
     def kind(self) -> RowKind:
@@ -340,7 +342,7 @@ class RowReader:
                 problem="empty_answer",
             )
         try:
-            text = self.task.target(value)
+            text = self._known_form(value) or self.task.target(value)
             # Parsed again, so that the target equals a parsed perfect answer: with defaults, without whitespace.
             return self.task.output.parse(text), text
         except OutputError as error:
@@ -349,7 +351,8 @@ class RowReader:
     def _parsed(self, text: str, place: Place) -> Any:
         """The plain value of an answer that stands in a conversation."""
         try:
-            value = self.task.output.parse(text)
+            form = self._known_form(text)
+            value = self.task.output.parse(form) if form is not None else self._plain(text)
             if self.task.output.kind == "json":
                 self.task.target(value)  # also asks the validators of the task's Python class
         except OutputError as error:
@@ -357,3 +360,13 @@ class RowReader:
                 f"not a valid answer for the task: {error}", place=place, field=self.format.answer_field
             ) from error
         return value
+
+    def _plain(self, text: str) -> Any:
+        """The value as it is written, unless only the task's Python class reads it."""
+        try:
+            return self.task.output.parse(text)
+        except OutputError:
+            return self.task.plain(text)
+
+    def _known_form(self, value: Any) -> str | None:
+        return self.forms.get(form_key(value)) if self.forms else None

@@ -7,6 +7,7 @@ from typing import Literal
 from ftkit.arguments import check_kind, explain_calls
 from ftkit.backends import Sampling
 from ftkit.data import Dataset
+from ftkit.data.assistant_turns import Turns
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
 from ftkit.evaluation.costs import Prices, gpu_price
@@ -45,6 +46,7 @@ def evaluate(
     seed: int = 0,
     label: str | None = None,
     limit: int | None = None,
+    turns: Turns = "last",
     prices: Prices | None = None,
     gpu_hour_usd: float | None = None,
     gpu: str | None = None,
@@ -79,6 +81,9 @@ def evaluate(
             report.
         label: name of the report in tables; by default the model's name.
         limit: ask only this many rows, from the first.
+        turns: ``"last"`` asks each conversation for its last assistant turn. ``"all"`` asks for every assistant turn
+            except those of weight 0, each after the turns of the data before it; intervals treat the turns of a
+            conversation as dependent.
         prices: the model's prices, with source and date. They take precedence over the catalogue's prices, which
             hosted backends use.
         gpu_hour_usd: price of an hour of the machine, in US dollars. The cost is then wall time times this price.
@@ -138,6 +143,7 @@ def evaluate(
         seed=seed,
         label=label,
         limit=limit,
+        turns=turns,
         prices=prices if gpu is None else gpu_price(gpu),
         gpu_hour_usd=gpu_hour_usd,
         training_usd=training_usd,

@@ -183,7 +183,7 @@ def judge_pairs(
         "<second>\n{second}\n</second>",
         output=_CHOICE_SCHEMA,
     )
-    different = [(row, other) for row, other in pairs if row.text != other.text]
+    different = [(row, other) for row, other in pairs if row.said != other.said]
     columns = [
         {**_columns(row), "first": first.text, "second": second.text}
         for row, other in different
@@ -225,11 +225,11 @@ def _decision(in_order: str | None, swapped: str | None) -> Decision:
 
 def _columns(row: RowResult) -> dict[str, str]:
     messages = [f"{message.get('role')}: {message.get('content')}" for message in row.prompt]
-    target = row.target if isinstance(row.target, str) else canonical(row.target)
+    target = row.wanted if row.wants_calls or isinstance(row.target, str) else canonical(row.target)
     return {
         "question": "\n".join(messages),
         "wanted": target if row.has_target else "(not given)",
-        "answer": row.text or "(empty)",
+        "answer": row.said or "(empty)",
     }
 
 

@@ -6,9 +6,11 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import get_args
 
 from ftkit.backends import Request, Sampling
 from ftkit.data import Dataset, check_dataset
+from ftkit.data.assistant_turns import Turns, rows_of_turns
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
 from ftkit.evaluation.answer_journal import Journal
@@ -56,6 +58,7 @@ def measured_report(
     seed: int = 0,
     label: str | None = None,
     limit: int | None = None,
+    turns: Turns = "last",
     prices: Prices | None = None,
     gpu_hour_usd: float | None = None,
     training_usd: float | None = None,
@@ -82,6 +85,7 @@ def measured_report(
         seed: seed of the choice of examples, and of tests that flip signs.
         label: name of the report in tables.
         limit: ask only this many rows, from the first.
+        turns: which assistant turns of a conversation are asked.
         prices: the model's prices.
         gpu_hour_usd: price of an hour of the machine, in US dollars.
         training_usd: cost of training the model, in US dollars.
@@ -98,14 +102,20 @@ def measured_report(
     check_dataset(data)
     sampling = sampling or model.sampling
     _check(confidence, limit, gpu_hour_usd, samples, sampling)
+    if turns not in get_args(Turns):
+        raise ConfigError(
+            ErrorText(Argument("turns", str(turns), text=f"turns={turns!r}"), ' is not known; it is "last" or "all"')
+        )
     expanded = expand_graders(metrics)  # before any request: a grader may be unable to run
     columns = columns_read(expanded)
     task, output = model.task, model.task.output
+    if task.answer_type is None and data.task.fingerprint == task.fingerprint:
+        task = data.task  # which may know the Python class that says which answers are equal
     fields = comparators_of(comparators, output.fields())
     dataset = _with_task(data, task)
     if limit is not None:
         dataset = dataset.take(limit)
-    rows = list(dataset)
+    rows = list(dataset) if turns == "last" else [turn for row in dataset for turn in rows_of_turns(row, task)]
     if not rows:
         raise ConfigError("the data has no rows to evaluate")
     few_shot = few_shot_messages(shots, None if examples is None else _with_task(examples, task), rows, seed)
@@ -128,7 +138,7 @@ def measured_report(
         wall_s = time.perf_counter() - started + sum(0.0 if one is None else one.earlier_s for one in journals)
         about = plain(model.about())  # again, because some facts are known only after answering
         unscored = tuple(
-            _merge([RowResult.of(row, draw[index], output, columns) for draw in answers])
+            _merge([RowResult.of(row, draw[index], task, columns) for draw in answers])
             for index, row in enumerate(rows)
         )
         selected = select_metrics(expanded, MetricContext(output, unscored, fields))
@@ -173,6 +183,7 @@ def measured_report(
             samples=samples,
             training=training_curve(model.name),
             shots=tuple(plain(message) for message in few_shot),
+            turns=turns,
         )
         yield report, selected
 
@@ -212,7 +223,7 @@ def _check(confidence: float, limit: int | None, gpu_hour_usd: float | None, sam
 def _with_task(data: Dataset, task: Task) -> Dataset:
     """The data with the model's task, so that rows are asked with the prompts of training."""
     if data.task.fingerprint == task.fingerprint:
-        return data
+        return data if data.task.answer_type is not None or task.answer_type is None else data.with_task(task)
     if data.task != Task():  # data loaded without a task takes the model's
         raise ConfigError(
             f"the data was loaded with another task ({data.task.fingerprint[:19]}…) than the model answers "

@@ -6,12 +6,14 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from pydantic import Field, model_validator
 
 from ftkit.arguments import check_kind
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
+from ftkit.backends.deadline import Deadline
 from ftkit.backends.hosted.concurrency import ConcurrencyLimiter, RateLimiter
 from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.errors import ConfigError, ModelError
@@ -105,6 +107,12 @@ class RequestOptions(DeclaredModel):
     attempts: int = Field(
         default=6, ge=1, description="how often a request is sent whose answer is an error that may pass"
     )
+    timeout_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="seconds after which a try of a request is given up; each request is then a call of its own. None: "
+        "the backend's own limits",
+    )
     resume: bool | None = Field(
         default=None,
         description="keep answers on disk until the report is complete, and reuse those of an interrupted evaluation. "
@@ -118,15 +126,15 @@ class RequestOptions(DeclaredModel):
     def _check_batch(self) -> RequestOptions:
         if self.batch and (self.one_by_one or self.resume is False):
             raise ValueError(
-                "a batch takes no concurrency and no requests_per_minute or tokens_per_minute, and resume cannot be "
-                "False: its answers are always kept"
+                "a batch takes no concurrency, requests_per_minute, tokens_per_minute or timeout_s, and resume cannot "
+                "be False: its answers are always kept"
             )
         return self
 
     @property
     def one_by_one(self) -> bool:
-        """Whether each request is a call of its own: if a concurrency or a pace is set."""
-        return any((self.concurrency, self.requests_per_minute, self.tokens_per_minute))
+        """Whether each request is a call of its own: if a concurrency, a pace or a time limit is set."""
+        return any((self.concurrency, self.requests_per_minute, self.tokens_per_minute, self.timeout_s))
 
     @property
     def keeps_answers(self) -> bool:
@@ -254,7 +262,8 @@ def _send_each(
             pace.wait(stopped)
             if stopped.is_set():
                 break
-            (answer,) = _call(model, [requests[index]], sampling)
+            request = replace(requests[index], deadline=Deadline.after(options.timeout_s))
+            (answer,) = _call(model, [request], sampling)
             pace.add_tokens(answer.input_tokens + answer.output_tokens)
             if answer.retry_after_s is None or attempt == options.attempts:
                 with lock:

@@ -141,8 +141,7 @@ def _target(result: dict[str, Any], variables: dict[str, Any], name: str | None)
 def _result(report: Report, index: int) -> dict[str, Any]:
     row = report.rows[index]
     score = row.scores.get(report.primary)
-    target = row.target if isinstance(row.target, str) else json.dumps(row.target, ensure_ascii=False)
-    checks = [{"type": "equals", "value": target}] if row.has_target else []
+    checks = [{"type": "equals", "value": row.wanted}] if row.has_target else []
     success = bool(score is not None and score >= 1)
     return {
         "promptIdx": 0,
@@ -153,7 +152,7 @@ def _result(report: Report, index: int) -> dict[str, Any]:
         "vars": {"id": row.id},
         "testCase": {"vars": {"id": row.id}, "assert": checks},
         "response": {
-            "output": row.text,
+            "output": row.said,
             "tokenUsage": {
                 "prompt": row.input_tokens,
                 "completion": row.output_tokens,

@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, cast, overload
 
 from ftkit.arguments import check_kind, explain_calls
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
+from ftkit.backends.deadline import Deadline
 from ftkit.error_text import Argument, ErrorText
-from ftkit.errors import ConfigError, ModelError, OutputError, RefusedError
-from ftkit.results.tool_call import ToolCall, typed_tool_calls
+from ftkit.errors import ConfigError, FtkitError
+from ftkit.model.asking import answers_of_each, answers_of_each_async, ask, ask_async
+from ftkit.model.by_name import pickled_name, shared_copy
+from ftkit.model.evaluated_model import EvaluatedModel
+from ftkit.model.outcomes import OnError, check_on_error, outcomes
+from ftkit.results.tool_call import ToolCall
 from ftkit.schema.answer_type import AnswerT, NewAnswerT
-from ftkit.task import Message, Task
+from ftkit.task import Task
 
 __all__ = ["Model"]
 
 
-class Model(Generic[AnswerT]):
+class Model(EvaluatedModel, Generic[AnswerT]):
     """A base or tuned model, hosted or local, that answers a task.
 
     A local model is loaded when it is first asked. All ``Model`` objects of a process share the loaded weights, and
@@ -56,6 +60,7 @@ class Model(Generic[AnswerT]):
         chat_template: str | os.PathLike[str] | None = None,
     ) -> None:
         self._backend = backend_of(name, chat_template=chat_template)
+        self._spec = f"{self._backend.name}:{self._backend.model}" if isinstance(name, str) else None
         if task is not None and not isinstance(task, type):
             check_kind(task, Task, "task", 'an ft.Task("…", input="{note}")')
         self.sampling = sampling or Sampling()
@@ -91,25 +96,41 @@ class Model(Generic[AnswerT]):
         Raises:
             ConfigError: the class's schema is not the task's; names the first difference.
         """
-        bound = copy.copy(self)
+        bound: Model[Any] = copy.copy(self)
         bound.task = self.task.bind(cls)
         return cast("Model[NewAnswerT]", bound)
-
-    @property
-    def name(self) -> str:
-        """``"backend:model"``."""
-        return f"{self._backend.name}:{self._backend.model}"
-
-    @property
-    def backend_name(self) -> str:
-        """The part of the name before the colon."""
-        return self._backend.name
 
     def __repr__(self) -> str:
         return f"Model({self.name!r})"
 
+    def __copy__(self) -> Self:
+        return shared_copy(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return shared_copy(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _from_name, (type(self), self._spec_for_pickle(), self.task, self.sampling)
+
+    def _spec_for_pickle(self) -> str:
+        return pickled_name(self._spec, self._backend, "Model")
+
+    def load(self) -> Self:
+        """Load a local model now, so that the first answer need not wait for it. Hosted models have nothing to load.
+
+        Returns:
+            The model.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        load = getattr(self._backend.answerer(), "load", None)
+        if load is not None:
+            load()
+        return self
+
     def close(self) -> None:
-        """Unload a local model, at once or, if it is being asked, afterwards. Hosted models have nothing to unload.
+        """Unload a local model, or close the connections of a hosted one: at once or, if it is being asked, afterwards.
 
         The object stays usable: when it is asked again, the model is loaded again.
         """
@@ -118,7 +139,7 @@ class Model(Generic[AnswerT]):
             close()
 
     async def aclose(self) -> None:
-        """Unload a local model without blocking the event loop; see :meth:`close`."""
+        """Close the model without blocking the event loop; see :meth:`close`."""
         await asyncio.to_thread(self.close)
 
     def __enter__(self) -> Self:
@@ -138,14 +159,18 @@ class Model(Generic[AnswerT]):
         await self.aclose()
 
     @overload
-    def predict(self, *, tools: Sequence[dict[str, Any]], **columns: Any) -> AnswerT | list[ToolCall]: ...
+    def predict(
+        self, *, timeout: float | None = ..., tools: Sequence[dict[str, Any]], **columns: Any
+    ) -> AnswerT | list[ToolCall]: ...
     @overload
-    def predict(self, **columns: Any) -> AnswerT: ...
+    def predict(self, *, timeout: float | None = ..., **columns: Any) -> AnswerT: ...
     @explain_calls(instead='the columns of the row by name: model.predict(note="…")')
-    def predict(self, **columns: Any) -> AnswerT | list[ToolCall]:
+    def predict(self, *, timeout: float | None = None, **columns: Any) -> AnswerT | list[ToolCall]:
         """Answer one row.
 
         Args:
+            timeout: seconds after which the call is given up, with all retries at a host. The time in which a model on
+                this machine is loaded does not count, see :meth:`load`. A column of this name counts as a column.
             columns: the columns that the task's template uses, or ``messages`` for a task without one. ``tools``, the
                 functions that the model may call in OpenAI's form, is passed to the model.
 
@@ -156,17 +181,22 @@ class Model(Generic[AnswerT]):
         Raises:
             OutputError: the model's text, or the arguments of a call, are not valid; ``error.text`` holds them.
             ModelError: the model could not be asked.
+            AnswerTimeoutError: there was no answer in time.
         """
-        return self.predict_many([columns])[0]
+        columns, timeout = self._row(columns, timeout)
+        return self.predict_many([columns], timeout=timeout)[0]
 
     @overload
-    async def apredict(self, *, tools: Sequence[dict[str, Any]], **columns: Any) -> AnswerT | list[ToolCall]: ...
+    async def apredict(
+        self, *, timeout: float | None = ..., tools: Sequence[dict[str, Any]], **columns: Any
+    ) -> AnswerT | list[ToolCall]: ...
     @overload
-    async def apredict(self, **columns: Any) -> AnswerT: ...
-    async def apredict(self, **columns: Any) -> AnswerT | list[ToolCall]:
+    async def apredict(self, *, timeout: float | None = ..., **columns: Any) -> AnswerT: ...
+    async def apredict(self, *, timeout: float | None = None, **columns: Any) -> AnswerT | list[ToolCall]:
         """Answer one row without blocking the event loop. Concurrent calls of a local model share batches.
 
         Args:
+            timeout: as for :meth:`predict`.
             columns: as for :meth:`predict`.
 
         Returns:
@@ -175,67 +205,101 @@ class Model(Generic[AnswerT]):
         Raises:
             OutputError: the model's text is not a valid answer; ``error.text`` holds it.
             ModelError: the model could not be asked.
+            AnswerTimeoutError: there was no answer in time.
         """
-        return (await self.apredict_many([columns]))[0]
+        columns, timeout = self._row(columns, timeout)
+        return (await self.apredict_many([columns], timeout=timeout))[0]
 
     @overload
-    def predict_many(self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise"] = ...) -> list[AnswerT]: ...
+    def predict_many(
+        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise"] = ..., timeout: float | None = ...
+    ) -> list[AnswerT]: ...
     @overload
     def predict_many(
-        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["return"]
-    ) -> list[AnswerT | OutputError]: ...
+        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["return"], timeout: float | None = ...
+    ) -> list[AnswerT | FtkitError]: ...
     def predict_many(
-        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise", "return"] = "raise"
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        on_error: OnError = "raise",
+        timeout: float | None = None,
     ) -> list[Any]:
         """Answer many rows at once, which is much faster than one by one.
 
         Args:
             rows: the columns of each row.
-            on_error: ``"raise"`` the first :class:`~ftkit.OutputError`, or ``"return"`` each in its row's place.
+            on_error: ``"raise"`` the first error, or ``"return"`` each in its row's place, so that one row costs none
+                of the other answers: an :class:`~ftkit.OutputError` for an answer that is not valid, another
+                :class:`~ftkit.FtkitError` for a row that cannot be asked, was refused, or failed.
+            timeout: seconds after which the call is given up; as for :meth:`predict`.
 
         Returns:
-            The typed values in the order of the rows.
+            The typed values in the order of the rows; with ``on_error="return"`` also errors.
 
         Raises:
             OutputError: a text is not a valid answer, and ``on_error`` is ``"raise"``.
-            ModelError: the model could not be asked.
+            ModelError: the model could not be asked. With ``on_error="return"`` only if it could not be asked any row,
+                for a reason that lies in no row.
+            AnswerTimeoutError: a row had no answer in time, and ``on_error`` is ``"raise"``.
         """
-        return self._values(self.answer_many(self._requests(rows)), on_error)
+        check_on_error(on_error)
+        asked, errors = self._requests(rows, timeout, on_error)
+        if on_error == "raise":
+            answers = dict(zip(asked, self.answer_many(list(asked.values())), strict=True))
+        else:
+            answers = answers_of_each(self, asked, errors)
+        return outcomes(self.name, self.task, len(rows), answers, errors, on_error)
 
     @overload
     async def apredict_many(
-        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise"] = ...
+        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise"] = ..., timeout: float | None = ...
     ) -> list[AnswerT]: ...
     @overload
     async def apredict_many(
-        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["return"]
-    ) -> list[AnswerT | OutputError]: ...
+        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["return"], timeout: float | None = ...
+    ) -> list[AnswerT | FtkitError]: ...
     async def apredict_many(
-        self, rows: Sequence[Mapping[str, Any]], *, on_error: Literal["raise", "return"] = "raise"
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        on_error: OnError = "raise",
+        timeout: float | None = None,
     ) -> list[Any]:
         """Answer many rows at once without blocking the event loop.
 
         Args:
             rows: the columns of each row.
-            on_error: ``"raise"`` the first :class:`~ftkit.OutputError`, or ``"return"`` each in its row's place.
+            on_error: as for :meth:`predict_many`.
+            timeout: as for :meth:`predict_many`.
 
         Returns:
-            The typed values in the order of the rows.
+            The typed values in the order of the rows; with ``on_error="return"`` also errors.
 
         Raises:
             OutputError: a text is not a valid answer, and ``on_error`` is ``"raise"``.
-            ModelError: the model could not be asked.
+            ModelError: the model could not be asked, as for :meth:`predict_many`.
+            AnswerTimeoutError: a row had no answer in time, and ``on_error`` is ``"raise"``.
         """
-        answerer, requests = self._backend.answerer(), self._with_output(self._requests(rows))
-        ask = getattr(answerer, "answer_many_async", None)
-        if ask is None:  # a plug-in that only answers synchronously
-            answers = await asyncio.to_thread(answerer.answer_many, requests, self.sampling)
+        check_on_error(on_error)
+        asked, errors = self._requests(rows, timeout, on_error)
+        answerer, requests = self._backend.answerer(), self._with_output(list(asked.values()))
+        if on_error == "raise":
+            given = await ask_async(answerer, requests, self.sampling)
+            answers = dict(zip(asked, given, strict=True))
         else:
-            answers = await ask(requests, self.sampling)
-        return self._values(answers, on_error)
+            answers = await answers_of_each_async(
+                answerer, dict(zip(asked, requests, strict=True)), self.sampling, errors
+            )
+        return outcomes(self.name, self.task, len(rows), answers, errors, on_error)
 
     def answer_many(
-        self, requests: Sequence[Request], sampling: Sampling | None = None, on_answer: OnAnswer | None = None
+        self,
+        requests: Sequence[Request],
+        sampling: Sampling | None = None,
+        on_answer: OnAnswer | None = None,
+        *,
+        timeout: float | None = None,
     ) -> list[Answer]:
         """Answer requests with raw texts, token counts and times, as evaluation needs them.
 
@@ -244,6 +308,8 @@ class Model(Generic[AnswerT]):
                 answers to.
             sampling: how answers are sampled; the model's own by default.
             on_answer: called with the index and the answer of each request as soon as it is complete.
+            timeout: seconds after which the call is given up. A request without an answer by then has one with
+                ``timed_out`` and ``finish_reason="error"``.
 
         Returns:
             The answers in the order of the requests.
@@ -251,106 +317,30 @@ class Model(Generic[AnswerT]):
         Raises:
             ModelError: the model could not be asked.
         """
-        return self._backend.answerer().answer_many(self._with_output(requests), sampling or self.sampling, on_answer)
+        if timeout is not None:
+            deadline = Deadline.after(timeout)
+            requests = [replace(request, deadline=deadline) for request in requests]
+        return ask(self._backend.answerer(), self._with_output(requests), sampling or self.sampling, on_answer)
 
-    def check_requests(self, requests: Sequence[Request], sampling: Sampling | None = None) -> None:
-        """Check that the model takes every sampling option that was written. Nothing is sent.
+    def _row(self, columns: dict[str, Any], timeout: float | None) -> tuple[dict[str, Any], float | None]:
+        """The columns of a row and the time limit, where the template reads a column called ``timeout``."""
+        return (columns | {"timeout": timeout}, None) if "timeout" in self.task.columns else (columns, timeout)
 
-        Args:
-            requests: what is to be asked.
-            sampling: how answers are to be sampled; the model's own by default.
-
-        Raises:
-            RefusedError: the model does not take an option.
-        """
-        check = getattr(self._backend.answerer(), "check_requests", None)
-        if check is not None:
-            check(self._with_output(requests), sampling or self.sampling)
-
-    def answer_batch(
-        self,
-        requests: Mapping[int, Request],
-        sampling: Sampling,
-        on_answer: OnAnswer,
-        *,
-        folder: Path,
-        on_count: Callable[[int], None],
-    ) -> dict[int, Answer]:
-        """Answer requests through the host's batch API, as many as one batch takes.
-
-        Args:
-            requests: what to ask, by number.
-            sampling: how answers are sampled.
-            on_answer: called with the number and the answer of each request.
-            folder: where the batch's id is stored until its answers were read.
-            on_count: called with how many requests have been answered so far.
-
-        Returns:
-            The answers by number; the requests that did not fit into the batch are missing.
-
-        Raises:
-            RefusedError: the backend has no batch API.
-            HostError, ModelError, RunError: the batch was refused, failed, or another process waits for it.
-        """
-        ask = getattr(self._backend.answerer(), "answer_batch", None)
-        if ask is None:
-            raise RefusedError(
-                f"{self.backend_name} has no batch API; ask without it", backend=self.backend_name, fields=("batch",)
-            )
-        complete = dict(zip(requests, self._with_output(list(requests.values())), strict=True))
-        answers: dict[int, Answer] = ask(complete, sampling, on_answer, folder=folder, on_count=on_count)
-        return answers
-
-    def text_losses(self, texts: Sequence[str]) -> list[tuple[float, int]] | None:
-        """Measure how likely the model finds texts.
-
-        Args:
-            texts: plain texts.
-
-        Returns:
-            For each text its negative log-likelihood in nats and its number of predicted tokens; None if the backend
-            does not report it.
-        """
-        losses = getattr(self._backend.answerer(), "text_losses", None)
-        return None if losses is None else list(losses(texts))
-
-    def divergence_from(
-        self, base: Model, conversations: Sequence[Sequence[Message]]
-    ) -> list[tuple[float, int]] | None:
-        """Measure KL(base ‖ this model) over the last turn of each conversation.
-
-        Args:
-            base: the other model.
-            conversations: each ends with an assistant turn.
-
-        Returns:
-            For each conversation the divergence in nats, summed over its tokens, and their number; None unless both
-            models run in one process.
-        """
-        own, other = self._backend.answerer(), base._backend.answerer()
-        divergence = getattr(own, "divergence_from", None)
-        found = None if divergence is None or type(own) is not type(other) else divergence(other, conversations)
-        return None if found is None else list(found)
-
-    def room_for_another(self) -> bool:
-        """Say whether a second model of this size can be used while this one stays loaded.
-
-        Returns:
-            True unless both run in this process and memory is short.
-        """
-        has_room = getattr(self._backend.answerer(), "room_for_another", None)
-        return has_room is None or bool(has_room())
-
-    def about(self) -> dict[str, Any]:
-        """Describe the model for a report: versions, device, precision, hash of the chat template.
-
-        Returns:
-            Plain JSON values, without secrets.
-        """
-        return self._backend.answerer().about()
-
-    def _requests(self, rows: Sequence[Mapping[str, Any]]) -> list[Request]:
-        return [Request(self.task.prompt(columns), self._tools(columns)) for columns in rows]
+    def _requests(
+        self, rows: Sequence[Mapping[str, Any]], timeout: float | None, on_error: OnError
+    ) -> tuple[dict[int, Request], dict[int, FtkitError]]:
+        """The requests by the number of their row, and the errors of rows that cannot be asked."""
+        deadline = Deadline.after(timeout)
+        asked: dict[int, Request] = {}
+        errors: dict[int, FtkitError] = {}
+        for number, columns in enumerate(rows):
+            try:
+                asked[number] = Request(self.task.prompt(columns), self._tools(columns), deadline=deadline)
+            except FtkitError as error:
+                if on_error == "raise":
+                    raise
+                errors[number] = error
+        return asked, errors
 
     def _tools(self, columns: Mapping[str, Any]) -> Sequence[dict[str, Any]] | None:
         """The tools of a row, unless the template reads a column of this name."""
@@ -359,24 +349,7 @@ class Model(Generic[AnswerT]):
             raise ConfigError('tools is a list of functions in OpenAI\'s form: [{"type": "function", "function": {…}}]')
         return tools or None
 
-    def _with_output(self, requests: Sequence[Request]) -> list[Request]:
-        return [
-            replace(request, output=self.task.output) if request.output is None else request for request in requests
-        ]
 
-    def _values(self, answers: Sequence[Answer], on_error: Literal["raise", "return"]) -> list[Any]:
-        if on_error not in ("raise", "return"):
-            raise ConfigError(f'on_error={on_error!r} is not known; it must be "raise" or "return"')
-        values: list[Any] = []
-        for answer in answers:
-            if answer.finish_reason == "error":
-                raise ModelError(f"{self.name} gave no answer: {answer.error}")
-            try:
-                values.append(
-                    typed_tool_calls(answer.tool_calls) if answer.tool_calls else self.task.parse(answer.text)
-                )
-            except OutputError as error:
-                if on_error == "raise":
-                    raise
-                values.append(error)
-        return values
+def _from_name(kind: type[Model[Any]], name: str, task: Task[Any], sampling: Sampling) -> Model[Any]:
+    """The model of a pickle. Its task was accepted when the model was made."""
+    return kind(name, task, sampling=sampling, other_task=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ftkit.backends import Backend, backend_of
 from ftkit.backends.grading import scores_of
 from ftkit.data import Dataset
 from ftkit.errors import DataError
+from ftkit.model.by_name import pickled_name, shared_copy
 from ftkit.task import Message
 
 __all__ = ["Scorer"]
@@ -31,10 +32,20 @@ class Scorer:
 
     def __init__(self, name: str | Backend) -> None:
         self._backend = backend_of(name)
+        self._spec = f"{self._backend.name}:{self._backend.model}" if isinstance(name, str) else None
         self._scores = scores_of(self._backend)
 
     def __repr__(self) -> str:
         return f"Scorer({self._backend.name}:{self._backend.model!r})"
+
+    def __copy__(self) -> Self:
+        return shared_copy(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return shared_copy(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (pickled_name(self._spec, self._backend, "Scorer"),)
 
     def close(self) -> None:
         """Unload the model, at once or, if it is being used, afterwards. It is loaded again when it is used again."""

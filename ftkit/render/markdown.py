@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from ftkit.render.report_tables import (
     change_table,
@@ -104,7 +102,7 @@ def _rows(comparison: Comparison, kinds: Sequence[Kind], title: str) -> str:
     parts = [f"<details><summary>{title} ({count_text(len(pairs))}{shown})</summary>"]
     for before, after in pairs[:_MAX_ROWS]:
         answers = [
-            ["wanted", _json(before.target)],
+            ["wanted", before.wanted],
             [comparison.labels[0], _answer(before)],
             [comparison.labels[1], _answer(after)],
         ]
@@ -116,11 +114,7 @@ def _rows(comparison: Comparison, kinds: Sequence[Kind], title: str) -> str:
 
 
 def _answer(row: RowResult) -> str:
-    return f"(not asked: {row.error})" if row.finish_reason == "error" else row.text
-
-
-def _json(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"(not asked: {row.error})" if row.finish_reason == "error" else row.said
 
 
 def _provenance(report: Report) -> str:

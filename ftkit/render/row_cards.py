@@ -17,6 +17,7 @@ from ftkit.results.overview import Overview
 from ftkit.results.report import Comparison, Report
 from ftkit.results.report_row import RowResult
 from ftkit.results.row_pairing import KIND_WORDS, RIGHT, paired_rows
+from ftkit.results.tool_call import calls_text
 from ftkit.schema.comparators import Comparator
 from ftkit.schema.equality import same_answer
 
@@ -140,7 +141,7 @@ def report_cards(report: Report) -> Cards:
     for row in report.rows:
         score = row.scores.get(report.primary)
         kind = "uncounted" if score is None else "right" if score >= RIGHT else "wrong"
-        rows.append(_Entry([(report.label, row)], kind, kind if row.readable else f"{kind} unreadable"))
+        rows.append(_Entry([(report.label, row)], kind, kind if row.answered else f"{kind} unreadable"))
     return _cards(rows, report, {"wrong": "wrong", "right": "right", "unreadable": "unreadable"})
 
 
@@ -231,7 +232,14 @@ def _shared_messages(entries: Sequence[_Entry]) -> list[tuple[str, str]]:
 
 
 def _messages(row: RowResult) -> list[tuple[str, str]]:
-    return [(str(message.get("role", "")), _text(message.get("content"))) for message in row.prompt]
+    return [(str(message.get("role", "")), _message_text(message)) for message in row.prompt]
+
+
+def _message_text(message: Mapping[str, Any]) -> str:
+    """A turn's text, with its calls of tools."""
+    calls = calls_text(message.get("tool_calls"))
+    content = message.get("content")
+    return "\n".join(part for part in ("" if calls and not content else _text(content), calls) if part)
 
 
 def _order(rows: Sequence[RowResult], primary: str) -> dict[str, float]:
@@ -258,7 +266,7 @@ def _card(
     if fields and any(isinstance(item.value, dict) for _, item in answers):
         table = _field_table(answers, fields, comparators)
     else:
-        lines: list[list[str | Cell]] = [["wanted", _text(row.target) if row.has_target else "–"]]
+        lines: list[list[str | Cell]] = [["wanted", row.wanted if row.has_target else "–"]]
         lines += [[label, _whole_answer(item)] for label, item in answers]
         table = Table(["", "answer"], lines)
     question = next((str(m.get("content") or "") for m in reversed(row.prompt) if m.get("role") == "user"), "")
@@ -302,7 +310,7 @@ def _field_cell(row: RowResult, name: str, right: bool | None) -> Cell:
     if row.finish_reason == "error":
         text = "not asked"
     elif not row.readable:
-        text = "not JSON"
+        text = "a call of tools" if row.tool_calls else "not JSON"
     elif not isinstance(row.value, dict):
         text = "not an object"
     elif name in row.value:
@@ -315,23 +323,22 @@ def _field_cell(row: RowResult, name: str, right: bool | None) -> Cell:
 def _whole_answer(row: RowResult) -> Cell:
     if row.finish_reason == "error":
         return Cell(f"not asked: {row.error}", css="answer wrong")
-    right = row.has_target and row.readable and same_answer(row.value, row.target)
-    calls = f" {json.dumps(row.tool_calls, ensure_ascii=False)}" if row.tool_calls else ""
+    right = row.calls_right if row.wants_calls else row.readable and same_answer(row.value, row.target)
     css = "answer" if not row.has_target else "answer right" if right else "answer wrong"
-    return Cell((row.text + calls) or "(empty)", css=css)
+    return Cell(row.said or "(empty)", css=css)
 
 
 def _answer(label: str, row: RowResult) -> Answer:
     problems = [f"{item.problem} {item.path}: {item.message}" for item in row.problems]
     count = f", {counted(len(problems), 'problem')}" if problems else ""
     facts = f"{row.output_tokens} tokens, {row.latency_s:.2f} s, ended by {row.finish_reason}"
-    return Answer(f"raw answer of {label}{count}", row.text or row.error or "(empty)", problems, facts)
+    return Answer(f"raw answer of {label}{count}", row.said or row.error or "(empty)", problems, facts)
 
 
 def _changed(before: RowResult, after: RowResult) -> bool:
     if before.readable and after.readable:
         return not same_answer(before.value, after.value)
-    return before.text != after.text
+    return before.said != after.said
 
 
 def _value_text(value: Any) -> str:

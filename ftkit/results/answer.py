@@ -86,6 +86,7 @@ class Answer:
         reasoning_tokens: How many of ``output_tokens`` the model used for reasoning, as far as the backend counts them.
         logprob: Sum of the log-probabilities of the answer's tokens, at temperature 1; None if the backend does not
             return it.
+        timed_out: Whether the request was given up because its time limit had passed.
         retry_after_s: For a temporary error (a rate limit, a server error): seconds to wait before a retry, 0 if
             unknown. None if a retry cannot help.
     """
@@ -103,3 +104,4 @@ class Answer:
     retry_after_s: float | None = None
     reasoning_content: str | None = None
     reasoning_tokens: int = 0
+    timed_out: bool = False

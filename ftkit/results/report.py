@@ -98,6 +98,8 @@ class Report(Result, BaseModel):
     """Number of answers sampled for each row."""
     shots: tuple[dict[str, Any], ...] = ()
     """Few-shot messages before each prompt. They are not part of the rows' prompts."""
+    turns: Literal["last", "all"] = "last"
+    """Which assistant turns of a conversation are rows of the report."""
     training: TrainingCurve | None = None
     """Losses of the run that trained the model, if this machine's store has the run."""
     probes: Probed | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -14,8 +14,11 @@ from ftkit.errors import OutputError
 from ftkit.files import canonical_digest
 from ftkit.results.answer import Answer, FinishReason
 from ftkit.results.json_values import canonical, plain
+from ftkit.results.tool_call import calls_text, comparable_calls, typed_tool_calls
 from ftkit.schema import JsonOutput, Output
+from ftkit.schema.equality import same_value
 from ftkit.schema.json_text import read_json
+from ftkit.task import Task
 
 __all__ = ["Problem", "RowResult", "folded_prompt", "prompt_digest"]
 
@@ -54,7 +57,7 @@ class RowResult(BaseModel):
     value: Any
     """The parsed answer: a JSON value (possibly invalid), a choice or a text; None if it is not readable."""
     readable: bool
-    """Whether ``value`` holds the answer."""
+    """Whether ``value`` holds the answer. False for an answer that only calls tools, which is in ``tool_calls``."""
     problems: tuple[Problem, ...]
     tool_calls: tuple[dict[str, Any], ...] | None
     finish_reason: FinishReason
@@ -86,27 +89,59 @@ class RowResult(BaseModel):
         return (self, *self.others)
 
     @property
+    def answered(self) -> bool:
+        """Whether there is an answer: a value, or calls of tools."""
+        return self.readable or self.tool_calls is not None
+
+    @property
     def valid(self) -> bool:
         """Whether the answer is parsed and has no problems."""
         return self.readable and not self.problems
 
+    @property
+    def wants_calls(self) -> bool:
+        """Whether the wanted answer is calls of tools and no value; only metrics of calls score such a row."""
+        return self.target is None and self.target_tool_calls is not None
+
+    @property
+    def calls_right(self) -> bool:
+        """Whether the answer calls the tools that are wanted, with the same arguments in the same order."""
+        return same_value(comparable_calls(self.tool_calls), comparable_calls(self.target_tool_calls))
+
+    @property
+    def said(self) -> str:
+        """The answer for people: its text, and its calls of tools as :func:`calls_text` writes them."""
+        return "\n".join(part for part in (self.text, calls_text(self.tool_calls)) if part)
+
+    @property
+    def wanted(self) -> str:
+        """The wanted answer for people, likewise; other values than texts as JSON. Empty if there is none."""
+        text = self.target if isinstance(self.target, str) else json.dumps(self.target, ensure_ascii=False)
+        value = "" if self.target is None and (self.wants_calls or not self.has_target) else text
+        return "\n".join(part for part in (value, calls_text(self.target_tool_calls)) if part)
+
     @classmethod
-    def of(cls, row: Row, answer: Answer, output: Output, columns: Collection[str] | None = ()) -> RowResult:
+    def of(cls, row: Row, answer: Answer, reading: Task | Output, columns: Collection[str] | None = ()) -> RowResult:
         """Parse an answer and combine it with its row.
 
         Args:
             row: The row.
             answer: The model's answer.
-            output: The task's output, which parses the answer.
+            reading: The task, which parses the answer and may know the Python class; or only its output.
             columns: Columns to keep as :attr:`item` for graders; None keeps all.
 
         Returns:
             The row without scores.
         """
+        task: Task[Any] = Task(output=reading) if isinstance(reading, Output) else reading
         failed = answer.finish_reason == "error"
         text = "" if failed else plain(answer.text)
-        errors = [] if failed else output.problems(text)
-        value, readable = (None, False) if failed else _read(output, text, not errors)
+        only_calls = bool(answer.tool_calls) and not text.strip()
+        errors = [] if failed else _call_problems(answer.tool_calls) if only_calls else task.problems(text)
+        value, readable = (None, False) if failed or only_calls else _read(task, text, not errors)
+        target = _one_form(task, row.target)
+        if readable and not errors and target is not None:
+            value = task.align(value, target)
         wanted = row.completion or {}
         return cls(
             id=row.id,
@@ -115,7 +150,7 @@ class RowResult(BaseModel):
             prompt=tuple(plain(message) for message in row.prompt),
             prompt_hash=prompt_digest(row),
             has_target=row.completion is not None,
-            target=plain(row.target),
+            target=plain(target),
             target_tool_calls=_calls(wanted.get("tool_calls")),
             text=text,
             value=plain(value),
@@ -173,11 +208,32 @@ def prompt_digest(row: Row) -> str:
     return canonical_digest(canonical(plain([row.prompt, row.tools])))
 
 
-def _read(output: Output, text: str, valid: bool) -> tuple[Any, bool]:
+def _one_form(task: Task, target: Any) -> Any:
+    """The target of a conversation as the target of a table would be; in the dataset it is as it was written."""
+    if target is None or not isinstance(task.output, JsonOutput):
+        return target
+    try:
+        return task.plain(json.dumps(target, ensure_ascii=False))
+    except OutputError:  # data of another task, which the dataset has accepted
+        return target
+
+
+def _call_problems(calls: Sequence[Mapping[str, Any]] | None) -> list[OutputError]:
+    problems = []
+    for number, call in enumerate(calls or ()):
+        try:
+            typed_tool_calls([call])
+        except OutputError as error:
+            path = f"$.tool_calls[{number}].arguments"
+            problems.append(OutputError(error.message, problem=error.problem, path=path, text=error.text))
+    return problems
+
+
+def _read(task: Task, text: str, valid: bool) -> tuple[Any, bool]:
     """Parse an answer; JSON that violates the schema is kept, because fields are compared one by one."""
     if valid:
-        return output.parse(text), True
-    if isinstance(output, JsonOutput):
+        return task.plain(text), True
+    if isinstance(task.output, JsonOutput):
         try:
             return read_json(text), True
         except OutputError:  # is among the row's problems

@@ -133,7 +133,16 @@ def kind_of(pair: Pair, metric: MetricChange) -> Kind:
 
 
 def _wanted(row: RowResult) -> str:
-    return canonical([row.has_target, without_outer_space(row.target), row.target_tool_calls])
+    return canonical([row.has_target, _as_compared(without_outer_space(row.target)), row.target_tool_calls])
+
+
+def _as_compared(value: Any) -> Any:
+    """A value in which equal numbers are written the same: earlier reports have ``3`` for the ``3.0`` of a class."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_as_compared(item) for item in value]
+    return {key: _as_compared(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _prompt(row: RowResult) -> str:

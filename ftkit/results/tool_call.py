@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 from ftkit.errors import OutputError
 
-__all__ = ["ToolCall", "typed_tool_calls"]
+__all__ = ["ToolCall", "calls_text", "comparable_calls", "typed_tool_calls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +59,49 @@ def typed_tool_calls(calls: Sequence[Mapping[str, Any]]) -> list[ToolCall]:
             )
         found.append(ToolCall(name, arguments, call.get("id")))
     return found
+
+
+def comparable_calls(calls: Sequence[Mapping[str, Any]] | None) -> list[Any]:
+    """Return calls as they are compared: name and arguments, without ids, which are arbitrary.
+
+    Args:
+        calls: in OpenAI's form; None stands for none.
+
+    Returns:
+        One entry for each call, in order.
+    """
+    return [_comparable(call) for call in calls or ()]
+
+
+def calls_text(calls: Sequence[Mapping[str, Any]] | None) -> str:
+    """Write calls for people: ``book(day="Monday", beds=2)``, one a line.
+
+    Args:
+        calls: in OpenAI's form; None stands for none.
+
+    Returns:
+        The text; empty if there are none.
+    """
+    return "\n".join(map(_call_text, comparable_calls(calls)))
+
+
+def _comparable(call: Mapping[str, Any]) -> Any:
+    function = call.get("function")
+    if not isinstance(function, Mapping):
+        return dict(call)
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        with contextlib.suppress(ValueError, RecursionError):
+            arguments = json.loads(arguments)
+    return [function.get("name"), arguments]
+
+
+def _call_text(call: Any) -> str:
+    if not isinstance(call, list):
+        return json.dumps(call, ensure_ascii=False)
+    name, arguments = call
+    if isinstance(arguments, dict):
+        listed = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in arguments.items())
+    else:
+        listed = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return f"{name}({listed})"

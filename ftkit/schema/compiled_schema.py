@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from ftkit.errors import ConfigError, OutputError
 from ftkit.schema.bounded_validator import bounded_validator, check_patterns
+from ftkit.schema.decimal_form import decimal_form
 from ftkit.schema.json_path import json_path
 from ftkit.schema.jsonschema_errors import output_errors
-from ftkit.schema.keywords import map_subschemas
+from ftkit.schema.keywords import map_subschemas, subschemas
 from ftkit.schema.quick_check import QuickCheck, compile_quick_check
 from ftkit.schema.quick_schema_check import is_certainly_schema
 from ftkit.schema.references import check_references, inline_references, resolve_reference
@@ -159,8 +160,8 @@ class CompiledSchema:
     def ordered(self, value: Any) -> Any:
         """Copy a value with its keys in the schema's order, and other keys after them.
 
-        Where the schema requires an integer, ``3.0`` becomes ``3``. With ``fill_defaults``, missing keys get their
-        default.
+        Where the schema requires an integer, ``3.0`` becomes ``3``; decimals become texts, see
+        :mod:`ftkit.schema.decimal_form`. With ``fill_defaults``, missing keys get their default.
 
         Args:
             value: a valid value.
@@ -170,10 +171,21 @@ class CompiledSchema:
         """
         return self._ordered(value, self.root)
 
+    @functools.cached_property
+    def has_decimals(self) -> bool:
+        """Whether a part of the schema is that of a decimal."""
+        return any(decimal_form(part) is not None for part in subschemas(self.root))
+
     def _ordered(self, value: Any, schema: Any) -> Any:
-        if not isinstance(value, _NESTED_OR_FLOAT):
+        if not isinstance(value, _NESTED_OR_FLOAT) and not self.has_decimals:
             return value
         parts = list(self._parts(schema, value))
+        if self.has_decimals and isinstance(value, int | float | str):
+            for part in parts:
+                form = decimal_form(part)
+                text = None if form is None else form.text(value)
+                if text is not None:
+                    return text
         if isinstance(value, dict):
             named: dict[str, list[Any]] = {}
             for part in parts:
@@ -184,7 +196,7 @@ class CompiledSchema:
                 if name in value:
                     result[name] = self._ordered(value[name], _all(items))
                 elif self.fill_defaults and isinstance(items[0], dict) and "default" in items[0]:
-                    result[name] = copy.deepcopy(items[0]["default"])
+                    result[name] = self._ordered(copy.deepcopy(items[0]["default"]), _all(items))
             others = [part["additionalProperties"] for part in parts if "additionalProperties" in part]
             for name, item in value.items():
                 if name not in named:

@@ -87,14 +87,48 @@ class JsonOutput(Output):
 
     @override
     def format(self, value: Any) -> str:
-        compiled = self._compiled
+        plain = self.plain(value)
+        for problem in self._compiled.problems(plain):
+            raise problem
+        return json.dumps(self._compiled.ordered(plain), ensure_ascii=False)
+
+    def plain(self, value: Any) -> Any:
+        """Convert a wanted answer to JSON data, which the schema may refuse.
+
+        Args:
+            value: the answer as a plain value, its JSON as text, or an object.
+
+        Returns:
+            The data.
+
+        Raises:
+            OutputError: JSON cannot hold it, or it is a text that is neither JSON nor a value that the schema allows.
+        """
         plain = to_json(value)
         # A text is the value itself where the schema allows a string, else the answer as JSON.
-        if isinstance(plain, str) and not compiled.accepts(plain):
-            plain = read_json(plain)
-        for problem in compiled.problems(plain):
-            raise problem
-        return json.dumps(compiled.ordered(plain), ensure_ascii=False)
+        return read_json(plain) if isinstance(plain, str) and not self._compiled.accepts(plain) else plain
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether the schema allows a value.
+
+        Args:
+            value: JSON data.
+
+        Returns:
+            Whether it does.
+        """
+        return self._compiled.accepts(value)
+
+    def ordered(self, value: Any) -> Any:
+        """Put a valid answer into its canonical form: keys in the schema's order, decimals in one spelling.
+
+        Args:
+            value: JSON data that the schema allows.
+
+        Returns:
+            A copy; of a Python class' schema with the defaults of missing keys.
+        """
+        return self._compiled.ordered(value)
 
     @override
     def problems(self, text: str) -> list[OutputError]:

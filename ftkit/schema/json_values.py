@@ -7,24 +7,26 @@ import enum
 import math
 import uuid
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import PydanticSerializationError
 
 from ftkit.errors import DataError, OutputError, Place
 from ftkit.schema.json_path import json_path
 from ftkit.schema.json_text import MAX_DEPTH
+from ftkit.schema.object_json import object_json, sorted_items
 
 __all__ = ["is_nested_deeper", "to_exact_json", "to_json"]
 
 
 def to_json(value: Any) -> Any:
-    """Convert a Python value to JSON data, as pydantic writes JSON.
+    """Convert a Python value to JSON data, as pydantic writes JSON that it can read again.
 
-    Pydantic objects by their own serialisers and aliases, dataclasses as dicts, dates in ISO 8601, enums by value,
-    ``Decimal`` and ``UUID`` as strings, sets and tuples as lists.
+    Pydantic objects by their own serialisers, with the keys from which they are validated; dataclasses as dicts, dates
+    in ISO 8601, enums by value, ``Decimal`` and ``UUID`` as strings, tuples as lists, sets as sorted lists.
 
     Args:
         value: the value.
@@ -36,7 +38,7 @@ def to_json(value: Any) -> Any:
         OutputError: ``wrong_type`` for what JSON cannot hold, ``invalid_value`` for NaN and infinities.
     """
     try:
-        converted = to_jsonable_python(value, by_alias=True)
+        converted = object_json(value)
     except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
         raise OutputError(f"cannot be written as JSON: {error}", problem="wrong_type") from error
     _check_depth_and_numbers(converted, ())
@@ -80,8 +82,9 @@ def is_nested_deeper(value: Any, limit: int = MAX_DEPTH) -> bool:
 def to_exact_json(value: Any, place: Place, field: str) -> Any:
     """Convert a value of a row to JSON data without loss.
 
-    Dates and times become ISO 8601 texts, tuples lists, pydantic objects and enums their JSON form, numpy numbers and
-    arrays Python's. A ``Decimal`` becomes a number, where :func:`to_json` writes a string.
+    Dates and times become ISO 8601 texts, tuples lists, sets sorted lists, pydantic objects, dataclasses and enums
+    their JSON form, numpy numbers and arrays Python's. A ``Decimal`` becomes a number, where :func:`to_json` writes a
+    string.
 
     Args:
         value: the value of a column.
@@ -114,13 +117,29 @@ def _exact(value: Any, place: Place, field: str, depth: int) -> Any:
         below = depth + 1
         if not isinstance(value, Mapping):
             return [_exact(item, place, f"{field}[{number}]", below) for number, item in enumerate(value)]
-        for key in value:
-            if not isinstance(key, str):
-                raise DataError(f"the key {key!r} is not a text", place=place, field=field)
-        return {_text(key, place, field): _exact(item, place, f"{field}.{key}", below) for key, item in value.items()}
-    if isinstance(value, BaseModel):
-        return _exact(value.model_dump(mode="json"), place, field, depth)
+        keyed = {_key(key, place, field): item for key, item in value.items()}
+        return {key: _exact(item, place, f"{field}.{key}", below) for key, item in keyed.items()}
+    if isinstance(value, set | frozenset):
+        items = [_exact(item, place, f"{field}[{number}]", depth + 1) for number, item in enumerate(value)]
+        return sorted_items(items)
+    if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
+        try:
+            written = object_json(value)
+        except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
+            what = f"a {type(value).__qualname__} cannot be written as JSON: {error}"
+            raise DataError(what, place=place, field=field) from error
+        return _exact(written, place, field, depth)
     return _rare(value, place, field, depth)
+
+
+def _key(key: Any, place: Place, field: str) -> str:
+    if isinstance(key, enum.Enum) and not isinstance(key, str):
+        key = key.value
+    if isinstance(key, datetime.date | uuid.UUID):
+        return key.isoformat() if isinstance(key, datetime.date) else str(key)
+    if not isinstance(key, str):
+        raise DataError(f"the key {key!r} is not a text", place=place, field=field)
+    return _text(key.value if isinstance(key, enum.Enum) else key, place, field)
 
 
 def _rare(value: Any, place: Place, field: str, depth: int) -> Any:

@@ -11,6 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core import core_schema, to_jsonable_python
 
 from ftkit.errors import ConfigError
+from ftkit.schema.decimal_form import decimal_pattern
 from ftkit.schema.keywords import ANNOTATIONS, subschemas
 from ftkit.schema.references import inline_references
 
@@ -76,6 +77,12 @@ class _Generator(GenerateJsonSchema):
         json_schema = super().tagged_union_schema(schema)
         json_schema.pop("discriminator", None)  # OpenAPI's, and it points to definitions that are written out
         return json_schema
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        # Pydantic's own pattern for the text differs between its releases and states the precision in some of them.
+        number, _ = super().decimal_schema(schema)["anyOf"]
+        text = {"type": "string", "pattern": decimal_pattern(schema.get("decimal_places"), schema.get("max_digits"))}
+        return {"anyOf": [number, text]}
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         factory: Any = schema.get("default_factory")

@@ -5,7 +5,26 @@ from __future__ import annotations
 import json
 from typing import Any
 
-__all__ = ["first_difference"]
+from ftkit.schema import ChoiceOutput, JsonOutput, Output
+
+__all__ = ["first_difference", "output_difference"]
+
+
+def output_difference(one: Output, other: Output) -> str | None:
+    """Find where the answers that two outputs allow differ.
+
+    Args:
+        one: an output.
+        other: another output.
+
+    Returns:
+        A text as of :func:`first_difference`; None if they allow the same.
+    """
+    if isinstance(one, JsonOutput) and isinstance(other, JsonOutput):
+        return first_difference(one.json_schema, other.json_schema)
+    if isinstance(one, ChoiceOutput) and isinstance(other, ChoiceOutput):
+        return first_difference(list(one.choices), list(other.choices))
+    return None if one.kind == other.kind else f"kind: {one.kind} and {other.kind}"
 
 
 def first_difference(one: Any, other: Any, path: str = "") -> str | None:

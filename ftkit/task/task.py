@@ -20,18 +20,18 @@ from pydantic import (
 from typing_extensions import override
 
 from ftkit.arguments import explain_calls
-from ftkit.errors import ConfigError
+from ftkit.errors import ConfigError, OutputError
 from ftkit.files import canonical_digest, write_atomically
-from ftkit.named_files import read_small_text
 from ftkit.schema import AnyOutput, ChoiceOutput, FrozenModel, JsonOutput, TextOutput, output_of
 from ftkit.schema.answer_type import AnswerT, NewAnswerT
 from ftkit.schema.validation_errors import config_error
 from ftkit.task.example import Example, read_examples
 from ftkit.task.message import Message
-from ftkit.task.schema_diff import first_difference
+from ftkit.task.schema_diff import output_difference
 from ftkit.task.template import Template
-from ftkit.task.typed_value import as_python_type
-from ftkit.yaml_text import read_yaml, write_yaml
+from ftkit.task.typed_value import aligned_value, as_python_type, plain_value, read_otherwise, target_text
+from ftkit.task.yaml_file import read_fields
+from ftkit.yaml_text import write_yaml
 
 __all__ = ["Task"]
 
@@ -230,6 +230,9 @@ class Task(FrozenModel, Generic[AnswerT]):
     def target(self, value: Any) -> str:
         """Write the wanted answer in its canonical form, which :meth:`parse` reads back.
 
+        With the Python class, all values that are equal objects of it have the same form: ``12.5``, ``"12.50"`` and
+        ``Decimal("12.5")``, sets in any order, keys under any alias that the class reads.
+
         Args:
             value: a plain value, an object of the Python class, or for JSON its text.
 
@@ -239,9 +242,12 @@ class Task(FrozenModel, Generic[AnswerT]):
         Raises:
             OutputError: the output does not allow it, or a validator of the Python class refuses it.
         """
+        if self._answer_type is None:
+            return self.output.format(value)
+        if isinstance(self.output, JsonOutput):
+            return target_text(self.output, self._answer_type, value)
         text = self.output.format(value)
-        if self._answer_type is not None:
-            as_python_type(self._answer_type, json.loads(text) if isinstance(self.output, JsonOutput) else text, text)
+        as_python_type(self._answer_type, text, text)
         return text
 
     def parse(self, text: str) -> AnswerT:
@@ -256,10 +262,63 @@ class Task(FrozenModel, Generic[AnswerT]):
         Raises:
             OutputError: the text is not a valid answer; says why, and at which JSON path.
         """
-        value: Any = self.output.parse(text)
+        try:
+            value: Any = self.output.parse(text)
+        except OutputError as error:
+            otherwise = read_otherwise(self.output, self._answer_type, text, error)
+            if otherwise is None:
+                raise
+            return cast(AnswerT, otherwise[0])
         if self._answer_type is not None:
             value = as_python_type(self._answer_type, value, text)
         return cast(AnswerT, value)
+
+    def problems(self, text: str) -> list[OutputError]:
+        """Return everything that the output refuses in a model's text.
+
+        Args:
+            text: the text.
+
+        Returns:
+            The problems; none for keys and spellings that the schema lacks and the Python class reads.
+        """
+        problems = self.output.problems(text)
+        if problems and read_otherwise(self.output, self._answer_type, text, problems[0]) is not None:
+            return []
+        return problems
+
+    def plain(self, text: str) -> Any:
+        """Parse a model's text to a plain value in the one form that equal answers have; see :meth:`target`.
+
+        Args:
+            text: the text.
+
+        Returns:
+            JSON data, a choice or a text.
+
+        Raises:
+            OutputError: the first of :meth:`problems`.
+        """
+        return plain_value(self.output, self._answer_type, text)
+
+    def align(self, value: Any, target: Any) -> Any:
+        """Write an answer as its target is written wherever both are equal objects of the Python class.
+
+        Args:
+            value: the answer, as :meth:`plain` returns it.
+            target: the wanted answer, likewise.
+
+        Returns:
+            The answer to compare with the target.
+        """
+        if self._answer_type is None or not isinstance(self.output, JsonOutput):
+            return value
+        return aligned_value(self._answer_type, value, target)
+
+    @property
+    def answer_type(self) -> Any:
+        """The Python class of the answers, or another type such as ``list[Visit]``; None if they are plain values."""
+        return self._answer_type
 
     @property
     def answer_class(self) -> str | None:
@@ -289,12 +348,7 @@ class Task(FrozenModel, Generic[AnswerT]):
             ConfigError: the class's schema is not the task's; names the first difference.
         """
         output, answer_type = output_of(cls)
-        if isinstance(output, JsonOutput) and isinstance(self.output, JsonOutput):
-            difference = first_difference(self.output.json_schema, output.json_schema)
-        elif isinstance(output, ChoiceOutput) and isinstance(self.output, ChoiceOutput):
-            difference = first_difference(list(self.output.choices), list(output.choices))
-        else:
-            difference = None if output.kind == self.output.kind else f"kind: {self.output.kind} and {output.kind}"
+        difference = output_difference(self.output, output)
         if difference is not None:
             name = getattr(cls, "__name__", repr(cls))
             raise ConfigError(
@@ -331,19 +385,7 @@ class Task(FrozenModel, Generic[AnswerT]):
         Raises:
             ConfigError: no such file, not YAML, or a field has an invalid value; names the file and the field.
         """
-        name = "task"
-        if not isinstance(source, str) or not ("\n" in source or ": " in source):
-            name = os.fspath(source)
-            try:
-                source = read_small_text(source)
-            except (OSError, UnicodeDecodeError) as error:
-                why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-                raise ConfigError(f"{name}: cannot be read: {why}") from error
-        data = read_yaml(source, name)
-        unknown = [str(key) for key in data if key not in cls.model_fields]
-        if unknown:
-            fields = ", ".join(cls.model_fields)
-            raise ConfigError(f"{name}: {', '.join(unknown)}: there is no such field; a task has {fields}")
+        name, data = read_fields(source, tuple(cls.model_fields))
         try:
             return cls(**data)
         except ConfigError as error:

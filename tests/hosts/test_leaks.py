@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import ftkit as ft
 from ftkit.backends import backend_of, registry
 from ftkit.backends.fireworks import Fireworks
-from ftkit.backends.hosted.host_errors import redact
+from ftkit.backends.hosted.redaction import redact
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.backends.together import Together
 from ftkit.cli.app import app

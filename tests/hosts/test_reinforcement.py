@@ -196,7 +196,7 @@ def test_a_grader_is_tried_at_the_host(openai_fake: OpenAIFake, openai_jobs: Ope
         openai_jobs.validate_grader(ft.StringCheckGrader(name="refused", reference="x"))
     with pytest.raises(RefusedError, match="reward_model"):
         openai_jobs.run_grader(ft.RewardModelGrader(model="local:r"), {}, "x")
-    nebius = OpenAIJobs("m", profile="nebius", base_url=openai_fake.url, api_key="k", retry_policy=QUICK)
+    nebius = OpenAIJobs("m", profile="nebius", base_url=openai_fake.url, api_key="k" * 12, retry_policy=QUICK)
     with pytest.raises(RefusedError, match="runs no grader"):
         nebius.validate_grader(RIGHT)
     openai_fake.key = "another"

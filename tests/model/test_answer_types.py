@@ -38,7 +38,7 @@ reveal_type(ft.Model("local:x", text).predict(note="a"))  # str
 reveal_type(ft.Model("local:x", schema).predict(note="a"))  # dict[str, Any]
 reveal_type(ft.Model("local:x", intent).predict(note="a"))  # Literal['pay'] | Literal['ask']
 reveal_type(ft.Model("local:x", visit).predict_many([{"note": "a"}]))  # list[Visit]
-reveal_type(ft.Model("local:x", visit).predict_many([{"note": "a"}], on_error="return"))  # list[Visit | OutputError]
+reveal_type(ft.Model("local:x", visit).predict_many([{"note": "a"}], on_error="return"))  # list[Visit | FtkitError]
 reveal_type(ft.Model("local:x", Visit).predict(note="a"))  # Visit
 reveal_type(ft.runs.get("r").model.predict(note="a"))  # Any
 reveal_type(ft.runs.get("r").model.bind(Visit).predict(note="a"))  # Visit

@@ -20,7 +20,7 @@ def test_a_run_at_the_server_is_the_local_run(server: Running, tiny_model: str, 
     train, validation = data.split(test=4, seed=1)
     recipe = ft.SFT(epochs=2, batch_size=4, seed=5)
     there = ft.train(
-        recipe, train, validation=validation, backend=ft.OpenAI("tiny", base_url=f"{server.url}/v1", api_key="x")
+        recipe, train, validation=validation, backend=ft.OpenAI("tiny", base_url=f"{server.url}/v1", api_key="none")
     )
     here = ft.train(recipe, train, validation=validation, backend=f"local:{tiny_model}").wait(progress=False)
     there.wait(progress=False)

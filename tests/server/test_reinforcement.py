@@ -197,7 +197,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(client: openai.OpenAI, metho
 def test_ftkit_is_a_client_of_it_too(rewarding: Running) -> None:
     data = ft.Dataset.from_rows([{"q": f"bed {n}", "letter": "e"} for n in range(20)], ft.Task(input="{q}"))
     recipe = ft.RFT(grader=ft.graders.PythonGrader(source=PYTHON["source"]), epochs=1, batch_size=5, seed=1)
-    there = ft.OpenAI("decided", base_url=f"{rewarding.url}/v1", api_key="x")
+    there = ft.OpenAI("decided", base_url=f"{rewarding.url}/v1", api_key="none")
     run = ft.train(recipe, data[:10], backend=there, validation=data[10:]).wait(progress=False)
     assert run.record.summary["tuned_model"].startswith("ft:decided:acme:")
     rewards = [one["reward"] for one in run.metrics]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from ftkit.backends.hosted.host import JobResults, RemoteEvent, RemoteFile, RemoteJob
+from ftkit.backends.hosted.redaction import without_secret
 from ftkit.errors import FtkitError, HostError
 
 __all__ = ["cleaned", "optional_text", "reading_answer", "reads_answers", "remote_id"]
@@ -23,7 +24,6 @@ HostClass = TypeVar("HostClass", bound=type[Any])
 
 _UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What reading data of another form than expected raises."""
-_SHORTEST_KEY = 12
 _ID_PATTERN = re.compile(r"[A-Za-z0-9._:~/+=@-]{1,512}")
 
 
@@ -86,14 +86,14 @@ def cleaned(value: Any, secret: str = "") -> Any:
 
     Args:
         value: JSON data, or what a method of a host returns.
-        secret: the API key. A short one, such as ``"none"`` for servers that need no key, is a word like others.
+        secret: the API key.
 
     Returns:
         The same, with ``[key]`` in place of the key, and escapes in place of halves of characters, which JSON allows
         and no file can hold.
     """
     if isinstance(value, str):
-        text = value.replace(secret, "[key]") if len(secret) >= _SHORTEST_KEY else value
+        text = without_secret(value, secret)
         return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
         return {cleaned(name, secret): cleaned(item, secret) for name, item in value.items()}

@@ -325,6 +325,10 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
                 self._answerer = self.create_answerer()
             return self._answerer
 
+    def close(self) -> None:
+        """Close the connections over which the model was asked, when no call uses them; the next call opens others."""
+        self._answerer = None
+
     @override
     def known_task(self) -> Task | None:
         for record in Store().all():

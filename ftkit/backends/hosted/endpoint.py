@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+from ftkit.backends.hosted.redaction import check_key
 from ftkit.errors import ConfigError
 
 __all__ = ["Endpoint"]
@@ -94,9 +95,11 @@ class Endpoint:
             The key.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is none, or it cannot be kept out of messages.
         """
-        key = api_key or next((os.environ[name] for name in self.key_variables if os.environ.get(name)), "")
-        if not key:
+        if api_key:
+            return check_key(api_key, self.name, "api_key=")
+        variable = next((name for name in self.key_variables if os.environ.get(name)), None)
+        if variable is None:
             raise ConfigError(f"{self.name} needs a key: set {' or '.join(self.key_variables)}, or pass api_key=")
-        return key
+        return check_key(os.environ[variable], self.name, variable)

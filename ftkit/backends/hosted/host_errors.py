@@ -13,19 +13,16 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from ftkit.backends.hosted.redaction import redact
 from ftkit.errors import ConfigError, HostError
 
-__all__ = ["broken_call_error", "proxy_errors", "redact", "redirect_error", "refusal_error", "was_sent", "with_advice"]
+__all__ = ["broken_call_error", "proxy_errors", "redirect_error", "refusal_error", "was_sent", "with_advice"]
 
 _LONGEST_RETRY_AFTER_S = 3600.0
 _TRANSIENT_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _PERMANENT_CODES = frozenset(
     {"insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "training_not_available"}
 )
-_KEY_PATTERN = re.compile(r"(?i)\b(bearer\s+)\S+|\b(sk|fw|tgp|pk|key|nb)[-_][A-Za-z0-9_*.-]{8,}")
-
-_USER_PATTERN = re.compile(r"://[^/\s@?#]{1,500}@")
-"""User name and password of an address, as a proxy's may have."""
 _UNSENT_ERRORS = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "InvalidURL"})
 """Errors of httpx that are raised before a request is sent."""
 
@@ -115,22 +112,6 @@ def with_advice(message: str) -> str:
         f"{message.rstrip('.')}. The host's safety checks stopped it: `ftkit runs events` shows what they found. "
         "Remove such rows, or train on this machine"
     )
-
-
-def redact(text: str, *secrets: str | None) -> str:
-    """Remove secrets from a text.
-
-    Args:
-        text: the text.
-        *secrets: known secrets.
-
-    Returns:
-        The text with ``[key]`` in place of each secret and of everything that looks like an API key.
-    """
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "[key]")
-    return _KEY_PATTERN.sub("[key]", _USER_PATTERN.sub("://[key]@", text))
 
 
 def refusal_error(

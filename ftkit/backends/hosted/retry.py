@@ -14,7 +14,7 @@ from ftkit.backends.hosted.retry_notice import OnRetry, RetryNotice, log_retry
 from ftkit.errors import HostError
 from ftkit.extras import require
 
-__all__ = ["RetryPolicy"]
+__all__ = ["Patience", "RetryPolicy"]
 
 Result = TypeVar("Result")
 
@@ -43,13 +43,16 @@ class RetryPolicy:
     clock: Callable[[], float] = time.time
     on_retry: OnRetry = log_retry
 
-    def __call__(self, call: Callable[[], Result], *, repeat_unsure: bool = True) -> Result:
+    def __call__(
+        self, call: Callable[[], Result], *, repeat_unsure: bool = True, deadline: float | None = None
+    ) -> Result:
         """Call a function until it succeeds, with exponential backoff and jitter between attempts.
 
         Args:
             call: makes one attempt.
             repeat_unsure: whether the call is repeated after a failure that leaves open whether the host has carried it
                 out. False for calls that create something.
+            deadline: moment in seconds of :func:`time.monotonic` after which no further attempt begins.
 
         Returns:
             What ``call`` returns.
@@ -57,7 +60,7 @@ class RetryPolicy:
         Raises:
             HostError: the error is not transient, or the waiting time is used up.
         """
-        options = self._tenacity_options(repeat_unsure=repeat_unsure)
+        options = self._tenacity_options(repeat_unsure=repeat_unsure, deadline=deadline)
         result: Result = _tenacity().Retrying(**options, sleep=self.sleep)(call)
         return result
 
@@ -78,11 +81,12 @@ class RetryPolicy:
 
         return dataclasses.replace(self, on_retry=both)
 
-    async def call_async(self, call: Callable[[], Awaitable[Result]]) -> Result:
+    async def call_async(self, call: Callable[[], Awaitable[Result]], *, deadline: float | None = None) -> Result:
         """Await a function until it succeeds; as calling the policy, but without blocking the event loop.
 
         Args:
             call: makes one attempt.
+            deadline: moment in seconds of :func:`time.monotonic` after which no further attempt begins.
 
         Returns:
             What ``call`` returns.
@@ -100,17 +104,23 @@ class RetryPolicy:
         async def attempt() -> Result:
             return await call()
 
-        result: Result = await _tenacity().AsyncRetrying(**self._tenacity_options(), sleep=sleep)(attempt)
+        options = self._tenacity_options(deadline=deadline)
+
+        result: Result = await _tenacity().AsyncRetrying(**options, sleep=sleep)(attempt)
         return result
 
-    def _tenacity_options(self, *, repeat_unsure: bool = True) -> dict[str, Any]:
+    def _tenacity_options(self, *, repeat_unsure: bool = True, deadline: float | None = None) -> dict[str, Any]:
         def is_repeated(error: BaseException) -> bool:
             return isinstance(error, HostError) and error.passing and (repeat_unsure or not error.unsure)
+
+        def is_over(state: Any) -> bool:
+            late = deadline is not None and time.monotonic() + (state.upcoming_sleep or 0.0) >= deadline
+            return late or bool(state.idle_for >= self.budget_s)
 
         return {
             "retry": _tenacity().retry_if_exception(is_repeated),
             "wait": self._wait,
-            "stop": lambda state: state.idle_for >= self.budget_s,
+            "stop": is_over,
             "before_sleep": self._notify,
             "reraise": True,
         }
@@ -139,6 +149,10 @@ class RetryPolicy:
     def _wait(self, state: Any) -> float:
         error = state.outcome.exception()
         return self.delay_s(state.attempt_number, error.retry_after_s if isinstance(error, HostError) else None)
+
+
+Patience = RetryPolicy
+"""The name of :class:`RetryPolicy` in version 0.1."""
 
 
 def _tenacity() -> Any:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from ftkit.backends.answer import OnAnswer, Request
+from ftkit.backends.deadline import Deadline
 from ftkit.error_text import Argument, ErrorText
-from ftkit.errors import ModelError, RefusedError
+from ftkit.errors import ModelError, PromptError, RefusedError
 from ftkit.inference.answers import read_answer
 from ftkit.inference.embeddings import embeddings
 from ftkit.inference.likelihood import divergences, text_losses
@@ -39,8 +41,19 @@ class LocalAnswerer:
         name: as :func:`ftkit.modeling.model_source.find_source` takes it.
     """
 
+    keeps_deadlines = True
+
     def __init__(self, name: str) -> None:
         self._name = name
+
+    def load(self) -> None:
+        """Load the model, so that the first answer need not wait for it.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        with shared_pool().lease(self._name):
+            pass
 
     def answer_many(
         self,
@@ -66,19 +79,29 @@ class LocalAnswerer:
             ModelError: the model cannot be loaded, or a conversation is longer than it takes.
         """
         self.check_requests(requests, sampling)
+        called = time.monotonic()
         with shared_pool().lease(self._name) as lease:
+            deadline = _deadline(requests, time.monotonic() - called)
             finished: SimpleQueue[int] = SimpleQueue()
             prompts, pending = self._submit(lease, requests, sampling, finished.put, numbers)
             answers: dict[int, Answer] = {}
             try:
                 while len(answers) < len(requests):
-                    number = finished.get()
+                    try:
+                        number = finished.get(timeout=None if deadline is None else deadline.remaining_s)
+                    except Empty:
+                        break
                     generation = pending.futures[number].result()
                     answers[number] = _answer(lease, requests[number], prompts[number], generation)
                     if on_answer is not None:
                         on_answer(number, answers[number])
             finally:
                 pending.cancel()
+        if deadline is not None:
+            for number in set(range(len(requests))) - answers.keys():
+                answers[number] = deadline.answer(time.monotonic() - called)
+                if on_answer is not None:
+                    on_answer(number, answers[number])
         return [answers[number] for number in range(len(requests))]
 
     async def answer_many_async(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
@@ -95,16 +118,31 @@ class LocalAnswerer:
             ModelError: the model cannot be loaded, or a conversation is longer than it takes.
         """
         self.check_requests(requests, sampling)
-        pool, loop = shared_pool(), asyncio.get_running_loop()
+        pool, loop, called = shared_pool(), asyncio.get_running_loop(), time.monotonic()
         with await pool.lease_async(self._name) as lease:
+            deadline = _deadline(requests, time.monotonic() - called)
             prompts, pending = await loop.run_in_executor(
                 pool.tokenizer_thread, self._submit, lease, requests, sampling, None
             )
+            futures = [asyncio.wrap_future(future) for future in pending.futures]
+            for future in futures:  # nobody reads the error of an answer that is given up
+                future.add_done_callback(lambda done: done.cancelled() or done.exception())
             try:
-                generations = await asyncio.gather(*map(asyncio.wrap_future, pending.futures))
+                if futures:
+                    limit = None if deadline is None else deadline.remaining_s
+                    await asyncio.wait(futures, timeout=limit, return_when=asyncio.FIRST_EXCEPTION)
+                for future in futures:  # the first failure is that of the call
+                    if future.done():
+                        future.result()
             finally:
                 pending.cancel()
-            return [_answer(lease, *each) for each in zip(requests, prompts, generations, strict=True)]
+            answers = []
+            for request, prompt, future in zip(requests, prompts, futures, strict=True):
+                if deadline is not None and (not future.done() or future.cancelled()):
+                    answers.append(deadline.answer(time.monotonic() - called))
+                else:
+                    answers.append(_answer(lease, request, prompt, future.result()))
+            return answers
 
     def check_requests(self, requests: Sequence[Request], sampling: Sampling) -> None:
         """Refuse the options that a model on this machine cannot honour.
@@ -245,21 +283,28 @@ class LocalAnswerer:
     ) -> tuple[list[Ints], PendingGenerations]:
         """Render requests, and queue them in the model's engine."""
         chat_template, limit = lease.chat_template, lease.engine.max_length
-        with shared_pool().tokenizer_lock:
-            prompts = [chat_template.encode_prompt(request.messages, request.tools) for request in requests]
-        for number, prompt in enumerate(prompts, start=1):
+        prompts: list[Ints] = []
+        problems: dict[int, Any] = {}
+        for number, request in enumerate(requests):
+            try:
+                with shared_pool().tokenizer_lock:
+                    prompt = chat_template.encode_prompt(request.messages, request.tools)
+            except ModelError as error:
+                problems[number] = error.args[0]
+                continue
+            prompts.append(prompt)
             if limit is not None and len(prompt) + sampling.max_output_tokens > limit:
-                raise ModelError(
-                    ErrorText(
-                        f"request {number} has {len(prompt)} tokens; with ",
-                        Argument(
-                            "max_output_tokens",
-                            str(sampling.max_output_tokens),
-                            text=f"max_output_tokens={sampling.max_output_tokens}",
-                        ),
-                        f" that is above the model's {limit}",
-                    )
+                problems[number] = ErrorText(
+                    f"request {number + 1} has {len(prompt)} tokens; with ",
+                    Argument(
+                        "max_output_tokens",
+                        str(sampling.max_output_tokens),
+                        text=f"max_output_tokens={sampling.max_output_tokens}",
+                    ),
+                    f" that is above the model's {limit}",
                 )
+        if problems:
+            raise PromptError(next(iter(problems.values())), problems)
         grammars = [lease.grammar(request.output) for request in requests] if sampling.constrained else None
         pending = PendingGenerations(
             lease.engine,
@@ -275,6 +320,12 @@ class LocalAnswerer:
             numbers=numbers,
         )
         return prompts, pending
+
+
+def _deadline(requests: Sequence[Request], loading_s: float) -> Deadline | None:
+    """The deadline of a call. The time in which the model was loaded does not count."""
+    deadlines = [request.deadline for request in requests if request.deadline is not None]
+    return max(deadlines, key=lambda one: one.at).later(loading_s) if len(deadlines) == len(requests) > 0 else None
 
 
 def _answer(lease: ModelLease, request: Request, prompt: Ints, generation: Generation) -> Answer:

@@ -15,6 +15,7 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.backends.answer import Answerer, OnAnswer, Request
+from ftkit.backends.deadline import Deadline
 from ftkit.backends.hosted.answer_reading import cleaned, reading_answer
 from ftkit.backends.hosted.concurrency import ConcurrencyLimiter
 from ftkit.backends.hosted.endpoint import Endpoint
@@ -216,22 +217,35 @@ class OpenAIAnswerer(Answerer):
         }
 
     def _answer(self, request: Request, sampling: Sampling) -> Answer:
-        started = time.monotonic()
+        started, deadline = time.monotonic(), request.deadline
         while True:
+            if deadline is not None and not deadline.remaining_s:  # it waited for others
+                return deadline.answer(time.monotonic() - started)
             call = self._call(request, sampling)
             resource = call.form.resource(self._sdk.client)
 
             def attempt(call: ApiRequest = call, resource: Any = resource) -> Any:
-                return self._sdk.call("asking the model", lambda: resource.create(**call.arguments))
+                arguments = call.arguments | self._sdk.time_limit(deadline)
+                return self._sdk.call("asking the model", lambda: resource.create(**arguments))
 
             try:
-                return self._read(call, self._retry_policy(attempt), time.monotonic() - started, self._price)
+                response = self._retry_policy(attempt, deadline=None if deadline is None else deadline.at)
+                return self._read(call, response, time.monotonic() - started, self._price)
             except HostError as error:
                 if not self._adapt(error, call):
-                    return self._error_answer(error, time.monotonic() - started)
+                    return self._error_answer(error, time.monotonic() - started, deadline)
 
     async def _answer_async(self, request: Request, sampling: Sampling) -> Answer:
-        started = time.monotonic()
+        started, deadline = time.monotonic(), request.deadline
+        if deadline is None:
+            return await self._ask_async(request, sampling)
+        try:
+            return await asyncio.wait_for(self._ask_async(request, sampling), deadline.remaining_s)
+        except TimeoutError:
+            return deadline.answer(time.monotonic() - started)
+
+    async def _ask_async(self, request: Request, sampling: Sampling) -> Answer:
+        started, deadline = time.monotonic(), request.deadline
         client = self._sdk.async_client()
         while True:
             call = self._call(request, sampling)
@@ -242,11 +256,12 @@ class OpenAIAnswerer(Answerer):
 
             try:
                 async with self._limiter.slot():
-                    response = await self._retry_policy.call_async(attempt)
+                    at = None if deadline is None else deadline.at
+                    response = await self._retry_policy.call_async(attempt, deadline=at)
                     return self._read(call, response, time.monotonic() - started, self._price)
             except HostError as error:
                 if not self._adapt(error, call):
-                    return self._error_answer(error, time.monotonic() - started)
+                    return self._error_answer(error, time.monotonic() - started, deadline)
 
     def _call(self, request: Request, sampling: Sampling, api: Api | None = None) -> ApiRequest:
         """The request as the model takes it."""
@@ -331,9 +346,12 @@ class OpenAIAnswerer(Answerer):
                 return True
         return False
 
-    def _error_answer(self, error: HostError, latency_s: float) -> Answer:
+    def _error_answer(self, error: HostError, latency_s: float, deadline: Deadline | None = None) -> Answer:
         if error.status in (401, 403, 404):
             raise ModelError(str(error)) from None
+        # Before the policy's own limit only the deadline ends the tries of an error that may pass.
+        if deadline is not None and error.passing and latency_s < self._retry_policy.budget_s:
+            return deadline.answer(latency_s, str(error))
         retry_after_s = (error.retry_after_s or 0.0) if error.passing else None
         return Answer("", "error", 0, 0, latency_s, error=str(error), retry_after_s=retry_after_s)
 

@@ -13,8 +13,8 @@ from typing_extensions import override
 
 from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.backend import HostedBackend
-from ftkit.backends.hosted.host_errors import redact
 from ftkit.backends.hosted.host_profile import HostProfile
+from ftkit.backends.hosted.redaction import redact
 from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.backends.hosted.run_key import key_tag
 from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ftkit.backends.deadline import Deadline
 from ftkit.backends.hosted.bounded_body import PLAIN_HEADERS, BodyLimitError, bound_body, to_file
 from ftkit.backends.hosted.host_errors import broken_call_error, proxy_errors, redirect_error, refusal_error, was_sent
 from ftkit.errors import HostError
@@ -74,6 +75,19 @@ class Sdk:
         # Raised outside of the except clause: the caught error holds the request with the key, and would otherwise
         # become the context of this one.
         raise failure
+
+    def time_limit(self, deadline: Deadline | None) -> dict[str, float]:
+        """Return the argument of the SDK's methods that ends a call by a deadline.
+
+        Args:
+            deadline: the deadline; None if there is none.
+
+        Returns:
+            ``timeout`` if it is shorter than that of the client.
+        """
+        if deadline is None or deadline.remaining_s >= self._options["timeout"]:
+            return {}
+        return {"timeout": max(0.01, deadline.remaining_s)}
 
     async def call_async(self, action: str, call: Awaitable[Response]) -> Response:
         """Await a call of the SDK; as :meth:`call`.

@@ -27,7 +27,7 @@ BINS = 10
 
 def _probability_and_correct(row: RowResult) -> tuple[float, bool] | None:
     """The probability that the model gave to its answer, and whether it is right; None where either is unknown."""
-    if row.logprob is None or not row.has_target:
+    if row.logprob is None or not row.has_target or row.wants_calls:
         return None
     return min(1.0, math.exp(row.logprob)), row.valid and same_answer(row.value, row.target)
 

@@ -45,7 +45,9 @@ class ChoiceMetrics(MetricCollection):
         calibration = (CALIBRATION_ERROR, BRIER) if any(row.logprob is not None for row in context.rows) else ()
         return (
             RowMetric(
-                name="valid_rate", description="answers that are one of the choices", score=lambda row: row.valid
+                name="valid_rate",
+                description="answers that are one of the choices",
+                score=lambda row: None if row.wants_calls else row.valid,
             ),
             RowMetric(
                 name="accuracy", description="answers that are the wanted choice", score=_correct, headline_rank=1
@@ -96,13 +98,17 @@ def confusion(rows: Sequence[RowResult], choices: Sequence[str]) -> list[list[in
     return [list(counts) for counts in confusion_of(rows, choices).counts]
 
 
+def _valid(row: RowResult) -> bool | None:
+    return None if row.wants_calls else row.valid
+
+
 def _correct(row: RowResult) -> bool | None:
-    return row.valid and row.value == row.target if row.has_target else None
+    return row.valid and row.value == row.target if row.has_target and not row.wants_calls else None
 
 
 def _matches(row: RowResult, choice: str) -> tuple[float, float, float]:
     """Whether the row is a true positive of ``choice``, is predicted as it, and has it as its target."""
-    if not row.has_target:
+    if not row.has_target or row.wants_calls:
         return 0.0, 0.0, 0.0
     predicted, target = row.valid and row.value == choice, row.target == choice
     return float(predicted and target), float(predicted), float(target)

@@ -43,6 +43,7 @@ METRICS: Registry[Metric | MetricCollection] = Registry(
         "json": "ftkit.evaluation.metrics.structured:JsonMetrics",
         "choice": "ftkit.evaluation.metrics.classification:ChoiceMetrics",
         "text": "ftkit.evaluation.metrics.text:TextMetrics",
+        "tool_calls": "ftkit.evaluation.metrics.tool_calls:ToolCallMetrics",
         "calibration_error": "ftkit.evaluation.metrics.calibration:CALIBRATION_ERROR",
         "brier": "ftkit.evaluation.metrics.calibration:BRIER",
         "chrf": "ftkit.evaluation.metrics.text_overlap:CHRF",

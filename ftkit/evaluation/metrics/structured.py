@@ -42,8 +42,8 @@ class JsonMetrics(MetricCollection):
         fields = output.fields()
         defaults = {name: schema["default"] for name, schema in fields.items() if "default" in schema}
         metrics: list[Metric] = [
-            _rate("parse_rate", "answers that are one JSON value", lambda row: row.readable),
-            _rate("schema_valid_rate", "answers that keep the schema entirely", lambda row: row.valid),
+            _rate("parse_rate", "answers that are one JSON value", _of_values(lambda row: row.readable)),
+            _rate("schema_valid_rate", "answers that keep the schema entirely", _of_values(lambda row: row.valid)),
             _problem_rate("missing_field_rate", "missing_field", "JSON answers that lack a required field"),
             _problem_rate("extra_field_rate", "extra_field", "JSON answers with a field the schema does not know"),
             _problem_rate("wrong_type_rate", "wrong_type", "JSON answers with a value of the wrong type"),
@@ -100,19 +100,25 @@ def _agreement(row: RowResult, name: str, schema: Mapping[str, Any], comparator:
 
 
 def _field(name: str, fields: Mapping[str, Mapping[str, Any]], comparators: Mapping[str, Comparator]) -> ScoreFunction:
-    return lambda row: _agreement(row, name, fields[name], comparators.get(name)) if row.has_target else None
+    return lambda row: (
+        _agreement(row, name, fields[name], comparators.get(name)) if row.has_target and not row.wants_calls else None
+    )
 
 
 def _mean_agreement(fields: Mapping[str, Mapping[str, Any]], comparators: Mapping[str, Comparator]) -> ScoreFunction:
     def score(row: RowResult) -> float | None:
-        return sum(field_agreements(row, fields, comparators).values()) / len(fields) if row.has_target else None
+        return (
+            sum(field_agreements(row, fields, comparators).values()) / len(fields)
+            if row.has_target and not row.wants_calls
+            else None
+        )
 
     return score
 
 
 def _every_field(fields: Mapping[str, Mapping[str, Any]], comparators: Mapping[str, Comparator]) -> ScoreFunction:
     def score(row: RowResult) -> bool | None:
-        if not row.has_target:
+        if not row.has_target or row.wants_calls:
             return None
         no_extra_field = isinstance(row.value, dict) and not row.value.keys() - fields.keys()
         return no_extra_field and min(field_agreements(row, fields, comparators).values()) >= 1
@@ -130,7 +136,7 @@ def _description(name: str, comparator: Comparator | None) -> str:
 
 def _record(defaults: Mapping[str, Any], same: Callable[[Any, Any], bool]) -> ScoreFunction:
     def score(row: RowResult) -> bool | None:
-        if not row.has_target:
+        if not row.has_target or row.wants_calls:
             return None
         return row.readable and same(_with_defaults(row.value, defaults), _with_defaults(row.target, defaults))
 
@@ -146,6 +152,11 @@ def _problem_rate(name: str, problem: str, description: str) -> RowMetric:
         return any(each.problem == problem for each in row.problems) if row.readable else None
 
     return RowMetric(name=name, description=description, score=score, higher_is_better=False)
+
+
+def _of_values(score: Callable[[RowResult], bool]) -> ScoreFunction:
+    """A score that leaves out the rows whose wanted answer is calls of tools."""
+    return lambda row: None if row.wants_calls else score(row)
 
 
 def _rate(name: str, description: str, score: ScoreFunction, headline_rank: int = 0) -> RowMetric:

@@ -1,9 +1,6 @@
-"""Metrics of free text and of tool calls."""
+"""Metrics of free text."""
 
 from __future__ import annotations
-
-import json
-from typing import Any
 
 from typing_extensions import override
 
@@ -11,7 +8,7 @@ from ftkit.evaluation.metrics.metric import Metric, MetricCollection, MetricCont
 from ftkit.evaluation.metrics.text_overlap import CHRF
 from ftkit.results.report_row import RowResult
 from ftkit.schema import TextOutput
-from ftkit.schema.equality import normalize_text, same_text, same_value
+from ftkit.schema.equality import normalize_text, same_text
 
 __all__ = ["FREE_TEXT_WORDS", "TextMetrics"]
 
@@ -20,7 +17,7 @@ FREE_TEXT_WORDS = 6
 
 
 class TextMetrics(MetricCollection):
-    """Exact and normalised match, chrF of free text, and whether tool calls match if any row wants tool calls.
+    """Exact and normalised match, and chrF of free text.
 
     Targets are free text if more than half of them have several words (:data:`FREE_TEXT_WORDS`). chrF leads then: two
     good answers rarely agree to the letter, so exact match stays at 0 and shows no difference.
@@ -35,7 +32,6 @@ class TextMetrics(MetricCollection):
         return (
             *((CHRF,) if _is_free_text(context) else ()),
             *(_EXACT_MATCH, _NORMALISED_MATCH),
-            *((_TOOL_CALLS_MATCH,) if any(row.target_tool_calls for row in context.rows) else ()),
         )
 
 
@@ -54,24 +50,6 @@ def _normalised(row: RowResult) -> bool | None:
     )
 
 
-def _tool_calls(row: RowResult) -> bool | None:
-    if not row.target_tool_calls:
-        return None
-    return same_value([_call(call) for call in row.tool_calls or ()], [_call(call) for call in row.target_tool_calls])
-
-
-def _call(call: dict[str, Any]) -> Any:
-    """Name and arguments: ids of calls are arbitrary, and arguments are JSON text."""
-    function = call.get("function")
-    if not isinstance(function, dict):
-        return call
-    arguments = function.get("arguments")
-    try:
-        return [function.get("name"), json.loads(arguments) if isinstance(arguments, str) else arguments]
-    except ValueError:
-        return [function.get("name"), arguments]
-
-
 _EXACT_MATCH = RowMetric(
     name="exact_match",
     description="answers equal to the wanted text, outer spaces aside",
@@ -82,10 +60,4 @@ _NORMALISED_MATCH = RowMetric(
     name="normalised_match",
     description="answers equal to the wanted text but for case, spaces and punctuation",
     score=_normalised,
-)
-_TOOL_CALLS_MATCH = RowMetric(
-    name="tool_calls_match",
-    description="rows that want tool calls, answered with the same calls and arguments in the same order",
-    score=_tool_calls,
-    headline_rank=3,
 )

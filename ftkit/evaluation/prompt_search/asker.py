@@ -128,9 +128,7 @@ class Asker:
         """
         requests = [self.request(who, task, row) for row in rows]
         answers = self.ask(who, requests)
-        unscored = [
-            RowResult.of(row, answer, task.output, metric.columns) for row, answer in zip(rows, answers, strict=True)
-        ]
+        unscored = [RowResult.of(row, answer, task, metric.columns) for row, answer in zip(rows, answers, strict=True)]
         scored = score_rows(unscored, [metric])
         return [AskedRow(row, _upwards(row.scores[metric.name], metric)) for row in scored]
 

@@ -48,7 +48,7 @@ def search_metric(metric: Scored, task: Task, rows: Dataset, comparators: Compar
     """
     fields = comparators_of(comparators, task.output.fields())
     unasked = Answer("", "stop", 0, 0, 0.0)
-    unscored = tuple(RowResult.of(row, unasked, task.output) for row in rows)
+    unscored = tuple(RowResult.of(row, unasked, task) for row in rows)
     selected = select_metrics(expand_graders(metric), MetricContext(task.output, unscored, fields))
     name = headline(selected)
     found = next(one for one in selected if one.name == name)

@@ -55,6 +55,7 @@ BUILT_IN = {
     "C010": "ftkit.linting.rules.languages:MixedLanguages",
     "C011": "ftkit.linting.rules.style:StyleDrift",
     "C012": "ftkit.linting.rules.style:RareKeys",
+    "C013": "ftkit.linting.rules.spellings:ValueSpelling",
     "L001": "ftkit.linting.rules.labels:ConflictingTargets",
     "L002": "ftkit.linting.rules.labels:NearConflictingTargets",
     "L003": "ftkit.linting.rules.labels:ClassImbalance",
