@@ -21,6 +21,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.server.attacks import ATTACKS, attack
+from tests.server.health_watch import HealthWatch
 from tests.tiny import save_tiny, smollm_tokenizer
 
 
@@ -51,11 +52,12 @@ def table(url: str, only: str) -> None:
     for first in ({}, {"response_format": {"type": "json_object"}}):  # load torch, the model and llguidance
         httpx.post(f"{url}/v1/chat/completions", json={**body, **first}, timeout=120)
     print("| request | answered | after | longest wait for `/health` |\n|---|---|---|---|")
-    for name, one in ATTACKS.items():
-        if only in name:
-            outcome = attack(url, one)
-            statuses = ", ".join(map(str, sorted(set(outcome.statuses))))
-            print(f"| {name} | {statuses} | {outcome.seconds:.1f} s | {outcome.health * 1000:.0f} ms |", flush=True)
+    with HealthWatch(url) as watch:
+        for name, one in ATTACKS.items():
+            if only in name:
+                outcome = attack(url, one, watch)
+                statuses = ", ".join(map(str, sorted(set(outcome.statuses))))
+                print(f"| {name} | {statuses} | {outcome.seconds:.1f} s | {outcome.health * 1000:.0f} ms |", flush=True)
 
 
 if __name__ == "__main__":

@@ -281,6 +281,15 @@ class HostError(FtkitError):
         self.unsure = unsure
         self.retry_after_s = retry_after_s
 
+    @property
+    def may_have_answered(self) -> bool:
+        """Whether the host may have answered to the end, and charged for it, although no answer came.
+
+        So it is after a timeout, here or at a gateway, and after a cut connection. A host that answers with another
+        error charges nothing.
+        """
+        return self.unsure and self.status in (None, 408, 504, 524)
+
 
 class RunError(FtkitError):
     """A run cannot continue."""

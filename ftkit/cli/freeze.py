@@ -99,5 +99,5 @@ def freeze(
     if failed:
         note(
             f"{failed} of {len(report.rows)} rows failed and count as wrong; the report contains the reasons. Run the "
-            "command again with --overwrite to ask all rows again"
+            "command again with --overwrite to ask only these rows again; the other answers are kept until then"
         )

@@ -148,6 +148,8 @@ def read_traces(
             row: dict[str, Any] = {"messages": conversation.messages}
             if conversation.tools:
                 row["tools"] = conversation.tools
+            if conversation.parallel_tool_calls is not None:
+                row["parallel_tool_calls"] = conversation.parallel_tool_calls
             key = canonical_json(row)
             if labels:
                 row = _labelled(conversation.messages, row, bool(facts.feedback))
@@ -174,7 +176,7 @@ def _labelled(messages: Sequence[Message], row: Mapping[str, Any], label: bool) 
     return {
         "prompt": list(messages[:-1]),
         "completion": [messages[-1]],
-        **({"tools": row["tools"]} if "tools" in row else {}),
+        **{name: value for name, value in row.items() if name != "messages"},
         "label": label,
     }
 

@@ -51,7 +51,8 @@ class Journal:
     """A file of answers in ftkit's home, named by a hash of what determines them: model, sampling, requests.
 
     Each answer is one line, written when it arrives. Failed requests are not kept, so that they are sent again. On exit
-    without an error the file is deleted, because the answers are then in a report. Where it cannot be written, as on a
+    without an error the file is deleted, because the answers are then in a report; but not if requests failed, so that
+    the same evaluation asks only for those again and pays for no answer twice. Where it cannot be written, as on a
     full disk, a warning says so, and the evaluation goes on.
 
     Args:
@@ -79,6 +80,7 @@ class Journal:
         """Seconds that interrupted evaluations took until their last answer; known after :meth:`known`."""
         self._count = len(requests)
         self._session, self._started = secrets.token_hex(4), time.perf_counter()
+        self._failed: set[int] = set()
         self._lock = threading.Lock()
         self._file: IO[str] | None = None
 
@@ -115,7 +117,9 @@ class Journal:
             answer: the answer.
         """
         if answer.finish_reason == "error":
+            self._failed.add(index)
             return
+        self._failed.discard(index)
         fields = plain(dataclasses.asdict(answer))
         with self._lock:
             if not self._writable:
@@ -150,13 +154,13 @@ class Journal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Close the file, and delete it if no error occurred."""
+        """Close the file, and delete it if no error occurred and every request has an answer."""
         with self._lock:
             if self._file is not None:
                 with contextlib.suppress(OSError):  # it writes what is left
                     self._file.close()
                 self._file = None
-            if kind is None:
+            if kind is None and not self._failed:
                 with contextlib.suppress(OSError):
                     self._path.unlink(missing_ok=True)
                 shutil.rmtree(self.batch, ignore_errors=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ftkit.errors import ModelError
 from ftkit.modeling.chat_template import ChatTemplate
+from ftkit.modeling.rendered_parts import REASONING
 from ftkit.task import Message
 
 __all__ = ["PromptTooLongError", "refuse_too_long"]
@@ -55,10 +56,11 @@ def refuse_too_long(
     Raises:
         PromptTooLongError: the texts have more tokens than that.
     """
-    texts = [*_texts(messages, tools)]
-    characters = sum(map(len, texts))
-    if characters > limit * _CHARACTERS_PER_TOKEN:
+    if sum(map(len, _texts(messages, tools))) > limit * _CHARACTERS_PER_TOKEN:
         raise PromptTooLongError(limit)
+    # Templates leave the reasoning of earlier turns out, so that it takes no tokens.
+    texts = [*_texts([_without_reasoning(message) for message in messages], tools)]
+    characters = sum(map(len, texts))
     if characters < limit * _SHORT:
         return
     count = 0
@@ -67,6 +69,10 @@ def refuse_too_long(
             count += len(template.tokenizer(text[start : start + _PIECE], add_special_tokens=False)["input_ids"])
             if count > limit * _SLACK + 64:
                 raise PromptTooLongError(limit)
+
+
+def _without_reasoning(message: Message) -> Message:
+    return {name: value for name, value in message.items() if name not in REASONING}
 
 
 def _texts(messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> Iterator[str]:

@@ -24,6 +24,7 @@ from ftkit.inference.model_pool import ModelPool
 from ftkit.inference.pool_settings import PoolSettings
 from ftkit.inference.prompt_length import PromptTooLongError, refuse_too_long
 from ftkit.inference.protocol import GenerationEvent, GenerationRequest, OnEvent
+from ftkit.modeling.thought_stream import ThoughtSplitter
 from ftkit.modeling.token_bytes import token_bytes
 from ftkit.modeling.tokenized_example import Ints
 from ftkit.modeling.tool_calls import ToolCallFormat, ToolCallParser, detect_tool_call_format, tool_call_parser
@@ -67,6 +68,15 @@ class ServedModel:
             The reader; None if there are no tools.
         """
         return tool_call_parser(self._lease.chat_template.tokenizer, prompt, tools, parallel=parallel)
+
+    def thought_splitter(self) -> ThoughtSplitter:
+        """Make what separates the thought of an answer from the answer; see :class:`ThoughtSplitter`.
+
+        Returns:
+            The splitter, for one answer.
+        """
+        template = self._lease.chat_template
+        return ThoughtSplitter(str(template.tokenizer.chat_template), template.prefill)
 
     async def render(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> Ints:
         """Render a conversation up to where the answer starts.

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, MigrationError, ReportError
-from ftkit.files import canonical_digest, write_atomically
-from ftkit.results.certificate import MarginRecord, file_digest, load_checked
-from ftkit.results.json_values import canonical
+from ftkit.files import write_atomically
+from ftkit.results.certificate import MarginRecord, file_digest
+from ftkit.results.saved_json import load_saved, saved_digest
 from ftkit.store.run_lock import RunLock
 
 __all__ = ["CandidateState", "JobState", "MigrationFolder", "MigrationState", "now"]
@@ -139,7 +139,7 @@ class MigrationFolder:
     def save(self) -> None:
         """Write the state, so that nobody sees half of it."""
         content = self.state.model_dump(mode="json")
-        digest = canonical_digest(canonical(content))
+        digest = saved_digest(content)
         text = json.dumps({**content, "digest": digest}, ensure_ascii=False, indent=1, allow_nan=False)
         write_atomically(self.path / _STATE, text + "\n")
 
@@ -219,14 +219,9 @@ class MigrationFolder:
 
 def _load(path: Path) -> MigrationState:
     try:
-        return MigrationState.model_validate(load_checked(path, "ftkit.migration", "state of a migration", 1))
+        return load_saved(MigrationState, path, noun="state of a migration", newest=1, kind="ftkit.migration")
     except ReportError as error:
         raise MigrationError(f"{error}. Choose another folder to begin again", step="begin") from None
-    except ValidationError as error:
-        raise MigrationError(
-            f"{path}: not a state of this ftkit: {error.errors()[0]['msg']}. Choose another folder to begin again",
-            step="begin",
-        ) from None
 
 
 def _short(value: object) -> str:

@@ -18,7 +18,7 @@ from ftkit.modeling.control_tokens import ControlTokens
 from ftkit.modeling.conversation import ShieldedConversation, supervised_turns, without_loss
 from ftkit.modeling.left_out import left_out_by_design, refuse_left_out
 from ftkit.modeling.rendered_parts import THOUGHT_TAGS, Part, find_parts, has_thought
-from ftkit.modeling.template_day import pin_day, writes_day
+from ftkit.modeling.template_day import writes_day
 from ftkit.modeling.template_form import TemplateForm, check_parts
 from ftkit.modeling.template_note import TemplateNote
 from ftkit.modeling.template_source import plain_template, template_hash
@@ -52,6 +52,7 @@ class ChatTemplate:
         tokenizer: the tokenizer.
         stop_ids: token ids that end an answer, ascending.
         day: the day that it writes; None if it writes none, or today's.
+        prefill: the tag with which the generation prompt opens a thought; None if it opens none.
         vocabulary: rows of the model's embedding; None if the model is not known.
         control: the tokenizer's control tokens, and the encoding of texts that are written like them.
     """
@@ -74,7 +75,7 @@ class ChatTemplate:
             stops,
         )
         self.control.set_structure(self._ends.structure)
-        self._prefill = self._opened_thought()
+        self.prefill = self._opened_thought()
         found = {self.control.added[token] for token in self._ends.stops if token in self.control.added}
         self.stop_ids = tuple(sorted(known | found))
 
@@ -255,9 +256,9 @@ class ChatTemplate:
                 TemplateNote(part.field, "left_out", "the template leaves it out of the prompts of later turns")
                 for part in left_out_by_design(parts, whole.messages, learned=learned)
             ]
-        for index in supervised if self._prefill is not None else ():
+        for index in supervised if self.prefill is not None else ():
             if not self._closes_thought(whole, index):
-                text = f"the generation prompt opens a thought ({self._prefill}), and the answer does not close it"
+                text = f"the generation prompt opens a thought ({self.prefill}), and the answer does not close it"
                 found.append(TemplateNote(f"messages[{index}].content", "open_thought", text))
         return found
 
@@ -283,7 +284,7 @@ class ChatTemplate:
         Returns:
             The text after the thought; the whole text if there is no thought or it has no end.
         """
-        return without_thought(text, self._prefill, keep=keep_thought)
+        return without_thought(text, self.prefill, keep=keep_thought)
 
     def _conversation(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None
@@ -291,20 +292,10 @@ class ChatTemplate:
         return ShieldedConversation(*self.control.shield(self._form.messages(messages), tools or None))
 
     def _render(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] | None, asks: bool) -> str:
-        offered = list(tools) if tools else None
+        from ftkit.modeling.bounded_template import render_chat
+
         try:
-            template = None
-            if self.day is not None:
-                template = pin_day(self.tokenizer.get_chat_template(None, offered), self.day)
-            return str(
-                self.tokenizer.apply_chat_template(
-                    list(messages),
-                    tools=offered,
-                    chat_template=template,
-                    tokenize=False,
-                    add_generation_prompt=asks,
-                )
-            )
+            return render_chat(self.tokenizer, messages, tools, self.day, asks=asks)
         except Exception as error:  # a template is a program, and may raise anything
             raise ModelError(f"the model's chat template cannot render this conversation: {error}") from error
 
@@ -345,7 +336,7 @@ class ChatTemplate:
                 text = turn_as_written(asked, message, own)
                 if text is None:
                     refuse_left_out(own, whole.messages, learned=index, place=place)
-            elif self._prefill is not None and self._prefill in text and has_thought(message):
+            elif self.prefill is not None and self.prefill in text and has_thought(message):
                 # The template writes an empty thought, and then the one in the content.
                 text = turn_as_written(asked, message, own) or text
             else:
@@ -371,7 +362,7 @@ class ChatTemplate:
 
     def _needs_parts(self, message: dict[str, Any], text: str) -> bool:
         """Whether a turn may be rendered otherwise than it is written."""
-        opens = self._prefill is not None and self._prefill in text and has_thought(message)
+        opens = self.prefill is not None and self.prefill in text and has_thought(message)
         return opens or lacks_thought(message, text) or has_blanks(message)
 
     def _parts_until(self, whole: ShieldedConversation, index: int) -> list[Part]:

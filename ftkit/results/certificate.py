@@ -10,16 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
 
-from ftkit.errors import ReportError
-from ftkit.files import canonical_digest
-from ftkit.named_files import read_small_bytes
 from ftkit.results.answer import Sampling
-from ftkit.results.json_values import canonical
 from ftkit.results.metric_result import Unit, Verdict
 from ftkit.results.result import Result
+from ftkit.results.saved_json import load_saved, saved_digest
 
 __all__ = [
     "Candidate",
@@ -30,13 +27,11 @@ __all__ = [
     "PowerRecord",
     "ReplacedModel",
     "file_digest",
-    "load_checked",
 ]
 
 SCHEMA_VERSION = 1
 
 _PASSING: tuple[Verdict, ...] = ("better", "non-inferior")
-_LARGEST = 64 * 1024 * 1024
 
 
 class _Record(BaseModel):
@@ -201,7 +196,7 @@ class Certificate(Result, BaseModel):
     @cached_property
     def digest(self) -> str:
         """``sha256:…`` of the complete certificate. It is saved with it and checked by :meth:`load`."""
-        return canonical_digest(canonical(self.model_dump(mode="json")))
+        return saved_digest(self.model_dump(mode="json"))
 
     @property
     def margin(self) -> float:
@@ -245,56 +240,12 @@ class Certificate(Result, BaseModel):
         Raises:
             ReportError: The file does not exist, is not a certificate, comes from a newer ftkit or was altered.
         """
-        content = load_checked(Path(path), "ftkit.certificate", "certificate", SCHEMA_VERSION)
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise ReportError(f"{path}: not a certificate of this ftkit: {field}: {first['msg']}") from None
+        return load_saved(cls, Path(path), noun="certificate", newest=SCHEMA_VERSION)
 
     @override
     def to_json(self) -> str:
         content = {**self.model_dump(mode="json"), "digest": self.digest}
         return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-
-
-def load_checked(path: Path, kind: str, noun: str, newest: int) -> dict[str, Any]:
-    """Read a JSON object that was saved with its digest, and check it.
-
-    Args:
-        path: The file.
-        kind: The value of its ``kind``.
-        noun: What it is, for errors.
-        newest: The newest schema version that can be read.
-
-    Returns:
-        The object without its digest.
-
-    Raises:
-        ReportError: The file cannot be read, is larger than 64 MiB, is something else, is newer or was altered.
-    """
-    try:
-        text = read_small_bytes(path, limit=_LARGEST)
-    except OSError as error:
-        raise ReportError(f"{path}: cannot be read: {error.strerror or error}") from None
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ReportError(f"{path}: not a {noun}: not JSON ({error})") from None
-    if not isinstance(content, dict) or content.get("kind") != kind:
-        raise ReportError(f'{path}: not a {noun}: "kind" is not "{kind}"')
-    version = content.get("schema_version")
-    if isinstance(version, int) and version > newest:
-        raise ReportError(f"{path}: a {noun} of schema version {version}; this ftkit reads up to {newest}. Upgrade it")
-    stored = content.pop("digest", None)
-    try:
-        found = canonical_digest(canonical(content))
-    except ValueError:  # NaN or a lone surrogate, which no saved file contains
-        found = ""
-    if found != stored:
-        raise ReportError(f"{path}: the {noun} was altered after it was saved: its content does not have its digest")
-    return content
 
 
 def file_digest(path: Path) -> str:

@@ -13,16 +13,13 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
 from typing_extensions import override
 
 from ftkit.errors import ReportError
-from ftkit.files import canonical_digest
-from ftkit.named_files import irregular_file_kind, read_small_text
 from ftkit.results.answer import Sampling
 from ftkit.results.confusion import Confusion, confusion_of
 from ftkit.results.forgetting_text import Cause, cause_sentence, forgetting_flags, forgetting_lines
-from ftkit.results.json_values import canonical
 from ftkit.results.metric_result import MetricChange, MetricResult, Verdict
 from ftkit.results.probe_results import (
     BaseDrift,
@@ -40,6 +37,7 @@ from ftkit.results.resources import BreakEven, Cost, Timing, TrainingCurve, Usag
 from ftkit.results.result import Result
 from ftkit.results.row_failure import failure_kind
 from ftkit.results.row_pairing import Counts, Kind, Pair, kind_of, paired_rows
+from ftkit.results.saved_json import load_saved, saved_digest
 from ftkit.schema import AnyOutput, Output
 from ftkit.schema.comparators import AnyComparator, Comparators
 
@@ -50,8 +48,6 @@ __all__ = [
     "Report",
 ]
 
-_LARGEST_FILE = 1 << 30
-"""Bytes of the largest report that is loaded: of some hundred thousand rows."""
 SCHEMA_VERSION = 1
 
 
@@ -117,7 +113,7 @@ class Report(Result, BaseModel):
     @cached_property
     def digest(self) -> str:
         """``sha256:…`` of the complete report. It is saved with the report and checked by :meth:`load`."""
-        return _digest(self.model_dump(mode="json"))
+        return saved_digest(self.model_dump(mode="json"))
 
     def __getitem__(self, name: str) -> MetricResult:
         """Return the metric called ``name``.
@@ -249,37 +245,7 @@ class Report(Result, BaseModel):
         Raises:
             ReportError: The file does not exist, is not a report, comes from a newer ftkit or was altered.
         """
-        source = Path(path)
-        try:
-            if (kind := irregular_file_kind(source)) is not None:
-                raise ReportError(f"{source}: {kind}, not a report")
-            content = json.loads(read_small_text(source, limit=_LARGEST_FILE))
-        except OSError as error:
-            raise ReportError(f"{source}: cannot be read: {error.strerror or error}") from None
-        except (ValueError, RecursionError) as error:
-            raise ReportError(f"{source}: not a report: not JSON ({error}). Save it with report.save(…json)") from None
-        if not isinstance(content, dict) or content.get("kind") != "ftkit.report":
-            raise ReportError(f'{source}: not a report: "kind" is not "ftkit.report". Save it with report.save(…json)')
-        version = content.get("schema_version")
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise ReportError(
-                f"{source}: written by ftkit {content.get('ftkit_version')} with schema version {version}; this ftkit "
-                f"reads up to {SCHEMA_VERSION}. Upgrade ftkit."
-            )
-        stored = content.pop("digest", None)
-        if stored is None:
-            raise ReportError(f"{source}: the digest is missing, so the report was altered after it was saved")
-        if _digest(content) != stored:
-            raise ReportError(
-                f"{source}: the report was altered after it was saved: its content does not have the digest {stored}. "
-                "Take the original file, or evaluate again."
-            )
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise ReportError(f"{source}: not a report of this ftkit: {field}: {first['msg']}") from None
+        return load_saved(cls, Path(path), noun="report", newest=SCHEMA_VERSION)
 
     @override
     def to_json(self) -> str:
@@ -479,10 +445,3 @@ class Comparison(Result, BaseModel):
 
 Report.model_rebuild()
 Forgetting.model_rebuild()
-
-
-def _digest(content: dict[str, Any]) -> str:
-    try:
-        return canonical_digest(canonical(content))
-    except ValueError:  # NaN or a lone surrogate, which no saved report contains
-        return ""

@@ -105,6 +105,12 @@ def request_notes(about: Mapping[str, Any]) -> tuple[str, ...]:
     efforts = observed.get("reasoning_effort")
     if efforts:
         found.append(f"asked with reasoning_effort {' and '.join(map(str, efforts))}")
+    again = observed.get("perhaps_charged_twice")
+    if isinstance(again, int) and again > 0:
+        found.append(
+            f"{counted(again, 'request')} got no complete answer and {'was' if again == 1 else 'were'} sent again: the "
+            "host may have charged for them several times, and the cost here counts one answer each"
+        )
     left = [str(name) for name in observed.get("parameters_not_taken") or ()]
     sampled = [name for name in left if name in ("temperature", "top_p")]
     if sampled:

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from ftkit.errors import BusyError, ConfigError, DataError, FtkitError, StorageError
 from ftkit.server.workers import WorkerLimitError
 
-__all__ = ["HANDLERS", "ApiError", "ErrorType", "busy", "error_response", "not_found"]
+__all__ = ["HANDLERS", "ApiError", "ErrorType", "as_api_error", "busy", "error_response", "not_found"]
 
 ErrorType = Literal[
     "invalid_request_error", "authentication_error", "permission_error", "rate_limit_error", "server_error"
@@ -95,10 +95,27 @@ def error_response(error: ApiError) -> JSONResponse:
 
 
 async def _handle(request: Request, error: Exception) -> JSONResponse:
-    return error_response(_as_api_error(request, error))
+    answer = as_api_error(request, error)
+    if answer.status >= 500 and answer is not error:
+        if _is_full(error):
+            _log.error("the disk is full: %s", error)
+        elif isinstance(error, FtkitError):
+            _log.error("%s %r: %s", request.method, request.url.path, error)
+        else:
+            _log.error("%s %r", request.method, request.url.path, exc_info=error)
+    return error_response(answer)
 
 
-def _as_api_error(request: Request, error: Exception) -> ApiError:
+def as_api_error(request: Request, error: Exception) -> ApiError:
+    """Return the error that a client is told.
+
+    Args:
+        request: the HTTP request.
+        error: what was raised while it was handled.
+
+    Returns:
+        The error itself if it is meant for clients; else one that tells nothing of the server's inside.
+    """
     if isinstance(error, ApiError):
         return error
     if isinstance(error, HTTPException):
@@ -115,12 +132,9 @@ def _as_api_error(request: Request, error: Exception) -> ApiError:
     if isinstance(error, WorkerLimitError):
         return ApiError(400, f"The request is too complex: {error}.", code="too_complex")
     if _is_full(error):
-        _log.error("the disk is full: %s", error)
         return ApiError(507, "The server's disk is full; nothing was stored.", "server_error", code="disk_full")
     if isinstance(error, FtkitError):
-        _log.error("%s %r: %s", request.method, request.url.path, error)
         return ApiError(500, "The server could not handle the request; see its log.", "server_error")
-    _log.error("%s %r", request.method, request.url.path, exc_info=error)
     return ApiError(500, "The server had an error while it handled the request; see its log.", "server_error")
 
 

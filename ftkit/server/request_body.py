@@ -43,24 +43,25 @@ async def parse_json_body(request: Request, model: type[Body], max_bytes: int | 
     """
     settings: Settings = request.app.state.settings
     limit = min(settings.max_body_bytes, max_bytes or settings.max_body_bytes)
-    raw = bytearray()
+    chunks, size = list[bytes](), 0
     try:
         async for chunk in request.stream():
-            raw += chunk
-            if len(raw) > limit:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
                 message = f"The body is larger than {limit:,} bytes; upload rows as files."
                 raise ApiError(413, message, code="request_too_large")
     except ClientDisconnect:
         raise ApiError(400, "The connection was closed before the end of the body.") from None
     workers: WorkerPool = request.app.state.workers
-    if len(raw) <= _MAX_INLINE_BYTES:
-        return _read(bytes(raw), model)
-    return await workers.call(_read, bytes(raw), model)
+    if size <= _MAX_INLINE_BYTES:
+        return _read(chunks, model)
+    return await workers.call(_read, chunks, model)
 
 
-def _read(raw: bytes, model: type[Body]) -> Body:
+def _read(chunks: list[bytes], model: type[Body]) -> Body:
     try:
-        value = parse_object(raw)
+        value = parse_object(b"".join(chunks))
     except DataError as error:
         raise ApiError(400, f"We could not parse the JSON body of your request: {error.message}.") from None
     return validate_body(model, value)

@@ -126,6 +126,29 @@ def test_filters_take_the_facts_of_each_tool(tmp_path: Path, name: str) -> None:
     assert labelled.rows[0].label is True
 
 
+TOOL = {"type": "function", "function": {"name": "find", "parameters": {"type": "object", "properties": {}}}}
+SET = {"tools": [TOOL], "parallel_tool_calls": False, "temperature": 0.2}
+WITH_TOOLS: dict[str, dict[str, Any]] = {
+    "langfuse in what was asked": LANGFUSE["observations"][1] | {"input": {"messages": [QUESTION], **SET}},
+    "langfuse": LANGFUSE["observations"][1] | {"modelParameters": json.dumps(SET)},
+    "langsmith": LANGSMITH | {"extra": {"invocation_params": SET}},
+    "langsmith in what was asked": LANGSMITH | {"inputs": {"messages": [QUESTION], **SET}},
+    "litellm": LITELLM | {"model_parameters": SET},
+    "openai_stored": STORED | SET,
+}
+
+
+@pytest.mark.parametrize("name", WITH_TOOLS)
+def test_what_was_set_for_the_tools_is_kept(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path / "t.jsonl", WITH_TOOLS[name])
+    for rows in (read_traces(path).rows, ft.Dataset.load(path, format=name.partition(" ")[0])):
+        (row,) = rows
+        assert (row.tools, row.parallel_tool_calls) == ([TOOL], False)
+        rows.write(tmp_path / "again.jsonl", format="openai")
+        (again,) = ft.Dataset.load(tmp_path / "again.jsonl")
+        assert (again.tools, again.parallel_tool_calls) == ([TOOL], False)
+
+
 def test_single_records_are_a_dataset_by_the_name_of_their_format(tmp_path: Path) -> None:
     rows = ft.Dataset.load(written(tmp_path / "t.jsonl", LITELLM), format="litellm")
     assert [row.messages for row in rows] == [[QUESTION, ANSWER]]

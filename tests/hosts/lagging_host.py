@@ -61,7 +61,12 @@ class LaggingHost(OpenAIFake):
 
     def policy(self, **changes: Any) -> RetryPolicy:
         """Waits on this clock."""
-        given = {"poll_s": (0.0, 0.0), "sleep": self.sleep, "clock": lambda: self.clock.now}
+        given = {
+            "poll_s": (0.0, 0.0),
+            "sleep": self.sleep,
+            "clock": lambda: self.clock.now,
+            "boot": lambda: ("fake", self.clock.now),
+        }
         return RetryPolicy(**given | changes)
 
     def sleep(self, seconds: float) -> None:

@@ -16,7 +16,12 @@ def main(url: str, key: str, run_id: str) -> None:
         with urllib.request.urlopen(f"{url}/clock?sleep={seconds}") as answer:
             return float(json.load(answer)["now"])
 
-    policy = RetryPolicy(poll_s=(0.0, 0.0), sleep=lambda seconds: void(clock(seconds)), clock=clock)
+    policy = RetryPolicy(
+        poll_s=(0.0, 0.0),
+        sleep=lambda seconds: void(clock(seconds)),
+        clock=clock,
+        boot=lambda: ("fake", clock()),
+    )
     task = ft.Task("Say which team.", input="{text}", output=ft.ChoiceOutput(choices=("red", "blue")))
     rows = [{"text": f"{run_id} {number}", "team": "red"} for number in range(10)]
     data = ft.Dataset.from_rows(rows, task, target="team")

@@ -153,3 +153,28 @@ def test_answers_are_kept_until_the_report_is_written(account, folder, home, mon
     asked = len(account.calls)
     assert CliRunner().invoke(app, _arguments(folder)).exit_code == 0
     assert len(account.calls) == asked
+
+
+def test_answered_rows_are_not_paid_again_after_others_failed(account, folder, home):
+    refused = {"case 3", "case 7"}
+
+    def override(call):
+        if not call.path.endswith("/chat/completions"):
+            return None
+        text = call.json()["messages"][-1]["content"]
+        if any(text.endswith(one) for one in refused):
+            return 400, {"error": {"message": "the prompt was filtered", "code": "weird"}}, {}
+        return None
+
+    account.override = override
+    done = CliRunner().invoke(app, _arguments(folder))
+    assert "2 of 40 rows failed" in done.stderr
+    assert "to ask only these rows again" in done.stderr
+    asked = len(account.calls)
+    refused.clear()
+    assert CliRunner().invoke(app, _arguments(folder, "--overwrite")).exit_code == 0
+    again = [call for call in account.calls[asked:] if call.path.endswith("/chat/completions")]
+    assert len(again) == 2
+    report = ft.Report.load(folder / "frozen.json")
+    assert all(row.finish_reason == "stop" for row in report.rows)
+    assert list((home / "evaluations").iterdir()) == [], "and now nothing is kept"

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 import ftkit as ft
 from ftkit.backends import registry
 from ftkit.backends.hosted.retry import RetryPolicy
+from ftkit.backends.hosted.settling import boot_time, elapsed_s
 from ftkit.backends.openai_jobs import HostProfile, OpenAIJobs
 from ftkit.backends.openai_jobs.profiles import AZURE, BEDROCK_MANTLE, COMPATIBLE, LITELLM, OPENAI
 from ftkit.backends.together import Together
@@ -77,7 +78,7 @@ def settled(run_id: str, where: OpenAIJobs, host: LaggingHost) -> ft.Run:
         run = ft.runs.get(run_id)
         run._backend = where
         record = run.record
-        if record.handle.get("job") and host.clock.now > record.handle["asked_at"] + 300:
+        if record.handle.get("job") and host.clock.now > record.handle["asked_boot"][1] + 300:
             return run
         host.clock.sleep(7.0)
         if record.state == "failed":
@@ -219,16 +220,72 @@ def test_a_proxy_that_drops_the_metadata(host: LaggingHost, profile: HostProfile
     assert run.record.handle["job"] in host.jobs
 
 
-def test_a_proxy_that_drops_metadata_and_suffix(home: Path) -> None:
-    """At an address that the catalogue does not know, the name of the file has the key."""
+@pytest.mark.parametrize("profile", [OPENAI, COMPATIBLE], ids=lambda one: one.name)
+def test_a_proxy_that_drops_metadata_and_suffix(home: Path, profile: HostProfile) -> None:
+    """The name of the file has the key, at every address."""
     fake = LaggingHost()
-    fake.provider, fake.drops = None, ("metadata", "user_provided_suffix")
+    fake.drops = ("metadata", "user_provided_suffix")
+    if profile is COMPATIBLE:
+        fake.provider = None
     with serving(fake):
-        chaos = Chaos(fake, backend(fake, COMPATIBLE), seed=5)
+        chaos = Chaos(fake, backend(fake, profile), seed=5)
         for number in range(5):
             chaos.submit(number)
         assert chaos.check() == {1: 5}
         assert len(fake.jobs) == 5
+
+
+def test_runs_of_the_same_rows_keep_their_jobs_apart(host: LaggingHost) -> None:
+    host.drops = ("metadata", "user_provided_suffix")
+    host.trouble = in_turn("504_then_done", None, "500_after")
+    where = backend(host)
+    runs = [ft.train(ft.SFT(epochs=n), rows("a"), backend=where) for n in (1, 2, 3)]
+    assert {run.record.handle["job"] for run in runs} == set(host.jobs)
+    assert len(host.jobs) == 3
+
+
+@pytest.mark.parametrize("step_s", [-86_400.0, 86_400.0], ids=["back", "forward"])
+@pytest.mark.parametrize("kind", ["job", "file"])
+def test_the_wall_clock_may_be_set_while_a_request_is_under_way(host: LaggingHost, kind: str, step_s: float) -> None:
+    """The submitter dies, the clock is set, and the next one looks before the host has done what it was asked."""
+    host.lag_s, host.late_s = 0.0, 60.0
+    host.chance = random.Random(1)
+    path = CREATE[1] if kind == "job" else "/v1/files"
+    host.trouble = in_turn("timeout", path=path)
+    offset = [0.0]
+    died: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        if not died and host.faults["timeout"]:
+            died.append(host.clock.now)
+            raise Crash
+        host.clock.sleep(seconds)
+
+    where = backend(host, sleep=sleep, clock=lambda: host.clock.now + offset[0])
+    with contextlib.suppress(Crash):
+        ft.train(ft.SFT(epochs=1), rows("a"), backend=where, run_id="a")
+    offset[0] = step_s
+    began = host.clock.now
+    if kind == "job":
+        run = ft.runs.get("a")
+        run._backend = where
+        assert run.state == "queued", "it is not given up before the host's settling time has passed"
+    run = settled("a", where, host)
+    assert run.record.handle["job"] in host.jobs
+    assert len(host.jobs) == 1
+    assert len([file for file in host.files.values() if file["purpose"] == "fine-tune"]) == 1
+    assert host.clock.now - began < 1200, "a clock that is set back does not make it wait for hours"
+
+
+def test_elapsed_time_does_not_trust_the_wall_clock() -> None:
+    assert elapsed_s(1000.0, ("a", 50.0), 1.0, ("a", 80.0)) == 30.0, "set back"
+    assert elapsed_s(1000.0, ("a", 50.0), 9e9, ("a", 80.0)) == 30.0, "set forward"
+    assert elapsed_s(1000.0, ("a", 50.0), 9e9, ("b", 7.0)) == 7.0, "the machine was started again 7 s ago"
+    assert elapsed_s(1000.0, ("a", 50.0), 1003.0, ("b", 9e5)) == 3.0, "another machine"
+    assert elapsed_s(1000.0, None, 1003.0, None) == 3.0
+    assert elapsed_s(1000.0, None, 1.0, ("a", 80.0)) == 0.0
+    here = boot_time()
+    assert here is None or here[1] > 0
 
 
 def test_a_job_without_its_key_is_noticed_at_once(host: LaggingHost) -> None:

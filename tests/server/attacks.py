@@ -12,9 +12,11 @@ from typing import Any
 
 import httpx
 
+from .health_watch import HealthWatch
+
 __all__ = ["ATTACKS", "Attack", "Outcome", "attack"]
 
-_CHAT, _GRADERS = "/v1/chat/completions", "/v1/fine_tuning/alpha/graders"
+_CHAT, _RESPONSES, _GRADERS = "/v1/chat/completions", "/v1/responses", "/v1/fine_tuning/alpha/graders"
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,21 @@ def _nested(depth: int) -> dict[str, Any]:
     return schema
 
 
+def _tool(number: int, parameters: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": f"f{number}", "parameters": parameters, "strict": True}}
+
+
+def _said(text: str) -> dict[str, Any]:
+    return _chat(messages=[{"role": "user", "content": text}])
+
+
+def _called(arguments: str) -> list[dict[str, Any]]:
+    """A conversation with a call and its result."""
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    answered = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "a", "content": "x"}]
+    return [{"role": "user", "content": "x"}, *answered]
+
+
 def _check(reference: str) -> dict[str, Any]:
     return {"type": "string_check", "name": "a", "operation": "eq", "input": "x", "reference": reference}
 
@@ -140,6 +157,26 @@ ATTACKS: dict[str, Attack] = {
     "schema that counts to the product of three primes": Attack(
         _CHAT, lambda: _schema({"allOf": [{"type": "integer", "multipleOf": n} for n in (999983, 999979, 999961)]})
     ),
+    "schema with the pattern `(a+)+$`": Attack(
+        _CHAT, lambda: _schema({"type": "string", "pattern": "^(a+)+$"}), (200, 400)
+    ),
+    "schema with a pattern of 20,000 alternatives": Attack(
+        _CHAT, lambda: _schema({"type": "string", "pattern": "|".join(f"a{n}b*" for n in range(20_000))}), (200, 400)
+    ),
+    "schema of a text of 10,000,000 characters or more": Attack(
+        _CHAT, lambda: _schema({"type": "string", "minLength": 10_000_000}), (200, 400)
+    ),
+    "schema of 1,000,000 items or more": Attack(
+        _CHAT, lambda: _schema({"type": "array", "items": _properties(20), "minItems": 1_000_000}), (200, 400)
+    ),
+    "128 strict tools of 38 parameters": Attack(
+        _CHAT,
+        lambda: _chat(
+            tools=[_tool(n, {**_properties(38), "additionalProperties": False}) for n in range(128)],
+            tool_choice="required",
+        ),
+        (200, 400),
+    ),
     "`logit_bias` of 90,000 wrong values": Attack(
         _CHAT, lambda: _chat(logit_bias={str(n): "x" for n in range(90_000)})
     ),
@@ -178,6 +215,41 @@ ATTACKS: dict[str, Attack] = {
     "three prompts of 7 MB": Attack(
         _CHAT, lambda: _chat(messages=[{"role": "user", "content": "many words " * 636_000}]), (400,), at_once=3
     ),
+    "three calls with arguments of 7 MB": Attack(
+        _CHAT, lambda: _chat(messages=_called('"' + "a " * 3_500_000)), at_once=3
+    ),
+    "three thoughts of 7 MB": Attack(
+        _CHAT,
+        lambda: _chat(
+            messages=[
+                *_said("x")["messages"],
+                {"role": "assistant", "content": "x", "reasoning_content": "a " * 3_500_000},
+            ]
+        ),
+        at_once=3,
+    ),
+    "turns forged with 20,000 control tokens": Attack(_CHAT, lambda: _said("<|im_end|>\n" * 20_000), (200, 400)),
+    "turns forged with 20,000 full-width control tokens": Attack(
+        _CHAT, lambda: _said("＜｜im_end｜＞\n" * 20_000), (200, 400)
+    ),
+    "turns forged with 200,000 beginnings of control tokens": Attack(
+        _CHAT, lambda: _said("<|im_" * 200_000), (200, 400)
+    ),
+    "8 MB of parts of a message": Attack(
+        _CHAT, lambda: _chat(messages=[{"role": "user", "content": [{"type": "text", "text": "a"}] * 230_000}])
+    ),
+    "a response of 90,000 items": Attack(
+        _RESPONSES, lambda: {"model": "tiny", "input": [{"role": "user", "content": "x"}] * 30_000}
+    ),
+    "eight responses of 4,096 items": Attack(
+        _RESPONSES,
+        lambda: {"model": "tiny", "input": [{"role": "user", "content": "x"}] * 4_096, "max_output_tokens": 16},
+        (200, 400, 429),
+        at_once=8,
+    ),
+    "64 texts of 100 kB to embed": Attack(
+        "/v1/embeddings", lambda: {"model": "tiny", "input": ["a b " * 25_000] * 64}, (200, 400)
+    ),
     "8 MB of empty messages": Attack(_CHAT, lambda: _chat(messages=[{"role": "user", "content": ""}] * 230_000)),
     "eight bodies of 8 MB of numbers": Attack(_CHAT, lambda: _chat(user=[1] * 2_600_000), at_once=8),
     "8 MB of nested lists": Attack(_CHAT, lambda: _chat(user=[[]] * 1_900_000)),
@@ -191,12 +263,13 @@ ATTACKS: dict[str, Attack] = {
 """Attacks by name. None needs more than a key."""
 
 
-def attack(url: str, one: Attack, key: str = "any") -> Outcome:
+def attack(url: str, one: Attack, watch: HealthWatch, key: str = "any") -> Outcome:
     """Send an attack, and ask for ``/health`` until it is answered.
 
     Args:
         url: the server's address.
         one: the attack.
+        watch: asks for ``/health``.
         key: an API key.
 
     Returns:
@@ -213,17 +286,14 @@ def attack(url: str, one: Attack, key: str = "any") -> Outcome:
         answers.append(httpx.post(f"{url}{one.path}", content=sent, headers=headers, timeout=120))
 
     threads = [threading.Thread(target=send, daemon=True) for _ in range(one.at_once)]
-    began, longest = time.monotonic(), 0.0
-    with httpx.Client() as client:
-        client.get(f"{url}/health")
-        for thread in threads:
-            thread.start()
-        while any(thread.is_alive() for thread in threads):
-            asked = time.monotonic()
-            assert client.get(f"{url}/health", timeout=120).json()["status"] == "ok"
-            longest = max(longest, time.monotonic() - asked)
-            time.sleep(0.01)
+    watch.longest()
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     seconds = time.monotonic() - began
+    longest = watch.longest()
     messages = tuple(
         answer.json().get("error", {}).get("message", "") for answer in answers if answer.status_code >= 400
     )

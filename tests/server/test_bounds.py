@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from ftkit.store import Store
 from . import bounded_work
 from .attacks import ATTACKS, attack
 from .conftest import Running
+from .health_watch import HealthWatch
 
 _HEALTH_S = 1.0
 """Five times of what docs/serve.md promises."""
@@ -38,13 +40,19 @@ def loaded(server: Running) -> None:
         assert chat(server, json.dumps({**body, **first}).encode()).status_code == 200
 
 
+@pytest.fixture(scope="module")
+def watch(server: Running) -> Iterator[HealthWatch]:
+    with HealthWatch(server.url) as watching:
+        yield watching
+
+
 _SLOW = {"schema that counts to the product of three primes"}
 """Takes the ten seconds of processor time that a worker has."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in _SLOW)) for name in ATTACKS])
-def test_others_are_answered_meanwhile(server: Running, name: str) -> None:
-    outcome = attack(server.url, ATTACKS[name])
+def test_others_are_answered_meanwhile(server: Running, watch: HealthWatch, name: str) -> None:
+    outcome = attack(server.url, ATTACKS[name], watch)
     assert set(outcome.statuses) <= set(ATTACKS[name].statuses), (outcome.statuses, outcome.messages)
     assert outcome.health < _HEALTH_S
     assert outcome.seconds < 60

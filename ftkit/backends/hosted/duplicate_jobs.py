@@ -35,8 +35,10 @@ def keep_one_job(host: Host, retry_policy: RetryPolicy, record: RunRecord, job: 
         The job that the run has from now on.
     """
     handle = JobHandle.require(record)
-    now = retry_policy.clock()
-    if not _is_due(handle, now, retry_policy.settle_s) or "job" in host.repeatable:
+    if handle.asked_at is None:  # a run of an earlier version
+        return job
+    age_s = retry_policy.elapsed_s(handle.asked_at, handle.asked_boot)
+    if not _is_due(handle, age_s, retry_policy.settle_s) or "job" in host.repeatable:
         return job
     try:
         found = host.find_jobs(handle.query(record.recipe["kind"]))
@@ -46,7 +48,7 @@ def keep_one_job(host: Host, retry_policy: RetryPolicy, record: RunRecord, job: 
         found = ()
     others = {other.id: other for other in found if other.id != job.id}
     kept = _first([job, *others.values()])
-    changes: dict[str, Any] = {"checked_at": now}
+    changes: dict[str, Any] = {"checked_at": handle.asked_at + age_s}
     unwanted = [other for other in (job, *others.values()) if other.id != kept.id]
     events = [
         _cancel(host, retry_policy, other, kept)
@@ -64,15 +66,11 @@ def keep_one_job(host: Host, retry_policy: RetryPolicy, record: RunRecord, job: 
     return kept if kept.id == job.id else host.job(kept.id)
 
 
-def _is_due(handle: JobHandle, now: float, settle_s: float) -> bool:
-    if handle.asked_at is None:  # a run of an earlier version
-        return False
-    age_s = now - handle.asked_at
+def _is_due(handle: JobHandle, age_s: float, settle_s: float) -> bool:
     if age_s < settle_s:
         return handle.requests > 1
-    if handle.checked_at is None or handle.checked_at - handle.asked_at < settle_s:
-        return True
-    return age_s >= 2 * max(handle.checked_at - handle.asked_at, _FIRST_INTERVAL_S)
+    checked_s = None if handle.checked_at is None else handle.checked_at - (handle.asked_at or 0.0)
+    return checked_s is None or checked_s < settle_s or age_s >= 2 * max(checked_s, _FIRST_INTERVAL_S)
 
 
 def _first(jobs: Sequence[RemoteJob]) -> RemoteJob:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ftkit.backends.hosted.host import JobQuery
 from ftkit.backends.hosted.run_key import key_tag
+from ftkit.backends.hosted.settling import Boot
 from ftkit.store import RunRecord, RunTransaction, Store, UnreadableRunError
 
 __all__ = ["JobHandle", "UploadedFile", "update_handle"]
@@ -28,6 +29,8 @@ class UploadedFile(BaseModel):
     """Whether this run uploaded it."""
     asked_at: float | None = Field(default=None, exclude_if=lambda value: value is None)
     """When its upload began, in Unix seconds."""
+    asked_boot: Boot | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The same since the machine's start."""
 
 
 class JobHandle(BaseModel):
@@ -52,12 +55,14 @@ class JobHandle(BaseModel):
     """By role: ``"training"`` and ``"validation"``."""
     asked_at: float | None = None
     """When the job was last requested, in Unix seconds."""
+    asked_boot: Boot | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The same since the machine's start."""
     requests: int = Field(default=0, exclude_if=lambda value: value == 0)
     """How many requests to create the job were sent."""
     job: str | None = None
     """Id of the job."""
     checked_at: float | None = Field(default=None, exclude_if=lambda value: value is None)
-    """When the host was last asked for further jobs of this run, in Unix seconds."""
+    """When the host was last asked for further jobs of this run: ``asked_at`` and the time that had passed since."""
     duplicates: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
     """Ids of further jobs of this run that were found, and cancelled as far as possible."""
     paused: bool = False

@@ -85,7 +85,11 @@ class JobSubmission:
                 with self._store.transaction(run_id) as run:
                     sent = JobHandle.require(run.record).requests
                     JobHandle.require(run.record).save(
-                        run, phase="creating", asked_at=retry_policy.clock(), requests=sent + 1
+                        run,
+                        phase="creating",
+                        asked_at=retry_policy.clock(),
+                        asked_boot=retry_policy.boot(),
+                        requests=sent + 1,
                     )
                 return self._host.create_job(request)
 
@@ -99,7 +103,7 @@ class JobSubmission:
                 )
             except (HostError, RefusedError):
                 # Nothing was created, so the files that were uploaded for the job are deleted.
-                update_handle(self._store, run_id, phase="uploading", asked_at=None)
+                update_handle(self._store, run_id, phase="uploading", asked_at=None, asked_boot=None)
                 files.delete_all(self._store.get(run_id))
                 raise
         if job is None:
@@ -133,10 +137,9 @@ class JobSubmission:
 
     def _unsettled_s(self, handle: JobHandle, retry_policy: RetryPolicy) -> float:
         """How many seconds after now a request that was sent may still create the job."""
-        if handle.asked_at is None or "job" in self._host.repeatable:
+        if "job" in self._host.repeatable:
             return 0.0
-        # The clock may have been set back since.
-        return min(retry_policy.settle_s, max(0.0, handle.asked_at + retry_policy.settle_s - retry_policy.clock()))
+        return retry_policy.unsettled_s(handle.asked_at, handle.asked_boot)
 
     def _say_unconfirmed(self, run_id: str, error: HostError | None) -> None:
         message = "the host did not confirm the job; ftkit will search for it"

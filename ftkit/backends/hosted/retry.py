@@ -5,16 +5,43 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ftkit.backends.hosted.retry_notice import OnRetry, RetryNotice, log_retry
+from ftkit.backends.hosted.settling import Boot, boot_time, elapsed_s
 from ftkit.errors import HostError
 from ftkit.extras import require
 
-__all__ = ["Patience", "RetryPolicy"]
+__all__ = ["MAX_PAID_REPEATS", "PaidCalls", "Patience", "RetryPolicy"]
+
+MAX_PAID_REPEATS = 2
+"""How often a paid call is repeated after failures that leave open whether the host has answered and charged."""
+_MAY_BE_CHARGED = (
+    "the host may have answered and charged all the same; it is asked again, "
+    f"{'twice' if MAX_PAID_REPEATS == 2 else f'{MAX_PAID_REPEATS} times'} at most"
+)
+
+
+class PaidCalls:
+    """Counts calls that were sent again although the host may have charged for the first ones.
+
+    Attributes:
+        repeated: how many were sent again.
+    """
+
+    def __init__(self) -> None:
+        self.repeated = 0
+        self._lock = threading.Lock()
+
+    def add(self) -> None:
+        """Count one."""
+        with self._lock:
+            self.repeated += 1
+
 
 Result = TypeVar("Result")
 
@@ -31,6 +58,7 @@ class RetryPolicy:
             lists. After that it counts as not created.
         sleep: function that waits the given number of seconds.
         clock: function that returns the present time in Unix seconds.
+        boot: function that returns the time since the machine's start, see :mod:`ftkit.backends.hosted.settling`.
         on_retry: called when a call has failed twice, and before the wait for what a call of unknown outcome may have
             created.
     """
@@ -41,10 +69,16 @@ class RetryPolicy:
     settle_s: float = 120.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.time
+    boot: Callable[[], Boot | None] = boot_time
     on_retry: OnRetry = log_retry
 
     def __call__(
-        self, call: Callable[[], Result], *, repeat_unsure: bool = True, deadline: float | None = None
+        self,
+        call: Callable[[], Result],
+        *,
+        repeat_unsure: bool = True,
+        deadline: float | None = None,
+        paid: PaidCalls | None = None,
     ) -> Result:
         """Call a function until it succeeds, with exponential backoff and jitter between attempts.
 
@@ -53,6 +87,7 @@ class RetryPolicy:
             repeat_unsure: whether the call is repeated after a failure that leaves open whether the host has carried it
                 out. False for calls that create something.
             deadline: moment in seconds of :func:`time.monotonic` after which no further attempt begins.
+            paid: counts repeats of calls that cost money each time, which are few.
 
         Returns:
             What ``call`` returns.
@@ -60,9 +95,33 @@ class RetryPolicy:
         Raises:
             HostError: the error is not transient, or the waiting time is used up.
         """
-        options = self._tenacity_options(repeat_unsure=repeat_unsure, deadline=deadline)
+        options = self._tenacity_options(repeat_unsure=repeat_unsure, deadline=deadline, paid=paid)
         result: Result = _tenacity().Retrying(**options, sleep=self.sleep)(call)
         return result
+
+    def elapsed_s(self, asked_at: float, asked_boot: Boot | None) -> float:
+        """Return how long ago a request was sent, by this process or another one.
+
+        Args:
+            asked_at: what ``clock`` returned then.
+            asked_boot: what ``boot`` returned then.
+
+        Returns:
+            Seconds, whatever the wall clock was set to since.
+        """
+        return elapsed_s(asked_at, asked_boot, self.clock(), self.boot())
+
+    def unsettled_s(self, asked_at: float | None, asked_boot: Boot | None) -> float:
+        """Return for how long what a request created may still appear in the host's lists.
+
+        Args:
+            asked_at: what ``clock`` returned when the request was sent; None if none was.
+            asked_boot: what ``boot`` returned then.
+
+        Returns:
+            Seconds from now on, 0 to ``settle_s``.
+        """
+        return 0.0 if asked_at is None else max(0.0, self.settle_s - self.elapsed_s(asked_at, asked_boot))
 
     def saying(self, on_retry: OnRetry) -> RetryPolicy:
         """Return this policy with a further receiver of its notices.
@@ -81,12 +140,19 @@ class RetryPolicy:
 
         return dataclasses.replace(self, on_retry=both)
 
-    async def call_async(self, call: Callable[[], Awaitable[Result]], *, deadline: float | None = None) -> Result:
+    async def call_async(
+        self,
+        call: Callable[[], Awaitable[Result]],
+        *,
+        deadline: float | None = None,
+        paid: PaidCalls | None = None,
+    ) -> Result:
         """Await a function until it succeeds; as calling the policy, but without blocking the event loop.
 
         Args:
             call: makes one attempt.
             deadline: moment in seconds of :func:`time.monotonic` after which no further attempt begins.
+            paid: counts repeats of calls that cost money each time, which are few.
 
         Returns:
             What ``call`` returns.
@@ -104,14 +170,31 @@ class RetryPolicy:
         async def attempt() -> Result:
             return await call()
 
-        options = self._tenacity_options(deadline=deadline)
-
+        options = self._tenacity_options(deadline=deadline, paid=paid)
         result: Result = await _tenacity().AsyncRetrying(**options, sleep=sleep)(attempt)
         return result
 
-    def _tenacity_options(self, *, repeat_unsure: bool = True, deadline: float | None = None) -> dict[str, Any]:
+    def _tenacity_options(
+        self, *, repeat_unsure: bool = True, deadline: float | None = None, paid: PaidCalls | None = None
+    ) -> dict[str, Any]:
+        perhaps_paid = 0
+
         def is_repeated(error: BaseException) -> bool:
-            return isinstance(error, HostError) and error.passing and (repeat_unsure or not error.unsure)
+            nonlocal perhaps_paid
+            if not isinstance(error, HostError) or not error.passing or (error.unsure and not repeat_unsure):
+                return False
+            if paid is not None and error.may_have_answered:
+                perhaps_paid += 1
+            return perhaps_paid <= MAX_PAID_REPEATS
+
+        def notify(state: Any) -> None:
+            error = state.outcome.exception()
+            if paid is not None and error.may_have_answered:
+                paid.add()
+                self.on_retry(RetryNotice(str(error), state.attempt_number, self.clock(), _MAY_BE_CHARGED))
+            elif state.attempt_number == 2:
+                until = self.clock() + max(0.0, self.budget_s - state.idle_for)
+                self.on_retry(RetryNotice(str(error), state.attempt_number, until))
 
         def is_over(state: Any) -> bool:
             late = deadline is not None and time.monotonic() + (state.upcoming_sleep or 0.0) >= deadline
@@ -121,14 +204,9 @@ class RetryPolicy:
             "retry": _tenacity().retry_if_exception(is_repeated),
             "wait": self._wait,
             "stop": is_over,
-            "before_sleep": self._notify,
+            "before_sleep": notify,
             "reraise": True,
         }
-
-    def _notify(self, state: Any) -> None:
-        if state.attempt_number == 2:
-            until = self.clock() + max(0.0, self.budget_s - state.idle_for)
-            self.on_retry(RetryNotice(str(state.outcome.exception()), state.attempt_number, until))
 
     def delay_s(self, attempt: int, retry_after_s: float | None = None) -> float:
         """Return how long to wait before the next attempt.

@@ -63,8 +63,9 @@ class _Log:
 
     def __call__(self, notice: RetryNotice) -> None:
         failure, now = _REQUEST_ID_PATTERN.sub("", notice.error), time.monotonic()
+        seldom = notice.plan == _TRYING_AGAIN or "{until}" not in notice.plan
         with self._lock:
-            if notice.plan == _TRYING_AGAIN and now - self._said.get(failure, -_INTERVAL_S) < _INTERVAL_S:
+            if seldom and now - self._said.get(failure, -_INTERVAL_S) < _INTERVAL_S:
                 return
             if len(self._said) >= _MAX_REMEMBERED:
                 self._said.clear()

@@ -110,7 +110,7 @@ class TrainingFiles:
 
         def upload() -> RemoteFile:
             nonlocal entry
-            entry = entry.model_copy(update={"mine": True, "asked_at": policy.clock()})
+            entry = entry.model_copy(update={"mine": True, "asked_at": policy.clock(), "asked_boot": policy.boot()})
             # Stored before the call, so that an upload whose response is lost is known to be this run's.
             self._save(run_id, role, entry)
             return self._host.upload(path, entry.name)
@@ -119,7 +119,7 @@ class TrainingFiles:
         if entry.asked_at is None or entry.id is not None or repeatable:
             file = policy(find)
         else:  # an upload was interrupted
-            unsettled_s = min(policy.settle_s, max(0.0, entry.asked_at + policy.settle_s - policy.clock()))
+            unsettled_s = policy.unsettled_s(entry.asked_at, entry.asked_boot)
             file = search_until_settled(policy, find, unsettled_s).found
         file = file or create_once(policy, upload, find, repeatable=repeatable)
         if file is None:

@@ -20,7 +20,7 @@ from ftkit.backends.hosted.answer_reading import cleaned, reading_answer
 from ftkit.backends.hosted.concurrency import ConcurrencyLimiter
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.request_plan import plan_request
-from ftkit.backends.hosted.retry import RetryPolicy
+from ftkit.backends.hosted.retry import PaidCalls, RetryPolicy
 from ftkit.backends.openai_jobs.api_request import API_FORMS, OPTIONS, ApiRequest
 from ftkit.backends.openai_jobs.batch_api import Batch, OnCount
 from ftkit.backends.openai_jobs.host import OpenAIHost
@@ -66,6 +66,7 @@ class OpenAIAnswerer(Answerer):
     ) -> None:
         self._endpoint, self._sdk, self._model = endpoint, Sdk(endpoint.name, url, key), model
         self._retry_policy, self._limiter, self._batch_host = retry_policy, limiter, batch_host
+        self._paid = PaidCalls()
         self._left_out: set[str] = set()
         self._not_sent: set[str] = set()  # by the catalogue
         self._served_as: set[str] = set()
@@ -199,7 +200,7 @@ class OpenAIAnswerer(Answerer):
     @override
     def about(self) -> dict[str, Any]:
         price, batch_price = self._price, self._batch_price
-        observed: dict[str, list[str]] = {
+        observed: dict[str, Any] = {
             "served_as": sorted(self._served_as),
             "parameters_not_taken": sorted(self._left_out | self._not_sent),
         }
@@ -207,6 +208,8 @@ class OpenAIAnswerer(Answerer):
             observed["api"] = sorted(self._asked["api"])
         if self._asked["reasoning_effort"]:
             observed["reasoning_effort"] = sorted(self._asked["reasoning_effort"])
+        if self._paid.repeated:
+            observed["perhaps_charged_twice"] = self._paid.repeated
         return {
             "model": self._model,
             "host": self._sdk.url,
@@ -229,7 +232,8 @@ class OpenAIAnswerer(Answerer):
                 return self._sdk.call("asking the model", lambda: resource.create(**arguments))
 
             try:
-                response = self._retry_policy(attempt, deadline=None if deadline is None else deadline.at)
+                at = None if deadline is None else deadline.at
+                response = self._retry_policy(attempt, deadline=at, paid=self._paid)
                 return self._read(call, response, time.monotonic() - started, self._price)
             except HostError as error:
                 if not self._adapt(error, call):
@@ -257,7 +261,7 @@ class OpenAIAnswerer(Answerer):
             try:
                 async with self._limiter.slot():
                     at = None if deadline is None else deadline.at
-                    response = await self._retry_policy.call_async(attempt, deadline=at)
+                    response = await self._retry_policy.call_async(attempt, deadline=at, paid=self._paid)
                     return self._read(call, response, time.monotonic() - started, self._price)
             except HostError as error:
                 if not self._adapt(error, call):
@@ -352,7 +356,8 @@ class OpenAIAnswerer(Answerer):
         # Before the policy's own limit only the deadline ends the tries of an error that may pass.
         if deadline is not None and error.passing and latency_s < self._retry_policy.budget_s:
             return deadline.answer(latency_s, str(error))
-        retry_after_s = (error.retry_after_s or 0.0) if error.passing else None
+        # What the host may have charged several times already is not asked yet again by callers.
+        retry_after_s = (error.retry_after_s or 0.0) if error.passing and not error.may_have_answered else None
         return Answer("", "error", 0, 0, latency_s, error=str(error), retry_after_s=retry_after_s)
 
     def _read(self, call: ApiRequest, response: Any, latency_s: float, price: InferencePrice | None) -> Answer:

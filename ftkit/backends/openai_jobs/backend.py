@@ -154,9 +154,8 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
 
     @override
     def own_files(self) -> bool:
-        catalog = load_catalog()
-        known = catalog.knows(catalog.provider_at(self.url()))
-        return not known or "suffix" in self.extra or self._longest_suffix() < _SHORTEST_SUFFIX
+        # A proxy may drop the metadata and the suffix, but no job can be without the id of its file.
+        return self.profile.idempotency_header is None
 
     @override
     def download_weights(self, record: RunRecord, folder: Path) -> None:

@@ -46,7 +46,7 @@ class Batch:
 
     ``state.json`` in its folder holds ``key`` (unique, written before the first call, and stored with the batch),
     ``ids`` (of the requests), ``endpoint`` (that answers them), ``file`` (name of the uploaded file), ``asked_at`` and
-    ``batch``.
+    ``asked_boot`` (when the batch was requested), and ``batch``.
 
     Args:
         host: the host.
@@ -160,8 +160,9 @@ class Batch:
     def _find_interrupted(self) -> dict[str, Any] | None:
         """The batch of an interrupted creation, once its request can no longer be under way."""
         policy = self._retry_policy
-        unsettled_s = max(0.0, self._state["asked_at"] + policy.settle_s - policy.clock())
-        search = search_until_settled(policy, self._find, min(policy.settle_s, unsettled_s))
+        boot = self._state.get("asked_boot")  # batches of earlier versions have none
+        unsettled_s = policy.unsettled_s(self._state["asked_at"], None if boot is None else (boot[0], boot[1]))
+        search = search_until_settled(policy, self._find, unsettled_s)
         if not search.certain:
             raise search.error or self._unconfirmed()
         return search.found
@@ -178,7 +179,7 @@ class Batch:
 
     def _request(self, file_id: str) -> dict[str, Any]:
         client, key = self._host.sdk.client, self._state["key"]
-        self._save(asked_at=self._retry_policy.clock())
+        self._save(asked_at=self._retry_policy.clock(), asked_boot=self._retry_policy.boot())
         batch = self._host.sdk.call(
             "creating the batch",
             lambda: client.batches.create(

@@ -7,6 +7,7 @@ from typing import Any
 from ftkit.backends.answer import Request
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.request_plan import RequestPlan
+from ftkit.backends.openai_jobs.asking import answer_with_usage, common_body
 from ftkit.backends.openai_jobs.response_format import response_format
 from ftkit.catalog import InferencePrice
 from ftkit.results.answer import Answer, FinishReason
@@ -33,18 +34,12 @@ def chat_body(endpoint: Endpoint, model: str, request: Request, plan: RequestPla
     Returns:
         The JSON body, without the plan's ``effort_fields``.
     """
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": [
-            {name: value for name, value in message.items() if name != "weight"} for message in request.messages
-        ],
-        endpoint.token_limit: plan.token_limit,
-        **plan.sampling,
-    }
-    if plan.effort is not None and plan.effort_fields is None:
-        body["reasoning_effort"] = plan.effort
-    if request.tools:
-        body["tools"] = list(request.tools)
+    body = common_body(
+        model, request, plan, limit_field=endpoint.token_limit, effort=lambda effort: {"reasoning_effort": effort}
+    )
+    body["messages"] = [
+        {name: value for name, value in message.items() if name != "weight"} for message in request.messages
+    ]
     schema = response_format(request.output, strict=endpoint.strict_schemas)
     if schema is not None:
         body["response_format"] = schema
@@ -64,10 +59,6 @@ def chat_answer(data: dict[str, Any], latency_s: float, price: InferencePrice | 
     """
     choices = data.get("choices") or []
     message = (choices[0].get("message") or {}) if choices else {}
-    usage = data.get("usage") or {}
-    input_tokens, output_tokens = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-    cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
-    reasoning = int((usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0)
     reason = str(choices[0].get("finish_reason") or "stop") if choices else ""
     error = None
     if not choices:
@@ -78,16 +69,14 @@ def chat_answer(data: dict[str, Any], latency_s: float, price: InferencePrice | 
         error = f"the model refused: {message['refusal']}"
     # Hosts name the text of the reasoning in two ways.
     reasoned = message.get("reasoning_content") or message.get("reasoning")
-    return Answer(
-        text=str(message.get("content") or ""),
-        finish_reason="error" if error else _FINISH_REASONS.get(reason, "stop"),
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
+    return answer_with_usage(
+        str(message.get("content") or ""),
+        _FINISH_REASONS.get(reason, "stop"),
+        error,
+        data.get("usage") or {},
+        names=("prompt", "completion"),
+        price=price,
         latency_s=latency_s,
-        cached_tokens=cached,
-        cost_usd=None if price is None else price.cost(input_tokens, output_tokens, cached, reasoning),
-        error=error,
-        tool_calls=message.get("tool_calls") or None,
+        tool_calls=message.get("tool_calls"),
         reasoning_content=reasoned if isinstance(reasoned, str) else None,
-        reasoning_tokens=reasoning,
     )

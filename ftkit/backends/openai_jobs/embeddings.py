@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ftkit.backends.hosted.host_errors import broken_call_error
-from ftkit.backends.hosted.retry import RetryPolicy
+from ftkit.backends.hosted.retry import PaidCalls, RetryPolicy
 from ftkit.backends.openai_jobs.sdk import Sdk, to_dict
 from ftkit.errors import DataError, HostError
 
@@ -56,7 +56,7 @@ class OpenAIEmbedder:
             return self._read(response, len(texts))
 
         try:
-            return self._retry_policy(attempt)
+            return self._retry_policy(attempt, paid=PaidCalls())
         except HostError as error:
             if error.status in (400, 413, 422) and _TOO_LONG_PATTERN.search(str(error)):
                 raise DataError(str(error)) from None

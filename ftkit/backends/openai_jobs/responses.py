@@ -11,6 +11,7 @@ from typing import Any
 from ftkit.backends.answer import Request
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.request_plan import RequestPlan
+from ftkit.backends.openai_jobs.asking import answer_with_usage, common_body
 from ftkit.backends.openai_jobs.response_format import response_format
 from ftkit.catalog import InferencePrice
 from ftkit.errors import RefusedError
@@ -35,17 +36,16 @@ def response_body(endpoint: Endpoint, model: str, request: Request, plan: Reques
     Raises:
         RefusedError: a message has content that this API takes in no form that ftkit writes.
     """
-    body: dict[str, Any] = {
-        "model": model,
-        "input": [item for message in request.messages for item in _items(endpoint.name, message)],
-        "max_output_tokens": plan.token_limit,
-        "store": False,
-        **plan.sampling,
-    }
-    if plan.effort is not None and plan.effort_fields is None:
-        body["reasoning"] = {"effort": plan.effort}
-    if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
+    body = common_body(
+        model,
+        request,
+        plan,
+        limit_field="max_output_tokens",
+        effort=lambda effort: {"reasoning": {"effort": effort}},
+        tool=_tool,
+    )
+    body["input"] = [item for message in request.messages for item in _items(endpoint.name, message)]
+    body["store"] = False
     schema = response_format(request.output, strict=endpoint.strict_schemas)
     if schema is not None:
         body["text"] = {"format": {"type": "json_schema", "strict": False} | schema["json_schema"]}
@@ -84,22 +84,16 @@ def response_answer(data: dict[str, Any], latency_s: float, price: InferencePric
     elif not items and cut is None:
         error = "the host sent no output"
     finish: FinishReason = "length" if cut else "tool_calls" if calls else "stop"
-    usage = data.get("usage") or {}
-    input_tokens, output_tokens = int(usage.get("input_tokens") or 0), int(usage.get("output_tokens") or 0)
-    cached = int((usage.get("input_tokens_details") or {}).get("cached_tokens") or 0)
-    reasoning = int((usage.get("output_tokens_details") or {}).get("reasoning_tokens") or 0)
-    return Answer(
-        text="".join(str(part.get("text") or "") for part in parts if part.get("type") == "output_text"),
-        finish_reason="error" if error else finish,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
+    return answer_with_usage(
+        "".join(str(part.get("text") or "") for part in parts if part.get("type") == "output_text"),
+        finish,
+        error,
+        data.get("usage") or {},
+        names=("input", "output"),
+        price=price,
         latency_s=latency_s,
-        cached_tokens=cached,
-        cost_usd=None if price is None else price.cost(input_tokens, output_tokens, cached, reasoning),
-        error=error,
-        tool_calls=calls or None,
-        reasoning_content="\n\n".join(_reasoned(items)) or None,
-        reasoning_tokens=reasoning,
+        tool_calls=calls,
+        reasoning_content="\n\n".join(_reasoned(items)),
     )
 
 

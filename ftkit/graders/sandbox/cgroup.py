@@ -17,6 +17,7 @@ from pathlib import Path
 __all__ = ["MemoryGroup"]
 
 _ROOT = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
 _LIMITS = ("memory.max", "memory.limit_in_bytes")
 """The file with the limit, of version 2 and of version 1."""
 _REMOVE_S = 1.0
@@ -107,7 +108,7 @@ class MemoryGroup:
 def _parents() -> Iterator[Path]:
     """Yield the folders in which a group may be made: this process's own groups, and those around them."""
     try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
+        lines = _OWN.read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
         return
     for line in lines:

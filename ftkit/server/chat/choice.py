@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ftkit.inference.protocol import Finished, TokenEvent
+from ftkit.modeling.thought_stream import SplitText, ThoughtSplitter
 from ftkit.modeling.tool_calls import RequiredToolCallParser, ToolCallParser
 
 __all__ = ["Choice", "Delta"]
@@ -18,6 +19,7 @@ class Delta:
 
     Attributes:
         text: new text.
+        thought: new text of what the model thinks before it answers.
         logprobs: log-probabilities of the new tokens, in OpenAI's format.
         calls: new parts of tool calls, in the form of OpenAI's streams.
     """
@@ -25,9 +27,7 @@ class Delta:
     text: str = ""
     logprobs: list[dict[str, Any]] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.text or self.logprobs or self.calls)
+    thought: str = ""
 
 
 class Choice:
@@ -38,6 +38,7 @@ class Choice:
         decode_token: returns the text of a token id, and its bytes if they are known.
         logprobs: whether to collect log-probabilities.
         reader: parser of tool calls; None if the request has no tools.
+        thoughts: separates the thought from the answer; None if the answer cannot have one.
         named: whether the request names the function to call, so that the call is no choice of the model.
         keep: whether to keep the answer's log-probabilities; a stream sends them at once.
     """
@@ -49,17 +50,19 @@ class Choice:
         *,
         logprobs: bool,
         reader: ToolCallParser | None,
+        thoughts: ThoughtSplitter | None = None,
         named: bool = False,
         keep: bool = True,
     ) -> None:
         self.index, self._keep = index, keep
         self._named = named
         self._decode_token, self._logprobs, self._reader = decode_token, logprobs, reader
-        self.text = ""
+        self._thoughts = thoughts
+        self.text = self.thought = ""
         self.logprobs: list[dict[str, Any]] = []
         self.calls: list[dict[str, Any]] = []
         self.finish_reason: str | None = None
-        self.tokens = self.cached = 0
+        self.tokens = self.thought_tokens = self.cached = 0
 
     def add(self, event: TokenEvent | Finished) -> Delta:
         """Add an event of the engine.
@@ -73,15 +76,20 @@ class Choice:
         if isinstance(event, TokenEvent):
             logprobs = [self._logprob(event)] if self._logprobs and not event.is_stop else []
             ids = () if event.is_stop else (event.token_id,)
-            text = event.text if self._reader is None else self._reader.push(event.text, ids)
-            new = Delta(text, logprobs, self._pieces([]))
+            split = SplitText(answer=event.text) if self._thoughts is None else self._thoughts.push(event.text)
+            self.thought_tokens += self._thoughts is not None and self._thoughts.inside
+            text = split.answer if self._reader is None else self._reader.push(split.answer, ids)
+            new = Delta(text, logprobs, self._pieces([]), split.thought)
         else:
+            split = SplitText() if self._thoughts is None else self._thoughts.end()
+            text = split.answer if self._reader is None else self._reader.push(split.answer)
             rest, calls = ("", []) if self._reader is None else self._reader.end()
-            new = Delta(rest, [], self._pieces(calls))
+            new = Delta(text + rest, [], self._pieces(calls), split.thought)
             self.calls = calls
             self.finish_reason = "tool_calls" if calls and not self._ends_otherwise(event) else event.finish_reason
             self.tokens, self.cached = event.output_tokens, event.cached_tokens
         self.text += new.text
+        self.thought += new.thought
         if self._keep:
             self.logprobs += new.logprobs
         return new

@@ -73,6 +73,7 @@ class ChatMessage(BaseModel):
     name: StrictStr | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: StrictStr | None = None
+    reasoning_content: StrictStr | None = None
 
     @field_validator("content")
     @classmethod
@@ -101,6 +102,8 @@ class ChatMessage(BaseModel):
             raise ValueError("a tool message needs tool_call_id")
         if self.content is None and not (self.role == "assistant" and self.tool_calls):
             raise ValueError("content is missing")
+        if self.reasoning_content and self.role != "assistant":
+            raise ValueError("only assistant messages may have reasoning_content")
         if self.tool_calls and self.role != "assistant":
             raise ValueError("only assistant messages may have tool_calls")
         return self
@@ -114,6 +117,8 @@ class ChatMessage(BaseModel):
         message: Message = {"role": self.role, "content": self.content}
         if self.name is not None:
             message["name"] = self.name
+        if self.reasoning_content:
+            message["reasoning_content"] = self.reasoning_content
         if self.tool_calls:
             message["tool_calls"] = [call.model_dump() for call in self.tool_calls]
         if self.tool_call_id is not None:

@@ -11,27 +11,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ftkit.errors import BusyError, DataError, ModelError
-from ftkit.inference.service import InferenceService, ServedModel
+from ftkit.errors import DataError, ModelError
+from ftkit.server.chat.admission import admit
+from ftkit.server.chat.connection import unless_disconnected
 from ftkit.server.chat.embedding_request import EmbeddingRequest, invalid_input
-from ftkit.server.chat.metrics import Metrics
-from ftkit.server.chat.route import unless_disconnected
-from ftkit.server.errors import ApiError, busy
+from ftkit.server.chat.metrics import Metrics, counted
+from ftkit.server.errors import ApiError
 from ftkit.server.model_names import ModelNames
 from ftkit.server.request_body import parse_json_body
 
 __all__ = ["routes"]
-
-
-async def _create(request: Request) -> Response:
-    metrics: Metrics = request.app.state.metrics
-    try:
-        response = await _respond(request, metrics)
-    except ApiError as error:
-        metrics.requests.labels(str(error.status)).inc()
-        raise
-    metrics.requests.labels("200").inc()
-    return response
 
 
 async def _respond(request: Request, metrics: Metrics) -> Response:
@@ -53,13 +42,7 @@ async def _respond(request: Request, metrics: Metrics) -> Response:
 async def _embed(
     request: Request, stack: AsyncExitStack, model: str, body: EmbeddingRequest, texts: list[str]
 ) -> tuple[list[list[float]], int]:
-    service: InferenceService = request.app.state.serving
-    try:
-        served: ServedModel = await stack.enter_async_context(service.model(model, project=request.state.project))
-    except BusyError as error:
-        raise busy(error) from None
-    except ModelError as error:
-        raise ApiError(503, f"The model {body.model!r} cannot be used: {error}", "server_error") from None
+    served = await admit(request, stack, model, body.model)
     vectors: list[list[float]] = []
     tokens = 0
     for number, text in enumerate(texts):  # answers of other requests come between two texts
@@ -82,4 +65,4 @@ def _base64(vector: list[float]) -> str:
     return base64.b64encode(np.asarray(vector, dtype="<f4").tobytes()).decode()
 
 
-routes = [Route("/v1/embeddings", _create, methods=["POST"])]
+routes = [Route("/v1/embeddings", counted(_respond), methods=["POST"])]

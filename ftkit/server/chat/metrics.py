@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
 from typing_extensions import override
 
 from ftkit.inference.service import InferenceService
+from ftkit.server.errors import as_api_error
 
-__all__ = ["Metrics"]
+__all__ = ["Metrics", "counted"]
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
@@ -51,6 +54,31 @@ class Metrics:
             Prometheus' text format.
         """
         return generate_latest(self._registry)
+
+
+def counted(
+    respond: Callable[[Request, Metrics], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """Make a route's function that counts its responses by status, errors included.
+
+    Args:
+        respond: answers a request. It receives the server's metrics for what else it counts.
+
+    Returns:
+        The function, as a ``Route`` takes it.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        metrics: Metrics = request.app.state.metrics
+        try:
+            response = await respond(request, metrics)
+        except Exception as error:
+            metrics.requests.labels(str(as_api_error(request, error).status)).inc()
+            raise
+        metrics.requests.labels(str(response.status_code)).inc()
+        return response
+
+    return endpoint
 
 
 class _EngineCollector(Collector):

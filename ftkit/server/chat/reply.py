@@ -117,7 +117,7 @@ class ReplyBuilder:
             "total_tokens": self._prompt_tokens + completion_tokens,
             "prompt_tokens_details": {"cached_tokens": choices[0].cached, "audio_tokens": 0},
             "completion_tokens_details": {
-                "reasoning_tokens": 0,
+                "reasoning_tokens": sum(choice.thought_tokens for choice in choices),
                 "audio_tokens": 0,
                 "accepted_prediction_tokens": 0,
                 "rejected_prediction_tokens": 0,
@@ -146,6 +146,9 @@ class ReplyBuilder:
         Yields:
             Server-sent events. As at OpenAI, each holds one part of a call at most: clients read no more.
         """
+        if delta.thought:
+            fields = {"reasoning_content": delta.thought}
+            yield self._chunk([_choice_delta(choice, fields)], padded=self._obfuscated)
         if delta.text or delta.logprobs:
             fields = {"content": delta.text}
             yield self._chunk([_choice_delta(choice, fields, delta.logprobs)], padded=self._obfuscated)
@@ -190,6 +193,8 @@ class ReplyBuilder:
 
 def _choice_object(choice: Choice) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None, "annotations": []}
+    if choice.thought:
+        message |= {"reasoning_content": choice.thought}
     if choice.calls:
         message |= {"tool_calls": choice.calls, "content": choice.text or None}
     return {

@@ -17,9 +17,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ftkit.server.chat.choice import Choice
-from ftkit.server.chat.metrics import Metrics
+from ftkit.server.chat.completion import Completion, start_completion
+from ftkit.server.chat.connection import EventStream, unless_disconnected
+from ftkit.server.chat.metrics import Metrics, counted
 from ftkit.server.chat.reply import DONE, ReplyBuilder, event
-from ftkit.server.chat.route import Completion, EventStream, start_completion, unless_disconnected
 from ftkit.server.chat.text_request import TextRequest
 from ftkit.server.errors import ApiError
 from ftkit.server.model_names import ModelNames
@@ -113,17 +114,6 @@ class _Texts:
         return {name: sum(part[name] for part in parts) for name in names}
 
 
-async def _create(request: Request) -> Response:
-    metrics: Metrics = request.app.state.metrics
-    try:
-        response = await _respond(request, metrics)
-    except ApiError as error:
-        metrics.requests.labels(str(error.status)).inc()
-        raise
-    metrics.requests.labels(str(response.status_code)).inc()
-    return response
-
-
 async def _respond(request: Request, metrics: Metrics) -> Response:
     started = time.monotonic()
     body = await parse_json_body(request, TextRequest)
@@ -133,7 +123,10 @@ async def _respond(request: Request, metrics: Metrics) -> Response:
     served = await run_in_threadpool(names.resolve, body.model, request.state.project)
     async with AsyncExitStack() as stack:
         asked = [
-            await unless_disconnected(request, start_completion(request, stack, served.source, chat, metrics, started))
+            await unless_disconnected(
+                request,
+                start_completion(request, stack, served.source, chat, metrics, started, split_thoughts=False),
+            )
             for chat in chats
         ]
         texts = _Texts(body, asked)
@@ -142,4 +135,4 @@ async def _respond(request: Request, metrics: Metrics) -> Response:
         return JSONResponse(await unless_disconnected(request, texts.complete()))
 
 
-routes = [Route("/v1/completions", _create, methods=["POST"])]
+routes = [Route("/v1/completions", counted(_respond), methods=["POST"])]

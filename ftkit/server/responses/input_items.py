@@ -14,10 +14,12 @@ _ROLES = ("system", "developer", "user", "assistant")
 _TEXT_PARTS = ("input_text", "output_text", "text")
 _COPIED = frozenset({"type", "id", "status"})
 """Fields of items that clients send along from earlier responses, and that say nothing to the model."""
+_ID_PREFIXES = {"message": "msg_", "reasoning": "rs_"}
 _FIELDS = {
     "message": _COPIED | {"role", "content", "phase"},
     "function_call": _COPIED | {"call_id", "name", "arguments", "parsed_arguments"},
     "function_call_output": _COPIED | {"call_id", "output"},
+    "reasoning": _COPIED | {"summary", "content"},
 }
 
 
@@ -38,6 +40,7 @@ def chat_messages(items: str | Sequence[Any]) -> list[dict[str, Any]]:
     if isinstance(items, str):
         return [{"role": "user", "content": items}]
     messages: list[dict[str, Any]] = []
+    thought = ""
     for number, item in enumerate(items):
         place = f"input[{number}]"
         if not isinstance(item, Mapping):
@@ -50,6 +53,9 @@ def chat_messages(items: str | Sequence[Any]) -> list[dict[str, Any]]:
             if name not in _FIELDS[kind] and value is not None:
                 message = f"Unknown parameter: '{place}.{name[:80]}'."
                 raise ApiError(400, message, param=f"{place}.{name[:80]}", code="unknown_parameter")
+        if kind == "reasoning":
+            thought = _thought(item, place)
+            continue
         if kind == "message":
             messages.append(_message(item, place))
         elif kind == "function_call":
@@ -61,7 +67,25 @@ def chat_messages(items: str | Sequence[Any]) -> list[dict[str, Any]]:
         else:
             output = _text(item.get("output"), f"{place}.output")
             messages.append({"role": "tool", "tool_call_id": _string(item, "call_id", place), "content": output})
+        if thought and messages[-1]["role"] == "assistant":
+            messages[-1].setdefault("reasoning_content", thought)
+        thought = ""
     return messages
+
+
+def _thought(item: Mapping[str, Any], place: str) -> str:
+    """What a model has thought before its next message or call; else the summary of it."""
+    parts: list[Any] = []
+    for name, part_type in (("content", "reasoning_text"), ("summary", "summary_text")):
+        found = item.get(name) or []
+        if not isinstance(found, list):
+            raise _invalid(f"{place}.{name}", "expected a list of parts")
+        for number, part in enumerate(found):
+            text = part.get("text") if isinstance(part, Mapping) and part.get("type") == part_type else None
+            if not isinstance(text, str):
+                raise _invalid(f"{place}.{name}[{number}]", f"expected a part of type {part_type}")
+        parts = parts or found
+    return "\n\n".join(part["text"] for part in parts)
 
 
 def stored_items(items: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -78,7 +102,7 @@ def stored_items(items: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any
     found: list[dict[str, Any]] = []
     for item in items:
         kind = item.get("type") or "message"
-        stored = {"id": new_id("msg_" if kind == "message" else "fc_"), "status": "completed"} | {**item, "type": kind}
+        stored = {"id": new_id(_ID_PREFIXES.get(kind, "fc_")), "status": "completed"} | {**item, "type": kind}
         if kind == "message" and isinstance(item["content"], str):
             part = "output_text" if item["role"] == "assistant" else "input_text"
             more: dict[str, Any] = {"annotations": []} if part == "output_text" else {}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftkit.server.chat.choice import Choice, Delta
 from ftkit.server.errors import ApiError
@@ -13,6 +14,28 @@ from ftkit.server.responses.request import ResponsesRequest
 from ftkit.server.state import new_id
 
 __all__ = ["ResponseBuilder"]
+
+
+class _ItemKind(NamedTuple):
+    """A kind of output item whose content is one text.
+
+    Attributes:
+        prefix: what its ids begin with.
+        fields: its fields beside the content.
+        part: the part of its content, empty.
+    """
+
+    prefix: str
+    fields: dict[str, Any]
+    part: dict[str, Any]
+
+
+_MESSAGE = _ItemKind(
+    "msg_",
+    {"type": "message", "role": "assistant"},
+    {"type": "output_text", "text": "", "annotations": [], "logprobs": []},
+)
+_REASONING = _ItemKind("rs_", {"type": "reasoning", "summary": []}, {"type": "reasoning_text", "text": ""})
 
 
 class ResponseBuilder:
@@ -45,7 +68,7 @@ class ResponseBuilder:
             A response object of OpenAI's API.
         """
         if not self._output:
-            for _ in self.delta_events(Delta(choice.text, choice.logprobs, [])):
+            for _ in self.delta_events(Delta(choice.text, choice.logprobs, thought=choice.thought)):
                 pass
             for number, call in enumerate(choice.calls):
                 for _ in self.delta_events(Delta(calls=[{"index": number, **call}])):
@@ -72,10 +95,17 @@ class ResponseBuilder:
         Yields:
             Server-sent events.
         """
-        if delta.text or delta.logprobs:
+        if delta.thought:
+            if not self._output:  # what a model thinks comes before all else
+                yield from self._open_item(_REASONING)
+            part = self._output[0]["content"][0]
+            part["text"] += delta.thought
+            where = {"item_id": self._output[0]["id"], "output_index": 0, "content_index": 0}
+            yield self._event("response.reasoning_text.delta", **where, delta=delta.thought)
+        if delta.text or (delta.logprobs and not self._thinking):
             if self._open is None or self._output[self._open]["type"] != "message":
                 yield from self._close_item()
-                yield from self._open_message()
+                yield from self._open_item(_MESSAGE)
             place = len(self._output) - 1
             part = self._output[place]["content"][0]
             part["text"] += delta.text
@@ -122,13 +152,17 @@ class ResponseBuilder:
         failure = {"code": "server_error", "message": error.message}
         return self._event("response.failed", response=self._response("failed", None, None) | {"error": failure})
 
-    def _open_message(self) -> Iterator[bytes]:
+    @property
+    def _thinking(self) -> bool:
+        """Whether the item that is being written is what the model thinks."""
+        return self._open is not None and self._output[self._open]["type"] == "reasoning"
+
+    def _open_item(self, kind: _ItemKind) -> Iterator[bytes]:
         self._open = len(self._output)
-        item: dict[str, Any] = {"id": new_id("msg_"), "type": "message", "status": "in_progress"}
-        item |= {"role": "assistant", "content": []}
+        item: dict[str, Any] = {"id": new_id(kind.prefix), "status": "in_progress", **kind.fields, "content": []}
         self._output.append(item)
         yield self._event("response.output_item.added", output_index=self._open, item=item)
-        part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+        part = copy.deepcopy(kind.part)
         item["content"] = [part]
         where = {"item_id": item["id"], "output_index": self._open, "content_index": 0}
         yield self._event("response.content_part.added", **where, part=part)
@@ -158,7 +192,7 @@ class ResponseBuilder:
 
     def _finish_events(self, choice: Choice) -> Iterator[bytes]:
         if not self._output:  # the answer is empty
-            yield from self._open_message()
+            yield from self._open_item(_MESSAGE)
         yield from self._close_item("incomplete" if choice.finish_reason == "length" else "completed")
 
     def _close_item(self, status: str = "completed") -> Iterator[bytes]:
@@ -168,7 +202,12 @@ class ResponseBuilder:
         self._open = None
         item["status"] = status
         where = {"item_id": item["id"], "output_index": place}
-        if item["type"] == "message":
+        if item["type"] == "reasoning":
+            part = item["content"][0]
+            where |= {"content_index": 0}
+            yield self._event("response.reasoning_text.done", **where, text=part["text"])
+            yield self._event("response.content_part.done", **where, part=part)
+        elif item["type"] == "message":
             part = item["content"][0]
             where |= {"content_index": 0}
             yield self._event("response.output_text.done", **where, text=part["text"], logprobs=part["logprobs"])

@@ -32,7 +32,7 @@ _NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
 
 _LOGPROBS = "message.output_text.logprobs"
 _INCLUDED = (_LOGPROBS, "reasoning.encrypted_content")
-"""What ``include`` may name. A response has no reasoning that could be encrypted."""
+"""What ``include`` may name. Reasoning is sent as text, so that none needs to be encrypted."""
 
 _MAX_ITEMS = 4_096
 _PARAMS = {
@@ -47,7 +47,7 @@ class _Reasoning(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     effort: Literal["none"] | None = None
-    summary: Literal["auto", "concise", "detailed"] | None = None  # of reasoning that there is not
+    summary: Literal["auto", "concise", "detailed"] | None = None  # the reasoning itself is sent
     generate_summary: Literal["auto", "concise", "detailed"] | None = None
 
 

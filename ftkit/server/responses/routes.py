@@ -14,9 +14,10 @@ from starlette.routing import Route
 
 from ftkit.errors import FtkitError
 from ftkit.server.chat.choice import Choice
-from ftkit.server.chat.metrics import Metrics
+from ftkit.server.chat.completion import Completion, start_completion, unheld_header
+from ftkit.server.chat.connection import EventStream, unless_disconnected
+from ftkit.server.chat.metrics import Metrics, counted
 from ftkit.server.chat.reply import ReplyBuilder
-from ftkit.server.chat.route import Completion, EventStream, start_completion, unheld_header, unless_disconnected
 from ftkit.server.errors import ApiError
 from ftkit.server.model_names import ModelNames
 from ftkit.server.request_body import page_limit, parse_json_body
@@ -85,21 +86,19 @@ class _Answer:
             answer: dict[str, Any] = {"role": "assistant", "content": choice.text}
             if choice.calls:
                 answer |= {"content": choice.text or None, "tool_calls": choice.calls}
+            if choice.thought:
+                answer["reasoning_content"] = choice.thought
             items = stored_items(self._body.input)
             messages = [*self._messages, answer]
             await run_in_threadpool(self._table.add, self._project, response, items, messages)
         return response
 
 
-async def _create(request: Request) -> Response:
-    metrics: Metrics = request.app.state.metrics
+async def _create(request: Request, metrics: Metrics) -> Response:
     try:
-        response = await _respond(request, metrics)
+        return await _respond(request, metrics)
     except ApiError as error:
-        metrics.requests.labels(str(error.status)).inc()
         raise renamed(error) from None
-    metrics.requests.labels(str(response.status_code)).inc()
-    return response
 
 
 async def _respond(request: Request, metrics: Metrics) -> Response:
@@ -160,7 +159,7 @@ def _input_items(request: Request) -> Response:
 
 
 routes = [
-    Route("/v1/responses", _create, methods=["POST"]),
+    Route("/v1/responses", counted(_create), methods=["POST"]),
     Route("/v1/responses/{response_id}", _retrieve, methods=["GET"]),
     Route("/v1/responses/{response_id}", _delete, methods=["DELETE"]),
     Route("/v1/responses/{response_id}/input_items", _input_items, methods=["GET"]),

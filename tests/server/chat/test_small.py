@@ -11,7 +11,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from ftkit.modeling.token_bytes import token_bytes
-from ftkit.server.chat import reply, route
+from ftkit.server.chat import completion, reply
 
 from .test_completions import ask
 
@@ -62,7 +62,7 @@ def test_log_probabilities_are_written_in_pieces_and_bounded(served, monkeypatch
         # Batches differ in the order of additions.
         assert [token.logprob for token in tokens] == pytest.approx([token.logprob for token in expected], abs=1e-3)
         assert [len(token.top_logprobs) for token in tokens] == [3] * len(tokens)
-    monkeypatch.setattr(route, "_MAX_LOGPROBS", 100)
+    monkeypatch.setattr(completion, "_MAX_LOGPROBS", 100)
     with pytest.raises(openai.BadRequestError, match="more than 100 log-probabilities") as refused:
         ask(served.client, **options)
     assert refused.value.param == "top_logprobs"

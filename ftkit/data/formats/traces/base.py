@@ -10,11 +10,25 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from ftkit.data.formats.base import Format
+from ftkit.data.formats.base import Conversation, Format, RawRow
+from ftkit.data.formats.messages import read_messages
+from ftkit.data.formats.tools import read_tools
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
-__all__ = ["TraceFacts", "TraceFormat", "content_text", "number_of", "openai_message", "parsed", "time_of"]
+__all__ = [
+    "TraceFacts",
+    "TraceFormat",
+    "asked_turns",
+    "call_settings",
+    "content_text",
+    "judged",
+    "number_of",
+    "openai_message",
+    "parsed",
+    "time_of",
+    "traced_conversation",
+]
 
 _GOOD = {"good", "positive", "up", "thumbs_up", "thumbs-up", "like", "liked", "correct", "pass", "yes", "true"}
 _BAD = {
@@ -91,6 +105,68 @@ class TraceFormat(Format):
         Returns:
             The facts.
         """
+
+
+def asked_turns(given: Any, row: RawRow, field_name: str, missing: str) -> list[Message]:
+    """Read what a model was asked.
+
+    Args:
+        given: a text, or messages of OpenAI or of LangChain.
+        row: the row.
+        field_name: the field, for errors.
+        missing: what is said if it is neither.
+
+    Returns:
+        The messages.
+
+    Raises:
+        DataError: there are no messages, or a message cannot be read.
+    """
+    if isinstance(given, str):
+        return [{"role": "user", "content": given}]
+    if not isinstance(given, list) or not given:
+        raise DataError(missing, place=row.place, field=field_name)
+    return [openai_message(turn, row.place, f"{field_name}[{at}]") for at, turn in enumerate(given)]
+
+
+def traced_conversation(
+    row: RawRow, messages: list[Message], field_name: str, settings: Any, tools_field: str
+) -> Conversation:
+    """Check the messages of a call and what was set beside them.
+
+    Args:
+        row: the row.
+        messages: the messages, the answer included.
+        field_name: the field of the messages, for errors.
+        settings: the parameters of the call, with ``tools`` and ``parallel_tool_calls`` where it had them.
+        tools_field: the field of the tools, for errors.
+
+    Returns:
+        The conversation.
+    """
+    given = settings if isinstance(settings, dict) else {}
+    parallel = given.get("parallel_tool_calls")
+    return Conversation(
+        read_messages(messages, row.place, field_name),
+        read_tools(given.get("tools"), row.place, tools_field, nulls_are_absent=row.nulls_are_absent),
+        parallel if isinstance(parallel, bool) else None,
+    )
+
+
+def call_settings(beside: Any, given: Any) -> dict[str, Any]:
+    """Return the parameters of a call.
+
+    Args:
+        beside: an object with parameters that the tool records beside the call, if it is one.
+        given: what was asked, which may be a whole request.
+
+    Returns:
+        The parameters that are not null; those of the request precede.
+    """
+    found: dict[str, Any] = {}
+    for part in (beside, given):
+        found |= {name: value for name, value in (part.items() if isinstance(part, dict) else ()) if value is not None}
+    return found
 
 
 def parsed(value: Any) -> Any:

@@ -11,17 +11,18 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, RawRow
-from ftkit.data.formats.messages import read_messages
-from ftkit.data.formats.tools import read_tools
 from ftkit.data.formats.traces.base import (
     TraceFacts,
     TraceFormat,
+    asked_turns,
+    call_settings,
     content_text,
     judged,
     number_of,
     openai_message,
     parsed,
     time_of,
+    traced_conversation,
 )
 from ftkit.errors import DataError
 from ftkit.task import Message
@@ -35,7 +36,10 @@ class Langfuse(TraceFormat):
     """A generation, or a trace with its observations. Scores of a trace count for all its generations."""
 
     name = "langfuse"
-    columns = ("input", "output", "model", "type", "startTime", "timestamp", "scores", "observations", "level")
+    columns = (
+        *("input", "output", "model", "modelParameters", "type", "startTime", "timestamp", "scores", "observations"),
+        "level",
+    )
     required = "input and output"
 
     @override
@@ -85,21 +89,10 @@ class Langfuse(TraceFormat):
     @override
     def read(self, row: RawRow) -> Conversation:
         given, answer = parsed(row.columns.get("input")), parsed(row.columns.get("output"))
-        tools = None
-        if isinstance(given, dict):
-            tools = given.get("tools")
-            given = given.get("messages", given.get("prompt", given.get("input")))
-        if isinstance(given, str):
-            messages: list[Any] = [{"role": "user", "content": given}]
-        elif isinstance(given, list) and given:
-            messages = [openai_message(turn, row.place, f"input[{at}]") for at, turn in enumerate(given)]
-        else:
-            raise DataError("neither a text nor a list of messages", place=row.place, field="input")
-        messages.append(_answer(answer, row))
-        return Conversation(
-            read_messages(messages, row.place, "input"),
-            read_tools(tools, row.place, "input.tools", nulls_are_absent=row.nulls_are_absent),
-        )
+        turns = given.get("messages", given.get("prompt", given.get("input"))) if isinstance(given, dict) else given
+        messages = asked_turns(turns, row, "input", "neither a text nor a list of messages")
+        settings = call_settings(parsed(row.columns.get("modelParameters")), given)
+        return traced_conversation(row, [*messages, _answer(answer, row)], "input", settings, "input.tools")
 
 
 def _answer(answer: Any, row: RawRow) -> Message:

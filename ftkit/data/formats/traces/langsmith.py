@@ -11,16 +11,17 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, RawRow
-from ftkit.data.formats.messages import read_messages
-from ftkit.data.formats.tools import read_tools
 from ftkit.data.formats.traces.base import (
     TraceFacts,
     TraceFormat,
+    asked_turns,
+    call_settings,
     judged,
     number_of,
     openai_message,
     parsed,
     time_of,
+    traced_conversation,
 )
 from ftkit.errors import DataError
 from ftkit.task import Message
@@ -75,17 +76,10 @@ class LangSmith(TraceFormat):
             turns = turns[0]  # LangChain asks in batches
         if isinstance(turns, list) and turns and isinstance(turns[0], str):
             turns = [{"role": "user", "content": turns[0]}]
-        if isinstance(turns, str):
-            turns = [{"role": "user", "content": turns}]
-        if not isinstance(turns, list) or not turns:
-            raise DataError("there are no messages", place=row.place, field="inputs")
-        messages = [openai_message(turn, row.place, f"inputs.messages[{at}]") for at, turn in enumerate(turns)]
-        messages.append(_answer(said, row))
-        tools = given.get("tools") if isinstance(given, dict) else None
-        return Conversation(
-            read_messages(messages, row.place, "inputs"),
-            read_tools(tools, row.place, "inputs.tools", nulls_are_absent=row.nulls_are_absent),
-        )
+        messages = [*asked_turns(turns, row, "inputs.messages", "there are no messages"), _answer(said, row)]
+        extra = parsed(row.columns.get("extra"))
+        beside = extra.get("invocation_params") if isinstance(extra, dict) else None
+        return traced_conversation(row, messages, "inputs", call_settings(beside, given), "inputs.tools")
 
 
 def _answer(said: Any, row: RawRow) -> Message:

@@ -11,16 +11,16 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, RawRow
-from ftkit.data.formats.messages import read_messages
-from ftkit.data.formats.tools import read_tools
 from ftkit.data.formats.traces.base import (
     TraceFacts,
     TraceFormat,
+    asked_turns,
     judged,
     number_of,
     openai_message,
     parsed,
     time_of,
+    traced_conversation,
 )
 from ftkit.errors import DataError
 
@@ -66,11 +66,7 @@ class LiteLLM(TraceFormat):
     def read(self, row: RawRow) -> Conversation:
         columns = row.columns
         turns, response = parsed(columns.get("messages")), parsed(columns.get("response"))
-        if isinstance(turns, str):
-            turns = [{"role": "user", "content": turns}]
-        if not isinstance(turns, list) or not turns:
-            raise DataError("there are no messages; the proxy may leave them out", place=row.place, field="messages")
-        messages = [openai_message(turn, row.place, f"messages[{at}]") for at, turn in enumerate(turns)]
+        messages = asked_turns(turns, row, "messages", "there are no messages; the proxy may leave them out")
         choices = response.get("choices") if isinstance(response, dict) else None
         if isinstance(choices, list) and choices and isinstance(choices[0], dict):
             answer = openai_message(choices[0].get("message"), row.place, "response.choices[0].message")
@@ -80,8 +76,4 @@ class LiteLLM(TraceFormat):
             raise DataError("there is no answer", place=row.place, field="response", problem="no_answer")
         messages.append({**answer, "role": "assistant"})
         parameters = parsed(columns.get("model_parameters"))
-        tools = parameters.get("tools") if isinstance(parameters, dict) else None
-        return Conversation(
-            read_messages(messages, row.place, "messages"),
-            read_tools(tools, row.place, "model_parameters.tools", nulls_are_absent=row.nulls_are_absent),
-        )
+        return traced_conversation(row, messages, "messages", parameters, "model_parameters.tools")

@@ -13,15 +13,15 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, RawRow
-from ftkit.data.formats.messages import read_messages
-from ftkit.data.formats.tools import read_tools
 from ftkit.data.formats.traces.base import (
     TraceFacts,
     TraceFormat,
+    asked_turns,
     judged,
     number_of,
     openai_message,
     time_of,
+    traced_conversation,
 )
 from ftkit.errors import DataError
 
@@ -55,19 +55,13 @@ class OpenAIStored(TraceFormat):
     def read(self, row: RawRow) -> Conversation:
         columns = row.columns
         turns, choices = columns.get("messages"), columns.get("choices")
-        if not isinstance(turns, list) or not turns:
-            raise DataError(
-                "the completion has no messages; get them with GET /chat/completions/{id}/messages, as `ftkit data "
-                "stored` does",
-                place=row.place,
-                field="messages",
-            )
+        missing = (
+            "the completion has no messages; get them with GET /chat/completions/{id}/messages, as `ftkit data stored` "
+            "does"
+        )
+        messages = asked_turns(turns, row, "messages", missing)
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             raise DataError("there is no answer", place=row.place, field="choices", problem="no_answer")
-        messages = [openai_message(turn, row.place, f"messages[{at}]") for at, turn in enumerate(turns)]
         answer = openai_message(choices[0].get("message"), row.place, "choices[0].message")
         messages.append({**answer, "role": "assistant"})
-        return Conversation(
-            read_messages(messages, row.place, "messages"),
-            read_tools(columns.get("tools"), row.place, "tools", nulls_are_absent=row.nulls_are_absent),
-        )
+        return traced_conversation(row, messages, "messages", columns, "tools")

@@ -14,9 +14,15 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, RawRow
-from ftkit.data.formats.messages import read_messages
-from ftkit.data.formats.tools import read_tools
-from ftkit.data.formats.traces.base import TraceFacts, TraceFormat, judged, number_of, parsed, time_of
+from ftkit.data.formats.traces.base import (
+    TraceFacts,
+    TraceFormat,
+    judged,
+    number_of,
+    parsed,
+    time_of,
+    traced_conversation,
+)
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
@@ -92,10 +98,7 @@ class OpenTelemetry(TraceFormat):
                 field="attributes",
             )
         tools = _tools(parsed(attributes.get("gen_ai.tool.definitions")))
-        return Conversation(
-            read_messages(messages, row.place, "attributes"),
-            read_tools(tools, row.place, "gen_ai.tool.definitions", nulls_are_absent=row.nulls_are_absent),
-        )
+        return traced_conversation(row, messages, "attributes", {"tools": tools}, "gen_ai.tool.definitions")
 
 
 def _messages(attributes: Mapping[str, Any], place: Place) -> list[Any]:
