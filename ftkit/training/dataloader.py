@@ -15,6 +15,7 @@ from ftkit.data import Row
 from ftkit.errors import DataError
 from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.tokenized_example import Example
+from ftkit.training.row_length import is_huge
 
 __all__ = ["TokenRows", "in_threads", "render_rows"]
 
@@ -90,18 +91,22 @@ def render_rows(
         DataError: a row that is not of a kind that the loss trains on, has no supervised token, or is longer than
             ``limit``; names the place.
     """
+
+    def checked(row: Row) -> list[Example]:
+        if is_huge(row, chat_template, limit):
+            error = _too_long(row, f"more than {limit} tokens", limit)
+            raise error
+        return render(row, chat_template)
+
     rendered: list[list[Example]] = []
     tokens = supervised = longest = 0
-    for row, examples in in_threads(rows, lambda row: render(row, chat_template)):
+    for row, examples in in_threads(rows, checked):
         for sequence in (sequence for example in examples for sequence in example.sequences):
             length = len(sequence.ids)
             if limit is not None and length + reserve > limit:
                 more = f" and needs {reserve} more for its answer" if reserve else ""
-                raise DataError(
-                    f"the row has {length} tokens{more}, and the limit is {limit}; shorten or drop it, or raise "
-                    "max_length if the model takes more (ftkit never cuts a row)",
-                    place=row.place,
-                )
+                error = _too_long(row, f"{length} tokens{more}", limit)
+                raise error
             tokens += length
             supervised += int(sequence.supervised.sum())
             longest = max(longest, length)
@@ -109,6 +114,14 @@ def render_rows(
     if not rendered:
         raise DataError("there are no rows to train on")
     return TokenRows(rendered, tokens, supervised, longest)
+
+
+def _too_long(row: Row, length: str, limit: int | None) -> DataError:
+    return DataError(
+        f"the row has {length}, and the limit is {limit}; shorten or drop it, or raise max_length if the model takes "
+        "more (ftkit never cuts a row)",
+        place=row.place,
+    )
 
 
 def in_threads(rows: Iterable[Row], render: Callable[[Row], T]) -> Iterator[tuple[Row, T]]:

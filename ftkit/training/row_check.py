@@ -13,6 +13,7 @@ from ftkit.recipe import Recipe
 from ftkit.training.dataloader import in_threads
 from ftkit.training.losses import loss_of
 from ftkit.training.recipe_check import check_recipe
+from ftkit.training.row_length import is_huge
 
 __all__ = ["RowCheck"]
 
@@ -53,6 +54,8 @@ class RowCheck:
 
     def _problem(self, row: Row, template: ChatTemplate) -> DataError | None:
         try:
+            if is_huge(row, template, self._limit):
+                return DataError(f"it has more than {self._limit:,} tokens, which the model takes", place=row.place)
             examples = self._loss.render(row, template)
         except DataError as error:
             return DataError(error.message, place=row.place, field=error.field)

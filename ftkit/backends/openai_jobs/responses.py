@@ -11,7 +11,7 @@ from typing import Any
 from ftkit.backends.answer import Request
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.request_plan import RequestPlan
-from ftkit.backends.openai_jobs.asking import answer_with_usage, common_body
+from ftkit.backends.openai_jobs.request_fields import answer_with_usage, common_body
 from ftkit.backends.openai_jobs.response_format import response_format
 from ftkit.catalog import InferencePrice
 from ftkit.errors import RefusedError
