@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from ftkit import Report, Task
+from ftkit import Certificate, Report, Task
 from ftkit.catalog.catalog_files import load_catalog
+from ftkit.cli.app import app
 from ftkit.errors import ConfigError, FtkitError
 from ftkit.graders.loading import load_grader
 from ftkit.named_files import irregular_file_kind, read_small_text
@@ -67,6 +70,7 @@ READERS = {
     "recipe": load_recipe,
     "grader": load_grader,
     "report": Report.load,
+    "certificate": Certificate.load,
     "settings": load_settings,
     "catalogue": load_catalog,
 }
@@ -76,7 +80,7 @@ READERS = {
 def test_a_pipe_into_which_nobody_writes_is_refused(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ftkit.named_files._PIPE_PATIENCE_S", 0.05)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(FtkitError, match=r"a pipe(, not a report| into which nobody writes)"):
+    with pytest.raises(FtkitError, match=r"a pipe(, not a (report|certificate)| into which nobody writes)"):
         READERS[what](tmp_path / "pipe")
 
 
@@ -86,9 +90,18 @@ def test_a_device_without_an_end_is_refused(what: str) -> None:
         READERS[what](Path("/dev/zero"))
 
 
-def test_a_report_is_read_from_a_file_only() -> None:
-    with pytest.raises(FtkitError, match="/dev/zero: a device, not a report"):
-        Report.load("/dev/zero")
+@pytest.mark.parametrize("noun", ["report", "certificate"])
+def test_what_was_saved_is_read_from_a_file_only(noun: str) -> None:
+    with pytest.raises(FtkitError, match=f"^/dev/zero: a device, not a {noun}$"):
+        READERS[noun](Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("source", ["pipe", "/dev/zero"])
+def test_nothing_is_converted_from_a_pipe_or_a_device(source: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = CliRunner().invoke(app, ["convert", str(tmp_path / source), "-o", str(tmp_path / "r.json")])
+    assert done.exit_code != 0
+    assert re.search("is a (pipe|device), and a file is expected", done.stderr)
 
 
 def _bomb(levels: int, last: str) -> str:

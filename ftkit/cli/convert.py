@@ -10,6 +10,7 @@ import typer
 from ftkit.cli.console import note, show
 from ftkit.cli.data_options import TaskFile, read_task
 from ftkit.cli.model_options import Label
+from ftkit.named_files import irregular_file_kind
 
 __all__ = ["convert"]
 
@@ -75,6 +76,8 @@ def convert(
 def _is_report(file: Path) -> bool:
     """Say whether a file begins as ftkit's reports do."""
     try:
+        if irregular_file_kind(file) is not None:  # a read of a pipe may never end
+            return False
         with file.open("rb") as content:
             return b'"ftkit.report"' in content.read(4096)
     except OSError:

@@ -19,7 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from transformers.utils import chat_template_utils
 from typing_extensions import override
 
-from ftkit.modeling.template_budget import RenderBudget, TemplateLimitError
+from ftkit.modeling.template_budget import GROWING, RenderBudget, TemplateLimitError
 from ftkit.modeling.template_day import pin_day
 
 __all__ = ["render_chat"]
@@ -110,11 +110,8 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     @staticmethod
     def concat(parts: Iterable[str]) -> str:  # type: ignore[override]
         """Join the parts of a block or a template."""
-        budget, found = _budget(), []
-        for part in parts:
-            budget.step()
-            budget.build(len(part))
-            found.append(part)
+        found = list(parts)  # as many as loops, which count, and no text is copied yet
+        _budget().build(sum(map(len, found)))
         return "".join(found)
 
     @override
@@ -126,6 +123,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         budget = _budget()
         budget.step()
+        if operator == "+" and isinstance(left, str) and isinstance(right, str):
+            budget.build(len(left) + len(right))
+            return left + right
         if operator == "*":
             amount = max((value for value in (left, right) if isinstance(value, int)), default=1)
             many = [value for value in (left, right) if isinstance(value, str | list | tuple)]
@@ -146,11 +146,11 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         budget = _budget()
         budget.step()
         name = getattr(__obj, "__name__", None)
-        if isinstance(name, str):
+        if name in GROWING:
             subject = getattr(__obj, "__self__", None)
             if name == "join" and args and isinstance(args[0], GeneratorType):
                 args = (list(args[0]), *args[1:])
-            budget.refuse_growth("lipsum" if name == "generate_lorem_ipsum" else name, subject, args, kwargs)
+            budget.refuse_growth(name, subject, args, kwargs)
         return budget.make(super().call(__context, __obj, *args, **kwargs))
 
 
@@ -207,11 +207,8 @@ def _concatenated(context: Any, parts: list[Any]) -> str:
     """Jinja's ``~``."""
     budget = _budget()
     budget.step()
-    texts = []
-    for part in parts:
-        budget.build(budget.size(part))
-        texts.append(str(part))
-    return "".join(texts)
+    budget.build(sum(len(part) if isinstance(part, str) else budget.size(part) for part in parts))
+    return "".join(map(str, parts))
 
 
 @pass_context
@@ -231,7 +228,8 @@ def _counted_filter(name: str, function: Callable[..., Any]) -> Callable[..., An
         if len(values) > first:
             if isinstance(values[first], GeneratorType):
                 values[first] = list(budget.counted(values[first])) if name == "join" else budget.counted(values[first])
-            budget.refuse_growth(name, values[first], tuple(values[first + 1 :]), options)
+            if name in GROWING:
+                budget.refuse_growth(name, values[first], values[first + 1 :], options)
         result = function(*values, **options)
         return budget.counted(result) if isinstance(result, GeneratorType) else budget.make(result)
 

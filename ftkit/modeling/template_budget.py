@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 from jinja2.runtime import Undefined
 from jinja2.utils import Namespace
 
-__all__ = ["RenderBudget", "TemplateLimitError"]
+__all__ = ["GROWING", "RenderBudget", "TemplateLimitError"]
 
 _SECONDS = 3.0
 _SECONDS_PER_CHARACTER = 1e-5
@@ -148,11 +148,11 @@ class RenderBudget:
             self.build(len(value))
         return value
 
-    def refuse_growth(self, name: str, subject: Any, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> None:
+    def refuse_growth(self, name: str, subject: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
         """Refuse to call a filter or a method of texts whose result would be too large.
 
         Args:
-            name: its name.
+            name: its name, of :data:`GROWING`.
             subject: what it is applied to.
             arguments: its arguments.
             options: its keyword arguments.
@@ -160,11 +160,7 @@ class RenderBudget:
         Raises:
             TemplateLimitError: the result would be larger than may be built.
         """
-        estimate = _GROWTH.get(name)
-        if estimate is None:
-            return
-        given = [*arguments, *options.values()]
-        size = estimate(self, subject, given)
+        size = _GROWTH[name](self, subject, [*arguments, *options.values()])
         if self._built + size > self._most:
             self.build(size)
 
@@ -233,7 +229,8 @@ def _is_text(value: Any) -> bool:
 
 
 _GROWTH: dict[str, Callable[[RenderBudget, Any, list[Any]], int]] = {
-    **dict.fromkeys(("center", "ljust", "rjust", "zfill", "batch", "slice", "to_bytes", "round", "lipsum"), _padded),
+    **dict.fromkeys(("center", "ljust", "rjust", "zfill", "batch", "slice", "to_bytes", "round"), _padded),
+    "generate_lorem_ipsum": _padded,  # Jinja's lipsum
     **dict.fromkeys(("indent", "expandtabs", "tojson", "wordwrap"), _indented),
     **dict.fromkeys(("format", "format_map"), _formatted),
     "replace": _replaced,
@@ -241,3 +238,6 @@ _GROWTH: dict[str, Callable[[RenderBudget, Any, list[Any]], int]] = {
     "translate": _times,
 }
 """By name of a filter or method: the most that its result can be."""
+
+GROWING = frozenset(_GROWTH)
+"""Names of filters, methods and functions whose results may be much larger than what they are given."""

@@ -54,13 +54,14 @@ def load_saved(model: type[Saved], path: Path, *, noun: str, newest: int, kind: 
     """
     kind = kind or f"ftkit.{noun}"
     try:
-        if (irregular := irregular_file_kind(path)) is not None:
-            raise ReportError(f"{path}: {irregular}, not a {noun}")
-        content = json.loads(read_small_text(path, limit=_LARGEST))
+        irregular = irregular_file_kind(path)
+        content = None if irregular is not None else json.loads(read_small_text(path, limit=_LARGEST))
     except OSError as error:
         raise ReportError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
         raise ReportError(f"{path}: not a {noun}: not JSON ({error}). Name a file that ftkit saved as .json") from None
+    if irregular is not None:
+        raise ReportError(f"{path}: {irregular}, not a {noun}")
     if not isinstance(content, dict) or content.get("kind") != kind:
         raise ReportError(f'{path}: not a {noun}: "kind" is not "{kind}". Name a file that ftkit saved as .json')
     version = content.get("schema_version")
