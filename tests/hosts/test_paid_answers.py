@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import ftkit as ft
 from ftkit.backends.answer import Request
 from ftkit.backends.hosted.retry import MAX_PAID_REPEATS
+from ftkit.backends.hosted.retry_notice import RetryNotice
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.backends.openai_jobs.embeddings import OpenAIEmbedder
 from ftkit.backends.openai_jobs.sdk import Sdk
@@ -42,21 +42,21 @@ def broken(fake: OpenAIFake, fault: Any, times: int = 10**6) -> Counter[str]:
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["threads", "event loop"])
-def test_an_answer_that_got_lost_is_asked_for_again_twice_at_most(
-    openai_fake: OpenAIFake, openai_jobs: OpenAIJobs, caplog: pytest.LogCaptureFixture, asynchronous: bool
-) -> None:
+def test_an_answer_that_got_lost_is_asked_for_again_twice_at_most(openai_fake: OpenAIFake, asynchronous: bool) -> None:
     calls = broken(openai_fake, "drop_after")
-    answerer = openai_jobs.answerer()
-    with caplog.at_level(logging.WARNING, "ftkit.hosts"):
-        if asynchronous:
-            (answer,) = asyncio.run(answerer.answer_many_async(ASKED, Sampling()))
-        else:
-            (answer,) = answerer.answer_many(ASKED, Sampling())
+    notices: list[RetryNotice] = []
+    policy = dataclasses.replace(QUICK, on_retry=notices.append)
+    where = OpenAIJobs("gpt-4.1-mini", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, retry_policy=policy)
+    answerer = where.answerer()
+    if asynchronous:
+        (answer,) = asyncio.run(answerer.answer_many_async(ASKED, Sampling()))
+    else:
+        (answer,) = answerer.answer_many(ASKED, Sampling())
     assert calls["completions"] == 1 + MAX_PAID_REPEATS
     assert answer.finish_reason == "error"
     assert answer.retry_after_s is None, "an evaluation does not ask for it once more"
     assert answerer.about()["observed"]["perhaps_charged_twice"] == MAX_PAID_REPEATS
-    assert "the host may have answered and charged all the same" in caplog.text
+    assert "the host may have answered and charged all the same" in str(notices[0])
 
 
 def test_what_surely_cost_nothing_is_repeated_for_as_long_as_before(
@@ -70,10 +70,12 @@ def test_what_surely_cost_nothing_is_repeated_for_as_long_as_before(
 
 
 def test_a_report_says_what_may_have_been_charged_twice(
-    openai_fake: OpenAIFake, openai_jobs: OpenAIJobs, notes: ft.Dataset
+    openai_fake: OpenAIFake, notes: ft.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{openai_fake.url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", openai_fake.key)
     broken(openai_fake, "drop_after", times=1)
-    report = ft.evaluate(openai_jobs, notes, probes=False)
+    report = ft.evaluate(ft.Model("openai:gpt-4.1-mini", notes.task), notes, probes=False)
     (said,) = [note for note in report.notes if "sent again" in note]
     assert said.startswith("1 request got no complete answer and was sent again")
 

@@ -152,6 +152,8 @@ class TrainingFiles:
     def delete_all(self, record: RunRecord) -> None:
         """Delete the files that a run uploaded, unless another open run names them.
 
+        An upload whose response got lost may still appear. It stays with the run, and is found if the run is resumed.
+
         Args:
             record: the run.
         """
@@ -161,23 +163,28 @@ class TrainingFiles:
             if other.id != record.id and other.backend == self._name and other.state in OPEN_STATES
             for file in _files(other)
         }
-        for file in JobHandle.require(record).files.values():
+        unsettled: dict[str, UploadedFile] = {}
+        for role, file in JobHandle.require(record).files.items():
             if file.mine and file.name not in in_use:
                 try:
-                    self._retry_policy(functools.partial(self._delete, file))
+                    if not self._retry_policy(functools.partial(self._delete, file)):
+                        unsettled[role] = file
                 except HostError as error:
                     if error.status != 404:
                         message = f"file {file.name} was not deleted at the host: {error}"
                         self._store.append(record.id, "warning", {"message": message})
-        update_handle(self._store, record.id, files={})
+        update_handle(self._store, record.id, files=unsettled)
 
-    def _delete(self, file: UploadedFile) -> None:
+    def _delete(self, file: UploadedFile) -> bool:
+        """Delete a file; returns False if it is not there and may still appear."""
         file_id = file.id
         if file_id is None:  # the response of the upload was lost
             existing = self._host.find_file(file.name, file.size)
             file_id = None if existing is None else existing.id
-        if file_id is not None:
-            self._host.delete_file(file_id)
+        if file_id is None:
+            return self._retry_policy.unsettled_s(file.asked_at, file.asked_boot) <= 0
+        self._host.delete_file(file_id)
+        return True
 
 
 def _files(record: RunRecord) -> Iterable[UploadedFile]:
