@@ -92,7 +92,7 @@ def test_a_stream_says_what_the_whole_reply_says(
     whole = create(model="tiny", messages=MESSAGES)
     message = whole.choices[0].message
     assert (message.content, getattr(message, "reasoning_content", "")) == (answer, thought)
-    assert (whole.usage.completion_tokens_details.reasoning_tokens > 0) == (len(thought) > 0)
+    assert whole.usage.completion_tokens_details.reasoning_tokens > 0 or not thought
     deltas = [chunk.choices[0].delta for chunk in create(model="tiny", messages=MESSAGES, stream=True)]
     assert "".join(delta.content or "" for delta in deltas) == answer
     assert "".join(getattr(delta, "reasoning_content", "") for delta in deltas) == thought
