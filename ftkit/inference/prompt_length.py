@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ftkit.errors import ModelError
@@ -71,11 +71,11 @@ def refuse_too_long(
                 raise PromptTooLongError(limit)
 
 
-def _without_reasoning(message: Message) -> Message:
+def _without_reasoning(message: Message) -> Mapping[str, Any]:
     return {name: value for name, value in message.items() if name not in REASONING}
 
 
-def _texts(messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> Iterator[str]:
+def _texts(messages: Sequence[Mapping[str, Any]], tools: Sequence[dict[str, Any]] | None) -> Iterator[str]:
     for message in messages:
         for value in message.values():
             if isinstance(value, str):

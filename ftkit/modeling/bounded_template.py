@@ -108,7 +108,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     @staticmethod
-    def concat(parts: Iterable[str]) -> str:  # type: ignore[override]
+    def concat(parts: Iterable[str]) -> str:
         """Join the parts of a block or a template."""
         found = list(parts)  # as many as loops, which count, and no text is copied yet
         _budget().build(sum(map(len, found)))
@@ -171,12 +171,12 @@ def _counting(node: nodes.Node) -> nodes.Node:
     if isinstance(node, nodes.Concat):
         return _filtered(nodes.List(node.nodes, lineno=node.lineno), _CONCATENATED)
     is_container = isinstance(node, nodes.List | nodes.Dict) or (isinstance(node, nodes.Tuple) and node.ctx == "load")
-    if is_container and node.find((nodes.Name, nodes.Call)) is not None:  # anything but constants
+    if is_container and (node.find(nodes.Name) or node.find(nodes.Call)) is not None:  # anything but constants
         return _filtered(node, _MADE)
     return node
 
 
-def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:
+def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 

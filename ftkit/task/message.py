@@ -13,6 +13,7 @@ class Message(TypedDict, total=False):
     Attributes:
         role: ``system``, ``developer``, ``user``, ``assistant`` or ``tool``.
         content: the text; a list of parts where a host allows it; None beside ``tool_calls``.
+        reasoning_content: what an assistant thought before it answered, where it is not in the content.
         name: the speaker, where several have the same role.
         tool_calls: the calls that an assistant turn makes.
         tool_call_id: the call that a tool turn answers.
@@ -21,6 +22,7 @@ class Message(TypedDict, total=False):
 
     role: str
     content: Any
+    reasoning_content: str
     name: str
     tool_calls: list[dict[str, Any]]
     tool_call_id: str
