@@ -146,6 +146,7 @@ def generate(
     top_p: float = 1.0,
     seed: int = 0,
     grammars: Sequence[Grammar | None] | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> list[Generation]:
     """Answer prompts with a model that this thread owns, e.g. one in training.
 
@@ -160,6 +161,7 @@ def generate(
         top_p: nucleus sampling.
         seed: prompt number ``n`` has random numbers of its own, from ``(seed, n)``.
         grammars: the grammar of each prompt, or None.
+        numbers: the ``n`` of each prompt's random numbers; its place among the prompts by default.
 
     Returns:
         An answer for each prompt, in their order.
@@ -182,6 +184,7 @@ def generate(
             seed=seed,
             grammars=grammars,
             stop_token_ids=pretrained.chat_template.stop_ids,
+            numbers=numbers,
         )
         engine.run()
         return [future.result() for future in pending.futures]

@@ -81,9 +81,11 @@ class Checkpoints:
         folder: where they are; created when the first one is written.
         job: digest of what is trained on what. Checkpoints of another job are skipped.
         limit: how many of the newest are kept.
+        writes: whether this process writes. Of several workers only the first does.
     """
 
-    def __init__(self, folder: Path, job: str, limit: int) -> None:
+    def __init__(self, folder: Path, job: str, limit: int, *, writes: bool = True) -> None:
+        self.writes = writes
         self.folder = folder
         self.job = job
         self.limit = limit
@@ -194,8 +196,10 @@ class Checkpoints:
             warn: called if it cannot be written.
 
         Returns:
-            Whether it was written.
+            Whether it was written, or another worker writes it.
         """
+        if not self.writes:
+            return True
         try:
             action()
         except NOT_WRITTEN as error:
@@ -205,6 +209,8 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove all checkpoints: the run has its model."""
+        if not self.writes:
+            return
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write_beside(self, name: str, tensors: dict[str, torch.Tensor]) -> None:

@@ -198,7 +198,7 @@ class DatasetSource(ExampleSource):
         if not context.recipe.needs_reference:
             return
         parts = [part for part in (context.rows, context.validation_rows) if part is not None]
-        known = context.checkpoints.reference()
+        known = context.computer.workers.from_first(context.checkpoints.reference)
         if known is None:
             began = time.monotonic()
             computed = torch.cat([context.computer.sequence_logprobs(part.examples()) for part in parts])

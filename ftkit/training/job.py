@@ -34,6 +34,7 @@ from ftkit.training.monitor import rate_warning
 from ftkit.training.recipe_check import check_recipe
 from ftkit.training.rehearsal_rows import open_rehearsal
 from ftkit.training.sample_log import SAMPLES
+from ftkit.training.worker_group import ALONE, WorkerGroup
 
 __all__ = ["Job", "machine_facts", "train"]
 
@@ -91,6 +92,10 @@ class Job:
         return canonical_digest(json.dumps([self.recipe.fingerprint, *rows, self.model, template_hash, *days]))
 
 
+def _no_events(kind: str, data: dict[str, Any]) -> None:
+    """What a worker does with events that the first one emits, too."""
+
+
 def machine_facts(rows: int) -> RecipeFacts:
     """Collect what ``"auto"`` values of a recipe depend on.
 
@@ -125,7 +130,11 @@ def _fitted(
 
 
 def train(
-    job: Job, emit: Emit, should_stop: Callable[[], bool] = lambda: False, setting: GraderContext | None = None
+    job: Job,
+    emit: Emit,
+    should_stop: Callable[[], bool] = lambda: False,
+    setting: GraderContext | None = None,
+    workers: WorkerGroup = ALONE,
 ) -> dict[str, Any]:
     """Train, and save the model to ``job.output``.
 
@@ -134,6 +143,7 @@ def train(
         emit: called with every event.
         should_stop: asked before each step.
         setting: what a grader may use; by default no other model and no foreign code.
+        workers: the workers that train together. Each calls this with the same job; the first one writes.
 
     Returns:
         A summary: steps, tokens, final losses, seconds.
@@ -146,6 +156,8 @@ def train(
         RefusedError: the recipe cannot be trained on this machine.
     """
     device = default_device()
+    if not workers.is_first:
+        emit = _no_events
     if job.recipe.preserve is not None and job.rehearsal is None:
         job = replace(job, rehearsal=open_rehearsal(job.recipe.preserve))
     emit("log", {"message": "loading the model", "model": job.model})
@@ -174,7 +186,9 @@ def train(
     validation_rows = None if job.validation is None else rendered(job.validation)
     if len(rows.rows) != len(job.data):  # texts were packed into blocks
         recipe = job.recipe.resolve(machine_facts(len(rows.rows)))
-    recipe = _fitted(job.recipe, recipe, pretrained.model.config, rows, validation_rows, device)
+    recipe = workers.from_first(
+        lambda: _fitted(job.recipe, recipe, pretrained.model.config, rows, validation_rows, device)
+    )
     loss = loss_of(recipe)
     total_steps = recipe.total_steps(len(rows.rows))
     adapted = adapt(
@@ -202,6 +216,7 @@ def train(
         device,
         loss.sample_sequences(examples),
         lambda message: emit("warning", {"message": message}),
+        workers,
     )
     context = TrainingContext(
         recipe=recipe,
@@ -217,6 +232,7 @@ def train(
             job.checkpoints,
             job.digest(pretrained.chat_template.template_hash, template_day),
             recipe.save_total_limit,
+            writes=workers.is_first,
         ),
         emit=emit,
         grader_context=setting or GraderContext(),
@@ -228,6 +244,8 @@ def train(
     source: ExampleSource = (resolve_name(named) if isinstance(named, str) else named)(context)
 
     def save_epoch_model(step: int, epoch: int) -> bool:
+        if not workers.is_first:
+            return False
         record = {**job.record, "step": step, "epoch": epoch}
         return job.epochs.save(step, lambda folder: save_artefact(folder, pretrained, adapted, recipe, record))
 
@@ -245,10 +263,12 @@ def train(
             "trainable_parameters": sum(p.numel() for p in adapted.parameters.values()),
             **describe_machine(device),
             **loop.utilisation.describe(),
+            **({} if workers.size == 1 else {"workers": workers.size}),
             **({} if template_day is None else {"template_day": template_day.isoformat()}),
         },
     )
     summary = loop.run()
-    save_artefact(job.output, pretrained, adapted, recipe, {**job.record, "summary": summary})
+    if workers.is_first:
+        save_artefact(job.output, pretrained, adapted, recipe, {**job.record, "summary": summary})
     context.checkpoints.clear()
     return summary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,9 +12,11 @@ import torch
 
 from ftkit.errors import TrainingError
 from ftkit.modeling.device import peak_memory_bytes
+from ftkit.training.checkpoint import Checkpoint
 from ftkit.training.evaluations import Evaluations, Look
 from ftkit.training.example_source import ExampleSource, TrainingContext
 from ftkit.training.frozen_parameters import FrozenParameterCheck
+from ftkit.training.loss_computer import Packed
 from ftkit.training.mfu import FlopsUtilisation
 from ftkit.training.optimizer import UpdateRatio, make_optimizer
 from ftkit.training.progress import Progress, TrainingStopped
@@ -51,6 +53,7 @@ class TrainingLoop:
         self.adapted = context.adapted
         self.computer = context.computer
         self.checkpoints = context.checkpoints
+        self.workers = context.computer.workers
         self.emit = context.emit
         self.source = source
         self.device = device
@@ -113,6 +116,7 @@ class TrainingLoop:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss, metrics = self.computer.compute(packs, size, lambda part: part.backward())  # type: ignore[no-untyped-call]
+        self.workers.sum_gradients(self.parameters)
         penalty = self.adapted.tuner.penalty(self.adapted)
         if penalty is not None and batch.examples:
             penalty.backward()
@@ -126,11 +130,10 @@ class TrainingLoop:
             )
         self.monitor.step(step, batch.epoch, loss, {**batch.metrics, **metrics})
         ratio = self._update(step, learns=any(each.learns for each in batch.examples)) if batch.examples else 0.0
-        tokens = sum(pack.unpacked_tokens for pack, _ in packs)
-        computed = sum(len(pack.ids) for pack, _ in packs)
+        tokens, computed, predictions, supervised = self._counts(packs)
         self.progress.tokens += tokens
         seconds = time.monotonic() - began
-        predictions = sum(len(pack.logit_indices) for pack, _ in packs)
+        each = self.workers.size
         self.emit(
             "step",
             {
@@ -146,14 +149,24 @@ class TrainingLoop:
                 "update_ratio": ratio,
                 "tokens": tokens,
                 "computed_tokens": computed,
-                "supervised_tokens": sum(len(pack.prediction_indices) for pack, _ in packs),
+                "supervised_tokens": supervised,
                 "seconds": round(seconds, 4),
                 "tokens_per_second": round(tokens / seconds, 1),
-                "mfu": self.utilisation.of_step(computed, predictions, seconds - (prepared - began)),
+                "mfu": self.utilisation.of_step(computed // each, predictions // each, seconds - (prepared - began)),
                 "peak_memory_bytes": peak_memory_bytes(self.device),
             },
         )
         return loss
+
+    def _counts(self, packs: Sequence[Packed]) -> tuple[int, ...]:
+        """Tokens of all rows, computed tokens, computed predictions and supervised tokens of all workers' packs."""
+        own = (
+            sum(pack.unpacked_tokens for pack, _ in packs),
+            sum(len(pack.ids) for pack, _ in packs),
+            sum(len(pack.logit_indices) for pack, _ in packs),
+            sum(len(pack.prediction_indices) for pack, _ in packs),
+        )
+        return tuple(sum(counts) for counts in zip(*self.workers.gather(own), strict=True))
 
     def load_best_model(self) -> int | None:
         """Load the weights with the lowest validation objective.
@@ -164,16 +177,18 @@ class TrainingLoop:
         best = self.progress.best_step
         if not (self.recipe.load_best_model_at_end and best and best != self.progress.step):
             return None
-        checkpoint = self.checkpoints.best(best)
-        if checkpoint is None:
+        tensors = self.workers.from_first(lambda: _tensors_of(self.checkpoints.best(best)))
+        if tensors is None:
             self.context.warn(f"the best model, of step {best}, is missing; the last model is the result")
             return None
-        self.adapted.load(checkpoint.tensors())
+        self.adapted.load(tensors)
         self.adapted.tuner.after_load(self.adapted)
         return best
 
     def save(self) -> None:
         """Write a checkpoint. If it cannot be written, the run continues with a warning."""
+        if not self.workers.is_first:
+            return
         step = self.progress.step
         state = {
             "progress": asdict(self.progress),
@@ -190,32 +205,43 @@ class TrainingLoop:
 
     def restore(self) -> None:
         """Restore the newest whole checkpoint, if there is one."""
-        checkpoint, problems = self.checkpoints.newest()
-        for problem in problems:
-            self.context.warn(f"skipped a checkpoint: {problem}")
-        if checkpoint is None:
+        step, tensors, saved = self.workers.from_first(self._newest)
+        if tensors is None:
             self.source.load_state([], 0)
+            self._own_random_numbers(0)
             return
-        state = _current_layout(checkpoint.state(), self.recipe.monitored)
-        self.adapted.load(checkpoint.tensors())
+        state = _current_layout(saved, self.recipe.monitored)
+        self.adapted.load(tensors)
         self.optimizer.load_state_dict(state["optimizer"])
         self.adapted.tuner.load_state(self.adapted, state["adapter"])
         self.progress = Progress(**state["progress"])
         self.monitor.load_state(state["monitor"])
-        self.source.load_state(state["source"], checkpoint.step)
+        self.source.load_state(state["source"], step)
         if self.evaluations.preservation is not None:
             self.evaluations.preservation.load_state(state["preservation"])
         torch.set_rng_state(state["random"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state_all(state["random_cuda"])
-        message = f"going on from the checkpoint of step {checkpoint.step}"
-        self.emit("log", {"message": message, "step": checkpoint.step})
+        self._own_random_numbers(step)
+        self.emit("log", {"message": f"going on from the checkpoint of step {step}", "step": step})
+
+    def _newest(self) -> tuple[int, dict[str, torch.Tensor] | None, dict[str, Any]]:
+        """Step, tensors and state of the newest whole checkpoint."""
+        checkpoint, problems = self.checkpoints.newest()
+        for problem in problems:
+            self.context.warn(f"skipped a checkpoint: {problem}")
+        return (0, None, {}) if checkpoint is None else (checkpoint.step, checkpoint.tensors(), checkpoint.state())
+
+    def _own_random_numbers(self, step: int) -> None:
+        """Give each worker but the first random numbers of its own, so that dropout differs between rows."""
+        if not self.workers.is_first:
+            torch.manual_seed(hash((self.recipe.seed, step, self.workers.rank)))
 
     def _run_steps(self) -> bool:
         """Train to the end; True if early stopping ended it."""
         progress, steps_per_epoch = self.progress, self.total_steps // self.recipe.epochs
         for step in range(progress.step + 1, self.total_steps + 1):
-            if self.should_stop():
+            if self.workers.any(self.should_stop()):
                 self.save()
                 raise TrainingStopped(progress.step)
             began = time.monotonic()
@@ -305,6 +331,10 @@ class TrainingLoop:
         if stopped_early:
             summary["stopped_early"] = True
         return {**summary, **self.adapted.tuner.summary(self.adapted)}
+
+
+def _tensors_of(checkpoint: Checkpoint | None) -> dict[str, torch.Tensor] | None:
+    return None if checkpoint is None else checkpoint.tensors()
 
 
 def _current_layout(state: dict[str, Any], monitored: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ftkit.modeling.tokenized_example import Example, Floats, TokenizedConversat
 from ftkit.recipe import Recipe
 from ftkit.training.adapters.adapted_model import AdaptedModel
 from ftkit.training.losses import Loss
+from ftkit.training.worker_group import ALONE, WorkerGroup
 
 __all__ = ["LossComputer", "Packed"]
 
@@ -36,6 +37,7 @@ class LossComputer:
         sequences: conversations like those of the run, to test whether sharing prefixes is exact for the model. Where
             it is not, every sequence is computed alone, and a warning says why.
         warn: called with each warning.
+        workers: those that compute each batch together.
 
     Raises:
         ModelError: the model's predictions depend on later tokens.
@@ -49,7 +51,9 @@ class LossComputer:
         device: torch.device,
         sequences: list[TokenizedConversation],
         warn: Callable[[str], None],
+        workers: WorkerGroup = ALONE,
     ) -> None:
+        self.workers = workers
         self.recipe: Any = recipe  # resolved: no field is "auto"
         self.loss = loss
         self.adapted = adapted
@@ -66,14 +70,18 @@ class LossComputer:
         self.forward = PackedForward(model, device, shared=self.shares_prefixes)
 
     def packs(self, examples: Sequence[Example]) -> list[Packed]:
-        """Split examples into packs of at most ``max_batch_tokens``.
+        """Split this worker's share of examples into packs of at most ``max_batch_tokens``.
 
         Args:
-            examples: a batch.
+            examples: a batch, the same at every worker.
 
         Returns:
-            The packs; every example is in one of them.
+            The packs; every example is in one of them, at one worker.
         """
+        examples = [examples[index] for index in self.workers.share(_tokens(examples))]
+        return self._packs(examples)
+
+    def _packs(self, examples: Sequence[Example]) -> list[Packed]:
         budget = self.recipe.max_batch_tokens if self.shares_prefixes else 1
         share = self.shares_prefixes and self.recipe.shared_prefix
         return list(pack_by_length(examples, budget, self.forward.boundary, share=share))
@@ -84,12 +92,13 @@ class LossComputer:
         """Compute the mean loss of a batch.
 
         Args:
-            packs: the batch, from :meth:`packs`, of examples from :meth:`~ftkit.training.losses.Loss.weigh`.
+            packs: this worker's share of the batch, from :meth:`packs`, of examples from
+                :meth:`~ftkit.training.losses.Loss.weigh`.
             size: what the loss is divided by, from :meth:`~ftkit.training.losses.Loss.size` of the whole batch.
             backward: called with each pack's part of the mean loss.
 
         Returns:
-            The mean loss and the mean of each metric.
+            The mean loss of the whole batch and the mean of each metric.
         """
         loss = 0.0
         sums: dict[str, float] = {}
@@ -100,6 +109,11 @@ class LossComputer:
             loss += float(part.detach())
             for name, value in output.metrics.items():
                 sums[name] = sums.get(name, 0.0) + value
+        if self.workers.size > 1:
+            parts = self.workers.gather((loss, sums))
+            loss = sum(part for part, _ in parts)
+            names = dict.fromkeys(name for _, part in parts for name in part)
+            sums = {name: sum(part.get(name, 0.0) for _, part in parts) for name in names}
         return loss, self.loss.means(sums, size)
 
     @torch.no_grad()
@@ -125,13 +139,18 @@ class LossComputer:
         Returns:
             Log-probabilities of all sequences of all examples in order, float32 ``[N]``.
         """
-        by_example: dict[int, list[float]] = {}
-        with self.adapted.without_dropout():
-            for pack, packed in self.packs(examples):
+
+        def compute(indices: list[int], own: list[Example]) -> list[list[float]]:
+            by_example: dict[int, list[float]] = {}
+            for pack, packed in self._packs(own):
                 values = iter(self.forward.sequence_logprobs(pack).tolist())
                 for example in packed:
                     by_example[id(example)] = [next(values) for _ in example.sequences]
-        return torch.tensor([value for example in examples for value in by_example[id(example)]])
+            return [by_example[id(example)] for example in own]
+
+        with self.adapted.without_dropout():
+            of_examples = self.workers.map_shares(examples, _tokens(examples), compute)
+        return torch.tensor([value for values in of_examples for value in values])
 
     @torch.no_grad()
     def token_logprobs(self, examples: Sequence[Example], temperature: float) -> list[Floats]:
@@ -144,11 +163,19 @@ class LossComputer:
         Returns:
             For each example its tokens' log-probabilities, float32 ``[supervised tokens]``.
         """
-        by_example: dict[int, Floats] = {}
-        with self.adapted.without_dropout():
-            for pack, packed in self.packs(examples):
+
+        def compute(indices: list[int], own: list[Example]) -> list[Floats]:
+            by_example: dict[int, Floats] = {}
+            for pack, packed in self._packs(own):
                 tokens = self.forward.token_logprobs(pack, temperature)
                 counts = torch.bincount(tokens.sequence_indices, minlength=len(packed)).tolist()
                 parts = torch.split(tokens.logprobs.cpu(), counts)
                 by_example |= {id(example): part.numpy() for example, part in zip(packed, parts, strict=True)}
-        return [by_example[id(example)] for example in examples]
+            return [by_example[id(example)] for example in own]
+
+        with self.adapted.without_dropout():
+            return self.workers.map_shares(examples, _tokens(examples), compute)
+
+
+def _tokens(examples: Sequence[Example]) -> list[int]:
+    return [sum(len(sequence.ids) for sequence in example.sequences) for example in examples]

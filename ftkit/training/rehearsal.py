@@ -86,7 +86,7 @@ class Rehearsal:
         prompts = [context.pretrained.chat_template.encode_prompt(row.prompt, row.tools, row.place) for row in rows]
         for row, prompt in zip(rows, prompts, strict=True):
             self._check_length(row, len(prompt) + longest)
-        answers = context.checkpoints.rehearsal()
+        answers = context.computer.workers.from_first(context.checkpoints.rehearsal)
         if answers is None or len(answers) != len(rows):
             with sampling_mode(context.adapted):
                 generated = generate(context.pretrained, prompts, max_new_tokens=longest)

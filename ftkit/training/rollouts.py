@@ -48,6 +48,7 @@ def sample_tokens(
     temperature: float,
     top_p: float,
     seed: int,
+    numbers: Sequence[int] | None = None,
 ) -> list[SampledTokens]:
     """Sample one completion of each prompt. The one place where training asks the inference engine.
 
@@ -58,12 +59,19 @@ def sample_tokens(
         temperature: 0 decodes greedily.
         top_p: sample from the likeliest tokens with this total probability.
         seed: with a prompt's number, seeds its completion.
+        numbers: the number of each prompt; its place by default.
 
     Returns:
         The completions, in the order of the prompts.
     """
     completions = generate(
-        pretrained, prompts, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
+        pretrained,
+        prompts,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        numbers=numbers,
     )
     return [SampledTokens(each.ids, each.logprobs, each.stopped) for each in completions]
 
@@ -78,6 +86,7 @@ class RolloutSource(ExampleSource):
     def __init__(self, context: TrainingContext) -> None:
         super().__init__(context)
         self.recipe = context.recipe
+        self.workers = context.computer.workers
         self.steps_per_batch = int(self.recipe.num_iterations)
         self.prompts = _prompts(context.rows)
         self.reference_model = ReferenceModel(context.adapted, fresh=context.fresh_adapter)
@@ -125,7 +134,8 @@ class RolloutSource(ExampleSource):
     @override
     def load_state(self, state: Any, step: int) -> None:
         self._current = [_from_plain(plain) for plain in state]
-        self.sample_log.truncate_after(step)
+        if self.workers.is_first:
+            self.sample_log.truncate_after(step)
 
     def rollout(self, step: int, row_numbers: Sequence[int], attempt: int = 0) -> list[RolloutGroup]:
         """Sample and grade a group of completions for each of some training prompts.
@@ -222,16 +232,22 @@ class RolloutSource(ExampleSource):
     def _sample(
         self, prompts: Sequence[Ints], count: int, temperature: float, seed: int
     ) -> list[tuple[SampledTokens, ...]]:
-        """Sample ``count`` completions of each prompt."""
-        with sampling_mode(self.context.adapted):
-            completions = sample_tokens(
+        """Sample ``count`` completions of each prompt; each worker a share of them."""
+
+        def sample(numbers: list[int], own: list[Ints]) -> list[SampledTokens]:
+            return sample_tokens(
                 self.context.pretrained,
-                [prompt for prompt in prompts for _ in range(count)],
+                own,
                 max_new_tokens=self.recipe.max_output_tokens,
                 temperature=temperature,
                 top_p=self.recipe.top_p,
                 seed=seed,
+                numbers=numbers,
             )
+
+        with sampling_mode(self.context.adapted):
+            asked = [prompt for prompt in prompts for _ in range(count)]
+            completions = self.workers.map_shares(asked, [len(prompt) for prompt in asked], sample)
         return [tuple(completions[start : start + count]) for start in range(0, len(completions), count)]
 
     def _grade(
@@ -241,7 +257,7 @@ class RolloutSource(ExampleSource):
         prompts: Sequence[Ints],
         completions: Sequence[tuple[SampledTokens, ...]],
     ) -> list[RolloutGroup]:
-        """Grade all completions in one call."""
+        """Grade all completions, each worker a share of them in one call."""
         template, pairs = self.context.pretrained.chat_template, []
         for number, prompt, group in zip(row_numbers, prompts, completions, strict=True):
             row = data[number]
@@ -249,7 +265,13 @@ class RolloutSource(ExampleSource):
             for tokens in group:
                 text, calls = parse_tool_calls(template, prompt, tokens.ids, row.tools)
                 pairs.append((item, Sample(template.answer_text(text, keep_thought=True), tuple(calls), messages)))
-        grades = iter(self.recipe.grader.grade_many(pairs, self.context.grader_context))
+        grades = iter(
+            self.workers.map_shares(
+                pairs,
+                [1] * len(pairs),
+                lambda numbers, own: self.recipe.grader.grade_many(own, self.context.grader_context),
+            )
+        )
         return [
             RolloutGroup(
                 number, prompt, tuple(Completion(tokens, template.decode(tokens.ids), next(grades)) for tokens in group)

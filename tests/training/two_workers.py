@@ -1,0 +1,84 @@
+"""One of several workers that train together: ``python -m tests.training.two_workers RANK SIZE MEETING OUTPUT MODEL``.
+
+Trains each kind of recipe once, resumed half-way where the name says so, and writes the first worker's events.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import ftkit as ft
+from ftkit.training.job import Job, train
+from ftkit.training.progress import TrainingStopped
+from ftkit.training.worker_group import ALONE, WorkerGroup
+
+TASK = ft.Task("Read the age and the bed from the note; answer with both.", input="{note}")
+LORA = ft.LoRA(rank=4)
+
+
+def plain(count: int) -> list[dict[str, str]]:
+    return [
+        {
+            "note": f"bed {n % 5}, {30 + n} years" + " sleeps" * (n % 3),
+            "good": f"{30 + n} in {n % 5}",
+            "bad": f"{n % 5}",
+        }
+        for n in range(count)
+    ]
+
+
+def jobs() -> dict[str, tuple[ft.Recipe, ft.Dataset, ft.Dataset | None]]:
+    common: dict[str, Any] = {"epochs": 2, "batch_size": 5, "precision": "fp32", "adapter": LORA, "learning_rate": 1e-2}
+    grader = ft.StringCheckGrader(name="e", input="{{sample.output_text}}", reference="e", operation="ilike")
+    demonstrations = ft.Dataset.from_rows(plain(11), TASK, target="good")
+    pairs = ft.Dataset.from_rows(plain(7), TASK, chosen="good", rejected="bad")
+    sampled = {"num_generations": 3, "max_output_tokens": 6, "probe_prompts": 0, "beta": 0.1, "num_iterations": 2}
+    return {
+        "sft": (ft.SFT(**common), demonstrations, demonstrations.take(3)),
+        "sft-resumed": (ft.SFT(**common), demonstrations, demonstrations.take(3)),
+        "dpo": (ft.DPO(**common), pairs, pairs.take(1)),
+        "reward": (ft.RewardModel(**common), pairs, None),
+        "rft": (ft.RFT(grader=grader, **common | {"batch_size": 3}, **sampled), demonstrations.take(5), None),
+    }
+
+
+def run_all(output: Path, model: str, workers: WorkerGroup) -> dict[str, list[dict[str, Any]]]:
+    """The events of each run's steps and validations."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, (recipe, data, validation) in jobs().items():
+        events: list[dict[str, Any]] = []
+        job = Job(recipe, data, validation, model, output / name)
+
+        def keep(kind: str, data: dict[str, Any], events: list[dict[str, Any]] = events) -> None:
+            if kind in ("step", "validation"):
+                events.append({"kind": kind, **data})
+
+        if name.endswith("resumed"):
+            asked = iter([False, False, workers.rank == workers.size - 1])  # only the last worker is asked to stop
+            with contextlib.suppress(TrainingStopped):
+                train(job, keep, lambda asked=asked: next(asked), workers=workers)  # type: ignore[misc]
+                raise AssertionError("it did not stop")
+        train(job, keep, workers=workers)
+        found[name] = events
+    return found
+
+
+if __name__ == "__main__":
+    rank, size, meeting, folder, base = int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=size)
+    group = WorkerGroup.of_process_group()
+    assert (group.rank, group.size) == (rank, size)
+    done = run_all(Path(folder), base, group)
+    if group.is_first:
+        Path(folder, "events.json").write_text(json.dumps(done))
+    else:
+        assert not any(done.values())
+        assert ALONE.is_first
+    torch.distributed.destroy_process_group()
