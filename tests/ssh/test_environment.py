@@ -12,7 +12,7 @@ import pytest
 
 import ftkit as ft
 from ftkit.backends.ssh import Box, environment
-from ftkit.backends.ssh.source_code import this_code
+from ftkit.backends.remote.source_code import this_code
 from tests.ssh.loopback import Loopback
 
 UV = """#!/bin/sh

@@ -14,9 +14,11 @@ from typing import Any
 import torch
 
 import ftkit as ft
+from ftkit.graders import FunctionGrader
 from ftkit.training.job import Job, train
 from ftkit.training.progress import TrainingStopped
 from ftkit.training.worker_group import ALONE, WorkerGroup
+from tests.training import worth
 
 TASK = ft.Task("Read the age and the bed from the note; answer with both.", input="{note}")
 LORA = ft.LoRA(rank=4)
@@ -35,7 +37,7 @@ def plain(count: int) -> list[dict[str, str]]:
 
 def jobs() -> dict[str, tuple[ft.Recipe, ft.Dataset, ft.Dataset | None]]:
     common: dict[str, Any] = {"epochs": 2, "batch_size": 5, "precision": "fp32", "adapter": LORA, "learning_rate": 1e-2}
-    grader = ft.StringCheckGrader(name="e", input="{{sample.output_text}}", reference="e", operation="ilike")
+    grader = FunctionGrader(function=worth.worth)
     demonstrations = ft.Dataset.from_rows(plain(11), TASK, target="good")
     pairs = ft.Dataset.from_rows(plain(7), TASK, chosen="good", rejected="bad")
     sampled = {"num_generations": 3, "max_output_tokens": 6, "probe_prompts": 0, "beta": 0.1, "num_iterations": 2}

@@ -16,13 +16,13 @@ from filelock import FileLock
 from typing_extensions import override
 
 from ftkit.backends.protocol import Backend, TrainingJob
+from ftkit.backends.remote.job_description import describe_job
 from ftkit.backends.ssh.answerer import SSHAnswerer
 from ftkit.backends.ssh.box import Box
 from ftkit.backends.ssh.environment import setup_commands
 from ftkit.backends.ssh.run_mirror import RunHandle, copy_events
 from ftkit.backends.ssh.session import PATIENCE_S, session_with
-from ftkit.backends.ssh.shipment import ship
-from ftkit.backends.ssh.transfer import fetch_folder
+from ftkit.backends.ssh.transfer import fetch_folder, send_file
 from ftkit.data import Dataset
 from ftkit.errors import HostError, RunError, RunNotFoundError
 from ftkit.recipe import Recipe, parse_recipe
@@ -94,15 +94,23 @@ class SSH(Backend):
 
     @override
     def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
-        job = ship(self._session, recipe, data, validation)
+        job = self._described(recipe, data, validation)
         self._session.call("check", model=self._there, job=job)
 
     @override
     def estimate(
         self, recipe: Recipe, data: Dataset, validation: Dataset | None, *, device: str | None = None
     ) -> Estimate:
-        job = ship(self._session, recipe, data, validation)
+        job = self._described(recipe, data, validation)
         return Estimate.model_validate(self._session.call("estimate", model=self._there, job=job, device=device))
+
+    def _described(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> dict[str, Any]:
+        """Send the files of a job's rows, and describe it."""
+
+        def send(file: Path, digest: str) -> None:
+            send_file(self._session, file, digest)
+
+        return describe_job(recipe, data, validation, send, backend=self.name, machine=self.box.destination)
 
     @override
     def submit(self, job: TrainingJob, store: Store) -> None:
@@ -116,7 +124,7 @@ class SSH(Backend):
         handle = RunHandle.of(store.get(job.run_id))
         if handle is None:
             raise RunError(f"run {job.run_id} was never meant for another machine")
-        described = ship(self._session, job.recipe, job.data, job.validation)
+        described = self._described(job.recipe, job.data, job.validation)
         try:
             self._session.call("submit", run_id=job.run_id, key=handle.key, model=self._there, job=described)
         except HostError as error:

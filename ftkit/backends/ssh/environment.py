@@ -6,9 +6,9 @@ import hashlib
 import logging
 import tempfile
 
+from ftkit.backends.remote.source_code import this_code
 from ftkit.backends.ssh.box import Box, quoted
 from ftkit.backends.ssh.line import run_there
-from ftkit.backends.ssh.source_code import this_code
 from ftkit.errors import ConfigError
 from ftkit.version import __version__
 

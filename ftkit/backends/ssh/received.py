@@ -1,18 +1,15 @@
-"""Files that the other side has sent, kept by their content, and the rows in them."""
+"""Files that the other side has sent, kept by their content."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 from pathlib import Path
 from typing import Any, Protocol
 
 from ftkit.backends.protocol import TrainingJob
-from ftkit.data import Dataset
-from ftkit.errors import RunError
+from ftkit.backends.remote.job_description import open_job
 from ftkit.files import create_folder, home
-from ftkit.recipe import parse_recipe
 
 __all__ = ["Tell", "receive", "received_job"]
 
@@ -29,9 +26,9 @@ class Tell(Protocol):
         ...
 
 
-def _received(digest: str) -> Path:
-    """Where a file with this SHA-256 is kept."""
-    return home() / "received" / digest
+def _received_folder() -> Path:
+    """Where files are kept, each named by its SHA-256."""
+    return home() / "received"
 
 
 def receive(digest: str, size: int, tell: Tell) -> dict[str, Any]:
@@ -45,7 +42,7 @@ def receive(digest: str, size: int, tell: Tell) -> dict[str, Any]:
     Returns:
         ``whole``, and else the ``path`` to which it is sent and the bytes that are there, ``part``.
     """
-    kept = _received(digest)
+    kept = _received_folder() / digest
     if kept.is_file():
         os.utime(kept)
         return {"whole": True, "part": size, "path": str(kept)}
@@ -63,24 +60,6 @@ def receive(digest: str, size: int, tell: Tell) -> dict[str, Any]:
     return {"whole": False, "part": there, "path": str(part)}
 
 
-def _dataset(spec: dict[str, Any] | None) -> Dataset | None:
-    """Open rows whose files were received. Each file gets its own name's ending, which says how it is read."""
-    if spec is None:
-        return None
-    sources = []
-    for source in spec["sources"]:
-        kept = _received(source["sha256"])
-        named = kept.with_name(kept.name + source["ending"])
-        if not named.exists():
-            with contextlib.suppress(FileExistsError):
-                os.link(kept, named)
-        sources.append({**source, "path": str(named)})
-    rows = spec["rows"]
-    if "file" in rows:
-        rows = {**rows, "file": str(_received(rows["sha256"]))}
-    return Dataset.from_spec({**spec, "sources": sources, "rows": rows})
-
-
 def received_job(job: dict[str, Any], run_id: str) -> TrainingJob:
     """Open a job whose files were received.
 
@@ -90,11 +69,5 @@ def received_job(job: dict[str, Any], run_id: str) -> TrainingJob:
 
     Returns:
         The job.
-
-    Raises:
-        RunError: it has no rows.
     """
-    data = _dataset(job["data"])
-    if data is None:
-        raise RunError(f"run {run_id} has no rows")
-    return TrainingJob(run_id, parse_recipe(job["recipe"]), data, _dataset(job["validation"]))
+    return open_job(job, run_id, _received_folder())
