@@ -79,9 +79,17 @@ class LossComputer:
             The packs; every example is in one of them, at one worker.
         """
         examples = [examples[index] for index in self.workers.share(_tokens(examples))]
-        return self._packs(examples)
+        return self.all_packs(examples)
 
-    def _packs(self, examples: Sequence[Example]) -> list[Packed]:
+    def all_packs(self, examples: Sequence[Example]) -> list[Packed]:
+        """Split examples into packs, all at every worker, for what each of them computes by itself.
+
+        Args:
+            examples: any examples.
+
+        Returns:
+            The packs; every example is in one of them.
+        """
         budget = self.recipe.max_batch_tokens if self.shares_prefixes else 1
         share = self.shares_prefixes and self.recipe.shared_prefix
         return list(pack_by_length(examples, budget, self.forward.boundary, share=share))
@@ -142,7 +150,7 @@ class LossComputer:
 
         def compute(indices: list[int], own: list[Example]) -> list[list[float]]:
             by_example: dict[int, list[float]] = {}
-            for pack, packed in self._packs(own):
+            for pack, packed in self.all_packs(own):
                 values = iter(self.forward.sequence_logprobs(pack).tolist())
                 for example in packed:
                     by_example[id(example)] = [next(values) for _ in example.sequences]
@@ -166,7 +174,7 @@ class LossComputer:
 
         def compute(indices: list[int], own: list[Example]) -> list[Floats]:
             by_example: dict[int, Floats] = {}
-            for pack, packed in self._packs(own):
+            for pack, packed in self.all_packs(own):
                 tokens = self.forward.token_logprobs(pack, temperature)
                 counts = torch.bincount(tokens.sequence_indices, minlength=len(packed)).tolist()
                 parts = torch.split(tokens.logprobs.cpu(), counts)

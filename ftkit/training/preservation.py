@@ -98,7 +98,7 @@ class Preservation:
         """
         began = time.monotonic()
         computer, divergence, tokens = self._context.computer, 0.0, 0.0
-        for pack, packed in computer.packs(self.rehearsal.held_out):
+        for pack, packed in computer.all_packs(self.rehearsal.held_out):
             reference = self._reference_states(pack, packed)
             with self._context.adapted.without_dropout():
                 states = computer.forward.states(pack)
@@ -144,7 +144,7 @@ class Preservation:
     def _backward(self, examples: Sequence[Example], kl: float, sft: float) -> tuple[float, float]:
         """Add the gradient of some rows; return their mean divergence and loss per token."""
         computer = self._context.computer
-        packs = computer.packs(examples) if examples else []
+        packs = computer.all_packs(examples) if examples else []
         tokens = sum(float(pack.weights.sum()) for pack, _ in packs)
         divergence = loss = 0.0
         for pack, packed in packs:
@@ -173,7 +173,7 @@ class Preservation:
         tokens = sum(int(sequence.supervised.sum()) for example in examples for sequence in example.sequences)
         if not computer.shares_prefixes or 4 * hidden * tokens > _CACHED_BYTES:
             return
-        for pack, packed in computer.packs(examples):
+        for pack, packed in computer.all_packs(examples):
             states = self._reference_states(pack, packed)
             order, counts = _of_sequences(pack)
             parts = torch.split(states[torch.from_numpy(pack.prediction_indices[order]).to(states.device)], counts)
