@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import ftkit as ft
-from ftkit.backends.ssh import Box, environment
 from ftkit.backends.remote.source_code import this_code
+from ftkit.backends.ssh import Box, environment
 from tests.ssh.loopback import Loopback
 
 UV = """#!/bin/sh
