@@ -152,7 +152,7 @@ class WorkerGroup:
             if sum(gradient.numel() for gradient in bucket) >= _BUCKET_ELEMENTS or index == max(having):
                 flat = torch.cat([gradient.reshape(-1).float() for gradient in bucket])
                 distributed.all_reduce(flat)
-                for gradient, part in zip(bucket, flat.split([each.numel() for each in bucket]), strict=True):
+                for gradient, part in zip(bucket, torch.split(flat, [each.numel() for each in bucket]), strict=True):
                     gradient.copy_(part.view_as(gradient))
                 bucket = []
 
