@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import ftkit as ft
+from ftkit.backends.remote.job_description import describe_job, open_job
 from ftkit.errors import DataError, RefusedError, TrainingError
 from ftkit.modeling.divergence import OutputLayer, linear_divergence
 from ftkit.training.harm_budget import HarmBudget
@@ -20,7 +21,7 @@ from ftkit.training.rehearsal_rows import open_rehearsal
 from tests.training.test_checkpoints import Runner
 from tests.training.test_pairs import Trained as TrainedOnPairs
 from tests.training.test_pairs import dpo, pairs, reward
-from tests.training.test_training import ADAPTERS, Trained, recipe, rows
+from tests.training.test_training import ADAPTERS, TASK, Trained, recipe, rows
 
 SMALL = {"max_rows": 8, "held_out": 4, "max_output_tokens": 6, "share": 0.5, "budget": None}
 
@@ -74,6 +75,18 @@ def test_with_every_adapter_the_model_moves_less_on_what_is_preserved(kind, tiny
 def test_pairs_are_learnt_without_harm_too(tiny_model, tmp_path):
     def trained(kl: float) -> TrainedOnPairs:
         return TrainedOnPairs(dpo(epochs=2, preserve=small(kl=kl)), tiny_model, tmp_path / f"model-{kl:g}", pairs(8))
+
+    measured, held = trained(0.0), trained(30.0)
+    assert harm(held)[-1] < 0.7 * harm(measured)[-1]
+    assert held.steps[-1]["rewards_margin"] > 0
+
+
+@pytest.mark.slow
+def test_single_answers_are_learnt_without_harm(tiny_model, tmp_path):
+    from tests.training.test_unpaired import kto, labelled
+
+    def trained(kl: float) -> TrainedOnPairs:
+        return TrainedOnPairs(kto(preserve=small(kl=kl)), tiny_model, tmp_path / f"model-{kl:g}", labelled(8))
 
     measured, held = trained(0.0), trained(30.0)
     assert harm(held)[-1] < 0.7 * harm(measured)[-1]
@@ -176,6 +189,27 @@ def test_rows_with_answers_are_rehearsed_as_they_are(tiny_model, tmp_path):
     done = Trained(tiny_model, tmp_path / "model", recipe(epochs=2, preserve=preserve), rows(), None)
     losses = [step["preserve_loss"] for step in done.of("step")]
     assert losses[-1] < losses[0] - 0.3
+
+
+def test_a_file_of_rehearsal_rows_goes_to_another_machine(tmp_path):
+    file, there = tmp_path / "mine.jsonl", tmp_path / "there"
+    file.write_text("".join(json.dumps({"prompt": f"Say {n}"}) + "\n" for n in range(6)))
+    (tmp_path / "rows.jsonl").write_text('{"note": "bed 1", "gold": "1"}\n')
+    there.mkdir()
+    data = ft.Dataset.load(tmp_path / "rows.jsonl", TASK, target="gold")
+    chosen = recipe(preserve=small(rows=str(file)))
+    described = describe_job(
+        chosen,
+        data,
+        None,
+        lambda path, digest: (there / digest).write_bytes(path.read_bytes()),
+        backend="b",
+        machine="m",
+    )
+    file.unlink()
+    job = open_job(json.loads(json.dumps(described)), "r", there)
+    assert job.recipe.preserve is not None
+    assert [row.prompt[0]["content"] for row in open_rehearsal(job.recipe.preserve)] == [f"Say {n}" for n in range(6)]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from ftkit.backends.protocol import TrainingJob
 from ftkit.data import Dataset
 from ftkit.errors import RefusedError, RunError
 from ftkit.recipe import Recipe, parse_recipe, plugin_modules
+from ftkit.recipe.preserve import GENERAL
+from ftkit.training.rehearsal_rows import open_rehearsal
 
 __all__ = ["describe_job", "open_job"]
 
@@ -50,10 +52,13 @@ def describe_job(
             backend=backend,
             fields=("kind",),
         )
+    preserve = recipe.preserve
+    rehearsal = None if preserve is None or preserve.rows == GENERAL else open_rehearsal(preserve)
     return {
         "recipe": recipe.model_dump(mode="json"),
         "data": _describe_rows(data, send),
         "validation": None if validation is None else _describe_rows(validation, send),
+        "rehearsal": None if rehearsal is None else _describe_rows(rehearsal, send),
     }
 
 
@@ -88,7 +93,12 @@ def open_job(described: dict[str, Any], run_id: str, received: Path) -> Training
     data = _open_rows(described["data"], received)
     if data is None:
         raise RunError(f"run {run_id} has no rows")
-    return TrainingJob(run_id, parse_recipe(described["recipe"]), data, _open_rows(described["validation"], received))
+    recipe = parse_recipe(described["recipe"])
+    rehearsal = _open_rows(described.get("rehearsal"), received)
+    if rehearsal is not None and recipe.preserve is not None:  # the file has another name here
+        here = recipe.preserve.model_copy(update={"rows": str(rehearsal.sources[0])})
+        recipe = recipe.model_copy(update={"preserve": here})
+    return TrainingJob(run_id, recipe, data, _open_rows(described["validation"], received))
 
 
 def _open_rows(spec: dict[str, Any] | None, received: Path) -> Dataset | None:
