@@ -7,28 +7,39 @@ that an option of the dataset names, or that a task's template reads are left al
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
-from ftkit.data.formats import MEDIA, RawRow
+from ftkit.data.formats import (
+    MEDIA,
+    REASONING,
+    Conversation,
+    RawRow,
+    read_boolean,
+    read_tools,
+)
 from ftkit.data.formats.learning_marks import LEARNING_MARKS, read_mark
 from ftkit.data.strict_json import parse_json
+from ftkit.data.texts_beside import CONTEXT, INSTRUCTIONS, SYSTEM, THOUGHT, is_empty, read_systems, refuse_texts
 from ftkit.data.unusable_value import UnusableValue
 from ftkit.errors import DataError, Place
 
 __all__ = [
-    "BESIDE",
     "LABELS",
     "WEIGHTS",
+    "RowKind",
     "is_unread",
     "label_column",
-    "read_label",
+    "read_columns_beside",
     "read_label_column",
     "read_weight",
     "refuse_media",
-    "refuse_settings",
     "unread_names",
 ]
 
+RowKind = Literal["demonstrations", "preferences", "unpaired_preferences", "prompts", "texts"]
+"""What each row is: a prompt with the answer to learn; with a better and a worse answer; with one answer and whether it
+is a good one; or with none. Or a plain text."""
 LABELS = ("label", "kto_tag")
 """TRL's and LLaMA-Factory's column that says whether the answer is a good one, for KTO."""
 WEIGHTS = ("weight", "loss_weight", "sample_weight")
@@ -40,22 +51,72 @@ _SETTINGS = {
     "chat_template_kwargs": "settings of the chat template for one row are not read, and they change the prompt. Leave "
     "the column out, and give all rows a template that does the same (chat_template=)",
     "history": "earlier turns beside the conversation are not read; write them into the conversation",
+    "documents": "documents beside the conversation, which chat templates for retrieval write into the prompt, are not "
+    "read; write them into the user's or the system message",
 }
 """Columns that other tools read, and why they are refused."""
-BESIDE = frozenset({"system", "tools", "parallel_tool_calls", *MEDIA, *LABELS, *WEIGHTS, *_MARKS, *_SETTINGS})
+_BESIDE = frozenset(
+    {
+        *(
+            "tools",
+            "parallel_tool_calls",
+            CONTEXT,
+            INSTRUCTIONS,
+            *SYSTEM,
+            *REASONING,
+            *MEDIA,
+            *LABELS,
+            *WEIGHTS,
+            *_MARKS,
+        ),
+        *_SETTINGS,
+    }
+)
 """Columns that are read or refused beside those of the format."""
 _SWITCHES = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 """True and false in CSV files, which hold only texts."""
-_EMPTY_TEXTS = ("", "[]", "{}", "null")
-
-
-def _is_empty(value: Any) -> bool:
-    """Whether a column holds nothing, also as a cell of a CSV file."""
-    return value in (None, "", [], {}) or (isinstance(value, str) and value.strip() in _EMPTY_TEXTS)
 
 
 def _switch(value: Any) -> Any:
     return _SWITCHES.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
+def read_columns_beside(
+    conversation: Conversation, row: RawRow, names: Collection[str], kind: RowKind
+) -> tuple[Conversation, bool | None, bool]:
+    """Honour or refuse the columns beside a conversation.
+
+    Args:
+        conversation: the conversation, whose messages may be changed.
+        row: the row.
+        names: columns that the format or an option reads, which have no other meaning.
+        kind: what the row is.
+
+    Returns:
+        The conversation; its label for KTO, None if there is none; and whether the row is learned.
+
+    Raises:
+        DataError: a column holds what cannot be honoured.
+    """
+    if _BESIDE.isdisjoint(row.columns):
+        return conversation, None, True
+    refuse_media(row, names)
+    # A column of prompts may be for graders.
+    _refuse_settings(row, {*names, "history", "documents"} if kind == "prompts" else names)
+    read_systems(conversation.messages, row, names)
+    if "tools" not in names and conversation.tools is None:
+        tools = read_tools(row.columns.get("tools"), row.place, "tools", nulls_are_absent=row.nulls_are_absent)
+        conversation = replace(conversation, tools=tools)
+    if "parallel_tool_calls" not in names and conversation.parallel_tool_calls is None:
+        conversation = replace(conversation, parallel_tool_calls=read_boolean(row, "parallel_tool_calls"))
+    if kind == "prompts":
+        return conversation, None, True
+    is_pair = kind == "preferences"
+    refuse_texts(row, conversation.messages, names, is_pair=is_pair)
+    if is_pair:
+        _refuse_bad_pair(row, names)
+    is_learned = read_weight(row, names, always_learned=kind != "demonstrations")
+    return conversation, _read_label(row, names) if kind == "demonstrations" else None, is_learned
 
 
 def refuse_media(row: RawRow, names: Collection[str]) -> None:
@@ -70,7 +131,7 @@ def refuse_media(row: RawRow, names: Collection[str]) -> None:
     """
     for name in MEDIA:
         value = row.columns.get(name)
-        if name not in names and not _is_empty(value):
+        if name not in names and not is_empty(value):
             if isinstance(value, UnusableValue) and value.field == name:  # a NaN; media themselves lie deeper
                 raise value.error(row.place)
             raise DataError(
@@ -81,7 +142,7 @@ def refuse_media(row: RawRow, names: Collection[str]) -> None:
             )
 
 
-def refuse_settings(row: RawRow, names: Collection[str]) -> None:
+def _refuse_settings(row: RawRow, names: Collection[str]) -> None:
     """Refuse a row with a column that other tools read and that changes the conversation.
 
     Args:
@@ -93,7 +154,7 @@ def refuse_settings(row: RawRow, names: Collection[str]) -> None:
     """
     for name, problem in _SETTINGS.items():
         value = row.columns.get(name)
-        if name in names or _is_empty(value):
+        if name in names or is_empty(value):
             continue
         if isinstance(value, UnusableValue):
             raise value.error(row.place)
@@ -102,7 +163,27 @@ def refuse_settings(row: RawRow, names: Collection[str]) -> None:
         raise DataError(problem, place=row.place, field=name)
 
 
-def read_label(row: RawRow, names: Collection[str]) -> bool | None:
+def _refuse_bad_pair(row: RawRow, names: Collection[str]) -> None:
+    """Refuse a preference that a label calls bad: nobody can tell which of its answers is meant.
+
+    Args:
+        row: the row.
+        names: columns to leave alone.
+
+    Raises:
+        DataError: there is such a label.
+    """
+    for name in LABELS:
+        if name not in names and _label(row.columns.get(name)) is False:
+            raise DataError(
+                "a label of a bad answer (KTO) beside a pair, and the chosen answer would be learned as the better "
+                "one. Leave the row out, exchange its answers, or rename the column if it is something else",
+                place=row.place,
+                field=name,
+            )
+
+
+def _read_label(row: RawRow, names: Collection[str]) -> bool | None:
     """Return whether the row's answer is a good one, from the column that KTO reads.
 
     Args:
@@ -240,7 +321,8 @@ def unread_names(columns: Collection[str], read: Collection[str]) -> list[str]:
     known = {
         *read,
         "id",
-        "system",
+        *SYSTEM,
+        THOUGHT,
         "tools",
         "parallel_tool_calls",
         "ftkit_ignore",

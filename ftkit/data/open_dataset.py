@@ -13,6 +13,7 @@ from ftkit.data.formats import FORMATS, Format, choose_format
 from ftkit.data.options import ReadOptions
 from ftkit.data.row_reader import RowReader
 from ftkit.data.sources import Corpus
+from ftkit.data.texts_beside import SYSTEM, THOUGHT
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, DataError, Place
 from ftkit.task import Task
@@ -113,7 +114,7 @@ def read_options(
     known = (
         task.columns
         if task.input is not None
-        else tuple(name for item in dict(FORMATS.items()).values() for name in item.columns)
+        else (*(name for item in dict(FORMATS.items()).values() for name in item.columns), *SYSTEM, THOUGHT)
     )
     for name in mapping:
         if name not in known:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 from ftkit.data.column_value import column_value, equality_key, form_key
 from ftkit.data.columns_beside import (
-    BESIDE,
-    read_label,
+    RowKind,
+    read_columns_beside,
     read_label_column,
     read_weight,
     refuse_media,
-    refuse_settings,
     unread_names,
 )
 from ftkit.data.formats import (
@@ -25,10 +24,7 @@ from ftkit.data.formats import (
     answer_key,
     check_labelled,
     learn_answers_only,
-    read_boolean,
     read_margin,
-    read_system,
-    read_tools,
     text_content,
     unread_keys,
 )
@@ -36,16 +32,13 @@ from ftkit.data.options import ReadOptions
 from ftkit.data.row import Row, no_answer_after
 from ftkit.data.sources import Source
 from ftkit.data.strict_json import canonical_json
+from ftkit.data.texts_beside import SYSTEM, THOUGHT, read_thought
 from ftkit.data.unusable_value import UnusableValue, require_columns
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import DataError, OutputError, Place
 from ftkit.task import Message, Task
 
 __all__ = ["RowKind", "RowReader"]
-
-RowKind = Literal["demonstrations", "preferences", "unpaired_preferences", "prompts", "texts"]
-"""What each row is: a prompt with the answer to learn; with a better and a worse answer; with one answer and whether it
-is a good one; or with none. Or a plain text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +92,15 @@ class RowReader:
         raw = RawRow(renamed, place, source.nulls_are_absent, self.task)
         if self.kind == "texts":
             return self._text_row(raw, columns, content)
-        conversation, label, is_learned = self._read_columns_beside(self.format.read(raw), raw)
+        conversation, label, is_learned = self.format.read(raw), None, True
+        if self.task.input is None:  # a task reads its own table
+            names = self._read_names(renamed)
+            conversation, label, is_learned = read_columns_beside(conversation, raw, names, self.kind)
         if self.label is not None:
             label = read_label_column(column_value(columns, self.label, place), place, self.label)
         prompt, completion, target = self._answer(conversation, columns, place, is_bad=label is False)
+        if completion is not None and THOUGHT in renamed and self.task.input is None and self.kind != "preferences":
+            read_thought(completion, raw, self._read_names(renamed))
         if not is_learned:
             for message in [*prompt, *([] if completion is None else [completion])]:
                 if message["role"] == "assistant":
@@ -189,28 +187,8 @@ class RowReader:
 
     def _required_names(self, columns: Collection[str]) -> set[str]:
         """Columns that must hold JSON data, because something reads them."""
-        beside = ("system", "tools", "parallel_tool_calls") if self.task.input is None else self.task.columns
+        beside = (*SYSTEM, "tools", "parallel_tool_calls") if self.task.input is None else self.task.columns
         return {*self._read_names(columns), *beside}
-
-    def _read_columns_beside(self, conversation: Conversation, row: RawRow) -> tuple[Conversation, bool | None, bool]:
-        """Honour or refuse the columns beside a conversation; return it, its label, and whether the row is learned."""
-        if self.task.input is not None or BESIDE.isdisjoint(row.columns):  # a task reads its own table
-            return conversation, None, True
-        names = self._read_names(row.columns)
-        refuse_media(row, names)
-        # A column of prompts may be for graders.
-        refuse_settings(row, {*names, "history"} if self.kind == "prompts" else names)
-        if "system" not in names:
-            read_system(conversation.messages, row.columns.get("system"), row.place)
-        if "tools" not in names and conversation.tools is None:
-            tools = read_tools(row.columns.get("tools"), row.place, "tools", nulls_are_absent=row.nulls_are_absent)
-            conversation = replace(conversation, tools=tools)
-        if "parallel_tool_calls" not in names and conversation.parallel_tool_calls is None:
-            conversation = replace(conversation, parallel_tool_calls=read_boolean(row, "parallel_tool_calls"))
-        if self.kind == "prompts":
-            return conversation, None, True
-        is_learned = read_weight(row, names, always_learned=self.kind != "demonstrations")
-        return conversation, read_label(row, names) if self.kind == "demonstrations" else None, is_learned
 
     def identity(self, columns: Mapping[str, Any], place: Place, content: str | None = None) -> str:
         """Return the id of a row.

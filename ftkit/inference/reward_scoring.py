@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from ftkit.errors import DataError
-from ftkit.modeling.attention import TREE_ATTENTION
+from ftkit.modeling.attention import TREE_ATTENTION, own_attention
 from ftkit.modeling.packed_forward import PackedForward, prefix_sharing_problem
 from ftkit.modeling.pretrained import Pretrained
 from ftkit.modeling.rope_boundary import pack_by_length
@@ -49,7 +49,9 @@ def score(pretrained: Pretrained, conversations: Sequence[Sequence[Message]]) ->
     device = pretrained.model.device
     shared = prefix_sharing_problem(pretrained.model, device, [example.sequences[0] for example in examples]) is None
     if not shared and pretrained.model.config._attn_implementation == TREE_ATTENTION:
-        pretrained.model.set_attn_implementation("sdpa")  # which makes the masks that the model needs
+        pretrained.model.set_attn_implementation(
+            own_attention(pretrained.model)
+        )  # which makes the masks that the model needs
     forward = PackedForward(pretrained.model, device, shared=shared)
     scores: dict[int, float] = {}
     for pack, packed in pack_by_length(examples, _TOKENS if shared else 1, forward.boundary, share=shared):

@@ -1,19 +1,13 @@
-"""Exact attention over a tree of sequences (see :mod:`ftkit.modeling.prefix_tree`), with memory linear in the tokens.
+"""Exact attention over a tree of sequences (see :mod:`ftkit.modeling.prefix_tree`), for transformers' models.
 
-On CPU each segment attends to itself (causally) and its descendants attend to it (fully), in separate calls of torch's
-fused attention kernel, joined by their log-sum-exp. For a query with partial results (o_k, l_k) over disjoint keys,
-
-    l = log Σ_k exp(l_k),    o = Σ_k exp(l_k − l) · o_k,
-
-and the kernel's own backward, given the joined (o, l), yields the exact gradient of each part, because the
-probabilities that it recomputes are exp(q·k − l). On CUDA, FlexAttention computes the same mask, and skips masked
-blocks.
+On a CPU it is computed call by call of a kernel (:mod:`ftkit.modeling.joined_attention`). On CUDA, FlexAttention
+computes the same mask, and skips masked blocks. Sliding windows, soft caps of the scores (Gemma 2) and sinks (gpt-oss)
+are a part of both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -21,104 +15,18 @@ import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from ftkit.modeling.prefix_tree import PackedSequence
+from ftkit.modeling.joined_attention import joined_attention
+from ftkit.modeling.tree_mask import TreeAttentionMask
 
-__all__ = ["TREE_ATTENTION", "TreeAttentionMask", "changes_scores", "tree_attention_forward"]
+__all__ = ["TREE_ATTENTION", "TreeAttentionMask", "changes_scores", "own_attention", "tree_attention_forward"]
 
 TREE_ATTENTION = "ftkit_tree"
 """Name of this attention among transformers' attention implementations."""
 
 Tensor = torch.Tensor
-Span = tuple[int, int, int, int, bool]
 
-
-@dataclass(frozen=True, slots=True)
-class TreeAttentionMask:
-    """The attention mask of a packed sequence.
-
-    Attributes:
-        spans: ``(query start, query end, key start, key end, causal)``, one for each call of the kernel. The causal
-            spans come first, and cover each token once.
-        block_mask: FlexAttention's form of the same mask, on CUDA.
-    """
-
-    spans: tuple[Span, ...]
-    block_mask: Any = None
-
-    @classmethod
-    def from_pack(cls, pack: PackedSequence, device: torch.device) -> TreeAttentionMask:
-        """Make the mask of a packed sequence.
-
-        Args:
-            pack: the packed sequence.
-            device: where it is computed.
-
-        Returns:
-            The mask.
-        """
-        if device.type == "cuda":
-            return cls((), _block_mask(torch.from_numpy(pack.subtree_end).to(device)))
-        # Each token's own segment first: it starts the sums to which the ancestors are joined.
-        own = [(each.start, each.end, each.start, each.end, True) for each in pack.segments]
-        ancestors = [
-            (each.end, each.subtree_end, each.start, each.end, False)
-            for each in pack.segments
-            if each.subtree_end > each.end
-        ]
-        return cls((*own, *ancestors))
-
-
-class _JoinedAttention(torch.autograd.Function):
-    """Attention of one packed sequence on CPU. Shapes: query, key, value and result [1, heads, T, head size]."""
-
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, spans: tuple[Span, ...]) -> Tensor:
-        flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        heads, length = query.shape[1:3]
-        joined = torch.empty(query.shape, dtype=torch.float32)
-        total = torch.empty((1, heads, length))
-        for q0, q1, k0, k1, causal in spans:
-            part, lse = flash(query[:, :, q0:q1], key[:, :, k0:k1], value[:, :, k0:k1], is_causal=causal, scale=scale)
-            if causal:
-                joined[:, :, q0:q1], total[:, :, q0:q1] = part, lse
-                continue
-            share = torch.sigmoid(lse - total[:, :, q0:q1]).unsqueeze(-1)  # exp(lse − new total)
-            joined[:, :, q0:q1].lerp_(part.float(), share)
-            total[:, :, q0:q1] = torch.logaddexp(total[:, :, q0:q1], lse)
-        result = joined.to(query.dtype)
-        ctx.save_for_backward(query, key, value, result, total)
-        ctx.scale, ctx.spans = scale, spans
-        return result
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-        gradient = gradients[0]
-        query, key, value, result, total = ctx.saved_tensors
-        # Sums over many spans are in float32, whatever the model's type.
-        d_query, d_key, d_value = (torch.empty(x.shape, dtype=torch.float32) for x in (query, key, value))
-        for q0, q1, k0, k1, causal in ctx.spans:
-            dq, dk, dv = flash_backward(
-                gradient[:, :, q0:q1],
-                query[:, :, q0:q1],
-                key[:, :, k0:k1],
-                value[:, :, k0:k1],
-                result[:, :, q0:q1],
-                total[:, :, q0:q1],
-                0.0,
-                causal,
-                scale=ctx.scale,
-            )
-            if causal:
-                d_query[:, :, q0:q1], d_key[:, :, k0:k1], d_value[:, :, k0:k1] = dq, dk, dv
-                continue
-            d_query[:, :, q0:q1] += dq
-            d_key[:, :, k0:k1] += dk
-            d_value[:, :, k0:k1] += dv
-        return d_query.to(query.dtype), d_key.to(key.dtype), d_value.to(value.dtype), None, None
-
-
-_SCORE_ARGUMENTS = ("position_bias", "softcap", "s_aux", "sinks", "indices", "block_indices")
+_OTHER_ARGUMENTS = ("position_bias", "sinks", "indices", "block_indices")
+_SCORE_ARGUMENTS = ("softcap", "s_aux", *_OTHER_ARGUMENTS)
 
 
 def changes_scores(arguments: Mapping[str, Any]) -> bool:
@@ -133,14 +41,16 @@ def changes_scores(arguments: Mapping[str, Any]) -> bool:
     return arguments.get("is_causal") is False or any(arguments.get(name) is not None for name in _SCORE_ARGUMENTS)
 
 
-def _block_mask(subtree_end: Tensor) -> Any:
-    from torch.nn.attention.flex_attention import create_block_mask
+def own_attention(model: Any) -> str:
+    """Name transformers' own attention for a model, which makes the masks that the model needs.
 
-    def mask(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return (key <= query) & (query < subtree_end[key])
+    Args:
+        model: a transformers model.
 
-    length = int(subtree_end.shape[0])
-    return create_block_mask(mask, B=None, H=None, Q_LEN=length, KV_LEN=length, device=str(subtree_end.device))
+    Returns:
+        ``"sdpa"``, or ``"eager"`` for models whose attention is more than scaled dot products.
+    """
+    return "sdpa" if getattr(model, "_supports_sdpa", False) else "eager"
 
 
 @cache
@@ -159,6 +69,9 @@ def tree_attention_forward(
     scaling: float | None = None,
     dropout: float = 0.0,
     tree: TreeAttentionMask | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Compute attention; transformers' models call this function. Without a mask it is transformers' SDPA attention.
@@ -172,25 +85,33 @@ def tree_attention_forward(
         scaling: factor of the scores; head size ** -0.5 by default.
         dropout: used only without ``tree``.
         tree: the mask of a packed sequence.
+        sliding_window: tokens that a token attends to, itself included; None for all.
+        softcap: the largest score, approached softly.
+        s_aux: sinks: the score [heads] of a token without a value.
         **kwargs: further arguments of transformers' attention functions.
 
     Returns:
         The result [1, tokens, heads, head size], and None in place of attention weights.
 
     Raises:
-        NotImplementedError: the model's attention is more than scaled dot products, and ``tree`` is given.
+        NotImplementedError: the model's attention is more than scaled dot products with windows, soft caps and sinks.
     """
-    if tree is None:
+    length = query.shape[2]
+    window = sliding_window if sliding_window is not None and 0 < sliding_window < key.shape[2] else None
+    is_plain = window is None and softcap is None and s_aux is None
+    if tree is None and (is_plain or attention_mask is not None):
+        if softcap is not None or s_aux is not None:
+            raise NotImplementedError("soft caps and sinks beside a mask of transformers")
         result: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return result
-    if changes_scores(kwargs):
+    if changes_scores(kwargs) or key.shape[2] != length:
         raise NotImplementedError("its attention has more than scaled dot products")
+    tree = TreeAttentionMask.of_row(length, query.device) if tree is None else tree
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if tree.block_mask is not None:
-        grouped = key.shape[1] != query.shape[1]
-        out = _compiled_flex_attention()(query, key, value, block_mask=tree.block_mask, scale=scale, enable_gqa=grouped)
+    if query.device.type == "cuda":
+        out = _flex(query, key, value, scale, tree.block_mask(window), softcap, s_aux)
         return out.transpose(1, 2).contiguous(), None
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
@@ -198,8 +119,38 @@ def tree_attention_forward(
     size = value.shape[-1]
     if size != query.shape[-1]:  # multi-head latent attention; the kernel takes one size only
         value = torch.nn.functional.pad(value, (0, query.shape[-1] - size))
-    out = _JoinedAttention.apply(query, key, value, scale, tree.spans)[..., :size]  # type: ignore[no-untyped-call]
-    return out.transpose(1, 2).contiguous(), None
+    out = joined_attention(query, key, value, scale, tree, window=window, softcap=softcap, sinks=s_aux)
+    return out[..., :size].transpose(1, 2).contiguous(), None
+
+
+def _flex(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scale: float,
+    block_mask: Any,
+    softcap: float | None,
+    sinks: Tensor | None,
+) -> Tensor:
+    """FlexAttention, with sinks joined by the log-sum-exp, as in transformers' own integration."""
+    more: dict[str, Any] = {}
+    if softcap is not None:
+        cap = softcap
+
+        def capped(score: Tensor, batch: Tensor, head: Tensor, row: Tensor, column: Tensor) -> Tensor:
+            return cap * torch.tanh(score / cap)
+
+        more["score_mod"] = capped
+    grouped = key.shape[1] != query.shape[1]
+    attend = _compiled_flex_attention()
+    if sinks is None:
+        out: Tensor = attend(query, key, value, block_mask=block_mask, scale=scale, enable_gqa=grouped, **more)
+        return out
+    out, lse = attend(
+        query, key, value, block_mask=block_mask, scale=scale, enable_gqa=grouped, return_lse=True, **more
+    )
+    share = torch.sigmoid(lse - sinks.view(1, -1, 1)).unsqueeze(-1)
+    return out * share.to(out.dtype)
 
 
 AttentionInterface.register(TREE_ATTENTION, tree_attention_forward)

@@ -16,11 +16,11 @@ import numpy as np
 from ftkit.errors import DataError, ModelError, Place
 from ftkit.modeling.control_tokens import ControlTokens
 from ftkit.modeling.conversation import ShieldedConversation, supervised_turns, without_loss
-from ftkit.modeling.left_out import left_out_by_design, refuse_left_out
+from ftkit.modeling.left_out import left_out_by_design, refuse_changed, refuse_left_out
 from ftkit.modeling.rendered_parts import THOUGHT_TAGS, Part, find_parts, has_thought
 from ftkit.modeling.template_day import writes_day
 from ftkit.modeling.template_form import TemplateForm, check_parts
-from ftkit.modeling.template_note import TemplateNote
+from ftkit.modeling.template_note import TemplateNote, changed_texts, stripped_blanks
 from ftkit.modeling.template_source import plain_template, template_hash
 from ftkit.modeling.text_encoder import TextEncoder, refuse_unknown_tokens
 from ftkit.modeling.tokenized_example import Ints, TokenizedConversation
@@ -250,12 +250,13 @@ class ChatTemplate:
             found.append(TemplateNote(field, "control_token", text))
         supervised = [i for i, m in enumerate(messages) if m.get("role") == "assistant" and m.get("weight", 1) != 0]
         learned = supervised[-1] if supervised else None
-        if any(has_thought(message) for message in whole.messages):
-            parts = self._parts(whole, self._render(whole.messages, whole.tools, False), asks=False)
-            found += [
-                TemplateNote(part.field, "left_out", "the template leaves it out of the prompts of later turns")
-                for part in left_out_by_design(parts, whole.messages, learned=learned)
-            ]
+        parts = self._parts(whole, self._render(whole.messages, whole.tools, False), asks=False)
+        found += [
+            TemplateNote(part.field, "left_out", "the template leaves it out of the prompts of later turns")
+            for part in left_out_by_design(parts, whole.messages, learned=learned)
+        ]
+        found += changed_texts(parts)
+        found += stripped_blanks(whole.messages, supervised, lambda given: self._render(given, whole.tools, False))
         for index in supervised if self.prefill is not None else ():
             if not self._closes_thought(whole, index):
                 text = f"the generation prompt opens a thought ({self.prefill}), and the answer does not close it"
@@ -310,7 +311,7 @@ class ChatTemplate:
         """The parts of each supervised turn whose thought the template leaves out of the content."""
         *_, last = supervised
         parts = self._parts(whole, text, asks=False)
-        incomplete = {part.message for part in parts if not part.found}
+        incomplete = {part.message for part in parts if not part.found or part.rendered_as is not None}
         lost: dict[int, list[Part]] = {}
         for index in (*incomplete.intersection(supervised[:-1]), *([last] if incomplete else [])):
             if index is None:
@@ -321,6 +322,7 @@ class ChatTemplate:
                 lost[index] = own
             others = [part for part in parts_then if part.message != index or part.kind != "thought"]
             refuse_left_out(others, whole.messages, learned=index, place=place)
+            refuse_changed(own, learned=index, place=place)
         return lost
 
     def _turn(

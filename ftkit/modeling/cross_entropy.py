@@ -8,6 +8,9 @@ The gradient of a prediction for its own h depends on later operations on the lo
 also computed in the forward pass for a function of several predictions' losses (such as DPO's). The gradient for W is a
 sum over predictions, so their factors must be known; if they are not, it is computed in the backward pass, from
 recomputed logits.
+
+Models that scale or cap the outputs of the output layer have logits f(W·h) (see :class:`LogitForm`); the slope of f is
+a factor of the gradient of each logit.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+
+from ftkit.modeling.logit_form import PLAIN_LOGITS, LogitForm
 
 __all__ = ["CHUNK", "OutputLayerGradient", "linear_cross_entropy", "token_losses"]
 
@@ -29,13 +34,21 @@ def _chunk(
     weight: Tensor,
     bias: Tensor | None,
     targets: Tensor,
+    form: LogitForm,
     *,
     slopes: bool,
     entropies: Tensor | None = None,
     is_argmax: Tensor | None = None,
 ) -> Any:
-    """Losses [c] of a chunk and, if ``slopes``, p − 1_y as float32 [c, V]. Writes into the optional tensors [c]."""
-    logits = torch.nn.functional.linear(hidden, weight, bias).float()
+    """Losses [c] of a chunk and, if ``slopes``, their gradients for the layer's outputs (of plain logits p − 1_y).
+
+    Writes into the optional tensors [c].
+
+    Returns:
+        The losses, and the gradients as float32 [c, V] or None.
+    """
+    outputs = torch.nn.functional.linear(hidden, weight, bias).float()
+    logits, factors = form.logits(outputs)
     lse = logits.logsumexp(dim=-1, keepdim=True)
     target = targets.unsqueeze(1)
     target_logits = logits.gather(1, target)
@@ -51,7 +64,7 @@ def _chunk(
         slope = logits.exp()
         entropies.copy_(torch.linalg.vecdot(slope, logits)).neg_()
     slope.scatter_add_(1, target, torch.full_like(target, -1, dtype=slope.dtype))
-    return losses, slope
+    return losses, slope if factors is None else slope.mul_(factors)
 
 
 def _is_argmax(logits: Tensor, target: Tensor, target_logits: Tensor) -> Tensor:
@@ -122,6 +135,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         targets: Tensor,
         weights: Tensor,
         is_argmax: Tensor | None,
+        form: LogitForm,
     ) -> tuple[Tensor, Tensor]:
         needs_hidden_grad, needs_weight_grad, needs_bias_grad = ctx.needs_input_grad[:3]
         slopes = needs_hidden_grad or needs_weight_grad or needs_bias_grad
@@ -131,7 +145,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for start in range(0, len(targets), CHUNK):
             rows = slice(start, start + CHUNK)
             chunk_out = None if is_argmax is None else is_argmax[rows]
-            losses[rows], slope = _chunk(hidden[rows], weight, bias, targets[rows], slopes=slopes, is_argmax=chunk_out)
+            losses[rows], slope = _chunk(
+                hidden[rows], weight, bias, targets[rows], form, slopes=slopes, is_argmax=chunk_out
+            )
             if d_hidden is not None:
                 d_hidden[rows] = (slope.to(hidden.dtype) @ weight) * weights[rows].to(hidden.dtype).unsqueeze(1)
             if slopes:
@@ -144,13 +160,19 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         scale = gradients[0]
         d_hidden, d_weight, d_bias = (None if g is None else g * scale.to(g.dtype) for g in ctx.gradients)
-        return d_hidden, d_weight, d_bias, None, None, None
+        return d_hidden, d_weight, d_bias, None, None, None, None
 
 
 class _TokenLosses(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, entropies: Tensor | None
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        entropies: Tensor | None,
+        form: LogitForm,
     ) -> Tensor:
         needs_hidden_grad, *needs_layer_grad = ctx.needs_input_grad[:3]
         losses = torch.empty(targets.shape, dtype=torch.float32, device=hidden.device)
@@ -159,12 +181,13 @@ class _TokenLosses(torch.autograd.Function):
             rows = slice(start, start + CHUNK)
             chunk_out = None if entropies is None else entropies[rows]
             losses[rows], slope = _chunk(
-                hidden[rows], weight, bias, targets[rows], slopes=needs_hidden_grad, entropies=chunk_out
+                hidden[rows], weight, bias, targets[rows], form, slopes=needs_hidden_grad, entropies=chunk_out
             )
             if d_hidden is not None:
                 d_hidden[rows] = slope.to(hidden.dtype) @ weight
         ctx.d_hidden = d_hidden
         ctx.needs_layer_grad = tuple(needs_layer_grad)
+        ctx.form = form
         if any(needs_layer_grad):
             ctx.save_for_backward(hidden, weight, bias, targets)
         return losses
@@ -174,14 +197,14 @@ class _TokenLosses(torch.autograd.Function):
         factors = gradients[0]
         d_hidden = None if ctx.d_hidden is None else ctx.d_hidden * factors.to(ctx.d_hidden.dtype).unsqueeze(1)
         if not any(ctx.needs_layer_grad):
-            return d_hidden, None, None, None, None
+            return d_hidden, None, None, None, None, None
         hidden, weight, bias, targets = ctx.saved_tensors
         output_gradient = OutputLayerGradient(weight, bias, ctx.needs_layer_grad)
         for start in range(0, len(targets), CHUNK):
             rows = slice(start, start + CHUNK)
-            _, slope = _chunk(hidden[rows], weight, bias, targets[rows], slopes=True)
+            _, slope = _chunk(hidden[rows], weight, bias, targets[rows], ctx.form, slopes=True)
             output_gradient.add(slope, hidden[rows], factors[rows])
-        return d_hidden, *output_gradient.result(), None, None
+        return d_hidden, *output_gradient.result(), None, None, None
 
 
 def linear_cross_entropy(
@@ -191,6 +214,7 @@ def linear_cross_entropy(
     weights: Tensor,
     bias: Tensor | None = None,
     *,
+    form: LogitForm = PLAIN_LOGITS,
     is_argmax: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compute the weighted sum of the cross-entropies of ``targets`` under ``softmax(hidden · weightᵀ + bias)``.
@@ -201,12 +225,13 @@ def linear_cross_entropy(
         targets: token ids [S].
         weights: weight of each prediction, float32 [S].
         bias: of the output layer [V], if the model has one.
+        form: what the model does with the outputs of the layer.
         is_argmax: bool [S], filled with whether each target has the highest logit; of equal logits the first token has.
 
     Returns:
         The weighted sum (a scalar to call ``backward`` on), and the loss of each prediction [S], detached.
     """
-    total, losses = _LinearCrossEntropy.apply(hidden, weight, bias, targets, weights, is_argmax)  # type: ignore[no-untyped-call]
+    total, losses = _LinearCrossEntropy.apply(hidden, weight, bias, targets, weights, is_argmax, form)  # type: ignore[no-untyped-call]
     return total, losses
 
 
@@ -216,6 +241,7 @@ def token_losses(
     targets: Tensor,
     bias: Tensor | None = None,
     *,
+    form: LogitForm = PLAIN_LOGITS,
     entropies: Tensor | None = None,
 ) -> Tensor:
     """Compute the cross-entropy of each target, as an input of any differentiable function.
@@ -225,10 +251,11 @@ def token_losses(
         weight: the output layer [V, d].
         targets: token ids [S].
         bias: of the output layer [V], if the model has one.
+        form: what the model does with the outputs of the layer.
         entropies: float32 [S], filled with the entropy of each prediction in nats; not differentiable.
 
     Returns:
         Negative log-likelihoods, float32 [S].
     """
-    losses: Tensor = _TokenLosses.apply(hidden, weight, bias, targets, entropies)  # type: ignore[no-untyped-call]
+    losses: Tensor = _TokenLosses.apply(hidden, weight, bias, targets, entropies, form)  # type: ignore[no-untyped-call]
     return losses

@@ -8,9 +8,10 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from ftkit.errors import ModelError
+from ftkit.modeling.expert_weights import expand_experts
 from ftkit.modeling.library_logging import quiet
 
-__all__ = ["dequantize", "is_quantized"]
+__all__ = ["dequantize", "forget_quantization", "is_quantized"]
 
 
 def is_quantized(model: Any) -> bool:
@@ -39,6 +40,7 @@ def dequantize(model: Any) -> Any:
     """
     if not is_quantized(model):
         return model
+    expand_experts(model)
     method = getattr(getattr(model, "quantization_method", None), "value", None) or "an unknown method"
     try:
         with quiet():
@@ -48,14 +50,25 @@ def dequantize(model: Any) -> Any:
             f"the weights are held by {method}, which transformers cannot expand ({error}); take the model in 16 bits"
         ) from error
     _restore_conv1d(plain)
-    # What transformers undoes when it saves the model: reading 4-bit files is no longer part of it.
-    conversions = getattr(plain, "_weight_conversions", None)
-    if conversions:
-        plain._weight_conversions = [one for one in conversions if _can_be_undone(one)]
+    forget_quantization(plain)
     return plain
 
 
+def forget_quantization(model: Any) -> None:
+    """Let transformers save a model whose weights were expanded by the names of plain weights.
+
+    Args:
+        model: a transformers model; changed in place.
+    """
+    # What transformers undoes when it saves the model: reading quantised files is no longer part of it.
+    conversions = getattr(model, "_weight_conversions", None)
+    if conversions:
+        model._weight_conversions = [one for one in conversions if _can_be_undone(one)]
+
+
 def _can_be_undone(conversion: Any) -> bool:
+    if any(getattr(operation, "hf_quantizer", None) is not None for operation in getattr(conversion, "operations", ())):
+        return False
     try:
         conversion.reverse_transform()
     except NotImplementedError:

@@ -9,7 +9,7 @@ from typing import Any
 from ftkit.errors import DataError, Place
 from ftkit.modeling.rendered_parts import Part
 
-__all__ = ["left_out_by_design", "refuse_left_out"]
+__all__ = ["changed_text", "left_out_by_design", "refuse_changed", "refuse_left_out"]
 
 _INTERNAL = re.compile("[\ufdd0-\ufdef]")
 """Characters that mark texts of control tokens."""
@@ -39,6 +39,41 @@ def refuse_left_out(
             continue
         message, field = _problem(part, messages)
         raise DataError(message, place=place, field=field)
+
+
+def refuse_changed(parts: Sequence[Part], *, learned: int, place: Place | None = None) -> None:
+    """Refuse a turn whose text the template changes, because something else would be learned than is written.
+
+    Args:
+        parts: the parts of the rendered conversation.
+        learned: index of the turn that is learned.
+        place: file and line of the row, for errors.
+
+    Raises:
+        DataError: the text is changed; names the field.
+    """
+    for part in parts:
+        if part.message == learned and part.rendered_as is not None:
+            problem = f"{changed_text(part)}; use another template (chat_template=)"
+            raise DataError(problem, place=place, field=part.field)
+
+
+def changed_text(part: Part) -> str:
+    """Say how a template changes a text.
+
+    Args:
+        part: a part that is rendered as another text.
+
+    Returns:
+        A sentence, which shows where the two begin to differ.
+    """
+    written, rendered = (_INTERNAL.sub("", text) for text in (part.text, part.rendered_as or ""))
+    at = next((n for n, (one, two) in enumerate(zip(written, rendered, strict=False)) if one != two), 0)
+    begin = max(0, at - 10)
+    return (
+        f"the chat template changes the text: written {written[begin : begin + 40]!r}, "
+        f"rendered {rendered[begin : begin + 40]!r}"
+    )
 
 
 def left_out_by_design(

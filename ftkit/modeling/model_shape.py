@@ -60,7 +60,6 @@ class ModelShape:
         rotary: whether positions are rotary embeddings (else they are learned).
         outside: parameters outside the layers, without embedding and output layer: last norm, learned positions.
         tied_head: whether the output layer shares the embedding's weights.
-        window: tokens of the attention window, if it does not reach all tokens.
     """
 
     family: str
@@ -80,7 +79,6 @@ class ModelShape:
     rotary: bool
     outside: int
     tied_head: bool
-    window: int | None
 
     @property
     def attention_width(self) -> int:
@@ -224,7 +222,6 @@ def _decoder(
             LinearLayer("up_proj", d, f, "mlp_norm", mlp),
             LinearLayer("down_proj", f, d, "mlp", mlp),
         )
-    slides = config.values.get("sliding_window") is not None and config.flag("use_sliding_window", True)
     return ModelShape(
         family=family,
         vocabulary=config.number("vocab_size"),
@@ -243,7 +240,6 @@ def _decoder(
         rotary=True,
         outside=d,
         tied_head=config.flag("tie_word_embeddings", tied),
-        window=config.number("sliding_window") if slides else None,
     )
 
 
@@ -276,7 +272,6 @@ def _gpt2(family: str, config: _Config) -> ModelShape:
         rotary=False,
         outside=2 * d + config.number("n_positions") * d,
         tied_head=config.flag("tie_word_embeddings", True),
-        window=None,
     )
 
 

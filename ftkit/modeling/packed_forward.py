@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from ftkit.modeling.attention import TREE_ATTENTION, TreeAttentionMask
+from ftkit.modeling.attention import TREE_ATTENTION, TreeAttentionMask, own_attention
 from ftkit.modeling.cache_kinds import other_attention
 from ftkit.modeling.cross_entropy import linear_cross_entropy, token_losses
 from ftkit.modeling.divergence import OutputLayer, linear_divergence
+from ftkit.modeling.logit_form import PLAIN_LOGITS, logit_form
 from ftkit.modeling.logits import logits_at
 from ftkit.modeling.prefix_tree import PackedSequence, pack_sequences, shared_length, sort_key
 from ftkit.modeling.rope_boundary import rope_boundary
@@ -61,6 +64,7 @@ class PackedForward:
         self.device = device
         self.shared = shared
         self.boundary = rope_boundary(model.config)
+        self.logit_form = (logit_form(model) if shared else None) or PLAIN_LOGITS
 
     def loss(self, pack: PackedSequence, *, is_argmax: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Compute the weighted sum of the token losses.
@@ -79,7 +83,10 @@ class PackedForward:
         head = self.model.get_output_embeddings()
         at, targets = self._to_device(pack.logit_indices), self._to_device(pack.targets)
         bias = getattr(head, "bias", None)
-        return linear_cross_entropy(self._hidden(pack)[at], head.weight, targets, weights, bias, is_argmax=is_argmax)
+        hidden = self._output_input(pack)[at]
+        return linear_cross_entropy(
+            hidden, head.weight, targets, weights, bias, form=self.logit_form, is_argmax=is_argmax
+        )
 
     def states(self, pack: PackedSequence) -> Tensor:
         """Compute what the predictions of a pack are made of, to compare them with those of another state of the model.
@@ -88,10 +95,10 @@ class PackedForward:
             pack: the packed sequence.
 
         Returns:
-            Final hidden states [predictions, d]; logits [predictions, V] where each sequence is computed alone.
+            What the output layer gets [predictions, d]; logits [predictions, V] where each sequence is computed alone.
         """
         if self.shared:
-            return self._hidden(pack)[self._to_device(pack.logit_indices)]
+            return self._output_input(pack)[self._to_device(pack.logit_indices)]
         ids, at = self._to_device(pack.ids), self._to_device(pack.logit_indices)
         parts, asked = [], []
         for root in pack.segments:
@@ -113,7 +120,7 @@ class PackedForward:
         weights, targets = torch.from_numpy(pack.weights).to(self.device), self._to_device(pack.targets)
         if self.shared:
             layer = self.output_layer
-            return linear_cross_entropy(states, layer.weight, targets, weights, layer.bias)
+            return linear_cross_entropy(states, layer.weight, targets, weights, layer.bias, form=layer.form)
         losses = torch.nn.functional.cross_entropy(states.float(), targets, reduction="none")
         return (losses * weights).sum(), losses.detach()
 
@@ -142,7 +149,7 @@ class PackedForward:
     def output_layer(self) -> OutputLayer:
         """The model's output layer as it is now."""
         head = self.model.get_output_embeddings()
-        return OutputLayer(head.weight, getattr(head, "bias", None))
+        return OutputLayer(head.weight, getattr(head, "bias", None), self.logit_form)
 
     def sequence_logprobs(self, pack: PackedSequence) -> Tensor:
         """Compute the log-probability of each sequence's supervised tokens.
@@ -155,8 +162,9 @@ class PackedForward:
         """
         if self.shared:
             head = self.model.get_output_embeddings()
-            hidden = self._hidden(pack)[self._to_device(pack.logit_indices)]
-            losses = token_losses(hidden, head.weight, self._to_device(pack.targets), getattr(head, "bias", None))
+            hidden = self._output_input(pack)[self._to_device(pack.logit_indices)]
+            bias = getattr(head, "bias", None)
+            losses = token_losses(hidden, head.weight, self._to_device(pack.targets), bias, form=self.logit_form)
         else:
             losses = self._own_losses(pack)
         sums = torch.zeros(pack.sequences, device=self.device)
@@ -177,10 +185,10 @@ class PackedForward:
         entropies = torch.empty(len(pack.logit_indices), device=self.device)
         if self.shared:
             head = self.model.get_output_embeddings()
-            bias = getattr(head, "bias", None)
-            hidden = self._hidden(pack)[self._to_device(pack.logit_indices)] / temperature
-            bias = None if bias is None else bias / temperature
-            losses = token_losses(hidden, head.weight, self._to_device(pack.targets), bias, entropies=entropies)
+            bias, targets = getattr(head, "bias", None), self._to_device(pack.targets)
+            hidden = self._output_input(pack)[self._to_device(pack.logit_indices)]
+            form = self.logit_form.at_temperature(temperature)
+            losses = token_losses(hidden, head.weight, targets, bias, form=form, entropies=entropies)
         else:
             losses = self._own_losses(pack, temperature, entropies)
         # Predictions of a sequence are already in the order of its tokens: a pack is laid out from the root.
@@ -201,6 +209,11 @@ class PackedForward:
         layer = self.model.score
         scores: Tensor = layer(hidden.to(next(layer.parameters()).dtype)).squeeze(-1).float()
         return scores
+
+    def _output_input(self, pack: PackedSequence) -> Tensor:
+        """What the output layer gets [T, d]."""
+        scale = self.logit_form.input_scale
+        return self._hidden(pack) if scale == 1 else self._hidden(pack) * scale
 
     def _hidden(self, pack: PackedSequence) -> Tensor:
         """Final hidden states [T, d]."""
@@ -258,8 +271,8 @@ class PackedForward:
 def prefix_sharing_problem(model: Any, device: torch.device, sequences: list[TokenizedConversation]) -> str | None:
     """Say why a model cannot compute shared prefixes once.
 
-    Checks the config first (sliding windows, linear attention, …), then the model itself: two rows, packed and alone,
-    must have the same losses (or scores, of a reward model).
+    Checks the config first (linear attention, …), then the model itself: two rows, packed and alone, must have the same
+    losses (or scores, of a reward model). A third row is tried if it alone is longer than a sliding window.
 
     Args:
         model: a transformers model.
@@ -270,10 +283,6 @@ def prefix_sharing_problem(model: Any, device: torch.device, sequences: list[Tok
         The reason, as part of a sentence; None if sharing is exact.
     """
     config = model.config.get_text_config()
-    longest = max(len(each.ids) for each in sequences)
-    window = getattr(config, "sliding_window", None)
-    if window is not None and getattr(config, "use_sliding_window", True) and window < longest:
-        return f"its attention slides over windows of {window} tokens, and the longest row has {longest}"
     other = other_attention(model.config)
     if other is not None:
         return f"{other}, and a tree of sequences needs plain attention"
@@ -281,34 +290,53 @@ def prefix_sharing_problem(model: Any, device: torch.device, sequences: list[Tok
         return "its implementation in transformers does not support ftkit's attention"
     boundary = rope_boundary(model.config)
     tried = [each for each in sequences if boundary is None or len(each.ids) <= boundary]
-    pair = _trial_pair((tried or sequences)[:_TRIED_ROWS])
-    together = pack_sequences(pair)
+    rows = _trial_rows((tried or sequences)[:_TRIED_ROWS], getattr(config, "sliding_window", None))
+    together = pack_sequences(rows)
     scores = model.get_output_embeddings() is None
+    if not scores and logit_form(model) is None:
+        return "it changes the outputs of its output layer in a way that ftkit does not know"
     with torch.no_grad():
-        expected = sum(
-            _sum(PackedForward(model, device, shared=False), pack_sequences([each]), scores=scores) for each in pair
-        )
+        with _own_attention(model):
+            expected = sum(
+                _sum(PackedForward(model, device, shared=False), pack_sequences([each]), scores=scores) for each in rows
+            )
         try:
             found = _sum(PackedForward(model, device, shared=True), together, scores=scores)
         except (TypeError, AttributeError, RuntimeError) as error:
             return f"its implementation does not support a tree of sequences ({type(error).__name__}: {error})"
-    allowed = _TOLERANCE.get(model.dtype, 2e-2) * (2 if scores else float(together.weights.sum()))
+    allowed = _TOLERANCE.get(model.dtype, 2e-2) * (len(rows) if scores else float(together.weights.sum()))
     if not abs(found - expected) <= allowed:
         what = "score" if scores else "loss"
-        return f"its {what} on two packed rows is {found:.4f}, on the same rows alone {expected:.4f}"
+        return f"its {what} on {len(rows)} packed rows is {found:.4f}, on the same rows alone {expected:.4f}"
     return None
+
+
+@contextmanager
+def _own_attention(model: Any) -> Iterator[None]:
+    """Give a model transformers' own attention and masks inside a ``with`` block."""
+    model.set_attn_implementation(own_attention(model))
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(TREE_ATTENTION)
 
 
 def _sum(forward: PackedForward, pack: PackedSequence, *, scores: bool) -> float:
     return float(forward.scores(pack).sum() if scores else forward.loss(pack)[0])
 
 
-def _trial_pair(sequences: list[TokenizedConversation]) -> tuple[TokenizedConversation, TokenizedConversation]:
-    """The two rows with the longest shared prefix, of which neither is a prefix of the other."""
-    by_ids = sorted(sequences, key=sort_key)
-    best, latest = (by_ids[0], by_ids[0]), -1
+def _trial_rows(sequences: list[TokenizedConversation], window: int | None) -> list[TokenizedConversation]:
+    """The two rows with the longest shared prefix, of which neither is a prefix of the other.
+
+    Returns:
+        The rows; the longest one is among them if only it shows what a sliding window does.
+    """
+    by_ids, longest = sorted(sequences, key=sort_key), max(len(each.ids) for each in sequences)
+    best, latest = [by_ids[0], by_ids[0]], -1
     for first, second in itertools.pairwise(by_ids):
         shared = shared_length(first.ids, second.ids)
         if latest < shared < len(first.ids):
-            best, latest = (first, second), shared
+            best, latest = [first, second], shared
+    if window and all(len(each.ids) <= window for each in best):
+        best += [each for each in sequences if len(each.ids) > window and len(each.ids) == longest][:1]
     return best

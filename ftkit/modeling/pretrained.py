@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -24,11 +23,14 @@ from ftkit.modeling.artefact_digests import check_digests
 from ftkit.modeling.attention import TREE_ATTENTION
 from ftkit.modeling.cache_kinds import other_attention
 from ftkit.modeling.chat_template import ChatTemplate
+from ftkit.modeling.dequantize import forget_quantization, is_quantized
 from ftkit.modeling.device import torch_dtype
 from ftkit.modeling.embedded_model import EMBEDDED, expand_embedded, is_embedded
+from ftkit.modeling.expert_weights import quantise_experts
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.load_errors import load_errors
 from ftkit.modeling.model_source import RECORD, ModelSource, Quantization, check_config, read_object
+from ftkit.modeling.quantized_files import expanded_config, held_quantization
 from ftkit.modeling.template_source import is_template_hash
 from ftkit.modeling.whole_weights import check_loaded, check_size
 
@@ -42,6 +44,7 @@ __all__ = [
     "plain_attention",
     "quantized_files",
     "stop_ids",
+    "tree_attention",
 ]
 
 
@@ -128,8 +131,9 @@ def load_pretrained(
         source: the model.
         precision: type of the weights; of the arithmetic if they are quantised.
         device: the device to load to.
-        quantisation: 4-bit quantisation of the linear layers; None for none. A model whose files are quantised already
-            stays as it is.
+        quantisation: 4-bit quantisation of the linear layers and of fused experts; None for none. A model whose files
+            are quantised already stays as it is, or is expanded
+            (:func:`~ftkit.modeling.quantized_files.expanded_config`).
         attention: name of the attention implementation, see :mod:`ftkit.modeling.attention`. Architectures that need
             another keep the one that transformers chooses.
         scores: whether to load a reward model (one score, from the last token) instead of a language model. The score
@@ -147,7 +151,13 @@ def load_pretrained(
         expand_embedded()
     dtype = torch_dtype(precision)
     extra: dict[str, Any] = {}
-    if quantisation is not None and not quantized_files(source):
+    held = quantized_files(source)
+    if held is not None:
+        with load_errors(_cannot_load(source), source.base):
+            expanded = expanded_config(held)
+        if expanded is not None:
+            extra["quantization_config"] = expanded
+    elif quantisation is not None:
         extra["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type=quantisation.quant_type,
@@ -159,7 +169,8 @@ def load_pretrained(
         auto_class, extra["num_labels"] = AutoModelForSequenceClassification, 1
     _check_files(source)
     with load_errors(_cannot_load(source), source.base, hint=_HINT), quiet():
-        implementation = attention if plain_attention(load_config(source)) else None
+        supports = tree_attention if attention == TREE_ATTENTION else plain_attention
+        implementation = attention if supports(load_config(source)) else None
         model, loading = auto_class.from_pretrained(
             source.base,
             dtype=dtype,
@@ -183,6 +194,10 @@ def load_pretrained(
     check_loaded(
         f"the model {source.name!r}", missing=missing, unexpected=unexpected, mismatched=loading["mismatched_keys"]
     )
+    if held is not None and not is_quantized(model):
+        forget_quantization(model)
+    if held is None and quantisation is not None:
+        quantise_experts(model, quantisation)
     model.eval()
     tokenizer = load_tokenizer(source)
     chat_template = ChatTemplate(tokenizer, stop_ids(getattr(model, "generation_config", None)), day=day)
@@ -204,10 +219,8 @@ def quantized_files(source: ModelSource) -> dict[str, Any] | None:
     Raises:
         ModelError: the config cannot be read.
     """
-    own = getattr(load_config(source), "quantization_config", None)
-    if own is None:
-        return None
-    return dict(own) if isinstance(own, Mapping) else dict(own.to_dict())
+    config = load_config(source)
+    return held_quantization(config) if hasattr(config, "quantization_config") else None
 
 
 def load_tokenizer(source: ModelSource) -> Any:
@@ -298,6 +311,19 @@ def choose_template(source: ModelSource, tokenizer: Any) -> None:
         )
 
 
+def tree_attention(config: Any) -> bool:
+    """Say whether an architecture uses pluggable attention, also with soft caps (Gemma 2) or sinks (gpt-oss).
+
+    Args:
+        config: a transformers config.
+
+    Returns:
+        Whether the model can be loaded with ftkit's attention over packed rows.
+    """
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    return kind is not None and kind._supports_attention_backend and other_attention(config) is None
+
+
 def plain_attention(config: Any) -> bool:
     """Say whether an architecture uses pluggable, plain scaled dot-product attention.
 
@@ -305,7 +331,7 @@ def plain_attention(config: Any) -> bool:
         config: a transformers config.
 
     Returns:
-        Whether the model can be loaded with ftkit's attention.
+        Whether the model can be loaded with ftkit's attention for answers.
     """
     # Not with soft-capped logits (Gemma 2), attention sinks (gpt-oss) or in older implementations (GPT-J).
     # Nor where layers choose among tokens: their code depends on the attention's name.

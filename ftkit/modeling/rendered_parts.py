@@ -34,6 +34,8 @@ THOUGHT_TAGS = {
 
 PartKind = Literal["content", "thought", "reasoning", "call", "tool", "name"]
 
+_WRITTEN = ("content", "thought", "reasoning")
+"""Kinds of parts that a template writes as they are. Calls and tools may be rendered in any notation."""
 _FIRST, _LAST = 0xF0000, 0xFFFFD
 _MARKS = re.compile(f"[{chr(_FIRST)}-{chr(_LAST)}]")
 
@@ -49,6 +51,7 @@ class Part:
         text: its text, without the blanks around it.
         found: whether the template renders it.
         after: the rendered text behind it; None if its place is not known.
+        rendered_as: what stands in its place, if that is another text, e.g. in capital letters; else None.
     """
 
     field: str
@@ -57,6 +60,7 @@ class Part:
     text: str
     found: bool = False
     after: str | None = None
+    rendered_as: str | None = None
 
 
 def find_parts(
@@ -256,7 +260,14 @@ def _located(part: Part, number: int, text: str) -> Part:
     begin, end = text.rfind(chr(first)), text.rfind(chr(first + 1))
     found = begin >= 0 and end >= 0
     after = _MARKS.sub("", text[end + 1 :]) if end >= 0 else None
-    return replace(part, found=found, after=after)
+    inside = _MARKS.sub("", text[begin + 1 : end]) if found else part.text
+    changed = inside if part.kind in _WRITTEN and inside not in _spellings(part.text) else None
+    return replace(part, found=found, after=after, rendered_as=changed)
+
+
+def _spellings(text: str) -> tuple[str, ...]:
+    """A text, and the same inside a JSON text."""
+    return text, json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]
 
 
 def _searched(parts: Sequence[Part], plain: str) -> list[Part]:

@@ -6,13 +6,13 @@ another one if the longest row of the pass is longer. So rows on either side mus
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ftkit.modeling.prefix_tree import PackedSequence, pack_examples
 from ftkit.modeling.tokenized_example import Example
 
-__all__ = ["pack_by_length", "rope_boundary"]
+__all__ = ["dynamic_rope_limit", "pack_by_length", "rope_boundary"]
 
 
 def rope_boundary(config: Any) -> int | None:
@@ -24,19 +24,39 @@ def rope_boundary(config: Any) -> int | None:
     Returns:
         Tokens; None if the model has one set of factors.
     """
-    text = config.get_text_config()
-    parameters = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None)
-    if not isinstance(parameters, dict):
-        return None
-    # Either one set of parameters, or one for each kind of layer.
-    sets = [parameters, *(one for one in parameters.values() if isinstance(one, dict))]
+    text = config.get_text_config().to_dict()
     found = [
-        one.get("original_max_position_embeddings") or getattr(text, "original_max_position_embeddings", None)
-        for one in sets
-        if one.get("rope_type", one.get("type")) == "longrope"
+        one.get("original_max_position_embeddings") or text.get("original_max_position_embeddings")
+        for one in _parameter_sets(text, "longrope")
     ]
     lengths = [int(length) for length in found if length]
     return min(lengths) if lengths else None
+
+
+def dynamic_rope_limit(config: Mapping[str, Any]) -> int | None:
+    """Read the longest row of a model whose rotary positions follow the length of the row (dynamic NTK).
+
+    Beyond it, transformers rotates all rows of a pass by the angles of the longest one, and keeps these for shorter
+    rows of later passes. So a row would be computed otherwise beside other rows, or after them.
+
+    Args:
+        config: the content of a ``config.json``, also of the text part alone.
+
+    Returns:
+        Tokens; None if the positions do not depend on the length.
+    """
+    text = config.get("text_config") or config
+    limit = text.get("max_position_embeddings")
+    return int(limit) if limit and _parameter_sets(text, "dynamic") else None
+
+
+def _parameter_sets(text: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
+    """The parameters of one kind: either one set, or one for each kind of layer."""
+    parameters = text.get("rope_parameters") or text.get("rope_scaling")
+    if not isinstance(parameters, dict):
+        return []
+    sets = [parameters, *(one for one in parameters.values() if isinstance(one, dict))]
+    return [one for one in sets if one.get("rope_type", one.get("type")) == kind]
 
 
 def pack_by_length(

@@ -10,7 +10,7 @@ import torch
 from peft.tuners.lora.layer import Linear
 from peft.tuners.tuners_utils import BaseTunerLayer
 
-from ftkit.modeling.attention import TREE_ATTENTION
+from ftkit.modeling.attention import TREE_ATTENTION, own_attention
 from ftkit.modeling.grouped_query_attention import GROUPED_ATTENTION
 from ftkit.training.adapters.adapted_model import AdaptedModel
 
@@ -34,7 +34,8 @@ def sampling_mode(adapted: AdaptedModel) -> Iterator[None]:
     attention = model.config._attn_implementation
     checkpointed = bool(model.is_gradient_checkpointing)
     if attention == TREE_ATTENTION:
-        model.set_attn_implementation(GROUPED_ATTENTION)
+        own = own_attention(model)
+        model.set_attn_implementation(GROUPED_ATTENTION if own == "sdpa" else own)
     if checkpointed:  # it forbids a cache
         adapted.disable_checkpointing()
     adapted.set_dropout(enabled=False)

@@ -16,9 +16,11 @@ from ftkit.data import Dataset
 from ftkit.errors import ModelError
 from ftkit.files import canonical_digest
 from ftkit.graders import GraderContext
+from ftkit.modeling.dequantize import is_quantized
 from ftkit.modeling.device import bf16_is_fast, default_device, describe_machine
 from ftkit.modeling.model_shape import model_shape
 from ftkit.modeling.pretrained import load_pretrained, quantized_files
+from ftkit.modeling.quantized_files import quantization_text
 from ftkit.recipe import Recipe, RecipeFacts
 from ftkit.training.adapters.attach import adapt
 from ftkit.training.artifact import EpochModels, save_artefact
@@ -31,7 +33,7 @@ from ftkit.training.loop import TrainingLoop
 from ftkit.training.loss_computer import LossComputer
 from ftkit.training.losses import loss_of
 from ftkit.training.monitor import rate_warning
-from ftkit.training.recipe_check import check_recipe
+from ftkit.training.recipe_check import check_length, check_recipe
 from ftkit.training.rehearsal_rows import open_rehearsal
 from ftkit.training.sample_log import SAMPLES
 from ftkit.training.worker_group import ALONE, WorkerGroup
@@ -124,9 +126,7 @@ def _fitted(
         shape = model_shape(config.get_text_config().to_dict(), scores=recipe.score_head)
     except ModelError:  # layers that the planner does not know
         return recipe
-    longest = max(rows.longest, validation.longest if validation else 0) + recipe.reserved_tokens
-    shared = shape.window is None or shape.window >= longest
-    return fit_batch_tokens(written, recipe, shape, rows, validation, this_machine(), shared=shared)
+    return fit_batch_tokens(written, recipe, shape, rows, validation, this_machine(), shared=True)
 
 
 def train(
@@ -176,6 +176,7 @@ def train(
         day=job.day or date.today(),
     )
     template_day = pretrained.chat_template.day
+    check_length(recipe, pretrained.model.config.to_dict())
     limit = recipe.max_length or pretrained.max_length
 
     def rendered(data: Dataset) -> TokenRows:
@@ -201,11 +202,9 @@ def train(
     )
     held = quantized_files(origin)
     if held is not None and recipe.adapter.quantization is not None:
-        kind = held.get("bnb_4bit_quant_type") or held.get("quant_method") or "an unknown method"
-        emit(
-            "warning",
-            {"message": f"the model's files hold quantised weights already ({kind}); they are used as they are"},
-        )
+        used = "used as they are" if is_quantized(pretrained.model) else "expanded, so QLoRA saves no memory"
+        kind = quantization_text(held)
+        emit("warning", {"message": f"the model's files hold quantised weights already ({kind}); they are {used}"})
     for note in adapted.tuner.notes:
         emit("warning", {"message": note})
     examples = rows.examples() + (validation_rows.examples() if validation_rows else [])

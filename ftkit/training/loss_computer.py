@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ftkit.modeling.attention import TREE_ATTENTION
+from ftkit.modeling.attention import TREE_ATTENTION, own_attention
 from ftkit.modeling.causality import check_causal, trial_tokens
 from ftkit.modeling.packed_forward import PackedForward, prefix_sharing_problem
 from ftkit.modeling.prefix_tree import PackedSequence
@@ -64,7 +64,7 @@ class LossComputer:
             problem = prefix_sharing_problem(model, device, sequences)
         if problem is not None:
             if model.config._attn_implementation == TREE_ATTENTION:
-                model.set_attn_implementation("sdpa")  # which makes the masks that the model needs
+                model.set_attn_implementation(own_attention(model))  # which makes the masks that the model needs
             warn(f"rows are computed one by one, because of the model: {problem}")
         self.shares_prefixes = problem is None
         self.forward = PackedForward(model, device, shared=self.shares_prefixes)

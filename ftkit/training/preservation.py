@@ -163,7 +163,7 @@ class Preservation:
     def _layer(self) -> Any:
         layer = self._context.computer.forward.output_layer
         bias = None if layer.bias is None else self._reference.value_of(layer.bias)
-        return type(layer)(self._reference.value_of(layer.weight), bias)
+        return type(layer)(self._reference.value_of(layer.weight), bias, layer.form)
 
     @torch.no_grad()
     def _remember(self, examples: Sequence[Example]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from ftkit.data import Dataset
 from ftkit.error_text import ErrorText
@@ -10,11 +11,13 @@ from ftkit.errors import ModelError, RefusedError
 from ftkit.graders import Grader, GraderContext
 from ftkit.modeling.model_shape import model_shape
 from ftkit.modeling.model_source import ModelSource, find_source
+from ftkit.modeling.quantized_files import held_quantization, quantization_problem
+from ftkit.modeling.rope_boundary import dynamic_rope_limit
 from ftkit.recipe import Recipe, RecipeFacts
 from ftkit.training.eval_metric import training_metric
 from ftkit.training.rehearsal_rows import check_rehearsal, open_rehearsal
 
-__all__ = ["check_recipe"]
+__all__ = ["check_length", "check_recipe"]
 
 
 def check_recipe(
@@ -78,10 +81,38 @@ def check_recipe(
         _refuse(
             f"{source.name!r} is a reward model; {type(recipe).__name__} trains a model that generates text", "model"
         )
+    _check_quantization(source)
+    check_length(recipe, source.config() or {})
     if source.adapter is not None:
         _check_continued_adapter(recipe, source)
     _check_targets(recipe, source)
     return source
+
+
+def check_length(recipe: Recipe, config: Mapping[str, Any]) -> None:
+    """Refuse rows that a model computes otherwise beside other rows.
+
+    Args:
+        recipe: the recipe.
+        config: the model's ``config.json``.
+
+    Raises:
+        RefusedError: ``max_length`` allows them.
+    """
+    limit = dynamic_rope_limit(config)
+    if limit is not None and recipe.max_length is not None and recipe.max_length > limit:
+        _refuse(
+            f"max_length={recipe.max_length:,}: beyond {limit:,} tokens the rotary positions of this model follow the "
+            f"length of the longest row (dynamic NTK), so that rows would change each other; write at most {limit:,}",
+            "max_length",
+        )
+
+
+def _check_quantization(source: ModelSource) -> None:
+    held = held_quantization(source.config() or {})
+    problem = None if held is None else quantization_problem(held)
+    if problem is not None:
+        _refuse(f"{source.name!r} cannot be trained: {problem}. Take the model in 16 bits, with ft.QLoRA()", "model")
 
 
 def _check_continued_adapter(recipe: Recipe, source: ModelSource) -> None:

@@ -231,3 +231,70 @@ def test_text_parts_are_joined_in_every_form(write_rows):
     assert mixed[0].prompt[0]["content"] == [*parts("qu"), image]  # hosts take images; local models refuse the row
     mixed.write_openai("out.jsonl")
     assert json.loads(Path("out.jsonl").read_text())["messages"][0]["content"][2] == image
+
+
+@pytest.mark.parametrize("form", EVERY)
+@pytest.mark.parametrize("name", ["system_prompt", "system_message"])
+def test_other_names_of_the_system_message(write_rows, form, name):
+    for data in both_ways(write_rows, {**EVERY[form], name: "s"}):
+        assert data[0].prompt == [SYSTEM, USER]
+        assert data.unread_columns() == {}
+    for data in both_ways(write_rows, {**EVERY[form], name: "s", "system": "s"}):
+        assert data[0].prompt == [SYSTEM, USER]
+    assert "which differs" in refused(write_rows, {**EVERY[form], name: "s", "system": "t"}, name)
+
+
+@pytest.mark.parametrize("form", DEMONSTRATIONS)
+def test_a_thought_beside_the_answer(write_rows, form):
+    row = DEMONSTRATIONS[form]
+    for data in both_ways(write_rows, {**row, "reasoning_content": "hm"}):
+        assert data[0].completion == {**ANSWER, "reasoning_content": "hm"}
+    for name in ("reasoning", "thinking"):
+        message = refused(write_rows, {**row, name: "hm"}, name)
+        assert f'columns={{"reasoning_content": "{name}"}}' in message
+        for data in both_ways(write_rows, {**row, name: "hm"}, columns={"reasoning_content": name}):
+            assert data[0].completion == {**ANSWER, "reasoning_content": "hm"}
+        (other, _) = both_ways(write_rows, {**row, name: 0.5})  # no text: another kind of column
+        assert other.unread_columns() == {name: 1}
+    told = {"messages": [USER, {**ANSWER, "content": "<think>hm</think>a"}], "reasoning": "hm"}
+    assert Dataset.from_rows([told]).check() == []
+    own = {"messages": [USER, {**ANSWER, "thinking": "so"}], "reasoning_content": "hm"}
+    assert "differs" in refused(write_rows, own, "reasoning_content")
+    (target, _) = both_ways(write_rows, {"messages": [USER], "gold": "a", "reasoning_content": "hm"}, target="gold")
+    assert target[0].completion == {**ANSWER, "reasoning_content": "hm"}
+
+
+@pytest.mark.parametrize("form", PAIRS)
+def test_a_pair_with_a_thought_or_a_bad_label_is_refused(write_rows, form):
+    for name in ("reasoning_content", "reasoning"):
+        assert "nothing says whose" in refused(write_rows, {**PAIRS[form], name: "hm"}, name)
+    for name, bad in (("label", False), ("label", 0), ("kto_tag", "false")):
+        assert "exchange its answers" in refused(write_rows, {**PAIRS[form], name: bad}, name)
+    for good in (True, 1, None, "spam", 0.7):
+        assert Dataset.from_rows([{**PAIRS[form], "label": good}]).check() == []
+
+
+def test_documents_and_contexts_are_no_metadata(write_rows):
+    texts = DEMONSTRATIONS["texts"]
+    documents = [{"title": "t", "text": "x"}]
+    for form in DEMONSTRATIONS.values():
+        assert "are not read" in refused(write_rows, {**form, "documents": documents}, "documents")
+    assert "let a task write" in refused(write_rows, {**texts, "context": "c"}, "context")
+    for fine in (
+        {**texts, "context": " "},
+        {**texts, "prompt": "q, given c", "context": "c"},
+        {**texts, "context": {"page": 3}},
+        {"messages": [USER, ANSWER], "context": "c"},
+        {**PROMPTS["openai_prompts"], "context": "c", "documents": documents, "reasoning": "hm"},
+    ):
+        assert Dataset.from_rows([fine]).check() == []
+    request = {"input": [USER, ANSWER], "instructions": "s"}
+    (error,) = Dataset.from_rows([request], columns={"messages": "input"}).check()
+    assert (error.field, 'columns={"system": "instructions"}' in error.message) == ("instructions", True)
+    (asked,) = Dataset.from_rows([request], columns={"messages": "input", "system": "instructions"})
+    assert asked.prompt == [SYSTEM, USER]
+    dolly = {"instruction": "q", "context": "c", "response": "a"}
+    (data, _) = both_ways(write_rows, dolly, columns={"output": "response", "input": "context"})
+    assert data[0].prompt == [{"role": "user", "content": "q\n\nc"}]
+    (error,) = Dataset.from_rows([dolly], columns={"output": "response"}).check()
+    assert error.field == "context"

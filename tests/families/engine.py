@@ -39,9 +39,10 @@ def pretrained(model: Any) -> Any:
 
 def with_attention(model: Any, name: str) -> Any:
     """The model with ftkit's attention where ftkit would load it with that."""
-    from ftkit.modeling.pretrained import plain_attention
+    from ftkit.modeling.attention import TREE_ATTENTION
+    from ftkit.modeling.pretrained import plain_attention, tree_attention
 
-    if plain_attention(model.config):
+    if (tree_attention if name == TREE_ATTENTION else plain_attention)(model.config):
         model.set_attn_implementation(name)
     return model
 
@@ -89,14 +90,14 @@ def engine_gradients(adapted: Any) -> tuple[float, dict[str, Any]]:
     """Loss of the rows, packed if the model allows it, and the adapter's gradients."""
     import torch
 
-    from ftkit.modeling.attention import TREE_ATTENTION
+    from ftkit.modeling.attention import TREE_ATTENTION, own_attention
     from ftkit.modeling.packed_forward import PackedForward, prefix_sharing_problem
     from ftkit.modeling.prefix_tree import pack_sequences
 
     model, device = adapted.base_model, torch.device("cpu")
     shared = prefix_sharing_problem(model, device, rows()) is None
     if not shared and model.config._attn_implementation == TREE_ATTENTION:
-        model.set_attn_implementation("sdpa")
+        model.set_attn_implementation(own_attention(model))
     loss, _ = PackedForward(model, device, shared=shared).loss(pack_sequences(rows(), share=shared))
     loss.backward()
     return float(loss.detach()), {n: p.grad for n, p in adapted.parameters.items() if p.grad is not None}

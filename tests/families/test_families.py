@@ -16,6 +16,7 @@ from ftkit.inference.decoding import Decoding, choose_decoding
 from ftkit.inference.multi_lora import MultiLoRAModel
 from ftkit.modeling.attention import TREE_ATTENTION
 from ftkit.modeling.causality import check_causal, trial_tokens
+from ftkit.modeling.packed_forward import prefix_sharing_problem
 from ftkit.recipe import LoRA
 from ftkit.training.adapters.adapted_model import AdaptedModel
 from ftkit.training.adapters.attach import adapt
@@ -25,6 +26,7 @@ from tests.families.engine import (
     generate_answers,
     plain_gradients,
     pretrained,
+    rows,
     whole_answers,
     with_attention,
 )
@@ -197,3 +199,19 @@ def test_an_encoder_is_refused():
     with pytest.raises(ModelError, match="is_decoder=true"):
         check_causal(model, trial_tokens(model, 12))
     check_causal(tiny_family("bert"), trial_tokens(model, 12))
+
+
+@pytest.mark.parametrize(
+    ("family", "problem"),
+    [
+        ("falcon", "does not support ftkit's attention"),
+        ("nemotron", "packed rows is"),
+        ("jamba", "layers of kind linear_attention"),
+        *((name, None) for name in ("gemma2", "gpt_oss", "nanochat", "cohere2", "gemma4_text")),
+    ],
+)
+def test_rows_share_passes_where_it_is_exact(family: str, problem: str | None):
+    for window in (8, 64):
+        model = with_attention(tiny_family(family, window=window), TREE_ATTENTION)
+        found = prefix_sharing_problem(model, torch.device("cpu"), rows())
+        assert found is None if problem is None else problem in str(found)

@@ -101,9 +101,74 @@ def test_a_folder_in_four_bits_trains_and_is_merged(saved, tokenizer, tmp_path):
     assert "quantization_config" not in json.loads((tmp_path / "out" / "config.json").read_text())
 
 
-def test_experts_that_stay_in_32_bits_are_named(saved, tmp_path):
-    warnings = learn(saved("gpt_oss", hidden_size=64), tmp_path / "tuned", ft.QLoRA(rank=4))
-    assert any("stay in float32: bitsandbytes" in one for one in warnings)
+def hold_as_mxfp4(folder: str) -> None:
+    """Rewrite a tiny gpt-oss as its authors publish theirs: the experts in blocks of 32 numbers of 4 bits."""
+    from safetensors.torch import load_file, save_file
+
+    file, config = Path(folder) / "model.safetensors", Path(folder) / "config.json"
+    weights, random = load_file(file), torch.Generator().manual_seed(0)
+    for name in [name for name in weights if name.endswith(("experts.gate_up_proj", "experts.down_proj"))]:
+        experts, inner, outer = weights.pop(name).shape
+        blocks = torch.randint(0, 256, (experts, outer, inner // 32, 16), dtype=torch.uint8, generator=random)
+        weights[f"{name}_blocks"] = blocks
+        weights[f"{name}_scales"] = torch.full(blocks.shape[:-1], 122, dtype=torch.uint8)
+    save_file(weights, file, metadata={"format": "pt"})
+    settings = json.loads(config.read_text())
+    settings["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head", "router"]}
+    config.write_text(json.dumps(settings))
+
+
+def test_a_folder_in_mxfp4_is_expanded_and_trains(saved, tmp_path):
+    base = saved("gpt_oss", hidden_size=64, intermediate_size=64)
+    hold_as_mxfp4(base)
+    warnings = learn(base, tmp_path / "tuned", ft.QLoRA(rank=4))
+    assert any("quantised weights already (mxfp4); they are expanded" in one for one in warnings)
+    made = ft.export(f"local:{tmp_path / 'tuned'}", tmp_path / "out", replay=unseen(), dtype="fp32", **SHORT)
+    assert made.measurements.equal_answers == 1
+    assert "quantization_config" not in json.loads((tmp_path / "out" / "config.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("held", "problem"),
+    [
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False}, "gptq, which cannot be loaded"),
+        ({"quant_method": "awq", "bits": 4, "group_size": 128, "version": "gemm"}, "awq, which cannot be loaded here"),
+        ({"quant_method": "aqlm"}, "aqlm, which cannot be loaded here"),
+        ({"quant_method": "new_kind"}, "new_kind, which cannot be loaded here: Unknown quantization type"),
+        ({"bits": 4}, "an unknown method, which cannot be loaded here"),
+    ],
+)
+def test_files_in_another_quantisation_are_refused_before_their_weights_are_read(saved, tmp_path, held, problem):
+    base = saved("llama")
+    settings = json.loads((Path(base) / "config.json").read_text())
+    (Path(base) / "config.json").write_text(json.dumps({**settings, "quantization_config": held}))
+    data = ft.Dataset.from_rows([{"note": "bed 1", "gold": "1"}] * 4, TASK, target="gold")
+    for adapter in (ft.LoRA(), ft.QLoRA()):
+        with pytest.raises(ft.RefusedError, match=problem) as caught:
+            ft.train(ft.SFT(adapter=adapter), data, backend=f"local:{base}")
+        assert "Take the model in 16 bits" in str(caught.value)
+    with pytest.raises(ft.FtkitError) as failed:
+        ft.Model(f"local:{base}", TASK).predict(note="x")
+    assert base in str(failed.value)
+
+
+@pytest.mark.parametrize("family", ["gpt_oss", "mixtral"])  # PEFT adapts the experts of the second
+def test_fused_experts_are_held_in_four_bits(family, saved, tmp_path):
+    base = saved(family, hidden_size=64, intermediate_size=64)
+    warnings = learn(base, tmp_path / "tuned", ft.QLoRA(rank=4))
+    assert any("are held in 4 bits" in one for one in warnings)
+    assert any("gradient_checkpointing" in one for one in warnings) == (family == "mixtral")
+    made = ft.export(f"local:{tmp_path / 'tuned'}", tmp_path / "out", replay=unseen(), dtype="fp32", **SHORT)
+    assert made.measurements.equal_answers == 1
+
+
+def test_rows_that_would_change_each_other_by_dynamic_positions_are_refused(saved):
+    rope = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    base = saved("llama", rope_parameters=rope)
+    data = ft.Dataset.from_rows([{"note": "bed 1", "gold": "1"}] * 4, TASK, target="gold")
+    with pytest.raises(ft.RefusedError, match=r"beyond 128 tokens .*dynamic NTK") as caught:
+        ft.train(ft.SFT(max_length=129), data, backend=f"local:{base}")
+    assert caught.value.fields == ("max_length",)
 
 
 def test_layers_are_written_in_one_order(saved, tmp_path):

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from ftkit.modeling.attention import TREE_ATTENTION
+from ftkit.modeling.attention import TREE_ATTENTION, TreeAttentionMask
+from ftkit.modeling.logit_form import LogitForm, logit_form
 from ftkit.modeling.packed_forward import PackedForward, prefix_sharing_problem
 from ftkit.modeling.prefix_tree import pack_examples, pack_sequences
 from ftkit.modeling.tokenized_example import TokenizedConversation
+from tests.families.tiny_families import tiny_family
 from tests.modeling.sequences import alone, family_of_rows, rows_without_common_beginnings
 from tests.tiny import FAMILIES, tiny_causal, tiny_config
 
@@ -154,15 +156,78 @@ def test_losses_of_many_packs_add_up_to_that_of_one():
         assert sum(parts) == pytest.approx(whole, rel=1e-5)
 
 
-def test_a_window_shorter_than_the_rows_is_refused():
+@pytest.mark.parametrize("window", [1, 5, 17, 51, 52])
+def test_windows_shorter_than_the_rows_change_nothing(window):
     rows = family_of_rows()
-    longest = max(len(row.ids) for row in rows)
-    packed, _ = pair_of("mistral", sliding_window=longest - 1)
-    assert prefix_sharing_problem(packed, CPU, rows) == (
-        f"its attention slides over windows of {longest - 1} tokens, and the longest row has {longest}"
-    )
-    packed, _ = pair_of("mistral", sliding_window=longest)
+    assert max(len(row.ids) for row in rows) == 53
+    packed, plain = pair_of("mistral", sliding_window=window)
     assert prefix_sharing_problem(packed, CPU, rows) is None
+    expected = loss_alone(plain, rows)
+    expected.backward()
+    total, _ = PackedForward(packed, CPU, shared=True).loss(pack_sequences(rows))
+    total.backward()
+    assert float(total.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    same_gradients(gradients(packed), gradients(plain))
+    row = pack_sequences(rows[:1])
+    alone, _ = PackedForward(packed, CPU, shared=False).loss(row)  # without a mask of transformers
+    assert float(alone.detach()) == pytest.approx(float(loss_alone(plain, rows[:1]).detach()), rel=1e-5)
+
+
+def test_a_window_that_the_attention_does_not_know_is_found_by_the_trial(monkeypatch):
+    """The trial has a row longer than the window, so that a model which only masks it is not believed."""
+    packed, _ = pair_of("mistral", sliding_window=30)
+    monkeypatch.setattr(TreeAttentionMask, "_effective", lambda self, window: None)
+    short = [row for row in family_of_rows() if len(row.ids) <= 30]
+    assert prefix_sharing_problem(packed, CPU, short) is None
+    assert "packed rows is" in str(prefix_sharing_problem(packed, CPU, [*short, family_of_rows()[1]]))
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "form"),
+    [
+        ("granite", {"logits_scaling": 8.0}, LogitForm(scale=0.125)),
+        ("cohere", {"logit_scale": 0.0625}, LogitForm(scale=0.0625)),
+        ("gemma3_text", {"final_logit_softcapping": 30.0}, LogitForm(cap=30.0)),
+        ("nanochat", {}, LogitForm(cap=15.0)),
+        ("gemma2", {"final_logit_softcapping": 2.0, "attn_logit_softcapping": 0.5}, LogitForm(cap=2.0)),
+        ("minicpm3", {"dim_model_base": 8}, LogitForm(input_scale=0.25)),
+        ("gpt_oss", {}, LogitForm()),
+    ],
+)
+def test_scaled_and_capped_logits_and_scores_are_those_of_transformers(family, changes, form):
+    packed, plain = (tiny_family(family, window=16, **changes) for _ in range(2))
+    packed.set_attn_implementation(TREE_ATTENTION)
+    assert logit_form(packed) == form
+    rows = family_of_rows()
+    assert prefix_sharing_problem(packed, CPU, rows) is None
+    wanted = [-loss_alone(plain, [row]) for row in rows]
+    (torch.stack(wanted) @ torch.linspace(-2, 3, len(rows))).backward()
+    pack, forward = pack_sequences(rows), PackedForward(packed, CPU, shared=True)
+    found = forward.sequence_logprobs(pack)
+    (found @ torch.linspace(-2, 3, len(rows))).backward()
+    torch.testing.assert_close(found, torch.stack(wanted), rtol=1e-4, atol=1e-4)
+    same_gradients(gradients(packed), gradients(plain))
+    with torch.no_grad():
+        assert float(forward.loss(pack)[0]) == pytest.approx(float(-sum(wanted)), rel=1e-4)
+        warm = [
+            forward.token_logprobs(pack, 0.5),
+            PackedForward(plain, CPU, shared=False).token_logprobs(pack_sequences(rows, share=False), 0.5),
+        ]
+    torch.testing.assert_close(warm[0].logprobs, warm[1].logprobs, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(warm[0].entropies, warm[1].entropies, rtol=1e-4, atol=1e-4)
+
+
+def test_logits_that_are_changed_in_another_way_are_refused(monkeypatch):
+    packed, _ = pair_of("llama")
+    forward = packed.forward
+
+    def odd(*args: Any, **kwargs: Any) -> Any:
+        output = forward(*args, **kwargs)
+        output.logits = output.logits + output.logits.square() / 50
+        return output
+
+    monkeypatch.setattr(packed, "forward", odd)
+    assert "changes the outputs of its output layer" in str(prefix_sharing_problem(packed, CPU, family_of_rows()))
 
 
 def test_attention_of_another_kind_is_refused():
@@ -191,7 +256,7 @@ def test_a_model_whose_packed_loss_differs_is_refused(monkeypatch):
 
     monkeypatch.setattr(decoder, "forward", plain)
     reason = prefix_sharing_problem(packed, CPU, rows)
-    assert "its loss on two packed rows is" in str(reason)
+    assert "its loss on 2 packed rows is" in str(reason)
 
 
 def test_a_model_that_takes_no_tree_is_refused(monkeypatch):

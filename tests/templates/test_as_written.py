@@ -119,3 +119,36 @@ def test_a_day_is_pinned_in_every_format(made, call):
     assert "09 March 2025 100%<" in made(source, date(2025, 3, 9)).render(chat("a"))
     today = date.today()
     assert made(source, today).render(chat("a")) == made(source).render(chat("a"))
+
+
+def test_blanks_that_a_template_strips_off_a_question_are_noted(made, shape):
+    messages = [{"role": "system", "content": "Be brief.\n"}, *chat("    def f():\n", "a", "  b", "c ")]
+    found = {note.field: note.message for note in made(TRIMS).notes(messages) if note.kind == "blanks"}
+    assert found == {
+        "messages[0].content": "the template strips the whitespace after it",
+        "messages[1].content": "the template strips the whitespace before and after it",
+        "messages[3].content": "the template strips the whitespace before it",
+    }
+    keeps = made(TRIMS.replace(" | trim", ""))
+    assert not keeps.notes(messages)
+    assert keeps.notes(messages[1:]) == []
+
+
+@pytest.mark.parametrize("change", ["upper", "replace('o', '0')", "replace('\\n\\n', '\\n')", "indent(2)"])
+def test_a_text_that_a_template_changes_is_noted_or_refused(made, change):
+    template = made(TRIMS.replace("trim", change))
+    text = "one\n\ntwo"
+    (note,) = template.notes(chat(text, "1"))
+    assert (note.field, note.kind) == ("messages[0].content", "changed")
+    assert "written 'one" in note.message
+    assert template.encode_examples(chat(text, "1"), place=PLACE)  # as the model's authors meant it
+    with pytest.raises(DataError, match=r"changes the text: .*chat_template=") as caught:
+        template.encode_examples(chat("1", text), place=PLACE)
+    assert (caught.value.place, caught.value.field) == (PLACE, "messages[1].content")
+    with pytest.raises(DataError, match="changes the text"):
+        template.encode_examples(chat("1", text, "2", "3"), place=PLACE)
+
+
+def test_texts_inside_json_are_not_changed(made):
+    template = made(TRIMS.replace("m.content | trim", "(m.content | tojson) if m.role == 'user' else m.content"))
+    assert not template.notes(chat('a "b"\n\né', "1"))

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ftkit.data.formats.content import REASONING, join_text_parts, read_parts_of_text, text_content
+from ftkit.data.formats.content_blocks import thought_of
 from ftkit.data.formats.learning_marks import LEARNING_MARKS, PARTIAL_MARKS, is_like_mark, read_mark
+from ftkit.data.formats.response_items import ITEM_KEYS, chat_turns
 from ftkit.data.formats.sharegpt_turn import SHAREGPT_FIELDS, is_sharegpt_turn, read_sharegpt_turn
 from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError, DataProblem, Place
@@ -57,7 +59,8 @@ def read_messages(value: list[Any], place: Place, field: str) -> list[Message]:
     Null entries of a message are dropped. Parts of text are joined to one text. Arguments of tool calls become JSON
     texts. Calls without an ``id`` (TRL's form), and the tool messages that answer them, get ``call_1``, ``call_2``, ….
     Other tools' marks of turns that are not learned (``loss``, ``train``, ``masked``, …) become ``weight``. A message
-    may also be a turn of ShareGPT's form, with ``from`` and ``value``.
+    may also be a turn of ShareGPT's form, with ``from`` and ``value``, hold Anthropic's blocks (``thinking``,
+    ``tool_use``, ``tool_result``), or be an item of OpenAI's Responses API.
 
     Args:
         value: the list.
@@ -87,7 +90,7 @@ def read_parts(parts: Sequence[tuple[str, list[Any]]], place: Place) -> list[Mes
     Raises:
         DataError: as for :func:`read_messages`.
     """
-    turns = [(f"{field}[{number}]", item) for field, value in parts for number, item in enumerate(value)]
+    turns = [turn for field, value in parts for turn in chat_turns(field, value, place)]
     if not turns:
         raise DataError("empty; a conversation needs at least one message", place=place, field=parts[0][0])
     return read_turns(turns, place)
@@ -110,13 +113,14 @@ def read_turns(turns: Sequence[tuple[str, Any]], place: Place) -> list[Message]:
     return [reader.message(item, field, number) for number, (field, item) in enumerate(turns)]
 
 
-def read_system(messages: list[Message], value: Any, place: Place) -> None:
+def read_system(messages: list[Message], value: Any, place: Place, field: str = "system") -> None:
     """Insert the text of a ``system`` column as the first message of a conversation.
 
     Args:
         messages: the conversation, which is changed.
         value: the column: a text, or a list of parts of text; None or empty if there is none.
         place: of the row.
+        field: the column's name, for errors.
 
     Raises:
         DataError: the conversation has another system message, or the column holds something else.
@@ -125,14 +129,14 @@ def read_system(messages: list[Message], value: Any, place: Place) -> None:
         return
     text = join_text_parts(value)
     if not isinstance(text, str):
-        raise DataError("must be a text, or a list of parts of text", place=place, field="system")
+        raise DataError("must be a text, or a list of parts of text", place=place, field=field)
     if messages[0]["role"] not in ("system", "developer"):
         messages.insert(0, {"role": "system", "content": text})
     elif text_content(messages[0]) != text:
         raise DataError(
             "the conversation begins with a system turn of its own, which differs; leave out one of them",
             place=place,
-            field="system",
+            field=field,
         )
 
 
@@ -153,7 +157,8 @@ def unread_keys(turns: Any) -> list[str]:
     found: dict[str, None] = {}
     for turn in turns if isinstance(turns, list) else [turns]:
         if isinstance(turn, Mapping) and not turn.keys() <= MESSAGE_KEYS and ("role" in turn or "from" in turn):
-            unknown = [key for key in turn if key not in MESSAGE_KEYS and turn[key] not in (None, "", [], {})]
+            known = MESSAGE_KEYS | ITEM_KEYS if turn.get("type") == "message" else MESSAGE_KEYS
+            unknown = [key for key in turn if key not in known and turn[key] not in (None, "", [], {})]
             found |= dict.fromkeys(f"{key:.60}" for key in unknown)
     return list(found)
 
@@ -277,7 +282,10 @@ class _Reader:
         for name in _REASONING_LISTS:
             blocks = message.pop(name, None)
             if blocks and not any(message.get(key) for key in REASONING):
-                raise self._error("not read; write the thought as a text to reasoning_content", f"{field}.{name}")
+                thought = thought_of(blocks)
+                if thought is None:
+                    raise self._error("not read; write the thought as a text to reasoning_content", f"{field}.{name}")
+                message[REASONING[0]] = thought
         if message.get("refusal"):
             raise self._error(
                 "a refusal beside the content cannot be learned; write it to the content", f"{field}.refusal"

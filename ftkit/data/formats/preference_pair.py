@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ftkit.data.formats.base import RawRow, read_list
-from ftkit.data.formats.messages import read_parts
+from ftkit.data.formats.messages import read_turns
 from ftkit.data.formats.nulls import drop_nulls
+from ftkit.data.formats.response_items import chat_turns
 from ftkit.errors import DataError, Place
 from ftkit.task import Message
 
@@ -61,11 +62,12 @@ def read_pair(row: RawRow, prompt: Part, chosen: Part, rejected: Part) -> tuple[
     )
     if len(better) != len(worse) or (first_difference is not None and first_difference < len(better) - 1):
         at = min(first_difference if first_difference is not None else len(better), len(better) - 1, len(worse) - 1)
+        first, second = (_chat_turns(row, [prompt, answer])[at][0] for answer in (chosen, rejected))
         raise DataError(
-            f"differs from {_field([prompt, chosen], at)}, but {chosen[0]} and {rejected[0]} may differ in one message "
+            f"differs from {first}, but {chosen[0]} and {rejected[0]} may differ in one message "
             f"only, the last ({chosen[0]} has {len(chosen[1])}, {rejected[0]} has {len(rejected[1])})",
             place=row.place,
-            field=_field([prompt, rejected], at),
+            field=second,
             problem="prompts_differ",
         )
     return better, worse[-1]
@@ -119,29 +121,25 @@ _GOES_ON = "the assistant's turn just before the answer, which would go on from 
 
 def _turns(row: RawRow, parts: Sequence[Part]) -> list[Message]:
     """The prompt with one of its answers."""
-    field, turns = parts[-1]
-    if not turns:
+    field, answers = parts[-1]
+    if not answers:
         raise DataError("empty; it must hold the assistant's turn", place=row.place, field=field)
-    messages = read_parts(parts, row.place)
-    answer, last = messages[-1], f"{field}[{len(turns) - 1}]"
+    turns = _chat_turns(row, parts)
+    messages = read_turns(turns, row.place)
+    answer, last = messages[-1], turns[-1][0]
     if answer["role"] != "assistant":
         raise DataError("the last message must be the assistant's", place=row.place, field=f"{last}.role")
     if answer.pop("weight", 1) == 0:
         raise DataError(
             "must not be 0: of a preference both answers are learned from", place=row.place, field=f"{last}.weight"
         )
-    learn_answers_only(messages[:-1], row.place, lambda at: _field(parts, at))
+    learn_answers_only(messages[:-1], row.place, lambda at: turns[at][0])
     if len(messages) == 1:
         raise DataError("nothing is asked: there is no message before the answer", place=row.place, field=field)
     if messages[-2]["role"] == "assistant":
-        raise DataError(_GOES_ON, place=row.place, field=f"{_field(parts, len(messages) - 2)}.role")
+        raise DataError(_GOES_ON, place=row.place, field=f"{turns[-2][0]}.role")
     return messages
 
 
-def _field(parts: Sequence[Part], at: int) -> str:
-    """The field of message ``at`` of the conversation."""
-    for field, turns in parts:
-        if at < len(turns):
-            return f"{field}[{at}]"
-        at -= len(turns)
-    raise IndexError(at)
+def _chat_turns(row: RawRow, parts: Sequence[Part]) -> list[tuple[str, Any]]:
+    return [turn for field, value in parts for turn in chat_turns(field, value, row.place)]

@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow, read_list, read_text
 from ftkit.data.formats.history import read_history
-from ftkit.data.formats.messages import read_parts
+from ftkit.data.formats.messages import read_turns
+from ftkit.data.formats.response_items import chat_turns
 from ftkit.data.formats.tools import read_tools
 from ftkit.data.formats.trl import trl_message, with_tools
 from ftkit.data.row import Row
@@ -56,18 +57,18 @@ class PromptCompletion(Format):
         first, second = read_list(row, "prompt"), read_list(row, "completion")
         if not second:
             raise DataError("empty; it must hold the assistant's turn", place=place, field="completion")
-        parts = [("prompt", first), ("completion", second)]
-        messages = read_parts(parts, place)
+        prompt_turns = chat_turns("prompt", first, place)
+        messages = read_turns([*prompt_turns, *chat_turns("completion", second, place)], place)
         if messages[-1]["role"] != "assistant":
             last = f"completion[{len(second) - 1}].role"
             raise DataError("the last message must be the assistant's", place=place, field=last)
-        for number, message in enumerate(messages[: len(first)]):
+        for number, message in enumerate(messages[: len(prompt_turns)]):
             if message["role"] == "assistant":
                 if message.get("weight", 0):
                     raise DataError(
                         "must be 0 or left out: only the completion is learned",
                         place=place,
-                        field=f"prompt[{number}].weight",
+                        field=f"{prompt_turns[number][0]}.weight",
                     )
                 message["weight"] = 0
         return Conversation(messages, tools)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from ftkit.data.formats.response_items import item_role
 from ftkit.data.strict_json import parse_json
 from ftkit.errors import DataError, Place
 
@@ -54,7 +55,7 @@ def turn_role(turn: Any) -> str | None:
     if is_sharegpt_turn(turn):
         return _ROLES.get(turn["from"]) if isinstance(turn.get("from"), str) else None
     role = turn.get("role") if isinstance(turn, Mapping) else None
-    return role if isinstance(role, str) else None
+    return role if isinstance(role, str) else item_role(turn)
 
 
 def read_sharegpt_turn(turn: Mapping[str, Any], place: Place, field: str, keep: Collection[str]) -> dict[str, Any]:

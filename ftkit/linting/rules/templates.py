@@ -68,8 +68,10 @@ class TemplateChanges(TokenRule, RowRule):
     """The chat template renders a part of the row otherwise than it is written.
 
     The role `developer` is rendered as `system` by a template that does not know it. The reasoning of earlier turns is
-    left out of the prompts of later ones, as the model's authors meant it. Or the generation prompt opens a thought
-    (`<think>`) that the answer does not close, so that the model learns to answer in the place of the thought.
+    left out of the prompts of later ones, as the model's authors meant it. The whitespace around a question, a system
+    message or a result is stripped, or the text is changed (capital letters, replaced characters). Or the generation
+    prompt opens a thought (`<think>`) that the answer does not close, so that the model learns to answer in the place
+    of the thought.
 
     `ftkit data mask` shows the tokens. Write an answer's thought, even an empty one, into its content
     (`<think></think>`), or give the model another template (`--chat-template`).

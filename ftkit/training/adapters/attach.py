@@ -20,7 +20,7 @@ from ftkit.modeling.whole_weights import check_loaded
 from ftkit.recipe import Adapter
 from ftkit.training.adapters.adapted_model import AdaptedModel, set_evaluation_mode
 from ftkit.training.adapters.base import tuner_of
-from ftkit.training.adapters.expert_weights import expert_notes
+from ftkit.training.adapters.expert_notes import expert_notes
 
 __all__ = ["adapt"]
 

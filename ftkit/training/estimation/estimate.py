@@ -34,8 +34,6 @@ def estimate(recipe: Recipe, shape: ModelShape, work: Workload, target: PlanTarg
     notes = []
     if work.sampled_rows < work.rows:
         notes.append(f"tokens counted on {work.sampled_rows:,} of {work.rows:,} rows")
-    if not shared:
-        notes.append(f"rows are computed one by one, because attention has a sliding window of {shape.window} tokens")
     speed = target.speed(compute_precision(recipe), (*shape.linears, shape.head))
     if speed.basis == "data sheet":
         notes.append(f"seconds are based on the data sheet of the {target.name} and assumed shares of its speed")

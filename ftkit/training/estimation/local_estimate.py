@@ -72,20 +72,16 @@ def estimate_local_run(
     if total_rows != len(data):  # texts are packed into blocks
         facts = RecipeFacts(rows=total_rows, fast_bf16=target.fast_bf16, device=target.device)
         resolved = recipe.resolve(facts)
-    longest = max(train_rows.longest, validation_rows.longest if validation_rows else 0) + reserve
-    shared = shape.window is None or shape.window >= longest
-    resolved = fit_batch_tokens(recipe, resolved, shape, train_rows, validation_rows, target, shared=shared)
+    resolved = fit_batch_tokens(recipe, resolved, shape, train_rows, validation_rows, target, shared=True)
     loss = loss_of(resolved)
     totals = {"total_rows": total_rows, "total_validation_rows": validation_total}
-    work = loss.workload(train_rows, shared=shared, validation=validation_rows, **totals)
+    work = loss.workload(train_rows, shared=True, validation=validation_rows, **totals)
     if resolved.eval_metric is not None and validation is not None:
-        work = replace(work, validation_generation=_answers(resolved, validation, chat_template, work, shared=shared))
-    return estimate(resolved, shape, work, target, shared=shared)
+        work = replace(work, validation_generation=_answers(resolved, validation, chat_template, work))
+    return estimate(resolved, shape, work, target)
 
 
-def _answers(
-    recipe: Recipe, validation: Dataset, chat_template: ChatTemplate, work: Workload, *, shared: bool
-) -> GenerationWorkload:
+def _answers(recipe: Recipe, validation: Dataset, chat_template: ChatTemplate, work: Workload) -> GenerationWorkload:
     """What one evaluation by ``eval_metric`` generates, on as many rows as the workload counts as validation rows."""
     count = int(recipe.eval_rows)
     rows = evaluated_rows(validation, count)
@@ -93,7 +89,7 @@ def _answers(
     prompts = [chat_template.encode_prompt(row.prompt, row.tools, row.place) for row in rows]
     # The estimate multiplies by the validation rows that the sample stands for; here all rows are known.
     kept = prompts[: max(1, round(len(prompts) / work.validation_scale))]
-    return generation_workload(kept, 1, tokens, shared=shared)
+    return generation_workload(kept, 1, tokens, shared=True)
 
 
 def _total(rows: TokenRows, data: Dataset) -> int:
