@@ -92,7 +92,8 @@ class RowReader:
         raw = RawRow(renamed, place, source.nulls_are_absent, self.task)
         if self.kind == "texts":
             return self._text_row(raw, columns, content)
-        conversation, label, is_learned = self.format.read(raw), None, True
+        conversation, is_learned = self.format.read(raw), True
+        label: bool | None = None
         if self.task.input is None:  # a task reads its own table
             names = self._read_names(renamed)
             conversation, label, is_learned = read_columns_beside(conversation, raw, names, self.kind)
