@@ -12,7 +12,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from ftkit.errors import ExportError
 from ftkit.modeling.device import default_device
-from ftkit.modeling.expert_weights import plain_experts, quantise_experts
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.merge import DTYPES
 from ftkit.modeling.model_source import Quantization
@@ -84,10 +83,7 @@ def load_adapter(
             model = AutoModelForCausalLM.from_pretrained(
                 base, dtype=DTYPES[dtype], device_map={"": default_device()}, trust_remote_code=False, **extra
             )
-            if quantisation is not None:
-                quantise_experts(model, quantisation)  # as in training
-            with plain_experts(model):
-                model = PeftModel.from_pretrained(model, str(folder))
+            model = PeftModel.from_pretrained(model, str(folder))
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             generation_config = GenerationConfig.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
