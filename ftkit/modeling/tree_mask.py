@@ -192,9 +192,9 @@ class TreeAttentionMask:
             return (key <= query) & (query < reach[key])
 
         def path_in_window(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            return path(batch, head, query, key) & (positions[query] - positions[key] < window)
+            return path(batch, head, query, key) & (positions[query] - positions[key] < most)
 
-        length = int(reach.shape[0])
+        length, most = int(reach.shape[0]), window or self._longest
         rule = path if window is None else path_in_window
         return create_block_mask(rule, B=None, H=None, Q_LEN=length, KV_LEN=length, device=str(self._device))
 

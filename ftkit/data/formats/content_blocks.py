@@ -99,7 +99,9 @@ def thought_of(blocks: Any) -> str | None:
     """
     texts = []
     for block in blocks if isinstance(blocks, list) else [None]:
-        key = _DETAILS.get(block.get("type")) if isinstance(block, Mapping) else None
+        if not isinstance(block, Mapping):
+            return None
+        key = _DETAILS.get(str(block.get("type")))
         text = join_text_parts(block[key]) if key is not None and key in block else None
         if not isinstance(text, str):
             return None
