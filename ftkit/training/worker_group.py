@@ -144,17 +144,19 @@ class WorkerGroup:
             index for part in self.gather([n for n, p in enumerate(parameters) if p.grad is not None]) for index in part
         }
         bucket: list[torch.Tensor] = []
+        held, last = 0, max(having, default=-1)
         for index in sorted(having):
             parameter = parameters[index]
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             bucket.append(parameter.grad)
-            if sum(gradient.numel() for gradient in bucket) >= _BUCKET_ELEMENTS or index == max(having):
+            held += parameter.numel()
+            if held >= _BUCKET_ELEMENTS or index == last:
                 flat = torch.cat([gradient.reshape(-1).float() for gradient in bucket])
                 distributed.all_reduce(flat)
                 for gradient, part in zip(bucket, torch.split(flat, [each.numel() for each in bucket]), strict=True):
                     gradient.copy_(part.view_as(gradient))
-                bucket = []
+                bucket, held = [], 0
 
 
 ALONE = WorkerGroup()
