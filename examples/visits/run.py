@@ -56,7 +56,7 @@ def main() -> None:
     # All weights together bear only a small rate; "auto" knows it.
     rate = "auto" if chosen.adapter == "full" else 2e-3
     # A model that learns only records answers everything with a record, so general prompts are rehearsed beside them.
-    preserve = ft.Preserve(share=0.25, max_rows=64, held_out=16)
+    preserve = ft.Preserve(share=0.25, max_rows=64, held_out=16, max_output_tokens=24)
     recipe = ft.SFT(
         epochs=chosen.epochs,
         batch_size=8,
