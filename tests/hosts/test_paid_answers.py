@@ -106,7 +106,9 @@ def test_which_failures_may_have_been_charged(status: int | None, unsure: bool, 
 def test_a_host_that_is_not_there_is_charged_by_nobody(home: Path) -> None:
     naps: list[float] = []
     policy = dataclasses.replace(QUICK, sleep=naps.append, budget_s=30.0)
-    where = OpenAIJobs("gpt-4.1-mini", base_url="http://127.0.0.1:9/v1", api_key="sk-x", retry_policy=policy)
+    where = OpenAIJobs(
+        "gpt-4.1-mini", base_url="http://127.0.0.1:9/v1", api_key="sk-nobody-is-there", retry_policy=policy
+    )
     (answer,) = where.answerer().answer_many(ASKED, Sampling())
     assert answer.finish_reason == "error"
     assert len(naps) > MAX_PAID_REPEATS

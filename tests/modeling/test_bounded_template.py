@@ -72,7 +72,7 @@ class Tokenizer:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_template_is_ended(tokenizer: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftkit.modeling.template_budget._SECONDS", 0.2)
+    monkeypatch.setattr("ftkit.modeling.template_budget._SECONDS", 0.05)
     monkeypatch.setattr("ftkit.modeling.template_budget._BUILT", 2_000_000)
     monkeypatch.setattr(bounded_template, "_REFUSED", {})
     hostile = Tokenizer(tokenizer, HOSTILE[name])
@@ -88,7 +88,7 @@ def test_a_hostile_template_is_ended(tokenizer: Any, name: str, monkeypatch: pyt
 
 
 def test_a_model_with_such_a_template_is_refused_by_name(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftkit.modeling.template_budget._SECONDS", 0.2)
+    monkeypatch.setattr("ftkit.modeling.template_budget._SECONDS", 0.05)
     monkeypatch.setattr(tokenizer, "chat_template", HOSTILE["loops"] + "{{ messages[0]['content'] }}")
     template = ChatTemplate(tokenizer)
     with pytest.raises(ModelError, match=r"chat template cannot render .* more than 0 s of processor time"):
