@@ -11,7 +11,6 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextvars import ContextVar
 from datetime import date
-from types import GeneratorType
 from typing import Any
 
 from jinja2 import Environment, Template, nodes, pass_context
@@ -147,9 +146,10 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         budget.step()
         name = getattr(__obj, "__name__", None)
         if name in GROWING:
-            subject = getattr(__obj, "__self__", None)
-            if name == "join" and args and isinstance(args[0], GeneratorType):
-                args = (list(args[0]), *args[1:])
+            # The sandbox puts a function of its own in the place of ``str.format``.
+            subject = getattr(getattr(__obj, "__wrapped__", __obj), "__self__", None)
+            if name == "join" and args and isinstance(args[0], Iterator):
+                args = (list(budget.counted(args[0])), *args[1:])
             budget.refuse_growth(name, subject, args, kwargs)
         return budget.make(super().call(__context, __obj, *args, **kwargs))
 
@@ -226,12 +226,12 @@ def _counted_filter(name: str, function: Callable[..., Any]) -> Callable[..., An
         budget.step()
         values = list(arguments)
         if len(values) > first:
-            if isinstance(values[first], GeneratorType):
+            if isinstance(values[first], Iterator):
                 values[first] = list(budget.counted(values[first])) if name == "join" else budget.counted(values[first])
             if name in GROWING:
                 budget.refuse_growth(name, values[first], values[first + 1 :], options)
         result = function(*values, **options)
-        return budget.counted(result) if isinstance(result, GeneratorType) else budget.make(result)
+        return budget.counted(result) if isinstance(result, Iterator) else budget.make(result)
 
     return counted
 

@@ -207,7 +207,7 @@ def _replaced(budget: RenderBudget, subject: Any, given: list[Any]) -> int:
 def _joined(budget: RenderBudget, subject: Any, given: list[Any]) -> int:
     """Of ``join``, whose separator or items may be the subject."""
     values = [subject, *given]
-    items = next((value for value in values if isinstance(value, list | tuple | dict)), ())
+    items = next((value for value in values if isinstance(value, Sized) and not isinstance(value, str)), ())
     separator = next((len(value) for value in values if isinstance(value, str)), 0)
     return budget.size(items) + separator * len(items)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 from typing import Any
@@ -50,6 +51,8 @@ HOSTILE = {
     "replace method": "{% set x = 'a' * 99999 %}{{ x.replace('a', x)|length }}",
     "join": "{% set x = 'a' * 99999 %}{{ x.join(range(99999)|map('string'))|length }}",
     "join filter": "{% set x = 'a' * 99999 %}{{ range(99999)|join(x)|length }}",
+    "join a view": "{% set x = 'a' * 99999 %}{{ x.join(dict(range(9998)|map('string')|batch(2)).values())|length }}",
+    "join backwards": "{% set x = 'a' * 99999 %}{{ range(99999)|list|reverse|map('string')|join(x)|length }}",
     "lists of lists": "{% set n = namespace(x=[1]) %}{% for a in range(99) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}",
     "tuples": "{% set n = namespace(x=(1,)) %}{% for a in range(99) %}{% set n.x = (n.x, n.x) %}{% endfor %}{{ n.x|tojson }}",
     "dicts": "{% set n = namespace(x={}) %}{% for a in range(99) %}{% set n.x = {'a': n.x, 'b': n.x} %}{% endfor %}{{ n.x }}",
@@ -75,11 +78,13 @@ def test_a_hostile_template_is_ended(tokenizer: Any, name: str, monkeypatch: pyt
     monkeypatch.setattr("ftkit.modeling.template_budget._SECONDS", 0.05)
     monkeypatch.setattr("ftkit.modeling.template_budget._BUILT", 2_000_000)
     monkeypatch.setattr(bounded_template, "_REFUSED", {})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     hostile = Tokenizer(tokenizer, HOSTILE[name])
     began = time.thread_time()
     with pytest.raises((bounded_template.TemplateLimitError, RecursionError)) as caught:
         render_chat(hostile, MESSAGES, None, None, asks=True)
     assert time.thread_time() - began < 2.0
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "200 MB"
     if isinstance(caught.value, bounded_template.TemplateLimitError):
         began = time.thread_time()
         with pytest.raises(bounded_template.TemplateLimitError):
