@@ -12,7 +12,6 @@ import pytest
 import torch
 
 import ftkit as ft
-from ftkit.backends.remote.job_description import describe_job, open_job
 from ftkit.errors import DataError, RefusedError, TrainingError
 from ftkit.modeling.divergence import OutputLayer, linear_divergence
 from ftkit.training.harm_budget import HarmBudget
@@ -21,7 +20,7 @@ from ftkit.training.rehearsal_rows import open_rehearsal
 from tests.training.test_checkpoints import Runner
 from tests.training.test_pairs import Trained as TrainedOnPairs
 from tests.training.test_pairs import dpo, pairs, reward
-from tests.training.test_training import ADAPTERS, TASK, Trained, recipe, rows
+from tests.training.test_training import ADAPTERS, Trained, recipe, rows
 
 SMALL = {"max_rows": 8, "held_out": 4, "max_output_tokens": 6, "share": 0.5, "budget": None}
 
@@ -186,27 +185,6 @@ def test_rows_with_answers_are_rehearsed_as_they_are(tiny_model, tmp_path):
     done = Trained(tiny_model, tmp_path / "model", recipe(epochs=2, preserve=preserve), rows(), None)
     losses = [step["preserve_loss"] for step in done.of("step")]
     assert losses[-1] < losses[0] - 0.3
-
-
-def test_a_file_of_rehearsal_rows_goes_to_another_machine(tmp_path):
-    file, there = tmp_path / "mine.jsonl", tmp_path / "there"
-    file.write_text("".join(json.dumps({"prompt": f"Say {n}"}) + "\n" for n in range(6)))
-    (tmp_path / "rows.jsonl").write_text('{"note": "bed 1", "gold": "1"}\n')
-    there.mkdir()
-    data = ft.Dataset.load(tmp_path / "rows.jsonl", TASK, target="gold")
-    chosen = recipe(preserve=small(rows=str(file)))
-    described = describe_job(
-        chosen,
-        data,
-        None,
-        lambda path, digest: (there / digest).write_bytes(path.read_bytes()),
-        backend="b",
-        machine="m",
-    )
-    file.unlink()
-    job = open_job(json.loads(json.dumps(described)), "r", there)
-    assert job.recipe.preserve is not None
-    assert [row.prompt[0]["content"] for row in open_rehearsal(job.recipe.preserve)] == [f"Say {n}" for n in range(6)]
 
 
 @pytest.mark.parametrize(
