@@ -77,6 +77,7 @@ class Contest:
 def with_ftkit(folder: Path, settings: dict[str, Any]) -> str:
     """Train as a worker process does."""
     import ftkit as ft
+    from ftkit.backends.grading import setting_of
     from ftkit.recipe import parse_recipe
     from ftkit.training.job import Job, train
 
@@ -99,7 +100,8 @@ def with_ftkit(folder: Path, settings: dict[str, Any]) -> str:
             if "completion_length" in event:
                 lengths.append(event["completion_length"])
 
-    train(Job(recipe, data, None, job["model"], folder / "model"), emit)
+    # The benchmark itself names the grader's function, so it was checked, as a worker's is.
+    train(Job(recipe, data, None, job["model"], folder / "model"), emit, setting=setting_of(recipe, checked=True))
     return figures(times["began"], times["ended"], len(job["rows"]) * int(plain["epochs"]), losses, lengths)
 
 
