@@ -61,14 +61,14 @@ def _fields(value: Any, written: dict[str, Any], fields: Mapping[str, FieldInfo]
     for name, part in written.items():
         field = fields.get(name)
         item = getattr(value, name, part)
-        result[name if field is None or by_name else read_name(name, field)] = _as_read(item, part)
+        result[name if field is None or by_name else read_name(name, field) or name] = _as_read(item, part)
     for name, field in fields.items():  # left out of what the class writes, and needed to read it
         if field.exclude is True and name not in written:
-            result[name if by_name else read_name(name, field)] = object_json(getattr(value, name))
+            result[name if by_name else read_name(name, field) or name] = object_json(getattr(value, name))
     return result
 
 
-def read_name(name: str, field: FieldInfo) -> str:
+def read_name(name: str, field: FieldInfo) -> str | None:
     """Return the key from which a field is validated: the first one, as in the JSON Schema of its class.
 
     Args:
@@ -76,16 +76,18 @@ def read_name(name: str, field: FieldInfo) -> str:
         field: the field.
 
     Returns:
-        The key.
+        The key; None if the field is read only from a place inside another key.
     """
     alias = field.validation_alias or field.alias
+    if alias is None:
+        return name
     choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
     for choice in choices:
         if isinstance(choice, str):
             return choice
         if isinstance(choice, AliasPath) and len(choice.path) == 1 and isinstance(choice.path[0], str):
             return choice.path[0]
-    return name
+    return None
 
 
 def sorted_items(items: Iterable[Any]) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from pydantic import PydanticUserError, TypeAdapter
+from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import core_schema, to_jsonable_python
@@ -13,6 +13,7 @@ from pydantic_core import core_schema, to_jsonable_python
 from ftkit.errors import ConfigError
 from ftkit.schema.decimal_form import decimal_pattern
 from ftkit.schema.keywords import ANNOTATIONS, subschemas
+from ftkit.schema.object_json import read_name
 from ftkit.schema.references import inline_references
 
 __all__ = ["json_schema_of"]
@@ -32,7 +33,8 @@ def json_schema_of(kind: Any) -> dict[str, Any]:
         The schema, draft 2020-12.
 
     Raises:
-        ConfigError: pydantic cannot describe the type, or a default differs from one call to the next.
+        ConfigError: pydantic cannot describe the type, a default differs from one call to the next, or a field is read
+            only from a place inside another key.
     """
     try:
         schema = TypeAdapter(kind).json_schema(schema_generator=_Generator)
@@ -50,6 +52,8 @@ class _Generator(GenerateJsonSchema):
 
     def generate(self, schema: core_schema.CoreSchema, mode: JsonSchemaMode = "validation") -> JsonSchemaValue:
         json_schema = super().generate(schema, mode)
+        for cls in self._classes:
+            _refuse_paths(cls)
         # Only here, as pydantic puts names and docstrings on after the methods for single classes have returned.
         for part in subschemas(json_schema):
             for cls in self._classes:
@@ -109,6 +113,20 @@ class _Generator(GenerateJsonSchema):
         if schema.get("type") == "object":
             schema.setdefault("additionalProperties", False)
         return schema
+
+
+def _refuse_paths(cls: type) -> None:
+    """Refuse a field without a key of its own: an answer by the JSON Schema would not be read."""
+    if not issubclass(cls, BaseModel) or cls.model_config.get("populate_by_name"):
+        return
+    by_name = cls.model_config.get("validate_by_name") or cls.model_config.get("validate_by_alias") is False
+    for name, field in cls.model_fields.items():
+        alias = field.validation_alias
+        if alias is not None and not by_name and not isinstance(alias, str) and read_name(name, field) is None:
+            raise ConfigError(
+                f"{cls.__name__}.{name} is read only from a place inside another key (AliasPath), and an answer has "
+                'its fields side by side; give it a key of its own: AliasChoices("key", AliasPath(…))'
+            )
 
 
 def _remove_title_and_docstring(schema: JsonSchemaValue, cls: type) -> None:

@@ -34,6 +34,7 @@ data = ft.Dataset.load("rows.jsonl", visit, target="record")
 train, test = data.split(test=0.2)
 run = ft.train(ft.SFT(), train, backend="local:x").wait()
 reveal_type(run.model.predict(note="a"))  # Visit
+reveal_type(run.model.predict(note="a", timeout=5))  # Visit
 reveal_type(ft.Model("local:x", text).predict(note="a"))  # str
 reveal_type(ft.Model("local:x", schema).predict(note="a"))  # dict[str, Any]
 reveal_type(ft.Model("local:x", intent).predict(note="a"))  # Literal['pay'] | Literal['ask']

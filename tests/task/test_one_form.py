@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import (
     AliasChoices,
+    AliasPath,
     BaseModel,
     ConfigDict,
     Field,
@@ -231,3 +232,15 @@ def test_dataclasses_and_names_of_fields() -> None:
     )
     assert data[0].completion["content"] == '{"at": "2026-01-05", "tags": ["a", "b"]}'
     assert data[0].columns["plain"] == OrderedDict(at="2026-01-05", tags=["a", "b"])
+
+
+def test_a_field_without_a_key_of_its_own_is_refused() -> None:
+    class Deep(BaseModel):
+        x: int = Field(validation_alias=AliasPath("a", "b"))
+
+    class Both(BaseModel):
+        x: int = Field(validation_alias=AliasChoices(AliasPath("a", "b"), "y"))
+
+    with pytest.raises(ft.ConfigError, match=r"Deep\.x is read only from a place inside another key"):
+        Task(output=list[Deep])
+    assert Task(output=Both).target({"a": {"b": 3}}) == Task(output=Both).target({"y": 3}) == '{"y": 3}'
