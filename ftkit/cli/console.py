@@ -85,14 +85,21 @@ def json_line(value: Any) -> str:
     """Format a value as JSON on one line."""
     import json
 
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=_object_json)
 
 
 def json_text(value: Any) -> str:
     """Format a value as indented JSON."""
     import json
 
-    return json.dumps(value, ensure_ascii=False, indent=2)
+    return json.dumps(value, ensure_ascii=False, indent=2, default=_object_json)
+
+
+def _object_json(value: Any) -> Any:
+    """An answer of a Python class, or a call of a tool, as JSON data."""
+    from ftkit.schema.object_json import object_json
+
+    return object_json(value)
 
 
 def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool = True) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,6 +86,8 @@ def _predict_row(model: Model, row: dict[str, str], timeout: float | None) -> No
     except OutputError as error:
         note(f"the model answered: {error.text}")
         raise
+    if isinstance(answer, Enum):
+        answer = answer.value
     out(answer if isinstance(answer, str) else json_text(answer))
 
 

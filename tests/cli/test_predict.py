@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
+from pydantic import BaseModel
+
+from ftkit import ToolCall
+from ftkit.cli.console import json_line, json_text
 
 
 def test_one_row_gives_the_answer_itself(ftkit, trained):
@@ -71,3 +76,15 @@ def test_a_column_that_the_task_reads_must_be_there(ftkit, trained):
     failed = ftkit("predict", trained, "--set", "note=a")
     assert failed.exit_code == 2
     assert 'reads the column "text"' in failed.stderr
+
+
+def test_objects_and_calls_of_tools_are_printed_as_json():
+    class Bill(BaseModel):
+        total: Decimal
+        tags: set[str]
+
+    assert (
+        json_line({"answer": Bill(total="1.5", tags={"b", "a"})}) == '{"answer": {"total": "1.5", "tags": ["a", "b"]}}'
+    )
+    call = {"name": "book", "arguments": {"day": 1}, "id": None}
+    assert json.loads(json_text([ToolCall("book", {"day": 1})])) == [call]
