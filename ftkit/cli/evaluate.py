@@ -165,7 +165,15 @@ def evaluate(
     if hosted or max_cost is not None:
         first = rows if limit is None else rows.take(limit)
         cost = estimate_cost(
-            evaluated, first, batch=batch, samples=samples, shots=shots, examples=few_shot, probes=probes, prices=prices
+            evaluated,
+            first,
+            batch=batch,
+            samples=samples,
+            shots=shots,
+            examples=few_shot,
+            turns=turns,
+            probes=probes,
+            prices=prices,
         )
         check_cost(cost, max_cost)
     result = run_evaluation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 
 from pydantic import BaseModel, ConfigDict
@@ -11,7 +11,8 @@ from ftkit.backends import Sampling
 from ftkit.backends.hosted.request_plan import reasoning_limit
 from ftkit.backends.hosted.token_counter import TokenCounter
 from ftkit.catalog import InferencePrice, days_until, load_catalog
-from ftkit.data import Dataset
+from ftkit.data import Dataset, Row
+from ftkit.data.assistant_turns import Turns, rows_of_turns
 from ftkit.errors import FtkitError
 from ftkit.evaluation.costs import Prices
 from ftkit.evaluation.few_shot import few_shot_messages
@@ -120,6 +121,7 @@ def estimate_cost(
     samples: int = 1,
     shots: int = 0,
     examples: Dataset | None = None,
+    turns: Turns = "last",
     probes: Probes | None = None,
     prices: Prices | None = None,
 ) -> CostEstimate:
@@ -132,6 +134,7 @@ def estimate_cost(
         samples: answers per row.
         shots: number of few-shot examples before each question.
         examples: rows to take them from.
+        turns: which assistant turns of a conversation are asked.
         probes: the probes.
         prices: the model's prices by token; they take precedence over the catalogue's.
 
@@ -145,22 +148,25 @@ def estimate_cost(
     catalog, about = load_catalog(), model.about()
     provider, name = catalog_name(model)
     counter = token_counter(model)
-    input_tokens, output_tokens = _tokens(counter, data, model.sampling.max_output_tokens)
+    asked: list[Row] | Dataset = data
+    if turns == "all":
+        asked = [turn for row in data for turn in rows_of_turns(row, data.task)]
+    input_tokens, output_tokens = _tokens(counter, asked, model.sampling.max_output_tokens)
     if shots:
-        input_tokens += len(data) * counter.count_messages(few_shot_messages(shots, examples, list(data), 0))
+        input_tokens += len(asked) * counter.count_messages(few_shot_messages(shots, examples, list(data), 0))
     input_tokens, output_tokens = input_tokens * samples, output_tokens * samples
     price = backend_price(model, batch) if prices is None else as_catalog_price(provider, name, prices)
     direct = backend_price(model, False) if prices is None else price
-    reasoning = reasoning_limit(catalog.parameters(provider, name), model.sampling) * len(data) * samples
+    reasoning = reasoning_limit(catalog.parameters(provider, name), model.sampling) * len(asked) * samples
     shutdown = catalog.stops(provider, name)
     return CostEstimate(
         model=model.name,
-        rows=len(data) * samples,
+        rows=len(asked) * samples,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         exact=counter.exact,
         batch=batch,
-        rows_usd=None if price is None else price.cost(input_tokens, output_tokens, requests=len(data) * samples),
+        rows_usd=None if price is None else price.cost(input_tokens, output_tokens, requests=len(asked) * samples),
         reasoning_tokens=reasoning,
         reasoning_usd=None if price is None else price.cost(0, reasoning, 0, reasoning),
         probes=() if probes is None or not about.get("host") else tuple(_probe_costs(model, probes, direct)),
@@ -217,7 +223,7 @@ def _probe_costs(model: EvaluableModel, probes: Probes, price: InferencePrice | 
             yield ProbeCost(model=target.name, questions=questions_sent, total_usd=total)
 
 
-def _tokens(counter: TokenCounter, data: Dataset, limit: int, *, by_target: bool = True) -> tuple[int, int]:
+def _tokens(counter: TokenCounter, data: Iterable[Row], limit: int, *, by_target: bool = True) -> tuple[int, int]:
     """Tokens of the prompts, and of the answers: as long as the targets if ``by_target``, else ``limit``."""
     input_tokens = output_tokens = 0
     for row in data:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import ftkit as ft
 from ftkit.cli.app import app
+from ftkit.evaluation.cost_estimate import estimate_cost
 from ftkit.results.report_row import RowResult
 from ftkit.results.row_failure import failure_kind
 from ftkit.testing import FakeModel
@@ -96,6 +97,12 @@ def test_calls_that_are_no_json_are_a_problem(data: ft.Dataset) -> None:
     (problem,) = row.problems
     assert (problem.problem, problem.path) == ("not_json", "$.tool_calls[0].arguments")
     assert row.said == 'book({"name")'
+
+
+def test_the_estimated_cost_counts_every_turn(data: ft.Dataset) -> None:
+    last, every = (estimate_cost(model(SAID), data, turns=turns) for turns in ("last", "all"))
+    assert (last.rows, every.rows) == (2, 6)
+    assert every.input_tokens > last.input_tokens
 
 
 @pytest.mark.parametrize("output", [Literal["yes", "no"], {"type": "object"}])

@@ -132,4 +132,7 @@ def test_keys_are_redacted_as_whole_values() -> None:
     assert redact("trainings and training", "training") == "trainings and [key]"
     assert redact("none of it", "none") == "none of it"
     assert redact("\\nab12-cd34ef\\n", "ab12-cd34ef") == "\\n[key]\\n"
+    plain = "the bearer token is missing; key-value-pairs and sk-learn-contrib are words"
+    assert redact(plain) == plain
+    assert redact("Bearer abc123 and sk-proj-abcdef123 and sk-******wxyz") == "[key] and [key] and [key]"
     assert redact("number 12345678, 123456789", "12345678") == "number [key], 123456789"

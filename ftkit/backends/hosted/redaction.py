@@ -15,7 +15,12 @@ _PLACEHOLDERS = frozenset({"any", "dummy", "empty", "fake", "no-key", "none", "n
 _WORD = re.compile(r"[A-Za-z]{1,15}|[0-9]{1,15}")
 """Keys that may also be a word or a number of the text around them."""
 
-_KEY_PATTERN = re.compile(r"(?i)\b(bearer\s+)\S+|\b(sk|fw|tgp|pk|key|nb)[-_][A-Za-z0-9_*.-]{8,}")
+_KEY_PATTERN = re.compile(
+    r"(?i)\b(bearer\s+)(?=\S{0,200}[0-9*])\S+|"
+    r"\b(sk|fw|tgp|pk|key|nb)[-_](?=[A-Za-z_.-]{0,200}[0-9*])[A-Za-z0-9_*.-]{8,}"
+)
+"""What looks like a key. Keys have digits, or asterisks where a host has masked them; words such as ``key-value-pairs``
+have neither."""
 _USER_PATTERN = re.compile(r"://[^/\s@?#]{1,500}@")
 """User name and password of an address, as a proxy's may have."""
 
