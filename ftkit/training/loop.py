@@ -134,6 +134,7 @@ class TrainingLoop:
         self.progress.tokens += tokens
         seconds = time.monotonic() - began
         each = self.workers.size
+        busy = seconds - (prepared - began) - preserved.get("preserve_seconds", 0.0)  # with the tokens counted here
         self.emit(
             "step",
             {
@@ -152,7 +153,7 @@ class TrainingLoop:
                 "supervised_tokens": supervised,
                 "seconds": round(seconds, 4),
                 "tokens_per_second": round(tokens / seconds, 1),
-                "mfu": self.utilisation.of_step(computed // each, predictions // each, seconds - (prepared - began)),
+                "mfu": self.utilisation.of_step(computed // each, predictions // each, busy),
                 "peak_memory_bytes": peak_memory_bytes(self.device),
             },
         )
