@@ -43,6 +43,8 @@ def test_a_name_says_the_machine_and_the_model_there(text: str, destination: str
         "box?python=-c#m",
         "box:99999999#m",
         "box?python=%0A#m",
+        "box?workers=0#m",
+        "box?workers=x#m",
     ],
 )
 def test_what_is_no_machine_is_refused(text: str) -> None:

@@ -177,7 +177,7 @@ def test_a_run_is_started_once_however_often_the_line_is_cut(
     assert run.record.handle["sent"]
     backend._session.call = call  # type: ignore[method-assign]
     with pytest.raises(ft.RunError, match="another run"):
-        call("submit", run_id=run.id, key="another", model=tiny_model, job={})
+        call("submit", run_id=run.id, key="another", model=tiny_model, job={}, workers=1)
     run.cancel()
     assert len(there(tmp_path).all()) == 1
     starts = [event for event in there(tmp_path).events(run.id) if event.data.get("state") == "queued"]

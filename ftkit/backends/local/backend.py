@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from typing_extensions import override
 
+from ftkit.arguments import check_kind
 from ftkit.backends.grading import setting_of
 from ftkit.backends.local.model_lookup import check_model_exists
 from ftkit.backends.local.worker_process import (
@@ -27,7 +28,7 @@ from ftkit.backends.local.worker_process import (
 )
 from ftkit.backends.protocol import Backend, TrainingJob
 from ftkit.data import Dataset
-from ftkit.errors import ModelError, RunError, StorageError
+from ftkit.errors import ConfigError, ModelError, RunError, StorageError
 from ftkit.extras import check_installed
 from ftkit.files import remove_unfinished
 from ftkit.graders import Grader
@@ -59,13 +60,27 @@ class LocalBackend(Backend):
         model: ``"smollm2-135m"`` (embedded), a folder, a hub id, or the id of an earlier run.
         epoch_models: how many of the last epochs' models are kept, in the run's folder ``epochs``, besides the result.
         chat_template: file of a Jinja template that replaces the model's own.
+        workers: how many processes train together, each on a GPU of its own, or on its part of the CPU's threads. The
+            losses are those of one process but for rounding.
+
+    Raises:
+        ConfigError: ``workers`` is no number above 0.
     """
 
     name = "local"
 
     def __init__(
-        self, model: str, *, epoch_models: int = 0, chat_template: str | os.PathLike[str] | None = None
+        self,
+        model: str,
+        *,
+        epoch_models: int = 0,
+        chat_template: str | os.PathLike[str] | None = None,
+        workers: int = 1,
     ) -> None:
+        check_kind(workers, int, "workers", "how many processes train together, 1 or more")
+        if workers < 1:
+            raise ConfigError(f"workers={workers}: how many processes train together, 1 or more")
+        self._workers = workers
         self.model = with_template(model, chat_template)
         self._epoch_models = epoch_models
         self._answerer: LocalAnswerer | None = None
@@ -99,7 +114,8 @@ class LocalBackend(Backend):
         modules = plugin_modules(job.recipe, job.data, job.validation)
         day = date.today().isoformat()  # of a chat template that writes the date, and of every resumption
         rehearsal = None if job.recipe.preserve is None else open_rehearsal(job.recipe.preserve)
-        more = {"rehearsal": None if rehearsal is None else rehearsal.to_spec(folder / "rehearsal"), "day": day}
+        more: dict[str, Any] = {"workers": self._workers} if self._workers > 1 else {}
+        more |= {"rehearsal": None if rehearsal is None else rehearsal.to_spec(folder / "rehearsal"), "day": day}
         job.save(folder, model=self.source_name(), epoch_models=self._epoch_models, modules=modules, **more)
         lock = RunLock.acquire(folder)
         if lock is None:

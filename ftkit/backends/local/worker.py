@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import time
 import traceback
-from datetime import date
 from typing import Any
 
 from ftkit.backends.grading import setting_of
 from ftkit.backends.local.event_log import EventLog, keep_trying, tolerate_full_disk
+from ftkit.backends.local.fellow_workers import fellow_workers
+from ftkit.backends.local.saved_job import read_job_file, saved_job
 from ftkit.backends.local.worker_process import finished_summary
-from ftkit.data import Dataset
 from ftkit.errors import FtkitError, RunError
 from ftkit.files import disk_is_full, remove_unfinished, says_disk_full
-from ftkit.recipe import import_plugin_modules, parse_recipe
 from ftkit.store import OPEN_STATES, Store
 from ftkit.store.run_lock import RunLock
 from ftkit.training.progress import TrainingStopped
@@ -100,36 +98,16 @@ def _ended(run_id: str, store: Store, events: EventLog, asked_to_stop: list[int]
 
 def _train(run_id: str, store: Store, events: EventLog, asked_to_stop: list[int]) -> dict[str, Any] | int:
     """The run's summary; or, when it was asked to stop, the steps it had done."""
-    from ftkit.training.job import Job, train
+    from ftkit.training.job import train
 
     folder = store.run_folder(run_id)
-    spec = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    import_plugin_modules(spec.get("modules", ()))
-    record = store.get(run_id)
-    data = Dataset.from_spec(spec["data"])
-    job = Job(
-        recipe=parse_recipe(spec["recipe"]),
-        data=data,
-        validation=None if spec["validation"] is None else Dataset.from_spec(spec["validation"]),
-        model=spec["model"],
-        output=folder / "model",
-        record={
-            "run_id": run_id,
-            "task": record.task,
-            "task_fingerprint": data.task.fingerprint,
-            "data_fingerprint": record.data_fingerprint,
-            "rows": record.rows,
-        },
-        epoch_models=spec.get("epoch_models", 0),
-        rehearsal=None if spec.get("rehearsal") is None else Dataset.from_spec(spec["rehearsal"]),
-        day=date.fromisoformat(spec["day"]) if "day" in spec else None,
-    )
-
-    setting = setting_of(job.recipe, checked=True)
-    try:
-        return train(job, events.append, should_stop=lambda: bool(asked_to_stop), setting=setting)
-    except TrainingStopped as stopped:
-        return int(stopped.args[0])
+    with fellow_workers(run_id, read_job_file(folder).get("workers", 1), folder) as workers:
+        job = saved_job(run_id, store)
+        setting = setting_of(job.recipe, checked=True)
+        try:
+            return train(job, events.append, should_stop=lambda: bool(asked_to_stop), setting=setting, workers=workers)
+        except TrainingStopped as stopped:
+            return int(stopped.args[0])
 
 
 def _failed(events: EventLog, message: str) -> dict[str, Any]:

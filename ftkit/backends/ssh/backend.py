@@ -56,6 +56,7 @@ class SSH(Backend):
             no environment.
         folder: ftkit's folder there, below the home folder unless it is absolute; ``.ftkit`` by default.
         config: another file for OpenSSH's client than ``~/.ssh/config``.
+        workers: how many processes train together there, each on a GPU of its own; 1 by default.
     """
 
     name = "ssh"
@@ -68,17 +69,18 @@ class SSH(Backend):
         python: str | None = None,
         folder: str | None = None,
         config: str | os.PathLike[str] | None = None,
+        workers: int | None = None,
     ) -> None:
         if model is None:
             place, model = Box.split(box)
         else:
             place = Box(box)
         path = None if config is None else str(Path(config).expanduser().absolute())
-        given = {"python": python, "folder": folder, "config": path}
+        given = {"python": python, "folder": folder, "config": path, "workers": workers}
         self.box = replace(place, **{name: value for name, value in given.items() if value is not None})
         self.model = f"{self.box}#{model}"
         self._there = model
-        self._session = session_with(self.box)
+        self._session = session_with(replace(self.box, workers=1))
         self._next_look: dict[str, tuple[float, float]] = {}
 
     def __repr__(self) -> str:
@@ -126,7 +128,14 @@ class SSH(Backend):
             raise RunError(f"run {job.run_id} was never meant for another machine")
         described = self._described(job.recipe, job.data, job.validation)
         try:
-            self._session.call("submit", run_id=job.run_id, key=handle.key, model=self._there, job=described)
+            self._session.call(
+                "submit",
+                run_id=job.run_id,
+                key=handle.key,
+                model=self._there,
+                job=described,
+                workers=self.box.workers,
+            )
         except HostError as error:
             if not error.unsure:
                 raise

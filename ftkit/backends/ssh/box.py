@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from ftkit.errors import ConfigError
@@ -18,6 +19,7 @@ _DESTINATION = re.compile(
     r"(?::(?P<port>\d{1,5}))?"
 )
 _FORM = 'write it as "ssh:me@box#Qwen/Qwen3-8B", the machine before the # and the model there after it'
+_MAX_WORKERS = 1024
 _OPTIONS = (
     "BatchMode=yes",  # nothing may ask: the line is opened again by itself after it was cut
     "ConnectTimeout=20",
@@ -36,16 +38,20 @@ class Box:
         python: an interpreter there that has ftkit's dependencies. None: ftkit makes an environment of its own.
         folder: ftkit's folder there, below the home folder unless it is absolute.
         config: another file for OpenSSH's client than ``~/.ssh/config``.
+        workers: how many processes train together there, each on a GPU of its own.
     """
 
     destination: str
     python: str | None = None
     folder: str = ".ftkit"
     config: str | None = None
+    workers: int = 1
 
     def __post_init__(self) -> None:
         if _DESTINATION.fullmatch(self.destination) is None:
             raise ConfigError(f"{self.destination!r} is no machine for ssh: write a host as box, me@box or me@box:2222")
+        if not 1 <= self.workers <= _MAX_WORKERS:
+            raise ConfigError(f"ssh: workers={self.workers}: how many processes train together, 1 or more")
         for name in ("python", "folder", "config"):
             value = getattr(self, name)
             if value is not None and (not value or value.startswith(("-", "~")) or not value.isprintable()):
@@ -75,7 +81,12 @@ class Box:
         for name, _ in options:
             if name not in known:
                 raise ConfigError(f"backend 'ssh:{text}': there is no option {name!r}; known are {', '.join(known)}")
-        return cls(destination, **dict(options)), model
+        given: dict[str, Any] = dict(options)
+        if "workers" in given:
+            if re.fullmatch(r"[0-9]{1,4}", given["workers"]) is None:
+                raise ConfigError(f"backend 'ssh:{text}': workers is a number")
+            given["workers"] = int(given["workers"])
+        return cls(destination, **given), model
 
     def __str__(self) -> str:
         """The machine as it stands before the ``#`` of a backend's name, with all that is not the default."""

@@ -61,7 +61,7 @@ def estimate(model: str, job: dict[str, Any], device: str | None, tell: Tell) ->
     return found.model_dump(mode="json")
 
 
-def submit(run_id: str, key: str, model: str, job: dict[str, Any], tell: Tell) -> None:
+def submit(run_id: str, key: str, model: str, job: dict[str, Any], workers: int, tell: Tell) -> None:
     """Start a run, unless it was started already.
 
     Args:
@@ -69,6 +69,7 @@ def submit(run_id: str, key: str, model: str, job: dict[str, Any], tell: Tell) -
         key: tells it from a run of the same id that another machine sent.
         model: the model's name here.
         job: the recipe and the rows.
+        workers: how many processes train together.
         tell: not used.
 
     Raises:
@@ -85,7 +86,7 @@ def submit(run_id: str, key: str, model: str, job: dict[str, Any], tell: Tell) -
                 return
             store.delete(run_id)  # cut off before anything was started
         wanted = received_job(job, run_id)
-        backend = LocalBackend(model)
+        backend = LocalBackend(model, workers=workers)
         backend.check(wanted.recipe, wanted.data, wanted.validation)
         write_atomically(folder / _KEY_FILE, json.dumps({"key": key}))
         record = RunRecord(
