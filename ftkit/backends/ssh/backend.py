@@ -76,7 +76,7 @@ class SSH(Backend):
         else:
             place = Box(box)
         path = None if config is None else str(Path(config).expanduser().absolute())
-        given = {"python": python, "folder": folder, "config": path, "workers": workers}
+        given: dict[str, Any] = {"python": python, "folder": folder, "config": path, "workers": workers}
         self.box = replace(place, **{name: value for name, value in given.items() if value is not None})
         self.model = f"{self.box}#{model}"
         self._there = model
