@@ -50,8 +50,9 @@ class TrainingJob:
 class Backend(Protocol):
     """A place that trains and answers, bound to one model.
 
-    A backend may also have ``scores(conversations)`` (reward models), ``embeddings(texts)`` and ``close()``, which
-    frees what the model holds until it is asked again.
+    A backend may also have ``scores(conversations)`` (reward models), ``embeddings(texts)``, ``close()``, which frees
+    what the model holds until it is asked again, ``download(record, folder)``, which fetches the model of a run, and
+    ``delete_run(record)``, which deletes what it keeps of a run elsewhere.
     """
 
     name: str

@@ -24,6 +24,7 @@ esac
 """
 
 
+@pytest.mark.slow
 def test_it_is_shown_and_made_once_with_the_requirements_of_this_ftkit(
     sshd: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

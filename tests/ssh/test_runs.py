@@ -28,7 +28,7 @@ def there(tmp_path: Path) -> Store:
     return Store(tmp_path / "there" / "home")
 
 
-def test_a_run_there_is_a_run_here_and_its_model_answers_there(
+def test_a_run_there_is_a_run_here_and_its_model_can_be_fetched(
     box: Callable[..., ft.SSH], data: ft.Dataset, tiny_model: str, tmp_path: Path, line: Any
 ) -> None:
     run = ft.train(RECIPE, data, backend=box(tiny_model), validation=data.take(4))
@@ -44,12 +44,6 @@ def test_a_run_there_is_a_run_here_and_its_model_answers_there(
 
     model = run.model
     assert model.task.fingerprint == data.task.fingerprint
-    answers = model.answer_many(
-        [ft.Request(TASK.prompt({"q": f"{n}?"})) for n in range(3)], ft.Sampling(max_output_tokens=3)
-    )
-    assert all(answer.output_tokens for answer in answers)
-    assert model.about()["machine"] == "box"
-
     line.cut_after = 60_000
     fetched = run.download(tmp_path / "fetched")
     assert fetched.task.fingerprint == data.task.fingerprint
@@ -69,6 +63,8 @@ def test_only_the_missing_answers_are_asked_again(box: Callable[..., ft.SSH], ti
     model = ft.Model(box(tiny_model), TASK, sampling=ft.Sampling(max_output_tokens=4, temperature=1.0, seed=3))
     requests = [ft.Request(TASK.prompt({"q": f"{n}?"})) for n in range(60)]
     whole = model.answer_many(requests)
+    assert all(answer.output_tokens for answer in whole)
+    assert model.about()["machine"] == "box"
     told: list[int] = []
 
     def cut_once(number: int, answer: ft.Answer) -> None:
@@ -184,6 +180,7 @@ def test_a_run_is_started_once_however_often_the_line_is_cut(
     assert len(starts) == 1
 
 
+@pytest.mark.slow
 def test_a_job_that_never_arrived_is_sent_again_by_resume(
     box: Callable[..., ft.SSH], data: ft.Dataset, tiny_model: str, tmp_path: Path, line: Any, monkeypatch: Any
 ) -> None:
