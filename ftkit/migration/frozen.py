@@ -82,7 +82,11 @@ def freeze(
         return load_report(folder, FROZEN, state.frozen)
     if given is not None:
         _check_given(given, rows)
-        report = given if primary is None else given.rescore(primary=primary)
+        known = {metric.name for metric in given.metrics}
+        if rows.recipe.grading is not None and rows.recipe.grading.grader.name not in known:
+            report = given.rescore(rows.metrics, primary=primary)
+        else:
+            report = given if primary is None else given.rescore(primary=primary)
         _keep(folder, report)
         return report
     model = Model(str(state.model), rows.task, sampling=sampling, other_task=True)
@@ -90,6 +94,7 @@ def freeze(
         model,
         rows.test,
         options=request_options(model, batch=batch, requests_per_minute=requests_per_minute),
+        metrics=rows.metrics,
         primary=primary,
         confidence=confidence,
         seed=seed,

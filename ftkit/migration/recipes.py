@@ -9,7 +9,10 @@ from ftkit.recipe import Recipe
 
 __all__ = ["fit_recipe"]
 
-_FROM_JOB = ("epochs", "batch_size", "seed", "beta")
+_FROM_JOB = (
+    *("epochs", "batch_size", "seed", "beta"),
+    *("eval_steps", "eval_generations", "compute_multiplier", "reasoning_effort"),
+)
 
 
 def fit_recipe(backend: Backend, rows: MigrationRows) -> tuple[Recipe, list[str]]:
@@ -33,14 +36,14 @@ def fit_recipe(backend: Backend, rows: MigrationRows) -> tuple[Recipe, list[str]
         try:
             backend.check(recipe, rows.train, rows.validation)
         except RefusedError as error:
-            own = type(recipe).model_validate({})
-            given = [name for name in error.fields if name in _FROM_JOB and getattr(recipe, name) != getattr(own, name)]
+            own = {name: field.default for name, field in type(recipe).model_fields.items()}
+            given = [name for name in error.fields if name in _FROM_JOB and getattr(recipe, name) != own[name]]
             if not rows.recipe_from_job or not given or len(given) != len(error.fields):
                 raise
             changes += [
                 f"{name} is {backend.name}'s own, because it refuses the old job's {getattr(recipe, name)}"
                 for name in given
             ]
-            recipe = recipe.model_copy(update={name: getattr(own, name) for name in given})
+            recipe = recipe.model_copy(update={name: own[name] for name in given})
         else:
             return recipe, changes

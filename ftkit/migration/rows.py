@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from ftkit.data import Dataset, Row
 from ftkit.data.formats import text_content
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import MigrationError
+from ftkit.evaluation.metrics import Metrics, graded
 from ftkit.migration.names import SourceName
 from ftkit.migration.state import JobState, MigrationFolder
 from ftkit.recipe import SFT, Recipe, load_recipe
@@ -26,6 +27,8 @@ TASK = "task.yaml"
 """The task file that a migration writes."""
 _JOB = "job"
 _CHECKPOINT = ":ckpt-step-"
+_LEADS = 1_000
+"""Rank of the grader among the metrics: what training went by leads the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,20 @@ class MigrationRows:
         """The task with which every model is asked."""
         return self.test.task
 
+    @property
+    def metrics(self) -> Metrics:
+        """What every model is measured by: the task's metrics, led by the grader where training went by one."""
+        grading = self.recipe.grading
+        if grading is None:
+            return "auto"
+        first, *parts = graded(
+            grading.grader,
+            allow_python=grading.allow_python,
+            isolation=grading.isolation,
+            embedder=grading.embedder,
+        )
+        return ["auto", replace(first, headline_rank=_LEADS), *parts]
+
 
 def import_old_job(folder: MigrationFolder, source: SourceName, *, files: bool) -> None:
     """Find the job, and write its rows and its recipe into the folder, once.
@@ -103,9 +120,10 @@ def import_old_job(folder: MigrationFolder, source: SourceName, *, files: bool) 
         )
     if files:
         for path in import_job(backend, tuned.job, folder.path / _JOB):
-            if path.name != TASK:
+            if path.name == TASK and Task.from_yaml(path) == Task():
+                path.unlink()  # the folder gets a task with the output that is inferred
+            else:
                 folder.add_file(f"{_JOB}/{path.name}")
-        (folder.path / _JOB / TASK).unlink(missing_ok=True)  # empty; the folder gets a task with the output
     checkpoint = source.name if source.name.startswith(f"{tuned.name}{_CHECKPOINT}") else None
     folder.state.job = JobState(
         id=tuned.job, base=tuned.base, method=tuned.method, stops=None if tuned.stops is None else str(tuned.stops)
@@ -163,6 +181,8 @@ def prepare_rows(folder: MigrationFolder, given: GivenRows) -> MigrationRows:
     task = given.task
     if task is None:
         task = test.task if test.task != Task() else given.frozen_task
+    if task is None and f"{_JOB}/{TASK}" in files:
+        task = Task.from_yaml(folder.check_file(f"{_JOB}/{TASK}"))
     output = _output([train, test]) if task is None else task.output
     test = test.with_task(Task(output=output) if task is None else task)
     train = _with_output(train, output)

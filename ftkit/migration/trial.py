@@ -154,6 +154,7 @@ class Trial:
                 model,
                 self.rows.test,
                 options=request_options(model, requests_per_minute=options.requests_per_minute),
+                metrics=self.rows.metrics,
                 primary=options.primary,
                 shots=options.shots if self.candidate.kind == "prompt" else 0,
                 examples=self.rows.train if options.shots and self.candidate.kind == "prompt" else None,

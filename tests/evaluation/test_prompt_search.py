@@ -248,6 +248,13 @@ class TestArguments:
         with pytest.raises(ConfigError, match="there are 9 rows"):
             optimise_prompt(TRIAGE, Pupil(reads_the_hint), notes.take(9))
 
+    def test_rows_without_wanted_answers_are_refused_before_anything_is_asked(self) -> None:
+        model = Pupil(reads_the_hint)
+        rows = Dataset.from_rows([{"note": f"case {number}"} for number in range(20)], TRIAGE)
+        with pytest.raises(ConfigError, match='"accuracy" counts none of the rows'):
+            optimise_prompt(TRIAGE, model, rows)
+        assert model.asked == []
+
     def test_a_missing_library_names_the_extra(self, notes: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "gepa", None)
         with pytest.raises(MissingExtraError, match=r"ftkit\[prompt\]"):

@@ -13,12 +13,20 @@ from ftkit.catalog import load_catalog
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError, HostError
 from ftkit.files import write_atomically
-from ftkit.recipe import DPO, SFT, Recipe
+from ftkit.recipe import DPO, RFT, SFT, Recipe
+from ftkit.schema import JsonOutput
 from ftkit.task import Task
 
 __all__ = ["TunedModel", "import_job", "tuned_models"]
 
 _FIELDS = {"n_epochs": "epochs", "batch_size": "batch_size", "beta": "beta"}
+_RFT_FIELDS = {
+    "n_epochs": "epochs",
+    "batch_size": "batch_size",
+    "eval_interval": "eval_steps",
+    "eval_samples": "eval_generations",
+    "compute_multiplier": "compute_multiplier",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +73,9 @@ def tuned_models(backend: OpenAIJobs) -> list[TunedModel]:
 def import_job(backend: OpenAIJobs, job_id: str, folder: Path) -> list[Path]:
     """Write what is needed to run a job elsewhere.
 
-    The task is empty, because the rows hold whole conversations. The recipe has the job's epochs, batch size, seed and
-    beta. The learning rate stays ``"auto"``, because a multiplier of the host's own rate means nothing elsewhere.
+    The rows hold whole conversations, so the task has no more than the output that a job by reinforcement held answers
+    to. The recipe has the job's epochs, batch size, seed and beta, and its grader. The learning rate stays ``"auto"``,
+    because a multiplier of the host's own rate means nothing elsewhere.
 
     Args:
         backend: the host, with any model.
@@ -92,7 +101,7 @@ def import_job(backend: OpenAIJobs, job_id: str, folder: Path) -> list[Path]:
             write_atomically(path, backend.retry_policy(functools.partial(host.content, str(file_id))))
             Dataset.load(path)  # raises now if the rows cannot be read
             written.append(path)
-    for name, content in (("task", Task()), ("recipe", recipe)):
+    for name, content in (("task", _task(job)), ("recipe", recipe)):
         path = folder / f"{name}.yaml"
         content.to_yaml(path)
         written.append(path)
@@ -103,18 +112,36 @@ def _method(job: dict[str, Any]) -> str:
     return str((job.get("method") or {}).get("type") or "supervised")
 
 
+def _task(job: dict[str, Any]) -> Task:
+    """A task with the output of the job's ``response_format``, which graders of reinforcement may read as JSON."""
+    body = ((job.get("method") or {}).get("reinforcement") or {}).get("response_format") or {}
+    held = body.get("json_schema") or {}
+    if body.get("type") != "json_schema" or not isinstance(held.get("schema"), dict):
+        return Task()
+    return Task(output=JsonOutput(name=str(held.get("name") or "answer"), json_schema=held["schema"]))
+
+
 def _recipe(job: dict[str, Any]) -> Recipe:
     method = _method(job)
-    kinds: dict[str, type[Recipe]] = {"supervised": SFT, "dpo": DPO}
+    kinds: dict[str, type[Recipe]] = {"supervised": SFT, "dpo": DPO, "reinforcement": RFT}
     if method not in kinds:
-        raise ConfigError(f"job {job.get('id')} is {method}; there is a recipe for supervised and dpo jobs only")
+        raise ConfigError(
+            f"job {job.get('id')} is {method}; there is a recipe for supervised, dpo and reinforcement jobs only"
+        )
     # Old jobs have the hyperparameters at the top level, newer ones in the method, some in both places.
     values = (job.get("hyperparameters") or {}) | (
         ((job.get("method") or {}).get(method) or {}).get("hyperparameters") or {}
     )
-    fields = {ours: values[theirs] for theirs, ours in _FIELDS.items() if isinstance(values.get(theirs), int | float)}
+    names = _RFT_FIELDS if method == "reinforcement" else _FIELDS
+    fields: dict[str, Any] = {
+        ours: values[theirs] for theirs, ours in names.items() if isinstance(values.get(theirs), int | float)
+    }
     if method != "dpo":
         fields.pop("beta", None)
+    if method == "reinforcement":
+        fields["grader"] = (job["method"].get(method) or {}).get("grader")
+        if values.get("reasoning_effort") in ("low", "medium", "high"):
+            fields["reasoning_effort"] = values["reasoning_effort"]
     if job.get("seed") is not None:
         fields["seed"] = job["seed"]
     return kinds[method].model_validate(fields)

@@ -26,6 +26,8 @@ SOURCES: Registry[type[Source]] = Registry(
         "pq": "ftkit.data.sources.parquet:Parquet",
         "txt": "ftkit.data.sources.text_file:TextFile",
         "md": "ftkit.data.sources.text_file:TextFile",
+        "otlp": "ftkit.data.sources.otlp:OtlpProtobuf",
+        "binpb": "ftkit.data.sources.otlp:OtlpProtobuf",
     },
     check=subclass_check("file type", Source, "ftkit.data.sources.Source"),
 )

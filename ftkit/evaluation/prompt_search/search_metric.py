@@ -43,7 +43,7 @@ def search_metric(metric: Scored, task: Task, rows: Dataset, comparators: Compar
         The metric.
 
     Raises:
-        ConfigError: no such metric, or it does not score single rows.
+        ConfigError: no such metric, it does not score single rows, or it counts none of them.
         RefusedError: it asks a model at a host, whose cost is not bounded.
     """
     fields = comparators_of(comparators, task.output.fields())
@@ -56,6 +56,14 @@ def search_metric(metric: Scored, task: Task, rows: Dataset, comparators: Compar
         single = ", ".join(one.name for one in selected if isinstance(one, RowMetric)) or "a metric of single rows"
         raise ConfigError(
             ErrorText(Argument("metric", text="metric"), f' "{name}" does not score single rows; use {single}')
+        )
+    if isinstance(metric, str) and all(score is None for score in found.scores(unscored)):
+        raise ConfigError(
+            ErrorText(
+                Argument("metric", text="metric"),
+                f' "{name}" counts none of the rows, because they have no wanted answer; name its column with ',
+                *(Argument("target"), ", or give a grader"),
+            )
         )
     asks = _asks_a_host(found)
     if asks:
