@@ -10,15 +10,15 @@ __all__ = ["FAILURE_KINDS", "failure_kind"]
 FAILURE_KINDS = {
     "no answer": "the request failed",
     "cut off": "the answer reached max_output_tokens",
-    "wrong call": "the answer calls other tools than wanted, or with other arguments, or none",
     "not readable": "the answer is not JSON, or none of the choices",
     "missing field": "a required field is missing",
     "extra field": "the schema has no such field",
     "wrong type": "a value has another type",
     "invalid value": "a value breaks the schema",
     "wrong value": "the answer is valid and wrong",
+    "wrong call": "the answer calls other tools than wanted, or with other arguments, or none",
 }
-"""Kinds of failure, the first that applies to a row, and what they mean."""
+"""Kinds of failure and what they mean."""
 
 
 def failure_kind(row: RowResult, metric: str) -> str | None:
@@ -29,7 +29,8 @@ def failure_kind(row: RowResult, metric: str) -> str | None:
         metric: Name of the headline metric, which says whether it is wrong.
 
     Returns:
-        One of :data:`FAILURE_KINDS`; None if the row is right or does not count.
+        One of :data:`FAILURE_KINDS`, the first that applies, with ``wrong call`` before those of a value; None if the
+        row is right or does not count.
     """
     score = row.scores.get(metric)
     if score is None or score >= RIGHT:

@@ -197,7 +197,9 @@ class RetryPolicy:
                 self.on_retry(RetryNotice(str(error), state.attempt_number, until))
 
         def is_over(state: Any) -> bool:
-            late = deadline is not None and time.monotonic() + (state.upcoming_sleep or 0.0) >= deadline
+            late = (
+                deadline is not None and time.monotonic() + (getattr(state, "upcoming_sleep", None) or 0.0) >= deadline
+            )
             return late or bool(state.idle_for >= self.budget_s)
 
         return {
