@@ -9,7 +9,7 @@ import pytest
 
 import ftkit as ft
 from ftkit.backends import backend_of
-from ftkit.backends.ssh import Box
+from ftkit.backends.ssh import Box, session
 from tests.ssh.loopback import Loopback
 
 
@@ -64,3 +64,10 @@ def test_an_unknown_host_key_is_refused_and_nothing_is_sent(box: Callable[..., f
             box("smollm2-135m").known_task()
     finally:
         sshd.known_hosts.write_text(known)
+
+
+def test_a_machine_that_was_never_reached_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_FIRST_PATIENCE_S", 0.0)
+    with pytest.raises(ft.HostError, match=r"the line to no-such-box\.invalid is down") as failed:
+        ft.SSH("no-such-box.invalid", "smollm2-135m").known_task()
+    assert failed.value.passing

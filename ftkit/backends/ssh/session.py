@@ -25,6 +25,8 @@ __all__ = ["PATIENCE_S", "Session", "keep_trying", "session_with"]
 _LOG = logging.getLogger("ftkit.ssh")
 PATIENCE_S = 90.0
 """How long a call that somebody waits for is tried while the line is down."""
+_FIRST_PATIENCE_S = 5.0
+"""The same for a machine that this process has not reached yet: its name may be wrong."""
 _GREETING_S = 120.0
 _PING_S = 20.0
 _MAX_NOISE_LINES = 1000
@@ -72,6 +74,7 @@ class Session:
         self.box = box
         self._connecting = threading.Lock()
         self._connection: _Connection | None = None
+        self._reached = False
 
     def call(
         self,
@@ -98,6 +101,7 @@ class Session:
             HostError: the line stayed down.
             FtkitError: what the call raised there.
         """
+        patience_s = patience_s if self._reached else min(patience_s, _FIRST_PATIENCE_S)
         return keep_trying(lambda: self._connected().call(name, arguments, on_item, timeout_s), patience_s)
 
     def close(self) -> None:
@@ -122,6 +126,7 @@ class Session:
             connection = _Connection(self.box)
             missing = connection.missing
             if missing is None:
+                self._reached = True
                 return connection
             connection.close()
             if missing in made:
