@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         learning_curve,
         optimise_prompt,
         overview,
+        sweep,
     )
     from ftkit.exporting import Export, export
     from ftkit.graders import (
@@ -162,6 +163,7 @@ _HOMES = {
         "learning_curve",
         "optimise_prompt",
         "overview",
+        "sweep",
     ),
     "ftkit.exporting": ("Export", "export"),
     "ftkit.graders": (
@@ -316,6 +318,7 @@ __all__ = [
     "plan",
     "reward_signal",
     "runs",
+    "sweep",
     "train",
 ]
 

@@ -27,6 +27,7 @@ from ftkit.cli.predict import predict
 from ftkit.cli.report import report
 from ftkit.cli.runs import runs
 from ftkit.cli.serve import serve
+from ftkit.cli.sweep import sweep
 from ftkit.cli.task import task
 from ftkit.cli.train import train
 from ftkit.version import __version__
@@ -68,6 +69,7 @@ app.command()(plan)
 app.command()(train)
 app.command()(evaluate)
 app.command("optimise-prompt")(optimise_prompt)
+app.command()(sweep)
 app.command()(freeze)
 app.command()(compare)
 app.command()(overview)

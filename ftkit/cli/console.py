@@ -118,12 +118,9 @@ def field_lines(fields: Mapping[str, str]) -> list[str]:
 
 def duration(seconds: float) -> str:
     """Format seconds: ``48 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    rounded = round(seconds)
-    if rounded < 60:
-        return f"{rounded} s"
-    if rounded < 3600:
-        return f"{rounded // 60} min {rounded % 60} s"
-    return f"{rounded // 3600} h {rounded % 3600 // 60} min"
+    from ftkit.progress import duration_text
+
+    return duration_text(seconds)
 
 
 def timestamp(at: float) -> str:

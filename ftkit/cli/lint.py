@@ -64,6 +64,9 @@ def lint(
     gradients: Annotated[
         int, typer.Option(metavar="N", min=0, help="Compare the gradients of the first N rows in a local model.")
     ] = 0,
+    rule_seconds: Annotated[
+        float, typer.Option(metavar="S", help="Time of each rule; one that needs more looks at a sample.")
+    ] = 20.0,
     fix: Annotated[bool, typer.Option("--fix", help="Write NAME.fixed.jsonl with all safe fixes.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show what --fix would change, without writing.")] = False,
     statistics: Annotated[bool, typer.Option("--statistics", help="Print only the counts of each rule.")] = False,
@@ -148,6 +151,7 @@ def lint(
         ignore=ignored,
         ignore_rows=config.ignore_rows,
         gradients=gradients,
+        rule_seconds=rule_seconds,
     )
     _print(report, format_, statistics=statistics, show_all=all_)
     save_result(report, paths)

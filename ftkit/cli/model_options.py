@@ -43,7 +43,9 @@ OtherTask = Annotated[
 ]
 MaxOutputTokens = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, help="Maximum length of an answer in tokens [default: 512]"),
+    typer.Option(
+        metavar="N", min=1, help="Maximum length of an answer in tokens [default: as long as the task's answers can be]"
+    ),
 ]
 Temperature = Annotated[
     float | None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from ftkit.cli.console import duration, note
@@ -20,12 +19,7 @@ def wait_for(run: Run) -> None:
         RunFailedError: the run failed.
         RunCancelledError: the run was cancelled.
     """
-    try:
-        run.wait()
-    except KeyboardInterrupt:
-        if not sys.stderr.isatty():  # in a terminal, the progress bar has printed this
-            note(f"run {run.id} continues; wait for it with `ftkit runs wait {run.id}`")
-        raise
+    run.wait()
     record = run.record
     took = f" in {duration(record.finished_at - record.created_at)}" if record.finished_at else ""
     steps = run.metrics

@@ -55,8 +55,15 @@ def train(
     ] = None,
     tracker: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Send the run's events to a tracker, e.g. jsonl:events.jsonl. Repeatable."),
+        typer.Option(
+            metavar="NAME",
+            help="Send the run's metrics to a tracker: trackio, wandb, mlflow, tensorboard, jsonl, with a project, "
+            "experiment, folder or file after a colon. Repeatable.",
+        ),
     ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run, for lists and trackers.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Tag of the run. Repeatable.")] = None,
+    notes: Annotated[str | None, typer.Option(help="Notes on the run.")] = None,
     chat_template: ChatTemplateFile = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return at once; the run continues in the background.")
@@ -73,10 +80,12 @@ def train(
     """
     from ftkit.cli.recipe_overrides import override_recipe
     from ftkit.cli.run_progress import wait_for
-    from ftkit.recipe import SFT, load_recipe
+    from ftkit.recipe import SFT, load_recipe_file
     from ftkit.runs import train as start_run
 
-    changed = override_recipe(SFT() if recipe is None else load_recipe(recipe), assignments or [], adapter)
+    file = None if recipe is None else load_recipe_file(recipe, ("run",))
+    written = {} if file is None else file.run
+    changed = override_recipe(SFT() if file is None else file.recipe, assignments or [], adapter)
     task_ = read_task(task)
     reading = Columns(target, chosen, rejected, margin, format_, columns, id_, group, label)
     rows = reading.load(data, task_)
@@ -88,7 +97,10 @@ def train(
         validation=validation_rows,
         lint=lint,
         max_cost=max_cost,
-        trackers=tracker or (),
+        name=written.get("name") if name is None else name,
+        tags=[*written.get("tags", ()), *(tag or ())],
+        notes=written.get("notes") if notes is None else notes,
+        trackers=[*written.get("trackers", ()), *(tracker or ())],
         chat_template=chat_template,
     )
     out(run.id)

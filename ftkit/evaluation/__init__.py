@@ -15,6 +15,7 @@ from ftkit.evaluation.probes.probes import Probes
 from ftkit.evaluation.prompt_search import OptimisedTask, optimise_prompt
 from ftkit.evaluation.report_comparison import compare
 from ftkit.evaluation.request_runner import Asking, RequestOptions
+from ftkit.evaluation.sweeps import sweep
 from ftkit.results.metric_result import MetricChange, MetricResult
 from ftkit.results.overview import Overview
 from ftkit.results.prompt_record import PromptRecord
@@ -84,4 +85,5 @@ __all__ = [
     "metric",
     "optimise_prompt",
     "overview",
+    "sweep",
 ]

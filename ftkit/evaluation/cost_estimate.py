@@ -151,7 +151,7 @@ def estimate_cost(
     asked: list[Row] | Dataset = data
     if turns == "all":
         asked = [turn for row in data for turn in rows_of_turns(row, data.task)]
-    input_tokens, output_tokens = _tokens(counter, asked, model.sampling.max_output_tokens)
+    input_tokens, output_tokens = _tokens(counter, asked, model.sampling.token_limit)
     if shots:
         input_tokens += len(asked) * counter.count_messages(few_shot_messages(shots, examples, list(data), 0))
     input_tokens, output_tokens = input_tokens * samples, output_tokens * samples
@@ -199,12 +199,12 @@ def _probe_costs(model: EvaluableModel, probes: Probes, price: InferencePrice | 
             counts.append((0, input_tokens + len(again) * shots, output_tokens))
             asked_again = len(again)
         if probes.retention is not None:
-            tokens = _tokens(counter, probes.retention, model.sampling.max_output_tokens)
+            tokens = _tokens(counter, probes.retention, model.sampling.token_limit)
             counts.append((len(probes.retention), *tokens))
             rows_of_task += len(probes.retention)
         if target is model and probes.train is not None:
             rows = probes.train.take(probes.train_rows)
-            counts.append((len(rows), *_tokens(counter, rows, model.sampling.max_output_tokens)))
+            counts.append((len(rows), *_tokens(counter, rows, model.sampling.token_limit)))
             rows_of_task += len(rows)
         if target is model and probes.canaries:
             prompts = [counter.count_messages(canary.messages) for canary in probes.canaries]

@@ -16,6 +16,7 @@ from ftkit.evaluation.metrics import Metrics
 from ftkit.evaluation.probes.defaults import default_probes
 from ftkit.evaluation.probes.probes import Probes
 from ftkit.evaluation.probes.runner import run_probes
+from ftkit.evaluation.provenance import note_report
 from ftkit.evaluation.request_runner import EvaluableModel, RequestOptions
 from ftkit.results.report import Report
 from ftkit.schema.comparators import Comparators
@@ -97,7 +98,7 @@ def evaluate(
         probes: what to ask besides the task, to detect forgetting and overfitting. ``"auto"`` asks a
             :class:`ftkit.Model` the general set and, if this machine's store knows the run that trained it, its
             training rows and its base model; with ``shots`` or ``batch``, nothing. ``None`` or False asks nothing.
-        progress: show a progress bar if standard error is a terminal.
+        progress: show the progress, as :meth:`ftkit.Run.wait` does.
 
     Returns:
         The report, with every answer.
@@ -152,7 +153,10 @@ def evaluate(
         if probes == "auto":
             probes = None if shots or options.batch else default_probes(model, limit)
         if probes is None:
+            note_report(report)
             return report
         direct = options.model_copy(update={"batch": False})
         results = run_probes(model, report, probes, selected, options=direct, progress=progress)
-        return report.model_copy(update={"probes": results})
+        report = report.model_copy(update={"probes": results})
+        note_report(report)
+        return report

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ftkit.arguments import check_kind
 from ftkit.errors import ConfigError
@@ -11,7 +12,7 @@ from ftkit.evaluation.report_comparison import compare
 from ftkit.results.overview import Overview, Standing
 from ftkit.results.report import Report
 
-__all__ = ["overview"]
+__all__ = ["overview", "rank_reports"]
 
 
 def overview(reports: Sequence[Report], *, margin: float | None = None, confidence: float = 0.95) -> Overview:
@@ -34,6 +35,36 @@ def overview(reports: Sequence[Report], *, margin: float | None = None, confiden
     check_kind(reports, Sequence, "reports", "a list: ft.overview([old, small, large])")
     if len(reports) < 2:
         raise ConfigError(f"an overview takes at least two reports, not {len(reports)}")
+    return rank_reports(reports, margin=margin, confidence=confidence)
+
+
+def rank_reports(
+    reports: Sequence[Report],
+    *,
+    margin: float | None = None,
+    confidence: float = 0.95,
+    fields: Sequence[Mapping[str, Any]] = (),
+    runs: Sequence[str] = (),
+    prices: Sequence[float | None] | None = None,
+    price: str | None = None,
+    notes: Sequence[str] = (),
+) -> Overview:
+    """Compare reports with the first of them, with what is known of the runs that made their models.
+
+    Args:
+        reports: at least one report.
+        margin: the largest acceptable loss.
+        confidence: confidence level of the intervals of changes.
+        fields: for each report, the fields in which they differ, the same for all.
+        runs: for each report, the run that trained its model.
+        prices: for each report, what it is compared by beside its quality; dollars per 1,000 predictions, or the
+            latency, by default.
+        price: what ``prices`` are, with their unit.
+        notes: caveats.
+
+    Returns:
+        The overview.
+    """
     first = reports[0]
     labels: list[str] = []
     for report in reports:
@@ -42,24 +73,30 @@ def overview(reports: Sequence[Report], *, margin: float | None = None, confiden
     comparisons = [
         compare(first, report, margin=margin, confidence=confidence, primary=first.primary) for report in reports[1:]
     ]
-    front = {
-        point.label
-        for point in pareto_points(list(zip(labels, reports, strict=True)), first.primary)[0]
-        if point.on_front
-    }
+    points, _ = pareto_points(list(zip(labels, reports, strict=True)), first.primary, prices=prices, price=price)
+    front = {point.label for point in points if point.on_front}
+    changes = [None, *(comparison[first.primary] for comparison in comparisons)]
+    verdicts = [None, *(comparison.verdict for comparison in comparisons)]
     standings = [
-        Standing(label=labels[0], verdict=None, difference=None, low=None, high=None, on_front=labels[0] in front)
-    ]
-    for label, comparison in zip(labels[1:], comparisons, strict=True):
-        change = comparison[first.primary]
-        standings.append(
-            Standing(
-                label=label,
-                verdict=comparison.verdict,
-                difference=change.difference,
-                low=change.low,
-                high=change.high,
-                on_front=label in front,
-            )
+        Standing(
+            label=label,
+            verdict=verdict,
+            difference=None if change is None else change.difference,
+            low=None if change is None else change.low,
+            high=None if change is None else change.high,
+            on_front=label in front,
+            fields=dict(fields[at]) if fields else {},
+            run=runs[at] if runs else None,
+            price=None if prices is None else prices[at],
         )
-    return Overview(primary=first.primary, margin=margin, standings=tuple(standings), reports=tuple(reports))
+        for at, (label, verdict, change) in enumerate(zip(labels, verdicts, changes, strict=True))
+    ]
+    return Overview(
+        primary=first.primary,
+        margin=margin,
+        standings=tuple(standings),
+        reports=tuple(reports),
+        columns=tuple(fields[0]) if fields else (),
+        price=price,
+        notes=tuple(notes),
+    )

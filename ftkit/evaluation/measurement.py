@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import get_args
 
 from ftkit.backends import Request, Sampling
-from ftkit.data import Dataset, check_dataset
+from ftkit.backends.answer_limit import has_bound, with_automatic_limit
+from ftkit.data import Dataset, Row, check_dataset
 from ftkit.data.assistant_turns import Turns, rows_of_turns
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
@@ -29,6 +30,7 @@ from ftkit.evaluation.provenance import training_curve
 from ftkit.evaluation.request_runner import EvaluableModel, RequestOptions, check_model, send_requests
 from ftkit.evaluation.scoring import measure, score_rows
 from ftkit.evaluation.statistics import check_confidence, quantile
+from ftkit.results.answer import DEFAULT_OUTPUT_TOKENS
 from ftkit.results.json_values import plain
 from ftkit.results.report import Report
 from ftkit.results.report_row import RowResult
@@ -89,7 +91,7 @@ def measured_report(
         prices: the model's prices.
         gpu_hour_usd: price of an hour of the machine, in US dollars.
         training_usd: cost of training the model, in US dollars.
-        progress: show a progress bar if standard error is a terminal.
+        progress: show the progress, as :meth:`ftkit.Run.wait` does.
         activity: what the progress bar says that is done.
 
     Yields:
@@ -118,6 +120,7 @@ def measured_report(
     rows = list(dataset) if turns == "last" else [turn for row in dataset for turn in rows_of_turns(row, task)]
     if not rows:
         raise ConfigError("the data has no rows to evaluate")
+    sampling, limit_source = _limited(model, sampling, rows)
     few_shot = few_shot_messages(shots, None if examples is None else _with_task(examples, task), rows, seed)
     # Unconstrained by default, on every backend: constrained decoding would hide what the model has learnt.
     request_output = output if sampling.constrained else TextOutput()
@@ -154,6 +157,7 @@ def measured_report(
             dataset_fingerprint=dataset.fingerprint,
             sources=dataset.source_names,
             sampling=sampling,
+            limit_source=limit_source,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             ftkit_version=__version__,
             confidence=confidence,
@@ -186,6 +190,23 @@ def measured_report(
             turns=turns,
         )
         yield report, selected
+
+
+def _limited(model: EvaluableModel, sampling: Sampling, rows: Sequence[Row]) -> tuple[Sampling, str | None]:
+    """The options with a number in the place of ``max_output_tokens="auto"``, and where it comes from."""
+    if "max_output_tokens" in sampling.model_fields_set and sampling.max_output_tokens != "auto":
+        return sampling, None
+    targets = [str(row.completion.get("content") or "") for row in rows if row.completion is not None]
+    # Calls may be longer than answers, and of rows without a target nothing is known.
+    known = bool(targets) and len(targets) == len(rows) and not any(row.tools for row in rows)
+    ask = getattr(model, "thought_tokens", None)
+    output = model.task.output
+    if not known and not has_bound(output):
+        return sampling.with_output_tokens(DEFAULT_OUTPUT_TOKENS), "nothing bounds the answer"
+    limited, source = with_automatic_limit(
+        sampling, output, targets if known else (), thought_tokens=None if ask is None else ask()
+    )
+    return limited, source
 
 
 def _merge(answers: Sequence[RowResult]) -> RowResult:

@@ -17,7 +17,7 @@ class ParetoPoint:
 
     Attributes:
         label: the report's label.
-        price: US dollars per 1,000 predictions, or median latency in seconds.
+        price: US dollars per 1,000 predictions, median latency in seconds, or what the caller gave.
         value: the metric.
         low: lower end of its interval.
         high: upper end of its interval.
@@ -32,12 +32,20 @@ class ParetoPoint:
     on_front: bool = False
 
 
-def pareto_points(reports: Sequence[tuple[str, Report]], primary: str) -> tuple[list[ParetoPoint], str]:
+def pareto_points(
+    reports: Sequence[tuple[str, Report]],
+    primary: str,
+    *,
+    prices: Sequence[float | None] | None = None,
+    price: str | None = None,
+) -> tuple[list[ParetoPoint], str]:
     """Place reports by price and quality and mark the Pareto front.
 
     Args:
         reports: labels and reports.
         primary: name of the metric that measures quality.
+        prices: a price for each report, of another kind than these.
+        price: what ``prices`` are.
 
     Returns:
         The points, and what the price is: dollars per 1,000 predictions if all reports have them, else seconds.
@@ -45,19 +53,21 @@ def pareto_points(reports: Sequence[tuple[str, Report]], primary: str) -> tuple[
     """
     in_dollars = all(report.cost.per_1000_usd is not None for _, report in reports)
     points = []
-    for label, report in reports:
-        price = report.cost.per_1000_usd if in_dollars else report.timing.latency_p50_s
+    for at, (label, report) in enumerate(reports):
+        own = report.cost.per_1000_usd if in_dollars else report.timing.latency_p50_s
+        if prices is not None:
+            own = prices[at]
         metric = report[primary]
-        if price is None or metric.value is None:
+        if own is None or metric.value is None:
             continue
         low, high = (metric.value if end is None else end for end in (metric.low, metric.high))
-        points.append(ParetoPoint(label, price, metric.value, low, high))
+        points.append(ParetoPoint(label, own, metric.value, low, high))
     higher_is_better = reports[0][1][primary].higher_is_better
     points = [
         replace(point, on_front=not any(_dominates(other, point, higher_is_better) for other in points))
         for point in points
     ]
-    return points, price_of([report for _, report in reports])
+    return points, price or price_of([report for _, report in reports])
 
 
 def _dominates(first: ParetoPoint, second: ParetoPoint, higher_is_better: bool) -> bool:

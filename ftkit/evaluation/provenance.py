@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from typing import Any
 
 from ftkit import runs
 from ftkit.errors import FtkitError
 from ftkit.files import home
+from ftkit.results.report import Report
 from ftkit.results.resources import TrainingCurve
 
-__all__ = ["run_that_made", "training_cost", "training_curve"]
+__all__ = ["note_report", "run_that_made", "training_cost", "training_curve"]
 
 _MAX_POINTS = 400  # points of a curve
 
@@ -92,6 +94,31 @@ def training_curve(name: str) -> TrainingCurve | None:
         metric_values=tuple(_points(validation, metric) if metric else ()),
         divergence=tuple(_points(validation, "preserve_kl")),
     )
+
+
+def note_report(report: Report) -> None:
+    """Note a report in the run that trained its model, for ``ftkit runs`` and for the run's trackers.
+
+    Nothing is noted if this machine's store does not know the run, or cannot be written.
+
+    Args:
+        report: the report.
+    """
+    run = run_that_made(report.model)
+    if run is None:
+        return
+    steps = [step["step"] for step in run.metrics]
+    data = {
+        "label": report.label,
+        "primary": report.primary,
+        "metrics": {metric.name: metric.value for metric in report.metrics if metric.value is not None},
+        "rows": len(report.rows),
+        "data": report.dataset_fingerprint,
+        "digest": report.digest,
+        **({"step": steps[-1]} if steps else {}),
+    }
+    with contextlib.suppress(FtkitError):
+        run.add_event("report", data)
 
 
 def _points(metrics: list[dict[str, Any]], name: str = "loss") -> list[tuple[int, float]]:

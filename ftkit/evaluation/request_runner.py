@@ -165,7 +165,7 @@ def send_requests(
         options: concurrency, pace, attempts, resuming, batch.
         journal: keeps the answers on disk until its owner closes it. By default one is opened for this call if
             ``options`` say so.
-        progress: show a progress bar if standard error is a terminal.
+        progress: show the progress, as :meth:`ftkit.Run.wait` does.
         activity: what the progress bar says that is done.
 
     Returns:

@@ -84,7 +84,7 @@ class InspectAI(InterchangeForm):
                 "packages": {"ftkit": report.ftkit_version},
                 "metadata": {"ftkit_report": report.digest},
             },
-            "plan": {"name": "plan", "steps": [], "config": {"max_tokens": report.sampling.max_output_tokens}},
+            "plan": {"name": "plan", "steps": [], "config": {"max_tokens": report.sampling.token_limit}},
             "results": {
                 "total_samples": len(report.rows),
                 "completed_samples": sum(row.finish_reason != "error" for row in report.rows),

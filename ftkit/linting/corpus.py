@@ -17,6 +17,7 @@ from ftkit.linting.context import LintContext
 from ftkit.linting.near_duplicates import SimilarPair, find_near_duplicates
 from ftkit.linting.row_features import RowFeatures
 from ftkit.linting.row_view import RowRange, RowView, read_rows
+from ftkit.linting.time_budget import TimeBudget
 
 __all__ = ["Corpus"]
 
@@ -35,6 +36,7 @@ class Corpus:
     Attributes:
         context: what the rows are linted for.
         splits: names of the splits, in order.
+        budget: the time of the rule that runs now. A rule that may take long asks for what is left.
     """
 
     def __init__(self, data: Sequence[tuple[str, Dataset]], features: RowFeatures | None, context: LintContext) -> None:
@@ -43,6 +45,7 @@ class Corpus:
         self._views: OrderedDict[int, RowView] = OrderedDict()
         self._features = features
         self.context = context
+        self.budget = TimeBudget()
         self.splits = tuple(name for name, _ in data)
 
     @property

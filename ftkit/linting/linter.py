@@ -9,6 +9,7 @@ from typing import Literal
 
 from ftkit.backends import Backend, backend_of
 from ftkit.data import Dataset, check_dataset
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, FtkitError
 from ftkit.linting.context import LintContext
 from ftkit.linting.corpus import Corpus
@@ -22,7 +23,9 @@ from ftkit.linting.row_view import RowRange, read_rows
 from ftkit.linting.rule import CorpusRule, Rule, VariantRule
 from ftkit.linting.rules.duplicates import TEST_INPUT_WORDS, ContainedEval
 from ftkit.linting.scan import ScanOptions, ScanResult, is_ignored
+from ftkit.linting.time_budget import TimeBudget
 from ftkit.linting.variant_counter import VariantCounter
+from ftkit.progress import ProgressBar
 from ftkit.recipe import Recipe
 from ftkit.results.lint_report import SEVERITIES, Finding, LintReport
 
@@ -30,6 +33,11 @@ __all__ = ["find_errors", "lint"]
 
 KEEP = 1_000
 """Findings of each rule that a report holds; all are counted."""
+RULE_SECONDS = 20.0
+_SHOWN_ROWS = 100
+_PAUSE_S = 0.5
+_SECONDS_PER_ROW = 1e-3
+"""A rule on all rows may take as long for each row, if that is more than its limit."""
 
 _NO_ANSWERS = "rules on answers: no column of answers is named; name it with target= (--target)"
 _PROMPTS = (
@@ -51,6 +59,8 @@ def lint(
     gradients: int = 0,
     keep: int = KEEP,
     workers: Workers = "auto",
+    rule_seconds: float | None = RULE_SECONDS,
+    progress: bool = True,
 ) -> LintReport:
     """Find what would make training on these rows fail, mislead or waste money.
 
@@ -70,17 +80,23 @@ def lint(
             loads the weights, and computes a forward and a backward pass a row.
         keep: findings of each rule that the report holds; all are counted.
         workers: processes; ``"auto"`` is one a core if there are enough rows. The report does not depend on it.
+        rule_seconds: time of each rule. A rule that needs more looks at a sample, or at the first rows, and the report
+            says so. Rules whose findings are errors have no limit. None: no limit for any rule.
+        progress: show the progress, as :meth:`ftkit.Run.wait` does.
 
     Returns:
         The findings, their counts by rule, and the signal density.
 
     Raises:
-        ConfigError: a code matches no rule, or a backend is not a ``"name:model"``.
+        ConfigError: a code matches no rule, a backend is not a ``"name:model"``, or ``rule_seconds`` is not positive.
         DataError: a file has changed since it was loaded.
     """
     check_dataset(train, "train")
     if test is not None:
         check_dataset(test, "test")
+    if rule_seconds is not None and not rule_seconds > 0:
+        named = Argument("rule_seconds", text="rule_seconds")
+        raise ConfigError(ErrorText(named, f" must be positive, not {rule_seconds}"))
     data = [("train", train)] + ([("test", test)] if test is not None else [])
     context = _context(data, backends, recipe, gradients)
     rules, skipped = _runnable(select_rules(_codes(select), _codes(ignore)), context, severity)
@@ -88,8 +104,11 @@ def lint(
         skipped = [_NO_ANSWERS if context.format == "table" else _PROMPTS, *skipped]
     if test is not None and any(isinstance(rule, ContainedEval) for rule in rules):
         context = replace(context, test_inputs=_test_inputs(test, len(train)))
-    options = ScanOptions(keep=keep, minhash=_any_needs_minhash(rules), ignore_rows=ignore_rows or {})
-    corpus, findings = _run_rules(data, rules, context, options, workers)
+    options = ScanOptions(
+        keep=keep, minhash=_any_needs_minhash(rules), ignore_rows=ignore_rows or {}, rule_seconds=rule_seconds
+    )
+    with ProgressBar("lint: rows", sum(len(rows) for _, rows in data), enabled=progress) as bar:
+        corpus, findings = _run_rules(data, rules, context, options, workers, bar)
     return build_report(corpus, findings, skipped)
 
 
@@ -145,13 +164,32 @@ def _run_rules(
     context: LintContext,
     options: ScanOptions,
     workers: Workers,
+    bar: ProgressBar | None = None,
 ) -> tuple[Corpus, dict[Rule, RuleFindings]]:
     """Scan the rows once, then check all of them together."""
     firsts = accumulate((len(rows) for _, rows in data), initial=0)
     ranges = [RowRange(rows, name, 0, len(rows), first) for (name, rows), first in zip(data, firsts, strict=False)]
-    scans = scan_all(ranges, rules, context, options, workers=workers)
+    scanned = 0
+
+    def on_rows(count: int) -> None:
+        nonlocal scanned
+        scanned += count
+        if bar is not None and (scanned % _SHOWN_ROWS == 0 or count > 1):
+            bar.update(completed=scanned)
+
+    scans = scan_all(ranges, rules, context, options, workers=workers, on_rows=None if bar is None else on_rows)
     parts = [part.features for part in scans if part.features is not None]
     corpus = Corpus(data, RowFeatures.concatenate(parts) if parts else None, context)
+    on_step = None if bar is None else lambda text: bar.update(description=f"lint: {text}")
+    seconds = options.rule_seconds
+    if seconds is not None:
+        seconds = max(seconds, _SECONDS_PER_ROW * sum(len(rows) for _, rows in data))
+    corpus.budget = TimeBudget(seconds, on_step)
+    for rule in rules:
+        checked = [part.limited[rule.code] for part in scans if rule.code in part.limited]
+        if checked:
+            corpus.budget.begin(f"{rule.code} {rule.name}")
+            corpus.budget.limit(f"checked only the first {sum(checked):,} rows in its time")
     ignores = {row: codes for part in scans for row, codes in part.ignores.items()}
     return corpus, {rule: _findings(rule, corpus, scans, ignores, options.keep) for rule in rules}
 
@@ -161,6 +199,8 @@ def _findings(
 ) -> RuleFindings:
     """All findings of a rule: those on all rows together, then those of the scans."""
     findings = RuleFindings(rule.severity, fixable=rule.fixable, keep=keep)
+    budget = corpus.budget
+    budget.begin(f"{rule.code} {rule.name}")
     together: list[Iterable[RuleFinding]] = []
     if isinstance(rule, VariantRule):
         counter = VariantCounter()
@@ -169,10 +209,17 @@ def _findings(
         together.append(rule.check_counts(counter, corpus))
     if isinstance(rule, CorpusRule):
         together.append(rule.check(corpus))
+    last: float | None = None
     for found in together:
         for finding in _with_fixable(rule, found, corpus) if rule.fixable else found:
             if finding.row is None or not is_ignored(rule.code, ignores.get(finding.row, ())):
                 findings.add(finding)
+            now = budget.spent_s
+            # What a rule has computed comes at once and is kept; one that goes on computing is ended.
+            if budget.left_s < 0 and last is not None and now - last > _PAUSE_S and rule.severity != "error":
+                budget.limit(f"ended after {now:.0f} s, with the findings until then")
+                break
+            last = now
     for part in scans:
         if rule.code in part.findings:
             findings.merge(part.findings[rule.code])

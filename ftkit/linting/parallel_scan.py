@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import IO, Any, Literal, cast
@@ -32,6 +33,7 @@ def scan_all(
     options: ScanOptions,
     *,
     workers: Workers,
+    on_rows: Callable[[int], None] | None = None,
 ) -> list[ScanResult]:
     """Scan ranges of rows, in several processes where that saves time.
 
@@ -44,6 +46,7 @@ def scan_all(
         context: what the rows are linted for.
         options: how to scan.
         workers: processes; ``"auto"`` is one a core if there are enough rows.
+        on_rows: called with a number of rows when they have been scanned.
 
     Returns:
         A result for each range, or for parts of it, in order.
@@ -62,8 +65,14 @@ def scan_all(
         sendable = [job for job in jobs if job is not None]
         if len(sendable) == len(jobs):
             with ThreadPoolExecutor(count) as pool:
-                return list(pool.map(_run, sendable))
-    return [scan(rows, rules, context, options) for rows in ranges]
+                results = []
+                for part, result in zip(parts, pool.map(_run, sendable), strict=True):
+                    results.append(result)
+                    if on_rows is not None:
+                        on_rows(part.stop - part.start)
+                return results
+    on_row = None if on_rows is None else functools.partial(on_rows, 1)
+    return [scan(rows, rules, context, options, on_row) for rows in ranges]
 
 
 def _split(rows: RowRange, parts: int) -> list[RowRange]:

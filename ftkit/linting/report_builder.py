@@ -45,6 +45,7 @@ def build_report(corpus: Corpus, findings: Mapping[Rule, RuleFindings], skipped:
         counts=tuple(sorted(counts, key=lambda count: (SEVERITIES.index(count.severity), order[count.code]))),
         flagged_rows=len(set().union(*flagged)),
         skipped=tuple(skipped),
+        limited=tuple(f"{rule} {what}" for rule, what in corpus.budget.limited.items()),
         density=signal_density(
             corpus.features,
             {code: _numbers(rows) for code, rows in rows_by_code.items()},

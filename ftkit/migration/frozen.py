@@ -69,7 +69,7 @@ def freeze(
         primary: the headline metric; by default the accuracy of the output.
         confidence: confidence level.
         seed: seed of the report.
-        progress: show a progress bar if standard error is a terminal.
+        progress: show the progress.
 
     Returns:
         The report.

@@ -101,7 +101,7 @@ def migrate(
         max_cost: the most that the migration may cost, in US dollars, by estimates.
         yes: go on whatever it costs, also where a price is not known.
         on_step: called with a sentence at every step.
-        progress: show progress bars if standard error is a terminal.
+        progress: show the progress.
 
     Returns:
         The certificate, also written to ``certificate.json`` and ``certificate.html`` in ``folder``.

@@ -38,7 +38,7 @@ class TrialOptions:
         max_cost: the most that the migration may still cost, in US dollars.
         gpu_hour_usd: price of an hour of this machine.
         requests_per_minute: highest rate at hosts.
-        progress: show progress bars if standard error is a terminal.
+        progress: show the progress.
     """
 
     sampling: Sampling

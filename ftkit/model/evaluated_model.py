@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling
+from ftkit.backends.answer_limit import limited_sampling
 from ftkit.errors import RefusedError
 from ftkit.task import Message, Task
 
@@ -124,6 +125,16 @@ class EvaluatedModel:
         has_room = getattr(self._backend.answerer(), "room_for_another", None)
         return has_room is None or bool(has_room())
 
+    def thought_tokens(self) -> int | None:
+        """Say how many tokens the model may need for a thought before its answer.
+
+        Returns:
+            The number; None if it is not known.
+        """
+        ask = getattr(self._backend.answerer(), "thought_tokens", None)
+        tokens: int | None = None if ask is None else ask()
+        return tokens
+
     def about(self) -> dict[str, Any]:
         """Describe the model for a report: versions, device, precision, hash of the chat template.
 
@@ -131,6 +142,9 @@ class EvaluatedModel:
             Plain JSON values, without secrets.
         """
         return self._backend.answerer().about()
+
+    def _limited(self, sampling: Sampling, requests: Sequence[Request]) -> Sampling:
+        return limited_sampling(sampling, self.task.output, requests, self.thought_tokens)
 
     def _with_output(self, requests: Sequence[Request]) -> list[Request]:
         return [

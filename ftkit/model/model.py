@@ -12,6 +12,7 @@ from typing import Any, Generic, Literal, Self, cast, overload
 
 from ftkit.arguments import check_kind, explain_calls
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
+from ftkit.backends.answer_limit import has_bound
 from ftkit.backends.deadline import Deadline
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, FtkitError
@@ -284,13 +285,13 @@ class Model(EvaluatedModel, Generic[AnswerT]):
         check_on_error(on_error)
         asked, errors = self._requests(rows, timeout, on_error)
         answerer, requests = self._backend.answerer(), self._with_output(list(asked.values()))
+        bounded = self.sampling.max_output_tokens == "auto" and has_bound(self.task.output)
+        sampling = await asyncio.to_thread(self._limited, self.sampling, requests) if bounded else self.sampling
         if on_error == "raise":
-            given = await ask_async(answerer, requests, self.sampling)
+            given = await ask_async(answerer, requests, sampling)
             answers = dict(zip(asked, given, strict=True))
         else:
-            answers = await answers_of_each_async(
-                answerer, dict(zip(asked, requests, strict=True)), self.sampling, errors
-            )
+            answers = await answers_of_each_async(answerer, dict(zip(asked, requests, strict=True)), sampling, errors)
         return outcomes(self.name, self.task, len(rows), answers, errors, on_error)
 
     def answer_many(
@@ -320,7 +321,8 @@ class Model(EvaluatedModel, Generic[AnswerT]):
         if timeout is not None:
             deadline = Deadline.after(timeout)
             requests = [replace(request, deadline=deadline) for request in requests]
-        return ask(self._backend.answerer(), self._with_output(requests), sampling or self.sampling, on_answer)
+        limited = self._limited(sampling or self.sampling, requests)
+        return ask(self._backend.answerer(), self._with_output(requests), limited, on_answer)
 
     def _row(self, columns: dict[str, Any], timeout: float | None) -> tuple[dict[str, Any], float | None]:
         """The columns of a row and the time limit, where the template reads a column called ``timeout``."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ftkit.errors import ModelError
 
-__all__ = ["REASONING", "THOUGHT_TAGS", "Part", "find_parts", "has_thought", "split_thought"]
+__all__ = ["REASONING", "THOUGHT_TAGS", "Part", "find_parts", "has_thought", "knows_thoughts", "split_thought"]
 
 REASONING = ("reasoning_content", "reasoning", "thinking")
 """Keys of a message that hold what a model thinks before it answers, in the terms of several servers and templates."""
@@ -114,6 +114,18 @@ def split_thought(text: str) -> tuple[str, str, str] | None:
         begin = len(text) - len(body) + len(opening) if body.startswith(opening) else 0
         return text[:begin], text[begin:end], text[end:]
     return None
+
+
+def knows_thoughts(template: str) -> bool:
+    """Say whether a chat template is that of a model that may think before it answers.
+
+    Args:
+        template: the template's source.
+
+    Returns:
+        Whether it writes the tag of a thought.
+    """
+    return any(tag in template for tag in THOUGHT_TAGS)
 
 
 def has_thought(message: Mapping[str, Any]) -> bool:

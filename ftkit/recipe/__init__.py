@@ -4,8 +4,9 @@ from ftkit.recipe.adapters import ADAPTERS, AdaLoRA, Adapter, DoRA, Full, LoRA, 
 from ftkit.recipe.base import AnyAdapter, Grading, Recipe, RecipeFacts
 from ftkit.recipe.cpt import CPT
 from ftkit.recipe.dpo import DPO
+from ftkit.recipe.grid import expand_grid, field_values
 from ftkit.recipe.kto import KTO
-from ftkit.recipe.losses import LOSSES, load_recipe, parse_recipe
+from ftkit.recipe.losses import LOSSES, RecipeFile, load_recipe, load_recipe_file, parse_recipe
 from ftkit.recipe.orpo import ORPO
 from ftkit.recipe.plugin_modules import import_plugin_modules, plugin_modules
 from ftkit.recipe.preserve import Preserve
@@ -35,10 +36,14 @@ __all__ = [
     "Quantization",
     "Recipe",
     "RecipeFacts",
+    "RecipeFile",
     "RewardModel",
     "SimPO",
+    "expand_grid",
+    "field_values",
     "import_plugin_modules",
     "load_recipe",
+    "load_recipe_file",
     "parse_recipe",
     "plugin_modules",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,11 @@ from ftkit.registry import Registry, subclass_check
 from ftkit.schema.validation_errors import refusals
 from ftkit.yaml_text import read_yaml
 
-__all__ = ["LOSSES", "load_recipe", "parse_recipe"]
+__all__ = ["LOSSES", "RecipeFile", "load_recipe", "load_recipe_file", "parse_recipe"]
+
+
+_SECTIONS = {"run": "`ftkit train` and `ftkit sweep`", "grid": "`ftkit sweep`"}
+_RUN_KEYS = ("name", "tags", "notes", "trackers")
 
 
 LOSSES: Registry[type[Recipe]] = Registry(
@@ -73,6 +78,37 @@ def load_recipe(path: str | os.PathLike[str]) -> Recipe:
     Raises:
         ConfigError: no such file, not YAML, an unknown ``kind``, or a field that is unknown or out of range.
     """
+    return load_recipe_file(path).recipe
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFile:
+    """What a file of a recipe holds.
+
+    Attributes:
+        recipe: the recipe.
+        run: the section ``run``: ``name``, ``tags``, ``notes`` and ``trackers`` of runs with the recipe.
+        grid: the section ``grid``: values by field, for a sweep.
+    """
+
+    recipe: Recipe
+    run: dict[str, Any]
+    grid: dict[str, list[Any]]
+
+
+def load_recipe_file(path: str | os.PathLike[str], sections: Collection[str] = ()) -> RecipeFile:
+    """Read a recipe from a YAML file, with the sections beside it that the caller honours.
+
+    Args:
+        path: the file.
+        sections: ``"run"`` and ``"grid"``, if the caller uses them.
+
+    Returns:
+        The recipe and the sections; empty ones where the file has none.
+
+    Raises:
+        ConfigError: as for :func:`load_recipe`; or there is a section that the caller does not use, or it is malformed.
+    """
     source = Path(path)
     try:
         text = read_small_text(source)
@@ -80,4 +116,26 @@ def load_recipe(path: str | os.PathLike[str]) -> Recipe:
         raise ConfigError(f"{source}: cannot read the recipe: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{source}: not valid YAML: {error}") from None
-    return parse_recipe(read_yaml(text, str(source), "`kind: sft`"), place=f"{source}: ")
+    data = read_yaml(text, str(source), "`kind: sft`")
+    found: dict[str, dict[str, Any]] = {}
+    for name, used_by in _SECTIONS.items():
+        section = data.pop(name, {})
+        if section and name not in sections:
+            raise ConfigError(f"{source}: the section {name!r} is read by {used_by}; leave it out here")
+        if not isinstance(section, dict):
+            raise ConfigError(f"{source}: {name} must be a mapping, not {section!r}")
+        found[name] = section
+    run, grid = found["run"], found["grid"]
+    for key in run:
+        if key not in _RUN_KEYS:
+            raise ConfigError(f"{source}: run has no field {key!r}; it has {', '.join(_RUN_KEYS)}")
+        if key in ("tags", "trackers") and not _are_texts(run[key]):
+            raise ConfigError(f"{source}: run.{key} must be a list of texts, not {run[key]!r}")
+    for key, values in grid.items():
+        if not isinstance(key, str) or not isinstance(values, list):
+            raise ConfigError(f"{source}: grid.{key} must be a list of values, not {values!r}")
+    return RecipeFile(parse_recipe(data, place=f"{source}: "), run, grid)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)

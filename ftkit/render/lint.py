@@ -88,6 +88,8 @@ def lint_markdown(report: LintReport) -> str:
         if count.count > _NOTEBOOK_FINDINGS:
             lines.append(f"- … and {count.count - _NOTEBOOK_FINDINGS:,} more")
         parts += [f"## {count.code} {count.name}", "\n".join(lines)]
+    if report.limited:
+        parts += ["## Sampled", markdown_list(report.limited)]
     if report.skipped:
         parts += ["## Not run", markdown_list(report.skipped)]
     return "\n\n".join(parts) + "\n"
@@ -169,7 +171,8 @@ def _blocks(report: LintReport, limit: int | None) -> list[Line | Table]:
     blocks += [Line.of(report.headline, "bold"), *map(Line.of, _density(report))]
     if any(count.fixable for count in report.counts):
         blocks.append(Line.of("--fix corrects the findings marked [*]."))
-    return [*blocks, *(Line.of(f"Not run: {line}") for line in report.skipped)]
+    limits = [Line.of(f"Sampled: {line}", "yellow") for line in report.limited]
+    return [*blocks, *limits, *(Line.of(f"Not run: {line}") for line in report.skipped)]
 
 
 def _shown(report: LintReport, limit: int | None) -> Iterator[Finding]:

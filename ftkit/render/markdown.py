@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ftkit.render.overview_table import overview_table
 from ftkit.render.report_tables import (
     change_table,
     comparison_lines,
     confusion_tables,
     metric_table,
-    overview_table,
     probe_lines,
     resource_lines,
     resource_table,
@@ -86,6 +86,7 @@ def overview_markdown(overview: Overview) -> str:
         f"## {escape_markdown(overview.primary)} of {len(overview.reports)} reports",
         overview_table(overview).markdown(),
         overview.front,
+        markdown_list(overview.notes),
         *map(_provenance, overview.reports),
     )
 

@@ -16,12 +16,12 @@ from ftkit.render.charts import (
     metric_chart,
     pareto_plot,
 )
+from ftkit.render.overview_table import overview_table
 from ftkit.render.report_tables import (
     change_table,
     comparison_lines,
     confusion_tables,
     metric_table,
-    overview_table,
     probe_lines,
     resource_lines,
     resource_table,
@@ -157,10 +157,13 @@ def overview_page(overview: Overview) -> str:
         quality=_quality(labelled),
         confusion=_confusion(reports),
         overfitting=_overfitting(labelled),
-        notes=list(dict.fromkeys(f"{label}: {note}" for label, report in labelled for note in report.notes)),
+        notes=[
+            *overview.notes,
+            *dict.fromkeys(f"{label}: {note}" for label, report in labelled for note in report.notes),
+        ],
         rows=overview_cards(overview),
         provenance=_provenance(reports),
-        **_shared_charts(labelled, overview.primary),
+        **_shared_charts(labelled, overview.primary, overview),
     )
 
 
@@ -211,7 +214,11 @@ def overview_notebook(overview: Overview) -> str:
         HTML.
     """
     return render_fragment(
-        "notebook", strong=overview.primary, text="", tables=[overview_table(overview)], lines=[overview.front]
+        "notebook",
+        strong=overview.primary,
+        text="",
+        tables=[overview_table(overview)],
+        lines=[overview.front, *_sentences(overview.notes)],
     )
 
 
@@ -239,8 +246,10 @@ def _quality(labelled: _Labelled) -> IntervalChart | None:
     return metric_chart(sides, "metrics of all reports with their intervals")
 
 
-def _shared_charts(labelled: _Labelled, primary: str) -> dict[str, Any]:
-    points, price = pareto_points(labelled, primary)
+def _shared_charts(labelled: _Labelled, primary: str, overview: Overview | None = None) -> dict[str, Any]:
+    named = None if overview is None else overview.price
+    prices = None if overview is None or named is None else [one.price for one in overview.standings]
+    points, price = pareto_points(labelled, primary, prices=prices, price=named)
     return {
         "plane": pareto_plot(points, labelled[0][1][primary], price),
         "training": loss_plot(labelled),

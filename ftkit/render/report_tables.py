@@ -21,24 +21,25 @@ from ftkit.results.number_format import (
     usd_text,
     value_text,
 )
-from ftkit.results.overview import Overview, Standing
+from ftkit.results.overview import Standing
 from ftkit.results.report import Comparison, Report
 from ftkit.results.row_pairing import KIND_WORDS
 
 __all__ = [
     "MAX_MATRIX",
     "VERDICT_STYLES",
+    "change_interval",
     "change_table",
     "comparison_lines",
     "confusion_table",
     "confusion_tables",
     "metric_table",
-    "overview_table",
     "probe_lines",
     "report_title",
     "resource_lines",
     "resource_table",
     "tally_table",
+    "verdict_cell",
 ]
 
 VERDICT_STYLES = {"better": "green", "non-inferior": "green", "worse": "red", "inconclusive": "yellow"}
@@ -131,26 +132,12 @@ def change_table(comparison: Comparison, changes: Sequence[MetricChange] | None 
             value_text(change.after, change.unit),
             Cell(drawing=change_drawing(change, scale, comparison.margin if headline else None)),
             change_text(change.difference, change.unit),
-            _change_interval(change),
+            change_interval(change),
             p_text(change.p_value if change.p_adjusted is None else change.p_adjusted),
-            _verdict(verdict),
+            verdict_cell(verdict),
         ]
         rows.append(Row(cells, bold=headline))
     return Table(columns, rows)
-
-
-def overview_table(overview: Overview) -> Table:
-    """Build the table of reports: quality, difference from the first, price, latency.
-
-    Args:
-        overview: The overview.
-
-    Returns:
-        The table, one row for each report.
-    """
-    titles = ("quality", "interval", "against the first", "interval", "verdict", "$ / 1,000", "p50", "best")
-    rows = [_standing(one, report, overview) for one, report in zip(overview.standings, overview.reports, strict=True)]
-    return Table([Column("model", wrap=True), *(Column(title, "right") for title in titles)], rows)
 
 
 def tally_table(comparison: Comparison) -> Table:
@@ -295,7 +282,9 @@ def probe_lines(report: Report) -> list[str]:
     overfitting = () if probes.overfitting is None else probes.overfitting.lines
     last = [*overfitting, *(f"Not probed: {reason}" for reason in probes.left_out)]
     if probes.wall_s is not None:
-        last.append(f"Probes took {seconds_text(probes.wall_s)}")
+        longer = probes.wall_s > report.timing.wall_s
+        advice = f", the rows {seconds_text(report.timing.wall_s)}; probes=None (--no-probes) leaves probes out"
+        last.append(f"Probes took {seconds_text(probes.wall_s)}{advice if longer else ''}")
     if report.forgetting is not None:
         return [*report.forgetting.lines, *last]
     lines = []
@@ -351,30 +340,32 @@ def _name(metric: MetricResult | MetricChange, report: Report, primary: str) -> 
     return Cell(metric.name, mark=mark, css=css, note=metric.description, show=show)
 
 
-def _verdict(verdict: str) -> Cell | str:
+def verdict_cell(verdict: str) -> Cell | str:
+    """Make the cell of a verdict.
+
+    Args:
+        verdict: The verdict; an empty one gives an empty cell.
+
+    Returns:
+        The cell.
+    """
     return Cell(verdict, style=VERDICT_STYLES[verdict], css=f"badge {verdict}") if verdict else ""
 
 
-def _change_interval(change: MetricChange | Standing, metric: MetricResult | None = None) -> str:
+def change_interval(change: MetricChange | Standing, metric: MetricResult | None = None) -> str:
+    """Write the interval of a change.
+
+    Args:
+        change: The change.
+        metric: The metric whose unit it has, for a standing.
+
+    Returns:
+        ``"−1.0 to +2.5"``, or a dash.
+    """
     unit = change.unit if isinstance(change, MetricChange) else "rate" if metric is None else metric.unit
     if change.low is None or change.high is None:
         return NONE
     return f"{change_text(change.low, unit)} to {change_text(change.high, unit)}"
-
-
-def _standing(one: Standing, report: Report, overview: Overview) -> list[str | Cell]:
-    metric = report[overview.primary]
-    return [
-        one.label,
-        value_text(metric.value, metric.unit),
-        interval_text(metric.low, metric.high, metric.unit),
-        change_text(one.difference, metric.unit),
-        _change_interval(one, metric),
-        _verdict(one.verdict) if one.verdict else NONE,
-        usd_text(report.cost.per_1000_usd),
-        seconds_text(report.timing.latency_p50_s),
-        "on the front" if one.on_front else "",
-    ]
 
 
 def _shaded(count: int, share: float, correct: bool) -> Cell:

@@ -192,8 +192,6 @@ def _broken(report: Report, flags: tuple[str, ...]) -> list[tuple[str, str]]:
     for reason, name in (("length", "cut-off answers"), ("error", "failed answers")):
         count = sum(answer.finish_reason == reason for answer in answers)
         if count > _FLAGGED_CUT_SHARE * len(answers):
-            how = (
-                f"cut off at max_output_tokens={report.sampling.max_output_tokens}" if reason == "length" else "failed"
-            )
+            how = f"cut off at max_output_tokens={report.sampling.token_limit}" if reason == "length" else "failed"
             found.append((name, f"{count_text(count)} of {count_text(len(answers))} answers {how}"))
     return found

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from ftkit.render.overview_table import overview_table
 from ftkit.render.report_tables import (
     VERDICT_STYLES,
     change_table,
     comparison_lines,
     metric_table,
-    overview_table,
     probe_lines,
     report_title,
     resource_lines,
@@ -151,7 +151,8 @@ def _overview(overview: Overview) -> list[Line | Table]:
     if overview.margin is not None:
         margin = f", margin {margin_text(overview.margin, first[overview.primary].unit)}"
     title = f"{overview.primary} on {count_text(len(first.rows))} rows, paired with the first report{margin}"
-    return [Line.of(title, "bold"), _BLANK, overview_table(overview), _BLANK, Line.of(overview.front)]
+    table = overview_table(overview)
+    return [Line.of(title, "bold"), _BLANK, table, _BLANK, Line.of(overview.front), *_notes(overview.notes)]
 
 
 def _fitting(metrics: Sequence[_Named]) -> tuple[list[_Named], int]:

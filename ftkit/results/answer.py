@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 from typing_extensions import override
@@ -12,10 +12,14 @@ from typing_extensions import override
 from ftkit.schema import DeclaredModel
 from ftkit.task.reasoning_effort import ReasoningEffort
 
-__all__ = ["Answer", "FinishReason", "Sampling"]
+__all__ = ["DEFAULT_OUTPUT_TOKENS", "Answer", "FinishReason", "Sampling"]
 
 FinishReason = Literal["stop", "length", "tool_calls", "error"]
 """Why an answer ended: end of turn, token limit, tool call, or error."""
+
+
+DEFAULT_OUTPUT_TOKENS = 512
+"""Length of an answer of which nothing is known."""
 
 
 class Sampling(DeclaredModel):
@@ -25,7 +29,12 @@ class Sampling(DeclaredModel):
     was written and that the model does not take is refused by name, before any request.
     """
 
-    max_output_tokens: int = Field(default=512, ge=1, description="maximum length of an answer in tokens")
+    max_output_tokens: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        default="auto",
+        description='maximum length of an answer in tokens. "auto" follows from the task: its longest choice, its '
+        f"schema, or the targets of the rows that are evaluated, with room to spare; {DEFAULT_OUTPUT_TOKENS} where "
+        "nothing bounds the answer",
+    )
     temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="0 is greedy decoding")
     top_p: float = Field(
         default=1.0, gt=0.0, le=1.0, description="nucleus sampling: probability mass of the tokens to sample from"
@@ -54,6 +63,23 @@ class Sampling(DeclaredModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         # Only options that were written count as written in the copy.
         return type(self)(**{name: getattr(self, name) for name in self.model_fields_set} | dict(update or {}))
+
+    @property
+    def token_limit(self) -> int:
+        """``max_output_tokens`` as a number: 512 where "auto" was not replaced."""
+        return DEFAULT_OUTPUT_TOKENS if self.max_output_tokens == "auto" else self.max_output_tokens
+
+    def with_output_tokens(self, tokens: int) -> Sampling:
+        """Return the same options with another ``max_output_tokens``, which does not count as written.
+
+        Args:
+            tokens: the number.
+
+        Returns:
+            The options.
+        """
+        written = self.model_fields_set - {"max_output_tokens"}
+        return Sampling.model_construct(written, **(dict(self) | {"max_output_tokens": tokens}))
 
     def with_seed(self, seed: int) -> Sampling:
         """Return the same options with another seed, which does not count as written.

@@ -126,6 +126,8 @@ class LintReport(Result, BaseModel):
     """Number of rows with an error or a warning."""
     skipped: tuple[str, ...]
     """Rules that did not run, with reasons."""
+    limited: tuple[str, ...] = ()
+    """Rules that looked at a part of the data, or were ended, because their time was up; what each left out."""
     density: Density
 
     @property

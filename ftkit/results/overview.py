@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
 
+from ftkit.extras import require
 from ftkit.results.metric_result import Verdict
 from ftkit.results.report import Report
 from ftkit.results.result import Result
@@ -30,10 +31,19 @@ class Standing(BaseModel):
     high: float | None
     on_front: bool
     """Whether no other is as good for less, or better for as much."""
+    fields: dict[str, Any] = {}
+    """What tells it from the others, by column: the fields of its recipe, in a sweep."""
+    run: str | None = None
+    """The run that trained its model, in a sweep."""
+    price: float | None = None
+    """What it is compared by beside its quality, where the overview names a price of its own."""
 
 
 class Overview(Result, BaseModel):
-    """Several reports side by side, each compared with the first; made by :func:`ftkit.overview`."""
+    """Several reports side by side, each compared with the first.
+
+    :func:`ftkit.overview` and :func:`ftkit.sweep` make it.
+    """
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
     result_type: ClassVar[str] = "overview"
@@ -44,6 +54,51 @@ class Overview(Result, BaseModel):
     margin: float | None
     standings: tuple[Standing, ...]
     reports: tuple[Report, ...]
+    columns: tuple[str, ...] = ()
+    """Names of the standings' fields."""
+    price: str | None = None
+    """What the standings' prices are; None if the reports' own prices or latencies are compared."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> Standing:
+        """The standing with the best value of the headline metric; of several, the one with the lowest price."""
+        higher = self.reports[0][self.primary].higher_is_better
+
+        def rank(pair: tuple[Standing, Report]) -> tuple[bool, float, float]:
+            value = pair[1][self.primary].value
+            price = pair[0].price
+            return (value is None, -(value or 0.0) if higher else (value or 0.0), price if price is not None else 0.0)
+
+        return min(zip(self.standings, self.reports, strict=True), key=rank)[0]
+
+    def to_pandas(self) -> Any:
+        """Return a DataFrame with a row for each report: its fields, quality, interval, price and verdict.
+
+        Returns:
+            The frame.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        pandas = require("pandas", extra="pandas", needed_for="an overview as a DataFrame")
+        rows = []
+        for one, report in zip(self.standings, self.reports, strict=True):
+            metric = report[self.primary]
+            rows.append(
+                {
+                    "label": one.label,
+                    **one.fields,
+                    self.primary: metric.value,
+                    "low": metric.low,
+                    "high": metric.high,
+                    "verdict": one.verdict,
+                    "price": one.price,
+                    "on_front": one.on_front,
+                    "run": one.run,
+                }
+            )
+        return pandas.DataFrame(rows)
 
     @property
     def labelled(self) -> list[tuple[str, Report]]:
@@ -53,7 +108,8 @@ class Overview(Result, BaseModel):
     @property
     def front(self) -> str:
         """What it means to be on the Pareto front here: what counts as the price."""
-        return f"On the front: no other is as good for less, or better for as much, by {price_of(self.reports)}."
+        price = self.price or price_of(self.reports)
+        return f"On the front: no other is as good for less, or better for as much, by {price}."
 
     @override
     def to_json(self) -> str:

@@ -13,11 +13,11 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 from typing_extensions import override
 
-from ftkit.errors import ReportError
-from ftkit.results.answer import Sampling
+from ftkit.errors import ConfigError, ReportError
+from ftkit.results.answer import DEFAULT_OUTPUT_TOKENS, Sampling
 from ftkit.results.confusion import Confusion, confusion_of
 from ftkit.results.forgetting_text import Cause, cause_sentence, forgetting_flags, forgetting_lines
 from ftkit.results.metric_result import MetricChange, MetricResult, Verdict
@@ -90,6 +90,8 @@ class Report(Result, BaseModel):
     rows: tuple[RowResult, ...]
     comparators: dict[str, AnyComparator] = {}
     """Comparators of fields that are not compared by equality."""
+    limit_source: str | None = None
+    """What ``sampling.max_output_tokens`` follows from; None if it was written."""
     samples: int = 1
     """Number of answers sampled for each row."""
     shots: tuple[dict[str, Any], ...] = ()
@@ -101,14 +103,28 @@ class Report(Result, BaseModel):
     probes: Probed | None = None
     """Results outside the task, which show whether tuning did harm."""
 
-    @field_validator("sampling", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _written_options(cls, value: Any) -> Any:
+    def _written_options(cls, values: Any) -> Any:
         """Options that a saved report has at their default do not count as written, when it is asked with again."""
-        if not isinstance(value, dict):
-            return value
+        if not isinstance(values, dict) or not isinstance(values.get("sampling"), dict):
+            return values
         defaults = {name: field.default for name, field in Sampling.model_fields.items()}
-        return {name: option for name, option in value.items() if name not in defaults or option != defaults[name]}
+        given = values["sampling"]
+        tokens = given.get("max_output_tokens")
+        # Before version 0.2, 512 was the default.
+        automatic = isinstance(tokens, int) and (values.get("limit_source") or tokens == DEFAULT_OUTPUT_TOKENS)
+        written = {
+            name: option
+            for name, option in given.items()
+            if (name not in defaults or option != defaults[name]) and not (automatic and name == "max_output_tokens")
+        }
+        if not automatic:
+            return values | {"sampling": written}
+        try:
+            return values | {"sampling": Sampling(**written).with_output_tokens(tokens)}
+        except ConfigError:
+            return values  # the field's own validation says what is wrong
 
     @cached_property
     def digest(self) -> str:
@@ -181,7 +197,7 @@ class Report(Result, BaseModel):
         """Caveats about the numbers: requests that failed, answers that were cut off, few rows, and others."""
         return (
             *self.flags,
-            *notes_on(self.rows, self.sampling, self.shots),
+            *notes_on(self.rows, self.sampling, self.shots, self.limit_source),
             *(majority_notes(self.rows, self.headline.value) if self.primary == "accuracy" else ()),
             *request_notes(self.about),
             *(

@@ -16,13 +16,19 @@ FEW_ROWS = 30
 """Number of rows below which a note says that the intervals are wide."""
 
 
-def notes_on(rows: Sequence[RowResult], sampling: Sampling, shots: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+def notes_on(
+    rows: Sequence[RowResult],
+    sampling: Sampling,
+    shots: Sequence[Mapping[str, Any]],
+    limit_source: str | None = None,
+) -> tuple[str, ...]:
     """Write caveats about failed requests, truncated answers, missing targets, groups and few rows.
 
     Args:
         rows: Rows of the report.
         sampling: How the answers were sampled.
         shots: Few-shot messages before each prompt.
+        limit_source: What the longest answer follows from, if it was not written.
 
     Returns:
         A sentence for each caveat, without the period.
@@ -48,7 +54,8 @@ def notes_on(rows: Sequence[RowResult], sampling: Sampling, shots: Sequence[Mapp
     found += _failed_grades(answers, what)
     cut = [row for row in answers if row.finish_reason == "length"]
     if cut:
-        found.append(f"{_share(cut, answers, what)} cut off at max_output_tokens={sampling.max_output_tokens}")
+        why = f" (auto: {limit_source})" if limit_source else ""
+        found.append(f"{_share(cut, answers, what)} cut off at max_output_tokens={sampling.token_limit}{why}")
         reasoned = [row for row in cut if row.reasoning_tokens and not row.text]
         if reasoned:
             found.append(

@@ -1,4 +1,4 @@
-"""The progress bar of a run, from its events."""
+"""The progress of a run, from its events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["RunProgress"]
 
 
 class RunProgress:
-    """Show a run's events as a progress bar on standard error; a context manager.
+    """Show the progress of a run; a context manager. See :class:`ftkit.progress.ProgressBar`.
 
     Args:
         model: The model that is trained, for the bar's title.
@@ -35,13 +35,14 @@ class RunProgress:
     ) -> None:
         self._bar.__exit__(kind, error, trace)
 
-    def print(self, line: str) -> None:
+    def print(self, line: str, *, always: bool = False) -> None:
         """Print a line above the bar.
 
         Args:
             line: The text.
+            always: Print it even where no progress is shown.
         """
-        self._bar.print(line)
+        self._bar.print(line, always=always)
 
     def show(self, event: Event) -> None:
         """Update the bar from an event.
@@ -66,6 +67,8 @@ class RunProgress:
             self._bar.update(description=f"{self._model} {data['state']}")
         elif event.kind in ("warning", "error"):
             self.print(f"{event.kind}: {data.get('message', '')}")
+        elif event.kind == "log" and ("tracker" in data or "waiting for its turn" in str(data.get("message", ""))):
+            self.print(str(data.get("message", "")))
 
     def _detail(self) -> str:
         return " ".join(f"{name} {value}" for name, value in self._metrics.items())

@@ -6,7 +6,7 @@ import importlib
 import json
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, Self
 
@@ -17,33 +17,18 @@ from ftkit.data import Dataset
 from ftkit.errors import FtkitError, RunCancelledError, RunError, RunFailedError, StorageError
 from ftkit.model import Model
 from ftkit.recipe import Recipe, parse_recipe
+from ftkit.results.metric_table import MetricTable
+from ftkit.runs.labels import label_fields
+from ftkit.runs.metric_events import step_metrics
 from ftkit.runs.progress_display import RunProgress
 from ftkit.runs.trackers import RunTrackers, Tracker
 from ftkit.schema.answer_type import AnswerT
-from ftkit.store import OPEN_STATES, Event, RunRecord, RunState, Store, StoreWarning, UnreadableRunError
+from ftkit.store import OPEN_STATES, Event, EventKind, RunRecord, RunState, Store, StoreWarning, UnreadableRunError
 from ftkit.task import Task
 
-__all__ = ["Run", "step_metrics"]
+__all__ = ["Run"]
 
 _POLL_S = 0.25
-
-
-def step_metrics(events: Iterable[Event]) -> list[dict[str, Any]]:
-    """Return the metrics of a run's steps.
-
-    Args:
-        events: the run's events, oldest first.
-
-    Returns:
-        The metrics by step. A step that was repeated counts once, and one without a number is left out.
-    """
-    steps = {event.data["step"]: event.data for event in events if event.kind == "step" and _has_number(event)}
-    return [steps[number] for number in sorted(steps)]
-
-
-def _has_number(event: Event) -> bool:
-    step = event.data.get("step")
-    return isinstance(step, int | float) and not isinstance(step, bool)
 
 
 class Run(Generic[AnswerT]):
@@ -91,6 +76,21 @@ class Run(Generic[AnswerT]):
         self._record = record
         self._trackers.deliver(record)
         return record
+
+    @property
+    def name(self) -> str | None:
+        """The name that was given to the run, if any."""
+        return self.stored_record.name
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags of the run."""
+        return self.stored_record.tags
+
+    @property
+    def notes(self) -> str | None:
+        """The notes on the run, if any."""
+        return self.stored_record.notes
 
     @property
     def stored_record(self) -> RunRecord:
@@ -163,8 +163,11 @@ class Run(Generic[AnswerT]):
         return data
 
     @property
-    def metrics(self) -> list[dict[str, Any]]:
-        """Metrics by step: loss, learning rate, gradient norm, tokens, seconds, …. A repeated step counts once."""
+    def metrics(self) -> MetricTable:
+        """Metrics by step: loss, learning rate, gradient norm, tokens, seconds, …. A repeated step counts once.
+
+        A list of rows, with ``to_pandas()`` and ``plot()``. Validations are in the columns ``validation_loss``, ….
+        """
         return step_metrics(self.events())
 
     @property
@@ -230,6 +233,33 @@ class Run(Generic[AnswerT]):
         """
         return self._store.events(self.id)
 
+    def add_event(self, kind: EventKind, data: dict[str, Any]) -> None:
+        """Add an event to the run, and send it to the run's trackers.
+
+        Args:
+            kind: the kind of event.
+            data: its data, see :class:`ftkit.Event`.
+        """
+        self._store.append(self.id, kind, data)
+        self._trackers.deliver(self._store.get(self.id))
+
+    def annotate(self, *, name: str | None = None, tags: Sequence[str] | None = None, notes: str | None = None) -> Self:
+        """Change the run's name, tags or notes. What is None stays as it is.
+
+        Args:
+            name: the new name; ``""`` removes it.
+            tags: the new tags, in the place of all earlier ones.
+            notes: the new notes; ``""`` removes them.
+
+        Returns:
+            The run itself.
+
+        Raises:
+            ConfigError: a value is not a text, or too long.
+        """
+        self._store.update(self.id, **label_fields(name, tags, notes))
+        return self
+
     def follow(self) -> Iterator[Event]:
         """Follow the run until it has ended.
 
@@ -247,12 +277,13 @@ class Run(Generic[AnswerT]):
             time.sleep(_POLL_S)
 
     def wait(self, *, progress: bool = True, timeout_s: float | None = None) -> Self:
-        """Wait until the run has ended, with a progress bar if standard error is a terminal.
+        """Wait until the run has ended, and show its progress.
 
-        Ctrl-C ends the waiting, not the run.
+        A terminal and a notebook get a bar; elsewhere there are plain lines from time to time on standard error. The
+        run's id is printed first. Ctrl-C ends the waiting, not the run, and prints how to find it again.
 
         Args:
-            progress: whether to show the progress bar.
+            progress: whether to show the progress.
             timeout_s: stop waiting after this many seconds. None: no limit.
 
         Returns:
@@ -280,7 +311,8 @@ class Run(Generic[AnswerT]):
                     time.sleep(_POLL_S)
             except KeyboardInterrupt:
                 bar.print(
-                    f"run {self.id} continues; find it with ft.runs.get({self.id!r}) or `ftkit runs wait {self.id}`"
+                    f"run {self.id} continues; find it with ft.runs.get({self.id!r}) or `ftkit runs wait {self.id}`",
+                    always=True,
                 )
                 raise
 

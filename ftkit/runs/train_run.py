@@ -18,8 +18,9 @@ from ftkit.errors import ConfigError, DataError, RefusedError, RunNotFoundError,
 from ftkit.files import says_disk_full
 from ftkit.linting.training_gate import refuse_errors
 from ftkit.recipe import SFT, LoRA, Recipe
+from ftkit.runs.labels import label_fields
 from ftkit.runs.run import Run
-from ftkit.runs.trackers import Tracker, check_tracker, create_tracker
+from ftkit.runs.trackers import Tracker, check_tracker, check_trackers
 from ftkit.schema.answer_type import AnswerT
 from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.store.run_lock import starting
@@ -42,6 +43,9 @@ def train(
     lint: bool = True,
     max_cost: float | None = None,
     run_id: str | None = None,
+    name: str | None = None,
+    tags: Sequence[str] = (),
+    notes: str | None = None,
     trackers: Sequence[str | Tracker] = (),
     chat_template: str | os.PathLike[str] | None = None,
 ) -> Run[AnswerT]:
@@ -57,8 +61,12 @@ def train(
         max_cost: the most that training may cost, in US dollars, by the catalogue's prices, and by the host's own
             estimate where it makes one. Training on this machine costs nothing.
         run_id: id of the run: letters, digits and ``-``. Derived from the time by default.
-        trackers: receive the run's events: names such as ``"jsonl"``, or objects. Names are stored with the run, so
-            that any process that polls the run delivers its events. Objects receive events in this process only.
+        name: a name for lists and trackers. Several runs may share one.
+        tags: words by which runs are found again: ``ftkit runs --where tag=baseline``.
+        notes: anything that is worth knowing of the run later.
+        trackers: receive the run's events: names such as ``"trackio"``, ``"wandb:visits"`` or ``"jsonl"``, or objects.
+            Names are stored with the run, so that any process that polls the run delivers its events. Objects receive
+            events in this process only.
         chat_template: file of a Jinja template that replaces the model's own, for training on this machine. It is saved
             with the tuned model.
 
@@ -70,11 +78,13 @@ def train(
             ``max_cost``, or its price is not known. Nothing was started.
         DataError: there are rows that cannot be trained on; names files and lines.
         ConfigError: ``run_id`` is not valid, there is no such tracker, or an argument has the wrong type.
+        MissingExtraError: a tracker's package is not installed.
     """
     if run_id is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", run_id):
         raise ConfigError(f"run_id {run_id!r} is no name for a run: letters, digits and -, at most 64")
     check_job(recipe, data, validation)
     names, objects = _split_trackers(trackers)
+    labels = label_fields(name, tags, notes)
     place = backend_of(backend, chat_template=chat_template)
     if validation is not None and validation.task.fingerprint != data.task.fingerprint:
         raise DataError("the validation rows have another task than the training rows")
@@ -94,6 +104,7 @@ def train(
         answer_class=data.task.answer_class,
         rows=len(data),
         data_fingerprint=data.fingerprint,
+        **labels,
     )
     # The run is stored before anything starts, so that nothing that was started can be lost. While the lock is held,
     # nobody takes it for a run that was left behind.
@@ -139,8 +150,7 @@ def _split_trackers(trackers: Sequence[str | Tracker]) -> tuple[list[str], list[
     if isinstance(trackers, str) or not isinstance(trackers, Sequence):
         check_kind(trackers, (), "trackers", 'a list, e.g. ["jsonl"]')
     names = [tracker for tracker in trackers if isinstance(tracker, str)]
-    for name in names:
-        create_tracker(name)
+    check_trackers(names)
     objects = [tracker for tracker in trackers if not isinstance(tracker, str)]
     for tracker in objects:
         check_tracker(tracker, tracker)

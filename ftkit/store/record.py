@@ -17,7 +17,7 @@ OPEN_STATES: tuple[RunState, ...] = ("queued", "running")
 Moment = Annotated[float, Field(ge=-6e10, le=2.5e11, allow_inf_nan=False)]
 """Unix seconds that are a date, from the year 68 to 9892."""
 
-EventKind = Literal["state", "step", "validation", "checkpoint", "warning", "log", "error"]
+EventKind = Literal["state", "step", "validation", "checkpoint", "report", "warning", "log", "error"]
 
 
 class Event(BaseModel):
@@ -30,6 +30,8 @@ class Event(BaseModel):
       ``grader_errors``, ``sampler_difference`` and ``sampler_ratio``, where the backend reports them.
     - ``validation``: ``step``, ``loss``, …; for reinforcement fine-tuning ``reward`` and others, and no ``loss``.
     - ``checkpoint``: ``step``, from which the run can be resumed.
+    - ``report``: an evaluation of the run's model: ``label``, ``primary``, ``metrics`` (values by name), ``rows``,
+      ``data`` (the fingerprint of the rows), ``digest`` (of the report).
     - ``warning``, ``log``, ``error``: ``message``, and details.
     """
 
@@ -49,6 +51,10 @@ class RunRecord(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     id: str
+    name: str | None = None
+    """A name of the user's own, which several runs may share."""
+    tags: tuple[str, ...] = ()
+    notes: str | None = None
     backend: str
     """Name of the backend, e.g. ``"local"``."""
     model: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import time
 import warnings
@@ -11,12 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from ftkit.errors import RunError, RunNotFoundError
 from ftkit.files import home
 from ftkit.store.database import Database
 from ftkit.store.record import Event, EventKind, RunRecord, RunState
+from ftkit.store.stored_rows import UnreadableRunError, event_of, events_of, json_of, record_of
 
 __all__ = ["RunTransaction", "Store", "StoreWarning", "UnreadableRunError"]
 
@@ -41,10 +39,6 @@ _VERSION = 2
 
 class StoreWarning(UserWarning):
     """Part of the store cannot be read."""
-
-
-class UnreadableRunError(RunError):
-    """The record of a run is damaged, or another version of ftkit wrote it."""
 
 
 class RunTransaction:
@@ -99,7 +93,7 @@ class RunTransaction:
         added = self._connection.execute(
             "INSERT INTO events (run_id, at, kind, data, source_id) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (run_id, source_id) DO NOTHING",
-            (self.record.id, time.time() if at is None else at, kind, _json(data), source_id),
+            (self.record.id, time.time() if at is None else at, kind, json_of(data), source_id),
         )
         return added.rowcount > 0
 
@@ -109,7 +103,7 @@ class RunTransaction:
         Returns:
             All of them, oldest first.
         """
-        return _events(self._connection, self.record.id, 0)
+        return events_of(self._connection, self.record.id, 0)
 
 
 class Store:
@@ -187,7 +181,7 @@ class Store:
                 row = matches[0] if matches else None
         if row is None:
             raise RunNotFoundError(f"no run {run_id!r} in {self.path}; `ftkit runs` lists them")
-        return _record(row[0], row[1], self.path)
+        return record_of(row[0], row[1], self.path)
 
     def all(self) -> list[RunRecord]:
         """List all runs. Those whose record cannot be read are left out, with a warning.
@@ -200,9 +194,28 @@ class Store:
         records = []
         for run_id, text in rows:
             try:
-                records.append(_record(run_id, text, self.path))
+                records.append(record_of(run_id, text, self.path))
             except UnreadableRunError as error:
                 warnings.warn(f"{error}. It is left out", StoreWarning, stacklevel=2)
+        return records
+
+    def in_state(self, state: RunState) -> list[RunRecord]:
+        """List the runs in a state. Those whose record cannot be read are left out.
+
+        Args:
+            state: the state.
+
+        Returns:
+            Their records, oldest first.
+        """
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT id, record FROM runs WHERE state = ? ORDER BY created_at, id", (state,)
+            ).fetchall()
+        records = []
+        for run_id, text in rows:
+            with contextlib.suppress(UnreadableRunError):
+                records.append(record_of(run_id, text, self.path))
         return records
 
     def find_id(self, run_id: str) -> str | None:
@@ -236,7 +249,7 @@ class Store:
             row = connection.execute("SELECT record FROM runs WHERE id = ?", (run_id,)).fetchone()
             if row is None:
                 raise RunNotFoundError(f"no run {run_id!r} in {self.path}")
-            yield RunTransaction(connection, _record(run_id, row[0], self.path))
+            yield RunTransaction(connection, record_of(run_id, row[0], self.path))
 
     def update(
         self, run_id: str, *, expect: tuple[RunState, ...] | None = None, reason: str | None = None, **changes: Any
@@ -278,7 +291,7 @@ class Store:
         with self._connection() as connection:
             connection.executemany(
                 "INSERT INTO events (run_id, at, kind, data) VALUES (?, ?, ?, ?)",
-                [(run_id, at, kind, _json(data)) for at, kind, data in events],
+                [(run_id, at, kind, json_of(data)) for at, kind, data in events],
             )
 
     def events(self, run_id: str, after: int = 0) -> list[Event]:
@@ -292,7 +305,7 @@ class Store:
             The events, oldest first.
         """
         with self._reading() as connection:
-            return _events(connection, run_id, after)
+            return events_of(connection, run_id, after)
 
     def source_ids(self, run_id: str) -> set[str]:
         """Return the ids under which a host reported the events that the run already has.
@@ -308,6 +321,27 @@ class Store:
                 "SELECT source_id FROM events WHERE run_id = ? AND source_id IS NOT NULL", (run_id,)
             ).fetchall()
         return {row[0] for row in rows}
+
+    def newest_events(self, kinds: Sequence[EventKind]) -> dict[str, dict[str, Event]]:
+        """Return the newest event of each run and kind, for lists of runs.
+
+        Args:
+            kinds: the kinds.
+
+        Returns:
+            By the run's id, the events by their kind.
+        """
+        marks = ", ".join("?" * len(kinds))
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT run_id, seq, at, kind, data FROM events WHERE seq IN "  # noqa: S608  (marks are all "?")
+                f"(SELECT max(seq) FROM events WHERE kind IN ({marks}) GROUP BY run_id, kind)",
+                tuple(kinds),
+            ).fetchall()
+        newest: dict[str, dict[str, Event]] = {}
+        for run_id, *row in rows:
+            newest.setdefault(run_id, {})[row[2]] = event_of(*row)
+        return newest
 
     def last_seq(self, run_id: str) -> int:
         """Return the number of a run's last event.
@@ -362,35 +396,3 @@ class Store:
         """
         with self._connection() as connection:
             connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
-
-
-def _json(data: dict[str, Any]) -> str:
-    return json.dumps(data, ensure_ascii=False)
-
-
-def _events(connection: sqlite3.Connection, run_id: str, after: int) -> list[Event]:
-    rows = connection.execute(
-        "SELECT seq, at, kind, data FROM events WHERE run_id = ? AND seq > ? ORDER BY seq", (run_id, after)
-    ).fetchall()
-    return [_event(*row) for row in rows]
-
-
-def _event(seq: int, at: float, kind: str, data: str | bytes) -> Event:
-    """An event; one that cannot be read becomes a warning that says so."""
-    try:
-        return Event.model_validate({"seq": seq, "at": at, "kind": kind, "data": json.loads(data)})
-    except (ValueError, TypeError, RecursionError) as error:
-        when = at if isinstance(at, int | float) and abs(at) < 6e10 else 0.0
-        return Event(seq=seq, at=when, kind="warning", data={"message": f"event {seq} cannot be read: {error}"})
-
-
-def _record(run_id: object, text: str | bytes | None, path: Path) -> RunRecord:
-    try:
-        return RunRecord.model_validate_json(text if isinstance(text, str | bytes) else "")
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"])) or "the record"
-        raise UnreadableRunError(
-            f"the record of run {run_id} in {path} cannot be read ({field}: {first['msg']}); "
-            f"`ftkit runs delete {run_id}` deletes the run"
-        ) from error

@@ -52,13 +52,15 @@ def test_every_option_on_the_page_exists(ftkit):
         ftkit(*words.split(), "--help").stdout
         for words in (
             *("task", "plan", "train", "evaluate", "compare", "overview", "report", "predict", "export", "catalog"),
-            *("grade", "reward-signal", "migrate", "convert", "optimise-prompt", "data traces", "data stored"),
+            *("sweep", "grade", "reward-signal", "migrate", "convert", "optimise-prompt", "data traces", "data stored"),
             *("lint", "import", "data check", "data mask", "data split"),
             *(
                 "runs list",
                 "runs show",
                 "runs events",
                 "runs delete",
+                "runs plot",
+                "runs annotate",
                 "runs samples",
                 "runs download",
                 "freeze",

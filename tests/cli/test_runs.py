@@ -52,7 +52,8 @@ def test_without_runs_the_list_says_how_to_start_one(ftkit):
 @pytest.mark.parametrize("command", [["runs"], ["runs", "list"]])
 def test_the_list_has_the_newest_first(ftkit, three, command):
     head, *lines = ftkit(*command).stdout.splitlines()
-    assert head.split() == ["ID", "STATE", "MODEL", "ADAPTER", "ROWS", "STARTED", "TOOK"]
+    columns = ["ID", "STATE", "MODEL", "ADAPTER", "ROWS", "RANK", "LR", "LOSS", "VALIDATION", "STARTED", "TOOK"]
+    assert head.split() == columns
     assert [line.split()[:5] for line in lines] == [
         ["20260102-111111-cccc", "succeeded", "toy:base", "qlora", "1,200"],
         ["20260102-000000-bbbb", "running", "toy:base", "qlora", "1,200"],
@@ -98,7 +99,7 @@ def test_waiting_for_runs_that_have_ended(ftkit, three):
     assert "succeeded in 1 min 40 s, loss 1.000 → 0.500 over 2 steps" in done.stderr
     failed = ftkit("runs", "wait", "20260101")
     assert failed.exit_code == 1
-    assert failed.stderr == "error: run 20260101-000000-aaaa failed: out of luck\n"
+    assert failed.stderr == "run 20260101-000000-aaaa\nerror: run 20260101-000000-aaaa failed: out of luck\n"
 
 
 def test_cancelling(ftkit, three):

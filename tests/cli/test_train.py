@@ -49,7 +49,7 @@ def test_a_run_that_fails_is_status_1_with_its_reason(ftkit, words):
     failed = ftkit(*words, "toy:weak")
     assert failed.exit_code == 1
     run_id = failed.stdout.strip()
-    assert failed.stderr == f"error: run {run_id} failed: it is too weak\n"
+    assert failed.stderr == f"run {run_id}\nerror: run {run_id} failed: it is too weak\n"
 
 
 def test_what_the_backend_refuses_starts_nothing(ftkit, words):

@@ -48,7 +48,7 @@ def test_a_successor_is_asked_at_the_effort_that_its_maker_advises(openai_fake, 
 def test_reasoning_has_a_limit_of_its_own_and_is_counted_and_priced(openai_fake, ask):
     (answer,) = ask("gpt-6-luna", reasoning_effort="high").answer_many([request()])
     body = openai_fake.calls[-1].json()
-    assert (body["reasoning_effort"], body["max_completion_tokens"]) == ("high", 25_512)
+    assert (body["reasoning_effort"], body["max_completion_tokens"]) == ("high", 25_032)
     assert body.keys().isdisjoint({"temperature", "top_p"})
     assert (answer.output_tokens, answer.reasoning_tokens) == (610, 600)
     assert answer.cost_usd == pytest.approx((60 * 0.1 + 40 * 0.01 + 610 * 0.5) / 1e6)
@@ -237,7 +237,7 @@ def test_the_command_line_has_the_options(openai_fake, notes, tmp_path, monkeypa
     more = ["--no-probes", "--reasoning-effort", "low", "--max-reasoning-tokens", "900"]
     done = CliRunner().invoke(app, ["evaluate", "openai:gpt-6-luna", *where, *more])
     assert done.exit_code == 0, done.output
-    assert openai_fake.calls[-1].json()["max_completion_tokens"] == 1412
+    assert openai_fake.calls[-1].json()["max_completion_tokens"] == 932
     assert "up to 900 tokens of reasoning" in done.stderr
     done = CliRunner().invoke(app, ["evaluate", "openai:gpt-6-luna", *where, *more, "--temperature", "0.5"])
     assert done.exit_code != 0

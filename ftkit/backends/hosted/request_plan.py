@@ -97,7 +97,7 @@ def plan_request(
         api=api,
         effort=effort,
         effort_fields=None if facts is None or effort is None else facts.effort_requests.get(effort),
-        token_limit=sampling.max_output_tokens + reasoning_limit(facts, sampling),
+        token_limit=sampling.token_limit + reasoning_limit(facts, sampling),
         sampling={name: getattr(sampling, name) for name in SAMPLING_PARAMETERS if name not in not_taken},
         not_sent=not_taken & frozenset(SAMPLING_PARAMETERS),
     )

@@ -23,8 +23,9 @@ from ftkit.inference.protocol import EngineStats
 from ftkit.inference.reward_scoring import score
 from ftkit.inference.shared_pool import shared_pool
 from ftkit.modeling.device import describe_machine, free_memory_bytes, torch_dtype
+from ftkit.modeling.rendered_parts import knows_thoughts
 from ftkit.modeling.tokenized_example import Ints
-from ftkit.results.answer import Answer, Sampling
+from ftkit.results.answer import DEFAULT_OUTPUT_TOKENS, Answer, Sampling
 from ftkit.task import Message
 from ftkit.training.artifact import versions
 
@@ -213,6 +214,16 @@ class LocalAnswerer:
             needed = pretrained.model.num_parameters() * torch_dtype(pretrained.precision).itemsize
             return bool(free_memory_bytes(pretrained.model.device) > 1.3 * needed)  # 0.3 for what generation takes
 
+    def thought_tokens(self) -> int:
+        """Say how many tokens the model may need for a thought before its answer.
+
+        Returns:
+            0 for a model whose chat template knows no thoughts; else 512.
+        """
+        with shared_pool().lease(self._name) as lease:
+            template = str(lease.chat_template.tokenizer.chat_template)
+        return DEFAULT_OUTPUT_TOKENS if knows_thoughts(template) else 0
+
     def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
         """Embed texts; see :func:`ftkit.inference.embeddings.embeddings`.
 
@@ -293,13 +304,13 @@ class LocalAnswerer:
                 problems[number] = error.args[0]
                 continue
             prompts.append(prompt)
-            if limit is not None and len(prompt) + sampling.max_output_tokens > limit:
+            if limit is not None and len(prompt) + sampling.token_limit > limit:
                 problems[number] = ErrorText(
                     f"request {number + 1} has {len(prompt)} tokens; with ",
                     Argument(
                         "max_output_tokens",
-                        str(sampling.max_output_tokens),
-                        text=f"max_output_tokens={sampling.max_output_tokens}",
+                        str(sampling.token_limit),
+                        text=f"max_output_tokens={sampling.token_limit}",
                     ),
                     f" that is above the model's {limit}",
                 )
@@ -309,7 +320,7 @@ class LocalAnswerer:
         pending = PendingGenerations(
             lease.engine,
             prompts,
-            max_new_tokens=sampling.max_output_tokens,
+            max_new_tokens=sampling.token_limit,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             seed=sampling.seed,

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from ftkit.arguments import check_kind
 from ftkit.backends.grading import setting_of
+from ftkit.backends.local.device_queue import default_max_parallel
 from ftkit.backends.local.model_lookup import check_model_exists
 from ftkit.backends.local.worker_process import (
     death_message,
@@ -62,9 +63,11 @@ class LocalBackend(Backend):
         chat_template: file of a Jinja template that replaces the model's own.
         workers: how many processes train together, each on a GPU of its own, or on its part of the CPU's threads. The
             losses are those of one process but for rounding.
+        max_parallel: how many runs of this ftkit home may train at once on a device. Later ones stay queued. By default
+            the environment variable ``FTKIT_MAX_PARALLEL``, or 1.
 
     Raises:
-        ConfigError: ``workers`` is no number above 0.
+        ConfigError: ``workers`` or ``max_parallel`` is no number above 0.
     """
 
     name = "local"
@@ -76,13 +79,17 @@ class LocalBackend(Backend):
         epoch_models: int = 0,
         chat_template: str | os.PathLike[str] | None = None,
         workers: int = 1,
+        max_parallel: int | None = None,
     ) -> None:
         check_kind(workers, int, "workers", "how many processes train together, 1 or more")
         if workers < 1:
             raise ConfigError(f"workers={workers}: how many processes train together, 1 or more")
+        if max_parallel is not None and max_parallel < 1:
+            raise ConfigError(f"max_parallel must be at least 1, not {max_parallel}")
         self._workers = workers
         self.model = with_template(model, chat_template)
         self._epoch_models = epoch_models
+        self._max_parallel = max_parallel
         self._answerer: LocalAnswerer | None = None
         self._lock = threading.Lock()
 
@@ -94,6 +101,7 @@ class LocalBackend(Backend):
         _check_installed("training on this machine")
         check_recipe(recipe, self._checked_source_name(), data, validation)
         plugin_modules(recipe, data, validation)
+        default_max_parallel()
         if recipe.grading is not None:
             recipe.grading.grader.check(setting_of(recipe))
         if isinstance(recipe.eval_metric, Grader):
@@ -116,6 +124,7 @@ class LocalBackend(Backend):
         rehearsal = None if job.recipe.preserve is None else open_rehearsal(job.recipe.preserve)
         more: dict[str, Any] = {"workers": self._workers} if self._workers > 1 else {}
         more |= {"rehearsal": None if rehearsal is None else rehearsal.to_spec(folder / "rehearsal"), "day": day}
+        more["max_parallel"] = default_max_parallel() if self._max_parallel is None else self._max_parallel
         job.save(folder, model=self.source_name(), epoch_models=self._epoch_models, modules=modules, **more)
         lock = RunLock.acquire(folder)
         if lock is None:

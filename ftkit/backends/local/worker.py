@@ -10,6 +10,7 @@ import traceback
 from typing import Any
 
 from ftkit.backends.grading import setting_of
+from ftkit.backends.local.device_queue import wait_for_device
 from ftkit.backends.local.event_log import EventLog, keep_trying, tolerate_full_disk
 from ftkit.backends.local.fellow_workers import fellow_workers
 from ftkit.backends.local.saved_job import read_job_file, saved_job
@@ -45,7 +46,11 @@ def main(run_id: str, lock: RunLock | None = None) -> int:
         print(f"another process trains run {run_id}", file=sys.stderr)  # noqa: T201
         return 1
     events = EventLog(store, run_id)
+    place: RunLock | None = None
     try:
+        place = _wait_in_queue(run_id, store, asked_to_stop)
+        if place is None:
+            return 0  # cancelled while it waited
         if not keep_trying(lambda: _begin(store, run_id), _PATIENCE_S):
             return 0  # cancelled before it began
         ended = _ended(run_id, store, events, asked_to_stop)
@@ -53,7 +58,30 @@ def main(run_id: str, lock: RunLock | None = None) -> int:
     except RunError as error:  # no such run; or a full disk: the next reader finds whether there is a model
         print(error, file=sys.stderr)  # noqa: T201
         return 1
+    finally:
+        if place is not None:
+            place.close()
     return 1 if ended["state"] == "failed" else 0
+
+
+def _wait_in_queue(run_id: str, store: Store, asked_to_stop: list[int]) -> RunLock | None:
+    """Wait until the run may train; None if it was cancelled, or this process told to end."""
+    try:
+        spec = json.loads((store.run_folder(run_id) / "job.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # the run will fail with this reason when it begins
+        spec = {}
+    place = wait_for_device(
+        store,
+        run_id,
+        spec.get("max_parallel", 1),
+        stopped=lambda: bool(asked_to_stop),
+        on_wait=lambda message: keep_trying(lambda: store.append(run_id, "log", {"message": message}), _PATIENCE_S),
+    )
+    if asked_to_stop:
+        reason = f"stopped while it was queued; `ftkit runs resume {run_id}` queues it again"
+        store.update(run_id, expect=("queued",), state="cancelled", reason=reason, finished_at=time.time())
+        return None
+    return place
 
 
 def _begin(store: Store, run_id: str) -> bool:

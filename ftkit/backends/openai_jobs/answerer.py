@@ -197,6 +197,14 @@ class OpenAIAnswerer(Answerer):
             batch.delete()
         return answers
 
+    def thought_tokens(self) -> int | None:
+        """Say how many tokens the model may need for a thought within its answer.
+
+        Returns:
+            0 for a model of the catalogue, whose reasoning has tokens of its own; None if nothing is known of it.
+        """
+        return None if self._facts is None else 0
+
     @override
     def about(self) -> dict[str, Any]:
         price, batch_price = self._price, self._batch_price

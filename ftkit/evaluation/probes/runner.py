@@ -79,6 +79,12 @@ class _WithTask(EvaluableModel):
     def about(self) -> dict[str, Any]:
         return self._model.about()
 
+    def thought_tokens(self) -> int | None:
+        """As of the model; see :meth:`ftkit.Model.thought_tokens`."""
+        ask = getattr(self._model, "thought_tokens", None)
+        tokens: int | None = None if ask is None else ask()
+        return tokens
+
 
 def run_probes(
     model: EvaluableModel,
@@ -99,7 +105,7 @@ def run_probes(
         probes: which probes to run.
         metrics: the metrics of the report.
         options: how requests are sent.
-        progress: show progress bars if standard error is a terminal.
+        progress: show the progress.
 
     Returns:
         What the probes measured.
@@ -155,12 +161,14 @@ class _ProbeRun:
             if saved is not None:
                 general = saved.rescore(metrics, confidence=self.report.confidence, seed=self.report.seed)
             else:
-                general = self._evaluate(_WithTask(model, GENERAL_TASK, _GENERAL_SAMPLING), questions, metrics)
+                general = self._evaluate(
+                    _WithTask(model, GENERAL_TASK, _GENERAL_SAMPLING), questions, metrics, "general questions"
+                )
                 save_base_report(model, general)
             plain = self._ask_plainly(model, questions, general)
         if self.probes.retention is not None:
             with_task = _WithTask(model, self.probes.retention.task, self.report.sampling)
-            retention = self._evaluate(with_task, self.probes.retention, self._retention_metrics())
+            retention = self._evaluate(with_task, self.probes.retention, self._retention_metrics(), "retention rows")
         text, choices = self._likelihoods(model)
         name = None if self.form is None else self.form.name
         return Probed(general=general, retention=retention, text=text, choices=choices, plain=plain, form=name)
@@ -183,6 +191,7 @@ class _ProbeRun:
             _WithTask(model, PLAIN_TASK, _GENERAL_SAMPLING),
             questions.filter(lambda row: row.id in again).with_task(PLAIN_TASK),
             general_metrics(self.form),
+            "plain answers",
             shots=PLAIN_EXAMPLES,
             examples=plain_examples(),
         )
@@ -192,7 +201,7 @@ class _ProbeRun:
         losses = getattr(model, "text_losses", None)
         if losses is None:
             return None, None
-        with ProgressBar(f"probing {model.name}: plain text", enabled=self.progress):
+        with ProgressBar(f"probing plain text of {model.name}", enabled=self.progress):
             text = losses(passages())
             if text is None:
                 return None, None
@@ -240,7 +249,9 @@ class _ProbeRun:
         report, limit = self.report, self.probes.train_rows
         sample = train.shuffle(report.seed).take(limit) if len(train) > limit else train
         primary = next(metric for metric in metrics if metric.name == report.primary)
-        train_report = self._evaluate(model, sample, primary, sampling=report.sampling, comparators=report.comparators)
+        train_report = self._evaluate(
+            model, sample, primary, "training rows", sampling=report.sampling, comparators=report.comparators
+        )
         gaps = [
             gap_between(metric, train_report.rows, report.rows, confidence=report.confidence)
             if isinstance(metric, RowMetric)
@@ -260,7 +271,7 @@ class _ProbeRun:
 
         return count(True), count(False)
 
-    def _evaluate(self, model: EvaluableModel, data: Dataset, metrics: Metrics, **settings: Any) -> Report:
+    def _evaluate(self, model: EvaluableModel, data: Dataset, metrics: Metrics, what: str, **settings: Any) -> Report:
         level, seed = self.report.confidence, self.report.seed
         with measured_report(
             model,
@@ -270,11 +281,13 @@ class _ProbeRun:
             confidence=level,
             seed=seed,
             progress=self.progress,
-            activity="probing",
+            activity=f"probing {what} of",
             **settings,
         ) as (report, _):
             return report
 
     def _send(self, model: EvaluableModel, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Answer]:
         requests = [Request(prompt, output=TextOutput()) for prompt in prompts]
-        return send_requests(model, requests, sampling, self.options, progress=self.progress, activity="probing")
+        return send_requests(
+            model, requests, sampling, self.options, progress=self.progress, activity="probing drift of"
+        )

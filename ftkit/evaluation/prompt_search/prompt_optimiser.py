@@ -331,7 +331,7 @@ class _Quiet:
 def _longest_tokens(prompts: CandidatePrompts) -> int:
     """Tokens of the longest instructions that can be written and of the longest examples that can be drawn."""
     examples = prompts.shots * prompts.longest_example // 2 if EXAMPLES in prompts.start else 0
-    return prompts.reflecting.sampling.max_output_tokens + examples
+    return prompts.reflecting.sampling.token_limit + examples
 
 
 def _check_numbers(**given: tuple[int, int]) -> None:

@@ -100,7 +100,7 @@ class PricedModel:
         if self.price is None or not requests:
             return 0.0
         reasoning = reasoning_limit(load_catalog().parameters(*catalog_name(self.model)), self.sampling) * requests
-        output = self.sampling.max_output_tokens * requests + reasoning
+        output = self.sampling.token_limit * requests + reasoning
         return self.price.cost(input_tokens, output, 0, reasoning, requests=requests)
 
     def tokens(self, requests: Sequence[Request]) -> int:

@@ -17,23 +17,27 @@ from ftkit.linting.json_answers import contain_digit, contradicted_fields, diffe
 from ftkit.linting.row_features import equal_rows
 from ftkit.linting.row_view import RowView
 from ftkit.linting.rule import CorpusRule, VariantRule, missing_extra
+from ftkit.linting.softmax_regression import SoftmaxRegression
 from ftkit.linting.text_normalization import percent, words_of
+from ftkit.linting.time_budget import TimeBudget
 from ftkit.linting.variant_counter import VariantCounter
 
 _LABEL_WORDS = 4
 """Words up to which an answer in plain text counts as a label."""
 _AVERAGED_ROWS = 5_000
 """Rows up to which three divisions into folds are averaged, because one division of few rows is noisy."""
-_MAX_CHARACTERS = 10_000_000
-"""Characters of all texts together that L005 reads: of 10,000 rows, the first 1,000 characters of each."""
+_MAX_CHARACTERS = 4_000_000
+"""Characters of all texts together that L005 reads, about 15 s: of 10,000 rows, the first 400 characters of each."""
 _MAX_WORK = 50_000_000
 """Numbers in the matrix of TF-IDF, times classes, times divisions into folds, up to which the classifier trains on the
-matrix itself. This takes about 20 s; it takes more than a minute for 77 classes of 10,000 short texts."""
+matrix itself, which takes about 20 s. Beyond it, the matrix is reduced to vectors."""
 _DIMENSIONS = 200
 _MAX_DECOMPOSED = 1_500_000
 """Numbers of the matrix of TF-IDF from which the reduction to 200 dimensions is computed."""
 _MAX_TRAINED = 800_000
 """Rows times classes that a classifier on 200 dimensions trains on."""
+_SECONDS = 20.0
+"""Time of all classifiers on vectors together, where the rule has no time limit."""
 
 
 def _has_labels(context: LintContext) -> bool:
@@ -267,6 +271,7 @@ class LikelyMislabel(CorpusRule):
 
     Many rows of many classes would take minutes. The vectors are then reduced to 200 dimensions, and if there are still
     too many, the classifier is trained on a sample of the rows. Every row is checked, and the message says "sampled".
+    Classifiers on vectors end when the rule's time is up. The report says what was left out.
     """
 
     code = "L005"
@@ -298,7 +303,7 @@ class LikelyMislabel(CorpusRule):
         numbers = numbers[used]
         given = np.array([label for label in labels if label in frequent])
         used_texts = [text for text, is_used in zip(texts, used, strict=True) if is_used]
-        probabilities, classes, is_sampled = _probabilities(used_texts, given)
+        probabilities, classes, is_sampled = _probabilities(used_texts, given, corpus.budget)
         own = np.searchsorted(classes, given)
         mean = np.array([probabilities[own == at, at].mean() for at in range(len(classes))])
         confident = np.where(probabilities >= mean, probabilities, 0.0)
@@ -315,40 +320,66 @@ class LikelyMislabel(CorpusRule):
             yield RuleFinding(message + " (sampled)" * is_sampled, row=int(numbers[at]))
 
 
-def _probabilities(texts: list[str], labels: NDArray[np.str_]) -> tuple[NDArray[np.float64], NDArray[np.str_], bool]:
+def _probabilities(
+    texts: list[str], labels: NDArray[np.str_], budget: TimeBudget
+) -> tuple[NDArray[np.float64], NDArray[np.str_], bool]:
     """[rows, classes] probabilities by classifiers that have not seen the row; sorted classes; whether they sampled."""
-    from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold
     from sklearn.pipeline import make_union
 
+    budget.step("words and letters of the rows")
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
     size = _MAX_CHARACTERS // len(texts)
+    if any(len(text) > size for text in texts):
+        budget.limit(f"read the first {size:,} characters of each row")
     vectors: Any = make_union(words, characters).fit_transform([text[:size] for text in texts]).tocsr()
     classes = np.unique(labels)
     seeds = 3 if len(texts) <= _AVERAGED_ROWS else 1
-    max_rows = len(texts)
     if vectors.nnz * len(classes) * seeds > _MAX_WORK:
-        seeds = 1
-        max_rows = max(len(classes) * 5, _MAX_TRAINED // len(classes))
-        step = 1 + vectors.nnz // _MAX_DECOMPOSED
-        decomposition = TruncatedSVD(min(_DIMENSIONS, *vectors[::step].shape), n_iter=3, random_state=0)
-        decomposition.fit(vectors[::step])
-        vectors = decomposition.transform(vectors)
+        return *_dense_probabilities(vectors, labels, classes, budget), True
     probabilities = np.zeros((len(texts), len(classes)))
-    is_sampled = False
     for seed in range(seeds):
         for train, test in StratifiedKFold(5, shuffle=True, random_state=seed).split(vectors, labels):
-            if len(train) > max_rows:
-                is_sampled = True
-                train = _sample_of_each_class(train, labels, max_rows)
             classifier = LogisticRegression(C=10.0, max_iter=300, class_weight="balanced")
             classifier.fit(vectors[train], labels[train])
             columns = np.searchsorted(classes, classifier.classes_)
             probabilities[np.ix_(test, columns)] += classifier.predict_proba(vectors[test])
-    return probabilities / seeds, classes, is_sampled
+    return probabilities / seeds, classes, False
+
+
+def _dense_probabilities(
+    vectors: Any, labels: NDArray[np.str_], classes: NDArray[np.str_], budget: TimeBudget
+) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+    """The same by classifiers on 200 dimensions, each trained on a sample of the rows and within its share of time."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.model_selection import StratifiedKFold
+
+    budget.step("vectors of the rows")
+    step = 1 + vectors.nnz // _MAX_DECOMPOSED
+    decomposition = TruncatedSVD(min(_DIMENSIONS, *vectors[::step].shape), n_iter=3, random_state=0)
+    decomposition.fit(vectors[::step])
+    dense = decomposition.transform(vectors).astype(np.float32)
+    own = np.searchsorted(classes, labels)
+    max_rows = max(len(classes) * 5, _MAX_TRAINED // len(classes))
+    probabilities = np.zeros((len(labels), len(classes)))
+    left_out = []
+    for fold, (train, test) in enumerate(StratifiedKFold(5, shuffle=True, random_state=0).split(dense, labels)):
+        budget.step(f"classifier {fold + 1} of 5")
+        used = train
+        if len(train) > max_rows:
+            used = _sample_of_each_class(train, labels, max_rows)
+            left_out.append(f"trained on {len(used):,} of {len(train):,} rows")
+        seconds = _SECONDS / 5 if budget.seconds is None else max(0.5, budget.left_s / (5 - fold))
+        classifier = SoftmaxRegression(10.0, seconds).fit(dense[used], own[used], len(classes))
+        if not classifier.converged:
+            left_out.append("ended its training when its time was up")
+        probabilities[test] = classifier.predict_proba(dense[test])
+    if left_out:
+        budget.limit("; ".join(dict.fromkeys(left_out)))
+    return probabilities, classes
 
 
 def _sample_of_each_class(rows: NDArray[np.int64], labels: NDArray[np.str_], max_rows: int) -> NDArray[np.int64]:

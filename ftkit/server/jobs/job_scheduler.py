@@ -200,7 +200,8 @@ class JobScheduler:
                 raise RunNotFoundError(job.id)
         except RunNotFoundError:
             training, validation = job_rows(self._state, job)
-            backend = LocalBackend(job.source, epoch_models=MAX_CHECKPOINTS)
+            parallel = self._settings.concurrent_jobs
+            backend = LocalBackend(job.source, epoch_models=MAX_CHECKPOINTS, max_parallel=parallel)
             recipe = self._workers.run(job_recipe, self._settings, job)
             # The rows were linted when they were validated.
             runs.train(recipe, training, backend=backend, validation=validation, lint=False, run_id=job.id)
