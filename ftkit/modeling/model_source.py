@@ -39,6 +39,8 @@ _LARGEST_TEMPLATE = 1_000_000
 """Bytes."""
 _READ = frozenset({".safetensors", ".json", ".jinja", ".model", ".bin", ".pt", ".txt", ".tiktoken"})
 """Endings of the files that libraries open to load a model."""
+_LARGEST = {".jinja": _LARGEST_TEMPLATE, ".json": 512_000_000, ".txt": 512_000_000, ".tiktoken": 512_000_000}
+"""By ending: bytes of the largest file. A tokenizer of 256,000 tokens with its merges has 40 million."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json")
 
 
@@ -242,16 +244,19 @@ def _check_base(base: str, settings: Path) -> None:
 
 
 def _refuse_irregular(folder: Path) -> None:
-    """Refuse a model with a pipe or a device in place of a file: a library would wait for its end for ever."""
-    for file in sorted(folder.iterdir()):
+    """Refuse a model with a pipe, a device or a text without an end in place of a file, which a library would read."""
+    for file in sorted((*folder.iterdir(), *folder.glob("additional_chat_templates/*"))):
         if file.suffix not in _READ:
             continue
         try:
-            kind = irregular_file_kind(file)
+            kind, size = irregular_file_kind(file), file.stat().st_size
         except OSError as error:
             raise ModelError(f"{file} cannot be read: {error.strerror}; get the file again") from None
         if kind is not None:
             raise ModelError(f"{file} is {kind}, and not a file of a model")
+        limit = _LARGEST.get(file.suffix)
+        if limit is not None and size > limit:
+            raise ModelError(f"{file} has {size:,} bytes; such a file of a model has at most {limit:,}")
 
 
 def _config(file: Path) -> dict[str, Any]:

@@ -46,6 +46,22 @@ def test_what_is_no_file_is_not_waited_for(copy: Path, name: str, kind: str) -> 
         load(copy)
 
 
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("chat_template.jinja", 2_000_000),
+        ("tokenizer_config.json", 600_000_000),
+        ("additional_chat_templates/rag.jinja", 2_000_000),
+    ],
+)
+def test_a_text_that_is_far_too_large_is_not_read(copy: Path, name: str, size: int) -> None:
+    (copy / name).parent.mkdir(exist_ok=True)
+    with (copy / name).open("wb") as file:
+        file.truncate(size)
+    with pytest.raises(ModelError, match=rf"{name} has {size:,} bytes; such a file of a model has at most"):
+        load(copy)
+
+
 def test_a_pipe_in_the_base_of_an_adapter_is_not_waited_for(copy: Path, tmp_path: Path) -> None:
     adapter = save_adapter(tmp_path / "adapter", str(copy))
     (copy / "tokenizer_config.json").unlink()
