@@ -110,4 +110,9 @@ def test_a_judge_is_asked_by_batch_and_resumed(openai_fake, hosted, notes, home)
     openai_fake.fault = lambda call: "not_json" if b"case 7" in call.body else None
     kept = judge(hosted, "Is it long?", asking=RequestOptions(resume=True, attempts=1))
     assert kept.scores(rows).count(None) == 1
+    asked = len(openai_fake.calls)
+    openai_fake.fault = lambda call: None
+    again = judge(hosted, "Is it long?", asking=RequestOptions(resume=True, attempts=1))
+    assert again.scores(rows).count(None) == 0
+    assert len(openai_fake.calls) == asked + 1, "the grades that came are not paid for again"
     assert list((home / "evaluations").iterdir()) == []
