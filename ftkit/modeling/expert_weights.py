@@ -1,27 +1,13 @@
-"""Experts that a model holds in one tensor for all experts of a layer, and holding them in 4 bits.
-
-transformers 5 has fused experts instead of linear layers, and its bitsandbytes integration quantises linear layers.
-bitsandbytes itself holds any parameter in 4 bits (``bitsandbytes.nn.parametrize``) and expands it when it is read. The
-expanded tensor would be kept for the backward pass, and with it all that 4 bits save; therefore it is expanded again
-there.
-"""
+"""Experts that a model holds in one tensor for all experts of a layer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from types import MethodType
 from typing import Any
 
 import torch
-from torch.nn.utils import parametrize
 
-from ftkit.modeling.model_source import Quantization
-
-__all__ = ["ExpertWeights", "expand_experts", "expert_weights", "plain_experts", "quantise_experts"]
-
-Tensor = torch.Tensor
+__all__ = ["ExpertWeights", "expert_weights"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +15,14 @@ class ExpertWeights:
     """The weights of all experts of a layer, of one kind.
 
     Attributes:
-        module: what holds them.
-        name: name of the parameter in the module.
-        path: full name of the module.
+        path: full name of the module that holds them.
         count: number of weights.
-        dtype: type in which they are computed.
-        in_four_bits: whether they are held in 4 bits.
+        dtype: type in which they are held.
     """
 
-    module: Any
-    name: str
     path: str
     count: int
     dtype: torch.dtype
-    in_four_bits: bool
 
 
 def expert_weights(model: Any) -> list[ExpertWeights]:
@@ -61,149 +41,9 @@ def expert_weights(model: Any) -> list[ExpertWeights]:
             continue
         if isinstance(module, torch.nn.modules.conv._ConvNd):
             continue
-        for name, parameter in module.named_parameters(recurse=False):
-            if parameter.dim() == 3 and parameter.is_floating_point():
-                found.append(ExpertWeights(module, name, path, parameter.numel(), parameter.dtype, False))
-        for name, state in _states(module):
-            found.append(ExpertWeights(module, name, path, state.shape.numel(), state.dtype, True))
+        found += [
+            ExpertWeights(path, parameter.numel(), parameter.dtype)
+            for parameter in module.parameters(recurse=False)
+            if parameter.dim() == 3 and parameter.is_floating_point()
+        ]
     return found
-
-
-def quantise_experts(model: Any, quantisation: Quantization) -> None:
-    """Hold the fused experts of a model in 4 bits.
-
-    Args:
-        model: a transformers model without adapters; changed in place.
-        quantisation: how the linear layers are held.
-    """
-    from bitsandbytes.nn.parametrize import replace_parameter_4bit
-
-    modules: dict[int, tuple[Any, list[str]]] = {}
-    for one in expert_weights(model):
-        if one.in_four_bits:
-            continue
-        replace_parameter_4bit(
-            one.module,
-            one.name,
-            compress_statistics=quantisation.double_quant,
-            quant_type=quantisation.quant_type,
-        )
-        modules.setdefault(id(one.module), (one.module, []))[1].append(one.name)
-    for module, names in modules.values():
-        saved = _ExpandedAgain(module, names, model)
-        module.register_forward_pre_hook(saved.enter)
-        module.register_forward_hook(saved.leave, always_call=True)
-
-
-def expand_experts(model: Any) -> None:
-    """Expand experts that :func:`quantise_experts` holds in 4 bits; the values are the same.
-
-    Args:
-        model: a transformers model without adapters; changed in place.
-    """
-    for one in expert_weights(model):
-        if one.in_four_bits:
-            value = getattr(one.module, one.name).detach().clone()
-            parametrize.remove_parametrizations(one.module, one.name, leave_parametrized=False)
-            setattr(one.module, one.name, torch.nn.Parameter(value, requires_grad=False))
-
-
-@contextmanager
-def plain_experts(model: Any) -> Iterator[None]:
-    """Let PEFT wrap experts in 4 bits inside a ``with`` block as it wraps others, by the names of their parameters.
-
-    Inside, each tensor of experts has its shape, device and type, and no values. Afterwards the wrappers take back what
-    they add to a parameter: PEFT 0.21 (``ParamWrapper._remove_parametrizations``) looks for one of its two forms of an
-    addition only, so that the other would add up from pass to pass.
-
-    Args:
-        model: a transformers model, with or without adapters; changed in place.
-
-    Yields:
-        Nothing.
-    """
-    held = []
-    for one in [one for one in expert_weights(model) if one.in_four_bits]:
-        chain = one.module.parametrizations[one.name]
-        held.append((one, chain.original, chain[0]))
-        parametrize.remove_parametrizations(one.module, one.name, leave_parametrized=False)
-        empty = torch.zeros(1, dtype=one.dtype, device=chain.original.device).expand(chain[0].quant_state.shape)
-        setattr(one.module, one.name, torch.nn.Parameter(empty, requires_grad=False))
-    try:
-        yield
-    finally:
-        for one, packed, expand in held:
-            setattr(one.module, one.name, torch.nn.Parameter(packed.detach(), requires_grad=False))
-            parametrize.register_parametrization(one.module, one.name, expand, unsafe=True)
-        if held:
-            _mend_wrappers(model)
-
-
-def _mend_wrappers(model: Any) -> None:
-    from peft.tuners.lora.layer import ParamWrapper
-
-    for module in model.modules():
-        if not isinstance(module, ParamWrapper):
-            continue
-        wrapper: Any = module
-        if any(name == wrapper.parameter_name for name, _ in _states(wrapper.get_base_layer())):
-            wrapper._remove_parametrizations = MethodType(_remove_latest, wrapper)
-
-
-def _remove_latest(wrapper: Any) -> None:
-    del wrapper.get_base_layer().parametrizations[wrapper.parameter_name][-1]
-
-
-def _states(module: Any) -> Iterator[tuple[str, Any]]:
-    """The parameters that a module holds in 4 bits, with what expands them."""
-    if parametrize.is_parametrized(module):
-        for name, chain in module.parametrizations.items():
-            state = getattr(chain[0], "quant_state", None)
-            if state is not None:
-                yield name, state
-
-
-class _ExpandedAgain:
-    """Keeps no expanded weights for the backward pass of a module, but expands them again there.
-
-    With gradient checkpointing nothing is kept anyway. Weights to which an adapter was added are kept: they depend on
-    the adapter.
-    """
-
-    _latest: tuple[tuple[int, str], Tensor] | None = None
-    """The weights that the backward pass expanded last, because it reads them expert by expert."""
-
-    def __init__(self, module: Any, names: list[str], model: Any) -> None:
-        self._module = module
-        self._names = names
-        self._model = model
-        self._hooks: list[Any] = []
-
-    def enter(self, module: Any, inputs: Any) -> None:
-        if torch.is_grad_enabled() and not getattr(self._model, "is_gradient_checkpointing", False):
-            hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, self._unpack)
-            hooks.__enter__()
-            self._hooks.append(hooks)
-
-    def leave(self, module: Any, inputs: Any, output: Any) -> None:
-        if self._hooks:
-            self._hooks.pop().__exit__(None, None, None)
-
-    def _pack(self, tensor: Tensor) -> Any:
-        for name in self._names:
-            expanded = parametrize._cache.get((id(self._module), name))
-            if expanded is None or expanded.requires_grad:
-                continue
-            if tensor.untyped_storage().data_ptr() == expanded.untyped_storage().data_ptr():
-                return name, tensor.size(), tensor.stride(), tensor.storage_offset()
-        return tensor
-
-    def _unpack(self, packed: Any) -> Tensor:
-        if isinstance(packed, torch.Tensor):
-            return packed
-        name, size, stride, offset = packed
-        key = id(self._module), name
-        if _ExpandedAgain._latest is None or _ExpandedAgain._latest[0] != key:
-            chain = self._module.parametrizations[name]
-            _ExpandedAgain._latest = key, chain[0](chain.original)
-        return _ExpandedAgain._latest[1].as_strided(size, stride, offset)
