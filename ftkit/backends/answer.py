@@ -50,7 +50,8 @@ class Answerer(Protocol):
     - ``load()``: load a model that this process runs, and ``close()``: free what it holds until it is asked again;
     - ``keeps_deadlines = True``: ``answer_many`` returns by the deadline of its requests, with
       :meth:`Deadline.answer <ftkit.backends.deadline.Deadline.answer>` in place of what is missing;
-    - ``text_losses(texts)``, ``divergence_from(base, conversations)``, ``room_for_another()``: for evaluation.
+    - ``text_losses(texts)``, ``thoughts(questions, tokens)``, ``divergence_from(base, conversations)``,
+      ``room_for_another()``: for evaluation.
     """
 
     def answer_many(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ftkit.errors import ReportError
 from ftkit.evaluation.probes.drift import loss_change, mean_with_interval
+from ftkit.evaluation.probes.thinking import thinking_change
 from ftkit.evaluation.row_comparison import compare_rows
 from ftkit.evaluation.statistics import detectable_loss
 from ftkit.evaluation.verdict import POWER
@@ -87,6 +88,7 @@ def forgetting_of(before: Probed | None, after: Probed, *, confidence: float, se
         bleed=bleed,
         retention_bleed=bleeds.get("retention"),
         choices=choices,
+        thinking=thinking_change(before.thinking, after.thinking),
         refusals=() if general is None else _refusal_changes(general.pairs()),
         detectable=None if general is None else _detectable(general),
     )

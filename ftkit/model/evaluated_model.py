@@ -98,6 +98,21 @@ class EvaluatedModel:
         losses = getattr(self._backend.answerer(), "text_losses", None)
         return None if losses is None else list(losses(texts))
 
+    def thoughts(self, questions: Sequence[str], max_output_tokens: int) -> dict[bool, list[str | None]] | None:
+        """Ask questions in both modes of a reasoning model.
+
+        Args:
+            questions: plain texts.
+            max_output_tokens: longest answer.
+
+        Returns:
+            By mode (True: with a thought) what each answer thinks first, None where it does not; None if the model or
+            its backend has no such modes.
+        """
+        ask = getattr(self._backend.answerer(), "thoughts", None)
+        found: dict[bool, list[str | None]] | None = None if ask is None else ask(questions, max_output_tokens)
+        return found
+
     def divergence_from(
         self, base: EvaluatedModel, conversations: Sequence[Sequence[Message]]
     ) -> list[tuple[float, int]] | None:

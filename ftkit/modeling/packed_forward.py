@@ -18,6 +18,7 @@ from ftkit.modeling.logit_form import PLAIN_LOGITS, logit_form
 from ftkit.modeling.logits import logits_at
 from ftkit.modeling.prefix_tree import PackedSequence, pack_sequences, shared_length, sort_key
 from ftkit.modeling.rope_boundary import rope_boundary
+from ftkit.modeling.token_logits import TokenLogits
 from ftkit.modeling.tokenized_example import Ints, TokenizedConversation
 
 __all__ = ["PackedForward", "TokenLogprobs", "prefix_sharing_problem"]
@@ -195,6 +196,24 @@ class PackedForward:
         order = np.argsort(pack.sequence_indices, kind="stable")
         which = self._to_device(pack.prediction_indices[order])
         return TokenLogprobs(-losses[which], entropies[which], self._to_device(pack.sequence_indices[order]))
+
+    def token_logits(self, pack: PackedSequence) -> TokenLogits:
+        """Prepare the logits of each supervised token, which :func:`~ftkit.modeling.token_logits.map_logits` computes.
+
+        Args:
+            pack: the packed sequence.
+
+        Returns:
+            The tokens, sequence by sequence.
+        """
+        order = np.argsort(pack.sequence_indices, kind="stable")
+        which, layer = self._to_device(pack.prediction_indices[order]), self.output_layer
+
+        def head(inputs: Tensor) -> Tensor:
+            made = torch.nn.functional.linear(inputs, layer.weight, layer.bias) if self.shared else inputs
+            return made.float()
+
+        return TokenLogits(self.states(pack)[which], head, self._to_device(pack.targets)[which])
 
     def scores(self, pack: PackedSequence) -> Tensor:
         """Compute the score of each sequence, from its last token.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bools", "Example", "Experience", "Floats", "Ints", "TokenizedConversation"]
+__all__ = ["Bools", "Example", "Experience", "Floats", "Ints", "TeacherTokens", "TokenizedConversation"]
 
 Ints = NDArray[np.integer[Any]]
 Bools = NDArray[np.bool_]
@@ -48,6 +48,21 @@ class Experience:
 
 
 @dataclass(frozen=True, slots=True)
+class TeacherTokens:
+    """What a teacher says of each supervised token of a sequence.
+
+    Attributes:
+        tokens: ids of its likeliest tokens, int32 [supervised tokens, k]; a position with fewer repeats its first one.
+        logprobs: their log-probabilities, float32 [supervised tokens, k]; minus infinity where a token is repeated.
+        rest: log-probability of all other tokens together, float32 [supervised tokens].
+    """
+
+    tokens: Ints
+    logprobs: Floats
+    rest: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """Sequences with a common loss: one of a demonstration; chosen, then rejected, of a preference.
 
@@ -59,6 +74,7 @@ class Example:
         weight: weight of the part of the loss that is averaged over tokens, which depends on the batch.
         divergence: estimate of KL(model ‖ reference) on the example's batch, for KTO.
         experience: data on a rollout, in reinforcement fine-tuning.
+        teacher: what a teacher says of the tokens of its only sequence, in distillation.
     """
 
     sequences: tuple[TokenizedConversation, ...]
@@ -68,6 +84,7 @@ class Example:
     weight: float = 1.0
     divergence: float = 0.0
     experience: Experience | None = None
+    teacher: TeacherTokens | None = None
 
     @property
     def learns(self) -> bool:

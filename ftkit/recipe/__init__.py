@@ -3,8 +3,10 @@
 from ftkit.recipe.adapters import ADAPTERS, AdaLoRA, Adapter, DoRA, Full, LoRA, QLoRA, Quantization
 from ftkit.recipe.base import AnyAdapter, Grading, Recipe, RecipeFacts
 from ftkit.recipe.cpt import CPT
+from ftkit.recipe.distillation import Distillation
 from ftkit.recipe.dpo import DPO
 from ftkit.recipe.grid import expand_grid, field_values
+from ftkit.recipe.gkd import GKD
 from ftkit.recipe.kto import KTO
 from ftkit.recipe.losses import LOSSES, RecipeFile, load_recipe, load_recipe_file, parse_recipe
 from ftkit.recipe.orpo import ORPO
@@ -19,6 +21,7 @@ __all__ = [
     "ADAPTERS",
     "CPT",
     "DPO",
+    "GKD",
     "KTO",
     "LOSSES",
     "ORPO",
@@ -27,6 +30,7 @@ __all__ = [
     "AdaLoRA",
     "Adapter",
     "AnyAdapter",
+    "Distillation",
     "DoRA",
     "Full",
     "Grading",

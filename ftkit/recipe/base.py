@@ -83,6 +83,8 @@ class Recipe(DeclaredModel):
     """What to do with rows of another kind, as the end of a refusal."""
     hosted_rows: ClassVar[tuple[str, ...] | None] = None
     """The same for hosted jobs; ``None``: as :attr:`rows`."""
+    read_columns: ClassVar[tuple[str, ...]] = ()
+    """Columns beside a row's conversation that the loss reads."""
     needs_reference: ClassVar[bool] = False
     """Whether the loss compares with the model as it was before the first step."""
     needs_rollouts: ClassVar[bool] = False
@@ -202,6 +204,14 @@ class Recipe(DeclaredModel):
     def reserved_tokens(self) -> int:
         """Tokens of the model's context that each prompt must leave free for a sampled answer."""
         return 0
+
+    def local_models(self) -> tuple[str, ...]:
+        """List the other models on this machine that a run needs.
+
+        Returns:
+            Names such as ``"local:smollm2-135m"``; none by default.
+        """
+        return ()
 
     def unsupported_locally(self) -> dict[str, str]:
         """List the fields whose values only hosts can honour.

@@ -34,6 +34,8 @@ LOSSES: Registry[type[Recipe]] = Registry(
         "orpo": "ftkit.recipe.orpo:ORPO",
         "simpo": "ftkit.recipe.simpo:SimPO",
         "cpt": "ftkit.recipe.cpt:CPT",
+        "distillation": "ftkit.recipe.distillation:Distillation",
+        "gkd": "ftkit.recipe.gkd:GKD",
         "reward": "ftkit.recipe.reward_model:RewardModel",
         "rft": "ftkit.recipe.rft:RFT",
     },

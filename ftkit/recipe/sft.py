@@ -24,3 +24,6 @@ class SFT(Recipe):
     token_loss: ClassVar[bool] = True
 
     kind: Literal["sft"] = "sft"
+    train_reasoning: bool = True
+    """Learn the thoughts of learned turns (``reasoning_content``, ``<think>…</think>``). Off: they stay in the
+    sequence, as what the answer follows on, and only what comes after them is learned."""

@@ -300,6 +300,7 @@ def probe_lines(report: Report) -> list[str]:
             for metric in probes.general.metrics
             if metric.name in ("harmful_refused", "harmless_refused", "task_format") and metric.n
         ]
+    lines += [] if probes.thinking is None else [f"Thinking mode: {probes.thinking}"]
     if probes.choices is not None:
         lines.append(
             f"Multiple choice by likelihood: right end most probable in {value_text(probes.choices.accuracy, 'rate')} "

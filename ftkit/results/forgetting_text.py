@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 from ftkit.results.metric_result import MetricChange, Verdict
 from ftkit.results.number_format import change_text, count_text, counted
 from ftkit.results.probe_results import BaseDrift, ChoiceChange, FormatBleed, RefusalChange, TextChange
+from ftkit.results.thinking_modes import ThinkingChange
 
 __all__ = ["Cause", "cause_sentence", "forgetting_flags", "forgetting_lines"]
 
@@ -47,6 +48,8 @@ class _Forgetting(Protocol):
     def retention_bleed(self) -> FormatBleed | None: ...
     @property
     def choices(self) -> ChoiceChange | None: ...
+    @property
+    def thinking(self) -> ThinkingChange | None: ...
     @property
     def refusals(self) -> tuple[RefusalChange, ...]: ...
     @property
@@ -104,6 +107,8 @@ def forgetting_flags(found: _Forgetting) -> tuple[str, ...]:
         flags.append(_retention_flag(found))
     names = {"harmful": "safety", "harmless": "over-refusal"}
     flags += [f"{names[each.kind]}: {each}" for each in found.refusals if each.flagged]
+    if found.thinking is not None and found.thinking.broken:
+        flags.append(f"thinking mode: {'; '.join(found.thinking.broken)}")
     return tuple(flags)
 
 
@@ -129,6 +134,8 @@ def forgetting_lines(found: _Forgetting) -> tuple[str, ...]:
         lines.append(f"Refusals: {'; '.join(map(str, found.refusals))}")
     if found.choices is not None:
         lines.append(f"Multiple choice by likelihood: {found.choices}")
+    if found.thinking is not None:
+        lines.append(f"Thinking mode: {found.thinking}")
     if found.text is not None:
         lines.append(f"Prose: {found.text}")
     if found.drift is not None:

@@ -38,6 +38,7 @@ from ftkit.results.result import Result
 from ftkit.results.row_failure import failure_kind
 from ftkit.results.row_pairing import Counts, Kind, Pair, kind_of, paired_rows
 from ftkit.results.saved_json import load_saved, saved_digest
+from ftkit.results.thinking_modes import ThinkingChange, ThinkingModes
 from ftkit.schema import AnyOutput, Output
 from ftkit.schema.comparators import AnyComparator, Comparators
 
@@ -293,6 +294,8 @@ class Probed(BaseModel):
     """The task's format in words; None if it has none, or in reports of earlier versions."""
     choices: ChoiceProbabilities | None = None
     """Multiple choice by likelihood, if the backend returns probabilities."""
+    thinking: ThinkingModes | None = None
+    """Answers in both modes of a reasoning model whose chat template has a switch, on this machine."""
     wall_s: float | None = None
     """Seconds that all probes took, of the model and its base; None in reports of earlier versions."""
 
@@ -318,6 +321,8 @@ class Forgetting(BaseModel):
     retention_bleed: FormatBleed | None = None
     """The same of the retention set, whose questions are not asked again."""
     choices: ChoiceChange | None = None
+    thinking: ThinkingChange | None = None
+    """The modes of a reasoning model beside those of its base."""
     refusals: tuple[RefusalChange, ...] = ()
     """Changes in the refusal of harmful and of harmless requests."""
     detectable: float | None = None

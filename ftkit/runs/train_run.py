@@ -110,7 +110,7 @@ def train(
     # nobody takes it for a run that was left behind.
     with starting(store.run_folder(record.id)):
         store.create(record, trackers=names)
-        if unread := data.unread_columns():
+        if unread := {name: count for name, count in data.unread_columns().items() if name not in recipe.read_columns}:
             store.append(record.id, "warning", {"message": f"{describe_unread_columns(unread)}. {_UNREAD_ADVICE}"})
         try:
             place.submit(TrainingJob(record.id, recipe, data, validation, max_cost), store)

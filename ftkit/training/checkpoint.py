@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,46 +146,34 @@ class Checkpoints:
         folder = _folder(self.folder, "best", step)
         return Checkpoint(folder, step) if folder.is_dir() and self._problem(folder) is None else None
 
-    def save_reference(self, values: torch.Tensor) -> None:
-        """Save the reference's log-probabilities.
+    def keep(self, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Save what is computed once before the first step.
 
         Args:
-            values: float32 ``[N]``.
+            name: of the file, beside the checkpoints.
+            tensors: what to save.
 
         Raises:
             OSError: as for :meth:`save`.
         """
-        self._write_beside(_REFERENCE, {"values": values})
+        write_atomically(self.folder / f"{name}.safetensors", save(dict(tensors), metadata={"job": self.job}))
 
-    def reference(self) -> torch.Tensor | None:
-        """Load the reference's log-probabilities.
-
-        Returns:
-            What :meth:`save_reference` saved for this job, if anything.
-        """
-        found = self._read_beside(_REFERENCE, "values")
-        return None if found is None else found[0]
-
-    def save_rehearsal(self, answers: list[torch.Tensor]) -> None:
-        """Save the answers to rehearsal prompts.
+    def kept(self, name: str) -> dict[str, torch.Tensor] | None:
+        """Load what :meth:`keep` saved for this job.
 
         Args:
-            answers: token ids of each, int32.
-
-        Raises:
-            OSError: as for :meth:`save`.
-        """
-        lengths = torch.tensor([len(answer) for answer in answers])
-        self._write_beside(_REHEARSAL, {"ids": torch.cat(answers), "lengths": lengths})
-
-    def rehearsal(self) -> list[torch.Tensor] | None:
-        """Load the answers to rehearsal prompts.
+            name: of the file.
 
         Returns:
-            What :meth:`save_rehearsal` saved for this job, if anything.
+            The tensors; None if there are none, or they are another job's.
         """
-        found = self._read_beside(_REHEARSAL, "ids", "lengths")
-        return None if found is None else list(torch.split(found[0], found[1].tolist()))
+        try:
+            with safe_open(self.folder / f"{name}.safetensors", "pt") as content:
+                if content.metadata() != {"job": self.job}:
+                    return None
+                return {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118  (no mapping)
+        except (OSError, SafetensorError):
+            return None
 
     def try_write(self, action: Callable[[], object], what: str, warn: Callable[[str], None]) -> bool:
         """Write something that a run can do without.

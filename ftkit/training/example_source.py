@@ -29,6 +29,9 @@ from ftkit.training.losses import Loss
 
 __all__ = ["Batch", "DatasetSource", "Emit", "Evaluation", "ExampleSource", "TrainingContext"]
 
+_REFERENCE = "reference"
+"""Name of the file with the reference's log-probabilities, beside the checkpoints."""
+
 Emit = Callable[[str, dict[str, Any]], None]
 """Takes an event's kind and its data, see :class:`ftkit.store.Event`."""
 
@@ -198,12 +201,13 @@ class DatasetSource(ExampleSource):
         if not context.recipe.needs_reference:
             return
         parts = [part for part in (context.rows, context.validation_rows) if part is not None]
-        known = context.computer.workers.from_first(context.checkpoints.reference)
+        kept = context.computer.workers.from_first(lambda: context.checkpoints.kept(_REFERENCE))
+        known = None if kept is None else kept["values"]
         if known is None:
             began = time.monotonic()
             computed = torch.cat([context.computer.sequence_logprobs(part.examples()) for part in parts])
             context.checkpoints.try_write(
-                lambda: context.checkpoints.save_reference(computed),
+                lambda: context.checkpoints.keep(_REFERENCE, {"values": computed}),
                 "step 0: the reference's log-probabilities",
                 context.warn,
             )

@@ -76,6 +76,9 @@ def check_recipe(
     if unsupported:
         reasons = "; ".join(f"{name}={getattr(recipe, name)!r}: {reason}" for name, reason in unsupported.items())
         _refuse(f"the local engine cannot honour the recipe. {reasons}. Leave these at their defaults", *unsupported)
+    for name in recipe.local_models():
+        if find_source(name.removeprefix("local:")).scores:
+            _refuse(f"teacher: {name!r} is a reward model, which has no probabilities of tokens", "teacher")
     source = find_source(model)
     if source.scores and not recipe.score_head:
         _refuse(

@@ -30,6 +30,7 @@ from trl import (
     SFTTrainer,
 )
 from trl.experimental.cpo import CPOConfig, CPOTrainer
+from trl.experimental.gkd import GKDConfig, GKDTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference as PairCollator
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference as UnpairedCollator
@@ -44,6 +45,7 @@ __all__ = [
     "PreferencePair",
     "cpo",
     "dpo",
+    "gkd",
     "grpo",
     "kto",
     "orpo",
@@ -257,6 +259,34 @@ def _unreferenced(
     found = _backward(trainer, trainer.data_collator(examples))
     metrics = {name: float(values[-1]) for name, values in trainer._stored_metrics["train"].items()}
     return replace(found, metrics=metrics)
+
+
+def gkd(
+    folder: str,
+    teacher: str,
+    config: PeftConfig | None,
+    weights: Weights,
+    rows: Sequence[TokenizedConversation],
+    output: Path,
+    beta: float,
+) -> Found:
+    """``GKDTrainer.compute_loss`` on one padded batch of ``rows``, judged by the model of the folder ``teacher``."""
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    trainer = GKDTrainer(
+        _causal(folder), _causal(teacher), GKDConfig(**_plainly(output, len(rows)), max_length=512, beta=beta),
+        train_dataset=datasets.Dataset.from_list([{"messages": turns}]), processing_class=_tokenizer(folder),
+        peft_config=config,
+    )  # fmt: skip
+    _put(weights, trainer.model)
+    width = max(len(row.ids) for row in rows)
+    batch = {name: torch.zeros(len(rows), width, dtype=torch.long) for name in ("input_ids", "attention_mask")}
+    batch["labels"] = torch.full((len(rows), width), -100)
+    for number, row in enumerate(rows):
+        ids = torch.from_numpy(row.ids).long()
+        batch["input_ids"][number, : len(ids)] = ids
+        batch["attention_mask"][number, : len(ids)] = 1
+        batch["labels"][number, : len(ids)] = ids.masked_fill(~torch.from_numpy(row.supervised), -100)
+    return _backward(trainer, batch)
 
 
 def reward(

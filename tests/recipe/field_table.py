@@ -9,7 +9,7 @@ from pydantic import BaseModel
 import ftkit as ft
 from ftkit.recipe.field_docs import field_lines
 
-RECIPES = (ft.SFT, ft.CPT, ft.DPO, ft.KTO, ft.ORPO, ft.SimPO, ft.RewardModel, ft.RFT)
+RECIPES = (ft.SFT, ft.CPT, ft.DPO, ft.KTO, ft.ORPO, ft.SimPO, ft.Distillation, ft.GKD, ft.RewardModel, ft.RFT)
 ADAPTERS = (ft.LoRA, ft.QLoRA, ft.DoRA, ft.AdaLoRA, ft.Full)
 
 

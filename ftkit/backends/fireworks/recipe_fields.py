@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ftkit.backends.hosted.field_support import HOST_CHOOSES, LOCAL_ONLY, FieldSupport, FieldSupportTable
+from ftkit.backends.hosted.field_support import HOST_CHOOSES, LEARNS_ALL, LOCAL_ONLY, FieldSupport, FieldSupportTable
 from ftkit.graders import EvaluatorGrader
 from ftkit.recipe import RFT, Recipe, RecipeFacts
 
@@ -54,7 +54,7 @@ _COMMON: dict[str, FieldSupport] = {
 }
 
 FIELD_SUPPORT: dict[str, FieldSupportTable] = {
-    "sft": _COMMON,
+    "sft": _COMMON | {"train_reasoning": LEARNS_ALL},
     "dpo": _COMMON
     | {
         "beta": FieldSupport("honoured", "lossConfig.dpo.beta, below 0.5"),

@@ -11,6 +11,7 @@ from ftkit.recipe import Recipe
 
 __all__ = [
     "HOST_CHOOSES",
+    "LEARNS_ALL",
     "LOCAL_ONLY",
     "UNKNOWN_FIELD",
     "FieldSupport",
@@ -54,6 +55,7 @@ class FieldSupport:
 
 
 HOST_CHOOSES = FieldSupport("refused", "the host chooses the value and has no parameter for it")
+LEARNS_ALL = FieldSupport("refused", "the host learns whole turns")
 LOCAL_ONLY = FieldSupport("no effect", "says how this machine computes, and changes no result")
 UNKNOWN_FIELD = FieldSupport("refused", "ftkit does not know how to send this field to the host")
 """Support for a field that a host's table does not list."""

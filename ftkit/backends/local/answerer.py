@@ -24,6 +24,7 @@ from ftkit.inference.reward_scoring import score
 from ftkit.inference.shared_pool import shared_pool
 from ftkit.modeling.device import describe_machine, free_memory_bytes, torch_dtype
 from ftkit.modeling.rendered_parts import knows_thoughts
+from ftkit.modeling.thinking_modes import thinking_prompts, thought_of
 from ftkit.modeling.tokenized_example import Ints
 from ftkit.results.answer import DEFAULT_OUTPUT_TOKENS, Answer, Sampling
 from ftkit.task import Message
@@ -263,6 +264,43 @@ class LocalAnswerer:
         """
         with shared_pool().lease(self._name) as lease:
             return lease.call(lambda pretrained: text_losses(pretrained, texts)).result()
+
+    def thoughts(self, questions: Sequence[str], max_output_tokens: int) -> dict[bool, list[str | None]] | None:
+        """Ask questions in both modes of a reasoning model; see :mod:`ftkit.modeling.thinking_modes`.
+
+        Args:
+            questions: plain texts.
+            max_output_tokens: longest answer.
+
+        Returns:
+            By mode (True: with a thought) what each answer thinks first, None where it does not; None if the chat
+            template has no switch.
+        """
+        with shared_pool().lease(self._name) as lease:
+            with shared_pool().tokenizer_lock:
+                prompts = thinking_prompts(lease.chat_template, questions)
+            if prompts is None:
+                return None
+            found: dict[bool, list[str | None]] = {}
+            for mode, asked in prompts.items():
+                pending = PendingGenerations(
+                    lease.engine,
+                    [ids for _, ids in asked],
+                    max_new_tokens=max_output_tokens,
+                    temperature=0.0,
+                    top_p=1.0,
+                    seed=0,
+                    stop_token_ids=lease.chat_template.stop_ids,
+                    adapter=lease.adapter,
+                )
+                try:
+                    written = [future.result().ids for future in pending.futures]
+                finally:
+                    pending.cancel()
+                with shared_pool().tokenizer_lock:
+                    texts = [str(lease.chat_template.tokenizer.decode(list(ids))) for ids in written]
+                found[mode] = [thought_of(text, answer) for (text, _), answer in zip(asked, texts, strict=True)]
+        return found
 
     def divergence_from(
         self, base: LocalAnswerer, conversations: Sequence[Sequence[Message]]

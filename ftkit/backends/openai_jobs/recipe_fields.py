@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftkit.backends.hosted.field_support import HOST_CHOOSES, LOCAL_ONLY, FieldSupport, FieldSupportTable
+from ftkit.backends.hosted.field_support import HOST_CHOOSES, LEARNS_ALL, LOCAL_ONLY, FieldSupport, FieldSupportTable
 from ftkit.backends.hosted.host_profile import HostProfile
 from ftkit.backends.openai_jobs.rft_fields import RFT_FIELDS
 from ftkit.recipe import Recipe, RecipeFacts
@@ -68,7 +68,7 @@ _WITH_ADAPTERS_IN_METHOD: dict[str, FieldSupport] = {
 }
 
 _BY_RECIPE: dict[str, dict[str, FieldSupport]] = {
-    "sft": {},
+    "sft": {"train_reasoning": LEARNS_ALL},
     "dpo": {
         "beta": FieldSupport("honoured", "method.dpo.hyperparameters.beta, at most 2"),
         "loss_type": FieldSupport("refused", "the host has only the sigmoid loss"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftkit.backends.hosted.field_support import HOST_CHOOSES, LOCAL_ONLY, FieldSupport, FieldSupportTable
+from ftkit.backends.hosted.field_support import HOST_CHOOSES, LEARNS_ALL, LOCAL_ONLY, FieldSupport, FieldSupportTable
 from ftkit.recipe import Recipe, RecipeFacts
 
 __all__ = ["FIELD_SUPPORT", "request_parameters"]
@@ -51,7 +51,7 @@ _COMMON: dict[str, FieldSupport] = {
 }
 
 FIELD_SUPPORT: dict[str, FieldSupportTable] = {
-    "sft": _COMMON,
+    "sft": _COMMON | {"train_reasoning": LEARNS_ALL},
     "dpo": _COMMON
     | {
         "beta": FieldSupport("honoured", "training_method.dpo_beta"),

@@ -34,6 +34,7 @@ from ftkit.evaluation.probes.general import (
 )
 from ftkit.evaluation.probes.overfitting import gap_between, memorised_ngrams
 from ftkit.evaluation.probes.probes import Probes
+from ftkit.evaluation.probes.thinking import probe_thinking
 from ftkit.evaluation.request_runner import EvaluableModel, RequestOptions, send_requests
 from ftkit.progress import ProgressBar
 from ftkit.results.probe_results import BaseDrift, ChoiceProbabilities, Overfitting, TextLosses
@@ -170,8 +171,18 @@ class _ProbeRun:
             with_task = _WithTask(model, self.probes.retention.task, self.report.sampling)
             retention = self._evaluate(with_task, self.probes.retention, self._retention_metrics(), "retention rows")
         text, choices = self._likelihoods(model)
+        thoughts = getattr(model, "thoughts", None) if self.probes.general else None
+        thinking = None if thoughts is None else probe_thinking(thoughts)
         name = None if self.form is None else self.form.name
-        return Probed(general=general, retention=retention, text=text, choices=choices, plain=plain, form=name)
+        return Probed(
+            general=general,
+            retention=retention,
+            text=text,
+            choices=choices,
+            plain=plain,
+            form=name,
+            thinking=thinking,
+        )
 
     def _retention_metrics(self) -> Metrics:
         """The metrics of the retention set, and how many answers are in the form of the evaluated task's."""

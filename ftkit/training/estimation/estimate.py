@@ -40,10 +40,13 @@ def estimate(recipe: Recipe, shape: ModelShape, work: Workload, target: PlanTarg
     if speed.basis == "measured on a busy machine":
         notes.append("speed was measured while the machine did other work; a run without it is faster")
     if work.generations:
+        graded = "; the time of the grader and of prompts that dynamic_sampling samples again is not included"
         notes.append(
-            "answers count as long as max_output_tokens allows, and all as trained on; the time of the grader and of "
-            "prompts that dynamic_sampling samples again is not included"
+            "answers count as long as max_output_tokens allows, and all as trained on"
+            + (graded if recipe.grading is not None else "")
         )
+    if recipe.local_models():
+        notes.append(f"memory and time of {' and '.join(recipe.local_models())}, which the run asks, are not included")
     memory = estimate_memory(shape, recipe, work, device=target.device, shared=shared, process=target.process)
     total = recipe.total_steps(work.rows)
     each = step_seconds(shape, recipe, work.steps, speed, shared=shared)

@@ -45,10 +45,11 @@ def rollout_seconds(shape: ModelShape, recipe: Any, work: Workload, speed: Machi
     generation = generation_seconds(shape, recipe, work.generations, speed) / len(work.generations)
     packs = [pack for step in work.steps for pack in step]
     once = no_grad_seconds(shape, recipe, packs, speed, shared=shared) / len(work.steps)
-    old = once if recipe.num_iterations > 1 else 0.0
+    iterations = getattr(recipe, "num_iterations", 1)
+    old = once if iterations > 1 else 0.0
     # The divergence is measured on new answers only, and every few steps if it is not in the loss.
     reference = once if recipe.beta else once / _DIVERGENCE_STEPS
-    return float((generation + old + reference) / recipe.num_iterations)
+    return float((generation + old + reference) / iterations)
 
 
 def generation_seconds(

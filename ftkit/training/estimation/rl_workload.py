@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ftkit.modeling.tokenized_example import Ints
     from ftkit.training.dataloader import TokenRows
 
-__all__ = ["generation_workload", "rl_workload"]
+__all__ = ["generation_workload", "longest_examples", "rl_workload"]
 
 
 def rl_workload(
@@ -57,7 +57,7 @@ def rl_workload(
         sampled_rows=len(rows.rows),
         tokens=count * (rows.tokens + len(prompts) * length),
         longest=max(rows.longest, validation.longest if validation else 0) + length,
-        steps=[pack_sizes(_longest_examples(batch, count, length), recipe, shared=shared) for batch in batches],
+        steps=[pack_sizes(longest_examples(batch, count, length), recipe, shared=shared) for batch in batches],
         validation_scale=total_validation_rows / len(validation.rows) if validation and total_validation_rows else 1.0,
         generations=[generation_workload(_prompts(batch), count, length, shared=shared) for batch in batches],
         probe_generation=generation(prompts[: recipe.probe_prompts], count),
@@ -96,11 +96,21 @@ def _common_prefix_length(prompts: Sequence[Ints]) -> int:
 
 
 def _prompts(examples: Sequence[Example]) -> list[Ints]:
-    return [example.sequences[0].ids for example in examples]
+    sequences = [example.sequences[0] for example in examples]
+    return [one.ids[: one.supervised.argmax()] if one.supervised.any() else one.ids for one in sequences]
 
 
-def _longest_examples(batch: Sequence[Example], count: int, tokens: int) -> list[Example]:
-    """Examples of the greatest possible length; answers to one prompt share only the prompt."""
+def longest_examples(batch: Sequence[Example], count: int, tokens: int) -> list[Example]:
+    """Make examples of the greatest possible length; answers to one prompt share only the prompt.
+
+    Args:
+        batch: examples of one sequence, whose prompts are the tokens before the first supervised one.
+        count: answers per prompt.
+        tokens: tokens of each answer.
+
+    Returns:
+        The examples.
+    """
     import numpy as np
 
     examples = []

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # heavy: torch, transformers
     from ftkit.modeling.tokenized_example import Example, TokenizedConversation
     from ftkit.training.dataloader import TokenRows
 
-__all__ = ["Loss", "LossOutput", "loss_of"]
+__all__ = ["Loss", "LossOutput", "RecipeT", "loss_of"]
 
 RecipeT = TypeVar("RecipeT", bound=Recipe)
 

@@ -12,28 +12,29 @@ from ftkit.data import Row
 from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.plain_text import encode_plain_text
 from ftkit.modeling.tokenized_example import Example, Ints, TokenizedConversation
+from ftkit.recipe import CPT
 from ftkit.training.dataloader import TokenRows
-from ftkit.training.losses.sft import SFTLoss
+from ftkit.training.losses.sft import NegativeLogLikelihood
 
 __all__ = ["CPTLoss"]
 
 
-class CPTLoss(SFTLoss):
-    """The loss of :class:`~ftkit.training.losses.sft.SFTLoss` on the pieces of texts, packed into blocks."""
+class CPTLoss(NegativeLogLikelihood[CPT]):
+    """The loss of the pieces of texts, packed into blocks."""
 
     @override
     def render(self, row: Row, chat_template: ChatTemplate) -> list[Example]:
         ids = encode_plain_text(row.require_text(), chat_template, row.place)
         return [
             Example((TokenizedConversation(piece, np.arange(len(piece)) > 0),))
-            for piece in _pieces(ids, self.recipe.model_dump()["block_size"])
+            for piece in _pieces(ids, self.recipe.block_size)
         ]
 
     @override
     def arrange(self, rows: TokenRows) -> TokenRows:
         pieces = [example for example in rows.examples() if len(example.sequences[0].ids) > 1]
-        packing, size = (self.recipe.model_dump()[name] for name in ("packing", "block_size"))
-        blocks = pack_blocks([len(piece.sequences[0].ids) for piece in pieces], size) if packing else None
+        lengths = [len(piece.sequences[0].ids) for piece in pieces]
+        blocks = pack_blocks(lengths, self.recipe.block_size) if self.recipe.packing else None
         packed = [[piece] for piece in pieces] if blocks is None else [[pieces[at] for at in block] for block in blocks]
         return TokenRows(packed, rows.tokens, rows.supervised, rows.longest)
 

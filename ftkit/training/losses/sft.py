@@ -11,20 +11,16 @@ from ftkit.data import Row
 from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.packed_forward import PackedForward
 from ftkit.modeling.prefix_tree import PackedSequence
+from ftkit.modeling.thought_mask import mask_thoughts
 from ftkit.modeling.tokenized_example import Example
 from ftkit.recipe import SFT
-from ftkit.training.losses.base import Loss, LossOutput
+from ftkit.training.losses.base import Loss, LossOutput, RecipeT
 
-__all__ = ["SFTLoss", "supervised_tokens"]
+__all__ = ["NegativeLogLikelihood", "SFTLoss", "supervised_tokens"]
 
 
-class SFTLoss(Loss[SFT]):
-    """Each row is one example, or one per supervised turn where the chat template rewrites history."""
-
-    @override
-    def render(self, row: Row, chat_template: ChatTemplate) -> list[Example]:
-        row.require_answer()
-        return [Example((sequence,)) for sequence in chat_template.encode_examples(row.messages, row.tools, row.place)]
+class NegativeLogLikelihood(Loss[RecipeT]):
+    """The mean negative log-likelihood of the supervised tokens."""
 
     @override
     def compute(self, forward: PackedForward, pack: PackedSequence, examples: Sequence[Example]) -> LossOutput:
@@ -36,6 +32,18 @@ class SFTLoss(Loss[SFT]):
     @override
     def size(self, examples: Sequence[Example]) -> float:
         return supervised_tokens(examples)
+
+
+class SFTLoss(NegativeLogLikelihood[SFT]):
+    """Each row is one example, or one per supervised turn where the chat template rewrites history."""
+
+    @override
+    def render(self, row: Row, chat_template: ChatTemplate) -> list[Example]:
+        row.require_answer()
+        sequences = chat_template.encode_examples(row.messages, row.tools, row.place)
+        if not self.recipe.train_reasoning:
+            sequences = [mask_thoughts(sequence, chat_template, row.place) for sequence in sequences]
+        return [Example((sequence,)) for sequence in sequences]
 
 
 def supervised_tokens(examples: Sequence[Example]) -> float:
