@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ __all__ = ["NOT_WRITTEN", "Checkpoint", "Checkpoints", "why_not_written"]
 
 _COMPLETE, _TENSORS, _STATE = "COMPLETE", "trainable.safetensors", "state.pt"
 _REFERENCE, _REHEARSAL = "reference.safetensors", "rehearsal.safetensors"
+_TEACHER = "teacher.safetensors"
 
 NOT_WRITTEN = (OSError, RuntimeError, SafetensorError)
 """What the writing libraries raise when the disk is full."""
@@ -146,34 +147,67 @@ class Checkpoints:
         folder = _folder(self.folder, "best", step)
         return Checkpoint(folder, step) if folder.is_dir() and self._problem(folder) is None else None
 
-    def keep(self, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Save what is computed once before the first step.
+    def save_reference(self, values: torch.Tensor) -> None:
+        """Save the reference's log-probabilities.
 
         Args:
-            name: of the file, beside the checkpoints.
-            tensors: what to save.
+            values: float32 ``[N]``.
 
         Raises:
             OSError: as for :meth:`save`.
         """
-        write_atomically(self.folder / f"{name}.safetensors", save(dict(tensors), metadata={"job": self.job}))
+        self._write_beside(_REFERENCE, {"values": values})
 
-    def kept(self, name: str) -> dict[str, torch.Tensor] | None:
-        """Load what :meth:`keep` saved for this job.
-
-        Args:
-            name: of the file.
+    def reference(self) -> torch.Tensor | None:
+        """Load the reference's log-probabilities.
 
         Returns:
-            The tensors; None if there are none, or they are another job's.
+            What :meth:`save_reference` saved for this job, if anything.
         """
-        try:
-            with safe_open(self.folder / f"{name}.safetensors", "pt") as content:
-                if content.metadata() != {"job": self.job}:
-                    return None
-                return {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118  (no mapping)
-        except (OSError, SafetensorError):
-            return None
+        found = self._read_beside(_REFERENCE, "values")
+        return None if found is None else found[0]
+
+    def save_rehearsal(self, answers: list[torch.Tensor]) -> None:
+        """Save the answers to rehearsal prompts.
+
+        Args:
+            answers: token ids of each, int32.
+
+        Raises:
+            OSError: as for :meth:`save`.
+        """
+        lengths = torch.tensor([len(answer) for answer in answers])
+        self._write_beside(_REHEARSAL, {"ids": torch.cat(answers), "lengths": lengths})
+
+    def rehearsal(self) -> list[torch.Tensor] | None:
+        """Load the answers to rehearsal prompts.
+
+        Returns:
+            What :meth:`save_rehearsal` saved for this job, if anything.
+        """
+        found = self._read_beside(_REHEARSAL, "ids", "lengths")
+        return None if found is None else list(torch.split(found[0], found[1].tolist()))
+
+    def save_teacher(self, tokens: torch.Tensor, logprobs: torch.Tensor, rest: torch.Tensor) -> None:
+        """Save a teacher's likeliest tokens.
+
+        Args:
+            tokens: their ids, int32 ``[N, k]``.
+            logprobs: their log-probabilities, float32 ``[N, k]``.
+            rest: log-probability of all others, float32 ``[N]``.
+
+        Raises:
+            OSError: as for :meth:`save`.
+        """
+        self._write_beside(_TEACHER, {"tokens": tokens, "logprobs": logprobs, "rest": rest})
+
+    def teacher(self) -> list[torch.Tensor] | None:
+        """Load a teacher's likeliest tokens.
+
+        Returns:
+            What :meth:`save_teacher` saved for this job, if anything.
+        """
+        return self._read_beside(_TEACHER, "tokens", "logprobs", "rest")
 
     def try_write(self, action: Callable[[], object], what: str, warn: Callable[[str], None]) -> bool:
         """Write something that a run can do without.

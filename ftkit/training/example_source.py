@@ -29,9 +29,6 @@ from ftkit.training.losses import Loss
 
 __all__ = ["Batch", "DatasetSource", "Emit", "Evaluation", "ExampleSource", "TrainingContext"]
 
-_REFERENCE = "reference"
-"""Name of the file with the reference's log-probabilities, beside the checkpoints."""
-
 Emit = Callable[[str, dict[str, Any]], None]
 """Takes an event's kind and its data, see :class:`ftkit.store.Event`."""
 
@@ -201,13 +198,12 @@ class DatasetSource(ExampleSource):
         if not context.recipe.needs_reference:
             return
         parts = [part for part in (context.rows, context.validation_rows) if part is not None]
-        kept = context.computer.workers.from_first(lambda: context.checkpoints.kept(_REFERENCE))
-        known = None if kept is None else kept["values"]
+        known = context.computer.workers.from_first(context.checkpoints.reference)
         if known is None:
             began = time.monotonic()
             computed = torch.cat([context.computer.sequence_logprobs(part.examples()) for part in parts])
             context.checkpoints.try_write(
-                lambda: context.checkpoints.keep(_REFERENCE, {"values": computed}),
+                lambda: context.checkpoints.save_reference(computed),
                 "step 0: the reference's log-probabilities",
                 context.warn,
             )

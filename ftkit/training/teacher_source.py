@@ -19,7 +19,6 @@ __all__ = ["TeacherSource"]
 _BYTES = 8
 """Of one of the teacher's tokens: its id and its log-probability."""
 _MOST_BYTES = 8 << 30
-_KEPT = "teacher"
 
 
 class TeacherSource(DatasetSource):
@@ -34,7 +33,8 @@ class TeacherSource(DatasetSource):
         parts = [part for part in (context.rows, context.validation_rows) if part is not None]
         examples = [example for part in parts for example in part.examples()]
         lengths = [int(example.sequences[0].supervised.sum()) for example in examples]
-        size = sum(lengths) * context.recipe.top_k * _BYTES
+        width = min(context.recipe.top_k, context.pretrained.chat_template.vocabulary or context.recipe.top_k)
+        size = sum(lengths) * width * _BYTES
         if size > _MOST_BYTES:
             raise RefusedError(
                 f"top_k={context.recipe.top_k}: the teacher's likeliest tokens of {sum(lengths):,} tokens would take "
@@ -42,21 +42,21 @@ class TeacherSource(DatasetSource):
                 backend="local",
                 fields=("top_k",),
             )
-        known = context.checkpoints.kept(_KEPT)
+        known = context.computer.workers.from_first(context.checkpoints.teacher)
         if known is None:
-            known = self._ask(examples)
-            tensors = known
+            asked = self._ask(examples)
             context.checkpoints.try_write(
-                lambda: context.checkpoints.keep(_KEPT, tensors),
+                lambda: context.checkpoints.save_teacher(*asked),
                 "step 0: the teacher's log-probabilities",
                 context.warn,
             )
+            known = asked
         found = iter(_split(known, lengths))
         for part in parts:
             for row in part.rows:
                 row[:] = [replace(example, teacher=next(found)) for example in row]
 
-    def _ask(self, examples: list[Example]) -> dict[str, torch.Tensor]:
+    def _ask(self, examples: list[Example]) -> list[torch.Tensor]:
         """Load the teacher, and ask it about all rows."""
         context, began = self.context, time.monotonic()
         sequences = [example.sequences[0] for example in examples]
@@ -64,10 +64,16 @@ class TeacherSource(DatasetSource):
         found = teacher.likeliest(examples, context.recipe.top_k, context.recipe.max_batch_tokens)
         seconds = round(time.monotonic() - began, 3)
         context.emit("log", {"message": "asked the teacher about the rows", "seconds": seconds})
-        arrays = {name: [getattr(each, name) for each in found] for name in ("tokens", "logprobs", "rest")}
-        return {name: torch.from_numpy(np.concatenate(parts)) for name, parts in arrays.items()}
+        return [
+            torch.from_numpy(np.concatenate(parts))
+            for parts in (
+                [each.tokens for each in found],
+                [each.logprobs for each in found],
+                [each.rest for each in found],
+            )
+        ]
 
 
-def _split(known: dict[str, torch.Tensor], lengths: list[int]) -> list[TeacherTokens]:
-    parts = [known[name].split(lengths) for name in ("tokens", "logprobs", "rest")]
+def _split(known: list[torch.Tensor], lengths: list[int]) -> list[TeacherTokens]:
+    parts = [tensor.split(lengths) for tensor in known]
     return [TeacherTokens(*(each.numpy() for each in of_row)) for of_row in zip(*parts, strict=True)]
