@@ -88,7 +88,7 @@ def _position(item: Any, place: Place, field: str) -> Alternatives:
 def _token(item: Any, place: Place, field: str) -> tuple[bytes, float]:
     if not isinstance(item, Mapping) or not isinstance(item.get("token"), str):
         raise DataError("must have a token, which is a text", place=place, field=field)
-    logprob = item.get("logprob")
+    logprob: Any = item.get("logprob")
     number = isinstance(logprob, int | float) and not isinstance(logprob, bool)
     if not number or not _LEAST < logprob <= _SLACK:
         raise DataError(
@@ -96,12 +96,12 @@ def _token(item: Any, place: Place, field: str) -> tuple[bytes, float]:
             place=place,
             field=f"{field}.logprob",
         )
-    written = item.get("bytes")
+    value, written = min(0.0, float(logprob)), item.get("bytes")
     if written is None:
-        return item["token"].encode("utf-8", "surrogatepass"), min(0.0, float(logprob))
+        return item["token"].encode("utf-8", "surrogatepass"), value
     try:
         if isinstance(written, list):
-            return bytes(written), min(0.0, float(logprob))
+            return bytes(written), value
     except (TypeError, ValueError):
         pass
     raise DataError("must be a list of bytes, from 0 to 255", place=place, field=f"{field}.bytes")

@@ -75,5 +75,5 @@ class TeacherSource(DatasetSource):
 
 
 def _split(known: list[torch.Tensor], lengths: list[int]) -> list[TeacherTokens]:
-    parts = [tensor.split(lengths) for tensor in known]
+    parts = [torch.split(tensor, lengths) for tensor in known]
     return [TeacherTokens(*(each.numpy() for each in of_row)) for of_row in zip(*parts, strict=True)]
