@@ -5,8 +5,8 @@ from ftkit.recipe.base import AnyAdapter, Grading, Recipe, RecipeFacts
 from ftkit.recipe.cpt import CPT
 from ftkit.recipe.distillation import Distillation
 from ftkit.recipe.dpo import DPO
-from ftkit.recipe.grid import expand_grid, field_values
 from ftkit.recipe.gkd import GKD
+from ftkit.recipe.grid import expand_grid, field_values
 from ftkit.recipe.kto import KTO
 from ftkit.recipe.losses import LOSSES, RecipeFile, load_recipe, load_recipe_file, parse_recipe
 from ftkit.recipe.orpo import ORPO
