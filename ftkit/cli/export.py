@@ -33,7 +33,7 @@ def export(
         str,
         typer.Option(
             metavar="FORM",
-            help="merged (a complete model), adapter (PEFT's format) or ollama (a model and a Modelfile).",
+            help="merged (a complete model), adapter (PEFT's format), ollama (a model and a Modelfile) or gguf.",
         ),
     ] = "merged",
     data: Annotated[
@@ -67,6 +67,10 @@ def export(
     max_output_tokens: Annotated[
         int, typer.Option(metavar="N", min=1, help="Maximum length of compared answers in tokens.")
     ] = 128,
+    quantize: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TYPE", help="With --to gguf, a quantised file as well, e.g. q4_k_m. Repeatable."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing export.")] = False,
     task: TaskFile = None,
     other_task: OtherTask = False,
@@ -98,6 +102,7 @@ def export(
         max_kl=MAX_KL if max_kl is None else max_kl,
         max_clear_changes=max_clear_changes,
         max_output_tokens=max_output_tokens,
+        quantize=quantize or (),
         overwrite=force,
         progress=note,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -11,7 +11,8 @@ from ftkit.data import Dataset, Row
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, ExportError
 from ftkit.exporting.drift_limits import CLEAR_MARGIN, MAX_KL, objection
-from ftkit.exporting.export_result import Base, Dtype, Export, Form
+from ftkit.exporting.export_result import Base, Dtype, Export, Form, Quantised
+from ftkit.exporting.gguf import read_quantizations, write_gguf
 from ftkit.exporting.model_origin import Origin
 from ftkit.exporting.modelfile import template_of
 from ftkit.exporting.ollama import go_template, prove
@@ -48,21 +49,23 @@ def export(
     max_kl: float = MAX_KL,
     max_clear_changes: float = 0.0,
     max_output_tokens: int = 128,
+    quantize: str | Sequence[str] = (),
     overwrite: bool = False,
     progress: Progress = lambda step: None,
 ) -> Export:
     """Export a local model for other servers, and check that the exported files answer the same.
 
-    Plain transformers loads the files again and computes the probabilities of the served model's greedy answers. The
-    export fails if the mean KL(served ‖ exported) is above ``max_kl``, if another token becomes the likeliest where the
-    served model's choice led by one logit or more, or if stop tokens, token ids or the prompt's text differ. The folder
-    is written aside and renamed at the end, so a failed export leaves ``folder`` as it was.
+    Plain transformers, for GGUF llama.cpp, loads the files again and computes the probabilities of the served model's
+    greedy answers. The export fails if the mean KL(served ‖ exported) is above ``max_kl``, if another token becomes the
+    likeliest where the served model's choice led by one logit or more, or if stop tokens, token ids or the prompt's
+    text differ. The folder is written aside and renamed at the end, so a failed export leaves ``folder`` as it was.
 
     Args:
         model: an :class:`ftkit.Model` of the local backend, or ``"local:<run id or folder>"`` of a tuned one.
         folder: where to write. It must not exist, unless ``overwrite`` is set.
         form: ``"merged"``, a whole model for transformers, vLLM or llama.cpp's converter; ``"adapter"``, PEFT's layout;
-            ``"ollama"``, a whole model with a Modelfile.
+            ``"ollama"``, a whole model with a Modelfile; ``"gguf"``, a file of llama.cpp, converted by its own
+            converter and replayed with llama.cpp itself.
         replay: rows whose prompts are replayed. Default: the validation rows of the run that trained the model, or its
             training rows.
         replay_rows: most rows to replay.
@@ -72,6 +75,8 @@ def export(
         max_kl: limit of the mean KL, in nats per token.
         max_clear_changes: share of the tokens with a clear lead at which another may become the likeliest.
         max_output_tokens: most tokens of a replayed answer.
+        quantize: for ``"gguf"``: quantisations to write as well, such as ``("q8_0", "q4_k_m")``. Each is replayed, and
+            its drift is stated; the limits hold for the unquantised file.
         overwrite: replace an earlier export in ``folder``.
         progress: called with a short description of each step.
 
@@ -87,12 +92,17 @@ def export(
     """
     target = Path(folder).expanduser().absolute()
     _check_arguments(form, dtype, base, replay_rows, max_output_tokens, max_kl, max_clear_changes)
+    quantizations = read_quantizations(quantize, form)
     _check_target(target, overwrite)
     asked = Model(model) if isinstance(model, str) else model
     if asked.backend_name != "local":
         raise ConfigError(f"{asked.name} is not a local model; only models of the local backend can be exported")
     for package in _NEEDED:
         check_installed(package, extra="local", needed_for="exporting a model")
+    if form == "gguf":
+        from ftkit.inference.gguf_model import load_library
+
+        load_library()  # before the model is merged
     origin = Origin.of(asked.name.removeprefix("local:"))
     if form == "adapter" and origin.source.adapter is None:
         raise ConfigError(
@@ -114,9 +124,24 @@ def export(
                 progress("generating answers with the served model")
                 recording, chat_template, settings, notes = _served(plan, rows, logits, max_output_tokens)
                 progress("writing the adapter" if form == "adapter" else f"writing the whole model in {dtype}")
-                build(plan, aside, recording, settings)
-                progress("replaying the answers with the exported files")
-                drift = _replayed(plan, aside, recording, chat_template, max_kl, max_clear_changes)
+                quantised: tuple[Quantised, ...] = ()
+                if form == "gguf":
+                    with folder_aside(target) as whole:
+                        build(plan, whole, recording, settings)
+                        drift, quantised = write_gguf(
+                            whole,
+                            aside,
+                            recording,
+                            chat_template,
+                            dtype=dtype,
+                            quantize=quantizations,
+                            accept=lambda drift: _accept(plan, drift, recording, max_kl, max_clear_changes),
+                            progress=progress,
+                        )
+                else:
+                    build(plan, aside, recording, settings)
+                    progress("replaying the answers with the exported files")
+                    drift = _replayed(plan, aside, recording, chat_template, max_kl, max_clear_changes)
             made = Export(
                 folder=target,
                 form=form,
@@ -130,6 +155,7 @@ def export(
                 max_clear_changes=max_clear_changes,
                 servers=servers_for(form, adapter=origin.adapter, dtype=dtype, traits=origin.traits),
                 notes=(*_notes(plan), *notes),
+                quantised=quantised,
             )
             write_record(plan, aside, made, chat_template.template_hash)
             os.chmod(aside, 0o755)  # it was made private  # noqa: S103
@@ -235,12 +261,21 @@ def _replayed(
     if plan.form == "ollama":
         prove(template_of((folder / MODELFILE).read_text(encoding="utf-8")), recording.conversations, chat_template)
     drift = replay(recording, exported, clear_margin=CLEAR_MARGIN)
+    _accept(plan, drift, recording, max_kl, max_clear_changes)
+    return drift
+
+
+def _accept(plan: Plan, drift: Drift, recording: Recording, max_kl: float, max_clear_changes: float) -> None:
+    """Refuse an export that drifts too far.
+
+    Raises:
+        ExportError: the drift is too large.
+    """
     problem = objection(drift, max_kl, max_clear_changes, [one.place for one in recording.conversations])
     if problem is not None:
         raise ExportError(
             ErrorText(f"the exported model differs from the one that ftkit serves: {problem}. ", _advice(plan))
         )
-    return drift
 
 
 def _advice(plan: Plan) -> str:

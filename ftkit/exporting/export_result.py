@@ -11,11 +11,38 @@ from ftkit.exporting.servers import Server
 from ftkit.inference.drift import Drift
 from ftkit.results.result import Result
 
-__all__ = ["Base", "Dtype", "Export", "Form"]
+__all__ = ["Base", "Dtype", "Export", "Form", "Quantised"]
 
-Form = Literal["merged", "adapter", "ollama"]
+Form = Literal["merged", "adapter", "ollama", "gguf"]
 Dtype = Literal["bf16", "fp16", "fp32"]
 Base = Literal["quantised", "original"]
+
+
+class Quantised(BaseModel):
+    """A quantised GGUF file, with the measured difference between its answers and ftkit's.
+
+    Attributes:
+        kind: llama.cpp's type, e.g. ``"q4_k_m"``.
+        file: name of the file.
+        bytes: its size.
+        measurements: differences between the answers of the file and of the served model.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    file: str
+    bytes: int
+    measurements: Drift
+
+    def __str__(self) -> str:
+        drift = self.measurements
+        equal = f"{drift.equal_answers:.0%}".replace("%", " %")
+        return (
+            f"{self.bytes / 1e6:,.1f} MB, mean KL {drift.mean_kl:.2g} (largest {drift.max_kl:.2g}), likeliest token "
+            f"changed at {drift.changed_tokens} of {drift.tokens:,} tokens, at {drift.clear_changes} of "
+            f"{drift.clear_tokens:,} clear ones; {equal} of the answers equal"
+        )
 
 
 class Export(Result, BaseModel):
@@ -23,8 +50,8 @@ class Export(Result, BaseModel):
 
     Attributes:
         folder: the exported folder.
-        form: ``"merged"`` (a whole model), ``"adapter"`` (PEFT's layout) or ``"ollama"`` (a whole
-            model and a Modelfile).
+        form: ``"merged"`` (a whole model), ``"adapter"`` (PEFT's layout), ``"ollama"`` (a whole
+            model and a Modelfile) or ``"gguf"`` (files of llama.cpp).
         model: the exported model, as ``"local:…"``.
         adapter: kind of the adapter that was trained; ``"full"``, or ``"none"`` for an untuned model.
         dtype: type of the weights; for an adapter, of the base's weights during the replay.
@@ -35,6 +62,7 @@ class Export(Result, BaseModel):
         max_clear_changes: share of the clear tokens that could change.
         servers: which servers take the folder, according to their documents.
         notes: what to know before use.
+        quantised: quantised GGUF files. Their drift is stated, and not limited.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,6 +79,7 @@ class Export(Result, BaseModel):
     max_clear_changes: float = 0.0
     servers: tuple[Server, ...]
     notes: tuple[str, ...] = ()
+    quantised: tuple[Quantised, ...] = ()
 
     def __str__(self) -> str:
         drift = self.measurements
@@ -69,6 +98,7 @@ class Export(Result, BaseModel):
         ]
         lines = [f"{self.folder}: {self.form}, {self.dtype}{base}"]
         lines += [f"{name + ':':<17}{text}" for name, text in rows]
+        lines += [f"{one.kind.upper() + ':':<17}{one}" for one in self.quantised]
         if self.servers:
             read = max(server.as_of for server in self.servers)
             lines += ["", f"servers, according to their documents of {read:%B %Y} (none was tried):"]

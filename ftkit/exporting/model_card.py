@@ -25,14 +25,14 @@ def card(export: Export, record: Mapping[str, Any], base: str) -> str:
     # The card must not contain paths of this machine, so only the name of the folder stays.
     shown = export.model_copy(update={"folder": Path(export.folder.name)})
     name = str(record.get("run_id") or export.model.removeprefix("local:"))
-    whole = export.form != "adapter"
+    library = {"adapter": "peft", "gguf": "gguf"}.get(export.form, "transformers")
     known = {
         "task": record.get("task_fingerprint"),
         "data": record.get("data_fingerprint"),
         "recipe": record.get("recipe_fingerprint"),
         "chat template": record.get("template_hash"),
     }
-    lines = ["---", f"base_model: {base}", f"library_name: {'transformers' if whole else 'peft'}"]
+    lines = ["---", f"base_model: {base}", f"library_name: {library}"]
     lines += ["tags:", "- ftkit", f"- {export.adapter}", "---", "", f"# {name}", ""]
     lines += [
         f"`{base}` ({export.adapter}), exported by ftkit. Sample with temperature 0, as in the measurements below.",

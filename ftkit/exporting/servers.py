@@ -61,7 +61,7 @@ def servers_for(form: str, *, adapter: str, dtype: str, traits: Iterable[str] = 
     """List what is known of each server, in the order of the file.
 
     Args:
-        form: ``"merged"``, ``"adapter"`` or ``"ollama"``.
+        form: ``"merged"``, ``"adapter"``, ``"ollama"`` or ``"gguf"``.
         adapter: kind of the trained adapter; ``"full"``, or ``"none"`` for an untuned model.
         dtype: type of the exported weights: ``"bf16"``, ``"fp16"`` or ``"fp32"``.
         traits: any of ``"rslora"``, ``"modules_to_save"``, ``"high_rank"`` (above 16).

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
@@ -13,10 +15,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from ftkit.errors import ExportError
 from ftkit.modeling.device import default_device
 from ftkit.modeling.library_logging import quiet
+from ftkit.modeling.logits import logits_at
 from ftkit.modeling.merge import DTYPES
 from ftkit.modeling.model_source import Quantization
+from ftkit.modeling.tokenized_example import Ints
 
-__all__ = ["Exported", "load_adapter", "load_whole"]
+__all__ = ["Exported", "answer_logits", "load_adapter", "load_whole"]
 
 
 @dataclass(slots=True)
@@ -26,6 +30,68 @@ class Exported:
     model: Any
     tokenizer: Any
     generation_config: Any
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Write tokens as text.
+
+        Args:
+            tokens: token ids.
+
+        Returns:
+            The text.
+        """
+        return str(self.tokenizer.decode(list(tokens)))
+
+    @torch.inference_mode()
+    def logits(self, prompt: Ints, answer: Sequence[int]) -> torch.Tensor:
+        """Compute the logits with which the model would have chosen each token of an answer.
+
+        Args:
+            prompt: token ids of the prompt.
+            answer: token ids of the answer.
+
+        Returns:
+            ``[answer tokens, vocabulary]``, float32 on the CPU.
+        """
+        return answer_logits(self.model, prompt, answer)
+
+    @torch.inference_mode()
+    def greedy(self, prompt: Ints, limit: int) -> tuple[int, ...]:
+        """Answer a prompt with the likeliest token each time.
+
+        Args:
+            prompt: token ids of the prompt.
+            limit: most tokens of the answer.
+
+        Returns:
+            The answer in tokens, the end of turn included.
+        """
+        ids = torch.tensor([prompt.tolist()], device=self.model.device)
+        with quiet():
+            out = self.model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                generation_config=self.generation_config,
+                max_new_tokens=limit,
+                do_sample=False,
+            )
+        return tuple(out[0, ids.shape[1] :].tolist())
+
+
+def answer_logits(model: Any, prompt: Ints, answer: Sequence[int]) -> torch.Tensor:
+    """Compute the logits with which a model would have chosen each token of an answer.
+
+    Args:
+        model: the model of transformers.
+        prompt: token ids of the prompt.
+        answer: token ids of the answer.
+
+    Returns:
+        ``[answer tokens, vocabulary]``, float32 on the CPU.
+    """
+    ids = torch.tensor([[*prompt.tolist(), *answer[:-1]]], device=model.device)
+    tokens = torch.arange(ids.shape[1] - len(answer), ids.shape[1], device=model.device)
+    return logits_at(model, ids, tokens).float().cpu()
 
 
 def load_whole(folder: Path) -> Exported:

@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from ftkit.errors import ConfigError, ExportError
 from ftkit.inference.drift import ClearChange, Drift
-from ftkit.inference.exported_model import Exported
+from ftkit.inference.exported_model import Exported, answer_logits
 from ftkit.inference.offline import generate
 from ftkit.modeling.chat_template import ChatTemplate
-from ftkit.modeling.library_logging import quiet
-from ftkit.modeling.logits import logits_at
 from ftkit.modeling.pretrained import Pretrained, stop_ids
 from ftkit.modeling.template_source import template_hash
 from ftkit.modeling.tokenized_example import Ints
 from ftkit.task import Message
 
-__all__ = ["Conversation", "Recording", "check_settings", "record", "replay"]
+__all__ = ["Conversation", "Recording", "Replayable", "check_settings", "record", "replay"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +64,45 @@ class Recording:
         return torch.from_numpy(np.load(self.folder / f"{row}.npy"))
 
 
+class Replayable(Protocol):
+    """An exported model that answers can be replayed with."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Write tokens as text.
+
+        Args:
+            tokens: token ids.
+
+        Returns:
+            The text.
+        """
+        ...
+
+    def logits(self, prompt: Ints, answer: Sequence[int]) -> torch.Tensor:
+        """Compute the logits with which the model would have chosen each token of an answer.
+
+        Args:
+            prompt: token ids of the prompt.
+            answer: token ids of the answer.
+
+        Returns:
+            ``[answer tokens, vocabulary]``, float32 on the CPU.
+        """
+        ...
+
+    def greedy(self, prompt: Ints, limit: int) -> tuple[int, ...]:
+        """Answer a prompt with the likeliest token each time.
+
+        Args:
+            prompt: token ids of the prompt.
+            limit: most tokens of the answer.
+
+        Returns:
+            The answer in tokens, the end of turn included.
+        """
+        ...
+
+
 def record(served: Pretrained, conversations: Sequence[Conversation], folder: Path, *, limit: int) -> Recording:
     """Ask the served model, and store its answers and logits.
 
@@ -94,7 +131,9 @@ def record(served: Pretrained, conversations: Sequence[Conversation], folder: Pa
             )
     answers = [one.ids for one in generate(served, prompts, max_new_tokens=limit)]
     for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
-        np.save(folder / f"{row}.npy", _logits(served.model, prompt, answer).numpy())
+        with torch.inference_mode():
+            logits = answer_logits(served.model, prompt, answer)
+        np.save(folder / f"{row}.npy", logits.numpy())
     return Recording(conversations, prompts, answers, served.chat_template.stop_ids, limit, folder)
 
 
@@ -135,7 +174,7 @@ def check_settings(recording: Recording, served: Any, exported: Exported) -> Non
 
 
 @torch.inference_mode()
-def replay(recording: Recording, exported: Exported, *, clear_margin: float) -> Drift:
+def replay(recording: Recording, exported: Replayable, *, clear_margin: float) -> Drift:
     """Compare the exported model with the recording, row by row.
 
     Args:
@@ -155,7 +194,7 @@ def replay(recording: Recording, exported: Exported, *, clear_margin: float) -> 
     changed = clear_tokens = clear_changes = equal = 0
     first: ClearChange | None = None
     for row, (prompt, answer) in enumerate(zip(recording.prompts, recording.answers, strict=True)):
-        served, found = recording.logits(row), _logits(exported.model, prompt, answer)
+        served, found = recording.logits(row), exported.logits(prompt, answer)
         if served.shape != found.shape:
             raise ExportError(
                 f"the exported model has a vocabulary of {found.shape[-1]} tokens, the served one of {served.shape[-1]}"
@@ -176,11 +215,11 @@ def replay(recording: Recording, exported: Exported, *, clear_margin: float) -> 
             first = ClearChange(
                 row=row,
                 token=at,
-                served=exported.tokenizer.decode([int(served[at].argmax())]),
-                exported=exported.tokenizer.decode([int(found[at].argmax())]),
+                served=exported.decode([int(served[at].argmax())]),
+                exported=exported.decode([int(found[at].argmax())]),
                 margin=float(best[at] - second[at]),
             )
-        equal += _greedy(exported, prompt, recording.limit) == answer
+        equal += exported.greedy(prompt, recording.limit) == answer
     kl = torch.cat(divergences)
     worst = float(kl.max())
     return Drift(
@@ -196,24 +235,3 @@ def replay(recording: Recording, exported: Exported, *, clear_margin: float) -> 
         first_clear_change=first,
         equal_answers=equal / len(recording.prompts),
     )
-
-
-@torch.inference_mode()
-def _logits(model: Any, prompt: Ints, answer: Sequence[int]) -> torch.Tensor:
-    """Logits [answer tokens, vocabulary], float32 on the CPU, with which ``model`` would have chosen each token."""
-    ids = torch.tensor([[*prompt.tolist(), *answer[:-1]]], device=model.device)
-    tokens = torch.arange(ids.shape[1] - len(answer), ids.shape[1], device=model.device)
-    return logits_at(model, ids, tokens).float().cpu()
-
-
-def _greedy(exported: Exported, prompt: Ints, limit: int) -> tuple[int, ...]:
-    ids = torch.tensor([prompt.tolist()], device=exported.model.device)
-    with quiet():
-        out = exported.model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            generation_config=exported.generation_config,
-            max_new_tokens=limit,
-            do_sample=False,
-        )
-    return tuple(out[0, ids.shape[1] :].tolist())

@@ -226,6 +226,11 @@ def _folder_source(name: str, folder: Path) -> ModelSource:
     if (folder / "config.json").is_file():
         _config(folder / "config.json")
         return ModelSource(name, str(folder), base_name=name, record=known)
+    if any(folder.glob("*.gguf")):
+        raise ModelError(
+            f"{folder} holds GGUF files, which ftkit does not load: llama.cpp and Ollama serve them. Name the model "
+            "that was exported, or export it merged"
+        )
     raise ModelError(f"{folder} contains no model: neither config.json nor adapter_config.json")
 
 

@@ -21,6 +21,7 @@ def test_every_export_hears_of_every_server():
         for one in found:
             assert one.source.startswith("https://")
             assert date(2026, 1, 1) <= one.as_of <= date(2100, 1, 1)
+    assert {one.name for one in servers_for("gguf", adapter="lora", dtype="bf16")} == {"Ollama", "llama.cpp"}
 
 
 @pytest.mark.parametrize(
