@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from ftkit.errors import ExportError
 from ftkit.modeling.device import default_device
+from ftkit.modeling.expert_weights import plain_experts, quantise_experts
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.logits import logits_at
 from ftkit.modeling.merge import DTYPES
@@ -149,7 +150,10 @@ def load_adapter(
             model = AutoModelForCausalLM.from_pretrained(
                 base, dtype=DTYPES[dtype], device_map={"": default_device()}, trust_remote_code=False, **extra
             )
-            model = PeftModel.from_pretrained(model, str(folder))
+            if quantisation is not None:
+                quantise_experts(model, quantisation)  # as in training
+            with plain_experts(model):
+                model = PeftModel.from_pretrained(model, str(folder))
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             generation_config = GenerationConfig.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:

@@ -8,6 +8,7 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from ftkit.errors import ModelError
+from ftkit.modeling.expert_weights import expand_experts
 from ftkit.modeling.library_logging import quiet
 
 __all__ = ["dequantize", "forget_quantization", "is_quantized"]
@@ -39,6 +40,7 @@ def dequantize(model: Any) -> Any:
     """
     if not is_quantized(model):
         return model
+    expand_experts(model)
     method = getattr(getattr(model, "quantization_method", None), "value", None) or "an unknown method"
     try:
         with quiet():

@@ -11,6 +11,7 @@ from peft.mapping_func import MODEL_TYPE_TO_PEFT_MODEL_MAPPING
 
 from ftkit.errors import ModelError
 from ftkit.modeling.artefact_digests import check_digests
+from ftkit.modeling.expert_weights import plain_experts
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.load_errors import load_errors
 from ftkit.modeling.model_source import read_object
@@ -77,9 +78,12 @@ def load_adapter(model: Any, folder: Path, *, name: str = "default") -> PeftMode
         with load_errors(f"cannot load the adapter {folder}", folder), quiet():
             if adapted is None:  # as PeftModel.from_pretrained does, which does not say which tensors were missing
                 config.inference_mode = True
-                adapted = MODEL_TYPE_TO_PEFT_MODEL_MAPPING.get(config.task_type, PeftModel)(model, config, name)
+                make = MODEL_TYPE_TO_PEFT_MODEL_MAPPING.get(config.task_type, PeftModel)
+                with plain_experts(model):
+                    adapted = make(model, config, name)
             mapping = getattr(model, "_checkpoint_conversion_mapping", None) or None
-            result = adapted.load_adapter(str(folder), name, key_mapping=mapping)
+            with plain_experts(adapted):
+                result = adapted.load_adapter(str(folder), name, key_mapping=mapping)
         # PEFT also lists tensors of other adapters, if this one's name is part of any word in theirs.
         missing = [key for key in result.missing_keys if name in key.split(".")]
         check_loaded(f"the adapter {folder}", missing=missing, unexpected=result.unexpected_keys)

@@ -26,6 +26,7 @@ from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.dequantize import forget_quantization, is_quantized
 from ftkit.modeling.device import torch_dtype
 from ftkit.modeling.embedded_model import EMBEDDED, expand_embedded, is_embedded
+from ftkit.modeling.expert_weights import quantise_experts
 from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.load_errors import load_errors
 from ftkit.modeling.model_source import RECORD, ModelSource, Quantization, check_config, read_object
@@ -130,7 +131,7 @@ def load_pretrained(
         source: the model.
         precision: type of the weights; of the arithmetic if they are quantised.
         device: the device to load to.
-        quantisation: 4-bit quantisation of the linear layers; None for none. A model whose files
+        quantisation: 4-bit quantisation of the linear layers and of fused experts; None for none. A model whose files
             are quantised already stays as it is, or is expanded
             (:func:`~ftkit.modeling.quantized_files.expanded_config`).
         attention: name of the attention implementation, see :mod:`ftkit.modeling.attention`. Architectures that need
@@ -195,6 +196,8 @@ def load_pretrained(
     )
     if held is not None and not is_quantized(model):
         forget_quantization(model)
+    if held is None and quantisation is not None:
+        quantise_experts(model, quantisation)
     model.eval()
     tokenizer = load_tokenizer(source)
     chat_template = ChatTemplate(tokenizer, stop_ids(getattr(model, "generation_config", None)), day=day)

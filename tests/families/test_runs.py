@@ -152,9 +152,14 @@ def test_files_in_another_quantisation_are_refused_before_their_weights_are_read
     assert base in str(failed.value)
 
 
-def test_experts_that_stay_in_32_bits_are_named(saved, tmp_path):
-    warnings = learn(saved("gpt_oss", hidden_size=64), tmp_path / "tuned", ft.QLoRA(rank=4))
-    assert any("stay in float32" in one for one in warnings)
+@pytest.mark.parametrize("family", ["gpt_oss", "mixtral"])  # PEFT adapts the experts of the second
+def test_fused_experts_are_held_in_four_bits(family, saved, tmp_path):
+    base = saved(family, hidden_size=64, intermediate_size=64)
+    warnings = learn(base, tmp_path / "tuned", ft.QLoRA(rank=4))
+    assert any("are held in 4 bits" in one for one in warnings)
+    assert any("gradient_checkpointing" in one for one in warnings) == (family == "mixtral")
+    made = ft.export(f"local:{tmp_path / 'tuned'}", tmp_path / "out", replay=unseen(), dtype="fp32", **SHORT)
+    assert made.measurements.equal_answers == 1
 
 
 def test_rows_that_would_change_each_other_by_dynamic_positions_are_refused(saved):

@@ -69,12 +69,15 @@ class AdapterTuner(Generic[AdapterT]):
         """
         from peft import get_peft_model
 
+        from ftkit.modeling.expert_weights import plain_experts
+
         config = self.peft_config(model)
         config.task_type = "SEQ_CLS" if scores else "CAUSAL_LM"
         if getattr(config, "target_modules", None) == "all-linear":
             self._choose_layers(model, config)
         try:
-            return get_peft_model(model, config)
+            with plain_experts(model):
+                return get_peft_model(model, config)
         except ValueError as error:
             raise RefusedError(
                 f"adapter.target_modules: {error}", backend="local", fields=("adapter.target_modules",)

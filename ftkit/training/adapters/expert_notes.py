@@ -33,19 +33,30 @@ def expert_notes(adapted_model: Any, adapter: Adapter) -> list[str]:
         for name, parameter in adapted_model.named_parameters()
         if "lora_" not in name
     )
+    held = any(one.in_four_bits for one in fused)
     share, notes = f"{weights / max(everything, weights):.0%} of the weights", []
-    if not any("base_layer" in one.path for one in fused):
+    adapted = any("base_layer" in one.path for one in fused)
+    if not adapted:
         notes.append(
             f"the experts ({share}) are fused tensors, not linear layers, and PEFT does not adapt those of a "
             f"{adapted_model.config.model_type} model: they stay as they are"
         )
-    if adapter.quantization is not None:
+    if adapter.quantization is not None and held:
+        largest = max(one.count * one.dtype.itemsize for one in fused)
         dtype = str(fused[0].dtype).removeprefix("torch.")
-        size = sum(one.count * one.dtype.itemsize for one in fused)
         notes.append(
-            f"the experts ({share}, {_size(size)}) stay in {dtype}: bitsandbytes holds linear layers in 4 bits, and "
-            "the experts of this model are fused tensors. Memory is saved on the other layers only"
+            f"the experts ({share}) are fused tensors and are held in 4 bits through bitsandbytes' parametrisation. "
+            f"Loading needs them in {dtype} once ({_size(sum(one.count * one.dtype.itemsize for one in fused))}), and "
+            f"each layer expands its own while it computes (up to {_size(largest)} a tensor)"
         )
+        if adapted:
+            notes.append(
+                f"the experts with their adapter are kept in {dtype} for the backward pass; with "
+                "gradient_checkpointing=True only those of one layer"
+            )
+    elif adapter.quantization is not None:
+        dtype = str(fused[0].dtype).removeprefix("torch.")
+        notes.append(f"the experts ({share}) stay in {dtype}, as the model's files hold them")
     return notes
 
 
