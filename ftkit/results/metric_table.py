@@ -78,12 +78,14 @@ class MetricTable(Result, list[dict[str, Any]]):
 
     Args:
         rows: the rows.
+        beside: rows that are drawn with them and are no steps: a validation before the first step.
     """
 
     result_type: ClassVar[str] = "metrics"
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = (), *, beside: Iterable[Mapping[str, Any]] = ()) -> None:
         super().__init__(dict(row) for row in rows)
+        self.beside = [dict(row) for row in beside]
 
     @property
     def columns(self) -> list[str]:
@@ -194,10 +196,10 @@ def curves_of(tables: Sequence[tuple[str, MetricTable]], metrics: Sequence[str] 
 
 
 def _points(table: MetricTable, name: str) -> tuple[tuple[float, float], ...]:
-    points = [
+    points = sorted(
         (float(row["step"]), float(row[name]))
-        for row in table
+        for row in [*table.beside, *table]
         if is_number(row.get("step")) and is_number(row.get(name))
-    ]
+    )
     step = max(1, -(-len(points) // _MAX_POINTS))
     return tuple(points[::step] + ([points[-1]] if points and (len(points) - 1) % step else []))

@@ -19,7 +19,7 @@ from ftkit.model import Model
 from ftkit.recipe import Recipe, parse_recipe
 from ftkit.results.metric_table import MetricTable
 from ftkit.runs.labels import label_fields
-from ftkit.runs.metric_events import step_metrics
+from ftkit.runs.metric_events import step_metrics, validation_metrics
 from ftkit.runs.progress_display import RunProgress
 from ftkit.runs.trackers import RunTrackers, Tracker
 from ftkit.schema.answer_type import AnswerT
@@ -169,6 +169,11 @@ class Run(Generic[AnswerT]):
         A list of rows, with ``to_pandas()`` and ``plot()``. Validations are in the columns ``validation_loss``, ….
         """
         return step_metrics(self.events())
+
+    @property
+    def validations(self) -> MetricTable:
+        """Metrics of the validation rows by step, also before the first step, which :attr:`metrics` only draws."""
+        return validation_metrics(self.events())
 
     @property
     def model(self) -> Model[AnswerT]:

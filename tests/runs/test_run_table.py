@@ -64,6 +64,11 @@ def test_metrics_are_a_table_with_validations(store: Store, tmp_path: Path) -> N
     assert isinstance(metrics, MetricTable)
     assert metrics[29] == {"step": 30, "steps": 60, "loss": 2 / 30, "validation_loss": 1.0}
     assert metrics.column("validation_loss").count(None) == 58
+    store.append("run-0", "validation", {"step": 0, "loss": 3.0})  # before the first step
+    metrics = ft.runs.get("run-0").metrics
+    assert (metrics[0]["step"], len(metrics)) == (1, 60)
+    assert [row["loss"] for row in ft.runs.get("run-0").validations] == [3.0, 1.0, 0.5]
+    assert metrics.plot().lines[1].points[0] == (0.0, 3.0)
     frame = metrics.to_pandas()
     assert list(frame.columns) == ["step", "steps", "loss", "validation_loss"]
     assert frame["validation_loss"].notna().sum() == 2
@@ -76,7 +81,7 @@ def test_metrics_are_a_table_with_validations(store: Store, tmp_path: Path) -> N
     both = ft.runs.plot("run-0", "run-1")
     assert [(line.label, line.validation, len(line.points)) for line in both.lines] == [
         ("run-0", False, 60),
-        ("run-0 validation", True, 2),
+        ("run-0 validation", True, 3),
         ("run-1", False, 60),
         ("run-1 validation", True, 2),
     ]

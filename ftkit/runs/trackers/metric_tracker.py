@@ -11,7 +11,7 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.runs.trackers.protocol import Tracker
-from ftkit.store import Event, RunRecord
+from ftkit.store import Event, RunRecord, Store
 
 __all__ = ["MetricTracker", "flat_recipe", "metrics_of", "run_config"]
 
@@ -56,9 +56,12 @@ def run_config(run: RunRecord) -> dict[str, Any]:
         run: the run.
 
     Returns:
-        Plain values by name. Fields of the adapter are ``adapter.<field>``; ``ftkit_run`` is the run's id.
+        Plain values by name: the fields as they were written, or, once training has begun, with a value for every
+        "auto". Fields of the adapter are ``adapter.<field>``; ``ftkit_run`` is the run's id.
     """
-    return flat_recipe(run.recipe) | {
+    logged = (event.data.get("recipe") for event in Store().events(run.id))
+    known = [recipe for recipe in logged if isinstance(recipe, Mapping)]
+    return flat_recipe(known[-1] if known else run.recipe) | {
         "ftkit_run": run.id,
         "ftkit_show": f"ftkit runs show {run.id}",
         "backend": run.backend,
