@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ftkit.modeling.library_logging import quiet
-
 __all__ = ["expanded_config", "held_quantization", "quantization_problem", "quantization_text"]
 
 _LONGEST = 300
@@ -70,6 +68,8 @@ def quantization_problem(held: Mapping[str, Any]) -> str | None:
         The reason, as whole sentences; None if it can.
     """
     from transformers.quantizers.auto import AutoHfQuantizer
+
+    from ftkit.modeling.library_logging import quiet  # imports transformers, which the local backend needs only later
 
     method = quantization_text(held)
     try:
