@@ -184,7 +184,7 @@ def test_what_it_cannot_honour_is_refused_by_name_before_any_call(openai_fake, o
             ft.train(ft.SFT(), notes.take(3), backend=openai_jobs, lint=lint)
     (planned,) = ft.plan(ft.SFT(), notes.take(3), openai_jobs).entries
     assert "H001 openai:gpt-4.1-mini takes 10 rows or more, there are 3" in planned.problem
-    gone = OpenAIJobs("gpt-4.1-nano", base_url=openai_fake.url, api_key="x")
+    gone = OpenAIJobs("gpt-4.1-nano", base_url=openai_fake.url, api_key="x" * 12)
     with pytest.raises(RefusedError, match="2026-10-23"):
         ft.train(ft.SFT(), notes, backend=gone)
     assert openai_fake.calls == []
