@@ -71,9 +71,10 @@ def test_a_local_model_with_a_switch_is_asked_with_both_prompts(tokenizer: Any, 
 
     own = copy.deepcopy(tokenizer)
     own.chat_template = TEMPLATE
-    with ft.Model(f"local:{save_tiny(tmp_path / 'model', 'llama', own)}") as model:
+    task = ft.Task(input="{q}")
+    with ft.Model(f"local:{save_tiny(tmp_path / 'model', 'llama', own)}", task) as model:
         found = model.thoughts(["What is 2 + 2?", "Why?"], 4)
         assert found is not None
         assert {mode: len(given) for mode, given in found.items()} == {True: 2, False: 2}
-    with ft.Model(f"local:{tiny_model}") as model:  # its template has no switch
+    with ft.Model(f"local:{tiny_model}", task) as model:  # its template has no switch
         assert model.thoughts(["Why?"], 4) is None

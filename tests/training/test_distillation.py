@@ -200,6 +200,6 @@ def test_refusals(teacher: str, tiny_model: str, tmp_path: Path):
     with pytest.raises(DataError, match="lmbda=1"):
         Trained(gkd(teacher), tiny_model, tmp_path / "m", prompts)
     with pytest.raises(ft.ModelError):
-        Trained(gkd("local:no-such-model-anywhere"), tiny_model, tmp_path / "m", prompts)
+        Trained(gkd("local:no-such-model-anywhere", lmbda=1), tiny_model, tmp_path / "m", prompts)
     with pytest.raises(ft.ConfigError, match="teacher"):
         ft.GKD(teacher="openai:gpt-4.1")
