@@ -241,9 +241,9 @@ ATTACKS: dict[str, Attack] = {
     "a response of 90,000 items": Attack(
         _RESPONSES, lambda: {"model": "tiny", "input": [{"role": "user", "content": "x"}] * 30_000}
     ),
-    "eight responses of 4,096 items": Attack(
+    "eight responses of 2,048 items": Attack(
         _RESPONSES,
-        lambda: {"model": "tiny", "input": [{"role": "user", "content": "x"}] * 4_096, "max_output_tokens": 16},
+        lambda: {"model": "tiny", "input": [{"role": "user", "content": "x"}] * 2_048},
         (200, 400, 429),
         at_once=8,
     ),
