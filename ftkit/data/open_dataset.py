@@ -164,10 +164,8 @@ def open_row_reader(corpus: Corpus, task: Task, options: ReadOptions) -> RowRead
 def _label_column(
     format_: Format, options: ReadOptions, samples: Sequence[tuple[Place, Mapping[str, Any]]]
 ) -> str | None:
-    """The column that says whether each answer is a good one: the named one, or one that every first row has.
-
-    Where only some rows have a label, the rows are demonstrations, and each labelled one is refused as such.
-    """
+    """The column that says whether each answer is a good one: the named one, or one that every first row has."""
+    # Where only some rows have a label, the rows are demonstrations, and each labelled one is refused as such.
     if options.label is not None:
         return options.label
     chat = format_.has_answers and format_.rejected_field is None and not format_.holds_texts
