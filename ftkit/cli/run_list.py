@@ -46,9 +46,9 @@ def list_(
     sort: Sort = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List runs, newest first, with their learning rates, ranks, last losses and scores.
+    """List runs with their last losses and scores.
 
-    The score is the headline metric of the last evaluation of the run's model.
+    The newest comes first; learning rates and ranks are columns too. The score is the headline metric of the last evaluation of the run's model.
     """
     records = _polled_records()
     table = _table(list(records.values()), where, sort)
@@ -129,7 +129,10 @@ def plot(
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write .svg, .html, .txt or .json.")
     ] = None,
 ) -> None:
-    """Draw the metrics of runs by step: training and validation, several runs together."""
+    """Draw the metrics of runs by step.
+
+    Training and validation, several runs together.
+    """
     from ftkit.runs import plot as plot_runs
 
     curves = plot_runs(*run_ids, metrics=metric or ())
@@ -161,7 +164,9 @@ def delete(
     where: Where = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Delete runs with their models and files: those that are named, or those that meet conditions.
+    """Delete runs with their models and files.
+
+    Those that are named, or those that meet conditions.
 
     A run must have ended. This cannot be undone.
     """

@@ -76,7 +76,9 @@ def sweep(
     id_: IdColumn = None,
     group: GroupColumn = None,
 ) -> None:
-    """Train each recipe on each backend, evaluate every model on the same rows, and compare.
+    """Train several recipes, and compare their models.
+
+    Each recipe is trained on each backend, and every model is evaluated on the same rows.
 
     Runs on this machine train one after another, runs at hosts side by side. After an interruption, the same command
     goes on. A recipe's file may have a section `grid` with lists of values, and a section `run` with trackers.
