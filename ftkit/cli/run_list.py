@@ -48,7 +48,8 @@ def list_(
 ) -> None:
     """List runs with their last losses and scores.
 
-    The newest comes first; learning rates and ranks are columns too. The score is the headline metric of the last evaluation of the run's model.
+    The newest comes first; learning rates and ranks are columns too. The score is the headline metric of the last
+    evaluation of the run's model.
     """
     records = _polled_records()
     table = _table(list(records.values()), where, sort)
