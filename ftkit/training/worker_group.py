@@ -8,17 +8,24 @@ the number of workers but for rounding.
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+
+from ftkit.errors import TrainingError
 
 __all__ = ["ALONE", "WorkerGroup", "balanced_shares"]
 
 T = TypeVar("T")
 ResultT = TypeVar("ResultT")
 
+_COLLECTIVE_TIMEOUT = timedelta(hours=12)
+"""How long workers wait for each other: while one grades answers or saves the model, the others do."""
 _BUCKET_ELEMENTS = 32 * 1024 * 1024
 """Gradients that are summed in one message, so that little memory is used beside them."""
 
@@ -47,6 +54,40 @@ class WorkerGroup:
         distributed: Any = torch.distributed
         objects = None if distributed.get_backend() == "gloo" else distributed.new_group(backend="gloo")
         return cls(distributed.get_rank(), distributed.get_world_size(), objects)
+
+    @classmethod
+    def meet(cls, rank: int, size: int, meeting: Path) -> WorkerGroup:
+        """Wait for the other workers, and form torch's default process group with them.
+
+        Args:
+            rank: this worker's number, from 0.
+            size: how many there are.
+            meeting: a file on a disk that all reach, which does not exist yet.
+
+        Returns:
+            The group: with a GPU for each worker over NCCL, else with a part of the CPU's threads over gloo.
+
+        Raises:
+            TrainingError: there are GPUs, but fewer than workers.
+        """
+        gpus = torch.cuda.device_count()  # before CUDA is initialised, which fixes what is visible
+        if 0 < gpus < size:
+            raise TrainingError(f"workers={size}: each needs a GPU of its own, and {gpus} are visible")
+        if gpus:
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+            names = [name.strip() for name in visible.split(",")] if visible else [*map(str, range(gpus))]
+            os.environ["CUDA_VISIBLE_DEVICES"] = names[rank]
+        else:
+            torch.set_num_threads(max(1, torch.get_num_threads() // size))
+        distributed: Any = torch.distributed
+        distributed.init_process_group(
+            "nccl" if gpus else "gloo",
+            init_method=meeting.absolute().as_uri(),
+            rank=rank,
+            world_size=size,
+            timeout=_COLLECTIVE_TIMEOUT,
+        )
+        return cls.of_process_group()
 
     @property
     def is_first(self) -> bool:

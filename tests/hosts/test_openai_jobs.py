@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import ftkit as ft
 from ftkit.backends import Backend, registry
+from ftkit.backends.hosted.host_profile import HostProfile
 from ftkit.backends.hosted.quote import quote
 from ftkit.backends.openai_jobs import OpenAIJobs
 from ftkit.backends.openai_jobs.azure_deployment import deploy
@@ -101,11 +102,17 @@ def test_the_token_accuracy_of_a_look_is_that_beside_its_loss(columns, accuracy)
     assert look.data == {"step": 3, "loss": 2.0} | ({} if accuracy is None else {"token_accuracy": accuracy})
 
 
-def test_files_with_the_same_rows_are_sent_once(openai_fake, openai_jobs, notes):
+@pytest.mark.parametrize(("header", "files"), [(None, 4), ("Idempotency-Key", 2)])
+def test_runs_share_files_only_where_a_job_cannot_be_lost(openai_fake, notes, header, files):
+    """Without idempotency keys the ids of its files are what finds a job whose metadata and suffix were dropped."""
+    profile = HostProfile("shared", "", "SHARED_URL", ("SHARED_KEY",), idempotency_header=header)
+    where = OpenAIJobs(
+        "gpt-4.1-mini", base_url=f"{openai_fake.url}/v1", api_key=openai_fake.key, retry_policy=QUICK, profile=profile
+    )
     for _ in range(2):
-        ft.train(ft.SFT(), notes, backend=openai_jobs, validation=notes.take(10)).wait(progress=False)
+        ft.train(ft.SFT(), notes, backend=where, validation=notes.take(10)).wait(progress=False)
     sent = [file for file in openai_fake.files.values() if file["purpose"] == "fine-tune"]
-    assert len(sent) == 2
+    assert len(sent) == files
     assert len(openai_fake.jobs) == 2
 
 

@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,8 +33,6 @@ __all__ = ["fellow_workers"]
 _WATCH_S = 0.5
 _GRACE_S = 30.0
 """How long the first worker may take to notice by itself that another one has died."""
-_COLLECTIVE_TIMEOUT = timedelta(hours=12)
-"""How long workers wait for each other: while one grades answers or saves the model, the others do."""
 
 
 @contextlib.contextmanager
@@ -55,7 +52,7 @@ def fellow_workers(run_id: str, size: int, folder: Path) -> Iterator[WorkerGroup
         FtkitError: what this one raised.
         TrainingStopped: this one was asked to stop.
     """
-    from ftkit.training.worker_group import ALONE
+    from ftkit.training.worker_group import ALONE, WorkerGroup
 
     if size == 1:
         yield ALONE
@@ -69,7 +66,7 @@ def fellow_workers(run_id: str, size: int, folder: Path) -> Iterator[WorkerGroup
     ended = threading.Event()
     threading.Thread(target=_watch, args=(others, ended), daemon=True).start()
     try:
-        yield _join(0, size, meeting)
+        yield WorkerGroup.meet(0, size, meeting)
     except (FtkitError, TrainingStopped):
         raise
     except Exception as error:
@@ -108,31 +105,6 @@ def _watch(others: list[subprocess.Popen[bytes]], ended: threading.Event) -> Non
             return
 
 
-def _join(rank: int, size: int, meeting: Path) -> WorkerGroup:
-    """Meet the other workers."""
-    import torch
-
-    from ftkit.training.worker_group import WorkerGroup
-
-    gpus = torch.cuda.device_count()  # before CUDA is initialised, which fixes what is visible
-    if 0 < gpus < size:
-        raise TrainingError(f"workers={size}: each needs a GPU of its own, and {gpus} are visible")
-    if gpus:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        names = [name.strip() for name in visible.split(",")] if visible else [str(number) for number in range(gpus)]
-        os.environ["CUDA_VISIBLE_DEVICES"] = names[rank]
-    else:
-        torch.set_num_threads(max(1, torch.get_num_threads() // size))
-    torch.distributed.init_process_group(
-        "nccl" if gpus else "gloo",
-        init_method=meeting.absolute().as_uri(),
-        rank=rank,
-        world_size=size,
-        timeout=_COLLECTIVE_TIMEOUT,
-    )
-    return WorkerGroup.of_process_group()
-
-
 def _leave_with(parent: int) -> None:
     """End this process when the first worker, which started it, has ended."""
     while os.getppid() == parent:
@@ -154,9 +126,10 @@ def main(run_id: str, rank: int, size: int, meeting: Path) -> int:
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first worker says when all stop, after a checkpoint
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
-    workers = _join(rank, size, meeting)
     from ftkit.training.job import train
+    from ftkit.training.worker_group import WorkerGroup
 
+    workers = WorkerGroup.meet(rank, size, meeting)
     job = saved_job(run_id, Store())
     try:
         train(job, lambda kind, data: None, setting=setting_of(job.recipe, checked=True), workers=workers)
