@@ -3,6 +3,7 @@
     python examples/visits/run.py
     python examples/visits/run.py --backend local:/path/to/another/model
     python examples/visits/run.py --adapter dora
+    python examples/visits/run.py --preserve
 
 Everything that could differ between machines and models is one argument.
 """
@@ -41,6 +42,7 @@ def main() -> None:
     options.add_argument("--backend", default="local:smollm2-135m", help='where and what, as "name:model"')
     options.add_argument("--adapter", default="qlora", choices=sorted(ADAPTERS))
     options.add_argument("--epochs", type=int, default=3)
+    options.add_argument("--preserve", action="store_true", help="rehearse general prompts, so that less is forgotten")
     options.add_argument("--out", type=Path, default=Path("demo-output"))
     chosen = options.parse_args()
 
@@ -55,8 +57,8 @@ def main() -> None:
     # A high rate: with a few hundred rows there are few steps to learn in.
     # All weights together bear only a small rate; "auto" knows it.
     rate = "auto" if chosen.adapter == "full" else 2e-3
-    # A model that learns only records answers everything with a record, so general prompts are rehearsed beside them.
-    preserve = ft.Preserve(share=0.25, max_rows=64, held_out=16, max_output_tokens=24)
+    # A model that learns only records answers everything with one; to rehearse general prompts takes a while longer.
+    preserve = ft.Preserve(share=0.25, max_rows=64, held_out=16, max_output_tokens=24) if chosen.preserve else None
     recipe = ft.SFT(
         epochs=chosen.epochs,
         batch_size=8,
