@@ -154,7 +154,8 @@ def test_public_types_are_there_and_a_typo_is_answered() -> None:
         assert isinstance(getattr(ft, name), type)
     with pytest.raises(AttributeError, match=r"did you mean LoRA\?"):
         getattr(ft, "Lora")  # noqa: B009
-    assert dir(ft.runs) == ["RewardSignal", "Run", "Tracker", "all", "delete", "get", "reward_signal", "train"]
+    public = ["RewardSignal", "Run", "Tracker", "all", "delete", "get", "plot", "reward_signal", "table", "train"]
+    assert dir(ft.runs) == public
 
 
 @pytest.mark.slow

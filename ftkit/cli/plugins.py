@@ -25,7 +25,7 @@ _REGISTRIES = {
     "comparators": "ftkit.schema.comparators:COMPARATORS",
     "lint_rules": "ftkit.linting.registry:lint_rules",
     "graders": "ftkit.graders.registry:GRADERS",
-    "trackers": "ftkit.runs.trackers:TRACKERS",
+    "trackers": "ftkit.runs.trackers.registry:TRACKERS",
     "renderers": "ftkit.results.result:RENDERERS",
     "interchange": "ftkit.interchange.form:FORMS",
 }

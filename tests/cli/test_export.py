@@ -73,7 +73,7 @@ def test_rows_are_read_as_everywhere_else(ftkit, tuned):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--to", "gguf"), "--to gguf must be one of merged, adapter, ollama"),
+        (("--to", "onnx"), "--to onnx must be one of merged, adapter, ollama, gguf"),
         (("--dtype", "q4"), "--dtype q4 must be one of"),
         ((), "its rows are unknown; pass rows to replay: replay=Dataset.load(…), or --data FILE"),
     ],

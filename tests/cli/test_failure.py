@@ -66,7 +66,9 @@ def test_ctrl_c_ends_the_waiting_and_not_the_run(start, ftkit, texts, task):
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert output == ""
-    assert errors == f"run {run_id} continues; wait for it with `ftkit runs wait {run_id}`\n"
+    assert errors == (
+        f"run {run_id}\nrun {run_id} continues; find it with ft.runs.get({run_id!r}) or `ftkit runs wait {run_id}`\n"
+    )
     assert "running" in ftkit("runs", "show", run_id).stdout
 
 

@@ -120,7 +120,7 @@ def test_missing_file_folder_and_unknown_suffix(write, tmp_path):
     with pytest.raises(DataError, match="is a folder"):
         load(str(tmp_path))
     with pytest.raises(DataError, match=r"must end in \.jsonl"):
-        load(write("a.txt", "x"))
+        load(write("a.bin", "x"))
 
 
 def test_a_file_that_changes_after_loading_is_noticed(write):

@@ -136,7 +136,9 @@ def test_the_command_asks_for_all_turns(tiny_model: Path, tmp_path: Path, monkey
     file = tmp_path / "chats.jsonl"
     file.write_text(json.dumps({"messages": BOOKING[4:] * 2}))
     report = tmp_path / "report.json"
-    line = ["evaluate", f"local:{tiny_model}", "--data", str(file), "--turns", "all", "--no-probes"]
+    ft.Task().to_yaml(tmp_path / "task.yaml")
+    line = ["evaluate", f"local:{tiny_model}", "--data", str(file), "--task", str(tmp_path / "task.yaml")]
+    line += ["--turns", "all", "--no-probes"]
     done = CliRunner().invoke(app, [*line, "--max-output-tokens", "4", "--output", str(report)])
     assert done.exit_code == 0, done.output
     assert len(ft.Report.load(report).rows) == 2

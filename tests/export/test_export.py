@@ -303,7 +303,7 @@ def test_a_failed_export_leaves_the_earlier_one(tuned, unseen, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"form": "gguf"}, "form='gguf' must be one of merged, adapter, ollama"),
+        ({"form": "onnx"}, "form='onnx' must be one of merged, adapter, ollama, gguf"),
         ({"dtype": "int8"}, "dtype='int8' must be one of bf16, fp16, fp32"),
         ({"base": "other"}, "base='other' must be one of quantised, original"),
         ({"replay_rows": 0}, "replay_rows must be at least 1"),

@@ -96,7 +96,7 @@ def test_the_divergence_on_the_tasks_own_prompts(tiny_model, tmp_path):
     chosen = recipe(epochs=1, eval_steps=3, preserve=small(kl=30.0, kl_on="task"))
     steps = Trained(tiny_model, tmp_path / "model", chosen, rows(), None).of("step")
     assert steps[0]["preserve_prompt_kl"] == pytest.approx(0, abs=1e-5)
-    assert 1e-6 < steps[-1]["preserve_prompt_kl"] < 0.01
+    assert 1e-6 < steps[-1]["preserve_prompt_kl"] < 0.05
     assert "preserve_kl" not in steps[0]  # no rehearsal row was computed
 
 

@@ -41,7 +41,7 @@ class SFTLoss(NegativeLogLikelihood[SFT]):
     def render(self, row: Row, chat_template: ChatTemplate) -> list[Example]:
         row.require_answer()
         sequences = chat_template.encode_examples(row.messages, row.tools, row.place)
-        if not self.recipe.train_reasoning:
+        if not getattr(self.recipe, "train_reasoning", True):  # recipes of other packages use this loss, too
             sequences = [mask_thoughts(sequence, chat_template, row.place) for sequence in sequences]
         return [Example((sequence,)) for sequence in sequences]
 
