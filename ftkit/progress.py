@@ -59,7 +59,7 @@ class _State:
 
     @property
     def times(self) -> str:
-        """Time since the beginning, and an estimate of what is left."""
+        """Elapsed time, and an estimate of the time that is left."""
         seconds = time.monotonic() - self.started
         done = self.completed - self.before
         text = f"{duration_text(seconds)} so far"
@@ -214,7 +214,7 @@ class _Notebook(_Display):
 
 
 class _Lines(_Display):
-    """Plain lines on standard error: soon after the beginning, then at growing distances."""
+    """Plain lines on standard error: the first one soon, the next ones at growing intervals."""
 
     def __init__(self, state: _State) -> None:
         super().__init__(state)

@@ -23,7 +23,7 @@ _BUILT = 64_000_000
 """Characters and items that a rendering may build."""
 _BUILT_PER_CHARACTER = 64
 _STEPS_PER_LOOK = 64
-"""How many steps pass between two looks at the clock."""
+"""Number of steps after which the elapsed time is checked again."""
 
 _WIDTH = re.compile(r"\d{4,}|\*")
 """Widths in formats; a star takes one from the arguments."""

@@ -85,7 +85,7 @@ def fellow_workers(run_id: str, size: int, folder: Path) -> Iterator[WorkerGroup
 
 
 def _died(others: list[subprocess.Popen[bytes]]) -> str | None:
-    """Which of the others has died, as the beginning of a sentence."""
+    """The worker that has died and its exit status, as the first words of an error; None if all live."""
     deadline = time.monotonic() + 2.0
     while time.monotonic() < deadline:  # a connection breaks a moment before its process has ended
         for rank, other in enumerate(others, start=1):

@@ -41,7 +41,7 @@ def known_task(model: str, tell: Tell) -> dict[str, Any] | None:
 def answer(
     model: str, requests: list[dict[str, Any]], numbers: list[int], sampling: dict[str, Any], tell: Tell
 ) -> None:
-    """Answer requests; each answer is told as soon as it is complete.
+    """Answer requests; each answer is sent as soon as it is complete.
 
     Args:
         model: the model's name here.

@@ -30,7 +30,7 @@ class RunHandle(BaseModel):
     key: str
     """Tells the run from one of the same id that another machine has sent there."""
     sent: bool = False
-    """Whether the machine has it. False: perhaps not; the next look finds out."""
+    """Whether the machine has it. False: unknown until the next poll."""
     after: int = 0
     """Number of the last event of the other machine that was copied."""
     down: bool = False

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import subprocess
 import tempfile
 import threading
 import time
@@ -269,6 +270,6 @@ class _Connection:
             raise self._error() from None
 
     def _error(self) -> HostError:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
         return line_error(self._box, self._process.poll(), read_tail(self._said))
