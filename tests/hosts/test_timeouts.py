@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import threading
 import time
 
 import pytest
@@ -67,10 +68,15 @@ def test_a_host_that_never_answers_is_given_up(openai_fake: OpenAIFake, notes: f
 
 
 def test_paid_answers_are_kept_when_one_row_fails(openai_fake: OpenAIFake, notes: ft.Dataset) -> None:
+    last_is_asked = threading.Event()
+
     def refuse(call: Call) -> Reply | None:
         if b"case 1" in call.body:
             return 400, {"error": {"message": "content filter", "code": "content_filter"}}, {}
+        if b"case 4" in call.body:
+            last_is_asked.set()
         if b"case 2" in call.body:
+            last_is_asked.wait(30)  # after a 404 nothing more is asked; what was asked is kept
             return 404, {"error": {"message": "no such model"}}, {}
         return None
 
