@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Three test processes keep two cores busy: many tests wait for a server or a host.
 JOBS ?= 3
 
-.PHONY: demo test lint slow install clean
+.PHONY: demo test pytest lint slow install clean
 
 install: $(VENV)/.installed
 
@@ -22,7 +22,11 @@ demo: install
 	HF_HUB_OFFLINE=1 $(BIN)/python examples/visits/run.py
 
 # One thread a process: several processes that each use all cores wait for each other.
-test: lint
+# Checks and tests run side by side: many tests wait, and mypy uses one core.
+test: install
+	$(MAKE) --no-print-directory -j 2 lint pytest
+
+pytest: install
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: install

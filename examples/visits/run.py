@@ -58,7 +58,11 @@ def main() -> None:
     # All weights together bear only a small rate; "auto" knows it.
     rate = "auto" if chosen.adapter == "full" else 2e-3
     # A model that learns only records answers everything with one; to rehearse general prompts takes a while longer.
-    preserve = ft.Preserve(share=0.25, max_rows=64, held_out=16, max_output_tokens=24) if chosen.preserve else None
+    preserve = (
+        ft.Preserve(share=0.25, max_rows=64, held_out=16, max_output_tokens=24, budget=0.25)
+        if chosen.preserve
+        else None
+    )
     recipe = ft.SFT(
         epochs=chosen.epochs,
         batch_size=8,

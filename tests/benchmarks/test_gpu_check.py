@@ -22,6 +22,7 @@ def outcomes(folder: Path, *options: str) -> dict[str, dict[str, object]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_attention_is_compared_with_a_dense_one(tmp_path: Path) -> None:
     found = outcomes(tmp_path, "--only", "environment", "tree_attention")
     assert found["tree_attention"]["passed"] is True

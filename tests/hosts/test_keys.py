@@ -20,6 +20,7 @@ from ftkit.backends.together import Together
 from ftkit.cli.app import app
 from ftkit.errors import FtkitError
 from ftkit.evaluation import RequestOptions
+from tests.tiny import quick_first
 
 from .conftest import QUICK
 from .fireworks_host import FireworksFake
@@ -53,7 +54,7 @@ def _told(error: BaseException | None) -> str:
     return said
 
 
-@pytest.mark.parametrize("fault", [*get_args(Fault), "401", "echo"])
+@pytest.mark.parametrize("fault", quick_first([*get_args(Fault), "401", "echo"], "401", "echo", "429", "truncate"))
 @pytest.mark.parametrize("place", FAKES)
 def test_a_key_is_in_no_error_log_event_or_file(place, fault, notes, home, tmp_path, caplog):
     caplog.set_level(logging.DEBUG, logger="ftkit")

@@ -36,6 +36,7 @@ class Silent:
     name, model = "silent", "one"
 
 
+@pytest.mark.usefixtures("known_speed")
 def test_answers_and_rehearsal_take_time_and_the_reference_takes_memory(tiny_model: str) -> None:
     def planned(held_out: ft.Dataset | None = None, **changes: Any) -> Any:
         return backend_of(f"local:{tiny_model}").estimate(recipe(**changes), rows(), held_out)
@@ -81,6 +82,7 @@ def test_the_plan_is_what_the_run_then_reports(kind: str, tiny_model: str, tmp_p
     assert found.memory.peak > found.memory.weights == 4 * found.parameters
 
 
+@pytest.mark.usefixtures("known_speed")
 def test_a_larger_budget_takes_more_memory_and_checkpointing_less(tiny_model: str) -> None:
     def peak(**changes: Any) -> int:
         return ft.plan(recipe(**changes), rows(60), f"local:{tiny_model}").entries[0].estimate.memory.activations
@@ -90,6 +92,7 @@ def test_a_larger_budget_takes_more_memory_and_checkpointing_less(tiny_model: st
     assert peak(batch_size=60, gradient_checkpointing=True) < large
 
 
+@pytest.mark.usefixtures("known_speed")
 def test_validation_takes_time_and_no_steps(tiny_model: str) -> None:
     without, watched = (
         ft.plan(recipe(eval_steps=1), rows(), f"local:{tiny_model}", validation=one).entries[0].estimate
@@ -99,6 +102,7 @@ def test_validation_takes_time_and_no_steps(tiny_model: str) -> None:
     assert watched.seconds > 1.2 * watched.seconds_per_step * watched.steps
 
 
+@pytest.mark.usefixtures("known_speed")
 def test_each_backend_answers_for_itself(tiny_model: str, tokenizer: Any, tmp_path: Path) -> None:
     other = save_tiny(tmp_path / "gemma3", "gemma3", tokenizer)
     plan = ft.plan(recipe(), rows(), [f"local:{tiny_model}", Silent(), f"local:{other}", "local:./nowhere"])
@@ -114,6 +118,7 @@ def test_each_backend_answers_for_itself(tiny_model: str, tokenizer: Any, tmp_pa
     assert ft.Plan.model_validate_json(plan.model_dump_json()) == plan
 
 
+@pytest.mark.usefixtures("known_speed")
 def test_what_the_backend_refuses_is_its_problem(tiny_model: str) -> None:
     import torch
 
@@ -138,6 +143,7 @@ def test_rows_share_passes_with_windows_of_attention(tokenizer: Any, tmp_path: P
     assert not any("one by one" in note for note in found.notes)
 
 
+@pytest.mark.usefixtures("known_speed")
 def test_many_rows_are_sampled_and_that_is_said(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from ftkit.training.estimation import local_estimate as prediction
 
@@ -161,6 +167,7 @@ def test_wrong_arguments_raise() -> None:
         ft.plan(recipe(), rows().take(0), "local:smollm2-135m")
 
 
+@pytest.mark.usefixtures("known_speed")
 def test_gpus_of_ones_own(tiny_model: str, ftkit_home: Path) -> None:
     file = ftkit_home / "catalog.toml"
     file.write_text(
@@ -213,6 +220,7 @@ def test_numbers_in_another_form_are_measured_anew(tiny_model: str, ftkit_home: 
     assert backend_of(f"local:{tiny_model}").estimate(recipe(), rows(), None).seconds_per_step > 0
 
 
+@pytest.mark.usefixtures("known_speed")
 def test_from_the_command_line(tiny_model: str, tmp_path: Path) -> None:
     file, task = tmp_path / "rows.jsonl", tmp_path / "task.yaml"
     file.write_text("".join(json.dumps({"note": f"{n} years", "gold": str(n)}) + "\n" for n in range(12)))
@@ -248,6 +256,7 @@ def reinforced(**changes: Any) -> ft.RFT:
     return ft.RFT(grader=GRADED, **{**plain, "epochs": 2, "precision": "fp32", "probe_prompts": 0, **changes})
 
 
+@pytest.mark.usefixtures("known_speed")
 def test_reinforcement_is_planned_as_if_every_answer_were_as_long_as_it_may_be(tiny_model: str) -> None:
     [entry] = ft.plan(reinforced(), rows(), f"local:{tiny_model}", device="l4-24gb").entries
     found = entry.estimate
@@ -271,6 +280,7 @@ def test_reinforcement_is_planned_as_if_every_answer_were_as_long_as_it_may_be(t
     assert "num_generations" not in str(ft.plan(recipe(), rows(), f"local:{tiny_model}", device="l4-24gb"))
 
 
+@pytest.mark.usefixtures("known_speed")
 def test_what_reinforcement_does_besides_takes_time(tiny_model: str) -> None:
     def seconds(held_out: ft.Dataset | None = None, **changes: Any) -> float:
         return (
@@ -288,6 +298,7 @@ def test_what_reinforcement_does_besides_takes_time(tiny_model: str) -> None:
     assert plain < seconds(num_iterations=2) < 2 * plain
 
 
+@pytest.mark.usefixtures("known_speed")
 def test_a_prompt_without_room_for_its_answer_is_a_problem(tiny_model: str) -> None:
     [entry] = ft.plan(reinforced(max_output_tokens=500), rows(), f"local:{tiny_model}", device="l4-24gb").entries
     assert "needs 500 more for its answer" in str(entry.problem)

@@ -4,6 +4,9 @@ command line."""
 from __future__ import annotations
 
 import json
+from pathlib import Path
+
+import pytest
 
 from tests.plugin.tiny_runs import RECIPE, rated_rows, task_file
 
@@ -40,10 +43,14 @@ except ft.RunFailedError as error:
 """
 
 
+def write(home: Path) -> None:
+    (home / "thumbs.yaml").write_text("kind: thumbs\n" + RECIPE.replace("epochs: 2", "epochs: 6"))
+    (home / "task.yaml").write_text(task_file())
+    (home / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rated_rows()))
+
+
 def test_a_loss_of_an_installed_package(installed, tiny_model):
-    (installed.home / "thumbs.yaml").write_text("kind: thumbs\n" + RECIPE.replace("epochs: 2", "epochs: 6"))
-    (installed.home / "task.yaml").write_text(task_file())
-    (installed.home / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rated_rows()))
+    write(installed.home)
     losses, trained, steps, refused, failed = installed.python(PYTHON, str(tiny_model)).splitlines()
     first, last, accuracy = map(float, losses.split())
     assert first == 0.5  # the model is its own reference before the first step
@@ -53,6 +60,11 @@ def test_a_loss_of_an_installed_package(installed, tiny_model):
     assert steps == "18"
     assert refused == "openai ('kind',)"
     assert "column 'thumb' must say up or down, true or false, not 'sideways'" in failed
+
+
+@pytest.mark.slow
+def test_from_the_command_line(installed, tiny_model):
+    write(installed.home)
     words = ["--data", "rows.jsonl", "--task", "task.yaml", "--target", "gold", "--backend", f"local:{tiny_model}"]
     run = installed.ftkit("train", "thumbs.yaml", *words, "--set", "epochs=1", "--set", "beta=0.5", "--no-lint").strip()
     shown = installed.ftkit("runs", "show", run)

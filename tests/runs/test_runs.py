@@ -113,6 +113,7 @@ def test_a_cancelled_run_has_no_model(data: ft.Dataset, tiny_model: str) -> None
     assert run.cancel().state == "cancelled"
 
 
+@pytest.mark.slow  # tests/training/test_killing.py and tests/server/test_jobs.py do each of these
 def test_a_run_is_resumed_after_a_kill_and_after_a_cancellation(data: ft.Dataset, tiny_model: str) -> None:
     recipe = ft.SFT(epochs=15, batch_size=8, adapter=ft.LoRA(rank=4), save_steps=1)
     whole = ft.train(recipe, data, backend=f"local:{tiny_model}").wait(timeout_s=200)

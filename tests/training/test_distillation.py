@@ -136,6 +136,7 @@ def test_own_answers_become_likelier_to_the_teacher(beta: float, teacher: str, t
     assert done.summary["validation_loss"] < done.summary["validation_loss_before"]
 
 
+@pytest.mark.slow
 def test_killed_runs_go_on_with_the_same_bits(teacher: str, tiny_model: str, tmp_path: Path):
     for name, chosen in (
         ("gkd", gkd(teacher, save_steps=1, epochs=1, batch_size=2, seed=0)),
