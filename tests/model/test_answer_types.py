@@ -68,9 +68,9 @@ def test_mypy_knows_what_a_model_answers(settings: str, tmp_path: Path) -> None:
 
 
 def test_pyright_agrees(tmp_path: Path) -> None:
-    program = shutil.which("basedpyright") or shutil.which("pyright")
-    if program is None:
-        pytest.skip("there is no pyright")
+    beside = Path(sys.executable).with_name("basedpyright")
+    program = str(beside) if beside.exists() else shutil.which("basedpyright")
+    assert program is not None
     (tmp_path / "script.py").write_text(SCRIPT)
     where = {"typeCheckingMode": "strict", "extraPaths": [str(Path(ft.__file__).parents[1])]}
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(where))
