@@ -22,8 +22,8 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
 
 
 @pytest.fixture
-def box(sshd: Loopback, tmp_path: Path) -> Iterator[Callable[..., ft.SSH]]:
-    """``box(model)``: a backend on a machine where nothing of ftkit is yet."""
+def machine(sshd: Loopback, tmp_path: Path) -> Iterator[Callable[..., ft.SSH]]:
+    """``machine(model)``: a backend on a machine where nothing of ftkit is yet."""
     sshd.line.down, sshd.line.cut_after = False, None
 
     def backend(model: str, **changes: str) -> ft.SSH:

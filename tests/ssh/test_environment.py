@@ -12,7 +12,7 @@ import pytest
 
 import ftkit as ft
 from ftkit.backends.remote.source_code import this_code
-from ftkit.backends.ssh import Box, environment
+from ftkit.backends.ssh import RemoteMachine, environment
 from tests.ssh.loopback import Loopback
 
 UV = """#!/bin/sh
@@ -33,10 +33,12 @@ def test_it_is_shown_and_made_once_with_the_requirements_of_this_ftkit(
     (tools / "uv").write_text(UV.format(log=log, python=sys.executable, broken=broken))
     (tools / "uv").chmod(0o755)
     folder = environment._folder
-    monkeypatch.setattr(environment, "_folder", lambda box: f"PATH={tools}:$PATH; {folder(box)}")
+    monkeypatch.setattr(environment, "_folder", lambda machine: f"PATH={tools}:$PATH; {folder(machine)}")
     probe = environment.run_there
     monkeypatch.setattr(
-        environment, "run_there", lambda box, script, **more: probe(box, f"PATH={tools}:$PATH; {script}", **more)
+        environment,
+        "run_there",
+        lambda machine, script, **more: probe(machine, f"PATH={tools}:$PATH; {script}", **more),
     )
     backend = ft.SSH("box", "smollm2-135m", folder=str(tmp_path / "there"), config=str(sshd.config))
     broken.touch()
@@ -78,7 +80,7 @@ def test_the_code_is_this_code_and_needs_no_installation(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("folder", [".ftkit", "a folder's $HOME", "/abs"])
 def test_scripts_take_any_folder(folder: str, tmp_path: Path) -> None:
-    script = environment._folder(Box("box", folder=folder if folder != "/abs" else str(tmp_path / "abs")))
+    script = environment._folder(RemoteMachine("box", folder=folder if folder != "/abs" else str(tmp_path / "abs")))
     shell = f'cd {tmp_path} && {script} pwd && printf %s "$F"'
     there = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout.split("\n", 1)[1]
     assert there == str(tmp_path / folder.strip("/"))

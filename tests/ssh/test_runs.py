@@ -1,4 +1,4 @@
-"""Runs on another machine: the same as here, whatever happens to the line."""
+"""Runs on another machine: the same as here, whatever happens to the connection."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def there(tmp_path: Path) -> Store:
 
 
 def test_a_run_there_is_a_run_here_and_its_model_can_be_fetched(
-    box: Callable[..., ft.SSH], data: ft.Dataset, tiny_model: str, tmp_path: Path, line: Any
+    machine: Callable[..., ft.SSH], data: ft.Dataset, tiny_model: str, tmp_path: Path, line: Any
 ) -> None:
-    run = ft.train(RECIPE, data, backend=box(tiny_model), validation=data.take(4))
-    assert run.record.handle["box"] in f"{run.record.backend}:{run.record.model}"
+    run = ft.train(RECIPE, data, backend=machine(tiny_model), validation=data.take(4))
+    assert run.record.handle["machine"] in f"{run.record.backend}:{run.record.model}"
     run.wait(timeout_s=200)
     assert [step["step"] for step in run.metrics] == [1, 2, 3, 4, 5, 6]
     assert {"state", "log", "step", "validation"} <= {event.kind for event in run.events()}
@@ -59,8 +59,8 @@ def test_a_run_there_is_a_run_here_and_its_model_can_be_fetched(
 
 
 @pytest.mark.slow
-def test_only_the_missing_answers_are_asked_again(box: Callable[..., ft.SSH], tiny_model: str, line: Any) -> None:
-    model = ft.Model(box(tiny_model), TASK, sampling=ft.Sampling(max_output_tokens=4, temperature=1.0, seed=3))
+def test_only_the_missing_answers_are_asked_again(machine: Callable[..., ft.SSH], tiny_model: str, line: Any) -> None:
+    model = ft.Model(machine(tiny_model), TASK, sampling=ft.Sampling(max_output_tokens=4, temperature=1.0, seed=3))
     requests = [ft.Request(TASK.prompt({"q": f"{n}?"})) for n in range(60)]
     whole = model.answer_many(requests)
     assert all(answer.output_tokens for answer in whole)
@@ -78,14 +78,14 @@ def test_only_the_missing_answers_are_asked_again(box: Callable[..., ft.SSH], ti
 
 @pytest.mark.slow
 def test_a_reward_model_and_reinforcement_train_there(
-    box: Callable[..., ft.SSH], tiny_model: str, tmp_path: Path
+    machine: Callable[..., ft.SSH], tiny_model: str, tmp_path: Path
 ) -> None:
     pairs = [{"prompt": f"{n}?", "chosen": f"yes {n}", "rejected": "no"} for n in range(8)]
     preferences = ft.Dataset.from_rows(pairs, ft.Task())
-    backend = box(tiny_model)
+    backend = machine(tiny_model)
     scored = ft.train(ft.RewardModel(epochs=1, adapter=ft.LoRA(rank=2)), preferences, backend=backend)
     scored.wait(timeout_s=250)
-    scorer = ft.Scorer(f"ssh:{backend.box}#{scored.id}")
+    scorer = ft.Scorer(f"ssh:{backend.machine}#{scored.id}")
     here = ft.Scorer(f"local:{there(tmp_path).run_folder(scored.id) / 'model'}")
     turns = [{"role": "user", "content": "1?"}, {"role": "assistant", "content": "yes"}]
     assert scorer.score(turns) == pytest.approx(here.score(turns), abs=1e-5)
@@ -115,9 +115,9 @@ run.wait()
 
 @pytest.mark.slow
 def test_another_process_finds_cancels_and_resumes_the_run_of_a_killed_script(
-    box: Callable[..., ft.SSH], tiny_model: str, tmp_path: Path, line: Any
+    machine: Callable[..., ft.SSH], tiny_model: str, tmp_path: Path, line: Any
 ) -> None:
-    backend = box(tiny_model)
+    backend = machine(tiny_model)
     script = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, f"ssh:{backend.model}", "20"],
         stdout=subprocess.PIPE,
@@ -131,7 +131,7 @@ def test_another_process_finds_cancels_and_resumes_the_run_of_a_killed_script(
     until(lambda: len(run.metrics) > 2)
 
     line.cut(down=True)
-    until(lambda: any("the line is tried again" in str(event.data) for event in run.events()))
+    until(lambda: any("the connection is tried again" in str(event.data) for event in run.events()))
     assert run.state == "running"
     line.down = False
     until(lambda: any("is up again" in str(event.data) for event in run.events()))
@@ -149,15 +149,15 @@ def test_another_process_finds_cancels_and_resumes_the_run_of_a_killed_script(
     (record,) = there(tmp_path).all()
     assert record.state == "succeeded"
     events = [event for event in there(tmp_path).events(record.id) if event.kind != "state"]
-    mirrored = [event for event in run.events() if event.kind != "state" and "the line" not in str(event.data)]
+    mirrored = [event for event in run.events() if event.kind != "state" and "the connection" not in str(event.data)]
     assert [(event.kind, event.data, event.at) for event in mirrored] == [(e.kind, e.data, e.at) for e in events]
 
 
 @pytest.mark.slow
 def test_a_run_is_started_once_however_often_the_line_is_cut(
-    box: Callable[..., ft.SSH], data: ft.Dataset, tiny_model: str, tmp_path: Path, line: Any
+    machine: Callable[..., ft.SSH], data: ft.Dataset, tiny_model: str, tmp_path: Path, line: Any
 ) -> None:
-    backend = box(tiny_model)
+    backend = machine(tiny_model)
     backend.check(RECIPE, data, None)  # sends the code and the rows
     call, cuts = backend._session.call, []
 
@@ -182,16 +182,16 @@ def test_a_run_is_started_once_however_often_the_line_is_cut(
 
 @pytest.mark.slow
 def test_a_job_that_never_arrived_is_sent_again_by_resume(
-    box: Callable[..., ft.SSH], data: ft.Dataset, tiny_model: str, tmp_path: Path, line: Any, monkeypatch: Any
+    machine: Callable[..., ft.SSH], data: ft.Dataset, tiny_model: str, tmp_path: Path, line: Any, monkeypatch: Any
 ) -> None:
-    backend = box(tiny_model)
+    backend = machine(tiny_model)
     call = backend._session.call
     lost: list[str] = []
 
     def lose(name: str, **arguments: Any) -> Any:
         if name == "submit" and not lost:
             lost.append(name)
-            raise ft.HostError("the line to box is down", passing=True, unsure=True)
+            raise ft.HostError("the connection to box is down", passing=True, unsure=True)
         return call(name, **arguments)
 
     monkeypatch.setattr(backend._session, "call", lose)
@@ -206,32 +206,32 @@ def test_a_job_that_never_arrived_is_sent_again_by_resume(
 
 
 def test_what_the_machine_refuses_is_refused_before_anything_is_started(
-    box: Callable[..., ft.SSH], data: ft.Dataset, tiny_model: str, tmp_path: Path
+    machine: Callable[..., ft.SSH], data: ft.Dataset, tiny_model: str, tmp_path: Path
 ) -> None:
     recipe = ft.SFT(optimizer="paged_adamw_8bit")
     with pytest.raises(ft.RefusedError, match="box has no CUDA GPU") as refused:
-        ft.train(recipe, data, backend=box(tiny_model))
+        ft.train(recipe, data, backend=machine(tiny_model))
     assert (refused.value.backend, refused.value.fields) == ("ssh", ("optimizer",))
     with pytest.raises(ft.ModelError, match="on box: there is no model nothing-here"):
-        ft.train(RECIPE, data, backend=box("nothing-here"))
+        ft.train(RECIPE, data, backend=machine("nothing-here"))
     with pytest.raises(ft.ConfigError, match="box has no interpreter '/no/python'"):
-        ft.train(RECIPE, data, backend=box(tiny_model, python="/no/python"))
+        ft.train(RECIPE, data, backend=machine(tiny_model, python="/no/python"))
     assert Store().all() == there(tmp_path).all() == []
 
 
 @pytest.mark.slow
-def test_a_plan_is_that_of_the_machine(box: Callable[..., ft.SSH], data: ft.Dataset, tiny_model: str) -> None:
-    planned = box(tiny_model).estimate(RECIPE, data, None)
+def test_a_plan_is_that_of_the_machine(machine: Callable[..., ft.SSH], data: ft.Dataset, tiny_model: str) -> None:
+    planned = machine(tiny_model).estimate(RECIPE, data, None)
     assert planned.tokens_per_epoch > 0
     assert planned.steps == 6
 
 
 @pytest.mark.slow
 def test_the_secrets_of_this_environment_stay_here(
-    box: Callable[..., ft.SSH], data: ft.Dataset, tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: Callable[..., ft.SSH], data: ft.Dataset, tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-stays-here")
-    run = ft.train(RECIPE, data, backend=box(tiny_model))
+    run = ft.train(RECIPE, data, backend=machine(tiny_model))
     run.cancel()
     kept = [file for file in (tmp_path / "there").rglob("*") if file.is_file() and "code" not in file.parts]
     assert kept

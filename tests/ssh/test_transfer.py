@@ -1,4 +1,4 @@
-"""Files over a line that is cut: they go on where they stopped, and arrive whole or not at all."""
+"""Files over a connection that is cut: they go on where they stopped, and arrive whole or not at all."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def sftp_commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     commands: list[str] = []
     run = transfer._sftp
 
-    def note(box: Any, command: str) -> None:
+    def note(machine: Any, command: str) -> None:
         commands.append(command.split()[0])
-        run(box, command)
+        run(machine, command)
 
     monkeypatch.setattr(transfer, "_sftp", note)
     monkeypatch.setattr(transfer, "_RETRY_S", 0.05)
@@ -38,9 +38,9 @@ def sftp_commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_file_that_was_cut_is_sent_on(
-    box: Callable[..., ft.SSH], tmp_path: Path, line: Any, sftp_commands: list[str]
+    machine: Callable[..., ft.SSH], tmp_path: Path, line: Any, sftp_commands: list[str]
 ) -> None:
-    session, file = box("smollm2-135m")._session, tmp_path / 'rows [1] "a" b.jsonl'
+    session, file = machine("smollm2-135m")._session, tmp_path / 'rows [1] "a" b.jsonl'
     file.write_bytes(os.urandom(3_000_000))
     session.call("receive", digest=digest(file), size=file.stat().st_size)  # the code is there now
     line.cut_after = 1_500_000
@@ -62,9 +62,9 @@ def test_a_file_that_was_cut_is_sent_on(
 
 
 def test_a_folder_that_was_cut_is_fetched_on_by_another_call(
-    box: Callable[..., ft.SSH], tmp_path: Path, line: Any, sftp_commands: list[str], monkeypatch: pytest.MonkeyPatch
+    machine: Callable[..., ft.SSH], tmp_path: Path, line: Any, sftp_commands: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session, source = box("smollm2-135m")._session, tmp_path / "their model"
+    session, source = machine("smollm2-135m")._session, tmp_path / "their model"
     source.mkdir()
     (source / "weights.bin").write_bytes(os.urandom(3_000_000))
     (source / "empty.txt").touch()
@@ -72,7 +72,7 @@ def test_a_folder_that_was_cut_is_fetched_on_by_another_call(
     target = tmp_path / "here"
     line.cut_after = 1_500_000
     monkeypatch.setattr(transfer, "PATIENCE_S", -1.0)
-    with pytest.raises(ft.HostError, match="the line to box is down"):
+    with pytest.raises(ft.HostError, match="the connection to box is down"):
         fetch_folder(session, str(source), files, target, "run")
     assert not target.exists()
     monkeypatch.undo()
@@ -82,8 +82,8 @@ def test_a_folder_that_was_cut_is_fetched_on_by_another_call(
     assert not list(tmp_path.glob(".here*"))
 
 
-def test_a_folder_cannot_write_outside_of_its_own(box: Callable[..., ft.SSH], tmp_path: Path) -> None:
-    session = box("smollm2-135m")._session
+def test_a_folder_cannot_write_outside_of_its_own(machine: Callable[..., ft.SSH], tmp_path: Path) -> None:
+    session = machine("smollm2-135m")._session
     for name in ("../escaped", "/etc/escaped", "a/../../escaped", ""):
         with pytest.raises(ft.RunError, match="outside of the model's folder"):
             fetch_folder(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftkit.backends.answer import OnAnswer, Request
+from ftkit.backends.ssh.messages import answer_from_wire, request_to_wire
 from ftkit.backends.ssh.session import Session
-from ftkit.backends.ssh.wire import answer_from_wire, request_to_wire
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import HostError, RefusedError
 from ftkit.results.answer import Answer, Sampling
@@ -83,10 +83,10 @@ class SSHAnswerer:
                 )
             except HostError as error:
                 fruitless = fruitless + 1 if len(answers) == before else 0
-                # A program there that is killed each time, as for want of memory, looks like a line that is cut.
+                # A program there that is killed each time, as for want of memory, looks like a connection that is cut.
                 if not error.passing or fruitless > _MAX_FRUITLESS:
                     raise
-                self._session.call("about", model=self._model)  # wait for the line
+                self._session.call("about", model=self._model)  # wait for the connection
 
     def check_requests(self, requests: Sequence[Request], sampling: Sampling) -> None:
         """Refuse the options that a model on a machine of one's own cannot honour.
@@ -103,7 +103,7 @@ class SSHAnswerer:
             if value is not None:
                 raise RefusedError(
                     ErrorText(
-                        f"ssh:{self._session.box.destination}#{self._model}: ",
+                        f"ssh:{self._session.machine.destination}#{self._model}: ",
                         Argument(option, str(value), text=f"{option}={value!r}"),
                         " is for hosted models; a model on a machine of your own reasons as its chat template says",
                     ),
@@ -117,7 +117,7 @@ class SSHAnswerer:
         Returns:
             Plain JSON values. ``machine`` is the other machine.
         """
-        return {"machine": self._session.box.destination, **self._session.call("about", model=self._model)}
+        return {"machine": self._session.machine.destination, **self._session.call("about", model=self._model)}
 
     def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
         """Score conversations with a reward model.
@@ -173,7 +173,7 @@ class SSHAnswerer:
             For each conversation the divergence in nats and its number of tokens; None if the other model is on another
             machine.
         """
-        if base._session.box != self._session.box:
+        if base._session.machine != self._session.machine:
             return None
         listed = [list(each) for each in conversations]
         found = self._session.call("divergences", model=self._model, base=base._model, conversations=listed)

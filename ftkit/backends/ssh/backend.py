@@ -18,8 +18,8 @@ from typing_extensions import override
 from ftkit.backends.protocol import Backend, TrainingJob
 from ftkit.backends.remote.job_description import describe_job
 from ftkit.backends.ssh.answerer import SSHAnswerer
-from ftkit.backends.ssh.box import Box
 from ftkit.backends.ssh.environment import setup_commands
+from ftkit.backends.ssh.remote_machine import RemoteMachine
 from ftkit.backends.ssh.run_mirror import RunHandle, copy_events
 from ftkit.backends.ssh.session import PATIENCE_S, session_with
 from ftkit.backends.ssh.transfer import fetch_folder, send_file
@@ -40,8 +40,8 @@ _MAX_INTERVAL_S = 60.0
 class SSH(Backend):
     """Trains and answers on a machine that OpenSSH's client reaches, with the local backend of this very ftkit there.
 
-    Training goes on when the line is cut and when this process ends. Any process finds the run again by its id, copies
-    what has happened, cancels and resumes it. ``run.model`` answers there; ``run.download(folder)`` fetches it.
+    Training goes on when the connection is cut and when this process ends. Any process finds the run again by its id,
+    copies what has happened, cancels and resumes it. ``run.model`` answers there; ``run.download(folder)`` fetches it.
 
     The client reads the user's ``~/.ssh/config``: names, keys, jump hosts. It verifies the host key and asks nothing,
     so ``ssh -o BatchMode=yes BOX true`` must work. No variable of this environment, and no key, is sent.
@@ -49,7 +49,7 @@ class SSH(Backend):
     On first use ftkit makes a Python environment there, with uv or else pip, and logs the commands before it runs them.
 
     Args:
-        box: ``"box"``, ``"me@box"`` or ``"me@box:2222"``: a name of ``~/.ssh/config``, or a host. Without ``model``
+        machine: ``"box"``, ``"me@box"`` or ``"me@box:2222"``: a name of ``~/.ssh/config``, or a host. Without ``model``
             both in one, as they follow ``ssh:`` in a backend's name: ``"me@box#Qwen/Qwen3-8B"``.
         model: the model's name there: a hub id, a folder there, ``"smollm2-135m"``, or the id of a run there.
         python: an interpreter there that has ftkit's dependencies (a path, or a name on the ``PATH``). ftkit then makes
@@ -63,7 +63,7 @@ class SSH(Backend):
 
     def __init__(
         self,
-        box: str,
+        machine: str,
         model: str | None = None,
         *,
         python: str | None = None,
@@ -72,19 +72,19 @@ class SSH(Backend):
         workers: int | None = None,
     ) -> None:
         if model is None:
-            place, model = Box.split(box)
+            place, model = RemoteMachine.split(machine)
         else:
-            place = Box(box)
+            place = RemoteMachine(machine)
         path = None if config is None else str(Path(config).expanduser().absolute())
         given: dict[str, Any] = {"python": python, "folder": folder, "config": path, "workers": workers}
-        self.box = replace(place, **{name: value for name, value in given.items() if value is not None})
-        self.model = f"{self.box}#{model}"
+        self.machine = replace(place, **{name: value for name, value in given.items() if value is not None})
+        self.model = f"{self.machine}#{model}"
         self._there = model
-        self._session = session_with(replace(self.box, workers=1))
+        self._session = session_with(replace(self.machine, workers=1))
         self._next_look: dict[str, tuple[float, float]] = {}
 
     def __repr__(self) -> str:
-        return f"SSH({str(self.box)!r}, {self._there!r})"
+        return f"SSH({str(self.machine)!r}, {self._there!r})"
 
     def setup_commands(self) -> list[str]:
         """Return the commands that make ftkit's environment there. They are run at the first use.
@@ -92,7 +92,7 @@ class SSH(Backend):
         Returns:
             Commands for ``sh``, in which ``$F`` is ftkit's folder there and ``$E`` the environment's.
         """
-        return [] if self.box.python is not None else setup_commands(self.box)
+        return [] if self.machine.python is not None else setup_commands(self.machine)
 
     @override
     def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
@@ -112,13 +112,13 @@ class SSH(Backend):
         def send(file: Path, digest: str) -> None:
             send_file(self._session, file, digest)
 
-        return describe_job(recipe, data, validation, send, backend=self.name, machine=self.box.destination)
+        return describe_job(recipe, data, validation, send, backend=self.name, machine=self.machine.destination)
 
     @override
     def submit(self, job: TrainingJob, store: Store) -> None:
         job.save(store.run_folder(job.run_id), model=self._there, day=date.today().isoformat())
         with store.transaction(job.run_id) as run:
-            RunHandle.new(str(self.box)).save(run)
+            RunHandle.new(str(self.machine)).save(run)
         self._send(job, store)
 
     def _send(self, job: TrainingJob, store: Store) -> None:
@@ -134,12 +134,12 @@ class SSH(Backend):
                 key=handle.key,
                 model=self._there,
                 job=described,
-                workers=self.box.workers,
+                workers=self.machine.workers,
             )
         except HostError as error:
             if not error.unsure:
                 raise
-            message = f"{error}. Whether the job was started is found out when the line is up again"
+            message = f"{error}. Whether the job was started is found out when the connection is up again"
             store.append(job.run_id, "warning", {"message": message})
             return
         with store.transaction(job.run_id) as run:
@@ -168,7 +168,7 @@ class SSH(Backend):
             self._fail(
                 record,
                 store,
-                f"{self.box.destination} has no such run"
+                f"{self.machine.destination} has no such run"
                 + (
                     ": it was deleted there"
                     if handle.sent
@@ -177,12 +177,12 @@ class SSH(Backend):
             )
 
     def _note_failure(self, record: RunRecord, store: Store, error: HostError) -> None:
-        """Say once that the line is down. Raise what trying again cannot help."""
+        """Say once that the connection is down. Raise what trying again cannot help."""
         with store.transaction(record.id) as run:
             handle = RunHandle.of(run.record)
             if handle is not None and not handle.down:
                 handle.save(run, down=True)
-                run.append("warning", {"message": f"{error}; the run goes on there, and the line is tried again"})
+                run.append("warning", {"message": f"{error}; the run goes on there, and the connection is tried again"})
         if not error.passing:
             raise error
 
@@ -233,13 +233,13 @@ class SSH(Backend):
 
     @override
     def tuned_model(self, record: RunRecord, store: Store) -> str:
-        return f"{self.box}#{record.id}"
+        return f"{self.machine}#{record.id}"
 
     def download(self, record: RunRecord, folder: Path) -> None:
         """Fetch the model of a succeeded run, so that ``"local:<folder>"`` is its model.
 
-        What was fetched before the line was cut is not fetched again, and every file has the digest that the machine
-        gave.
+        What was fetched before the connection was cut is not fetched again, and every file has the digest that the
+        machine gave.
 
         Args:
             record: the run.
@@ -282,7 +282,7 @@ class SSH(Backend):
 
     def close(self) -> None:
         """Unload the model there, at once or, if somebody is asking it, afterwards."""
-        with contextlib.suppress(HostError):  # the program there, and its model, end with the line
+        with contextlib.suppress(HostError):  # the program there, and its model, end with the connection
             self.answerer().close()
 
     @override

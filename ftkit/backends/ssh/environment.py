@@ -7,8 +7,8 @@ import logging
 import tempfile
 
 from ftkit.backends.remote.source_code import this_code
-from ftkit.backends.ssh.box import Box, quoted
-from ftkit.backends.ssh.line import run_there
+from ftkit.backends.ssh.connection import run_there
+from ftkit.backends.ssh.remote_machine import RemoteMachine, quoted
 from ftkit.errors import ConfigError
 from ftkit.version import __version__
 
@@ -25,54 +25,54 @@ _PYTHONS = "python3.13 python3.12 python3.11 python3"
 _UV_PYTHON = ">=3.11,<3.14"
 
 
-def program_script(box: Box) -> str:
+def program_script(machine: RemoteMachine) -> str:
     """Return the script that runs ftkit's program there, or says what is missing.
 
     Args:
-        box: the machine.
+        machine: the machine.
 
     Returns:
         A script for ``sh``.
     """
-    if box.python is None:
+    if machine.python is None:
         python = f'"$F/{_environment()}/bin/python"'
         missing = f'[ -e "$F/{_environment()}/ready" ] || {{ echo {NEEDS}environment; exit 3; }}'
     else:
-        python = quoted(box.python)
+        python = quoted(machine.python)
         missing = f"command -v {python} >/dev/null || {{ echo {NEEDS}python; exit 3; }}"
     # PYTHONSAFEPATH: a folder ftkit in the home folder there does not hide the code that was sent.
     code = f'"$F/code/{this_code().digest}"'
     return (
-        f"{_folder(box)} [ -e {code}/ready ] || {{ echo {NEEDS}code; exit 3; }}; {missing}; "
+        f"{_folder(machine)} [ -e {code}/ready ] || {{ echo {NEEDS}code; exit 3; }}; {missing}; "
         f'FTKIT_HOME="$F/home"; PYTHONPATH={code}${{PYTHONPATH:+:$PYTHONPATH}}; TOKENIZERS_PARALLELISM=false; '
         f"PYTHONSAFEPATH=1; export FTKIT_HOME PYTHONPATH PYTHONSAFEPATH TOKENIZERS_PARALLELISM; "
         f"exec {python} -m ftkit.backends.ssh.program"
     )
 
 
-def send_code(box: Box) -> None:
+def send_code(machine: RemoteMachine) -> None:
     """Send this ftkit's code, whole or not at all.
 
     Args:
-        box: the machine.
+        machine: the machine.
     """
     code = this_code()
-    _LOG.info("%s: sending ftkit %s (%d kB)", box.destination, __version__, len(code.archive) // 1024)
+    _LOG.info("%s: sending ftkit %s (%d kB)", machine.destination, __version__, len(code.archive) // 1024)
     script = (
-        f'{_folder(box)} set -e; C="$F/code/{code.digest}"; A="$C.$$"; mkdir -p "$A"; trap \'rm -rf "$A"\' EXIT; '
+        f'{_folder(machine)} set -e; C="$F/code/{code.digest}"; A="$C.$$"; mkdir -p "$A"; trap \'rm -rf "$A"\' EXIT; '
         f'tar xzf - -C "$A"; touch "$A/ready"; [ -e "$C/ready" ] || mv "$A" "$C"'
     )
     with tempfile.TemporaryFile() as archive:
         archive.write(code.archive)
         archive.seek(0)
-        run_there(box, script, stdin=archive, timeout_s=_SEND_S)
+        run_there(machine, script, stdin=archive, timeout_s=_SEND_S)
 
 
-def setup_commands(box: Box) -> list[str]:
+def setup_commands(machine: RemoteMachine) -> list[str]:
     """Return the commands that make ftkit's environment there, with what is there: uv, or else venv and pip.
 
     Args:
-        box: the machine.
+        machine: the machine.
 
     Returns:
         Commands for ``sh``, in which ``$F`` is ftkit's folder there and ``$E`` the environment's.
@@ -84,18 +84,18 @@ def setup_commands(box: Box) -> list[str]:
     if not this_code().requirements:
         raise ConfigError(
             "this ftkit runs from a checkout that is not installed, so its requirements are not known; install it here "
-            f"(pip install -e .), or name an interpreter on {box.destination} that has them: ft.SSH(…, python=…)"
+            f"(pip install -e .), or name an interpreter on {machine.destination} that has them: ft.SSH(…, python=…)"
         )
     check = "import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))"
     found = run_there(
-        box,
+        machine,
         f"if command -v uv >/dev/null; then echo ftkit-has uv; exit; fi; for p in {_PYTHONS}; do "
         f"if $p -c {quoted(check)} 2>/dev/null; then echo ftkit-has $p; exit; fi; done",
     )
     tools = [line.split()[-1] for line in found.splitlines() if line.startswith("ftkit-has ")]
     if not tools:
         raise ConfigError(
-            f"{box.destination} has neither uv nor Python 3.11 to 3.13 with venv. Install uv there "
+            f"{machine.destination} has neither uv nor Python 3.11 to 3.13 with venv. Install uv there "
             "(https://docs.astral.sh/uv), or name an interpreter that has ftkit's dependencies: ft.SSH(…, python=…)"
         )
     install = '-r "$E.txt"'
@@ -106,32 +106,32 @@ def setup_commands(box: Box) -> list[str]:
     return ['rm -rf "$E"', *made, 'touch "$E/ready"']
 
 
-def make_environment(box: Box) -> None:
+def make_environment(machine: RemoteMachine) -> None:
     """Make ftkit's environment there. The commands are logged before they are run.
 
     Args:
-        box: the machine.
+        machine: the machine.
     """
-    commands = setup_commands(box)
+    commands = setup_commands(machine)
     requirements = "\n".join(this_code().requirements)
     _LOG.warning(
         "%s has no environment for ftkit %s yet. Run there, with F=%s, E=$F/%s and in $E.txt the requirements %s:\n%s",
-        box.destination,
+        machine.destination,
         __version__,
-        box.folder,
+        machine.folder,
         _environment(),
         ", ".join(this_code().requirements),
         "\n".join(f"  {command}" for command in commands),
     )
     script = (
-        f'{_folder(box)} set -e; E="$F/{_environment()}"; mkdir -p "$F/environments"; exec 9>"$E.lock"; '
+        f'{_folder(machine)} set -e; E="$F/{_environment()}"; mkdir -p "$F/environments"; exec 9>"$E.lock"; '
         f'if command -v flock >/dev/null; then flock 9; fi; if [ -e "$E/ready" ]; then exit; fi; cat >"$E.txt"; '
         f"{'; '.join(commands)}"
     )
     with tempfile.TemporaryFile() as wanted:
         wanted.write(f"{requirements}\n".encode())
         wanted.seek(0)
-        run_there(box, script, stdin=wanted, timeout_s=_SETUP_S)
+        run_there(machine, script, stdin=wanted, timeout_s=_SETUP_S)
 
 
 def _environment() -> str:
@@ -140,8 +140,7 @@ def _environment() -> str:
     return f"environments/{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
 
 
-def _folder(box: Box) -> str:
+def _folder(machine: RemoteMachine) -> str:
     """The beginning of a script, after which ``$F`` is ftkit's folder and new files are the owner's alone."""
-    return (
-        f'umask 077; F={quoted(box.folder)}; case "$F" in /*) ;; *) F="$PWD/$F";; esac; mkdir -p "$F/code" "$F/home";'
-    )
+    folder = quoted(machine.folder)
+    return f'umask 077; F={folder}; case "$F" in /*) ;; *) F="$PWD/$F";; esac; mkdir -p "$F/code" "$F/home";'

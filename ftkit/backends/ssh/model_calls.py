@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftkit.backends.local import LocalBackend
+from ftkit.backends.ssh.messages import answer_to_wire, request_from_wire
 from ftkit.backends.ssh.received import Tell
-from ftkit.backends.ssh.wire import answer_to_wire, request_from_wire
 from ftkit.results.answer import Sampling
 from ftkit.task import Message
 

@@ -1,7 +1,7 @@
 """ftkit on the other machine: ``python -m ftkit.backends.ssh.program``, which an SSH session starts.
 
 It reads calls from standard input and writes what comes of them to standard output, one JSON object a line, and ends
-when the line ends. Runs are trained by workers of their own, which go on.
+when the connection ends. Runs are trained by workers of their own, which go on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from ftkit.backends.ssh.calls import CALLS
 from ftkit.backends.ssh.environment import GREETING
-from ftkit.backends.ssh.wire import MAX_LINE_BYTES, error_to_wire
+from ftkit.backends.ssh.messages import MAX_LINE_BYTES, error_to_wire
 from ftkit.errors import ConfigError
 from ftkit.files import home
 from ftkit.version import __version__
@@ -27,7 +27,7 @@ __all__ = ["main"]
 _SILENCE_S = 180.0
 """Without a word for so long, the other side is gone: it says something every few seconds."""
 _FINISH_S = 90.0
-"""How long calls that change a run may still take after the line was cut."""
+"""How long calls that change a run may still take after the connection was cut."""
 
 
 class _Server:
@@ -43,7 +43,7 @@ class _Server:
         self._changing: set[threading.Thread] = set()
 
     def run(self, lines: IO[bytes]) -> None:
-        """Answer calls until the line ends.
+        """Answer calls until the connection ends.
 
         Args:
             lines: the calls.
@@ -93,7 +93,7 @@ class _Server:
             try:
                 self._output.write(line)
                 self._output.flush()
-            except (OSError, ValueError):  # the line was cut; reading ends, too
+            except (OSError, ValueError):  # the connection was cut; reading ends, too
                 pass
 
 

@@ -25,7 +25,7 @@ class RunHandle(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    box: str
+    machine: str
     """The machine, as it is written before the ``#`` of the backend's name."""
     key: str
     """Tells the run from one of the same id that another machine has sent there."""
@@ -34,19 +34,19 @@ class RunHandle(BaseModel):
     after: int = 0
     """Number of the last event of the other machine that was copied."""
     down: bool = False
-    """Whether the line was down at the last look."""
+    """Whether the connection was down when it was last tried."""
 
     @classmethod
-    def new(cls, box: str) -> Self:
+    def new(cls, machine: str) -> Self:
         """Make the handle of a run that will be sent.
 
         Args:
-            box: the machine.
+            machine: the machine.
 
         Returns:
             The handle.
         """
-        return cls(box=box, key=secrets.token_hex(16))
+        return cls(machine=machine, key=secrets.token_hex(16))
 
     @classmethod
     def of(cls, record: RunRecord) -> Self | None:
@@ -77,7 +77,7 @@ def copy_events(session: Session, record: RunRecord, store: Store, *, patience_s
         session: the session with the machine.
         record: the run, with a handle.
         store: the store of this machine.
-        patience_s: how long to try while the line is down.
+        patience_s: how long to try while the connection is down.
 
     Returns:
         False if the machine has no such run.
@@ -105,14 +105,14 @@ def copy_events(session: Session, record: RunRecord, store: Store, *, patience_s
             current = RunHandle.of(run.record)
             # Another process may have copied the same events meanwhile; then these are not new any more.
             if current is not None and current.after == handle.after:
-                _apply(run, current, reply, session.box.destination)
+                _apply(run, current, reply, session.machine.destination)
         if not reply["more"]:
             return True
 
 
 def _apply(run: RunTransaction, handle: RunHandle, reply: dict[str, Any], machine: str) -> None:
     if handle.down:
-        run.append("log", {"message": f"the line to {machine} is up again"})
+        run.append("log", {"message": f"the connection to {machine} is up again"})
     last: dict[str, Any] = {}
     for seq, at, kind, data in reply["events"]:
         if kind != "state":

@@ -15,17 +15,17 @@ from functools import lru_cache
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from ftkit.backends.ssh.box import Box
+from ftkit.backends.ssh.connection import connection_error, end, read_tail, start
 from ftkit.backends.ssh.environment import GREETING, NEEDS, make_environment, program_script, send_code
-from ftkit.backends.ssh.line import end, line_error, read_tail, start
-from ftkit.backends.ssh.wire import MAX_LINE_BYTES, error_from_wire
+from ftkit.backends.ssh.messages import MAX_LINE_BYTES, error_from_wire
+from ftkit.backends.ssh.remote_machine import RemoteMachine
 from ftkit.errors import ConfigError, HostError
 
 __all__ = ["PATIENCE_S", "Session", "keep_trying", "session_with"]
 
 _LOG = logging.getLogger("ftkit.ssh")
 PATIENCE_S = 90.0
-"""How long a call that somebody waits for is tried while the line is down."""
+"""How long a call that somebody waits for is tried while the connection is down."""
 _FIRST_PATIENCE_S = 5.0
 """The same for a machine that this process has not reached yet: its name may be wrong."""
 _GREETING_S = 120.0
@@ -37,7 +37,7 @@ OnItem = Callable[[Any], None]
 
 
 def keep_trying(action: Callable[[], Any], patience_s: float) -> Any:
-    """Do something over the line again after it was cut.
+    """Do something over the connection again after it was cut.
 
     Args:
         action: what to do; doing it twice must do no harm.
@@ -47,7 +47,7 @@ def keep_trying(action: Callable[[], Any], patience_s: float) -> Any:
         The result of ``action``.
 
     Raises:
-        HostError: the line stayed down, or trying again cannot help.
+        HostError: the connection stayed down, or trying again cannot help.
     """
     tries, deadline = 0, None
     while True:
@@ -68,11 +68,11 @@ class Session:
     """Calls to the program on one machine. Threads may share it.
 
     Args:
-        box: the machine.
+        machine: the machine.
     """
 
-    def __init__(self, box: Box) -> None:
-        self.box = box
+    def __init__(self, machine: RemoteMachine) -> None:
+        self.machine = machine
         self._connecting = threading.Lock()
         self._connection: _Connection | None = None
         self._reached = False
@@ -86,20 +86,20 @@ class Session:
         timeout_s: float | None = None,
         **arguments: Any,
     ) -> Any:
-        """Call the program there. After the line was cut, the call is made again.
+        """Call the program there. After the connection was cut, the call is made again.
 
         Args:
             name: name of the call.
             on_item: receives parts of the result before its end; after a cut perhaps again.
-            patience_s: how long to go on trying while the line is down.
-            timeout_s: how long the call may take before the line counts as dead. None: no limit.
+            patience_s: how long to go on trying while the connection is down.
+            timeout_s: how long the call may take before the connection counts as dead. None: no limit.
             **arguments: its arguments, plain JSON values.
 
         Returns:
             Its result.
 
         Raises:
-            HostError: the line stayed down.
+            HostError: the connection stayed down.
             FtkitError: what the call raised there.
         """
         patience_s = patience_s if self._reached else min(patience_s, _FIRST_PATIENCE_S)
@@ -124,34 +124,36 @@ class Session:
     def _connect(self) -> _Connection:
         made: set[str] = set()
         while True:
-            connection = _Connection(self.box)
+            connection = _Connection(self.machine)
             missing = connection.missing
             if missing is None:
                 self._reached = True
                 return connection
             connection.close()
             if missing in made:
-                raise HostError(f"{self.box.destination}: ftkit's {missing} was sent there and is not found")
+                raise HostError(f"{self.machine.destination}: ftkit's {missing} was sent there and is not found")
             made.add(missing)
             if missing == "code":
-                send_code(self.box)
+                send_code(self.machine)
             elif missing == "environment":
-                make_environment(self.box)
+                make_environment(self.machine)
             else:
-                raise ConfigError(f"{self.box.destination} has no interpreter {self.box.python!r}; correct python=")
+                raise ConfigError(
+                    f"{self.machine.destination} has no interpreter {self.machine.python!r}; correct python="
+                )
 
 
 @lru_cache(maxsize=32)
-def session_with(box: Box) -> Session:
+def session_with(machine: RemoteMachine) -> Session:
     """Return the session with a machine that everything in this process shares.
 
     Args:
-        box: the machine.
+        machine: the machine.
 
     Returns:
         The session.
     """
-    return Session(box)
+    return Session(machine)
 
 
 class _Connection:
@@ -161,10 +163,10 @@ class _Connection:
         missing: what must be sent there before the program can run; None if it runs.
     """
 
-    def __init__(self, box: Box) -> None:
-        self._box, self._owner = box, os.getpid()
+    def __init__(self, machine: RemoteMachine) -> None:
+        self._machine, self._owner = machine, os.getpid()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the connection)
-        self._process = start(box.ssh_command(program_script(box)), self._said)
+        self._process = start(machine.ssh_command(program_script(machine)), self._said)
         self._writing, self._lost = threading.Lock(), threading.Event()
         self._waiting: dict[int, SimpleQueue[dict[str, Any] | None]] = {}
         self._numbers = 0
@@ -180,11 +182,11 @@ class _Connection:
             watchdog.cancel()
         if self.missing is None:
             for target in (self._read, self._ping):
-                threading.Thread(target=target, name=f"ftkit-ssh-{box.destination}", daemon=True).start()
+                threading.Thread(target=target, name=f"ftkit-ssh-{machine.destination}", daemon=True).start()
 
     @property
     def usable(self) -> bool:
-        """Whether calls can be made: the line is not cut, and this process itself opened it."""
+        """Whether calls can be made: the connection is not cut, and this process itself opened it."""
         return not self._lost.is_set() and self._owner == os.getpid()
 
     def call(self, name: str, arguments: dict[str, Any], on_item: OnItem | None, timeout_s: float | None) -> Any:
@@ -206,16 +208,16 @@ class _Connection:
                     on_item(reply["item"])
         except Empty:
             self.close()
-            message = f"the line to {self._box.destination} is down: no answer within {timeout_s:.0f} s"
+            message = f"the connection to {self._machine.destination} is down: no answer within {timeout_s:.0f} s"
             raise HostError(message, passing=True, unsure=True) from None
         finally:
             self._waiting.pop(number, None)
         if "error" in reply:
-            raise error_from_wire(reply["error"], self._box.destination)
+            raise error_from_wire(reply["error"], self._machine.destination)
         return reply.get("result")
 
     def close(self) -> None:
-        """End the line. The program there ends by itself."""
+        """Close the connection. The program there ends by itself."""
         self._lost.set()
         if self._owner == os.getpid():
             end(self._process)
@@ -234,7 +236,7 @@ class _Connection:
                 return None
             if not line:
                 raise self._error()
-        raise HostError(f"{self._box.destination}: its shell prints without an end before ftkit starts")
+        raise HostError(f"{self._machine.destination}: its shell prints without an end before ftkit starts")
 
     def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101  (start() made the pipe)
@@ -272,4 +274,4 @@ class _Connection:
     def _error(self) -> HostError:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
-        return line_error(self._box, self._process.poll(), read_tail(self._said))
+        return connection_error(self._machine, self._process.poll(), read_tail(self._said))

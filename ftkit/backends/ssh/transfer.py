@@ -12,8 +12,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from ftkit.backends.ssh.box import Box
-from ftkit.backends.ssh.line import CUT, end, line_error, read_tail, start
+from ftkit.backends.ssh.connection import CUT, connection_error, end, read_tail, start
+from ftkit.backends.ssh.remote_machine import RemoteMachine
 from ftkit.backends.ssh.session import PATIENCE_S, Session
 from ftkit.errors import HostError, RunError
 from ftkit.files import create_folder, replace_folder
@@ -33,7 +33,7 @@ def send_file(session: Session, file: Path, digest: str) -> None:
         digest: its SHA-256, 64 hex digits.
 
     Raises:
-        HostError: the line stayed down, or there is no room.
+        HostError: the connection stayed down, or there is no room.
         RunError: the file changes while it is sent.
     """
     size = file.stat().st_size
@@ -44,7 +44,7 @@ def send_file(session: Session, file: Path, digest: str) -> None:
 
     def move(part: int, path: str) -> None:
         command = "reput" if part else "put"
-        _sftp(session.box, f"{command} {_quoted(str(file))} {_quoted(path)}")
+        _sftp(session.machine, f"{command} {_quoted(str(file))} {_quoted(path)}")
 
     _move_until_whole(session, file.name, size, there, move)
 
@@ -60,7 +60,7 @@ def fetch_folder(session: Session, source: str, files: list[dict[str, Any]], tar
         key: names the unfinished folder beside ``target``, in which a later call goes on.
 
     Raises:
-        HostError: the line stayed down, or a file has not the digest that the machine gave.
+        HostError: the connection stayed down, or a file has not the digest that the machine gave.
         RunError: the folder is not empty, or a file would lie outside of it.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -83,7 +83,7 @@ def _fetch(session: Session, source: str, entry: dict[str, Any], folder: Path) -
     name, size, digest = str(entry["name"]), int(entry["size"]), str(entry["sha256"])
     parts = PurePosixPath(name).parts
     if not parts or ".." in parts or PurePosixPath(name).is_absolute():
-        raise RunError(f"{session.box.destination} lists a file {name!r}, which lies outside of the model's folder")
+        raise RunError(f"{session.machine.destination} lists a file {name!r}, which lies outside of the model's folder")
     file = folder.joinpath(*parts)
     file.parent.mkdir(parents=True, exist_ok=True)
 
@@ -100,7 +100,7 @@ def _fetch(session: Session, source: str, entry: dict[str, Any], folder: Path) -
         if size == 0:
             file.touch()
             return
-        _sftp(session.box, f"{'reget' if part else 'get'} {_quoted(path)} {_quoted(str(file))}")
+        _sftp(session.machine, f"{'reget' if part else 'get'} {_quoted(path)} {_quoted(str(file))}")
 
     _move_until_whole(session, name, size, there, move)
 
@@ -137,22 +137,22 @@ def _move_until_whole(
             failure = error
 
 
-def _sftp(box: Box, command: str) -> None:
+def _sftp(machine: RemoteMachine, command: str) -> None:
     """Run one command of sftp."""
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as batch:
         batch.write(f"{command}\n".encode())
         batch.seek(0)
         with tempfile.TemporaryFile() as output:
-            process = start(box.sftp_command(), said, stdin=batch, stdout=output)
+            process = start(machine.sftp_command(), said, stdin=batch, stdout=output)
             try:
                 status = process.wait()
             finally:
                 end(process)
         if status:
             text = read_tail(said)
-            # sftp ends with 1 both when a command fails and when the line is cut under it.
+            # sftp ends with 1 both when a command fails and when the connection is cut under it.
             lost = any(sign in text.lower() for sign in ("connection", "broken pipe", "disconnect"))
-            raise line_error(box, CUT if lost else status, text)
+            raise connection_error(machine, CUT if lost else status, text)
 
 
 def _quoted(path: str) -> str:

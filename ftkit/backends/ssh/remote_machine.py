@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote
 
 from ftkit.errors import ConfigError
 
-__all__ = ["Box", "quoted"]
+__all__ = ["RemoteMachine", "quoted"]
 
 _DESTINATION = re.compile(
     r"(?:(?P<user>[A-Za-z0-9_.+][^\s@:/?#]{0,63})@)?"
@@ -21,16 +21,16 @@ _DESTINATION = re.compile(
 _FORM = 'write it as "ssh:me@box#Qwen/Qwen3-8B", the machine before the # and the model there after it'
 _MAX_WORKERS = 1024
 _OPTIONS = (
-    "BatchMode=yes",  # nothing may ask: the line is opened again by itself after it was cut
+    "BatchMode=yes",  # nothing may ask: the connection is opened again by itself after it was cut
     "ConnectTimeout=20",
-    "ServerAliveInterval=15",  # a line that is dead without a sign is noticed within a minute
+    "ServerAliveInterval=15",  # a connection that is dead without a sign is noticed within a minute
     "ServerAliveCountMax=3",
 )
 """Options of ssh and sftp. None of them concerns host keys, which the user's configuration decides."""
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class RemoteMachine:
     """A machine that OpenSSH's client reaches.
 
     Attributes:
@@ -60,7 +60,7 @@ class Box:
                 )
 
     @classmethod
-    def split(cls, text: str) -> tuple[Box, str]:
+    def split(cls, text: str) -> tuple[RemoteMachine, str]:
         """Read the part of a backend's name after ``ssh:``.
 
         Args:

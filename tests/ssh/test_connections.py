@@ -9,7 +9,7 @@ import pytest
 
 import ftkit as ft
 from ftkit.backends import backend_of
-from ftkit.backends.ssh import Box, session
+from ftkit.backends.ssh import RemoteMachine, session
 from tests.ssh.loopback import Loopback
 
 
@@ -23,10 +23,13 @@ from tests.ssh.loopback import Loopback
 )
 def test_a_name_says_the_machine_and_the_model_there(text: str, destination: str, model: str) -> None:
     backend: Any = backend_of(f"ssh:{text}")
-    assert backend.box.destination == destination
+    assert backend.machine.destination == destination
     assert backend.model == text
-    assert Box.split(backend.model) == (backend.box, model)
-    assert ft.SSH(text).model == ft.SSH(destination, model, python=backend.box.python, folder=backend.box.folder).model
+    assert RemoteMachine.split(backend.model) == (backend.machine, model)
+    assert (
+        ft.SSH(text).model
+        == ft.SSH(destination, model, python=backend.machine.python, folder=backend.machine.folder).model
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,22 +55,22 @@ def test_what_is_no_machine_is_refused(text: str) -> None:
         backend_of(f"ssh:{text}")
 
 
-def test_an_unknown_host_key_is_refused_and_nothing_is_sent(box: Callable[..., ft.SSH], sshd: Loopback) -> None:
+def test_an_unknown_host_key_is_refused_and_nothing_is_sent(machine: Callable[..., ft.SSH], sshd: Loopback) -> None:
     known = sshd.known_hosts.read_text()
     try:
         sshd.known_hosts.write_text("")
         with pytest.raises(ft.HostError, match=r"not known yet; nothing was sent\. Connect once by hand"):
-            box("smollm2-135m").known_task()
+            machine("smollm2-135m").known_task()
         other = known.split()
         sshd.known_hosts.write_text(f"{other[0]} {other[1]} AAAAC3NzaC1lZDI1NTE5AAAAI{'A' * 43}\n")
         with pytest.raises(ft.HostError, match=r"the host key is not the known one"):
-            box("smollm2-135m").known_task()
+            machine("smollm2-135m").known_task()
     finally:
         sshd.known_hosts.write_text(known)
 
 
 def test_a_machine_that_was_never_reached_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "_FIRST_PATIENCE_S", 0.0)
-    with pytest.raises(ft.HostError, match=r"the line to no-such-box\.invalid is down") as failed:
-        ft.SSH("no-such-box.invalid", "smollm2-135m").known_task()
+    with pytest.raises(ft.HostError, match=r"the connection to no-such-machine\.invalid is down") as failed:
+        ft.SSH("no-such-machine.invalid", "smollm2-135m").known_task()
     assert failed.value.passing

@@ -6,19 +6,19 @@ import subprocess
 import tempfile
 from typing import IO
 
-from ftkit.backends.ssh.box import Box
+from ftkit.backends.ssh.remote_machine import RemoteMachine
 from ftkit.errors import ConfigError, HostError
 
-__all__ = ["CUT", "end", "line_error", "read_tail", "run_there", "start"]
+__all__ = ["CUT", "connection_error", "end", "read_tail", "run_there", "start"]
 
 _STDERR_BYTES = 4096
 _STDOUT_BYTES = 1 << 20
 CUT = 255
-"""Status with which ssh and sftp end when the line fails, not the command."""
+"""Status with which ssh and sftp end when the connection fails, not the command."""
 _LASTING = (
     (
         "host key",
-        "the host key is not the known one, or not known yet; nothing was sent. Connect once by hand (ssh {box}) "
+        "the host key is not the known one, or not known yet; nothing was sent. Connect once by hand (ssh {machine}) "
         "and compare its fingerprint",
     ),
     (
@@ -27,7 +27,7 @@ _LASTING = (
     ),
     (
         "permission denied",
-        "no key opens it without a question; `ssh -o BatchMode=yes {box} true` must work: load the key "
+        "no key opens it without a question; `ssh -o BatchMode=yes {machine} true` must work: load the key "
         "into an agent (ssh-add)",
     ),
     (
@@ -57,7 +57,7 @@ def start(
         stdout: its standard output.
 
     Returns:
-        The process, in a session of its own: a Ctrl-C in the terminal does not cut the line.
+        The process, in a session of its own: a Ctrl-C in the terminal does not cut the connection.
 
     Raises:
         ConfigError: there is no such program.
@@ -70,11 +70,11 @@ def start(
         ) from None
 
 
-def run_there(box: Box, script: str, *, stdin: IO[bytes] | None = None, timeout_s: float = 120.0) -> str:
+def run_there(machine: RemoteMachine, script: str, *, stdin: IO[bytes] | None = None, timeout_s: float = 120.0) -> str:
     """Run a script of the shell on a machine.
 
     Args:
-        box: the machine.
+        machine: the machine.
         script: the script.
         stdin: its standard input; empty by default.
         timeout_s: how long it may take.
@@ -83,19 +83,19 @@ def run_there(box: Box, script: str, *, stdin: IO[bytes] | None = None, timeout_
         The first megabyte of its standard output.
 
     Raises:
-        HostError: the line failed (``passing`` says whether a later try may help), or the script did.
+        HostError: the connection failed (``passing`` says whether a later try may help), or the script did.
     """
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as output:
-        process = start(box.ssh_command(script), said, stdin=stdin or subprocess.DEVNULL, stdout=output)
+        process = start(machine.ssh_command(script), said, stdin=stdin or subprocess.DEVNULL, stdout=output)
         try:
             status = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            message = f"{box.destination}: no answer within {timeout_s:.0f} s"
+            message = f"{machine.destination}: no answer within {timeout_s:.0f} s"
             raise HostError(message, passing=True, unsure=True) from None
         finally:
             end(process)
         if status:
-            failure = line_error(box, status, read_tail(said) or read_tail(output))
+            failure = connection_error(machine, status, read_tail(said) or read_tail(output))
             raise failure
         output.seek(0)
         return output.read(_STDOUT_BYTES).decode("utf-8", "replace")
@@ -126,21 +126,25 @@ def read_tail(file: IO[bytes]) -> str:
     return " | ".join(line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip())
 
 
-def line_error(box: Box, status: int | None, said: str) -> HostError:
+def connection_error(machine: RemoteMachine, status: int | None, said: str) -> HostError:
     """Return the error for a command over SSH that failed.
 
     Args:
-        box: the machine.
+        machine: the machine.
         status: its exit status; None if it was killed.
         said: what it said on standard error.
 
     Returns:
-        The error. It is ``passing`` where the line failed and nothing says that it will again.
+        The error. It is ``passing`` where the connection failed and nothing says that it will again.
     """
     low = said.lower()
     for sign, advice in _LASTING:
         if status == CUT and sign in low:
-            return HostError(f"ssh {box.destination}: {advice.format(box=box.destination)}. ssh says: {said}")
+            return HostError(
+                f"ssh {machine.destination}: {advice.format(machine=machine.destination)}. ssh says: {said}"
+            )
     if status in (CUT, None) or (status is not None and status < 0):
-        return HostError(f"the line to {box.destination} is down: {said or 'it was cut'}", passing=True, unsure=True)
-    return HostError(f"{box.destination}: a command there failed (status {status}): {said or 'it said nothing'}")
+        return HostError(
+            f"the connection to {machine.destination} is down: {said or 'it was cut'}", passing=True, unsure=True
+        )
+    return HostError(f"{machine.destination}: a command there failed (status {status}): {said or 'it said nothing'}")
