@@ -65,7 +65,7 @@ def lint(
         int, typer.Option(metavar="N", min=0, help="Compare the gradients of the first N rows in a local model.")
     ] = 0,
     rule_seconds: Annotated[
-        float, typer.Option(metavar="S", help="Time of each rule; one that needs more looks at a sample.")
+        float, typer.Option(metavar="S", help="Time of each rule; one that needs more reads a sample.")
     ] = 20.0,
     fix: Annotated[bool, typer.Option("--fix", help="Write NAME.fixed.jsonl with all safe fixes.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show what --fix would change, without writing.")] = False,

@@ -80,7 +80,7 @@ def lint(
             loads the weights, and computes a forward and a backward pass a row.
         keep: findings of each rule that the report holds; all are counted.
         workers: processes; ``"auto"`` is one a core if there are enough rows. The report does not depend on it.
-        rule_seconds: time of each rule. A rule that needs more looks at a sample, or at the first rows, and the report
+        rule_seconds: time of each rule. A rule that needs more reads a sample, or at the first rows, and the report
             says so. Rules whose findings are errors have no limit. None: no limit for any rule.
         progress: show the progress, as :meth:`ftkit.Run.wait` does.
 

@@ -107,7 +107,7 @@ async def _handle(request: Request, error: Exception) -> JSONResponse:
 
 
 def as_api_error(request: Request, error: Exception) -> ApiError:
-    """Return the error that a client is told.
+    """Return the error that a client receives.
 
     Args:
         request: the HTTP request.

@@ -152,7 +152,7 @@ class LocalBackend(Backend):
     def refresh(self, record: RunRecord, store: Store) -> None:
         if record.state not in OPEN_STATES or is_alive(record, store):
             return
-        # The worker may have ended properly between the two looks; then the store says so and this changes nothing.
+        # The worker may have ended properly between the two checks; then the store says so and this changes nothing.
         remove_unfinished(store.run_folder(record.id))
         summary = finished_summary(record, store)
         if summary is not None:
@@ -173,7 +173,7 @@ class LocalBackend(Backend):
 
     @override
     def cancel(self, record: RunRecord, store: Store) -> None:
-        # Workers are told to end when the machine is shut down, too, and leave the run in the same state.
+        # Workers are also asked to end when the machine is shut down, and leave the run in the same state.
         with contextlib.suppress(StorageError), store.transaction(record.id) as run:
             record = run.record
             if record.state not in OPEN_STATES:

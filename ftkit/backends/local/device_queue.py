@@ -56,21 +56,21 @@ def wait_for_device(
         store: where the runs are recorded.
         run_id: the run, which is queued.
         max_parallel: how many runs may train at once on the device.
-        stopped: says whether this process was told to end.
+        stopped: says whether this process was asked to end.
         on_wait: called once, with a sentence, if the run has to wait.
 
     Returns:
-        The place, to be held while the run trains. None if the run was cancelled or the process told to end meanwhile.
+        The place, to be held while the run trains. None if the run was cancelled or the process was asked to end.
     """
-    device, told = device_name(), False
+    device, announced = device_name(), False
     folder = store.folder / "devices"
     while not stopped() and store.get(run_id).state == "queued":
         ahead = _runs_ahead(store, run_id)
         lock = None if ahead else _free_place(folder, device, max_parallel)
         if lock is not None:
             return lock
-        if not told:
-            told = True
+        if not announced:
+            announced = True
             runs = "1 run" if max_parallel == 1 else f"{max_parallel} runs"
             behind = f"; queued before it: {', '.join(ahead)}" if ahead else ""
             on_wait(f"waiting for its turn: {runs} at once on a device ({_VARIABLE}){behind}")

@@ -66,7 +66,7 @@ def main(run_id: str, lock: RunLock | None = None) -> int:
 
 
 def _wait_in_queue(run_id: str, store: Store, asked_to_stop: list[int]) -> RunLock | None:
-    """Wait until the run may train; None if it was cancelled, or this process told to end."""
+    """Wait until the run may train; None if it was cancelled, or this process is asked to end."""
     try:
         spec = json.loads((store.run_folder(run_id) / "job.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):  # the run will fail with this reason when it begins

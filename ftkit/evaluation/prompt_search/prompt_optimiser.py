@@ -176,7 +176,7 @@ class _Search:
     bar: ProgressBar | None = None
     stopped: Literal["rounds", "cost", "perfect"] = "rounds"
     made: int = 0
-    told: int = 0
+    announced: int = 0
     candidates: list[tuple[int | None, dict[str, str], float]] = field(default_factory=list)
 
     def agree(self) -> None:
@@ -277,10 +277,10 @@ class _Search:
             raise failure
         self.made = int(state.i) + 1
         paid = f"; {usd_text(self.spending.usd)} so far" if self.spending.paid else ""
-        for number in range(self.told, len(self.candidates)):
+        for number in range(self.announced, len(self.candidates)):
             score = self.candidates[number][2]
             self.say(f"prompt {number}: {score:.3g} on {len(self.parts.choosing_rows)} rows{paid}")
-        self.told = len(self.candidates)
+        self.announced = len(self.candidates)
         if self.bar is not None:
             self.bar.update(completed=self.made, detail=usd_text(self.spending.usd) if self.spending.paid else "")
         best = max(score for _, _, score in self.candidates)

@@ -218,7 +218,7 @@ class _Sweep:
         elif all(isinstance(one, int | float) for one in seconds):
             prices, title = seconds, "seconds of training"
         if len(trials) > 2:
-            notes.append("the best of many trials looks better than it is; confirm it on other rows")
+            notes.append("the score of the best of many trials is too high on average; confirm it on other rows")
         return rank_reports(
             reports,
             margin=margin,

@@ -93,7 +93,7 @@ class OpenTelemetry(TraceFormat):
         messages = _messages(attributes, row.place)
         if not messages:
             raise DataError(
-                "the span has no gen_ai.input.messages; the instrumentation records contents only if it is told to",
+                "the span has no gen_ai.input.messages; the instrumentation records contents only if that is turned on",
                 place=row.place,
                 field="attributes",
             )
