@@ -176,7 +176,9 @@ class RowReader:
         found: dict[str, None] = {}
         for column in self.format.columns:
             value = renamed.get(column)
-            nested = value.get("messages") if isinstance(value, Mapping) and "messages" in value else None
+            if value is None:
+                continue
+            nested = value.get("messages") if isinstance(value, (dict, Mapping)) and "messages" in value else None
             name = column if nested is None else f"{column}.messages"
             found |= dict.fromkeys(f"{name}[].{key}" for key in unread_keys(value if nested is None else nested))
         return list(found)

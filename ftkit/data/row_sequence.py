@@ -262,17 +262,19 @@ class RowSequence(Generic[AnswerT]):
         """
         return [outcome for _, _, outcome in self.attempts() if isinstance(outcome, DataError)]
 
-    def attempts(self) -> Iterator[tuple[Place, Mapping[str, Any], Row | DataError]]:
+    def attempts(self, *, summaries: bool = True) -> Iterator[tuple[Place, Mapping[str, Any], Row | DataError]]:
         """Read every row, and go on after those that cannot be used.
 
-        The same pass computes :attr:`fingerprint` and :meth:`unread_columns`, if it runs to the end and the columns of
-        every row can be read.
+        Args:
+            summaries: compute :attr:`fingerprint` and :meth:`unread_columns` in the same pass, if it runs to the end
+                and the columns of every row can be read. They belong to this object, so a slice that is read once
+                needs none.
 
         Yields:
             The row's place, its columns (empty if they cannot be read), and the row, or why it cannot be used.
         """
-        content = ContentHash() if self._fingerprint is None else None
-        unread: UnreadColumns | None = UnreadColumns(self._row_reader)
+        content = ContentHash() if summaries and self._fingerprint is None else None
+        unread = UnreadColumns(self._row_reader) if summaries else None
         with self._corpus.open(sequential=self._ascending) as reader:
             for number in self._rows:
                 columns: dict[str, Any] = {}

@@ -255,7 +255,7 @@ def read_rows(rows: RowRange) -> Iterator[RowView]:
     """
     data = rows.data
     unread = UnreadColumns(data.row_reader)
-    numbered = enumerate(data[rows.start : rows.stop].attempts(), start=rows.first)
+    numbered = enumerate(data[rows.start : rows.stop].attempts(summaries=False), start=rows.first)
     for number, (place, columns, outcome) in numbered:
         row, error = (None, outcome) if isinstance(outcome, DataError) else (outcome, None)
         names = unread.of(columns)

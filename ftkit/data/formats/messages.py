@@ -156,7 +156,7 @@ def unread_keys(turns: Any) -> list[str]:
             return []
     found: dict[str, None] = {}
     for turn in turns if isinstance(turns, list) else [turns]:
-        if isinstance(turn, Mapping) and not turn.keys() <= MESSAGE_KEYS and ("role" in turn or "from" in turn):
+        if isinstance(turn, (dict, Mapping)) and not turn.keys() <= MESSAGE_KEYS and ("role" in turn or "from" in turn):
             known = MESSAGE_KEYS | ITEM_KEYS if turn.get("type") == "message" else MESSAGE_KEYS
             unknown = [key for key in turn if key not in known and turn[key] not in (None, "", [], {})]
             found |= dict.fromkeys(f"{key:.60}" for key in unknown)
@@ -187,7 +187,7 @@ class _Reader:
         raw = item
         if self._is_sharegpt:
             item = read_sharegpt_turn(item, self._place, field, _MESSAGE_MARKS)
-        if not isinstance(item, Mapping):
+        if not isinstance(item, (dict, Mapping)):
             raise self._error(f"must be an object with role and content, this is a {type(item).__name__}", field)
         self._refuse_unknown_marks(raw, field)
         message = {key: value for key, value in item.items() if value is not None}

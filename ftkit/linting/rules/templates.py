@@ -47,9 +47,10 @@ class ControlTokenText(RowRule):
         found: dict[str, list[str]] = {}
         answers = [message for message in (row.completion, row.rejected) if message is not None]
         messages = [*row.prompt, *answers]
-        for index, message in enumerate(messages):
-            found[f"messages[{index}]"] = [match for text in texts_of(message) for match in _KNOWN.findall(text)]
-        found["tools"] = [match for text in texts_of(row.tools) for match in _KNOWN.findall(text)]
+        if _KNOWN.search("\0".join(texts_of([*messages, row.tools]))):  # most rows have none
+            for index, message in enumerate(messages):
+                found[f"messages[{index}]"] = [match for text in texts_of(message) for match in _KNOWN.findall(text)]
+            found["tools"] = [match for text in texts_of(row.tools) for match in _KNOWN.findall(text)]
         for model in context.local_models:
             try:
                 found |= load_tokenizer(model)[0].control_texts(messages, row.tools)
