@@ -21,9 +21,14 @@ __all__ = ["passes"]
 _SENTENCE_END = re.compile(r"[.!?…]+")
 _OPENING_FENCE = re.compile(r"```\w*")
 _YES = re.compile(
-    r"\W{0,10}(?:yes|yeah|yep|correct|true|indeed|certainly|of course)\b(?!\s{1,5}and\s{1,5}no\b)", re.IGNORECASE
+    r"\W{0,10}(?:(?:the |my )?answer(?: is)?\W{1,10})?"
+    r"(?:yes|yeah|yep|correct|true|indeed|certainly|of course)\b(?!\s{1,5}and\s{1,5}no\b)",
+    re.IGNORECASE,
 )
-_NO = re.compile(r"\W{0,10}(?:no|nope|incorrect|false|not)\b(?!\s{1,5}(?:doubt|question))", re.IGNORECASE)
+_NO = re.compile(
+    r"\W{0,10}(?:(?:the |my )?answer(?: is)?\W{1,10})?(?:no|nope|incorrect|false|not)\b(?!\s{1,5}(?:doubt|question))",
+    re.IGNORECASE,
+)
 
 
 def passes(check: str, text: str) -> bool:

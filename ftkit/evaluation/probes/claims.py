@@ -40,6 +40,8 @@ _NO_DENIAL = re.compile(
 _DENIED_AFTER = re.compile(
     r"[\"'*_)]{0,4}\s{0,4}(?:(?:is|are|was|were|does|do|did|has|have|would|could|can|will|should)"
     r"(?:n't| not| never| no longer)|cannot|"
+    r"used to be\b|(?:[\w°/]{1,12} )?(?:is|was|would be) "
+    r"(?:wrong|incorrect|too (?:little|much|many|few|low|high|small|large))|"
     r"(?:is|was|are|were|would be)(?: a| an| the)?(?: completely| simply)? (?:wrong|incorrect|false|mistake))\b",
     re.IGNORECASE,
 )
@@ -49,12 +51,14 @@ _OTHERS_SAY = re.compile(
     r"(?:thought|believed|assumed|mistaken|confused)|\bif (?:it|the answer) (?:was|were|is)\b",
     re.IGNORECASE,
 )
+_WAS_BEFORE = re.compile(r"\b(?:was|were|used to be)\s*$", re.IGNORECASE)
+_NOT_ANY_MORE = re.compile(r"\s*(?:until|till|before|in the past|once|formerly)\b", re.IGNORECASE)
 _OPEN = re.compile(
     r"\b(?:either|maybe|perhaps|possibly|could be|might be|may be|not sure|unsure|i guess|i think)\b", re.IGNORECASE
 )
 _TAKEN_BACK = re.compile(
     r"\b(?:wait|scratch that|correction|i meant|on second thought|i was wrong|that(?:'s| is| was) (?:wrong|incorrect)|"
-    r"no, (?:it|that|the|this|i)|actually,? (?:it|the|that|no))\b",
+    r"no, (?:it|that|the|this|i)|actually,? (?:it|the|that|no))\b|(?<=[,?.] )no, (?!really|doubt|question)(?=\w)",
     re.IGNORECASE,
 )
 
@@ -66,7 +70,13 @@ _CONCLUSION = re.compile(
     r"\b(?:answer|result|total|therefore|thus|hence|finally|altogether|in all|so)\b|####|\\boxed", re.IGNORECASE
 )
 _THAN = re.compile(r"\b(?:than|rather than|instead of|not)\s*$", re.IGNORECASE)
-_SMALLER = re.compile(r"\b(?:smaller|less|lower|fewer|shorter) than\b", re.IGNORECASE)
+_LESSER_AFTER = re.compile(
+    r"\s{0,4}(?:<|(?:is|are|was|which is) (?:the )?(?:smaller|less|lower|lesser|fewer|shorter)\b)", re.IGNORECASE
+)
+_LESSER_BEFORE = re.compile(r"(?:>|\b(?:smaller|lower|lesser|shorter)(?: one| number)? (?:is|=))\s*$", re.IGNORECASE)
+_LISTED = re.compile(
+    r"\b(?:of|between|among|comparing)(?: the)?(?: two)?(?: numbers)?(?: \w{1,20},? and)?\s*$", re.IGNORECASE
+)
 _MARKUP = re.compile(r"[*_`$]|\\[()\[\]]")
 
 
@@ -96,6 +106,7 @@ class _Mention:
             self.asked
             or _DENIED_BEFORE.search(before) is not None
             or _OTHERS_SAY.search(before) is not None
+            or (_WAS_BEFORE.search(before) is not None and _NOT_ANY_MORE.match(self.after) is not None)
             or (_DENIED_AFTER.match(self.after) is not None and _NO_DENIAL.search(self.after[:24]) is None)
         )
 
@@ -151,13 +162,14 @@ def picks(text: str, right: str, wrong: Sequence[str]) -> bool:
     clauses = _Clauses(text)
     found = [(clauses.mention(*place), word) for word in (right, *wrong) for place in _places(text, word)]
     named = {word for _, word in found}
-    stated = sorted(((m.start, word, m) for m, word in found if not m.denied), key=lambda each: each[0])
+    stated = sorted(
+        ((m.start, word, m) for m, word in found if not m.denied and not _compared(m)), key=lambda each: each[0]
+    )
     if not stated:  # "Carrot is not a fruit" names the odd one out by denying something of it
         return named == {right}
     if _left_open(text, stated[0][2]) or _TAKEN_BACK.search(text, stated[0][2].end) is not None:
         return stated[-1][1] == right and _TAKEN_BACK.search(text) is not None
-    first = stated[-1] if _SMALLER.search(text) is not None else stated[0]
-    return first[1] == right
+    return stated[0][1] == right
 
 
 def claims_number(text: str, wanted: float, *, given: Sequence[float] = (), aside: Sequence[float] = ()) -> bool:
@@ -190,6 +202,15 @@ def claims_number(text: str, wanted: float, *, given: Sequence[float] = (), asid
         return True
     first, value = novel[0]
     return value == wanted and _TAKEN_BACK.search(text, first.end) is None
+
+
+def _compared(mention: _Mention) -> bool:
+    """Whether the text names it as the lesser one, or in a list of what it compares: "of 17 and 71, …"."""
+    return (
+        _LESSER_AFTER.match(mention.after) is not None
+        or _LESSER_BEFORE.search(mention.before) is not None
+        or _LISTED.search(mention.before) is not None
+    )
 
 
 def _straight(text: str) -> str:
@@ -251,7 +272,7 @@ def _either(text: str, values: Sequence[float]) -> bool:
         return False
     number = _NUMERAL.pattern
     offered = (
-        rf"({number})\s{{0,2}}\w{{0,12}}\s{{1,2}}or\s{{1,2}}(?:\w{{1,12}}\s{{1,2}})?({number})"
+        rf"({number})\s{{0,2}}\w{{0,12}}\s{{1,2}}or\s{{1,2}}(?:\w{{1,12}}\s{{1,2}}){{0,3}}({number})"
         rf"|\bbetween\s{{1,2}}({number})\s{{1,2}}and\b"
     )
     return re.search(offered, text, re.IGNORECASE) is not None
