@@ -50,6 +50,7 @@ class Answerer(Protocol):
     - ``load()``: load a model that this process runs, and ``close()``: free what it holds until it is asked again;
     - ``keeps_deadlines = True``: ``answer_many`` returns by the deadline of its requests, with
       :meth:`Deadline.answer <ftkit.backends.deadline.Deadline.answer>` in place of what is missing;
+    - ``reasons_on_request()``: whether the model takes ``reasoning_effort``; None if nothing is known of it;
     - ``text_losses(texts)``, ``thoughts(questions, tokens)``, ``divergence_from(base, conversations)``,
       ``room_for_another()``: for evaluation.
     """

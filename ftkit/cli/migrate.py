@@ -19,7 +19,7 @@ from ftkit.cli.data_options import (
     read_task,
 )
 from ftkit.cli.evaluation_options import Batched, RequestsPerMinute
-from ftkit.cli.model_options import MaxOutputTokens, Temperature, sampling_of
+from ftkit.cli.model_options import MaxOutputTokens, MaxReasoningTokens, ReasoningEffort, Temperature, sampling_of
 
 __all__ = ["migrate"]
 
@@ -75,6 +75,8 @@ def migrate(
     ] = 0,
     max_output_tokens: MaxOutputTokens = None,
     temperature: Temperature = None,
+    reasoning_effort: ReasoningEffort = None,
+    max_reasoning_tokens: MaxReasoningTokens = None,
     confidence: Annotated[float, typer.Option(help="Confidence level of the verdicts.")] = 0.95,
     seed: Annotated[int, typer.Option(help="Seed of the split and of the choice of examples.")] = 0,
     batch: Batched = False,
@@ -124,7 +126,9 @@ def migrate(
         recipe=None if recipe is None else load_recipe(recipe),
         frozen=None if frozen is None else Report.load(frozen),
         primary=primary,
-        sampling=sampling_of(max_output_tokens, temperature),
+        sampling=sampling_of(
+            max_output_tokens, temperature, reasoning_effort=reasoning_effort, max_reasoning_tokens=max_reasoning_tokens
+        ),
         shots=shots,
         confidence=confidence,
         seed=seed,

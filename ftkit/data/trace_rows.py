@@ -58,6 +58,8 @@ class TraceFilter:
             return "not a call of a chat model"
         if facts.error:
             return "failed"
+        if facts.is_cut:
+            return "cut off at the token limit"
         if self.model is not None and not fnmatch.fnmatchcase(facts.model, self.model):
             return "another model"
         if (self.since or self.until) and facts.at is None:

@@ -16,7 +16,17 @@ from ftkit.extras import require
 from ftkit.named_files import irregular_file_kind
 from ftkit.task import Message
 
-__all__ = ["Document", "ForeignAnswer", "ForeignResults", "chat_messages", "number", "read_document", "text_of"]
+__all__ = [
+    "Document",
+    "ForeignAnswer",
+    "ForeignResults",
+    "answer_text",
+    "chat_messages",
+    "items_of",
+    "number",
+    "read_document",
+    "text_of",
+]
 
 MAX_BYTES = 256 * 1024 * 1024
 """Size of the largest file, and of all members of an archive together."""
@@ -111,11 +121,19 @@ class Document:
 
         Returns:
             The records, each with its place.
+
+        Raises:
+            DataError: it is one page of a list with more pages.
         """
         if self.lines is not None:
             return [(f"{self.name}:{number}", value) for number, value in self.lines]
         content = self.content
         if isinstance(content, dict) and isinstance(content.get("data"), list):
+            if content.get("has_more") is True:
+                raise DataError(
+                    f'{self.name}: "has_more" says that this is one page of a longer list, so the results would be '
+                    "those of a part of the rows; get all pages, and write their items as JSON Lines"
+                )
             content = content["data"]
         values = content if isinstance(content, list) else [content]
         return [(f"{self.name}: row {number}", value) for number, value in enumerate(values, 1)]
@@ -244,6 +262,47 @@ def text_of(content: Any, place: str) -> str:
         elif kind not in ("reasoning", "thinking"):
             raise DataError(f"{place}: a message has a part of type {kind!r}; only texts can be read")
     return "".join(texts)
+
+
+def answer_text(turn: Any, place: str) -> str:
+    """Read the text of a message that is a model's answer.
+
+    Args:
+        turn: the message; anything but an object has no text.
+        place: where it is, for errors.
+
+    Returns:
+        The text.
+
+    Raises:
+        DataError: the answer calls tools, or a part is no text.
+    """
+    if not isinstance(turn, dict):
+        return ""
+    if turn.get("tool_calls") or turn.get("function_call"):
+        raise DataError(f"{place}: the answer calls tools; only texts can be read")
+    return text_of(turn.get("content"), place)
+
+
+def items_of(value: Any, place: str, name: str) -> list[Any]:
+    """Read a list that may be left out.
+
+    Args:
+        value: the list, or null.
+        place: where it is, for errors.
+        name: its name, for errors.
+
+    Returns:
+        The list; empty for null.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise DataError(f"{place}: {name} is no list")
+    return value
 
 
 def number(value: Any) -> float | None:

@@ -13,7 +13,17 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.errors import DataError
-from ftkit.interchange.foreign import MAX_ROWS, Document, ForeignAnswer, ForeignResults, chat_messages, number, text_of
+from ftkit.interchange.foreign import (
+    MAX_ROWS,
+    Document,
+    ForeignAnswer,
+    ForeignResults,
+    answer_text,
+    chat_messages,
+    items_of,
+    number,
+    text_of,
+)
 from ftkit.interchange.form import InterchangeForm
 from ftkit.results.report import Report
 
@@ -21,6 +31,8 @@ __all__ = ["InspectAI"]
 
 _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 """inspect_ai's correct, partial, incorrect and no answer."""
+_WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+_LONGEST_NUMBER = 40
 _STOPS = {"max_tokens": "length", "model_length": "length", "tool_calls": "tool_calls"}
 
 
@@ -105,7 +117,7 @@ def _samples(document: Document) -> Iterator[tuple[str, Any]]:
         for name, sample in document.members("samples/"):
             yield f"{document.name}: {name}", sample
         return
-    for count, sample in enumerate(document.content.get("samples") or (), 1):
+    for count, sample in enumerate(items_of(document.content.get("samples"), document.name, "samples"), 1):
         yield f"{document.name}: sample {count}", sample
 
 
@@ -124,13 +136,9 @@ def _answer(sample: dict[str, Any], place: str, target: str | None) -> ForeignAn
         place=place,
         id=str(sample.get("id", place)),
         prompt=chat_messages(sample.get("input"), place),
-        text=text_of(_object(choice.get("message")).get("content"), place)
-        if choice
-        else str(output.get("completion") or ""),
+        text=answer_text(choice.get("message"), place) if choice else str(output.get("completion") or ""),
         target=None if wanted is None or wanted == "" else text_of(wanted, place),
-        scores={
-            str(name): _grade(_object(score).get("value")) for name, score in _object(sample.get("scores")).items()
-        },
+        scores=_scores(_object(sample.get("scores"))),
         error=None if choice else str(error or "no answer"),
         stop=_STOPS.get(str(choice.get("stop_reason")), "stop"),  # type: ignore[arg-type]
         input_tokens=int(number(usage.get("input_tokens")) or 0) + cached,
@@ -142,8 +150,29 @@ def _answer(sample: dict[str, Any], place: str, target: str | None) -> ForeignAn
     )
 
 
+def _scores(given: dict[str, Any]) -> dict[str, float | None]:
+    """The scores by name. A score of several values becomes one for each, named ``scorer/value``."""
+    found: dict[str, float | None] = {}
+    for name, score in given.items():
+        value = _object(score).get("value")
+        if isinstance(value, dict):
+            found |= {f"{name}/{part}": _grade(each) for part, each in value.items()}
+        else:
+            found[str(name)] = _grade(value)
+    return found
+
+
 def _grade(value: Any) -> float | None:
-    return _GRADES.get(value) if isinstance(value, str) else number(value)
+    """A score as a number, as ``inspect_ai.scorer.value_to_float`` reads it."""
+    if not isinstance(value, str):
+        return number(value)
+    known = _GRADES.get(value, _WORDS.get(value.lower()))
+    if known is not None:
+        return known
+    try:
+        return number(float(value)) if len(value) <= _LONGEST_NUMBER else None
+    except ValueError:
+        return None
 
 
 def _sample(report: Report, index: int, model: str, names: list[str]) -> dict[str, Any]:

@@ -11,7 +11,15 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.errors import DataError
-from ftkit.interchange.foreign import Document, ForeignAnswer, ForeignResults, chat_messages, number, text_of
+from ftkit.interchange.foreign import (
+    Document,
+    ForeignAnswer,
+    ForeignResults,
+    chat_messages,
+    items_of,
+    number,
+    text_of,
+)
 from ftkit.interchange.form import InterchangeForm
 from ftkit.results.report import Report
 
@@ -19,7 +27,7 @@ __all__ = ["LMEval"]
 
 
 class LMEval(InterchangeForm):
-    """One sample a line. Of a multiple-choice task, the answer is the choice with the highest log-likelihood."""
+    """One sample for each document and filter. Of multiple choice, the answer is that of the highest log-likelihood."""
 
     name = "lm_eval"
     suffix = ".jsonl"
@@ -38,15 +46,21 @@ class LMEval(InterchangeForm):
             raise DataError(
                 f"{document.name} has only sums; run lm_eval with --log_samples and give the file samples_….jsonl"
             )
-        answers = [_answer(sample, place, target) for place, sample in document.values()]
-        scored = next((name for one in answers for name in one.scores), None)
+        found: dict[str, list[ForeignAnswer]] = {}
+        for place, sample in document.values():
+            answer = _answer(sample, place, target)
+            found.setdefault(str(sample.get("filter") or "none"), []).append(answer)
+        model = document.path.resolve().parent.name.replace("__", "/") or "unknown"
         return [
             ForeignResults(
-                model=document.path.resolve().parent.name.replace("__", "/") or "unknown",
+                model=model if len(found) == 1 else f"{model}, filter {name}",
                 answers=answers,
-                about={"lm_eval_samples": document.name},
-                primary=None if all(one.target is not None for one in answers) else scored,
+                about={"lm_eval_samples": document.name, "lm_eval_filter": name},
+                primary=None
+                if all(one.target is not None for one in answers)
+                else next((score for one in answers for score in one.scores), None),
             )
+            for name, answers in found.items()
         ]
 
     @override
@@ -95,7 +109,7 @@ def _answer(sample: Any, place: str, target: str | None) -> ForeignAnswer:
         while isinstance(first, list) and first:
             first = first[0]
         text = text_of(first, place)
-    names = sample.get("metrics") or ()
+    names = items_of(sample.get("metrics"), place, "metrics")
     return ForeignAnswer(
         place=place,
         id=str(sample["doc_id"]),

@@ -10,7 +10,16 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.errors import DataError
-from ftkit.interchange.foreign import Document, ForeignAnswer, ForeignResults, chat_messages, number, text_of
+from ftkit.interchange.foreign import (
+    Document,
+    ForeignAnswer,
+    ForeignResults,
+    answer_text,
+    chat_messages,
+    items_of,
+    number,
+    text_of,
+)
 from ftkit.interchange.form import InterchangeForm
 
 __all__ = ["OpenAIEvals"]
@@ -26,8 +35,11 @@ class OpenAIEvals(InterchangeForm):
 
     @override
     def matches(self, document: Document) -> bool:
-        values = document.values()
-        return bool(values) and isinstance(values[0][1], dict) and values[0][1].get("object") == _OBJECT
+        content = document.content
+        if isinstance(content, dict) and isinstance(content.get("data"), list):
+            content = content["data"]
+        first = content[0] if isinstance(content, list) and content else content
+        return isinstance(first, dict) and first.get("object") == _OBJECT
 
     @override
     def read(self, document: Document, target: str | None) -> list[ForeignResults]:
@@ -51,15 +63,14 @@ class OpenAIEvals(InterchangeForm):
 
 def _answer(item: dict[str, Any], sample: dict[str, Any], place: str, target: str | None) -> ForeignAnswer:
     source = _object(item.get("datasource_item"))
-    output = sample.get("output") or []
-    if not isinstance(output, list):
-        raise DataError(f"{place}: sample.output is no list of messages")
-    text = "".join(text_of(turn.get("content"), place) for turn in output if isinstance(turn, dict))
+    output = items_of(sample.get("output"), place, "sample.output")
+    text = "".join(answer_text(turn, place) for turn in output)
     usage, error = _object(sample.get("usage")), _object(sample.get("error"))
     scores: dict[str, float | None] = {"passed": float(item.get("status") == "pass")}
-    for result in item.get("results") or ():
+    for result in items_of(item.get("results"), place, "results"):
         if isinstance(result, dict) and result.get("name"):
-            scores[str(result["name"])] = number(result.get("passed"))
+            score = number(result.get("score"))  # graders of degrees have one beside their verdict
+            scores[str(result["name"])] = number(result.get("passed")) if score is None else score
     failed = item.get("status") == "error" or (not output and bool(error))
     return ForeignAnswer(
         place=place,
@@ -70,9 +81,9 @@ def _answer(item: dict[str, Any], sample: dict[str, Any], place: str, target: st
         scores=scores,
         error=str(error.get("message") or "the request failed") if failed else None,
         stop="length" if sample.get("finish_reason") == "length" else "stop",
-        input_tokens=int(number(usage.get("prompt_tokens")) or 0),
-        output_tokens=int(number(usage.get("completion_tokens")) or 0),
-        cached_tokens=int(number(usage.get("cached_tokens")) or 0),
+        input_tokens=_count(usage.get("prompt_tokens")),
+        output_tokens=_count(usage.get("completion_tokens")),
+        cached_tokens=_count(usage.get("cached_tokens")),
         item=source,
     )
 
@@ -83,6 +94,10 @@ def _target(source: dict[str, Any], name: str | None) -> str | None:
     if len(names) != 1 or source.get(names[0]) is None:
         return None
     return text_of(source[names[0]], names[0])
+
+
+def _count(value: Any) -> int:
+    return max(0, int(number(value) or 0))
 
 
 def _object(value: Any) -> dict[str, Any]:

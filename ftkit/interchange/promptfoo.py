@@ -11,13 +11,20 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.errors import DataError
-from ftkit.interchange.foreign import Document, ForeignAnswer, ForeignResults, chat_messages, number, text_of
+from ftkit.interchange.foreign import (
+    Document,
+    ForeignAnswer,
+    ForeignResults,
+    chat_messages,
+    items_of,
+    number,
+    text_of,
+)
 from ftkit.interchange.form import InterchangeForm
+from ftkit.interchange.promptfoo_values import wanted_text
 from ftkit.results.report import Report
 
 __all__ = ["Promptfoo"]
-
-_EXACT = ("equals", "is-json-equals")
 
 
 class Promptfoo(InterchangeForm):
@@ -104,7 +111,7 @@ def _answer(result: dict[str, Any], place: str, target: str | None) -> ForeignAn
         id=str(result.get("testIdx", result.get("id", place))),
         prompt=_prompt(_object(result.get("prompt")).get("raw"), place),
         text=text,
-        target=_target(result, variables, target),
+        target=_target(result, variables, target, place),
         scores={"pass": number(grading.get("pass", result.get("success"))), **scores},
         error=str(error or response.get("error") or "no output") if output is None else None,
         input_tokens=_count(usage.get("prompt")),
@@ -128,14 +135,14 @@ def _prompt(raw: Any, place: str) -> Any:
     return chat_messages(raw, place)
 
 
-def _target(result: dict[str, Any], variables: dict[str, Any], name: str | None) -> str | None:
+def _target(result: dict[str, Any], variables: dict[str, Any], name: str | None, place: str) -> str | None:
+    """The named variable, else the value of an ``equals`` assertion, in which variables are not yet filled in."""
     if name is not None:
         value = variables.get(name)
         return None if value is None else text_of(value, name)
-    for check in _object(result.get("testCase")).get("assert") or ():
-        if isinstance(check, dict) and check.get("type") in _EXACT and isinstance(check.get("value"), str):
-            return str(check["value"])
-    return None
+    checks = items_of(_object(result.get("testCase")).get("assert"), place, "testCase.assert")
+    values = [check.get("value") for check in checks if isinstance(check, dict) and check.get("type") == "equals"]
+    return wanted_text(values[0], variables) if values else None
 
 
 def _result(report: Report, index: int) -> dict[str, Any]:

@@ -5,11 +5,13 @@ Source: https://www.promptfoo.dev/docs/configuration/reference/.
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,8 @@ from typing import Any
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError, DataError
 from ftkit.files import write_atomically
-from ftkit.interchange.foreign import MAX_ROWS
+from ftkit.interchange.foreign import MAX_ROWS, items_of
+from ftkit.interchange.promptfoo_values import FILE, VARIABLE, as_text, filled_in
 from ftkit.named_files import read_small_text
 from ftkit.schema import Output, infer_output, output_of
 from ftkit.task import Task
@@ -28,8 +31,7 @@ __all__ = ["PromptfooConfig", "export_promptfoo_config", "import_promptfoo_confi
 
 TARGET = "expected"
 """Column of the wanted answer in the rows that are read."""
-_VARIABLE = re.compile(r"\{\{-?[ \t]*([A-Za-z_][A-Za-z0-9_.]*)[ \t]*-?\}\}")
-_FILE = "file://"
+_TEXT_FILES = (".txt", ".md", ".json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,27 +78,77 @@ def import_promptfoo_config(path: str | os.PathLike[str], *, prompt: int = 0) ->
     if len(tests) > MAX_ROWS:
         raise DataError(f"{source.name} has more than {MAX_ROWS:,} tests")
     given = content.get("defaultTest")
-    default: dict[str, Any] = given if isinstance(given, dict) else {}
+    default = _test(_file(given, source) if isinstance(given, str) else given or {}, f"{source.name}: defaultTest")
     rows: list[dict[str, Any]] = []
     unread: Counter[str] = Counter()
-    schema: Any = None
-    for number, test in enumerate(tests, 1):
-        if not isinstance(test, dict) or not isinstance(test.get("vars", {}), dict):
-            raise DataError(f"{source.name}: tests[{number - 1}]: no test with vars")
-        row = {**(default.get("vars") or {}), **(test.get("vars") or {})}
-        for check in [*(default.get("assert") or ()), *(test.get("assert") or ())]:
+    transforms, schema = 0, None
+    for number, each in enumerate(tests, 1):
+        place = f"{source.name}: tests[{number - 1}]"
+        test = _test(each, place)
+        checks = [check for one in (default, test) for check in items_of(one.get("assert"), place, "assert")]
+        options = [one["options"] for one in (default, test) if isinstance(one.get("options"), dict)]
+        transforms += any(each.get("transform") or each.get("postprocess") for each in options)
+        equal: list[Any] = []
+        for check in checks:
             kind = check.get("type") if isinstance(check, dict) else None
-            if kind == "equals":
-                row[TARGET] = check.get("value")
-            elif kind == "is-json" and isinstance(check.get("value"), dict):
-                schema = check["value"]
+            value = check.get("value") if isinstance(check, dict) else None
+            if kind == "equals" and value is not None and not (isinstance(value, str) and value.startswith(FILE)):
+                equal.append(value)
+            elif kind == "is-json" and isinstance(value, dict):
+                if schema not in (None, value):
+                    raise ConfigError(f"{place}: is-json has another schema than a test before; a task has one output")
+                schema = value
             else:
                 unread[str(kind)] += 1
-        rows.append(row)
+        for row in _rows({**(default.get("vars") or {}), **(test.get("vars") or {})}, source, place):
+            if len(rows) == MAX_ROWS:
+                raise DataError(f"{source.name} has more than {MAX_ROWS:,} tests")
+            wanted = [_filled_in(value, row, place) for value in equal]
+            if any(value != wanted[0] for value in wanted):
+                raise ConfigError(f"{place}: equals wants different answers at once")
+            rows.append({**row, TARGET: wanted[0]} if wanted else row)
+    left_out += ["scenarios"] if content.get("scenarios") else []
+    left_out += [f"{transforms} transforms of answers"] if transforms else []
     left_out += [f"{count} assertions of type {kind}" for kind, count in unread.items()]
     return PromptfooConfig(
         Task(instructions, input=template, output=_output(rows, schema), show_schema=False), rows, left_out
     )
+
+
+def _test(given: Any, place: str) -> dict[str, Any]:
+    if not isinstance(given, dict) or not isinstance(given.get("vars") or {}, dict):
+        raise DataError(f"{place}: no test with vars")
+    return given
+
+
+def _rows(variables: Mapping[str, Any], source: Path, place: str) -> Iterator[dict[str, Any]]:
+    """The rows of a test: one for each combination of the values of variables that have lists, as in promptfoo."""
+    values = [value if isinstance(value, list) else [value] for value in variables.values()]
+    if math.prod(map(len, values)) > MAX_ROWS:
+        raise DataError(f"{place}: the lists of its variables have more than {MAX_ROWS:,} combinations")
+    for each in itertools.product(*values):
+        row = {name: _variable(value, source, place) for name, value in zip(variables, each, strict=True)}
+        yield {name: _filled_in(value, row, place) for name, value in row.items()}
+
+
+def _variable(value: Any, source: Path, place: str) -> Any:
+    """The value of a variable, which may be the content of a file."""
+    if not isinstance(value, str) or not value.startswith(FILE):
+        return value
+    if not value.endswith(_TEXT_FILES):
+        raise DataError(f"{place}: {value} is no file of text ({', '.join(_TEXT_FILES)}), so it is not read")
+    return _below(value, source).strip()
+
+
+def _filled_in(value: Any, row: Mapping[str, Any], place: str) -> Any:
+    if not isinstance(value, str):
+        return value if isinstance(value, int | float) else as_text(value)
+    text = filled_in(value, row)
+    if text is None:
+        raise ConfigError(
+            f"{place}: {value[:40]!r} has a variable without a value, filters or code; only variables can be filled in"
+        )
+    return text
 
 
 def export_promptfoo_config(
@@ -153,7 +205,7 @@ def _prompt(given: Any, source: Path) -> tuple[str | None, str]:
         given = given.get("raw", given.get("id"))
     if not isinstance(given, str):
         raise DataError(f"{source.name}: a prompt is neither a text nor a file")
-    text = _below(given, source) if given.startswith(_FILE) else given
+    text = _below(given, source) if given.startswith(FILE) else given
     turns: Any = None
     if text.lstrip()[:1] == "[":
         try:
@@ -176,7 +228,7 @@ def _prompt(given: Any, source: Path) -> tuple[str | None, str]:
 def _template(text: str, source: Path) -> str:
     """A template of nunjucks as one of a task. Only variables can be expressed."""
     parts, last = [], 0
-    for match in _VARIABLE.finditer(text):
+    for match in VARIABLE.finditer(text):
         parts += [_literal(text[last : match.start()], source), "{" + match[1] + "}"]
         last = match.end()
     parts.append(_literal(text[last:], source))
@@ -204,15 +256,15 @@ def _output(rows: Sequence[Mapping[str, Any]], schema: Any) -> Output:
 
 
 def _file(name: str, source: Path) -> Any:
-    if not name.startswith(_FILE) or not name.endswith((".json", ".yaml", ".yml")):
+    if not name.startswith(FILE) or not name.endswith((".json", ".yaml", ".yml")):
         raise DataError(f"{source.name}: tests is {name!r}; only lists, and files of JSON or YAML can be read")
-    return read_yaml_value(_below(name, source), name.removeprefix(_FILE))
+    return read_yaml_value(_below(name, source), name.removeprefix(FILE))
 
 
 def _below(name: str, source: Path) -> str:
     """The text of a file that the configuration names, which must lie below its folder."""
     folder = source.resolve().parent
-    file = (folder / name.removeprefix(_FILE)).resolve()
+    file = (folder / name.removeprefix(FILE)).resolve()
     if not file.is_relative_to(folder):
         raise DataError(f"{source.name}: {name} lies outside of the folder of the configuration, so it is not read")
     return _text(file)

@@ -143,7 +143,7 @@ def _candidate(
         training_usd=report.cost.training_usd,
         latency_p50_s=report.timing.latency_p50_s,
         report=report.digest,
-        changes=tuple(_changes(name, state, rows, report, shots)),
+        changes=tuple(_changes(folder, name, state, rows, report, shots)),
         notes=tuple(note for note in comparison.notes if not note.startswith(f"{comparison.labels[0]}: ")),
     )
 
@@ -159,7 +159,14 @@ def _artefacts(run_id: str | None) -> dict[str, str]:
     return file_digests(folder) if folder.is_dir() else {}
 
 
-def _changes(name: CandidateName, state: CandidateState, rows: MigrationRows, report: Report, shots: int) -> list[str]:
+def _changes(
+    folder: MigrationFolder,
+    name: CandidateName,
+    state: CandidateState,
+    rows: MigrationRows,
+    report: Report,
+    shots: int,
+) -> list[str]:
     """What differs from the old model, in sentences."""
     about = report.about
     if name.kind == "prompt":
@@ -180,6 +187,11 @@ def _changes(name: CandidateName, state: CandidateState, rows: MigrationRows, re
                 "because the old host states only a multiplier of a rate that it does not publish"
             )
         found += [change[0].upper() + change[1:] for change in state.changes]
+    asked = folder.state.settings.get("sampling") or {}
+    if report.sampling.reasoning_effort is not None:
+        found.append(f"It is asked with reasoning_effort {report.sampling.reasoning_effort}")
+    elif asked.get("reasoning_effort") is not None:
+        found.append("It does not reason on request, so it is asked without reasoning_effort")
     observed = (about.get("observed") or {}).get("parameters_not_taken") or []
     if observed:
         found.append(f"The host does not take {', '.join(map(str, observed))}, so it was asked without")
@@ -277,6 +289,9 @@ def _notes(folder: MigrationFolder, rows: MigrationRows, frozen: Report, candida
         notes.append(f"{rows.left_out} test rows have prompts of training rows and were left out")
     if folder.state.unanswered:
         notes.append(f"{len(folder.state.unanswered)} test rows that the old model could not answer were left out")
+    effort = (folder.state.settings.get("sampling") or {}).get("reasoning_effort")
+    if effort is not None and frozen.sampling.reasoning_effort is None:
+        notes.append("the old model was asked without reasoning_effort, which is for models that reason on request")
     compared = [candidate for candidate in candidates if candidate.verdict is not None]
     if len(compared) > 1:
         notes.append(

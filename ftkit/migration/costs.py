@@ -13,8 +13,8 @@ from ftkit.evaluation import estimate_cost
 from ftkit.migration.names import CandidateName
 from ftkit.migration.recipes import fit_recipe
 from ftkit.migration.rows import MigrationRows
+from ftkit.migration.sampling import model_to_ask
 from ftkit.migration.state import MigrationFolder
-from ftkit.model import Model
 from ftkit.results.number_format import count_text, usd_text
 from ftkit.results.report import Report
 
@@ -106,7 +106,7 @@ def remaining_costs(
     """
     steps: list[StepCost] = []
     if folder.state.frozen is None and frozen is None:
-        old = Model(str(folder.state.model), rows.task, sampling=sampling, other_task=True)
+        old = model_to_ask(str(folder.state.model), rows.task, sampling)
         estimate = estimate_cost(old, rows.test, batch=batch)
         steps.append(StepCost("freeze the old model's answers", estimate.total_usd, str(estimate)))
     for candidate in candidates:
@@ -121,7 +121,7 @@ def _candidate_costs(candidate: CandidateName, rows: MigrationRows, sampling: Sa
     try:
         backend: Any = backend_of(candidate.model)
         if candidate.kind == "prompt":
-            model = Model(backend, rows.task, sampling=sampling, other_task=True)
+            model = model_to_ask(backend, rows.task, sampling)
             if model.backend_name == "local" or not model.about().get("host"):  # asking a local model loads it
                 return []
             estimate = estimate_cost(model, rows.test, shots=shots, examples=rows.train if shots else None)
@@ -150,6 +150,8 @@ def check_budget(costs: MigrationCosts, *, max_cost: float | None, yes: bool) ->
     Raises:
         RefusedError: they are higher than ``max_cost``, unknown, or neither ``max_cost`` nor ``yes`` was given.
     """
+    if not costs.steps:  # only the certificate is left
+        return
     if max_cost is not None:
         total = costs.spent_usd + costs.known_usd
         if total > max_cost:

@@ -11,6 +11,7 @@ from ftkit.errors import MigrationError, ModelError, ReportError
 from ftkit.evaluation.measurement import measured_report
 from ftkit.evaluation.request_runner import RequestOptions
 from ftkit.migration.rows import MigrationRows
+from ftkit.migration.sampling import model_to_ask
 from ftkit.migration.state import MigrationFolder
 from ftkit.model import Model
 from ftkit.results.report import Report
@@ -89,7 +90,7 @@ def freeze(
             report = given if primary is None else given.rescore(primary=primary)
         _keep(folder, report)
         return report
-    model = Model(str(state.model), rows.task, sampling=sampling, other_task=True)
+    model = model_to_ask(str(state.model), rows.task, sampling)
     with measured_report(
         model,
         rows.test,

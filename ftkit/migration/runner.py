@@ -88,7 +88,8 @@ def migrate(
             backend's own, and the certificate says so.
         frozen: the old model's report on ``test``, if it was made earlier; then the old model is not asked.
         primary: the headline metric; by default the accuracy of the output.
-        sampling: how every model is sampled; greedy by default.
+        sampling: how every model is sampled; greedy by default. Options of reasoning are for the models that reason on
+                request, and left out for the others; the certificate says so.
         shots: examples from the training rows before each question of candidates that are only prompted.
         confidence: confidence level of the verdicts.
         seed: seed of the split and of the choice of examples.

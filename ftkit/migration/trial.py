@@ -15,8 +15,8 @@ from ftkit.migration.frozen import failed_rows, load_report, request_options
 from ftkit.migration.names import CandidateName
 from ftkit.migration.recipes import fit_recipe
 from ftkit.migration.rows import MigrationRows
+from ftkit.migration.sampling import model_to_ask
 from ftkit.migration.state import CandidateState, MigrationFolder, now
-from ftkit.model import Model
 from ftkit.results.report import Report
 from ftkit.runs import Run
 from ftkit.store import OPEN_STATES
@@ -146,7 +146,7 @@ class Trial:
             name = run.wait(progress=self.options.progress).model.name
         self.step = "ask"
         options = self.options
-        with Model(name, self.rows.task, sampling=options.sampling, other_task=True) as model:
+        with model_to_ask(name, self.rows.task, options.sampling) as model:
             if state.asked_at is None:
                 state.asked_at = now()
                 self.folder.save()  # from now on the margin is fixed

@@ -150,6 +150,16 @@ class EvaluatedModel:
         tokens: int | None = None if ask is None else ask()
         return tokens
 
+    def reasons_on_request(self) -> bool | None:
+        """Say whether the model takes an effort of reasoning.
+
+        Returns:
+            Whether it does; None if nothing is known of it.
+        """
+        ask = getattr(self._backend.answerer(), "reasons_on_request", None)
+        takes: bool | None = None if ask is None else ask()
+        return takes
+
     def about(self) -> dict[str, Any]:
         """Describe the model for a report: versions, device, precision, hash of the chat template.
 

@@ -273,3 +273,70 @@ def test_stored_completions_are_downloaded_with_their_messages(tmp_path: Path, m
     assert "3 completions" in done.stderr
     rows = read_traces(out).rows
     assert [row.prompt[0]["content"] for row in rows] == [f"question chatcmpl-{number}" for number in range(3)]
+
+
+def stored(**changes: Any) -> dict[str, Any]:
+    return {
+        "object": "chat.completion",
+        "model": "gpt-4.1",
+        "messages": [QUESTION],
+        "choices": [{"finish_reason": "stop", "message": ANSWER}],
+        **changes,
+    }
+
+
+def lines(path: Path, *records: dict[str, Any]) -> Path:
+    path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    return path
+
+
+CUT = {"choices": [{"finish_reason": "length", "message": ANSWER}]}
+CUT_ANSWERS = [
+    (stored(), stored(messages=[{"role": "user", "content": "other"}], **CUT)),
+    tuple(
+        {"call_type": "completion", "model": "m", "messages": [QUESTION], "response": response}
+        for response in (stored(), CUT)
+    ),
+    tuple(
+        {"run_type": "llm", "inputs": {"messages": [QUESTION]}, "outputs": answer}
+        for answer in (
+            {"generations": [[{"text": "length"}]]},
+            {"generations": [[{"text": "a", "generation_info": {"finish_reason": "length"}}]]},
+        )
+    ),
+    tuple(
+        {"observationId": "o", "type": "GENERATION", "input": [QUESTION], "output": output}
+        for output in ("length", CUT)
+    ),
+]
+
+
+@pytest.mark.parametrize("records", CUT_ANSWERS)
+def test_an_answer_that_was_cut_off_is_no_row(tmp_path: Path, records: tuple[dict[str, Any], ...]) -> None:
+    read = read_traces(lines(tmp_path / "log.jsonl", *records))
+    assert len(read.rows) == 1
+    assert read.left_out == {"cut off at the token limit": 1}
+
+
+def test_a_span_that_was_cut_off_is_no_row(tmp_path: Path) -> None:
+    def span(text: str, reasons: Any) -> dict[str, Any]:
+        turn = [{"role": "user", "parts": [{"type": "text", "content": text}]}]
+        said = [{"role": "assistant", "parts": [{"type": "text", "content": "yes"}]}]
+        attributes = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.input.messages": json.dumps(turn),
+            "gen_ai.output.messages": json.dumps(said),
+            "gen_ai.response.finish_reasons": reasons,
+        }
+        return {"name": "chat", "attributes": attributes, "events": 5}
+
+    read = read_traces(lines(tmp_path / "spans.jsonl", span("one", ["stop"]), span("two", '["max_tokens"]')))
+    assert read.left_out == {"cut off at the token limit": 1}
+    assert read.rows[0].prompt[-1]["content"] == "one"
+
+
+def test_calls_that_are_no_list_are_left_out_and_named(tmp_path: Path) -> None:
+    odd = stored(choices=[{"message": {"role": "assistant", "content": None, "tool_calls": 5}}])
+    read = read_traces(lines(tmp_path / "log.jsonl", odd, stored()))
+    assert read.left_out == {"cannot be read": 1}
+    assert "tool_calls is no list" in str(read.problems[0])

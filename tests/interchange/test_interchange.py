@@ -252,3 +252,94 @@ def test_what_a_form_cannot_say_is_refused(files: dict[str, Path], tmp_path: Pat
     calling = report.rows[0].model_copy(update={"tool_calls": ({"id": "1", "type": "function"},)})
     with pytest.raises(ft.ConfigError, match="calls tools"):
         export_report(report.model_copy(update={"rows": (calling,)}), tmp_path / "x.json", form="inspect_ai")
+
+
+def saved(tmp_path: Path, content: Any) -> Path:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("value", "variables", "output", "target"),
+    [
+        ("{{expected}}", {"expected": "red"}, "red", "red"),
+        ("{{ a.b }}", {"a": {"b": "red"}}, "red", "red"),
+        (42, {}, "42", "42"),
+        (7.0, {}, "7", "7"),
+        ({"a": 1}, {}, {"a": 1}, {"a": 1}),
+        ("{{expected | lower}}", {"expected": "Red"}, "red", None),
+        ("file://wanted.txt", {}, "red", None),
+    ],
+)
+def test_the_answer_that_promptfoo_wants_is_filled_in(
+    tmp_path: Path, value: Any, variables: dict[str, Any], output: Any, target: Any
+) -> None:
+    content = promptfoo(2)
+    for result in content["results"]["results"]:
+        result["vars"] = variables
+        result["testCase"] = {"assert": [{"type": "equals", "value": value}]}
+        result["response"]["output"] = output
+    report = import_reports(saved(tmp_path, content))[0]
+    assert [row.target for row in report.rows] == [target] * 2
+    expected = "promptfoo:pass" if target is None else report.primary
+    assert report.primary == expected
+    if target is not None:
+        assert report.headline.value == 1.0
+
+
+def test_each_filter_of_lm_eval_has_a_report(tmp_path: Path) -> None:
+    lines = [
+        {
+            "doc_id": number,
+            "doc": {},
+            "target": "5",
+            "arguments": [[f"case {number}", {}]],
+            "resps": [["so #### 5"]],
+            "filtered_resps": [said],
+            "filter": name,
+            "metrics": ["exact_match"],
+            "exact_match": float(said == "5"),
+        }
+        for name, said in (("strict-match", "[invalid]"), ("flexible-extract", "5"))
+        for number in range(3)
+    ]
+    path = tmp_path / "samples.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    strict, flexible = import_reports(path)
+    assert (len(strict.rows), strict.headline.value, flexible.headline.value) == (3, 0.0, 1.0)
+    assert strict.label.endswith("filter strict-match")
+
+
+def test_scores_of_several_values_and_words_are_read(tmp_path: Path) -> None:
+    message = {"role": "assistant", "content": "5"}
+    values = [{"exact": "C", "tone": 0.5}, {"exact": "no", "tone": "1.0"}]
+    samples = [
+        {
+            "id": number,
+            "input": f"case {number}",
+            "target": "5",
+            "output": {"choices": [{"message": message}]},
+            "scores": {"judge": {"value": value}},
+        }
+        for number, value in enumerate(values)
+    ]
+    log = {"version": 2, "status": "success", "eval": {"model": "openai/x"}, "samples": samples}
+    (report,) = import_reports(saved(tmp_path, log))
+    assert report["inspect_ai:judge/exact"].value == 0.5
+    assert report["inspect_ai:judge/tone"].value == 0.75
+    message["tool_calls"] = [{"id": "1", "function": "f", "arguments": {}}]  # type: ignore[assignment]
+    with pytest.raises(ft.FtkitError, match="sample 1: the answer calls tools"):
+        import_reports(saved(tmp_path, log))
+
+
+def test_degrees_of_graders_are_read_and_a_single_page_is_refused(tmp_path: Path) -> None:
+    items = output_items(2)
+    for item in items:
+        item["results"] = [{"name": "degree", "passed": True, "score": 0.25}]
+    (report,) = import_reports(saved(tmp_path, {"object": "list", "data": items, "has_more": False}))
+    assert report["openai_evals:degree"].value == 0.25
+    with pytest.raises(ft.FtkitError, match="one page of a longer list"):
+        import_reports(saved(tmp_path, {"object": "list", "data": items, "has_more": True}))
+    with pytest.raises(ft.FtkitError, match="row 1: results is no list"):
+        import_reports(saved(tmp_path, [{**items[0], "results": 7}]))

@@ -96,3 +96,45 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path: Path, config: str, say
     with pytest.raises(ft.FtkitError) as caught:
         import_promptfoo_config(written(tmp_path, config))
     assert says in str(caught.value)
+
+
+def config(tmp_path: Path, *tests: object, **more: object) -> Path:
+    path = tmp_path / "promptfooconfig.json"
+    path.write_text(json.dumps({"prompts": ["Say {{q}}"], "tests": list(tests), **more}), encoding="utf-8")
+    return path
+
+
+def test_variables_are_filled_in_and_lists_become_rows(tmp_path: Path) -> None:
+    (tmp_path / "long.txt").write_text("a long case\n", encoding="utf-8")
+    wants = {"assert": [{"type": "equals", "value": "{{ team }}"}]}
+    default = {"vars": {"team": "red"}}
+    path = config(
+        tmp_path,
+        {"vars": {"q": ["case 0", "case 1"]}, **wants},
+        {"vars": {"q": "{{kind}} 2", "kind": "case", "team": "blue"}, **wants},
+        {"vars": {"q": "file://long.txt"}},
+        defaultTest=default,
+        scenarios=[{"config": []}],
+    )
+    read = import_promptfoo_config(path)
+    assert [row["q"] for row in read.rows] == ["case 0", "case 1", "case 2", "a long case"]
+    assert [row.get("expected") for row in read.rows] == ["red", "red", "blue", None]
+    assert read.left_out == ["scenarios"]
+
+
+@pytest.mark.parametrize(
+    ("test", "says"),
+    [
+        ({"vars": {"q": "{{ q | upper }}"}}, "filters or code"),
+        ({"vars": {"q": "a"}, "assert": [{"type": "equals", "value": "{{gone}}"}]}, "variable without a value"),
+        ({"vars": {"q": "file://code.js"}}, "no file of text"),
+        ({"vars": {"q": "file://../other.txt"}}, "outside of the folder"),
+        ({"vars": [1]}, r"tests\[0\]: no test with vars"),
+        ({"vars": {"q": "a"}, "assert": 5}, "assert is no list"),
+        ({"vars": {name: list(range(100)) for name in "abcdq"}}, "combinations"),
+        ({"vars": {"q": "a"}, "assert": [{"type": "equals", "value": each} for each in "ab"]}, "different answers"),
+    ],
+)
+def test_what_a_row_cannot_say_is_refused_by_place(tmp_path: Path, test: object, says: str) -> None:
+    with pytest.raises(ft.FtkitError, match=says):
+        import_promptfoo_config(config(tmp_path, test))

@@ -247,3 +247,29 @@ def test_a_certificate_that_was_altered_is_refused(account: Account, folder: Pat
     path.write_text("[" * 100_000, encoding="utf-8")
     with pytest.raises(ft.ReportError, match="not a certificate"):
         ft.Certificate.load(path)
+
+
+def test_the_effort_of_reasoning_is_for_the_models_that_reason(account: Account, folder: Path) -> None:
+    command = [account.job, "--to", LUNA, "--margin", "0.2", "--yes"]
+    more = ["--reasoning-effort", "low", "--max-reasoning-tokens", "900"]
+    done = migrate(*command, *more, folder=folder)
+    assert done.exit_code == 0, done.output
+    bodies = [call.json() for call in account.fake.calls if call.path.endswith("/chat/completions")]
+    assert {body.get("reasoning_effort") for body in bodies if body["model"] == account.model} == {None}
+    assert {body["reasoning_effort"] for body in bodies if body["model"] == "gpt-6-luna"} == {"low"}
+    certificate = Certificate.load(folder / "certificate.json")
+    assert "It is asked with reasoning_effort low" in certificate.candidates[0].changes
+    assert "the old model was asked without reasoning_effort, which is for models that reason on request" in (
+        certificate.notes
+    )
+    done = migrate(*command, folder=folder)
+    assert done.exit_code == 2
+    assert "with another sampling" in done.output
+
+
+def test_what_is_left_to_pay_is_held_to_the_limit_and_not_what_was_paid(account: Account, folder: Path) -> None:
+    assert migrate(account.job, "--to", LUNA, "--margin", "0.2", "--yes", folder=folder).exit_code == 0
+    (folder / "certificate.json").unlink()
+    done = migrate(account.job, "--to", LUNA, "--margin", "0.2", "--max-cost", "0", folder=folder)
+    assert done.exit_code == 0, done.output
+    assert (folder / "certificate.json").exists()

@@ -146,6 +146,14 @@ class LocalAnswerer:
                     answers.append(_answer(lease, request, prompt, future.result()))
             return answers
 
+    def reasons_on_request(self) -> bool:
+        """Say whether the model takes an effort of reasoning.
+
+        Returns:
+            False: ``reasoning_effort`` is for models at hosts.
+        """
+        return False
+
     def check_requests(self, requests: Sequence[Request], sampling: Sampling) -> None:
         """Refuse the options that a model on this machine cannot honour.
 

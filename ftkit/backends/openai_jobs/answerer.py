@@ -205,6 +205,14 @@ class OpenAIAnswerer(Answerer):
         """
         return None if self._facts is None else 0
 
+    def reasons_on_request(self) -> bool | None:
+        """Say whether the model takes an effort of reasoning.
+
+        Returns:
+            What the catalogue says; None if it does not list the model.
+        """
+        return None if self._facts is None else bool(self._facts.efforts)
+
     @override
     def about(self) -> dict[str, Any]:
         price, batch_price = self._price, self._batch_price

@@ -88,6 +88,14 @@ class SSHAnswerer:
                     raise
                 self._session.call("about", model=self._model)  # wait for the connection
 
+    def reasons_on_request(self) -> bool:
+        """Say whether the model takes an effort of reasoning.
+
+        Returns:
+            False: ``reasoning_effort`` is for models at hosts.
+        """
+        return False
+
     def check_requests(self, requests: Sequence[Request], sampling: Sampling) -> None:
         """Refuse the options that a model on a machine of one's own cannot honour.
 

@@ -22,6 +22,7 @@ __all__ = [
     "asked_turns",
     "call_settings",
     "content_text",
+    "ends_at_limit",
     "judged",
     "number_of",
     "openai_message",
@@ -44,6 +45,7 @@ _BAD = {
     "no",
     "false",
 }
+_AT_LIMIT = {"length", "max_tokens", "max_output_tokens"}
 _ROLES = {
     "human": "user",
     "ai": "assistant",
@@ -68,6 +70,7 @@ class TraceFacts:
         feedback: whether a user or a grader found the answer good; None if nobody said.
         error: why the call has no answer; empty if it has one.
         is_chat: whether it is a call of a chat model.
+        is_cut: whether the answer ended at the token limit, so that nobody should learn where it ends.
     """
 
     model: str = ""
@@ -76,6 +79,7 @@ class TraceFacts:
     feedback: bool | None = None
     error: str = ""
     is_chat: bool = True
+    is_cut: bool = False
 
 
 class TraceFormat(Format):
@@ -167,6 +171,26 @@ def call_settings(beside: Any, given: Any) -> dict[str, Any]:
     for part in (beside, given):
         found |= {name: value for name, value in (part.items() if isinstance(part, dict) else ()) if value is not None}
     return found
+
+
+def ends_at_limit(value: Any) -> bool:
+    """Say whether an answer was cut off at the token limit.
+
+    Args:
+        value: an answer with ``choices`` or ``generations``, or an object with ``finish_reason``, or anything else.
+
+    Returns:
+        Whether the first ``finish_reason`` says so.
+    """
+    named = False
+    for name in ("choices", "generations", "generation_info", "finish_reason"):
+        while isinstance(value, list) and value:
+            value = value[0]
+        if isinstance(value, dict) and name in value:
+            value, named = value[name], name == "finish_reason"
+    while isinstance(value, list) and value:
+        value = value[0]
+    return named and isinstance(value, str) and value.lower() in _AT_LIMIT
 
 
 def parsed(value: Any) -> Any:
@@ -314,6 +338,8 @@ def openai_message(value: Any, place: Place, field_name: str) -> Message:
     more: dict[str, Any] = given if isinstance(given, dict) else {}
     calls = fields.get("tool_calls") or more.get("tool_calls")
     if calls:
+        if not isinstance(calls, list):
+            raise DataError("tool_calls is no list", place=place, field=field_name)
         message["tool_calls"] = [_call(call) for call in calls]
         message["content"] = message["content"] or None
     if fields.get("tool_call_id"):

@@ -17,6 +17,7 @@ from ftkit.data.formats.traces.base import (
     asked_turns,
     call_settings,
     content_text,
+    ends_at_limit,
     judged,
     number_of,
     openai_message,
@@ -84,6 +85,7 @@ class Langfuse(TraceFormat):
             feedback=feedback,
             error=str(columns.get("statusMessage") or "the observation has the level ERROR") if failed else "",
             is_chat=columns.get("type") in (None, "GENERATION"),
+            is_cut=ends_at_limit(parsed(columns.get("output"))),
         )
 
     @override

@@ -16,6 +16,7 @@ from ftkit.data.formats.traces.base import (
     TraceFormat,
     asked_turns,
     call_settings,
+    ends_at_limit,
     judged,
     number_of,
     openai_message,
@@ -66,6 +67,7 @@ class LangSmith(TraceFormat):
             feedback=feedback,
             error=str(columns.get("error") or ""),
             is_chat=columns.get("run_type") in (None, "llm"),
+            is_cut=ends_at_limit(parsed(columns.get("outputs"))),
         )
 
     @override

@@ -15,6 +15,7 @@ from ftkit.data.formats.traces.base import (
     TraceFacts,
     TraceFormat,
     asked_turns,
+    ends_at_limit,
     judged,
     number_of,
     openai_message,
@@ -60,6 +61,7 @@ class LiteLLM(TraceFormat):
             feedback=judged(metadata.get("feedback", columns.get("feedback"))),
             error=str(columns.get("error_str") or "the call failed") if failed else "",
             is_chat=call is None or call in _CHAT,
+            is_cut=ends_at_limit(parsed(columns.get("response"))),
         )
 
     @override

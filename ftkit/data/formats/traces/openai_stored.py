@@ -17,6 +17,7 @@ from ftkit.data.formats.traces.base import (
     TraceFacts,
     TraceFormat,
     asked_turns,
+    ends_at_limit,
     judged,
     number_of,
     openai_message,
@@ -49,6 +50,7 @@ class OpenAIStored(TraceFormat):
             at=time_of(columns.get("created")),
             scores=scores,
             feedback=judged(metadata.get("feedback")),
+            is_cut=ends_at_limit({"choices": columns.get("choices")}),
         )
 
     @override

@@ -17,6 +17,7 @@ from ftkit.data.formats.base import Conversation, RawRow
 from ftkit.data.formats.traces.base import (
     TraceFacts,
     TraceFormat,
+    ends_at_limit,
     judged,
     number_of,
     parsed,
@@ -63,7 +64,8 @@ class OpenTelemetry(TraceFormat):
         attributes = _attributes(columns)
         scores: dict[str, float] = {}
         feedback: bool | None = None
-        for event in columns.get("events") or ():
+        events = parsed(columns.get("events"))
+        for event in events if isinstance(events, list) else ():
             if not isinstance(event, dict) or event.get("name") != _RESULT:
                 continue
             result = _attributes(event)
@@ -85,6 +87,7 @@ class OpenTelemetry(TraceFormat):
             feedback=feedback,
             error=str(attributes.get("error.type") or "the span has the status ERROR") if failed else "",
             is_chat=operation in _CHAT or (operation is None and any(map(_INDEXED.fullmatch, attributes))),
+            is_cut=ends_at_limit({"finish_reason": parsed(attributes.get("gen_ai.response.finish_reasons"))}),
         )
 
     @override
