@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 import ftkit as ft
 from ftkit.recipe import parse_recipe
+from ftkit.testing import FakeModel
 
 TASK = ft.Task("Is it urgent?", input="{note}")
 MODEL = "local:smollm2-135m"
@@ -33,6 +35,11 @@ def data() -> ft.Dataset:
         (lambda: ft.SFT(peft_config=ft.LoRA()), "peft_config is adapter here"),
         (lambda: ft.SFT(load_in_4bit=True), "write adapter=QLoRA()"),
         (lambda: ft.LoRA(r=8), "r is rank here"),
+        (lambda: ft.LoRA(use_dora=True), r"write adapter=DoRA\(\)"),
+        (lambda: ft.SFT(lora_r=8), r"a field of the adapter: adapter=LoRA\(rank=…\)"),
+        (lambda: ft.SFT(learning_rate_multiplier=2), "learning_rate is an absolute number"),
+        (lambda: ft.SFT(deepspeed="z3.json"), "workers=8"),
+        (lambda: ft.Sampling(top_k=5), "top_p limits"),
         (lambda: ft.LoRA(alpha=8), "alpha is lora_alpha here"),
         (lambda: ft.Sampling(max_new_tokens=8), "max_new_tokens is max_output_tokens here"),
         (lambda: ft.Sampling(do_sample=False), "temperature=0 is greedy"),
@@ -63,6 +70,28 @@ def test_a_name_of_another_tool_is_answered_with_ours(call: Callable[[], object]
         (lambda data: ft.plan(ft.SFT(), data, MODEL, batch_size=8), r"recipe=ft.SFT\(batch_size=8\)"),
         (lambda data: ft.Model(MODEL, data.task).predict("x"), r"by name: model.predict\(note="),
         (lambda data: ft.Model(MODEL, data.task, temperature=1), r"sampling=ft.Sampling\(temperature=1\)"),
+        (
+            lambda data: ft.train(ft.SFT(), data, num_train_epochs=3),
+            r"a field: recipe=ft.SFT\(epochs=3\)",
+        ),
+        (lambda data: ft.train(ft.SFT(), data, eval_dataset=data), "eval_dataset is validation here"),
+        (lambda data: data.split(test_size=0.2), "test_size is test here"),
+        (lambda data: data.split(0.2, random_state=1), "random_state is seed here"),
+        (lambda data: ft.Dataset.load("rows.jsonl", split="train"), "read each split from its own file"),
+        (lambda data: ft.Dataset([{"note": "a"}]), r"write ft.Dataset.load\(path, task\) or"),
+        (lambda data: ft.lint(), r"lint needs train; write ft.lint\(train, test\)"),
+        (lambda data: ft.sweep(ft.SFT(), data, data, backend=MODEL), r"sweep needs backends=; write ft.sweep\("),
+        (lambda data: ft.sweep(ft.SFT(), data, data, backends=MODEL, grid={"adapter.r": [1]}), "r is rank here"),
+        (lambda data: ft.Model(MODEL, data.task).predict(note="x", temperature=1), r"ft.Sampling\(temperature=…\)"),
+        (
+            lambda data: ft.Model(MODEL, data.task).predict(note="x", max_tokens=8),
+            r"Sampling\(max_output_tokens=…\)",
+        ),
+        (
+            lambda data: ft.Model(MODEL, data.task).predict_many(["x"]),
+            r'pass its columns by name: {"note": …}',
+        ),
+        (lambda data: ft.Model(MODEL, data.task).predict_many({"note": "x"}), "rows is a dict; pass a list of rows"),
         (lambda data: data["note"], r"\[row.columns\['note'\] for row in data\]"),
     ],
 )
@@ -71,6 +100,25 @@ def test_a_call_that_does_not_fit_names_the_right_one(
 ) -> None:
     with pytest.raises(ft.ConfigError, match=says):
         call(data)
+
+
+def test_every_public_function_explains_an_argument_that_it_does_not_know() -> None:
+    functions = [getattr(ft, name) for name in ft.__all__ if inspect.isfunction(getattr(ft, name))]
+    bare = []
+    for function in functions:
+        try:
+            function(no_such_argument=1)
+        except ft.ConfigError:
+            continue
+        except TypeError:
+            bare.append(function.__name__)
+    assert bare == []
+
+
+def test_a_column_with_the_name_of_an_option_is_a_column() -> None:
+    task = ft.Task("Is it fever?", input="{temperature}")
+    assert FakeModel(task, {"39.5": "yes"}).predict(temperature=39.5) == "yes"
+    assert FakeModel(TASK, {"a": "yes"}).predict_many([{"note": "a", "temperature": 39.5}]) == ["yes"]
 
 
 def test_a_type_error_inside_of_a_function_stays_what_it_is(data: ft.Dataset) -> None:

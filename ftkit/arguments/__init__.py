@@ -2,6 +2,6 @@
 
 from ftkit.arguments.calls import explain_calls
 from ftkit.arguments.kinds import check_kind
-from ftkit.arguments.other_names import other_name
+from ftkit.arguments.other_names import other_name, our_name
 
-__all__ = ["check_kind", "explain_calls", "other_name"]
+__all__ = ["check_kind", "explain_calls", "other_name", "our_name"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import ParamSpec, TypeVar
 
-from ftkit.arguments.other_names import other_name
+from ftkit.arguments.other_names import other_name, our_name
 from ftkit.errors import ConfigError
 
 __all__ = ["explain_calls"]
@@ -45,7 +45,7 @@ def explain_calls(
                     signature.bind(*args, **kwargs)
                 except TypeError as problem:
                     name = function.__qualname__.removesuffix(".__init__")
-                    sentence = _explain(name, signature, kwargs, instead, fields)
+                    sentence = _explain(name, signature, args, kwargs, instead, fields)
                     raise ConfigError(sentence or f"{name}: {problem}") from None
                 raise
 
@@ -57,32 +57,55 @@ def explain_calls(
 def _explain(
     name: str,
     signature: inspect.Signature,
+    positional: Sequence[object],
     given: Mapping[str, object],
     instead: str,
     fields: Callable[[], Mapping[str, Container[str]]] | None,
 ) -> str | None:
     """What is wrong with the first argument that the function does not know, or with arguments without a name."""
-    known = [parameter for parameter in signature.parameters if parameter != "self"]
+    known = [parameter for parameter in signature.parameters if parameter not in ("self", "cls")]
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
     unknown = next((argument for argument in given if argument not in known and not takes_any), None)
     if unknown is None:
-        missing = [
-            parameter.name
-            for parameter in signature.parameters.values()
-            if parameter.default is parameter.empty
-            and parameter.kind is parameter.KEYWORD_ONLY
-            and parameter.name not in given
-        ]
-        if missing:
-            return f"{name} needs {missing[0]}={f'; write {instead}' if instead else ''}"
+        missing = _missing(signature, positional, given)
+        if missing is not None:
+            return f"{name} needs {missing}{f'; write {instead}' if instead else ''}"
         return instead and f"{name} takes fewer arguments without a name; write {instead}"
     for place, names in (fields() if fields is not None else {}).items():
         if unknown in names:
             return f"{name} has no argument {unknown}; it is a field: {place}({unknown}={given[unknown]!r:.40})"
-        other = other_name(unknown, names)
-        if other is not None:
-            return f"{name} has no argument {unknown}; {other}"
+        ours = our_name(unknown, names)
+        if ours is not None:
+            field = f"{place}({ours}={given[unknown]!r:.40})"
+            return f"{name} has no argument {unknown}; {unknown} is {ours} here, a field: {field}"
+    other = other_name(unknown, known)
+    if other is not None:
+        return f"{name} has no argument {unknown}; {other}"
     close = difflib.get_close_matches(unknown, known, n=1)
     return f"{name} has no argument {unknown}; " + (
         f"did you mean {close[0]}?" if close else f"its arguments are {', '.join(known)}"
     )
+
+
+def _missing(signature: inspect.Signature, positional: Sequence[object], given: Mapping[str, object]) -> str | None:
+    """The first argument that must be given and is not, as it is written; None if other arguments are too many."""
+    try:
+        bound = signature.bind_partial(*positional, **given).arguments
+    except TypeError:
+        return next(
+            (
+                f"{name}="
+                for name, parameter in signature.parameters.items()
+                if parameter.default is parameter.empty
+                and parameter.kind is parameter.KEYWORD_ONLY
+                and name not in given
+            ),
+            None,
+        )
+    for name, parameter in signature.parameters.items():
+        if parameter.default is parameter.empty and name not in bound:
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                return f"{name}="
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+                return name
+    return None

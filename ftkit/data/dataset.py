@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Unpack, cast
 
-from ftkit.arguments import check_kind
+from ftkit.arguments import check_kind, explain_calls
 from ftkit.data import dataset_spec
 from ftkit.data.frames import frame_rows
 from ftkit.data.hub import hub_rows, is_hub_name, one_split
@@ -31,6 +31,7 @@ class Dataset(RowSequence[AnswerT]):
     """
 
     @classmethod
+    @explain_calls(instead='ft.Dataset.load("rows.jsonl", task, target="record")')
     def load(
         cls,
         path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
@@ -109,6 +110,7 @@ class Dataset(RowSequence[AnswerT]):
         return cls._over(Corpus(sources), open_row_reader(Corpus(sources), known, options))
 
     @classmethod
+    @explain_calls(instead='ft.Dataset.from_rows(rows, task, target="record")')
     def from_rows(
         cls,
         rows: Iterable[Mapping[str, Any]],

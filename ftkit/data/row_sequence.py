@@ -10,6 +10,7 @@ from operator import lt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
+from ftkit.arguments import explain_calls
 from ftkit.data.column_value import column_value, equality_key
 from ftkit.data.fingerprint import ContentHash, fingerprint_rows
 from ftkit.data.formats import text_content
@@ -37,6 +38,7 @@ _SAMPLE = 100
 class RowSequence(Generic[AnswerT]):
     """Immutable sequence of :class:`~ftkit.data.Row`. Slices, shuffles, filters and splits are views of the files."""
 
+    @explain_calls(instead="ft.Dataset.load(path, task) or ft.Dataset.from_rows(rows, task)")
     def __init__(self, corpus: Corpus, row_reader: RowReader, rows: Rows, fingerprint: str | None = None) -> None:
         self._corpus = corpus
         self._row_reader = row_reader
@@ -214,6 +216,7 @@ class RowSequence(Generic[AnswerT]):
         """
         return self._view(array("q", (number for number, row in zip(self._rows, self, strict=True) if predicate(row))))
 
+    @explain_calls(instead="data.split(test=0.2, seed=7)")
     def split(
         self,
         test: float | None = None,

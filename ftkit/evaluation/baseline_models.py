@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ftkit.arguments import check_kind
+from ftkit.arguments import check_kind, explain_calls
 from ftkit.data import Dataset
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
@@ -19,6 +19,7 @@ from ftkit.task import Task
 __all__ = ["baselines", "check_other_prompt"]
 
 
+@explain_calls(instead="ft.baselines(model, data)")
 def baselines(
     model: EvaluableModel,
     data: Dataset,

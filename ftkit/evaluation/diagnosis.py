@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.arguments import explain_calls
 from ftkit.data import Dataset, Row, check_dataset
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
@@ -78,6 +79,7 @@ class Diagnosis(Result, BaseModel):
         return "\n".join(lines)
 
 
+@explain_calls(instead="ft.diagnose(task, data, model)")
 def diagnose(
     task: Task,
     data: Dataset,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ftkit.arguments import explain_calls
 from ftkit.backends import Answer
 from ftkit.backends.grading import grading_setting
 from ftkit.data import Dataset
@@ -56,6 +57,7 @@ class Grades(Sequence[Grade]):
         return "\n".join(lines)
 
 
+@explain_calls(instead="ft.grade(grader, data)")
 def grade(
     grader: Grader,
     data: Dataset | Iterable[Mapping[str, Any]],

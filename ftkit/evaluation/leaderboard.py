@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ftkit.arguments import check_kind
+from ftkit.arguments import check_kind, explain_calls
 from ftkit.errors import ConfigError
 from ftkit.evaluation.pareto import pareto_points
 from ftkit.evaluation.report_comparison import compare
@@ -15,6 +15,7 @@ from ftkit.results.report import Report
 __all__ = ["overview", "rank_reports"]
 
 
+@explain_calls(instead="ft.overview([before, after])")
 def overview(reports: Sequence[Report], *, margin: float | None = None, confidence: float = 0.95) -> Overview:
     """Compare several reports on the same rows with the first of them.
 

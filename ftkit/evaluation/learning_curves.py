@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.arguments import explain_calls
 from ftkit.backends import Backend
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError
@@ -72,6 +73,7 @@ class LearningCurve(Result, BaseModel):
         )
 
 
+@explain_calls(instead='ft.learning_curve(recipe, data, test, backend="local:smollm2-135m")')
 def learning_curve(
     recipe: Recipe,
     data: Dataset,

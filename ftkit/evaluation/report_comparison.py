@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ftkit.arguments import explain_calls
 from ftkit.errors import ConfigError
 from ftkit.evaluation.forgetting import forgetting_between
 from ftkit.evaluation.row_comparison import compare_rows
@@ -12,6 +13,7 @@ from ftkit.results.report import Comparison, Report
 __all__ = ["best_report", "compare"]
 
 
+@explain_calls(instead="ft.compare(before, after)")
 def compare(
     before: Report | Sequence[Report],
     after: Report,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from ftkit.arguments import explain_calls
 from ftkit.data import Dataset, Row
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, ExportError
@@ -37,6 +38,7 @@ _NEEDED = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
 Progress = Callable[[str], None]
 
 
+@explain_calls(instead='ft.export(run, "folder")')
 def export(
     model: Model | str,
     folder: str | os.PathLike[str],

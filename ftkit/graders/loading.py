@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ftkit.arguments import explain_calls
 from ftkit.errors import ConfigError
 from ftkit.graders.base import Grader
 from ftkit.graders.registry import GRADERS
@@ -15,6 +16,7 @@ from ftkit.yaml_text import read_yaml_value
 __all__ = ["grader_of", "load_grader"]
 
 
+@explain_calls(instead='ft.load_grader("grader.yaml")')
 def load_grader(path: str | os.PathLike[str]) -> Grader:
     """Load a grader from a JSON or YAML file.
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import Literal
 
+from ftkit.arguments import explain_calls
 from ftkit.backends import Backend, backend_of
 from ftkit.data import Dataset, check_dataset
 from ftkit.error_text import Argument, ErrorText
@@ -46,6 +47,7 @@ _PROMPTS = (
 )
 
 
+@explain_calls(instead="ft.lint(train, test)")
 def lint(
     train: Dataset,
     test: Dataset | None = None,

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from typing_extensions import override
 
+from ftkit.arguments import explain_calls
 from ftkit.data.row import Row
 from ftkit.errors import ConfigError
 from ftkit.linting.context import LintContext
@@ -79,6 +80,7 @@ lint_rules: Registry[tuple[Rule, ...]] = Registry("lint rule", group=_GROUP, bui
 """Rules by code. An entry point of an installed package may also name a list of rules under any name."""
 
 
+@explain_calls(instead='ft.lint_rule("X001", "no-invoices")')
 def lint_rule(
     code: str, name: str, *, summary: str | None = None, severity: Severity = "warning"
 ) -> Callable[[RowFunction], RowFunction]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ftkit.arguments import check_kind
+from ftkit.arguments import check_kind, explain_calls
 from ftkit.backends import Sampling
 from ftkit.data import Dataset, check_dataset
 from ftkit.error_text import Argument, ErrorText, error_text
@@ -38,6 +38,7 @@ __all__ = ["migrate"]
 _GO_ON = "What was done before is kept; run the same again to go on"
 
 
+@explain_calls(instead='ft.migrate("openai:ftjob-abc123", to=["local:Qwen/Qwen3-8B"], margin=0.03)')
 def migrate(
     source: str,
     *,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, cast, overload
 
-from ftkit.arguments import check_kind, explain_calls
+from ftkit.arguments import check_kind, explain_calls, our_name
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
 from ftkit.backends.answer_limit import has_bound
 from ftkit.backends.deadline import Deadline
@@ -326,23 +326,38 @@ class Model(EvaluatedModel, Generic[AnswerT]):
 
     def _row(self, columns: dict[str, Any], timeout: float | None) -> tuple[dict[str, Any], float | None]:
         """The columns of a row and the time limit, where the template reads a column called ``timeout``."""
+        # An option of sampling would be dropped, like any other column that the template does not read.
+        for name in columns.keys() - set(self.task.columns):
+            option = name if name in Sampling.model_fields else our_name(name, Sampling.model_fields)
+            if option is not None:
+                raise ConfigError(
+                    f"predict takes the columns of a row, and the task reads no column {name!r}. The model has the "
+                    f"options of sampling: ft.Model(…, sampling=ft.Sampling({option}=…)). If it is a column of your "
+                    "row, leave it out, or use predict_many([row])"
+                )
         return (columns | {"timeout": timeout}, None) if "timeout" in self.task.columns else (columns, timeout)
 
     def _requests(
         self, rows: Sequence[Mapping[str, Any]], timeout: float | None, on_error: OnError
     ) -> tuple[dict[int, Request], dict[int, FtkitError]]:
         """The requests by the number of their row, and the errors of rows that cannot be asked."""
+        if isinstance(rows, Mapping | str | bytes):
+            raise ConfigError(f"rows is a {type(rows).__name__}; pass a list of rows: [{self._example_row()}]")
         deadline = Deadline.after(timeout)
         asked: dict[int, Request] = {}
         errors: dict[int, FtkitError] = {}
         for number, columns in enumerate(rows):
             try:
+                check_kind(columns, Mapping, f"row {number}", f"its columns by name: {self._example_row()}")
                 asked[number] = Request(self.task.prompt(columns), self._tools(columns), deadline=deadline)
             except FtkitError as error:
                 if on_error == "raise":
                     raise
                 errors[number] = error
         return asked, errors
+
+    def _example_row(self) -> str:
+        return "{" + ", ".join(f'"{name}": …' for name in self.task.columns or ("messages",)) + "}"
 
     def _tools(self, columns: Mapping[str, Any]) -> Sequence[dict[str, Any]] | None:
         """The tools of a row, unless the template reads a column of this name."""

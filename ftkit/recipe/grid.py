@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ftkit.arguments import other_name
 from ftkit.errors import ConfigError
 from ftkit.recipe.base import Recipe
 from ftkit.schema.validation_errors import refusals
@@ -70,8 +71,10 @@ def _changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         for step in parents:
             inside = inside.get(step) if isinstance(inside, dict) else None
         if not isinstance(inside, dict) or last not in inside:
-            known = ", ".join(field_values(recipe))
-            raise ConfigError(f"grid: the recipe has no field {path!r}; its fields are {known}")
+            fields = field_values(recipe)
+            inside_of = {name.rpartition(".")[2] for name in fields if name.rpartition(".")[0] == ".".join(parents)}
+            other = other_name(last, inside_of) or f"its fields are {', '.join(fields)}"
+            raise ConfigError(f"grid: the recipe has no field {path!r}; {other}")
         inside[last] = value.model_dump(mode="json") if hasattr(value, "model_dump") else value
     try:
         return type(recipe).model_validate(data)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ftkit.arguments import explain_calls
 from ftkit.errors import ConfigError
 from ftkit.named_files import read_small_text
 from ftkit.recipe.base import Recipe
@@ -68,6 +69,7 @@ def parse_recipe(data: Mapping[str, Any], *, place: str = "") -> Recipe:
         raise ConfigError(f"{place}{refusals(error, recipe, data)}") from None
 
 
+@explain_calls(instead='ft.load_recipe("recipe.yaml")')
 def load_recipe(path: str | os.PathLike[str]) -> Recipe:
     """Read a recipe from a YAML file: a mapping with ``kind`` and any of the recipe's fields.
 

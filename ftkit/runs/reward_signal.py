@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ftkit.arguments import explain_calls
 from ftkit.backends import Backend, Request, Sampling, backend_of
 from ftkit.backends.grading import setting_of
 from ftkit.data import Dataset
@@ -15,6 +16,7 @@ from ftkit.training.reward_signal import RewardSignal
 __all__ = ["reward_signal"]
 
 
+@explain_calls(instead='ft.reward_signal(recipe, data, backend="local:smollm2-135m")')
 def reward_signal(recipe: RFT, data: Dataset, *, backend: str | Backend, prompts: int = 16) -> RewardSignal:
     """Answer a sample of prompts as a run would, and grade the answers. Nothing is trained.
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
+from decimal import Decimal
 from typing import Any
 
 from pydantic import AliasChoices, AliasPath, BaseModel, RootModel, Secret, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
+from ftkit.schema.decimal_form import DecimalForm
+
 __all__ = ["object_json", "read_name", "sorted_items"]
+
+
+_SHORTEST = DecimalForm(places=None, digits=None, bounds={}, others=())
 
 
 def object_json(value: Any) -> Any:
@@ -19,7 +25,8 @@ def object_json(value: Any) -> Any:
 
     Pydantic writes objects for readers: under their serialisation aliases, with computed fields, and sets in the order
     of Python's hash seed. An answer is read by its class, so here its keys are those from which the class is validated
-    (the first of several), computed fields are left out, and sets are sorted. Custom serialisers are used.
+    (the first of several), computed fields are left out, sets are sorted, and decimals have their shortest text: the
+    order of a set must not depend on how its decimals were spelled. Custom serialisers are used.
 
     Args:
         value: the value.
@@ -39,14 +46,16 @@ def _as_read(value: Any, written: Any) -> Any:
         raise TypeError("a secret is written as asterisks; make the field a str")
     if isinstance(value, RootModel):
         return _as_read(value.root, written)
+    if isinstance(value, Decimal):
+        return _SHORTEST.text(written) or written if isinstance(written, str) else written
     if isinstance(written, dict):
         if isinstance(value, BaseModel):
             return _fields(value, written, type(value).model_fields)
         if is_dataclass(value) and not isinstance(value, type):
             return _fields(value, written, getattr(type(value), "__pydantic_fields__", {}))
         if isinstance(value, Mapping) and len(value) == len(written):
-            pairs = zip(value.values(), written.items(), strict=True)
-            return {key: _as_read(item, part) for item, (key, part) in pairs}
+            pairs = zip(value.items(), written.items(), strict=True)
+            return {_as_read(name, key): _as_read(item, part) for (name, item), (key, part) in pairs}
     elif isinstance(written, list):
         if isinstance(value, set | frozenset) and len(value) == len(written):
             return sorted_items(_as_read(item, part) for item, part in zip(value, written, strict=True))

@@ -14,6 +14,7 @@ from ftkit.errors import OutputError, OutputProblem
 from ftkit.schema import JsonOutput, Output
 from ftkit.schema.json_path import json_path
 from ftkit.schema.object_json import object_json, read_name
+from ftkit.task.computed_fields import without_computed_fields
 
 __all__ = ["aligned_value", "as_python_type", "plain_value", "read_otherwise", "target_text"]
 
@@ -67,6 +68,7 @@ def target_text(output: JsonOutput, kind: Any, value: Any) -> str:
     try:
         text = output.format(plain)
     except OutputError as error:
+        plain = without_computed_fields(_adapter(kind), plain)
         otherwise = read_otherwise(output, kind, json.dumps(plain, ensure_ascii=False), error)
         if otherwise is None:
             raise
@@ -117,12 +119,19 @@ def read_otherwise(output: Output, kind: Any, text: str, error: OutputError) -> 
     Returns:
         The object and its one form, which the schema allows; None if the class refuses the answer, too. Keys that the
         class ignores and values of another type count as refused.
+
+    Raises:
+        OutputError: the class would read the answer but for keys that it does not know. The schema's own error would
+            name a key as missing that the answer has under another name.
     """
     if kind is None or not isinstance(output, JsonOutput) or error.problem == "not_json":
         return None
     try:
         answer = _adapter(kind).validate_json(text.strip(), strict=True, extra="forbid")
-    except (ValidationError, TypeError):  # TypeError: pydantic before 2.12 has no extra
+    except ValidationError as refused:
+        _explain_other_keys(refused, text, error)
+        return None
+    except TypeError:  # pydantic before 2.12 has no extra
         return None
     form = _one_form(output, kind, answer)
     return None if form is None else (answer, form)
@@ -170,6 +179,15 @@ def _one_form(output: JsonOutput, kind: Any, answer: Any) -> str | None:
         return text if as_python_type(kind, ordered, text) == answer else None
     except (OutputError, ValueError, TypeError, RecursionError):  # PydanticSerializationError is a ValueError
         return None
+
+
+def _explain_other_keys(refused: ValidationError, text: str, error: OutputError) -> None:
+    """Raise the class's error where it is about nothing but keys that it does not know."""
+    details = refused.errors(include_url=False, include_context=False)
+    if not all(detail["type"] == "extra_forbidden" for detail in details):
+        return
+    path = json_path(_steps(details[0]["loc"], json.loads(text), "extra_field"))
+    raise OutputError("this key is not in the schema", problem="extra_field", path=path, text=text) from error
 
 
 def _adapter(kind: Any) -> TypeAdapter[Any]:

@@ -104,6 +104,56 @@ def test_equal_records_have_one_target() -> None:
     assert TASK.parse(json.dumps(SPELLINGS[1])) == TASK.parse(FORM)
 
 
+def test_sets_and_keys_do_not_depend_on_how_decimals_are_spelled() -> None:
+    class Basket(BaseModel):
+        lines: set[Line]
+        shares: dict[Decimal, frozenset[tuple[Decimal, int]]]
+
+    task = Task("Read.", input="{note}", output=Basket)
+    one = {
+        "lines": [{"NAME": "b", "PRICE": 1}, {"NAME": "a", "PRICE": "1.0"}],
+        "shares": {"1.0": [["2", 1], ["2.0", 0]]},
+    }
+    other = {
+        "lines": [{"NAME": "a", "PRICE": "1"}, {"NAME": "b", "PRICE": "1.00"}],
+        "shares": {"1": [["2.00", 0], [2, 1]]},
+    }
+    form = (
+        '{"lines": [{"NAME": "a", "PRICE": "1.00"}, {"NAME": "b", "PRICE": "1.00"}], '
+        '"shares": {"1": [["2", 0], ["2", 1]]}}'
+    )
+    assert [task.target(value) for value in (one, other, Basket(**one), json.dumps(other))] == [form] * 4
+
+
+def test_records_as_their_class_writes_them_may_have_its_computed_fields() -> None:
+    class Account(BaseModel):
+        bills: list[Bill]
+
+        @computed_field(alias="count")
+        @property
+        def number_of_bills(self) -> int:
+            return len(self.bills)
+
+    task = Task("Read.", input="{note}", output=Account)
+    account = Account(bills=[TASK.parse(FORM)])
+    written = json.loads(account.model_dump_json())
+    assert written["number_of_bills"] == 1
+    assert written["bills"][0]["double"] == 14
+    assert task.target(written) == task.target(account)
+    assert task.target({"count": 1, "bills": written["bills"]}) == task.target(account)
+    written["bills"][0]["double"] = 15
+    with pytest.raises(OutputError, match=r"^\$\.bills\[0\]\.double: Bill computes this field as 14, and"):
+        task.target(written)
+
+
+def test_an_unknown_key_is_named_where_the_class_reads_all_others() -> None:
+    spelled = {**SPELLINGS[1], "extra": 1}
+    with pytest.raises(OutputError, match=r"^\$\.extra: this key is not in the schema"):
+        TASK.target(spelled)
+    with pytest.raises(OutputError, match=r"^\$\.extra: this key is not in the schema"):
+        TASK.parse(json.dumps(spelled))
+
+
 def test_rows_of_all_kinds_have_one_completion(tmp_path: Path) -> None:
     rows = [{"note": str(number), "bill": spelling} for number, spelling in enumerate([*SPELLINGS, TASK.parse(FORM)])]
     data = ft.Dataset.from_rows([*rows, {"note": "text", "bill": FORM}], TASK, target="bill")

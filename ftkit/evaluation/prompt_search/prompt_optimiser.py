@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from ftkit.arguments import check_kind
+from ftkit.arguments import check_kind, explain_calls
 from ftkit.backends import Request, Sampling
 from ftkit.data import Dataset, Row, check_dataset
 from ftkit.error_text import Argument, ErrorText
@@ -52,6 +52,7 @@ _FIELDS_PER_ROW = 4
 """Texts of at most ``LONGEST_TEXT`` that the reflection model may read of a row."""
 
 
+@explain_calls(instead="ft.optimise_prompt(model, data)")
 def optimise_prompt(
     task: Task[AnswerT],
     model: EvaluableModel | str,

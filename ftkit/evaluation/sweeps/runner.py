@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ftkit.arguments import check_kind
+from ftkit.arguments import check_kind, explain_calls
 from ftkit.backends import Backend, backend_of
 from ftkit.data import Dataset, check_dataset
 from ftkit.errors import ConfigError, DataError, FtkitError, RunError, RunNotFoundError
@@ -32,6 +32,9 @@ _QUEUED = 8
 """Local runs that wait for the device at once, each a process. The others are started when these have ended."""
 
 
+@explain_calls(
+    instead='ft.sweep(recipe, train, test, backends="local:smollm2-135m", grid={"learning_rate": [1e-4, 3e-4]})'
+)
 def sweep(
     recipes: Recipe | Sequence[Recipe],
     data: Dataset,
