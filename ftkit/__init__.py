@@ -343,7 +343,27 @@ if not TYPE_CHECKING:  # for type checkers a name that does not exist is an erro
         return value
 
 
+_OTHER_NAMES = {
+    "DPOConfig": "DPO",
+    "DPOTrainer": "train",
+    "GRPOConfig": "RFT",
+    "GRPOTrainer": "train",
+    "KTOConfig": "KTO",
+    "LoraConfig": "LoRA",
+    "SFTConfig": "SFT",
+    "SFTTrainer": "train",
+    "Trainer": "train",
+    "TrainingArguments": "SFT",
+    "finetune": "train",
+    "fine_tune": "train",
+    "load_dataset": "Dataset.load",
+}
+"""Names of TRL, PEFT, transformers and datasets to what has their place here."""
+
+
 def _unknown(name: str) -> str:
+    if name in _OTHER_NAMES:
+        return f"module 'ftkit' has no attribute {name!r}; use ft.{_OTHER_NAMES[name]}"
     close = difflib.get_close_matches(name.lower(), [known.lower() for known in __all__], n=1)
     meant = "".join(f"; did you mean {known}?" for known in __all__ if known.lower() in close)
     return f"module 'ftkit' has no attribute {name!r}{meant}"

@@ -149,6 +149,22 @@ def test_a_method_of_pandas_or_datasets_is_answered_with_ours(name: str, says: s
         getattr(data, name)
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "says"),
+    [
+        (ft, "LoraConfig", r"use ft\.LoRA$"),
+        (ft, "SFTConfig", r"use ft\.SFT$"),
+        (ft, "load_dataset", r"use ft\.Dataset\.load$"),
+        (ft, "Lora", r"did you mean LoRA\?$"),
+        (ft.runs, "list", r"use ft\.runs\.all\(\)$"),
+        (ft.runs, "tables", "it has RewardSignal, Run, "),
+    ],
+)
+def test_a_module_names_what_has_the_place_of_another_name(module: Any, name: str, says: str) -> None:
+    with pytest.raises(AttributeError, match=says):
+        getattr(module, name)
+
+
 def test_columns(data: ft.Dataset) -> None:
     assert data.columns == ("note", "answer")
 

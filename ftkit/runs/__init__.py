@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ftkit.errors import ConfigError, FtkitError, HostError, RunError
 from ftkit.results.metric_table import MetricCurves, MetricTable, curves_of
@@ -20,8 +21,27 @@ from ftkit.training.reward_signal import RewardSignal
 __all__ = ["RewardSignal", "Run", "Tracker", "all", "delete", "get", "plot", "reward_signal", "table", "train"]
 
 
+_OTHER_NAMES = {
+    "find": "get",
+    "latest": "all",
+    "list": "all",
+    "load": "get",
+    "remove": "delete",
+    "search": "all",
+    "start": "train",
+}
+
+
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # a type checker must see that a name does not exist
+
+    def __getattr__(name: str) -> object:
+        ours = _OTHER_NAMES.get(name)
+        meant = f"ft.runs.{ours}()" if ours else f"it has {', '.join(sorted(__all__))}"
+        raise AttributeError(f"module 'ftkit.runs' has no attribute {name!r}; {f'use {meant}' if ours else meant}")
 
 
 def get(run_id: str) -> Run:
