@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from urllib.parse import urlsplit
 
@@ -119,13 +120,16 @@ class Catalog(BaseModel):
 
         Args:
             provider: name of the provider.
-            name: id or alias of a model, or the name of a tuned version.
+            name: id or alias of a model, the name of a tuned version, or a dated snapshot of a listed model.
 
         Returns:
             The row, or None if nothing is known.
         """
         names = _names(self.model(provider, name), name)
         rows = {row.model: row for row in self.parameter_rows if row.provider == provider}
+        undated = _SNAPSHOT.sub("", base_of(name))
+        if undated != name and not any(each in rows for each in names):  # a snapshot is asked as its model
+            names = _names(self.model(provider, undated), undated)
         return next((rows[each] for each in names if each in rows), rows.get("*"))
 
     def training_price(
@@ -289,6 +293,10 @@ class Catalog(BaseModel):
     def _earliest(self, provider: str, name: str, ends: tuple[str, ...]) -> Deadline | None:
         found = (row for row in self.deadlines(provider, name) if row.ends in ends and row.for_all)
         return next(found, None)
+
+
+_SNAPSHOT = re.compile(r"-20\d{2}-\d{2}-\d{2}$")
+"""The date in the name of a model's snapshot."""
 
 
 def base_of(name: str) -> str:

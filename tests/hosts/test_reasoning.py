@@ -260,3 +260,11 @@ def test_reasoning_that_a_host_returns_in_chat_completions_is_kept(openai_fake, 
     openai_fake.spec, openai_fake.override = None, reasoned
     (answer,) = ask("gpt-4.1-mini").answer_many([request()])
     assert answer.reasoning_content == "As it says."
+
+
+@pytest.mark.parametrize("name", ["gpt-6-luna-2026-10-22", "ft:gpt-6-luna-2026-10-22:acme::1", "gpt-4o-2024-05-13"])
+def test_a_dated_snapshot_is_asked_as_its_model(name):
+    facts = load_catalog().parameters("openai", name)
+    assert facts is not None
+    assert facts.advised_effort == ("none" if "luna" in name else None)
+    assert load_catalog().parameters("openai", "gpt-7-unlisted-2026-10-22") is None
