@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from ftkit.arguments import check_kind
 from ftkit.error_text import Argument, ErrorText
@@ -14,6 +15,7 @@ from ftkit.evaluation.statistics import check_confidence
 from ftkit.evaluation.verdict import Evidence, Improvement, floor_reason, rows_needed, sentence, verdict_of
 from ftkit.results.metric_result import Unit
 from ftkit.results.report import Comparison, Report
+from ftkit.results.report_row import RowResult
 from ftkit.results.row_pairing import Counts, kind_of, paired_rows
 
 __all__ = ["check_margin", "compare_rows"]
@@ -81,6 +83,7 @@ def compare_rows(
     names = (before.label, after.label) if before.label != after.label else ("before", "after")
     better_up = change.higher_is_better
     reason = floor_reason(improvement, margin=margin, unit=change.unit, higher_is_better=better_up)
+    reason = reason or _constant_reason(pairs, margin)
     if reason and verdict == "non-inferior":
         verdict = "inconclusive"
     if verdict == "inconclusive" and counted_wrong != "inconclusive" and not reason:
@@ -113,6 +116,35 @@ def compare_rows(
         after=after,
         break_even=None if verdict == "worse" else break_even(before, after),
         other_prompts=other_prompts,
+    )
+
+
+def _constant_reason(pairs: Sequence[tuple[RowResult, RowResult]], margin: float | None) -> str:
+    """Say that neither model looks at its rows, so that equal scores are no evidence of equal abilities.
+
+    A constant answer that more than half of the rows want is named in the notes of the reports instead.
+
+    Args:
+        pairs: The rows of both reports.
+        margin: The largest acceptable loss; None if none was set.
+
+    Returns:
+        The reason; empty if there may be evidence.
+    """
+    if margin is None:
+        return ""
+    targets = Counter(repr((row.target, row.target_tool_calls)) for row, _ in pairs if row.has_target)
+    if not targets or 2 * targets.most_common(1)[0][1] > targets.total():
+        return ""
+    for side in (0, 1):
+        rows = [each for pair in pairs for each in (pair[side], *pair[side].others)]
+        if any(row.error is not None for row in rows):
+            return ""  # what a failed request would have said is not known
+        if len({(row.text.strip(), repr(row.tool_calls)) for row in rows}) > 1:
+            return ""
+    return (
+        "There is no evidence: each model gives one and the same answer to all rows, though they want different ones, "
+        "so an answer that ignores the row scores as much."
     )
 
 

@@ -37,6 +37,22 @@ def test_two_models_at_the_floor_are_no_evidence_of_equality(tmp_path: Path) -> 
     assert "There is no evidence: the first model's 0.0 % leaves no room" in floor.sentence
 
 
+def test_one_answer_to_all_rows_is_no_evidence_of_equality(tmp_path: Path) -> None:
+    wanted = [f"Dear customer, parcel number {number} arrives at your door" for number in range(200)]
+    same = reported(tmp_path, ECHO, wanted, ["Dear customer, thank you for your message about the parcel."] * 200)
+    other = reported(tmp_path, ECHO, wanted, ["Dear customer, thank you for your messages about the parcel."] * 200)
+    for after in (same, other):
+        found = compare(same, after, margin=0.05)
+        assert found.verdict == "inconclusive"
+        assert "one and the same answer to all rows" in found.sentence
+    targets = [visit(number, drug="x") for number in range(200)]
+    records = reported(tmp_path, VISITS, targets, [targets[0]] * 200, primary="mean_field_accuracy")
+    assert compare(records, records, margin=0.05).verdict == "inconclusive"
+    good = reported(tmp_path, ECHO, wanted, wanted)
+    assert compare(good, good, margin=0.05).verdict == "non-inferior"
+    assert compare(good, same, margin=0.05).verdict == "worse"
+
+
 def test_short_targets_are_led_by_exact_match(tmp_path: Path) -> None:
     assert reported(tmp_path, ECHO, ["yes"] * 5, ["no"] * 5).primary == "exact_match"
 
