@@ -93,6 +93,8 @@ def test_a_name_of_another_tool_is_answered_with_ours(call: Callable[[], object]
         ),
         (lambda data: ft.Model(MODEL, data.task).predict_many({"note": "x"}), "rows is a dict; pass a list of rows"),
         (lambda data: data["note"], r"\[row.columns\['note'\] for row in data\]"),
+        (lambda data: data[1.5], r"by number or slice, not by float: data\[0\]"),
+        (lambda data: data[[0, 1]], r"not by list"),
     ],
 )
 def test_a_call_that_does_not_fit_names_the_right_one(

@@ -151,6 +151,11 @@ class RowSequence(Generic[AnswerT]):
             raise ConfigError(
                 f"rows are read by number: data[0]; a column's values are [row.columns[{at!r}] for row in data]"
             )
+        if not hasattr(at, "__index__"):  # NumPy's integers have it, too
+            raise ConfigError(
+                f"rows are read by number or slice, not by {type(at).__name__}: data[0], data[:10]; "
+                "for single ones write [data[at] for at in (3, 5)]"
+            )
         try:
             number = self._rows[at]
         except IndexError:

@@ -283,9 +283,13 @@ class Task(FrozenModel, Generic[AnswerT]):
             The problems; none for keys and spellings that the schema lacks and the Python class reads.
         """
         problems = self.output.problems(text)
-        if problems and read_otherwise(self.output, self._answer_type, text, problems[0]) is not None:
+        if not problems:
             return []
-        return problems
+        try:
+            otherwise = read_otherwise(self.output, self._answer_type, text, problems[0])
+        except OutputError:  # keys that the class does not know, which are among the problems
+            return problems
+        return problems if otherwise is None else []
 
     def plain(self, text: str) -> Any:
         """Parse a model's text to a plain value in the one form that equal answers have; see :meth:`target`.

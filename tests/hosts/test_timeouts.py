@@ -127,6 +127,8 @@ def test_a_key_that_cannot_be_redacted_is_refused(
     with pytest.raises(ft.ConfigError, match=r"the key of api_key= has \d characters?, and messages cannot") as caught:
         ft.Model(backend, notes.task).predict(text="x")
     assert key not in str(caught.value).replace("ask", "") or key == "k"
+    with pytest.raises(ft.ConfigError, match=r"api_key= must be a text, not of type int"):
+        ft.Model(OpenAIJobs("gpt-4.1-mini", api_key=7), notes.task).predict(text="x")  # type: ignore[arg-type]
     monkeypatch.setenv("OPENAI_API_KEY", key)
     with pytest.raises(ft.ConfigError, match="the key of OPENAI_API_KEY has"):
         ft.Model(OpenAIJobs("gpt-4.1-mini", base_url=openai_fake.url), notes.task).predict(text="x")

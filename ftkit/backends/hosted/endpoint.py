@@ -97,7 +97,7 @@ class Endpoint:
         Raises:
             ConfigError: there is none, or it cannot be kept out of messages.
         """
-        if api_key:
+        if api_key is not None and api_key != "":
             return check_key(api_key, self.name, "api_key=")
         variable = next((name for name in self.key_variables if os.environ.get(name)), None)
         if variable is None:

@@ -37,9 +37,11 @@ def check_key(key: str, host: str, source: str) -> str:
         The key.
 
     Raises:
-        ConfigError: it is shorter than 8 characters and no placeholder such as ``"none"``, or has spaces or control
-            characters in it. The message does not contain it.
+        ConfigError: it is no text, has fewer than 8 characters and is no placeholder such as ``"none"``, or has spaces
+            or control characters in it. The message does not contain it.
     """
+    if not isinstance(key, str):
+        raise ConfigError(f"{host}: the key of {source} must be a text, not of type {type(key).__name__}")
     if len(key) < _SHORTEST and key.lower() not in _PLACEHOLDERS:
         raise ConfigError(
             f"{host}: the key of {source} has {len(key)} character{'s' if len(key) > 1 else ''}, and messages cannot "
