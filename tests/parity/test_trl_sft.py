@@ -100,9 +100,8 @@ def test_token_accuracy_of_a_batch_is_that_of_trl_and_of_transformers_alone(
     assert accuracy == by_transformers(str(learned), ran, found).mean_token_accuracy
 
 
-@pytest.mark.parametrize(
-    "kind", ["lora", pytest.param("dora", marks=pytest.mark.slow), pytest.param("full", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["lora", "dora", "full"])
 def test_fifty_steps_in_the_same_order_have_the_same_losses_and_accuracies(
     kind: str, tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

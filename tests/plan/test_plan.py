@@ -209,6 +209,7 @@ def test_what_a_busy_machine_measured_is_measured_again(tiny_model: str, ftkit_h
     assert again["call"] < slow["call"]
 
 
+@pytest.mark.slow
 def test_numbers_in_another_form_are_measured_anew(tiny_model: str, ftkit_home: Path) -> None:
     ft.plan(recipe(), rows(), f"local:{tiny_model}")
     file = ftkit_home / "speed.json"

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 import ftkit as ft
 
 FROM_PYTHON = """
@@ -25,6 +27,7 @@ def test_from_python(installed):
     ]
 
 
+@pytest.mark.slow
 def test_from_the_command_line(installed, tiny_model, tmp_path):
     ft.Task(input="{note}").to_yaml(tmp_path / "task.yaml")
     (tmp_path / "rows.jsonl").write_text(json.dumps({"note": "a", "wanted": "b"}) + "\n")

@@ -99,6 +99,7 @@ def test_a_run_outlives_the_script_and_a_dead_worker_is_noticed(tiny_model: str)
     assert run.events()[-1].kind == "error"
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_has_no_model(data: ft.Dataset, tiny_model: str) -> None:
     run = ft.train(ft.SFT(epochs=5000, adapter=ft.LoRA(rank=4)), data, backend=f"local:{tiny_model}")
     with pytest.raises(ft.RunError, match="it continues"):

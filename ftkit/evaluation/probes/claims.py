@@ -52,7 +52,7 @@ _OTHERS_SAY = re.compile(
     re.IGNORECASE,
 )
 _WAS_BEFORE = re.compile(r"\b(?:was|were|used to be)\s*$", re.IGNORECASE)
-_NOT_ANY_MORE = re.compile(r"\s*(?:until|till|before|in the past|once|formerly)\b", re.IGNORECASE)
+_NOT_ANY_MORE = re.compile(r"\s{0,4}(?:until|till|before|in the past|once|formerly)\b", re.IGNORECASE)
 _OPEN = re.compile(
     r"\b(?:either|maybe|perhaps|possibly|could be|might be|may be|not sure|unsure|i guess|i think)\b", re.IGNORECASE
 )
