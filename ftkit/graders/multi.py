@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -14,6 +15,7 @@ from ftkit.graders.base import Grader, GraderContext, Pair, finite
 from ftkit.graders.expression import FUNCTIONS, Expression
 from ftkit.graders.grade import Grade, GradingError
 from ftkit.graders.registry import AnyPart
+from ftkit.graders.sandbox import stopped_on_error
 
 __all__ = ["MultiGrader"]
 
@@ -84,8 +86,12 @@ class MultiGrader(Grader):
     @override
     def grade_many(self, pairs: Sequence[Pair], setting: GraderContext) -> list[Grade]:
         self.check(setting)
-        with ThreadPoolExecutor(min(setting.workers, len(self.graders)), thread_name_prefix="grade") as pool:
-            running = {name: pool.submit(part.grade_many, pairs, setting) for name, part in self.graders.items()}
+        workers = min(setting.workers, len(self.graders))
+        with ThreadPoolExecutor(workers, thread_name_prefix="grade") as pool, stopped_on_error():
+            running = {
+                name: pool.submit(copy_context().run, part.grade_many, pairs, setting)
+                for name, part in self.graders.items()
+            }
             found = {name: grades.result() for name, grades in running.items()}
         return [self._one({name: grades[at] for name, grades in found.items()}) for at in range(len(pairs))]
 

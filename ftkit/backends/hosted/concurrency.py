@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 __all__ = ["ConcurrencyLimiter", "RateLimiter"]
@@ -47,8 +47,9 @@ class ConcurrencyLimiter:
         if count == 1:
             return [call(0)]
         with ThreadPoolExecutor(min(self.limit, count) or 1, thread_name_prefix="ftkit-host") as pool:
-            futures = [pool.submit(call, index) for index in range(count)]
+            futures: list[Future[Result]] = []
             try:
+                futures += (pool.submit(call, index) for index in range(count))
                 done, _ = wait(futures, return_when=FIRST_EXCEPTION)
                 for future in futures:
                     if future in done and future.exception() is not None:

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import json
 import os
-import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -20,14 +19,13 @@ from ftkit.graders.grade import Grade
 from ftkit.graders.limits import Limits
 from ftkit.graders.sandbox.cgroup import MemoryGroup
 from ftkit.graders.sandbox.isolation import Tier, command, readable_paths, sandbox_uid, unavailable_reason
+from ftkit.graders.sandbox.processes import SandboxProcesses, end_sandbox, stopped_on_error
 from ftkit.graders.sandbox.usage import UsageWatch, family
 
 __all__ = ["check_isolation", "run_sandboxed"]
 
 _START_S = 30
 """Seconds that a sandbox may take to start."""
-_END_S = 6
-"""Seconds that a sandbox may take to end its processes."""
 _OWN_BYTES = 64 * 2**20
 """Memory of a sandbox that its code does not use."""
 _ANSWERS_PER_SANDBOX = 8
@@ -69,7 +67,7 @@ def check_isolation(isolation: Isolation) -> Tier:
 def _trial(tier: Tier) -> str | None:
     """Grade one answer in the tier; return why that failed, or None."""
     code = "def grade(sample, item): return 1.0"
-    (found,) = _run(code, [({}, {"output_text": ""})], Limits(seconds=_START_S), tier, 0, [])
+    (found,) = _run(code, [({}, {"output_text": ""})], Limits(seconds=_START_S), tier, 0, SandboxProcesses())
     return found.detail
 
 
@@ -98,19 +96,14 @@ def run_sandboxed(
     wanted = -(-len(plain) // _ANSWERS_PER_SANDBOX)
     sandboxes = max(1, min(workers, os.cpu_count() or 1, wanted))
     shares = [plain[start::sandboxes] for start in range(sandboxes)]
-    processes: list[subprocess.Popen[bytes]] = []
-    with ThreadPoolExecutor(sandboxes, thread_name_prefix="sandbox") as pool:
+    grades: list[Grade] = [Grade(0.0)] * len(plain)
+    # The inner block ends first: after Ctrl-C the pool waits for threads whose sandboxes are stopped.
+    with ThreadPoolExecutor(sandboxes, thread_name_prefix="sandbox") as pool, stopped_on_error() as processes:
         running = [
             pool.submit(_run, source, share, limits, tier, number, processes) for number, share in enumerate(shares)
         ]
-        grades: list[Grade] = [Grade(0.0)] * len(plain)
-        try:
-            for start, one in enumerate(running):
-                grades[start::sandboxes] = one.result()
-        except BaseException:  # Ctrl-C must not wait for untrusted code
-            for process in processes:
-                _kill(process)
-            raise
+        for start, one in enumerate(running):
+            grades[start::sandboxes] = one.result()
     return grades
 
 
@@ -120,10 +113,10 @@ def _run(
     limits: Limits,
     tier: Tier,
     number: int,
-    processes: list[subprocess.Popen[bytes]],
+    processes: SandboxProcesses,
 ) -> list[Grade]:
     """Grade in one sandbox, whose process is added to ``processes``."""
-    if not pairs:
+    if not pairs or processes.stopped:
         return []
     uid, isolated = sandbox_uid(number), tier == "namespaces"
     allowed = limits.processes + (0 if isolated or uid is not None else _own_processes())
@@ -149,7 +142,7 @@ def _communicate(
     limits: Limits,
     folder: str,
     seconds: float,
-    processes: list[subprocess.Popen[bytes]],
+    processes: SandboxProcesses,
 ) -> tuple[bytes, str]:
     """Run a sandbox; return its output and, if it failed, the reason."""
     tier: Tier = job["tier"]
@@ -183,7 +176,7 @@ def _communicate(
         raise
     finally:
         os.close(heard)
-    processes.append(process)
+    processes.add(process)
     # The folder of a namespace has a file system of limited size.
     watched = None if tier == "namespaces" else Path(folder)
     watch = UsageWatch(process.pid, watched, limits.memory_bytes, limits.disk_bytes, alarm)
@@ -196,24 +189,13 @@ def _communicate(
         failure = errors.decode(errors="replace").strip().splitlines()[-1:] or [f"it ended: {process.returncode}"]
         return output, failure[0]
     except subprocess.TimeoutExpired:
-        _kill(process)
+        end_sandbox(process)
         output, _ = process.communicate()
         return output, f"it did not end in {seconds:g} s"
     finally:
-        _kill(process)
+        end_sandbox(process)
         os.close(alarm)
         group.remove()
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a sandbox. Its first process, or its namespace, ends all others; wait for that only briefly."""
-    if process.poll() is not None:
-        return
-    with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(_END_S)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _grades(output: bytes, failure: str, count: int) -> list[Grade]:
