@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import subprocess
@@ -115,6 +116,22 @@ def test_every_public_function_explains_an_argument_that_it_does_not_know() -> N
         except TypeError:
             bare.append(function.__name__)
     assert bare == []
+
+
+def test_the_call_that_an_error_proposes_fits_the_function() -> None:
+    functions = [getattr(ft, name) for name in ft.__all__ if inspect.isfunction(getattr(ft, name))]
+    proposed = 0
+    for function in functions:
+        try:
+            function(*range(30))
+        except (ft.ConfigError, TypeError) as error:
+            said = str(error).rpartition("; write ")[2]
+            if said.startswith("ft."):
+                call = ast.parse(said, mode="eval").body
+                assert isinstance(call, ast.Call)
+                inspect.signature(function).bind(*call.args, **{str(one.arg): one for one in call.keywords})
+                proposed += 1
+    assert proposed > 10
 
 
 def test_a_column_with_the_name_of_an_option_is_a_column() -> None:

@@ -116,7 +116,7 @@ _SENTENCES = {
     "layers_to_transform": "target_modules names the layers that are adapted",
     "learning_rate_multiplier": "learning_rate is an absolute number; leave it out for the default",
     "load_in_4bit": "ft.QLoRA holds the base in 4 bits: write adapter=QLoRA()",
-    "load_in_8bit": "bases are held in 16 bits or, with adapter=QLoRA(), in 4",
+    "load_in_8bit": "8-bit bases are not offered; adapter=QLoRA() holds the base in 4 bits",
     "logging_steps": "every step is an event of the run",
     "max_prompt_length": "max_length limits prompt and answer together",
     "max_steps": "write epochs",

@@ -19,7 +19,7 @@ from ftkit.task import Task
 __all__ = ["baselines", "check_other_prompt"]
 
 
-@explain_calls(instead="ft.baselines(model, data)")
+@explain_calls(instead="ft.baselines(model, data, examples=train)")
 def baselines(
     model: EvaluableModel,
     data: Dataset,

@@ -57,7 +57,7 @@ class Grades(Sequence[Grade]):
         return "\n".join(lines)
 
 
-@explain_calls(instead="ft.grade(grader, data)")
+@explain_calls(instead="ft.grade(grader, data, answers)")
 def grade(
     grader: Grader,
     data: Dataset | Iterable[Mapping[str, Any]],

@@ -120,7 +120,7 @@ def compare_rows(
 
 
 def _constant_reason(pairs: Sequence[tuple[RowResult, RowResult]], margin: float | None) -> str:
-    """Say that neither model looks at its rows, so that equal scores are no evidence of equal abilities.
+    """Explain why two models with one constant answer each cannot be called non-inferior to each other.
 
     A constant answer that more than half of the rows want is named in the notes of the reports instead.
 

@@ -38,7 +38,7 @@ _NEEDED = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
 Progress = Callable[[str], None]
 
 
-@explain_calls(instead='ft.export(run, "folder")')
+@explain_calls(instead='ft.export(run.model, "folder")')
 def export(
     model: Model | str,
     folder: str | os.PathLike[str],

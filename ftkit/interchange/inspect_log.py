@@ -50,6 +50,12 @@ class InspectAI(InterchangeForm):
     def read(self, document: Document, target: str | None) -> list[ForeignResults]:
         if not self.matches(document):
             raise DataError(f'{document.name}: no log of inspect_ai: "eval" is missing')
+        status = document.content["status"]
+        if status != "success":
+            raise DataError(
+                f"{document.name}: the evaluation has the status {status!r}, so its results would be those of a part "
+                "of the rows; finish it with `inspect eval-retry`"
+            )
         about = document.content["eval"]
         answers: list[ForeignAnswer] = []
         for place, sample in _samples(document):

@@ -305,6 +305,23 @@ CUT_ANSWERS = [
         )
     ),
     tuple(
+        {
+            "run_type": "llm",
+            "inputs": {"messages": [QUESTION]},
+            "outputs": {
+                "generations": [
+                    [
+                        {
+                            "text": "a",
+                            "message": {"kwargs": {"type": "ai", "content": "a", "response_metadata": {name: reason}}},
+                        }
+                    ]
+                ]
+            },
+        }
+        for name, reason in (("finish_reason", "stop"), ("stop_reason", "max_tokens"))
+    ),
+    tuple(
         {"observationId": "o", "type": "GENERATION", "input": [QUESTION], "output": output}
         for output in ("length", CUT)
     ),
@@ -319,9 +336,9 @@ def test_an_answer_that_was_cut_off_is_no_row(tmp_path: Path, records: tuple[dic
 
 
 def test_a_span_that_was_cut_off_is_no_row(tmp_path: Path) -> None:
-    def span(text: str, reasons: Any) -> dict[str, Any]:
+    def span(text: str, reasons: Any, **more: str) -> dict[str, Any]:
         turn = [{"role": "user", "parts": [{"type": "text", "content": text}]}]
-        said = [{"role": "assistant", "parts": [{"type": "text", "content": "yes"}]}]
+        said = [{"role": "assistant", "parts": [{"type": "text", "content": "yes"}], **more}]
         attributes = {
             "gen_ai.operation.name": "chat",
             "gen_ai.input.messages": json.dumps(turn),
@@ -330,8 +347,9 @@ def test_a_span_that_was_cut_off_is_no_row(tmp_path: Path) -> None:
         }
         return {"name": "chat", "attributes": attributes, "events": 5}
 
-    read = read_traces(lines(tmp_path / "spans.jsonl", span("one", ["stop"]), span("two", '["max_tokens"]')))
-    assert read.left_out == {"cut off at the token limit": 1}
+    spans = span("one", ["stop"]), span("two", '["max_tokens"]'), span("three", None, finish_reason="length")
+    read = read_traces(lines(tmp_path / "spans.jsonl", *spans))
+    assert read.left_out == {"cut off at the token limit": 2}
     assert read.rows[0].prompt[-1]["content"] == "one"
 
 

@@ -70,13 +70,12 @@ def test_paid_answers_are_kept_when_one_row_fails(openai_fake: OpenAIFake, notes
     def refuse(call: Call) -> Reply | None:
         if b"case 1" in call.body:
             return 400, {"error": {"message": "content filter", "code": "content_filter"}}, {}
-        if b"case 2" in call.body:
-            time.sleep(0.5)  # after a 404 nothing more is asked; by now all are, and their answers are kept
+        if b"case 4" in call.body:
             return 404, {"error": {"message": "no such model"}}, {}
         return None
 
     openai_fake.override = refuse
-    openai_fake.answers = lambda text: "green" if "case 3" in text else "red"
+    openai_fake.answers = lambda text: "green" if "case 2" in text else "red"
     model = _model(openai_fake, notes, QUICK)
     rows = [{"text": f"case {number}"} for number in range(5)] + [{"note": "x"}]
     for found in (
@@ -84,7 +83,7 @@ def test_paid_answers_are_kept_when_one_row_fails(openai_fake: OpenAIFake, notes
         asyncio.run(model.apredict_many(rows, on_error="return")),
     ):
         assert [type(one).__name__ for one in found] == [
-            *("str", "ModelError", "ModelError", "OutputError", "str", "ConfigError")
+            *("str", "ModelError", "OutputError", "str", "ModelError", "ConfigError")
         ]
         assert "content filter" in str(found[1])
 

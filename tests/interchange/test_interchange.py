@@ -220,9 +220,10 @@ def bomb(path: Path) -> Path:
         (b'{"doc_id": 1, "resps": [], "arguments": 4}', "arguments is missing"),
         (b'{"doc_id": 1, "resps": [], "arguments": [["a"]]}', "resps is no list"),
         (b'{"eval": {}, "status": "success"}', "has no samples"),
+        (b'{"eval": {}, "status": "error", "samples": [{"id": 1}]}', "the status 'error', so its results"),
         (b'{"eval": {}, "status": "success", "samples": [{"input": [{"role": "robot"}]}]}', "has no role among"),
         (
-            b'{"eval": {}, "status": "error", "samples": '
+            b'{"eval": {}, "status": "success", "samples": '
             b'[{"input": [{"role": "user", "content": [{"type": "image"}]}]}]}',
             "part of type 'image'",
         ),

@@ -52,7 +52,7 @@ _FIELDS_PER_ROW = 4
 """Texts of at most ``LONGEST_TEXT`` that the reflection model may read of a row."""
 
 
-@explain_calls(instead="ft.optimise_prompt(model, data)")
+@explain_calls(instead='ft.optimise_prompt(task, "openai:gpt-6-luna", train)')
 def optimise_prompt(
     task: Task[AnswerT],
     model: EvaluableModel | str,

@@ -45,6 +45,7 @@ _BAD = {
     "no",
     "false",
 }
+_REASONS = ("finish_reason", "stop_reason")
 _AT_LIMIT = {"length", "max_tokens", "max_output_tokens"}
 _ROLES = {
     "human": "user",
@@ -177,20 +178,28 @@ def ends_at_limit(value: Any) -> bool:
     """Say whether an answer was cut off at the token limit.
 
     Args:
-        value: an answer with ``choices`` or ``generations``, or an object with ``finish_reason``, or anything else.
+        value: an answer with ``choices`` or ``generations``, a list of answers, of which the first counts, an object
+            with ``finish_reason``, or anything else. LangChain's messages have it in ``response_metadata``.
 
     Returns:
-        Whether the first ``finish_reason`` says so.
+        Whether a ``finish_reason`` or ``stop_reason`` of the answer says so.
     """
-    named = False
-    for name in ("choices", "generations", "generation_info", "finish_reason"):
-        while isinstance(value, list) and value:
-            value = value[0]
-        if isinstance(value, dict) and name in value:
-            value, named = value[name], name == "finish_reason"
+    for name in ("choices", "generations"):
+        value = _first(value)
+        value = value[name] if isinstance(value, dict) and name in value else value
+    answer = _first(value)
+    places = [answer]
+    for name in ("message", "kwargs", "generation_info", "response_metadata"):
+        places += [place[name] for place in places if isinstance(place, dict) and isinstance(place.get(name), dict)]
+    reasons = (_first(place.get(key)) for place in places if isinstance(place, dict) for key in _REASONS)
+    return any(isinstance(reason, str) and reason.lower() in _AT_LIMIT for reason in reasons)
+
+
+def _first(value: Any) -> Any:
+    """The first answer of nested lists of answers."""
     while isinstance(value, list) and value:
         value = value[0]
-    return named and isinstance(value, str) and value.lower() in _AT_LIMIT
+    return value
 
 
 def parsed(value: Any) -> Any:

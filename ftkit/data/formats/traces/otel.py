@@ -87,7 +87,8 @@ class OpenTelemetry(TraceFormat):
             feedback=feedback,
             error=str(attributes.get("error.type") or "the span has the status ERROR") if failed else "",
             is_chat=operation in _CHAT or (operation is None and any(map(_INDEXED.fullmatch, attributes))),
-            is_cut=ends_at_limit({"finish_reason": parsed(attributes.get("gen_ai.response.finish_reasons"))}),
+            is_cut=ends_at_limit({"finish_reason": parsed(attributes.get("gen_ai.response.finish_reasons"))})
+            or ends_at_limit(parsed(attributes.get("gen_ai.output.messages"))),
         )
 
     @override
