@@ -10,12 +10,16 @@ The command line formats the marks as options (``ftkit.cli.option_names``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Self
 
 from typing_extensions import override
 
-__all__ = ["Argument", "ErrorText", "error_text"]
+__all__ = ["Argument", "ErrorText", "error_text", "name_list"]
+
+_SHOWN_NAMES = 20
+_SHOWN_CHARACTERS = 60
 
 
 class Argument(str):
@@ -104,3 +108,19 @@ def error_text(error: BaseException) -> str:
     """
     message = error.args[0] if error.args else None
     return message if isinstance(message, ErrorText) else str(error)
+
+
+def name_list(names: Iterable[object], none: str = "none") -> str:
+    """List names of a file or of a user in a message, which stays short however many or long they are.
+
+    Args:
+        names: the names, in their order.
+        none: what stands there without names.
+
+    Returns:
+        For example ``"prompt, completion and 3 more"``; the first twenty are named, with 60 characters each.
+    """
+    names = iter(names)
+    shown = [f"{name!s:.{_SHOWN_CHARACTERS}}" for name in islice(names, _SHOWN_NAMES)]
+    more = sum(1 for _ in names)
+    return f"{', '.join(shown)} and {more:,} more" if more else ", ".join(shown) or none

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ftkit.data.strict_json import canonical_json
+from ftkit.error_text import name_list
 from ftkit.errors import DataError, Place
 
 __all__ = ["column_value", "equality_key", "find_column_value", "form_key"]
@@ -52,7 +53,7 @@ def column_value(columns: Mapping[str, Any], path: str, place: Place) -> Any:
     try:
         return find_column_value(columns, path)
     except KeyError:
-        have = ", ".join(columns) or "none"
+        have = name_list(columns)
         raise DataError(f"missing; the row has the columns {have}", place=place, field=path) from None
 
 

@@ -45,6 +45,10 @@ LABELS = ("label", "kto_tag")
 WEIGHTS = ("weight", "loss_weight", "sample_weight")
 """Columns with the weight of a row in the loss."""
 _MARKS = tuple(name for name in LEARNING_MARKS if name not in WEIGHTS)
+_WORSE = (
+    "a worse answer beside the conversation is not read; write a pair: the turns before the answer as prompt, the "
+    "answer as chosen, and this one as rejected"
+)
 _SETTINGS = {
     "functions": "the deprecated form of tools is not supported; write tools and tool_calls",
     "function_call": "the deprecated form of a call is not supported; write tools and tool_calls",
@@ -53,6 +57,8 @@ _SETTINGS = {
     "history": "earlier turns beside the conversation are not read; write them into the conversation",
     "documents": "documents beside the conversation, which chat templates for retrieval write into the prompt, are not "
     "read; write them into the user's or the system message",
+    "rejected_response": _WORSE,
+    "rejected_messages": _WORSE,
 }
 """Columns that other tools read, and why they are refused."""
 _BESIDE = frozenset(
@@ -158,7 +164,7 @@ def _refuse_settings(row: RawRow, names: Collection[str]) -> None:
             continue
         if isinstance(value, UnusableValue):
             raise value.error(row.place)
-        if isinstance(value, str) and not value.lstrip().startswith(("[", "{")):
+        if isinstance(value, str) and problem != _WORSE and not value.lstrip().startswith(("[", "{")):
             continue  # a column of another kind with this name, e.g. the history of a patient
         raise DataError(problem, place=row.place, field=name)
 

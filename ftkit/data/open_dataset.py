@@ -14,7 +14,7 @@ from ftkit.data.options import ReadOptions
 from ftkit.data.row_reader import RowReader
 from ftkit.data.sources import Corpus
 from ftkit.data.texts_beside import SYSTEM, THOUGHT
-from ftkit.error_text import Argument, ErrorText
+from ftkit.error_text import Argument, ErrorText, name_list
 from ftkit.errors import ConfigError, DataError, Place
 from ftkit.task import Task
 
@@ -154,7 +154,7 @@ def open_row_reader(corpus: Corpus, task: Task, options: ReadOptions) -> RowRead
     )
     for option, name in options.named_columns().items():
         if not any(_has(columns, name) for _, columns in samples):
-            have = ", ".join(dict.fromkeys(column for _, columns in samples for column in columns))
+            have = name_list(dict.fromkeys(column for _, columns in samples for column in columns))
             raise DataError(f"there is no column {name!r}; the columns are {have}", place=samples[0][0], field=option)
     row_reader = RowReader(task, format_, options, _label_column(format_, options, renamed))
     _check_answers(row_reader)

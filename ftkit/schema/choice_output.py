@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import field_validator
 from typing_extensions import override
 
+from ftkit.error_text import name_list
 from ftkit.errors import ConfigError, OutputError
 from ftkit.schema.output import Output
 
@@ -51,7 +52,7 @@ class ChoiceOutput(Output):
         if isinstance(value, Enum):
             value = value.value
         if not isinstance(value, str):
-            listed = ", ".join(self.choices)
+            listed = name_list(self.choices)
             raise OutputError(
                 f"expected one of {listed}, got {type(value).__name__} {value!r:.60}", problem="wrong_type"
             )
@@ -65,7 +66,7 @@ class ChoiceOutput(Output):
         problem = f"{answer!r:.80} is not one of the choices" if answer else "the answer is empty; the choices are"
         similar = next((choice for choice in self.choices if answer.lower() == choice.lower()), None)
         hint = f" (the choice is written {similar!r})" if similar else ""
-        listed = ", ".join(self.choices)
+        listed = name_list(self.choices)
         allowed = tuple(json.dumps(choice, ensure_ascii=False) for choice in self.choices)
         return [OutputError(f"{problem}: {listed}{hint}", problem="invalid_value", text=text, allowed=allowed)]
 

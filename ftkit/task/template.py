@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from ftkit.error_text import name_list
 from ftkit.errors import ConfigError, OutputError
 from ftkit.schema.json_values import to_json
 
@@ -143,7 +144,7 @@ def _value_text(field: _Field, columns: Mapping[str, Any]) -> str:
 def _missing_message(field: _Field, depth: int, value: Any) -> str:
     step = field.path[depth]
     if depth == 0:
-        present = ", ".join(str(name) for name in value) or "none"
+        present = name_list(value)
         return (
             f'the task\'s input reads the column "{step}", and the row has no such column; its columns are: {present}'
         )

@@ -298,3 +298,10 @@ def test_documents_and_contexts_are_no_metadata(write_rows):
     assert data[0].prompt == [{"role": "user", "content": "q\n\nc"}]
     (error,) = Dataset.from_rows([dolly], columns={"output": "response"}).check()
     assert error.field == "context"
+
+
+@pytest.mark.parametrize(("name", "value"), [("rejected_response", "no"), ("rejected_messages", [ANSWER])])
+def test_a_worse_answer_beside_a_conversation_is_not_dropped(write_rows, name, value):
+    assert "write a pair" in refused(write_rows, {"messages": [USER, ANSWER], name: value}, name)
+    for data in both_ways(write_rows, {"messages": [USER, ANSWER], name: None}):
+        assert data[0].require_answer() == ANSWER

@@ -109,3 +109,13 @@ def test_a_repeated_header_is_a_bad_row(write, mark):
     data = Dataset.load(write("a.csv", f"{mark}a,b\nx,y\n{mark}a,b\nz,w\n"), TASK)
     (problem,) = data.check()
     assert str(problem) == "a.csv:3: the header is repeated, as where files are joined; delete the line"
+
+
+def test_many_columns_are_read_quickly_and_listed_briefly(write):
+    count = 100_000
+    names, cells = ",".join(f"c{number}" for number in range(count)), "," * (count - 1)
+    with pytest.raises(DataError) as caught:
+        Dataset.load(write("wide.csv", f"{names}\n{cells}\n"))
+    assert "c0, c1" in str(caught.value)
+    assert f"and {count - 20:,} more" in str(caught.value)
+    assert len(str(caught.value)) < 2_000

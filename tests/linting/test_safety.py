@@ -46,6 +46,8 @@ def test_a_phone_number_is_found(chats: Any, text: str) -> None:
         "+1 234 567 EUR",
         "+12345678 points",
         "+2026-11-24T10:00",
+        "100-200-3000 cells",
+        "steps 250.100.5000",
     ],
 )
 def test_a_measurement_is_no_phone_number(chats: Any, text: str) -> None:

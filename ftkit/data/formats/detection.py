@@ -8,7 +8,7 @@ from typing import Any
 from ftkit.data.formats.base import Format
 from ftkit.data.formats.columns_hint import columns_hint
 from ftkit.data.formats.registry import FORMATS, detected_formats
-from ftkit.error_text import Argument, ErrorText
+from ftkit.error_text import Argument, ErrorText, name_list
 from ftkit.errors import ConfigError, FormatError, Place
 from ftkit.task import Task
 
@@ -116,7 +116,7 @@ def _detect(place: Place, columns: Mapping[str, Any], formats: Sequence[Format],
     if _has_columns(task, columns):
         return FORMATS.get("table")
     candidates = _candidates(columns, formats)
-    have = ", ".join(columns) or "none"
+    have = name_list(columns)
     if task.input is not None:
         missing = [name for name in task.columns if name not in columns]
         if all(isinstance(value, list) for value in columns.values()) and any(columns.values()):
@@ -128,7 +128,7 @@ def _detect(place: Place, columns: Mapping[str, Any], formats: Sequence[Format],
         hint = f" The rows look like {candidates[0].name}: for those leave the task's input out." if candidates else ""
         raise FormatError(
             ErrorText(
-                f"the task reads {', '.join(missing)}, and the columns are {have}. Name the one to read with ",
+                f"the task reads {name_list(missing)}, and the columns are {have}. Name the one to read with ",
                 Argument("columns", f"{missing[0]}=<column>", text=f'columns={{"{missing[0]}": "<column>"}}'),
                 f".{hint}",
             ),

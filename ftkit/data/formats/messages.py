@@ -13,6 +13,7 @@ from ftkit.data.formats.learning_marks import LEARNING_MARKS, PARTIAL_MARKS, is_
 from ftkit.data.formats.response_items import ITEM_KEYS, chat_turns
 from ftkit.data.formats.sharegpt_turn import SHAREGPT_FIELDS, is_sharegpt_turn, read_sharegpt_turn
 from ftkit.data.strict_json import parse_json
+from ftkit.error_text import name_list
 from ftkit.errors import DataError, DataProblem, Place
 from ftkit.task import Message
 
@@ -369,6 +370,6 @@ class _Reader:
         if identity is None and self._is_sharegpt:
             raise self._error("there is no call that waits for an answer", f"{field}.tool_call_id")
         if identity not in self._unanswered:
-            waiting = ", ".join(self._unanswered) or "none: each is answered"
+            waiting = name_list(self._unanswered, "none: each is answered")
             raise self._error(f"{identity!r} is no call that waits for an answer ({waiting})", f"{field}.tool_call_id")
         self._unanswered.remove(identity)

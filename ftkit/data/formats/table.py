@@ -8,6 +8,7 @@ from typing import Any
 from typing_extensions import override
 
 from ftkit.data.formats.base import Conversation, Format, RawRow
+from ftkit.error_text import name_list
 from ftkit.errors import ConfigError, DataError
 
 __all__ = ["Table"]
@@ -33,7 +34,7 @@ class Table(Format):
     def read(self, row: RawRow) -> Conversation:
         for column in row.task.columns:
             if column not in row.columns:
-                have = ", ".join(row.columns) or "none"
+                have = name_list(row.columns)
                 raise DataError(f"the task reads this column, and the row has: {have}", place=row.place, field=column)
         try:
             return Conversation(list(row.task.prompt(row.columns)))

@@ -76,6 +76,7 @@ class Csv(Source):
         place = Place(self.name, self._lines[0])
         with _Reader(self, self._starts, self._end, sequential=False) as reader:
             header = reader.cells(0, place)
+        seen: set[str] = set()
         for number, column in enumerate(header, start=1):
             if not column.strip():
                 raise DataError(
@@ -87,8 +88,9 @@ class Csv(Source):
                     f"the header is missing: {column[:40]!r}… looks like a row; the first line must name the columns",
                     place=place,
                 )
-            if header.index(column) != number - 1:
+            if column in seen:
                 raise DataError(f"two columns of the header are called {column!r}", place=place, field=column)
+            seen.add(column)
         if len(header) == 1:
             self._check_separator(header[0], place)
         return header

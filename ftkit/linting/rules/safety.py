@@ -119,7 +119,8 @@ _PERSONAL = (
     ("a card number", re.compile(r"(?<![\d+])(?=((?:\d{4}[ -]){3}\d{1,7}|\d{13,19})(?!\d))")),
     ("a phone number", re.compile(
         r"(?<![\w.-])(?:\+\d{1,15}(?:(?:[ .-]| ?\(|\)[ .-]?)\d{1,8}){0,6}"
-        r"|\(\d{3}\) ?\d{3}-\d{4}|\d{3}[.-]\d{3}[.-]\d{4})(?![\w-]|\.\d)"
+        # In North America neither the area code nor the exchange begins with 0 or 1 (NANP).
+        r"|\([2-9]\d\d\) ?[2-9]\d\d-\d{4}|[2-9]\d\d[.-][2-9]\d\d[.-]\d{4})(?![\w-]|\.\d)"
     )),
 )  # fmt: skip
 _FIVE_DIGITS = re.compile(r"\d[ ().-]{0,4}\d[ ().-]{0,4}\d[ ().-]{0,4}\d[ ().-]{0,4}\d")
