@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ftkit.backends import Answer, Request, Sampling
     from ftkit.backends.hosted.retry import Patience, RetryPolicy
     from ftkit.backends.openai_jobs import OpenAI
+    from ftkit.backends.ray import Ray
     from ftkit.backends.ssh import SSH
     from ftkit.data import Dataset, Row
     from ftkit.errors import (
@@ -122,6 +123,7 @@ _HOMES = {
     "ftkit.backends": ("Answer", "Request", "Sampling"),
     "ftkit.backends.hosted.retry": ("Patience", "RetryPolicy"),
     "ftkit.backends.openai_jobs": ("OpenAI",),
+    "ftkit.backends.ray": ("Ray",),
     "ftkit.backends.ssh": ("SSH",),
     "ftkit.data": ("Dataset", "Row"),
     "ftkit.errors": (
@@ -277,6 +279,7 @@ __all__ = [
     "PromptError",
     "PythonGrader",
     "QLoRA",
+    "Ray",
     "Recipe",
     "RefusedError",
     "Report",

@@ -53,6 +53,7 @@ def _check_host(name: str, item: Any) -> HostProfile:
 
 _OWN_BACKENDS = {
     "local": "ftkit.backends.local:LocalBackend",
+    "ray": "ftkit.backends.ray:Ray",
     "ssh": "ftkit.backends.ssh:SSH",
     "together": "ftkit.backends.together:Together",
     "fireworks": "ftkit.backends.fireworks:Fireworks",

@@ -1,0 +1,315 @@
+"""The Ray backend: a run is a job of the cluster's jobs API, and its files lie on storage that both sides see."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shlex
+import shutil
+import time
+from dataclasses import asdict, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+from typing_extensions import override
+
+from ftkit.backends.local import LocalBackend
+from ftkit.backends.protocol import Backend, TrainingJob
+from ftkit.backends.ray.cluster import Cluster
+from ftkit.backends.ray.jobs_api import RunHandle, job_log, job_status, jobs_api, stop_job, submit_job
+from ftkit.backends.ray.run_folder import RunFolder
+from ftkit.backends.ray.shared_files import keep_file, unpack_code
+from ftkit.backends.remote.job_description import describe_job
+from ftkit.data import Dataset
+from ftkit.errors import RefusedError, RunError
+from ftkit.extras import require
+from ftkit.files import create_folder, folder_aside, replace_folder
+from ftkit.recipe import Recipe, parse_recipe
+from ftkit.results.plan import Estimate
+from ftkit.store import OPEN_STATES, RunRecord, RunTransaction, Store
+from ftkit.store.run_lock import STARTING, is_locked
+from ftkit.task import Task
+
+if TYPE_CHECKING:
+    from ftkit.backends.local.answerer import LocalAnswerer
+
+__all__ = ["Ray"]
+
+_POLL_S = 1.0
+_CANCEL_S = 60.0
+"""How long a cancelled job may take to finish its step before Ray stops it."""
+
+
+class Ray(Backend):
+    """Trains on a Ray cluster with several workers; answers on this machine, from the shared storage.
+
+    A run is submitted through Ray's jobs API under its id, so it is started once, and any process finds it again. Each
+    worker computes a share of every batch, so the losses do not depend on their number but for rounding.
+
+    Args:
+        model: the model's name as the nodes know it: a hub id, a folder on shared storage, or the id of a run there.
+            Without the other arguments also what follows ``ray:`` in a backend's name.
+        address: the cluster's jobs API, ``"http://head:8265"``. ``"auto"``: ``RAY_API_SERVER_ADDRESS`` or
+            ``RAY_ADDRESS``, else a head on this machine.
+        workers: how many workers train together.
+        gpus_per_worker: 1, or 0 to train on CPUs.
+        cpus_per_worker: CPUs that Ray gives each worker.
+        storage: a folder that this machine and all nodes see under the same path; ``FTKIT_RAY_STORAGE`` by default.
+        strategy: ``"ddp"``: every worker holds the whole model.
+    """
+
+    name = "ray"
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        address: str | None = None,
+        workers: int | None = None,
+        gpus_per_worker: int | None = None,
+        cpus_per_worker: float | None = None,
+        storage: str | os.PathLike[str] | None = None,
+        strategy: str = "ddp",
+    ) -> None:
+        if strategy != "ddp":
+            raise RefusedError(
+                f'ray: strategy={strategy!r}: only "ddp" is supported, in which every worker holds the whole model',
+                backend="ray",
+                fields=("strategy",),
+            )
+        cluster, there = Cluster.split(model)
+        given = {
+            "address": address,
+            "workers": workers,
+            "gpus_per_worker": gpus_per_worker,
+            "cpus_per_worker": cpus_per_worker,
+            "storage": None if storage is None else os.fspath(storage),
+        }
+        self.cluster = replace(cluster, **{name: value for name, value in given.items() if value is not None})
+        self.model = f"{self.cluster}#{there}"
+        self._there = there
+        self._next_look: dict[str, float] = {}
+
+    def __repr__(self) -> str:
+        return f"Ray({self.model!r})"
+
+    @override
+    def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
+        require("ray.job_submission", extra="ray", needed_for="training on a Ray cluster")
+        storage = Path(str(self.cluster.with_storage().storage))
+        if not storage.is_dir():
+            raise RunError(f"ray: the storage {storage} is not there; mount it on this machine under the same path")
+        LocalBackend(self._source_name()).check(recipe, data, validation)
+        with jobs_api(self.cluster.url()) as api:
+            api.get_version()
+
+    @override
+    def estimate(
+        self, recipe: Recipe, data: Dataset, validation: Dataset | None, *, device: str | None = None
+    ) -> Estimate:
+        raise RefusedError(
+            f"ray:{self.model} makes no estimates; ft.plan with local:{self._there} estimates one worker", backend="ray"
+        )
+
+    @override
+    def submit(self, job: TrainingJob, store: Store) -> None:
+        cluster = self.cluster.with_storage()
+        job.save(store.run_folder(job.run_id), model=self._there)
+        handle = RunHandle(url=cluster.url(), storage=str(cluster.storage), key=secrets.token_hex(8))
+        with store.transaction(job.run_id) as run:
+            run.update(handle=handle.model_dump())
+        self._send(job, handle, store)
+
+    def _send(self, job: TrainingJob, handle: RunHandle, store: Store) -> None:
+        """Write the job to the storage and submit it; doing it twice starts one job."""
+        record = store.get(job.run_id)
+        folder = RunFolder(handle.storage, job.run_id)
+        create_folder(folder.path)
+        with FileLock(folder.path / "submit.lock"):
+            described = describe_job(
+                job.recipe,
+                job.data,
+                job.validation,
+                lambda file, digest: keep_file(file, folder.received / digest),
+                backend=self.name,
+                machine="the cluster",
+            )
+            made = {
+                "run_id": record.id,
+                "task": record.task,
+                "task_fingerprint": job.data.task.fingerprint,
+                "data_fingerprint": record.data_fingerprint,
+                "rows": record.rows,
+            }
+            shared = {"model": self._source_name(), "record": made, "day": date.today().isoformat()}
+            folder.write_job({**described, **shared, "cluster": asdict(self.cluster)})
+            self._start(record.id, handle, folder)
+
+    def _start(self, run_id: str, handle: RunHandle, folder: RunFolder) -> None:
+        folder.begin()
+        command = ["python", "-P", "-m", "ftkit.backends.ray.job", handle.storage, run_id]
+        variables = {
+            "PYTHONPATH": unpack_code(handle.storage),
+            "PYTHONSAFEPATH": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+        }
+        submit_job(run_id, handle, " ".join(map(shlex.quote, command)), variables)
+
+    @override
+    def refresh(self, record: RunRecord, store: Store) -> None:
+        if record.state not in OPEN_STATES or time.monotonic() < self._next_look.get(record.id, 0.0):
+            return
+        if is_locked(store.run_folder(record.id), STARTING):
+            return
+        self._next_look[record.id] = time.monotonic() + _POLL_S
+        if "key" not in record.handle:
+            self._end(record, store, {"state": "failed", "error": "it was cut off before anything was submitted"})
+            return
+        handle = RunHandle.model_validate(record.handle)
+        folder = RunFolder(handle.storage, record.id)
+        ended = folder.ended()  # before the events, so that those of its end are among them
+        status = None if ended is not None else job_status(record.id, handle)
+        if status is not None and status.state == "ended":  # it may have said so in this moment
+            ended = folder.ended() or {"state": "failed", "error": status.message}
+        while self._copy(record, store, folder):
+            pass
+        if ended is None and status is not None and status.state == "running":
+            store.update(record.id, expect=("queued",), state="running")
+        if ended is not None:
+            self._copy_files(record, store, folder)
+            self._end(record, store, ended)
+
+    def _copy(self, record: RunRecord, store: Store, folder: RunFolder) -> bool:
+        """Copy a page of events; return whether there were any."""
+        with store.transaction(record.id) as run:
+            handle = RunHandle.model_validate(run.record.handle)
+            read = handle.read
+            for read, event in folder.events(handle.read):
+                run.append(event["kind"], event["data"], source_id=f"{handle.key}-{read}", at=event["at"])
+            if read > handle.read:
+                run.update(handle=handle.model_copy(update={"read": read}).model_dump())
+        return read > handle.read
+
+    def _copy_files(self, record: RunRecord, store: Store, folder: RunFolder) -> None:
+        """Copy the log of the job and the samples, for commands that read them here."""
+        here = store.run_folder(record.id)
+        with contextlib.suppress(OSError):
+            shutil.copyfile(folder.path / "samples.jsonl", here / "samples.jsonl")
+        handle = RunHandle.model_validate(record.handle)
+        log = job_log(record.id, handle)
+        if log is not None:
+            (here / "log.txt").write_text(log, encoding="utf-8")
+
+    def _end(self, record: RunRecord, store: Store, ended: dict[str, Any]) -> None:
+        with store.transaction(record.id) as run:
+            _finish(run, ended)
+
+    @override
+    def resume(self, record: RunRecord, store: Store) -> None:
+        folder = store.run_folder(record.id)
+        if "key" not in record.handle or not (folder / "job.json").is_file():
+            raise RunError(f"run {record.id} cannot be resumed: it was never submitted; start it again")
+        with FileLock(folder / "submit.lock"):
+            record = store.get(record.id)
+            if record.state in OPEN_STATES:
+                return
+            handle = RunHandle.model_validate(record.handle)
+            stop_job(record.id, handle)
+            handle = handle.model_copy(update={"attempt": handle.attempt + 1})
+            again: dict[str, Any] = {"state": "queued", "error": None, "finished_at": None}
+            shared = RunFolder(handle.storage, record.id)
+            shared.begin()  # what the last job wrote is not taken for the end of the next one
+            store.update(record.id, reason="resumed", handle=handle.model_dump(), **again)
+            try:
+                if (shared.path / "described.json").is_file():
+                    self._start(record.id, handle, shared)
+                else:
+                    self._send(_saved_job(record, folder), handle, store)
+            except Exception as error:
+                self._end(store.get(record.id), store, {"state": "failed", "error": f"could not be submitted: {error}"})
+                raise
+
+    @override
+    def cancel(self, record: RunRecord, store: Store) -> None:
+        if "key" in record.handle:
+            handle = RunHandle.model_validate(record.handle)
+            folder = RunFolder(handle.storage, record.id)
+            folder.ask_to_stop()
+            deadline = time.monotonic() + _CANCEL_S
+            while time.monotonic() < deadline and folder.ended() is None:
+                if job_status(record.id, handle).state in ("ended", "pending"):
+                    break
+                time.sleep(0.2)
+            stop_job(record.id, handle)
+            if folder.ended() is not None:
+                self._next_look.pop(record.id, None)
+                self.refresh(store.get(record.id), store)
+        store.update(
+            record.id, expect=OPEN_STATES, reason="cancelled by the user", state="cancelled", finished_at=time.time()
+        )
+
+    @override
+    def tuned_model(self, record: RunRecord, store: Store) -> str:
+        handle = RunHandle.model_validate(record.handle)
+        if not RunFolder(handle.storage, record.id).model.is_dir():
+            raise RunError(f"the model of run {record.id} is gone from {handle.storage}")
+        return f"{replace(self.cluster, storage=handle.storage)}#{record.id}"
+
+    def download(self, record: RunRecord, folder: Path) -> None:
+        """Copy the model of a succeeded run from the storage.
+
+        Args:
+            record: the run.
+            folder: a new or empty folder.
+
+        Raises:
+            RunError: the folder is not empty, or the model is gone.
+        """
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(f"{folder} is not an empty folder; name a new one for the weights")
+        source = RunFolder(RunHandle.model_validate(record.handle).storage, record.id).model
+        if not source.is_dir():
+            raise RunError(f"the model of run {record.id} is gone from {source}")
+        with folder_aside(folder.absolute()) as aside:
+            shutil.copytree(source, aside, dirs_exist_ok=True)
+            replace_folder(aside, folder.absolute())
+
+    @override
+    def answerer(self) -> LocalAnswerer:
+        return LocalBackend(self._source_name()).answerer()
+
+    @override
+    def known_task(self) -> Task | None:
+        return LocalBackend(self._source_name()).known_task()
+
+    def _source_name(self) -> str:
+        """The model as a name of the local backend: for a run's id its folder on the storage."""
+        storage = self.cluster.storage or os.environ.get("FTKIT_RAY_STORAGE")
+        if storage and "/" not in self._there and (made := RunFolder(storage, self._there).model).is_dir():
+            return str(made)
+        return self._there
+
+
+def _finish(run: RunTransaction, ended: dict[str, Any]) -> None:
+    if run.record.state not in OPEN_STATES:
+        return
+    error = ended.get("error")
+    run.update(
+        reason=ended.get("reason") or error,
+        state=ended["state"],
+        summary=ended.get("summary") or {},
+        error=error,
+        finished_at=time.time(),
+    )
+    if error is not None:
+        run.append("error", {"message": error})
+
+
+def _saved_job(record: RunRecord, folder: Path) -> TrainingJob:
+    spec = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    validation = None if spec["validation"] is None else Dataset.from_spec(spec["validation"])
+    return TrainingJob(record.id, parse_recipe(record.recipe), Dataset.from_spec(spec["data"]), validation)

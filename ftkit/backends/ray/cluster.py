@@ -1,0 +1,135 @@
+"""The cluster of a Ray backend: where it is, and what a run takes of it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from ftkit.errors import ConfigError, RefusedError
+
+__all__ = ["STORAGE_VARIABLE", "Cluster"]
+
+STORAGE_VARIABLE = "FTKIT_RAY_STORAGE"
+"""Environment variable with the storage, where a backend's name has none."""
+_ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+_LOCAL_ADDRESS = "http://127.0.0.1:8265"
+_NUMBER = re.compile(r"\d{1,5}(?:\.\d{1,4})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A Ray cluster.
+
+    Attributes:
+        address: its jobs API, ``"http://head:8265"``. ``"auto"``: ``RAY_API_SERVER_ADDRESS`` or ``RAY_ADDRESS``, else
+            a head on this machine.
+        workers: how many workers train together.
+        gpus_per_worker: GPUs that Ray gives each worker: 1, or 0 to train on CPUs.
+        cpus_per_worker: CPUs that Ray gives each worker.
+        storage: a folder that this machine and all nodes of the cluster see under the same path.
+    """
+
+    address: str = "auto"
+    workers: int = 1
+    gpus_per_worker: int = 1
+    cpus_per_worker: float = 1.0
+    storage: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.address != "auto" and not re.fullmatch(r"https?://[^\s?#]{1,500}", self.address):
+            raise ConfigError(
+                f"ray: address={self.address!r}: write the address of the cluster's jobs API, http://head:8265, or "
+                '"auto"'
+            )
+        if self.workers < 1 or self.cpus_per_worker <= 0:
+            raise ConfigError("ray: workers and cpus_per_worker must be above 0")
+        if self.gpus_per_worker not in (0, 1):
+            raise RefusedError(
+                f"ray: gpus_per_worker={self.gpus_per_worker}: a worker trains on one GPU (1) or on CPUs (0); "
+                "take more workers instead",
+                backend="ray",
+                fields=("gpus_per_worker",),
+            )
+        if self.storage is not None and "://" in self.storage:
+            raise RefusedError(
+                f"ray: storage={self.storage!r}: object stores are not supported; name a folder that this machine and "
+                "all nodes mount under the same path",
+                backend="ray",
+                fields=("storage",),
+            )
+        if self.storage is not None and not Path(self.storage).is_absolute():
+            raise ConfigError(f"ray: storage={self.storage!r}: write an absolute path")
+
+    @classmethod
+    def split(cls, text: str) -> tuple[Cluster, str]:
+        """Read the part of a backend's name after ``ray:``.
+
+        Args:
+            text: a model, or ``"http://head:8265?workers=4&storage=/shared#model"``.
+
+        Returns:
+            The cluster, and the model's name.
+
+        Raises:
+            ConfigError: the text is not of this form.
+        """
+        place, hash_, model = text.rpartition("#")
+        if not model or (hash_ and not place):
+            raise ConfigError(
+                f"backend 'ray:{text}': write it as ray:MODEL, or ray:http://head:8265?workers=4&storage=/shared#MODEL"
+            )
+        address, _, query = place.partition("?")
+        given: dict[str, Any] = {"address": address or "auto"}
+        kinds = {"workers": int, "gpus_per_worker": int, "cpus_per_worker": float, "storage": str}
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            kind = kinds.get(name)
+            if kind is None:
+                raise ConfigError(f"backend 'ray:{text}': there is no option {name!r}; known are {', '.join(kinds)}")
+            if (kind is not str and _NUMBER.fullmatch(value) is None) or (kind is int and "." in value):
+                raise ConfigError(f"backend 'ray:{text}': {name} is a number")
+            given[name] = kind(value)
+        return cls(**given), model
+
+    def with_storage(self) -> Cluster:
+        """Return the cluster with its storage, from the environment if it names none.
+
+        Returns:
+            The cluster.
+
+        Raises:
+            ConfigError: no storage is named.
+        """
+        storage = self.storage or os.environ.get(STORAGE_VARIABLE)
+        if not storage:
+            raise ConfigError(
+                "ray: name a folder that this machine and all nodes of the cluster see under the same path: "
+                f"ft.Ray(…, storage=…), or set {STORAGE_VARIABLE}"
+            )
+        return replace(self, storage=storage)
+
+    def __str__(self) -> str:
+        """The cluster as it stands before the ``#`` of a backend's name."""
+        changed = [
+            f"{field.name}={quote(str(getattr(self, field.name)), safe='/')}"
+            for field in fields(self)[1:]
+            if getattr(self, field.name) != field.default
+        ]
+        return self.address + ("?" + "&".join(changed) if changed else "")
+
+    def url(self) -> str:
+        """Return the address of the jobs API.
+
+        Returns:
+            A URL.
+        """
+        if self.address != "auto":
+            return self.address
+        for name in _ADDRESS_VARIABLES:
+            value = os.environ.get(name, "")
+            if value.startswith(("http://", "https://")):
+                return value
+        return _LOCAL_ADDRESS

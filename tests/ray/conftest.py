@@ -1,0 +1,60 @@
+"""A Ray cluster on this machine, without GPUs. Its tests are skipped where Ray is not installed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@pytest.fixture(scope="session")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the jobs API of a head with three CPUs."""
+    pytest.importorskip("ray.job_submission", reason='needs pip install "ftkit[ray]"')
+    port, dashboard, client = _free_ports(3)
+    bin_ = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{bin_}:{os.environ['PATH']}",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DISABLE_IMPORT_WARNING": "1",
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    environment.pop("PYTHONPATH", None)
+    folder = Path("/tmp") / f"ftkit-ray-{os.getpid()}"  # sockets have short paths
+    start = [str(bin_ / "ray"), "start", "--head", "--num-cpus=3", "--num-gpus=0", "--disable-usage-stats"]
+    start += [f"--port={port}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
+    start += [f"--temp-dir={folder}", "--object-store-memory=100000000", "--block"]
+    process = subprocess.Popen(start, env=environment, start_new_session=True)
+    url = f"http://127.0.0.1:{dashboard}"
+    try:
+        from tests.runs.test_runs import until
+
+        until(lambda: _answers(dashboard), 120)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _answers(port: int) -> bool:
+    import urllib.request
+
+    try:
+        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/api/version", timeout=5).status == 200)
+    except OSError:
+        return False

@@ -1,0 +1,60 @@
+"""Names of clusters, and what is refused by name. Needs no Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ftkit as ft
+from ftkit.backends import backend_of
+from ftkit.backends.ray.run_folder import RunFolder
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "workers", "model"),
+    [
+        ("Qwen/Qwen3-8B", "auto", 1, "auto#Qwen/Qwen3-8B"),
+        ("http://head:8265?workers=4&storage=/a%20b#m", "http://head:8265", 4, None),
+        ("auto?gpus_per_worker=0&cpus_per_worker=2.5#/models/m", "auto", 1, None),
+    ],
+)
+def test_a_name_says_the_cluster_and_the_model(text: str, address: str, workers: int, model: str | None) -> None:
+    backend: Any = backend_of(f"ray:{text}")
+    assert (backend.cluster.address, backend.cluster.workers) == (address, workers)
+    assert backend.model == (model or text)
+    assert ft.Ray(backend.model).cluster == backend.cluster
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["#m", "http://h#", "head:8265#m", "auto?workers=0#m", "auto?workers=x#m", "auto?gpu=1#m", "auto?storage=here#m"],
+)
+def test_what_is_no_cluster_is_refused(text: str) -> None:
+    with pytest.raises(ft.ConfigError):
+        backend_of(f"ray:{text}")
+
+
+def test_what_is_not_built_is_refused_by_name() -> None:
+    for changes in ({"strategy": "fsdp2"}, {"storage": "s3://bucket"}, {"gpus_per_worker": 2}):
+        with pytest.raises(ft.RefusedError) as refused:
+            ft.Ray("Qwen/Qwen3-8B", **changes)  # type: ignore[arg-type]
+        assert (refused.value.backend, refused.value.fields) == ("ray", tuple(changes))
+
+
+def test_events_are_read_on_from_a_byte_and_a_cut_one_waits(tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path), "r")
+    folder.path.mkdir(parents=True)
+    assert list(folder.events(0)) == []
+    for step in (1, 2):
+        folder.append("step", {"step": step})
+    with (folder.path / "events.jsonl").open("ab") as file:
+        file.write(b'{"at": 1, "kind"')
+    read = list(folder.events(0))
+    assert [event["data"]["step"] for _, event in read] == [1, 2]
+    assert list(folder.events(read[-1][0])) == []
+    assert [event["data"]["step"] for _, event in folder.events(read[0][0])] == [2]
+    assert folder.ended() is None
+    folder.finish(state="cancelled")
+    assert folder.ended() == {"state": "cancelled"}
