@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,7 +23,7 @@ def _free_ports(count: int) -> list[int]:
 
 @pytest.fixture(scope="session")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the jobs API of a head with three CPUs."""
+    """The address of the jobs API of a head that counts five CPUs."""
     pytest.importorskip("ray.job_submission", reason='needs pip install "ftkit[ray]"')
     port, dashboard, client = _free_ports(3)
     bin_ = Path(sys.executable).parent
@@ -31,12 +32,13 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "PATH": f"{bin_}:{os.environ['PATH']}",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DISABLE_IMPORT_WARNING": "1",
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
     }
     environment.pop("PYTHONPATH", None)
     folder = Path("/tmp") / f"ftkit-ray-{os.getpid()}"  # sockets have short paths
-    start = [str(bin_ / "ray"), "start", "--head", "--num-cpus=3", "--num-gpus=0", "--disable-usage-stats"]
+    start = [str(bin_ / "ray"), "start", "--head", "--num-cpus=5", "--num-gpus=0", "--disable-usage-stats"]
     start += [f"--port={port}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
     start += [f"--temp-dir={folder}", "--object-store-memory=100000000", "--block"]
     process = subprocess.Popen(start, env=environment, start_new_session=True)
@@ -49,6 +51,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _answers(port: int) -> bool:

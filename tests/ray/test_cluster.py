@@ -9,6 +9,7 @@ import pytest
 
 import ftkit as ft
 from ftkit.backends import backend_of
+from ftkit.backends.ray.job import say_what_is_missing
 from ftkit.backends.ray.run_folder import RunFolder
 
 
@@ -56,5 +57,20 @@ def test_events_are_read_on_from_a_byte_and_a_cut_one_waits(tmp_path: Path) -> N
     assert list(folder.events(read[-1][0])) == []
     assert [event["data"]["step"] for _, event in folder.events(read[0][0])] == [2]
     assert folder.ended() is None
+    folder.append("step", {"step": 3})  # by the worker that is started again
+    assert [event["data"]["step"] for _, event in folder.events(read[0][0])] == [2, 3]
+    folder.say_begun()
+    assert folder.has_begun()
     folder.finish(state="cancelled")
     assert folder.ended() == {"state": "cancelled"}
+    folder.begin()
+    assert (folder.ended(), folder.has_begun()) == (None, False)
+
+
+def test_missing_nodes_are_said(tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path), "r")
+    folder.path.mkdir(parents=True)
+    say_what_is_missing(folder, 4, {"CPU": 1.0, "GPU": 1.0}, {"CPU": 8.0})
+    say_what_is_missing(folder, 4, {"CPU": 1.0}, {"CPU": 4.0})
+    ((_, warning),) = folder.events(0)
+    assert warning["data"]["message"].startswith("the run needs 4 GPU and the cluster has 0: it waits until nodes")

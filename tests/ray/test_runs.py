@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -14,40 +15,96 @@ import ftkit as ft
 from ftkit.training.job import Job, train
 from tests.runs.test_runs import ROWS, SCRIPT, TASK, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-RECIPE = ft.SFT(epochs=2, batch_size=8, learning_rate=5e-3, precision="fp32", adapter=ft.LoRA(rank=4))
+COMMON: dict[str, Any] = {
+    "epochs": 2,
+    "batch_size": 8,
+    "learning_rate": 5e-3,
+    "precision": "fp32",
+    "adapter": ft.LoRA(rank=4),
+}
+SFT = ft.SFT(**COMMON)
+SAMPLED = {"num_generations": 3, "max_output_tokens": 6, "probe_prompts": 0, "beta": 0.1}
+WAIT_S = 900.0
 
 
-def workers() -> list[psutil.Process]:
-    """The processes of Ray Train's workers."""
-    return [each for each in psutil.process_iter() if "RayTrainWorker" in (each.name() + " ".join(each.cmdline()))]
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    """A folder that this process and the nodes share."""
+    (tmp_path / "shared").mkdir()
+    return tmp_path / "shared"
 
 
-def test_two_workers_take_the_steps_of_one(head: str, tiny_model: str, tmp_path: Path) -> None:
-    data = ft.Dataset.from_rows(ROWS, TASK, target="a")
-    alone: list[float] = []
-    train(
-        Job(RECIPE, data, data.take(4), tiny_model, tmp_path / "alone"),
-        lambda kind, event: alone.append(event["loss"]) if kind == "step" else None,
-    )
-    storage = tmp_path / "shared"
-    storage.mkdir()
-    backend = ft.Ray(tiny_model, address=head, workers=2, gpus_per_worker=0, storage=storage)
-    run = ft.train(RECIPE, data, backend=backend, validation=data.take(4)).wait(timeout_s=400)
-    assert [step["loss"] for step in run.metrics] == pytest.approx(alone, rel=2e-4)
-    assert run.record.summary["workers"] == 2
+def cluster(head: str, model: str, storage: Path, workers: int = 2) -> ft.Ray:
+    return ft.Ray(model, address=head, workers=workers, gpus_per_worker=0, storage=storage)
+
+
+def demonstrations() -> ft.Dataset:
+    return ft.Dataset.from_rows(ROWS, TASK, target="a")
+
+
+def alone(recipe: ft.Recipe, data: ft.Dataset, model: str, output: Path) -> list[dict[str, Any]]:
+    """The steps of one worker, without Ray."""
+    steps: list[dict[str, Any]] = []
+    job = Job(recipe, data, data.take(4), model, output)
+    train(job, lambda kind, event: steps.append(event) if kind == "step" else None)
+    return steps
+
+
+def processes(command: str) -> list[psutil.Process]:
+    """Processes by a word of their command line."""
+    found = []
+    for each in psutil.process_iter():
+        try:
+            if command in " ".join([each.name(), *each.cmdline()]):
+                found.append(each)
+        except psutil.Error:  # it has ended
+            continue
+    return found
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_the_number_of_workers_changes_no_loss(
+    workers: int, head: str, tiny_model: str, storage: Path, tmp_path: Path
+) -> None:
+    data = demonstrations()
+    backend = cluster(head, tiny_model, storage, workers)
+    run = ft.train(SFT, data, backend=backend, validation=data.take(4)).wait(timeout_s=WAIT_S)
+    expected = [step["loss"] for step in alone(SFT, data, tiny_model, tmp_path / "alone")]
+    assert [step["loss"] for step in run.metrics] == pytest.approx(expected, rel=2e-4)
+    assert run.record.summary["workers"] == workers
     assert {"state", "log", "step", "validation"} <= {event.kind for event in run.events()}
     answers = run.model.answer_many([ft.Request(TASK.prompt({"q": "1?"}))], ft.Sampling(max_output_tokens=3))
     assert answers[0].output_tokens
-    fetched = run.download(tmp_path / "fetched")
-    assert fetched.task.fingerprint == data.task.fingerprint
+    assert run.download(tmp_path / "fetched").task.fingerprint == data.task.fingerprint
 
 
-def test_a_run_outlives_its_script_and_its_workers(head: str, tiny_model: str, tmp_path: Path) -> None:
-    storage = tmp_path / "shared"
-    storage.mkdir()
-    backend = ft.Ray(tiny_model, address=head, workers=2, gpus_per_worker=0, storage=storage)
+@pytest.mark.parametrize("kind", ["dpo", "reward", "rft"])
+def test_two_workers_train_preferences_and_rewards_as_one_does(
+    kind: str, head: str, tiny_model: str, storage: Path, tmp_path: Path
+) -> None:
+    pairs = ft.Dataset.from_rows([{**row, "b": "no"} for row in ROWS], TASK, chosen="a", rejected="b")
+    grader = ft.TextSimilarityGrader(
+        name="near", input="{{sample.output_text}}", reference="{{item.a}}", evaluation_metric="fuzzy_match"
+    )
+    recipe, data = {
+        "dpo": (ft.DPO(**COMMON), pairs),
+        "reward": (ft.RewardModel(**COMMON), pairs),
+        "rft": (ft.RFT(grader=grader, **COMMON, **SAMPLED), demonstrations()),
+    }[kind]
+    backend = cluster(head, tiny_model, storage)
+    run = ft.train(recipe, data, backend=backend, validation=data.take(4)).wait(timeout_s=WAIT_S)
+    expected = alone(recipe, data, tiny_model, tmp_path / "alone")
+    assert len(run.metrics) == len(expected) > 3
+    for step, one in zip(run.metrics, expected, strict=True):
+        for key in ("loss", "reward", "grad_norm", "rewards_margin", "kl"):
+            if key in one:
+                assert step[key] == pytest.approx(one[key], rel=5e-4, abs=5e-5), (one["step"], key)
+
+
+def test_a_run_outlives_its_script_its_workers_and_its_job(head: str, tiny_model: str, storage: Path) -> None:
+    backend = cluster(head, tiny_model, storage)
     script = SCRIPT.replace('backend="local:" + sys.argv[1]', "backend=sys.argv[1]").replace(
         "batch_size=8", "batch_size=8, save_steps=1"
     )
@@ -61,15 +118,24 @@ def test_a_run_outlives_its_script_and_its_workers(head: str, tiny_model: str, t
     run = ft.runs.get(started.stdout.readline().strip())
     started.kill()
     started.wait()
-    until(lambda: len(run.metrics) > 2, 300)
-    workers()[0].kill()
-    until(lambda: any("going on from the checkpoint" in str(event.data) for event in run.events()), 300)
-    assert run.cancel().state == "cancelled"
+    until(lambda: len(run.metrics) > 2, WAIT_S)
+    processes("RayTrainWorker")[0].kill()
+    until(lambda: any("going on from the checkpoint" in str(event.data) for event in run.events()), WAIT_S)
+    for each in processes(f"ftkit.backends.ray.job {storage} {run.id}"):
+        each.kill()
+    until(lambda: run.state == "failed", WAIT_S)
+    assert f"`ftkit runs resume {run.id}` goes on from its newest checkpoint" in str(run.record.error)
     done = run.metrics[-1]["step"]
-    assert done < 120
-    run.resume().wait(timeout_s=400)
+    run.resume()
+    until(lambda: run.metrics[-1]["step"] > done, WAIT_S)
+    assert run.cancel().state == "cancelled"
+    assert run.metrics[-1]["step"] < 120
+    run.resume().wait(timeout_s=WAIT_S)
     assert [step["step"] for step in run.metrics] == list(range(1, 121))
-    data = ft.Dataset.from_rows(ROWS, TASK, target="a")
-    ft.runs.delete(run.id)
+    ft.runs.delete(run.id)  # here only
     with pytest.raises(ft.RunError, match="choose another run_id"):
-        ft.train(RECIPE, data, backend=backend, run_id=run.id)
+        ft.train(SFT, demonstrations(), backend=backend, run_id=run.id)
+    again = ft.train(SFT, demonstrations(), backend=backend)
+    assert again.cancel().state == "cancelled"
+    again.delete_there()
+    assert not (storage / "runs" / again.id).exists()

@@ -97,9 +97,17 @@ class LocalBackend(Backend):
         return f"LocalBackend({self.model!r})"
 
     @override
-    def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
+    def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None, *, has_cuda: bool | None = None) -> None:
+        """Refuse what the local engine does not support; see :meth:`ftkit.backends.Backend.check`.
+
+        Args:
+            recipe: the recipe.
+            data: training rows.
+            validation: validation rows.
+            has_cuda: whether the machine that trains has a CUDA GPU; None asks this one.
+        """
         _check_installed("training on this machine")
-        check_recipe(recipe, self._checked_source_name(), data, validation)
+        check_recipe(recipe, self._checked_source_name(), data, validation, has_cuda=has_cuda)
         plugin_modules(recipe, data, validation)
         default_max_parallel()
         if recipe.grading is not None:

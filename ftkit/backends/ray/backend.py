@@ -20,12 +20,21 @@ from typing_extensions import override
 from ftkit.backends.local import LocalBackend
 from ftkit.backends.protocol import Backend, TrainingJob
 from ftkit.backends.ray.cluster import Cluster
-from ftkit.backends.ray.jobs_api import RunHandle, job_log, job_status, jobs_api, stop_job, submit_job
+from ftkit.backends.ray.jobs_api import (
+    JobStatus,
+    RunHandle,
+    delete_job,
+    job_log,
+    job_status,
+    jobs_api,
+    stop_job,
+    submit_job,
+)
 from ftkit.backends.ray.run_folder import RunFolder
 from ftkit.backends.ray.shared_files import keep_file, unpack_code
 from ftkit.backends.remote.job_description import describe_job
 from ftkit.data import Dataset
-from ftkit.errors import RefusedError, RunError
+from ftkit.errors import ConfigError, RefusedError, RunError
 from ftkit.extras import require
 from ftkit.files import create_folder, folder_aside, replace_folder
 from ftkit.recipe import Recipe, parse_recipe
@@ -100,10 +109,12 @@ class Ray(Backend):
     @override
     def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
         require("ray.job_submission", extra="ray", needed_for="training on a Ray cluster")
+        if not Path(self._there).is_absolute() and Path(self._there).is_dir():
+            raise ConfigError(f"ray: {self._there!r} is a folder here; write the absolute path that the nodes see, too")
         storage = Path(str(self.cluster.with_storage().storage))
         if not storage.is_dir():
             raise RunError(f"ray: the storage {storage} is not there; mount it on this machine under the same path")
-        LocalBackend(self._source_name()).check(recipe, data, validation)
+        LocalBackend(self._source_name()).check(recipe, data, validation, has_cuda=self.cluster.gpus_per_worker > 0)
         with jobs_api(self.cluster.url()) as api:
             api.get_version()
 
@@ -174,14 +185,27 @@ class Ray(Backend):
         ended = folder.ended()  # before the events, so that those of its end are among them
         status = None if ended is not None else job_status(record.id, handle)
         if status is not None and status.state == "ended":  # it may have said so in this moment
-            ended = folder.ended() or {"state": "failed", "error": status.message}
+            again = f"`ftkit runs resume {record.id}` goes on from its newest checkpoint"
+            ended = folder.ended() or {"state": "failed", "error": f"{status.message}. {again}"}
         while self._copy(record, store, folder):
             pass
-        if ended is None and status is not None and status.state == "running":
-            store.update(record.id, expect=("queued",), state="running")
+        if ended is None and status is not None:
+            self._note_status(record, store, status)
         if ended is not None:
             self._copy_files(record, store, folder)
             self._end(record, store, ended)
+
+    def _note_status(self, record: RunRecord, store: Store, status: JobStatus) -> None:
+        """Say once that the cluster cannot be asked; note that the job runs."""
+        with store.transaction(record.id) as run:
+            handle = RunHandle.model_validate(run.record.handle)
+            down = status.state == "unknown"
+            if down and not handle.down:
+                run.append("warning", {"message": f"{status.message}; it is asked again, and the run may go on there"})
+            if down != handle.down:
+                run.update(handle=handle.model_copy(update={"down": down}).model_dump())
+            if status.state == "running" and run.record.state == "queued":
+                run.update(state="running")
 
     def _copy(self, record: RunRecord, store: Store, folder: RunFolder) -> bool:
         """Copy a page of events; return whether there were any."""
@@ -240,7 +264,7 @@ class Ray(Backend):
             folder = RunFolder(handle.storage, record.id)
             folder.ask_to_stop()
             deadline = time.monotonic() + _CANCEL_S
-            while time.monotonic() < deadline and folder.ended() is None:
+            while time.monotonic() < deadline and folder.has_begun() and folder.ended() is None:
                 if job_status(record.id, handle).state in ("ended", "pending"):
                     break
                 time.sleep(0.2)
@@ -251,6 +275,17 @@ class Ray(Backend):
         store.update(
             record.id, expect=OPEN_STATES, reason="cancelled by the user", state="cancelled", finished_at=time.time()
         )
+
+    def delete_run(self, record: RunRecord) -> None:
+        """Delete a run that has ended, with its files on the storage and its jobs at the cluster.
+
+        Args:
+            record: the run.
+        """
+        if "key" in record.handle:
+            handle = RunHandle.model_validate(record.handle)
+            delete_job(record.id, handle)
+            shutil.rmtree(RunFolder(handle.storage, record.id).path, ignore_errors=True)
 
     @override
     def tuned_model(self, record: RunRecord, store: Store) -> str:

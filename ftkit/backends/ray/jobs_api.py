@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +15,14 @@ from pydantic import BaseModel, ConfigDict
 from ftkit.errors import HostError, RunError
 from ftkit.extras import require
 
-__all__ = ["JobStatus", "RunHandle", "job_log", "job_status", "jobs_api", "stop_job", "submit_job"]
+__all__ = ["JobStatus", "RunHandle", "delete_job", "job_log", "job_status", "jobs_api", "stop_job", "submit_job"]
+
+_CALL_S = 30.0
+_LOG_S = 60.0
+_MAX_LOG_CHARS = 4 * 1024 * 1024
+_MAX_MESSAGE = 2000
+_PAUSES_S = (0.5, 1.0, 2.0)
+"""Pauses before a job is submitted again whose submission had no answer."""
 
 
 class RunHandle(BaseModel):
@@ -26,6 +36,8 @@ class RunHandle(BaseModel):
     attempt: int = 1
     read: int = 0
     """Bytes of the events that were copied."""
+    down: bool = False
+    """Whether the cluster could not be reached when it was last asked."""
 
     def submission_id(self, run_id: str) -> str:
         """Return the id of the run's present job.
@@ -52,9 +64,27 @@ class JobStatus:
     message: str = ""
 
 
+class _NoSuchJobError(Exception):
+    """The cluster does not know the job."""
+
+
+def _bounded_client(base: Any, url: str) -> Any:
+    """Ray's client with a time limit, and with the errors told apart that Ray raises as one."""
+
+    def request(self: Any, *args: Any, **kwargs: Any) -> Any:
+        response = base._do_request(self, *args, **{"timeout": _CALL_S, **kwargs})
+        if response.status_code == 404:
+            raise _NoSuchJobError
+        if response.status_code in (502, 503, 504):  # a proxy before a head that restarts
+            raise ConnectionError(f"status {response.status_code}")
+        return response
+
+    return type("BoundedClient", (base,), {"_do_request": request})(url)
+
+
 @contextlib.contextmanager
 def jobs_api(url: str) -> Iterator[Any]:
-    """Open the client of a cluster's jobs API.
+    """Open the client of a cluster's jobs API. Its calls are bounded in time.
 
     Args:
         url: the address.
@@ -63,13 +93,22 @@ def jobs_api(url: str) -> Iterator[Any]:
         Ray's ``JobSubmissionClient``.
 
     Raises:
-        HostError: the cluster cannot be reached.
+        HostError: the cluster cannot be reached, does not let this client in, or is no Ray cluster.
     """
     sdk = require("ray.job_submission", extra="ray", needed_for="a Ray cluster")
+    refusals = require("ray.exceptions", extra="ray", needed_for="a Ray cluster")
     try:
-        yield sdk.JobSubmissionClient(url)
+        try:
+            client = _bounded_client(sdk.JobSubmissionClient, url)
+        except (RuntimeError, ValueError, _NoSuchJobError) as error:  # its version, or an answer that is not Ray's
+            said = _one_line(error) or "it knows no /api/version"
+            raise HostError(f"{url} is not the jobs API of a Ray cluster that this Ray can use: {said}") from None
+        yield client
+    except refusals.AuthenticationError as error:
+        raise HostError(f"the Ray cluster at {url} refuses this client: {_one_line(error)}") from None
     except OSError as error:  # of the network, as requests raises them
-        raise HostError(f"the Ray cluster at {url} cannot be reached: {error}", passing=True, unsure=True) from None
+        message = f"the Ray cluster at {url} cannot be reached: {_one_line(error)}"
+        raise HostError(message, passing=True, unsure=True) from None
 
 
 def submit_job(run_id: str, handle: RunHandle, entrypoint: str, variables: Mapping[str, str]) -> None:
@@ -82,8 +121,21 @@ def submit_job(run_id: str, handle: RunHandle, entrypoint: str, variables: Mappi
         variables: environment variables of the job and its workers.
 
     Raises:
-        RunError: the cluster has a job of this id that is of another run, or refuses the job.
+        HostError: the cluster cannot be reached.
     """
+    for pause in _PAUSES_S:
+        try:
+            _submit(run_id, handle, entrypoint, variables)
+        except HostError as error:
+            if not error.passing:
+                raise
+            time.sleep(pause)
+        else:
+            return
+    _submit(run_id, handle, entrypoint, variables)
+
+
+def _submit(run_id: str, handle: RunHandle, entrypoint: str, variables: Mapping[str, str]) -> None:
     submission = handle.submission_id(run_id)
     with jobs_api(handle.url) as api:
         try:
@@ -93,11 +145,11 @@ def submit_job(run_id: str, handle: RunHandle, entrypoint: str, variables: Mappi
                 runtime_env={"env_vars": dict(variables)},
                 metadata={"ftkit_key": handle.key, "ftkit_run": run_id},
             )
-        except RuntimeError as error:
+        except (RuntimeError, _NoSuchJobError) as error:
             try:
                 known = api.get_job_info(submission)
-            except RuntimeError:
-                raise RunError(f"the cluster refuses the job: {' '.join(str(error).split())[:2000]}") from None
+            except (RuntimeError, _NoSuchJobError):
+                raise RunError(f"the cluster refuses the job: {_one_line(error)}") from None
             if (known.metadata or {}).get("ftkit_key") != handle.key:
                 message = f"the cluster has a job {submission} already, of another run; choose another run_id"
                 raise RunError(message) from None
@@ -118,15 +170,14 @@ def job_status(run_id: str, handle: RunHandle) -> JobStatus:
             info = api.get_job_info(handle.submission_id(run_id))
     except HostError as error:
         return JobStatus("unknown", str(error))
-    except RuntimeError:
-        again = f"`ftkit runs resume {run_id}` submits it again, and it goes on from its newest checkpoint"
-        return JobStatus(
-            "ended", f"the cluster has no such job: it was not submitted, or the head is new. {again}"
-        )
+    except RuntimeError as error:
+        return JobStatus("unknown", f"the Ray cluster at {handle.url} does not say how the job is: {_one_line(error)}")
+    except _NoSuchJobError:
+        return JobStatus("ended", "the cluster has no such job: it was not submitted, or the head was started anew")
     status = str(getattr(info.status, "value", info.status))
     if status in ("PENDING", "RUNNING"):
         return JobStatus(status.lower())
-    return JobStatus("ended", f"the job ended with status {status}: {' '.join(str(info.message).split())[:2000]}")
+    return JobStatus("ended", f"the job ended with status {status}: {_one_line(info.message)}")
 
 
 def stop_job(run_id: str, handle: RunHandle) -> None:
@@ -136,12 +187,25 @@ def stop_job(run_id: str, handle: RunHandle) -> None:
         run_id: id of the run.
         handle: its handle.
     """
-    with jobs_api(handle.url) as api, contextlib.suppress(RuntimeError):
+    with jobs_api(handle.url) as api, contextlib.suppress(RuntimeError, _NoSuchJobError):
         api.stop_job(handle.submission_id(run_id))
 
 
+def delete_job(run_id: str, handle: RunHandle) -> None:
+    """Delete what the cluster keeps of the jobs of a run that has ended.
+
+    Args:
+        run_id: id of the run.
+        handle: its handle.
+    """
+    with jobs_api(handle.url) as api:
+        for attempt in range(1, handle.attempt + 1):
+            with contextlib.suppress(RuntimeError, _NoSuchJobError):
+                api.delete_job(handle.model_copy(update={"attempt": attempt}).submission_id(run_id))
+
+
 def job_log(run_id: str, handle: RunHandle) -> str | None:
-    """Read what a run's job has printed.
+    """Read the last of what a job that has ended has printed.
 
     Args:
         run_id: id of the run.
@@ -150,6 +214,22 @@ def job_log(run_id: str, handle: RunHandle) -> str | None:
     Returns:
         The text; None if the cluster cannot be asked or does not know the job.
     """
-    with contextlib.suppress(HostError, RuntimeError), jobs_api(handle.url) as api:
-        return str(api.get_job_logs(handle.submission_id(run_id)))
-    return None
+
+    async def read(api: Any) -> str:
+        kept = ""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOG_S):
+                async for piece in api.tail_job_logs(handle.submission_id(run_id)):
+                    kept = (kept + piece)[-_MAX_LOG_CHARS:]
+        return kept
+
+    try:
+        with jobs_api(handle.url) as api, ThreadPoolExecutor(1) as thread:
+            # In a thread of its own, because this one may run an event loop already, as in a notebook.
+            return thread.submit(asyncio.run, read(api)).result()
+    except Exception:  # of Ray or aiohttp: the log is not worth failing for
+        return None
+
+
+def _one_line(said: object) -> str:
+    return " ".join(str(said).split())[:_MAX_MESSAGE]

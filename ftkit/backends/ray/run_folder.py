@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from ftkit.files import create_folder, write_atomically
 __all__ = ["RunFolder"]
 
 _PAGE_BYTES = 1 << 20
+_MAX_LINE_BYTES = 64 << 20
 
 
 class RunFolder:
@@ -30,6 +32,7 @@ class RunFolder:
         self._events = self.path / "events.jsonl"
         self._end = self.path / "end.json"
         self._stop = self.path / "stop"
+        self._began = self.path / "began"
 
     def write_job(self, job: dict[str, Any]) -> None:
         """Write what the job reads.
@@ -56,8 +59,13 @@ class RunFolder:
             kind: the kind of event.
             data: its data.
         """
-        with self._events.open("ab") as file:
-            file.write(json.dumps({"at": time.time(), "kind": kind, "data": data}).encode() + b"\n")
+        line = json.dumps({"at": time.time(), "kind": kind, "data": data}).encode() + b"\n"
+        with self._events.open("a+b") as file:
+            if file.seek(0, os.SEEK_END) > 0:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # a worker was killed while it wrote
+                    line = b"\n" + line
+            file.write(line)
 
     def events(self, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """Read events.
@@ -71,18 +79,16 @@ class RunFolder:
         try:
             with self._events.open("rb") as file:
                 file.seek(start)
-                piece = file.read(_PAGE_BYTES)
+                page = start + _PAGE_BYTES
+                while start < page and (line := file.readline(_MAX_LINE_BYTES)).endswith(b"\n"):
+                    start += len(line)
+                    try:
+                        event = json.loads(line)
+                    except ValueError:
+                        continue
+                    yield start, event
         except FileNotFoundError:
             return
-        for line in piece.splitlines(keepends=True):
-            if not line.endswith(b"\n"):
-                return
-            start += len(line)
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            yield start, event
 
     def finish(self, **ended: Any) -> None:
         """Say how the job ended.
@@ -105,9 +111,21 @@ class RunFolder:
         return ended
 
     def begin(self) -> None:
-        """Prepare a new job of the run: it has not ended, and nobody asks it to stop."""
-        for file in (self._end, self._stop):
+        """Prepare a new job of the run: it has neither begun nor ended, and nobody asks it to stop."""
+        for file in (self._end, self._stop, self._began):
             file.unlink(missing_ok=True)
+
+    def say_begun(self) -> None:
+        """Say that the workers of the job are there."""
+        self._began.touch()
+
+    def has_begun(self) -> bool:
+        """Say whether the workers of the job were there.
+
+        Returns:
+            Whether they were. Before that nothing is lost if the job is stopped at once.
+        """
+        return self._began.exists()
 
     def ask_to_stop(self) -> None:
         """Ask the job to write a checkpoint and to stop."""

@@ -32,6 +32,8 @@ def train_worker(config: dict[str, Any]) -> None:
     folder = RunFolder(config["storage"], config["run_id"])
     if workers.from_first(folder.ended) is not None:  # Ray starts the workers again after any error
         return
+    if workers.is_first:
+        folder.say_begun()
     described = folder.job()
     try:
         opened = open_job(described, config["run_id"], folder.received)
