@@ -91,7 +91,7 @@ class Ray(Backend):
                 fields=("strategy",),
             )
         cluster, there = Cluster.split(model)
-        given = {
+        given: dict[str, Any] = {
             "address": address,
             "workers": workers,
             "gpus_per_worker": gpus_per_worker,
