@@ -50,6 +50,7 @@ __all__ = [
 
 _ANY_TEXT = "any text"
 _GENERATION = "generation_config.json"
+_MOST_STOP_IDS = 256
 _SCORE = "score.weight"
 """The score layer of a reward model."""
 _HINT = (
@@ -354,8 +355,10 @@ def stop_ids(generation_config: Any) -> tuple[int, ...]:
     """
     eos = getattr(generation_config, "eos_token_id", None)
     found = () if eos is None else tuple(eos) if isinstance(eos, list | tuple) else (eos,)
-    if not all(isinstance(one, int) for one in found):
-        raise ModelError(f"eos_token_id of the {_GENERATION} is {str(eos)[:80]}, and not the ids of tokens")
+    if len(found) > _MOST_STOP_IDS or not all(type(one) is int and one >= 0 for one in found):
+        raise ModelError(
+            f"eos_token_id of the {_GENERATION} is {repr(eos)[:80]}, and not the ids of at most {_MOST_STOP_IDS} tokens"
+        )
     return tuple(map(int, found))
 
 

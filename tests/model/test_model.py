@@ -92,6 +92,17 @@ def test_a_missing_column_is_named() -> None:
         model({}).predict(text="a")
 
 
+@pytest.mark.parametrize("option", [{"temperature": 1}, {"max_new_tokens": 8}, {"sampling": ft.Sampling()}])
+def test_options_of_sampling_are_no_columns(option: dict[str, Any]) -> None:
+    with pytest.raises(ft.ConfigError, match=r"columns of a row.*ft\.Model\(…, sampling="):
+        model({"a": "x"}).predict(note="a", **option)
+
+
+def test_a_column_that_is_called_like_an_option_is_read() -> None:
+    weather = ft.Task(input="{place}: {temperature}")
+    assert model({"Oslo: 3": "cold"}, weather).predict(place="Oslo", temperature=3) == "cold"
+
+
 def test_a_tuned_model_knows_its_task_and_takes_no_other() -> None:
     said = {"a": '{"name": "A", "age": 1}'}
     assert model(said, task=None, known=TASK).predict(note="a") == Visit(name="A", age=1)

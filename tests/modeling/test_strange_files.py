@@ -122,3 +122,11 @@ def test_a_tokenizer_whose_settings_have_other_types_is_one_model_error(copy: Pa
     (copy / "tokenizer_config.json").write_text(json.dumps(settings | {"model_max_length": "x"}))
     with pytest.raises(ModelError, match="tokenizer"):
         load(copy)
+
+
+@pytest.mark.parametrize("eos", [-1, "2", 2.0, True, [2, -1], list(range(1_000))])
+def test_ends_of_answers_are_the_ids_of_tokens(copy: Path, eos: Any) -> None:
+    file = copy / "generation_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "eos_token_id": eos}))
+    with pytest.raises(ModelError, match="eos_token_id of the generation_config"):
+        load(copy)
