@@ -329,7 +329,9 @@ class Model(EvaluatedModel, Generic[AnswerT]):
         # An option of sampling would be dropped, like any other column that the template does not read.
         for name in columns.keys() - set(self.task.columns):
             if isinstance(columns[name], Sampling):
-                raise ConfigError(f"predict takes the columns of a row; give {name} to the model: ft.Model(…, sampling=…)")
+                raise ConfigError(
+                    f"predict takes the columns of a row; give {name} to the model: ft.Model(…, sampling=…)"
+                )
             option = name if name in Sampling.model_fields else our_name(name, Sampling.model_fields)
             if option is not None:
                 raise ConfigError(
