@@ -272,7 +272,7 @@ def _config(file: Path) -> dict[str, Any]:
 
 
 def check_config(config: Mapping[str, Any], place: str) -> None:
-    """Refuse a config with sizes that no model has, or that names code on the hub.
+    """Refuse a config with sizes that no model has, parts that are no objects, or the name of code on the hub.
 
     Args:
         config: the parsed config.
@@ -283,6 +283,8 @@ def check_config(config: Mapping[str, Any], place: str) -> None:
     """
     check_sizes(config, place)
     for name, value in config.items():
+        if name.endswith("_config") and value is not None and not isinstance(value, Mapping):
+            raise ModelError(f"{place}: {name} is {value!r:.40}, and not an object")
         if isinstance(value, str) and name.endswith("_implementation") and "/" in value:
             raise ModelError(f"{place}: {name} is {value!r}, which is code on the hub; ftkit does not run it")
 

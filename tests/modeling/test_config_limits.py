@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -50,3 +51,14 @@ def test_sizes_of_the_largest_models_are_taken() -> None:
     huge = {"num_hidden_layers": 126, "hidden_size": 16384, "vocab_size": 262144, "num_experts": 2048,
             "max_position_embeddings": 10_485_760, "n_routed_experts": 384, "intermediate_size": 53248}  # fmt: skip
     check_sizes(huge, "config.json")
+
+
+@pytest.mark.parametrize("wrong", [{"quantization_config": "fp8"}, {"text_config": 3}, {"quantization_config": []}])
+def test_a_part_of_a_config_that_is_no_object(tiny_model: str, tmp_path: Path, wrong: dict[str, object]) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | wrong))
+    rows = ft.Dataset.from_rows([{"prompt": f"{number}", "completion": "a"} for number in range(10)])
+    assert "and not an object" in str(ft.plan(ft.SFT(), rows, f"local:{folder}"))
+    with pytest.raises(ModelError, match=r"config\.json.*and not an object"):
+        ft.Model(f"local:{folder}").predict(text="x")
