@@ -311,7 +311,7 @@ class RunCancelledError(RunError):
 
 
 class StorageError(RunError):
-    """The store of runs cannot be written, because the disk is full or the folder is read-only. It can be read.
+    """Nothing can be stored, because the disk is full or the folder is read-only. What is stored can be read.
 
     Attributes:
         full: whether the disk is full.

@@ -21,6 +21,7 @@ __all__ = [
     "create_folder",
     "disk_is_full",
     "folder_aside",
+    "free_bytes",
     "home",
     "remove_unfinished",
     "replace_folder",
@@ -145,10 +146,23 @@ def disk_is_full(folder: Path) -> bool:
     Returns:
         True if less than 256 KiB are free; False also if the system does not say.
     """
+    free = free_bytes(folder)
+    return free is not None and free < _FULL_BELOW
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Return the room that is left on a file system.
+
+    Args:
+        folder: a folder on it.
+
+    Returns:
+        Bytes; None if the system does not say.
+    """
     try:
-        return shutil.disk_usage(folder).free < _FULL_BELOW
+        return shutil.disk_usage(folder).free
     except OSError:
-        return False
+        return None
 
 
 def says_disk_full(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ import torch
 
 from ftkit.errors import DataError
 from ftkit.modeling.pretrained import Pretrained
+from ftkit.modeling.text_encoder import plain_ids
 
 __all__ = ["embeddings"]
 
@@ -32,7 +33,7 @@ def embeddings(pretrained: Pretrained, texts: Sequence[str]) -> list[list[float]
     decoder = model.get_decoder()
     vectors = []
     for number, text in enumerate(texts, start=1):
-        ids = pretrained.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = plain_ids(pretrained.tokenizer, text)
         if pretrained.max_length is not None and len(ids) > pretrained.max_length:
             raise DataError(
                 f"text {number} has {len(ids):,} tokens, and {pretrained.source.name} takes {pretrained.max_length:,}"

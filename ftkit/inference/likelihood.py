@@ -11,6 +11,7 @@ import torch
 from ftkit.errors import ModelError
 from ftkit.modeling.logits import logits_at
 from ftkit.modeling.pretrained import Pretrained
+from ftkit.modeling.text_encoder import plain_ids
 from ftkit.modeling.tokenized_example import Ints, TokenizedConversation
 from ftkit.task import Message
 
@@ -34,7 +35,7 @@ def text_losses(pretrained: Pretrained, texts: Sequence[str]) -> list[tuple[floa
     """
     by_length: dict[int, list[tuple[int, Ints]]] = {}
     for index, text in enumerate(texts):
-        ids = np.asarray(pretrained.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int64)
+        ids = np.asarray(plain_ids(pretrained.tokenizer, text), dtype=np.int64)
         ids = ids[: pretrained.max_length]
         by_length.setdefault(len(ids), []).append((index, ids))
     losses: list[tuple[float, int]] = [(0.0, 0)] * len(texts)

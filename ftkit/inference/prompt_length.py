@@ -9,6 +9,7 @@ from typing import Any
 from ftkit.errors import ModelError
 from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.rendered_parts import REASONING
+from ftkit.modeling.text_encoder import plain_ids
 from ftkit.task import Message
 
 __all__ = ["PromptTooLongError", "refuse_too_long"]
@@ -66,7 +67,7 @@ def refuse_too_long(
     count = 0
     for text in texts:
         for start in range(0, len(text), _PIECE):
-            count += len(template.tokenizer(text[start : start + _PIECE], add_special_tokens=False)["input_ids"])
+            count += len(plain_ids(template.tokenizer, text[start : start + _PIECE]))
             if count > limit * _SLACK + 64:
                 raise PromptTooLongError(limit)
 

@@ -24,6 +24,7 @@ from ftkit.inference.model_pool import ModelPool
 from ftkit.inference.pool_settings import PoolSettings
 from ftkit.inference.prompt_length import PromptTooLongError, refuse_too_long
 from ftkit.inference.protocol import GenerationEvent, GenerationRequest, OnEvent
+from ftkit.modeling.text_encoder import plain_ids
 from ftkit.modeling.thought_stream import ThoughtSplitter
 from ftkit.modeling.token_bytes import token_bytes
 from ftkit.modeling.tokenized_example import Ints
@@ -118,7 +119,7 @@ class ServedModel:
                 refuse_too_long(template, [{"content": text}], None, self.max_length)
         except PromptTooLongError as error:
             raise DataError(f"the text is longer than the model's context of {error.limit:,} tokens") from None
-        return len(template.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return len(plain_ids(template.tokenizer, text))
 
     async def grammar(self, output: Output) -> Grammar | None:
         """Compile an output schema.

@@ -18,8 +18,8 @@ MAX_CONFIG_BYTES = 16_000_000
 
 _MAX_DEPTH = 8
 _LIMITS = (
-    (10_000, ("layers", "layer", "blocks")),
-    (100_000, ("experts", "heads", "head", "r", "rank")),
+    (10_000, ("layers", "layer", "blocks", "depth", "stages", "codebooks", "streams")),
+    (100_000, ("experts", "heads", "head", "r", "rank", "groups", "group", "kernel", "conv", "buckets", "labels")),
     (10_000_000, ("size", "dim", "model", "embd", "inner", "channels")),
     (1_000_000_000, ("positions", "ctx")),
 )

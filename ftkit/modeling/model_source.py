@@ -39,7 +39,7 @@ _LARGEST_TEMPLATE = 1_000_000
 """Bytes."""
 _READ = frozenset({".safetensors", ".json", ".jinja", ".model", ".bin", ".pt", ".txt", ".tiktoken"})
 """Endings of the files that libraries open to load a model."""
-_LARGEST = {".jinja": _LARGEST_TEMPLATE, ".json": 512_000_000, ".txt": 512_000_000, ".tiktoken": 512_000_000}
+_LARGEST = {".jinja": _LARGEST_TEMPLATE, **dict.fromkeys((".json", ".txt", ".tiktoken", ".model"), 512_000_000)}
 """By ending: bytes of the largest file. A tokenizer of 256,000 tokens with its merges has 40 million."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json")
 

@@ -32,6 +32,7 @@ from ftkit.modeling.load_errors import load_errors
 from ftkit.modeling.model_source import RECORD, ModelSource, Quantization, check_config, read_object
 from ftkit.modeling.quantized_files import expanded_config, held_quantization
 from ftkit.modeling.template_source import is_template_hash
+from ftkit.modeling.tokenizer_limits import check_tokenizer
 from ftkit.modeling.whole_weights import check_loaded, check_size
 
 __all__ = [
@@ -239,6 +240,7 @@ def load_tokenizer(source: ModelSource) -> Any:
     what = f"cannot load the model {source.name!r}: its tokenizer"
     with load_errors(what, hint=_HINT), quiet():
         tokenizer = AutoTokenizer.from_pretrained(source.tokenizer, trust_remote_code=False)
+        check_tokenizer(tokenizer, what)
         encoded = tokenizer(_ANY_TEXT, add_special_tokens=False)["input_ids"]
     if not encoded:
         raise ModelError(f"{what} encodes {_ANY_TEXT!r} as nothing: its vocabulary is damaged. Get its files again")

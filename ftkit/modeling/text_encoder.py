@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from ftkit.errors import ModelError
 from ftkit.modeling.tokenized_example import Ints
 
-__all__ = ["TextEncoder", "refuse_unknown_tokens"]
+__all__ = ["TextEncoder", "plain_ids", "refuse_unknown_tokens"]
 
 _CACHED_SEGMENTS = 1024
 _COMPARED_TEXTS = 16
@@ -69,7 +71,7 @@ class TextEncoder:
         return backend.truncation is None and backend.padding is None and not backend.encode_special_tokens
 
     def _encode_whole(self, text: str) -> Ints:
-        return np.array(self._tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int32)
+        return np.array(plain_ids(self._tokenizer, text), dtype=np.int32)
 
     def _encode_segments(self, text: str) -> Ints:
         split: Any = self._split
@@ -80,8 +82,40 @@ class TextEncoder:
         if segment in self._added:
             return np.array([self._added[segment]], dtype=np.int32)
         backend: Any = self._backend
-        [encoding] = backend.encode_batch_fast([segment], add_special_tokens=False)
+        with _panics_as_errors(segment):
+            [encoding] = backend.encode_batch_fast([segment], add_special_tokens=False)
         return np.array(encoding.ids, dtype=np.int32)
+
+
+def plain_ids(tokenizer: Any, text: str) -> list[int]:
+    """Encode a text without adding special tokens.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        text: the text.
+
+    Returns:
+        Token ids.
+
+    Raises:
+        ModelError: the tokenizer gave up, see :mod:`ftkit.modeling.tokenizer_limits`.
+    """
+    with _panics_as_errors(text):
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+@contextlib.contextmanager
+def _panics_as_errors(text: str) -> Iterator[None]:
+    """Raise what a library in Rust raises when it gives up as an ``Exception``, which ends a request, not a thread."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        problem = f"the tokenizer cannot encode a text of {len(text):,} characters: {str(error)[:200]}"
+    else:
+        return
+    raise ModelError(problem)
 
 
 def refuse_unknown_tokens(ids: Ints, vocabulary: int | None, tokenizer: Any) -> None:

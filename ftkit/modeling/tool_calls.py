@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 from typing_extensions import override
 
 from ftkit.modeling.chat_template import ChatTemplate
+from ftkit.modeling.response_template import ResponseReader, response_reader
 from ftkit.modeling.tokenized_example import Ints
 
 __all__ = [
@@ -79,11 +80,15 @@ def tool_call_parser(
 
     Returns:
         The parser; None if no tools are offered, or the model's format is not known.
+
+    Raises:
+        ModelError: the tokenizer's ``response_template`` cannot be used.
     """
     if not tools:
         return None
-    if getattr(tokenizer, "response_template", None) is not None:
-        return _TemplateToolCallParser(tokenizer, prompt, tools, parallel=parallel)
+    reader = response_reader(tokenizer)
+    if reader is not None:
+        return _TemplateToolCallParser(reader, tokenizer, prompt, tools, parallel=parallel)
     form = detect_tool_call_format(str(tokenizer.chat_template))
     return None if form is None else FormatToolCallParser(form, prompt, parallel=parallel)
 
@@ -297,8 +302,17 @@ class RequiredToolCallParser(ToolCallParser):
 class _TemplateToolCallParser(ToolCallParser):
     """Parses calls with the tokenizer's ``response_template``, which needs the complete answer with special tokens."""
 
-    def __init__(self, tokenizer: Any, prompt: Ints, tools: Sequence[dict[str, Any]], *, parallel: bool) -> None:
-        self._tokenizer, self._prompt, self._tools, self._parallel = tokenizer, prompt, tools, parallel
+    def __init__(
+        self,
+        reader: ResponseReader,
+        tokenizer: Any,
+        prompt: Ints,
+        tools: Sequence[dict[str, Any]],
+        *,
+        parallel: bool,
+    ) -> None:
+        self._reader, self._tokenizer = reader, tokenizer
+        self._prompt, self._tools, self._parallel = prompt, tools, parallel
         self._text = ""
         self._ids: list[int] = []
 
@@ -310,11 +324,12 @@ class _TemplateToolCallParser(ToolCallParser):
 
     @override
     def end(self) -> tuple[str, list[dict[str, Any]]]:
-        try:
-            message = self._tokenizer.parse_response(self._ids, prefix=self._prompt.tolist(), tools=list(self._tools))
-        except Exception:  # a template is a program, and a broken call may raise anything
-            return self._text, []
-        found = [_call(one.get("function")) for one in message.get("tool_calls") or ()]
+        message = self._reader.read(self._tokenizer, self._prompt, self._ids, self._tools)
+        listed = message.get("tool_calls")
+        found = [
+            _call(one.get("function") if isinstance(one, Mapping) else None)
+            for one in (listed if isinstance(listed, list) else ())
+        ]
         calls = _calls(found, self._prompt, parallel=self._parallel)
         return (str(message.get("content") or ""), calls) if calls else (self._text, [])
 

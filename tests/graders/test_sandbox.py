@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -316,10 +317,46 @@ def call(numbers_, *arguments):
         "(101, 117), 0, 0, 0, 0",  # ptrace(PTRACE_TRACEME)
         "430, b'tmpfs', 0",  # fsopen
         "(303, 264), -100, b'.', 0, 0, 0",  # name_to_handle_at
+        "457, 0, 0, 0, 0",  # statmount
+        "458, 0, 0, 0, 0",  # listmount
+        "(206, 0), 1, ctypes.create_string_buffer(8)",  # io_setup
+        "(54, 208), 0, 1, 7, 0, 4",  # setsockopt
+        "(16, 29), 0, 0x5412, b'x'",  # ioctl(TIOCSTI)
     ],
 )
 def test_calls_that_lead_out_are_refused(refused: str) -> None:
     assert run(f"assert call({refused}) == 'EPERM', call({refused})", answers=1, top=CALLS) == [Grade(1.0)]
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        "(72, 25), channel, 8, os.getppid()",  # fcntl(F_SETOWN): who is told that a pipe has data
+        "(72, 25), channel, 10, 9",  # fcntl(F_SETSIG): by which signal
+        "(72, 25), channel, 15, 0",  # fcntl(F_SETOWN_EX)
+        "(16, 29), channel, 0x8901, 0",  # ioctl(FIOSETOWN)
+        "(141, 140), 0, os.getppid(), 19",  # setpriority
+        "(251, 30), 1, os.getppid(), 0",  # ioprio_set
+        "(203, 122), os.getppid(), 8, ctypes.create_string_buffer(8)",  # sched_setaffinity
+    ],
+)
+def test_other_processes_are_left_alone(refused: str, tier: str) -> None:
+    """Behind the wall of a namespace there are none."""
+    if tier == "namespaces":
+        pytest.skip("nothing else is there")
+    body = f"channel = os.pipe()[0]\nassert call({refused}) == 'EPERM', call({refused})"
+    assert run(body, answers=1, top=CALLS) == [Grade(1.0)]
+
+
+def test_space_is_not_reserved_before_it_can_be_counted(tier: str) -> None:
+    allowed = "allowed" if tier == "namespaces" else errno.errorcode[errno.EOPNOTSUPP]
+    body = f"""
+        with open("x", "wb") as file:
+            assert call((285, 47), file.fileno(), 0, 0, 4096) == {allowed!r}
+            os.posix_fallocate(file.fileno(), 0, 8192)
+        assert os.stat("x").st_size == 8192
+    """
+    assert run(body, answers=1, top=CALLS) == [Grade(1.0)]
 
 
 def test_what_graders_need_is_allowed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftkit.errors import ModelError
 from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.tool_calls import FormatToolCallParser, detect_tool_call_format, parse_tool_calls
 
@@ -124,3 +126,47 @@ def test_nothing_is_read_as_a_call_where_no_tools_were_offered(tokenizer):
     prompt, ids = asked_and_said(chat_template, CALL)
     assert parse_tool_calls(chat_template, prompt, ids, None) == (CALL, [])
     assert [call["function"]["name"] for call in parse_tool_calls(chat_template, prompt, ids, TOOLS)[1]] == ["find"]
+
+
+SLOW_PATTERNS = {
+    "start_anchor_pattern": {"start_anchor": None, "start_anchor_pattern": r"(?:a|aa)+$"},
+    "open_pattern": {"open_pattern": r"(?:(?P<name>a|aa))+$"},
+    "close_pattern": {"close": None, "close_pattern": r"(?:a|aa)+$"},
+    "tag_pattern": {"content_args": {"tag_pattern": r"(?P<key>(?:a|aa)+)(?P<value>)$"}},
+}
+
+
+@pytest.mark.parametrize("where", SLOW_PATTERNS)
+def test_a_template_cannot_stop_the_time(templated, where, caplog, monkeypatch):
+    monkeypatch.setattr("ftkit.modeling.response_template._MAX_SECONDS", 0.05)
+    own = copy.deepcopy(MARKED)
+    (own if where == "start_anchor_pattern" else own["fields"]["tool_calls"]).update(SLOW_PATTERNS[where])
+    for part in (own, own["fields"]["tool_calls"]):
+        for name in [name for name, value in part.items() if value is None]:
+            del part[name]
+    templated.tokenizer.response_template = own
+    said = f"<call find>{'a' * 60}b</call>"
+    prompt = templated.encode_prompt([{"role": "user", "content": "a" * 60}])
+    ids = templated.tokenizer(said, add_special_tokens=False)["input_ids"]
+    began = time.thread_time()
+    for _ in range(4):
+        assert parse_tool_calls(templated, prompt, ids, TOOLS) == (said, [])
+    assert time.thread_time() - began < 5
+    assert len(caplog.messages) == 3
+    assert "takes more than" in caplog.messages[0]
+    assert "not tried again" in caplog.messages[2]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *([], {}, {"fields": {}}, {**MARKED, "start_anchor": "x" * 70_000}),
+        {**MARKED, "fields": {"content": {"open_pattern": "("}}},
+    ],
+)
+def test_a_template_that_is_none_is_named(templated, broken):
+    templated.tokenizer.response_template = broken
+    prompt, ids = asked_and_said(templated, "Aspirin.")
+    with pytest.raises(ModelError, match="response_template"):
+        parse_tool_calls(templated, prompt, ids, TOOLS)
+    assert parse_tool_calls(templated, prompt, ids, None) == ("Aspirin.", [])

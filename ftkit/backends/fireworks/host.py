@@ -11,7 +11,7 @@ from typing_extensions import override
 from ftkit.backends.hosted.answer_reading import optional_text, reads_answers, remote_id
 from ftkit.backends.hosted.host import Host, JobQuery, JobRequest, JobResults, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.http import Http
-from ftkit.backends.hosted.weights import safe_path
+from ftkit.backends.hosted.weights import HostFiles
 from ftkit.errors import HostError, RunError
 from ftkit.store import RunState
 
@@ -157,10 +157,10 @@ class FireworksHost(Host):
             folder: the folder to write to.
         """
         response = self.http.json("asking for the weights", "GET", f"/v1/{model}:getDownloadEndpoint")
-        for name, url in (response.get("filenameToSignedUrls") or {}).items():
-            path = safe_path(folder, str(name))
-            if path is not None:
-                self.http.download_signed(f"downloading {path.name}", str(url), path)
+        files = HostFiles(folder, self.name)
+        paths = [(files.path(str(name)), url) for name, url in (response.get("filenameToSignedUrls") or {}).items()]
+        for path, url in paths:
+            self.http.download_signed(f"downloading {path.name}", str(url), path)
 
     @override
     def pause(self, job_id: str) -> RemoteJob:

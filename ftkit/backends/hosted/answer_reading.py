@@ -24,6 +24,8 @@ HostClass = TypeVar("HostClass", bound=type[Any])
 
 _UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What reading data of another form than expected raises."""
+_MAX_TEXT = 100_000
+"""Characters of a text that is stored and shown."""
 _ID_PATTERN = re.compile(r"[A-Za-z0-9._:~/+=@-]{1,512}")
 
 
@@ -89,11 +91,13 @@ def cleaned(value: Any, secret: str = "") -> Any:
         secret: the API key.
 
     Returns:
-        The same, with ``[key]`` in place of the key, and escapes in place of halves of characters, which JSON allows
-        and no file can hold.
+        The same, with ``[key]`` in place of the key, the beginning of texts that are longer than anybody reads, and
+        escapes in place of halves of characters, which JSON allows and no file can hold.
     """
     if isinstance(value, str):
         text = without_secret(value, secret)
+        if len(text) > _MAX_TEXT:
+            text = f"{text[:_MAX_TEXT]}… ({len(text) - _MAX_TEXT:,} more characters)"
         return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
         return {cleaned(name, secret): cleaned(item, secret) for name, item in value.items()}

@@ -1,7 +1,8 @@
 """Bound the bodies of a host's responses, in bytes and in time.
 
 A read timeout limits only the silence between two pieces of a body. A host, or a proxy before it, may send pieces
-without end, or one byte a minute, or a compressed body that becomes a thousand times as large.
+without end, or one byte a minute, or a compressed body that becomes a thousand times as large. And JSON of few bytes a
+value takes twenty times its size in memory.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ _MAX_BYTES = 256 * 2**20
 _MAX_COMPRESSED_BYTES = 2**20
 """Most bytes of a compressed body. Deflate makes at most 1,032 bytes of one."""
 _MAX_SECONDS = 600.0
+_MAX_VALUES = 32_000_000
+"""Most values of a body, if it is JSON. The vectors of 2,048 texts have six million numbers."""
+_BEFORE_VALUES = (b",", b"[", b"{")
 
 _to_file: ContextVar[bool] = ContextVar("ftkit_body_to_file", default=False)
 
@@ -68,11 +72,15 @@ def _bounded(kind: type[Any]) -> type[Any]:
             self._stream = stream
             self._left, self._max_bytes = max_bytes, max_bytes
             self._end = time.monotonic() + _MAX_SECONDS
+            self._values = 0
 
         def _check(self, piece: bytes) -> bytes:
             self._left -= len(piece)
             if self._left < 0:
                 raise BodyLimitError(f"it is larger than {self._max_bytes:,} bytes")
+            self._values += sum(map(piece.count, _BEFORE_VALUES))
+            if self._values > _MAX_VALUES:
+                raise BodyLimitError(f"it has more than {_MAX_VALUES:,} values")
             if time.monotonic() > self._end:
                 raise BodyLimitError(f"it is not complete after {_MAX_SECONDS:.0f} s")
             return piece

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ftkit.backends.hosted.body_file import content_length, write_pieces
 from ftkit.backends.hosted.bounded_body import PLAIN_HEADERS, BodyLimitError, bound_body, to_file
 from ftkit.backends.hosted.host_errors import broken_call_error, proxy_errors, redirect_error, refusal_error, was_sent
 from ftkit.errors import HostError
@@ -180,6 +181,4 @@ def _save(response: Any, target: Path) -> None:
     if not response.is_success:
         response.read()
         return
-    with target.open("wb") as file:
-        for chunk in response.iter_bytes():
-            file.write(chunk)
+    write_pieces(response.iter_bytes(), target, content_length(response.headers))

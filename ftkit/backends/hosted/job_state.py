@@ -17,6 +17,9 @@ from ftkit.store import OPEN_STATES, RunRecord, RunState, RunTransaction, Store
 
 __all__ = ["check_host_estimate", "end_run", "sync_run"]
 
+_MAX_EVENTS = 500_000
+"""Events of one job that are stored."""
+
 
 def check_host_estimate(
     host: Host, retry_policy: RetryPolicy, request: JobRequest, record: RunRecord, store: Store
@@ -87,6 +90,9 @@ def sync_run(host: Host, retry_policy: RetryPolicy, record: RunRecord, job: Remo
         if error.passing:
             raise
         events = ()  # some hosts have no events
+    if len(seen) >= _MAX_EVENTS:
+        message = f"the host has sent {len(seen):,} events; further ones are not stored"
+        events = (RemoteEvent("event-limit", "warning", {"message": message}),)
     results, problem = JobResults(), None
     if job.state == "succeeded":
         try:
@@ -105,7 +111,8 @@ def _add_events(run: RunTransaction, events: Sequence[RemoteEvent], result_event
     if result_events:
         reported = {(event.kind, event.data.get("step")) for event in run.events()}
         reported |= {(event.kind, event.data.get("step")) for event in events}
-        events = [*events, *(event for event in result_events if (event.kind, event.data["step"]) not in reported)]
+        new = [one for one in result_events if "step" not in one.data or (one.kind, one.data["step"]) not in reported]
+        events = [*events, *new]
     seen = set(JobHandle.require(run.record).seen)
     for event in events:
         if event.id not in seen:

@@ -30,6 +30,8 @@ _VALIDATION_METRICS = (
 """Names of the validation loss and of the token accuracy beside it. A loss over all validation rows comes first."""
 _NUMBERS = frozenset({"loss", "steps", "token_accuracy", "epoch", "learning_rate", "grad_norm", "tokens", "seconds"})
 """Entries of a step that are numbers in every event of ftkit."""
+_MAX_ROWS = 1_000_000
+_MAX_COLUMNS = 200
 _LEVELS: dict[str, EventKind] = {"warn": "warning", "warning": "warning", "error": "error"}
 
 
@@ -62,7 +64,23 @@ def parse_result_file(content: bytes) -> Iterator[RemoteEvent]:
             text = base64.b64decode(content, validate=False).decode("utf-8-sig")
         except (binascii.Error, ValueError):
             return
-    for row in csv.DictReader(text.splitlines()):
+    try:
+        yield from _result_rows(csv.DictReader(text.splitlines()))
+    except csv.Error as error:
+        yield RemoteEvent("result-file-damaged", "warning", {"message": f"a result file is damaged: {error}"})
+
+
+def _result_rows(rows: csv.DictReader[str]) -> Iterator[RemoteEvent]:
+    columns = len(rows.fieldnames or ())
+    if columns > _MAX_COLUMNS:
+        message = f"a result file has {columns:,} columns and is not read; it has at most {_MAX_COLUMNS}"
+        yield RemoteEvent("result-file-columns", "warning", {"message": message})
+        return
+    for number, row in enumerate(rows):
+        if number == _MAX_ROWS:
+            message = f"a result file has more than {_MAX_ROWS:,} rows; the others are left out"
+            yield RemoteEvent("result-file-rows", "warning", {"message": message})
+            return
         metrics = {name: number for name, cell in row.items() if name and (number := _parse_number(cell)) is not None}
         if not is_step(metrics.get("step")):
             continue

@@ -12,13 +12,14 @@ from typing import Any
 
 from typing_extensions import override
 
-from ftkit.backends.hosted.answer_reading import optional_text, reading_answer, reads_answers, remote_id
+from ftkit.backends.hosted.answer_reading import cleaned, optional_text, reading_answer, reads_answers, remote_id
 from ftkit.backends.hosted.host import Host, JobQuery, JobRequest, JobResults, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.host_profile import HostProfile
 from ftkit.backends.hosted.run_key import unix_seconds
-from ftkit.backends.hosted.weights import safe_path
+from ftkit.backends.hosted.weights import HostFiles
 from ftkit.backends.openai_jobs.events import parse_event, parse_result_file
 from ftkit.backends.openai_jobs.job_key import KEY, has_key, lost_key
+from ftkit.backends.openai_jobs.pages import read_pages
 from ftkit.backends.openai_jobs.reward_metrics import parse_grade
 from ftkit.backends.openai_jobs.sdk import Sdk, to_dict
 from ftkit.catalog import Limits, load_catalog
@@ -46,8 +47,7 @@ _STATES: dict[str, RunState] = {
     "canceled": "cancelled",
 }
 _FAILED_FILE_STATUSES = {"error", "failed", "deleted", "expired"}
-_PAGE_SIZE = 100
-_MAX_PAGES = 10_000
+_MAX_RESULT_FILES = 100
 _PART_BYTES = 64_000_000
 _SHORT_TIMEOUT_S = 10.0
 
@@ -196,14 +196,14 @@ class OpenAIHost(Host):
                 break  # the newest events come first
             try:
                 with reading_answer(self.name, "reading events"):
-                    events += parse_event(event_id, event)[::-1]
+                    events += parse_event(event_id, cleaned(event))[::-1]
             except HostError as error:  # one strange event must not hide the others
                 events.append(RemoteEvent(event_id, "warning", {"message": str(error)}))
         return events[::-1]
 
     @override
     def results(self, job_id: str) -> JobResults:
-        file_ids = self._job(job_id).get("result_files") or ()
+        file_ids = (self._job(job_id).get("result_files") or ())[:_MAX_RESULT_FILES]
         events = [event for file_id in file_ids for event in parse_result_file(self.content(file_id))]
         checkpoints = [
             {"step": checkpoint.get("step_number"), "model": checkpoint.get("fine_tuned_model_checkpoint")}
@@ -257,12 +257,12 @@ class OpenAIHost(Host):
         """
         files = self.sdk.client.files
         last = max(self.checkpoints(job_id), key=lambda checkpoint: checkpoint.get("step_number") or 0, default={})
+        written = HostFiles(folder, self.name)
         for file_id in last.get("result_files") or ():
             file = to_dict(self.sdk.call("reading a file", functools.partial(files.retrieve, file_id)))
-            path = safe_path(folder, str(file.get("filename") or file_id))
-            if path is not None:
-                opening = files.with_streaming_response.content(file_id)
-                self.sdk.download(f"downloading {path.name}", opening, path)
+            path = written.path(str(file.get("filename") or file_id))
+            opening = files.with_streaming_response.content(file_id)
+            self.sdk.download(f"downloading {path.name}", opening, path)
 
     def validate_grader(self, grader: dict[str, Any]) -> None:
         """Ask the host whether a grader is valid. It raises HostError with status 400 if it is not.
@@ -332,19 +332,11 @@ class OpenAIHost(Host):
 
         Yields:
             The items of all pages.
+
+        Raises:
+            HostError: a page cannot be read, or the list does not end.
         """
-        after: str | None = None
-        last_ids: set[str] = set()
-        for _ in range(_MAX_PAGES):
-            options = {"limit": _PAGE_SIZE} | ({"after": after} if after else {})
-            page = self.sdk.call(action, functools.partial(list_page, **options))
-            items = [to_dict(item) for item in (getattr(page, "data", None) or [])]
-            yield from items
-            after = str(items[-1].get("id")) if items else None
-            # Hosts that do not page may say has_more all the same, or return the same page again.
-            if not getattr(page, "has_more", False) or after is None or after in last_ids:
-                return
-            last_ids.add(after)
+        yield from read_pages(self.sdk, action, list_page)
 
     def _limits(self) -> Limits | None:
         """Limits of the host. Those of files are the same for all methods."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ftkit.backends.deadline import Deadline
+from ftkit.backends.hosted.body_file import content_length, write_pieces
 from ftkit.backends.hosted.bounded_body import PLAIN_HEADERS, BodyLimitError, bound_body, to_file
 from ftkit.backends.hosted.host_errors import broken_call_error, proxy_errors, redirect_error, refusal_error, was_sent
 from ftkit.errors import HostError
@@ -119,7 +120,7 @@ class Sdk:
 
         def write() -> bool:
             with to_file(), opening as response:
-                response.stream_to_file(target)
+                write_pieces(response.iter_bytes(), target, content_length(response.headers))
             return True
 
         self.call(action, write)

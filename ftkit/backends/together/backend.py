@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,11 @@ from ftkit.backends.hosted.backend import HostedBackend
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.http import Http
 from ftkit.backends.hosted.retry import RetryPolicy
-from ftkit.backends.hosted.weights import safe_path
+from ftkit.backends.hosted.weight_archive import unpack_weights
 from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
 from ftkit.backends.together.host import TogetherHost
 from ftkit.backends.together.recipe_fields import FIELD_SUPPORT, request_parameters
 from ftkit.catalog import load_catalog
-from ftkit.errors import HostError
-from ftkit.extras import require
 from ftkit.recipe import Recipe
 from ftkit.schema import Output
 from ftkit.store import RunRecord
@@ -101,30 +97,8 @@ class Together(HostedBackend[TogetherHost]):
 
     @override
     def download_weights(self, record: RunRecord, folder: Path) -> None:
-        zstandard = require("zstandard", extra="openai", needed_for="unpacking weights")
         packed = folder / "weights.tar.zst"
         checkpoint = "model_output_path" if record.recipe["adapter"]["kind"] == "full" else "adapter"
         self.retry_policy(lambda: self.host().download(record.handle["job"], packed, checkpoint))
-        try:
-            with (
-                packed.open("rb") as file,
-                zstandard.ZstdDecompressor().stream_reader(file) as stream,
-                tarfile.open(fileobj=stream, mode="r|") as archive,
-            ):
-                _unpack(archive, folder)
-        except (zstandard.ZstdError, tarfile.TarError, EOFError) as error:
-            raise HostError(f"together: the weights came damaged ({error}); fetch them again") from None
+        unpack_weights(packed, folder, self.name)
         packed.unlink()
-
-
-def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
-    """Write the archive's plain files into ``folder``, and nothing outside of it.
-
-    ``extractall(filter="data")`` does the same, but only from Python 3.11.4 on.
-    """
-    for member in archive:
-        target = safe_path(folder, member.name) if member.isfile() else None
-        content = None if target is None else archive.extractfile(member)
-        if target is not None and content is not None:
-            with target.open("wb") as file:
-                shutil.copyfileobj(content, file)

@@ -27,10 +27,12 @@ _REFUSED = {
     "unshare": (272, 97), "setns": (308, 268), "chroot": (161, 51), "pivot_root": (155, 41), "mount": (165, 40),
     "umount2": (166, 39), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
     "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
-    "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
+    "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "statmount": (457, 457), "listmount": (458, 458),
     # Calls that are made by the kernel later, past this filter.
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
-    # Memory that no limit of a process counts.
+    "io_setup": (206, 0), "io_submit": (209, 2),
+    # Memory that no limit of a process counts. setsockopt makes the queues of a socketpair larger.
+    "setsockopt": (54, 208),
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "shmat": (30, 196),
     "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180),
     # Parts of the kernel that graders have no use for, and in which faults are found again and again.
@@ -56,6 +58,23 @@ _FILE_ATTRIBUTES = {
 # Signals to others by their id or as a whole session; kill and tgkill are allowed for the own process only.
 _SIGNALS = {"rt_sigqueueinfo": (129, 138), "tkill": (200, 130), "rt_tgsigqueueinfo": (297, 240)}
 _KILL_OWN = {"kill": (62, 129), "tgkill": (234, 131)}
+
+# How fast other processes of the same user run.
+_PRIORITIES = {
+    "setpriority": (141, 140), "ioprio_set": (251, 30), "sched_setparam": (142, 118), "sched_setscheduler": (144, 119),
+    "sched_setattr": (314, 274),
+}  # fmt: skip
+_AFFINITY = (203, 122)
+
+# By the number of a call: operations of it that are refused. The first are by which the kernel sends any signal to any
+# process of the same user, when a pipe has data; the others write into a terminal as if somebody typed.
+_FCNTL, _IOCTL = (72, 25), (16, 29)
+_SET_OWNER = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX
+_SET_SOCKET_OWNER = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP
+_TYPE_INTO_TERMINAL = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
+
+_FALLOCATE = (285, 47)
+"""Reserves the disk's space faster than it can be counted. The C library writes instead."""
 _PRLIMIT, _CLONE, _CLONE3 = (302, 261), (56, 220), 435
 
 _NEWER = 463
@@ -67,7 +86,7 @@ _X32 = 0x40000000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _FAIL, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _SET_SECCOMP, _FILTER = 22, 2
-_NUMBER, _ARCHITECTURE, _FIRST = 0, 4, 16  # places in struct seccomp_data
+_NUMBER, _ARCHITECTURE, _FIRST, _SECOND = 0, 4, 16, 24  # places in struct seccomp_data
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -94,7 +113,8 @@ def restrict_calls(*, own_processes: bool, file_attributes: bool) -> None:
         (_LOAD, 0, 0, _NUMBER), (_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, fail),
         (_AT_LEAST, 0, 1, _NEWER), (_RETURN, 0, 0, unknown),
     ]  # fmt: skip
-    refused = {**_REFUSED, **({} if file_attributes else _FILE_ATTRIBUTES), **({} if own_processes else _SIGNALS)}
+    others = {} if own_processes else {**_SIGNALS, **_PRIORITIES}
+    refused = {**_REFUSED, **({} if file_attributes else _FILE_ATTRIBUTES), **others}
     for numbers in refused.values():
         if numbers[table] >= 0:
             program += [(_EQUAL, 0, 1, numbers[table]), (_RETURN, 0, 0, fail)]
@@ -105,9 +125,15 @@ def restrict_calls(*, own_processes: bool, file_attributes: bool) -> None:
         (_RETURN, 0, 0, _ALLOW),
     ]  # fmt: skip
     program += _only_if_first(_PRLIMIT[table], 0)
+    operations = _TYPE_INTO_TERMINAL
     if not own_processes:
         for numbers in _KILL_OWN.values():
             program += _only_if_first(numbers[table], os.getpid())
+        program += _only_if_first(_AFFINITY[table], 0)
+        program += _not_if_second(_FCNTL[table], _SET_OWNER)
+        program += [(_EQUAL, 0, 1, _FALLOCATE[table]), (_RETURN, 0, 0, _FAIL | errno.EOPNOTSUPP)]
+        operations += _SET_SOCKET_OWNER
+    program += _not_if_second(_IOCTL[table], operations)
     program.append((_RETURN, 0, 0, _ALLOW))
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
     held = ctypes.create_string_buffer(struct.pack("HP", len(program), ctypes.addressof(code)))
@@ -122,3 +148,11 @@ def _only_if_first(call: int, value: int) -> list[_Step]:
         (_EQUAL, 0, 4, call), (_LOAD, 0, 0, _FIRST), (_EQUAL, 1, 0, value), (_RETURN, 0, 0, _FAIL | errno.EPERM),
         (_RETURN, 0, 0, _ALLOW),
     ]  # fmt: skip
+
+
+def _not_if_second(call: int, values: tuple[int, ...]) -> list[_Step]:
+    """Refuse a call if its second argument is one of some values."""
+    steps = [(_EQUAL, 0, 2 * len(values) + 2, call), (_LOAD, 0, 0, _SECOND)]
+    for value in values:
+        steps += [(_EQUAL, 0, 1, value), (_RETURN, 0, 0, _FAIL | errno.EPERM)]
+    return [*steps, (_RETURN, 0, 0, _ALLOW)]

@@ -64,6 +64,11 @@ class Choice:
         self.finish_reason: str | None = None
         self.tokens = self.thought_tokens = self.cached = 0
 
+    @property
+    def finds_calls(self) -> bool:
+        """Whether the answer may call tools, which are looked for at its end."""
+        return self._reader is not None
+
     def add(self, event: TokenEvent | Finished) -> Delta:
         """Add an event of the engine.
 

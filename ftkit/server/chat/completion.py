@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from ftkit.errors import ModelError
@@ -143,7 +144,11 @@ class Completion:
                 self._metrics.first_token.observe(time.monotonic() - self._started)
                 first = False
             choice = self.choices[number]
-            delta = choice.add(event)
+            if choice.finds_calls and not isinstance(event, TokenEvent):
+                # The calls of the whole answer are read, for which a model may have a program of its own.
+                delta = await run_in_threadpool(choice.add, event)
+            else:
+                delta = choice.add(event)
             if not isinstance(event, TokenEvent):
                 remaining -= 1
                 self._metrics.tokens.labels("cached").inc(choice.cached)
@@ -209,7 +214,10 @@ class Completion:
         if described or (form is None and schemas.answer is not None):
             return FormatToolCallParser("tagged", prompt, parallel=parallel)
         tools = [tool.to_template() for tool in use.offered]
-        reader = self._model.tool_call_parser(prompt, tools, parallel=parallel)
+        try:
+            reader = self._model.tool_call_parser(prompt, tools, parallel=parallel)
+        except ModelError as error:
+            raise ApiError(400, str(error), param="tools") from None
         if reader is None or form is not None or not schemas.needs_grammar:
             return reader
         return CheckedToolCallParser(reader, schemas.accepts)
