@@ -13,6 +13,7 @@ import ftkit as ft
 from ftkit.errors import ConfigError, HostError, OutputError, RunNotFoundError
 from ftkit.printable import printable, rich_console
 from ftkit.render.table import Line, Table, to_rich, to_text
+from ftkit.testing import FakeModel
 
 EVIL = "\x1b]0;owned\x07\x1b[2Jred\x9b31m\u202egnp\r\x08"
 SHOWN = r"\u001b]0;owned\u0007\u001b[2Jred\u009b31m\u202egnp\u000d\u0008"
@@ -63,3 +64,14 @@ def test_a_report_of_evil_answers(tmp_path: Path) -> None:
     task = ft.Task("Say.", input="{text}")
     data = ft.Dataset.from_rows([{"text": EVIL, "said": EVIL}] * 3, task, target="said")
     assert "\x1b" not in str(ft.lint(data))
+    model = FakeModel(task, lambda question: EVIL, name=EVIL)
+    report = ft.evaluate(model, data, probes=None, progress=False)
+    comparison = ft.compare(
+        report, ft.evaluate(FakeModel(task, lambda question: "x"), data, probes=None, progress=False)
+    )
+    for result, suffixes in ((report, ("md", "html", "json")), (comparison, ("md", "html", "json", "xml"))):
+        for suffix in suffixes:
+            text = result.save(tmp_path / f"result.{suffix}").read_text()
+            assert "gnp" in text or suffix == "xml"
+            assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text), suffix
+    assert ft.Report.load(report.save(tmp_path / "again.json")).rows == report.rows

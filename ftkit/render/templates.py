@@ -9,6 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from ftkit.printable import printable
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -41,9 +43,9 @@ def render_fragment(template: str, **context: Any) -> str:
         context: Variables of the template.
 
     Returns:
-        HTML.
+        HTML. Control characters of texts are escapes that are seen.
     """
-    return _environment().get_template(f"{template}.html.j2").render(context)
+    return printable(_environment().get_template(f"{template}.html.j2").render(context))
 
 
 def render_page(

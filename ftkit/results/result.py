@@ -131,7 +131,8 @@ class Result:
         Raises:
             ConfigError: there is no renderer for this form.
         """
-        return self.to_json() if form == "json" else RENDERERS.get(f"{self.result_type}.{form}")(self)
+        made = self.to_json() if form == "json" else RENDERERS.get(f"{self.result_type}.{form}")(self)
+        return printable(made) if isinstance(made, str) else made
 
     def to_json(self) -> str:
         """Write the complete result as JSON, from which it can be loaded.

@@ -17,6 +17,7 @@ from ftkit.store import EventKind
 __all__ = ["parse_event", "parse_result_file"]
 
 _STEP_PATTERN = re.compile(r"[Ss]tep (\d+)(?:/(\d+))?: training loss=([-\d.eE]+)")
+_NAME_PATTERN = re.compile(r"\w[\w ./:@()%-]{0,199}")
 _METRIC_NAMES = {
     "train_loss": "loss",
     "total_steps": "steps",
@@ -81,7 +82,11 @@ def _result_rows(rows: csv.DictReader[str]) -> Iterator[RemoteEvent]:
             message = f"a result file has more than {_MAX_ROWS:,} rows; the others are left out"
             yield RemoteEvent("result-file-rows", "warning", {"message": message})
             return
-        metrics = {name: number for name, cell in row.items() if name and (number := _parse_number(cell)) is not None}
+        metrics = {
+            name: number
+            for name, cell in row.items()
+            if name and _NAME_PATTERN.fullmatch(name) and (number := _parse_number(cell)) is not None
+        }
         if not is_step(metrics.get("step")):
             continue
         step = int(metrics["step"])
@@ -95,9 +100,7 @@ def _result_rows(rows: csv.DictReader[str]) -> Iterator[RemoteEvent]:
 def _parse_event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
     data = event.get("data") if isinstance(event.get("data"), dict) else {}
     message = str(event.get("message") or "")
-    metrics = {
-        name: value for name, value in (data or {}).items() if not isinstance(value, float) or math.isfinite(value)
-    }
+    metrics = {name: value for name, value in (data or {}).items() if _is_metric(name, value)}
     if is_step(metrics.get("step")) and (event.get("type") == "metrics" or "train_loss" in metrics):
         step_data = _step(
             {_METRIC_NAMES.get(name, name): value for name, value in metrics.items() if value is not None}
@@ -115,6 +118,13 @@ def _parse_event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
             return RemoteEvent(event_id, "checkpoint", {"step": int(number[0]), "message": message})
     event_type = {"type": event["type"]} if event.get("type") not in (None, "message", "metrics") else {}
     return RemoteEvent(event_id, kind, {"message": message} | event_type)
+
+
+def _is_metric(name: str, value: Any) -> bool:
+    """Whether it is the value of a metric. Names become columns of tables that spreadsheets open."""
+    if not _NAME_PATTERN.fullmatch(name):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else value is None or isinstance(value, int | str)
 
 
 def _step(metrics: dict[str, Any]) -> dict[str, Any] | None:
