@@ -14,7 +14,7 @@ import pytest
 import ftkit as ft
 from ftkit.runs.run import Run
 from ftkit.runs.trackers import TRACKERS, JsonLinesTracker, RunTrackers, TrackerWarning, create_tracker
-from ftkit.store import RunRecord, Store
+from ftkit.store import Event, RunRecord, Store
 
 ROWS = [{"q": f"What is {n} plus one?", "a": str(n + 1)} for n in range(16)]
 
@@ -185,3 +185,28 @@ def test_the_file_is_named_after_the_colon(tmp_path: Path) -> None:
     tracker = create_tracker(f"jsonl:{tmp_path / 'steps.jsonl'}")
     assert isinstance(tracker, JsonLinesTracker)
     assert tracker.path == tmp_path / "steps.jsonl"
+
+
+class _Linked:
+    """A tracker at a server whose address has a password."""
+
+    def on_start(self, run: RunRecord) -> None:
+        pass
+
+    def on_event(self, run: RunRecord, event: Event) -> None:
+        raise ValueError("no connection to https://ann:pw-secret@host.example/api")
+
+    def on_end(self, run: RunRecord) -> None:
+        pass
+
+    def link(self, run: RunRecord) -> str:
+        return "https://ann:pw-secret@host.example/runs/7?apiKey=pw-secret#/metrics"
+
+
+def test_passwords_of_trackers_are_not_stored(run_id: str, ftkit_home: Path) -> None:
+    store = Store()
+    with pytest.warns(TrackerWarning, match=r"no connection to https://\[key\]@host\.example/api"):
+        RunTrackers(store, run_id, [_Linked()]).deliver(store.get(run_id))
+    [event] = [event for event in store.events(run_id) if "link" in event.data]
+    assert event.data["link"] == "https://host.example/runs/7#/metrics"
+    assert not any(b"pw-secret" in file.read_bytes() for file in ftkit_home.rglob("*") if file.is_file())

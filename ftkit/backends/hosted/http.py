@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ class Http:
                 **options,
             )
             # Signed URLs grant access by themselves and must not receive the key.
-            self._client_without_key: Any = httpx.Client(headers=PLAIN_HEADERS, **options)
+            signed = options | {"event_hooks": options["event_hooks"] | {"request": [self._check_hop]}}
+            self._client_without_key: Any = httpx.Client(headers=PLAIN_HEADERS, **signed)
 
     @property
     def secret(self) -> str:
@@ -100,7 +102,6 @@ class Http:
             url: the signed URL.
             path: the file.
         """
-        self._check_signed(action, url)
         with path.open("rb") as file:
             options = {"content": file, "headers": {"content-length": str(path.stat().st_size)}}
             self._checked(action, self._client_without_key, "PUT", url, (), options)
@@ -126,17 +127,21 @@ class Http:
             url: the signed URL.
             target: the file to write.
         """
-        self._check_signed(action, url)
         self._checked(action, self._client_without_key, "GET", url, (), {"follow_redirects": True}, target)
 
-    def _check_signed(self, action: str, url: str) -> None:
-        """Refuse a signed URL that would send rows or weights without encryption, if the host itself is encrypted.
+    def _check_hop(self, request: Any) -> None:
+        """Refuse addresses of signed URLs, and of what they redirect to, that a host should not send anybody to.
 
         Raises:
-            HostError: it would.
+            _AddressError: rows or weights would travel without encryption although the host is encrypted, or a host of
+                the internet names an address of this machine or its network.
         """
-        if self.url.startswith("https://") and not url.startswith("https://"):
-            raise HostError(f"{self.name}: {action}: the host gave an address without encryption, which is not used")
+        if not self.url.startswith("https://"):
+            return
+        if request.url.scheme != "https":
+            raise _AddressError("the host gave an address without encryption, which is not used")
+        if _is_inside(request.url.host) and not _is_inside(self._httpx.URL(self.url).host):
+            raise _AddressError("the host gave an address inside of this network, which is not used")
 
     def _checked(
         self,
@@ -157,9 +162,11 @@ class Http:
             else:
                 with to_file(), client.stream(method, path, **options) as response:
                     _save(response, target)
+        except _AddressError as error:
+            failure = HostError(f"{self.name}: {action}: {error}")
         except BodyLimitError as error:
             failure = broken_call_error(action, str(error), host=self.name, secret=self._key)
-        except self._httpx.HTTPError as error:
+        except (self._httpx.HTTPError, self._httpx.InvalidURL) as error:
             timed_out = isinstance(error, self._httpx.TimeoutException)
             reason = "it timed out" if timed_out else f"{type(error).__name__}: {error}"
             failure = broken_call_error(action, reason, host=self.name, secret=self._key, sent=was_sent(error))
@@ -174,6 +181,20 @@ class Http:
                 action, response.status_code, response.text, response.headers, host=self.name, secret=self._key
             )
         return response
+
+
+class _AddressError(Exception):
+    """An address that is not used."""
+
+
+def _is_inside(host: str) -> bool:
+    """Whether a host is an address of this machine or its network."""
+    if host == "localhost":
+        return True
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return False
 
 
 def _save(response: Any, target: Path) -> None:

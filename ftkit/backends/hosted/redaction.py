@@ -6,7 +6,7 @@ import re
 
 from ftkit.errors import ConfigError
 
-__all__ = ["check_key", "redact", "without_secret"]
+__all__ = ["check_key", "public_address", "redact", "without_secret"]
 
 _SHORTEST = 8
 """Characters of the shortest key that is taken. A shorter one occurs in texts by chance; no host gives such keys."""
@@ -17,12 +17,25 @@ _WORD = re.compile(r"[A-Za-z]{1,15}|[0-9]{1,15}")
 
 _KEY_PATTERN = re.compile(
     r"(?i)\b(bearer\s+)(?=\S{0,200}[0-9*])\S+|"
-    r"\b(sk|fw|tgp|pk|key|nb)[-_](?=[A-Za-z_.-]{0,200}[0-9*])[A-Za-z0-9_*.-]{8,}"
+    r"\b(sk|fw|tgp|pk|key|nb|hf|gsk|xai|nvapi|ghp|glpat)[-_](?=[A-Za-z_.-]{0,200}[0-9*])[A-Za-z0-9_*.-]{8,}"
 )
 """What looks like a key. Keys have digits, or asterisks where a host has masked them; words such as ``key-value-pairs``
 have neither."""
+_PARAMETERS_PATTERN = re.compile(r"(?<=://)([^\s?#]{1,4000})\?[^\s#]*")
 _USER_PATTERN = re.compile(r"://[^/\s@?#]{1,500}@")
 """User name and password of an address, as a proxy's may have."""
+
+
+def public_address(text: str) -> str:
+    """Remove user names, passwords and parameters from the addresses in a text.
+
+    Args:
+        text: an address, or a text with addresses in it.
+
+    Returns:
+        The text, whose addresses still lead to the same place for who may go there.
+    """
+    return _PARAMETERS_PATTERN.sub(r"\1", _USER_PATTERN.sub("://", text))
 
 
 def check_key(key: str, host: str, source: str) -> str:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from ftkit.backends.hosted.redaction import public_address, redact
 from ftkit.errors import StorageError
 from ftkit.files import says_disk_full
 from ftkit.runs.trackers.protocol import Tracker, TrackerWarning
@@ -97,8 +98,8 @@ class RunTrackers:
                 return  # events wait for room on the disk
             self._failed.add((run.id, name))
             warnings.warn(
-                f"the tracker {name!r} failed: {type(error).__name__}: {error}. The run continues; this process sends "
-                f"the tracker no more events of run {run.id}",
+                f"the tracker {name!r} failed: {type(error).__name__}: {redact(str(error))}. The run continues; this "
+                f"process sends the tracker no more events of run {run.id}",
                 TrackerWarning,
                 stacklevel=2,
             )
@@ -108,6 +109,7 @@ class RunTrackers:
         link = getattr(tracker, "link", None)
         where = link(run) if callable(link) else ""
         if where and isinstance(where, str):
+            where = public_address(where)
             shown = name.partition(":")[0] if name not in self._objects else type(tracker).__name__
             self._store.append(
                 run.id, "log", {"message": f"tracked by {shown}: {where}", "tracker": shown, "link": where}
