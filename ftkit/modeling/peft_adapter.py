@@ -10,6 +10,7 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.mapping_func import MODEL_TYPE_TO_PEFT_MODEL_MAPPING
 
 from ftkit.errors import ModelError
+from ftkit.modeling.adapter_patterns import check_patterns
 from ftkit.modeling.artefact_digests import check_digests
 from ftkit.modeling.expert_weights import plain_experts
 from ftkit.modeling.library_logging import quiet
@@ -39,6 +40,7 @@ def adapter_config(folder: Path) -> PeftConfig:
     """
     file = folder / CONFIG
     settings = read_object(file)
+    check_patterns(settings, str(file))
     kind = settings.get("peft_type")
     known = {str(each.value) for each in PEFT_TYPE_TO_CONFIG_MAPPING}
     if not isinstance(kind, str) or kind not in known:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ftkit.errors import ModelError
+from ftkit.modeling.pattern_form import form_problem, literal_characters
 
 __all__ = ["check_tokenizer"]
 
@@ -22,8 +23,6 @@ _MAX_STEPS = 256
 _MAX_WORD = 10_000
 """Characters of a word that WordPiece searches for pieces, in time that grows with their square. 100 is usual."""
 _MAX_PATTERN = 20_000
-_MAX_REPEATS = 4
-"""Repetitions without a limit that follow each other in one alternative of a pattern."""
 _PROBES = ((60, 0.02), (240, 0.05), (2_000, 0.25))
 """Characters of a text, and the seconds of processor time that a search in it may take. Those of known models take
 less than a thousandth; what grows with the third power of the length fails at the second probe."""
@@ -104,74 +103,9 @@ def _check_pattern(pattern: str, what: str) -> None:
     """
     if len(pattern) > _MAX_PATTERN:
         raise ModelError(f"{what} has a pattern of {len(pattern):,} characters, more than {_MAX_PATTERN:,}")
-    problem = _form_problem(pattern) or _trial_problem(pattern)
+    problem = form_problem(pattern) or _trial_problem(pattern)
     if problem is not None:
         raise ModelError(f"{what} has a pattern that {problem}: {pattern[:120]!r}")
-
-
-def _form_problem(pattern: str) -> str | None:
-    """Say what in the form of a pattern takes exponential time; None if nothing does."""
-    # One entry for each open group: the repetitions in its longest alternative, and in the present one.
-    groups: list[list[int]] = [[0, 0]]
-    last = 0  # repetitions inside of what was read last
-    place = 0
-    while place < len(pattern):
-        sign = pattern[place]
-        place += 1
-        if sign == "\\":
-            if pattern[place : place + 1] in ("g", "k"):
-                return "calls or repeats its own groups"
-            braced = place + 1 < len(pattern) and pattern[place] in "pPx" and pattern[place + 1] == "{"
-            place = pattern.find("}", place) + 1 if braced else place + 1
-            if place <= 0:
-                return "is cut off"
-            last = 0
-        elif sign == "[":
-            place, last = _end_of_set(pattern, place), 0
-        elif sign == "(":
-            groups.append([0, 0])
-        elif sign in "|)":
-            groups[-1][0] = max(groups[-1])
-            groups[-1][1] = 0
-            if sign == ")" and len(groups) > 1:
-                last = groups.pop()[0]
-                groups[-1][1] += last
-        elif sign in "*+" or (sign == "{" and _is_endless(pattern, place)):
-            if sign == "{":
-                place = pattern.find("}", place) + 1
-            possessive = pattern[place : place + 1] == "+"
-            if last and not possessive:
-                return "repeats a repetition"
-            groups[-1][1] += not possessive
-            if groups[-1][1] > _MAX_REPEATS:
-                return f"has more than {_MAX_REPEATS} repetitions one after the other"
-            place += pattern[place : place + 1] in ("+", "?") and bool(pattern[place : place + 1])
-            last = 0
-        elif sign == "{":
-            place = max(place, pattern.find("}", place) + 1)
-        elif sign != "?":
-            last = 0
-    return None
-
-
-def _is_endless(pattern: str, place: int) -> bool:
-    """Whether a quantifier in braces has no upper bound."""
-    inside = pattern[place : max(place, pattern.find("}", place))]
-    return inside.endswith(",") and inside[:-1].isdigit()
-
-
-def _end_of_set(pattern: str, place: int) -> int:
-    """The place after a set in brackets, which may contain others."""
-    depth = 1
-    if pattern[place : place + 1] == "^":
-        place += 1
-    if pattern[place : place + 1] == "]":
-        place += 1
-    while place < len(pattern) and depth:
-        sign = pattern[place]
-        depth += (sign == "[") - (sign == "]")
-        place += 2 if sign == "\\" else 1
-    return place
 
 
 def _trial_problem(pattern: str) -> str | None:
@@ -192,7 +126,7 @@ def _trial_problem(pattern: str) -> str | None:
 def _probes(length: int, pattern: str) -> Iterator[str]:
     """Texts that go on and on, and such that end with what the pattern itself names."""
     words = "The patient of 1947 takes 2.5 mg twice, doesn't she? \n"
-    named = "".join(dict.fromkeys(sign for sign in pattern if sign not in "\\()[]{}*+?|^$"))[:40]
+    named = literal_characters(pattern)
     for text in ("a", "A", "1", " ", "\n", "!", "é", "漢", "aB", "a ", "1,", words):
         long = (text * length)[:length]
         yield long
