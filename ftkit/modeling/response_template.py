@@ -184,4 +184,4 @@ class _BoundedRegex:
 
 
 # transformers has no place to put a limit in. Callers other than ftkit get what they got.
-content_parsers.re = _BoundedRegex()  # type: ignore[assignment]
+content_parsers.re = _BoundedRegex()

@@ -34,7 +34,7 @@ class Http:
         httpx = require("httpx", extra="openai", needed_for=f"the backend {name}")
         self.name, self.url = name, url
         self._key, self._httpx = key, httpx
-        options = {"timeout": timeout_s, "event_hooks": {"response": [bound_body]}}
+        options: dict[str, Any] = {"timeout": timeout_s, "event_hooks": {"response": [bound_body]}}
         with proxy_errors(name):
             self._client: Any = httpx.Client(
                 base_url=url,
@@ -43,8 +43,8 @@ class Http:
                 **options,
             )
             # Signed URLs grant access by themselves and must not receive the key.
-            signed = options | {"event_hooks": options["event_hooks"] | {"request": [self._check_hop]}}
-            self._client_without_key: Any = httpx.Client(headers=PLAIN_HEADERS, **signed)
+            self._client_without_key: Any = httpx.Client(headers=PLAIN_HEADERS, **options)
+            self._client_without_key.event_hooks["request"].append(self._check_hop)
 
     @property
     def secret(self) -> str:

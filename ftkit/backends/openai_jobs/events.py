@@ -77,8 +77,8 @@ def _result_rows(rows: csv.DictReader[str]) -> Iterator[RemoteEvent]:
         message = f"a result file has {columns:,} columns and is not read; it has at most {_MAX_COLUMNS}"
         yield RemoteEvent("result-file-columns", "warning", {"message": message})
         return
-    for number, row in enumerate(rows):
-        if number == _MAX_ROWS:
+    for count, row in enumerate(rows):
+        if count == _MAX_ROWS:
             message = f"a result file has more than {_MAX_ROWS:,} rows; the others are left out"
             yield RemoteEvent("result-file-rows", "warning", {"message": message})
             return

@@ -125,7 +125,7 @@ def restrict_calls(*, own_processes: bool, file_attributes: bool) -> None:
         (_RETURN, 0, 0, _ALLOW),
     ]  # fmt: skip
     program += _only_if_first(_PRLIMIT[table], 0)
-    operations = _TYPE_INTO_TERMINAL
+    operations: tuple[int, ...] = _TYPE_INTO_TERMINAL
     if not own_processes:
         for numbers in _KILL_OWN.values():
             program += _only_if_first(numbers[table], os.getpid())
