@@ -46,7 +46,9 @@ def test_a_body_of_too_many_values_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_text_that_nobody_reads_is_cut() -> None:
-    found = cleaned({"message": "a" * 1_000_000, "short": "b"})
+    sent = {"message": "a" * 1_000_000, "short": "b"}
+    assert cleaned(sent) == sent, "an answer of a model is kept as it is"
+    found = cleaned(sent, longest=100_000)
     assert found["message"].endswith("a… (900,000 more characters)")
     assert len(found["message"]) < 101_000
     assert found["short"] == "b"
@@ -81,3 +83,16 @@ def test_a_job_without_an_end_of_events(
     assert run.state == "succeeded"
     said = [event.data["message"] for event in run.events() if event.kind == "warning"]
     assert len([text for text in said if "further ones are not stored" in text]) == 1
+
+
+def test_an_answer_that_no_model_writes_is_an_error(
+    openai_fake: OpenAIFake, openai_jobs: OpenAIJobs, notes: ft.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "a" * 150_000
+    openai_fake.answers = lambda text: long
+    asked = [ft.Request([{"role": "user", "content": "x"}])]
+    assert openai_jobs.answerer().answer_many(asked, ft.Sampling())[0].text == long
+    monkeypatch.setattr("ftkit.backends.openai_jobs.request_fields._LONGEST", 100_000)
+    [found] = openai_jobs.answerer().answer_many(asked, ft.Sampling())
+    assert found.error == "the host's answer has more than 100,000 characters, and no model writes so many"
+    assert len(found.text) == 1_000

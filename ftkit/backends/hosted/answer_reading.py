@@ -18,14 +18,14 @@ from ftkit.backends.hosted.host import JobResults, RemoteEvent, RemoteFile, Remo
 from ftkit.backends.hosted.redaction import without_secret
 from ftkit.errors import FtkitError, HostError
 
-__all__ = ["cleaned", "optional_text", "reading_answer", "reads_answers", "remote_id"]
+__all__ = ["LONGEST_TEXT", "cleaned", "optional_text", "reading_answer", "reads_answers", "remote_id"]
 
 HostClass = TypeVar("HostClass", bound=type[Any])
 
 _UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What reading data of another form than expected raises."""
-_MAX_TEXT = 100_000
-"""Characters of a text that is stored and shown."""
+LONGEST_TEXT = 100_000
+"""Characters of a text about a job or a file, which is stored and shown."""
 _ID_PATTERN = re.compile(r"[A-Za-z0-9._:~/+=@-]{1,512}")
 
 
@@ -78,34 +78,35 @@ def _guarded(method: Callable[..., Any], action: str) -> Callable[..., Any]:
     @functools.wraps(method)
     def guarded(host: Any, *arguments: Any, **options: Any) -> Any:
         with reading_answer(host.name, action):
-            return cleaned(method(host, *arguments, **options), host.secret)
+            return cleaned(method(host, *arguments, **options), host.secret, LONGEST_TEXT)
 
     return guarded
 
 
-def cleaned(value: Any, secret: str = "") -> Any:
+def cleaned(value: Any, secret: str = "", longest: int | None = None) -> Any:
     """Return what a host sent in a form that can be stored and shown.
 
     Args:
         value: JSON data, or what a method of a host returns.
         secret: the API key.
+        longest: characters of a text after which the rest is left out; None keeps all, as of answers of models.
 
     Returns:
-        The same, with ``[key]`` in place of the key, the beginning of texts that are longer than anybody reads, and
-        escapes in place of halves of characters, which JSON allows and no file can hold.
+        The same, with ``[key]`` in place of the key, and escapes in place of halves of characters, which JSON allows
+        and no file can hold.
     """
     if isinstance(value, str):
         text = without_secret(value, secret)
-        if len(text) > _MAX_TEXT:
-            text = f"{text[:_MAX_TEXT]}… ({len(text) - _MAX_TEXT:,} more characters)"
+        if longest is not None and len(text) > longest:
+            text = f"{text[:longest]}… ({len(text) - longest:,} more characters)"
         return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
-        return {cleaned(name, secret): cleaned(item, secret) for name, item in value.items()}
+        return {cleaned(name, secret, longest): cleaned(item, secret, longest) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(cleaned(item, secret) for item in value)
+        return type(value)(cleaned(item, secret, longest) for item in value)
     if isinstance(value, RemoteJob | RemoteFile | RemoteEvent | JobResults):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return dataclasses.replace(value, **cleaned(fields, secret))
+        return dataclasses.replace(value, **cleaned(fields, secret, longest))
     return value
 
 

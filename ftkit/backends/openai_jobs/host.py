@@ -12,7 +12,14 @@ from typing import Any
 
 from typing_extensions import override
 
-from ftkit.backends.hosted.answer_reading import cleaned, optional_text, reading_answer, reads_answers, remote_id
+from ftkit.backends.hosted.answer_reading import (
+    LONGEST_TEXT,
+    cleaned,
+    optional_text,
+    reading_answer,
+    reads_answers,
+    remote_id,
+)
 from ftkit.backends.hosted.host import Host, JobQuery, JobRequest, JobResults, RemoteEvent, RemoteFile, RemoteJob
 from ftkit.backends.hosted.host_profile import HostProfile
 from ftkit.backends.hosted.run_key import unix_seconds
@@ -196,7 +203,7 @@ class OpenAIHost(Host):
                 break  # the newest events come first
             try:
                 with reading_answer(self.name, "reading events"):
-                    events += parse_event(event_id, cleaned(event))[::-1]
+                    events += parse_event(event_id, cleaned(event, longest=LONGEST_TEXT))[::-1]
             except HostError as error:  # one strange event must not hide the others
                 events.append(RemoteEvent(event_id, "warning", {"message": str(error)}))
         return events[::-1]

@@ -12,6 +12,11 @@ from ftkit.results.answer import Answer, FinishReason
 
 __all__ = ["answer_with_usage", "common_body"]
 
+_LONGEST = 10_000_000
+"""Characters of an answer. A million tokens, the longest that any model writes, have fewer."""
+_SHOWN = 1_000
+"""Characters of a longer one that are kept."""
+
 
 def common_body(
     model: str,
@@ -72,6 +77,9 @@ def answer_with_usage(
         The answer.
     """
     asked, answered = names
+    if len(text) > _LONGEST or len(reasoning_content or "") > _LONGEST:
+        problem = f"the host's answer has more than {_LONGEST:,} characters, and no model writes so many"
+        text, reasoning_content, error = text[:_SHOWN], None, error or problem
     input_tokens, output_tokens = (int(usage.get(f"{name}_tokens") or 0) for name in names)
     cached = int((usage.get(f"{asked}_tokens_details") or {}).get("cached_tokens") or 0)
     reasoning = int((usage.get(f"{answered}_tokens_details") or {}).get("reasoning_tokens") or 0)
