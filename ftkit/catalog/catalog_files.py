@@ -170,7 +170,7 @@ def _with_overrides(updates: str | None, texts: tuple[tuple[Path, str], ...]) ->
 def _with_override(known: Catalog, path: Path, text: str) -> Catalog:
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # of TOML, or of a number with thousands of digits
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     merged: dict[str, Any] = {}
     for name, field in Catalog.model_fields.items():

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = ["STALE_AFTER_DAYS", "Fact", "Reading", "days_until"]
 
 STALE_AFTER_DAYS = 120
 """Age in days from which a fact causes a warning. A judgement: prices changed about every three months in 2026."""
+
+_MOST = 10.0**13
+"""A larger number is of no fact: ten terabytes, in bytes."""
 
 
 def days_until(day: date, today: date | None = None) -> int:
@@ -48,7 +51,7 @@ class Reading(BaseModel):
 class Fact(BaseModel):
     """Base of the rows: frozen data with a source."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     key_fields: ClassVar[tuple[str, ...]] = ()
 
@@ -63,6 +66,14 @@ class Fact(BaseModel):
     """Remarks for the reader."""
     readings: tuple[Reading, ...] = ()
     """What other sources say, where they disagree; the row is then ``unsure``."""
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _check_size(cls, value: Any) -> Any:
+        """A number that no price, size or limit has is a mistake in the unit, and would make sums infinite."""
+        if isinstance(value, int | float) and abs(value) > _MOST:
+            raise ValueError("the number is too large to be believable")
+        return value
 
     @model_validator(mode="after")
     def _check_readings(self) -> Self:

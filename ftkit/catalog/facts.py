@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from ftkit.catalog.fact import Fact
 
 __all__ = [
+    "MOST_USD",
     "Address",
     "Deadline",
     "Gpu",
@@ -20,6 +21,9 @@ __all__ = [
     "Limits",
     "TrainingPrice",
 ]
+
+MOST_USD = 100_000.0
+"""Highest believable price of a million tokens, and of an hour. A higher one is a mistake in the unit."""
 
 Method = Literal["sft", "dpo", "kto", "rft", "cpt"]
 """Training method: supervised, on preferences, on unpaired preferences, reinforcement, or continued pre-training."""
@@ -116,11 +120,11 @@ class TrainingPrice(Fact):
     adapters: tuple[AdapterKind, ...] = ("lora", "full")
     up_to_b: float | None = Field(default=None, gt=0)
     """For prices by size: largest number of parameters in billions; ``None`` is unbounded."""
-    per_million_tokens: float | None = Field(default=None, ge=0)
+    per_million_tokens: float | None = Field(default=None, ge=0, le=MOST_USD)
     """US dollars per million trained tokens: tokens of the file times epochs."""
-    per_hour: float | None = Field(default=None, ge=0)
+    per_hour: float | None = Field(default=None, ge=0, le=MOST_USD)
     """US dollars per hour of training, for providers that charge by time."""
-    minimum: float = Field(default=0.0, ge=0)
+    minimum: float = Field(default=0.0, ge=0, le=MOST_USD)
     """Minimum charge of a job in US dollars."""
 
     @model_validator(mode="after")
@@ -155,11 +159,11 @@ class InferencePrice(Fact):
     """Whether the price is for versions tuned by the user."""
     batch: bool = False
     """Whether the price is for the batch API."""
-    input: float = Field(ge=0)
-    cached_input: float | None = Field(default=None, ge=0)
+    input: float = Field(ge=0, le=MOST_USD)
+    cached_input: float | None = Field(default=None, ge=0, le=MOST_USD)
     """Price of input tokens from the provider's cache; ``None`` means the price of ``input``."""
-    output: float = Field(ge=0)
-    reasoning: float | None = Field(default=None, ge=0)
+    output: float = Field(ge=0, le=MOST_USD)
+    reasoning: float | None = Field(default=None, ge=0, le=MOST_USD)
     """Price of the tokens that a model reasons with; ``None`` means the price of ``output``."""
     long_from: int | None = Field(default=None, gt=0)
     """Number of input tokens above which the whole request costs more; ``None`` if there is none."""
@@ -207,7 +211,7 @@ class HostingPrice(Fact):
     model: str = "*"
     gpu: str | None = None
     """Id of the GPU that the price is for; ``None`` for any."""
-    per_hour: float = Field(ge=0)
+    per_hour: float = Field(ge=0, le=MOST_USD)
     """US dollars per hour, per GPU if one is named."""
 
 
@@ -263,7 +267,7 @@ class Gpu(Fact):
     name: str
     """Name by the manufacturer."""
     memory_gib: float = Field(gt=0)
-    per_hour: float = Field(ge=0)
+    per_hour: float = Field(ge=0, le=MOST_USD)
     """US dollars to rent one for an hour, on demand."""
 
 

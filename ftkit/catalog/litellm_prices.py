@@ -7,13 +7,13 @@ The map is a JSON object from names of models to objects. The fields read here, 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
 from ftkit.catalog.catalog import Catalog, base_of
+from ftkit.catalog.facts import MOST_USD
 from ftkit.errors import ConfigError
 
 __all__ = ["is_price_map", "price_map_rows"]
@@ -32,8 +32,6 @@ _MODES = ("chat", "responses", "completion")
 _ABOVE = re.compile(r"input_cost_per_token_above_(\d{1,6})k_tokens")
 _MAX_ENTRIES = 200_000
 _MAX_NAME = 300
-_MAX_USD = 100_000.0
-"""Highest believable price of a million tokens. A higher one is a mistake in the unit."""
 
 
 def is_price_map(data: Any) -> bool:
@@ -142,10 +140,12 @@ def _per_million(entry: Mapping[str, Any], key: str) -> float | None:
     value = entry.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{key} is no number")
+    if not -MOST_USD <= value <= MOST_USD:  # NaN, infinity and numbers that no float can hold, too
+        raise ValueError(f"{key} is not believable as a price of one token")
     price = round(value * 1e6, 6)
-    if not 0 <= price <= _MAX_USD:
+    if not 0 <= price <= MOST_USD:
         raise ValueError(f"{key}: ${price:g} per million tokens is not believable")
     return price
 

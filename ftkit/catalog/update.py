@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import tomllib
+import zlib
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -135,7 +136,7 @@ def _rows(
         return {kind: _made(origin, kind, rows) for kind, rows in tables.items()}, problems, True
     try:
         tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # of TOML, or of a number with thousands of digits
         raise ConfigError(f"{origin} is neither LiteLLM's price map (JSON) nor rows of the catalogue (TOML)") from None
     unknown = sorted(set(tables) - set(KINDS))
     if unknown:
@@ -198,23 +199,18 @@ def _download(url: str) -> str:
     httpx: Any = require("httpx", extra="openai", needed_for="reading the catalogue from an address")
     until = time.monotonic() + _MAX_SECONDS
     try:
-        with httpx.Client(timeout=20.0, follow_redirects=False) as client:
+        headers = {"accept-encoding": "identity"}
+        with httpx.Client(timeout=20.0, follow_redirects=False, headers=headers) as client:
+            local = urlsplit(url).scheme == "http"  # another machine must not lead to this one
             for _ in range(_MAX_REDIRECTS + 1):
-                _check_address(url)
+                _check_address(url, local=local)
                 with client.stream("GET", url) as response:
                     if response.is_redirect:
                         url = str(response.url.join(response.headers["location"]))
                         continue
                     if response.status_code != 200:
                         raise ConfigError(f"{url}: the server answered {response.status_code}")
-                    content = bytearray()
-                    for chunk in response.iter_bytes():
-                        content += chunk
-                        if len(content) > _MAX_BYTES:
-                            raise ConfigError(f"{url}: it is larger than {_MAX_BYTES >> 20} MiB")
-                        if time.monotonic() > until:
-                            raise ConfigError(f"{url}: it was not read within {_MAX_SECONDS:g} seconds")
-                    return content.decode("utf-8-sig")
+                    return _body(response, url, until).decode("utf-8-sig")
     except httpx.HTTPError as error:
         raise ConfigError(f"{url}: cannot be read: {error or type(error).__name__}") from None
     except UnicodeDecodeError:
@@ -222,9 +218,30 @@ def _download(url: str) -> str:
     raise ConfigError(f"{url}: more than {_MAX_REDIRECTS} redirects")
 
 
-def _check_address(url: str) -> None:
+def _body(response: Any, url: str, until: float) -> bytes:
+    """The content of a response, expanded piece by piece, so that a small one cannot become a large one."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise ConfigError(f"{url}: it is compressed as {encoding[:40]!r}, which was not asked for")
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding.endswith("gzip") else None
+    content = bytearray()
+    for chunk in response.iter_raw():
+        try:
+            content += chunk if decoder is None else decoder.decompress(chunk, _MAX_BYTES + 1 - len(content))
+        except zlib.error as error:
+            raise ConfigError(f"{url}: it cannot be expanded: {error}") from None
+        if len(content) > _MAX_BYTES:
+            raise ConfigError(f"{url}: it is larger than {_MAX_BYTES >> 20} MiB")
+        if time.monotonic() > until:
+            raise ConfigError(f"{url}: it was not read within {_MAX_SECONDS:g} seconds")
+    if decoder is not None and not decoder.eof:
+        raise ConfigError(f"{url}: it ended in the middle")
+    return bytes(content)
+
+
+def _check_address(url: str, *, local: bool) -> None:
     parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+    if parts.scheme != "https" and not (local and parts.scheme == "http" and parts.hostname in _LOOPBACK):
         raise ConfigError(f"{url.partition('?')[0][:200]}: prices are read over https:// only")
     if "@" in parts.netloc:
         raise ConfigError(

@@ -143,6 +143,7 @@ def evaluate(
     paths = check_result_files(output, "report")
     from ftkit.evaluation import estimate_cost
     from ftkit.evaluation import evaluate as run_evaluation
+    from ftkit.evaluation.answer_journal import answers_kept
 
     sampling = sampling_of(
         max_output_tokens,
@@ -176,25 +177,27 @@ def evaluate(
             prices=prices,
         )
         check_cost(cost, max_cost)
-    result = run_evaluation(
-        evaluated,
-        rows,
-        metrics=["auto", *(metric or ()), *graders],
-        comparators=fields,
-        primary=primary,
-        samples=samples,
-        shots=shots,
-        turns=turns,
-        examples=few_shot,
-        prices=prices,
-        training_usd=training_usd,
-        asking=request_options(concurrency, requests_per_minute, batch, timeout),
-        probes=probes,
-        confidence=confidence,
-        label=label,
-        limit=limit,
-        gpu_hour_usd=gpu_hour_usd,
-        gpu=gpu,
-    )
-    save_result(result, paths)
+    # Answers are kept until the report is saved, so that a process that is killed always has them or the report.
+    with answers_kept():
+        result = run_evaluation(
+            evaluated,
+            rows,
+            metrics=["auto", *(metric or ()), *graders],
+            comparators=fields,
+            primary=primary,
+            samples=samples,
+            shots=shots,
+            turns=turns,
+            examples=few_shot,
+            prices=prices,
+            training_usd=training_usd,
+            asking=request_options(concurrency, requests_per_minute, batch, timeout),
+            probes=probes,
+            confidence=confidence,
+            label=label,
+            limit=limit,
+            gpu_hour_usd=gpu_hour_usd,
+            gpu=gpu,
+        )
+        save_result(result, paths)
     show(result)

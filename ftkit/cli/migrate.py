@@ -36,7 +36,8 @@ def migrate(
         list[str],
         typer.Option(
             metavar="CANDIDATE",
-            help="BACKEND:MODEL to train it, prompt:BACKEND:MODEL to ask it with the prompt alone. Repeatable.",
+            help="BACKEND:MODEL to train it, prompt:BACKEND:MODEL to ask it with the prompt alone, "
+            "optimised-prompt:BACKEND:MODEL to search for its prompt. Repeatable.",
         ),
     ],
     margin: Annotated[

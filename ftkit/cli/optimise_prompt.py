@@ -149,5 +149,5 @@ def optimise_prompt(
     found.to_yaml(output)
     show(found.record)
     note(f"wrote {output}")
-    if folder is None:  # not before the result is saved
+    if folder is None and found.record.after is not None:  # not before the result is saved
         shutil.rmtree(kept, ignore_errors=True)

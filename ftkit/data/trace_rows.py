@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -23,6 +23,10 @@ from ftkit.task import Message, Task
 
 __all__ = ["TraceFilter", "TraceRows", "day_or_time", "read_traces"]
 
+_ENVELOPES = ("data", "items", "runs", "traces")
+"""Where answers of list APIs have their records."""
+_MAX_ENVELOPE = 3
+"""Most keys of an answer that holds one record, such as ``{"message": …, "data": {…}}``."""
 _WHOLE_FILE = 256 * 1024 * 1024
 _MAX_CALLS = 5_000_000
 
@@ -84,7 +88,7 @@ class TraceRows:
     Attributes:
         rows: conversations that end with the recorded answer; with labels, rows for KTO.
         left_out: number of calls that were left out, by reason.
-        problems: why calls could not be read, the first hundred.
+        problems: why calls could not be read, the first hundred; and which files are one page of a longer list.
         format: name of the format.
     """
 
@@ -126,7 +130,12 @@ def read_traces(
     found: dict[str, dict[str, Any]] = {}
     conflicts: set[str] = set()
     count = 0
-    for place, record in _records(paths):
+
+    def on_page(place: Place) -> None:
+        message = "one page of a longer list: rows of the other pages are missing; fetch them, and give all files"
+        problems.append(DataError(message, place=place))
+
+    for place, record in _records(paths, on_page):
         chosen = chosen or _detected(record, place)
         for call in chosen.records(record):
             count += 1
@@ -183,11 +192,15 @@ def _labelled(messages: Sequence[Message], row: Mapping[str, Any], label: bool) 
     }
 
 
-def _records(paths: Sequence[str | os.PathLike[str]]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+def _records(
+    paths: Sequence[str | os.PathLike[str]], on_page: Callable[[Place], None]
+) -> Iterator[tuple[Place, Mapping[str, Any]]]:
     for path in paths:
         whole = _whole_object(Path(path))
         if whole is not None:
-            records = whole.get("data") if isinstance(whole.get("data"), list) else [whole]
+            records = _enveloped(whole)
+            if records != [whole] and _more_pages(whole):
+                on_page(Place(Path(path).name, 1))
             for number, record in enumerate(records or (), 1):
                 if not isinstance(record, dict):
                     raise DataError("a record must be an object", place=Place(Path(path).name, 1, number))
@@ -198,6 +211,27 @@ def _records(paths: Sequence[str | os.PathLike[str]]) -> Iterator[tuple[Place, M
             for number in range(len(corpus)):
                 _, place, columns = reader.read(number)
                 yield place, columns
+
+
+def _enveloped(whole: dict[str, Any]) -> list[Any]:
+    """The records in an answer of an API, or the one that the object itself is."""
+    for name in _ENVELOPES:
+        inside = whole.get(name)
+        if isinstance(inside, list) and all(isinstance(one, dict) for one in inside):
+            return inside
+        if isinstance(inside, dict) and len(whole) <= _MAX_ENVELOPE:
+            return [inside]
+    return [whole]
+
+
+def _more_pages(whole: Mapping[str, Any]) -> bool:
+    """Whether an answer of a list API says that there are others."""
+    meta = whole.get("meta")
+    if isinstance(meta, dict) and isinstance(meta.get("totalPages"), int) and meta["totalPages"] > 1:
+        return True
+    cursors = whole.get("cursors")
+    cursor = cursors.get("next") if isinstance(cursors, dict) else whole.get("next_cursor")
+    return whole.get("has_more") is True or bool(cursor)
 
 
 def _whole_object(path: Path) -> dict[str, Any] | None:

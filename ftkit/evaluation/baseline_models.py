@@ -9,6 +9,7 @@ from ftkit.arguments import check_kind, explain_calls
 from ftkit.data import Dataset
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
+from ftkit.evaluation.answer_journal import answers_kept
 from ftkit.evaluation.evaluator import evaluate
 from ftkit.evaluation.model_with_task import ModelWithTask
 from ftkit.evaluation.request_runner import EvaluableModel, check_model
@@ -20,6 +21,7 @@ __all__ = ["baselines", "check_other_prompt"]
 
 
 @explain_calls(instead="ft.baselines(model, data, examples=train)")
+@answers_kept()
 def baselines(
     model: EvaluableModel,
     data: Dataset,

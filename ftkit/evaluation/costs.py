@@ -104,6 +104,8 @@ def cost_of(
     total: float | None = None
     if hourly is not None:
         total, source = wall_s / 3600 * hourly, f"time taken at ${hourly:g} an hour"
+    elif prices is not None and (uncounted := sum(answer.input_tokens == 0 for answer in answered)):
+        source = f"{uncounted} of {len(answered)} answers came without their numbers of tokens"
     elif prices is not None:
         total, source = sum(_by_token(answer, prices) for answer in answers), _token_prices(prices)
     elif not answered:

@@ -13,6 +13,7 @@ from ftkit.arguments import explain_calls
 from ftkit.data import Dataset, Row, check_dataset
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
+from ftkit.evaluation.answer_journal import answers_kept
 from ftkit.evaluation.baseline_models import baselines
 from ftkit.evaluation.evaluator import evaluate
 from ftkit.evaluation.report_comparison import best_report, compare
@@ -80,6 +81,7 @@ class Diagnosis(Result, BaseModel):
 
 
 @explain_calls(instead="ft.diagnose(task, data, model)")
+@answers_kept()
 def diagnose(
     task: Task,
     data: Dataset,

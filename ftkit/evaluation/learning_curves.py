@@ -12,6 +12,7 @@ from ftkit.arguments import explain_calls
 from ftkit.backends import Backend
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError
+from ftkit.evaluation.answer_journal import answers_kept
 from ftkit.evaluation.evaluator import evaluate
 from ftkit.evaluation.metric_statistics import cluster_ids
 from ftkit.evaluation.statistics import cluster_sums, resample
@@ -74,6 +75,7 @@ class LearningCurve(Result, BaseModel):
 
 
 @explain_calls(instead='ft.learning_curve(recipe, data, test, backend="local:smollm2-135m")')
+@answers_kept()
 def learning_curve(
     recipe: Recipe,
     data: Dataset,

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import get_args
 
 from ftkit.backends import Request, Sampling
@@ -34,7 +35,7 @@ from ftkit.results.answer import DEFAULT_OUTPUT_TOKENS
 from ftkit.results.json_values import plain
 from ftkit.results.report import Report
 from ftkit.results.report_row import RowResult
-from ftkit.results.resources import Timing, Usage
+from ftkit.results.resources import ReusedAnswers, Timing, Usage
 from ftkit.schema import TextOutput
 from ftkit.schema.comparators import Comparators, comparators_of
 from ftkit.task import Task
@@ -66,6 +67,7 @@ def measured_report(
     training_usd: float | None = None,
     progress: bool = True,
     activity: str = "asking",
+    answers_in: Path | None = None,
 ) -> Iterator[tuple[Report, tuple[Metric, ...]]]:
     """Ask a model every row and measure its answers.
 
@@ -93,6 +95,8 @@ def measured_report(
         training_usd: cost of training the model, in US dollars.
         progress: show the progress, as :meth:`ftkit.Run.wait` does.
         activity: what the progress bar says that is done.
+        answers_in: folder in which answers are kept until then. By default ftkit's home, where any evaluation that asks
+            the same finds them.
 
     Yields:
         The report without probes, and its metrics.
@@ -129,7 +133,9 @@ def measured_report(
     with contextlib.ExitStack() as stack:
         about = plain(model.about())
         journals = [
-            stack.enter_context(Journal(model.name, about, requests, draw)) if options.keeps_answers else None
+            stack.enter_context(Journal(model.name, about, requests, draw, answers_in))
+            if options.keeps_answers
+            else None
             for draw in draws
         ]
         started = time.perf_counter()
@@ -188,8 +194,21 @@ def measured_report(
             training=training_curve(model.name),
             shots=tuple(plain(message) for message in few_shot),
             turns=turns,
+            reused=_reused(journals),
         )
         yield report, selected
+
+
+def _reused(journals: Sequence[Journal | None]) -> ReusedAnswers | None:
+    """The answers of interrupted evaluations in all journals together."""
+    found = [one.reused for one in journals if one is not None and one.reused is not None]
+    if not found:
+        return None
+    return ReusedAnswers(
+        count=sum(one.count for one in found),
+        first_at=min((one.first_at for one in found if one.first_at is not None), default=None),
+        last_at=max((one.last_at for one in found if one.last_at is not None), default=None),
+    )
 
 
 def _limited(model: EvaluableModel, sampling: Sampling, rows: Sequence[Row]) -> tuple[Sampling, str | None]:

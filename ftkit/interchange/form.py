@@ -75,6 +75,7 @@ FORMS: Registry[InterchangeForm] = Registry(
     built_in={
         "promptfoo": "ftkit.interchange.promptfoo:Promptfoo",
         "openai_evals": "ftkit.interchange.openai_evals:OpenAIEvals",
+        "openai_evals_log": "ftkit.interchange.evals_log:EvalsLog",
         "inspect_ai": "ftkit.interchange.inspect_log:InspectAI",
         "lm_eval": "ftkit.interchange.lm_eval:LMEval",
     },

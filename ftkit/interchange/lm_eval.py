@@ -5,7 +5,9 @@ Source: https://github.com/EleutherAI/lm-evaluation-harness, ``EvaluationTracker
 
 from __future__ import annotations
 
+import ast
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from typing_extensions import override
@@ -24,6 +26,9 @@ from ftkit.interchange.form import InterchangeForm
 from ftkit.results.report import Report
 
 __all__ = ["LMEval"]
+
+_MAX_LIST = 20_000
+"""Characters of the longest list of right answers that is read."""
 
 
 class LMEval(InterchangeForm):
@@ -100,15 +105,18 @@ def _answer(sample: Any, place: str, target: str | None) -> ForeignAnswer:
         choices = [text_of(argument[1], place).strip() for argument in arguments if len(argument) > 1]
         if len(choices) != len(responses):
             raise DataError(f"{place}: {len(responses)} log-likelihoods and {len(choices)} choices")
-        text = choices[max(range(len(choices)), key=lambda index: likelihoods[index] or 0.0)]
-        position = number(wanted)
-        if position is not None and 0 <= int(position) < len(choices):
-            wanted = choices[int(position)]
+        likeliest = max(range(len(choices)), key=lambda index: likelihoods[index] or 0.0)
+        if len(set(choices)) < len(choices):  # they go on from different prompts, so the target tells none from another
+            choices = [text_of(argument[0], place) + text_of(argument[1], place) for argument in arguments]
+            wanted = None
+        text = choices[likeliest]
+        wanted = _wanted_choice(wanted, choices, text, number(sample.get("acc")), place)
     else:
         first = responses[0]
         while isinstance(first, list) and first:
             first = first[0]
-        text = text_of(first, place)
+        text = "" if first == [] else text_of(first, place)
+        wanted = _only_answer(wanted, text)
     names = items_of(sample.get("metrics"), place, "metrics")
     return ForeignAnswer(
         place=place,
@@ -119,6 +127,37 @@ def _answer(sample: Any, place: str, target: str | None) -> ForeignAnswer:
         scores={str(name): number(sample.get(str(name))) for name in names if isinstance(name, str)},
         item=doc,
     )
+
+
+def _wanted_choice(wanted: Any, choices: Sequence[str], text: str, accuracy: float | None, place: str) -> str | None:
+    """The right choice: lm_eval writes its index or itself, both as a text; its own accuracy says which it means."""
+    if wanted is None:
+        return None
+    found = []
+    index = number(wanted)
+    if index is None and isinstance(wanted, str) and wanted.isascii() and wanted.isdigit() and len(wanted) < 6:
+        index = float(wanted)
+    if index is not None and index.is_integer() and 0 <= index < len(choices):
+        found.append(choices[int(index)])
+    if isinstance(wanted, str) and wanted.strip() in choices:
+        found.append(wanted.strip())
+    if accuracy in (0, 1):
+        found = [one for one in found if (one == text) == bool(accuracy)]
+    elif not found:
+        return text_of(wanted, place)
+    return found[0] if found else None
+
+
+def _only_answer(wanted: Any, text: str) -> Any:
+    """The wanted answer; None if there are several, which lm_eval writes as the text of a Python list."""
+    if isinstance(wanted, str) and wanted[:1] == "[" and len(wanted) <= _MAX_LIST and text.lstrip()[:1] != "[":
+        try:
+            wanted = ast.literal_eval(wanted)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return wanted
+    if isinstance(wanted, list) and all(isinstance(one, str) for one in wanted):
+        return wanted[0] if len(wanted) == 1 else None
+    return wanted
 
 
 def _arguments(value: Any, place: str) -> list[list[Any]]:

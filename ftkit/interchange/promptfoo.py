@@ -34,11 +34,16 @@ class Promptfoo(InterchangeForm):
 
     @override
     def matches(self, document: Document) -> bool:
-        return isinstance(document.content, dict) and _results(document.content) is not None
+        return isinstance(document.content, dict) and (
+            _results(document.content) is not None
+            or (document.lines is not None and {"promptIdx", "gradingResult", "vars"} <= document.content.keys())
+        )
 
     @override
     def read(self, document: Document, target: str | None) -> list[ForeignResults]:
         summary = _results(document.content)
+        if document.lines is not None:  # of ``-o results.jsonl``, without the summary
+            summary = {"results": [result for _, result in document.lines]}
         if summary is None:
             raise DataError(f'{document.name}: no results of promptfoo: "results.results" is missing')
         found: dict[tuple[str, int], list[ForeignAnswer]] = {}
@@ -141,6 +146,9 @@ def _target(result: dict[str, Any], variables: dict[str, Any], name: str | None,
         value = variables.get(name)
         return None if value is None else text_of(value, name)
     checks = items_of(_object(result.get("testCase")).get("assert"), place, "testCase.assert")
+    if not checks:  # older versions have them beside their verdicts alone
+        graded = items_of(_object(result.get("gradingResult")).get("componentResults"), place, "componentResults")
+        checks = [_object(part).get("assertion") for part in graded]
     values = [check.get("value") for check in checks if isinstance(check, dict) and check.get("type") == "equals"]
     return wanted_text(values[0], variables) if values else None
 

@@ -11,11 +11,11 @@ from ftkit.catalog import load_catalog
 from ftkit.errors import FtkitError
 from ftkit.evaluation import compare
 from ftkit.migration.frozen import load_report
-from ftkit.migration.names import CandidateName, SourceName
+from ftkit.migration.names import CandidateName, SourceName, report_path
 from ftkit.migration.power import power_before
+from ftkit.migration.prompt_search import prompt_path
 from ftkit.migration.rows import MigrationRows, stops_of
 from ftkit.migration.state import CandidateState, MigrationFolder, now
-from ftkit.migration.trial import report_path
 from ftkit.modeling.artefact_digests import file_digests
 from ftkit.results.certificate import (
     Candidate,
@@ -24,6 +24,7 @@ from ftkit.results.certificate import (
     FileRecord,
     ReplacedModel,
 )
+from ftkit.results.number_format import usd_text
 from ftkit.results.report import Report
 from ftkit.version import __version__
 
@@ -118,7 +119,14 @@ def _candidate(
     report = load_report(folder, report_path(name), state.report)
     margin = folder.state.margins[-1].value
     try:
-        comparison = compare(frozen, report, margin=margin, confidence=confidence, primary=frozen.primary)
+        comparison = compare(
+            frozen,
+            report,
+            margin=margin,
+            confidence=confidence,
+            primary=frozen.primary,
+            other_prompts=name.kind == "optimised",
+        )
     except FtkitError as error:
         return Candidate(**begun, report=report.digest, problem=f"compare: {error}".rstrip("."))
     path = f"candidates/{name.slug}/comparison.html"
@@ -138,6 +146,8 @@ def _candidate(
         difference_high=change.high,
         model=report.model,
         artefacts=_artefacts(begun["run"]),
+        prompt=folder.state.files.get(prompt_path(name)),
+        prompt_usd=state.prompt_usd,
         per_1000_usd=report.cost.per_1000_usd,
         cost_source=report.cost.source,
         training_usd=report.cost.training_usd,
@@ -172,6 +182,8 @@ def _changes(
     if name.kind == "prompt":
         examples = f"{shots} examples from the training rows before each question" if shots else "no examples"
         found = [f"Not tuned. It is asked with the prompts of the rows, with {examples}"]
+    elif name.kind == "optimised":
+        found = [f"Not tuned. {_prompt_text(report, rows, state)}"]
     else:
         found = ["Prompts are those of the old model, unchanged"]
     if about.get("template_hash"):
@@ -198,6 +210,17 @@ def _changes(
     return found
 
 
+def _prompt_text(report: Report, rows: MigrationRows, state: CandidateState) -> str:
+    """How the prompt of a candidate was found."""
+    count = len(report.task.get("examples") or ())
+    examples = f"instructions and {count} examples" if count else "instructions"
+    cost = "" if state.prompt_usd is None else f", for {usd_text(state.prompt_usd)}"
+    return (
+        f"Its {examples} before each question were found on the {len(rows.train):,} training rows{cost}; the search "
+        "saw no test row"
+    )
+
+
 def _output_text(output: Mapping[str, Any]) -> str:
     if output.get("kind") == "choice":
         return f"one of {len(output['choices'])} choices"
@@ -212,8 +235,9 @@ def _what(path: str) -> str:
     if path.startswith("job/"):
         return f"{path.removeprefix('job/').partition('.')[0]} of the old job"
     names = {"frozen.json": "the old model's answers", "task.yaml": "task"}
-    if path in names:
-        return names[path]
+    names |= {"prompt.yaml": "optimised prompt", "prompt.record.json": "how the prompt was found"}
+    if (name := path.rpartition("/")[2]) in names:
+        return names[name]
     return "answers of a candidate" if path.endswith("report.json") else "comparison with the old model"
 
 

@@ -11,6 +11,7 @@ from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import FtkitError, RefusedError
 from ftkit.evaluation import estimate_cost
 from ftkit.migration.names import CandidateName
+from ftkit.migration.prompt_search import questions
 from ftkit.migration.recipes import fit_recipe
 from ftkit.migration.rows import MigrationRows
 from ftkit.migration.sampling import model_to_ask
@@ -120,12 +121,19 @@ def _candidate_costs(candidate: CandidateName, rows: MigrationRows, sampling: Sa
     train, ask = f"train {candidate.text}", f"ask {candidate.text}"
     try:
         backend: Any = backend_of(candidate.model)
-        if candidate.kind == "prompt":
+        if candidate.kind == "optimised":
+            questions(rows)  # rows that it cannot ask are refused before anything is paid
+        if candidate.kind != "tuned":
             model = model_to_ask(backend, rows.task, sampling)
             if model.backend_name == "local" or not model.about().get("host"):  # asking a local model loads it
                 return []
+            shots = shots if candidate.kind == "prompt" else 0
             estimate = estimate_cost(model, rows.test, shots=shots, examples=rows.train if shots else None)
-            return [StepCost(ask, estimate.total_usd, str(estimate))]
+            steps = [StepCost(ask, estimate.total_usd, str(estimate))]
+            if candidate.kind == "optimised":  # it takes what it may
+                search = "at most half of what is left of max_cost; examples in its prompt make its answers dearer"
+                steps.insert(0, StepCost(f"search for the prompt of {candidate.text}", 0.0, search))
+            return steps
         if not hasattr(backend, "quote"):  # trains on this machine
             return []
         recipe, _ = fit_recipe(backend, rows)

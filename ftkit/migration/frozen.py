@@ -20,6 +20,7 @@ from ftkit.results.report_row import prompt_digest
 __all__ = ["FROZEN", "failed_rows", "freeze", "load_report", "request_options"]
 
 FROZEN = "frozen.json"
+_ANSWERS = "frozen"
 _CONCURRENCY = 8
 
 
@@ -57,7 +58,7 @@ def freeze(
 ) -> Report:
     """Freeze the old model's answers, once.
 
-    The report is written before the kept answers are deleted, so that no moment is without one of the two.
+    The report is in the state before the kept answers are deleted, so that no moment is without one of the two.
 
     Args:
         folder: the migration.
@@ -80,6 +81,7 @@ def freeze(
     """
     state = folder.state
     if state.frozen is not None:
+        folder.drop_answers(_ANSWERS)  # a process that was killed may have left them
         return load_report(folder, FROZEN, state.frozen)
     if given is not None:
         _check_given(given, rows)
@@ -100,6 +102,7 @@ def freeze(
         confidence=confidence,
         seed=seed,
         progress=progress,
+        answers_in=folder.answers_of(_ANSWERS),
     ) as (measured, _):
         report, failed = measured, failed_rows(measured)
         if failed and (not leave_out_failed or len(failed) == len(report.rows)):
@@ -116,6 +119,7 @@ def freeze(
             report = _without(report, rows.test, failed)
             state.unanswered = failed
         _keep(folder, report)
+    folder.drop_answers(_ANSWERS)
     return report
 
 

@@ -11,10 +11,13 @@ from ftkit.backends.registry import HOSTS, known_backends
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
 
-__all__ = ["CandidateName", "SourceName"]
+__all__ = ["CandidateName", "SourceName", "report_path"]
 
 _DEFAULT_HOST = "openai"
 _OPENAI_FORMS = ("ft:", "ftjob-")
+
+_KINDS: dict[str, Literal["prompt", "optimised"]] = {"prompt": "prompt", "optimised-prompt": "optimised"}
+"""Kinds of candidates by the word before their model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,12 @@ class CandidateName:
 
     Attributes:
         text: as it was given.
-        kind: ``"tuned"`` to train the model, ``"prompt"`` to ask it as it is.
+        kind: ``"tuned"`` to train the model, ``"prompt"`` to ask it as it is, ``"optimised"`` to search for its prompt.
         model: ``"backend:model"``.
     """
 
     text: str
-    kind: Literal["tuned", "prompt"]
+    kind: Literal["tuned", "prompt", "optimised"]
     model: str
 
     @classmethod
@@ -77,7 +80,7 @@ class CandidateName:
         """Read a name.
 
         Args:
-            text: ``"backend:model"``, or ``"prompt:backend:model"``.
+            text: ``"backend:model"``, ``"prompt:backend:model"`` or ``"optimised-prompt:backend:model"``.
 
         Returns:
             The name.
@@ -86,13 +89,14 @@ class CandidateName:
             ConfigError: it has another form, or there is no such backend.
         """
         marker, _, rest = text.partition(":")
-        prompt = marker == "prompt"
-        backend, colon, model = rest.partition(":") if prompt else text.partition(":")
+        kind: Literal["tuned", "prompt", "optimised"] = _KINDS.get(marker, "tuned")
+        backend, colon, model = text.partition(":") if kind == "tuned" else rest.partition(":")
         if not (colon and backend and model):
             raise ConfigError(
                 ErrorText(
                     *(Argument("to", text="to"), f" {text!r} names no candidate: write BACKEND:MODEL to train it, "),
-                    "or prompt:BACKEND:MODEL to ask it with the prompt alone",
+                    "prompt:BACKEND:MODEL to ask it with the prompt alone, or optimised-prompt:BACKEND:MODEL to search "
+                    "for its prompt",
                 )
             )
         if backend not in known_backends():
@@ -102,10 +106,22 @@ class CandidateName:
                     ", ".join(sorted(known_backends())),
                 )
             )
-        return cls(text, "prompt" if prompt else "tuned", f"{backend}:{model}")
+        return cls(text, kind, f"{backend}:{model}")
 
     @property
     def slug(self) -> str:
         """Name of the candidate's folder: readable, and different for different names."""
         readable = re.sub(r"[^A-Za-z0-9.]+", "-", self.text).strip("-.")[:48]
         return f"{readable}-{hashlib.sha256(self.text.encode()).hexdigest()[:6]}"
+
+
+def report_path(candidate: CandidateName) -> str:
+    """Return where a candidate's report is.
+
+    Args:
+        candidate: the candidate.
+
+    Returns:
+        The path below the migration's folder.
+    """
+    return f"candidates/{candidate.slug}/report.json"

@@ -19,12 +19,13 @@ from ftkit.evaluation.statistics import check_confidence
 from ftkit.files import canonical_digest
 from ftkit.migration.certify import certify
 from ftkit.migration.costs import check_budget, remaining_costs
-from ftkit.migration.frozen import FROZEN, freeze, load_report
+from ftkit.migration.frozen import freeze
 from ftkit.migration.names import CandidateName, SourceName
 from ftkit.migration.power import power_before
 from ftkit.migration.rows import TASK, GivenRows, MigrationRows, import_old_job, prepare_rows
+from ftkit.migration.spending import spent_usd
 from ftkit.migration.state import MigrationFolder
-from ftkit.migration.trial import Trial, TrialOptions, report_path
+from ftkit.migration.trial import Trial, TrialOptions
 from ftkit.recipe import Recipe
 from ftkit.results.certificate import Certificate, PowerRecord
 from ftkit.results.json_values import canonical
@@ -77,7 +78,9 @@ def migrate(
     Args:
         source: the model to replace: ``"openai:ftjob-…"``, ``"openai:ft:…"``, or another host's with OpenAI's jobs API.
         to: the candidates: ``"local:smollm2-135m"`` or ``"together:…"`` are trained; ``"prompt:openai:gpt-6-luna"`` is
-            asked with the prompt alone. Later calls may add candidates; the certificate has every one ever begun.
+            asked with the prompt alone; ``"optimised-prompt:openai:gpt-6-luna"`` with the prompt that
+            :func:`ftkit.optimise_prompt` finds on the training rows, for at most half of what is left of ``max_cost``,
+            if every row is one question. Later calls may add candidates; the certificate has every one ever begun.
         margin: the largest acceptable loss of the headline metric, in its unit: 0.02 is two points of a rate. It is
             recorded first, and refuses to be changed after a candidate was asked.
         folder: the folder of the migration, with its state.
@@ -145,7 +148,7 @@ def migrate(
         say(f"margin: {margin:g}, set {place.state.margins[-1].set_at}")
         rows = _rows(place, old_name, given, say)
         costs = remaining_costs(
-            place, rows, names, sampling=sampling, shots=shots, batch=batch, spent_usd=_spent(place), frozen=frozen
+            place, rows, names, sampling=sampling, shots=shots, batch=batch, spent_usd=spent_usd(place), frozen=frozen
         )
         for line in costs.lines():
             say(f"cost: {line}")
@@ -176,7 +179,8 @@ def migrate(
             confidence=confidence,
             seed=seed,
             lint=lint,
-            max_cost=None if max_cost is None else max(0.0, max_cost - _spent(place)),
+            max_cost=None if max_cost is None else max(0.0, max_cost - spent_usd(place)),
+            total_cost=max_cost,
             gpu_hour_usd=hourly,
             requests_per_minute=requests_per_minute,
             progress=progress,
@@ -289,16 +293,6 @@ def _settings(
         "confidence": confidence,
         "seed": given.seed,
     }
-
-
-def _spent(place: MigrationFolder) -> float:
-    """What finished steps cost, as far as it is known."""
-    reports = [] if place.state.frozen is None else [load_report(place, FROZEN, place.state.frozen)]
-    for name, state in place.state.candidates.items():
-        if state.report is not None:
-            reports.append(load_report(place, report_path(CandidateName.parse(name)), state.report))
-    costs = [report.cost for report in reports]
-    return sum((cost.total_usd or 0.0) + (cost.training_usd or 0.0) for cost in costs)
 
 
 def _power_text(power: PowerRecord, margin: float, report: Report) -> str:

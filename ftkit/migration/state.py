@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, MigrationError, ReportError
-from ftkit.files import write_atomically
+from ftkit.files import remove_unfinished, write_atomically
 from ftkit.results.certificate import MarginRecord, file_digest
 from ftkit.results.saved_json import load_saved, saved_digest
 from ftkit.store.run_lock import RunLock
@@ -22,6 +23,7 @@ __all__ = ["CandidateState", "JobState", "MigrationFolder", "MigrationState", "n
 
 _STATE = "migration.json"
 _LOCK = "migration.lock"
+_ANSWERS = "answers"
 _NO_OPTIONS = ("source", "sampling")
 """Settings that are no options of the command line."""
 
@@ -57,6 +59,8 @@ class CandidateState(BaseModel):
     recipe: dict[str, Any] | None = None
     changes: list[str] = []
     """What was changed in the recipe for this backend."""
+    prompt_usd: float | None = None
+    """What the search for its prompt cost, in US dollars."""
     asked_at: str | None = None
     """When its evaluation began; from then on the margin is fixed."""
     incomplete: int = 0
@@ -125,6 +129,8 @@ class MigrationFolder:
         if lock is None:
             raise MigrationError(f"another process works on the migration in {path}; wait until it ends", step="begin")
         try:
+            for written in (path, path / "job", *path.glob("candidates/*")):
+                remove_unfinished(written)  # of a process that was killed
             if (path / _STATE).exists():
                 folder = cls(path, _load(path / _STATE))
                 folder._check_settings(settings)
@@ -164,6 +170,29 @@ class MigrationFolder:
             path: the file's path below the folder.
         """
         self.state.files[path] = file_digest(self.path / path)
+
+    def answers_of(self, name: str) -> Path:
+        """Return where the answers of a model are kept until its report is in the state.
+
+        They are not in ftkit's home, so no other migration and no evaluation takes them for answers to itself.
+
+        Args:
+            name: a name of a file: ``frozen``, or a candidate's.
+
+        Returns:
+            The folder, which need not exist.
+        """
+        return self.path / _ANSWERS / name
+
+    def drop_answers(self, name: str) -> None:
+        """Delete the kept answers of a model, whose report is in the state.
+
+        Args:
+            name: as for :meth:`answers_of`.
+        """
+        shutil.rmtree(self.answers_of(name), ignore_errors=True)
+        with contextlib.suppress(OSError):  # others' answers are in it
+            self.answers_of(name).parent.rmdir()
 
     def check_file(self, path: str) -> Path:
         """Check that a file is as it was written.

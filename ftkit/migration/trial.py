@@ -12,7 +12,8 @@ from ftkit.backends import Sampling, backend_of
 from ftkit.errors import FtkitError, ModelError, RunError, RunNotFoundError
 from ftkit.evaluation.measurement import measured_report
 from ftkit.migration.frozen import failed_rows, load_report, request_options
-from ftkit.migration.names import CandidateName
+from ftkit.migration.names import CandidateName, report_path
+from ftkit.migration.prompt_search import PromptSearch
 from ftkit.migration.recipes import fit_recipe
 from ftkit.migration.rows import MigrationRows
 from ftkit.migration.sampling import model_to_ask
@@ -21,7 +22,7 @@ from ftkit.results.report import Report
 from ftkit.runs import Run
 from ftkit.store import OPEN_STATES
 
-__all__ = ["Trial", "TrialOptions", "report_path"]
+__all__ = ["Trial", "TrialOptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class TrialOptions:
         seed: seed of the examples and of the report.
         lint: whether rows are checked before training.
         max_cost: the most that the migration may still cost, in US dollars.
+        total_cost: the most that the whole migration may cost.
         gpu_hour_usd: price of an hour of this machine.
         requests_per_minute: highest rate at hosts.
         progress: show the progress.
@@ -48,21 +50,10 @@ class TrialOptions:
     seed: int
     lint: bool
     max_cost: float | None
+    total_cost: float | None
     gpu_hour_usd: float | None
     requests_per_minute: float | None
     progress: bool
-
-
-def report_path(candidate: CandidateName) -> str:
-    """Return where a candidate's report is.
-
-    Args:
-        candidate: the candidate.
-
-    Returns:
-        The path below the migration's folder.
-    """
-    return f"candidates/{candidate.slug}/report.json"
 
 
 class Trial:
@@ -98,7 +89,7 @@ class Trial:
         Returns:
             The run; None if the candidate is not trained.
         """
-        if self.candidate.kind == "prompt" or self.state.report is not None:
+        if self.candidate.kind != "tuned" or self.state.report is not None:
             return None
         state = self.state
         run = self._earlier_run()
@@ -139,20 +130,24 @@ class Trial:
         """
         path, state = report_path(self.candidate), self.state
         if state.report is not None:
+            self.folder.drop_answers(self.candidate.slug)  # a process that was killed may have left them
             return load_report(self.folder, path, state.report)
         name = self.candidate.model
         if run is not None:
             self.step = "train"
             name = run.wait(progress=self.options.progress).model.name
+        options, test = self.options, self.rows.test
+        if self.candidate.kind == "optimised":
+            self.step = "optimise the prompt"
+            test = PromptSearch(self.folder, self.rows, self.candidate, state, options).test()
         self.step = "ask"
-        options = self.options
-        with model_to_ask(name, self.rows.task, options.sampling) as model:
+        with model_to_ask(name, test.task, options.sampling) as model:
             if state.asked_at is None:
                 state.asked_at = now()
                 self.folder.save()  # from now on the margin is fixed
             with measured_report(
                 model,
-                self.rows.test,
+                test,
                 options=request_options(model, requests_per_minute=options.requests_per_minute),
                 metrics=self.rows.metrics,
                 primary=options.primary,
@@ -161,14 +156,17 @@ class Trial:
                 confidence=options.confidence,
                 seed=options.seed,
                 label=self.candidate.text,
+                training_usd=state.prompt_usd,
                 gpu_hour_usd=None if model.about().get("host") else options.gpu_hour_usd,
                 progress=options.progress,
+                answers_in=self.folder.answers_of(self.candidate.slug),
             ) as (report, _):
                 self._check_answers(report)
                 report.save(self.folder.path / path)
                 self.folder.add_file(path)
                 state.report, state.problem = report.digest, None
                 self.folder.save()
+        self.folder.drop_answers(self.candidate.slug)
         return report
 
     def attempt(self, action: Callable[[], Any]) -> Any:

@@ -105,7 +105,8 @@ class Candidate(_Record):
 
     name: str
     """As it was given, e.g. ``"local:smollm2-135m"`` or ``"prompt:openai:gpt-6-luna"``."""
-    kind: Literal["tuned", "prompt"]
+    kind: Literal["tuned", "prompt", "optimised"]
+    """Trained, asked with the prompts of the rows, or with a prompt that was searched for."""
     problem: str | None = None
     """The step that failed and why; None if the candidate was compared."""
     verdict: Verdict | None = None
@@ -129,6 +130,10 @@ class Candidate(_Record):
     """The recipe as it was trained."""
     artefacts: dict[str, str] = {}
     """Digests of the tuned model's files by name, where they are on this machine."""
+    prompt: str | None = None
+    """Digest of the optimised prompt's file."""
+    prompt_usd: float | None = None
+    """What the search for it cost, in US dollars; it counts as the cost of training."""
     per_1000_usd: float | None = None
     cost_source: str = ""
     training_usd: float | None = None

@@ -92,12 +92,12 @@ class PromptRecord(Result, BaseModel):
     """Rows that candidates were compared on."""
     held_out: RowsUsed
     """Rows that only the prompt at the start and the chosen one were asked. The reported values are of these."""
-    before: Report
-    """The prompt at the start, on the rows that were held out."""
-    after: Report
+    before: Report | None
+    """The prompt at the start, on the rows that were held out. None if ``max_cost`` was used up before."""
+    after: Report | None
     """The chosen prompt on the same rows."""
     comparison: Comparison | None
-    """None if the search found nothing better than the prompt at the start."""
+    """None if the search found nothing better than the prompt at the start, or the result was not measured."""
     models: tuple[AskedModel, ...]
     """The model that was asked, and the one that wrote instructions."""
     max_cost: float | None
@@ -141,12 +141,21 @@ class PromptRecord(Result, BaseModel):
 
     def _lines(self) -> list[str]:
         first, best = self.candidates[0], self.candidates[self.chosen]
-        if self.comparison is None:
+        examples = f", {len(best.examples)} examples" if best.examples else ""
+        measured = [("start", self.before), ("chosen", self.after)][: 1 if self.comparison is None else 2]
+        if self.before is None:
+            lines = [
+                f"Prompt {self.chosen} of {len(self.candidates) - 1}{examples} is the best so far. It was not measured "
+                "on rows held out, because answers cost more than their prices allow for and max_cost was used up; "
+                "the same with a higher max_cost goes on, and pays for no answer twice."
+            ]
+        elif self.comparison is None:
             lines = ["Nothing better than the prompt at the start was found."]
         else:
-            examples = f", {len(best.examples)} examples" if best.examples else ""
             lines = [f"Prompt {self.chosen} of {len(self.candidates) - 1}{examples}. {self.comparison.sentence}"]
-        for label, report in (("start", self.before), ("chosen", self.after))[: 1 if self.comparison is None else 2]:
+        for label, report in measured:
+            if report is None:
+                continue
             headline = report.headline
             interval = interval_text(headline.low, headline.high, headline.unit)
             value = value_text(headline.value, headline.unit)

@@ -31,9 +31,9 @@ from ftkit.results.probe_results import (
     TextChange,
     TextLosses,
 )
-from ftkit.results.report_notes import majority_notes, notes_on, request_notes
+from ftkit.results.report_notes import majority_notes, notes_on, request_notes, reuse_notes
 from ftkit.results.report_row import RowResult
-from ftkit.results.resources import BreakEven, Cost, Timing, TrainingCurve, Usage
+from ftkit.results.resources import BreakEven, Cost, ReusedAnswers, Timing, TrainingCurve, Usage
 from ftkit.results.result import Result
 from ftkit.results.row_failure import failure_kind
 from ftkit.results.row_pairing import Counts, Kind, Pair, kind_of, paired_rows
@@ -101,6 +101,8 @@ class Report(Result, BaseModel):
     """Which assistant turns of a conversation are rows of the report."""
     training: TrainingCurve | None = None
     """Losses of the run that trained the model, if this machine's store has the run."""
+    reused: ReusedAnswers | None = None
+    """Answers that interrupted evaluations had been given; None if all are of this one."""
     probes: Probed | None = None
     """Results outside the task, which show whether tuning did harm."""
 
@@ -201,6 +203,7 @@ class Report(Result, BaseModel):
             *notes_on(self.rows, self.sampling, self.shots, self.limit_source),
             *(majority_notes(self.rows, self.headline.value) if self.primary == "accuracy" else ()),
             *request_notes(self.about),
+            *reuse_notes(self.reused, sum(len(row.answers) for row in self.rows)),
             *(
                 f"{metric.name} has no interval: {metric.reason}"
                 for metric in self.metrics

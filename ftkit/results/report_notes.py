@@ -9,8 +9,9 @@ from typing import Any
 from ftkit.results.answer import Sampling
 from ftkit.results.number_format import counted
 from ftkit.results.report_row import RowResult, folded_prompt
+from ftkit.results.resources import ReusedAnswers
 
-__all__ = ["FEW_ROWS", "majority_notes", "notes_on", "request_notes"]
+__all__ = ["FEW_ROWS", "majority_notes", "notes_on", "request_notes", "reuse_notes"]
 
 FEW_ROWS = 30
 """Number of rows below which a note says that the intervals are wide."""
@@ -126,6 +127,24 @@ def request_notes(about: Mapping[str, Any]) -> tuple[str, ...]:
             f"{' and '.join(sampled)} {verb} not sent, because the model does not take it: answers are sampled"
         )
     return tuple(found)
+
+
+def reuse_notes(reused: ReusedAnswers | None, count: int) -> tuple[str, ...]:
+    """Say how many answers are those of an interrupted evaluation, and from when.
+
+    Args:
+        reused: Those answers.
+        count: Number of all answers of the report.
+
+    Returns:
+        The sentence, without the period, or nothing.
+    """
+    if reused is None:
+        return ()
+    first, last = reused.first_at, reused.last_at
+    when = "" if first is None else f" of {first}" if first == last else f" of {first} to {last}"
+    verb = "is an answer" if reused.count == 1 else "are answers"
+    return (f"{reused.count} of {count} {verb} to an interrupted evaluation{when}, not asked again",)
 
 
 def _failed_grades(answers: Sequence[RowResult], what: str) -> list[str]:

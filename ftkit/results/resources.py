@@ -6,7 +6,7 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["BreakEven", "Cost", "Timing", "TrainingCurve", "Usage"]
+__all__ = ["BreakEven", "Cost", "ReusedAnswers", "Timing", "TrainingCurve", "Usage"]
 
 
 class Usage(BaseModel):
@@ -34,6 +34,17 @@ class Timing(BaseModel):
     latency_p95_s: float | None
     output_tokens_per_s: float | None
     """Output tokens divided by ``wall_s``."""
+
+
+class ReusedAnswers(BaseModel):
+    """Answers that evaluations gave which were interrupted, and that were not asked again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    count: int
+    first_at: str | None
+    """When the first of them came: ISO 8601, UTC. None if it was not written."""
+    last_at: str | None
 
 
 class Cost(BaseModel):

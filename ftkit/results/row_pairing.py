@@ -77,8 +77,8 @@ def paired_rows(before: ScoredRows, after: ScoredRows, *, other_prompts: bool = 
     Args:
         before: The first report.
         after: The second report.
-        other_prompts: Whether the tasks' instructions and examples may differ, so that only the questions, which the
-            input template writes, must be the same.
+        other_prompts: Whether the tasks' instructions and examples may differ, so that only the questions must be the
+            same: what an input template writes, or the one user message of each conversation.
 
     Returns:
         The pairs, in the order of ``before``.
@@ -96,7 +96,7 @@ def paired_rows(before: ScoredRows, after: ScoredRows, *, other_prompts: bool = 
         if only:
             reasons.append(f'{_named(only, len(own))} only in "{label}"')
     pairs = tuple((row, second[key]) for key, row in first.items() if key in second)
-    asked = _question if other_prompts and before.task.get("input") and after.task.get("input") else _prompt
+    asked = _question if other_prompts and _one_question(before) and _one_question(after) else _prompt
     for what, content in (("prompt", asked), ("wanted answer", _wanted)):
         differ = [one for one, two in pairs if content(one) != content(two)]
         if differ:
@@ -149,6 +149,14 @@ def _prompt(row: RowResult) -> str:
     return row.prompt_hash
 
 
+def _one_question(report: ScoredRows) -> bool:
+    """Whether the last message of every row is all that is asked: no other turn but the system's comes before it."""
+    return bool(report.task.get("input")) or all(
+        [turn["role"] for turn in row.prompt] in (["user"], ["system", "user"], ["developer", "user"])
+        for row in report.rows
+    )
+
+
 def _question(row: RowResult) -> str:
     """The user's message, which a task with an input template writes after its instructions and examples."""
     return canonical(row.prompt[-1:])
@@ -162,9 +170,7 @@ _OTHER_PROMPTS = (
 
 def _ask_the_same(before: ScoredRows, after: ScoredRows, pairs: Sequence[Pair]) -> bool:
     """Whether the tasks differ, and all that differs in the rows are the tasks' own words."""
-    if not (before.task.get("input") and after.task.get("input")) or len(pairs) != max(
-        len(before.rows), len(after.rows)
-    ):
+    if not (_one_question(before) and _one_question(after)) or len(pairs) != max(len(before.rows), len(after.rows)):
         return False
     return canonical(before.task) != canonical(after.task) and all(
         _question(one) == _question(two) and _wanted(one) == _wanted(two) for one, two in pairs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections.abc import Mapping
 from typing import Literal
 
 from starlette.exceptions import HTTPException
@@ -13,7 +14,7 @@ from starlette.responses import JSONResponse
 from ftkit.errors import BusyError, ConfigError, DataError, FtkitError, StorageError
 from ftkit.server.workers import WorkerLimitError
 
-__all__ = ["HANDLERS", "ApiError", "ErrorType", "as_api_error", "busy", "error_response", "not_found"]
+__all__ = ["HANDLERS", "ApiError", "ErrorType", "as_api_error", "busy", "error_response", "not_found", "renamed"]
 
 ErrorType = Literal[
     "invalid_request_error", "authentication_error", "permission_error", "rate_limit_error", "server_error"
@@ -65,6 +66,24 @@ def not_found(kind: str, name: str, *, param: str | None = "id", code: str | Non
         An error with status 404.
     """
     return ApiError(404, f"No such {kind}: {name}", param=param, code=code)
+
+
+def renamed(error: ApiError, names: Mapping[str, str]) -> ApiError:
+    """Give an error of a chat completion the names of another API that is answered by one.
+
+    Args:
+        error: the error.
+        names: that API's parameters by those of chat completions.
+
+    Returns:
+        The same error, whose message and parameter a client of that API understands.
+    """
+    message, param = error.message, error.param
+    for chat_name, name in names.items():
+        message = message.replace(f"'{chat_name}", f"'{name}").replace(f" {chat_name} ", f" {name} ")
+        if param is not None and (param == chat_name or param.startswith(f"{chat_name}.")):
+            param = name  # a place among the messages is none among the items
+    return ApiError(error.status, message, error.type, param, error.code, error.headers)
 
 
 def busy(error: BusyError) -> ApiError:

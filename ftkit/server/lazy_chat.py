@@ -31,6 +31,7 @@ _ROUTES = (
     "ftkit.server.responses.routes",
 )
 """Modules whose routes need torch."""
+_OF_RESPONSE = ("/{response_id}", "/{response_id}/cancel", "/{response_id}/input_items")
 
 
 class ChatState(State):
@@ -105,6 +106,6 @@ async def _health(request: Request) -> JSONResponse:
 routes = [
     Route("/health", _health, methods=["GET"]),
     *(Route(path, _LazyRoutes()) for path in ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")),
-    *(Route(f"/v1/responses{path}", _LazyRoutes()) for path in ("", "/{response_id}", "/{response_id}/input_items")),
+    *(Route(f"/v1/responses{path}", _LazyRoutes()) for path in ("", *_OF_RESPONSE)),
     Route("/metrics", _LazyRoutes()),
 ]

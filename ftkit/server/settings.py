@@ -152,7 +152,7 @@ def load_settings(path: str | os.PathLike[str] | None = None, **overrides: Any) 
             values = tomllib.loads(read_small_text(path))
         except OSError as error:
             raise ConfigError(f"{source}: cannot read the settings: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # also of a number with thousands of digits
             raise ConfigError(f"{source}: not valid TOML: {error}") from None
     for name, value in overrides.items():
         merge = isinstance(value, dict) and isinstance(values.get(name), dict)

@@ -46,9 +46,18 @@ CREATE TABLE IF NOT EXISTS responses (
     previous_id TEXT, record TEXT NOT NULL, items TEXT NOT NULL, messages TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS responses_of_project ON responses (project, seq);
+CREATE TABLE IF NOT EXISTS response_items (
+    response_id TEXT NOT NULL REFERENCES responses(id) ON DELETE CASCADE, project TEXT NOT NULL, id TEXT NOT NULL,
+    item TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS response_items_by_id ON response_items (project, id);
+CREATE INDEX IF NOT EXISTS items_of_response ON response_items (response_id);
+CREATE TABLE IF NOT EXISTS response_sizes (
+    response_id TEXT PRIMARY KEY REFERENCES responses(id) ON DELETE CASCADE, bytes INTEGER NOT NULL
+);
 """
-_VERSION = 2
-"""Version 2 added the table of responses."""
+_VERSION = 3
+"""Version 2 added the table of responses, version 3 that of their items and that of their sizes."""
 _LETTERS = string.ascii_letters + string.digits
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from collections.abc import Iterator
@@ -167,7 +168,25 @@ def test_what_cannot_be_read_is_named_and_changes_nothing(tmp_path, home, conten
     assert not (home / "catalog-updates.json").exists()
 
 
-@pytest.mark.parametrize("wrong", [True, "1e-6", float("nan"), -1e-6, 5.0, [1]])
+@pytest.mark.parametrize("price", ["nan", "inf", "-inf", "-1", "1e300", "1e6", "true", "'1'", "9" * 400, "9" * 5000])
+def test_prices_of_rows_are_numbers_that_can_be_believed(tmp_path: Path, home: Path, price: str) -> None:
+    row = (
+        f'[[gpu]]\nid = "ours"\nname = "Rack"\nmemory_gib = 48\nsource = "s"\nas_of = 2026-11-01\nper_hour = {price}\n'
+    )
+    if price in ("true", "'1'"):
+        row = row.replace("memory_gib = 48", f"memory_gib = {'9' * 20}")
+    with pytest.raises(ConfigError):
+        update(tmp_path, row)
+    assert not (home / "catalog-updates.json").exists()
+    home.mkdir(exist_ok=True)
+    (home / "catalog.toml").write_text(row)
+    with pytest.raises(ConfigError, match=r"catalog\.toml"):
+        load_catalog()
+
+
+@pytest.mark.parametrize(
+    "wrong", [True, "1e-6", float("nan"), -1e-6, 5.0, [1], 1e300, float("inf"), 10**400, -(10**400)]
+)
 def test_an_entry_with_a_wrong_price_is_left_out_by_name(tmp_path: Path, wrong: Any) -> None:
     done = update(tmp_path, MAP | {"gpt-10": MAP["gpt-9"] | {"input_cost_per_token": wrong}})
     assert len(done.problems) == 1
@@ -242,6 +261,12 @@ def test_an_address_is_read_within_bounds(monkeypatch: pytest.MonkeyPatch) -> No
         "/big": (200, {}, b" " * 200_000),
         "/none": (404, {}, b""),
         "/bytes": (200, {}, b"\xff\xfe"),
+        "/gzip": (200, {"content-encoding": "gzip"}, gzip.compress(json.dumps(MAP).encode())),
+        "/cut": (200, {"content-encoding": "gzip"}, gzip.compress(json.dumps(MAP).encode())[:-20]),
+        "/torn": (200, {"content-encoding": "gzip"}, b"no gzip"),
+        "/bomb": (200, {"content-encoding": "gzip"}, gzip.compress(b" " * 50_000_000)),
+        "/twice": (200, {"content-encoding": "gzip, gzip"}, gzip.compress(gzip.compress(b" " * 50_000_000))),
+        "/zstd": (200, {"content-encoding": "zstd"}, b"x"),
     }
     with serving(replies) as url:
         done = CliRunner().invoke(app, ["catalog", "update", f"{url}/moved"])
@@ -249,12 +274,18 @@ def test_an_address_is_read_within_bounds(monkeypatch: pytest.MonkeyPatch) -> No
         assert "5 rows added, 1 changed, 2 agree with the catalogue" in done.stdout
         assert "sources disagree" in done.stderr
         assert load_catalog().inference_price("openai", "gpt-9", tuned=False).source == f"{url}/moved"
+        assert update_catalog(f"{url}/gzip").agreeing > 0
         for path, said in {
             "/away": "over https:// only",
             "/round": "more than 5 redirects",
             "/big": "larger than",
             "/none": "the server answered 404",
             "/bytes": "not UTF-8",
+            "/cut": "ended in the middle",
+            "/torn": "cannot be expanded",
+            "/bomb": "larger than",
+            "/twice": "compressed as 'gzip, gzip'",
+            "/zstd": "compressed as 'zstd'",
         }.items():
             with pytest.raises(ConfigError, match=said):
                 update_catalog(url + path)

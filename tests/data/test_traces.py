@@ -358,3 +358,69 @@ def test_calls_that_are_no_list_are_left_out_and_named(tmp_path: Path) -> None:
     read = read_traces(lines(tmp_path / "log.jsonl", odd, stored()))
     assert read.left_out == {"cannot be read": 1}
     assert "tool_calls is no list" in str(read.problems[0])
+
+
+def langfuse_trace(name: str = "t1") -> dict[str, Any]:
+    """A trace as Langfuse's API gives one."""
+    generation = {"id": "g1", "traceId": name, "type": "GENERATION", "input": [QUESTION], "output": ANSWER}
+    return {"id": name, "input": None, "output": None, "sessionId": None, "observations": [generation], "scores": []}
+
+
+def langsmith_run() -> dict[str, Any]:
+    asked, answer = (
+        {"type": "constructor", "kwargs": {"content": turn["content"], "type": kind}}
+        for turn, kind in ((QUESTION, "human"), (ANSWER, "ai"))
+    )
+    return {
+        "id": "r1", "trace_id": "t1", "dotted_order": "1", "run_type": "llm", "parent_run_ids": [],
+        "inputs": {"messages": [[asked]]},
+        "outputs": {"generations": [[{"text": ANSWER["content"], "message": answer}]]},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "pages"),
+    [
+        ({"message": "Request Successful.", "data": langfuse_trace()}, False),
+        ({"data": [langfuse_trace()], "meta": {"page": 1, "totalPages": 1}}, False),
+        ({"data": [langfuse_trace()], "meta": {"page": 1, "totalPages": 3}}, True),
+        ({"runs": [langsmith_run()], "cursors": {"next": None}}, False),
+        ({"runs": [langsmith_run()], "cursors": {"next": "abc"}}, True),
+        ({"items": [langsmith_run()], "next_cursor": None}, False),
+    ],
+)
+def test_answers_of_list_apis_are_read_and_one_page_is_said(
+    tmp_path: Path, answer: dict[str, Any], pages: bool
+) -> None:
+    path = tmp_path / "traces.json"
+    path.write_text(json.dumps(answer), encoding="utf-8")
+    found = read_traces(path)
+    (row,) = found.rows
+    assert (row.prompt[0]["content"], row.target) == (QUESTION["content"], ANSWER["content"])
+    assert [("one page of a longer list" in str(problem)) for problem in found.problems] == [True] * pages
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"messages": [QUESTION]},
+        json.dumps({"messages": [QUESTION]}),
+        {"body": {"messages": [QUESTION]}},
+        {"input": QUESTION["content"]},
+        {"input": [QUESTION], "instructions": "Be brief."},
+    ],
+)
+@pytest.mark.parametrize("responses", [False, True])
+def test_litellm_keeps_the_request_where_messages_are_empty(tmp_path: Path, request_: Any, responses: bool) -> None:
+    """As the spend logs of its proxy do."""
+    part = {"type": "output_text", "text": ANSWER["content"], "annotations": []}
+    item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
+    response = {"output": [item]} if responses else {"choices": [{"index": 0, "message": ANSWER}]}
+    record = {"call_type": "aresponses", "spend": 0.1, "messages": "{}", "response": response}
+    path = tmp_path / "spend.jsonl"
+    path.write_text(json.dumps({**record, "proxy_server_request": request_}), encoding="utf-8")
+    found = read_traces(path)
+    (row,) = found.rows
+    assert found.format == "litellm"
+    assert (row.prompt[-1]["content"], row.target) == (QUESTION["content"], ANSWER["content"])
+    assert len(row.prompt) == (2 if "instructions" in request_ else 1)

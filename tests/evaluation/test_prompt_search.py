@@ -84,6 +84,8 @@ class TestSearch:
         assert found.instructions == HINT
         assert found.output == TRIAGE.output
         record = found.record
+        assert record.before is not None
+        assert record.after is not None
         assert record.before.headline.value is not None
         assert record.before.headline.value < 0.5
         assert record.after.headline.value == 1
@@ -105,6 +107,7 @@ class TestSearch:
         found = optimise_prompt(TRIAGE, model, notes, reflection=teacher("no idea"), rounds=6, shots=3)
         assert len(found.examples) == 3
         assert len({example.output for example in found.examples}) == 3
+        assert found.record.after is not None
         assert found.record.after.headline.value == 1
         learnt = {example.input for example in found.examples}
         assert not learnt & {str(row.prompt[-1]["content"]) for row in found.record.after.rows}
@@ -139,6 +142,7 @@ class TestSearch:
 
         found = optimise_prompt(TRIAGE, Pupil(reads_the_hint), notes, mistakes, reflection=teacher(), rounds=4)
         assert found.instructions == HINT
+        assert found.record.after is not None
         assert found.record.after["mistakes"].value == 0
 
     def test_a_proposal_that_was_cut_off_is_not_tried(self, notes: Dataset) -> None:
@@ -180,6 +184,62 @@ class TestCost:
         assert record.usd <= limit
         assert [one.usd is None for one in record.models] == [False, True]
         assert record.max_cost == limit
+
+    @pytest.mark.parametrize("limit", [0.3, 0.7, 50.0])
+    def test_answers_that_cost_more_than_they_can_end_it_with_the_best_so_far(
+        self, notes: Dataset, tmp_path: Path, limit: float
+    ) -> None:
+        """Such as those of a model that reasons more than it was allowed to."""
+        model, said = Hosted(reads_the_hint), list[str]()
+        usual = model._answer
+        model._answer = lambda request: Answer(usual(request).text, "stop", 30, 50_000, 0.1)  # type: ignore[method-assign]
+        options: dict[str, Any] = {"reflection": teacher(), "prices": PRICES, "folder": tmp_path, "rounds": 8}
+        found = optimise_prompt(TRIAGE, model, notes, max_cost=limit, on_step=said.append, **options)
+        record = found.record
+        assert record.stopped == ("cost" if limit < 50 else "perfect")
+        assert record.usd == pytest.approx(len(model.asked) * 50_030 / 1e6)
+        assert type(record).load(record.save(tmp_path / "record.json")) == record
+        if limit < 50:
+            assert record.after is None
+            assert "It was not measured" in str(record)
+            assert "the result is not measured" in said[-1]
+            asked = len(model.asked)
+            again = optimise_prompt(TRIAGE, model, notes, max_cost=50.0, **options)
+            assert again.record.after is not None
+            assert asked < len(model.asked)
+            assert len({str(one.messages) for one in model.asked}) == len(model.asked), "nothing is paid twice"
+
+    def test_answers_without_numbers_of_tokens_count_as_the_most_that_they_can_cost(self, notes: Dataset) -> None:
+        model, master = Hosted(reads_the_hint), teacher()
+        model._answer = lambda request: Answer("soon", "stop", 0, 0, 0.1)  # type: ignore[method-assign]
+        master.say = lambda *_: f"```\nAttempt {len(master.asked)}\n```"
+        record = optimise_prompt(
+            TRIAGE, model, notes, reflection=master, prices=PRICES, max_cost=0.25, rounds=60
+        ).record
+        assert record.stopped == "cost"
+        assert record.usd is not None
+        assert 0.02 < record.usd <= 0.25
+        cost = evaluate(model, notes, prices=PRICES).cost
+        assert (cost.total_usd, cost.source[:16]) == (None, "90 of 90 answers")
+
+    def test_a_busy_host_ends_the_search_and_loses_nothing(self, notes: Dataset, tmp_path: Path) -> None:
+        model, busy = Hosted(reads_the_hint), Answer("", "error", 0, 0, 0.0, error="429 slow down", retry_after_s=0.0)
+        usual, left = model._answer, [45]
+
+        def answer(request: Request) -> Answer:
+            left[0] -= 1
+            return usual(request) if left[0] >= 0 else busy
+
+        model._answer = answer  # type: ignore[method-assign]
+        options: dict[str, Any] = {"reflection": teacher(), "prices": PRICES, "max_cost": 5.0, "folder": tmp_path}
+        options["asking"] = RequestOptions(attempts=1)
+        with pytest.raises(ModelError, match=r"429 slow down.*run the same again to go on"):
+            optimise_prompt(TRIAGE, model, notes, **options)
+        answered = [str(one.messages) for one in model.asked[:45]]
+        left[0] = 10_000
+        assert optimise_prompt(TRIAGE, model, notes, **options).record.after is not None
+        later = [str(one.messages) for one in model.asked[45:]]
+        assert not set(answered) & set(later)
 
     def test_a_metric_that_asks_a_host_is_refused(self, notes: Dataset) -> None:
         from ftkit.evaluation import judge

@@ -151,22 +151,6 @@ def test_a_report_comes_back_as_it_was(files: dict[str, Path], tmp_path: Path, f
     assert back.headline.value == report.headline.value
 
 
-def test_a_multiple_choice_sample_is_the_likeliest_choice(tmp_path: Path) -> None:
-    sample = {
-        "doc_id": 0, "doc": {"q": "sky"}, "target": "1", "filter": "none", "metrics": ["acc"], "acc": 0.0,
-        "arguments": {
-            "gen_args_0": {"arg_0": "The sky is", "arg_1": " green"},
-            "gen_args_1": {"arg_0": "The sky is", "arg_1": " blue"},
-        },
-        "resps": [[["-1.5", "True"]], [["-3.0", "False"]]], "filtered_resps": [["-1.5", "True"], ["-3.0", "False"]],
-    }  # fmt: skip
-    sample["target"] = 1
-    path = tmp_path / "samples_sky.jsonl"
-    path.write_text(json.dumps(sample) + "\n", encoding="utf-8")
-    (report,) = import_reports(path)
-    assert (report.rows[0].text, report.rows[0].target) == ("green", "blue")
-
-
 def test_each_model_has_a_report_and_the_command_a_file(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text(json.dumps(promptfoo()), encoding="utf-8")

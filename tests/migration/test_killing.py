@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import ftkit as ft
+from ftkit.files import home as ft_home
 from ftkit.migration import Certificate
 from tests.browser import needs_browser, opened_browser
 
@@ -47,6 +48,86 @@ def state_of(folder: Path) -> dict[str, Any]:
     path = folder / "migration.json"
     state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return state
+
+
+DYING = """
+import os, signal, sys
+from ftkit.cli import main
+from ftkit.evaluation.answer_journal import Journal
+
+moment = sys.argv.pop(1)
+if moment.isdigit():  # when the file of this number was written and is to be put in its place
+    left, replace = [int(moment)], os.replace
+
+    def counted(*names):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(*names)
+
+    os.replace = counted
+else:  # before these answers are deleted, which are in a report already
+    close = Journal.close
+
+    def closing(journal, *, delete):
+        if delete and journal._folder.name.startswith(moment):
+            os.kill(os.getpid(), signal.SIGKILL)
+        close(journal, delete=delete)
+
+    Journal.close = closing
+main()
+"""
+
+
+def killed_at(moment: str, folder: Path, *arguments: str) -> int:
+    """The command in a process that kills itself at a moment; its exit status."""
+    command = [sys.executable, "-c", DYING, moment, "migrate", *arguments, "-o", str(folder)]
+    return subprocess.run(command, capture_output=True, check=False, timeout=240).returncode
+
+
+def check_paid_once(account: Account, folder: Path, *command: str) -> None:
+    """The same command goes on, and asks nothing that was answered; nothing is left beside its results."""
+    done = migrate(*command, folder=folder)
+    assert done.exit_code == 0, done.output
+    assert set(account.asked.values()) == {1}
+    assert len(account.asked) == 80
+    assert Certificate.load(folder / "certificate.json").check_files(folder) == []
+    assert not (folder / "answers").exists()
+    assert [path.name for path in folder.rglob(".*")] == []
+    assert not list((ft_home() / "evaluations").glob("*")), "a migration's answers are its own"
+
+
+@pytest.mark.parametrize("moment", ["frozen", "prompt-openai"])
+def test_answers_that_a_kill_left_behind_are_nobodys(account: Account, tmp_path: Path, moment: str) -> None:
+    folder, command = tmp_path / "migration", (account.job, "--to", LUNA, "--margin", "0.1", "--yes")
+    assert killed_at(moment, folder, *command) == -signal.SIGKILL
+    assert len(list((folder / "answers").rglob("*.jsonl"))) == 1
+    other = tmp_path / "other"
+    assert migrate(*command, folder=other).exit_code == 0
+    assert set(account.of(account.model).values()) == {2}, "another migration asks for itself"
+    account.asked.clear()
+    assert migrate(*command, folder=folder).exit_code == 0
+    if moment == "frozen":
+        assert account.of(account.model) == {}
+    else:
+        assert account.asked == {}
+    assert not (folder / "answers").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_kill_at_any_file_pays_for_nothing_twice(account: Account, tmp_path: Path) -> None:
+    command = (account.job, "--to", LUNA, "--margin", "0.1", "--yes")
+    for number in range(1, 40):
+        folder = tmp_path / f"migration{number}"
+        account.asked.clear()
+        status = killed_at(str(number), folder, *command)
+        check_paid_once(account, folder, *command)
+        if status == 0:
+            assert number > 10, "it writes more files"
+            return
+        assert status == -signal.SIGKILL
+    raise AssertionError("it writes fewer files")
 
 
 @pytest.mark.slow

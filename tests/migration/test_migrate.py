@@ -273,3 +273,79 @@ def test_what_is_left_to_pay_is_held_to_the_limit_and_not_what_was_paid(account:
     done = migrate(account.job, "--to", LUNA, "--margin", "0.2", "--max-cost", "0", folder=folder)
     assert done.exit_code == 0, done.output
     assert (folder / "certificate.json").exists()
+
+
+OPTIMISED = "optimised-prompt:openai:gpt-6-luna"
+
+
+class TestOptimisedPrompts:
+    """A rival that is not tuned, with the best prompt that a search finds."""
+
+    HINT = "Even numbers are red."
+
+    @pytest.fixture
+    def learner(self, account: Account) -> Account:
+        """An account whose successor is right only where its instructions say how, which it writes when asked to."""
+        pytest.importorskip("gepa")
+        usual = account.answer
+
+        def answer(call: Any) -> Any:
+            if not call.path.endswith("/chat/completions"):
+                return usual(call)
+            asked = call.json()
+            if "case " not in asked["messages"][-1]["content"] or len(asked["messages"][-1]["content"]) > 200:
+                account.fake.answers = lambda _: f"```\n{self.HINT}\n```"
+                return None
+            knows = self.HINT in str(asked["messages"][0]["content"])
+            account.wrong["gpt-6-luna"] = set() if knows else set(range(200))
+            return usual(call)
+
+        account.fake.override = answer
+        return account
+
+    def test_it_is_searched_on_the_training_rows_and_certified(self, learner: Account, folder: Path) -> None:
+        command = (learner.job, "--to", OPTIMISED, "--to", LUNA, "--margin", "0.1", "--max-cost", "3")
+        done = migrate(*command, folder=folder)
+        assert done.exit_code == 0, done.output
+        assert f"search for the prompt of {OPTIMISED}" in done.stderr
+        certificate = Certificate.load(folder / "certificate.json")
+        optimised, plain = certificate.candidates
+        assert (optimised.status, optimised.kind, optimised.value) == ("CERTIFIED", "optimised", 1.0)
+        assert plain.status == "NOT CERTIFIED"
+        assert optimised.prompt_usd is not None
+        assert 0 < optimised.prompt_usd < 1.5
+        assert optimised.training_usd == optimised.prompt_usd
+        assert "were found on the 24 training rows, for $" in optimised.changes[0]
+        what = {record.what: record for record in certificate.files}
+        assert what["optimised prompt"].digest == optimised.prompt
+        assert self.HINT in (folder / what["optimised prompt"].path).read_text(encoding="utf-8")
+        assert certificate.check_files(folder) == []
+        assert not (folder / "answers").exists()
+        calls = len(learner.fake.calls)
+        assert migrate(*command, folder=folder).exit_code == 0
+        assert len(learner.fake.calls) == calls
+
+    def test_it_needs_a_limit_of_cost(self, learner: Account, folder: Path) -> None:
+        done = migrate(learner.job, "--to", OPTIMISED, "--margin", "0.1", "--yes", folder=folder)
+        assert "say how much the migration may cost with" in done.stdout + done.stderr
+        assert learner.of("gpt-6-luna") == {}
+
+    @pytest.mark.parametrize(
+        ("turns", "said"),
+        [
+            ([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "its turns are"),
+            ([{"role": "system", "content": "Another one."}], "2 different system messages"),
+        ],
+    )
+    def test_rows_that_are_no_single_questions_are_refused_by_name(
+        self, learner: Account, folder: Path, tmp_path: Path, turns: list[dict[str, str]], said: str
+    ) -> None:
+        path = tmp_path / "odd.jsonl"
+        last = [{"role": "user", "content": "case 1000"}, {"role": "assistant", "content": "red"}]
+        odd = json.dumps({"messages": [*turns, *last]}) + "\n"
+        path.write_text(write_conversations(tmp_path / "test.jsonl", range(40)).read_text() + odd)
+        done = migrate(
+            learner.job, "--to", OPTIMISED, "--test", str(path), "--margin", "0.1", "--max-cost", "3", folder=folder
+        )
+        assert said in done.stdout + done.stderr
+        assert learner.of("gpt-6-luna") == {}

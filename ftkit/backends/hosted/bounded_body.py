@@ -22,6 +22,8 @@ PLAIN_HEADERS = {"accept-encoding": "identity"}
 _MAX_BYTES = 256 * 2**20
 _MAX_COMPRESSED_BYTES = 2**20
 """Most bytes of a compressed body. Deflate makes at most 1,032 bytes of one."""
+_DEFLATE = ("gzip", "x-gzip", "deflate")
+"""Encodings whose growth is bounded. Others, and several one after the other, make gigabytes of a few bytes."""
 _MAX_SECONDS = 600.0
 _MAX_VALUES = 32_000_000
 """Most values of a body, if it is JSON. The vectors of 2,048 texts have six million numbers."""
@@ -56,11 +58,13 @@ def bound_body(response: Any) -> None:
     """
     if _to_file.get() and response.is_success:
         return
-    compressed = response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    compressed = encoding not in ("", "identity")
     stream = response.stream
     kind = next((one for one in type(stream).__mro__ if one.__name__ in ("SyncByteStream", "AsyncByteStream")), None)
     if kind is not None:
-        response.stream = _bounded(kind)(stream, _MAX_COMPRESSED_BYTES if compressed else _MAX_BYTES)
+        refused = encoding if compressed and encoding not in _DEFLATE else None
+        response.stream = _bounded(kind)(stream, _MAX_COMPRESSED_BYTES if compressed else _MAX_BYTES, refused)
 
 
 @functools.cache
@@ -68,13 +72,15 @@ def _bounded(kind: type[Any]) -> type[Any]:
     """A stream of the library that ``kind`` belongs to, around another one."""
 
     class Bounded(kind):  # type: ignore[misc]
-        def __init__(self, stream: Any, max_bytes: int) -> None:
-            self._stream = stream
+        def __init__(self, stream: Any, max_bytes: int, refused: str | None) -> None:
+            self._stream, self._refused = stream, refused
             self._left, self._max_bytes = max_bytes, max_bytes
             self._end = time.monotonic() + _MAX_SECONDS
             self._values = 0
 
         def _check(self, piece: bytes) -> bytes:
+            if self._refused is not None:
+                raise BodyLimitError(f"it is compressed as {self._refused[:40]!r}, which was not asked for")
             self._left -= len(piece)
             if self._left < 0:
                 raise BodyLimitError(f"it is larger than {self._max_bytes:,} bytes")

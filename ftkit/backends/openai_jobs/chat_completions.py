@@ -73,7 +73,7 @@ def chat_answer(data: dict[str, Any], latency_s: float, price: InferencePrice | 
         str(message.get("content") or ""),
         _FINISH_REASONS.get(reason, "stop"),
         error,
-        data.get("usage") or {},
+        data.get("usage"),
         names=("prompt", "completion"),
         price=price,
         latency_s=latency_s,

@@ -16,6 +16,8 @@ _LONGEST = 10_000_000
 """Characters of an answer. A million tokens, the longest that any model writes, have fewer."""
 _SHOWN = 1_000
 """Characters of a longer one that are kept."""
+_MOST_TOKENS = 10**9
+"""A larger number of tokens is none of one answer."""
 
 
 def common_body(
@@ -52,7 +54,7 @@ def answer_with_usage(
     text: str,
     finish_reason: FinishReason,
     error: str | None,
-    usage: Mapping[str, Any],
+    usage: object,
     *,
     names: tuple[str, str],
     price: InferencePrice | None,
@@ -74,15 +76,17 @@ def answer_with_usage(
         reasoning_content: what the model reasoned before it.
 
     Returns:
-        The answer.
+        The answer. Its cost is not known where the host does not say how many tokens it took.
     """
     asked, answered = names
     if len(text) > _LONGEST or len(reasoning_content or "") > _LONGEST:
         problem = f"the host's answer has more than {_LONGEST:,} characters, and no model writes so many"
         text, reasoning_content, error = text[:_SHOWN], None, error or problem
-    input_tokens, output_tokens = (int(usage.get(f"{name}_tokens") or 0) for name in names)
-    cached = int((usage.get(f"{asked}_tokens_details") or {}).get("cached_tokens") or 0)
-    reasoning = int((usage.get(f"{answered}_tokens_details") or {}).get("reasoning_tokens") or 0)
+    usage = usage if isinstance(usage, Mapping) else {}
+    input_tokens, output_tokens = (_count(usage.get(f"{name}_tokens")) for name in names)
+    cached = min(input_tokens, _count(_details(usage, asked).get("cached_tokens")))
+    reasoning = min(output_tokens, _count(_details(usage, answered).get("reasoning_tokens")))
+    counted = input_tokens > 0 or bool(error)  # every prompt has tokens
     return Answer(
         text=text,
         finish_reason="error" if error else finish_reason,
@@ -90,9 +94,21 @@ def answer_with_usage(
         output_tokens=output_tokens,
         latency_s=latency_s,
         cached_tokens=cached,
-        cost_usd=None if price is None else price.cost(input_tokens, output_tokens, cached, reasoning),
+        cost_usd=None if price is None or not counted else price.cost(input_tokens, output_tokens, cached, reasoning),
         error=error,
         tool_calls=tool_calls or None,
         reasoning_content=reasoning_content or None,
         reasoning_tokens=reasoning,
     )
+
+
+def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = usage.get(f"{name}_tokens_details")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _count(value: object) -> int:
+    """A number of tokens; 0 where a host gives none, or what is no number of tokens."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_TOKENS else 0

@@ -88,7 +88,7 @@ def response_answer(data: dict[str, Any], latency_s: float, price: InferencePric
         "".join(str(part.get("text") or "") for part in parts if part.get("type") == "output_text"),
         finish,
         error,
-        data.get("usage") or {},
+        data.get("usage"),
         names=("input", "output"),
         price=price,
         latency_s=latency_s,

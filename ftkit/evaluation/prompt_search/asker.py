@@ -79,7 +79,7 @@ class Asker:
         sent = [requests[first[key]] for key in unique]
         view = KeptView(self._store, unique)
         known = view.known()
-        self._count(who, view, known)
+        self._count(who, view, known, sent)
         missing = [request for index, request in enumerate(sent) if index not in known]
         most = who.most(len(missing), who.tokens(missing)) if missing else 0.0
         if missing and not self._spending.allows(most):
@@ -91,7 +91,7 @@ class Asker:
         answers = send_requests(
             who.model, sent, sampling or who.sampling, self._options, view, progress=False, activity="asking"
         )
-        self._count(who, view, dict(enumerate(answers)))
+        self._count(who, view, dict(enumerate(answers)), sent)
         passing = [answer for answer in answers if answer.finish_reason == "error" and answer.retry_after_s is not None]
         if passing or all(answer.finish_reason == "error" for answer in answers):
             failed = passing or answers
@@ -105,12 +105,14 @@ class Asker:
                 on_answer(index, answer)
         return in_order
 
-    def _count(self, who: PricedModel, view: KeptView, answers: Mapping[int, Answer]) -> None:
+    def _count(
+        self, who: PricedModel, view: KeptView, answers: Mapping[int, Answer], requests: Sequence[Request]
+    ) -> None:
         """Count what answers cost: once, however often the search needs them."""
         for index, answer in answers.items():
             key = view.keys[index]
             if key not in self._counted:
-                who.add(answer)
+                who.add(answer, requests[index])
                 if answer.finish_reason != "error":  # a failed request is sent again
                     self._counted.add(key)
 

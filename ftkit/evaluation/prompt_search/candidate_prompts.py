@@ -11,7 +11,7 @@ from typing import Any
 
 from ftkit.backends import Request
 from ftkit.data import Row
-from ftkit.errors import FtkitError
+from ftkit.errors import FtkitError, RefusedError
 from ftkit.evaluation.metrics import RowMetric
 from ftkit.evaluation.prompt_search.asker import AskedRow, Asker
 from ftkit.evaluation.prompt_search.spending import PricedModel
@@ -25,6 +25,8 @@ INSTRUCTIONS = "instructions"
 EXAMPLES = "examples"
 LONGEST_TEXT = 4_000
 """Characters of a question or an answer that the reflection model sees, and of the longest row that is an example."""
+_WORST = -1e9
+"""Score of a candidate that could not be asked, which is below that of every other."""
 _MOST_INSTRUCTIONS = 20_000
 """Characters of the longest instructions that are tried."""
 
@@ -64,7 +66,8 @@ class CandidatePrompts:
         asker: asks both.
         shots: number of examples in a prompt that has some.
         seed: seed of the choice of examples.
-        failure: what ended the search in a proposal, where GEPA would hide it.
+        failure: what ended the search, where GEPA would hide it.
+        begun: whether the prompt at the start has its score, so that there is a result.
     """
 
     gepa: ModuleType
@@ -77,6 +80,7 @@ class CandidatePrompts:
     shots: int
     seed: int
     failure: FtkitError | None = None
+    begun: bool = False
     _examples: dict[int, Example] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -120,8 +124,18 @@ class CandidatePrompts:
 
         Returns:
             GEPA's ``EvaluationBatch``.
+
+        Raises:
+            RefusedError: the prompt at the start cannot be asked within the limit of cost.
         """
-        scored = self.asker.score(self.asked, self.task_of(candidate), batch, self.metric)
+        try:
+            scored = self.asker.score(self.asked, self.task_of(candidate), batch, self.metric)
+        except RefusedError as error:
+            if not self.begun or error.fields != ("max_cost",):
+                raise
+            self.failure = error  # the search ends with the best candidate so far, and this one is none
+            worst = [_WORST] * len(batch)
+            return self.gepa.EvaluationBatch(outputs=[""] * len(batch), scores=worst, trajectories=[])
         return self.gepa.EvaluationBatch(
             outputs=[row.result.text for row in scored],
             scores=[row.score for row in scored],
@@ -161,7 +175,7 @@ class CandidatePrompts:
             The new texts; a part is missing if nothing usable was proposed.
         """
         texts: dict[str, str] = {}
-        for name in components_to_update:
+        for name in components_to_update if self.failure is None else ():
             records = reflective_dataset[name]
             try:
                 text = self._draw(candidate, records) if name == EXAMPLES else self._reflect(candidate[name], records)

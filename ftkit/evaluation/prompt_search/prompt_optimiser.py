@@ -5,21 +5,20 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 from ftkit.arguments import check_kind, explain_calls
 from ftkit.backends import Request, Sampling
 from ftkit.data import Dataset, Row, check_dataset
 from ftkit.error_text import Argument, ErrorText
-from ftkit.errors import ConfigError, RefusedError, RunError, StorageError
+from ftkit.errors import ConfigError, RefusedError
 from ftkit.evaluation.costs import Prices
 from ftkit.evaluation.evaluator import evaluate
+from ftkit.evaluation.prompt_search.answer_place import answer_place
 from ftkit.evaluation.prompt_search.answer_store import AnswerStore
 from ftkit.evaluation.prompt_search.asker import Asker, KeptModel
 from ftkit.evaluation.prompt_search.candidate_prompts import EXAMPLES, LONGEST_TEXT, CandidatePrompts
@@ -30,15 +29,13 @@ from ftkit.evaluation.prompt_search.spending import PricedModel, Spending
 from ftkit.evaluation.report_comparison import compare
 from ftkit.evaluation.request_runner import EvaluableModel, RequestOptions, check_model
 from ftkit.extras import require
-from ftkit.files import canonical_digest, home, says_disk_full
 from ftkit.model import Model
 from ftkit.progress import ProgressBar
-from ftkit.results.json_values import canonical
 from ftkit.results.number_format import usd_text
 from ftkit.results.prompt_record import AskedModel, PromptCandidate, PromptRecord, RowsUsed
+from ftkit.results.report import Report
 from ftkit.schema.answer_type import AnswerT
 from ftkit.schema.comparators import Comparators
-from ftkit.store.run_lock import RunLock
 from ftkit.task import Task
 from ftkit.version import __version__
 
@@ -108,7 +105,9 @@ def optimise_prompt(
         progress: show a progress bar if standard error is a terminal.
 
     Returns:
-        The task with the best prompt; ``record`` says how it was found. It equals ``task`` if none was better.
+        The task with the best prompt; ``record`` says how it was found. It equals ``task`` if none was better. Where
+        answers cost more than they could by their prices, the search ends with the best prompt so far, which may
+        then be without a measurement.
 
     Raises:
         ConfigError: an argument is invalid, the task has no template, or there are too few rows.
@@ -143,8 +142,8 @@ def optimise_prompt(
     say = on_step or (lambda _: None)
     spending = Spending((asked, reflecting), max_cost)
     with (
-        _folder(folder, asked, reflecting, task, train, seed) as place,
-        contextlib.closing(AnswerStore(place)) as store,
+        answer_place(folder, asked, reflecting, task, train, seed) as place,
+        contextlib.closing(AnswerStore(place.path)) as store,
     ):
         prompts = CandidatePrompts(
             gepa,
@@ -162,7 +161,9 @@ def optimise_prompt(
         with ProgressBar(f"optimising the prompt of {asked_model.name}", rounds, enabled=progress) as bar:
             search.bar = bar
             search.run(gepa, seed)
-        return search.result(metric, comparators, seed, max_cost)
+        found = search.result(metric, comparators, seed, max_cost)
+        place.kept |= found.record.after is None  # so that a higher max_cost measures it, and pays for nothing twice
+        return found
 
 
 @dataclass
@@ -218,25 +219,8 @@ class _Search:
         chosen = max(range(len(self.candidates)), key=lambda number: (self.candidates[number][2], -number))
         tasks = [prompts.task, prompts.task_of(self.candidates[chosen][1])]
         self.spending.reserved = 0.0
-        self.say(f"measuring on {len(self.parts.held_out_rows)} rows held out")
-        reports = [
-            evaluate(
-                KeptModel(prompts.asker, prompts.asked, one),
-                self.parts.held_out.with_task(one),
-                metrics=[metric, prompts.metric.name] if isinstance(metric, str) else metric,
-                primary=prompts.metric.name,
-                comparators=comparators,
-                label=label,
-                seed=seed,
-                probes=None,
-                progress=False,
-                asking=RequestOptions(resume=False),
-            )
-            for one, label in zip(
-                tasks[: 1 if chosen == 0 else 2], ("prompt at the start", "optimised prompt"), strict=False
-            )
-        ]
-        before, after = reports[0], reports[-1]
+        reports = self._measured(tasks[: 1 if chosen == 0 else 2], metric, comparators, seed)
+        before, after = (reports[0], reports[-1]) if reports else (None, None)
         record = PromptRecord(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             ftkit_version=__version__,
@@ -253,11 +237,43 @@ class _Search:
             held_out=_used(self.parts.held_out),
             before=before,
             after=after,
-            comparison=None if chosen == 0 else compare(before, after, seed=seed, other_prompts=True),
+            comparison=None
+            if chosen == 0 or before is None or after is None
+            else compare(before, after, seed=seed, other_prompts=True),
             models=(_asked(prompts.asked), _asked(prompts.reflecting)),
             max_cost=max_cost,
         )
         return OptimisedTask.of(tasks[1], record)
+
+    def _measured(
+        self, tasks: Sequence[Task[Any]], metric: Scored, comparators: Comparators | None, seed: int
+    ) -> list[Report]:
+        """The reports of prompts on the rows that were held out; none if answers cost more than they could."""
+        prompts = self.prompts
+        self.say(f"measuring on {len(self.parts.held_out_rows)} rows held out")
+        reports = []
+        try:
+            for one, label in zip(tasks, ("prompt at the start", "optimised prompt"), strict=False):
+                report = evaluate(
+                    KeptModel(prompts.asker, prompts.asked, one),
+                    self.parts.held_out.with_task(one),
+                    metrics=[metric, prompts.metric.name] if isinstance(metric, str) else metric,
+                    primary=prompts.metric.name,
+                    comparators=comparators,
+                    label=label,
+                    seed=seed,
+                    probes=None,
+                    progress=False,
+                    asking=RequestOptions(resume=False),
+                )
+                reports.append(report)
+        except RefusedError as error:
+            if error.fields != ("max_cost",):
+                raise
+            self.stopped = "cost"
+            self.say(f"the result is not measured: {error}")
+            return []
+        return reports
 
     def on_valset_evaluated(self, event: Mapping[str, Any]) -> None:
         """Note a candidate that was asked the rows for choosing; GEPA calls it.
@@ -265,6 +281,9 @@ class _Search:
         Args:
             event: GEPA's event.
         """
+        if self.prompts.failure is not None:
+            return  # it was not asked all of them
+        self.prompts.begun = True
         parents = [parent for parent in event["parent_ids"] if parent is not None]
         score = float(event["average_score"])
         self.candidates.append((parents[0] if parents else None, dict(event["candidate"]), score))
@@ -357,35 +376,6 @@ def _reflection_sampling(own: Sampling | None) -> Sampling:
     sampling = own or Sampling()
     written = "max_output_tokens" in sampling.model_fields_set
     return sampling if written else sampling.model_copy(update={"max_output_tokens": _REFLECTION_TOKENS})
-
-
-@contextlib.contextmanager
-def _folder(
-    given: str | os.PathLike[str] | None,
-    asked: PricedModel,
-    reflecting: PricedModel,
-    task: Task,
-    train: Dataset,
-    seed: int,
-) -> Iterator[Path]:
-    """The folder of the kept answers, locked. One that nobody named is deleted when the search has ended."""
-    if given is None:
-        names = [asked.model.name, reflecting.model.name, task.fingerprint, train.fingerprint, seed]
-        path = home() / "prompts" / canonical_digest(canonical(names)).removeprefix("sha256:")[:32]
-    else:
-        path = Path(given)
-    try:
-        lock = RunLock.acquire(path, "search.lock")
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror or error}", full=says_disk_full(error)) from None
-    if lock is None:
-        raise RunError(f"another process searches for a prompt in {path}; wait until it ends, or name another folder")
-    try:
-        yield path
-        if given is None:
-            shutil.rmtree(path, ignore_errors=True)
-    finally:
-        lock.close()
 
 
 def _used(rows: Dataset) -> RowsUsed:

@@ -71,16 +71,19 @@ class PricedModel:
             raise ConfigError(ErrorText(Argument(argument), " must be prices by token: input_usd and output_usd"))
         return cls(model, sampling, price, hosted=True, given=True)
 
-    def add(self, answer: Answer) -> None:
-        """Count an answer.
+    def add(self, answer: Answer, request: Request) -> None:
+        """Count an answer. One whose tokens the host does not say counts as the most that it can have cost.
 
         Args:
             answer: the answer.
+            request: what it answers.
         """
         self.requests += 1
         self.input_tokens += answer.input_tokens
         self.output_tokens += answer.output_tokens
-        if answer.cost_usd is not None and not self.given:
+        if answer.input_tokens == 0 and answer.finish_reason != "error":
+            self.usd += self.most(1, self.tokens([request]))
+        elif answer.cost_usd is not None and not self.given:
             self.usd += answer.cost_usd
         elif self.price is not None:
             self.usd += self.price.cost(

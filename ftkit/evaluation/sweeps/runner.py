@@ -11,6 +11,7 @@ from ftkit.arguments import check_kind, explain_calls
 from ftkit.backends import Backend, backend_of
 from ftkit.data import Dataset, check_dataset
 from ftkit.errors import ConfigError, DataError, FtkitError, RunError, RunNotFoundError
+from ftkit.evaluation.answer_journal import answers_kept
 from ftkit.evaluation.evaluator import evaluate
 from ftkit.evaluation.leaderboard import rank_reports
 from ftkit.evaluation.sweeps.budget import TrialCost, check_budget, trial_cost
@@ -291,17 +292,18 @@ class _Sweep:
             self.folder.set_problem(trial, f"run {run.id} {record.state}: {record.error or 'no reason is known'}")
             bar.print(f"trial {trial.number} ({trial.label}): {trial.problem}")
             return
-        try:
-            report = evaluate(run.model, self.test, label=trial.label, **{"progress": False, **self.options})
-        except FtkitError as error:
-            self.folder.set_problem(trial, f"its model could not be evaluated: {error}")
-            bar.print(f"trial {trial.number} ({trial.label}): {trial.problem}")
-            return
-        finally:
-            if record.backend == "local":
-                run.model.close()  # the next run needs the memory
-        self.reports[trial.number] = report
-        self.folder.add_report(trial, report, self.evaluated_with)
+        with answers_kept():
+            try:
+                report = evaluate(run.model, self.test, label=trial.label, **{"progress": False, **self.options})
+            except FtkitError as error:
+                self.folder.set_problem(trial, f"its model could not be evaluated: {error}")
+                bar.print(f"trial {trial.number} ({trial.label}): {trial.problem}")
+                return
+            finally:
+                if record.backend == "local":
+                    run.model.close()  # the next run needs the memory
+            self.reports[trial.number] = report
+            self.folder.add_report(trial, report, self.evaluated_with)
         headline = report[report.primary]
         value = "no value" if headline.value is None else f"{headline.value:.4g}"
         bar.print(f"trial {trial.number} ({trial.label}): {report.primary} {value}")

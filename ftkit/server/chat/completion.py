@@ -42,12 +42,38 @@ from ftkit.server.client_schema import ClientSchemas
 from ftkit.server.errors import ApiError
 from ftkit.task import Message
 
-__all__ = ["DEFAULT_MAX_TOKENS", "Completion", "start_completion", "too_long", "unheld_header"]
+__all__ = ["DEFAULT_MAX_TOKENS", "Completion", "LogprobCount", "start_completion", "too_long", "unheld_header"]
 
 _MAX_LOGPROBS = 250_000
 """Most log-probabilities in a response that is not a stream, which holds them in memory until its end."""
 DEFAULT_MAX_TOKENS = 4_096
 """Maximum length of an answer if neither the request nor the model sets a limit."""
+
+
+class LogprobCount:
+    """The log-probabilities of a response that is not a stream, which are in memory until its end."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, delta: Delta) -> None:
+        """Count those of a new part of an answer.
+
+        Args:
+            delta: the new part.
+
+        Raises:
+            ApiError: 400 if they are too many.
+        """
+        self._count += sum(1 + len(token["top_logprobs"]) for token in delta.logprobs)
+        if self._count > _MAX_LOGPROBS:
+            raise ApiError(
+                400,
+                f"The answers have more than {_MAX_LOGPROBS:,} log-probabilities. Request a stream, fewer tokens, "
+                "fewer answers or fewer 'top_logprobs'.",
+                param="top_logprobs",
+                code="too_many_logprobs",
+            )
 
 
 class Completion:
@@ -62,13 +88,14 @@ class Completion:
         started: float,
         *,
         split_thoughts: bool,
+        logprobs: LogprobCount | None = None,
     ) -> None:
         self._split_thoughts = split_thoughts
         self._model, self._request, self._metrics, self._started = model, request, metrics, started
         self._schemas = schemas
         self._events: asyncio.Queue[tuple[int, GenerationEvent]] = asyncio.Queue()
         self._handles: list[ActiveRequest] = []
-        self._logprobs = 0
+        self._logprobs = logprobs or LogprobCount()
         self.unheld: tuple[Unheld, ...] = ()
         self.choices: list[Choice] = []
 
@@ -154,20 +181,9 @@ class Completion:
                 self._metrics.tokens.labels("cached").inc(choice.cached)
                 self._metrics.tokens.labels("completion").inc(choice.tokens)
             if delta.logprobs and not self._request.stream:
-                self._count_logprobs(delta)
+                self._logprobs.add(delta)
             yield choice, delta
         self._metrics.seconds.observe(time.monotonic() - self._started)
-
-    def _count_logprobs(self, delta: Delta) -> None:
-        self._logprobs += sum(1 + len(token["top_logprobs"]) for token in delta.logprobs)
-        if self._logprobs > _MAX_LOGPROBS:
-            raise ApiError(
-                400,
-                f"The answers have more than {_MAX_LOGPROBS:,} log-probabilities. Request a stream, fewer tokens, "
-                "fewer answers or fewer 'top_logprobs'.",
-                param="top_logprobs",
-                code="too_many_logprobs",
-            )
 
     def cancel(self) -> None:
         """Cancel the answers that are not complete."""
@@ -299,6 +315,7 @@ async def start_completion(
     started: float,
     *,
     split_thoughts: bool = True,
+    logprobs: LogprobCount | None = None,
 ) -> tuple[Completion, ReplyBuilder]:
     """Admit a request, load its model and send the prompt to the engine.
 
@@ -310,6 +327,7 @@ async def start_completion(
         metrics: where it is counted.
         started: when the request came, by ``time.monotonic``.
         split_thoughts: whether the API has a place of its own for what a model thinks before it answers.
+        logprobs: counts the log-probabilities of several requests that one response answers.
 
     Returns:
         The request in progress, and the builder of a chat completion.
@@ -318,6 +336,8 @@ async def start_completion(
         ApiError: 429 if the queue is full, 503 if the model cannot be used, 400 as of :meth:`Completion.start`.
     """
     served = await admit(request, stack, model, body.model, body.choice_count)
-    completion = Completion(served, body, metrics, request.app.state.schemas, started, split_thoughts=split_thoughts)
+    completion = Completion(
+        served, body, metrics, request.app.state.schemas, started, split_thoughts=split_thoughts, logprobs=logprobs
+    )
     stack.callback(completion.cancel)
     return completion, await completion.start()

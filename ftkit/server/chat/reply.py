@@ -12,7 +12,7 @@ from typing import Any
 from ftkit.server.chat.choice import Choice, Delta
 from ftkit.server.state import new_id
 
-__all__ = ["DONE", "ReplyBuilder", "dumps_in_pieces", "event"]
+__all__ = ["DONE", "ReplyBuilder", "dumps_in_pieces", "event", "obfuscated"]
 
 _PIECE_TOKENS = 256
 _PADDED_BYTES = 64
@@ -32,6 +32,19 @@ def event(data: dict[str, Any]) -> bytes:
         The event in UTF-8.
     """
     return b"data: " + json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+def obfuscated(data: dict[str, Any]) -> dict[str, Any]:
+    """Pad the data of an event, so that who sees only its size learns less of its text.
+
+    Args:
+        data: the event's data.
+
+    Returns:
+        The data with ``obfuscation``. As an event it has a multiple of 64 bytes.
+    """
+    length = len(event({**data, "obfuscation": ""}))
+    return {**data, "obfuscation": new_id("", -length % _PADDED_BYTES)}
 
 
 async def dumps_in_pieces(completion: dict[str, Any]) -> bytes:
@@ -185,10 +198,7 @@ class ReplyBuilder:
         chunk: dict[str, Any] = {**self._head, "object": "chat.completion.chunk", "choices": choices}
         if self._usage_at_end:
             chunk["usage"] = usage
-        if padded:
-            length = len(event({**chunk, "obfuscation": ""}))
-            chunk["obfuscation"] = new_id("", -length % _PADDED_BYTES)
-        return event(chunk)
+        return event(obfuscated(chunk) if padded else chunk)
 
 
 def _choice_object(choice: Choice) -> dict[str, Any]:

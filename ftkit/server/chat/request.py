@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -20,7 +21,7 @@ from pydantic import (
 from ftkit.server.chat.conversation import ChatMessage, ToolDefinition, check_tool_messages
 from ftkit.server.request_body import invalid, refuse_extra
 
-__all__ = ["ChatRequest", "ResponseFormat"]
+__all__ = ["ChatRequest", "Metadata", "ResponseFormat", "StreamOptions"]
 
 Number = StrictFloat | StrictInt
 
@@ -52,6 +53,18 @@ _MAX_CHOICE = 1_024
 """Most values of ``tool_choice``: 128 functions, with their types and names."""
 _MAX_STOP = 1_024
 """Longest stop string, in characters: a longer one could never be said, and is searched for after each token."""
+
+
+def _pairs(value: dict[str, str] | None) -> dict[str, str] | None:
+    if len(value or {}) > _MAX_PAIRS:
+        raise ValueError(f"at most {_MAX_PAIRS} pairs")
+    if any(len(name) > _MAX_KEY or len(text) > _MAX_VALUE for name, text in (value or {}).items()):
+        raise ValueError(f"keys have at most {_MAX_KEY} characters, values {_MAX_VALUE}")
+    return value
+
+
+Metadata = Annotated[dict[StrictStr, StrictStr] | None, AfterValidator(_pairs)]
+"""``metadata``, within OpenAI's limits."""
 
 
 class JsonSchemaFormat(BaseModel):
@@ -118,7 +131,7 @@ class ChatRequest(BaseModel):
     user: StrictStr | None = None
     safety_identifier: StrictStr | None = None
     prompt_cache_key: StrictStr | None = None
-    metadata: dict[StrictStr, StrictStr] | None = None
+    metadata: Metadata = None
 
     @field_validator("stop")
     @classmethod
@@ -142,15 +155,6 @@ class ChatRequest(BaseModel):
                 raise ValueError(f"{token[:40]!r} is not the id of a token")
             if not -100 <= bias <= 100:
                 raise ValueError(f"the bias of token {token} is not from -100 to 100")
-        return value
-
-    @field_validator("metadata")
-    @classmethod
-    def _pairs(cls, value: dict[str, str] | None) -> dict[str, str] | None:
-        if len(value or {}) > _MAX_PAIRS:
-            raise ValueError(f"at most {_MAX_PAIRS} pairs")
-        if any(len(name) > _MAX_KEY or len(text) > _MAX_VALUE for name, text in (value or {}).items()):
-            raise ValueError(f"keys have at most {_MAX_KEY} characters, values {_MAX_VALUE}")
         return value
 
     @field_validator("tool_choice")

@@ -17,12 +17,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ftkit.server.chat.choice import Choice
-from ftkit.server.chat.completion import Completion, start_completion
+from ftkit.server.chat.completion import Completion, LogprobCount, start_completion
 from ftkit.server.chat.connection import EventStream, unless_disconnected
 from ftkit.server.chat.metrics import Metrics, counted
-from ftkit.server.chat.reply import DONE, ReplyBuilder, event
-from ftkit.server.chat.text_request import TextRequest
-from ftkit.server.errors import ApiError
+from ftkit.server.chat.reply import DONE, ReplyBuilder, event, obfuscated
+from ftkit.server.chat.text_request import PARAMS, TextRequest
+from ftkit.server.errors import ApiError, renamed
 from ftkit.server.model_names import ModelNames
 from ftkit.server.request_body import parse_json_body
 from ftkit.server.state import new_id
@@ -55,8 +55,7 @@ class _Texts:
 
     async def events(self) -> AsyncIterator[bytes]:
         """Yield the events of the stream, one prompt after the other."""
-        with_usage = bool(self._body.stream_options and self._body.stream_options.include_usage)
-        more: dict[str, Any] = {"usage": None} if with_usage else {}
+        more: dict[str, Any] = {"usage": None} if self._body.with_usage else {}
         try:
             for at, (completion, _) in enumerate(self._asked):
                 first = at * (self._body.n or 1)
@@ -70,10 +69,11 @@ class _Texts:
                         text = self._choice(first + choice.index, choice, delta.text, delta.logprobs)
                         yield self._chunk(text, more)
         except ApiError as error:
+            error = renamed(error, PARAMS)
             yield event({"error": {"message": error.message, "type": error.type, "param": None, "code": error.code}})
             yield DONE
             return
-        if with_usage:
+        if self._body.with_usage:
             yield event({**self._head, "choices": [], "usage": self._usage()})
         yield DONE
 
@@ -106,12 +106,20 @@ class _Texts:
         }
 
     def _chunk(self, choice: dict[str, Any], more: dict[str, Any]) -> bytes:
-        return event({**self._head, "choices": [choice], **more})
+        chunk = {**self._head, "choices": [choice], **more}
+        return event(obfuscated(chunk) if self._body.with_obfuscation else chunk)
 
     def _usage(self) -> dict[str, Any]:
         parts = [reply.usage(completion.choices) for completion, reply in self._asked]
         names = ("prompt_tokens", "completion_tokens", "total_tokens")
         return {name: sum(part[name] for part in parts) for name in names}
+
+
+async def _create(request: Request, metrics: Metrics) -> Response:
+    try:
+        return await _respond(request, metrics)
+    except ApiError as error:
+        raise renamed(error, PARAMS) from None
 
 
 async def _respond(request: Request, metrics: Metrics) -> Response:
@@ -121,11 +129,11 @@ async def _respond(request: Request, metrics: Metrics) -> Response:
     chats = [body.chat_request(prompt) for prompt in body.prompts]
     names: ModelNames = request.app.state.names
     served = await run_in_threadpool(names.resolve, body.model, request.state.project)
+    options: dict[str, Any] = {"split_thoughts": False, "logprobs": LogprobCount()}
     async with AsyncExitStack() as stack:
         asked = [
             await unless_disconnected(
-                request,
-                start_completion(request, stack, served.source, chat, metrics, started, split_thoughts=False),
+                request, start_completion(request, stack, served.source, chat, metrics, started, **options)
             )
             for chat in chats
         ]
@@ -135,4 +143,4 @@ async def _respond(request: Request, metrics: Metrics) -> Response:
         return JSONResponse(await unless_disconnected(request, texts.complete()))
 
 
-routes = [Route("/v1/completions", counted(_respond), methods=["POST"])]
+routes = [Route("/v1/completions", counted(_create), methods=["POST"])]

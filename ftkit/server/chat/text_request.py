@@ -11,7 +11,7 @@ from ftkit.server.chat.request import ChatRequest, StreamOptions
 from ftkit.server.errors import ApiError
 from ftkit.server.request_body import refuse_extra, validate_body
 
-__all__ = ["TextRequest"]
+__all__ = ["PARAMS", "TextRequest"]
 
 _Number = StrictFloat | StrictInt
 
@@ -20,6 +20,8 @@ _MAX_PROMPTS = 128
 _MAX_ANSWERS = 128
 _DEFAULT_TOKENS = 16
 """``max_tokens`` of a request that gives none, as at OpenAI."""
+PARAMS = {"messages": "prompt", "top_logprobs": "logprobs"}
+"""Names of this API for parameters of chat completions, for messages."""
 
 
 class TextRequest(BaseModel):
@@ -70,8 +72,20 @@ class TextRequest(BaseModel):
             raise _invalid("best_of", "this server does not choose among answers; leave it out")
         if len(self.prompts) * (self.n or 1) > _MAX_ANSWERS:
             raise _invalid("n", f"prompts times n may be at most {_MAX_ANSWERS}")
+        if self.stream_options is not None and not self.stream:
+            raise _invalid("stream_options", "it needs stream to be true")
         if self.echo and self.logprobs is not None:
             raise _invalid("echo", "this server gives no log-probabilities of a prompt; leave out echo or logprobs")
+
+    @property
+    def with_usage(self) -> bool:
+        """Whether a stream ends with the usage."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def with_obfuscation(self) -> bool:
+        """Whether the chunks of a stream are padded."""
+        return bool(self.stream_options and self.stream_options.include_obfuscation)
 
     def chat_request(self, prompt: str) -> ChatRequest:
         """Write the request for a chat completion that asks one prompt.

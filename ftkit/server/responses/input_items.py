@@ -8,17 +8,26 @@ from typing import Any
 from ftkit.server.errors import ApiError
 from ftkit.server.state import new_id
 
-__all__ = ["chat_messages", "stored_items"]
+__all__ = ["chat_messages", "references", "resolved", "stored_items"]
 
 _ROLES = ("system", "developer", "user", "assistant")
 _TEXT_PARTS = ("input_text", "output_text", "text")
 _COPIED = frozenset({"type", "id", "status"})
 """Fields of items that clients send along from earlier responses, and that say nothing to the model."""
+_VALUES = {
+    "status": ("in_progress", "completed", "incomplete"),
+    "phase": ("commentary", "final_answer"),
+}
+"""What such fields may be."""
+_MAX_ID = 200
+_PART_FIELDS = frozenset({"type", "text", "annotations", "logprobs", "parsed", "prompt_cache_breakpoint"})
+"""Fields of a text part. All but the text are of earlier answers, or ask for the cache, which this server always
+uses."""
 _ID_PREFIXES = {"message": "msg_", "reasoning": "rs_"}
 _FIELDS = {
     "message": _COPIED | {"role", "content", "phase"},
     "function_call": _COPIED | {"call_id", "name", "arguments", "parsed_arguments"},
-    "function_call_output": _COPIED | {"call_id", "output"},
+    "function_call_output": _COPIED | {"call_id", "output", "name"},
     "reasoning": _COPIED | {"summary", "content"},
 }
 
@@ -51,8 +60,11 @@ def chat_messages(items: str | Sequence[Any]) -> list[dict[str, Any]]:
             raise _invalid(f"{place}.type", f"{str(kind)[:80]!r} is not supported by this server; it takes {supported}")
         for name, value in item.items():
             if name not in _FIELDS[kind] and value is not None:
-                message = f"Unknown parameter: '{place}.{name[:80]}'."
-                raise ApiError(400, message, param=f"{place}.{name[:80]}", code="unknown_parameter")
+                raise _unknown(f"{place}.{name[:80]}")
+            if name in _VALUES and value is not None and value not in _VALUES[name]:
+                raise _invalid(f"{place}.{name}", f"expected one of {', '.join(_VALUES[name])}")
+            if name == "id" and value is not None and not (isinstance(value, str) and len(value) <= _MAX_ID):
+                raise _invalid(f"{place}.id", f"expected a string of at most {_MAX_ID} characters")
         if kind == "reasoning":
             thought = _thought(item, place)
             continue
@@ -66,11 +78,58 @@ def chat_messages(items: str | Sequence[Any]) -> list[dict[str, Any]]:
                 messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
         else:
             output = _text(item.get("output"), f"{place}.output")
-            messages.append({"role": "tool", "tool_call_id": _string(item, "call_id", place), "content": output})
+            answer = {"role": "tool", "tool_call_id": _string(item, "call_id", place), "content": output}
+            messages.append(answer | ({} if item.get("name") is None else {"name": _string(item, "name", place)}))
         if thought and messages[-1]["role"] == "assistant":
             messages[-1].setdefault("reasoning_content", thought)
         thought = ""
     return messages
+
+
+def references(items: str | Sequence[Any]) -> list[str]:
+    """List the items of earlier responses that the input of a request names without repeating them.
+
+    Args:
+        items: ``input`` of a request.
+
+    Returns:
+        Their ids.
+
+    Raises:
+        ApiError: 400 if a reference names no item.
+    """
+    if isinstance(items, str):
+        return []
+    found = []
+    for number, item in enumerate(items):
+        if _is_reference(item):
+            _string(item, "id", f"input[{number}]")
+            for name in item:
+                if name not in ("type", "id"):
+                    raise _unknown(f"input[{number}].{name[:80]}")
+            found.append(item["id"])
+    return found
+
+
+def resolved(items: Sequence[Any], stored: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    """Put the items of earlier responses in the place of references to them.
+
+    Args:
+        items: ``input`` of a request.
+        stored: the items by id.
+
+    Returns:
+        The items without references.
+    """
+    return [dict(stored[item["id"]]) if _is_reference(item) else item for item in items]
+
+
+def _is_reference(item: Any) -> bool:
+    """Whether an item is a reference. Its type may be left out."""
+    if not isinstance(item, Mapping):
+        return False
+    kind = item.get("type")
+    return kind == "item_reference" or (kind is None and "id" in item and set(item) <= {"id", "type"})
 
 
 def _thought(item: Mapping[str, Any], place: str) -> str:
@@ -102,7 +161,8 @@ def stored_items(items: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any
     found: list[dict[str, Any]] = []
     for item in items:
         kind = item.get("type") or "message"
-        stored = {"id": new_id(_ID_PREFIXES.get(kind, "fc_")), "status": "completed"} | {**item, "type": kind}
+        given = {name: value for name, value in item.items() if value is not None}
+        stored = {"id": new_id(_ID_PREFIXES.get(kind, "fc_")), "status": "completed"} | {**given, "type": kind}
         if kind == "message" and isinstance(item["content"], str):
             part = "output_text" if item["role"] == "assistant" else "input_text"
             more: dict[str, Any] = {"annotations": []} if part == "output_text" else {}
@@ -141,8 +201,16 @@ def _text(content: Any, place: str) -> str:
         text = part.get("refusal" if kind == "refusal" else "text") if kind in (*_TEXT_PARTS, "refusal") else None
         if not isinstance(text, str):
             raise _invalid(f"{place}[{number}]", f"the type {str(kind)[:80]!r} is not supported; only text is")
+        known = {"type", "refusal"} if kind == "refusal" else _PART_FIELDS
+        for name, value in part.items():
+            if name not in known and value is not None:
+                raise _unknown(f"{place}[{number}].{name[:80]}")
         texts.append(text)
     return "".join(texts)
+
+
+def _unknown(param: str) -> ApiError:
+    return ApiError(400, f"Unknown parameter: '{param}'.", param=param, code="unknown_parameter")
 
 
 def _invalid(param: str, problem: str) -> ApiError:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ftkit.server.chat.choice import Choice, Delta
+from ftkit.server.chat.reply import obfuscated
 from ftkit.server.errors import ApiError
 from ftkit.server.responses.request import ResponsesRequest
 from ftkit.server.state import new_id
@@ -52,6 +53,8 @@ class ResponseBuilder:
         self.id = new_id("resp_")
         self._request, self._created_at, self._sequence = request, int(time.time()), 0
         self._output: list[dict[str, Any]] = []
+        options = request.stream_options
+        self._obfuscated = bool(options and options.include_obfuscation)
         self._open: int | None = None
         """Place of the item that is being written."""
         self._calls: dict[int, int] = {}
@@ -219,6 +222,8 @@ class ResponseBuilder:
 
     def _event(self, kind: str, **fields: Any) -> bytes:
         data = {"type": kind, "sequence_number": self._sequence, **fields}
+        if self._obfuscated and kind.endswith(".delta"):
+            data = obfuscated(data)
         self._sequence += 1
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return f"event: {kind}\ndata: {text}\n\n".encode()
@@ -248,7 +253,10 @@ class ResponseBuilder:
             "output": self._output,
             "parallel_tool_calls": request.parallel_tool_calls is not False,
             "previous_response_id": request.previous_response_id,
-            "reasoning": {"effort": None, "summary": None},
+            "reasoning": {
+                "effort": None if request.reasoning is None else request.reasoning.effort,
+                "summary": None if request.reasoning is None else request.reasoning.summary,
+            },
             "service_tier": "default",
             "store": request.stored,
             "temperature": 1.0 if request.temperature is None else request.temperature,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
 
-from ftkit.server.chat.request import ChatRequest
-from ftkit.server.errors import ApiError
-from ftkit.server.request_body import refuse_extra, validate_body
+from ftkit.server.chat.request import ChatRequest, Metadata
+from ftkit.server.errors import ApiError, renamed
+from ftkit.server.request_body import invalid, refuse_extra, validate_body
 from ftkit.server.responses.input_items import chat_messages
 
-__all__ = ["ResponsesRequest", "renamed", "translate"]
+__all__ = ["INCLUDED", "PARAMS", "ResponsesRequest", "translate"]
 
 _Number = StrictFloat | StrictInt
 
@@ -31,11 +31,13 @@ _NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
 """Unsupported parameters, with the values that are accepted because they have no effect."""
 
 _LOGPROBS = "message.output_text.logprobs"
-_INCLUDED = (_LOGPROBS, "reasoning.encrypted_content")
+INCLUDED = (_LOGPROBS, "reasoning.encrypted_content")
 """What ``include`` may name. Reasoning is sent as text, so that none needs to be encrypted."""
 
 _MAX_ITEMS = 4_096
-_PARAMS = {
+_MAX_NAME = 512
+"""Longest name of a user or of a cache, in characters: they are stored with the response."""
+PARAMS = {
     "messages": "input",
     "response_format": "text.format",
     "max_completion_tokens": "max_output_tokens",
@@ -81,6 +83,8 @@ class _Tool(BaseModel):
 
 
 class _StreamOptions(BaseModel):
+    """``stream_options``: no usage is asked for here, because the last event always has it."""
+
     model_config = ConfigDict(extra="forbid")
 
     include_obfuscation: StrictBool | None = None
@@ -109,10 +113,16 @@ class ResponsesRequest(BaseModel):
     include: list[StrictStr] | None = Field(default=None, max_length=16)
     top_logprobs: StrictInt | None = Field(default=None, ge=0, le=20)
     # Accepted without effect; ``metadata`` is stored with the response.
-    metadata: dict[StrictStr, StrictStr] | None = Field(default=None, max_length=16)
-    user: StrictStr | None = None
-    safety_identifier: StrictStr | None = None
-    prompt_cache_key: StrictStr | None = None
+    metadata: Metadata = None
+    user: StrictStr | None = Field(default=None, max_length=_MAX_NAME)
+    safety_identifier: StrictStr | None = Field(default=None, max_length=_MAX_NAME)
+    prompt_cache_key: StrictStr | None = Field(default=None, max_length=_MAX_NAME)
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> ResponsesRequest:
+        if self.stream_options is not None and not self.stream:
+            raise invalid("stream_options", "it needs stream to be true")
+        return self
 
     def check_supported(self) -> None:
         """Refuse parameters that would have no effect.
@@ -122,7 +132,7 @@ class ResponsesRequest(BaseModel):
         """
         refuse_extra(self.model_extra or {}, _NEUTRAL_VALUES)
         for name in self.include or ():
-            if name not in _INCLUDED:
+            if name not in INCLUDED:
                 message = f"Invalid value for 'include': {name[:80]!r} is not supported by this server."
                 raise ApiError(400, message, param="include", code="invalid_value")
         if isinstance(self.input, list) and not 0 < len(self.input) <= _MAX_ITEMS:
@@ -177,7 +187,7 @@ class ResponsesRequest(BaseModel):
         try:
             return validate_body(ChatRequest, body)
         except ApiError as error:
-            raise renamed(error) from None
+            raise renamed(error, PARAMS) from None
 
 
 def translate(body: ResponsesRequest, earlier: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], ChatRequest]:
@@ -195,23 +205,6 @@ def translate(body: ResponsesRequest, earlier: Sequence[Mapping[str, Any]]) -> t
     """
     messages = chat_messages(body.input)
     return messages, body.chat_request([*earlier, *messages])
-
-
-def renamed(error: ApiError) -> ApiError:
-    """Give an error of a chat completion the names of this API.
-
-    Args:
-        error: the error.
-
-    Returns:
-        The same error, whose message and parameter a client of this API understands.
-    """
-    message, param = error.message, error.param
-    for chat_name, name in _PARAMS.items():
-        message = message.replace(f"'{chat_name}", f"'{name}").replace(f" {chat_name} ", f" {name} ")
-        if param is not None and (param == chat_name or param.startswith(f"{chat_name}.")):
-            param = name  # a place among the messages is none among the items
-    return ApiError(error.status, message, error.type, param, error.code, error.headers)
 
 
 def _chat_tool(tool: _Tool) -> dict[str, Any]:

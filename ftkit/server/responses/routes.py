@@ -18,12 +18,12 @@ from ftkit.server.chat.completion import Completion, start_completion, unheld_he
 from ftkit.server.chat.connection import EventStream, unless_disconnected
 from ftkit.server.chat.metrics import Metrics, counted
 from ftkit.server.chat.reply import ReplyBuilder
-from ftkit.server.errors import ApiError
+from ftkit.server.errors import ApiError, renamed
 from ftkit.server.model_names import ModelNames
 from ftkit.server.request_body import page_limit, parse_json_body
-from ftkit.server.responses.input_items import stored_items
+from ftkit.server.responses.input_items import references, resolved, stored_items
 from ftkit.server.responses.reply import ResponseBuilder
-from ftkit.server.responses.request import ResponsesRequest, renamed, translate
+from ftkit.server.responses.request import INCLUDED, PARAMS, ResponsesRequest, translate
 from ftkit.server.responses.response_table import ResponseTable
 
 __all__ = ["routes"]
@@ -98,7 +98,7 @@ async def _create(request: Request, metrics: Metrics) -> Response:
     try:
         return await _respond(request, metrics)
     except ApiError as error:
-        raise renamed(error) from None
+        raise renamed(error, PARAMS) from None
 
 
 async def _respond(request: Request, metrics: Metrics) -> Response:
@@ -109,6 +109,9 @@ async def _respond(request: Request, metrics: Metrics) -> Response:
     if body.stored and await run_in_threadpool(state.disk_is_full):
         message = "The server's disk is full, so the response cannot be stored; send store=false."
         raise ApiError(507, message, "server_error", code="disk_full")
+    if referred := references(body.input):
+        items = await run_in_threadpool(ResponseTable(state).stored_items, referred, project)
+        body = body.model_copy(update={"input": resolved(body.input, items)})
     earlier: list[dict[str, Any]] = []
     if body.previous_response_id is not None:
         table = ResponseTable(state)
@@ -131,8 +134,29 @@ async def _respond(request: Request, metrics: Metrics) -> Response:
 
 
 def _retrieve(request: Request) -> Response:
+    _check_query(request)
     table = ResponseTable(request.app.state.state)
     return JSONResponse(table.get(request.path_params["response_id"], request.state.project))
+
+
+def _cancel(request: Request) -> Response:
+    table = ResponseTable(request.app.state.state)
+    table.get(request.path_params["response_id"], request.state.project)
+    message = "Cannot cancel a response that is not in the background; this server has no other ones."
+    raise ApiError(400, message, code="invalid_value")
+
+
+def _check_query(request: Request) -> None:
+    """Refuse query parameters that would change the answer and do not."""
+    query = request.query_params
+    for name in ("stream", "starting_after"):
+        if query.get(name, "false") != "false":
+            message = f"Unsupported parameter: '{name}': only responses in the background can be streamed again."
+            raise ApiError(400, message, param=name, code="unsupported_parameter")
+    for name in (*query.getlist("include"), *query.getlist("include[]")):
+        if name not in INCLUDED:
+            message = f"Invalid value for 'include': {name[:80]!r} is not supported by this server."
+            raise ApiError(400, message, param="include", code="invalid_value")
 
 
 def _delete(request: Request) -> Response:
@@ -142,6 +166,7 @@ def _delete(request: Request) -> Response:
 
 
 def _input_items(request: Request) -> Response:
+    _check_query(request)
     table = ResponseTable(request.app.state.state)
     items = table.input_items(request.path_params["response_id"], request.state.project)
     order = request.query_params.get("order", "desc")
@@ -162,5 +187,6 @@ routes = [
     Route("/v1/responses", counted(_create), methods=["POST"]),
     Route("/v1/responses/{response_id}", _retrieve, methods=["GET"]),
     Route("/v1/responses/{response_id}", _delete, methods=["DELETE"]),
+    Route("/v1/responses/{response_id}/cancel", _cancel, methods=["POST"]),
     Route("/v1/responses/{response_id}/input_items", _input_items, methods=["GET"]),
 ]

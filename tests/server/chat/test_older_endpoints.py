@@ -60,12 +60,28 @@ def test_streams_and_log_probabilities(served):
         ({"colour": 1}, "colour"),
         ({"logprobs": 9}, "logprobs"),
         ({"max_tokens": 0}, "max_tokens"),
+        ({"prompt": "word " * 100_000}, "prompt"),
+        ({"max_tokens": 10**7}, "prompt"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(served, options, param):
     body = {"model": "tiny", "prompt": "x", "max_tokens": 2} | options
     answer = httpx.post(f"{served.url}/v1/completions", json=body, timeout=60)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+def test_padded_streams(served):
+    options = {"stream": True, "stream_options": {"include_obfuscation": True}}
+    assert all(chunk.model_extra["obfuscation"] is not None for chunk in complete(served.client, **options))
+
+
+def test_log_probabilities_of_all_prompts_count_together(served, monkeypatch):
+    monkeypatch.setattr("ftkit.server.chat.completion._MAX_LOGPROBS", 60)
+    assert complete(served.client, logprobs=2).choices[0].logprobs
+    with pytest.raises(openai.BadRequestError, match="more than 60 log-probabilities") as caught:
+        complete(served.client, ["a", "b", "c", "d"], logprobs=2)
+    assert caught.value.param == "logprobs"
 
 
 def test_embeddings_are_those_of_the_local_model(served, tiny_model):

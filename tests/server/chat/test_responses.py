@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from typing import Any, Literal
 
 import httpx
@@ -11,6 +12,9 @@ import openai
 import pytest
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
+
+from ftkit.server.errors import ApiError
+from ftkit.server.responses.response_table import ResponseTable
 
 NOTE = "Aspirin for 3 days."
 TOOL = {
@@ -167,6 +171,97 @@ def test_log_probabilities_are_included_on_request(served):
     assert Response.model_validate(reply.to_dict())
 
 
+def raw(served: Any, method: str, path: str, **body: Any) -> httpx.Response:
+    return httpx.request(method, f"{served.url}/v1/{path}", json=body or None, timeout=60)
+
+
+def test_items_of_stored_responses_are_named_without_repeating_them(served):
+    """Vercel's AI SDK sends every earlier answer so."""
+    options = {"tools": [TOOL], "tool_choice": "required", "parallel_tool_calls": False, "max_output_tokens": 60}
+    (call,) = ask(served.client, **options).output
+    done = {"type": "function_call_output", "call_id": call.call_id, "output": "done"}
+    whole = ask(served.client, [user(NOTE), call.to_dict(), done])
+    for reference in ({"type": "item_reference", "id": call.id}, {"id": call.id}):
+        assert ask(served.client, [user(NOTE), reference, done]).output_text == whole.output_text
+    text = whole.output[0]
+    turns = [user(NOTE), {"type": "item_reference", "id": text.id}, user("And then?")]
+    named = ask(served.client, turns)
+    assert named.output_text == ask(served.client, [turns[0], text.to_dict(), turns[2]], store=False).output_text
+    listed = served.client.responses.input_items.list(named.id, order="asc")
+    assert [item.id for item in listed][1] == text.id
+    served.client.responses.delete(whole.id)
+    served.client.responses.delete(named.id)
+    with pytest.raises(openai.NotFoundError, match=f"Item with id '{text.id}' not found"):
+        ask(served.client, turns)
+
+
+def test_a_chain_may_be_long_and_one_gone_link_ends_it(served, monkeypatch):
+    """As many links as one test can make without asking the model each time."""
+    table = ResponseTable(served.app.state.state)
+    links = [f"resp_chain{number}" for number in range(500)]
+    turn = json.dumps([user("a"), {"role": "assistant", "content": "b"}])
+    with served.app.state.state.connection() as connection:
+        connection.executemany(
+            "INSERT INTO responses (id, project, created_at, previous_id, record, items, messages) "
+            "VALUES (?, 'default', ?, ?, '{}', '[]', ?)",
+            [(link, int(time.time()), before, turn) for before, link in zip([None, *links], links, strict=False)],
+        )
+    assert len(table.conversation(links[-1], "default")) == 1000
+    with pytest.raises(ApiError, match="not found"):
+        table.conversation(links[-1], "other")
+    monkeypatch.setattr("ftkit.server.responses.response_table._MAX_CHARACTERS", 1_000)
+    with pytest.raises(ApiError, match="more than 1,000 characters"):
+        table.conversation(links[-1], "default")
+    monkeypatch.undo()
+    table.delete(links[250], "default")
+    with pytest.raises(ApiError, match=f"'{links[250]}' not found"):
+        table.conversation(links[-1], "default")
+    assert len(table.conversation(links[249], "default")) == 500
+
+
+def test_large_responses_make_room(served, monkeypatch):
+    table = ResponseTable(served.app.state.state)
+    monkeypatch.setattr("ftkit.server.responses.response_table._MOST_BYTES", 10_000)
+    for number in range(4):
+        response = {"id": f"resp_large{number}", "previous_response_id": None, "output": []}
+        table.add("hoarder", response, [], [user("x" * 4_000)])
+    for number, there in enumerate((False, False, True, True)):
+        if there:
+            assert table.get(f"resp_large{number}", "hoarder")
+        else:
+            with pytest.raises(ApiError, match="No such response"):
+                table.get(f"resp_large{number}", "hoarder")
+    with sqlite3.connect(served.app.state.state.store.folder / "server.sqlite3") as connection:
+        assert (
+            connection.execute("SELECT count(*) FROM response_sizes").fetchone()
+            == connection.execute("SELECT count(*) FROM responses").fetchone()
+        )
+
+
+def test_padded_streams_hide_the_length_of_the_text(served):
+    stream = ask(served.client, stream=True, stream_options={"include_obfuscation": True})
+    deltas = [event for event in stream if event.type == "response.output_text.delta"]
+    assert deltas
+    assert all(event.model_extra["obfuscation"] is not None for event in deltas)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "param"),
+    [
+        ("GET", "responses/{}?stream=true", 400, "stream"),
+        ("GET", "responses/{}?starting_after=3", 400, "starting_after"),
+        ("GET", "responses/{}?include[]=file_search_call.results", 400, "include"),
+        ("GET", "responses/{}?include=message.output_text.logprobs&stream=false", 200, None),
+        ("POST", "responses/{}/cancel", 400, None),
+        ("POST", "responses/none/cancel", 404, "id"),
+        ("GET", "responses/{}/input_items?after=none", 400, "after"),
+    ],
+)
+def test_queries_are_honoured_or_refused(served, method, path, status, param):
+    answer = raw(served, method, path.format(ask(served.client).id))
+    assert (answer.status_code, (answer.json().get("error") or {}).get("param")) == (status, param)
+
+
 @pytest.mark.parametrize(
     ("options", "param"),
     [
@@ -176,6 +271,18 @@ def test_log_probabilities_are_included_on_request(served):
         ({"input": [{"type": "computer_call"}]}, "input[0].type"),
         ({"input": [{"type": "reasoning", "summary": [], "encrypted_content": "x"}]}, "input[0].encrypted_content"),
         ({"input": [{"role": "user", "content": "x", "colour": 1}]}, "input[0].colour"),
+        ({"input": [{"role": "user", "content": "x", "id": "i" * 201}]}, "input[0].id"),
+        ({"input": [{"role": "user", "content": "x", "status": "odd"}]}, "input[0].status"),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_text", "text": "x", "colour": 1}]}]},
+            "input[0].content[0].colour",
+        ),
+        ({"input": [{"type": "item_reference", "id": 3}]}, "input[0].id"),
+        ({"input": [{"type": "item_reference", "id": "x", "colour": 1}]}, "input[0].colour"),
+        ({"metadata": {"k": "v" * 513}}, "metadata"),
+        ({"metadata": {"k" * 65: "v"}}, "metadata"),
+        ({"user": "u" * 513}, "user"),
+        ({"stream_options": {"include_obfuscation": True}}, "stream_options"),
         ({"input": [{"type": "function_call", "name": "f", "arguments": "{}"}]}, "input[0].call_id"),
         ({"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, "input"),
         ({"tools": [{"type": "web_search"}]}, "tools.0.type"),

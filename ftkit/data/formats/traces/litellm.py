@@ -27,20 +27,25 @@ from ftkit.errors import DataError
 
 __all__ = ["LiteLLM"]
 
-_CHAT = ("completion", "acompletion", "chat", "/chat/completions")
+_TOOLS = "model_parameters.tools"
+_CHAT = ("completion", "acompletion", "chat", "/chat/completions", "responses", "aresponses")
 
 
 class LiteLLM(TraceFormat):
     """A call with its messages and its response. Scores and ``feedback`` are read from ``metadata``."""
 
     name = "litellm"
-    columns = ("messages", "response", "model", "call_type", "startTime", "status", "metadata", "model_parameters")
-    required = "messages and response"
+    columns = (
+        *("messages", "response", "model", "call_type", "startTime", "status", "metadata", "model_parameters"),
+        "proxy_server_request",
+    )
+    required = "response, and messages or proxy_server_request"
 
     @override
     def matches(self, columns: Mapping[str, Any]) -> bool:
         own = ("call_type", "response_cost", "litellm_call_id", "custom_llm_provider", "spend")
-        return "messages" in columns and "response" in columns and any(name in columns for name in own)
+        asked = "messages" in columns or "proxy_server_request" in columns
+        return asked and "response" in columns and any(name in columns for name in own)
 
     @override
     def facts(self, columns: Mapping[str, Any]) -> TraceFacts:
@@ -68,14 +73,33 @@ class LiteLLM(TraceFormat):
     def read(self, row: RawRow) -> Conversation:
         columns = row.columns
         turns, response = parsed(columns.get("messages")), parsed(columns.get("response"))
+        request = _request(columns)
+        parameters = parsed(columns.get("model_parameters")) or request
+        turns = turns or request.get("messages") or request.get("input")
         messages = asked_turns(turns, row, "messages", "there are no messages; the proxy may leave them out")
-        choices = response.get("choices") if isinstance(response, dict) else None
+        if request.get("instructions") and isinstance(request["instructions"], str):
+            messages.insert(0, {"role": "system", "content": request["instructions"]})
+        choices, output = (
+            (response.get("choices"), response.get("output")) if isinstance(response, dict) else (None, None)
+        )
         if isinstance(choices, list) and choices and isinstance(choices[0], dict):
             answer = openai_message(choices[0].get("message"), row.place, "response.choices[0].message")
+        elif isinstance(output, list) and output:  # the items of a response of the Responses API
+            parameters = parsed(columns.get("model_parameters")) or request
+            return traced_conversation(
+                row, [*messages, *output], "response.output", parameters, "model_parameters.tools"
+            )
         elif isinstance(response, str) and response:
             answer = {"role": "assistant", "content": response}
         else:
             raise DataError("there is no answer", place=row.place, field="response", problem="no_answer")
         messages.append({**answer, "role": "assistant"})
-        parameters = parsed(columns.get("model_parameters"))
-        return traced_conversation(row, messages, "messages", parameters, "model_parameters.tools")
+        return traced_conversation(row, messages, "messages", parameters, _TOOLS)
+
+
+def _request(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of the request, which the proxy's database keeps where ``messages`` is empty."""
+    request = parsed(columns.get("proxy_server_request"))
+    body = parsed(request.get("body")) if isinstance(request, dict) else None
+    found = body if isinstance(body, dict) else request
+    return found if isinstance(found, dict) else {}
