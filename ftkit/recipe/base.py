@@ -39,7 +39,7 @@ class RecipeFacts:
 
     Attributes:
         rows: rows in the training data.
-        fast_bf16: whether the machine computes in bfloat16 at least as fast as in float32.
+        fast_bf16: whether the machine computes in bfloat16 much faster than in float32.
         device: ``"cpu"`` or ``"cuda"``.
     """
 

@@ -28,13 +28,13 @@ class Preserve(DeclaredModel):
     rows: str = GENERAL
     """Prompts to rehearse: ``"general"``, which ftkit ships, or a file of conversations in any form that
     :meth:`ftkit.Dataset.load` reads. Where a row has no answer, the model itself answers it before the first step."""
-    share: float = Field(default=0.25, gt=0.0, le=4.0)
+    share: float = Field(default=0.5, gt=0.0, le=4.0)
     """Rehearsed rows for each training row."""
-    max_rows: int = Field(default=128, ge=1)
+    max_rows: int = Field(default=256, ge=1)
     """Most rows that are rehearsed; more of the file are not read by the model. Held-out rows come in addition."""
     max_output_tokens: int = Field(default=32, ge=1)
     """Longest answer of the model to a rehearsal prompt; longer ones are cut off, and an answer of the file too."""
-    kl: float = Field(default=1.0, ge=0.0, le=1e4)
+    kl: float = Field(default=0.5, ge=0.0, le=1e4)
     """Weight of the divergence, in nats per token, beside the loss of the task; 0 leaves it out. With ``budget`` it is
     doubled at each evaluation above the budget."""
     kl_on: Literal["rehearsal", "task", "both"] = "rehearsal"

@@ -501,3 +501,11 @@ def test_pairs_without_a_prompt_say_what_to_name(write_rows, row, text):
 def test_the_docstring_names_every_format():
     named = set(re.findall(r"``([a-z_]+)``", re.search(r"format: .*?columns:", Dataset.load.__doc__, re.DOTALL)[0]))
     assert named == set(FORMATS.names())
+
+
+def test_conversations_under_a_task_that_reads_columns_are_no_splits(write_rows):
+    rows = [{"messages": [{"role": "user", "content": "q"}, ANSWER]}]
+    with pytest.raises(FormatError, match=r"reads note.*look like openai: for those leave the task's input out"):
+        Dataset.load(write_rows(rows), Task(input="{note}"))
+    with pytest.raises(FormatError, match="If they are splits"):
+        Dataset.load(write_rows([{"train": [{"note": "n"}], "test": [{"note": "m"}]}]), Task(input="{note}"))

@@ -19,7 +19,7 @@ ADAPTERS = [ft.LoRA(rank=4), ft.QLoRA(quant_type="fp4"), ft.DoRA(use_rslora=True
 def test_a_part_that_is_off_is_turned_on_by_one_of_its_fields() -> None:
     from ftkit.cli.recipe_overrides import override_recipe
 
-    assert override_recipe(ft.SFT(), ["preserve.share=0.5"]).preserve == ft.Preserve(share=0.5)
+    assert override_recipe(ft.SFT(), ["preserve.share=0.25"]).preserve == ft.Preserve(share=0.25)
     assert override_recipe(ft.SFT(), ["preserve=true"]).preserve == ft.Preserve()
     with pytest.raises(ft.ConfigError, match=r"preserve\.shrae"):
         override_recipe(ft.SFT(), ["preserve.shrae=0.5"])

@@ -119,7 +119,7 @@ def _detect(place: Place, columns: Mapping[str, Any], formats: Sequence[Format],
     have = name_list(columns)
     if task.input is not None:
         missing = [name for name in task.columns if name not in columns]
-        if all(isinstance(value, list) for value in columns.values()) and any(columns.values()):
+        if not candidates and all(isinstance(value, list) for value in columns.values()) and any(columns.values()):
             raise FormatError(
                 f"this row is an object of lists ({have}). If they are splits, read the file yourself, and load each: "
                 f"ft.Dataset.from_rows(json.load(file)[{next(iter(columns))!r}], task)",

@@ -41,7 +41,7 @@ class PlanTarget:
         device: kind of the device.
         memory: bytes of memory.
         process: bytes of it that are used before a model is loaded.
-        fast_bf16: whether bfloat16 is at least as fast as float32.
+        fast_bf16: whether bfloat16 is much faster than float32.
         speed: see :data:`SpeedOf`.
     """
 
